@@ -1,0 +1,52 @@
+# EduGraph. `make` alone lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export UV_PROJECT_ENVIRONMENT := .venv
+UV := $(shell command -v uv || echo .run/uv/bin/uv)
+RUN := $(UV) run --no-sync
+SERVERS := python3 scripts/servers.py
+RUN_DIR := .run
+
+help: ## list the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.run/uv/bin/uv:
+	python3 -m venv .run/uv && .run/uv/bin/pip --quiet install uv
+
+env-dev: $(if $(shell command -v uv),,.run/uv/bin/uv) ## make the Python environment (uv, .venv)
+	@$(UV) sync --quiet --frozen --all-packages --all-extras
+
+demo: env-dev ## import the examples on the embedded servers and show the graph
+	@$(RUN) edugraph demo
+
+test: env-dev servers ## set up what the tests need and run all of them
+	@set -a; source $(RUN_DIR)/servers.env; set +a; $(RUN) pytest $(PYTEST_ARGS)
+
+unit: env-dev ## the tests that need no server
+	@$(RUN) pytest -m 'not real and not embedded' $(PYTEST_ARGS)
+
+check: env-dev ## lint, format, types and import contracts
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src
+	@$(RUN) lint-imports
+
+format: env-dev ## format the code
+	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format
+
+isolation: env-dev ## each service starts with nothing but its own declared dependencies
+	@bash scripts/isolation.sh $(UV)
+
+servers: ## start RabbitMQ, Redis and Neo4j for development and tests
+	@$(SERVERS) up
+
+servers-stop: ## stop just those
+	@$(SERVERS) down
+
+up: env-dev servers ## run gateway, importer and analyzer on those servers, in the background
+	@$(RUN) python scripts/stack.py up
+
+down: ## end them with a warm shutdown
+	@$(RUN) python scripts/stack.py down
+
+.PHONY: help env-dev demo test unit check format isolation servers servers-stop up down

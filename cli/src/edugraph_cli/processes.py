@@ -1,0 +1,81 @@
+"""Starts the system's own processes, waits until each is ready, and ends them with a warm shutdown."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+WARM_SHUTDOWN = 60  # seconds a worker gets to finish what it has begun
+
+
+class NotReady(Exception):
+    """A process ended or did not become ready; the message has the end of its log."""
+
+
+@dataclass
+class Processes:
+    """All processes of one run; logs go to one file each in `logs`."""
+
+    logs: Path
+    environment: Mapping[str, str]
+    running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def start(self, name: str, command: list[str]) -> None:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with self._log(name).open("wb") as log:
+            self.running[name] = subprocess.Popen(  # noqa: S603 - our own commands
+                command,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until(self, name: str, ready: Callable[[], bool], seconds: float = 60) -> None:
+        """Raises NotReady."""
+        end = time.monotonic() + seconds
+        while not ready():
+            if self.running[name].poll() is not None:
+                raise NotReady(f"{name} ended at once; the end of its log:\n{self.log_end(name)}")
+            if time.monotonic() > end:
+                raise NotReady(f"{name} was not ready after {seconds:.0f} s; the end of its log:\n{self.log_end(name)}")
+            time.sleep(0.05)
+
+    def log_end(self, name: str, lines: int = 15) -> str:
+        return "\n".join(self._log(name).read_text(errors="replace").splitlines()[-lines:])
+
+    def log_has(self, name: str, words: str) -> bool:
+        return words in self._log(name).read_text(errors="replace")
+
+    def stop(self) -> None:
+        """The last started first; a process that does not end in time is killed."""
+        for process in self.running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in reversed(self.running.values()):
+            try:
+                process.wait(WARM_SHUTDOWN)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+
+def worker_command(module: str, name: str, queues: str, concurrency: int) -> list[str]:
+    """A Celery worker pool of its own. Gossip and mingle are left out: workers need not know each other."""
+    return [
+        *(sys.executable, "-m", "celery", "-A", module, "worker"),
+        *("-Q", queues, "-c", str(concurrency), "-n", f"{name}@%h", "-E"),
+        *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
+    ]
+
+
+def gateway_command() -> list[str]:
+    return [sys.executable, "-c", "from edugraph_gateway.main import main; main()"]

@@ -1,0 +1,76 @@
+"""Runs gateway, importer and analyzer pools on given servers: for `make up`, the demo, tests and benchmarks."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from edugraph_cli.embedded.valkey_server import free_port
+from edugraph_cli.processes import Processes, gateway_command, worker_command
+from edugraph_common.broker.celery_app import make_publisher
+from edugraph_common.broker.provisioning import apply_topology
+from edugraph_common.settings import Settings
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Processes of each worker pool."""
+
+    importer: int = 2
+    findings: int = 1
+    analyzer: int = 2
+
+
+@contextmanager
+def serving(
+    environment: Mapping[str, str], logs: Path, pools: Pools, port: int | None = None
+) -> Iterator[tuple[str, Processes]]:
+    """Yields the gateway's address when everything is ready; ends with a warm shutdown. Raises NotReady."""
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {**environment, "EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port)}
+    _declare(environment)
+    processes = Processes(logs=logs, environment=environment)
+    try:
+        _start(processes, pools)
+        _wait(processes, url)
+        yield url, processes
+    finally:
+        processes.stop()
+
+
+def _declare(environment: Mapping[str, str]) -> None:
+    """The topology is there before any process publishes."""
+    fields = {"broker_url", "broker_management_url", "redis_url", "blob_url"}
+    given = {name: value for name in fields if (value := environment.get(f"EDUGRAPH_{name.upper()}"))}
+    settings = Settings.model_validate({**given})
+    apply_topology(make_publisher("edugraph-topology", settings), settings)
+
+
+def _start(processes: Processes, pools: Pools) -> None:
+    importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
+    processes.start("gateway", gateway_command())
+    processes.start("importer", worker_command(importer, "importer", "data_import", pools.importer))
+    processes.start("findings", worker_command(importer, "findings", "graph_findings", pools.findings))
+    processes.start("analyzer", worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer))
+
+
+def _wait(processes: Processes, url: str) -> None:
+    for name in ("importer", "findings", "analyzer"):
+        processes.wait_until(name, lambda name=name: processes.log_has(name, "ready."))  # type: ignore[misc]
+    processes.wait_until("gateway", lambda: _answers(url))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def own_environment() -> dict[str, str]:
+    """The EDUGRAPH_ and OPENAI_ settings of this process."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("EDUGRAPH_", "OPENAI_"))}

@@ -1,0 +1,112 @@
+"""What the analyzer found in one record's text; frozen contracts, version 1.
+
+A finding travels with its record, so that findings which overtake the import of their record lose nothing:
+the importer writes the record first (exactly once, as ever) and the finding after it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from edugraph_common.frozen import Frozen
+from edugraph_common.records import Level, Name, Record, Severity, StudentInteraction, TeacherInteraction
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Kind = Literal["interaction", "error", "knowledge_points"]
+Sentiment = Literal["positive", "neutral", "negative"]
+Importance = Literal["core", "supplementary"]
+
+
+class Origin(Frozen):
+    """Where a finding comes from and what it cost. `analyser` is "model" or "offline"."""
+
+    analyser: Literal["model", "offline"]
+    model: str
+    prompt_version: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = Field(default=0.0, description="in the currency of the price table")
+    cached: bool = False
+
+
+class InteractionFinding(Frozen):
+    kind: Literal["interaction"] = "interaction"
+    sentiment: Sentiment | None
+    topics: tuple[Name, ...] = ()
+    confidence: Share
+    evidence: tuple[str, ...] = ()
+
+
+class FoundErrorType(Frozen):
+    name: Name
+    confidence: Share
+
+
+class LinkedPoint(Frozen):
+    """A knowledge point behind a mistake; `strength`: how much of the mistake it explains."""
+
+    name: Name
+    strength: Share
+    confidence: Share
+
+
+class ErrorFinding(Frozen):
+    kind: Literal["error"] = "error"
+    error_types: tuple[FoundErrorType, ...] = ()
+    knowledge_points: tuple[LinkedPoint, ...] = ()
+    difficulty: Level | None = None
+    severity: Severity | None = None
+    confidence: Share
+    evidence: tuple[str, ...] = ()
+
+
+class FoundPoint(Frozen):
+    """`order` is the place in the text, from 1."""
+
+    name: Name
+    description: str | None = None
+    category: Name | None = None
+    importance: Importance = "supplementary"
+    order: int | None = Field(default=None, ge=1)
+
+
+class Prerequisite(Frozen):
+    """`point` depends on `requires`."""
+
+    point: Name
+    requires: Name
+    confidence: Share
+
+
+class ContentFinding(Frozen):
+    kind: Literal["knowledge_points"] = "knowledge_points"
+    knowledge_points: tuple[FoundPoint, ...] = ()
+    prerequisites: tuple[Prerequisite, ...] = ()
+    confidence: Share
+    evidence: tuple[str, ...] = ()
+
+
+Finding = Annotated[InteractionFinding | ErrorFinding | ContentFinding, Field(discriminator="kind")]
+
+
+class RecordFinding(Frozen):
+    """`record` is the record's own JSON (`Record.to_json`)."""
+
+    record: dict[str, Any]
+    finding: Finding
+    origin: Origin
+
+
+KIND_OF_TYPE: dict[str, Kind] = {
+    "student_interaction": "interaction",
+    "teacher_interaction": "interaction",
+    "error_record": "error",
+    "course_content": "knowledge_points",
+}
+
+
+def kind_to_read(record: Record) -> Kind | None:
+    """Which kind of analysis a record's text asks for; None where there is nothing to read."""
+    if isinstance(record.data, StudentInteraction | TeacherInteraction) and not (record.data.text or "").strip():
+        return None
+    return KIND_OF_TYPE.get(record.type)

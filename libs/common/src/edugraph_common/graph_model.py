@@ -1,0 +1,31 @@
+"""The closed lists of the graph: labels and relationship types, and which of them are the ledger's.
+
+Every node has exactly one label and one unique key `id`; each label has a constraint on it.
+"""
+
+LEDGER_LABELS = ("ImportBatch", "ImportJob")
+RECORD_LABELS = ("CourseContent", "ErrorRecord", "Interaction")
+ENTITY_LABELS = ("Course", "ErrorType", "KnowledgePoint", "Student", "Teacher", "Topic")
+# Forgotten students' ids, hashed: a replay does not bring them back.
+TOMBSTONE_LABELS = ("Tombstone",)
+LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS
+
+RELATIONSHIPS = (
+    "ABOUT",
+    "CHAT_WITH",
+    "CONCERNS",
+    "CONTAINS",
+    "DEPENDS_ON",
+    "DESCRIBES",
+    "HAS_ERROR",
+    "IN_COURSE",
+    "LEARNS",
+    "LIKES",
+    "MADE",
+    "OF_TYPE",
+    "RECEIVED_BY",
+    "RELATES_TO",
+    "SENT",
+    "SET_ASIDE",  # a prerequisite that would close a cycle: kept to be seen, never followed
+    "TEACHES",
+)

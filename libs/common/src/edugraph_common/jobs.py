@@ -1,0 +1,184 @@
+"""The state of jobs in Redis: what the gateway shows and the workers report.
+
+Each batch and each pack is settled once, however often it is reported, by scripts that run inside Redis. The
+graph's own ledger is what makes the import exactly-once; this is what people see of it.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any, Literal, cast
+
+import redis
+from redis.commands.core import Script
+
+from edugraph_common.failures import Retryable
+from edugraph_common.outcomes import (
+    ENDED,
+    AnalysisProgress,
+    BatchOutcome,
+    JobReport,
+    JobState,
+    Reject,
+)
+
+JOBS = "edugraph:jobs"
+SHOWN_ERRORS = 20
+
+
+def connect(url: str) -> "redis.Redis":
+    """A client that gives up after seconds instead of hanging."""
+    return redis.Redis.from_url(
+        url, decode_responses=True, socket_timeout=10, socket_connect_timeout=4, health_check_interval=15
+    )
+
+
+class Jobs:
+    """Raises Retryable when Redis does not answer. Times are given by the caller."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+        self._settle_batch = _script(client, "settle_batch")
+        self._settle_pack = _script(client, "settle_pack")
+        self._finish = _script(client, "finish_job")
+
+    def create(self, job_id: str, kind: Literal["import", "analysis"], source: str, now: datetime) -> bool:
+        """False if the job is already there."""
+        with _redis_errors():
+            if not self._redis.hsetnx(_job(job_id), "created", _iso(now)):
+                return False
+            self._redis.hset(
+                _job(job_id),
+                mapping={"kind": kind, "source": source, "updated": _iso(now), "state": "queued"},
+            )
+            self._redis.zadd(JOBS, {job_id: now.timestamp()})
+            return True
+
+    def begin(self, job_id: str, batches: int, now: datetime) -> None:
+        """The number of batches is known from now on."""
+        self._update(job_id, now, batches=batches, state="running")
+
+    def expect_analysis(self, job_id: str, records: int, now: datetime) -> None:
+        """An analysis job: nothing to import, this many records to analyse."""
+        self._update(job_id, now, batches=0, imported=1, analysis_expected=records)
+
+    def settle_batch(self, outcome: BatchOutcome, now: datetime) -> None:
+        keys = [_job(outcome.job_id), _job(outcome.job_id, "batches"), _job(outcome.job_id, "errors")]
+        with _redis_errors():
+            self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), SHOWN_ERRORS])
+
+    def settle_pack(
+        self, job_id: str, pack: str, progress: AnalysisProgress, now: datetime, error: str | None = None
+    ) -> None:
+        """`progress.done` and `progress.failed` are the pack's own."""
+        keys = [_job(job_id), _job(job_id, "packs")]
+        with _redis_errors():
+            self._settle_pack(keys, [pack, progress.model_dump_json(), _iso(now), error or ""])
+
+    def imported(self, job_id: str, now: datetime) -> None:
+        """All batches are settled."""
+        self._update(job_id, now, imported=1)
+
+    def fail(self, job_id: str, error: str, now: datetime) -> None:
+        """End the whole job as failed, with one sentence that says why."""
+        self._update(job_id, now, state="failed", error=error, finished=_iso(now))
+
+    def cancel(self, job_id: str, now: datetime) -> None:
+        self._update(job_id, now, state="cancelled", finished=_iso(now))
+
+    def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
+        """The job's final state, if this call was the one that ended it."""
+        with _redis_errors():
+            state = self._finish([_job(job_id)], [_iso(now)])
+        return cast("JobState | None", state or None)
+
+    def waits(self, job_id: str, reason: str, until: float, now: datetime) -> None:
+        """`until`: seconds since 1970; the reason is shown until then."""
+        self._update(job_id, now, waiting_for=reason, waiting_until=until)
+
+    def is_cancelled(self, job_id: str) -> bool:
+        with _redis_errors():
+            return self._redis.hget(_job(job_id), "state") == "cancelled"
+
+    def report(self, job_id: str, now: datetime) -> JobReport | None:
+        """None if there is no such job."""
+        with _redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hgetall(_job(job_id))
+            pipe.lrange(_job(job_id, "errors"), 0, -1)
+            fields, errors = pipe.execute()
+        return _report(job_id, fields, errors, now.timestamp()) if fields.get("kind") else None
+
+    def newest(self, limit: int, offset: int, now: datetime) -> list[JobReport]:
+        with _redis_errors():
+            ids = cast("list[str]", self._redis.zrevrange(JOBS, offset, offset + limit - 1))
+        return [report for job_id in ids if (report := self.report(job_id, now))]
+
+    def _update(self, job_id: str, now: datetime, **fields: Any) -> None:
+        changes: dict[Any, Any] = {"updated": _iso(now), **fields}
+        with _redis_errors():
+            self._redis.hset(_job(job_id), mapping=changes)
+
+
+def _job(job_id: str, part: str = "") -> str:
+    # The braces keep all keys of a job on one node of a Redis cluster.
+    return f"edugraph:job:{{{job_id}}}" + (f":{part}" if part else "")
+
+
+def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) -> JobReport:
+    number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
+    waiting = fields.get("waiting_for") if float(fields.get("waiting_until", 0)) > now else None
+    counts = ("batches", "batches_done", "read", "written", "unchanged", "rejected", "failed")
+    return JobReport(
+        job_id=job_id,
+        kind=cast("Any", fields["kind"]),
+        state=_state(cast("JobState", fields["state"]), waiting),
+        source=fields["source"],
+        created=datetime.fromisoformat(fields["created"]),
+        updated=datetime.fromisoformat(fields["updated"]),
+        finished=datetime.fromisoformat(fields["finished"]) if "finished" in fields else None,
+        failed_batches=tuple(json.loads(fields.get("failed_batches", "[]"))),
+        by_type=_prefixed(number, "type:"),
+        reasons=_prefixed(number, "reason:"),
+        errors=tuple(Reject.model_validate_json(error) for error in errors),
+        analysis=_analysis(number, fields),
+        waiting_for=waiting,
+        error=fields.get("error"),
+        **{name: number.get(name, 0) for name in counts},
+    )
+
+
+def _state(state: JobState, waiting: str | None) -> JobState:
+    return "waiting" if waiting and state not in ENDED else state
+
+
+def _analysis(number: dict[str, int], fields: dict[str, str]) -> AnalysisProgress:
+    names = ("expected", "done", "failed", "cached", "input_tokens", "output_tokens")
+    return AnalysisProgress(
+        **{name: number.get(f"analysis_{name}", 0) for name in names},
+        cost=float(fields.get("analysis_cost", 0)),
+    )
+
+
+def _prefixed(number: dict[str, int], prefix: str) -> dict[str, int]:
+    found = {key.removeprefix(prefix): value for key, value in number.items() if key.startswith(prefix)}
+    return dict(sorted((key, value) for key, value in found.items() if value))
+
+
+def _script(client: "redis.Redis", name: str) -> Script:
+    text = resources.files("edugraph_common").joinpath("scripts", f"{name}.lua").read_text()
+    return client.register_script(text)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise Retryable(f"Redis does not answer ({type(error).__name__})") from error

@@ -1,0 +1,103 @@
+"""Task messages, version 1. A message refers to rows in the blob store; small submissions may come inline.
+
+Each task takes exactly one argument: the JSON of its message.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from edugraph_common.findings import Kind, RecordFinding
+from edugraph_common.frozen import Frozen
+
+INLINE_RECORDS = 1_000
+INLINE_BYTES = 1_048_576
+
+BatchSize = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Message(Frozen):
+    """What every message carries. `deadline`: seconds since 1970, after which waiting for a provider ends."""
+
+    version: Literal[1] = 1
+    job_id: str = Field(min_length=1, max_length=64)
+    traceparent: str | None = None
+    deadline: float | None = None
+
+
+class ByteRange(Frozen):
+    """Rows of a blob: `length` bytes from `offset` of the uncompressed text; `first_line` counts from 1."""
+
+    source: str
+    offset: int = Field(ge=0)
+    length: int = Field(ge=0)
+    first_line: int = Field(ge=1)
+
+
+class ImportJob(Message):
+    """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on."""
+
+    source: str | None = None
+    records: tuple[dict[str, Any], ...] | None = None
+    batch_size: BatchSize = 1_000
+    parallel_batches: int = Field(default=64, ge=1, le=1_000)
+    analyze: bool = False
+    next_batch: int = Field(default=0, ge=0)
+
+
+class ImportBatch(Message):
+    """import.batch: write one batch. Exactly one of `rows` and `records` is set."""
+
+    batch: int = Field(ge=0)
+    rows: ByteRange | None = None
+    records: tuple[dict[str, Any], ...] | None = None
+    first_line: int = Field(default=1, ge=1, description="of inline records")
+    analyze: bool = False
+
+
+class ImportAggregate(Message):
+    """import.aggregate: sum up a window of batches, then continue the job with `job` or end it."""
+
+    job: ImportJob
+    batches: int
+    window_end: int
+
+
+class CourseContext(Frozen):
+    """What a model needs to know of a course."""
+
+    course_id: str
+    name: str | None = None
+    description: str | None = None
+    knowledge_points: tuple[str, ...] = ()
+
+
+class AnalysisBatch(Message):
+    """analysis.batch: analyse all records of one kind among these rows."""
+
+    batch: int = Field(ge=0)
+    kind: Kind
+    rows: ByteRange | None = None
+    records: tuple[dict[str, Any], ...] | None = None
+    contexts: tuple[CourseContext, ...] = ()
+
+
+class Analysis(Message):
+    """analysis.interaction, analysis.error, analysis.knowledge_points: one pack of records of one kind.
+
+    `pack` names the pack within its job, so that its findings are counted once however often they arrive.
+    """
+
+    pack: str = Field(min_length=1, max_length=128)
+    kind: Kind
+    records: tuple[dict[str, Any], ...] = Field(min_length=1, max_length=100)
+    contexts: tuple[CourseContext, ...] = ()
+
+
+class Findings(Message):
+    """findings.record: what was found in one pack, and how many of its records failed."""
+
+    pack: str = Field(min_length=1, max_length=128)
+    findings: tuple[RecordFinding, ...] = Field(max_length=100)
+    failed: int = 0
+    error: str | None = None

@@ -1,0 +1,22 @@
+-- End a job whose import and analysis are both complete. KEYS: job. ARGV: now. Returns the state it ended in, or ''.
+local job = KEYS[1]
+local function number(name) return tonumber(redis.call('HGET', job, name) or '0') end
+
+local state = redis.call('HGET', job, 'state')
+if not state or state == 'cancelled' or state == 'succeeded' or (state == 'failed' and redis.call('HEXISTS', job, 'failed_batches') == 0) then return '' end
+if number('imported') == 0 or number('batches_done') < number('batches') then return '' end
+if number('analysis_done') + number('analysis_failed') < number('analysis_expected') then return '' end
+
+local good = number('written') + number('unchanged') + number('analysis_done')
+local bad = number('failed') + number('analysis_failed')
+local final, why = 'succeeded', ''
+if bad > 0 then
+  final = good > 0 and 'partly failed' or 'failed'
+  why = redis.call('HGET', job, 'last_batch_error') or redis.call('HGET', job, 'last_pack_error') or ''
+elseif good == 0 and number('rejected') > 0 then
+  final, why = 'failed', 'no record of it is valid'
+end
+if final == state then return '' end
+redis.call('HSET', job, 'state', final, 'updated', ARGV[1], 'finished', ARGV[1])
+if why ~= '' then redis.call('HSET', job, 'error', why) else redis.call('HDEL', job, 'error') end
+return final

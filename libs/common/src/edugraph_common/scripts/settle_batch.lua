@@ -1,0 +1,42 @@
+-- Count a batch's outcome into its job once. A batch that failed and was replayed replaces its failed outcome.
+-- KEYS: job, its batches, its first errors. ARGV: batch, outcome (JSON), now, errors shown. Returns 1 if it counted.
+local job, batches, errors = KEYS[1], KEYS[2], KEYS[3]
+if redis.call('EXISTS', job) == 0 then return 0 end
+
+local function count(outcome, sign)
+  for _, name in ipairs({'read', 'written', 'unchanged', 'rejected', 'failed', 'analysis_expected'}) do
+    redis.call('HINCRBY', job, name, sign * outcome[name])
+  end
+  for kind, number in pairs(outcome.by_type) do redis.call('HINCRBY', job, 'type:' .. kind, sign * number) end
+  for reason, number in pairs(outcome.reasons) do redis.call('HINCRBY', job, 'reason:' .. reason, sign * number) end
+end
+
+local function failed_batches(change)
+  local known = cjson.decode(redis.call('HGET', job, 'failed_batches') or '[]')
+  local kept = {}
+  for _, batch in ipairs(known) do if batch ~= tonumber(ARGV[1]) then kept[#kept + 1] = batch end end
+  if change == 'add' then kept[#kept + 1] = tonumber(ARGV[1]) end
+  redis.call('HSET', job, 'failed_batches', #kept == 0 and '[]' or cjson.encode(kept))
+end
+
+local new = cjson.decode(ARGV[2])
+local old = redis.call('HGET', batches, ARGV[1])
+if old then
+  old = cjson.decode(old)
+  if old.state == 'written' or new.state == 'failed' then return 0 end
+  count(old, -1)
+  failed_batches('remove')
+else
+  redis.call('HINCRBY', job, 'batches_done', 1)
+end
+count(new, 1)
+if new.state == 'failed' then
+  failed_batches('add')
+  redis.call('HSET', job, 'last_batch_error', new.error or '')
+end
+for _, reject in ipairs(new.errors) do
+  if redis.call('LLEN', errors) < tonumber(ARGV[4]) then redis.call('RPUSH', errors, cjson.encode(reject)) end
+end
+redis.call('HSET', batches, ARGV[1], ARGV[2])
+redis.call('HSET', job, 'updated', ARGV[3])
+return 1

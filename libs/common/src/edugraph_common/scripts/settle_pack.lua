@@ -1,0 +1,24 @@
+-- Count a pack's findings into its job once; a pack that failed and was replayed replaces its failed count.
+-- KEYS: job, its packs. ARGV: pack, progress (JSON), now, error. Returns 1 if it counted.
+local job, packs = KEYS[1], KEYS[2]
+if redis.call('EXISTS', job) == 0 then return 0 end
+
+local function count(progress, sign)
+  for _, name in ipairs({'done', 'failed', 'cached', 'input_tokens', 'output_tokens'}) do
+    redis.call('HINCRBY', job, 'analysis_' .. name, sign * progress[name])
+  end
+  redis.call('HINCRBYFLOAT', job, 'analysis_cost', sign * progress.cost)
+end
+
+local new = cjson.decode(ARGV[2])
+local old = redis.call('HGET', packs, ARGV[1])
+if old then
+  old = cjson.decode(old)
+  if old.failed == 0 or new.failed >= old.failed then return 0 end
+  count(old, -1)
+end
+count(new, 1)
+redis.call('HSET', packs, ARGV[1], ARGV[2])
+redis.call('HSET', job, 'updated', ARGV[3])
+if ARGV[4] ~= '' then redis.call('HSET', job, 'last_pack_error', ARGV[4]) end
+return 1

@@ -1,0 +1,147 @@
+"""The base of all tasks: what to do with each kind of failure (DESIGN section 6).
+
+Retryable: up to 3 more tries, after 1, 2, 4 s and whole-second jitter. Wait: again when told, for as long as the
+job's deadline allows; no try is used up. Rejected, tries used up, and bugs: the message goes to the dead letters
+with the reason, and the task shows FAILURE. As a member of a chord it answers with a failed outcome instead,
+since a failed member would keep the chord's body from running.
+"""
+
+import math
+import random
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import structlog
+from celery import Task
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.exceptions import Retry as RetryRequested
+from pydantic import ValidationError
+
+from edugraph_common.broker.dead_letters import bury
+from edugraph_common.broker.publishing import describe
+from edugraph_common.failures import Failure, Rejected, Retryable, Wait
+from edugraph_common.messages import Message
+
+TRIES = 3  # beyond the first
+LONGEST_BACKOFF = 600  # seconds
+M = TypeVar("M", bound=Message)
+log = structlog.get_logger()
+
+
+def backoff(retries: int, randint: Callable[[int, int], int] = random.randint) -> int:
+    """Whole seconds before try `retries` + 2: 1, 2, 4 … plus jitter up to as much again, at most 600.
+
+    Whole, because the broker's delays are: a fraction of a second would be refused and the retry lost.
+    """
+    base: int = min(2**retries, LONGEST_BACKOFF)
+    return min(base + randint(0, base), LONGEST_BACKOFF)
+
+
+class EduGraphTask(Task):  # type: ignore[type-arg]
+    """The last argument is the JSON of `contract`; a chord's body has the outcomes before it."""
+
+    abstract = True
+    max_retries = TRIES
+    contract: ClassVar[type[Message]]
+
+    def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
+        """What a chord is told instead of an exception."""
+        raise NotImplementedError
+
+    def on_given_up(self, message: Message, reason: str) -> None:
+        """Tell the job that this step failed for good. Must be idempotent."""
+
+    def on_waiting(self, message: Message, reason: str, until: float) -> None:
+        """Tell the job why it waits; `until`: seconds since 1970."""
+
+    def parse(self, contract: type[M], body: Any) -> M:
+        """Raises Rejected for a body of another form or version."""
+        try:
+            return contract.model_validate(body)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            kind = error.errors()[0]["type"]
+            raise Rejected(f"malformed message for {self.name}: {where or 'body'} ({kind})") from None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **self._shown(args))
+        try:
+            return super().__call__(*args, **kwargs)
+        except (RetryRequested, Ignore, Reject):
+            raise
+        except Wait as wait:
+            return self._wait(wait, args)
+        except Retryable as error:
+            return self._try_again(error, args)
+        except SoftTimeLimitExceeded:
+            return self._give_up(Rejected("took longer than the soft time limit"), args)
+        except Failure as error:
+            return self._give_up(error, args)
+        except Exception as error:  # noqa: BLE001
+            # The outermost loop: a bug, which trying again would repeat. An exception's own text may hold a
+            # record's, so only its type and its place are logged.
+            place = "".join(traceback.format_tb(error.__traceback__))
+            log.error("task_bug", error=type(error).__name__, place=place)  # noqa: TRY400
+            return self._give_up(Rejected(f"unexpected {type(error).__name__}"), args)
+
+    def apply_async(  # type: ignore[override]  # Celery passes more than its stubs name
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> Any:
+        """Every way of sending a task, retries and chords included, hides its rows and insists on a queue."""
+        options.setdefault("argsrepr", describe(args[-1]) if args else "")
+        options.setdefault("kwargsrepr", "{}")
+        options.setdefault("mandatory", True)
+        return super().apply_async(args, kwargs, **options)
+
+    def _try_again(self, error: Retryable, args: tuple[Any, ...]) -> Any:
+        if self.request.retries >= TRIES:
+            reason = f"{error.reason}; gave up after {TRIES + 1} tries"
+            return self._give_up(Retryable(reason), args)
+        delay = backoff(self.request.retries)
+        log.warning("task_retried", error=type(error).__name__, reason=error.reason, seconds=delay)
+        raise self.retry(exc=error, countdown=delay, max_retries=TRIES)
+
+    def _wait(self, wait: Wait, args: tuple[Any, ...]) -> Any:
+        seconds = max(1, min(int(wait.seconds) + 1, LONGEST_BACKOFF))
+        if _deadline(args) < time.time() + seconds:
+            return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args)
+        log.info("task_waits", reason=wait.reason, seconds=seconds)
+        message = self._message(args)
+        if message is not None:
+            self.on_waiting(message, wait.reason, time.time() + seconds)
+        self.update_state(state="WAITING", meta={"reason": wait.reason, "seconds": seconds})
+        self.signature_from_request(
+            self.request, args, {}, countdown=seconds, retries=self.request.retries
+        ).apply_async()
+        raise Ignore
+
+    def _give_up(self, error: Failure, args: tuple[Any, ...]) -> Any:
+        log.error("task_failed", error=type(error).__name__, reason=error.reason)
+        try:
+            bury(self, args, error.reason)
+        except Retryable as broker:
+            # Nothing may get lost: back to its queue, and from there to the dead letters after the delivery limit.
+            raise Reject(broker.reason, requeue=True) from error
+        message = self._message(args)
+        if message is not None:
+            self.on_given_up(message, error.reason)
+            if self.request.chord:
+                return self.failed_outcome(message, error.reason)
+        raise error from None
+
+    def _message(self, args: tuple[Any, ...]) -> Message | None:
+        try:
+            return self.contract.model_validate(args[-1])
+        except (ValidationError, IndexError):
+            return None
+
+    def _shown(self, args: tuple[Any, ...]) -> dict[str, Any]:
+        body = args[-1] if args and isinstance(args[-1], dict) else {}
+        return {key: body[key] for key in ("job_id", "batch", "pack") if body.get(key) is not None}
+
+
+def _deadline(args: tuple[Any, ...]) -> float:
+    body = args[-1] if args and isinstance(args[-1], dict) else {}
+    return float(body.get("deadline") or math.inf)

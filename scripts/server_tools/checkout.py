@@ -1,0 +1,112 @@
+"""What one checkout remembers about its servers: ports, passwords and what was started, all under .run/."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .common import ServerError, write_private
+
+PORT_NAMES = ("amqp", "management", "prometheus", "distribution", "epmd", "redis", "bolt")
+# Below the range Linux hands out to outgoing connections, so that a remembered port is still free tomorrow.
+FIRST_PORT, BLOCK_SIZE, BLOCKS = 20000, 10, 1200
+
+
+def port_is_free(port: int) -> bool:
+    """Tell whether a server could listen here; connections that are only being closed do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def choose_ports(seed: int) -> dict[str, int]:
+    """Choose a block of free ports; the seed keeps two checkouts that start together away from each other."""
+    for step in range(BLOCKS):
+        first = FIRST_PORT + (seed + step) % BLOCKS * BLOCK_SIZE
+        ports = {name: first + index for index, name in enumerate(PORT_NAMES)}
+        if all(port_is_free(port) for port in ports.values()):
+            return ports
+    raise ServerError(f"no free ports between {FIRST_PORT} and {FIRST_PORT + BLOCKS * BLOCK_SIZE}")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """One working copy of the repository."""
+
+    root: Path
+
+    @property
+    def id(self) -> str:
+        """A short name for this folder, for what is shared by the whole machine (node names, containers)."""
+        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]
+
+    @property
+    def state(self) -> Path:
+        """Everything the servers keep: data, logs, ports, passwords."""
+        return self.root / ".run" / "servers"
+
+    @property
+    def env_file(self) -> Path:
+        """The addresses for programs and tests, as NAME=value lines."""
+        return self.root / ".run" / "servers.env"
+
+    @property
+    def ports_file(self) -> Path:
+        """The ports, chosen at the first start."""
+        return self.state / "ports.json"
+
+    def folder(self, name: str) -> Path:
+        """Return a server's own folder, readable by its owner only."""
+        path = self.state / name
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+        return path
+
+    def ports(self) -> dict[str, int]:
+        """Return this checkout's ports; the same ones every time."""
+        known = self._read(self.ports_file)
+        if not known or set(known["ports"]) != set(PORT_NAMES):
+            known = self._write(self.ports_file, {"ports": choose_ports(int(self.id, 16))})
+        ports: dict[str, int] = known["ports"]
+        return ports
+
+    def password(self, name: str) -> str:
+        """Return a server's password, made up at its first use; only characters that need no quoting in a URL."""
+        path = self.state / f"{name}.password"
+        if not path.exists():
+            write_private(path, secrets.token_hex(16))
+        return path.read_text(encoding="utf-8").strip()
+
+    def record(self, name: str) -> dict[str, Any] | None:
+        """Return what was noted when a server was started."""
+        return self._read(self.state / f"{name}.started.json")
+
+    def remember(self, name: str, record: dict[str, Any]) -> None:
+        """Note how a server was started, so that `down` ends exactly that."""
+        self._write(self.state / f"{name}.started.json", record)
+
+    def forget(self, name: str) -> None:
+        """Drop the note about a server that has ended."""
+        (self.state / f"{name}.started.json").unlink(missing_ok=True)
+
+    def _write(self, path: Path, content: dict[str, Any]) -> dict[str, Any]:
+        content = {"checkout": str(self.root.resolve()), **content}
+        write_private(path, json.dumps(content, indent=1) + "\n")
+        return content
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        """Read a note. One that came along when the folder was copied speaks of the original's servers: not ours."""
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if content.get("checkout") == str(self.root.resolve()) else None

@@ -1,0 +1,143 @@
+"""RabbitMQ and Redis from the packages of Debian 13, whose versions are new enough (RabbitMQ 4.0, Redis 8.0)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cache
+from .common import ServerError, last_lines, say
+
+RELEASE, RELEASE_NUMBER = "trixie", 13
+PACKAGES = ["rabbitmq-server", "redis-server"]
+RABBITMQ_PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+
+OWN_MOUNTS = ["unshare", "--mount", "--propagation", "private"]
+
+# Runs a program of the other Debian. The mounts are made in a mount namespace of its own (see `command`): nothing is
+# ever mounted for the rest of the machine, so deleting the cache cannot reach /dev or a checkout.
+ENTER = """
+set -e; root=$1; data=$2; shift 2
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount --bind /etc/hosts "$root/etc/hosts"
+mount --bind "$data" "$root/mnt"
+exec chroot "$root" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where the packages are: in this system (no root) or in a Debian 13 of their own below `root`."""
+
+    root: Path | None
+
+    def command(self, folder: Path, *arguments: str) -> list[str]:
+        """Return the command that runs a program which may use `folder`."""
+        if self.root is None:
+            return list(arguments)
+        return [*OWN_MOUNTS, "/bin/sh", "-c", ENTER, "enter", str(self.root), str(folder), *arguments]
+
+    def inside(self, folder: Path) -> Path:
+        """Return the name that `folder` has for such a program."""
+        return folder if self.root is None else Path("/mnt")
+
+
+def programs() -> Programs:
+    """Return the packages, from this system or from the cache; get them first where they are missing."""
+    number = debian_number()
+    if number is None:
+        raise ServerError("no Docker daemon answers, and without one this tool knows only Debian")
+    if number < RELEASE_NUMBER:
+        _need_root()
+        return Programs(cache.built(f"debian-{RELEASE}", _bootstrap))
+    if not _installed():
+        with cache.locked(cache.folder() / "apt.lock", "another apt-get"):
+            if not _installed():
+                _install_without_starting()
+    return Programs(None)
+
+
+def debian_number() -> float | None:
+    """Return the release of this Debian, None for another system. Testing and unstable have no number."""
+    try:
+        text = Path("/etc/os-release").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    facts = dict(line.replace('"', "").split("=", 1) for line in text.splitlines() if "=" in line)
+    return float(facts.get("VERSION_ID", "inf")) if facts.get("ID") == "debian" else None
+
+
+def apt_install(*packages: str) -> None:
+    """Install packages of this system."""
+    _need_root()
+    say(f"installing {' '.join(packages)} with apt-get")
+    log, env = cache.folder() / "apt.log", {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300"]
+    install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as output:
+        # A failed update may concern a source that does not matter here: the second command decides.
+        for command in ([*apt, "update"], install):
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, check=False
+            )
+    if done.returncode:
+        raise ServerError(f"apt-get could not install {' '.join(packages)}; the end of {log}:\n{last_lines(log)}")
+
+
+def need_command(command: str, *packages: str) -> None:
+    """Make sure a command is there; installing is for one at a time, as threads and checkouts may both ask."""
+    with cache.locked(cache.folder() / "apt.lock", "another apt-get"):
+        if shutil.which(command) is None:
+            apt_install(*packages)
+
+
+def _need_root() -> None:
+    if os.geteuid():
+        raise ServerError("no Docker daemon answers, and without one this tool must run as root")
+
+
+def _installed() -> bool:
+    return (RABBITMQ_PROGRAMS / "rabbitmq-server").exists() and shutil.which("redis-server") is not None
+
+
+def _bootstrap(folder: Path, lock: int) -> None:
+    """Put a small Debian 13 into a folder. Its mounts, too, end with the command."""
+    need_command("debootstrap", "debootstrap")
+    say("RabbitMQ and Redis: getting Debian 13 packages (about a minute, 400 MB)")
+    mirror = [os.environ["EDUGRAPH_DEBIAN_MIRROR"]] if os.environ.get("EDUGRAPH_DEBIAN_MIRROR") else []
+    options = ["--variant=minbase", "--force-check-gpg", f"--include={','.join(PACKAGES)}"]
+    command = [*OWN_MOUNTS, "debootstrap", *options, RELEASE, str(folder), *mirror]
+    cache.run_logged(command, cache.folder() / "debootstrap.log", lock)
+    (folder / "etc" / "hosts").touch()  # the place over which this machine's own is mounted
+    for package in (folder / "var" / "cache" / "apt" / "archives").glob("*.deb"):
+        package.unlink()
+
+
+def _install_without_starting() -> None:
+    """Install for the programs only: the packages' own services would take the default ports, open to the network."""
+    with _services_held_back():
+        apt_install(*PACKAGES)
+    if shutil.which("systemctl"):
+        disable = ["systemctl", "disable", "--quiet", *PACKAGES]
+        subprocess.run(disable, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+@contextmanager
+def _services_held_back() -> Iterator[None]:
+    policy = Path("/usr/sbin/policy-rc.d")  # Debian asks this program before it starts a service
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()

@@ -1,0 +1,191 @@
+"""The graph database."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import cache, debian, docker, processes
+from .common import ServerError, say, write_private
+from .server import Server, clean_env
+
+DEFAULT_VERSION = "5.26.30"
+USER = "neo4j"
+OLDEST_JAVA = 17  # every Debian since 12 has one; Neo4j 5 runs on it, the versions named by year need 21
+
+# Two dependencies make a whole server; the download is checked against the sums of the repository (mvn -C).
+POM = """\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>edugraph</groupId><artifactId>neo4j-runtime</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.neo4j</groupId><artifactId>neo4j</artifactId><version>{version}</version></dependency>
+    <dependency><groupId>org.neo4j.app</groupId><artifactId>neo4j-server</artifactId><version>{version}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+
+# The two waits are idle ones, after the data is safe; with their defaults every stop takes ten seconds.
+CONFIGURATION = """\
+server.bolt.listen_address=127.0.0.1:{bolt}
+server.http.enabled=false
+server.https.enabled=false
+dbms.usage_report.enabled=false
+db.logs.query.enabled=OFF
+server.memory.pagecache.size=512m
+internal.server.bolt.thread_pool_shutdown_wait_time=500ms
+internal.server.bolt.connection_shutdown_wait_time=500ms
+"""
+
+# What Neo4j's own start script passes too: it reaches into Java's buffers.
+JAVA_OPTIONS = [
+    "-Xmx1g",
+    "-XX:+UseG1GC",
+    "-Dio.netty.tryReflectionSetAccessible=true",
+    *(f"--add-opens=java.base/{part}=ALL-UNNAMED" for part in ("java.nio", "java.io", "sun.nio.ch")),
+]
+
+
+class Neo4j(Server):
+    """Neo4j Community: 5.26, or the version named by NEO4J_VERSION. Each version has a home of its own."""
+
+    name = "neo4j"
+    variables = ("NEO4J_URI", "NEO4J_USER", "NEO4J_PASSWORD")
+    listens_on = ("bolt",)
+
+    @property
+    def version(self) -> str:
+        """The version asked for."""
+        version = os.environ.get("NEO4J_VERSION") or DEFAULT_VERSION
+        if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+            raise ServerError(f"NEO4J_VERSION is {version!r}: give all three numbers, for example {DEFAULT_VERSION}")
+        return version
+
+    @property
+    def is_five(self) -> bool:
+        """Tell the 5.x line from the ones named by year."""
+        return self.version.startswith("5.")
+
+    def addresses(self) -> dict[str, str]:
+        """Return the address and the login."""
+        return {
+            "NEO4J_URI": f"bolt://127.0.0.1:{self.port['bolt']}",
+            "NEO4J_USER": USER,
+            "NEO4J_PASSWORD": self.checkout.password(self.name),
+        }
+
+    def ready(self) -> bool:
+        """Offer Bolt 5.0 to 5.4 and 4.4, in the protocol's handshake; the answer is the version chosen."""
+        with socket.create_connection(("127.0.0.1", self.port["bolt"]), timeout=5) as connection:
+            offers = b"\x00\x04\x04\x05" + b"\x00\x00\x04\x04" + bytes(8)
+            connection.sendall(b"\x60\x60\xb0\x17" + offers)
+            return len(connection.recv(4)) == len(b"\x00\x00\x04\x05")
+
+    def check_running(self, record: dict[str, Any]) -> None:
+        """Complain when another version is asked for than the one that runs."""
+        running = record.get("version", "")
+        if os.environ.get("NEO4J_VERSION") and running not in ("", self.version):
+            raise ServerError(f"version {running} is running: end it first (`down --only neo4j`), then `up` again")
+
+    @property
+    def home(self) -> Path:
+        """The folder of this version."""
+        return self.checkout.folder(f"neo4j-{self.version}")
+
+    @property
+    def log(self) -> Path:
+        """What the process prints."""
+        return self.home / "output.log"
+
+    def logs(self) -> list[Path]:
+        """Return Neo4j's own log as well."""
+        return [self.log, self.home / "logs" / "neo4j.log"]
+
+    def data_folders(self) -> list[Path]:
+        """Return the homes of all versions."""
+        return list(self.checkout.state.glob("neo4j-*"))
+
+    def run_process(self) -> dict[str, Any]:
+        """Set the password in a new home, then start."""
+        java, home = find_java(OLDEST_JAVA if self.is_five else 21), self.home
+        jars = cache.built(f"neo4j-{self.version}", self._get_jars)
+        for name in ("conf", "data", "logs", "run"):
+            (home / name).mkdir(exist_ok=True)
+        write_private(home / "conf" / "neo4j.conf", CONFIGURATION.format(**self.port))
+        env = clean_env(HOME=str(home), NEO4J_HOME=str(home), NEO4J_CONF=str(home / "conf"))
+        classes = ["-cp", f"{jars}/*"]
+        if not (home / "data" / "dbms" / "auth.ini").exists():
+            self._set_password([java, *classes], env)
+        main = "org.neo4j.server." + ("CommunityEntryPoint" if self.is_five else "Neo4jCommunity")
+        command = [java, *JAVA_OPTIONS, *classes, main, f"--home-dir={home}", f"--config-dir={home}/conf"]
+        return {**processes.spawn(command, env, self.log), "version": self.version}
+
+    def _set_password(self, java: list[str], env: dict[str, str]) -> None:
+        tool, password = (
+            ["org.neo4j.cli.AdminTool", "dbms", "set-initial-password"],
+            self.checkout.password(self.name),
+        )
+        command = [*java, *tool, password]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, check=False)
+        if done.returncode:
+            raise ServerError(f"the first password could not be set: {done.stderr.strip()[-1000:]}")
+
+    def _get_jars(self, folder: Path, lock: int) -> None:
+        debian.need_command("mvn", "maven")
+        say(f"getting version {self.version} with Maven (20 s, 130 MB)", self.name)
+        pom = folder / "pom.xml"
+        pom.write_text(POM.format(version=self.version), encoding="utf-8")
+        options = ["-B", "-q", "-C", "-f", str(pom), f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
+        cache.run_logged(["mvn", *options, COPY_JARS], cache.folder() / "maven.log", lock)
+
+    def run_container(self) -> None:
+        """Start the official image."""
+        line = "5.26" if self.version == DEFAULT_VERSION else self.version
+        volume = f"{self.container}-{self.version}"
+        options = [f"--publish=127.0.0.1:{self.port['bolt']}:7687", f"--volume={volume}:/data"]
+        env = {
+            "NEO4J_AUTH": f"{USER}/{self.addresses()['NEO4J_PASSWORD']}",
+            "NEO4J_server_memory_heap_max__size": "1g",
+            "NEO4J_server_memory_pagecache_size": "512m",
+            "NEO4J_dbms_usage__report_enabled": "false",
+        }
+        docker.run(self.container, options, env, f"neo4j:{line}-community", [])
+
+
+def find_java(least: int) -> str:
+    """Return the oldest Java that is new enough: that is the one a server was most likely tested with."""
+    found = _javas(least)
+    if not found and least == OLDEST_JAVA:
+        debian.need_command("java", "default-jre-headless")
+        found = _javas(least)
+    if not found:
+        raise ServerError(f"it needs Java {least} or later: put one into /usr/lib/jvm, or name it by JAVA_HOME")
+    return min(found)[1]
+
+
+def _javas(least: int) -> list[tuple[int, str]]:
+    return [(version, str(java)) for java in _candidates() if (version := _java_version(java)) >= least]
+
+
+def _candidates() -> Iterator[Path]:
+    homes = [Path(os.environ["JAVA_HOME"])] if os.environ.get("JAVA_HOME") else []
+    if Path("/usr/lib/jvm").is_dir():
+        homes += Path("/usr/lib/jvm").iterdir()
+    programs = {(home / "bin" / "java").resolve() for home in homes}
+    if on_path := shutil.which("java"):
+        programs.add(Path(on_path).resolve())
+    yield from sorted(program for program in programs if program.is_file())
+
+
+def _java_version(java: Path) -> int:
+    done = subprocess.run([java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    match = re.search(r'version "(\d+)', done.stderr)
+    return int(match.group(1)) if match else 0

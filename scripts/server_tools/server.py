@@ -1,0 +1,196 @@
+"""What the three servers have in common: where one comes from, and how it is started, watched and ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from . import docker, processes
+from .checkout import Checkout, port_is_free
+from .common import ServerError, last_lines, say
+
+PATIENCE = 120  # seconds until a server must answer; a busy CI machine is many times slower than a laptop
+
+# The names the EduGraph programs read, beside the usual ones.
+PROJECT_NAMES = {
+    "AMQP_URL": "EDUGRAPH_BROKER_URL",
+    "RABBITMQ_MANAGEMENT_URL": "EDUGRAPH_BROKER_MANAGEMENT_URL",
+    "REDIS_URL": "EDUGRAPH_REDIS_URL",
+    "NEO4J_URI": "EDUGRAPH_NEO4J_URI",
+    "NEO4J_USER": "EDUGRAPH_NEO4J_USER",
+    "NEO4J_PASSWORD": "EDUGRAPH_NEO4J_PASSWORD",
+}
+
+
+def clean_env(**extra: str) -> dict[str, str]:
+    """Return an environment for a server: none of the caller's variables may change how it runs."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **extra}
+
+
+class Server:
+    """One server of one checkout. The subclasses say what is special about it."""
+
+    name: str
+    variables: tuple[str, ...]  # all of these must be given to use a server from elsewhere
+    optional: tuple[str, ...] = ()
+    listens_on: tuple[str, ...]  # names of its ports
+
+    def __init__(self, checkout: Checkout) -> None:
+        self.checkout = checkout
+
+    # --- for the subclasses ---
+
+    def addresses(self) -> dict[str, str]:
+        """Return the address variables of this checkout's own server."""
+        raise NotImplementedError
+
+    def ready(self) -> bool:
+        """Tell whether the server answers in its own protocol; may raise OSError."""
+        raise NotImplementedError
+
+    def run_process(self) -> dict[str, Any]:
+        """Get the program, start it and return the note about it."""
+        raise NotImplementedError
+
+    def run_container(self) -> None:
+        """Start the container."""
+        raise NotImplementedError
+
+    def data_folders(self) -> list[Path]:
+        """Return what `down --wipe` deletes."""
+        return [self.checkout.state / self.name]
+
+    def logs(self) -> list[Path]:
+        """Return the files that tell why it does not start."""
+        return [self.log]
+
+    def after_end(self) -> None:
+        """End helpers that outlive the server."""
+
+    def check_running(self, record: dict[str, Any]) -> None:
+        """Complain when what runs is not what is asked for."""
+
+    # --- addresses ---
+
+    @property
+    def port(self) -> dict[str, int]:
+        """The ports by name."""
+        return self.checkout.ports()
+
+    @property
+    def container(self) -> str:
+        """The name of the container and of its volume."""
+        return f"edugraph-{self.checkout.id}-{self.name}"
+
+    def given(self) -> dict[str, str] | None:
+        """Return addresses from the environment. Our own ones, read from .run/servers.env, are not meant."""
+        names = [name for name in (*self.variables, *self.optional) if os.environ.get(name)]
+        found = {name: os.environ[name] for name in names}
+        first = self.variables[0]
+        if first not in found or found[first] == self.addresses()[first]:
+            return None
+        missing = [name for name in self.variables if name not in found]
+        if missing:
+            raise ServerError(f"{first} is set, but {' and '.join(missing)} is not: set both or neither")
+        return found
+
+    def environment(self) -> dict[str, str]:
+        """Return the lines for servers.env, empty when the server cannot be used."""
+        found = self.given() or (self.addresses() if self.running() else {})
+        return {**found, **{PROJECT_NAMES[name]: value for name, value in found.items() if name in PROJECT_NAMES}}
+
+    def where(self) -> str:
+        """Return the addresses for people, without passwords."""
+        urls = [value for value in (self.given() or self.addresses()).values() if "://" in value]
+        return " ".join(re.sub(r"//[^/]*@", "//", url) for url in urls)
+
+    # --- life ---
+
+    def running(self) -> bool:
+        """Tell whether what this checkout started still runs."""
+        record = self.checkout.record(self.name)
+        if record is None:
+            return False
+        return docker.running(record["container"]) if "container" in record else bool(processes.members(record))
+
+    def up(self) -> None:
+        """Make the server available."""
+        if self.given():
+            say(f"{self.variables[0]} is set: used as it is, nothing started", self.name)
+            return
+        if self.running():
+            self.check_running(self.checkout.record(self.name) or {})
+        else:
+            self._start()
+        self._wait()
+        say(f"running at {self.where()}", self.name)
+
+    def _start(self) -> None:
+        for name in self.listens_on:
+            if not port_is_free(self.port[name]):
+                raise ServerError(
+                    f"port {self.port[name]} is taken by another program: end that one, or run `down`, "
+                    f"delete {self.checkout.ports_file} and run `up`, which then chooses other ports"
+                )
+        if docker.answers():
+            self.checkout.remember(self.name, {"container": self.container})
+            self.run_container()
+        else:
+            self.checkout.remember(self.name, self.run_process())
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not self._answers():
+            if not self.running():
+                raise ServerError(f"it ended at once; the end of its log:\n{self._log_end()}")
+            if time.monotonic() > deadline:
+                raise ServerError(f"no answer after {PATIENCE} s; the end of its log:\n{self._log_end()}")
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            return self.ready()
+        except OSError:
+            return False
+
+    @property
+    def log(self) -> Path:
+        """What the process prints."""
+        return self.checkout.folder(self.name) / "output.log"
+
+    def _log_end(self) -> str:
+        record = self.checkout.record(self.name) or {}
+        if "container" in record:
+            return docker.last_lines(record["container"])
+        return "\n".join(f"  {log}\n{last_lines(log)}" for log in self.logs())
+
+    def down(self) -> bool:
+        """End the server if this checkout started it; tell whether it ran."""
+        record, was_running = self.checkout.record(self.name), self.running()
+        if record and "container" in record:
+            docker.end(record["container"])
+        elif record:
+            processes.end(record)
+        self.after_end()
+        self.checkout.forget(self.name)
+        return was_running
+
+    def kill(self) -> bool:
+        """End the server by force; its container stays, as a crashed one would."""
+        record, was_running = self.checkout.record(self.name), self.running()
+        if record and "container" in record:
+            docker.kill(record["container"])
+        elif record:
+            processes.kill(record)
+        return was_running
+
+    def wipe(self) -> None:
+        """Delete the server's data; it must have ended."""
+        for folder in self.data_folders():
+            shutil.rmtree(folder, ignore_errors=True)
+        if docker.answers():
+            docker.remove_volumes(self.container)

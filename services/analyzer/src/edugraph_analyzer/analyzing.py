@@ -1,0 +1,92 @@
+"""What the analyzer does, apart from how its work arrives: cut into packs, ask the analyst, send what was found."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from celery import Celery
+
+from edugraph_analyzer.analysis import Analyst, PackResult
+from edugraph_common.blobs import Blobs
+from edugraph_common.broker.publishing import send, task_id_for
+from edugraph_common.failures import Rejected
+from edugraph_common.findings import kind_to_read
+from edugraph_common.jobs import Jobs
+from edugraph_common.messages import Analysis, AnalysisBatch, Findings
+from edugraph_common.outcomes import AnalysisProgress
+from edugraph_common.records import Record
+from edugraph_common.rows import parse_rows, stored_rows
+
+
+@dataclass(frozen=True)
+class Analyzer:
+    """One per process. `now` gives aware times."""
+
+    app: Celery
+    analyst: Analyst
+    jobs: Jobs
+    blobs: Blobs
+    now: Callable[[], datetime]
+    pack_size: int
+
+    def packs(self, message: AnalysisBatch) -> Iterator[Analysis]:
+        """All records of the kind among the rows, in packs; the same packs each time."""
+        records = [record for record in self._records(message) if kind_to_read(record) == message.kind]
+        for start in range(0, len(records), self.pack_size):
+            yield _pack(message, start // self.pack_size, records[start : start + self.pack_size])
+
+    def analyse(self, message: Analysis) -> list[dict[str, Any]]:
+        """Send the findings on to the graph. Returns them without their records."""
+        result = self.analyst.analyse(message)
+        send(self.app, "record_findings_task", _findings(message, result), task_id=_findings_id(message))
+        return [
+            {"record_id": found.record.get("record_id"), **found.model_dump(mode="json", exclude={"record"})}
+            for found in result.findings
+        ]
+
+    def pack_failed(self, message: Analysis, reason: str) -> None:
+        """Tell the job that this pack's records will have no findings."""
+        failed = AnalysisProgress(failed=len(message.records))
+        self.jobs.settle_pack(message.job_id, message.pack, failed, self.now(), reason)
+        self.jobs.finish_if_complete(message.job_id, self.now())
+
+    def batch_failed(self, message: AnalysisBatch, reason: str) -> None:
+        """The rows could not be cut into packs, so none of the batch's records will have findings."""
+        self.jobs.fail(message.job_id, reason, self.now())
+
+    def _records(self, message: AnalysisBatch) -> Iterator[Record]:
+        if message.records is not None:
+            rows: Iterable[tuple[int, Any]] = enumerate(message.records, start=1)
+        elif message.rows is not None:
+            rows = stored_rows(self.blobs, message.rows)
+        else:
+            raise Rejected("the message has neither rows nor records")
+        return (row for _, row in parse_rows(rows) if isinstance(row, Record))
+
+
+def _pack(message: AnalysisBatch, number: int, records: Sequence[Record]) -> Analysis:
+    return Analysis(
+        job_id=message.job_id,
+        traceparent=message.traceparent,
+        deadline=message.deadline,
+        pack=f"{message.kind}-{message.batch}-{number}",
+        kind=message.kind,
+        records=tuple(record.to_json() for record in records),
+        contexts=message.contexts,
+    )
+
+
+def _findings(message: Analysis, result: PackResult) -> Findings:
+    return Findings(
+        job_id=message.job_id,
+        traceparent=message.traceparent,
+        pack=message.pack,
+        findings=result.findings,
+        failed=len(result.failed),
+        error=result.failed[0].reason if result.failed else None,
+    )
+
+
+def _findings_id(message: Analysis) -> str:
+    return task_id_for(message.job_id, f"findings-{message.pack}")

@@ -1,0 +1,354 @@
+"""The model room: the only place that knows the `openai` package. One request, one reply, or one of the three failures.
+
+Every physical attempt passes the limiter: the SDK's own retries are off and the place is taken in a hook of httpx,
+which runs for redirects too. Three steps of structured answers are tried from the best down; which one an endpoint
+takes, and which names of parameters, is found once and remembered in Redis for all processes.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, replace
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import httpx
+import openai
+import redis
+
+from edugraph_analyzer.answers import read_json, schema_of
+from edugraph_analyzer.limiter import Limiter, Place
+from edugraph_analyzer.questions import Message, estimated_request, with_schema
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.failures import Failure, Rejected, Retryable, Wait
+from edugraph_common.findings import Kind
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion
+
+Step = Literal["json_schema", "json_object", "prompt"]
+STEPS: tuple[Step, ...] = ("json_schema", "json_object", "prompt")
+_REMEMBERED = 7 * 86_400  # seconds
+_TOO_MANY, _BAD_REQUEST, _UNPROCESSABLE, _PAYMENT = 429, 400, 422, 402
+_NOT_FOUND = 404
+_SERVER_ERROR = 500
+_CONFLICT, _TIMED_OUT, _TOO_EARLY = 409, 408, 425
+
+
+class Unanswerable(Exception):  # noqa: N818 - a state of the items that were asked about
+    """The provider will not or cannot answer these items (too long, content filter); others are not concerned."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Form:
+    """How an endpoint wants to be asked. `proven`: it has answered to this form before."""
+
+    step: Step = "json_schema"
+    limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    temperature: bool = True
+    proven: bool = False
+
+
+@dataclass(frozen=True)
+class Ask:
+    """`messages` without the schema; `limit`: tokens that the answer may take."""
+
+    kind: Kind
+    messages: list[Message]
+    limit: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`complete` is False for an answer that was cut at its limit of tokens."""
+
+    text: str
+    complete: bool
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A reply with the headers of its response."""
+
+    reply: Reply
+    headers: Mapping[str, str]
+
+
+class Model:
+    """One provider. Opens its connections at the first request of each process (`process_id` tells a fork apart)."""
+
+    def __init__(
+        self,
+        settings: AnalyzerSettings,
+        server: "redis.Redis",
+        limiter: Limiter,
+        *,
+        process_id: Callable[[], int],
+        now: Callable[[], float],
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._settings, self._redis, self._limiter, self._now = settings, server, limiter, now
+        self._process_id, self._transport = process_id, transport
+        self._client: tuple[int, openai.OpenAI] | None = None
+        self._forms: dict[str, Form] = {}
+        self._request: ContextVar[tuple[str, int]] = ContextVar("request")
+        self._place: ContextVar[Place | None] = ContextVar("place", default=None)
+
+    def ask(self, ask: Ask) -> Reply:
+        """Raises Retryable, Wait or Rejected; Unanswerable for what concerns only these items."""
+        return self.ask_in_full(ask).reply
+
+    def ask_in_full(self, ask: Ask) -> Answered:
+        name = self._settings.model_for(ask.kind)
+        form = self._form(name)
+        while True:
+            try:
+                answered = self._attempt(name, ask, form)
+            except openai.APIStatusError as error:
+                form = self._conceded(name, form, error)
+                continue
+            self._learn(name, form, answered.reply)
+            return answered
+
+    def step(self, kind: Kind) -> Form:
+        """What is known of the endpoint now."""
+        return self._form(self._settings.model_for(kind))
+
+    # --- one attempt ------------------------------------------------------------------------------------------
+
+    def _attempt(self, name: str, ask: Ask, form: Form) -> Answered:
+        """Raises openai.APIStatusError for what another form of the request may put right."""
+        parameters = self._parameters(name, ask, form)
+        tokens = estimated_request(parameters["messages"]) + ask.limit // 2
+        self._request.set((name, tokens))
+        try:
+            raw = self._opened().chat.completions.with_raw_response.create(**parameters)
+            completion = raw.parse()
+        except openai.APIStatusError as error:
+            self._raise_for_status(name, form, error)
+        except (openai.OpenAIError, httpx.HTTPError, ValueError) as error:
+            raise _unreached(error) from None
+        reply = _reply(completion)
+        self._settle(name, reply)
+        return Answered(reply, raw.headers)
+
+    def _parameters(self, name: str, ask: Ask, form: Form) -> dict[str, Any]:
+        messages = ask.messages if form.step == "json_schema" else with_schema(ask.messages, ask.kind)
+        parameters: dict[str, Any] = {"model": name, "messages": messages, form.limit_name: ask.limit}
+        if form.temperature and self._settings.temperature is not None:
+            parameters["temperature"] = self._settings.temperature
+        if form.step != "prompt":
+            parameters["response_format"] = _response_format(ask.kind, form.step)
+        return parameters
+
+    def _settle(self, name: str, reply: Reply) -> None:
+        place = self._place.get()
+        if place is not None and reply.input_tokens:
+            self._limiter.settle(name, place, reply.input_tokens + reply.output_tokens)
+
+    def _opened(self) -> openai.OpenAI:
+        process = self._process_id()
+        if self._client is None or self._client[0] != process:
+            self._client = (process, self._open())
+        return self._client[1]
+
+    def _open(self) -> openai.OpenAI:
+        settings = self._settings
+        if settings.openai_api_key is None:
+            raise Rejected("no key: set EDUGRAPH_OPENAI_API_KEY (or OPENAI_API_KEY)")
+        timeout = httpx.Timeout(settings.call_timeout, connect=settings.connect_timeout)
+        hooks = {"request": [self._take_place]}
+        http = openai.DefaultHttpxClient(event_hooks=hooks, timeout=timeout, transport=self._transport)
+        return openai.OpenAI(
+            api_key=settings.openai_api_key.get_secret_value(),
+            base_url=settings.openai_base_url,
+            timeout=timeout,
+            max_retries=0,
+            http_client=http,
+        )
+
+    def _take_place(self, _request: httpx.Request) -> None:
+        name, tokens = self._request.get()
+        self._place.set(self._limiter.acquire(name, tokens))
+
+    # --- failures ---------------------------------------------------------------------------------------------
+
+    def _raise_for_status(self, name: str, form: Form, error: openai.APIStatusError) -> NoReturn:
+        status, words = error.status_code, _words_of(error)
+        if status == _TOO_MANY and "insufficient_quota" not in words:
+            told = retry_after(error.response.headers, self._now())
+            raise Wait("the provider says that its limit is reached (429)", self._limiter.pause(name, told)) from None
+        if status >= _SERVER_ERROR or status in (_CONFLICT, _TIMED_OUT, _TOO_EARLY):
+            raise Retryable(f"the provider answered {status}") from None
+        if status in (_BAD_REQUEST, _UNPROCESSABLE):
+            _raise_for_items(words)
+            if _concession(form, words) is not None:
+                raise error
+        raise Rejected(_refusal(status, words, name)) from None
+
+    def _conceded(self, name: str, form: Form, error: openai.APIStatusError) -> Form:
+        conceded = _concession(form, _words_of(error))
+        if conceded is None:
+            raise Rejected(_refusal(error.status_code, _words_of(error), name)) from None
+        return conceded
+
+    # --- what is remembered of an endpoint --------------------------------------------------------------------
+
+    def _form(self, name: str) -> Form:
+        if name not in self._forms:
+            self._forms[name] = self._recall(name)
+        return self._forms[name]
+
+    def _recall(self, name: str) -> Form:
+        try:
+            kept = self._redis.get(self._memory(name))
+        except redis.RedisError:
+            return Form()
+        return Form(**json.loads(kept)) if isinstance(kept, bytes | str) else Form()
+
+    def _learn(self, name: str, form: Form, reply: Reply) -> None:
+        """A form is proven by JSON; prose in answer to an unproven one means that the server ignored the format."""
+        is_json = read_json(reply.text) is not None
+        if form.proven or not (is_json or reply.complete):
+            learnt = form
+        elif is_json:
+            learnt = replace(form, proven=True)
+        else:
+            learnt = _stepped_down(form) or form
+        if learnt != self._forms.get(name):
+            self._forms[name] = learnt
+            self._remember(name, learnt)
+
+    def _remember(self, name: str, form: Form) -> None:
+        try:
+            self._redis.set(self._memory(name), json.dumps(asdict(form)), ex=_REMEMBERED)
+        except redis.RedisError:
+            return
+
+    def _memory(self, name: str) -> str:
+        endpoint = f"{self._settings.openai_base_url or ''}|{name}"
+        return f"edugraph:llm:form:{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
+
+
+@lru_cache
+def _response_format(kind: Kind, step: Step) -> dict[str, Any]:
+    if step == "json_object":
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": kind, "strict": True, "schema": schema_of(kind)}}
+
+
+def _reply(completion: "ChatCompletion | Any") -> Reply:
+    """Raises Retryable for a body that is no chat completion, Unanswerable for a refusal."""
+    choices = getattr(completion, "choices", None)
+    message = getattr(choices[0], "message", None) if choices else None
+    if message is None:
+        raise Retryable("the provider answered something that is not a chat completion")
+    if choices[0].finish_reason == "content_filter" or getattr(message, "refusal", None):
+        raise Unanswerable("the provider's content filter refused it")
+    usage = getattr(completion, "usage", None)
+    return Reply(
+        text=message.content or "",
+        complete=choices[0].finish_reason != "length",
+        input_tokens=getattr(usage, "prompt_tokens", None) or 0,
+        output_tokens=getattr(usage, "completion_tokens", None) or 0,
+    )
+
+
+def _unreached(error: Exception) -> Failure:
+    """No usable response. What the limiter raised inside the hook comes out as it was."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Failure):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, openai.APITimeoutError):
+        return Retryable("the provider did not answer in time")
+    if isinstance(error, openai.APIConnectionError):
+        return Retryable("the connection to the provider failed or was cut")
+    return Retryable(f"the provider's answer cannot be read ({type(error).__name__})")
+
+
+def _words_of(error: openai.APIStatusError) -> str:
+    """Code, parameter and message of an error body, for matching only: they may repeat what was sent."""
+    body = error.body if isinstance(error.body, dict) else {}
+    parts = (body.get("code"), body.get("param"), body.get("type"), body.get("message"), error.message)
+    return " ".join(str(part) for part in parts if part).casefold()
+
+
+_TOO_LONG = ("context_length_exceeded", "maximum context length", "context size", "too many tokens", "context window")
+_FILTERED = ("content_filter", "content management policy", "data_inspection_failed", "content_policy")
+_ABOUT_FORMAT = ("response_format", "json_schema", "json_object", "structured", "grammar", "schema")
+
+
+def _raise_for_items(words: str) -> None:
+    if any(word in words for word in _TOO_LONG):
+        raise Unanswerable("its text is too long for the model")
+    if any(word in words for word in _FILTERED):
+        raise Unanswerable("the provider's content filter refused it")
+
+
+def _concession(form: Form, words: str) -> Form | None:
+    """The next form to try after a 400; None if the request itself must be wrong.
+
+    An endpoint that has never answered may refuse a format in words that do not name it.
+    """
+    if form.limit_name == "max_tokens" and "max_completion_tokens" in words:
+        return replace(form, limit_name="max_completion_tokens")
+    if form.temperature and "temperature" in words:
+        return replace(form, temperature=False)
+    if not form.proven or any(word in words for word in _ABOUT_FORMAT):
+        return _stepped_down(form)
+    return None
+
+
+def _stepped_down(form: Form) -> Form | None:
+    below = STEPS.index(form.step) + 1
+    return replace(form, step=STEPS[below], proven=False) if below < len(STEPS) else None
+
+
+_ABOUT_MODEL = ("model_not_found", "does not exist", "model not found", "unknown model", "no such model", "invalid model")
+
+
+def _refusal(status: int, words: str, model: str) -> str:
+    """One sentence that says what to set. The provider's own words are left out: they may repeat the text."""
+    if status == _NOT_FOUND or any(word in words for word in _ABOUT_MODEL):
+        return (
+            f"the provider does not know the model {model!r} (or the address): "
+            "set EDUGRAPH_MODEL, or EDUGRAPH_OPENAI_BASE_URL, to one that it has"
+        )
+    sentences = {
+        401: "the provider does not accept the key (401): set EDUGRAPH_OPENAI_API_KEY to a valid one",
+        403: f"the key may not use {model!r} at this provider (403): allow it there, or set EDUGRAPH_OPENAI_API_KEY or EDUGRAPH_MODEL",
+        _PAYMENT: "the provider's account has no credit left (402): top it up, or set another EDUGRAPH_OPENAI_API_KEY",
+        _TOO_MANY: "the provider's account has no quota left: top it up, or set another EDUGRAPH_OPENAI_API_KEY",
+    }
+    return sentences.get(
+        status, f"the provider refuses the request ({status}): run `edugraph provider check` to see what it accepts"
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that the headers ask to wait: milliseconds, seconds or a date (RFC 9110 10.2.3); None if they do not."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        try:
+            return max(float(value) * unit, 0.0)
+        except ValueError:
+            if value and name == "retry-after":
+                return _until(value, now)
+    return None
+
+
+def _until(date: str, now: float) -> float | None:
+    try:
+        return max(parsedate_to_datetime(date).timestamp() - now, 0.0)
+    except ValueError:
+        return None

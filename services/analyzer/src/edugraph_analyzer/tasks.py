@@ -1,0 +1,78 @@
+"""The analyzer's tasks: parse, call, answer. What each failure leads to is the base's business."""
+
+from typing import Any, cast
+
+from celery import group, shared_task
+
+from edugraph_analyzer.analyzing import Analyzer
+from edugraph_common.broker.celery_app import App
+from edugraph_common.broker.publishing import task_id_for
+from edugraph_common.findings import Kind
+from edugraph_common.messages import Analysis, AnalysisBatch, Message
+from edugraph_common.tasks import EduGraphTask
+
+
+class LLMAnalysisTask(EduGraphTask):
+    """A task of the analyzer; `analyzer` is opened by its first use in each process, after the fork."""
+
+    abstract = True
+
+    @property
+    def analyzer(self) -> Analyzer:
+        return cast("Analyzer", cast("App", self.app).work())
+
+    def on_given_up(self, message: Message, reason: str) -> None:
+        if isinstance(message, Analysis):
+            self.analyzer.pack_failed(message, reason)
+        elif isinstance(message, AnalysisBatch):
+            self.analyzer.batch_failed(message, reason)
+
+    def on_waiting(self, message: Message, reason: str, until: float) -> None:
+        self.analyzer.jobs.waits(message.job_id, reason, until, self.analyzer.now())
+
+
+@shared_task(base=LLMAnalysisTask, bind=True, name="analyze_interaction_task", contract=Analysis)
+def analyze_interaction_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
+    """Sentiment and topics of a pack of interactions."""
+    return self.analyzer.analyse(self.parse(Analysis, body))
+
+
+@shared_task(base=LLMAnalysisTask, bind=True, name="analyze_error_task", contract=Analysis)
+def analyze_error_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
+    """Error types and knowledge points behind a pack of mistakes."""
+    return self.analyzer.analyse(self.parse(Analysis, body))
+
+
+@shared_task(base=LLMAnalysisTask, bind=True, name="extract_knowledge_points_task", contract=Analysis)
+def extract_knowledge_points_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
+    """Knowledge points and prerequisites of a pack of course texts."""
+    return self.analyzer.analyse(self.parse(Analysis, body))
+
+
+@shared_task(base=LLMAnalysisTask, bind=True, name="batch_analyze_interactions_task", contract=AnalysisBatch)
+def batch_analyze_interactions_task(self: LLMAnalysisTask, body: Any) -> str:
+    """Analyse all interactions among the rows as a group of packs. Returns the group's id."""
+    return _start(self, self.parse(AnalysisBatch, body))
+
+
+@shared_task(base=LLMAnalysisTask, bind=True, name="batch_analyze_errors_task", contract=AnalysisBatch)
+def batch_analyze_errors_task(self: LLMAnalysisTask, body: Any) -> str:
+    """Analyse all mistakes among the rows as a group of packs. Returns the group's id."""
+    return _start(self, self.parse(AnalysisBatch, body))
+
+
+PACK_TASKS: dict[Kind, Any] = {
+    "interaction": analyze_interaction_task,
+    "error": analyze_error_task,
+    "knowledge_points": extract_knowledge_points_task,
+}
+
+
+def _start(task: LLMAnalysisTask, message: AnalysisBatch) -> str:
+    packs = [_signature(pack) for pack in task.analyzer.packs(message)]
+    return str(group(packs).apply_async().id) if packs else ""
+
+
+def _signature(pack: Analysis) -> Any:
+    task_id = task_id_for(pack.job_id, pack.pack)
+    return PACK_TASKS[pack.kind].s(pack.model_dump(mode="json")).set(task_id=task_id)

@@ -1,0 +1,131 @@
+"""The one place that knows the driver: a connection of this process, its transactions, its errors.
+
+Every error leaves as Retryable or Rejected, with the server's code and never its message: messages quote values.
+"""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
+
+import neo4j
+from neo4j.exceptions import (
+    AuthConfigurationError,
+    AuthError,
+    CertificateConfigurationError,
+    ClientError,
+    ConfigurationError,
+    ConstraintError,
+    DriverError,
+    Neo4jError,
+    TransactionError,
+)
+
+from edugraph_common.failures import Rejected, Retryable
+from edugraph_importer.graph.settings import GraphSettings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[Concatenate[neo4j.ManagedTransaction, P], T]
+
+_ATTEMPTS = 10  # of one transaction that another one overtook
+_GONE = "Neo.ClientError.Statement.EntityNotFound"
+_REFUSED = (ConfigurationError, AuthConfigurationError, CertificateConfigurationError)
+
+
+class Overtaken(Exception):  # noqa: N818 - says what happened, it is no error of anybody
+    """Another transaction changed what this one had read before its locks; it starts again."""
+
+
+class Connection:
+    """Opened at first use, once in each process: a forked child opens its own. Safe to share between threads."""
+
+    def __init__(self, settings: GraphSettings) -> None:
+        self._settings = settings
+        self._driver: neo4j.Driver | None = None
+        self._owner = 0
+        self._opening = threading.Lock()
+        self.repeats: Counter[str] = Counter()
+        """How often a transaction had to be repeated, by the server's code."""
+
+    def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `work` in one transaction, again if another one got in its way."""
+        with _translated(), self._session() as session:
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return session.execute_write(self._counted(work), *args, **kwargs)
+                except (ConstraintError, Overtaken):
+                    continue
+                except ClientError as error:
+                    if error.code != _GONE:
+                        raise
+            return session.execute_write(self._counted(work), *args, **kwargs)
+
+    def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
+        with _translated(), self._session() as session:
+            return session.execute_read(lambda tx: list(tx.run(query, parameters)))
+
+    def close(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None and self._owner == os.getpid():
+            driver.close()
+
+    def _session(self) -> neo4j.Session:
+        with self._opening:
+            if self._driver is None or self._owner != os.getpid():
+                self._driver, self._owner = _open(self._settings), os.getpid()
+            return self._driver.session(database=self._settings.database, fetch_size=-1)
+
+    def _counted(self, work: Work[P, T]) -> Work[P, T]:
+        def counted(tx: neo4j.ManagedTransaction, *args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return work(tx, *args, **kwargs)
+            except Neo4jError as error:
+                self.repeats[error.code or "unknown"] += 1
+                raise
+            except Overtaken:
+                self.repeats["Overtaken"] += 1
+                raise
+
+        return counted
+
+
+def _open(settings: GraphSettings) -> neo4j.Driver:
+    return neo4j.GraphDatabase.driver(
+        settings.uri,
+        auth=(settings.user, settings.password.get_secret_value()),
+        notifications_min_severity="OFF",
+        telemetry_disabled=True,
+        user_agent="edugraph-importer",
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The cause is left out on purpose: its message may quote a record."""
+    try:
+        yield
+    except Overtaken:
+        raise Retryable("the graph changed under a transaction too often") from None
+    except AuthError:
+        raise Rejected("the graph database refuses the user or the password") from None
+    except ClientError as error:
+        raise _of_client_error(error) from None
+    except Neo4jError as error:
+        raise Retryable(f"the graph database could not do it now ({error.code})") from None
+    except _REFUSED as error:
+        raise Rejected(f"the graph database cannot be addressed ({type(error).__name__})") from None
+    except TransactionError as error:
+        raise Rejected(f"the graph database's driver was misused ({type(error).__name__})") from None
+    except (DriverError, OSError) as error:
+        raise Retryable(f"the graph database does not answer ({type(error).__name__})") from None
+
+
+def _of_client_error(error: ClientError) -> Retryable | Rejected:
+    passing = isinstance(error, ConstraintError) or error.code == _GONE or error.is_retryable()
+    timed_out = "TransactionTimedOut" in (error.code or "")
+    if passing or timed_out:
+        return Retryable(f"the graph database could not do it now ({error.code})")
+    return Rejected(f"the graph database refused a statement ({error.code})")

@@ -1,0 +1,153 @@
+"""What the importer does, apart from how its work arrives: split, write a batch, sum up, write findings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from celery import Celery
+
+from edugraph_common.blobs import Blobs
+from edugraph_common.broker.publishing import emit, send, task_id_for
+from edugraph_common.events import Event, EventType
+from edugraph_common.failures import Rejected
+from edugraph_common.jobs import Jobs
+from edugraph_common.messages import Findings, ImportAggregate, ImportBatch, ImportJob
+from edugraph_common.ndjson import MalformedFile
+from edugraph_common.outcomes import (
+    AnalysisProgress,
+    BatchOutcome,
+    FindingsOutcome,
+    ImportReport,
+    JobReport,
+)
+from edugraph_common.records import ErrorRecord, Record
+from edugraph_importer.asking import ask
+from edugraph_importer.graph import Graph
+from edugraph_importer.reading import read_batch, store_rejects
+from edugraph_importer.splitting import count_batches, window
+
+
+@dataclass(frozen=True)
+class Importer:
+    """One per process. `now` gives aware times."""
+
+    app: Celery
+    graph: Graph
+    jobs: Jobs
+    blobs: Blobs
+    now: Callable[[], datetime]
+
+    def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate]:
+        """The next window of batches, and what sums them up. A file that is unusable as a whole ends the job."""
+        try:
+            total = count_batches(self.blobs, job)
+        except MalformedFile as problem:
+            self.jobs.fail(job.job_id, str(problem), self.now())
+            raise Rejected(str(problem)) from None
+        self.graph.prepare()
+        self.jobs.begin(job.job_id, total, self.now())
+        end = min(job.next_batch + job.parallel_batches, total)
+        after = ImportAggregate(
+            job_id=job.job_id, traceparent=job.traceparent, job=job, batches=total, window_end=end
+        )
+        return window(self.blobs, job, end), after
+
+    def write_batch(self, message: ImportBatch) -> BatchOutcome:
+        batch = read_batch(self.blobs, message)
+        outcome, conflicts = self.graph.write_batch(batch)
+        store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *conflicts])
+        if message.analyze:
+            records = [record for _, record in batch.records]
+            asked = ask(self.app, message, records, self.graph.course_contexts(_courses(records)))
+            outcome = outcome.model_copy(update={"analysis_expected": asked})
+        self._settle(outcome)
+        return outcome
+
+    def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
+        """The outcome of a batch that was given up; its job goes on."""
+        read = len(message.records) if message.records is not None else self._count(message)
+        outcome = BatchOutcome(
+            job_id=message.job_id, batch=message.batch, state="failed", read=read, failed=read, error=reason
+        )
+        self._settle(outcome)
+        return outcome
+
+    def sum_up(self, message: ImportAggregate) -> ImportReport:
+        """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
+        job, now = message.job, self.now()
+        if message.window_end < message.batches:
+            following = job.model_copy(update={"next_batch": message.window_end})
+            step = f"split-{message.window_end}"
+            send(self.app, "import_records_with_callback", following, task_id=task_id_for(job.job_id, step))
+        else:
+            self.jobs.imported(job.job_id, now)
+        self._finish(job.job_id)
+        report = self.jobs.report(job.job_id, now)
+        if report is None:
+            raise Rejected("Redis does not know this job; what was written stays in the graph")
+        return _import_report(report)
+
+    def write_findings(self, message: Findings) -> FindingsOutcome:
+        outcome = self.graph.write_findings(message)
+        self._settle_pack(message, len(message.findings), message.failed, message.error)
+        return outcome
+
+    def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
+        number = len(message.findings) + message.failed
+        self._settle_pack(message, 0, number, reason)
+        return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
+
+    def _settle(self, outcome: BatchOutcome) -> None:
+        self.jobs.settle_batch(outcome, self.now())
+        shown = outcome.model_dump(mode="json", exclude={"errors"})
+        self._emit("io.edugraph.batch.completed", outcome.job_id, shown, f"batch-{outcome.batch}")
+        self._finish(outcome.job_id)
+
+    def _settle_pack(self, message: Findings, done: int, failed: int, error: str | None) -> None:
+        origins = [found.origin for found in message.findings]
+        progress = AnalysisProgress(
+            done=done,
+            failed=failed,
+            cached=sum(origin.cached for origin in origins),
+            input_tokens=sum(origin.input_tokens for origin in origins),
+            output_tokens=sum(origin.output_tokens for origin in origins),
+            cost=sum(origin.cost for origin in origins),
+        )
+        self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error)
+        shown = {"job_id": message.job_id, "pack": message.pack, "done": done, "failed": failed}
+        self._emit("io.edugraph.analysis.completed", message.job_id, shown, message.pack)
+        self._finish(message.job_id)
+
+    def _finish(self, job_id: str) -> None:
+        state = self.jobs.finish_if_complete(job_id, self.now())
+        if state:
+            self._emit("io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state)
+
+    def _emit(self, kind: EventType, job_id: str, data: dict[str, object], step: str) -> None:
+        event_id = task_id_for(job_id, f"{kind}:{step}")
+        emit(
+            self.app,
+            Event(id=event_id, source="/edugraph/importer", type=kind, subject=job_id, time=self.now(), data=data),
+        )
+
+    def _count(self, message: ImportBatch) -> int:
+        """Rows of a failed batch, so that the job's sums add up; 0 where even they cannot be read."""
+        try:
+            return read_batch(self.blobs, message).read
+        except Rejected:
+            return 0
+
+
+def _courses(records: list[Record]) -> list[str]:
+    errors = (record.data for record in records if isinstance(record.data, ErrorRecord))
+    return sorted({course for data in errors for course in data.courses})
+
+
+def _import_report(report: JobReport) -> ImportReport:
+    seconds = max((report.updated - report.created).total_seconds(), 0.001)
+    same = ("job_id", "batches", "failed_batches", "read", "written", "unchanged", "rejected", "failed")
+    return ImportReport(
+        **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "errors")},
+        seconds=seconds,
+        records_per_second=report.read / seconds,
+    )

@@ -1,0 +1,80 @@
+"""The importer's tasks: parse, call, answer. What each failure leads to is the base's business."""
+
+from typing import Any, cast
+
+from celery import chord, group, shared_task
+
+from edugraph_common.broker.celery_app import App
+from edugraph_common.broker.publishing import task_id_for
+from edugraph_common.messages import Findings, ImportAggregate, ImportBatch, ImportJob, Message
+from edugraph_common.tasks import EduGraphTask
+from edugraph_importer.importing import Importer
+
+
+class DataImportTask(EduGraphTask):
+    """A task of the importer; `importer` is opened by its first use in each process, after the fork."""
+
+    abstract = True
+
+    @property
+    def importer(self) -> Importer:
+        return cast("Importer", cast("App", self.app).work())
+
+    def on_given_up(self, message: Message, reason: str) -> None:
+        if isinstance(message, ImportBatch):
+            self.importer.batch_failed(message, reason)
+        elif isinstance(message, ImportJob | ImportAggregate):
+            self.importer.jobs.fail(message.job_id, reason, self.importer.now())
+        elif isinstance(message, Findings):
+            self.importer.findings_failed(message, reason)
+
+    def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
+        return {
+            "job_id": message.job_id,
+            "batch": getattr(message, "batch", None),
+            "state": "failed",
+            "error": reason,
+        }
+
+
+@shared_task(base=DataImportTask, bind=True, name="import_batch_task", contract=ImportBatch)
+def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Write one batch. Returns its BatchOutcome."""
+    return self.importer.write_batch(self.parse(ImportBatch, body)).model_dump(mode="json")
+
+
+@shared_task(base=DataImportTask, bind=True, name="import_records_with_callback", contract=ImportJob)
+def import_records_with_callback(self: DataImportTask, body: Any) -> str:
+    """Import a window of batches as a chord that ends in aggregate_import_results. Returns the chord's task id."""
+    batches, after = self.importer.plan(self.parse(ImportJob, body))
+    callback = aggregate_import_results.s(after.model_dump(mode="json"))
+    callback.set(task_id=task_id_for(after.job_id, f"aggregate-{after.window_end}"))
+    if not batches:
+        return str(callback.clone(args=([],)).apply_async().id)
+    return str(chord([_signature(batch) for batch in batches])(callback).id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
+def import_records_async(self: DataImportTask, body: Any) -> str:
+    """Import all batches as a group, without a callback. Returns the group's id."""
+    job = self.parse(ImportJob, body).model_copy(update={"parallel_batches": 1_000_000})
+    batches, after = self.importer.plan(job)
+    self.importer.jobs.imported(after.job_id, self.importer.now())
+    return str(group([_signature(batch) for batch in batches]).apply_async().id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="aggregate_import_results", contract=ImportAggregate)
+def aggregate_import_results(self: DataImportTask, _outcomes: list[Any], body: Any) -> dict[str, Any]:
+    """The chord's body: sums up, then continues or ends the job. Returns an ImportReport."""
+    return self.importer.sum_up(self.parse(ImportAggregate, body)).model_dump(mode="json")
+
+
+@shared_task(base=DataImportTask, bind=True, name="record_findings_task", contract=Findings)
+def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Write the findings of one pack. Returns a FindingsOutcome."""
+    return self.importer.write_findings(self.parse(Findings, body)).model_dump(mode="json")
+
+
+def _signature(batch: ImportBatch) -> Any:
+    task_id = task_id_for(batch.job_id, f"batch-{batch.batch}")
+    return import_batch_task.s(batch.model_dump(mode="json")).set(task_id=task_id)

@@ -1,0 +1,45 @@
+"""The importer's process: `celery -A edugraph_importer.worker worker -Q data_import`."""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from celery.signals import worker_process_shutdown
+
+from edugraph_common.blobs import Blobs
+from edugraph_common.broker.celery_app import App, confirm_in_children, make_app
+from edugraph_common.jobs import Jobs, connect
+from edugraph_common.logs import log_tasks
+from edugraph_common.settings import Settings
+from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_importer.importing import Importer
+
+
+def make_worker(settings: Settings) -> App:
+    """Connected to nothing: each child of the pool opens what it needs at its first task."""
+    app = make_app("edugraph-importer", settings)
+    app.conf.imports = ("edugraph_importer.tasks",)
+    log_tasks(settings)
+    if settings.on_rabbitmq:
+        confirm_in_children(app)
+
+    @cache
+    def importer() -> Importer:
+        return Importer(
+            app=app,
+            graph=Graph(GraphSettings()),
+            jobs=Jobs(connect(settings.redis_url.get_secret_value())),
+            blobs=Blobs(settings.blob_url),
+            now=lambda: datetime.now(UTC),
+        )
+
+    def close(**_: Any) -> None:
+        if importer.cache_info().currsize:
+            importer().graph.close()
+
+    app.work = importer
+    worker_process_shutdown.connect(close, weak=False)
+    return app
+
+
+app = make_worker(Settings())
