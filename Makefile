@@ -37,6 +37,15 @@ format: env-dev ## format the code
 isolation: env-dev ## each service starts with nothing but its own declared dependencies
 	@bash scripts/isolation.sh $(UV)
 
+settings-page: env-dev ## write docs/configuration.md from the settings
+	@$(RUN) python scripts/settings_page.py
+
+bench-gateway: env-dev servers ## submissions a second against bare pika and Celery, latency, memory of a 2 GB upload
+	@set -a; source $(RUN_DIR)/servers.env; set +a; PYTHONPATH=tests $(RUN) python benchmarks/bench_gateway.py
+
+bench-import: env-dev servers ## how much of Neo4j's speed the import uses (about ten minutes)
+	@set -a; source $(RUN_DIR)/servers.env; set +a; PYTHONPATH=tests $(RUN) python benchmarks/bench_import.py
+
 servers: ## start RabbitMQ, Redis and Neo4j for development and tests
 	@$(SERVERS) up
 
@@ -48,5 +57,7 @@ up: env-dev servers ## run gateway, importer and analyzer on those servers, in t
 
 down: ## end them with a warm shutdown
 	@$(RUN) python scripts/stack.py down
+
+-include make/*.mk
 
 .PHONY: help env-dev demo test unit check format isolation servers servers-stop up down

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -27,10 +28,11 @@ def write_private(path: Path, text: str) -> None:
     half.replace(path)
 
 
-def last_lines(path: Path, count: int = 15) -> str:
+def last_lines(path: Path, count: int = 30) -> str:
     """Return the end of a log, indented so that it stands apart from our own messages."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "    (no log was written)"
+    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.strip()]  # without colours
     return "\n".join(f"    {line}" for line in lines[-count:])

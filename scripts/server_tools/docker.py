@@ -8,7 +8,6 @@ import subprocess
 
 from .common import ServerError
 
-
 Done = subprocess.CompletedProcess[str]
 
 

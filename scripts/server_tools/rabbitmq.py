@@ -30,6 +30,7 @@ default_user = {user}
 default_pass = {password}
 default_user_tags.administrator = true
 log.console = true
+log.console.use_colors = off
 log.file = false
 """
 
@@ -92,7 +93,6 @@ class RabbitMQ(Server):
             HOME=str(folder),
             RABBITMQ_NODENAME=f"edugraph-{self.checkout.id}@localhost",
             RABBITMQ_MNESIA_BASE=str(folder / "data"),
-            RABBITMQ_LOG="info,-color",
             RABBITMQ_LOG_BASE=str(folder / "log"),
             RABBITMQ_CONFIG_FILE=str(folder / "rabbitmq.conf"),
             RABBITMQ_CONFIG_FILES=str(folder / "conf.d"),
@@ -101,6 +101,7 @@ class RabbitMQ(Server):
             RABBITMQ_DIST_PORT=str(self.port["distribution"]),
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=LOOPBACK_ONLY,
             RABBITMQ_CTL_ERL_ARGS=LOOPBACK_ONLY,
+            ERL_CRASH_DUMP=str(folder / "erl_crash.dump"),
             ERL_EPMD_PORT=str(self.port["epmd"]),
             ERL_EPMD_ADDRESS="127.0.0.1",
         )

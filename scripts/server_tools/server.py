@@ -27,8 +27,8 @@ PROJECT_NAMES = {
 
 
 def clean_env(**extra: str) -> dict[str, str]:
-    """Return an environment for a server: none of the caller's variables may change how it runs."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **extra}
+    """Return an environment for a server: none of the caller's variables, PATH included, may change how it runs."""
+    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **extra}
 
 
 class Server:
@@ -146,7 +146,7 @@ class Server:
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if not self.running():
-                raise ServerError(f"it ended at once; the end of its log:\n{self._log_end()}")
+                raise ServerError(f"it ended while it was starting; the end of its log:\n{self._log_end()}")
             if time.monotonic() > deadline:
                 raise ServerError(f"no answer after {PATIENCE} s; the end of its log:\n{self._log_end()}")
             time.sleep(0.1)

@@ -24,12 +24,13 @@ class Processes:
     environment: Mapping[str, str]
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
-    def start(self, name: str, command: list[str]) -> None:
+    def start(self, name: str, command: list[str], own: Mapping[str, str] | None = None) -> None:
+        """`own` are settings of this process alone."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("wb") as log:
             self.running[name] = subprocess.Popen(  # noqa: S603 - our own commands
                 command,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **self.environment, **(own or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -43,7 +44,9 @@ class Processes:
             if self.running[name].poll() is not None:
                 raise NotReady(f"{name} ended at once; the end of its log:\n{self.log_end(name)}")
             if time.monotonic() > end:
-                raise NotReady(f"{name} was not ready after {seconds:.0f} s; the end of its log:\n{self.log_end(name)}")
+                raise NotReady(
+                    f"{name} was not ready after {seconds:.0f} s; the end of its log:\n{self.log_end(name)}"
+                )
             time.sleep(0.05)
 
     def log_end(self, name: str, lines: int = 15) -> str:

@@ -31,7 +31,7 @@ def serving(
     """Yields the gateway's address when everything is ready; ends with a warm shutdown. Raises NotReady."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = {**environment, "EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port)}
+    environment = {"EDUGRAPH_AUTH": "off", **environment, "EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port)}
     _declare(environment)
     processes = Processes(logs=logs, environment=environment)
     try:
@@ -52,10 +52,22 @@ def _declare(environment: Mapping[str, str]) -> None:
 
 def _start(processes: Processes, pools: Pools) -> None:
     importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
-    processes.start("gateway", gateway_command())
-    processes.start("importer", worker_command(importer, "importer", "data_import", pools.importer))
-    processes.start("findings", worker_command(importer, "findings", "graph_findings", pools.findings))
-    processes.start("analyzer", worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer))
+    commands = {
+        "gateway": gateway_command(),
+        "importer": worker_command(importer, "importer", "data_import", pools.importer),
+        "findings": worker_command(importer, "findings", "graph_findings", pools.findings),
+        "analyzer": worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer),
+    }
+    ports = metrics_ports(processes.environment)
+    for name, command in commands.items():
+        processes.start(name, command, {"EDUGRAPH_METRICS_PORT": str(ports[name])} if ports else {})
+
+
+def metrics_ports(environment: Mapping[str, str]) -> dict[str, int]:
+    """EDUGRAPH_METRICS_PORT is the gateway's; the others follow it. Empty where it is not set."""
+    first = int(environment.get("EDUGRAPH_METRICS_PORT") or 0)
+    names = ("gateway", "importer", "findings", "analyzer")
+    return {name: first + place for place, name in enumerate(names)} if first else {}
 
 
 def _wait(processes: Processes, url: str) -> None:

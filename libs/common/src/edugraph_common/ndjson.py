@@ -1,4 +1,4 @@
-"""NDJSON as bytes: checked while it streams in, cut into byte ranges without holding it.
+"""NDJSON as bytes: checked while it streams in, and read line by line.
 
 `LineScan` is fed chunks of any size. What makes a whole file unusable is said in one sentence (`MalformedFile`);
 a single bad line is not its business.
@@ -6,9 +6,7 @@ a single bad line is not its business.
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator
-
-from edugraph_common.messages import ByteRange
+from collections.abc import Iterator
 
 LONGEST_LINE = 1_048_576  # bytes
 BOM = codecs.BOM_UTF8
@@ -72,24 +70,6 @@ class LineScan:
 
     def _not_utf8(self) -> str:
         return f"the file is not UTF-8 (near line {self.lines + 1}); convert it to UTF-8 and send it again"
-
-
-def byte_ranges(chunks: Iterable[bytes], source: str, lines_each: int) -> Iterator[ByteRange]:
-    """Cut into ranges of `lines_each` lines. One pass, memory for one chunk."""
-    start = position = 0
-    first_line, lines = 1, 0
-    for chunk in chunks:
-        at = chunk.find(b"\n")
-        while at >= 0:
-            lines += 1
-            if lines == lines_each:
-                end = position + at + 1
-                yield ByteRange(source=source, offset=start, length=end - start, first_line=first_line)
-                start, first_line, lines = end, first_line + lines, 0
-            at = chunk.find(b"\n", at + 1)
-        position += len(chunk)
-    if position > start:
-        yield ByteRange(source=source, offset=start, length=position - start, first_line=first_line)
 
 
 def numbered_lines(rows: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:

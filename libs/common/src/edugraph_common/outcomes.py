@@ -22,12 +22,14 @@ class Reject(Frozen):
 
 
 class BatchOutcome(Frozen):
-    """`written`, `unchanged` and `rejected` add up to `read` unless the batch failed; then `failed` is `read`."""
+    """`written`, `unchanged`, `rejected` and those not relevant add up to `read`, unless the batch failed: then
+    `failed` is `read`.
+    """
 
     version: Literal[1] = 1
     job_id: str
     batch: int
-    state: Literal["written", "failed"]
+    state: Literal["written", "failed", "cancelled"]
     read: int = 0
     written: int = 0
     unchanged: int = 0
@@ -35,6 +37,7 @@ class BatchOutcome(Frozen):
     failed: int = 0
     by_type: dict[str, int] = Field(default_factory=dict, description="records written, by type")
     reasons: dict[str, int] = Field(default_factory=dict, description="rejected records, by reason")
+    not_relevant: dict[str, int] = Field(default_factory=dict, description="rows that are no records, by name")
     errors: tuple[Reject, ...] = ()
     error: str | None = Field(default=None, description="why the whole batch failed")
     analysis_expected: int = 0
@@ -55,6 +58,7 @@ class ImportReport(Frozen):
     failed: int = 0
     by_type: dict[str, int] = {}
     reasons: dict[str, int] = {}
+    not_relevant: dict[str, int] = {}
     errors: tuple[Reject, ...] = ()
     seconds: float = 0.0
     records_per_second: float = 0.0
@@ -108,6 +112,7 @@ class JobReport(Frozen):
     failed: int = 0
     by_type: dict[str, int] = {}
     reasons: dict[str, int] = {}
+    not_relevant: dict[str, int] = {}
     errors: tuple[Reject, ...] = ()
     analysis: AnalysisProgress = AnalysisProgress()
     waiting_for: str | None = None

@@ -35,7 +35,7 @@ def _no_control(value: str) -> str:
 def _storable(value: str) -> str:
     """A NUL or half a surrogate pair cannot be stored in the graph."""
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError("NUL and lone surrogates are not allowed in text")
+        raise ValueError("must not hold NUL or lone surrogates")
     return value
 
 

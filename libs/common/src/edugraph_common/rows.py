@@ -1,49 +1,31 @@
-"""Rows of the blob store, or of a message, become records and rejects: the same for importer and analyzer."""
+"""Records of a message, decoded already, become records and rejects: the same for importer and analyzer."""
 
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.messages import ByteRange
-from edugraph_common.ndjson import numbered_lines
 from edugraph_common.outcomes import Reject
-from edugraph_common.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.records import InvalidRecord, Record, parse_record
 
 Line = int
 
 
-def stored_rows(blobs: Blobs, rows: ByteRange) -> Iterator[tuple[Line, Any]]:
-    """Raises Rejected when the blob is gone, Retryable when the store does not answer."""
-    return numbered_lines(blobs.read(rows.source, rows.offset, rows.length), rows.first_line)
-
-
 def parse_rows(rows: Iterable[tuple[Line, Any]]) -> Iterator[tuple[Line, Record | Reject]]:
-    """Bytes or decoded values; each is either a record or a reject, and a wrong one never touches its neighbours."""
-    for line, raw in rows:
+    """Each is either a record or a reject, and a wrong one never touches its neighbours."""
+    for line, value in rows:
         try:
-            yield line, parse_record(_decoded(raw))
+            yield line, parse_record(value)
         except InvalidRecord as problem:
-            yield line, _reject(line, raw, problem)
+            yield line, rejected(line, json.dumps(value, ensure_ascii=False).encode(), problem)
 
 
-def _decoded(raw: Any) -> Any:
-    if not isinstance(raw, bytes):
-        return raw
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        text = raw.decode(errors="replace")
-        raise InvalidRecord("(line)", "one JSON object", shorten(text), "is not valid JSON") from None
-
-
-def _reject(line: Line, raw: Any, problem: InvalidRecord) -> Reject:
-    text = raw.decode(errors="replace") if isinstance(raw, bytes) else json.dumps(raw, ensure_ascii=False)
+def rejected(line: Line, raw: bytes, problem: InvalidRecord) -> Reject:
+    """`raw`: the row as it came."""
     return Reject(
         line=line,
         field=problem.field,
         expected=problem.expected,
         found=problem.found,
         reason=problem.reason,
-        raw=text,
+        raw=raw.decode(errors="replace"),
     )

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -11,12 +11,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
-    broker_url: SecretStr
-    broker_management_url: SecretStr | None = None
-    redis_url: SecretStr
-    blob_url: str
-    log_format: Literal["json", "console"] = "json"
-    log_level: str = "INFO"
+    broker_url: SecretStr = Field(description="amqp:// or amqps://, with user, password and virtual host")
+    broker_management_url: SecretStr | None = Field(
+        default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
+    )
+    redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
+    blob_url: str = Field(description="a folder, or a URL that fsspec knows, shared by gateway and workers")
+    log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
+    log_level: str = Field(default="INFO", description="of all loggers")
+    shutdown_grace: int = Field(default=45, ge=0, description="seconds that SIGTERM leaves to what a worker runs")
+    dead_letter_limit: int = Field(
+        default=20, ge=1, description="dead letters in a row; then a worker pauses its queue"
+    )
+    dead_letter_pause: float = Field(default=60, gt=0, description="seconds of the first pause; each next is longer")
+    metrics_port: int = Field(default=0, ge=0, le=65_535, description="of a worker's /metrics; 0: none")
+    metrics_host: str = Field(default="127.0.0.1", description="where a worker's /metrics listens")
+    metrics_dir: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("EDUGRAPH_METRICS_DIR", "PROMETHEUS_MULTIPROC_DIR"),
+        description="of one worker alone, emptied at its start; without it a temporary folder",
+    )
+    health_dir: str | None = Field(default=None, description="of one worker alone; see broker/heartbeat.py")
 
     @property
     def on_rabbitmq(self) -> bool:

@@ -8,24 +8,32 @@ since a failed member would keep the chord's body from running.
 
 import math
 import random
+import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
+import redis
 import structlog
-from celery import Task
+from celery import Task, states
+from celery.app.task import Context
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as RetryRequested
 from pydantic import ValidationError
 
 from edugraph_common.broker.dead_letters import bury
-from edugraph_common.broker.publishing import describe
+from edugraph_common.broker.death_rate import tell
+from edugraph_common.broker.publishing import broker_errors, describe, named_by
+from edugraph_common.broker.topology import ROUTES
 from edugraph_common.failures import Failure, Rejected, Retryable, Wait
 from edugraph_common.messages import Message
 
 TRIES = 3  # beyond the first
 LONGEST_BACKOFF = 600  # seconds
+GAVE_UP = ("failed", "cancelled")
+PUT_BACK_AFTER = 5  # seconds, so that the deliveries of a message last longer than a short outage
 M = TypeVar("M", bound=Message)
 log = structlog.get_logger()
 
@@ -44,6 +52,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
 
     abstract = True
     max_retries = TRIES
+    # Results hold what was found in texts: events, and so Flower, show none of it.
+    resultrepr_maxsize = 1
     contract: ClassVar[type[Message]]
 
     def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
@@ -65,10 +75,24 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             kind = error.errors()[0]["type"]
             raise Rejected(f"malformed message for {self.name}: {where or 'body'} ({kind})") from None
 
+    def settle_dead(self, request: Context, args: tuple[Any, ...], reason: str) -> None:
+        """For a task that could not give up by itself: its worker died, or refused its message. Safe to repeat."""
+        message = self._message(args)
+        if message is not None:
+            self.on_given_up(message, reason)
+        if message is not None and request.chord:
+            outcome = self.failed_outcome(message, reason)
+            self.backend.mark_as_done(str(request.id), outcome, request=request)
+        else:
+            failure = Rejected(reason)
+            self.backend.mark_as_failure(str(request.id), failure, request=request, call_errbacks=False)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **self._shown(args))
+        structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **named_by(args[-1] if args else None))
         try:
-            return super().__call__(*args, **kwargs)
+            answer = self._answered_before() or super().__call__(*args, **kwargs)
+            tell(ROUTES[self.name].queue, died=False)
+            return answer  # noqa: TRY300 - what is told is part of the attempt
         except (RetryRequested, Ignore, Reject):
             raise
         except Wait as wait:
@@ -89,19 +113,37 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
     def apply_async(  # type: ignore[override]  # Celery passes more than its stubs name
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> Any:
-        """Every way of sending a task, retries and chords included, hides its rows and insists on a queue."""
+        """Every way of sending a task, retries and chords included, hides its rows and insists on a queue.
+
+        Raises Retryable.
+        """
         options.setdefault("argsrepr", describe(args[-1]) if args else "")
         options.setdefault("kwargsrepr", "{}")
         options.setdefault("mandatory", True)
-        return super().apply_async(args, kwargs, **options)
+        with broker_errors():
+            return super().apply_async(args, kwargs, **options)
+
+    def _answered_before(self) -> Any:
+        """The answer of a task whose message came again after it was done, because its acknowledgement got lost.
+
+        Celery's own setting for this also skips a member of a chord, whose answer may not have been counted yet:
+        the chord would wait for ever.
+        """
+        if self.request.chord or not (self.request.delivery_info or {}).get("redelivered"):
+            return None
+        meta = self.backend.get_task_meta(str(self.request.id))
+        answer = meta["result"] if meta["status"] == states.SUCCESS else None
+        # One that gave up as a member of a chord also shows SUCCESS; what comes again is its replay.
+        return None if isinstance(answer, dict) and answer.get("state") in GAVE_UP else answer
 
     def _try_again(self, error: Retryable, args: tuple[Any, ...]) -> Any:
         if self.request.retries >= TRIES:
             reason = f"{error.reason}; gave up after {TRIES + 1} tries"
             return self._give_up(Retryable(reason), args)
         delay = backoff(self.request.retries)
-        log.warning("task_retried", error=type(error).__name__, reason=error.reason, seconds=delay)
-        raise self.retry(exc=error, countdown=delay, max_retries=TRIES)
+        log.warning("task_retried", reason=error.reason, seconds=delay, exc_info=error)
+        with _or_put_back():
+            raise self.retry(exc=error, countdown=delay, max_retries=TRIES)
 
     def _wait(self, wait: Wait, args: tuple[Any, ...]) -> Any:
         seconds = max(1, min(int(wait.seconds) + 1, LONGEST_BACKOFF))
@@ -109,26 +151,28 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args)
         log.info("task_waits", reason=wait.reason, seconds=seconds)
         message = self._message(args)
-        if message is not None:
-            self.on_waiting(message, wait.reason, time.time() + seconds)
-        self.update_state(state="WAITING", meta={"reason": wait.reason, "seconds": seconds})
-        self.signature_from_request(
-            self.request, args, {}, countdown=seconds, retries=self.request.retries
-        ).apply_async()
+        with _or_put_back():
+            if message is not None:
+                self.on_waiting(message, wait.reason, time.time() + seconds)
+            self.update_state(state="WAITING", meta={"reason": wait.reason, "seconds": seconds})
+            self.signature_from_request(
+                self.request, args, {}, countdown=seconds, retries=self.request.retries
+            ).apply_async()
         raise Ignore
 
     def _give_up(self, error: Failure, args: tuple[Any, ...]) -> Any:
-        log.error("task_failed", error=type(error).__name__, reason=error.reason)
-        try:
-            bury(self, args, error.reason)
-        except Retryable as broker:
-            # Nothing may get lost: back to its queue, and from there to the dead letters after the delivery limit.
-            raise Reject(broker.reason, requeue=True) from error
+        log.error("task_failed", reason=error.reason, exc_info=_cause(error))
         message = self._message(args)
-        if message is not None:
-            self.on_given_up(message, error.reason)
-            if self.request.chord:
-                return self.failed_outcome(message, error.reason)
+        with _or_put_back():
+            # The job first, since that can be repeated; a second dead letter would be one too many.
+            if message is not None:
+                self.on_given_up(message, error.reason)
+            bury(self, args, error.reason)
+        tell(ROUTES[self.name].queue, died=True)
+        if message is not None and self.request.chord:
+            return self.failed_outcome(message, error.reason)
+        # The job knows. An errback is for a chord's body that never ran.
+        self.request.errbacks = None
         raise error from None
 
     def _message(self, args: tuple[Any, ...]) -> Message | None:
@@ -137,11 +181,23 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         except (ValidationError, IndexError):
             return None
 
-    def _shown(self, args: tuple[Any, ...]) -> dict[str, Any]:
-        body = args[-1] if args and isinstance(args[-1], dict) else {}
-        return {key: body[key] for key in ("job_id", "batch", "pack") if body.get(key) is not None}
+
+def _cause(error: Failure) -> BaseException:
+    """What is being handled, which has a place in the code; `error` may have been made of it just now."""
+    return sys.exception() or error
 
 
 def _deadline(args: tuple[Any, ...]) -> float:
     body = args[-1] if args and isinstance(args[-1], dict) else {}
     return float(body.get("deadline") or math.inf)
+
+
+@contextmanager
+def _or_put_back() -> Iterator[None]:
+    """Nothing may get lost: the message goes back to its queue, and after the delivery limit to the dead letters."""
+    try:
+        yield
+    except (Retryable, redis.RedisError, Reject) as away:
+        log.warning("task_put_back", error=type(away).__name__)
+        time.sleep(PUT_BACK_AFTER)
+        raise Reject("the broker or Redis was away", requeue=True) from None

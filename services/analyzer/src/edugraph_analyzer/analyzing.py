@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Celery
 
+from edugraph_analyzer import counting
 from edugraph_analyzer.analysis import Analyst, PackResult
 from edugraph_common.blobs import Blobs
 from edugraph_common.broker.publishing import send, task_id_for
@@ -16,7 +17,8 @@ from edugraph_common.jobs import Jobs
 from edugraph_common.messages import Analysis, AnalysisBatch, Findings
 from edugraph_common.outcomes import AnalysisProgress
 from edugraph_common.records import Record
-from edugraph_common.rows import parse_rows, stored_rows
+from edugraph_common.rows import parse_rows
+from edugraph_common.sources import Row, stored_rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Analyzer:
         """Tell the job that this pack's records will have no findings."""
         failed = AnalysisProgress(failed=len(message.records))
         self.jobs.settle_pack(message.job_id, message.pack, failed, self.now(), reason)
-        self.jobs.finish_if_complete(message.job_id, self.now())
+        counting.job_ended(self.jobs.finish_if_complete(message.job_id, self.now()))
 
     def batch_failed(self, message: AnalysisBatch, reason: str) -> None:
         """The rows could not be cut into packs, so none of the batch's records will have findings."""
@@ -57,12 +59,12 @@ class Analyzer:
 
     def _records(self, message: AnalysisBatch) -> Iterator[Record]:
         if message.records is not None:
-            rows: Iterable[tuple[int, Any]] = enumerate(message.records, start=1)
+            rows: Iterable[Row] = parse_rows(enumerate(message.records, start=1))
         elif message.rows is not None:
             rows = stored_rows(self.blobs, message.rows)
         else:
             raise Rejected("the message has neither rows nor records")
-        return (row for _, row in parse_rows(rows) if isinstance(row, Record))
+        return (row for _, row in rows if isinstance(row, Record))
 
 
 def _pack(message: AnalysisBatch, number: int, records: Sequence[Record]) -> Analysis:

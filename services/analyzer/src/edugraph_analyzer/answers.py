@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,8 @@ from edugraph_common.findings import (
     Sentiment,
 )
 from edugraph_common.records import Level, Severity
+
+Named = TypeVar("Named")
 
 
 class Wire(BaseModel):
@@ -121,12 +123,9 @@ def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> Parsed:
     entries = _entries(text)
     if isinstance(entries, str):
         return Parsed({}, dict.fromkeys(wanted, entries))
-    valid: dict[str, Answer] = {}
-    problems: dict[str, str] = {}
-    for item_id in wanted:
-        outcome = _answer_for(kind, item_id, entries)
-        (problems if isinstance(outcome, str) else valid)[item_id] = outcome  # type: ignore[index,assignment]
-    return Parsed(valid, problems)
+    outcomes = {item_id: _answer_for(kind, item_id, entries) for item_id in wanted}
+    valid = {item_id: outcome for item_id, outcome in outcomes.items() if not isinstance(outcome, str)}
+    return Parsed(valid, {item_id: outcome for item_id, outcome in outcomes.items() if isinstance(outcome, str)})
 
 
 def _answer_for(kind: Kind, item_id: str, entries: list[Any]) -> Answer | str:
@@ -155,8 +154,9 @@ def _entries(text: str) -> list[Any] | str:
     value = read_json(text)
     if isinstance(value, list):
         return value
-    if isinstance(value, dict) and isinstance(value.get("answers"), list):
-        return value["answers"]
+    entries = value.get("answers") if isinstance(value, dict) else None
+    if isinstance(entries, list):
+        return entries
     if value is None:
         return "the answer is not JSON"
     return 'the answer is not an object with a list "answers"'
@@ -173,7 +173,7 @@ def read_json(text: str) -> Any:
 
 
 def schema_of(kind: Kind) -> dict[str, Any]:
-    """JSON Schema of the whole answer, within what strict structured outputs accept (no bounds on numbers or text)."""
+    """JSON Schema of the whole answer, within what strict structured outputs take (no bounds on numbers or text)."""
     inner = ANSWER_OF[kind].model_json_schema()
     definitions = inner.pop("$defs", {})
     whole = {
@@ -314,7 +314,7 @@ def _in_order(points: list[PointAnswer], text: str) -> list[PointAnswer]:
     return [points[place] for place in order]
 
 
-def _distinct[Named](found: Iterable[Named], name: Callable[[Named], str]) -> list[Named]:
+def _distinct(found: Iterable[Named], name: Callable[[Named], str]) -> list[Named]:
     """The first of each name; a name that would become a person's once restored is left out."""
     first: dict[str, Named] = {}
     for each in found:
@@ -326,5 +326,3 @@ def _distinct[Named](found: Iterable[Named], name: Callable[[Named], str]) -> li
 def same_name(name: str) -> str:
     """Names are one if they differ in width, case and spaces only."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-

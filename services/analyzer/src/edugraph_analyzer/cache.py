@@ -66,6 +66,14 @@ class Cache:
         text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
         self._redis.set(_answer_key(kind, key), text, ex=self._ttl)
 
+    def kept(self, kind: Kind, keys: Sequence[str]) -> set[str]:
+        """Those that are answered already; nothing is reserved."""
+        values = self._redis.mget([_answer_key(kind, key) for key in keys]) if keys else []
+        return {key for key, value in zip(keys, values, strict=True) if value is not None}
+
+    def forget(self, kind: Kind, key: str) -> None:
+        self._redis.delete(_answer_key(kind, key))
+
     def release(self, keys: Sequence[str], asker: str, reasons: Mapping[str, str]) -> None:
         """`reasons` of questions that cannot be answered are told to those who wait."""
         if keys:
@@ -74,7 +82,7 @@ class Cache:
 
     @contextmanager
     def renewed(self, keys: Sequence[str], asker: str) -> Iterator[None]:
-        """Keeps the leases alive meanwhile. A Redis that does not answer ends them, which costs a second call at most."""
+        """Keeps the leases alive meanwhile. A Redis that is away ends them: a second call at most."""
         done = threading.Event()
         names = [_lease_key(key) for key in keys]
 

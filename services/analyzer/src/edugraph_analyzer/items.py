@@ -17,7 +17,7 @@ from edugraph_common.records import (
 )
 
 
-class Unreadable(Exception):  # noqa: N818 - a state of the record, with the reason
+class Unreadable(Exception):
     """The record cannot be analysed; `reason` holds nothing of its content."""
 
     def __init__(self, reason: str) -> None:

@@ -1,12 +1,14 @@
-"""The model room: the only place that knows the `openai` package. One request, one reply, or one of the three failures.
+"""The model room: the only place that knows the `openai` package. One request, one reply or one of three failures.
 
-Every physical attempt passes the limiter: the SDK's own retries are off and the place is taken in a hook of httpx,
-which runs for redirects too. Three steps of structured answers are tried from the best down; which one an endpoint
-takes, and which names of parameters, is found once and remembered in Redis for all processes.
+Every physical attempt passes the limiter: the SDK's own retries are off, and the place is taken in a hook of its HTTP
+client, which runs for redirects too. Three steps of structured answers are tried from the best down; which one an
+endpoint takes, and which names of parameters, is found once and remembered in Redis for all processes.
 """
 
 import hashlib
 import json
+import re
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
@@ -14,13 +16,14 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-import httpx
+import httpx2
 import openai
 import redis
 
+from edugraph_analyzer import counting
 from edugraph_analyzer.answers import read_json, schema_of
 from edugraph_analyzer.limiter import Limiter, Place
-from edugraph_analyzer.questions import Message, estimated_request, with_schema
+from edugraph_analyzer.questions import Ask, Reply, Unanswerable, estimated_request, with_schema
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.failures import Failure, Rejected, Retryable, Wait
 from edugraph_common.findings import Kind
@@ -37,14 +40,6 @@ _SERVER_ERROR = 500
 _CONFLICT, _TIMED_OUT, _TOO_EARLY = 409, 408, 425
 
 
-class Unanswerable(Exception):  # noqa: N818 - a state of the items that were asked about
-    """The provider will not or cannot answer these items (too long, content filter); others are not concerned."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @dataclass(frozen=True)
 class Form:
     """How an endpoint wants to be asked. `proven`: it has answered to this form before."""
@@ -53,25 +48,6 @@ class Form:
     limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     temperature: bool = True
     proven: bool = False
-
-
-@dataclass(frozen=True)
-class Ask:
-    """`messages` without the schema; `limit`: tokens that the answer may take."""
-
-    kind: Kind
-    messages: list[Message]
-    limit: int
-
-
-@dataclass(frozen=True)
-class Reply:
-    """`complete` is False for an answer that was cut at its limit of tokens."""
-
-    text: str
-    complete: bool
-    input_tokens: int
-    output_tokens: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +69,7 @@ class Model:
         *,
         process_id: Callable[[], int],
         now: Callable[[], float],
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._settings, self._redis, self._limiter, self._now = settings, server, limiter, now
         self._process_id, self._transport = process_id, transport
@@ -101,6 +77,7 @@ class Model:
         self._forms: dict[str, Form] = {}
         self._request: ContextVar[tuple[str, int]] = ContextVar("request")
         self._place: ContextVar[Place | None] = ContextVar("place", default=None)
+        self._sent: ContextVar[float | None] = ContextVar("sent", default=None)
 
     def ask(self, ask: Ask) -> Reply:
         """Raises Retryable, Wait or Rejected; Unanswerable for what concerns only these items."""
@@ -129,13 +106,17 @@ class Model:
         parameters = self._parameters(name, ask, form)
         tokens = estimated_request(parameters["messages"]) + ask.limit // 2
         self._request.set((name, tokens))
+        self._sent.set(None)
         try:
             raw = self._opened().chat.completions.with_raw_response.create(**parameters)
             completion = raw.parse()
         except openai.APIStatusError as error:
+            self._answered(name, str(error.status_code))
             self._raise_for_status(name, form, error)
-        except (openai.OpenAIError, httpx.HTTPError, ValueError) as error:
+        except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
+            self._answered(name, _missing(error))
             raise _unreached(error) from None
+        self._answered(name, str(raw.http_response.status_code))
         reply = _reply(completion)
         self._settle(name, reply)
         return Answered(reply, raw.headers)
@@ -162,22 +143,27 @@ class Model:
 
     def _open(self) -> openai.OpenAI:
         settings = self._settings
-        if settings.openai_api_key is None:
-            raise Rejected("no key: set EDUGRAPH_OPENAI_API_KEY (or OPENAI_API_KEY)")
-        timeout = httpx.Timeout(settings.call_timeout, connect=settings.connect_timeout)
+        timeout = httpx2.Timeout(settings.call_timeout, connect=settings.connect_timeout)
         hooks = {"request": [self._take_place]}
         http = openai.DefaultHttpxClient(event_hooks=hooks, timeout=timeout, transport=self._transport)
         return openai.OpenAI(
-            api_key=settings.openai_api_key.get_secret_value(),
+            api_key=settings.secret or "none",  # a server of one's own asks for no key, the SDK does
             base_url=settings.openai_base_url,
             timeout=timeout,
             max_retries=0,
             http_client=http,
         )
 
-    def _take_place(self, _request: httpx.Request) -> None:
+    def _take_place(self, _request: httpx2.Request) -> None:
         name, tokens = self._request.get()
         self._place.set(self._limiter.acquire(name, tokens))
+        self._sent.set(time.perf_counter())
+
+    def _answered(self, name: str, status: str) -> None:
+        """Counts what has left; a request whose place was refused has not."""
+        sent = self._sent.get()
+        if sent is not None:
+            counting.answered(name, status, time.perf_counter() - sent)
 
     # --- failures ---------------------------------------------------------------------------------------------
 
@@ -247,16 +233,16 @@ def _response_format(kind: Kind, step: Step) -> dict[str, Any]:
 
 def _reply(completion: "ChatCompletion | Any") -> Reply:
     """Raises Retryable for a body that is no chat completion, Unanswerable for a refusal."""
-    choices = getattr(completion, "choices", None)
-    message = getattr(choices[0], "message", None) if choices else None
-    if message is None:
+    choice = next(iter(getattr(completion, "choices", None) or ()), None)
+    message = getattr(choice, "message", None)
+    if choice is None or message is None:
         raise Retryable("the provider answered something that is not a chat completion")
-    if choices[0].finish_reason == "content_filter" or getattr(message, "refusal", None):
+    if choice.finish_reason == "content_filter" or getattr(message, "refusal", None):
         raise Unanswerable("the provider's content filter refused it")
     usage = getattr(completion, "usage", None)
     return Reply(
         text=message.content or "",
-        complete=choices[0].finish_reason != "length",
+        complete=choice.finish_reason != "length",
         input_tokens=getattr(usage, "prompt_tokens", None) or 0,
         output_tokens=getattr(usage, "completion_tokens", None) or 0,
     )
@@ -274,6 +260,13 @@ def _unreached(error: Exception) -> Failure:
     if isinstance(error, openai.APIConnectionError):
         return Retryable("the connection to the provider failed or was cut")
     return Retryable(f"the provider's answer cannot be read ({type(error).__name__})")
+
+
+def _missing(error: Exception) -> str:
+    """Why there is no answer, in one word."""
+    if isinstance(error, openai.APITimeoutError):
+        return "timeout"
+    return "cut" if isinstance(error, openai.APIConnectionError) else "unreadable"
 
 
 def _words_of(error: openai.APIStatusError) -> str:
@@ -314,7 +307,14 @@ def _stepped_down(form: Form) -> Form | None:
     return replace(form, step=STEPS[below], proven=False) if below < len(STEPS) else None
 
 
-_ABOUT_MODEL = ("model_not_found", "does not exist", "model not found", "unknown model", "no such model", "invalid model")
+_ABOUT_MODEL = (
+    "model_not_found",
+    "does not exist",
+    "model not found",
+    "unknown model",
+    "no such model",
+    "invalid model",
+)
 
 
 def _refusal(status: int, words: str, model: str) -> str:
@@ -326,25 +326,26 @@ def _refusal(status: int, words: str, model: str) -> str:
         )
     sentences = {
         401: "the provider does not accept the key (401): set EDUGRAPH_OPENAI_API_KEY to a valid one",
-        403: f"the key may not use {model!r} at this provider (403): allow it there, or set EDUGRAPH_OPENAI_API_KEY or EDUGRAPH_MODEL",
-        _PAYMENT: "the provider's account has no credit left (402): top it up, or set another EDUGRAPH_OPENAI_API_KEY",
+        403: f"the key may not use {model!r} (403): set another EDUGRAPH_MODEL or EDUGRAPH_OPENAI_API_KEY",
+        _PAYMENT: "the account has no credit left (402): top it up, or set another EDUGRAPH_OPENAI_API_KEY",
         _TOO_MANY: "the provider's account has no quota left: top it up, or set another EDUGRAPH_OPENAI_API_KEY",
     }
     return sentences.get(
-        status, f"the provider refuses the request ({status}): run `edugraph provider check` to see what it accepts"
+        status, f"the provider refuses the request ({status}): ask `edugraph provider check` what it accepts"
     )
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that the headers ask to wait: milliseconds, seconds or a date (RFC 9110 10.2.3); None if they do not."""
+    """Seconds that the headers ask to wait: in milliseconds, seconds or by a date (RFC 9110 10.2.3), or None."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
-        try:
-            return max(float(value) * unit, 0.0)
-        except ValueError:
-            if value and name == "retry-after":
-                return _until(value, now)
-    return None
+        if _NUMBER.fullmatch(value):
+            return float(value) * unit
+    value = headers.get("retry-after", "").strip()
+    return _until(value, now) if value else None
+
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def _until(date: str, now: float) -> float | None:

@@ -16,7 +16,7 @@ def cost_of(model: str, input_tokens: int, output_tokens: int, prices: Mapping[s
 
 
 def estimated_tokens(text: str) -> int:
-    """A little over what current tokenizers give: a wide character is one token, other text 3.5 characters a token."""
+    """A little over what current tokenizers give: a wide character is one, of others 3.5 are one."""
     wide = sum(1 for char in text if ord(char) >= _WIDE_FROM)
     return wide + -(-(len(text) - wide) * 2 // 7)
 

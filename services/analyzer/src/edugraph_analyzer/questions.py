@@ -21,6 +21,33 @@ _ENVELOPE_TOKENS = 32
 
 
 @dataclass(frozen=True)
+class Ask:
+    """`messages` without the schema; `limit`: tokens that the answer may take."""
+
+    kind: Kind
+    messages: list[Message]
+    limit: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`complete` is False for an answer that was cut at its limit of tokens."""
+
+    text: str
+    complete: bool
+    input_tokens: int
+    output_tokens: int
+
+
+class Unanswerable(Exception):
+    """The provider will not or cannot answer these items (too long, content filter); others are not concerned."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
 class Question:
     """An item as it leaves: `body` and `course` are redacted. `key` (SHA-256) is the same for the same question."""
 
@@ -41,9 +68,21 @@ def question_of(item: Item, settings: AnalyzerSettings) -> Question:
     hide = redactor.redact if settings.redaction else str
     sections = [(label, hide(text)) for label, text in item.sections]
     shared, own = _known_points(item, settings.known_points)
-    body = "\n".join(f"{label}: {text}" for label, text in [*sections, *_listed(own)])
-    course = "\n".join([*_course_lines(item, settings), *(f"{label}: {text}" for label, text in _listed(shared))])
+    about = _lines([*_course_names(item, settings), *_listed(shared)])
+    apart = estimated_tokens(about) > _COURSE_WITH_ITEM
+    body = (
+        _lines([*sections, *_listed(own)]) if apart or not about else f"{_lines([*sections, *_listed(own)])}\n{about}"
+    )
+    course = about if apart else ""
     return Question(item, redactor, body, course, _key(item.kind, body, course, settings))
+
+
+# Tokens: a course told in fewer is told with each item, so that items of many courses go in one pack.
+_COURSE_WITH_ITEM = 60
+
+
+def _lines(labelled: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"{label}: {text}" for label, text in labelled)
 
 
 def _known_points(item: Item, most: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -56,11 +95,11 @@ def _listed(points: tuple[str, ...]) -> list[tuple[str, str]]:
     return [("known knowledge points", "; ".join(points))] if points else []
 
 
-def _course_lines(item: Item, settings: AnalyzerSettings) -> list[str]:
+def _course_names(item: Item, settings: AnalyzerSettings) -> list[tuple[str, str]]:
     """Names and descriptions of the item's courses, which may name people too."""
     hide = Redactor(item.people).redact if settings.redaction else str
     return [
-        f"course: {hide(course.name)}" + (f" ({hide(course.description)})" if course.description else "")
+        ("course", hide(course.name) + (f" ({hide(course.description)})" if course.description else ""))
         for course in item.courses
         if course.name
     ]
@@ -123,7 +162,10 @@ def _fence(bodies: Sequence[str]) -> str:
 def with_schema(messages: list[Message], kind: Kind) -> list[Message]:
     """For servers that do not take the schema beside the messages."""
     schema = json.dumps(schema_of(kind), ensure_ascii=False, separators=(",", ":"))
-    system = {**messages[0], "content": f"{messages[0]['content']}\nThe JSON must follow this JSON Schema:\n{schema}\n"}
+    system = {
+        **messages[0],
+        "content": f"{messages[0]['content']}\nThe JSON must follow this JSON Schema:\n{schema}\n",
+    }
     return [system, *messages[1:]]
 
 
@@ -137,7 +179,8 @@ def repair_of(answer: str, problem: str) -> list[Message]:
 
 def answer_limit(kind: Kind, count: int, settings: AnalyzerSettings) -> int:
     """Tokens that the answer to `count` items may take."""
-    return ANSWER_TOKENS[kind] * count + _ENVELOPE_TOKENS + settings.thinking_tokens
+    each = settings.answer_tokens or ANSWER_TOKENS[kind]
+    return each * count + _ENVELOPE_TOKENS + settings.thinking_tokens
 
 
 def estimated_request(messages: Sequence[Message]) -> int:

@@ -5,9 +5,11 @@ Everything is matched on a plain reading of the text (width, accents and invisib
 The record's own names and ids are known; the rest are forms (e-mail, phone, id number, …), zh-CN first.
 """
 
+# ruff: noqa: E501 - a pattern is read as one line
+
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -15,7 +17,9 @@ from functools import lru_cache
 from edugraph_analyzer.items import Person
 
 TAGS = ("URL", "EMAIL", "STUDENT", "TEACHER", "IDNUMBER", "PHONE", "CARD", "ACCOUNT", "STUDENTID", "PERSON")
-_PLACEHOLDER = re.compile(rf"[\[【(（<]?\s*\b({'|'.join(TAGS)})[_ ](\d{{1,3}})(?!\d)\s*[\]】)）>]?", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    rf"(?:[\[【(（<]\s*)?\b({'|'.join(TAGS)})[_ ](\d{{1,3}})(?!\d)(?:\s*[\]】)）>])?", re.IGNORECASE
+)
 Span = tuple[int, int, str]
 
 
@@ -59,9 +63,7 @@ class Redactor:
 
     def restore(self, text: str) -> str:
         """Placeholders of this record back to the words they stand for; others are left as they are."""
-        return _PLACEHOLDER.sub(
-            lambda match: self.originals.get(f"[{match[1].upper()}_{match[2]}]", match[0]), text
-        )
+        return _PLACEHOLDER.sub(lambda match: self.originals.get(f"[{match[1].upper()}_{match[2]}]", match[0]), text)
 
 
 def holds_placeholder(text: str) -> bool:
@@ -88,6 +90,8 @@ def plain_reading(text: str) -> tuple[str, list[int] | range]:
 
 @lru_cache(maxsize=4_096)
 def _undone(char: str) -> str:
+    if unicodedata.category(char) == "No":  # ① counts things, it spells no number
+        return char
     parts = unicodedata.normalize("NFKD", char.translate(_SAME)).translate(_SAME)
     return "".join(part for part in parts if unicodedata.category(part) not in _DROPPED)
 
@@ -125,10 +129,13 @@ _HAN = re.compile(r"[\u3400-\u9fff]")
 _TITLES = "老师|同学|老|教授|先生|女士|小姐|博士|导师|校长|主任|班长|阿姨|叔叔|爸爸|妈妈|家长|同桌"
 # Latin names that are also words, and words that a particle of a name would take with it: only as written in a name.
 _ALSO_WORDS = frozenset(
-    "will grace may mark hope art rose sky joy faith summer april june august dawn drew bill rob pat jack "
-    "max chase grant miles page reed stone young long king price rich case pearl ruby amber ivy iris crystal "
-    "frank sue gene ray bob jean carol sandy penny guy don dean earl sunny angel christian van von der den "
-    "bin ben ali san the and".split()
+    """
+    will grace may mark hope art rose sky joy faith summer april june august dawn drew
+    bill rob pat jack max chase grant miles page reed stone young long king price rich
+    case pearl ruby amber ivy iris crystal frank sue gene ray bob jean carol sandy penny
+    guy don dean earl sunny angel christian van von der den bin ben ali san the
+    and
+    """.split()  # noqa: SIM905 - a list of sixty words
 )
 _NOT_A_PERSON = frozenset({"小时", "老师", "小学", "小数", "小心", "小组", "小于", "小孩", "小说", "老是"})
 _SHORTEST_ID = 4  # characters; shorter ones are too common a string to be told from other words
@@ -173,8 +180,9 @@ def _han_patterns(name: str) -> Iterator[str]:
 def _latin_patterns(name: str) -> Iterator[str]:
     """The whole name in either order, joined in any way, and each of its parts as a word."""
     parts = [part for part in re.split(r"[\s,._]+", name) if part]
+    all_words = all(part.casefold() in _ALSO_WORDS for part in parts)
     for order in (parts, parts[::-1]):
-        yield _word(r"[\s,._\-]*".join(map(re.escape, order)), ignore_case=True)
+        yield _word(r"[\s,._\-]*".join(map(re.escape, order)), ignore_case=not all_words)
     for part in parts:
         yield from _part_patterns(part)
 
@@ -193,7 +201,7 @@ def _part_patterns(part: str) -> Iterator[str]:
 
 
 def _word(inner: str, *, ignore_case: bool = False) -> str:
-    """Not `\\b`, which does not separate Chinese characters from Latin letters."""
+    r"""Not `\b`, which does not separate Chinese characters from Latin letters."""
     return rf"(?<![A-Za-z])(?{'i' if ignore_case else ''}:{inner})(?![A-Za-z])"
 
 
@@ -238,6 +246,7 @@ _ID_CUES = (
     r"(?<![a-z])(?:id|matric)(?:[\s_\-]?(?:no|nr|number|card))?(?![a-z])\.?)"
     r"[\s:=#是为（(\-]{0,4}(?:is\s+|was\s+)?"
 )
+_REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\d{4}|[\s\-.]\d{3}[\s\-.]\d{5})"
 _PHONE_CUES = r"(?:电话|手机|座机|联系方式|打给我|phone|mobile|cell|call|tel|fax|text me|传真|家里号码|号码)"
 _ACCOUNT_CUES = (
     r"(?:QQ群?|微信|加我V|薇信|威信|vx|wechat|weixin|whats\s?app|telegram|skype|discord|instagram|snapchat|line id|"
@@ -274,10 +283,11 @@ _FORMS = (
     _form("IDNUMBER", r"(?:护照|通行证|身份证|passport|id card|社保|ssn)[^\da-z\n]{0,12}(?:no|number|号码?|is|是)?[^\da-z\n]{0,6}"
           r"([a-z]{0,2}[\d\-]{6,20}[\dx])", r"护照|通行证|身份证|passport|id card|社保|ssn", group=1),
     # mobile and fixed lines in China, then the world
-    _form("PHONE", r"(?<![\d.])(?:\(?(?:\+|00)?86\)?[\s\-]*)?1[3-9]\d(?:[\s\-.]?\d){8}(?!\d)", r"1[3-9]\d"),
+    _form("PHONE", rf"(?<![\d.])(?:\(?(?:\+|00)?86\)?[\s\-]*)?1[3-9]\d{_REST_OF_MOBILE}(?!\d)", r"1[3-9]\d"),
+    _form("PHONE", r"(?<![\d.])1([\s\-.])[3-9](?:\1\d){9}(?!\1?\d)", r"1[\s\-.][3-9][\s\-.]\d"),
     _form("PHONE", r"(?<![\d.])(?:\(0\d{2,3}\)\s?|0\d{2,3}[\s\-])[2-9]\d{2,3}[\s\-]?\d{4}(?:[\s\-转x]{1,3}\d{1,5})?(?!\d)", r"0\d\d"),
     _form("PHONE", r"(?<![\d.])400[\s\-]?\d{3,4}[\s\-]?\d{3,4}(?!\d)", r"400", check="ten digits"),
-    _form("PHONE", r"\+\d{1,3}(?:[\s.\-]*\(?\d\)?){7,14}(?!\d)", r"\+\d"),
+    _form("PHONE", r"(?<![\w)\]}$=.])\+[1-9]\d{0,2}(?:[\s.\-]{0,2}\(?\d\)?){7,14}(?!\d)", r"\+\d"),
     _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?\(?[2-9]\d{2}\)?[\s.\-]{1,2}[2-9]\d{2}[.\-\s]\d{4}(?![\d.]\d)", r"\d{4}", check="phone of ten"),
     _form("PHONE", r"(?<![\d.])0(?:7\d{3}|\d{2,4})[\s]\d{3,4}[\s]?\d{3,4}(?!\d)", r"0\d{2}"),
     _form("PHONE", rf"{_PHONE_CUES}[^\d\n]{{0,14}}(\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_CUES, group=1),
@@ -288,7 +298,7 @@ _FORMS = (
     _form("STUDENTID", r"(?<![a-z0-9])(?:stu|student|sid|xs|uid)[\-_#]?\d{2,16}(?![a-z0-9])", r"stu|sid|xs|uid"),
     _form("STUDENTID", r"(?<![a-z0-9.$])[a-z]{1,3}[\-]?\d{6,12}(?![a-z0-9])", r"[a-z]-?\d{6}"),
     _form("STUDENTID", r"(?<![a-z0-9.$])20[0-3]\d\d{6,8}(?![a-z0-9.])", r"20[0-3]\d{7}"),
-    _form("PERSON", r"(?:我叫|我的名字(?:是|叫)|我名叫|姓名\s?[::]\s?|名字叫)([\u3400-\u9fff]{2,3})(?![\u3400-\u9fff]*什么)", r"叫|姓名|名字", group=1),
+    _form("PERSON", r"(?:我叫|我的名字(?:是|叫)|我名叫|姓名\s?[::]\s?|名字叫)((?:(?![的不了是什])[\u3400-\u9fff]){2,3})(?![\u3400-\u9fff]*什么)", r"叫|姓名|名字", group=1),
     _form("PERSON", r"(?:my name is|my name's|(?<![a-z])full name:)\s+((?-i:[A-Z][\w'\-]+)(?:\s+(?-i:[A-Z][\w'\-]+)){0,3})", r"name", group=1),
 )  # fmt: skip
 
@@ -318,7 +328,7 @@ def _digits_are(count: int, found: str) -> bool:
     return len(_DIGITS.findall(found)) == count
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[str], bool]] = {
     "resident": _resident,
     "old resident": lambda found: _is_date("19" + found[6:12]),
     "ten digits": lambda found: _digits_are(10, found),

@@ -18,7 +18,7 @@ def most_relevant(text: str, points: Sequence[str], count: int) -> tuple[str, ..
 
 
 def likenesses(text: str, names: Sequence[str]) -> list[float]:
-    """0 to 1 for each name: the share of its words (pairs of characters in Chinese) found in `text`, rare ones more."""
+    """0 to 1 for each name: the share of its words (pairs of characters in Chinese) in `text`, rare ones more."""
     of_text = set(pieces(text))
     of_names = [set(pieces(name)) for name in names]
     seen = Counter(piece for parts in of_names for piece in parts)

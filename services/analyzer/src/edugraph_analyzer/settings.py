@@ -20,7 +20,7 @@ class Price(BaseModel):
 
 
 class AnalyzerSettings(BaseSettings):
-    """Without a key the offline analyser answers. Times in seconds; tokens are estimates before a call, real after it."""
+    """Without a key or an address the offline analyser answers. Times in seconds, tokens estimated."""
 
     model_config = SettingsConfigDict(
         env_prefix="EDUGRAPH_", extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=()
@@ -37,6 +37,7 @@ class AnalyzerSettings(BaseSettings):
     error_model: str | None = None
     knowledge_points_model: str | None = None
     temperature: float | None = Field(default=0.0, ge=0, le=2, description="None: the provider's own default")
+    answer_tokens: int | None = Field(default=None, ge=16, description="most for one item; None: by its kind")
     thinking_tokens: int = Field(default=0, ge=0, description="added to each answer's limit for models that think")
 
     call_timeout: Seconds = 60.0
@@ -66,6 +67,7 @@ class AnalyzerSettings(BaseSettings):
         "error_model",
         "knowledge_points_model",
         "tokens_per_minute",
+        "answer_tokens",
         "budget_per_job",
         "temperature",
         mode="before",
@@ -74,6 +76,15 @@ class AnalyzerSettings(BaseSettings):
     def blank_is_none(cls, value: object) -> object:
         """An empty variable in a compose file or a chart means that it is not set."""
         return None if isinstance(value, str) and not value.strip() else value
+
+    @property
+    def secret(self) -> str | None:
+        return self.openai_api_key.get_secret_value() if self.openai_api_key else None
+
+    @property
+    def has_provider(self) -> bool:
+        """A server of one's own may need no key, so its address alone is enough."""
+        return self.secret is not None or self.openai_base_url is not None
 
     def model_for(self, kind: Kind) -> str:
         own = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import redis
 
+from edugraph_analyzer import counting
 from edugraph_common.failures import Wait
 from edugraph_common.findings import Kind
 
@@ -44,9 +45,11 @@ class Spending:
             pipe.execute()
 
     def check(self, job_id: str) -> None:
-        """Raises Wait when the budget is spent. Requests under way are not stopped: one for each process may go over."""
+        """Raises Wait when the budget is spent. Requests under way go on: one for each process may go over."""
         spent, own = self._redis.hmget(cost_key(job_id), "cost", "budget")
         budget = float(own) if own is not None else self._budget
+        if budget is not None:
+            counting.budget(float(spent or 0), budget)
         if budget is not None and float(spent or 0) >= budget:
             raise Wait(f"the job's budget of {budget:g} is spent", self._pause)
 

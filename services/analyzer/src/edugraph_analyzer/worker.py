@@ -7,10 +7,13 @@ from edugraph_analyzer.analysis import Analyst
 from edugraph_analyzer.analyzing import Analyzer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.blobs import Blobs
-from edugraph_common.broker.celery_app import App, confirm_in_children, make_app
+from edugraph_common.broker.celery_app import App, make_app
+from edugraph_common.broker.heartbeat import report_health
+from edugraph_common.broker.workers import guard_worker
 from edugraph_common.jobs import Jobs, connect
 from edugraph_common.logs import log_tasks
 from edugraph_common.settings import Settings
+from edugraph_common.worker_metrics import measure_worker
 
 
 def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
@@ -18,8 +21,9 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     app = make_app("edugraph-analyzer", settings)
     app.conf.imports = ("edugraph_analyzer.tasks",)
     log_tasks(settings)
-    if settings.on_rabbitmq:
-        confirm_in_children(app)
+    measure_worker("analyzer", settings)
+    report_health(app, settings)
+    guard_worker(app, settings)
 
     @cache
     def analyzer() -> Analyzer:

@@ -1,6 +1,6 @@
 """What the importer does, apart from how its work arrives: split, write a batch, sum up, write findings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,8 +21,9 @@ from edugraph_common.outcomes import (
     JobReport,
 )
 from edugraph_common.records import ErrorRecord, Record
+from edugraph_importer import counting
 from edugraph_importer.asking import ask
-from edugraph_importer.graph import Graph
+from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.reading import read_batch, store_rejects
 from edugraph_importer.splitting import count_batches, window
 
@@ -39,6 +40,8 @@ class Importer:
 
     def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate]:
         """The next window of batches, and what sums them up. A file that is unusable as a whole ends the job."""
+        if self.jobs.is_cancelled(job.job_id):
+            raise Rejected("the job was cancelled")
         try:
             total = count_batches(self.blobs, job)
         except MalformedFile as problem:
@@ -53,14 +56,21 @@ class Importer:
         return window(self.blobs, job, end), after
 
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
-        batch = read_batch(self.blobs, message)
-        outcome, conflicts = self.graph.write_batch(batch)
-        store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *conflicts])
+        """A batch of a job that was cancelled meanwhile is left out."""
+        if self.jobs.is_cancelled(message.job_id):
+            return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
+        with counting.step("read"):
+            found = read_batch(self.blobs, message)
+        with counting.step("write"), counting.repeats_of(self.graph):
+            written = self.graph.write_batch(found.graph)
+        outcome = written.model_copy(update={"not_relevant": found.not_relevant})
+        self._store_rejects(found.graph, outcome)
         if message.analyze:
-            records = [record for _, record in batch.records]
+            records = [record for _, record in found.graph.records]
             asked = ask(self.app, message, records, self.graph.course_contexts(_courses(records)))
             outcome = outcome.model_copy(update={"analysis_expected": asked})
-        self._settle(outcome)
+        with counting.step("settle"):
+            self._settle(outcome, [record.type for _, record in found.graph.records])
         return outcome
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
@@ -75,6 +85,9 @@ class Importer:
     def sum_up(self, message: ImportAggregate) -> ImportReport:
         """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
         job, now = message.job, self.now()
+        if self.jobs.is_cancelled(job.job_id):
+            raise Rejected("the job was cancelled")
+        self._settle_lost(message)
         if message.window_end < message.batches:
             following = job.model_copy(update={"next_batch": message.window_end})
             step = f"split-{message.window_end}"
@@ -88,7 +101,8 @@ class Importer:
         return _import_report(report)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
-        outcome = self.graph.write_findings(message)
+        with counting.repeats_of(self.graph):
+            outcome = self.graph.write_findings(message)
         self._settle_pack(message, len(message.findings), message.failed, message.error)
         return outcome
 
@@ -97,8 +111,23 @@ class Importer:
         self._settle_pack(message, 0, number, reason)
         return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
 
-    def _settle(self, outcome: BatchOutcome) -> None:
-        self.jobs.settle_batch(outcome, self.now())
+    def _settle_lost(self, message: ImportAggregate) -> None:
+        """Batches of the window whose tasks all ended, but one without settling its batch: it was revoked, say."""
+        lost = self.jobs.unsettled(message.job_id, range(message.job.next_batch, message.window_end))
+        if lost:
+            for batch in window(self.blobs, message.job, message.window_end):
+                if batch.batch in lost:
+                    self.batch_failed(batch, "its task ended without an outcome")
+
+    def _store_rejects(self, batch: RecordBatch, outcome: BatchOutcome) -> None:
+        """All that were set aside: by their form, and by the graph."""
+        by_graph = outcome.rejected > len(batch.rejects)
+        conflicts = self.graph.set_aside(batch.job_id, batch.batch) if by_graph else ()
+        store_rejects(self.blobs, batch.job_id, batch.batch, [*batch.rejects, *conflicts])
+
+    def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> None:
+        if self.jobs.settle_batch(outcome, self.now()):
+            counting.batch(outcome, types)
         shown = outcome.model_dump(mode="json", exclude={"errors"})
         self._emit("io.edugraph.batch.completed", outcome.job_id, shown, f"batch-{outcome.batch}")
         self._finish(outcome.job_id)
@@ -113,7 +142,8 @@ class Importer:
             output_tokens=sum(origin.output_tokens for origin in origins),
             cost=sum(origin.cost for origin in origins),
         )
-        self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error)
+        if self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error):
+            counting.findings(done, failed)
         shown = {"job_id": message.job_id, "pack": message.pack, "done": done, "failed": failed}
         self._emit("io.edugraph.analysis.completed", message.job_id, shown, message.pack)
         self._finish(message.job_id)
@@ -121,6 +151,7 @@ class Importer:
     def _finish(self, job_id: str) -> None:
         state = self.jobs.finish_if_complete(job_id, self.now())
         if state:
+            counting.job(state)
             self._emit("io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state)
 
     def _emit(self, kind: EventType, job_id: str, data: dict[str, object], step: str) -> None:
@@ -133,7 +164,7 @@ class Importer:
     def _count(self, message: ImportBatch) -> int:
         """Rows of a failed batch, so that the job's sums add up; 0 where even they cannot be read."""
         try:
-            return read_batch(self.blobs, message).read
+            return read_batch(self.blobs, message).graph.read
         except Rejected:
             return 0
 
@@ -147,7 +178,7 @@ def _import_report(report: JobReport) -> ImportReport:
     seconds = max((report.updated - report.created).total_seconds(), 0.001)
     same = ("job_id", "batches", "failed_batches", "read", "written", "unchanged", "rejected", "failed")
     return ImportReport(
-        **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "errors")},
+        **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "not_relevant", "errors")},
         seconds=seconds,
         records_per_second=report.read / seconds,
     )

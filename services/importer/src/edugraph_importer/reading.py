@@ -1,32 +1,54 @@
 """A batch's rows, as what the graph writes and what is set aside."""
 
+from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import assert_never
 
 from edugraph_common.blobs import Blobs
 from edugraph_common.failures import Rejected
 from edugraph_common.messages import ImportBatch
 from edugraph_common.outcomes import Reject
 from edugraph_common.records import Record
-from edugraph_common.rows import parse_rows, stored_rows
+from edugraph_common.rows import parse_rows
+from edugraph_common.sources import NotRelevant, Row, stored_rows
 from edugraph_importer.graph import RecordBatch
 
+MOST_NAMES = 100  # of what is not relevant, in one batch: names come from the file
 
-def read_batch(blobs: Blobs, message: ImportBatch) -> RecordBatch:
+
+@dataclass(frozen=True)
+class ReadBatch:
+    """`graph` is what the graph is to know. `not_relevant`: how many rows of each name are nothing for it."""
+
+    graph: RecordBatch
+    not_relevant: dict[str, int]
+
+
+def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
+    """Raises Rejected for a message without rows, and for rows that are gone; Retryable for a store that is."""
+    records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
+    for line, row in _rows(blobs, message):
+        match row:
+            case Record():
+                records.append((line, row))
+            case Reject():
+                rejects.append(row)
+            case NotRelevant(name):
+                names[name if name in names or len(names) < MOST_NAMES else "(other)"] += 1
+            case _:
+                assert_never(row)
+    read = len(records) + len(rejects) + names.total()
+    batch = RecordBatch(job_id=message.job_id, batch=message.batch, records=records, rejects=rejects, read=read)
+    return ReadBatch(batch, dict(names))
+
+
+def _rows(blobs: Blobs, message: ImportBatch) -> Iterable[Row]:
     if message.records is not None:
-        rows: Iterable[tuple[int, Any]] = enumerate(message.records, start=message.first_line)
-    elif message.rows is not None:
-        rows = stored_rows(blobs, message.rows)
-    else:
-        raise Rejected("the message has neither rows nor records")
-    parsed = list(parse_rows(rows))
-    return RecordBatch(
-        job_id=message.job_id,
-        batch=message.batch,
-        records=[(line, row) for line, row in parsed if isinstance(row, Record)],
-        rejects=[row for _, row in parsed if isinstance(row, Reject)],
-        read=len(parsed),
-    )
+        return parse_rows(enumerate(message.records, start=message.first_line))
+    if message.rows is not None:
+        return stored_rows(blobs, message.rows)
+    raise Rejected("the message has neither rows nor records")
 
 
 def rejects_key(job_id: str, batch: int) -> str:

@@ -4,15 +4,27 @@ The index of a file of any size is read a window at a time: 24 bytes a batch.
 """
 
 import struct
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterable, Iterator
 
 from edugraph_common.blobs import Blobs
-from edugraph_common.messages import ByteRange, ImportBatch, ImportJob
-from edugraph_common.ndjson import LineScan, byte_ranges
+from edugraph_common.compression import encoding_of
+from edugraph_common.messages import ByteRange, Compression, ImportBatch, ImportJob
+from edugraph_common.sources import (
+    UTF8,
+    Piece,
+    Reading,
+    frame,
+    frames_key,
+    open_text,
+    reading_key,
+    store_reading,
+    stored_mapping,
+    stored_reading,
+)
 
-CHUNK = 1 << 20  # bytes
-_ENTRY = struct.Struct(">QQQ")  # offset, length, first line
+Place = tuple[int, int, int]
+_PLACE = ("offset", "length", "first_line")
+_ENTRY = struct.Struct(">QQQ")  # a Place
 
 
 def index_key(job_id: str) -> str:
@@ -35,28 +47,63 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     if job.source is None:
         return [_inline(job, number) for number in numbers]
     entries = blobs.read(index_key(job.job_id), numbers.start * _ENTRY.size, len(numbers) * _ENTRY.size)
-    ranges = [_range(job.source, *entry) for entry in _ENTRY.iter_unpack(entries)]
+    whole = _whole(blobs, job)
+    places = (dict(zip(_PLACE, entry, strict=True)) for entry in _ENTRY.iter_unpack(entries))
+    ranges = [whole.model_copy(update=place) for place in places]
     return [_batch(job, number, rows) for number, rows in zip(numbers, ranges, strict=True)]
 
 
 def _scan(blobs: Blobs, job: ImportJob) -> None:
-    """The index appears only when the whole file was found to be usable."""
-    source = job.source or ""
-    with blobs.open(source) as file, blobs.write(index_key(job.job_id)) as index:
-        for rows in byte_ranges(_checked(file), source, job.batch_size):
-            index.write(_ENTRY.pack(rows.offset, rows.length, rows.first_line))
+    """The index appears only when the whole file was found to be usable, and all that it refers to is there."""
+    with blobs.open(job.source or "") as file, blobs.write(index_key(job.job_id)) as index:
+        mapping = stored_mapping(blobs, job.job_id)
+        reading, text = open_text(file, job.format, _compression(job), mapping)
+        pieces = reading.source.pieces(text, job.batch_size)
+        places = _places(pieces) if _in_place(job, reading) else _frames(blobs, job, pieces)
+        for place in places:
+            index.write(_ENTRY.pack(*place))
+        store_reading(blobs, job.job_id, reading)
 
 
-def _checked(file: IO[bytes]) -> Iterator[bytes]:
-    scan = LineScan()
-    while chunk := file.read(CHUNK):
-        scan.feed(chunk)
-        yield chunk
-    scan.finish()
+def _places(pieces: Iterable[Piece]) -> Iterator[Place]:
+    for piece in pieces:
+        yield piece.offset, len(piece.text), piece.first_line
 
 
-def _range(source: str, offset: int, length: int, first_line: int) -> ByteRange:
-    return ByteRange(source=source, offset=offset, length=length, first_line=first_line)
+def _frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[Place]:
+    """Rows that cannot be read where they are: each batch goes into a frame of its own."""
+    offset = 0
+    with blobs.write(frames_key(job.job_id)) as file:
+        for piece in pieces:
+            packed = frame(piece.text)
+            file.write(packed)
+            yield offset, len(packed), piece.first_line
+            offset += len(packed)
+
+
+def _whole(blobs: Blobs, job: ImportJob) -> ByteRange:
+    """What all ranges of the job have in common."""
+    key = reading_key(job.job_id)
+    in_place = _in_place(job, stored_reading(blobs, key))
+    return ByteRange(
+        source=(job.source or "") if in_place else frames_key(job.job_id),
+        offset=0,
+        length=0,
+        first_line=1,
+        format=job.format,
+        compression=None if in_place else "zstd",
+        reading=None if job.format == "ndjson" else key,
+    )
+
+
+def _in_place(job: ImportJob, reading: Reading) -> bool:
+    return _compression(job) is None and reading.encoding == UTF8
+
+
+def _compression(job: ImportJob) -> Compression | None:
+    """The gateway names a packed file by its ending."""
+    by_name = encoding_of(job.source or "")
+    return job.compression or (None if by_name == "identity" else by_name)
 
 
 def _batch(job: ImportJob, number: int, rows: ByteRange) -> ImportBatch:

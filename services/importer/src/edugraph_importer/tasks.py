@@ -47,8 +47,12 @@ def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def import_records_with_callback(self: DataImportTask, body: Any) -> str:
     """Import a window of batches as a chord that ends in aggregate_import_results. Returns the chord's task id."""
     batches, after = self.importer.plan(self.parse(ImportJob, body))
+    step = f"aggregate-{after.window_end}"
     callback = aggregate_import_results.s(after.model_dump(mode="json"))
-    callback.set(task_id=task_id_for(after.job_id, f"aggregate-{after.window_end}"))
+    callback.set(task_id=task_id_for(after.job_id, step))
+    # A batch that ends as FAILURE keeps the body from running: it sums up all the same, and settles that batch.
+    instead = aggregate_import_results.si([], after.model_dump(mode="json"))
+    callback.on_error(instead.set(task_id=task_id_for(after.job_id, f"{step}-instead")))
     if not batches:
         return str(callback.clone(args=([],)).apply_async().id)
     return str(chord([_signature(batch) for batch in batches])(callback).id)

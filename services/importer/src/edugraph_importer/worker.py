@@ -7,10 +7,13 @@ from typing import Any
 from celery.signals import worker_process_shutdown
 
 from edugraph_common.blobs import Blobs
-from edugraph_common.broker.celery_app import App, confirm_in_children, make_app
+from edugraph_common.broker.celery_app import App, make_app
+from edugraph_common.broker.heartbeat import report_health
+from edugraph_common.broker.workers import guard_worker
 from edugraph_common.jobs import Jobs, connect
 from edugraph_common.logs import log_tasks
 from edugraph_common.settings import Settings
+from edugraph_common.worker_metrics import measure_worker
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.importing import Importer
 
@@ -20,8 +23,9 @@ def make_worker(settings: Settings) -> App:
     app = make_app("edugraph-importer", settings)
     app.conf.imports = ("edugraph_importer.tasks",)
     log_tasks(settings)
-    if settings.on_rabbitmq:
-        confirm_in_children(app)
+    measure_worker("importer", settings)
+    report_health(app, settings)
+    guard_worker(app, settings)
 
     @cache
     def importer() -> Importer:

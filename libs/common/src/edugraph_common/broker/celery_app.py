@@ -9,7 +9,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_process_init
 
-from edugraph_common.broker.topology import ROUTES, task_queues
+from edugraph_common.broker.headers import stamp_messages
+from edugraph_common.broker.topology import ROUTES, TASKS, task_queues
 from edugraph_common.settings import Settings
 
 SOFT_TIME_LIMIT = 3_300  # seconds
@@ -31,6 +32,7 @@ def make_app(name: str, settings: Settings) -> App:
     app = App(name, broker=settings.broker_url.get_secret_value(), backend=settings.redis_url.get_secret_value())
     app.conf.update(_common(quorum=settings.on_rabbitmq))
     app.conf.update(_rabbitmq() if settings.on_rabbitmq else _redis())
+    stamp_messages()
     return app
 
 
@@ -70,6 +72,10 @@ def _common(*, quorum: bool) -> dict[str, Any]:
         "enable_utc": True,
         "task_queues": task_queues(quorum=quorum),
         "task_default_queue": "data_import",
+        # The exchange of a queue that has several bindings, to Celery. Without it Celery publishes past the exchange,
+        # and a retry waits in a worker instead of in the broker.
+        "task_default_exchange": TASKS.name,
+        "task_default_exchange_type": TASKS.type,
         "task_create_missing_queues": False,
         "task_routes": {task: {"queue": r.queue, "routing_key": r.key} for task, r in ROUTES.items()},
         "task_acks_late": True,
@@ -106,8 +112,6 @@ def _rabbitmq() -> dict[str, Any]:
         "control_queue_durable": True,
         # A message comes back when the connection is lost; the task that ran for it must not run on beside it.
         "worker_cancel_long_running_tasks_on_connection_loss": True,
-        # What was finished before its acknowledgement got lost is not done again.
-        "worker_deduplicate_successful_tasks": True,
     }
 
 

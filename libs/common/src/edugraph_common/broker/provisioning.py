@@ -23,6 +23,7 @@ from edugraph_common.broker.publishing import broker_errors
 from edugraph_common.broker.topology import (
     DEAD,
     EVENTS,
+    QUEUES,
     TASKS,
     dead_queues,
     notices_queue,
@@ -64,7 +65,7 @@ def check_topology(settings: Settings) -> list[str]:
 
 
 def all_queues() -> list[Queue]:
-    return [*task_queues(), *dead_queues(), notices_queue()]
+    return [*task_queues(), *dead_queues(), *(notices_queue(name) for name in QUEUES)]
 
 
 def delay_names() -> list[str]:
@@ -72,14 +73,18 @@ def delay_names() -> list[str]:
     return [f"celery_delayed_{level}" for level in range(DELAY_LEVELS)]
 
 
-@contextmanager
-def pika_channel(settings: Settings, *, timeout: float = 10.0) -> Iterator[BlockingChannel]:
-    """A channel of its own connection. Raises Retryable when the broker cannot be reached."""
+def connection_parameters(settings: Settings, *, timeout: float) -> pika.URLParameters:
     parameters = pika.URLParameters(settings.broker_url.get_secret_value())
     parameters.virtual_host = unquote(vhost(settings))
     parameters.socket_timeout = parameters.blocked_connection_timeout = parameters.stack_timeout = timeout
+    return parameters
+
+
+@contextmanager
+def pika_channel(settings: Settings, *, timeout: float = 10.0) -> Iterator[BlockingChannel]:
+    """A channel of its own connection. Raises Retryable when the broker cannot be reached."""
     try:
-        connection = pika.BlockingConnection(parameters)
+        connection = pika.BlockingConnection(connection_parameters(settings, timeout=timeout))
     except (pika.exceptions.AMQPError, OSError) as error:
         raise Retryable(f"RabbitMQ cannot be reached ({type(error).__name__})") from error
     try:

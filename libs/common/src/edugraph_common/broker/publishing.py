@@ -1,5 +1,6 @@
 """Publishing a task message, so that accepted means: in a queue. And domain events."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from edugraph_common.events import Event
 from edugraph_common.failures import Rejected, Retryable
 from edugraph_common.messages import INLINE_BYTES, Message
 
+_NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
 LARGEST_BODY = 4 * INLINE_BYTES  # bytes; RabbitMQ's own limit is 16 MiB
 
 
@@ -29,7 +31,7 @@ def send(app: Celery, task: str, message: Message, *, task_id: str, link_error: 
     Raises Retryable when the broker did not confirm, Rejected when the message is too large.
     """
     body = message.model_dump(mode="json")
-    _check_size(message)
+    check_size(message)
     with broker_errors():
         app.send_task(
             task,
@@ -48,12 +50,12 @@ def emit(app: Celery, event: Event) -> None:
     """Publish a domain event. Nobody need be listening, so it is not mandatory."""
     with broker_errors(), app.producer_pool.acquire(block=True) as producer:
         producer.publish(
-            event.model_dump(mode="json"),
+            event.model_dump_json().encode(),
             exchange=EVENTS,
             declare=[EVENTS],
             routing_key=event.routing_key,
-            serializer="json",
             content_type="application/cloudevents+json",
+            content_encoding="utf-8",
             message_id=event.id,
             delivery_mode=2,
             retry=True,
@@ -63,10 +65,17 @@ def emit(app: Celery, event: Event) -> None:
 
 def describe(body: Any) -> str:
     """What logs, events and Flower may see of a message: never its rows."""
-    if not isinstance(body, dict):
-        return "(message)"
-    shown = {key: body[key] for key in ("job_id", "batch", "pack", "kind") if body.get(key) is not None}
-    return " ".join(f"{key}={value}" for key, value in shown.items()) or "(message)"
+    return " ".join(f"{key}={value}" for key, value in named_by(body).items()) or "(message)"
+
+
+def named_by(body: Any) -> dict[str, Any]:
+    """The fields that tell a message from others. One of another form may hold anything, so it is left out."""
+    given = body if isinstance(body, dict) else {}
+    names = {key: given.get(key) for key in ("job_id", "pack", "kind")}
+    known: dict[str, Any] = {
+        key: name for key, name in names.items() if isinstance(name, str) and _NAME.fullmatch(name)
+    }
+    return known | ({"batch": given["batch"]} if isinstance(given.get("batch"), int) else {})
 
 
 @contextmanager
@@ -82,7 +91,8 @@ def broker_errors() -> Iterator[None]:
         raise Retryable(f"the broker did not confirm the message ({type(error).__name__})") from error
 
 
-def _check_size(message: Message) -> None:
+def check_size(message: Message) -> None:
+    """Raises Rejected."""
     size = len(message.model_dump_json())
     if size > LARGEST_BODY:
         raise Rejected(f"the message has {size} bytes, more than {LARGEST_BODY}; send a file instead")

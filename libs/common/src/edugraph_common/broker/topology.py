@@ -5,6 +5,7 @@ queue with `#.<key>`: an overlapping key would be delivered twice (celery 5.7, k
 Limits and dead-lettering are policies, never queue arguments: an argument cannot be changed afterwards.
 """
 
+import re
 from typing import Any, NamedTuple
 
 from kombu import Exchange, Queue, binding
@@ -25,12 +26,13 @@ ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     ),
 }
 QUEUES: tuple[str, ...] = tuple(ROUTING_KEYS)
-# A copy of every dead letter, for the one who marks the tasks of poison messages as failed.
-DEAD_NOTICES = "dead_notices"
 DELIVERY_LIMIT = 5
+NO_LIMIT = -1  # without it a quorum queue drops what was put back 20 times
 # Longer than the hard time limit of a task (3,600 s) and its way to the worker: RabbitMQ closes the channel of a
 # consumer that holds a message for longer.
 CONSUMER_TIMEOUT_MS = 4_500_000
+# What Celery puts before the key of a delayed message.
+DELAY = re.compile(r"^(?:[01]\.){28}")
 
 
 class Route(NamedTuple):
@@ -41,6 +43,7 @@ class Route(NamedTuple):
 ROUTES: dict[str, Route] = {
     "import_records_async": Route("data_import", "import.split"),
     "import_records_with_callback": Route("data_import", "import.split"),
+    "forget_student_task": Route("data_import", "import.split"),
     "import_batch_task": Route("data_import", "import.batch"),
     "aggregate_import_results": Route("data_import", "import.aggregate"),
     "record_findings_task": Route("graph_findings", "findings.record"),
@@ -67,20 +70,20 @@ def dead_queues(*, quorum: bool = True) -> list[Queue]:
     return [Queue(dead_queue_name(q), DEAD, routing_key=q, queue_arguments=arguments) for q in QUEUES]
 
 
-def notices_queue(*, quorum: bool = True) -> Queue:
-    bindings = [binding(DEAD, routing_key=name) for name in QUEUES]
-    return Queue(
-        DEAD_NOTICES,
-        DEAD,
-        routing_key=QUEUES[0],
-        bindings=bindings,
-        queue_arguments=_arguments(quorum=quorum),
-    )
+def notices_queue(queue: str, *, quorum: bool = True) -> Queue:
+    """A copy of each dead letter of the queue, for the workers of the queue: they tell what became of its task."""
+    return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=_arguments(quorum=quorum))
 
 
 def policies() -> dict[str, dict[str, Any]]:
     """RabbitMQ policies by name, as the management API takes them. One policy applies to a queue."""
-    return {f"edugraph.{name}": _policy(name) for name in QUEUES}
+    return {f"edugraph.{name}": _policy(name) for name in QUEUES} | {"edugraph.dead": _dead_policy()}
+
+
+def queue_of(routing_key: str) -> str | None:
+    """The task queue of a routing key, which of a delayed message has 28 bits before it."""
+    key = DELAY.sub("", routing_key)
+    return next((queue for queue, keys in ROUTING_KEYS.items() if key in keys), None)
 
 
 def _task_queue(name: str, arguments: dict[str, Any]) -> Queue:
@@ -107,4 +110,14 @@ def _policy(queue: str) -> dict[str, Any]:
             "delivery-limit": DELIVERY_LIMIT,
             "overflow": "reject-publish",
         },
+    }
+
+
+def _dead_policy() -> dict[str, Any]:
+    """Whoever looks at dead letters puts them back: however often, they stay."""
+    return {
+        "pattern": r"^.*\.(dead|notices)$",
+        "apply-to": "queues",
+        "priority": 10,
+        "definition": {"delivery-limit": NO_LIMIT, "overflow": "reject-publish"},
     }

@@ -13,7 +13,7 @@ local final, why = 'succeeded', ''
 if bad > 0 then
   final = good > 0 and 'partly failed' or 'failed'
   why = redis.call('HGET', job, 'last_batch_error') or redis.call('HGET', job, 'last_pack_error') or ''
-elseif good == 0 and number('rejected') > 0 then
+elseif good == 0 and number('rejected') > 0 and number('not_relevant') == 0 then
   final, why = 'failed', 'no record of it is valid'
 end
 if final == state then return '' end

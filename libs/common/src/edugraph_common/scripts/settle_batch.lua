@@ -3,12 +3,23 @@
 local job, batches, errors = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('EXISTS', job) == 0 then return 0 end
 
+-- Names come from the file, so there is no end to them: past the first 200 they are counted together.
+local function skip(name, number, sign)
+  local field = 'skipped:' .. name
+  if redis.call('HEXISTS', job, field) == 0 and redis.call('HINCRBY', job, 'skipped_names', 1) > 200 then
+    field = 'skipped:(other)'
+  end
+  redis.call('HINCRBY', job, field, sign * number)
+  redis.call('HINCRBY', job, 'not_relevant', sign * number)
+end
+
 local function count(outcome, sign)
   for _, name in ipairs({'read', 'written', 'unchanged', 'rejected', 'failed', 'analysis_expected'}) do
     redis.call('HINCRBY', job, name, sign * outcome[name])
   end
   for kind, number in pairs(outcome.by_type) do redis.call('HINCRBY', job, 'type:' .. kind, sign * number) end
   for reason, number in pairs(outcome.reasons) do redis.call('HINCRBY', job, 'reason:' .. reason, sign * number) end
+  for name, number in pairs(outcome.not_relevant or {}) do skip(name, number, sign) end
 end
 
 local function failed_batches(change)

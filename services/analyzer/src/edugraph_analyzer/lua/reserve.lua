@@ -1,12 +1,12 @@
 -- Reserves the next place in line, or refuses and reserves nothing. All times are microseconds of this server.
--- KEYS: next place, pause, log of tokens. ARGV: interval, longest wait, tokens of this request, tokens allowed in a
+-- KEYS: line (a hash: the next place, and since when this server knows of the line), pause, log of tokens. ARGV: interval, longest wait, tokens of this request, tokens allowed in a
 -- window (0: any), length of a window, a name for this request.
--- Answers {1, place, wait} or {0, 0, wait}.
+-- Answers {1, place, wait, since} or {0, 0, wait, 0}.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local interval, longest, tokens, allowed, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
   tonumber(ARGV[4]), tonumber(ARGV[5])
-local place = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(redis.call('GET', KEYS[2]) or '0'))
+local place = math.max(now, tonumber(redis.call('HGET', KEYS[1], 'next') or '0'), tonumber(redis.call('GET', KEYS[2]) or '0'))
 
 if allowed > 0 then
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', now - window))
@@ -24,11 +24,13 @@ if allowed > 0 then
   end
 end
 
-if place - now > longest then return {0, 0, place - now} end
--- Kept long after the place: a key that is gone means that this server forgot, and then nobody who waits may go.
-redis.call('SET', KEYS[1], string.format('%.0f', place + interval), 'PX', math.ceil((place - now) / 1000) + 3600000)
+if place - now > longest then return {0, 0, place - now, 0} end
+-- A server that forgot (a restart, a lost key) begins a new line, and nobody who waits in the old one may go.
+redis.call('HSETNX', KEYS[1], 'since', string.format('%.0f', now))
+redis.call('HSET', KEYS[1], 'next', string.format('%.0f', place + interval))
+redis.call('PEXPIRE', KEYS[1], math.ceil((place - now) / 1000) + 3600000)
 if allowed > 0 then
   redis.call('ZADD', KEYS[3], string.format('%.0f', place), tokens .. ':' .. ARGV[6])
   redis.call('PEXPIRE', KEYS[3], math.ceil((place - now + window) / 1000) + 1000)
 end
-return {1, place, place - now}
+return {1, place, place - now, tonumber(redis.call('HGET', KEYS[1], 'since'))}

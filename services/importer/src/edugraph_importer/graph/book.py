@@ -1,4 +1,4 @@
-"""The sums of one transaction: what its new records add to nodes and relationships, folded before it is sent.
+"""What one transaction writes: rows of its new records, and the state of the nodes that they change.
 
 The book opens on the nodes as they are in the graph, under lock; `add` applies one record after the other.
 """
@@ -6,10 +6,10 @@ The book opens on the nodes as they are in the graph, under lock; `add` applies 
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from edugraph_common.records import (
+    CourseContent,
     CourseRecord,
     ErrorRecord,
     Record,
@@ -18,10 +18,9 @@ from edugraph_common.records import (
 )
 from edugraph_importer.graph import latest, stated
 from edugraph_importer.graph.naming import Spellings
-from edugraph_importer.graph.stated import Node, Spelled
+from edugraph_importer.graph.stated import Node, Pair
 
 Row = dict[str, Any]
-Pair = tuple[str, str]
 
 LATEST: Mapping[str, tuple[str, ...]] = {
     "Course": ("name", "description", "difficulty"),
@@ -29,57 +28,51 @@ LATEST: Mapping[str, tuple[str, ...]] = {
     "Student": ("name",),
     "Teacher": ("name",),
 }
+"""Of which the latest record decides, field by field."""
+
 NAMED = ("ErrorType", "KnowledgePoint", "Topic")
+"""Known by what they are called: the earliest spelling is the name."""
 
 
 @dataclass(slots=True)
-class Tally:
-    """A sum over records with its first and last date, and one field of which the latest wins."""
+class Mistakes:
+    """One student's mistakes of one type in one course. Moments are ISO text, which sorts as time does."""
 
     count: int = 0
     weight: float = 0.0
-    first: datetime | None = None
-    last: datetime | None = None
-    value: Any = None
+    first: str | None = None
+    last: str | None = None
+    resolved: bool | None = None
     stamp: str | None = None
 
-    def add(self, count: int, at: datetime, weight: float = 0.0) -> None:
+    def add(self, count: int, weight: float, at: str) -> None:
         self.count += count
         self.weight += weight
-        self.first = at if self.first is None or at < self.first else self.first
-        self.last = at if self.last is None or at > self.last else self.last
+        self.first = at if self.first is None else min(self.first, at)
+        self.last = at if self.last is None else max(self.last, at)
 
-    def say(self, value: Any, stamp: str) -> None:
-        if value is not None and (self.stamp is None or stamp > self.stamp):
-            self.value, self.stamp = value, stamp
+    def say(self, resolved: bool | None, stamp: str) -> None:
+        """The latest record that says whether they are resolved decides."""
+        if resolved is not None and (self.stamp is None or stamp > self.stamp):
+            self.resolved, self.stamp = resolved, stamp
 
     def row(self) -> Row:
-        return {
-            "count": self.count,
-            "weight": self.weight,
-            "first": self.first,
-            "last": self.last,
-            "value": self.value,
-            "stamp": self.stamp,
-        }
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(slots=True)
 class Book:
+    """`rows`: by the name of the statement that writes them."""
+
+    rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     fields: dict[Node, latest.Fields] = field(default_factory=dict)
     spellings: dict[Node, Spellings] = field(default_factory=dict)
-    learns: dict[Pair, latest.Fields] = field(default_factory=dict)
     changed: set[Node] = field(default_factory=set)
+    learns: dict[Pair, latest.Fields] = field(default_factory=dict)
     learns_new: set[Pair] = field(default_factory=set)
     learns_changed: set[Pair] = field(default_factory=set)
-    records: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    in_course: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    about: list[Row] = field(default_factory=list)
-    of_type: list[Row] = field(default_factory=list)
-    chats: dict[Pair, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    likes: dict[Pair, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    teaches: dict[Pair, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    errors: dict[tuple[str, str, str], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    mistakes: dict[tuple[str, str, str], Mistakes] = field(default_factory=lambda: defaultdict(Mistakes))
+    """By student, error type and course."""
 
     def open_node(self, node: Node, properties: Mapping[str, Any]) -> None:
         """The node's state in the graph, before anything is added."""
@@ -93,7 +86,8 @@ class Book:
         self.learns[pair] = latest.read(properties, stated.LEARNS)
 
     def put(self, node: Node, name: str, value: Any, stamp: str) -> bool:
-        if not latest.put(self.fields[node], name, value, stamp):
+        """The latest wins. True if that changed anything."""
+        if value is None or not latest.put(self.fields[node], name, value, stamp):
             return False
         self.changed.add(node)
         return True
@@ -103,99 +97,101 @@ class Book:
             self.changed.add(node)
 
     def add(self, record: Record, content_hash: str) -> None:
-        """A record that has no node yet; its nodes must be open."""
-        stamp = record.stamp
-        row = _ADD[record.type](self, record, stamp)
-        row["p"] = stated.properties(record, content_hash)
-        self._courses(record, stamp)
-        self._spell_all("Topic", stated.topics(record), record, stamp)
-        self._spell_all("ErrorType", stated.error_types(record), record, stamp)
+        """A record that has no node yet; the nodes it names must be open."""
+        row: Row = {
+            "id": record.record_id,
+            "hash": content_hash,
+            "type": record.type,
+            "stamp": record.stamp,
+        }
+        row["at"] = moment(row["stamp"])
+        match record.data:
+            case StudentInteraction() as data:
+                self._add_student_interaction(row, data)
+            case TeacherInteraction() as data:
+                self._add_teacher_interaction(row, data)
+            case ErrorRecord() as data:
+                self._add_error_record(row, data)
+            case CourseContent() as data:
+                self._add_course_content(row, data)
 
-    def add_state(self, record: Record) -> bool:
+    def add_state(self, record: Record, data: CourseRecord) -> bool:
         """A course_record. True if it changed anything."""
-        data, stamp = record.data, record.stamp
-        assert isinstance(data, CourseRecord)  # noqa: S101 - for the type checker: the caller chose by type
-        pair = (data.student_id, data.course_id)
-        facts, changed = stated.course_facts(data), [self._learn(pair)]
-        changed += [latest.put(self.learns[pair], name, value, stamp) for name, value in facts.items()]
-        if any(changed):
-            self.learns_changed.add(pair)
+        stamp = record.stamp
         student, course = ("Student", data.student_id), ("Course", data.course_id)
-        changed.append(self.put(student, "name", data.student_name, stamp))
-        changed.append(self.put(course, "name", data.course_name, stamp))
-        changed.append(self.put(course, "description", data.course_description, stamp))
-        changed.append(self.put(course, "difficulty", data.difficulty, stamp))
+        changed = [
+            self._learn((data.student_id, data.course_id), stated.course_facts(data), stamp),
+            self.put(student, "name", data.student_name, stamp),
+            self.put(course, "name", data.course_name, stamp),
+            self.put(course, "description", data.course_description, stamp),
+            self.put(course, "difficulty", data.difficulty, stamp),
+        ]
         return any(changed)
 
-    def _learn(self, pair: Pair) -> bool:
-        if pair in self.learns:
-            return False
-        self.learns[pair] = {"progress": (0.0, latest.NEVER)}
-        self.learns_new.add(pair)
-        return True
+    def count_mistakes(self, row: Row, data: ErrorRecord, kind: str, severity: str | None) -> None:
+        """Those of one record and type, in each of its courses."""
+        weight = data.occurrence_count * stated.WEIGHT[severity]
+        for course in data.courses:
+            mistakes = self.mistakes[data.student_id, kind, course]
+            mistakes.add(data.occurrence_count, weight, row["at"])
+            mistakes.say(stated.resolved(data), row["stamp"])
 
-    def _courses(self, record: Record, stamp: str) -> None:
-        label, name = stated.LABEL_OF_TYPE[record.type], stated.course_name(record)
-        for course in stated.courses(record):
-            self.put(("Course", course), "name", name, stamp)
-            self.in_course[label].append({"record": record.record_id, "course": course, "name": name})
-            name = None  # the record names its first course only
+    def _add_student_interaction(self, row: Row, data: StudentInteraction) -> None:
+        chat = data.interaction_type == "chat"
+        row |= {"from": data.student_id_from, "to": data.student_id_to, "course": data.course_id}
+        row |= {"from_name": data.student_name_from, "to_name": data.student_name_to, "text": data.text}
+        row["count"] = data.message_count if chat else data.like_count
+        self.rows["create_chat" if chat else "create_like"].append(row)
+        self.put(("Student", data.student_id_from), "name", data.student_name_from, row["stamp"])
+        self.put(("Student", data.student_id_to), "name", data.student_name_to, row["stamp"])
+        for topic, spellings in stated.topics(data).items():
+            self.rows["about"].append({"id": row["id"], "topic": topic, "spelled": spellings})
+            self._spell_all(("Topic", topic), spellings, row["stamp"])
 
-    def _spell_all(self, label: str, spelled: Spelled, record: Record, stamp: str) -> None:
-        rows = self.about if label == "Topic" else self.of_type
-        for known, spellings in spelled.items():
-            rows.append({"record": record.record_id, "id": known, "as": spellings})
-            for spelling in spellings:
-                self.spell((label, known), spelling, stamp)
+    def _add_teacher_interaction(self, row: Row, data: TeacherInteraction) -> None:
+        row |= {"from": data.teacher_id, "to": data.student_id, "course": data.course_id}
+        row |= {"from_name": data.teacher_name, "to_name": data.student_name}
+        row |= {"subject": data.subject, "text": data.text, "feedback": data.feedback}
+        row["count"] = data.interaction_count
+        self.rows["create_teacher_interaction"].append(row)
+        self.put(("Teacher", data.teacher_id), "name", data.teacher_name, row["stamp"])
+        self.put(("Student", data.student_id), "name", data.student_name, row["stamp"])
 
+    def _add_error_record(self, row: Row, data: ErrorRecord) -> None:
+        first, *more = data.courses
+        row |= {"student": data.student_id, "course": first, "count": data.occurrence_count}
+        row |= {"name": data.student_name, "course_name": data.course_name, "question": data.question}
+        row |= {"error_text": data.error_text, "severity": data.severity, "resolved": stated.resolved(data)}
+        self.rows["create_error_record"].append(row)
+        self.rows["in_more_courses"] += [{"id": row["id"], "course": course} for course in more]
+        self.put(("Student", data.student_id), "name", data.student_name, row["stamp"])
+        self.put(("Course", first), "name", data.course_name, row["stamp"])
+        for kind, spellings in stated.error_types(data).items():
+            row |= {"error_type": kind, "spelled": spellings}
+            self._spell_all(("ErrorType", kind), spellings, row["stamp"])
+            self.count_mistakes(row, data, kind, data.severity)
 
-def _student_interaction(book: Book, record: Record, stamp: str) -> Row:
-    data = record.data
-    assert isinstance(data, StudentInteraction)  # noqa: S101 - for the type checker, as below
-    pair = (data.student_id_from, data.student_id_to)
-    if data.interaction_type == "chat":
-        book.chats[pair].add(data.message_count, record.timestamp)
-    else:
-        book.likes[pair].add(data.like_count, record.timestamp)
-    book.put(("Student", pair[0]), "name", data.student_name_from, stamp)
-    book.put(("Student", pair[1]), "name", data.student_name_to, stamp)
-    names = {"from_name": data.student_name_from, "to_name": data.student_name_to}
-    return _row(book, record, {"from": pair[0], "to": pair[1], **names})
+    def _add_course_content(self, row: Row, data: CourseContent) -> None:
+        row |= {"course": data.course_id, "course_name": data.course_name}
+        row |= {"title": data.title, "content": data.content}
+        self.rows["create_course_content"].append(row)
+        self.put(("Course", data.course_id), "name", data.course_name, row["stamp"])
 
+    def _spell_all(self, node: Node, spellings: list[str], stamp: str) -> None:
+        for spelling in spellings:
+            self.spell(node, spelling, stamp)
 
-def _teacher_interaction(book: Book, record: Record, stamp: str) -> Row:
-    data = record.data
-    assert isinstance(data, TeacherInteraction)  # noqa: S101
-    pair = (data.teacher_id, data.student_id)
-    book.teaches[pair].add(data.interaction_count, record.timestamp)
-    book.teaches[pair].say(data.feedback, stamp)
-    book.put(("Teacher", pair[0]), "name", data.teacher_name, stamp)
-    book.put(("Student", pair[1]), "name", data.student_name, stamp)
-    names = {"from_name": data.teacher_name, "to_name": data.student_name}
-    return _row(book, record, {"from": pair[0], "to": pair[1], **names})
-
-
-def _error_record(book: Book, record: Record, stamp: str) -> Row:
-    data = record.data
-    assert isinstance(data, ErrorRecord)  # noqa: S101
-    book.put(("Student", data.student_id), "name", data.student_name, stamp)
-    for kind in stated.error_types(record):
-        book.count_error(record, kind, data.severity)
-    return _row(book, record, {"student": data.student_id, "name": data.student_name})
-
-
-def _course_content(book: Book, record: Record, stamp: str) -> Row:
-    return _row(book, record, {})
-
-
-def _row(book: Book, record: Record, row: Row) -> Row:
-    book.records[record.type].append(row)
-    return row
+    def _learn(self, pair: Pair, facts: Mapping[str, Any], stamp: str) -> bool:
+        new = pair not in self.learns
+        if new:
+            self.learns[pair] = {"progress": (0.0, latest.NEVER)}
+            self.learns_new.add(pair)
+        changed = [latest.put(self.learns[pair], name, value, stamp) for name, value in facts.items()]
+        if any(changed):
+            self.learns_changed.add(pair)
+        return new or any(changed)
 
 
-_ADD = {
-    "student_interaction": _student_interaction,
-    "teacher_interaction": _teacher_interaction,
-    "error_record": _error_record,
-    "course_content": _course_content,
-}
+def moment(stamp: str) -> str:
+    """The record's time as ISO text, which its stamp begins with."""
+    return stamp.partition("|")[0]

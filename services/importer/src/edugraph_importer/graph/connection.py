@@ -25,17 +25,19 @@ from neo4j.exceptions import (
 
 from edugraph_common.failures import Rejected, Retryable
 from edugraph_importer.graph.settings import GraphSettings
+from edugraph_importer.graph.statements import CYPHER
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Work = Callable[Concatenate[neo4j.ManagedTransaction, P], T]
 
 _ATTEMPTS = 10  # of one transaction that another one overtook
+RETRY_SECONDS = 30.0  # for which the driver repeats a transaction that failed in passing
 _GONE = "Neo.ClientError.Statement.EntityNotFound"
 _REFUSED = (ConfigurationError, AuthConfigurationError, CertificateConfigurationError)
 
 
-class Overtaken(Exception):  # noqa: N818 - says what happened, it is no error of anybody
+class Overtaken(Exception):
     """Another transaction changed what this one had read before its locks; it starts again."""
 
 
@@ -46,6 +48,7 @@ class Connection:
         self._settings = settings
         self._driver: neo4j.Driver | None = None
         self._owner = 0
+        self._locks = True
         self._opening = threading.Lock()
         self.repeats: Counter[str] = Counter()
         """How often a transaction had to be repeated, by the server's code."""
@@ -53,15 +56,21 @@ class Connection:
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `work` in one transaction, again if another one got in its way."""
         with _translated(), self._session() as session:
+            counted = self._counted(self._in_turn(work))
             for _ in range(_ATTEMPTS - 1):
                 try:
-                    return session.execute_write(self._counted(work), *args, **kwargs)
+                    return session.execute_write(counted, *args, **kwargs)
                 except (ConstraintError, Overtaken):
                     continue
                 except ClientError as error:
                     if error.code != _GONE:
                         raise
-            return session.execute_write(self._counted(work), *args, **kwargs)
+            return session.execute_write(counted, *args, **kwargs)
+
+    def define(self, statement: LiteralString) -> None:
+        """Runs a statement of the schema, which wants a transaction of its own."""
+        with _translated(), self._session() as session:
+            session.execute_write(lambda tx: tx.run(statement).consume())
 
     def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
         with _translated(), self._session() as session:
@@ -76,10 +85,25 @@ class Connection:
         with self._opening:
             if self._driver is None or self._owner != os.getpid():
                 self._driver, self._owner = _open(self._settings), os.getpid()
+                self._locks = "ArcadeDB" not in self._driver.get_server_info().agent
             return self._driver.session(database=self._settings.database, fetch_size=-1)
 
+    def _in_turn(self, work: Work[P, T]) -> Work[P, T]:
+        """The embedded engine has no locks: it only refuses a transaction that changed what another one changed.
+
+        What a transaction only reads, and relationships that it adds, are not among that. So each changes one node.
+        """
+        if self._locks:
+            return work
+
+        def in_turn(tx: neo4j.ManagedTransaction, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            tx.run(CYPHER["take_turn"]).consume()
+            return work(tx, *args, **kwargs)
+
+        return in_turn
+
     def _counted(self, work: Work[P, T]) -> Work[P, T]:
-        def counted(tx: neo4j.ManagedTransaction, *args: P.args, **kwargs: P.kwargs) -> T:
+        def counted(tx: neo4j.ManagedTransaction, /, *args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 return work(tx, *args, **kwargs)
             except Neo4jError as error:
@@ -98,6 +122,8 @@ def _open(settings: GraphSettings) -> neo4j.Driver:
         auth=(settings.user, settings.password.get_secret_value()),
         notifications_min_severity="OFF",
         telemetry_disabled=True,
+        max_transaction_retry_time=RETRY_SECONDS,
+        initial_retry_delay=0.1,  # the default of a second is long beside a batch
         user_agent="edugraph-importer",
     )
 

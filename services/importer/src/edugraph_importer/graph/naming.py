@@ -20,7 +20,7 @@ def key(name: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).translate(_ONE_SIGN)
     words = " ".join(folded.split())
     kept = [char for place, char in enumerate(words) if _counts(words, place)]
-    return "".join(kept) or words or name
+    return unicodedata.normalize("NFKC", "".join(kept)) or words or name
 
 
 def _counts(words: str, place: int) -> bool:

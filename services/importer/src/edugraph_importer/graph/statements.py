@@ -6,16 +6,16 @@ with {label} filled in: labels are a closed list and never come from data.
 
 from collections.abc import Iterator
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 def _load() -> dict[str, LiteralString]:
     folder = files(__package__) / "cypher"
     texts = [file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".cypher")]
-    return {name: cast("LiteralString", body) for text in texts for name, body in _statements(text)}
+    return {name: body for text in texts for name, body in _statements(text)}
 
 
-def _statements(text: str) -> Iterator[tuple[str, str]]:
+def _statements(text: LiteralString) -> Iterator[tuple[str, LiteralString]]:
     for part in text.split("// name: ")[1:]:
         name, _, rest = part.partition("\n")
         lines = rest.splitlines()

@@ -1,0 +1,306 @@
+"""The analyzer against the test provider: the limit kept and used, packing, faults, and nothing paid twice.
+
+    EDUGRAPH_REDIS_URL=redis://… python benchmarks/bench_analyze.py [--seconds 130] [--processes 1,2,4,8] [--apart]
+
+Every run has its own provider process, its own key and so its own limit; they run side by side unless --apart is
+given (about 3 minutes, or 15). Prints one table, writes it to benchmarks/results/analyze.json, and exits 1 on a miss.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import redis
+
+HERE = Path(__file__).parent
+PROVIDER = HERE.parent / "tests" / "provider" / "server.py"
+LIMIT, WINDOW, PACK = 100, 60.0, 10
+FAULTY = {"latency": 0.2, "faults": [{"every": 10, "kinds": ["429", "500", "cut"], "retry_after": 3}]}
+QUICK = {"latency": 0.2}
+MOST_SECONDS = 600.0  # for a run that never ends
+
+
+# --- a worker: takes packs from a list in Redis and leaves what became of them ------------------------------------
+
+
+def work(run: dict[str, Any]) -> None:
+    """As the Celery tasks do: a retry after 1, 2, 4 s, and waiting as told without counting it."""
+    from edugraph_analyzer.analysis import Analyst
+    from edugraph_analyzer.settings import AnalyzerSettings
+
+    server = redis.Redis.from_url(run["redis"], socket_timeout=MOST_SECONDS)
+    settings = AnalyzerSettings(
+        openai_api_key=run["name"],
+        openai_base_url=run["url"],
+        model="test-model",
+        requests_per_minute=LIMIT,
+        pack_size=run["pack"],
+        prices={"test-model": {"input": 1.0, "output": 2.0}},
+    )
+    analyst = Analyst(settings, server)
+    import openai  # noqa: F401 - a second of loading that is no part of the measurement
+
+    server.rpush(f"{run['name']}:ready", "1")
+    server.blpop([f"{run['name']}:go"], timeout=60)
+    while time.time() < run["until"] and isinstance(pack := server.lpop(f"{run['name']}:packs"), bytes):
+        server.rpush(f"{run['name']}:done", json.dumps(_analysed(analyst, json.loads(pack), run["until"])))
+
+
+def _analysed(analyst: Any, pack: dict[str, Any], until: float) -> dict[str, Any]:
+    from edugraph_common.failures import Rejected, Retryable, Wait
+    from edugraph_common.messages import Analysis
+
+    request, began, retries = Analysis.model_validate(pack), time.time(), 0
+    while True:
+        try:
+            result = analyst.analyse(request)
+        except Wait as wait:
+            time.sleep(wait.seconds)
+        except Retryable as error:
+            retries += 1
+            if retries > 3:
+                return {"failed": len(request.records), "reason": error.reason, "found": [], "retries": retries}
+            time.sleep(2 ** (retries - 1))
+        except Rejected as error:
+            return {"failed": len(request.records), "reason": error.reason, "found": [], "retries": retries}
+        else:
+            return {
+                "found": [found.record["record_id"] for found in result.findings],
+                "paid": sum(not found.origin.cached for found in result.findings),
+                "failed": len(result.failed),
+                "reason": result.failed[0].reason if result.failed else None,
+                "waited": time.time() - began,
+                "retries": retries,
+            }
+        if time.time() > until + 60:
+            return {"failed": len(request.records), "reason": "out of time", "found": [], "retries": retries}
+
+
+# --- a run --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """`seconds`: how long packs are taken; `items` of `texts` different texts are there to be analysed."""
+
+    title: str
+    processes: int
+    items: int
+    texts: int
+    seconds: float
+    script: dict[str, Any] = field(default_factory=lambda: QUICK)
+    pack: int = PACK
+    name: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex[:12]}")
+
+
+def packs_of(run: Run) -> Iterator[str]:
+    """Packs as the gateway's splitter makes them; the same text comes back every `texts` items."""
+    for start in range(0, run.items, run.pack):
+        records = [_record(run, number) for number in range(start, min(start + run.pack, run.items))]
+        yield json.dumps({"job_id": run.name, "pack": f"p{start}", "kind": "interaction", "records": records})
+
+
+def _record(run: Run, number: int) -> dict[str, Any]:
+    text = f"{run.name} message {number % run.texts}: I still do not see why we find a common denominator first."
+    data = {"student_id_from": f"s{number}", "student_id_to": "t", "interaction_type": "chat", "text": text}
+    when = "2026-01-05T08:00:00Z"
+    return {"type": "student_interaction", "timestamp": when, "record_id": f"r{number}", "data": data}
+
+
+@contextmanager
+def provider(script: dict[str, Any]) -> Iterator[str]:
+    command = [sys.executable, str(PROVIDER), "--script", json.dumps(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip() if process.stdout else ""
+        finally:
+            process.terminate()
+
+
+def requests_at(url: str) -> list[dict[str, Any]]:
+    with urlopen(Request(f"{url.removesuffix('/v1')}/log")) as answer:
+        return list(json.load(answer)["requests"])
+
+
+def perform(run: Run, address: str) -> dict[str, Any]:
+    server = redis.Redis.from_url(address, socket_timeout=MOST_SECONDS)
+    with provider(run.script) as url:
+        results, seconds = _performed(run, server, address, url)
+        requests = requests_at(url)
+        measured = {"title": run.title, "processes": run.processes, "seconds": seconds} | measure(
+            requests, results, seconds
+        )
+        if run.texts < run.items:
+            again, seconds = _performed(run, server, address, url)
+            measured["second_requests"] = len(requests_at(url)) - len(requests)
+            measured["second_items_per_second"] = sum(len(each["found"]) for each in again) / seconds
+    _forget(server, run.name)
+    return measured
+
+
+def _performed(run: Run, server: "redis.Redis", address: str, url: str) -> tuple[list[dict[str, Any]], float]:
+    """The results of all packs, and how long they took. The processes are ready before the clock starts."""
+    server.delete(*(f"{run.name}:{what}" for what in ("packs", "done", "ready", "go")))
+    server.rpush(f"{run.name}:packs", *packs_of(run))
+    told = {"name": run.name, "url": url, "redis": address, "pack": run.pack, "until": time.time() + run.seconds + 10}
+    command = [sys.executable, __file__, "--work", json.dumps(told)]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(subprocess.Popen(command)) for _ in range(run.processes)]
+        for _ in workers:
+            server.blpop([f"{run.name}:ready"], timeout=60)
+        began = time.time()
+        server.rpush(f"{run.name}:go", *("1" for _ in workers))
+        for worker in workers:
+            worker.wait(MOST_SECONDS)
+    return [json.loads(done) for done in server.lrange(f"{run.name}:done", 0, -1)], time.time() - began
+
+
+def measure(requests: list[dict[str, Any]], results: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """What the provider saw, by its own clock, and what the workers got."""
+    arrivals = sorted(request["seconds"] for request in requests)
+    found = [record for result in results for record in result["found"]]
+    late = [arrival for arrival in arrivals if arrival >= arrivals[0] + WINDOW]
+    span = arrivals[-1] - arrivals[0] - WINDOW
+    return {
+        "requests": len(requests),
+        "most_in_window": most_in_window(arrivals),
+        "share": (len(late) - 1) / (LIMIT * span / WINDOW) if span > 5 else None,
+        "items_per_minute": len(found) / seconds * 60,
+        "found": len(found),
+        "twice": len(found) - len(set(found)),
+        "failed": sum(result["failed"] for result in results),
+        "reasons": sorted({result["reason"] for result in results if result["reason"]}),
+        "paid": sum(result.get("paid", 0) for result in results),
+        "asked_items": sum(request["items"] for request in requests),
+        "longest_wait": max((result.get("waited", 0) for result in results), default=0),
+        "out_of_order": out_of_order(requests),
+    }
+
+
+def most_in_window(arrivals: list[float]) -> int:
+    """The most arrivals in any half-open window of 60 s."""
+    most = start = 0
+    for end, arrival in enumerate(arrivals):
+        while arrivals[start] <= arrival - WINDOW:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
+
+
+def out_of_order(requests: list[dict[str, Any]]) -> int:
+    """Packs are taken in order, so their numbers arrive in it, but for those taken at the same moment."""
+    firsts = [int(request["texts"][0].split("message ")[1].split(":")[0]) for request in requests if request["texts"]]
+    seen, late = -1, 0
+    for first in firsts:
+        late += first < seen - 8 * PACK
+        seen = max(seen, first)
+    return late
+
+
+def _forget(server: "redis.Redis", name: str) -> None:
+    for key in server.scan_iter(match=f"*{name}*", count=1_000):
+        server.delete(key)
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def runs(processes: list[int], seconds: float) -> list[Run]:
+    endless = 1_000_000
+    items = int(seconds / WINDOW * LIMIT * PACK * 1.5)
+    packed = [Run(f"packed, {count} processes", count, items, endless, seconds) for count in processes]
+    single = Run("single, 2 processes", 2, items // PACK, endless, seconds, pack=1)
+    faults = Run("every 10th answer 429, 500 or cut", 4, 2_000, endless, MOST_SECONDS, FAULTY)
+    same = Run("1,000 items, 100 texts", 8, 1_000, 100, MOST_SECONDS)
+    return [*packed, single, faults, same]
+
+
+def misses(results: list[dict[str, Any]]) -> list[str]:
+    found = [
+        f"{each['title']}: {each['most_in_window']} requests in 60 s"
+        for each in results
+        if each["most_in_window"] > LIMIT
+    ]
+    packed = [each for each in results if each["title"].startswith("packed")]
+    single = next(each for each in results if each["title"].startswith("single"))
+    for each in packed:
+        if each["share"] is None or each["share"] < 0.97:
+            found.append(f"{each['title']}: {each['share']} of the limit used")
+        if each["items_per_minute"] < 8 * single["items_per_minute"]:
+            found.append(
+                f"{each['title']}: {each['items_per_minute']:.0f} items a minute, "
+                f"{single['items_per_minute']:.0f} singly"
+            )
+        if each["out_of_order"] or each["failed"] or each["twice"]:
+            found.append(f"{each['title']}: order, failures or doubles")
+    return found + _misses_of_the_rest(results)
+
+
+def _misses_of_the_rest(results: list[dict[str, Any]]) -> list[str]:
+    faults = next(each for each in results if each["title"].startswith("every"))
+    same = next(each for each in results if each["title"].startswith("1,000"))
+    checks = {
+        "faults: 2,000 findings, none failed, none twice": (faults["found"], faults["failed"], faults["twice"])
+        == (2_000, 0, 0),
+        "same texts: 100 paid items": (same["asked_items"], same["paid"]) == (100, 100),
+        "same texts, again: 0 requests": same["second_requests"] == 0,
+        "same texts, again: 500 items a second": same["second_items_per_second"] >= 500,
+    }
+    return [name for name, held in checks.items() if not held]
+
+
+COLUMNS = ("requests", "most_in_window", "share", "items_per_minute", "found", "failed", "paid", "longest_wait")
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    """`most_in_window`: requests in any 60 s."""
+    print(f"{'run':36}" + "".join(f"{name:>17}" for name in (*COLUMNS, "out_of_order")))
+    for each in results:
+        cells = {name: f"{each[name]:.0f}" for name in (*COLUMNS, "out_of_order") if name != "share"}
+        cells["share"] = f"{each['share']:.1%}" if each["share"] is not None else "-"
+        cells["longest_wait"] = f"{each['longest_wait']:.1f} s"
+        print(f"{each['title']:36}" + "".join(f"{cells[name]:>17}" for name in (*COLUMNS, "out_of_order")))
+        if "second_requests" in each:
+            speed = f"{each['second_items_per_second']:.0f} items a second"
+            print(f"{'  the same again':36}{each['second_requests']:>17}  {speed}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=130)
+    parser.add_argument(
+        "--processes", type=lambda text: [int(count) for count in text.split(",")], default=[1, 2, 4, 8]
+    )
+    parser.add_argument("--apart", action="store_true", help="one run after another")
+    parser.add_argument("--work", type=json.loads, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.work:
+        work(chosen.work)
+        return 0
+    address = os.environ.get("EDUGRAPH_REDIS_URL")
+    if not address:
+        sys.exit("bench_analyze: set EDUGRAPH_REDIS_URL, or run it by `make bench-analyze`")
+    planned = runs(chosen.processes, chosen.seconds)
+    with ThreadPoolExecutor(1 if chosen.apart else len(planned)) as pool:
+        results = list(pool.map(lambda run: perform(run, address), planned))
+    show(results)
+    missed = misses(results)
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / "analyze.json").write_text(json.dumps({"results": results, "missed": missed}, indent=1))
+    print("\n".join(f"MISS {miss}" for miss in missed) or "all held")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Accepted submissions a second against bare pika and bare Celery, latency at half of that rate, memory of an upload.
+
+`make bench-gateway`, on the servers of EDUGRAPH_…: everything in one run on one machine. Prints JSON.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pika
+from gateway_alone import RECORD, Gateway, gateway, virtual_host
+
+from edugraph_common.broker.celery_app import make_publisher
+from edugraph_common.broker.publishing import send, task_id_for
+from edugraph_common.broker.topology import TASKS
+from edugraph_common.messages import ImportJob
+from edugraph_common.settings import Settings
+
+BODY = json.dumps({"records": [RECORD]}).encode()
+JSON = "application/json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--gigabytes", type=float, default=2)
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        virtual_host() as addresses,
+        gateway(addresses, Path(folder), deepest_queue="100000000", requests_per_minute="6000000") as running,
+    ):
+        print(json.dumps(_measure(running, addresses, given), indent=2))
+
+
+def _measure(running: Gateway, addresses: dict[str, str], given: argparse.Namespace) -> dict[str, Any]:
+    asyncio.run(_closed_loop(running.url, 2, given.clients))  # warm
+    accepted = asyncio.run(_closed_loop(running.url, given.seconds, given.clients))
+    latencies = asyncio.run(_open_loop(running.url, given.seconds, accepted / 2))
+    cuts = quantiles(latencies, n=100)
+    before = running.resident()
+    seconds = asyncio.run(_upload(running.url, int(given.gigabytes * (1 << 30))))
+    return {
+        "cores": os.cpu_count(),
+        "gateway_submissions_a_second": round(accepted),
+        "pika_one_connection_confirmed_a_second": round(_rate(_pika(running.broker), given.seconds)),
+        "celery_send_task_one_thread_a_second": round(_rate(_celery(addresses), given.seconds)),
+        "half_load_a_second": round(accepted / 2),
+        "p50_ms": round(cuts[49] * 1000, 1),
+        "p99_ms": round(cuts[98] * 1000, 1),
+        "upload_gigabytes": given.gigabytes,
+        "upload_seconds": round(seconds, 1),
+        "memory_before_mb": before,
+        "memory_peak_mb": running.peak(),
+    }
+
+
+async def _closed_loop(url: str, seconds: float, clients: int) -> float:
+    """Submissions a second with so many clients, each of which sends the next when the last was accepted."""
+    end, done = time.monotonic() + seconds, 0
+
+    async def client() -> None:
+        nonlocal done
+        post = await _poster(url)
+        while time.monotonic() < end:
+            await post()
+            done += 1
+
+    begun = time.monotonic()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return done / (time.monotonic() - begun)
+
+
+async def _open_loop(url: str, seconds: float, rate: float) -> list[float]:
+    """Latencies when requests come at a rate, whether or not the last was answered: from when each was due."""
+    waiting: asyncio.Queue[float] = asyncio.Queue()
+    latencies: list[float] = []
+
+    async def client() -> None:
+        post = await _poster(url)
+        while (due := await waiting.get()) >= 0:
+            await post()
+            latencies.append(time.monotonic() - due)
+
+    clients = [asyncio.create_task(client()) for _ in range(32)]
+    begun = time.monotonic()
+    for number in range(int(seconds * rate)):
+        due = begun + number / rate
+        await asyncio.sleep(max(0, due - time.monotonic()))
+        waiting.put_nowait(due)
+    for _ in clients:
+        waiting.put_nowait(-1)
+    await asyncio.gather(*clients)
+    return latencies
+
+
+async def _poster(url: str) -> Callable[[], Any]:
+    """A bare HTTP/1.1 connection: a full client would take more of the machine than the gateway does."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /v1/imports HTTP/1.1\r\nHost: {host}\r\nContent-Type: {JSON}\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    request = head.encode() + BODY
+
+    async def post() -> None:
+        writer.write(request)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        if not answer.startswith(b"HTTP/1.1 202"):
+            raise RuntimeError(answer.decode())
+        length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.split(b":")[1]))
+
+    return post
+
+
+async def _upload(url: str, size: int) -> float:
+    portion = (json.dumps(RECORD) + "\n").encode() * 8_000
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(size // len(portion) + 1):
+            yield portion
+
+    begun = time.monotonic()
+    async with httpx.AsyncClient(timeout=600) as client:
+        answer = await client.post(
+            f"{url}/v1/imports", content=body(), headers={"Content-Type": "application/x-ndjson"}
+        )
+    answer.raise_for_status()
+    return time.monotonic() - begun
+
+
+def _rate(publish: Iterator[None], seconds: float) -> float:
+    end, done, begun = time.monotonic() + seconds, 0, time.monotonic()
+    while time.monotonic() < end:
+        next(publish)
+        done += 1
+    return done / (time.monotonic() - begun)
+
+
+def _pika(broker: str) -> Iterator[None]:
+    """One connection, each message confirmed and mandatory, as bare as can be."""
+    channel = pika.BlockingConnection(pika.URLParameters(broker)).channel()
+    channel.confirm_delivery()
+    body = json.dumps([[_job(uuid4().hex).model_dump(mode="json")], {}, {}]).encode()
+    properties = pika.BasicProperties(content_type=JSON, delivery_mode=2)
+    while True:
+        channel.basic_publish(TASKS.name, "import.split", body, properties, mandatory=True)
+        yield
+
+
+def _celery(addresses: dict[str, str]) -> Iterator[None]:
+    fields = {name: addresses[f"EDUGRAPH_{name.upper()}"] for name in ("broker_url", "redis_url")}
+    app = make_publisher("bench", Settings.model_validate({**fields, "blob_url": "/tmp"}))
+    while True:
+        job_id = uuid4().hex
+        send(app, "import_records_with_callback", _job(job_id), task_id=task_id_for(job_id, "split"))
+        yield
+
+
+def _job(job_id: str) -> ImportJob:
+    return ImportJob(job_id=job_id, records=(RECORD,))
+
+
+if __name__ == "__main__":
+    main()

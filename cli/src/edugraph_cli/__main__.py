@@ -1,0 +1,3 @@
+from edugraph_cli.main import main
+
+main()

@@ -1,0 +1,95 @@
+"""`edugraph keys create|list|revoke`: speaks to Redis itself, since the first key cannot be made with a key."""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
+
+if TYPE_CHECKING:
+    from edugraph_common.api_keys import ApiKey, ApiKeys, Scope
+    from edugraph_common.audit import Audit
+
+app = typer.Typer(no_args_is_help=True, help="API keys: who may read, submit, operate, erase.")
+
+
+class ScopeName(StrEnum):
+    """As edugraph_common.api_keys has them, which loads Redis' client: too slow for a help page."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    OPERATE = "operate"
+    ERASE = "erase"
+
+
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="who or what uses it")],
+    scope: Annotated[list[ScopeName], typer.Option(help="may be given several times")],
+    days: Annotated[int | None, typer.Option(min=1, help="until it expires; without it, never")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key. It is shown once: only its hash is kept."""
+    now = datetime.now(UTC)
+    scopes: list[Scope] = [chosen.value for chosen in scope]
+    with plain_errors(), _keys() as (keys, audit):
+        made = keys.create(name, scopes, now, expires=now + timedelta(days=days) if days else None)
+        audit.record(_operator(), "key.create", made.key.key_id, now)
+    if as_json:
+        show_json({**_shown(made.key), "key": made.token})
+        return
+    say(made.token)
+    say(f"  {name}: {', '.join(scopes)}. Keep it now: it is not shown again.")
+
+
+@app.command("list")
+def list_keys(as_json: Json = False) -> None:
+    """All keys, without their secrets."""
+    with plain_errors(), _keys() as (keys, _):
+        found = keys.all()
+    if as_json:
+        show_json([_shown(key) for key in found])
+        return
+    rows = [(k.key_id, k.name, ",".join(k.scopes), f"{k.created:%F}", _until(k)) for k in found]
+    print_rows(("id", "name", "scopes", "created", "expires"), rows)
+
+
+@app.command()
+def revoke(key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")]) -> None:
+    """End a key. Gateways forget it within 5 seconds."""
+    with plain_errors(), _keys() as (keys, audit):
+        if not keys.revoke(key_id):
+            stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
+        audit.record(_operator(), "key.revoke", key_id, datetime.now(UTC))
+    say(f"{key_id} is revoked.")
+
+
+@contextmanager
+def _keys() -> Iterator["tuple[ApiKeys, Audit]"]:
+    from edugraph_cli.commands.topology import broker_settings
+    from edugraph_common.api_keys import ApiKeys
+    from edugraph_common.audit import Audit
+    from edugraph_common.jobs import connect
+
+    with connect(broker_settings().redis_url.get_secret_value(), timeout=4, retries=1) as client:
+        yield ApiKeys(client), Audit(client)
+
+
+def _operator() -> str:
+    return f"cli:{getpass.getuser()}"
+
+
+def _until(key: "ApiKey") -> str:
+    return f"{key.expires:%F}" if key.expires else "never"
+
+
+def _shown(key: "ApiKey") -> dict[str, object]:
+    return key.model_dump(mode="json", exclude={"secret_hash"})

@@ -1,0 +1,32 @@
+"""`edugraph tasks show`."""
+
+from typing import Annotated
+
+import typer
+
+from edugraph_cli.client import Client
+from edugraph_cli.display import FAILED, plain_errors, say, show_json
+
+app = typer.Typer(no_args_is_help=True, help="Single tasks, by their ids.")
+
+
+@app.command()
+def show(
+    task_id: Annotated[str, typer.Argument(help="the id of the task")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
+) -> None:
+    """State and result of one task. Exits with 1 for a task that failed."""
+    with plain_errors(), Client.from_environment() as client:
+        task = client.task(task_id)
+    if as_json:
+        show_json(task)
+    else:
+        say(f"Task {task['task_id']}: {task['state']}")
+        for line in filter(None, (task["error"], task["result"])):
+            say(f"  {line}")
+    raise typer.Exit(FAILED if task["state"] == "FAILURE" else 0)
+
+
+@app.callback()
+def group() -> None:
+    """A group, although it has one command as yet."""

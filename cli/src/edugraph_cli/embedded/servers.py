@@ -1,0 +1,35 @@
+"""The two small servers of the embedded run, as the settings that the real processes read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edugraph_cli.embedded.graph_server import EmbeddedGraph
+from edugraph_cli.embedded.valkey_server import valkey_server
+from edugraph_cli.processes import Processes
+
+
+@contextmanager
+def embedded_servers(folder: Path) -> Iterator[dict[str, str]]:
+    """Starts both below `folder`, which holds all their data; yields the environment of the processes."""
+    valkey = valkey_server(folder / "valkey")
+    servers = Processes(logs=folder / "logs", environment={})
+    graph = EmbeddedGraph(folder / "graph")
+    try:
+        servers.start("valkey", valkey.command)
+        address = graph.start()
+        servers.wait_until("valkey", valkey.answers)
+        yield {
+            "EDUGRAPH_BROKER_URL": valkey.url(0),
+            "EDUGRAPH_REDIS_URL": valkey.url(1),
+            "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
+            "EDUGRAPH_NEO4J_URI": address.uri,
+            "EDUGRAPH_NEO4J_USER": address.user,
+            "EDUGRAPH_NEO4J_PASSWORD": address.password,
+            "EDUGRAPH_NEO4J_DATABASE": address.database,
+            # Listening on the loopback only, for one person on one machine.
+            "EDUGRAPH_AUTH": "off",
+        }
+    finally:
+        graph.stop()
+        servers.stop()

@@ -1,0 +1,88 @@
+"""Usage: what is said without any server, and with which exit code."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edugraph_cli.commands.importing import source_of
+from edugraph_cli.main import app
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDUGRAPH_URL", "http://127.0.0.1:1")
+    for name in ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_BLOB_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_missing_file_a_directory_and_an_empty_file_are_one_sentence(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.ndjson"
+    empty.touch()
+    for path, words in ((tmp_path / "nope", "no such file"), (tmp_path, "is a directory"), (empty, "is empty")):
+        done = runner.invoke(app, ["import", str(path)])
+        assert done.exit_code == 2
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["jobs", "list"],
+        ["jobs", "show", "x"],
+        ["graph", "digest"],
+        ["tasks", "show", "x"],
+        ["dead", "list"],
+        ["forget", "s", "--yes"],
+        ["doctor"],
+    ],
+)
+def test_a_gateway_that_is_not_there_is_exit_code_3(arguments: list[str]) -> None:
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 3
+    assert "EDUGRAPH_URL" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["topology", "check"], ["keys", "list"]])
+def test_a_direct_command_names_the_settings_it_lacks(arguments: list[str]) -> None:
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "EDUGRAPH_REDIS_URL" in done.stderr
+
+
+def test_all_dead_letters_must_be_asked_for_by_name() -> None:
+    done = runner.invoke(app, ["dead", "drop", "data_import"])
+    assert done.exit_code == 2
+    assert "--all" in done.stderr
+
+
+def test_every_command_has_a_help_page() -> None:
+    for command in (
+        ["import"], ["analyze"], ["sources"], ["doctor"], ["forget"], ["demo"], ["jobs", "cancel"],
+        ["keys", "create"], ["dead", "replay"], ["topology", "apply"], ["graph", "summary"],
+    ):  # fmt: skip
+        assert runner.invoke(app, [*command, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "expected"),
+    [
+        ("a.ndjson", b'{"type": 1}\n', ("ndjson", None)),
+        ("a.csv", b"a,b\n1,2\n", ("csv", None)),
+        ("a.ndjson.gz", b"\x1f\x8b\x08\x00", ("ndjson", "gzip")),
+        ("broken.bin", b"\xff\xfe\x00\xd8", None),
+    ],
+)
+def test_what_a_file_is_is_found_out(
+    tmp_path: Path, name: str, body: bytes, expected: tuple[str, str | None] | None
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(body)
+    path.chmod(stat.S_IRUSR)
+    source = source_of(path, None, None)
+    if expected:
+        assert (source.format, source.compression) == expected

@@ -1,0 +1,114 @@
+"""What is shown of a job never goes backwards, and says why it waits."""
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+
+from edugraph_cli.client import Client, Refused, Unreachable
+from edugraph_cli.progress import Steps, follow_job, one_line
+from edugraph_common.outcomes import AnalysisProgress, JobReport
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _report(**fields: Any) -> JobReport:
+    return JobReport(
+        **{
+            "job_id": "j",
+            "kind": "import",
+            "state": "running",
+            "source": "f",
+            "created": NOW,
+            "updated": NOW,
+            **fields,
+        }
+    )
+
+
+def _client(answers: list[Any]) -> Client:
+    """A gateway that gives these answers one after the other; an exception is raised."""
+    left = iter(answers)
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        found = next(left)
+        if isinstance(found, Exception):
+            raise found
+        if isinstance(found, httpx.Response):
+            return found
+        return httpx.Response(200, json={**found.model_dump(mode="json"), "links": {}, "seconds_left": 3.0})
+
+    return Client("http://gateway", transport=httpx.MockTransport(answer))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edugraph_cli.client.SHORTEST", 0.0)
+    monkeypatch.setattr("edugraph_cli.client.LONGEST", 0.0)
+
+
+def test_a_pipe_gets_one_plain_line_for_each_change() -> None:
+    reports = [
+        _report(state="queued"),
+        _report(batches=2, batches_done=1, read=10, written=9, rejected=1),
+        _report(batches=2, batches_done=1, read=10, written=9, rejected=1),
+        _report(batches=2, batches_done=2, read=20, written=19, rejected=1, state="succeeded"),
+    ]
+    text = io.StringIO()
+    last = follow_job(_client(reports), "j", Console(file=text, force_terminal=False))
+    lines = text.getvalue().splitlines()
+    assert last.state == "succeeded"
+    assert lines[0] == "queued"
+    assert lines[1] == "running · batch 1 of 2 · 10 read, 9 written, 0 unchanged · 1 rejected, 0 failed"
+    assert len(lines) == 3
+    assert "\x1b" not in text.getvalue()
+
+
+def test_bars_end_at_the_total() -> None:
+    done = AnalysisProgress(expected=4, done=3, failed=1)
+    reports = [
+        _report(batches=4, batches_done=1, analysis=AnalysisProgress(expected=1, done=1)),
+        _report(batches=4, batches_done=4, analysis=done, state="partly failed"),
+    ]
+    text = io.StringIO()
+    follow_job(_client(reports), "j", Console(file=text, force_terminal=True, width=120))
+    assert "4/4" in text.getvalue()
+    assert "100%" in text.getvalue()
+
+
+def test_steps_only_grow() -> None:
+    steps, shares = Steps(), []
+    analysed = [(1, 5), (5, 5), (6, 40), (40, 40)]
+    for batch, (done, expected) in enumerate([*analysed, (2, 9)], start=1):
+        steps.take(
+            _report(batches=4, batches_done=min(batch, 4), analysis=AnalysisProgress(expected=expected, done=done))
+        )
+        shares.append((steps.batches, steps.analysed / (steps.analysed_total or 10**9)))
+    assert shares == sorted(shares)
+
+
+def test_a_waiting_job_says_why() -> None:
+    report = _report(state="waiting", waiting_for="provider limit, next slot in 12 s")
+    assert one_line(report, Steps()) == "waiting: provider limit, next slot in 12 s"
+
+
+def test_a_gateway_that_is_away_for_a_while_is_waited_for() -> None:
+    away = [httpx.ConnectError("gone"), httpx.Response(503, json={"detail": "not now"})]
+    client = _client([_report(state="queued"), *away, _report(state="succeeded")])
+    assert [report.state for report in client.follow("j", sleep=lambda _: None)] == ["queued", "succeeded"]
+
+
+def test_a_gateway_that_stays_away_is_said() -> None:
+    times = iter(range(0, 1_000, 50))
+    client = _client([httpx.ConnectError("gone")] * 10)
+    with pytest.raises(Unreachable, match="EDUGRAPH_URL"):
+        list(client.follow("j", sleep=lambda _: None, clock=lambda: next(times)))
+
+
+def test_a_refusal_is_the_gateways_own_sentence() -> None:
+    client = _client([httpx.Response(422, json={"detail": "the file is empty: it holds no record"})])
+    with pytest.raises(Refused, match="it holds no record"):
+        client.job("j")

@@ -1,0 +1,69 @@
+{{/* The Secret with generated (or given) passwords. */}}
+{{- define "edugraph.credentials" -}}
+{{- default (printf "%s-credentials" (include "edugraph.fullname" .)) .Values.secrets.existingSecret -}}
+{{- end -}}
+
+{{/*
+Addresses as environment variables. The bundled servers' are put together from the password's variable by Kubernetes
+($(NAME)), so no address with a password is ever written into an object; external ones come whole from their Secret.
+*/}}
+{{- define "edugraph.rabbitmqEnv" -}}
+{{- $full := include "edugraph.fullname" . -}}
+{{- if .Values.rabbitmq.enabled }}
+- name: RABBITMQ_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: rabbitmq-password}}
+- name: EDUGRAPH_BROKER_URL
+  value: amqp://edugraph:$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:5672/{{ .Values.rabbitmq.vhost | urlquery }}
+- name: EDUGRAPH_BROKER_MANAGEMENT_URL
+  value: http://edugraph:$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:15672
+{{- else }}
+{{- with .Values.rabbitmq.external }}
+- name: EDUGRAPH_BROKER_URL
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .urlKey }}}}
+- name: EDUGRAPH_BROKER_MANAGEMENT_URL
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .managementUrlKey }}}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "edugraph.redisEnv" -}}
+{{- if .Values.redis.enabled }}
+- name: REDIS_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: redis-password}}
+- name: EDUGRAPH_REDIS_URL
+  value: redis://:$(REDIS_PASSWORD)@{{ include "edugraph.fullname" . }}-redis:6379/0
+{{- else }}
+- name: EDUGRAPH_REDIS_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.redis.external.existingSecret }}, key: {{ .Values.redis.external.urlKey }}}}
+{{- end }}
+{{- end -}}
+
+{{- define "edugraph.neo4jEnv" -}}
+{{- if .Values.neo4j.enabled }}
+- name: EDUGRAPH_NEO4J_URI
+  value: bolt://{{ include "edugraph.fullname" . }}-neo4j:7687
+- name: EDUGRAPH_NEO4J_USER
+  value: neo4j
+- name: EDUGRAPH_NEO4J_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: neo4j-password}}
+{{- else }}
+{{- with .Values.neo4j.external }}
+- name: EDUGRAPH_NEO4J_URI
+  value: {{ .uri | quote }}
+- name: EDUGRAPH_NEO4J_USER
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .userKey }}}}
+- name: EDUGRAPH_NEO4J_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .passwordKey }}}}
+{{- end }}
+{{- end }}
+- name: EDUGRAPH_NEO4J_DATABASE
+  value: {{ .Values.neo4j.database | quote }}
+{{- end -}}
+
+{{/* What is no secret: one ConfigMap, and the blob store's own credentials. */}}
+{{- define "edugraph.envFrom" -}}
+- configMapRef: {name: {{ include "edugraph.fullname" . }}-settings}
+{{- with .Values.blobs.credentialsSecret }}
+- secretRef: {name: {{ . }}}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,61 @@
+{{/* The beginning of all names: release and chart, once where one holds the other. */}}
+{{- define "edugraph.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a selector may use: it never changes. Call with (dict "root" $ "component" NAME). */}}
+{{- define "edugraph.selector" -}}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Labels of every object. Call with (dict "root" $ "component" NAME). */}}
+{{- define "edugraph.labels" -}}
+{{ include "edugraph.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: edugraph
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "edugraph.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "edugraph.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of an image. Call with (dict "root" $ "image" VALUES "own" true|false); own ones share images.tag. */}}
+{{- define "edugraph.image" -}}
+{{- $repository := .image.repository -}}
+{{- $first := first (splitList "/" $repository) -}}
+{{- if and .root.Values.images.registry (not (or (contains "." $first) (contains ":" $first) (eq "localhost" $first))) -}}
+{{- $repository = printf "%s/%s" .root.Values.images.registry $repository -}}
+{{- end -}}
+{{- $tag := .image.tag -}}
+{{- if and .own (not $tag) -}}
+{{- $tag = default .root.Chart.AppVersion .root.Values.images.tag -}}
+{{- end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository $tag -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A worker group: its own values over workerDefaults, as YAML. Call with (dict "root" $ "group" VALUES). */}}
+{{- define "edugraph.group" -}}
+{{- mergeOverwrite (deepCopy .root.Values.workerDefaults) (deepCopy .group) | toYaml -}}
+{{- end -}}

@@ -1,0 +1,117 @@
+{{/* What a pod of the restricted Pod Security level says of itself. */}}
+{{- define "edugraph.podSecurity" -}}
+runAsNonRoot: true
+{{- with .Values.podSecurity.runAsUser }}
+runAsUser: {{ int64 . }}
+{{- end }}
+{{- with .Values.podSecurity.fsGroup }}
+fsGroup: {{ int64 . }}
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "edugraph.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* The head of every pod's spec. */}}
+{{- define "edugraph.podHead" -}}
+serviceAccountName: {{ include "edugraph.serviceAccount" . }}
+automountServiceAccountToken: false
+# Addresses come from values; a variable for each Service of the namespace would only be in the way.
+enableServiceLinks: false
+securityContext: {{- include "edugraph.podSecurity" . | nindent 2 }}
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where a pod runs. Call with (dict "root" $ "component" NAME "where" VALUES "blobs" true|false). */}}
+{{- define "edugraph.placement" -}}
+{{- with .where.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .where.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .where.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- if .where.affinity }}
+affinity: {{- toYaml .where.affinity | nindent 2 }}
+{{- else if and .blobs (eq (include "edugraph.blobsOnOneNode" .root) "true") }}
+# A ReadWriteOnce volume is mounted on one node only: the pods that share it stay together.
+affinity:
+  podAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            app.kubernetes.io/instance: {{ .root.Release.Name }}
+            edugraph.io/blobs: volume
+{{- end }}
+topologySpreadConstraints:
+{{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "edugraph.selector" $ | nindent 8 }}
+{{- end }}
+{{- end -}}
+
+{{- define "edugraph.blobsOnOneNode" -}}
+{{- if and (not .Values.blobs.url) (eq .Values.blobs.volume.accessMode "ReadWriteOnce") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Labels by which network policies and the affinity above know a pod of the services. */}}
+{{- define "edugraph.blobLabel" -}}
+{{- if not .Values.blobs.url }}
+edugraph.io/blobs: volume
+{{- end }}
+{{- end -}}
+
+{{/* Writable places: a read-only root needs /tmp; blobs and authorities are shared. */}}
+{{- define "edugraph.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- if not .Values.blobs.url }}
+- name: blobs
+  persistentVolumeClaim:
+    claimName: {{ default (printf "%s-blobs" (include "edugraph.fullname" .)) .Values.blobs.volume.existingClaim }}
+{{- end }}
+{{- include "edugraph.authorityVolume" . }}
+{{- end -}}
+
+{{- define "edugraph.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if not .Values.blobs.url }}
+- {name: blobs, mountPath: /var/lib/edugraph/blobs}
+{{- end }}
+{{- include "edugraph.authorityMount" . }}
+{{- end -}}
+
+{{- define "edugraph.authorityVolume" -}}
+{{- with .Values.tls.caConfigMap }}
+- name: authorities
+  configMap: {name: {{ . }}}
+{{- end }}
+{{- end -}}
+
+{{- define "edugraph.authorityMount" -}}
+{{- if .Values.tls.caConfigMap }}
+- {name: authorities, mountPath: /etc/edugraph/authorities, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* Restarts pods when the secrets or settings they read have changed. */}}
+{{- define "edugraph.checksums" -}}
+checksum/settings: {{ include (print $.Template.BasePath "/settings.yaml") . | sha256sum }}
+{{- end -}}

@@ -1,0 +1,35 @@
+{{/* A file of its own: the job's name is made from it. */}}
+{{- define "edugraph.prepareSpec" }}
+{{- include "edugraph.podHead" . }}
+# A server that is still starting is no failure: the containers try again until the job's deadline.
+restartPolicy: OnFailure
+containers:
+  - name: topology
+    image: {{ include "edugraph.image" (dict "root" . "image" .Values.gateway.image "own" true) }}
+    imagePullPolicy: {{ .Values.images.pullPolicy }}
+    command: [edugraph, topology, apply]
+    securityContext: {{- include "edugraph.containerSecurity" . | nindent 6 }}
+    envFrom: {{- include "edugraph.envFrom" . | nindent 6 }}
+    env:
+      {{- include "edugraph.rabbitmqEnv" . | nindent 6 }}
+      {{- include "edugraph.redisEnv" . | nindent 6 }}
+    resources: {{- toYaml .Values.prepare.resources | nindent 6 }}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+      {{- include "edugraph.authorityMount" . | nindent 6 }}
+  - name: constraints
+    image: {{ include "edugraph.image" (dict "root" . "image" .Values.importer.image "own" true) }}
+    imagePullPolicy: {{ .Values.images.pullPolicy }}
+    command: [python, -m, edugraph_importer.prepare]
+    securityContext: {{- include "edugraph.containerSecurity" . | nindent 6 }}
+    envFrom: {{- include "edugraph.envFrom" . | nindent 6 }}
+    env: {{- include "edugraph.neo4jEnv" . | nindent 6 }}
+    resources: {{- toYaml .Values.prepare.resources | nindent 6 }}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+      {{- include "edugraph.authorityMount" . | nindent 6 }}
+volumes:
+  - name: tmp
+    emptyDir: {}
+  {{- include "edugraph.authorityVolume" . | nindent 2 }}
+{{- end }}

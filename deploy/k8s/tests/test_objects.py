@@ -1,0 +1,150 @@
+"""All objects of all example values are what Kubernetes and the operators take."""
+
+import importlib
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from conftest import CHART, Chart
+
+VERSIONS = ("1.29", "1.33", "1.37")
+MODELS = {
+    "keda.sh/v1alpha1": "cloudcoil.models.keda.v1alpha1",
+    "monitoring.coreos.com/v1": "cloudcoil.models.prometheus_operator.v1",
+}
+WITHOUT_SCHEMA = (*MODELS, "gateway.networking.k8s.io/v1")
+
+
+def test_lint_is_silent(chart, example):
+    assert "0 chart(s) failed" in chart.lint(example)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_takes_them(example, version):
+    for item in Chart("4").render(example=example):
+        if item["apiVersion"] not in WITHOUT_SCHEMA:
+            kubernetes_validate.validate(item, version, strict=True)
+
+
+def test_operators_take_them(chart, example):
+    for item in chart.render(example=example):
+        if item["apiVersion"] in MODELS:
+            model = getattr(importlib.import_module(MODELS[item["apiVersion"]]), item["kind"])
+            understood = model.model_validate(item).model_dump(mode="json", by_alias=True, exclude_unset=True)
+            assert _unknown(item["spec"], understood["spec"]) == []
+
+
+def _unknown(given: Any, understood: Any, path: str = "spec") -> list[str]:
+    """The models ignore fields they do not know; these are the ones that got lost."""
+    if isinstance(given, dict) and isinstance(understood, dict):
+        lost = [f"{path}.{key}" for key in given if key not in understood]
+        return lost + [x for key in given if key in understood for x in _unknown(given[key], understood[key], key)]
+    if isinstance(given, list) and isinstance(understood, list):
+        return [x for left, right in zip(given, understood, strict=True) for x in _unknown(left, right, path)]
+    return []
+
+
+def test_both_helms_make_the_same(example):
+    old, new = ([o for o in Chart(v).render(example=example) if o["kind"] != "Secret"] for v in ("3", "4"))
+    assert sorted(map(str, old)) == sorted(map(str, new))
+
+
+def test_names_are_unique_and_short(chart, example):
+    names = [(o["kind"], o["metadata"]["name"]) for o in chart.render(example=example)]
+    assert len(names) == len(set(names))
+    assert max(len(name) for _, name in names) <= 63
+
+
+def test_a_long_release_name_still_fits(chart):
+    objects = chart.render('fullnameOverride="a-name-that-somebody-made-much-too-long-for-any-kubernetes-object"')
+    assert max(len(o["metadata"]["name"]) for o in objects) <= 63
+
+
+def test_every_object_says_whose_it_is(chart, example):
+    for item in chart.render(example=example):
+        if item["metadata"]["name"] != "one-more":
+            labels = item["metadata"]["labels"]
+            assert labels["app.kubernetes.io/instance"] == "edugraph"
+            assert labels["app.kubernetes.io/managed-by"] == "Helm"
+
+
+def test_selectors_never_change_with_the_version(chart):
+    for item in chart.render():
+        if item["kind"] in ("Deployment", "StatefulSet"):
+            assert set(item["spec"]["selector"]["matchLabels"]) == {
+                "app.kubernetes.io/name",
+                "app.kubernetes.io/instance",
+                "app.kubernetes.io/component",
+            }
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "name"),
+    [
+        ("flower.enabled=false", "Deployment", "edugraph-flower"),
+        ("gateway.pdb.enabled=false", "PodDisruptionBudget", "edugraph-gateway"),
+        ("workerDefaults.pdb.enabled=false", "PodDisruptionBudget", "edugraph-importer"),
+        ("networkPolicy.enabled=false", "NetworkPolicy", "edugraph-deny"),
+        ("workers.analyzer=null", "Deployment", "edugraph-analyzer"),
+        ("serviceAccount.create=false", "ServiceAccount", "edugraph"),
+        ('secrets.existingSecret="mine"', "Secret", "edugraph-credentials"),
+        ('blobs.url="s3://bucket/x"', "PersistentVolumeClaim", "edugraph-blobs"),
+        ('blobs.volume.existingClaim="mine"', "PersistentVolumeClaim", "edugraph-blobs"),
+        ('rabbitmq={"enabled":false,"external":{"existingSecret":"x"}}', "StatefulSet", "edugraph-rabbitmq"),
+        ('redis={"enabled":false,"external":{"existingSecret":"x"}}', "StatefulSet", "edugraph-redis"),
+        (
+            'neo4j={"enabled":false,"external":{"existingSecret":"x","uri":"bolt://g"}}',
+            "StatefulSet",
+            "edugraph-neo4j",
+        ),
+    ],
+)
+def test_switched_off_is_gone(chart, setting, kind, name):
+    def names(objects):
+        return {(o["kind"], o["metadata"]["name"]) for o in objects}
+
+    assert (kind, name) in names(chart.render())
+    assert (kind, name) not in names(chart.render(setting))
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "name"),
+    [
+        ('gateway.ingress={"enabled":true,"host":"a.example"}', "Ingress", "edugraph-gateway"),
+        ('gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}', "HTTPRoute", "edugraph-gateway"),
+        ("gateway.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-gateway"),
+        ("workerDefaults.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-importer"),
+        ("workerDefaults.autoscaling.keda.enabled=true", "ScaledObject", "edugraph-analyzer"),
+        ("workerDefaults.autoscaling.keda.enabled=true", "TriggerAuthentication", "edugraph-rabbitmq"),
+        ("monitoring.enabled=true", "ServiceMonitor", "edugraph-gateway"),
+        ("monitoring.enabled=true", "PodMonitor", "edugraph-workers"),
+        ('workers.late={"service":"importer","queues":["data_import"]}', "Deployment", "edugraph-late"),
+    ],
+)
+def test_switched_on_is_there(chart, setting, kind, name):
+    def names(objects):
+        return {(o["kind"], o["metadata"]["name"]) for o in objects}
+
+    assert (kind, name) not in names(chart.render())
+    assert (kind, name) in names(chart.render(setting))
+
+
+def test_monitoring_wraps_the_files_as_they_are(chart, find):
+    objects = chart.render("monitoring.enabled=true")
+    for path in (CHART / "dashboards").glob("*.json"):
+        maps = [o for o in objects if o["kind"] == "ConfigMap" and path.name in o["data"]]
+        assert [m["data"][path.name].rstrip() for m in maps] == [path.read_text().rstrip()]
+    if (CHART / "alerts" / "rules.yaml").exists():
+        rules = find(objects, "PrometheusRule", "edugraph")
+        assert rules["spec"] == yaml.safe_load((CHART / "alerts" / "rules.yaml").read_text())
+
+
+def test_notes_tell_the_next_step():
+    chart = Chart("4")
+    notes = chart.notes()
+    assert "helm -n school test edugraph" in notes
+    assert "port-forward service/edugraph-gateway 8080:8080" in notes
+    assert "FOR EVALUATION: rabbitmq, redis, neo4j" in notes
+    assert "{{" not in notes
+    assert "WARNING" in chart.notes('gateway.auth.mode="off"')

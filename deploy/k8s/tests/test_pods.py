@@ -1,0 +1,245 @@
+"""What all pods promise: restricted, stoppable without loss, probed by what they really do."""
+
+import re
+
+import pytest
+from conftest import Chart
+
+CAPABILITIES = {"drop": ["ALL"]}
+
+
+def containers(spec):
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def variables(container):
+    return {entry["name"]: entry for entry in container.get("env", [])}
+
+
+def test_restricted_pod_security(chart, example, pods):
+    """The rules of the restricted level, https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
+    for name, spec in pods(chart.render(example=example)).items():
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
+        for volume in spec.get("volumes", []):
+            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "secret", "persistentVolumeClaim"}, name
+        for container in containers(spec):
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["capabilities"] == CAPABILITIES, name
+            assert "privileged" not in security, name
+            assert not [port for port in container.get("ports", []) if "hostPort" in port], name
+
+
+def test_any_user_id(chart, pods):
+    for spec in pods(chart.render("podSecurity.runAsUser=1234567", "podSecurity.fsGroup=7654321")).values():
+        assert spec["securityContext"]["runAsUser"] == 1234567
+        assert spec["securityContext"]["fsGroup"] == 7654321
+
+
+def test_no_user_id_where_the_cluster_gives_one(chart, pods):
+    for spec in pods(chart.render("podSecurity.runAsUser=null", "podSecurity.fsGroup=null")).values():
+        assert not {"runAsUser", "fsGroup"} & set(spec["securityContext"])
+
+
+def test_no_token_and_one_account(chart, example, pods):
+    for name, spec in pods(chart.render(example=example)).items():
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["serviceAccountName"] == "edugraph", name
+
+
+def test_memory_is_limited_and_cpu_is_not(chart, example, pods):
+    for name, spec in pods(chart.render(example=example)).items():
+        for container in containers(spec):
+            assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
+            assert set(container["resources"]["limits"]) == {"memory"}, name
+
+
+def test_images_are_pinned(chart, example, pods):
+    for spec in pods(chart.render(example=example)).values():
+        for container in containers(spec):
+            assert re.fullmatch(r"[^@]+(@sha256:[0-9a-f]{64}|:[^:/@]+)", container["image"])
+            assert not container["image"].endswith(":latest")
+
+
+def test_image_names(chart, pods):
+    def image(*settings):
+        return pods(chart.render(*settings))["Deployment/edugraph-gateway"]["containers"][0]["image"]
+
+    digest = "sha256:" + "a" * 64
+    assert image() == "edugraph/gateway:0.1.0"
+    assert image('images.registry="r.example/x"') == "r.example/x/edugraph/gateway:0.1.0"
+    assert image('images.registry="r.example"', 'gateway.image.repository="own.io/g"') == "own.io/g:0.1.0"
+    assert image('images.tag="2"') == "edugraph/gateway:2"
+    assert image('images.tag="2"', 'gateway.image.tag="3"') == "edugraph/gateway:3"
+    assert image('gateway.image.tag="3"', f'gateway.image.digest="{digest}"') == f"edugraph/gateway@{digest}"
+
+
+def test_writable_places_are_volumes(chart, example, pods):
+    for name, spec in pods(chart.render(example=example)).items():
+        for container in containers(spec):
+            assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]], name
+
+
+WORKERS = ("importer", "findings", "analyzer")
+
+
+@pytest.mark.parametrize("group", WORKERS)
+def test_workers_end_without_loss(chart, pods, group):
+    spec = pods(chart.render())[f"Deployment/edugraph-{group}"]
+    (container,) = spec["containers"]
+    grace = int(variables(container)["EDUGRAPH_SHUTDOWN_GRACE"]["value"])
+    assert spec["terminationGracePeriodSeconds"] >= grace + 15
+    assert container["command"][0] == "celery"  # no shell in between: signals arrive
+
+
+@pytest.mark.parametrize("group", WORKERS)
+def test_workers_are_probed_by_their_files(chart, pods, group):
+    (container,) = pods(chart.render())[f"Deployment/edugraph-{group}"]["containers"]
+    folder = variables(container)["EDUGRAPH_HEALTH_DIR"]["value"]
+    live, ready = container["livenessProbe"]["exec"]["command"], container["readinessProbe"]["exec"]["command"]
+    assert f"{folder}/alive" in live[-1]
+    assert f"{folder}/ready" in ready[-1]
+    assert folder in [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert "celery" not in str(live) + str(ready)
+
+
+def test_what_is_called_is_probed(chart, pods):
+    for name, spec in pods(chart.render()).items():
+        for container in spec["containers"]:
+            if container.get("ports"):
+                assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container), name
+
+
+def test_the_gateway_leaves_its_service_first(chart, pods):
+    spec = pods(chart.render())["Deployment/edugraph-gateway"]
+    sleep = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert spec["terminationGracePeriodSeconds"] >= sleep + 30
+
+
+def test_rollouts_never_go_below_what_is_wanted(chart):
+    for item in chart.render():
+        if item["kind"] == "Deployment" and item["metadata"]["name"] != "edugraph-flower":
+            assert item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_groups_take_what_they_do_not_say_from_the_defaults(chart, find):
+    objects = chart.render("workerDefaults.concurrency=7", 'workers.importer={"replicas":3}')
+    importer = find(objects, "Deployment", "edugraph-importer")
+    assert importer["spec"]["replicas"] == 3
+    command = importer["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert "--concurrency=7" in command
+    assert "--queues=data_import" in command
+    analyzer = find(objects, "Deployment", "edugraph-analyzer")
+    assert "--concurrency=4" in analyzer["spec"]["template"]["spec"]["containers"][0]["command"]
+
+
+@pytest.mark.parametrize("scaler", ["hpa", "keda"])
+def test_replicas_belong_to_the_scaler(chart, find, scaler):
+    assert find(chart.render(), "Deployment", "edugraph-importer")["spec"]["replicas"] == 1
+    objects = chart.render(f"workerDefaults.autoscaling.{scaler}.enabled=true")
+    assert "replicas" not in find(objects, "Deployment", "edugraph-importer")["spec"]
+
+
+def test_one_trigger_for_each_queue(chart, find):
+    queues = 'workers.importer.queues=["data_import","graph_findings"]'
+    objects = chart.render("workerDefaults.autoscaling.keda.enabled=true", queues)
+    triggers = find(objects, "ScaledObject", "edugraph-importer")["spec"]["triggers"]
+    assert [t["metadata"]["queueName"] for t in triggers] == ["data_import", "graph_findings"]
+    for trigger in triggers:
+        assert trigger["metadata"]["protocol"] == "http"
+        assert trigger["metadata"]["excludeUnacknowledged"] == "false"
+
+
+def test_pods_of_one_volume_stay_together(chart, pods):
+    together = pods(chart.render())["Deployment/edugraph-importer"]
+    assert "podAffinity" in together["affinity"]
+    for setting in ('blobs.volume.accessMode="ReadWriteMany"', 'blobs.url="s3://b/x"'):
+        assert "affinity" not in pods(chart.render(setting))["Deployment/edugraph-importer"]
+
+
+def test_only_importers_and_the_gateway_know_the_graph(chart, pods):
+    knowing = {
+        name.split("-")[1]
+        for name, spec in pods(chart.render()).items()
+        for container in spec["containers"]
+        if "EDUGRAPH_NEO4J_PASSWORD" in variables(container)
+    }
+    assert knowing == {"gateway", "importer", "findings", "prepare"}
+
+
+def test_only_analyzers_know_the_provider(chart, pods):
+    setting = 'analyzer.model={"existingSecret":"model","baseUrl":"https://m.example/v1"}'
+    knowing = {
+        name
+        for name, spec in pods(chart.render(setting)).items()
+        for container in spec["containers"]
+        if {"OPENAI_API_KEY", "OPENAI_BASE_URL"} & set(variables(container))
+    }
+    assert knowing == {"Deployment/edugraph-analyzer"}
+
+
+def test_secrets_are_in_secrets_only(chart, example):
+    """No password, key or address with one stands in any other object."""
+    for item in chart.render(example=example):
+        if item["kind"] == "Secret":
+            continue
+        for name, value in _strings(item):
+            assert not re.search(r"://[^/@\s$]*:[^$@/\s]+@", value), (item["metadata"]["name"], name, value)
+            if re.search(r"password|secret|api_?key|token", name, re.IGNORECASE) and item["kind"] == "ConfigMap":
+                pytest.fail(f"{item['metadata']['name']} holds {name}")
+
+
+def _strings(value, name=""):
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _strings(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner, name)
+
+
+def test_the_generated_secret_is_random_and_kept(chart, find):
+    secret = find(chart.render(), "Secret", "edugraph-credentials")
+    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert len(set(secret["data"].values())) == len(secret["data"]) == 5
+    other = find(Chart("3" if chart.helm == "4" else "4").render(), "Secret", "edugraph-credentials")
+    assert not set(secret["data"].values()) & set(other["data"].values())
+    assert "annotations" not in find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")["metadata"]
+
+
+def test_existing_secrets_are_used_everywhere(chart):
+    text = str([o for o in chart.render(example="production") if o["kind"] != "Secret"])
+    for name in ("edugraph-credentials", "edugraph-rabbitmq", "edugraph-redis", "edugraph-neo4j", "edugraph-model"):
+        assert f"'name': '{name}'" in text, name
+
+
+def test_authorities_reach_every_client(chart, pods, find):
+    objects = chart.render('tls.caConfigMap="authorities"')
+    settings = find(objects, "ConfigMap", "edugraph-settings")["data"]
+    folder = settings["SSL_CERT_FILE"].rsplit("/", 1)[0]
+    for name, spec in pods(objects).items():
+        if name.startswith(("Deployment/", "Job/")):
+            for container in spec["containers"]:
+                assert folder in [mount["mountPath"] for mount in container["volumeMounts"]], name
+
+
+def test_the_job_is_another_one_when_its_pods_change(chart):
+    def name(*settings):
+        (job,) = [o for o in chart.render(*settings) if o["kind"] == "Job"]
+        return job["metadata"]["name"]
+
+    assert name() == name("gateway.replicas=5")
+    assert name() != name('images.tag="2"')
+
+
+def test_settings_restart_the_pods(chart, find):
+    def checksum(*settings):
+        pod = find(chart.render(*settings), "Deployment", "edugraph-importer")["spec"]["template"]
+        return pod["metadata"]["annotations"]["checksum/settings"]
+
+    assert checksum() != checksum('logs.level="DEBUG"')

@@ -1,0 +1,123 @@
+"""Wrong values are refused with a sentence, and every value is documented and known to the schema."""
+
+import json
+import re
+
+import pytest
+import yaml
+from conftest import CHART
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("workers.importer.terminationGracePeriodSeconds=60", "Set the grace period to 75 or more"),
+        ("workerDefaults.softShutdownSeconds=300", "Kubernetes would kill running tasks"),
+        (
+            'workers.importer.autoscaling={"hpa":{"enabled":true},"keda":{"enabled":true}}',
+            "two would fight over the same pods",
+        ),
+        ('workers.importer.autoscaling.hpa={"enabled":true,"min":5,"max":2}', "min is above max"),
+        ("gateway.terminationGracePeriodSeconds=10", "must be 36 or more"),
+        (
+            'gateway={"ingress":{"enabled":true,"host":"a"},"httpRoute":{"enabled":true,"parentRefs":[{}]}}',
+            "choose one way in",
+        ),
+        ("gateway.ingress.enabled=true", "set gateway.ingress.host"),
+        ("gateway.httpRoute.enabled=true", "name the Gateway it joins"),
+        ("rabbitmq.enabled=false", "set rabbitmq.external.existingSecret"),
+        ("redis.enabled=false", "set redis.external.existingSecret"),
+        ("neo4j.enabled=false", "set neo4j.external.uri"),
+        ('workers.redis={"service":"importer","queues":["data_import"]}', "another part of the chart has that name"),
+    ],
+)
+def test_combinations_that_cannot_work(chart, setting, sentence):
+    assert sentence in chart.refusal(setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "api"),
+    [
+        ("workerDefaults.autoscaling.keda.enabled=true", "keda.sh/v1alpha1"),
+        ("monitoring.enabled=true", "monitoring.coreos.com/v1"),
+    ],
+)
+def test_what_the_cluster_lacks(chart, setting, api):
+    refusal = chart.refusal(setting, apis=())
+    assert "Install" in refusal
+    assert api in refusal
+
+
+@pytest.mark.parametrize(
+    ("setting", "about"),
+    [
+        ("unknown=1", "unknown"),
+        ("gateway.replica=3", "replica"),
+        ("gateway.replicas=-1", "replicas"),
+        ('gateway.replicas="two"', "replicas"),
+        ('gateway.auth.mode="none"', "mode"),
+        ('images.pullPolicy="Sometimes"', "pullPolicy"),
+        ('images.tag="latest"', "tag"),
+        ('gateway.image.digest="sha256:12"', "digest"),
+        ("gateway.service.port=70000", "port"),
+        ('logs.level="LOUD"', "level"),
+        ('blobs.url="/a/folder"', "url"),
+        ('blobs.volume.accessMode="ReadOnlyMany"', "accessMode"),
+        ('neo4j.external.uri="http://graph"', "uri"),
+        ('neo4j.heap="much"', "heap"),
+        ("analyzer.model.requestsPerMinute=0", "requestsPerMinute"),
+        ("podSecurity.runAsUser=0", "runAsUser"),
+        ('workers.importer.queues=["imports"]', "workers"),
+        ('workers.importer.service="flower"', "workers"),
+        ("workers.importer.replica=3", "workers"),
+        ("workerDefaults.autoscaling.keda.messagesPerPod=0", "messagesPerPod"),
+        ('gateway.env=[{"value":"x"}]', "env"),
+        ('monitoring.interval="often"', "interval"),
+    ],
+)
+def test_values_of_the_wrong_form(chart, setting, about):
+    refusal = chart.refusal(setting)
+    assert "schema" in refusal
+    assert about in refusal
+
+
+def test_every_value_has_a_comment():
+    """`# -- text` above each value that has no values below it, or above the value that holds them."""
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    uncommented = []
+    for number, line in enumerate(lines):
+        key = re.match(r"^( *)([A-Za-z]+):(.*)$", line)
+        before = next((text.strip() for text in reversed(lines[:number]) if text.strip()), "")
+        if key and not before.startswith("#") and not _documented_above(lines, number):
+            uncommented.append(f"{number + 1}: {line}")
+    assert uncommented == []
+
+
+def _documented_above(lines: list[str], number: int) -> bool:
+    """Groups need no comment of their own; the keys of one worker group are those of workerDefaults."""
+    line = lines[number]
+    indent = len(line) - len(line.lstrip())
+    is_group = not line.split(":", 1)[1].strip()
+    for above in reversed(lines[:number]):
+        depth = len(above) - len(above.lstrip())
+        if above.strip() and depth < indent and not above.lstrip().startswith("#"):
+            return is_group or above.strip() in ("importer:", "findings:", "analyzer:", "resources:", "external:")
+    return is_group
+
+
+def test_the_schema_knows_exactly_the_values():
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert set(values) | {"global"} == set(schema["properties"])
+    assert _differences(values, schema, schema) == []
+
+
+def _differences(values, schema, root, path=""):
+    """Keys that only one of the two has."""
+    if "$ref" in schema:
+        schema = root["definitions"][schema["$ref"].rsplit("/", 1)[1]]
+    if not isinstance(values, dict) or schema.get("additionalProperties") is not False:
+        return []
+    known = schema["properties"]
+    missing = [f"{path}.{key}: not in the schema" for key in values if key not in known]
+    return missing + [x for k in values if k in known for x in _differences(values[k], known[k], root, f"{path}.{k}")]

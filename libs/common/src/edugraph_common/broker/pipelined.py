@@ -1,0 +1,226 @@
+"""Publishing for a process that accepts a lot: one connection, many messages on their way, each one confirmed.
+
+Celery waits a round trip for every message in a thread of its own. Here the event loop waits for all confirms at
+once. The messages are Celery's own, made by the same app, its `task-sent` event included.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pika
+import pika.exceptions
+from celery import Celery
+from celery.signals import before_task_publish
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.channel import Channel
+
+from edugraph_common.broker.celery_app import HEARTBEAT
+from edugraph_common.broker.provisioning import connection_parameters
+from edugraph_common.broker.publishing import check_size, describe
+from edugraph_common.broker.topology import ROUTES, TASKS
+from edugraph_common.failures import Retryable
+from edugraph_common.messages import Message
+from edugraph_common.settings import Settings
+
+EVENTS_EXCHANGE = "celeryev"  # Celery's own, for `task-sent`
+PERSISTENT = 2
+
+
+class TaskMessage(NamedTuple):
+    task: str
+    key: str
+    properties: pika.BasicProperties
+    body: bytes
+
+
+class PipelinedPublisher:
+    """Belongs to one event loop. `timeout`: seconds for a connection, and for each confirm."""
+
+    def __init__(self, app: Celery, settings: Settings, *, timeout: float) -> None:
+        self._app, self._timeout = app, timeout
+        self._parameters = connection_parameters(settings, timeout=timeout)
+        self._parameters.heartbeat = HEARTBEAT
+        self._connecting = asyncio.Lock()
+        self._connection: AsyncioConnection | None = None
+        self._channel: Channel | None = None
+        self._tag = 0
+        self._waiting: dict[int, tuple[str, asyncio.Future[None]]] = {}
+        self._returned: set[str] = set()
+
+    async def send(self, task: str, message: Message, *, task_id: str) -> None:
+        """Returns when the broker has the message in a queue. Raises Retryable, and Rejected for a large message."""
+        made = task_message(self._app, task, message, task_id)
+        try:
+            async with asyncio.timeout(self._timeout):
+                channel = self._channel or await self._open()
+                await self._publish(channel, made, task_id)
+        except TimeoutError:
+            # The connection may be a hole that swallows everything: the next message takes a new one.
+            self._give_up(Retryable(f"the broker did not confirm the message within {self._timeout:g} s"))
+            raise Retryable(f"the broker did not confirm the message within {self._timeout:g} s") from None
+        except pika.exceptions.AMQPError as error:
+            self._give_up(Retryable(f"the broker closed the connection ({type(error).__name__})"))
+            raise Retryable(f"the broker did not confirm the message ({type(error).__name__})") from error
+
+    def close(self) -> None:
+        self._give_up(Retryable("the gateway is being stopped"))
+
+    async def _publish(self, channel: Channel, made: TaskMessage, task_id: str) -> None:
+        confirmed = self._expect(task_id)
+        channel.basic_publish(TASKS.name, made.key, made.body, made.properties, mandatory=True)
+        self._announce(channel, made, task_id)
+        await confirmed
+
+    def _announce(self, channel: Channel, made: TaskMessage, task_id: str) -> None:
+        """`task-sent`, from which monitors learn a task's queue. Nobody waits for its confirm."""
+        event = json.dumps(_sent_event(made, task_id)).encode()
+        properties = pika.BasicProperties(
+            content_type="application/json", content_encoding="utf-8", delivery_mode=1, headers={"hostname": _NODE}
+        )
+        self._tag += 1
+        channel.basic_publish(EVENTS_EXCHANGE, "task.sent", event, properties)
+
+    def _expect(self, task_id: str) -> "asyncio.Future[None]":
+        self._tag += 1
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[self._tag] = (task_id, future)
+        return future
+
+    async def _open(self) -> Channel:
+        async with self._connecting:
+            if self._channel is None:
+                self._connection = await _connect(self._parameters, self._closed)
+                self._channel = await self._prepare(self._connection)
+            return self._channel
+
+    async def _prepare(self, connection: AsyncioConnection) -> Channel:
+        channel = await _called(lambda done: connection.channel(on_open_callback=done))
+        channel.add_on_close_callback(self._closed)
+        channel.add_on_return_callback(lambda _channel, _method, properties, _body: self._came_back(properties))
+        await _called(lambda done: channel.exchange_declare(EVENTS_EXCHANGE, "topic", durable=True, callback=done))
+        await _called(lambda done: channel.confirm_delivery(self._confirm, callback=done))
+        self._tag = 0
+        self._waiting.clear()
+        return channel
+
+    def _confirm(self, frame: Any) -> None:
+        method = frame.method
+        tags = (
+            [tag for tag in self._waiting if tag <= method.delivery_tag] if method.multiple else [method.delivery_tag]
+        )
+        for tag in tags:
+            task_id, future = self._waiting.pop(tag, ("", None))
+            if future is None or future.done():
+                continue
+            if isinstance(method, pika.spec.Basic.Nack):
+                future.set_exception(Retryable("the broker refused the message: a queue is full"))
+            elif task_id in self._returned:
+                future.set_exception(Retryable("no queue takes this message; run: edugraph topology apply"))
+            else:
+                future.set_result(None)
+            self._returned.discard(task_id)
+
+    def _came_back(self, properties: pika.BasicProperties) -> None:
+        """A message that no queue took; its confirm follows."""
+        self._returned.add(str(properties.correlation_id))
+
+    def _closed(self, closed: Any, error: BaseException) -> None:
+        if closed in (self._connection, self._channel):
+            self._give_up(Retryable(f"the broker closed the connection ({type(error).__name__})"))
+
+    def _give_up(self, reason: Retryable) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        waiting, self._waiting = self._waiting, {}
+        self._returned.clear()
+        for _, future in waiting.values():
+            if not future.done():
+                future.set_exception(Retryable(reason.reason))
+                future.exception()  # whoever waited may have gone
+        if connection is not None and not (connection.is_closed or connection.is_closing):
+            connection.close()
+
+
+def task_message(app: Celery, task: str, message: Message, task_id: str) -> TaskMessage:
+    """The message as Celery would send it. Raises Rejected for a message that is too large."""
+    check_size(message)
+    body = message.model_dump(mode="json")
+    made = app.amqp.as_task_v2(
+        task_id, task, args=(body,), kwargs={}, argsrepr=describe(body), kwargsrepr="{}", create_sent_event=False
+    )
+    headers = {**made.headers, "origin": _NODE}
+    before_task_publish.send(sender=task, body=made.body, headers=headers, properties=made.properties)
+    properties = pika.BasicProperties(
+        content_type="application/json",
+        content_encoding="utf-8",
+        correlation_id=task_id,
+        delivery_mode=PERSISTENT,
+        headers={name: _plain(value) for name, value in headers.items()},
+    )
+    return TaskMessage(task, ROUTES[task].key, properties, json.dumps(made.body).encode())
+
+
+_NODE = f"gen{os.getpid()}@{socket.gethostname()}"
+
+
+def _plain(value: Any) -> Any:
+    """AMQP tables know lists and mappings, but no tuples."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _sent_event(made: TaskMessage, task_id: str) -> Mapping[str, Any]:
+    route = ROUTES[made.task]
+    return {
+        "type": "task-sent",
+        "hostname": _NODE,
+        "pid": os.getpid(),
+        "utcoffset": 0,
+        "clock": 0,
+        "timestamp": time.time(),
+        "uuid": task_id,
+        "root_id": task_id,
+        "parent_id": None,
+        "name": made.task,
+        "args": "",
+        "kwargs": "{}",
+        "retries": 0,
+        "eta": None,
+        "expires": None,
+        "queue": route.queue,
+        "exchange": TASKS.name,
+        "routing_key": route.key,
+    }
+
+
+async def _connect(parameters: pika.URLParameters, closed: Any) -> AsyncioConnection:
+    opened: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
+
+    def failed(_connection: Any, error: Any) -> None:
+        if not opened.done():
+            name = error if isinstance(error, str) else type(error).__name__
+            opened.set_exception(Retryable(f"the broker cannot be reached ({name})"))
+
+    def open_(connection: AsyncioConnection) -> None:
+        if opened.done():
+            connection.close()
+        else:
+            opened.set_result(connection)
+
+    AsyncioConnection(parameters, on_open_callback=open_, on_open_error_callback=failed, on_close_callback=closed)
+    return await opened
+
+
+async def _called(call: Any) -> Any:
+    """What a callback is called with."""
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def done(value: Any) -> None:
+        if not answer.done():
+            answer.set_result(value)
+
+    call(done)
+    return await answer

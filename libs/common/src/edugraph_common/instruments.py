@@ -1,0 +1,203 @@
+"""What an instrument is: a name, labels from closed lists, and one value for each of them.
+
+In a pool whose children come and go the values are exact, because they live in files that outlast a child: one set
+for each place in the pool, not for each child, so that they do not grow in number either (see `share`).
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, generate_latest, values
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+PREFIX = "edugraph_"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OTHER = "other"
+MOST_VALUES = 20  # of an open label, in one process; the next one is counted as "other"
+Part = Literal["every process", "workers", "importer", "analyzer", "gateway"]
+Merge = Literal["sum", "max", "livesum", "livemax", "mostrecent"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """`allowed` are all its values; None where something else bounds them. `bound` says in words which they are."""
+
+    name: str
+    allowed: tuple[str, ...] | None = None
+    bound: str = ""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One metric. A process opens those of its `part` at zero, so that a rate sees the first one."""
+
+    part: Part
+    name: str
+    help: str
+    labels: tuple[Label, ...] = ()
+    kind: str = field(default="", init=False)
+    opened_apart: bool = field(default=False, kw_only=True)
+    """Its series are opened one by one, because not every combination of its labels exists in every process."""
+
+    @property
+    def full_name(self) -> str:
+        return PREFIX + self.name
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return tuple(label.name for label in self.labels)
+
+    def make(self, registry: CollectorRegistry) -> MetricWrapperBase:
+        raise NotImplementedError
+
+    def open(self, **given: str) -> None:
+        """The series is there from now on, at zero."""
+        _here.series(self, given)
+
+
+@dataclass(frozen=True)
+class Counter(Instrument):
+    kind: str = field(default="counter", init=False)
+
+    def add(self, number: float = 1, **labels: str) -> None:
+        _here.series(self, labels).inc(number)
+
+    def family(self) -> CounterMetricFamily:
+        """For a collector that reads its values elsewhere."""
+        return CounterMetricFamily(self.full_name, self.help, labels=self.label_names)
+
+    def make(self, registry: CollectorRegistry) -> MetricWrapperBase:
+        return prometheus_client.Counter(self.full_name, self.help, self.label_names, registry=registry)
+
+
+@dataclass(frozen=True)
+class Histogram(Instrument):
+    buckets: tuple[float, ...] = ()
+    kind: str = field(default="histogram", init=False)
+
+    def observe(self, value: float, **labels: str) -> None:
+        _here.series(self, labels).observe(value)
+
+    def make(self, registry: CollectorRegistry) -> MetricWrapperBase:
+        return prometheus_client.Histogram(
+            self.full_name, self.help, self.label_names, buckets=self.buckets, registry=registry
+        )
+
+
+@dataclass(frozen=True)
+class Gauge(Instrument):
+    """`merge`: how the values of a pool's processes become one."""
+
+    merge: Merge = "max"
+    kind: str = field(default="gauge", init=False)
+
+    def set(self, value: float, **labels: str) -> None:
+        _here.series(self, labels).set(value)
+
+    def add(self, number: float, **labels: str) -> None:
+        _here.series(self, labels).inc(number)
+
+    def family(self) -> GaugeMetricFamily:
+        """For a collector that reads its values elsewhere."""
+        return GaugeMetricFamily(self.full_name, self.help, labels=self.label_names)
+
+    def make(self, registry: CollectorRegistry) -> MetricWrapperBase:
+        return prometheus_client.Gauge(
+            self.full_name, self.help, self.label_names, multiprocess_mode=self.merge, registry=registry
+        )
+
+
+class _Process:
+    """The series of this process. Nothing is made before its first use."""
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._made: dict[str, MetricWrapperBase] = {}
+        self._seen: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+
+    def series(self, instrument: Instrument, given: dict[str, str]) -> Any:
+        metric = self._made.get(instrument.name) or self._make(instrument)
+        if set(given) != set(instrument.label_names):
+            raise TypeError(f"{instrument.name} has the labels {instrument.label_names}, not {tuple(given)}")
+        bounded = [self._bounded(label, given[label.name]) for label in instrument.labels]
+        return metric.labels(*bounded) if bounded else metric
+
+    def text(self) -> bytes:
+        if self.folder is None:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, str(self.folder))  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+    def share(self, folder: Path, place: Callable[[], str]) -> None:
+        if self._made:
+            raise RuntimeError("metrics were used before it was said that they are shared")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        values.ValueClass = values.MultiProcessValue(place)  # type: ignore[no-untyped-call]
+        self.folder = folder
+
+    def _make(self, instrument: Instrument) -> MetricWrapperBase:
+        with self._lock:
+            if not self._made and self.folder is None:
+                # Whatever the environment says: a process that did not share has its values in memory.
+                values.ValueClass = values.MutexValue
+            if instrument.name not in self._made:
+                self._made[instrument.name] = instrument.make(self._registry)
+            return self._made[instrument.name]
+
+    def _bounded(self, label: Label, value: str) -> str:
+        if label.allowed is not None:
+            return value if value in label.allowed else OTHER
+        seen = self._seen.setdefault(label.name, set())
+        if value not in seen and len(seen) >= MOST_VALUES:
+            return OTHER
+        seen.add(value)
+        return value
+
+
+_here = _Process()
+
+
+def share(folder: Path, place: Callable[[], str]) -> None:
+    """Keep the values in files of `folder`, which is emptied: for a pool's main process, before it forks.
+
+    `place` names the calling process's place in the pool; no two live processes have the same one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)  # it may be a mount, which cannot be made anew
+    for file in folder.glob("*.db"):
+        file.unlink()
+    _here.share(folder, place)
+
+
+def exposition(*elsewhere: Collector) -> bytes:
+    """What a scrape gets, in Prometheus' text format, with what the given collectors read elsewhere."""
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in elsewhere:
+        registry.register(collector)
+    return _here.text() + generate_latest(registry)
+
+
+def open_all(instruments: Sequence[Instrument], parts: Sequence[Part]) -> None:
+    """Put the series whose labels are all closed at zero."""
+    for instrument in instruments:
+        if instrument.part in parts and not instrument.opened_apart:
+            for labels in _combinations(instrument):
+                instrument.open(**labels)
+
+
+def _combinations(instrument: Instrument) -> Iterator[dict[str, str]]:
+    lists = [label.allowed for label in instrument.labels]
+    if all(allowed is not None for allowed in lists):
+        for chosen in product(*cast("list[tuple[str, ...]]", lists)):
+            yield dict(zip(instrument.label_names, chosen, strict=True))

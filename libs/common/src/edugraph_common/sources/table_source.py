@@ -1,0 +1,61 @@
+"""A CSV table with a mapping as a source of records."""
+
+from collections.abc import Iterable, Iterator
+
+from edugraph_common.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.rows import rejected
+from edugraph_common.sources.cells import CellReader
+from edugraph_common.sources.csv_rows import CsvRows
+from edugraph_common.sources.cutting import Piece, cut
+from edugraph_common.sources.mapping import Mapping
+from edugraph_common.sources.source import Row
+from edugraph_common.sources.table_header import Header
+
+
+class TableSource:
+    def __init__(self, header: Header, mapping: Mapping) -> None:
+        self._header, self._rows = header, CsvRows(header.delimiter)
+        self._reader = CellReader(mapping, header.columns)
+
+    def pieces(self, chunks: Iterable[bytes], rows_each: int) -> Iterator[Piece]:
+        """The header is in none of them."""
+        size, lines = self._header.size, self._header.lines
+        body = _without(chunks, size)
+        return cut(body, rows_each, self._rows.end, offset=size, first_line=lines + 1)
+
+    def rows(self, text: bytes, first_line: int) -> Iterator[Row]:
+        start, line = 0, first_line
+        while start < len(text):
+            end = self._rows.end(text, start, final=True)
+            raw = text[start:end].rstrip(b"\r\n")
+            if raw:
+                yield from self._read(line, raw)
+            line += text.count(b"\n", start, end)
+            start = end
+
+    def _read(self, line: int, raw: bytes) -> Iterator[Row]:
+        """Nothing for a row of blank cells, as spreadsheets leave them at the end."""
+        try:
+            cells = self._rows.cells(raw.decode())
+            if any(cell.strip() for cell in cells):
+                yield line, self._record(cells)
+        except InvalidRecord as problem:
+            yield line, rejected(line, raw, problem)
+
+    def _record(self, cells: list[str]) -> Record:
+        wanted = len(self._header.columns)
+        if len(cells) < wanted or any(cell.strip() for cell in cells[wanted:]):
+            shown = shorten(f"{len(cells)} cells: {self._header.delimiter.join(cells)}")
+            raise InvalidRecord("(row)", f"{wanted} cells", shown, "has not as many cells as the header")
+        value = self._reader.record(cells)
+        try:
+            return parse_record(value)
+        except InvalidRecord as problem:
+            raise self._reader.named(problem) from None
+
+
+def _without(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        if size < len(chunk):
+            yield chunk[size:]
+        size = max(0, size - len(chunk))

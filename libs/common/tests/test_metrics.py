@@ -1,0 +1,79 @@
+"""The list of metrics: bounded, complete in its page, and exact in what it counts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edugraph_common import instruments, metrics, trace_context
+from edugraph_common.instruments import Counter, Gauge, Histogram, Label
+
+ROOT = Path(__file__).parents[3]
+MOST_SERIES = 1_000  # of one metric in one process
+
+
+def test_the_page_is_current() -> None:
+    script = ROOT / "scripts" / "metrics_page.py"
+    code = f"import runpy; print(runpy.run_path({str(script)!r})['page'](), end='')"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs" / "metrics.md").read_text() == made, "run: make metrics-doc"
+
+
+def test_names_are_unique_and_say_their_unit() -> None:
+    names = [instrument.name for instrument in metrics.INSTRUMENTS]
+    assert len(names) == len(set(names))
+    for instrument in metrics.INSTRUMENTS:
+        if isinstance(instrument, Counter):
+            assert instrument.name.endswith("_total"), instrument.name
+        if isinstance(instrument, Histogram):
+            assert instrument.name.endswith(("_seconds", "_items")), instrument.name
+
+
+def test_the_number_of_series_is_bounded() -> None:
+    for instrument in metrics.INSTRUMENTS:
+        series = len(instrument.buckets) + 3 if isinstance(instrument, Histogram) else 1
+        for label in instrument.labels:
+            if label.name not in {"task", "queue"}:  # a task has one queue
+                series *= instruments.MOST_VALUES + 1 if label.allowed is None else len(label.allowed) + 1
+        assert series <= MOST_SERIES * (3 if "model" in instrument.label_names else 4), instrument.name
+        assert all(label.allowed is not None or label.bound for label in instrument.labels)
+
+
+def test_a_value_in_no_list_is_counted_as_other() -> None:
+    counter = Counter("workers", "test_closed_total", "", (Label("kind", ("a", "b")),))
+    for value in ("a", "c", "secret"):
+        counter.add(kind=value)
+    assert 'edugraph_test_closed_total{kind="other"} 2.0' in instruments.exposition().decode()
+    assert "secret" not in instruments.exposition().decode()
+
+
+def test_an_open_label_has_no_more_than_its_most_values() -> None:
+    gauge = Gauge("workers", "test_open", "", (Label("model_of_test", None, "tests"),))
+    for number in range(100):
+        gauge.set(1, model_of_test=f"m{number}")
+    assert instruments.exposition().decode().count("edugraph_test_open{") == instruments.MOST_VALUES + 1
+
+
+def test_a_label_that_is_missing_or_unknown_is_an_error() -> None:
+    with pytest.raises(TypeError, match="kind"):
+        metrics.CACHE.add(kind="error")
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("00-00000000000000000000000000000000-b7ad6b7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", False),
+        ("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", False),
+        ("Zhang San", False),
+        (None, False),
+    ],
+)
+def test_only_a_traceparent_is_taken_from_outside(value: str | None, taken: bool) -> None:
+    assert (trace_context.accepted(value) is not None) == taken
+
+
+def test_a_new_trace_is_a_valid_one() -> None:
+    assert trace_context.accepted(trace_context.new())

@@ -1,0 +1,176 @@
+"""xAPI statements and Open edX events become records; what they do not tell is counted by name, never an error."""
+
+import io
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edugraph_common.messages import Format
+from edugraph_common.records import InvalidRecord, Record
+from edugraph_common.sources import NotRelevant, dry_run, guess
+from edugraph_common.sources.openedx import decode_event, read_event
+from edugraph_common.sources.xapi import read_statement
+
+DEFAULT_DATA = Path(__file__).parents[3].parent / "shared" / "data"
+OPENEDX = Path(os.environ.get("EDUGRAPH_SHARED_DATA", DEFAULT_DATA)) / "openedx"
+shared = pytest.mark.skipif(not OPENEDX.is_dir(), reason=f"no Open edX data at {OPENEDX} (EDUGRAPH_SHARED_DATA)")
+
+
+def event(name: str, data: Any, **other: Any) -> dict[str, Any]:
+    context = {"user_id": 7, "username": "mei", "course_id": "course-v1:X+Y+Z"}
+    return {"name": name, "time": "2026-03-04T05:06:07Z", "context": context, "event": data, **other}
+
+
+def statement(verb: str, **other: Any) -> dict[str, Any]:
+    course = {
+        "id": "http://lms/course/C1",
+        "definition": {"type": "http://x/activities/course", "name": {"zh": "物理"}},
+    }
+    return {
+        "id": "5f1e5f9e-0000-4000-8000-000000000001",
+        "actor": {"name": "Mei", "account": {"homePage": "http://lms", "name": "u7"}},
+        "verb": {"id": f"http://adlnet.gov/expapi/verbs/{verb}"},
+        "object": course,
+        "context": {"contextActivities": {"parent": [course]}},
+        "timestamp": "2026-03-04T05:06:07Z",
+        **other,
+    }
+
+
+def data_of(row: Record | NotRelevant) -> dict[str, Any]:
+    assert isinstance(row, Record)
+    return row.data.model_dump(mode="json", exclude_unset=True)
+
+
+def test_an_enrollment_a_grade_and_a_pass_are_states_of_the_course() -> None:
+    enrolled = data_of(read_event(event("edx.course.enrollment.activated", {"user_id": "7", "mode": "audit"})))
+    assert (enrolled["student_id"], enrolled["student_name"], enrolled["enrollment_date"]) == (
+        "7",
+        "mei",
+        "2026-03-04T05:06:07Z",
+    )
+    assert "progress" not in enrolled
+    graded = data_of(read_event(event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": 0.03})))
+    assert (graded["student_id"], graded["progress"]) == ("9", 3.0)
+    assert "student_name" not in graded
+    passed = data_of(read_event(event("edx.course.grade.now_passed", {})))
+    assert passed["completion_date"] == "2026-03-04T05:06:07Z"
+
+
+def test_the_wrong_parts_of_a_submission_are_one_mistake_and_a_right_one_is_none() -> None:
+    parts = {
+        "a": {"question": "2+2?", "answer": "5", "correct": False},
+        "b": {"question": "3+3?", "answer": "6", "correct": True},
+        "c": {"question": "Which?", "answer": ["x", "y"], "correct": False},
+    }
+    wrong = data_of(read_event(event("problem_check", {"success": "incorrect", "submission": parts})))
+    assert (wrong["error_text"], wrong["question"]) == ("5\nx, y", "2+2?\nWhich?")
+    assert read_event(event("problem_check", {"success": "correct"})) == NotRelevant("problem_check")
+    assert read_event(event("problem_check", "input_1=choice_2")) == NotRelevant("problem_check")
+
+
+def test_a_vote_is_a_like_and_a_post_counts_only_if_it_says_whom_it_answers() -> None:
+    vote = data_of(read_event(event("edx.forum.thread.voted", {"target_username": "li", "vote_value": "up"})))
+    assert (vote["student_id_from"], vote["student_id_to"], vote["interaction_type"]) == ("7", "li", "like")
+    post = {"body": "<p>a &lt; b</p>"}
+    assert read_event(event("edx.forum.comment.created", post)) == NotRelevant("edx.forum.comment.created")
+    answer = data_of(read_event(event("edx.forum.comment.created", {**post, "target_username": "li"})))
+    assert answer["text"] == "a < b"
+
+
+def test_an_event_that_says_nothing_for_the_graph_is_counted_whatever_its_form() -> None:
+    assert read_event({"name": "play_video", "context": None}) == NotRelevant("play_video")
+    assert read_event({"event_type": "/courses/x/block@1/handler"}) == NotRelevant("(page request)")
+    with pytest.raises(InvalidRecord, match="name"):
+        read_event({"event": {}})
+    with pytest.raises(InvalidRecord, match="user_id"):
+        read_event(event("edx.course.enrollment.activated", {}, context={"user_id": ""}))
+    assert decode_event(b'2026 INFO [tracking] - {"name": "x"}') == {"name": "x"}
+
+
+def test_statements_of_a_course() -> None:
+    registered = read_statement(statement("registered"))
+    assert isinstance(registered, Record)
+    assert registered.record_id == "5f1e5f9e-0000-4000-8000-000000000001"
+    assert data_of(registered) == {
+        "student_id": "u7",
+        "student_name": "Mei",
+        "course_id": "C1",
+        "course_name": "物理",
+        "enrollment_date": "2026-03-04T05:06:07Z",
+    }
+    completed = data_of(read_statement(statement("completed", result={"duration": "PT1H30M"})))
+    assert (completed["progress"], completed["time_spent"]) == (100, 90)
+    earned = data_of(read_statement(statement("earned", result={"score": {"raw": 3, "max": 4}})))
+    assert earned["progress"] == 75
+
+
+def test_a_wrong_answer_is_a_mistake_in_the_course_around_it() -> None:
+    question = {"id": "http://lms/q1", "definition": {"description": {"en-US": "2+2?"}}}
+    wrong = {"success": False, "response": "5"}
+    found = data_of(read_statement(statement("answered", object=question, result=wrong)))
+    assert (found["course_id"], found["question"], found["error_text"]) == ("C1", "2+2?", "5")
+    right = statement("answered", object=question, result={"success": True, "response": "4"})
+    assert read_statement(right) == NotRelevant("answered")
+
+
+def test_what_is_said_to_a_person_is_an_interaction() -> None:
+    person = {"objectType": "Agent", "mbox": "mailto:li@x.org", "name": "Li"}
+    chat = data_of(read_statement(statement("commented", object=person, result={"response": "好"})))
+    assert (chat["student_id_to"], chat["student_name_to"], chat["text"]) == ("li@x.org", "Li", "好")
+    assert data_of(read_statement(statement("liked", object=person)))["interaction_type"] == "like"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"verb": {}}, "verb.id"),
+        ({"actor": {"objectType": "Agent"}}, "actor"),
+        ({"timestamp": "yesterday"}, "data.enrollment_date"),
+        ({"version": "2.0.0"}, "version"),
+        ({"result": {"score": {"scaled": "much"}}}, "result.score.scaled"),
+    ],
+)
+def test_a_statement_that_cannot_be_read_says_where(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRecord) as problem:
+        read_statement(statement("registered") | change)
+    assert problem.value.field == field
+    assert read_statement(statement("played") | {"actor": 5}) == NotRelevant("played")
+
+
+@shared
+def test_every_tracking_file_is_imported_or_counted_by_its_event_name() -> None:
+    files = sorted((OPENEDX / "tracking").glob("*.json"))
+    types: Counter[str] = Counter()
+    for path in files:
+        name = json.loads(path.read_text())["name"]
+        report = run(path)
+        assert (report.read, report.rejected) == (1, 0), path.name
+        assert report.valid or report.not_relevant == {name: 1}, path.name
+        types.update(report.by_type)
+    assert len(files) == 51
+    assert types == {"course_record": 7, "error_record": 7, "student_interaction": 1}
+
+
+@shared
+def test_a_tracking_log_with_broken_lines_loses_only_these() -> None:
+    report = run(OPENEDX / "tracking.log")
+    assert (report.read, report.valid, [error.line for error in report.errors]) == (12, 1, [3, 11])
+
+
+@shared
+def test_every_xapi_file_is_imported_or_counted() -> None:
+    for path in sorted((OPENEDX / "xapi").glob("*.json")):
+        value = json.loads(path.read_text())
+        report = run(path, "xapi")
+        assert (report.read, report.rejected) == (len(value) if isinstance(value, list) else 1, 0), path.name
+
+
+def run(path: Path, expected: Format = "openedx") -> Any:
+    data = path.read_bytes()
+    assert guess(path.name, data[:65_536]).format == expected
+    return dry_run(io.BytesIO(data), expected)

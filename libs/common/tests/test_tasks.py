@@ -1,0 +1,203 @@
+"""What the base of all tasks makes of each kind of failure, called as a worker's child calls it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.app.task import Context
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.exceptions import Retry as RetryRequested
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_common import tasks
+from edugraph_common.broker.topology import ROUTES, Route
+from edugraph_common.failures import Rejected, Retryable, Wait
+from edugraph_common.messages import Message
+from edugraph_common.tasks import LONGEST_BACKOFF, TRIES, EduGraphTask, backoff
+
+NAME = "probe_task"
+BODY = {"job_id": "j"}
+
+
+@given(retries=st.integers(0, 2_000), share=st.floats(0, 1))
+def test_backoff_is_whole_seconds_from_1_to_600(retries: int, share: float) -> None:
+    seconds = backoff(retries, lambda low, high: low + round(share * (high - low)))
+    assert isinstance(seconds, int)
+    assert min(2**retries, LONGEST_BACKOFF) <= seconds <= min(2 * 2**retries, LONGEST_BACKOFF)
+    assert seconds >= 1
+
+
+@dataclass
+class Probe:
+    """A task that raises `failure`, and what became of it."""
+
+    failure: BaseException | None = None
+    given_up: list[str] = field(default_factory=list)
+    buried: list[str] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    broker_away: bool = False
+    redis_away: bool = False
+    task: Any = None
+
+    def __call__(self, body: Any = BODY, **request: Any) -> Any:
+        """As a delivery with this request."""
+        self.task.push_request(args=(body,), kwargs={}, called_directly=False, id="t", **request)
+        try:
+            return self.task(body)
+        finally:
+            self.task.pop_request()
+
+    def ask_broker(self) -> None:
+        if self.broker_away:
+            raise Retryable("the broker did not confirm the message")
+
+    def bury(self, task: Any, args: Any, reason: str) -> None:
+        self.ask_broker()
+        self.buried.append(reason)
+
+
+class ProbeTask(EduGraphTask):
+    abstract = True
+    probe: Probe
+
+    def on_given_up(self, message: Message, reason: str) -> None:
+        if self.probe.redis_away:
+            raise Retryable("Redis does not answer")
+        self.probe.given_up.append(reason)
+
+    def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
+        return {"state": "failed", "error": reason}
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> None:
+        self.probe.ask_broker()
+        self.probe.sent.append(options)
+
+    def update_state(self, **_: Any) -> None:
+        """No Redis here."""
+
+
+app = Celery("probe", broker="memory://", backend="cache+memory://", set_as_current=False)
+
+
+@app.task(base=ProbeTask, bind=True, name=NAME, contract=Message)
+def probe_task(self: Any, body: Any) -> str:
+    self.parse(Message, body)
+    if self.probe.failure:
+        raise self.probe.failure
+    return "done"
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
+    probe = Probe(task=app.tasks[NAME])
+    probe.task.probe = probe
+    monkeypatch.setitem(ROUTES, NAME, Route("data_import", "import.batch"))
+    monkeypatch.setattr(tasks, "bury", probe.bury)
+    monkeypatch.setattr(tasks, "PUT_BACK_AFTER", 0)
+    probe.task.backend.forget("t")
+    return probe
+
+
+def test_what_succeeds_is_answered(probe: Probe) -> None:
+    assert probe() == "done"
+    assert (probe.given_up, probe.buried, probe.sent) == ([], [], [])
+
+
+@pytest.mark.parametrize("retries", range(TRIES))
+def test_retryable_is_sent_again_later(probe: Probe, retries: int) -> None:
+    probe.failure = Retryable("away")
+    with pytest.raises(RetryRequested):
+        probe(retries=retries)
+    (sent,) = probe.sent
+    assert sent["retries"] == retries + 1
+    assert 2**retries <= sent["countdown"] <= 2 * 2**retries
+    assert probe.buried == []
+
+
+def test_retryable_is_given_up_after_three_more_tries(probe: Probe) -> None:
+    probe.failure = Retryable("away")
+    with pytest.raises(Retryable, match="gave up after 4 tries"):
+        probe(retries=TRIES)
+    assert probe.given_up == probe.buried == ["away; gave up after 4 tries"]
+    assert probe.sent == []
+
+
+def test_wait_uses_no_try(probe: Probe) -> None:
+    probe.failure = Wait("asked to", 7.2)
+    with pytest.raises(Ignore):
+        probe(retries=2)
+    (sent,) = probe.sent
+    assert (sent["retries"], sent["countdown"]) == (2, 8)
+
+
+def test_wait_ends_with_the_deadline(probe: Probe) -> None:
+    probe.failure = Wait("asked to", 7)
+    with pytest.raises(Rejected, match="deadline"):
+        probe({**BODY, "deadline": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (Rejected("not valid"), "not valid"),
+        (ZeroDivisionError("Anna"), "unexpected ZeroDivisionError"),
+        (SoftTimeLimitExceeded(), "took longer than the soft time limit"),
+    ],
+)
+def test_rejected_and_bugs_are_buried_at_once(probe: Probe, failure: BaseException, reason: str) -> None:
+    probe.failure = failure
+    with pytest.raises(Rejected, match=reason):
+        probe(errbacks=[{"task": "other"}])
+    assert probe.given_up == probe.buried == [reason]
+
+
+def test_a_member_of_a_chord_answers_with_a_failed_outcome(probe: Probe) -> None:
+    probe.failure = Rejected("not valid")
+    assert probe(chord={"task": "body"}) == {"state": "failed", "error": "not valid"}
+    assert probe.buried == ["not valid"]
+
+
+def test_a_message_of_an_unknown_form_is_buried_and_shows_failure(probe: Probe) -> None:
+    with pytest.raises(Rejected, match=r"malformed message for probe_task: version"):
+        probe({"job_id": "j", "version": 2}, chord={"task": "body"})
+    assert (len(probe.buried), probe.given_up) == (1, [])
+
+
+@pytest.mark.parametrize("away", ["broker_away", "redis_away"])
+@pytest.mark.parametrize("failure", [Retryable("x"), Wait("x", 1), Rejected("x")])
+def test_what_cannot_be_told_goes_back_to_its_queue(probe: Probe, failure: BaseException, away: str) -> None:
+    """Whatever the task wanted to say, it is said by the next delivery."""
+    if away == "redis_away" and not isinstance(failure, Rejected):
+        pytest.skip("told to the broker alone")
+    probe.failure = failure
+    setattr(probe, away, True)
+    with pytest.raises(Reject) as refused:
+        probe()
+    assert refused.value.requeue
+    assert (probe.buried, probe.sent) == ([], [])
+
+
+def test_what_was_done_before_is_not_done_again(probe: Probe) -> None:
+    probe.task.backend.store_result("t", "before", "SUCCESS")
+    assert probe(delivery_info={"redelivered": True}) == "before"
+    assert probe(delivery_info={"redelivered": False}) == "done"
+
+
+def test_what_gave_up_before_is_done_again(probe: Probe) -> None:
+    """A replay of a member of a chord, delivered twice."""
+    probe.task.backend.store_result("t", {"state": "failed"}, "SUCCESS")
+    assert probe(delivery_info={"redelivered": True}) == "done"
+
+
+def test_a_member_of_a_chord_is_done_again(probe: Probe) -> None:
+    """Its answer may have been stored and not counted."""
+    probe.task.backend.store_result("t", "before", "SUCCESS")
+    assert probe(delivery_info={"redelivered": True}, chord={"task": "body"}) == "done"
+
+
+def test_settling_a_dead_one_tells_its_job_first(probe: Probe) -> None:
+    probe.task.settle_dead(Context(id="dead", args=(BODY,)), (BODY,), "poison")
+    assert probe.given_up == ["poison"]
+    assert probe.task.backend.get_state("dead") == "FAILURE"

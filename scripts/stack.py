@@ -1,0 +1,99 @@
+"""`make up` and `make down`: gateway, importer and analyzer on the servers of `make servers`, in the background."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from edugraph_cli.processes import NotReady
+from edugraph_cli.serving import Pools, own_environment, serving
+
+RUN = Path(__file__).resolve().parent.parent / ".run"
+STATE, LOGS = RUN / "stack.json", RUN / "logs"
+READY_WITHIN = 120  # seconds
+
+
+def up() -> int:
+    state = running()
+    if state is None:
+        STATE.unlink(missing_ok=True)
+        start()
+        state = wait()
+    if state is None:
+        print(f"the stack did not start; see {LOGS / 'stack.log'}", file=sys.stderr)
+        return 1
+    print(f"gateway: {state['url']}  (API page: {state['url']}/docs)")
+    print(f"send a file: EDUGRAPH_URL={state['url']} uv run edugraph import examples/school_en.ndjson --follow")
+    return 0
+
+
+def down() -> int:
+    state = running()
+    if state is None:
+        print("nothing runs")
+        return 0
+    os.kill(state["pid"], signal.SIGTERM)
+    while running() is not None:
+        time.sleep(0.1)
+    STATE.unlink(missing_ok=True)
+    print("ended: what was begun has been finished, the rest waits in its queue")
+    return 0
+
+
+def start() -> None:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with (LOGS / "stack.log").open("wb") as log:
+        subprocess.Popen(
+            [sys.executable, __file__, "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def wait() -> dict[str, object] | None:
+    end = time.monotonic() + READY_WITHIN
+    while time.monotonic() < end:
+        if (state := running()) is not None:
+            return state
+        time.sleep(0.1)
+    return None
+
+
+def running() -> dict[str, object] | None:
+    """The running stack's process id and address."""
+    try:
+        state: dict[str, object] = json.loads(STATE.read_text())
+        os.kill(int(str(state["pid"])), 0)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    return state
+
+
+def serve() -> int:
+    """In the foreground, until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    environment = {**servers(), **own_environment(), "EDUGRAPH_LOG_FORMAT": "console", "EDUGRAPH_AUTH": "off"}
+    environment.setdefault("EDUGRAPH_BLOB_URL", str(RUN / "blobs"))
+    try:
+        with serving(environment, LOGS, Pools()) as (url, _):
+            STATE.write_text(json.dumps({"pid": os.getpid(), "url": url}))
+            signal.pause()
+    except NotReady as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+def servers() -> dict[str, str]:
+    lines = (RUN / "servers.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+if __name__ == "__main__":
+    commands = {"up": up, "down": down, "serve": serve}
+    sys.exit(commands[sys.argv[1]]())

@@ -1,0 +1,25 @@
+import pytest
+
+from edugraph_analyzer.evidence import found_in, locate
+
+TEXT = "老师：“移项要变号”。\nSo 3x − 2x = 5 + 7;  x = 12"
+
+
+@pytest.mark.parametrize(
+    ("quote", "original"),
+    [
+        ("移项要变号", "移项要变号"),
+        ('老师:"移项要变号"', "老师：“移项要变号”"),
+        ("so 3x - 2x = 5 + 7; x = 12", "So 3x − 2x = 5 + 7;  x = 12"),
+        ("移项要变号”。\nSo", "移项要变号”。\nSo"),
+        ("移项不变号", None),
+        ("x", None),
+        ("", None),
+    ],
+)
+def test_quotes_are_found_in_the_spelling_of_the_text(quote: str, original: str | None) -> None:
+    assert locate(quote, TEXT) == original
+
+
+def test_a_quote_with_a_gap_counts_by_its_parts() -> None:
+    assert found_in(("移项要变号 … x = 12", "never said"), TEXT) == ("移项要变号", "x = 12")

@@ -1,0 +1,50 @@
+"""Before every operation: is the caller known, is the scope theirs, is it their turn."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from edugraph_common.api_keys import Scope
+from edugraph_gateway.callers import ANYBODY, Caller
+from edugraph_gateway.deadlines import in_time
+from edugraph_gateway.gateway import Gateway, gateway_of
+from edugraph_gateway.problems import Problem
+
+LONGEST = 2.0  # seconds
+_bearer = HTTPBearer(auto_error=False, description="An API key (edugraph keys create) or an OIDC access token")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+def _admission(scope: Scope) -> Any:
+    async def admit(request: Request, credentials: Credentials) -> Caller:
+        gateway, token = gateway_of(request), credentials.credentials if credentials else ""
+        return await in_time(lambda: _admit(gateway, token, scope), LONGEST, gateway.admitting)
+
+    return Depends(admit)
+
+
+def _admit(gateway: Gateway, token: str, scope: Scope) -> Caller:
+    caller = known_caller(gateway, token)
+    if scope not in caller.scopes:
+        raise Problem(403, "scope", f"This needs the scope {scope}, which your key has not.")
+    wait = gateway.turns.take(caller.client_id)
+    if wait:
+        raise Problem(429, "rate", "More requests than this client may send; slow down.", retry_after=wait)
+    return caller
+
+
+def known_caller(gateway: Gateway, token: str) -> Caller:
+    """Raises Problem 401."""
+    if gateway.settings.auth == "off":
+        return ANYBODY
+    caller = gateway.key_ring.caller(token, gateway.now()) if token else None
+    if caller is None:
+        raise Problem(401, "key", "No valid API key: send Authorization: Bearer with one (edugraph keys create).")
+    return caller
+
+
+Reader = Annotated[Caller, _admission("read")]
+Submitter = Annotated[Caller, _admission("submit")]
+Operator = Annotated[Caller, _admission("operate")]
+Eraser = Annotated[Caller, _admission("erase")]

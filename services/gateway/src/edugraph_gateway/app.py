@@ -1,0 +1,130 @@
+"""The FastAPI application: routes, and one form for every error."""
+
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edugraph_common.failures import Failure
+from edugraph_common.ndjson import MalformedFile
+from edugraph_gateway.gateway import Gateway
+from edugraph_gateway.observed import observe
+from edugraph_gateway.problems import (
+    PROBLEM_SCHEMA,
+    Problem,
+    http_problem,
+    invalid_fields,
+    problem_answer,
+    problem_of,
+)
+from edugraph_gateway.routes import (
+    analyses,
+    dead_letters,
+    diagnosis,
+    documents,
+    graph,
+    health,
+    imports,
+    jobs,
+    students,
+    tasks,
+)
+
+log = structlog.get_logger()
+
+
+def make_application(gateway: Gateway) -> FastAPI:
+    """Nothing is connected before the first request."""
+    application = FastAPI(
+        title="EduGraph",
+        version=version("edugraph-gateway"),
+        lifespan=_closing(gateway),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    application.state.gateway = gateway
+    for module in (imports, analyses, jobs, tasks, graph, health, documents, dead_letters, students, diagnosis):
+        application.include_router(module.router)
+    _answer_errors(application)
+    _describe(application)
+    application.add_middleware(BugsAnswered)
+    observe(application, gateway)
+    return application
+
+
+def _closing(gateway: Gateway) -> Any:
+    @asynccontextmanager
+    async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
+        yield
+        gateway.sender.close()
+        gateway.graph.close()
+
+    return lifespan
+
+
+def _answer_errors(application: FastAPI) -> None:
+    async def problem(_request: Request, error: Exception) -> Response:
+        return problem_answer(_problem(error))
+
+    for kind in (Problem, Failure, MalformedFile, RequestValidationError, HTTPException):
+        application.add_exception_handler(kind, problem)
+
+
+def _problem(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, Failure):
+        return problem_of(error)
+    if isinstance(error, MalformedFile):
+        return Problem(422, "malformed-file", str(error))
+    if isinstance(error, RequestValidationError):
+        return invalid_fields([(detail["loc"], detail["msg"]) for detail in error.errors()[:20]])
+    if isinstance(error, HTTPException):
+        return http_problem(error.status_code, str(error.detail))
+    raise error
+
+
+def _describe(application: FastAPI) -> None:
+    """Add the one schema that no model of FastAPI makes: the problem."""
+    generate = application.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+        return document
+
+    application.openapi = openapi  # type: ignore[method-assign]
+
+
+class BugsAnswered:
+    """A bug is answered as a problem too. Its text may quote a record: only its type and place are logged."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            place = "".join(traceback.format_tb(error.__traceback__))
+            log.error("gateway_bug", error=type(error).__name__, place=place)  # noqa: TRY400
+            if begun or scope["type"] != "http":
+                raise
+            bug = Problem(500, "bug", "The gateway has an error; it is in its log. Sending it again may help.")
+            await problem_answer(bug)(scope, receive, send)

@@ -1,0 +1,68 @@
+"""Who calls, and whether they may: API keys, scopes and a rate limit for each client."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+
+import redis
+
+from edugraph_common.api_keys import SCOPES, ApiKey, ApiKeys, Scope, matches, split_token
+from edugraph_common.failures import Retryable
+
+REMEMBERED = 5.0  # seconds a key is not looked up again; a revoked key ends after that
+MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`client_id` names the client in limits, idempotency keys and the audit log; it is no secret."""
+
+    client_id: str
+    scopes: tuple[Scope, ...]
+
+
+ANYBODY = Caller("anybody", SCOPES)
+
+
+class KeyRing:
+    """API keys with a short memory, so that Redis is not asked at every request."""
+
+    def __init__(self, keys: ApiKeys, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keys, self._clock = keys, clock
+        self._remembered: dict[str, tuple[float, ApiKey | None]] = {}
+
+    def caller(self, token: str, now: datetime) -> Caller | None:
+        """None for a wrong, revoked or expired key. Raises Retryable."""
+        key_id, secret = split_token(token)
+        key = self._find(key_id) if key_id else None
+        if not matches(key, secret) or key is None or not key.is_valid(now):
+            return None
+        return Caller(key.key_id, key.scopes)
+
+    def _find(self, key_id: str) -> ApiKey | None:
+        known = self._remembered.get(key_id)
+        if known and self._clock() - known[0] < REMEMBERED:
+            return known[1]
+        key = self._keys.find(key_id)
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key_id] = (self._clock(), key)
+        return key
+
+
+class Turns:
+    """At most `per_minute` requests of one client in a minute, `burst` of them at once, over all gateways."""
+
+    def __init__(self, client: "redis.Redis", per_minute: int, burst: int) -> None:
+        text = resources.files("edugraph_gateway").joinpath("scripts", "take_turn.lua").read_text()
+        self._take = client.register_script(text)
+        self._arguments = [60_000_000 // per_minute, burst]
+
+    def take(self, client_id: str) -> float:
+        """0, or the seconds until the client's next turn. Raises Retryable."""
+        try:
+            return int(self._take([f"edugraph:turns:{client_id}"], self._arguments)) / 1e6
+        except redis.RedisError as error:
+            raise Retryable(f"Redis does not answer ({type(error).__name__})") from error

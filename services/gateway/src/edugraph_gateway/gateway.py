@@ -1,0 +1,97 @@
+"""What one gateway process works with; tests give their own."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import redis
+from anyio import CapacityLimiter
+from celery import Celery
+from fastapi import Request
+
+from edugraph_common.api_keys import ApiKeys
+from edugraph_common.audit import Audit
+from edugraph_common.blobs import Blobs
+from edugraph_common.broker.celery_app import make_publisher
+from edugraph_common.broker.dead_desk import DeadDesk
+from edugraph_common.jobs import Jobs, connect
+from edugraph_gateway.callers import KeyRing, Turns
+from edugraph_gateway.graph_reading import GraphReading
+from edugraph_gateway.idempotency import Idempotency
+from edugraph_gateway.pressure import Depths, depth_of
+from edugraph_gateway.readiness import Probes, probes_of
+from edugraph_gateway.sending import Sender, sender_of
+from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.task_results import TaskResults
+
+ADMITTED_AT_ONCE = 40  # callers looked up side by side
+REDIS_TIMEOUT = 1.5  # seconds, twice; a POST must be answered within 5
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """`now` gives aware times; `new_id` gives job ids that nobody can guess."""
+
+    settings: GatewaySettings
+    publisher: Celery
+    sender: Sender
+    redis: "redis.Redis"
+    jobs: Jobs
+    blobs: Blobs
+    results: TaskResults
+    graph: GraphReading
+    probes: Probes
+    key_ring: KeyRing
+    turns: Turns
+    idempotency: Idempotency
+    depths: Depths
+    dead_desk: DeadDesk
+    audit: Audit
+    now: Callable[[], datetime] = _now
+    new_id: Callable[[], str] = _new_id
+    publishing: CapacityLimiter = field(init=False)
+    uploading: CapacityLimiter = field(init=False)
+    admitting: CapacityLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "publishing", CapacityLimiter(self.settings.publishers))
+        object.__setattr__(self, "uploading", CapacityLimiter(self.settings.uploads_at_once))
+        object.__setattr__(self, "admitting", CapacityLimiter(ADMITTED_AT_ONCE))
+
+
+def open_gateway(settings: GatewaySettings) -> Gateway:
+    """Connected to nothing yet: each client connects at its first use."""
+    client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT, retries=1)
+    publisher = make_publisher("edugraph-gateway", settings)
+    blobs, results = Blobs(settings.blob_url), TaskResults(settings, REDIS_TIMEOUT)
+    return Gateway(
+        settings=settings,
+        publisher=publisher,
+        sender=sender_of(publisher, settings),
+        redis=client,
+        jobs=Jobs(client),
+        blobs=blobs,
+        results=results,
+        graph=GraphReading(settings),
+        probes=probes_of(settings, client, blobs),
+        key_ring=KeyRing(ApiKeys(client)),
+        turns=Turns(client, settings.requests_per_minute, settings.requests_at_once),
+        idempotency=Idempotency(client),
+        audit=Audit(client),
+        dead_desk=DeadDesk(settings, results.is_done),
+        depths=Depths(depth_of(publisher)),
+    )
+
+
+def gateway_of(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway

@@ -1,0 +1,106 @@
+"""Every error answer has one form: application/problem+json after RFC 9457.
+
+`type` is `urn:edugraph:problem:<name>`; docs/api.md lists the names.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.responses import JSONResponse
+
+from edugraph_common.failures import Failure, Rejected, Retryable, Wait
+
+RETRY_AFTER = 5  # seconds, where nobody knows better
+TITLES = {
+    400: "The request is not well formed",
+    401: "An API key is needed",
+    403: "This API key may not do that",
+    404: "There is no such thing",
+    405: "This address does not take that method",
+    408: "The body came too slowly",
+    409: "It is in conflict with what is there",
+    413: "The body is too large",
+    415: "This content type is not taken",
+    422: "The content cannot be used",
+    429: "Too many requests",
+    500: "An error of the gateway",
+    503: "Not now",
+}
+
+
+class Problem(Exception):
+    """An answer that says what happened, to what, and what to do next. `more` are members beside the usual ones."""
+
+    def __init__(self, status: int, name: str, detail: str, *, retry_after: float | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.name, self.detail, self.retry_after, self.more = status, name, detail, retry_after, more
+
+
+def problem_answer(problem: Problem) -> JSONResponse:
+    body = {
+        "type": f"urn:edugraph:problem:{problem.name}",
+        "title": TITLES[problem.status],
+        "status": problem.status,
+        "detail": problem.detail,
+        **problem.more,
+    }
+    headers = {} if problem.retry_after is None else {"Retry-After": str(math.ceil(problem.retry_after))}
+    if problem.status == 401:  # noqa: PLR2004 - RFC 9110: a 401 names the scheme
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+
+
+def problem_of(failure: Failure) -> Problem:
+    """What a failure below means to the client."""
+    if isinstance(failure, Rejected):
+        return Problem(422, "rejected", failure.reason)
+    if isinstance(failure, Wait):
+        return Problem(503, "wait", failure.reason, retry_after=failure.seconds)
+    if isinstance(failure, Retryable):
+        return Problem(503, "unavailable", f"{failure.reason}; send it again", retry_after=RETRY_AFTER)
+    return Problem(500, "bug", type(failure).__name__)
+
+
+def http_problem(status: int, detail: str) -> Problem:
+    """An error of the web framework itself."""
+    known = status if status in TITLES else (500 if status >= 500 else 400)  # noqa: PLR2004
+    return Problem(known, {404: "not-found", 405: "method"}.get(known, "request"), detail)
+
+
+def invalid(error: ValidationError) -> Problem:
+    """Which fields of a body, never what stood in them."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[:20]
+    return invalid_fields([(detail["loc"], detail["msg"]) for detail in found])
+
+
+def invalid_fields(found: Sequence[tuple[Sequence[str | int], str]]) -> Problem:
+    errors = [{"field": ".".join(map(str, place)) or "(body)", "reason": reason} for place, reason in found]
+    return Problem(422, "invalid", f"{errors[0]['field']}: {errors[0]['reason']}", errors=errors)
+
+
+def not_found(what: str, identifier: str) -> Problem:
+    return Problem(404, "not-found", f"There is no {what} {identifier[:128]}; check the id.")
+
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "what happened, to what, and what to do next"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+        "missing": {"type": "array", "items": {"type": "string"}},
+    },
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation, for the OpenAPI document."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": TITLES[status], "content": content} for status in statuses}

@@ -1,0 +1,74 @@
+"""A job is accepted when it is in Redis and each of its messages was confirmed by the broker, or not at all."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import anyio.to_thread
+from anyio import CancelScope
+
+from edugraph_common.answers import Accepted
+from edugraph_common.failures import Failure
+from edugraph_common.messages import Message
+from edugraph_gateway.deadlines import in_time
+from edugraph_gateway.gateway import Gateway
+
+CREATE_TIMEOUT = 2.0  # seconds
+
+
+class Task(NamedTuple):
+    name: str
+    message: Message
+    task_id: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """`source` is what people see the job by; `to_analyse` is the number of records of an analysis job."""
+
+    job_id: str
+    kind: Literal["import", "analysis"]
+    source: str
+    tasks: Sequence[Task]
+    to_analyse: int = 0
+
+
+async def submit(gateway: Gateway, submission: Submission) -> Accepted:
+    """Raises Retryable or Rejected; then nothing is left of the job, its blobs included."""
+    try:
+        await in_time(lambda: _create(gateway, submission), CREATE_TIMEOUT, gateway.publishing)
+        for task in submission.tasks:
+            await gateway.sender.send(task.name, task.message, task_id=task.task_id)
+    except Failure:
+        with CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_withdraw, gateway, submission)
+        raise
+    return accepted(submission)
+
+
+def accepted(submission: Submission) -> Accepted:
+    job, task = submission.job_id, submission.tasks[0].task_id
+    links = {"self": f"/v1/jobs/{job}", "task": f"/v1/tasks/{task}", "rejects": f"/v1/jobs/{job}/rejects"}
+    return Accepted(job_id=job, task_id=task, links=links)
+
+
+def _create(gateway: Gateway, submission: Submission) -> None:
+    tasks = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in submission.tasks])
+    gateway.jobs.create(
+        submission.job_id,
+        submission.kind,
+        submission.source,
+        gateway.now(),
+        to_analyse=submission.to_analyse,
+        tasks=tasks,
+    )
+
+
+def _withdraw(gateway: Gateway, submission: Submission) -> None:
+    """The broker may have taken the message all the same: a worker that gets it sees a job that was cancelled."""
+    with suppress(Failure):
+        gateway.jobs.withdraw(submission.job_id, gateway.now())
+    with suppress(Failure):
+        gateway.blobs.delete(f"jobs/{submission.job_id}")

@@ -1,0 +1,160 @@
+// name: known_records
+// Which of these record ids are in use, in whatever label, and for which content.
+MATCH (n:CourseContent) WHERE n.id IN $ids
+RETURN 'CourseContent' AS label, collect([n.id, n.timestamp, n.content_hash]) AS known
+UNION ALL
+MATCH (n:ErrorRecord) WHERE n.id IN $ids
+RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash]) AS known
+UNION ALL
+MATCH (n:Interaction) WHERE n.id IN $ids
+RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash]) AS known
+
+// name: count_tombstones
+// Grows whenever a student is forgotten. The count store answers it at once.
+MATCH (t:Tombstone) RETURN count(t) AS forgotten
+
+// name: tombstones
+// Which of these (hashed) students were forgotten.
+MATCH (t:Tombstone) WHERE t.id IN $ids RETURN t.id AS id
+
+// name: lock
+// Makes the nodes that are missing, locks all of them in the order given, and reads them.
+// Setting a property to what it is takes the lock and writes nothing. (Setting an absent one to null takes no lock.)
+// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+UNWIND $ids AS id
+MERGE (n:{label} {id: id})
+SET n.id = id
+RETURN collect([id, properties(n)]) AS nodes
+
+// name: set
+// Properties of nodes that changed.
+// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+UNWIND $rows AS row
+MATCH (n:{label} {id: row.id})
+SET n += row.p
+
+// name: create_chat
+// A chat, who sent it to whom and in which course, added to what the two had before.
+UNWIND $rows AS row
+MATCH (a:Student {id: row.from})
+MATCH (b:Student {id: row.to})
+OPTIONAL MATCH (c:Course {id: row.course})
+CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  interaction_type: 'chat', text: row.text, message_count: row.count
+})-[:RECEIVED_BY {name: row.to_name}]->(b)
+FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
+MERGE (a)-[r:CHAT_WITH]->(b)
+ON CREATE SET r.message_count = row.count, r.last_interaction_date = datetime(row.at)
+ON MATCH SET r.message_count = r.message_count + row.count,
+  r.last_interaction_date = CASE WHEN datetime(row.at) > r.last_interaction_date THEN datetime(row.at)
+    ELSE r.last_interaction_date END
+
+// name: create_like
+// A like, who gave it to whom and in which course, added to what the two had before.
+UNWIND $rows AS row
+MATCH (a:Student {id: row.from})
+MATCH (b:Student {id: row.to})
+OPTIONAL MATCH (c:Course {id: row.course})
+CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  interaction_type: 'like', text: row.text, like_count: row.count
+})-[:RECEIVED_BY {name: row.to_name}]->(b)
+FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
+MERGE (a)-[r:LIKES]->(b)
+ON CREATE SET r.like_count = row.count, r.last_like_date = datetime(row.at)
+ON MATCH SET r.like_count = r.like_count + row.count,
+  r.last_like_date = CASE WHEN datetime(row.at) > r.last_like_date THEN datetime(row.at) ELSE r.last_like_date END
+
+// name: create_teacher_interaction
+// What a teacher and a student said, added to what they had before; the latest feedback stays.
+// The student comes first in MERGE, having fewer relationships.
+UNWIND $rows AS row
+MATCH (a:Teacher {id: row.from})
+MATCH (b:Student {id: row.to})
+OPTIONAL MATCH (c:Course {id: row.course})
+CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  subject: row.subject, text: row.text, feedback: row.feedback, interaction_count: row.count
+})-[:RECEIVED_BY {name: row.to_name}]->(b)
+FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
+MERGE (b)<-[r:TEACHES]-(a)
+ON CREATE SET r.interaction_count = row.count, r.last_interaction_date = datetime(row.at),
+  r.feedback = row.feedback, r.stamp = CASE WHEN row.feedback IS NULL THEN null ELSE row.stamp END
+ON MATCH SET r.interaction_count = r.interaction_count + row.count,
+  r.last_interaction_date = CASE WHEN datetime(row.at) > r.last_interaction_date THEN datetime(row.at)
+    ELSE r.last_interaction_date END,
+  r.feedback = CASE WHEN row.feedback IS NOT NULL AND row.stamp > coalesce(r.stamp, '') THEN row.feedback
+    ELSE r.feedback END,
+  r.stamp = CASE WHEN row.feedback IS NOT NULL AND row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
+
+// name: create_error_record
+// A mistake, who made it, in which course (the first, if there are several) and of which type, if it says so.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (c:Course {id: row.course})
+OPTIONAL MATCH (t:ErrorType {id: row.error_type})
+CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  question: row.question, error_text: row.error_text, severity: row.severity,
+  occurrence_count: row.count, resolved: row.resolved
+})-[:IN_COURSE {name: row.course_name}]->(c)
+FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE {stated_as: row.spelled}]->(type))
+
+// name: create_course_content
+// A text of a course.
+UNWIND $rows AS row
+MATCH (c:Course {id: row.course})
+CREATE (n:CourseContent {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  title: row.title, content: row.content
+})-[:IN_COURSE {name: row.course_name}]->(c)
+
+// name: in_more_courses
+// The other courses of a mistake.
+UNWIND $rows AS row
+MATCH (n:ErrorRecord {id: row.id})
+MATCH (c:Course {id: row.course})
+CREATE (n)-[:IN_COURSE]->(c)
+
+// name: about
+// A topic stated by an interaction, with the spellings it used.
+UNWIND $rows AS row
+MATCH (n:Interaction {id: row.id})
+MATCH (t:Topic {id: row.topic})
+CREATE (n)-[:ABOUT {stated_as: row.spelled}]->(t)
+
+// name: has_error
+// Adds mistakes of one type in one course to a student; the latest word on whether they are resolved stays.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (t:ErrorType {id: row.type})
+MERGE (s)-[r:HAS_ERROR {course_id: row.course}]->(t)
+ON CREATE SET r.occurrence_count = row.count, r.weight = row.weight,
+  r.first_occurrence = datetime(row.first), r.last_occurrence = datetime(row.last),
+  r.resolved = coalesce(row.resolved, false), r.stamp = row.stamp
+ON MATCH SET r.occurrence_count = r.occurrence_count + row.count, r.weight = r.weight + row.weight,
+  r.first_occurrence = CASE WHEN datetime(row.first) < r.first_occurrence THEN datetime(row.first) ELSE r.first_occurrence END,
+  r.last_occurrence = CASE WHEN datetime(row.last) > r.last_occurrence THEN datetime(row.last) ELSE r.last_occurrence END,
+  r.resolved = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.resolved ELSE r.resolved END,
+  r.stamp = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
+
+// name: read_learns
+// What is known of these students in these courses.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})-[r:LEARNS]->(c:Course {id: row.course})
+RETURN collect([row.student, row.course, properties(r)]) AS learns
+
+// name: create_learns
+// A student's first record in a course.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (c:Course {id: row.course})
+CREATE (s)-[r:LEARNS]->(c)
+SET r = row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)
+
+// name: set_learns
+// A later record of a student in a course.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})-[r:LEARNS]->(c:Course {id: row.course})
+SET r += row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)

@@ -1,0 +1,11 @@
+"""The constraints, made before anything is loaded."""
+
+from edugraph_common.graph_model import LABELS
+from edugraph_importer.graph.connection import Connection
+from edugraph_importer.graph.statements import CYPHER
+
+
+def prepare(connection: Connection) -> None:
+    """Idempotent; each constraint in a transaction of its own. The server answers when it holds."""
+    for label in LABELS:
+        connection.define(CYPHER[f"constraint_{label}"])

@@ -1,0 +1,40 @@
+"""`python -m edugraph_importer.prepare`: makes the constraints, once the database has started. Idempotent."""
+
+import sys
+import time
+
+import structlog
+
+from edugraph_common.failures import Failure, Retryable
+from edugraph_common.logs import configure_logs
+from edugraph_importer.graph import Graph, GraphSettings
+
+PATIENCE = 600  # seconds
+PAUSE = 5.0
+
+
+def main() -> int:
+    configure_logs("json", "INFO")
+    log = structlog.get_logger("edugraph.prepare")
+    graph = Graph(GraphSettings())
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            graph.prepare()
+        except Retryable as away:
+            if time.monotonic() > end:
+                log.error("constraints_failed", reason=away.reason)  # noqa: TRY400
+                return 1
+            log.info("graph_awaited", reason=away.reason)
+            time.sleep(PAUSE)
+        except Failure as refused:
+            log.error("constraints_failed", reason=refused.reason)  # noqa: TRY400
+            return 1
+        else:
+            log.info("constraints_hold")
+            graph.close()
+            return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,405 @@
+"""The invariants of the graph (DESIGN section 4) on random records, in any order, cut and repeated in any way.
+
+EDUGRAPH_EXAMPLES sets how many examples each property is tried on (15; 200 for a thorough run).
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edugraph_common.findings import (
+    KIND_OF_TYPE,
+    ContentFinding,
+    ErrorFinding,
+    Finding,
+    FoundErrorType,
+    FoundPoint,
+    InteractionFinding,
+    LinkedPoint,
+    Origin,
+    Prerequisite,
+    RecordFinding,
+)
+from edugraph_common.messages import Findings
+from edugraph_common.records import CourseContent, CourseRecord, ErrorRecord, Record, StudentInteraction, parse_record
+from edugraph_importer.graph import Graph, RecordBatch, naming
+from edugraph_importer.graph.prerequisites import set_aside
+from edugraph_importer.graph.stated import WEIGHT, students
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+EXAMPLES = settings(
+    max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "15")),
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
+)
+ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
+
+student = st.sampled_from(["a", "b", "c"])
+teacher = st.sampled_from(["t", "u"])
+course = st.sampled_from(["c", "d"])
+moment = st.sampled_from([f"2026-01-0{day}T0{hour}:00:00.{hour}Z" for day in (1, 2, 3) for hour in (1, 2)])
+count = st.integers(1, 5)
+share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
+severity = st.sampled_from(["low", "medium", "high"])
+level = st.sampled_from(["beginner", "intermediate", "advanced"])
+called = st.sampled_from(["Ana", "王芳", "Ben"])
+topic = st.sampled_from(["Fractions", "fractions", "FRACTIONS!", "加法", "Sign-errors", "sign errors"])
+point = st.sampled_from(["P1", "p1", "P2", "P-2", "P3", "P4", "P5"])
+
+
+def _fields(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+DATA = {
+    "student_interaction": _fields(
+        {"student_id_from": student, "student_id_to": student, "interaction_type": st.sampled_from(["chat", "like"])},
+        {"student_name_from": called, "student_name_to": called, "text": called, "message_count": count,
+         "like_count": count, "course_id": course, "topics": st.lists(topic, max_size=3)},
+    ),
+    "teacher_interaction": _fields(
+        {"teacher_id": teacher, "student_id": student},
+        {"teacher_name": called, "student_name": called, "feedback": called, "interaction_count": count,
+         "course_id": course},
+    ),
+    "course_record": _fields(
+        {"student_id": student, "course_id": course},
+        {"student_name": called, "course_name": called, "course_description": called, "difficulty": level,
+         "enrollment_date": moment, "completion_date": moment, "progress": st.integers(0, 100),
+         "time_spent": st.integers(0, 9)},
+    ),
+    "error_record": _fields(
+        {"student_id": student, "course_id": course, "error_text": called},
+        {"course_ids": st.lists(course, max_size=2), "student_name": called, "course_name": called,
+         "error_type": topic, "error_type_id": st.sampled_from(["E1", "signerrors"]), "severity": severity,
+         "occurrence_count": count, "resolved": st.booleans()},
+    ),
+    "course_content": _fields(
+        {"course_id": course, "content": called}, {"course_name": called, "title": called}
+    ),
+}  # fmt: skip
+FINDING: dict[str, st.SearchStrategy[Any]] = {
+    "interaction": st.builds(
+        InteractionFinding, sentiment=st.none() | st.just("positive"), topics=st.lists(topic, max_size=3).map(tuple),
+        confidence=share, evidence=st.sampled_from([(), ("x",)]),
+    ),
+    "error": st.builds(
+        ErrorFinding,
+        error_types=st.lists(st.builds(FoundErrorType, name=topic, confidence=share), max_size=3).map(tuple),
+        knowledge_points=st.lists(st.builds(LinkedPoint, name=point, strength=share, confidence=share), max_size=3).map(tuple),
+        difficulty=st.none() | level, severity=st.none() | severity, confidence=share,
+    ),
+    "knowledge_points": st.builds(
+        ContentFinding,
+        knowledge_points=st.lists(
+            st.builds(
+                FoundPoint, name=point, description=st.none() | called, category=st.none() | called,
+                importance=st.sampled_from(["core", "supplementary"]), order=st.none() | count,
+            ),
+            max_size=3,
+        ).map(tuple),
+        prerequisites=st.lists(st.builds(Prerequisite, point=point, requires=point, confidence=share), max_size=4).map(tuple),
+        confidence=share,
+    ),
+}  # fmt: skip
+
+
+@st.composite
+def record_lists(draw: st.DrawFn) -> list[Record]:
+    kinds = draw(st.lists(st.sampled_from(list(DATA)), min_size=1, max_size=14))
+    return [
+        parse_record({"type": kind, "timestamp": draw(moment), "record_id": f"r{number}", "data": draw(DATA[kind])})
+        for number, kind in enumerate(kinds)
+    ]
+
+
+@st.composite
+def versions_of(draw: st.DrawFn, records: Sequence[Record]) -> list[Record]:
+    """The records, and other contents under the ids of some of them."""
+    kinds = [record.type for record in records]
+    return [
+        *records,
+        *(
+            parse_record(
+                {"type": kind, "timestamp": draw(moment), "record_id": f"r{number}", "data": draw(DATA[kind])}
+            )
+            for number, kind in enumerate(kinds)
+            for _ in range(draw(st.integers(0, 2)))
+            if kind in KIND_OF_TYPE
+        ),
+    ]
+
+
+def latest_versions(records: Iterable[Record]) -> list[Record]:
+    """Of each id that has a node; a course_record is a state, and all of them count."""
+    states = [record for record in records if record.type not in KIND_OF_TYPE]
+    events = sorted((r for r in records if r.type in KIND_OF_TYPE), key=lambda r: (r.timestamp, r.content_hash))
+    return [*states, *{record.record_id: record for record in events}.values()]
+
+
+@st.composite
+def finding_lists(draw: st.DrawFn, records: Sequence[Record]) -> list[RecordFinding]:
+    """None, one or two for each record that can have any; of two, the later counts."""
+    kinds = [(record, KIND_OF_TYPE[record.type]) for record in records if record.type in KIND_OF_TYPE]
+    return [
+        RecordFinding(record=record.to_json(), finding=draw(FINDING[kind]), origin=ORIGIN)
+        for record, kind in kinds
+        for _ in range(draw(st.integers(0, 2)))
+    ]
+
+
+def latest_only(findings: Iterable[RecordFinding]) -> list[RecordFinding]:
+    return list({finding.record["record_id"]: finding for finding in findings}.values())
+
+
+def cut(draw: Draw, items: Sequence[Any]) -> list[list[Any]]:
+    pieces, rest = [], list(items)
+    while rest:
+        size = draw(st.integers(1, len(rest)))
+        pieces.append(rest[:size])
+        rest = rest[size:]
+    return pieces
+
+
+def batch(records: Sequence[Record], job: str, number: int) -> RecordBatch:
+    return RecordBatch(job, number, list(enumerate(records, start=1)), (), len(records))
+
+
+def pack(findings: Sequence[RecordFinding], job: str, number: int) -> Findings:
+    return Findings(job_id=job, pack=str(number), findings=tuple(findings))
+
+
+def deliver(graph: Graph, message: RecordBatch | Findings) -> None:
+    if isinstance(message, RecordBatch):
+        graph.write_batch(message)
+    else:
+        graph.write_findings(message)
+
+
+def in_order(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> str:
+    """The graph of one import, then the latest finding of each record."""
+    room.empty()
+    room.graph.write_batch(batch(records, "reference", 0))
+    for number, finding in enumerate(latest_only(findings)):
+        room.graph.write_findings(pack([finding], "reference", number))
+    digest: str = room.digest()
+    return digest
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_the_graph_is_that_of_one_import_in_order(room: Any, data: st.DataObject) -> None:
+    records = data.draw(record_lists())
+    findings = data.draw(finding_lists(records))
+    expected = in_order(room, records, findings)
+    check(room, records, latest_only(findings))
+    room.empty()
+    for message in data.draw(deliveries(records, findings)):
+        deliver(room.graph, message)
+    assert room.digest() == expected
+    room.graph.write_batch(batch(records, "later", 0))
+    assert room.digest() == expected
+
+
+@st.composite
+def deliveries(draw: st.DrawFn, records: list[Record], findings: list[RecordFinding]) -> list[RecordBatch | Findings]:
+    """Shuffled, cut anywhere, repeated, imported again; the findings before, after and between, each in its order."""
+    batches = [batch(piece, "job", n) for n, piece in enumerate(cut(draw, draw(st.permutations(records))))]
+    batches += [batch(piece, "again", n) for n, piece in enumerate(cut(draw, draw(st.permutations(records))))]
+    packs = [pack(piece, "job", n) for n, piece in enumerate(cut(draw, findings))]
+    messages: list[RecordBatch | Findings] = list(batches)
+    place = 0
+    for each in packs:
+        place = draw(st.integers(place, len(messages)))
+        messages.insert(place, each)
+        place += 1
+    repeated = draw(st.lists(st.sampled_from(range(len(messages))), max_size=5))
+    return messages + [messages[place] for place in repeated]
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_the_latest_version_of_each_record_is_the_record(room: Any, data: st.DataObject) -> None:
+    records = data.draw(versions_of(data.draw(record_lists())))
+    findings = data.draw(finding_lists(records))
+    latest = latest_versions(records)
+    current = {record.record_id: record.to_json() for record in latest}
+    of_current = [each for each in findings if each.record == current[each.record["record_id"]]]
+    expected = in_order(room, latest, of_current)
+    room.empty()
+    for message in data.draw(deliveries(records, findings)):
+        deliver(room.graph, message)
+    assert room.digest() == expected
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_a_forgotten_student_was_never_there(room: Any, data: st.DataObject) -> None:
+    records, gone = data.draw(record_lists()), data.draw(student)
+    findings = latest_only(data.draw(finding_lists(records)))
+    others = [record for record in records if gone not in {named for _, named in students(record)}]
+    kept = {record.record_id for record in others}
+    expected = in_order(room, others, [each for each in findings if each.record["record_id"] in kept])
+    in_order(room, records, findings)
+    room.graph.forget(gone)
+    assert room.digest() == expected
+    outcome = room.graph.write_batch(batch(records, "replay", 0))
+    room.graph.write_findings(pack(findings, "replay", 0))
+    assert outcome.rejected == len(records) - len(others)
+    assert room.digest() == expected
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_writers_side_by_side_make_the_same_graph(room: Any, data: st.DataObject) -> None:
+    records = data.draw(record_lists())
+    findings = latest_only(data.draw(finding_lists(records)))
+    expected = in_order(room, records, findings)
+    room.empty()
+    work: list[RecordBatch | Findings] = [batch([each], "job", n) for n, each in enumerate(records)]
+    work += [batch(piece, "again", n) for n, piece in enumerate(cut(data.draw, data.draw(st.permutations(records))))]
+    work += [pack([each], "job", n) for n, each in enumerate(findings)]
+    side_by_side(room.graph, data.draw(st.permutations(work * 2)))
+    assert room.digest() == expected
+
+
+def side_by_side(graph: Graph, work: Iterable[RecordBatch | Findings], writers: int = 4) -> None:
+    rest, lock, failures = iter(work), threading.Lock(), []
+
+    def write() -> None:
+        try:
+            while True:
+                with lock:
+                    message = next(rest, None)
+                if message is None:
+                    return
+                deliver(graph, message)
+        except Exception as failure:  # noqa: BLE001 - told to the test below
+            failures.append(failure)
+
+    threads = [threading.Thread(target=write) for _ in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+# What the records themselves say, summed up the plain way: the graph must agree.
+
+
+def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> None:
+    found = {each.record["record_id"]: each.finding for each in findings}
+    assert relationships(room, "CHAT_WITH", "message_count") == talks(records, "chat", "message_count")
+    assert relationships(room, "LIKES", "like_count") == talks(records, "like", "like_count")
+    assert relationships(room, "LEARNS", "progress") == progress(records)
+    assert mistakes_of(room) == mistakes(records, found)
+    assert relationships(room, "RELATES_TO", "strength") == related(records, found)
+    assert relationships(room, "CONTAINS", "importance") == contained(records, found)
+    claims = claimed(found.values())
+    aside = set_aside(claims)
+    followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
+    assert relationships(room, "DEPENDS_ON", "confidence") == followed
+    assert relationships(room, "SET_ASIDE", "confidence") == {pair: claims[pair] for pair in aside}
+
+
+def relationships(room: Any, kind: str, value: str) -> dict[tuple[str, str], Any]:
+    rows = room.query(f"MATCH (a)-[r:{kind}]->(b) RETURN a.id AS a, b.id AS b, r.{value} AS value")
+    assert len(rows) == len({(row["a"], row["b"]) for row in rows})
+    return {(row["a"], row["b"]): row["value"] for row in rows}
+
+
+def talks(records: Iterable[Record], kind: str, counted: str) -> dict[tuple[str, str], int]:
+    sums: dict[tuple[str, str], int] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, StudentInteraction) and data.interaction_type == kind:
+            pair = (data.student_id_from, data.student_id_to)
+            sums[pair] = sums.get(pair, 0) + getattr(data, counted)
+    return sums
+
+
+def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
+    known: dict[tuple[str, str], float] = {}
+    for record in sorted(records, key=lambda each: each.stamp):
+        data = record.data
+        if isinstance(data, CourseRecord):
+            pair = (data.student_id, data.course_id)
+            known.setdefault(pair, 0.0)
+            if "progress" in data.model_fields_set:
+                known[pair] = data.progress
+    return known
+
+
+def types_of(data: ErrorRecord, finding: Finding | None) -> set[str]:
+    stated = data.error_type_id or (naming.key(data.error_type) if data.error_type else None)
+    found = finding.error_types if isinstance(finding, ErrorFinding) else ()
+    return {naming.key(each.name) for each in found} | ({stated} if stated else set())
+
+
+def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str, str], tuple[Any, ...]]:
+    sums: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+    for record in sorted(records, key=lambda each: each.stamp):
+        data, finding = record.data, found.get(record.record_id)
+        if not isinstance(data, ErrorRecord):
+            continue
+        heavy = WEIGHT[data.severity or getattr(finding, "severity", None)] * data.occurrence_count
+        for kind in types_of(data, finding):
+            for place in data.courses:
+                key = (data.student_id, kind, place)
+                number, weight, first, _, resolved = sums.get(key, (0, 0.0, record.timestamp, None, False))
+                resolved = data.resolved if "resolved" in data.model_fields_set else resolved
+                sums[key] = (number + data.occurrence_count, weight + heavy, first, record.timestamp, resolved)
+    return sums
+
+
+def mistakes_of(room: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
+    rows = room.query("MATCH (a)-[r:HAS_ERROR]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    assert len(rows) == len({(row["a"], row["b"], row["p"]["course_id"]) for row in rows})
+    return {
+        (row["a"], row["b"], row["p"]["course_id"]): (
+            row["p"]["occurrence_count"],
+            row["p"]["weight"],
+            row["p"]["first_occurrence"].to_native(),
+            row["p"]["last_occurrence"].to_native(),
+            row["p"]["resolved"],
+        )
+        for row in rows
+    }
+
+
+def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], float]:
+    strongest: dict[tuple[str, str], float] = {}
+    for record in records:
+        data, finding = record.data, found.get(record.record_id)
+        if isinstance(data, ErrorRecord) and isinstance(finding, ErrorFinding):
+            for kind in types_of(data, finding):
+                for link in finding.knowledge_points:
+                    pair = (kind, naming.key(link.name))
+                    strongest[pair] = max(link.strength, strongest.get(pair, 0.0))
+    return strongest
+
+
+def contained(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], str]:
+    importance: dict[tuple[str, str], str] = {}
+    for record in records:
+        data, finding = record.data, found.get(record.record_id)
+        if isinstance(data, CourseContent) and isinstance(finding, ContentFinding):
+            for each in finding.knowledge_points:
+                pair = (data.course_id, naming.key(each.name))
+                importance[pair] = min(each.importance, importance.get(pair, "supplementary"))
+    return importance
+
+
+def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
+    strongest: dict[tuple[str, str], float] = {}
+    for finding in findings:
+        for claim in finding.prerequisites if isinstance(finding, ContentFinding) else ():
+            pair = (naming.key(claim.point), naming.key(claim.requires))
+            if pair[0] != pair[1]:
+                strongest[pair] = max(claim.confidence, strongest.get(pair, 0.0))
+    return strongest

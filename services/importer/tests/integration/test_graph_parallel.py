@@ -1,0 +1,74 @@
+"""Many writers on crowded batches: no deadlock, one graph."""
+
+import random
+import threading
+from typing import Any
+
+import pytest
+
+from edugraph_common.records import Record, parse_record
+from edugraph_importer.graph import Graph, RecordBatch
+
+WRITERS = 4
+
+
+def crowd(number: int, seed: int) -> list[Record]:
+    """Records that meet in few students, courses and error types."""
+    chance = random.Random(seed)
+    return [parse_record(_value(chance, place)) for place in range(number)]
+
+
+def _value(chance: random.Random, place: int) -> dict[str, Any]:
+    student, other = (f"s{chance.randrange(40)}" for _ in range(2))
+    course = f"c{chance.randrange(4)}"
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("student_interaction", {"student_id_from": student, "student_id_to": other, "interaction_type": "chat",
+                                 "course_id": course, "topics": [f"t{chance.randrange(9)}"]}),
+        ("teacher_interaction", {"teacher_id": f"t{chance.randrange(5)}", "student_id": student, "feedback": other}),
+        ("course_record", {"student_id": student, "course_id": course, "student_name": other, "progress": place % 100}),
+        ("error_record", {"student_id": student, "course_ids": [course, "c0"], "error_text": "x",
+                          "error_type": f"e{chance.randrange(6)}", "resolved": bool(place % 2)}),
+        ("course_content", {"course_id": course, "content": "x", "course_name": other}),
+    ]  # fmt: skip
+    kind, data = chance.choice(kinds)
+    when = f"2026-01-{1 + chance.randrange(28):02}T00:00:00Z"
+    return {"type": kind, "timestamp": when, "record_id": f"r{place}", "data": data}
+
+
+def batches(records: list[Record], size: int) -> list[RecordBatch]:
+    pieces = [records[start : start + size] for start in range(0, len(records), size)]
+    return [RecordBatch("job", n, list(enumerate(piece)), (), len(piece)) for n, piece in enumerate(pieces)]
+
+
+@pytest.mark.parametrize("size", [20, 150])
+def test_four_writers_never_deadlock(room: Any, size: int) -> None:
+    records = crowd(1_800, seed=size)
+    room.empty()
+    for batch in batches(records, 600):
+        room.graph.write_batch(batch)
+    expected = room.digest()
+    room.empty()
+    graph = Graph(room.settings)
+    side_by_side(graph, batches(records, size) + batches(records, size)[::3])
+    assert room.digest() == expected
+    if room.has_locks:
+        assert "Neo.TransientError.Transaction.DeadlockDetected" not in graph.repeats
+    graph.close()
+
+
+def side_by_side(graph: Graph, work: list[RecordBatch]) -> None:
+    rest, lock = iter(work), threading.Lock()
+
+    def write() -> None:
+        while True:
+            with lock:
+                batch = next(rest, None)
+            if batch is None:
+                return
+            graph.write_batch(batch)
+
+    threads = [threading.Thread(target=write) for _ in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,35 @@
+"""The whole system on each kind of engine: the real processes, fed through the gateway and the command line."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from engines import Engine, System, embedded_engine, real_engine
+
+from edugraph_cli.serving import Pools
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("real", marks=pytest.mark.real),
+        pytest.param("embedded", marks=pytest.mark.embedded),
+    ],
+)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    start = {"real": real_engine, "embedded": embedded_engine}[request.param]
+    with ExitStack() as stack:
+        yield stack.enter_context(start(tmp_path_factory.mktemp(request.param)))
+
+
+@pytest.fixture(scope="session")
+def system(engine: Engine) -> Iterator[System]:
+    """Two importer processes and one analyzer."""
+    with engine.serve(Pools(importer=2, findings=1, analyzer=1)) as system:
+        yield system
+
+
+@pytest.fixture
+def clean(system: System) -> System:
+    system.engine.empty()
+    return system

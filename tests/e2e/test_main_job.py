@@ -1,0 +1,86 @@
+"""Records in, graph out, findings back: what a user sees of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from engines import CHECKOUT, SHARED_RECORDS, System
+
+EXAMPLES = CHECKOUT / "examples"
+bridge = pytest.mark.skipif(not SHARED_RECORDS.exists(), reason=f"no records at {SHARED_RECORDS}")
+
+
+@bridge
+def test_a_file_is_imported_once_however_often_it_is_sent(clean: System) -> None:
+    first = clean.import_and_report(SHARED_RECORDS / "bridge.ndjson")
+    digest = clean.client.graph_digest()
+    again = clean.import_and_report(SHARED_RECORDS / "bridge.ndjson")
+    assert (first["state"], first["written"], first["rejected"]) == ("succeeded", 980, 0)
+    assert (again["written"], again["unchanged"], again["rejected"]) == (0, 980, 0)
+    assert clean.client.graph_digest() == digest
+
+
+@bridge
+def test_chinese_text_and_names_are_kept_as_they_were_written(clean: System, tmp_path: Path) -> None:
+    lines = (SHARED_RECORDS / "tal_zh.ndjson").read_text(encoding="utf-8").splitlines()[:400]
+    some = tmp_path / "some.ndjson"
+    some.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report = clean.import_and_report(some)
+    assert (report["state"], report["rejected"]) == ("succeeded", 0)
+    wanted = {json.loads(line)["data"]["course_name"] for line in lines}
+    courses = {node["name"] for node in clean.client.graph_picture(limit=5_000)["nodes"] if node["label"] == "Course"}
+    assert courses <= wanted
+    assert all(not name.isascii() for name in courses)
+
+
+def test_findings_come_back_into_the_graph(clean: System) -> None:
+    for name in ("courses.ndjson", "school_zh.ndjson"):
+        report = clean.import_and_report(EXAMPLES / name, "--analyze")
+        assert report["state"] == "succeeded"
+        analysis = report["analysis"]
+        assert isinstance(analysis, dict)
+        assert analysis["done"] == analysis["expected"] > 0
+    summary = clean.client.graph_summary()
+    assert summary.nodes["KnowledgePoint"] > 10
+    assert summary.relationships["DESCRIBES"] > 10
+    assert summary.frequent_mistakes
+
+
+def test_each_broken_line_is_told_with_its_number_and_touches_no_other(clean: System, tmp_path: Path) -> None:
+    broken = (EXAMPLES / "broken.ndjson").read_text(encoding="utf-8").splitlines()
+    good = (EXAMPLES / "school_en.ndjson").read_text(encoding="utf-8").splitlines()[:20]
+    mixed = tmp_path / "mixed.ndjson"
+    mixed.write_text("\n".join(line for pair in zip(good, broken, strict=False) for line in pair), encoding="utf-8")
+    report = clean.import_and_report(mixed)
+    assert (report["written"], report["rejected"]) == (10, 10)
+    errors = report["errors"]
+    assert isinstance(errors, list)
+    assert sorted(error["line"] for error in errors) == list(range(2, 21, 2))
+
+
+MALFORMED = {
+    "not-utf8.ndjson": "这不是 UTF-8".encode("gb18030") + b"\n",
+    "half-a-line.ndjson": b'{"type": "course_record", "timesta',
+    "a-50-mb-line.ndjson": b'{"type": "' + b"x" * 50_000_000 + b'"}\n',
+    "empty.ndjson": b"",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_file_is_refused_in_one_sentence(clean: System, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(MALFORMED[name])
+    _refused_in_one_sentence(clean, path)
+
+
+@pytest.mark.parametrize("name", [".", "no-such-file.ndjson"])
+def test_what_is_no_file_is_refused_in_one_sentence(clean: System, tmp_path: Path, name: str) -> None:
+    _refused_in_one_sentence(clean, tmp_path / name)
+
+
+def _refused_in_one_sentence(system: System, path: Path) -> None:
+    done = system.edugraph("import", str(path), "--follow")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert system.client.graph_summary().nodes == {}

@@ -1,0 +1,138 @@
+"""A gateway process alone, on servers of the test's choice: nothing takes what it puts into the queues."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import httpx
+import pika
+from engines import real_servers
+
+from edugraph_cli.embedded.valkey_server import free_port
+from edugraph_cli.processes import Processes, gateway_command
+from edugraph_common.api_keys import ApiKeys, Scope
+from edugraph_common.broker.celery_app import make_publisher
+from edugraph_common.broker.provisioning import apply_topology
+from edugraph_common.jobs import connect
+from edugraph_common.settings import Settings
+
+RECORD = {
+    "type": "course_content",
+    "timestamp": "2026-01-05T08:00:00Z",
+    "data": {"course_id": "c-1", "content": "Fractions are parts of a whole."},
+}
+
+
+@dataclass(frozen=True)
+class Gateway:
+    url: str
+    pid: int
+    broker: str  # the broker's own address, without a proxy
+    environment: Mapping[str, str]
+    log: Path
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=20, **options)
+
+    def queued(self, queue: str) -> int:
+        connection = pika.BlockingConnection(pika.URLParameters(self.broker))
+        try:
+            return connection.channel().queue_declare(queue, passive=True).method.message_count
+        finally:
+            connection.close()
+
+    def resident(self) -> int:
+        """MB of memory now."""
+        return _memory(self.pid, "VmRSS")
+
+    def peak(self) -> int:
+        """MB at most, so far."""
+        return _memory(self.pid, "VmHWM")
+
+
+def api_key(environment: Mapping[str, str], *scopes: Scope) -> dict[str, str]:
+    """A new key of these scopes, as the header that carries it."""
+    keys = ApiKeys(connect(environment["EDUGRAPH_REDIS_URL"]))
+    return {"Authorization": f"Bearer {keys.create('test', scopes, datetime.now(UTC)).token}"}
+
+
+def post_records(client: httpx.Client, **headers: str) -> httpx.Response:
+    return client.post("/v1/imports", json={"records": [RECORD]}, headers=headers)
+
+
+def within(seconds: float, condition: Any) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def through(url: str, port: int) -> str:
+    """The same address, by way of a proxy."""
+    parts = urlsplit(url)
+    host = parts.netloc.rsplit("@", 1)[0] + "@" if "@" in parts.netloc else ""
+    return urlunsplit(parts._replace(netloc=f"{host}127.0.0.1:{port}"))
+
+
+@contextmanager
+def virtual_host() -> Iterator[dict[str, str]]:
+    """The real servers, with a virtual host of this test alone and all of the topology in it."""
+    addresses, name = real_servers(), f"gateway-{uuid4().hex[:8]}"
+    parts = urlsplit(addresses["EDUGRAPH_BROKER_URL"])
+    with httpx.Client(base_url=addresses["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
+        api.put(f"/api/vhosts/{name}").raise_for_status()
+        try:
+            own = {**addresses, "EDUGRAPH_BROKER_URL": urlunsplit(parts._replace(path=f"/{name}"))}
+            fields = ("broker_url", "broker_management_url", "redis_url")
+            settings = Settings.model_validate(
+                {"blob_url": "/tmp", **{field: own[f"EDUGRAPH_{field.upper()}"] for field in fields}}
+            )
+            apply_topology(make_publisher("test", settings), settings)
+            yield own
+        finally:
+            api.delete(f"/api/vhosts/{name}")
+
+
+@contextmanager
+def gateway(environment: Mapping[str, str], folder: Path, **settings: str) -> Iterator[Gateway]:
+    """`settings` are EDUGRAPH_ settings by their names in lower case."""
+    port = free_port()
+    own = {
+        **environment,
+        "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
+        "EDUGRAPH_AUTH": "off",
+        "EDUGRAPH_PORT": str(port),
+        **{f"EDUGRAPH_{name.upper()}": value for name, value in settings.items()},
+    }
+    processes = Processes(logs=folder / "logs", environment=own)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        processes.start("gateway", gateway_command())
+        processes.wait_until("gateway", lambda: _lives(url))
+        pid = processes.running["gateway"].pid
+        yield Gateway(
+            url, pid, environment["EDUGRAPH_BROKER_URL"], {**os.environ, **own}, folder / "logs/gateway.log"
+        )
+    finally:
+        processes.stop()
+
+
+def _lives(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _memory(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name))) // 1024

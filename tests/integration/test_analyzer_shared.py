@@ -1,0 +1,458 @@
+"""What several analyzers share through Redis, on a real one: the limiter, the cache, single flight, costs."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import redis
+
+from edugraph_analyzer import cache as cache_of_answers
+from edugraph_analyzer.analysis import Analyst
+from edugraph_analyzer.cache import Cache, State
+from edugraph_analyzer.estimate import estimate
+from edugraph_analyzer.items import read_item
+from edugraph_analyzer.limiter import Limiter, Limits
+from edugraph_analyzer.probe import check
+from edugraph_analyzer.questions import question_of
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_analyzer.spending import set_budget, usage_of
+from edugraph_common.failures import Rejected, Retryable, Wait
+from edugraph_common.findings import KIND_OF_TYPE
+from edugraph_common.messages import Analysis
+
+PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
+
+
+@pytest.fixture
+def server() -> Iterator["redis.Redis"]:
+    address = os.environ.get("EDUGRAPH_REDIS_URL")
+    if not address:
+        sentence = "no real Redis: EDUGRAPH_REDIS_URL is not set; run this by `make test`"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+    with redis.Redis.from_url(address) as client:
+        yield client
+
+
+@pytest.fixture
+def name(server: "redis.Redis") -> Iterator[str]:
+    """Of this test alone; everything in Redis that holds it goes afterwards."""
+    own = f"test-{uuid.uuid4().hex[:12]}"
+    yield own
+    for key in server.scan_iter(match=f"*{own}*", count=1_000):
+        server.delete(key)
+
+
+class Provider:
+    def __init__(self, url: str) -> None:
+        self.url, self._root = url, url.removesuffix("/v1")
+
+    def script(self, **script: Any) -> None:
+        httpx2.post(f"{self._root}/script", json=script)
+
+    def requests(self) -> list[dict[str, Any]]:
+        return list(httpx2.get(f"{self._root}/log?bodies=1").json()["requests"])
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with subprocess.Popen([sys.executable, str(PROVIDER)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield Provider(process.stdout.readline().strip())
+        process.terminate()
+
+
+def analyst(server: "redis.Redis", provider: Provider, name: str, **settings: Any) -> Analyst:
+    chosen = {
+        "requests_per_minute": 6_000,
+        "prices": {name: {"input": 1.0, "output": 2.0}},
+        "call_timeout": 5,
+    } | settings
+    made = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, **chosen)
+    return Analyst(made, server)
+
+
+def chats(name: str, count: int, job: str = "", texts: int | None = None, prefix: str = "") -> Analysis:
+    records = [
+        {
+            "type": "student_interaction",
+            "timestamp": "2026-01-05T08:00:00Z",
+            "record_id": f"r{number}",
+            "data": {
+                "student_id_from": f"stu-{number:04}",
+                "student_name_from": "Maria Gonzalez",
+                "student_id_to": "stu-9999",
+                "interaction_type": "chat",
+                "text": f"{prefix}message {number % (texts or count)} of {name}: why do we need a common denominator?",
+            },
+        }
+        for number in range(count)
+    ]
+    return Analysis(job_id=job or name, pack="p", kind="interaction", records=tuple(records))
+
+
+# --- the limiter --------------------------------------------------------------------------------------------------
+
+
+def limiter(server: "redis.Redis", name: str, requests: int, tokens: int | None = None, wait: float = 60) -> Limiter:
+    return Limiter(server, name, Limits(requests, tokens, wait))
+
+
+def test_places_are_evenly_spaced_and_in_order(server, name) -> None:
+    gate, times = limiter(server, name, 600), []
+    lock = threading.Lock()
+
+    def take() -> None:
+        for _ in range(5):
+            place = gate.acquire("m", 1)
+            with lock:
+                times.append((place.at, time.monotonic()))
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    places = sorted(at for at, _ in times)
+    gaps = [later - earlier for earlier, later in pairwise(places)]
+    assert min(gaps) >= gate.limits.interval * 1_000_000 - 1
+    assert len(places) == 20
+
+
+def test_a_place_too_far_off_reserves_nothing(server, name) -> None:
+    gate = limiter(server, name, 60, wait=1.5)
+    gate.acquire("m", 1)
+    key = f"edugraph:limit:{{{name}:m}}:line"
+    gate.pause("m", 10)
+    before = server.hgetall(key)
+    with pytest.raises(Wait) as caught:
+        gate.acquire("m", 1)
+    assert server.hgetall(key) == before
+    assert 5 < caught.value.seconds <= 10
+
+
+def test_a_pause_stops_those_who_already_have_a_place(server, name) -> None:
+    gate, left = limiter(server, name, 60), []
+    gate.acquire("m", 1)
+    thread = threading.Thread(target=lambda: left.append(gate.acquire("m", 1) and time.monotonic()))
+    began = time.monotonic()
+    thread.start()
+    time.sleep(0.2)
+    gate.pause("m", 2.0)
+    thread.join()
+    assert left[0] - began >= 2.1
+
+
+def test_refusals_without_a_time_pause_longer_each_time(server, name) -> None:
+    gate = limiter(server, name, 60)
+    assert gate.pause("m", None) == pytest.approx(2, abs=0.01)
+    assert gate.pause("m", None) == pytest.approx(4, abs=0.01)
+
+
+def test_models_and_keys_have_their_own_limit(server, name) -> None:
+    began = time.monotonic()
+    limiter(server, name, 1).acquire("one", 1)
+    limiter(server, name, 1).acquire("another", 1)
+    limiter(server, f"{name}-b", 1).acquire("one", 1)
+    assert time.monotonic() - began < 1
+
+
+def test_tokens_of_a_minute_are_counted_with_the_requests(server, name) -> None:
+    gate = limiter(server, name, 6_000, tokens=1_000, wait=1)
+    for _ in range(4):
+        gate.acquire("m", 250)
+    with pytest.raises(Wait) as caught:
+        gate.acquire("m", 1)
+    assert 50 < caught.value.seconds < 62
+    with pytest.raises(Rejected, match="EDUGRAPH_TOKENS_PER_MINUTE"):
+        gate.acquire("m", 1_001)
+
+
+def test_what_a_request_really_took_replaces_the_estimate(server, name) -> None:
+    gate = limiter(server, name, 6_000, tokens=1_000, wait=1)
+    place = gate.acquire("m", 1_000)
+    gate.settle("m", place, 100)
+    gate.acquire("m", 900)
+    with pytest.raises(Wait):
+        gate.acquire("m", 1)
+
+
+def test_a_redis_that_forgot_lets_nobody_go_on_its_old_word(server, name) -> None:
+    gate, places = limiter(server, name, 60), []
+    gate.acquire("m", 1)
+    thread = threading.Thread(target=lambda: places.append(gate.acquire("m", 1)))
+    thread.start()
+    time.sleep(0.2)
+    server.delete(f"edugraph:limit:{{{name}:m}}:line")
+    fresh = [gate.acquire("m", 1) for _ in range(2)]
+    thread.join()
+    times = sorted([*(place.at for place in fresh), places[0].at])
+    assert min(times[1] - times[0], times[2] - times[1]) >= gate.limits.interval * 1_000_000 - 1
+
+
+def test_without_redis_nothing_is_sent(provider, name) -> None:
+    provider.script()
+    away = redis.Redis(port=1, retry=None)
+    with pytest.raises(Retryable):
+        analyst(away, provider, name).analyse(chats(name, 1))
+    assert provider.requests() == []
+
+
+# --- the cache and single flight ----------------------------------------------------------------------------------
+
+
+def test_the_lease_of_a_dead_process_runs_out(server, name) -> None:
+    store = Cache(server, ttl=60, lease_ttl=0.3)
+    assert store.look("interaction", [name], "one")[name].state == State.MINE
+    assert store.look("interaction", [name], "two")[name].state == State.ANOTHERS
+    time.sleep(0.4)
+    assert store.look("interaction", [name], "two")[name].state == State.MINE
+
+
+def test_the_lease_of_a_living_one_does_not(server, name) -> None:
+    store = Cache(server, ttl=60, lease_ttl=0.3)
+    store.look("interaction", [name], "one")
+    with store.renewed([name], "one"):
+        time.sleep(0.8)
+        assert store.look("interaction", [name], "two")[name].state == State.ANOTHERS
+
+
+def test_those_who_wait_are_told_why_there_is_no_answer(server, name) -> None:
+    store = Cache(server, ttl=60, lease_ttl=5)
+    store.look("interaction", [name], "one")
+    store.release([name], "one", {name: "does not validate"})
+    seen = store.look("interaction", [name], "two")[name]
+    assert (seen.state, seen.reason) == (State.FAILED, "does not validate")
+
+
+def test_the_same_texts_at_the_same_time_are_paid_once(server, provider, name) -> None:
+    provider.script(latency=0.2)
+    found: list[Any] = []
+
+    def run() -> None:
+        found.append(analyst(server, provider, name).analyse(chats(name, 100, texts=20)))
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(result.findings) for result in found] == [100] * 6
+    assert sum(request["items"] for request in provider.requests()) == 20
+    paid = [finding for result in found for finding in result.findings if not finding.origin.cached]
+    assert len(paid) == 20
+
+
+def test_a_second_run_asks_for_nothing_and_costs_nothing(server, provider, name) -> None:
+    provider.script()
+    one = analyst(server, provider, name)
+    first = one.analyse(chats(name, 30))
+    asked = len(provider.requests())
+    again = one.analyse(chats(name, 30, job=f"{name}-2"))
+    assert len(provider.requests()) == asked == 3
+    assert [each.finding for each in again.findings] == [each.finding for each in first.findings]
+    assert all(each.origin.cached and each.origin.cost == 0 for each in again.findings)
+    spent = usage_of(server, name)["interaction", name]
+    assert (spent.requests, spent.items, spent.cached) == (3, 30, 0)
+    assert spent.cost == pytest.approx(sum(each.origin.cost for each in first.findings))
+    assert spent.input_tokens == sum(each.origin.input_tokens for each in first.findings)
+    assert usage_of(server, f"{name}-2")["interaction", name].cached == 30
+
+
+def test_another_temperature_is_another_question(server, provider, name) -> None:
+    provider.script()
+    analyst(server, provider, name).analyse(chats(name, 1))
+    analyst(server, provider, name, temperature=0.7).analyse(chats(name, 1))
+    assert len(provider.requests()) == 2
+
+
+def test_stats_and_clear(server, provider, name) -> None:
+    provider.script()
+    cache_of_answers.clear(server)
+    analyst(server, provider, name).analyse(chats(name, 3))
+    analyst(server, provider, name).analyse(chats(name, 3))
+    stats = cache_of_answers.stats(server)
+    assert (stats.entries.get("interaction"), stats.hits, stats.misses) == (3, 3, 3)
+    assert cache_of_answers.clear(server, "error") == 0
+    assert cache_of_answers.clear(server, "interaction") == 3
+    assert cache_of_answers.stats(server).hits == 0
+
+
+def test_a_kept_answer_that_does_not_validate_is_asked_for_again(server, provider, name) -> None:
+    provider.script()
+    one = analyst(server, provider, name)
+    one.analyse(chats(name, 1))
+    for key in server.scan_iter(match="edugraph:llm:answer:interaction:*"):
+        if name.encode() not in key:
+            server.set(key, json.dumps({"sentiment": "ecstatic"}), ex=60)
+    assert not one.analyse(chats(name, 1)).findings[0].origin.cached
+
+
+# --- budgets, failures, privacy -----------------------------------------------------------------------------------
+
+
+def test_a_spent_budget_pauses_the_job_until_it_is_raised(server, provider, name) -> None:
+    provider.script()
+    one = analyst(server, provider, name, budget_per_job=0.0)
+    with pytest.raises(Wait, match="budget"):
+        one.analyse(chats(name, 1))
+    assert provider.requests() == []
+    set_budget(server, name, 5.0)
+    assert len(one.analyse(chats(name, 1)).findings) == 1
+
+
+@pytest.mark.parametrize(
+    "kind", ["malformed", "truncated", "prose", "wrong_ids", "missing_item", "doubled_item", "outside_schema"]
+)
+def test_a_pack_answered_wrongly_ends_with_every_finding(server, provider, name, kind) -> None:
+    provider.script(faults=[{"kind": kind, "first": 1}])
+    result = analyst(server, provider, name).analyse(chats(name, 5))
+    assert len(result.findings) == 5
+    assert not result.failed
+
+
+@pytest.mark.parametrize("kind", ["malformed", "prose", "outside_schema", "truncated"])
+def test_answers_that_never_validate_are_reported_and_not_stored(server, provider, name, kind) -> None:
+    provider.script(faults=[{"kind": kind, "every": 1}])
+    result = analyst(server, provider, name).analyse(chats(name, 2))
+    assert not result.findings
+    assert [each.record_id for each in result.failed] == ["r0", "r1"]
+    assert all("does not validate" in each.reason and name not in each.reason for each in result.failed)
+    assert len(provider.requests()) == 5  # the pack, then each alone with one repair turn
+    provider.script()
+    time.sleep(0.1)
+    for key in server.scan_iter(match="edugraph:llm:lease:*"):
+        server.delete(key)
+    assert len(analyst(server, provider, name).analyse(chats(name, 2)).findings) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "failure"),
+    [
+        ({"keys": ["other"]}, (Rejected, "EDUGRAPH_OPENAI_API_KEY")),
+        ({"models": ["other"]}, (Rejected, "EDUGRAPH_MODEL")),
+        ({"faults": [{"kind": "500"}]}, (Retryable, "500")),
+        ({"faults": [{"kind": "cut"}]}, (Retryable, "cut")),
+        ({"faults": [{"kind": "not_json"}]}, (Retryable, "read")),
+        ({"faults": [{"kind": "timeout"}]}, (Retryable, "in time")),
+        ({"faults": [{"kind": "429", "retry_after": 7}]}, (Wait, "429")),
+    ],
+)
+def test_each_failure_is_one_request_and_one_sentence(server, provider, name, script, failure) -> None:
+    provider.script(**script)
+    with pytest.raises(failure[0], match=failure[1]):
+        analyst(server, provider, name, call_timeout=1).analyse(chats(name, 1))
+    assert len(provider.requests()) == 1
+
+
+def test_what_was_paid_before_a_failure_is_not_paid_again(server, provider, name) -> None:
+    provider.script(faults=[{"kind": "500", "every": 100, "at": 2}])
+    one = analyst(server, provider, name)
+    with pytest.raises(Retryable):
+        one.analyse(chats(name, 30))
+    assert len(one.analyse(chats(name, 30)).findings) == 30
+    assert [request["items"] for request in provider.requests()] == [10, 10, 10, 10]
+    assert provider.requests()[1]["status"] == 500
+
+
+def test_a_server_without_schemas_is_found_out_once(server, provider, name) -> None:
+    provider.script(accepts=["json_object", "prompt"])
+    analyst(server, provider, name).analyse(chats(name, 10))
+    analyst(server, provider, name).analyse(chats(name, 10, prefix="more "))
+    assert [request["step"] for request in provider.requests()] == ["json_schema", "json_object", "json_object"]
+
+
+def hard_cases() -> list[dict[str, Any]]:
+    path = Path(__file__).parents[2] / "services" / "analyzer" / "tests" / "redaction_cases.ndjson"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _record_of(number: int, case: dict[str, Any]) -> dict[str, Any]:
+    """A chat between students; where a teacher is named, a teacher's record."""
+    taught = any(role == "TEACHER" for role, _, _ in case["people"])
+    ends = ("",) if taught else ("_from", "_to")
+    data: dict[str, Any] = {"text": case["text"]}
+    for role in ("STUDENT", "TEACHER"):
+        for what in ("name", "id"):
+            values = [value for of, value, is_what in case["people"] if (of, is_what) == (role, what)]
+            own_ends = ends if role == "STUDENT" else ("",)
+            data |= {f"{role.lower()}_{what}{end}": value for end, value in zip(own_ends, values, strict=False)}
+    if taught:
+        filled, record_type = {"teacher_id": "tutor-zz", "student_id": "pupil-zz"}, "teacher_interaction"
+    else:
+        filled, record_type = {"student_id_from": "pupil-zz", "student_id_to": "tutor-zz"}, "student_interaction"
+        data["interaction_type"] = "chat"
+    when = "2026-01-05T08:00:00Z"
+    return {"type": record_type, "timestamp": when, "record_id": f"h{number}", "data": filled | data}
+
+
+def test_no_private_word_reaches_the_provider_and_evidence_has_the_original_words(server, provider, name) -> None:
+    provider.script()
+    one, seen, quoted = analyst(server, provider, name), 0, 0
+    for number, case in enumerate(hard_cases()):
+        request = Analysis(job_id=name, pack="p", kind="interaction", records=(_record_of(number, case),))
+        (finding,) = one.analyse(request).findings
+        requests = provider.requests()
+        told = "\n".join(
+            message["content"] for each in requests[seen:] for message in json.loads(each["body"])["messages"]
+        )
+        seen = len(requests)
+        assert not [words for words in (*case["private"], "pupil-zz", "tutor-zz") if words in told]
+        assert all(quote in case["text"] for quote in finding.finding.evidence)
+        quoted += bool(finding.finding.evidence)
+    assert seen > 80  # some redacted texts are the same
+    assert quoted > 95
+
+
+RECORDS = Path(os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")) / "records"
+
+
+@pytest.mark.skipif(not RECORDS.is_dir(), reason=f"no records at {RECORDS}")
+def test_no_person_of_any_real_record_is_in_its_question() -> None:
+    settings, looked = AnalyzerSettings(openai_api_key="k"), 0
+    for path in sorted(RECORDS.glob("*.ndjson")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            if kind := KIND_OF_TYPE.get(record["type"]):
+                item = read_item(record, kind, ())
+                question = question_of(item, settings)
+                assert not [each for each in item.people if each.value in question.body + question.course]
+                assert all(question.redactor.restore(words) != words for words in question.redactor.originals)
+                looked += 1
+    assert looked > 10_000
+
+
+# --- what is told before and beside a run -------------------------------------------------------------------------
+
+
+def test_the_check_of_a_provider_tells_what_it_accepts(server, provider, name) -> None:
+    provider.script(accepts=["json_object", "prompt"], headers={"x-ratelimit-limit-requests": "100"})
+    settings = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name)
+    facts = {fact.name: fact for fact in check(settings, server)}
+    assert facts["structured answers"].value == "json_object"
+    assert facts["a pack of 2"].good
+    assert "x-ratelimit-limit-requests" in facts["limits it tells"].value
+    provider.script(keys=["other"])
+    assert any("EDUGRAPH_OPENAI_API_KEY" in fact.value for fact in check(settings, server))
+
+
+def test_an_estimate_counts_what_is_still_to_be_asked(server, provider, name) -> None:
+    provider.script()
+    prices = {name: {"input": 1.0, "output": 2.0}}
+    settings = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, prices=prices)
+    before = estimate([chats(name, 40, texts=25)], settings)
+    assert (before.items, before.different, before.requests) == (40, 25, 3)
+    assert before.cost == pytest.approx((before.input_tokens + 2 * before.output_tokens) / 1_000_000)
+    assert before.minutes == pytest.approx(0.03, abs=0.002)
+    analyst(server, provider, name, temperature=settings.temperature).analyse(chats(name, 10, texts=25))
+    after = estimate([chats(name, 40, texts=25)], settings, Cache(server, ttl=60, lease_ttl=5).kept)
+    assert (after.kept, after.requests) == (10, 2)

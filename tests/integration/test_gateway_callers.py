@@ -1,0 +1,85 @@
+"""Nothing but health is open; a key does what its scopes say, and no more once it is revoked."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from gateway_alone import RECORD, Gateway, api_key, gateway, virtual_host, within
+
+from edugraph_common.api_keys import ApiKeys
+from edugraph_common.jobs import connect
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with virtual_host() as addresses, gateway(addresses, tmp_path_factory.mktemp("guarded"), auth="on") as running:
+        yield running
+
+
+@pytest.fixture
+def client(guarded: Gateway) -> Iterator[httpx.Client]:
+    with guarded.client() as http:
+        yield http
+
+
+OPEN = {"/healthz", "/readyz"}
+
+
+def _operations(client: httpx.Client, headers: dict[str, str]) -> list[tuple[str, str]]:
+    document = client.get("/openapi.json", headers=headers).json()
+    return [(method, path) for path, methods in document["paths"].items() for method in methods]
+
+
+def test_every_operation_but_health_asks_for_a_key(guarded: Gateway, client: httpx.Client) -> None:
+    operations = _operations(client, api_key(guarded.environment, "read"))
+    assert len(operations) > 8
+    for method, path in operations:
+        status = client.request(method, path.replace("{", "").replace("}", "")).status_code
+        assert (status == 401) == (path not in OPEN), (method, path, status)
+    assert client.get("/openapi.json").status_code == 401
+    assert client.get("/docs").status_code == 401
+
+
+@pytest.mark.parametrize("token", ["eg_", "eg_x_y", "nonsense", "eg_" + "0" * 12 + "_" + "0" * 64])
+def test_a_wrong_key_is_401(client: httpx.Client, token: str) -> None:
+    answer = client.get("/v1/jobs", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_secret_of_another_key_is_401(guarded: Gateway, client: httpx.Client) -> None:
+    one, other = (api_key(guarded.environment, "read")["Authorization"].split("_") for _ in range(2))
+    mixed = {"Authorization": "_".join([*one[:2], other[2]])}
+    assert client.get("/v1/jobs", headers=mixed).status_code == 401
+
+
+def test_a_scope_opens_its_own_operations_only(guarded: Gateway, client: httpx.Client) -> None:
+    reader, submitter = (api_key(guarded.environment, scope) for scope in ("read", "submit"))
+    body = {"records": [RECORD]}
+    assert client.get("/v1/jobs", headers=reader).status_code == 200
+    assert client.post("/v1/imports", json=body, headers=reader).status_code == 403
+    assert client.post("/v1/imports", json=body, headers=submitter).status_code == 202
+    assert client.get("/v1/jobs", headers=submitter).status_code == 403
+
+
+def test_a_revoked_key_ends_within_seconds_and_an_expired_one_at_once(guarded: Gateway, client: httpx.Client) -> None:
+    keys, now = ApiKeys(connect(guarded.environment["EDUGRAPH_REDIS_URL"])), datetime.now(UTC)
+    made, old = keys.create("a", ["read"], now), keys.create("b", ["read"], now, expires=now - timedelta(seconds=1))
+    header = {"Authorization": f"Bearer {made.token}"}
+    assert client.get("/v1/jobs", headers=header).status_code == 200
+    assert keys.revoke(made.key.key_id)
+    assert within(8, lambda: client.get("/v1/jobs", headers=header).status_code == 401)
+    assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {old.token}"}).status_code == 401
+
+
+def test_no_secret_is_in_redis_or_in_the_log(guarded: Gateway, client: httpx.Client) -> None:
+    header = api_key(guarded.environment, "read")
+    secret = header["Authorization"].rsplit("_", 1)[1]
+    client.get("/v1/jobs", headers=header)
+    client.get("/v1/jobs", headers={"Authorization": f"Bearer x{secret}"})
+    stored = connect(guarded.environment["EDUGRAPH_REDIS_URL"]).hgetall("edugraph:keys")
+    assert secret not in str(stored)
+    assert secret not in guarded.log.read_text()

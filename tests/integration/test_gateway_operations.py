@@ -1,0 +1,183 @@
+"""What an operator does: cancel and resume, dead letters, forget a student, the audit log, the doctor."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pika
+import pytest
+from gateway_alone import Gateway, gateway, post_records, virtual_host, within
+
+from edugraph_common.broker.celery_app import make_app
+from edugraph_common.jobs import connect
+from edugraph_common.settings import Settings
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with virtual_host() as addresses, gateway(addresses, tmp_path_factory.mktemp("gateway")) as started:
+        yield started
+
+
+@pytest.fixture
+def client(running: Gateway) -> Iterator[httpx.Client]:
+    with running.client() as http:
+        yield http
+
+
+def _take(running: Gateway, queue: str) -> list[tuple[Any, Any]]:
+    """All messages of a queue: headers and arguments."""
+    connection, found = pika.BlockingConnection(pika.URLParameters(running.broker)), []
+    channel = connection.channel()
+    while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+        found.append((got[1].headers, json.loads(got[2])))
+    connection.close()
+    return found
+
+
+def _bury(running: Gateway, task_id: str, task: str = "import_batch_task") -> None:
+    """As the broker itself does it: a delayed message that was refused."""
+    connection = pika.BlockingConnection(pika.URLParameters(running.broker))
+    headers = {
+        "id": task_id,
+        "task": task,
+        "retries": 3,
+        "eta": "2026-01-01T00:00:00",
+        "edugraph_published": 1_795_547_099_000_000,
+        "group": "g",
+        "x-edugraph-reason": "Neo4j does not answer; gave up after 4 tries",
+        "x-edugraph-tries": "4",
+        "x-delivery-count": 6,
+    }
+    body = json.dumps([[{"version": 1, "job_id": "j", "batch": 0}], {}, {"chord": {"task": "x"}, "errbacks": None}])
+    properties = pika.BasicProperties(
+        content_type="application/json", content_encoding="utf-8", headers=headers, delivery_mode=2
+    )
+    connection.channel().basic_publish("", "data_import.dead", body.encode(), properties)
+    connection.close()
+
+
+def _letters(client: httpx.Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get("/v1/dead-letters?queue=data_import").json()["letters"]
+    return found
+
+
+@pytest.fixture
+def clean(running: Gateway, client: httpx.Client) -> None:
+    client.delete("/v1/dead-letters/data_import")
+    _take(running, "data_import")
+
+
+def test_looking_at_dead_letters_leaves_them_there(clean: None, running: Gateway, client: httpx.Client) -> None:
+    ids = [uuid4().hex for _ in range(3)]
+    for task_id in ids:
+        _bury(running, task_id)
+    for _ in range(25):  # more than RabbitMQ's default delivery limit
+        assert within(3, lambda: [letter["task_id"] for letter in _letters(client)] == ids)
+    letter = client.get(f"/v1/dead-letters/data_import/{ids[1]}").json()
+    assert letter["letter"]["reason"].startswith("Neo4j")
+    assert (letter["letter"]["tries"], letter["letter"]["job_id"]) == (4, "j")
+    assert letter["arguments"][0]["batch"] == 0
+
+
+def test_a_replayed_letter_begins_anew_and_is_gone(clean: None, running: Gateway, client: httpx.Client) -> None:
+    task_id = uuid4().hex
+    _bury(running, task_id)
+    assert within(3, lambda: len(_letters(client)) == 1)
+    answer = client.post(f"/v1/dead-letters/data_import/{task_id}/replay")
+    assert answer.json() == {"replayed": 1, "skipped": 0}
+    assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 404
+    [(headers, (arguments, _, embed))] = _take(running, "data_import")
+    assert (headers["id"], headers["retries"], headers.get("eta")) == (task_id, 0, None)
+    assert not [name for name in headers if name.startswith(("x-death", "x-edugraph", "x-delivery"))]
+    assert (arguments[0]["job_id"], embed["chord"]) == ("j", None)
+
+
+def test_a_task_that_succeeded_is_not_done_again(clean: None, running: Gateway, client: httpx.Client) -> None:
+    done, gave_up = uuid4().hex, uuid4().hex
+    backend = make_app("test", Settings.model_validate({**_settings(running)})).backend
+    backend.store_result(done, {"state": "written"}, "SUCCESS")
+    backend.store_result(gave_up, {"state": "failed"}, "SUCCESS")
+    for task_id in (done, gave_up):
+        _bury(running, task_id)
+    assert within(3, lambda: len(_letters(client)) == 2)
+    assert client.post("/v1/dead-letters/data_import/replay").json() == {"replayed": 1, "skipped": 1}
+    assert [headers["id"] for headers, _ in _take(running, "data_import")] == [gave_up]
+    assert _letters(client) == []
+
+
+def test_a_letter_is_dropped(clean: None, running: Gateway, client: httpx.Client) -> None:
+    ids = [uuid4().hex for _ in range(3)]
+    for task_id in ids:
+        _bury(running, task_id)
+    assert within(3, lambda: len(_letters(client)) == 3)
+    assert client.delete(f"/v1/dead-letters/data_import/{ids[1]}").json() == {"dropped": 1}
+    assert within(3, lambda: [letter["task_id"] for letter in _letters(client)] == [ids[0], ids[2]])
+    assert client.delete("/v1/dead-letters/data_import").json() == {"dropped": 2}
+    assert client.get("/v1/dead-letters/nonsense/x").status_code == 422
+
+
+def test_a_task_nobody_knows_is_not_replayed(clean: None, running: Gateway, client: httpx.Client) -> None:
+    task_id = uuid4().hex
+    _bury(running, task_id, task="nonsense")
+    assert within(3, lambda: len(_letters(client)) == 1)
+    assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 404
+    assert within(3, lambda: len(_letters(client)) == 1)
+
+
+def test_cancel_and_resume(clean: None, running: Gateway, client: httpx.Client) -> None:
+    job = post_records(client).json()["job_id"]
+    assert client.post(f"/v1/jobs/{job}/resume").status_code == 409
+    assert client.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelled"
+    assert client.post(f"/v1/jobs/{job}/cancel").status_code == 409
+    assert client.post(f"/v1/jobs/{job}/resume").json()["state"] == "running"
+    first, again = _take(running, "data_import")
+    assert first[0]["id"] != again[0]["id"]
+    assert first[1][0] == again[1][0]
+    assert client.post("/v1/jobs/unknown/cancel").status_code == 404
+
+
+def test_progress_comes_as_events_until_the_end(client: httpx.Client) -> None:
+    job = post_records(client).json()["job_id"]
+    with client.stream("GET", f"/v1/jobs/{job}/events") as stream:
+        states = []
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                states.append(json.loads(line.removeprefix("data: "))["state"])
+                if len(states) == 1:
+                    client.post(f"/v1/jobs/{job}/cancel")
+    assert states == ["queued", "cancelled"]
+
+
+def test_forgetting_a_student_is_sent_to_the_importer_and_audited(
+    clean: None, running: Gateway, client: httpx.Client
+) -> None:
+    answer = client.delete("/v1/students/s%2F1%20王")
+    assert answer.status_code == 202
+    [(headers, (arguments, _, _))] = _take(running, "data_import")
+    assert (headers["task"], arguments[0]["student_id"]) == ("forget_student_task", "s/1 王")
+    entries = connect(running.environment["EDUGRAPH_REDIS_URL"]).xrevrange("edugraph:audit", count=1)
+    assert entries[0][1]["action"] == "student.forget"
+    assert "王" not in str(entries)
+    assert "王" not in running.log.read_text()
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(running: Gateway, client: httpx.Client) -> None:
+    checks = {check["name"]: check for check in client.get("/v1/diagnosis").json()["checks"]}
+    assert checks["broker"] == {"name": "broker", "ok": True, "problems": [], "advice": []}
+    assert checks["blobs"]["ok"]
+    connection = pika.BlockingConnection(pika.URLParameters(running.broker))
+    connection.channel().queue_delete("llm_analysis.dead")
+    connection.close()
+    broker = next(c for c in client.get("/v1/diagnosis").json()["checks"] if c["name"] == "broker")
+    assert "queue llm_analysis.dead is missing" in broker["problems"]
+    assert broker["advice"] == ["Run: edugraph topology apply"]
+
+
+def _settings(running: Gateway) -> dict[str, str]:
+    fields = ("broker_url", "redis_url", "blob_url")
+    return {field: running.environment[f"EDUGRAPH_{field.upper()}"] for field in fields}

@@ -1,0 +1,189 @@
+"""What the gateway takes, refuses and keeps, on the real servers, with nobody to take the work."""
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from backports import zstd
+from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtual_host, within
+
+from edugraph_common.blobs import Blobs
+
+pytestmark = pytest.mark.real
+NDJSON = {"Content-Type": "application/x-ndjson"}
+LINE = json.dumps(RECORD).encode() + b"\n"
+
+
+@pytest.fixture(scope="module")
+def addresses() -> Iterator[dict[str, str]]:
+    with virtual_host() as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def running(addresses: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway(addresses, tmp_path_factory.mktemp("gateway")) as started:
+        yield started
+
+
+@pytest.fixture
+def client(running: Gateway) -> Iterator[httpx.Client]:
+    with running.client() as http:
+        yield http
+
+
+def _blobs(running: Gateway) -> list[str]:
+    return Blobs(running.environment["EDUGRAPH_BLOB_URL"]).keys("jobs")
+
+
+def test_an_accepted_import_is_in_the_queue_and_in_the_list(running: Gateway, client: httpx.Client) -> None:
+    before = running.queued("data_import")
+    accepted = post_records(client)
+    assert accepted.status_code == 202
+    assert running.queued("data_import") == before + 1
+    job = client.get(accepted.json()["links"]["self"]).json()
+    assert (job["state"], job["source"]) == ("queued", "inline")
+    assert client.get(accepted.json()["links"]["task"]).json()["state"] == "PENDING"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("identity", bytes), ("gzip", gzip.compress), ("zstd", zstd.compress)], ids=str
+)
+def test_an_upload_is_kept_as_it_came(running: Gateway, client: httpx.Client, encoding: str, pack: object) -> None:
+    body = pack(LINE * 1_000)  # type: ignore[operator]
+    answer = client.post("/v1/imports?name=a.ndjson", content=body, headers={**NDJSON, "Content-Encoding": encoding})
+    assert answer.status_code == 202, answer.text
+    suffix = {"identity": "", "gzip": ".gz", "zstd": ".zst"}[encoding]
+    key = f"jobs/{answer.json()['job_id']}/source.ndjson{suffix}"
+    with Blobs(running.environment["EDUGRAPH_BLOB_URL"]).open(key) as blob:
+        assert blob.read() == body
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "words"),
+    [
+        (b"", "identity", "empty"),
+        (b"\n \n", "identity", "empty"),
+        (LINE + LINE[:-20], "identity", "cut off"),
+        ("é".encode("latin-1") + b"\n", "identity", "not UTF-8"),
+        (b"x" * 3_000_000, "identity", "longer than"),
+        (gzip.compress(LINE)[:-9], "gzip", "cut off"),
+        (zstd.compress(LINE)[:-4], "zstd", "cut off"),
+        (LINE, "gzip", "not gzip"),
+        (gzip.compress(b"x" * 3_000_000), "gzip", "longer than"),
+    ],
+)
+def test_a_malformed_file_leaves_no_job_and_no_blob(
+    running: Gateway, client: httpx.Client, body: bytes, encoding: str, words: str
+) -> None:
+    before = _blobs(running), running.queued("data_import"), client.get("/v1/jobs").json()
+    answer = client.post("/v1/imports", content=body, headers={**NDJSON, "Content-Encoding": encoding})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert words in answer.json()["detail"]
+    assert (_blobs(running), running.queued("data_import"), client.get("/v1/jobs").json()) == before
+
+
+def test_a_client_that_vanishes_leaves_nothing(running: Gateway, client: httpx.Client) -> None:
+    before = _blobs(running)
+
+    def broken() -> Iterator[bytes]:
+        yield LINE * 50_000
+        raise RuntimeError("the client vanishes")
+
+    with pytest.raises(RuntimeError), running.client() as other:
+        other.post("/v1/imports", content=broken(), headers=NDJSON)
+    assert within(5, lambda: _blobs(running) == before)
+
+
+def test_500_submissions_with_50_keys_make_50_jobs(running: Gateway) -> None:
+    keys, before = [uuid4().hex for _ in range(50)], running.queued("data_import")
+    with running.client() as client, ThreadPoolExecutor(32) as threads:
+        answers = list(threads.map(lambda n: post_records(client, **{"Idempotency-Key": keys[n % 50]}), range(500)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["job_id"] for answer in answers}) == 50
+    assert running.queued("data_import") == before + 50
+
+
+def test_a_key_with_another_body_is_a_conflict(running: Gateway, client: httpx.Client) -> None:
+    key = {"Idempotency-Key": uuid4().hex}
+    first = client.post("/v1/imports", content=LINE, headers={**NDJSON, **key})
+    same = client.post("/v1/imports", content=LINE, headers={**NDJSON, **key})
+    other = client.post("/v1/imports", content=LINE * 2, headers={**NDJSON, **key})
+    options = client.post("/v1/imports?batch_size=7", content=LINE, headers={**NDJSON, **key})
+    assert first.json() == same.json()
+    assert (first.status_code, other.status_code, options.status_code) == (202, 409, 409)
+
+
+def test_a_key_may_be_used_again_after_a_refusal(client: httpx.Client) -> None:
+    key = {"Idempotency-Key": uuid4().hex}
+    assert client.post("/v1/imports", content=b"\xff\n", headers={**NDJSON, **key}).status_code == 422
+    assert client.post("/v1/imports", content=LINE, headers={**NDJSON, **key}).status_code == 202
+
+
+def test_a_large_upload_is_never_held_in_memory(running: Gateway) -> None:
+    with running.client() as client:
+        client.post("/v1/imports", content=LINE * 1_000, headers=NDJSON)
+        before = running.resident()
+        portion = LINE * (2_000_000 // len(LINE))
+        answer = client.post("/v1/imports", content=(portion for _ in range(100)), headers=NDJSON)
+    assert answer.status_code == 202
+    assert running.peak() - before < 60
+
+
+def test_a_body_past_its_limit_is_413_and_a_slow_one_408(addresses: dict[str, str], tmp_path: Path) -> None:
+    with (
+        gateway(addresses, tmp_path, largest_body="2000", largest_upload="100000", idle_upload="0.5") as small,
+        small.client() as client,
+    ):
+        assert client.post("/v1/imports", json={"records": [RECORD] * 100}).status_code == 413
+        assert client.post("/v1/imports", content=LINE * 1_000, headers=NDJSON).status_code == 413
+
+        def slow() -> Iterator[bytes]:
+            yield LINE
+            time.sleep(1.5)
+            yield LINE
+
+        assert client.post("/v1/imports", content=slow(), headers=NDJSON).status_code == 408
+        assert _blobs(small) == []
+
+
+def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(addresses: dict[str, str], tmp_path: Path) -> None:
+    with (
+        gateway(
+            addresses, tmp_path, auth="on", deepest_queue="1", requests_per_minute="600", requests_at_once="30"
+        ) as strict,
+        strict.client(headers=api_key(addresses, "read", "submit")) as client,
+    ):
+        pressed = within(10, lambda: post_records(client).status_code == 503)
+        assert pressed
+        answers = [client.get("/v1/jobs") for _ in range(60)]
+    assert 429 in {answer.status_code for answer in answers}
+    assert all(a.headers["retry-after"] for a in answers if a.status_code == 429)
+
+
+@pytest.mark.parametrize(("many", "task"), [(1, "analyze_error_task"), (3, "batch_analyze_errors_task")])
+def test_analyses_go_to_the_analyzers_queue(running: Gateway, client: httpx.Client, many: int, task: str) -> None:
+    record = {
+        **RECORD,
+        "type": "error_record",
+        "data": {"student_id": "s", "course_id": "c", "error_text": "1/2 = 2"},
+    }
+    before = running.queued("llm_analysis")
+    answer = client.post("/v1/analyses/errors", json={"records": [record] * many})
+    assert answer.status_code == 202
+    assert running.queued("llm_analysis") == before + 1
+    job = client.get(answer.json()["links"]["self"]).json()
+    assert (job["kind"], job["analysis"]["expected"]) == ("analysis", many)
+
+
+def test_records_that_cannot_be_read_are_listed(client: httpx.Client) -> None:
+    answer = client.post("/v1/analyses/errors", json={"records": [RECORD, {"type": "nonsense"}]})
+    assert answer.status_code == 422
+    assert [error["record"] for error in answer.json()["errors"]] == [0, 1]

@@ -1,0 +1,105 @@
+"""What people see of a job: each batch and pack counted once, whatever arrives twice and in whatever order."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from engines import real_servers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edugraph_common.jobs import Jobs, connect
+from edugraph_common.outcomes import AnalysisProgress, BatchOutcome, JobReport, Reject
+
+pytestmark = pytest.mark.real
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def jobs() -> Iterator[Jobs]:
+    client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
+    yield Jobs(client)
+    client.close()
+
+
+def started(jobs: Jobs, batches: int) -> str:
+    job_id = uuid4().hex
+    assert jobs.create(job_id, "import", "a.ndjson", NOW)
+    jobs.begin(job_id, batches, NOW)
+    return job_id
+
+
+def outcome(job_id: str, batch: int, state: str = "written") -> BatchOutcome:
+    reject = Reject(line=batch, field="data", expected="x", found="y", reason="is wrong")
+    counts = {"written": 3, "unchanged": 1, "rejected": 1, "reasons": {"is wrong": 1}, "errors": (reject,)}
+    numbers = counts if state == "written" else {"failed": 5, "error": "the graph is away"}
+    return BatchOutcome.model_validate({"job_id": job_id, "batch": batch, "state": state, "read": 5, **numbers})
+
+
+def report(jobs: Jobs, job_id: str) -> JobReport:
+    found = jobs.report(job_id, NOW)
+    assert found is not None
+    return found
+
+
+def test_a_job_is_created_once(jobs: Jobs) -> None:
+    job_id = started(jobs, 1)
+    assert not jobs.create(job_id, "import", "other", NOW)
+    assert report(jobs, job_id).source == "a.ndjson"
+
+
+@given(deliveries=st.lists(st.sampled_from(range(4)), min_size=1, max_size=12))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_batches_are_counted_once_in_any_order(jobs: Jobs, deliveries: list[int]) -> None:
+    job_id = started(jobs, 4)
+    for batch in deliveries:
+        jobs.settle_batch(outcome(job_id, batch), NOW)
+    seen = report(jobs, job_id)
+    different = len(set(deliveries))
+    assert (seen.batches_done, seen.read, seen.written) == (different, 5 * different, 3 * different)
+    assert seen.reasons == {"is wrong": different}
+
+
+def test_a_replayed_batch_replaces_its_failure_and_never_the_other_way_round(jobs: Jobs) -> None:
+    job_id = started(jobs, 2)
+    jobs.settle_batch(outcome(job_id, 0, "failed"), NOW)
+    jobs.settle_batch(outcome(job_id, 1), NOW)
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "partly failed"
+    assert report(jobs, job_id).failed_batches == (0,)
+    jobs.settle_batch(outcome(job_id, 0), NOW)
+    jobs.settle_batch(outcome(job_id, 0, "failed"), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "succeeded"
+    seen = report(jobs, job_id)
+    assert (seen.failed, seen.written, seen.failed_batches, seen.error) == (0, 6, (), None)
+
+
+def test_a_job_ends_only_when_its_analysis_has(jobs: Jobs) -> None:
+    job_id = started(jobs, 1)
+    jobs.settle_batch(outcome(job_id, 0).model_copy(update={"analysis_expected": 2}), NOW)
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    for _ in range(2):
+        jobs.settle_pack(job_id, "error-0-0", AnalysisProgress(done=2, cost=0.5), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "succeeded"
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    assert report(jobs, job_id).analysis.cost == 0.5
+
+
+def test_a_file_without_a_valid_record_has_failed(jobs: Jobs) -> None:
+    job_id = started(jobs, 1)
+    nothing = outcome(job_id, 0).model_copy(update={"written": 0, "unchanged": 0, "rejected": 5})
+    jobs.settle_batch(nothing, NOW)
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "failed"
+    assert report(jobs, job_id).error == "no record of it is valid"
+
+
+def test_why_a_job_waits_is_shown_until_it_does_not(jobs: Jobs) -> None:
+    job_id = started(jobs, 1)
+    jobs.waits(job_id, "provider limit", NOW.timestamp() + 10, NOW)
+    assert report(jobs, job_id).state == "waiting"
+    later = jobs.report(job_id, datetime(2026, 3, 2, 9, tzinfo=UTC))
+    assert later is not None
+    assert (later.state, later.waiting_for) == ("running", None)

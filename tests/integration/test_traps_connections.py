@@ -1,0 +1,187 @@
+"""Traps in a worker's connections: it hangs, it exits, or it does the same work twice at the same time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from proxy import Proxy
+from traps import ADDRESSES, Bench, Control, both, both_slow, missing, slow, stays, until
+
+from edugraph_common.broker.topology import CONSUMER_TIMEOUT_MS, QUEUES
+
+pytestmark = pytest.mark.real
+QUICK_HEART = {"broker_heartbeat": 4}  # only to see the same sooner
+EXCLUSIVE = {"control_queue_exclusive": True, "control_queue_durable": False, "broker_channel_error_retry": False}
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    address = urlsplit(os.environ.get(ADDRESSES[0], ""))
+    if not address.port:
+        missing("no real broker")
+    with Proxy(address.hostname or "", address.port or 0) as proxy:
+        yield proxy
+
+
+@both_slow
+def test_wedged_worker_under_a_memory_alarm(bench: Bench, guarded: bool) -> None:
+    """A main process that waits for confirms without a time-out never comes back: it answers no heartbeat, and ignores
+    SIGTERM. Out: confirm_in_children, by confirms for the whole worker, and the socket's time-outs.
+    """
+    control = Control()
+    conf = {} if guarded else {"broker_transport_options": {"confirm_publish": True}}
+    worker = bench.start(conf={**conf, **QUICK_HEART}, without="" if guarded else "confirms in children")
+    with control.memory_alarm():
+        # The alarm reaches a connection with its next message: an event of the worker.
+        time.sleep(10)
+    task_id = bench.send()
+    if guarded:
+        until(lambda: bench.state(task_id) == "SUCCESS", 60)
+        assert len(bench.noted("begun", task_id)) == 1
+        worker.terminate()
+        until(lambda: not worker.alive(), 15)
+    else:
+        assert stays(lambda: bench.state(task_id) != "SUCCESS", 20)
+
+
+@slow
+@both
+def test_swallowed_connection(bench: Bench, proxy: Proxy, guarded: bool) -> None:
+    """A firewall that drops. Out: heartbeats, read_timeout and write_timeout: the worker hangs for ever."""
+    conf = {} if guarded else {"broker_transport_options": {}, "broker_heartbeat": 0}
+    worker = bench.start(conf=conf, port=proxy.port)
+    task_id = bench.send()
+    until(lambda: bench.state(task_id) == "SUCCESS")
+    proxy.swallow()
+    proxy.heal()
+    task_id = bench.send()
+    if guarded:
+        until(lambda: bench.state(task_id) == "SUCCESS", 120)
+        assert worker.alive()
+    else:
+        assert stays(lambda: bench.state(task_id) == "PENDING", 60)
+
+
+@both
+def test_pidbox_lock_after_a_half_open_connection(bench: Bench, proxy: Proxy, guarded: bool) -> None:
+    """The broker still holds the exclusive control queue of a connection that is gone, and the worker exits.
+    Out: control_queue_exclusive=False.
+    """
+    conf = {} if guarded else EXCLUSIVE
+    worker = bench.start(f"half-{guarded}", conf={**conf, **QUICK_HEART}, port=proxy.port)
+    proxy.half_open()
+    if guarded:
+        # To the consumer that is only the broker's ghost, or to the new one: it is done all the same.
+        task_id = bench.send()
+        until(lambda: bench.state(task_id) == "SUCCESS", 40)
+        assert worker.alive()
+    else:
+        until(lambda: not worker.alive(), 20)
+        assert worker.logged("RESOURCE_LOCKED")
+
+
+@both
+def test_two_workers_of_one_name(bench: Bench, guarded: bool) -> None:
+    """The second one finds the first one's control queue locked and exits. Out: control_queue_exclusive=False."""
+    conf = {} if guarded else EXCLUSIVE
+    bench.start(f"same-{guarded}", conf=conf)
+    second = bench.start(f"same-{guarded}", conf=conf, wait=False)
+    until(lambda: second.logged(" ready.") or not second.alive(), 30)
+    assert second.alive() is guarded
+
+
+def test_consumer_timeout_is_longer_than_any_task(bench: Bench) -> None:
+    """Out: consumer-timeout in topology._policy."""
+    for queue in QUEUES:
+        answer = bench.api.get(f"/api/queues/{bench.vhost}/{queue}").raise_for_status().json()
+        assert answer["effective_policy_definition"]["consumer-timeout"] == CONSUMER_TIMEOUT_MS
+    assert 1000 * (bench.app.conf.task_time_limit + 600) < CONSUMER_TIMEOUT_MS
+
+
+@slow
+@both
+def test_consumer_timeout_against_long_tasks(bench: Bench, guarded: bool) -> None:
+    """The broker closes the channel of a consumer that holds a message for too long: the worker exits, and the task is
+    done twice. Out: the policy's consumer-timeout (here 10 s), broker_channel_error_retry.
+    """
+    control = Control()
+    control("eval", "application:set_env(rabbit, channel_tick_interval, 2000).")
+    try:
+        if not guarded:
+            bench.policy(consumer_timeout=5_000)
+        worker = bench.start(conf={} if guarded else {"broker_channel_error_retry": False})
+        task_id = bench.send(seconds=20)
+        if guarded:
+            until(lambda: bench.state(task_id) == "SUCCESS", 40)
+            assert (len(bench.noted("begun", task_id)), worker.alive()) == (1, True)
+        else:
+            until(lambda: not worker.alive(), 60)
+            until(lambda: bench.depth("data_import") == 1)
+    finally:
+        control("eval", "application:set_env(rabbit, channel_tick_interval, 60000).")
+        bench.policy()
+
+
+@both_slow
+def test_connection_lost_in_the_middle_of_a_task(bench: Bench, proxy: Proxy, guarded: bool) -> None:
+    """The message comes back while its task still runs, and both run on side by side.
+    Out: worker_cancel_long_running_tasks_on_connection_loss.
+    """
+    conf = {} if guarded else {"worker_cancel_long_running_tasks_on_connection_loss": False}
+    bench.start(conf=conf, port=proxy.port, concurrency=2)
+    task_id = bench.send(seconds=6)
+    until(lambda: bench.noted("begun", task_id))
+    proxy.cut()
+    until(lambda: bench.state(task_id) == "SUCCESS", 40)
+    until(lambda: bench.depth("data_import") == 0)
+    assert len(bench.noted("begun", task_id)) == 2
+    time.sleep(3)
+    assert len(bench.noted("done", task_id)) == (1 if guarded else 2)
+
+
+FORK = """
+import os, sys
+from edugraph_common.broker.celery_app import make_app, make_publisher
+from edugraph_common.settings import Settings
+app = make_publisher("p", Settings())
+if sys.argv[1] == "without time-outs":
+    app = make_app("p", Settings())
+    app.conf.broker_transport_options = {"confirm_publish": True}
+def publish(number):
+    app.send_task("import_batch_task", ({"job_id": "fork", "batch": number},), mandatory=True)
+publish(0)
+child = os.fork()
+publish(1)
+if not child:
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@both
+def test_fork_after_publish(bench: Bench, guarded: bool, tmp_path: Path) -> None:
+    """A process that publishes and then forks shares its connection with its child: one reads the other's confirm, and
+    waits for ever. Out: the publisher's time-outs, which make each of them connect again.
+    """
+    script = tmp_path / "fork.py"
+    script.write_text(FORK)
+    command = [sys.executable, str(script), "with them" if guarded else "without time-outs"]
+    process = subprocess.Popen(command, env=bench.environment(), start_new_session=True)
+    try:
+        if guarded:
+            assert process.wait(30) == 0
+            assert bench.depth("data_import") >= 3
+        else:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(7)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)

@@ -1,0 +1,217 @@
+"""Traps in sending messages: lost, late, delivered twice or to nobody. Each is named after the trap.
+
+`guarded` false takes the guard out and shows the fault, so that a guard that is no longer needed is seen too.
+"""
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import amqp.exceptions
+import kombu.exceptions
+import pytest
+from celery.app.base import Celery
+from kombu.transport.native_delayed_delivery import calculate_routing_key
+from traps import TRAP, Bench, both, both_slow, stays, until
+
+from edugraph_common.broker.celery_app import make_app, make_publisher
+from edugraph_common.broker.provisioning import apply_topology, check_topology
+from edugraph_common.broker.publishing import LARGEST_BODY, send
+from edugraph_common.failures import Rejected, Retryable
+from edugraph_common.messages import ImportBatch
+from edugraph_common.tasks import backoff
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Bench]:
+    """Where nothing is declared yet."""
+    with Bench.open(tmp_path, declare=False) as bench:
+        yield bench
+
+
+def body(task_id: str = "t") -> dict[str, str]:
+    return {"job_id": task_id}
+
+
+def test_the_topology_is_what_the_code_says(bench: Bench) -> None:
+    """Out: leave a queue, binding or policy out of provisioning.apply_topology."""
+    assert check_topology(bench.settings) == []
+    apply_topology(bench.app, bench.settings)
+    assert check_topology(bench.settings) == []
+
+
+def test_a_message_goes_through_the_exchange_of_its_queue(bench: Bench) -> None:
+    """Out: task_default_exchange in celery_app. Celery then publishes past the exchange, by the queue's name."""
+    bench.send()
+    (message,) = bench.take("data_import")
+    assert message["key"] == "import.batch"
+
+
+def test_sub_second_countdown() -> None:
+    """A delay between 0 and 1 s is refused on quorum queues, and the retry is lost. Out: fractions in tasks.backoff."""
+    with pytest.raises(ValueError, match="positive"):
+        calculate_routing_key(int(0.5), "import.batch")
+    assert all(backoff(retries) >= 1 for retries in range(4) for _ in range(200))
+
+
+@both
+def test_countdown_before_any_worker_ran(fresh: Bench, guarded: bool) -> None:
+    """Only a worker declares the delays. Out: publish to a broker on which `edugraph topology apply` did not run."""
+    if guarded:
+        apply_topology(fresh.app, fresh.settings)
+        task_id = fresh.send(countdown=1)
+        until(lambda: fresh.depth("data_import") == 1, 10)
+        assert fresh.take("data_import")[0]["id"] == task_id
+        return
+    with pytest.raises((amqp.exceptions.NotFound, kombu.exceptions.OperationalError)):
+        fresh.send(countdown=1)
+
+
+@both
+def test_countdown_without_confirms_before_any_worker_ran(fresh: Bench, guarded: bool) -> None:
+    """Without confirms the same message is lost without a word. Out: confirm_publish of make_publisher."""
+    app = make_publisher("p", fresh.settings) if guarded else make_app("p", fresh.settings)
+    if guarded:
+        with pytest.raises(Retryable, match="topology apply"):
+            send_later(app)
+        return
+    send_later(app)
+    apply_topology(fresh.app, fresh.settings)
+    assert stays(lambda: fresh.depth("data_import") == 0, 3)
+
+
+def send_later(app: Celery) -> None:
+    from edugraph_common.broker.publishing import broker_errors
+
+    with broker_errors():
+        app.send_task(TRAP, (body(),), countdown=1, mandatory=True)
+
+
+@both_slow
+def test_gateway_without_quorum_declaration(bench: Bench, guarded: bool) -> None:
+    """A publisher that does not know that the queue is a quorum queue lets workers hold its delayed messages: two such
+    block a pool of one for as long. Out: quorum=False in the publisher's task_queues.
+    """
+    bench.start(concurrency=1)
+    if not guarded:
+        from edugraph_common.broker.topology import task_queues
+
+        bench.app.amqp.queues = bench.app.amqp.Queues(task_queues(quorum=False))
+    began = time.time()
+    try:
+        for _ in range(2):
+            bench.send(countdown=6)
+    finally:
+        if not guarded:
+            bench.app.amqp.queues = bench.app.amqp.Queues(task_queues())
+    time.sleep(0.5)
+    task_id = bench.send()
+    waited = until(lambda: bench.times("begun", task_id), 15)[0] - began
+    assert (waited < 4) is guarded, waited
+
+
+def test_delayed_retries_and_their_key_prefix(bench: Bench) -> None:
+    """A retried message has 28 bits before its key. Out: make the base add the bits to the prefixed key again.
+
+    Three retries come after 1, 2 and 4 s and jitter, none earlier, and the dead letter's key is the queue's name.
+    """
+    bench.start(concurrency=1)
+    task_id = bench.send("retry")
+    until(lambda: bench.noted("given_up", task_id), 30)
+    begun = bench.times("begun", task_id)
+    pauses = [later - earlier for earlier, later in pairwise(begun)]
+    assert len(begun) == 4
+    assert all(low <= pause < 2 * low + 1.5 for low, pause in zip([1, 2, 4], pauses, strict=True)), pauses
+    (dead,) = until(lambda: bench.take("data_import.dead"))
+    assert (dead["key"], dead["x-edugraph-tries"], dead["retries"]) == ("data_import", "4", 0)
+    assert "x-death" not in dead
+    until(lambda: bench.state(task_id) == "FAILURE", 5)
+
+
+@both
+def test_unroutable_publish(bench: Bench, guarded: bool) -> None:
+    """A message that no queue takes vanishes unless it is mandatory and confirmed. Out: mandatory in publishing.send."""
+    from edugraph_common.broker.publishing import broker_errors
+
+    app = make_publisher("p", bench.settings)
+
+    def publish() -> None:
+        with broker_errors():
+            options = {"mandatory": True} if guarded else {}
+            app.send_task(TRAP, (body(),), exchange="edugraph.tasks", routing_key="import.nobody", **options)
+
+    if guarded:
+        with pytest.raises(Retryable, match="no queue takes"):
+            publish()
+    else:
+        publish()
+        assert bench.depth("data_import") == 0
+
+
+@both
+def test_unknown_task_name(bench: Bench, guarded: bool) -> None:
+    """Of another version. The worker refuses it, and the broker buries it. Out: the dead-letter policy of the queue."""
+    policy = f"/api/policies/{bench.vhost}/edugraph.data_import"
+    if not guarded:
+        bench.api.delete(policy).raise_for_status()
+    try:
+        bench.start()
+        task_id = bench.send(name=TRAP)
+        until(lambda: bench.state(task_id) == "SUCCESS")
+        bench.app.send_task("task_of_tomorrow", (body(),), task_id=f"unknown-{guarded}", queue="data_import")
+        until(lambda: bench.state(f"unknown-{guarded}") == "FAILURE")
+        if guarded:
+            assert until(lambda: bench.take("data_import.dead"))[0]["task"] == "task_of_tomorrow"
+        else:
+            assert stays(lambda: bench.depth("data_import.dead") == 0, 2)
+            assert bench.depth("data_import") == 0
+    finally:
+        apply_topology(bench.app, bench.settings)
+
+
+@both_slow
+def test_message_that_cannot_be_read(bench: Bench, guarded: bool) -> None:
+    """Celery acknowledges a body that its child cannot decode: no dead letter. Out: RefusingRequest, by leaving
+    DeadNotices out of the worker.
+    """
+    worker = bench.start(without="" if guarded else "notices")
+    message = {
+        "task": TRAP,
+        "id": f"garbled-{guarded}",
+        "lang": "py",
+        "root_id": None,
+        "parent_id": None,
+        "group": None,
+    }
+    with bench.app.producer_pool.acquire() as producer:
+        producer.publish(
+            b"[[{", exchange="edugraph.tasks", routing_key="import.batch", headers=message,
+            content_type="application/json", content_encoding="utf-8",
+        )  # fmt: skip
+    if guarded:
+        until(lambda: bench.state("garbled-True") == "FAILURE")
+        assert "[[{" not in worker.log.read_text()
+        assert until(lambda: bench.take("data_import.dead"))[0]["id"] == "garbled-True"
+    else:
+        until(lambda: worker.logged("decode message body"))
+        assert stays(lambda: bench.depth("data_import.dead") == 0, 2)
+        assert (bench.state("garbled-False"), bench.depth("data_import")) == ("PENDING", 0)
+    assert worker.alive()
+
+
+@both
+def test_message_over_the_size_limit(bench: Bench, guarded: bool) -> None:
+    """The broker closes the channel on more than 16 MiB. Out: call send_task instead of publishing.send."""
+    records = tuple({"text": "x" * 1_000_000} for _ in range(17))
+    message = ImportBatch(job_id="big", batch=0, records=records)
+    app = make_publisher("p", bench.settings)
+    if guarded:
+        with pytest.raises(Rejected, match=str(LARGEST_BODY)):
+            send(app, "import_batch_task", message, task_id="big")
+    else:
+        with pytest.raises((amqp.exceptions.AMQPError, kombu.exceptions.OperationalError, OSError)):
+            app.send_task("import_batch_task", (message.model_dump(mode="json"),), task_id="big", mandatory=True)
+    assert bench.depth("data_import") == 0

@@ -1,0 +1,225 @@
+"""A provider to test against: chat completions of the OpenAI API over HTTP/1.1, in a process of its own, with scripted faults.
+
+    python tests/provider/server.py [--port 0] [--seed 1] [--script JSON]
+
+Prints its address (http://127.0.0.1:PORT/v1) as the first line. It logs each request with its time of arrival:
+
+    GET  /log              {"requests": [{number, at, seconds, model, step, items, texts, fault, status, [body]}]}
+    GET  /log?bodies=1     with the bodies as they came
+    POST /script           a new script (below); the numbering of requests starts again from 1; the log is emptied
+
+A script is {"latency": seconds, "jitter": seconds more at most, "faults": [FAULT, …], "accepts": [steps], "models": [names],
+"keys": [keys], "refuses": [parameters], "headers": {…}}; all of it optional. A FAULT is {"kind": K, "every": n, "at": k}: the
+requests whose number is k modulo n; or {"kind": K, "first": n}; "kinds": [K, …] takes them in turn. Kinds: 429 (with
+"retry_after": seconds), 500 and other statuses, "timeout", "cut" (half a response, then the connection ends), "not_json", "filter",
+and the spoilt answers of fake_answers.py.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import fake_answers  # type: ignore[import-not-found]  # beside this program, not in a package
+
+_LONG = 3_600
+
+
+@dataclass
+class Provider:
+    seed: int
+    script: dict[str, Any]
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    def begin(self, script: dict[str, Any]) -> None:
+        self.script, self.requests = script, []
+        self.random = random.Random(self.seed)
+
+    def fault(self, number: int) -> tuple[str, dict[str, Any]] | None:
+        for fault in self.script.get("faults", ()):
+            every, at = fault.get("every", 1), fault.get("at", 0)
+            if number <= fault["first"] if "first" in fault else number % every == at:
+                kinds = fault.get("kinds") or [fault["kind"]]
+                return str(kinds[(number // every) % len(kinds)]), fault
+        return None
+
+    # --- the wire -------------------------------------------------------------------------------------------------
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._one(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        arrived = (time.time(), time.monotonic())
+        method, path, _ = head[0].split(" ")
+        headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
+        }
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        if path.endswith("/chat/completions"):
+            return await self._completion(writer, headers, body, arrived)
+        status, answer = self._control(method, path, body)
+        return await _send(writer, status, answer)
+
+    def _control(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        if method == "POST" and path == "/script":
+            self.begin(json.loads(body))
+            return 200, {}
+        if path.startswith("/log"):
+            hidden = () if path.endswith("bodies=1") else ("body",)
+            return 200, {
+                "requests": [{k: v for k, v in request.items() if k not in hidden} for request in self.requests]
+            }
+        if path.endswith("/models"):
+            return 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self._models()]}
+        return 404, _error("no such path", "not_found")
+
+    def _models(self) -> list[str]:
+        return list(self.script.get("models", ["test-model"]))
+
+    # --- completions ----------------------------------------------------------------------------------------------
+
+    async def _completion(
+        self, writer: asyncio.StreamWriter, headers: dict[str, str], body: bytes, arrived: tuple[float, float]
+    ) -> bool:
+        asked = json.loads(body)
+        entry = self._log(asked, body, arrived)
+        refused = self._refused(asked, headers)
+        if refused:
+            entry["status"] = refused[0]
+            return await _send(writer, *refused)
+        fault = self.fault(entry["number"])
+        entry["fault"] = fault[0] if fault else None
+        await asyncio.sleep(self.script.get("latency", 0) + self.random.random() * self.script.get("jitter", 0))
+        return await self._answer(writer, asked, entry, fault)
+
+    def _log(self, asked: dict[str, Any], body: bytes, arrived: tuple[float, float]) -> dict[str, Any]:
+        items = fake_answers.items_of(asked["messages"])
+        entry = {
+            "number": len(self.requests) + 1,
+            "at": arrived[0],
+            "seconds": arrived[1],
+            "model": asked.get("model"),
+            "step": _step(asked),
+            "items": len(items),
+            "texts": [text for _, text in items],
+            "fault": None,
+            "status": 200,
+            "body": body.decode(),
+        }
+        self.requests.append(entry)
+        return entry
+
+    def _refused(self, asked: dict[str, Any], headers: dict[str, str]) -> tuple[int, dict[str, Any]] | None:
+        keys = self.script.get("keys")
+        if keys is not None and headers.get("authorization", "").removeprefix("Bearer ") not in keys:
+            return 401, _error("Incorrect API key provided.", "invalid_api_key")
+        if "models" in self.script and asked.get("model") not in self.script["models"]:
+            return 404, _error("The model does not exist.", "model_not_found")
+        step = _step(asked)
+        if step not in self.script.get("accepts", ("json_schema", "json_object", "prompt")):
+            return 400, _error(f"response_format type {step} is not supported", "invalid_request_error")
+        for name in self.script.get("refuses", ()):
+            if name in asked:
+                other = "; use 'max_completion_tokens' instead" if name == "max_tokens" else ""
+                return 400, _error(f"Unsupported parameter: '{name}'{other}.", "unsupported_parameter")
+        return None
+
+    async def _answer(
+        self, writer: asyncio.StreamWriter, asked: dict[str, Any], entry: dict[str, Any], fault: Any
+    ) -> bool:
+        kind, details = fault or ("", dict[str, Any]())
+        extra = dict(self.script.get("headers", {}))
+        if kind.isdigit():
+            entry["status"] = int(kind)
+            if "retry_after" in details:
+                extra["Retry-After"] = str(details["retry_after"])
+            return await _send(writer, int(kind), _error("scripted", details.get("code", "scripted")), extra)
+        if kind == "timeout":
+            await asyncio.sleep(details.get("seconds", _LONG))
+        if kind == "not_json":
+            return await _send_text(writer, 200, "<html>gateway</html>", extra)
+        if kind == "cut":
+            return await _cut(writer)
+        return await _send(writer, 200, self._completed(asked, kind), extra)
+
+    def _completed(self, asked: dict[str, Any], kind: str) -> dict[str, Any]:
+        content = fake_answers.spoilt(kind, fake_answers.answer_to(asked["messages"], self.seed))
+        finish = {"truncated": "length", "filter": "content_filter"}.get(kind, "stop")
+        prompt = sum(len(str(message["content"])) for message in asked["messages"]) // 4
+        return {
+            "id": "chatcmpl-test",
+            "object": "chat.completion",
+            "created": 0,
+            "model": asked.get("model"),
+            "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": len(content) // 4,
+                "total_tokens": prompt + len(content) // 4,
+            },
+        }
+
+
+def _step(asked: dict[str, Any]) -> str:
+    return str(asked.get("response_format", {}).get("type", "prompt"))
+
+
+def _error(message: str, code: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", "code": code, "param": None}}
+
+
+async def _send(
+    writer: asyncio.StreamWriter, status: int, answer: dict[str, Any], extra: dict[str, str] | None = None
+) -> bool:
+    return await _send_text(writer, status, json.dumps(answer, ensure_ascii=False), extra, "application/json")
+
+
+async def _send_text(
+    writer: asyncio.StreamWriter, status: int, text: str, extra: dict[str, str] | None, mime: str = "application/json"
+) -> bool:
+    body = text.encode()
+    lines = [f"HTTP/1.1 {status} X", f"Content-Type: {mime}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in (extra or {}).items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+    await writer.drain()
+    return True
+
+
+async def _cut(writer: asyncio.StreamWriter) -> bool:
+    writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"id": "half')
+    await writer.drain()
+    writer.close()
+    return False
+
+
+async def run(port: int, provider: Provider) -> None:
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", port, limit=2**22, backlog=512)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)  # noqa: T201 - its answer
+    async with server:
+        await server.serve_forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--script", type=json.loads, default={})
+    chosen = parser.parse_args()
+    asyncio.run(run(chosen.port, Provider(chosen.seed, chosen.script)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""A small TCP proxy that can do to connections what networks do to them."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+BLOCK = 65_536
+
+
+@dataclass(eq=False)
+class Link:
+    """One connection through the proxy: the client's side and the server's."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    swallowed: bool = False
+
+
+class Proxy:
+    """Forwards a port of its own to `target`, on a thread of its own."""
+
+    def __init__(self, host: str, target: int) -> None:
+        self._target = (host, target)
+        self._links: set[Link] = set()
+        self._swallow_new = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self.port = int(server.sockets[0].getsockname()[1])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def swallow(self) -> None:
+        """From now on nothing arrives on either side, and nothing is closed: a firewall that drops."""
+        self._swallow_new = True
+        self._do(self._swallow)
+
+    def half_open(self) -> None:
+        """The clients see their connections end; the server hears nothing of it. New connections are good."""
+        self._do(self._half_open)
+
+    def cut(self) -> None:
+        """Both sides see the end."""
+        self._do(self._cut)
+
+    def heal(self) -> None:
+        """New connections are good; what was swallowed stays lost."""
+        self._swallow_new = False
+
+    def _do(self, change: Callable[[], None]) -> None:
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(lambda: (change(), done.set()))
+        done.wait(10)
+
+    def _swallow(self) -> None:
+        for link in self._links:
+            link.swallowed = True
+
+    def _half_open(self) -> None:
+        for link in self._links:
+            link.swallowed = True
+            link.client.close()
+
+    def _cut(self) -> None:
+        for link in self._links:
+            link.client.close()
+            link.server.close()
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._cut()
+
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._accept, "127.0.0.1", 0)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            answers, server = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.close()
+            return
+        link = Link(writer, server, swallowed=self._swallow_new)
+        self._links.add(link)
+        await asyncio.gather(self._pump(reader, server, link), self._pump(answers, writer, link))
+        self._links.discard(link)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(BLOCK):
+                if not link.swallowed:
+                    sink.write(data)
+                    await sink.drain()
+        if not link.swallowed:
+            sink.close()

@@ -1,0 +1,305 @@
+"""The bench for traps: a virtual host of its own on the real broker, workers as processes, and their traces."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from celery import chord
+from celery.result import AsyncResult
+from pika import BasicProperties
+from pika.adapters.blocking_connection import BlockingChannel
+
+from edugraph_common.broker.celery_app import make_app, make_publisher
+from edugraph_common.broker.provisioning import apply_topology, pika_channel
+from edugraph_common.broker.topology import EVENTS, ROUTES, Route, policies
+from edugraph_common.jobs import connect
+from edugraph_common.settings import Settings
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parent
+TRAP, BODY = "trap_task", "trap_body"
+ADDRESSES = ("EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL", "EDUGRAPH_REDIS_URL")
+ROUTES.setdefault(TRAP, Route("data_import", "import.batch"))
+ROUTES.setdefault(BODY, Route("data_import", "import.aggregate"))
+
+slow = pytest.mark.skipif(not os.environ.get("EDUGRAPH_SLOW"), reason="slow: run it by `make traps`")
+# False takes the guard out and shows the fault, so that a guard that is no longer needed is seen too.
+both = pytest.mark.parametrize("guarded", [True, False])
+both_slow = pytest.mark.parametrize("guarded", [True, pytest.param(False, marks=slow)])
+
+
+def missing(sentence: str) -> None:
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+
+
+def until(true: Callable[[], Any], seconds: float = 20, every: float = 0.05) -> Any:
+    """What `true` answers as soon as that is true; fails when it stays false."""
+    end = time.monotonic() + seconds
+    while not (answer := true()):
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds:.0f} s: {getattr(true, '__doc__', None) or true}")
+        time.sleep(every)
+    return answer
+
+
+def stays(true: Callable[[], Any], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not true():
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@dataclass
+class Worker:
+    """A `celery worker` process of trap_app."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def logged(self, words: str) -> int:
+        return self.log.read_text(errors="replace").count(words)
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def end(self) -> None:
+        """Its children too: they are in its session."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+@dataclass
+class Bench:
+    """One virtual host. `url` may be replaced by that of a proxy before it."""
+
+    settings: Settings
+    vhost: str
+    folder: Path
+    workers: list[Worker] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, *, declare: bool = True) -> Iterator["Bench"]:
+        absent = [name for name in ADDRESSES if not os.environ.get(name)]
+        if absent:
+            missing(f"no real servers: {absent[0]} is not set; run this by `make test`")
+        broker, management, redis_url = (os.environ[name] for name in ADDRESSES)
+        vhost = f"trap-{uuid4().hex[:8]}"
+        settings = Settings(
+            broker_url=f"{broker.rsplit('//', 1)[0] if broker.endswith('//') else broker.rsplit('/', 1)[0]}/{vhost}",
+            broker_management_url=management,
+            redis_url=redis_url,
+            blob_url=str(folder / "blobs"),
+        )
+        bench = cls(settings, vhost, folder)
+        bench.api.put(f"/api/vhosts/{vhost}").raise_for_status()
+        try:
+            if declare:
+                apply_topology(bench.app, settings)
+            yield bench
+        finally:
+            bench.stop_workers()
+            bench.api.delete(f"/api/vhosts/{vhost}").raise_for_status()
+
+    @cached_property
+    def api(self) -> httpx.Client:
+        assert self.settings.broker_management_url
+        return httpx.Client(base_url=self.settings.broker_management_url.get_secret_value(), timeout=20)
+
+    @cached_property
+    def app(self) -> Any:
+        """Publishes, and reads results."""
+        app = make_app("trap-bench", self.settings)
+        app.conf.broker_transport_options = make_publisher("x", self.settings).conf.broker_transport_options
+        return app
+
+    @cached_property
+    def redis(self) -> Any:
+        return connect(self.settings.redis_url.get_secret_value())
+
+    def environment(self, port: int | None = None, **more: str) -> dict[str, str]:
+        url = self.settings.broker_url.get_secret_value()
+        if port:
+            url = f"{url.rsplit(':', 1)[0]}:{port}/{self.vhost}"
+        assert self.settings.broker_management_url
+        return {
+            **os.environ,
+            "EDUGRAPH_BROKER_URL": url,
+            "EDUGRAPH_BROKER_MANAGEMENT_URL": self.settings.broker_management_url.get_secret_value(),
+            "EDUGRAPH_REDIS_URL": self.settings.redis_url.get_secret_value(),
+            "EDUGRAPH_BLOB_URL": self.settings.blob_url,
+            "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE / "integration")]),
+            **more,
+        }
+
+    def start(
+        self,
+        name: str = "w",
+        *,
+        conf: dict[str, Any] | None = None,
+        without: str = "",
+        concurrency: int = 1,
+        port: int | None = None,
+        wait: bool = True,
+        **more: str,
+    ) -> Worker:
+        log = self.folder / f"{name}-{len(self.workers)}.log"
+        environment = self.environment(port, TRAP_CONF=json.dumps(conf or {}), TRAP_WITHOUT=without, **more)
+        command = [
+            *(sys.executable, "-m", "celery", "-A", "trap_app", "worker", "-Q", "data_import", "-E"),
+            *("-c", str(concurrency), "-n", f"{name}@{self.vhost}", "--without-gossip", "--without-mingle"),
+        ]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        worker = Worker(process, log)
+        self.workers.append(worker)
+        if wait:
+            until(lambda: worker.logged(" ready.") or not worker.alive(), 30)
+            assert worker.alive(), log.read_text()[-3000:]
+        return worker
+
+    def stop_workers(self) -> None:
+        for worker in self.workers:
+            worker.end()
+        self.workers.clear()
+
+    def policy(self, **changes: Any) -> None:
+        """Change the policy of data_import, until `apply_topology` puts it right again."""
+        policy = policies()["edugraph.data_import"]
+        changed = {**policy["definition"], **{name.replace("_", "-"): value for name, value in changes.items()}}
+        path = f"/api/policies/{self.vhost}/edugraph.data_import"
+        self.api.put(path, json={**policy, "definition": changed}).raise_for_status()
+
+    def chord(self, *members: dict[str, Any], errback: bool = False) -> tuple[list[str], str]:
+        """Publish a chord of traps; the ids of its members, and of its body."""
+        bodies = [{"job_id": uuid4().hex, **member} for member in members]
+        header = [self.app.signature(TRAP, (body,), task_id=body["job_id"]) for body in bodies]
+        after = {"job_id": uuid4().hex}
+        callback = self.app.signature(BODY, (after,), task_id=after["job_id"])
+        if errback:
+            callback.on_error(self.app.signature(BODY, ([], after), immutable=True))
+        chord(header, app=self.app)(callback)
+        return [body["job_id"] for body in bodies], after["job_id"]
+
+    def listen(self, routing_key: str) -> str:
+        """A queue of its own for these events."""
+        with pika_channel(self.settings) as channel:
+            channel.queue_declare(f"listener.{routing_key}", durable=True, arguments={"x-queue-type": "quorum"})
+            channel.queue_bind(f"listener.{routing_key}", EVENTS.name, routing_key)
+        return f"listener.{routing_key}"
+
+    def flood(self, number: int, action: str) -> None:
+        """So many messages, without waiting for each."""
+        message = self.app.amqp.as_task_v2("x", TRAP, ({"job_id": "flood", "action": action, "times": 10**9},), {})
+        args, kwargs, embedded = message.body
+        body = json.dumps([list(args), kwargs, embedded]).encode()
+        with pika_channel(self.settings, timeout=60) as channel:
+            for one in range(number):
+                headers = {**message.headers, "id": f"flood-{self.vhost}-{one}"}
+                properties = BasicProperties("application/json", "utf-8", headers, delivery_mode=2)
+                channel.basic_publish("edugraph.tasks", "import.batch", body, properties)
+        until(lambda: self.depth("data_import") == number, 60)
+
+    def empty(self) -> None:
+        """When the broker has noticed that the workers are gone, and put back what they held."""
+        with pika_channel(self.settings) as channel:
+            for queue in ("data_import", "data_import.dead", "data_import.notices"):
+                ask = partial(channel.queue_declare, queue, passive=True)
+                until(lambda ask=ask: ask().method.consumer_count == 0, 60)
+                channel.queue_purge(queue)
+
+    def send(self, action: str = "work", *, name: str = TRAP, **fields: Any) -> str:
+        """The task's id, which is also the job's."""
+        options = {key: fields.pop(key) for key in ("countdown", "soft_time_limit", "time_limit") if key in fields}
+        task_id = uuid4().hex
+        body = {"job_id": task_id, "action": action, **fields}
+        self.app.send_task(name, (body,), task_id=task_id, argsrepr="", mandatory=True, **options)
+        return task_id
+
+    def noted(self, what: str, task_id: str) -> list[str]:
+        found: list[str] = self.redis.lrange(f"trap:{what}:{task_id}", 0, -1)
+        return found
+
+    def times(self, what: str, task_id: str) -> list[float]:
+        return [float(moment) for moment in self.noted(what, task_id)]
+
+    def state(self, task_id: str) -> str:
+        return str(AsyncResult(task_id, app=self.app).state)
+
+    def depth(self, queue: str) -> int:
+        """Ready messages."""
+        with pika_channel(self.settings) as channel:
+            return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+    def unacknowledged(self, queue: str) -> int:
+        """Of the management API, which is some seconds behind."""
+        answer = self.api.get(f"/api/queues/{self.vhost}/{queue}").raise_for_status().json()
+        return int(answer.get("messages_unacknowledged", 0))
+
+    def put_back(self, queue: str, times: int) -> None:
+        """Look at the first message so often, as a tool does that lists a queue."""
+        for _ in range(times):
+            with pika_channel(self.settings) as channel:
+                until(lambda channel=channel: channel.basic_get(queue)[0], 5)
+
+    def take(self, queue: str) -> list[dict[str, Any]]:
+        """All messages of a queue: their headers, with `key` and `body`."""
+        with pika_channel(self.settings) as channel:
+            return list(_messages(channel, queue))
+
+
+def _messages(channel: BlockingChannel, queue: str) -> Iterator[dict[str, Any]]:
+    while True:
+        method, properties, body = channel.basic_get(queue, auto_ack=True)
+        if method is None:
+            return
+        yield {**(properties.headers or {}), "key": method.routing_key, "body": body}
+
+
+class Control:
+    """rabbitmqctl of the broker that this checkout started; it can do what no client can."""
+
+    def __init__(self) -> None:
+        script = Path(os.environ.get("EDUGRAPH_SERVERS_SCRIPT", CHECKOUT / "scripts" / "servers.py"))
+        self._command = [sys.executable, str(script)]
+        mine = subprocess.run(
+            [*self._command, "env", "--only", "rabbitmq"], capture_output=True, text=True, check=False
+        )
+        if f"EDUGRAPH_BROKER_URL={os.environ.get('EDUGRAPH_BROKER_URL')}" not in mine.stdout.splitlines():
+            missing("this broker was not started by scripts/servers.py, so no test may stop it or raise its alarm")
+
+    def __call__(self, *arguments: str) -> None:
+        subprocess.run([*self._command, "ctl", "rabbitmqctl", *arguments], check=True, capture_output=True)
+
+    @contextmanager
+    def memory_alarm(self) -> Iterator[None]:
+        self("set_vm_memory_high_watermark", "absolute", "1MB")
+        try:
+            yield
+        finally:
+            self("set_vm_memory_high_watermark", "0.6")
