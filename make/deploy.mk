@@ -17,3 +17,10 @@ compose-test: ## start compose.yaml for real, import a file through it, end it
 	@python3 deploy/images/build.py --servers
 	@python3 deploy/compose/try.py
 .PHONY: images env compose-test
+
+kube-test: ## the chart on a real Kubernetes (KUBECONFIG, or one made here): install, test, import, upgrade, uninstall
+	@python3 deploy/k8s/tests/kubernetes/run.py
+
+kube-test-all: ## that, and restarts under load, probes, scaling, network policies
+	@python3 deploy/k8s/tests/kubernetes/run.py --all
+.PHONY: kube-test kube-test-all

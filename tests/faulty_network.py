@@ -56,7 +56,7 @@ class Proxy:
             writer.close()
 
     async def _while_lost(self) -> None:
-        while self.fault == "blackhole":
+        while self.fault == "blackhole":  # noqa: ASYNC110 - set from another thread
             await asyncio.sleep(0.02)
 
 

@@ -6,6 +6,7 @@ Debian 12 has too.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def _get(folder: Path, lock: int) -> None:
     _run(["apt-get", "--quiet", *options, "download", *PACKAGES], folder / "apt")
     for package in (folder / "apt").glob("*.deb"):
         _run(["dpkg-deb", "-x", str(package), str(folder)], folder)
+    shutil.rmtree(folder / "apt")
 
 
 def _apt_options(state: Path) -> list[str]:

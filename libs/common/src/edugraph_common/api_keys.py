@@ -63,7 +63,7 @@ class ApiKeys:
             key_id=key_id,
             name=name,
             scopes=tuple(dict.fromkeys(scopes)),
-            secret_hash=_hash(secret),
+            secret_hash=hash_of(secret),
             created=now.astimezone(UTC),
             expires=expires,
         )
@@ -93,10 +93,10 @@ def split_token(token: str) -> tuple[str, str]:
 
 def matches(key: ApiKey | None, secret: str) -> bool:
     """Takes the same time for a wrong secret and for an unknown key."""
-    return hmac.compare_digest(_hash(secret), key.secret_hash if key else _NOBODY) and key is not None
+    return hmac.compare_digest(hash_of(secret), key.secret_hash if key else _NOBODY) and key is not None
 
 
-def _hash(secret: str) -> str:
+def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -26,6 +26,7 @@ RECORD_TYPES = (
     "unknown",
 )
 STATUSES = ("200", "400", "401", "402", "403", "404", "408", "409", "422", "425", "429", "500", "502", "503", "504")
+ANSWERS = (*STATUSES, "timeout", "cut", "unreadable")
 JOB_STATES = ("succeeded", "partly failed", "failed")
 # Neo4j's last words of a code; the rest is "other".
 CODES = (
@@ -156,7 +157,7 @@ PROVIDER_REQUESTS = Counter(
     "analyzer",
     "provider_requests_total",
     "HTTP attempts; timeout, cut and unreadable are answers that did not come",
-    (_model, Label("status", (*STATUSES, "timeout", "cut", "unreadable"))),
+    (_model, Label("status", ANSWERS)),
 )
 PROVIDER_SECONDS = Histogram(
     "analyzer",

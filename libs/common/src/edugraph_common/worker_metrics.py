@@ -35,12 +35,15 @@ OUTCOMES: dict[str, metrics.TaskOutcome] = {
 MAIN = "main"
 
 
-def measure_worker(part: Part, settings: Settings) -> None:
-    """Before the worker starts. Without a port nothing is measured."""
+def measure_worker(part: Part, settings: Settings, open_own: Callable[[], None] = lambda: None) -> None:
+    """Before the worker starts. Without a port nothing is measured.
+
+    `open_own` opens the series that only the service knows, so that a rate sees the first of them too.
+    """
     if not settings.metrics_port:
         return
     EduGraphTask.Request = f"{__name__}:WatchedRequest"
-    worker_init.connect(_opening(part, settings), weak=False)
+    worker_init.connect(_opening(part, settings, open_own), weak=False)
     worker_process_init.connect(_child_begins, weak=False)
     begun: dict[str, float] = {}
     task_prerun.connect(_beginning(begun), weak=False)
@@ -62,11 +65,12 @@ class WatchedRequest(Request):
         return super().on_timeout(soft, timeout)
 
 
-def _opening(part: Part, settings: Settings) -> Callable[..., None]:
+def _opening(part: Part, settings: Settings, open_own: Callable[[], None]) -> Callable[..., None]:
     def begin(sender: Any, **_: Any) -> None:
         share(_folder(settings), _place_in_pool)
         open_all(metrics.INSTRUMENTS, ["every process", "workers", part])
         _open_series(sender.app)
+        open_own()
         metrics.POOL_SIZE.set(sender.concurrency)
         describe_build(part)
         serve_metrics(settings.metrics_host, settings.metrics_port, exposition)

@@ -6,6 +6,21 @@ from edugraph_common.findings import Kind
 NEARLY = 0.9  # of a budget
 
 
+def open_models(models: dict[Kind, str], requests: int, tokens: int | None) -> None:
+    """Everything that is counted of these models is there from the start, at zero."""
+    for kind, model in models.items():
+        limits(model, requests, tokens)
+        for status in metrics.ANSWERS:
+            metrics.PROVIDER_REQUESTS.open(model=model, status=status)
+        for direction in ("input", "output"):
+            metrics.TOKENS.open(model=model, kind=kind, direction=direction)
+        metrics.COST.open(model=model, kind=kind)
+        for instrument in (metrics.PROVIDER_SECONDS, metrics.LIMITER_WAIT):
+            instrument.open(model=model)
+        for counter in (metrics.LIMITER_REFUSALS, metrics.LIMITER_PAUSES):
+            counter.open(model=model)
+
+
 def waited_for_place(model: str, seconds: float) -> None:
     metrics.LIMITER_WAIT.observe(seconds, model=model)
 

@@ -1,8 +1,10 @@
 """The analyzer's process: `celery -A edugraph_analyzer.worker worker -Q llm_analysis`."""
 
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
+from typing import get_args
 
+from edugraph_analyzer import counting
 from edugraph_analyzer.analysis import Analyst
 from edugraph_analyzer.analyzing import Analyzer
 from edugraph_analyzer.settings import AnalyzerSettings
@@ -10,6 +12,7 @@ from edugraph_common.blobs import Blobs
 from edugraph_common.broker.celery_app import App, make_app
 from edugraph_common.broker.heartbeat import report_health
 from edugraph_common.broker.workers import guard_worker
+from edugraph_common.findings import Kind
 from edugraph_common.jobs import Jobs, connect
 from edugraph_common.logs import log_tasks
 from edugraph_common.settings import Settings
@@ -21,7 +24,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     app = make_app("edugraph-analyzer", settings)
     app.conf.imports = ("edugraph_analyzer.tasks",)
     log_tasks(settings)
-    measure_worker("analyzer", settings)
+    measure_worker("analyzer", settings, partial(_open_models, model))
     report_health(app, settings)
     guard_worker(app, settings)
 
@@ -39,6 +42,12 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
 
     app.work = analyzer
     return app
+
+
+def _open_models(model: AnalyzerSettings) -> None:
+    if model.has_provider:
+        models = {kind: model.model_for(kind) for kind in get_args(Kind)}
+        counting.open_models(models, model.requests_per_minute, model.tokens_per_minute)
 
 
 app = make_worker(Settings(), AnalyzerSettings())

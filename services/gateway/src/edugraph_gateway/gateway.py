@@ -9,14 +9,15 @@ import redis
 from anyio import CapacityLimiter
 from celery import Celery
 from fastapi import Request
+from pydantic import SecretStr
 
-from edugraph_common.api_keys import ApiKeys
 from edugraph_common.audit import Audit
 from edugraph_common.blobs import Blobs
 from edugraph_common.broker.celery_app import make_publisher
 from edugraph_common.broker.dead_desk import DeadDesk
 from edugraph_common.jobs import Jobs, connect
 from edugraph_gateway.callers import KeyRing, Turns
+from edugraph_gateway.first_key import KeysWithFirst
 from edugraph_gateway.graph_reading import GraphReading
 from edugraph_gateway.idempotency import Idempotency
 from edugraph_gateway.pressure import Depths, depth_of
@@ -83,13 +84,17 @@ def open_gateway(settings: GatewaySettings) -> Gateway:
         results=results,
         graph=GraphReading(settings),
         probes=probes_of(settings, client, blobs),
-        key_ring=KeyRing(ApiKeys(client)),
+        key_ring=KeyRing(KeysWithFirst(client, _secret(settings.bootstrap_key))),
         turns=Turns(client, settings.requests_per_minute, settings.requests_at_once),
         idempotency=Idempotency(client),
         audit=Audit(client),
         dead_desk=DeadDesk(settings, results.is_done),
         depths=Depths(depth_of(publisher)),
     )
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
 
 
 def gateway_of(request: Request) -> Gateway:

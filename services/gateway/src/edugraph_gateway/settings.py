@@ -16,6 +16,9 @@ class GatewaySettings(Settings):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65_535)
     auth: Literal["on", "off"] = "on"
+    bootstrap_key: SecretStr | None = Field(
+        default=None, description="the first API key, eg_<id>_<secret>, all scopes"
+    )
 
     neo4j_uri: str | None = None
     neo4j_user: str | None = None

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import anyio.to_thread
 from anyio import CancelScope
 
 from edugraph_common.answers import Accepted
@@ -15,7 +14,7 @@ from edugraph_common.messages import Message
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.gateway import Gateway
 
-CREATE_TIMEOUT = 2.0  # seconds
+CREATE_TIMEOUT, TIDYING = 2.0, 0.5  # seconds
 
 
 class Task(NamedTuple):
@@ -42,8 +41,9 @@ async def submit(gateway: Gateway, submission: Submission) -> Accepted:
         for task in submission.tasks:
             await gateway.sender.send(task.name, task.message, task_id=task.task_id)
     except Failure:
-        with CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_withdraw, gateway, submission)
+        # The client's answer does not wait for servers that may be away: the thread goes on by itself.
+        with CancelScope(shield=True), suppress(Failure):
+            await in_time(lambda: _withdraw(gateway, submission), TIDYING, gateway.publishing)
         raise
     return accepted(submission)
 

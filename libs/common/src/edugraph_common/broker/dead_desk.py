@@ -161,6 +161,8 @@ def succeeded(results: Celery) -> Callable[[str], bool]:
 def without_death(headers: dict[str, Any]) -> dict[str, Any]:
     """The headers of a message that begins anew: no deaths, no tries used, no delay, in no group."""
     kept = {name: value for name, value in headers.items() if not name.startswith(_OF_DEATH)}
+    # pika reads floats, but cannot write them; none of ours is one.
+    kept = {name: str(value) if isinstance(value, float) else value for name, value in kept.items()}
     return kept | {"retries": 0, "eta": None, "expires": None, "group": None, "group_index": None}
 
 

@@ -168,7 +168,9 @@ _NODE = f"gen{os.getpid()}@{socket.gethostname()}"
 
 
 def _plain(value: Any) -> Any:
-    """AMQP tables know lists and mappings, but no tuples."""
+    """What pika can put into a header: no tuple, no float."""
+    if isinstance(value, float):
+        return str(value)
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -5,6 +5,7 @@ Every error leaves as Retryable or Rejected, with the server's code and never it
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,8 +32,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Work = Callable[Concatenate[neo4j.ManagedTransaction, P], T]
 
-_ATTEMPTS = 10  # of one transaction that another one overtook
-RETRY_SECONDS = 30.0  # for which the driver repeats a transaction that failed in passing
+RETRY_SECONDS = 30.0  # for which a transaction that failed in passing is repeated
+_PAUSE = 0.01  # seconds; whoever was faster has committed already
 _GONE = "Neo.ClientError.Statement.EntityNotFound"
 _REFUSED = (ConfigurationError, AuthConfigurationError, CertificateConfigurationError)
 
@@ -56,16 +57,14 @@ class Connection:
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `work` in one transaction, again if another one got in its way."""
         with _translated(), self._session() as session:
-            counted = self._counted(self._in_turn(work))
-            for _ in range(_ATTEMPTS - 1):
+            counted, end = self._counted(self._in_turn(work)), time.monotonic() + RETRY_SECONDS
+            while True:
                 try:
                     return session.execute_write(counted, *args, **kwargs)
-                except (ConstraintError, Overtaken):
-                    continue
-                except ClientError as error:
-                    if error.code != _GONE:
+                except (ClientError, Overtaken) as error:
+                    if not _overtaken(error) or time.monotonic() > end:
                         raise
-            return session.execute_write(counted, *args, **kwargs)
+                time.sleep(_PAUSE)
 
     def define(self, statement: LiteralString) -> None:
         """Runs a statement of the schema, which wants a transaction of its own."""
@@ -128,6 +127,11 @@ def _open(settings: GraphSettings) -> neo4j.Driver:
     )
 
 
+def _overtaken(error: ClientError | Overtaken) -> bool:
+    """Another transaction made or deleted first what this one wanted to make or use."""
+    return isinstance(error, Overtaken | ConstraintError) or error.code == _GONE
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """The cause is left out on purpose: its message may quote a record."""
@@ -150,8 +154,7 @@ def _translated() -> Iterator[None]:
 
 
 def _of_client_error(error: ClientError) -> Retryable | Rejected:
-    passing = isinstance(error, ConstraintError) or error.code == _GONE or error.is_retryable()
     timed_out = "TransactionTimedOut" in (error.code or "")
-    if passing or timed_out:
+    if _overtaken(error) or error.is_retryable() or timed_out:
         return Retryable(f"the graph database could not do it now ({error.code})")
     return Rejected(f"the graph database refused a statement ({error.code})")

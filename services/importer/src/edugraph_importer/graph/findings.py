@@ -101,7 +101,8 @@ def _revisions(pairs: Iterable[tuple[Record, RecordFinding]], sorted_out: Sorted
     """Of a record that comes twice, the last finding; none where nothing changes."""
     for replaced in sorted_out.replaced:
         stored.findings.pop(replaced, None)  # it was about the older text, and goes with it
-    hashes = {record.record_id: record.content_hash for record in (*sorted_out.records, *sorted_out.unchanged)}
+    # Last of all what is written now: an older version may have been unchanged until here.
+    hashes = {record.record_id: record.content_hash for record in (*sorted_out.unchanged, *sorted_out.records)}
     last = {record.record_id: (record, finding) for record, finding in pairs if _is(record, hashes)}
     made = (_revision(record, finding, stored) for record, finding in last.values())
     return [revision for revision in made if revision.text != stored.findings.get(revision.record.record_id)]

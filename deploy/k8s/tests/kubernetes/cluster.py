@@ -1,0 +1,627 @@
+"""A real Kubernetes of one node for tests: the programs of programs.py, in a network namespace of their own.
+
+    python cluster.py up [policies] [keda] [monitoring]     prints the path of the kubeconfig
+    python cluster.py load ARCHIVE...                       images, as podman or docker save them
+    python cluster.py down
+
+As root on Debian. The machine's own addresses, ports and firewall stay as they are; everything that runs is noted
+under /run/edugraph-kubernetes with its process id and start time, and `down` ends exactly that.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import manifests
+from programs import Options, Programs, missing, programs
+from server_tools import cache
+from server_tools.common import ServerError, last_lines, say
+
+NAME = "edukube"  # of the network namespace and its link
+RUN = Path("/run/edugraph-kubernetes")
+NODE, NODE_IP, HOST_IP, NOBODY_IP = "node1", "10.251.0.1", "10.251.0.2", "10.251.0.3"
+PODS, SERVICES = "10.252.0.0/16", "10.253.0.0/16"
+API_IP, DNS_IP = "10.253.0.1", "10.253.0.10"
+WAIT = 240  # seconds for each step
+VOLUMES = 12
+# The kubelet sets these for the whole machine; `down` sets them back.
+SYSCTLS = (
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "kernel.keys.root_maxkeys",
+    "kernel.keys.root_maxbytes",
+)
+DAEMONS = (
+    "kubelet",
+    "kube-proxy",
+    "kube-scheduler",
+    "kube-controller-manager",
+    "containerd",
+    "kube-apiserver",
+    "etcd",
+)
+
+
+class Cluster:
+    """The one cluster of this machine."""
+
+    def __init__(self) -> None:
+        self.state = cache.folder().parent / "kubernetes"
+        self.admin = self.state / "admin.conf"
+        self.programs: Programs
+
+    # --- up
+
+    def up(self, options: Options) -> None:
+        if reason := missing():
+            raise ServerError(reason)
+        self.programs = programs(options)
+        if self.is_up():
+            say("it is up already", "kubernetes")
+            return
+        self.down()
+        if subprocess.run(["pgrep", "-x", "kubelet"], capture_output=True, check=False).returncode == 0:
+            raise ServerError("another kubelet runs on this machine, and two would end each other's pods")
+        began = time.monotonic()
+        for name in ("etc/cni", "log", "pki", "pod-logs", "volumes", "images"):
+            (self.state / name).mkdir(parents=True, exist_ok=True)
+        (self.state / "pki").chmod(0o700)
+        RUN.mkdir(parents=True, exist_ok=True)
+        (RUN / "sysctls").write_text("".join(f"{name}={_output('sysctl', '-n', name)}\n" for name in SYSCTLS))
+        self._network()
+        self._certificates()
+        self._settings()
+        self._start_control_plane(options)
+        self._start_node()
+        self._install(options)
+        (RUN / "ready").touch()
+        say(f"ready after {time.monotonic() - began:.0f} s", "kubernetes")
+
+    def is_up(self) -> bool:
+        return (RUN / "ready").exists() and all(_alive(name) for name in DAEMONS) and self._node_ready()
+
+    def _network(self) -> None:
+        inside = ["ip", "-n", NAME]
+        for command in (
+            ["ip", "netns", "add", NAME],
+            ["ip", "link", "add", f"{NAME}-h", "type", "veth", "peer", "name", f"{NAME}-n", "netns", NAME],
+            ["ip", "address", "add", f"{HOST_IP}/24", "dev", f"{NAME}-h"],
+            ["ip", "link", "set", f"{NAME}-h", "up"],
+            [*inside, "link", "set", "lo", "up"],
+            [*inside, "address", "add", f"{NODE_IP}/24", "dev", f"{NAME}-n"],
+            [*inside, "link", "set", f"{NAME}-n", "up"],
+            ["ip", "route", "add", PODS, "via", NODE_IP],
+            ["ip", "route", "add", SERVICES, "via", NODE_IP],
+            ["nsenter", f"--net=/run/netns/{NAME}", "sysctl", "-qw", "net.ipv4.ip_forward=1"],
+            # A packet needs a route before kube-proxy's rules see it; what no rule takes goes to nobody.
+            [
+                *inside,
+                "neighbour",
+                "add",
+                NOBODY_IP,
+                "lladdr",
+                "02:00:00:00:00:03",
+                "dev",
+                f"{NAME}-n",
+                "nud",
+                "permanent",
+            ],
+            [*inside, "route", "add", SERVICES, "via", NOBODY_IP],
+        ):
+            _run(command)
+
+    def _certificates(self) -> None:
+        names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+        api = f"IP:{NODE_IP},IP:127.0.0.1,IP:{API_IP},DNS:localhost," + ",".join(f"DNS:{name}" for name in names)
+        pki = Authority(self.state / "pki")
+        pki.authority("ca")
+        pki.authority("front-proxy-ca")
+        pki.key("sa")
+        pki.certificate("apiserver", "/CN=kube-apiserver", "serverAuth", api)
+        pki.certificate(
+            "kubelet-server", f"/O=system:nodes/CN=system:node:{NODE}", "serverAuth", f"IP:{NODE_IP},DNS:{NODE}"
+        )
+        for name, subject in {
+            "apiserver-kubelet": "/O=system:masters/CN=apiserver-kubelet",
+            "admin": "/O=system:masters/CN=admin",
+            "kubelet": f"/O=system:nodes/CN=system:node:{NODE}",
+            "controller-manager": "/CN=system:kube-controller-manager",
+            "scheduler": "/CN=system:kube-scheduler",
+            "proxy": "/CN=system:kube-proxy",
+        }.items():
+            pki.certificate(name, subject, "clientAuth")
+        pki.certificate("front-proxy", "/CN=front-proxy", "clientAuth", ca="front-proxy-ca")
+        _write(self.admin, pki.kubeconfig("admin"))
+        for name in ("kubelet", "controller-manager", "scheduler", "proxy"):
+            _write(self.state / "etc" / f"{name}.conf", pki.kubeconfig(name))
+
+    def _settings(self) -> None:
+        places = {"state": self.state, "run": RUN, "node": NODE, "node_ip": NODE_IP, "dns_ip": DNS_IP, "pods": PODS}
+        for name, text in manifests.settings(**places).items():
+            _write(self.state / "etc" / name, text)
+
+    def _start_control_plane(self, options: Options) -> None:
+        pki, bin_ = self.state / "pki", self.programs.path
+        self._start(
+            "etcd",
+            [str(bin_("etcd")), f"--name={NODE}", f"--data-dir={self.state}/etcd", "--unsafe-no-fsync", "--log-level=warn",
+             "--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
+             "--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+             f"--initial-cluster={NODE}=http://127.0.0.1:2380"],
+        )  # fmt: skip
+        self._start("containerd", [_which("containerd"), f"--config={self.state}/etc/containerd.toml"])
+        self._start(
+            "kube-apiserver",
+            [str(bin_("kube-apiserver")), "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE_IP}",
+             "--secure-port=6443", "--allow-privileged=true", f"--service-cluster-ip-range={SERVICES}",
+             "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+             f"--client-ca-file={pki}/ca.crt", f"--tls-cert-file={pki}/apiserver.crt",
+             f"--tls-private-key-file={pki}/apiserver.key",
+             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+             f"--service-account-key-file={pki}/sa.key", f"--service-account-signing-key-file={pki}/sa.key",
+             f"--kubelet-certificate-authority={pki}/ca.crt", "--kubelet-preferred-address-types=InternalIP",
+             f"--kubelet-client-certificate={pki}/apiserver-kubelet.crt", f"--kubelet-client-key={pki}/apiserver-kubelet.key",
+             f"--requestheader-client-ca-file={pki}/front-proxy-ca.crt", "--requestheader-allowed-names=front-proxy",
+             "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+             f"--proxy-client-cert-file={pki}/front-proxy.crt", f"--proxy-client-key-file={pki}/front-proxy.key"],
+        )  # fmt: skip
+        self._until(
+            "containerd answers",
+            "containerd",
+            lambda: _works("ctr", "--address", str(RUN / "containerd.sock"), "version"),
+        )
+        for program in ("pause", "coredns", "metrics-server", *_parts(options)):
+            self.load([self._program_image(program)])
+        self._until("the API server is ready", "kube-apiserver", lambda: self.works("get", "--raw", "/readyz"))
+        controllers = f"{self.state}/etc/controller-manager.conf"
+        self._start(
+            "kube-controller-manager",
+            [str(bin_("kube-controller-manager")), f"--kubeconfig={controllers}", f"--authentication-kubeconfig={controllers}",
+             f"--authorization-kubeconfig={controllers}", "--bind-address=127.0.0.1", "--leader-elect=false",
+             "--use-service-account-credentials", "--allocate-node-cidrs", f"--cluster-cidr={PODS}",
+             f"--service-cluster-ip-range={SERVICES}", f"--root-ca-file={pki}/ca.crt",
+             f"--service-account-private-key-file={pki}/sa.key", f"--requestheader-client-ca-file={pki}/front-proxy-ca.crt",
+             f"--cluster-signing-cert-file={pki}/ca.crt", f"--cluster-signing-key-file={pki}/ca.key",
+             # Faster than on real clusters, so that tests of scaling take seconds.
+             "--horizontal-pod-autoscaler-sync-period=5s", "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
+             "--horizontal-pod-autoscaler-cpu-initialization-period=20s"],
+        )  # fmt: skip
+        scheduler = f"{self.state}/etc/scheduler.conf"
+        self._start(
+            "kube-scheduler",
+            [str(bin_("kube-scheduler")), f"--kubeconfig={scheduler}", f"--authentication-kubeconfig={scheduler}",
+             f"--authorization-kubeconfig={scheduler}", "--bind-address=127.0.0.1", "--leader-elect=false"],
+        )  # fmt: skip
+
+    def _start_node(self) -> None:
+        bin_ = self.programs.path
+        self._start(
+            "kubelet",
+            [str(bin_("kubelet")), f"--config={self.state}/etc/kubelet.yaml", f"--kubeconfig={self.state}/etc/kubelet.conf",
+             f"--root-dir={self.state}/kubelet", f"--hostname-override={NODE}", f"--node-ip={NODE_IP}"],
+        )  # fmt: skip
+        self._start("kube-proxy", [str(bin_("kube-proxy")), f"--config={self.state}/etc/kube-proxy.yaml"])
+        self._until("the node is ready", "kubelet", self._node_ready)
+
+    def _install(self, options: Options) -> None:
+        folders = [self.state / "volumes" / str(number) for number in range(VOLUMES)]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o777)
+        self.apply(manifests.base(NODE, DNS_IP, [str(folder) for folder in folders]))
+        self._until(
+            "the service account is there", "kube-controller-manager", lambda: self.works("get", "sa", "default")
+        )
+        self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", f"--timeout={WAIT}s")
+        self.apply(manifests.METRICS_SERVER)
+        self.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", f"--timeout={WAIT}s")
+        if options.policies:
+            self.apply(manifests.policies(NODE))
+            self.kubectl("-n", "kube-system", "rollout", "status", "daemonset/network-policies", f"--timeout={WAIT}s")
+        if options.keda:
+            self._install_keda()
+        if options.monitoring:
+            self._install_monitoring()
+
+    def _install_keda(self) -> None:
+        pki = Authority(self.state / "pki")
+        services = ("keda-operator", "keda-metrics-apiserver", "keda-admission-webhooks")
+        names = [f"DNS:{s}{end}" for s in services for end in ("", ".keda", ".keda.svc", ".keda.svc.cluster.local")]
+        # KEDA would make these itself, but its pods see them a minute later; its authority must be RSA and called KEDA.
+        pki.authority("keda-ca", names="DNS:KEDA", rsa=True)
+        pki.certificate("keda", "/CN=keda", "serverAuth,clientAuth", ",".join(names), ca="keda-ca")
+        folder = self.state / "etc" / "keda"
+        _write(
+            folder / "kustomization.yaml",
+            manifests.keda(os.path.relpath(self.programs.source("keda").resolve(), folder.resolve())),
+        )
+        self.kubectl("create", "namespace", "keda")
+        files = {"tls.crt": "keda.crt", "tls.key": "keda.key", "ca.crt": "keda-ca.crt", "ca.key": "keda-ca.key"}
+        given = [f"--from-file={name}={pki.folder / file}" for name, file in files.items()]
+        self.kubectl("-n", "keda", "create", "secret", "generic", "kedaorg-certs", *given)
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(folder))
+        for name in ("keda-operator", "keda-metrics-apiserver", "keda-admission"):
+            self.kubectl("-n", "keda", "rollout", "status", f"deployment/{name}", f"--timeout={WAIT}s")
+        path = "/apis/external.metrics.k8s.io/v1beta1"
+        self._until("KEDA's metrics API answers", None, lambda: self.works("get", "--raw", path))
+
+    def _install_monitoring(self) -> None:
+        folder = self.state / "etc" / "monitoring"
+        source = os.path.relpath(self.programs.source("prometheus-operator").resolve(), folder.resolve())
+        _write(folder / "kustomization.yaml", manifests.operator(source))
+        self.kubectl("create", "namespace", "monitoring")
+        self.kubectl("apply", "--server-side", "-k", str(folder))
+        self.kubectl("-n", "monitoring", "rollout", "status", "deployment/prometheus-operator", f"--timeout={WAIT}s")
+        self.kubectl(
+            "wait", "--for=condition=Established", "crd/prometheuses.monitoring.coreos.com", f"--timeout={WAIT}s"
+        )
+        self.apply(manifests.PROMETHEUS)
+        self.kubectl("-n", "monitoring", "wait", "--for=condition=Available", "prometheus/all", f"--timeout={WAIT}s")
+
+    # --- programs and images
+
+    def _program_image(self, name: str) -> Path:
+        """An image with one static program and nothing else."""
+        program, target = self.programs.path(name).resolve(), self.state / "images" / f"{name}.tar"
+        if target.exists() and target.stat().st_mtime >= program.stat().st_mtime:
+            return target
+        # The Prometheus operator mounts a folder over /prometheus.
+        inside = f"bin/{name}"
+        layer = _tar({inside: program.read_bytes()})
+        config = {
+            "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
+            "os": "linux",
+            "config": {"Entrypoint": [f"/{inside}"], "Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        }
+        manifest = [{"Config": "config.json", "RepoTags": [manifests.image(name)], "Layers": ["layer.tar"]}]
+        files = {
+            "layer.tar": layer,
+            "config.json": json.dumps(config).encode(),
+            "manifest.json": json.dumps(manifest).encode(),
+        }
+        target.write_bytes(_tar(files))
+        return target
+
+    def load(self, archives: list[Path]) -> None:
+        """Into the node's containerd."""
+        for archive in archives:
+            _run(
+                [
+                    "ctr",
+                    "--address",
+                    str(RUN / "containerd.sock"),
+                    "--namespace",
+                    "k8s.io",
+                    "images",
+                    "import",
+                    str(archive),
+                ]
+            )
+
+    def _start(self, name: str, command: list[str]) -> None:
+        if _alive(name):
+            return
+        with (self.state / "log" / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{NAME}", "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        _write(RUN / f"{name}.pid", f"{process.pid} {_born(process.pid)}")
+
+    def _until(self, what: str, program: str | None, true: Callable[[], bool]) -> None:
+        end = time.monotonic() + WAIT
+        while not true():
+            dead = program is not None and not _alive(program)
+            if dead or time.monotonic() > end:
+                log = self.state / "log" / f"{program}.log"
+                raise ServerError(f"{what}: not within {WAIT} s; the end of {log}:\n{last_lines(log)}")
+            time.sleep(0.3)
+
+    # --- kubectl
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
+        command = [str(self.programs.path("kubectl")), f"--kubeconfig={self.admin}", *arguments]
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServerError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def works(self, *arguments: str) -> bool:
+        return _works(str(self.programs.path("kubectl")), f"--kubeconfig={self.admin}", *arguments)
+
+    def apply(self, text: str) -> None:
+        self.kubectl("apply", "-f", "-", given=text)
+
+    def _node_ready(self) -> bool:
+        path = '{.status.conditions[?(@.type=="Ready")].status}'
+        try:
+            return self.kubectl("get", "node", NODE, "-o", f"jsonpath={path}") == "True"
+        except ServerError:
+            return False
+
+    # --- down
+
+    def down(self) -> None:
+        for name in DAEMONS[:4]:
+            _end(name, 8)
+        if _alive("containerd"):
+            self._end_containers()
+        for name in DAEMONS[4:]:
+            _end(name, 15)
+        for process in _shims():
+            _signal(process, signal.SIGKILL)
+        self._unmount()
+        _works("ip", "netns", "del", NAME)
+        _works("ip", "link", "del", f"{NAME}-h")
+        if (RUN / "sysctls").exists():
+            for line in (RUN / "sysctls").read_text().splitlines():
+                _works("sysctl", "-qw", line)
+        _works("find", "/var/log/containers", "-lname", f"{self.state}/*", "-delete")
+        for folder in (
+            RUN,
+            self.state / "etcd",
+            self.state / "kubelet",
+            self.state / "pod-logs",
+            self.state / "volumes",
+        ):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.admin.unlink(missing_ok=True)
+
+    @staticmethod
+    def _end_containers() -> None:
+        ctr = ["ctr", "--address", str(RUN / "containerd.sock"), "--namespace", "k8s.io"]
+        for task in _output(*ctr, "tasks", "ls", "-q").split():
+            _works(*ctr, "tasks", "kill", "-s", "SIGKILL", "-a", task)
+        time.sleep(1)
+        for task in _output(*ctr, "tasks", "ls", "-q").split():
+            _works(*ctr, "tasks", "rm", "-f", task)
+        for container in _output(*ctr, "containers", "ls", "-q").split():
+            _works(*ctr, "containers", "rm", container)
+
+    def _unmount(self) -> None:
+        def ours() -> list[str]:
+            points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+            return sorted((p for p in points if p.startswith((f"{self.state}/", f"{RUN}/"))), reverse=True)
+
+        for point in ours():
+            _works("umount", "-l", point)
+        if ours():  # removing what lies below a mount would remove somebody's data
+            raise ServerError(f"cannot unmount {', '.join(ours())}")
+        for group in Path("/sys/fs/cgroup").glob("**/kubepods*"):
+            for folder in sorted([group, *group.rglob("*")], reverse=True):
+                if folder.is_dir():
+                    _works("rmdir", str(folder))
+
+
+class Authority:
+    """Keys and certificates, made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def key(self, name: str, *, rsa: bool = False) -> None:
+        path = self.folder / f"{name}.key"
+        if not path.exists():
+            curve = ["ecparam", "-name", "prime256v1", "-genkey", "-noout"]
+            _run(
+                [
+                    "openssl",
+                    *(["genrsa", "-traditional"] if rsa else curve),
+                    "-out",
+                    str(path),
+                    *(["2048"] if rsa else []),
+                ]
+            )
+            path.chmod(0o600)
+
+    def authority(self, name: str, *, names: str = "", rsa: bool = False) -> None:
+        self.key(name, rsa=rsa)
+        path = self.folder / f"{name}.crt"
+        if not path.exists():
+            uses = ["-addext", "basicConstraints=critical,CA:TRUE"]
+            uses += ["-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"]
+            uses += ["-addext", f"subjectAltName={names}"] if names else []
+            key = str(self.folder / f"{name}.key")
+            _run(
+                [
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-new",
+                    "-key",
+                    key,
+                    "-subj",
+                    f"/CN={name}",
+                    "-days",
+                    "3650",
+                    "-out",
+                    str(path),
+                    *uses,
+                ]
+            )
+
+    def certificate(self, name: str, subject: str, usage: str, names: str = "", *, ca: str = "ca") -> None:
+        path = self.folder / name
+        if Path(f"{path}.crt").exists():
+            return
+        self.key(name)
+        _run(["openssl", "req", "-new", "-key", f"{path}.key", "-subj", subject, "-out", f"{path}.csr"])
+        lines = [
+            "basicConstraints=CA:FALSE",
+            "keyUsage=digitalSignature,keyEncipherment",
+            f"extendedKeyUsage={usage}",
+        ]
+        Path(f"{path}.ext").write_text("\n".join([*lines, *([f"subjectAltName={names}"] if names else [])]) + "\n")
+        signer = ["-CA", f"{self.folder}/{ca}.crt", "-CAkey", f"{self.folder}/{ca}.key", "-CAcreateserial"]
+        _run(
+            [
+                "openssl",
+                "x509",
+                "-req",
+                "-in",
+                f"{path}.csr",
+                *signer,
+                "-days",
+                "3650",
+                "-extfile",
+                f"{path}.ext",
+                "-out",
+                f"{path}.crt",
+            ]
+        )
+
+    def kubeconfig(self, name: str) -> str:
+        def content(file: str) -> str:
+            return base64.b64encode((self.folder / file).read_bytes()).decode()
+
+        user = {"client-certificate-data": content(f"{name}.crt"), "client-key-data": content(f"{name}.key")}
+        server = {"server": f"https://{NODE_IP}:6443", "certificate-authority-data": content("ca.crt")}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": NAME, "cluster": server}],
+            "users": [{"name": name, "user": user}],
+            "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": name}}],
+            "current-context": NAME,
+        }
+        return json.dumps(config)
+
+
+def _parts(options: Options) -> list[str]:
+    parts = ["kube-network-policies"] if options.policies else []
+    parts += ["keda", "keda-adapter", "keda-webhooks"] if options.keda else []
+    return parts + (["prometheus-operator", "prometheus-config-reloader", "prometheus"] if options.monitoring else [])
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _which(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise ServerError(f"there is no {name}")
+    return found
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServerError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _works(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _born(process: int) -> str:
+    """With its id this names a process for good."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _noted(name: str) -> int | None:
+    try:
+        process, born = (RUN / f"{name}.pid").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return int(process) if _born(int(process)) == born else None
+
+
+def _alive(name: str) -> bool:
+    return _noted(name) is not None
+
+
+def _signal(process: int, which: signal.Signals) -> None:
+    try:
+        os.kill(process, which)
+    except ProcessLookupError:
+        pass
+
+
+def _end(name: str, seconds: float) -> None:
+    process = _noted(name)
+    if process is not None:
+        _signal(process, signal.SIGTERM)
+        end = time.monotonic() + seconds
+        while _alive(name) and time.monotonic() < end:
+            time.sleep(0.1)
+        if _alive(name):
+            _signal(process, signal.SIGKILL)
+    (RUN / f"{name}.pid").unlink(missing_ok=True)
+
+
+def _shims() -> list[int]:
+    """Of our containerd: they outlive it."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if "containerd-shim" in words[0] and str(RUN / "containerd.sock") in words:
+            found.append(int(folder.name))
+    return found
+
+
+def main() -> int:
+    cluster, arguments = Cluster(), sys.argv[2:]
+    wanted = Options("policies" in arguments, "keda" in arguments, "monitoring" in arguments)
+    try:
+        if sys.argv[1:2] == ["up"]:
+            cluster.up(wanted)
+            print(cluster.admin)  # noqa: T201
+        elif sys.argv[1:2] == ["load"]:
+            cluster.load([Path(name) for name in arguments])
+        elif sys.argv[1:2] == ["down"]:
+            cluster.down()
+        else:
+            sys.exit(__doc__)
+    except ServerError as error:
+        say(str(error), "kubernetes")
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

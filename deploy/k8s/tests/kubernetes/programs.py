@@ -1,0 +1,299 @@
+"""Builds Kubernetes' own programs from Go modules, once for all checkouts (cold about eight minutes on two cores).
+
+No registry and no download site is needed: only a Go module proxy, and Debian's packages for containerd.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "scripts"))
+from server_tools import cache, debian
+from server_tools.common import ServerError, last_lines, say
+
+KUBERNETES = "1.34.4"
+METRICS_SERVER = "0.8.0"
+COREDNS = "1.13.1"
+POLICIES = "0.8.0"
+KEDA = "2.20.2"
+OPERATOR = "0.85.0"
+PROMETHEUS = "3.5.0"
+OLDEST_GO = (1, 24)
+PACKAGES = ("containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "iproute2", "openssl")
+
+ETCD_MAIN = """package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() { etcdmain.Main(os.Args) }
+"""
+
+# The first process of each pod: holds its namespaces open and reaps what others leave behind.
+PAUSE_MAIN = """package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGCHLD)
+	for received := range signals {
+		if received != syscall.SIGCHLD {
+			return
+		}
+		for {
+			process, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+			if process <= 0 || err != nil {
+				break
+			}
+		}
+	}
+	os.Exit(1)
+}
+"""
+
+# CoreDNS with the plugins that a cluster needs; all of them together would bring in the clouds' clients.
+COREDNS_MAIN = """package main
+
+import (
+	"github.com/coredns/coredns/coremain"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/health"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/loadbalance"
+	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/template"
+)
+
+func main() { coremain.Run() }
+"""
+
+# Some kernels lack nftables' own queue statement, but all have iptables' NFQUEUE, which nftables can use too.
+QUEUE_TARGET = """package networkpolicy
+
+import (
+	"encoding/binary"
+
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+)
+
+// nfqueue is struct xt_NFQ_info_v3: first queue, number of queues, flags.
+func nfqueue(first int, bypass bool) *expr.Target {
+	info := make(xt.Unknown, 8)
+	binary.NativeEndian.PutUint16(info[0:], uint16(first))
+	binary.NativeEndian.PutUint16(info[2:], 1)
+	if bypass {
+		binary.NativeEndian.PutUint16(info[4:], 1)
+	}
+	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
+}
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the cluster has besides Kubernetes itself."""
+
+    policies: bool = False
+    keda: bool = False
+    monitoring: bool = False
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where the programs are, and the sources of which some manifests are needed."""
+
+    folder: Path
+
+    def path(self, name: str) -> Path:
+        return self.folder / "bin" / name
+
+    def source(self, name: str) -> Path:
+        return self.folder / "source" / name
+
+
+def missing() -> str | None:
+    """Why no cluster can be had on this machine, in one sentence."""
+    if os.geteuid():
+        return "a cluster of its own needs root; give one by KUBECONFIG instead"
+    if debian.debian_number() is None:
+        return "a cluster of its own is made from Debian's containerd; give one by KUBECONFIG instead"
+    found = go_version()
+    if found is None or found < OLDEST_GO:
+        return f"a cluster of its own is built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or later; give one by KUBECONFIG"
+    if _memory_gigabytes() < 6:
+        return "a cluster of its own needs 6 GB of memory; give one by KUBECONFIG instead"
+    return None
+
+
+def go_version() -> tuple[int, int] | None:
+    if shutil.which("go") is None:
+        return None
+    text = subprocess.run(["go", "version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"go(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _memory_gigabytes() -> float:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+
+
+def programs(options: Options) -> Programs:
+    """Builds what is missing."""
+    for package in PACKAGES:
+        if (
+            subprocess.run(
+                ["dpkg-query", "-W", "-f=${Status}", package], capture_output=True, check=False
+            ).stdout.find(b"ok installed")
+            < 0
+        ):
+            debian.apt_install(*PACKAGES)
+            break
+    base = cache.built(f"kubernetes-{KUBERNETES}", _kubernetes)
+    parts: list[tuple[bool, str, Callable[[Path, int], None]]] = [
+        (options.policies, f"kubernetes-policies-{POLICIES}", _policies),
+        (options.keda, f"kubernetes-keda-{KEDA}", _keda),
+        (options.monitoring, f"kubernetes-monitoring-{OPERATOR}-{PROMETHEUS}", _monitoring),
+    ]
+    for wanted, name, build in parts:
+        if wanted:
+            _link(cache.built(name, build), base)
+    return Programs(base)
+
+
+def _link(extra: Path, base: Path) -> None:
+    for kind in ("bin", "source"):
+        for item in (extra / kind).iterdir():
+            link = base / kind / item.name
+            if not link.exists():
+                link.symlink_to(item)
+
+
+def _go(folder: Path, name: str, source: Path, package: str, flags: str, lock: int) -> None:
+    say(f"building {name}", "kubernetes")
+    (folder / "bin").mkdir(exist_ok=True)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    command = ["nice", "-n", "15", "go", "build", "-mod=mod", "-trimpath", "-ldflags", f"-s -w {flags}"]
+    command += ["-o", str(folder / "bin" / name), package]
+    log = folder / f"{name}.log"
+    with log.open("w", encoding="utf-8") as output:
+        done = subprocess.run(
+            command, cwd=source, env=environment, stdout=output, stderr=output, pass_fds=(lock,), check=False
+        )
+    if done.returncode:
+        raise ServerError(f"{name} could not be built:\n{last_lines(log)}")
+
+
+def _download(module: str, version: str) -> dict[str, str]:
+    environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off"}
+    command = ["go", "mod", "download", "-json", f"{module}@v{version}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", check=False)
+    if done.returncode:
+        raise ServerError(f"{module} {version} cannot be had: {done.stderr.strip() or done.stdout.strip()}")
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def _copy(folder: Path, name: str, module: str, version: str) -> Path:
+    """The module's files with its own go.mod, to be changed and built."""
+    target = folder / "source" / name
+    shutil.copytree(_download(module, version)["Dir"], target)
+    for path in [target, *target.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | 0o200)
+    return target
+
+
+def _kubernetes(folder: Path, lock: int) -> None:
+    say(f"building Kubernetes {KUBERNETES} with Go: about eight minutes, once for this machine", "kubernetes")
+    source = folder / "source" / "kubernetes"
+    for name, text in {"etcd": ETCD_MAIN, "pause": PAUSE_MAIN}.items():
+        (source / name).mkdir(parents=True)
+        (source / name / "main.go").write_text(text)
+    # Its staging modules are folders there, of version v0.0.0; the published ones of the same release replace them.
+    needed = Path(_download("k8s.io/kubernetes", KUBERNETES)["GoMod"]).read_text()
+    staging = sorted(set(re.findall(r"^\s*(k8s\.io/[a-z-]+) v0\.0\.0$", needed, re.MULTILINE)))
+    replaced = "\n".join(f"replace {name} => {name} v0.{KUBERNETES[2:]}" for name in staging)
+    (source / "go.mod").write_text(
+        f"module edugraph/kubernetes\n\ngo 1.24.4\n\ngodebug default=go1.24\n\nrequire (\n"
+        f"\tk8s.io/kubernetes v{KUBERNETES}\n\tsigs.k8s.io/metrics-server v{METRICS_SERVER}\n)\n\n{replaced}\n"
+    )
+    prefix, minor = "k8s.io/component-base/version", KUBERNETES.split(".")[1]
+    flags = f"-X {prefix}.gitVersion=v{KUBERNETES} -X {prefix}.gitMajor=1 -X {prefix}.gitMinor={minor}"
+    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"):
+        _go(folder, name, source, f"k8s.io/kubernetes/cmd/{name}", flags, lock)
+    _go(folder, "etcd", source, "./etcd", "", lock)
+    _go(folder, "pause", source, "./pause", "", lock)
+    _go(folder, "metrics-server", source, "sigs.k8s.io/metrics-server/cmd/metrics-server", "", lock)
+    dns = folder / "source" / "coredns"
+    dns.mkdir()
+    (dns / "main.go").write_text(COREDNS_MAIN)
+    (dns / "go.mod").write_text(
+        f"module edugraph/coredns\n\ngo 1.24.0\n\nrequire github.com/coredns/coredns v{COREDNS}\n"
+    )
+    _go(folder, "coredns", dns, ".", "", lock)
+
+
+def _policies(folder: Path, lock: int) -> None:
+    source = _copy(folder, "kube-network-policies", "sigs.k8s.io/kube-network-policies", POLICIES)
+    controller = source / "pkg" / "networkpolicy" / "controller.go"
+    text = controller.read_text()
+    changed, count = re.subn(
+        r"queue := &expr\.Queue\{Num.*\n.*\n.*\n.*\n", "queue := nfqueue(c.config.QueueID, c.config.FailOpen)\n", text
+    )
+    if count != 1:
+        raise ServerError("kube-network-policies looks different from what is known: its queue was not found")
+    controller.write_text(changed)
+    (controller.parent / "nfqueue.go").write_text(QUEUE_TARGET)
+    _go(folder, "kube-network-policies", source, "./cmd", "", lock)
+
+
+def _keda(folder: Path, lock: int) -> None:
+    source = _copy(folder, "keda", "github.com/kedacore/keda/v2", KEDA)
+    flags = f"-X github.com/kedacore/keda/v2/version.Version={KEDA}"
+    for name, package in {"keda": "operator", "keda-adapter": "adapter", "keda-webhooks": "webhooks"}.items():
+        _go(folder, name, source, f"./cmd/{package}", flags, lock)
+
+
+def _monitoring(folder: Path, lock: int) -> None:
+    version = "-X github.com/prometheus/common/version.Version"
+    source = _copy(folder, "prometheus-operator", "github.com/prometheus-operator/prometheus-operator", OPERATOR)
+    go_mod = source / "go.mod"
+    # Its API modules lie beside it in its repository; they are published too.
+    go_mod.write_text(re.sub(r"^replace \((.|\n)*?^\)", "", go_mod.read_text(), flags=re.MULTILINE))
+    for name, package in {
+        "prometheus-operator": "operator",
+        "prometheus-config-reloader": "prometheus-config-reloader",
+    }.items():
+        _go(folder, name, source, f"./cmd/{package}", f"{version}={OPERATOR}", lock)
+    # Prometheus 3.5.0 is module 0.305.0. Discovery by Kubernetes is enough, without the clouds' clients.
+    major, minor, patch = PROMETHEUS.split(".")
+    source = _copy(folder, "prometheus", "github.com/prometheus/prometheus", f"0.{major}{int(minor):02}.{patch}")
+    (source / "plugins" / "plugins.go").write_text(
+        'package plugins\n\nimport _ "github.com/prometheus/prometheus/discovery/kubernetes"\n'
+    )
+    _go(folder, "prometheus", source, "./cmd/prometheus", f"{version}={PROMETHEUS}", lock)
+
+
+if __name__ == "__main__":
+    wanted = set(sys.argv[1:])
+    try:
+        print(programs(Options("policies" in wanted, "keda" in wanted, "monitoring" in wanted)).folder)  # noqa: T201
+    except ServerError as error:
+        sys.exit(str(error))

@@ -1,0 +1,56 @@
+"""The alerts: valid, each with a case that fires and one that must not, a runbook section, and metrics that exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edugraph_common.metrics import INSTRUMENTS
+
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "deploy" / "k8s" / "alerts"
+RULES = [rule for group in yaml.safe_load((ALERTS / "rules.yaml").read_text())["groups"] for rule in group["rules"]]
+
+
+def promtool(*arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "scripts" / "promtool.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ALERTS, check=False)
+    if done.returncode == 3:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_rules_are_valid() -> None:
+    assert f"{len(RULES)} rules found" in promtool("check", "rules", "rules.yaml")
+
+
+def test_each_fires_when_it_must_and_not_when_it_must_not() -> None:
+    promtool("test", "rules", "tests.yaml")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_each_has_both_cases_and_a_section(rule: dict[str, Any]) -> None:
+    tests = yaml.safe_load((ALERTS / "tests.yaml").read_text())["tests"]
+    cases = [case for test in tests for case in test["alert_rule_test"] if case["alertname"] == rule["alert"]]
+    assert any(case["exp_alerts"] for case in cases)
+    # A test of its own that never fires, not only the minutes before another one does.
+    silent = [test for test in tests if any(case["alertname"] == rule["alert"] for case in test["alert_rule_test"])]
+    assert any(not any(case["exp_alerts"] for case in test["alert_rule_test"]) for test in silent)
+    assert f"\n## {rule['alert']}\n" in (ROOT / "docs" / "runbook.md").read_text()
+    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+
+
+def test_they_ask_for_metrics_and_values_that_exist() -> None:
+    known = {instrument.full_name: instrument for instrument in INSTRUMENTS}
+    for rule in RULES:
+        for name, selector in re.findall(r"(edugraph_\w+)(?:\{([^}]*)\})?", rule["expr"]):
+            instrument = known.get(re.sub(r"_bucket$", "", name)) or known[name]
+            for label, values in re.findall(r'(\w+)[=!]~?"([^"]*)"', selector):
+                allowed = next(each.allowed for each in instrument.labels if each.name == label)
+                assert allowed is None or all(value in allowed for value in values.split("|")), (name, values)

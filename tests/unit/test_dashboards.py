@@ -1,0 +1,35 @@
+"""The dashboards: current, and without a fault that shows before anybody opens them."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE, MADE = ROOT / "deploy" / "dashboards", ROOT / "deploy" / "k8s" / "dashboards"
+FILES = sorted(MADE.glob("*.json"))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("grafana_foundation_sdk") is None,
+    reason="needs the group dashboards: uv sync --group dashboards",
+)
+def test_the_json_is_current() -> None:
+    code = "import json, runpy; print(json.dumps(runpy.run_path('make.py')['texts']()))"
+    made = subprocess.run([sys.executable, "-c", code], cwd=CODE, capture_output=True, text=True, check=True).stdout
+    texts = json.loads(made)
+    assert {file.name for file in FILES} == set(texts)
+    for file in FILES:
+        assert file.read_text() == texts[file.name], f"{file.name} is old; run: make dashboards"
+
+
+def test_they_have_no_fault() -> None:
+    """Whether each query has data is asked of a real Prometheus, by `make observe`."""
+    command = [sys.executable, str(CODE / "check.py"), *map(str, FILES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "promtool: " in done.stdout:
+        pytest.skip(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
