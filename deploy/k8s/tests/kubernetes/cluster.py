@@ -610,7 +610,7 @@ def main() -> int:
     try:
         if sys.argv[1:2] == ["up"]:
             cluster.up(wanted)
-            print(cluster.admin)  # noqa: T201
+            print(cluster.admin)
         elif sys.argv[1:2] == ["load"]:
             cluster.load([Path(name) for name in arguments])
         elif sys.argv[1:2] == ["down"]:

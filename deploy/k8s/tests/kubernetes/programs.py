@@ -197,7 +197,7 @@ def _go(folder: Path, name: str, source: Path, package: str, flags: str, lock: i
             command, cwd=source, env=environment, stdout=output, stderr=output, pass_fds=(lock,), check=False
         )
     if done.returncode:
-        raise ServerError(f"{name} could not be built:\n{last_lines(log)}")
+        raise ServerError(f"{name} could not be built (go ended with {done.returncode}):\n{last_lines(log)}")
 
 
 def _download(module: str, version: str) -> dict[str, str]:
@@ -294,6 +294,6 @@ def _monitoring(folder: Path, lock: int) -> None:
 if __name__ == "__main__":
     wanted = set(sys.argv[1:])
     try:
-        print(programs(Options("policies" in wanted, "keda" in wanted, "monitoring" in wanted)).folder)  # noqa: T201
+        print(programs(Options("policies" in wanted, "keda" in wanted, "monitoring" in wanted)).folder)
     except ServerError as error:
         sys.exit(str(error))

@@ -45,9 +45,8 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
 
 
 def _open_models(model: AnalyzerSettings) -> None:
-    if model.has_provider:
-        models = {kind: model.model_for(kind) for kind in get_args(Kind)}
-        counting.open_models(models, model.requests_per_minute, model.tokens_per_minute)
+    models = {kind: model.model_for(kind) for kind in get_args(Kind)}
+    counting.open_models(models, model.requests_per_minute, model.tokens_per_minute)
 
 
 app = make_worker(Settings(), AnalyzerSettings())

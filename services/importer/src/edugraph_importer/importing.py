@@ -23,6 +23,7 @@ from edugraph_common.outcomes import (
 from edugraph_common.records import ErrorRecord, Record
 from edugraph_importer import counting
 from edugraph_importer.asking import ask
+from edugraph_importer.erasing import erase_from_blobs
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.reading import read_batch, store_rejects
 from edugraph_importer.splitting import count_batches, window
@@ -38,17 +39,21 @@ class Importer:
     blobs: Blobs
     now: Callable[[], datetime]
 
-    def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate]:
-        """The next window of batches, and what sums them up. A file that is unusable as a whole ends the job."""
+    def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate] | None:
+        """The next window of batches, and what sums them up; None when the job was cancelled meanwhile.
+
+        A file that is unusable as a whole ends the job and raises Rejected.
+        """
         if self.jobs.is_cancelled(job.job_id):
-            raise Rejected("the job was cancelled")
+            return None
         try:
             total = count_batches(self.blobs, job)
         except MalformedFile as problem:
             self.jobs.fail(job.job_id, str(problem), self.now())
             raise Rejected(str(problem)) from None
         self.graph.prepare()
-        self.jobs.begin(job.job_id, total, self.now())
+        if not self.jobs.begin(job.job_id, total, self.now()):
+            return None
         end = min(job.next_batch + job.parallel_batches, total)
         after = ImportAggregate(
             job_id=job.job_id, traceparent=job.traceparent, job=job, batches=total, window_end=end
@@ -84,27 +89,33 @@ class Importer:
 
     def sum_up(self, message: ImportAggregate) -> ImportReport:
         """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
-        job, now = message.job, self.now()
-        if self.jobs.is_cancelled(job.job_id):
-            raise Rejected("the job was cancelled")
+        if not self.jobs.is_cancelled(message.job_id):
+            self._go_on(message)
+        report = self.jobs.report(message.job_id, self.now())
+        if report is None:
+            raise Rejected("Redis does not know this job; what was written stays in the graph")
+        return _import_report(report)
+
+    def _go_on(self, message: ImportAggregate) -> None:
+        job = message.job
         self._settle_lost(message)
         if message.window_end < message.batches:
             following = job.model_copy(update={"next_batch": message.window_end})
             step = f"split-{message.window_end}"
             send(self.app, "import_records_with_callback", following, task_id=task_id_for(job.job_id, step))
         else:
-            self.jobs.imported(job.job_id, now)
+            self.jobs.imported(job.job_id, self.now())
         self._finish(job.job_id)
-        report = self.jobs.report(job.job_id, now)
-        if report is None:
-            raise Rejected("Redis does not know this job; what was written stays in the graph")
-        return _import_report(report)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with counting.repeats_of(self.graph):
             outcome = self.graph.write_findings(message)
         self._settle_pack(message, len(message.findings), message.failed, message.error)
         return outcome
+
+    def forget(self, student_id: str) -> dict[str, int]:
+        """How much was removed: from the graph by label, and from the blob store. Doing it again removes nothing."""
+        return self.graph.forget(student_id) | erase_from_blobs(self.blobs, student_id)
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = len(message.findings) + message.failed

@@ -6,7 +6,7 @@ from celery import chord, group, shared_task
 
 from edugraph_common.broker.celery_app import App
 from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.messages import Findings, ImportAggregate, ImportBatch, ImportJob, Message
+from edugraph_common.messages import Findings, ForgetStudent, ImportAggregate, ImportBatch, ImportJob, Message
 from edugraph_common.tasks import EduGraphTask
 from edugraph_importer.importing import Importer
 
@@ -45,8 +45,14 @@ def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 
 @shared_task(base=DataImportTask, bind=True, name="import_records_with_callback", contract=ImportJob)
 def import_records_with_callback(self: DataImportTask, body: Any) -> str:
-    """Import a window of batches as a chord that ends in aggregate_import_results. Returns the chord's task id."""
-    batches, after = self.importer.plan(self.parse(ImportJob, body))
+    """Import a window of batches as a chord that ends in aggregate_import_results.
+
+    Returns the chord's task id, or nothing for a job that was cancelled.
+    """
+    planned = self.importer.plan(self.parse(ImportJob, body))
+    if planned is None:
+        return ""
+    batches, after = planned
     step = f"aggregate-{after.window_end}"
     callback = aggregate_import_results.s(after.model_dump(mode="json"))
     callback.set(task_id=task_id_for(after.job_id, step))
@@ -62,7 +68,10 @@ def import_records_with_callback(self: DataImportTask, body: Any) -> str:
 def import_records_async(self: DataImportTask, body: Any) -> str:
     """Import all batches as a group, without a callback. Returns the group's id."""
     job = self.parse(ImportJob, body).model_copy(update={"parallel_batches": 1_000_000})
-    batches, after = self.importer.plan(job)
+    planned = self.importer.plan(job)
+    if planned is None:
+        return ""
+    batches, after = planned
     self.importer.jobs.imported(after.job_id, self.importer.now())
     return str(group([_signature(batch) for batch in batches]).apply_async().id)
 
@@ -77,6 +86,12 @@ def aggregate_import_results(self: DataImportTask, _outcomes: list[Any], body: A
 def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Write the findings of one pack. Returns a FindingsOutcome."""
     return self.importer.write_findings(self.parse(Findings, body)).model_dump(mode="json")
+
+
+@shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)
+def forget_student_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Take a student out of the graph and the blob store. Returns how much was removed."""
+    return self.importer.forget(self.parse(ForgetStudent, body).student_id)
 
 
 def _signature(batch: ImportBatch) -> Any:

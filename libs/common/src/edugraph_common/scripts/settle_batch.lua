@@ -43,7 +43,7 @@ end
 count(new, 1)
 if new.state == 'failed' then
   failed_batches('add')
-  redis.call('HSET', job, 'last_batch_error', new.error or '')
+  redis.call('HSET', job, 'last_batch_error', new.error ~= cjson.null and new.error or '')
 end
 for _, reject in ipairs(new.errors) do
   if redis.call('LLEN', errors) < tonumber(ARGV[4]) then redis.call('RPUSH', errors, cjson.encode(reject)) end

@@ -1,0 +1,64 @@
+"""`make observe`: Prometheus on the stack of `make up`, an import with analysis, and each panel must have data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import prometheus_run
+from server_tools.common import ServerError, say
+from stack import RUN, free_ports, running, servers
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER, STATE = RUN / "prometheus", RUN / "prometheus.json"
+SETTLED = 25  # seconds: some scrapes after the last change
+
+
+def up() -> int:
+    state = running()
+    if state is None:
+        say("the stack does not run; start it with `make up`", "observe")
+        return 1
+    down()
+    port = free_ports(1)
+    try:
+        process = prometheus_run.start(FOLDER, port, targets(state))
+    except ServerError as error:
+        say(str(error), "observe")
+        return 3
+    STATE.write_text(json.dumps({"pid": process.pid, "port": port}))
+    print(f"Prometheus: http://127.0.0.1:{port}/alerts (ends with `make observe-stop`)")
+    return check(str(state["url"]), port)
+
+
+def check(gateway: str, port: int) -> int:
+    """An import with analysis, then the dashboards."""
+    command = [sys.executable, "-m", "edugraph_cli", "import", "examples/school_en.ndjson", "--analyze", "--follow"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "EDUGRAPH_URL": gateway}, check=True)
+    time.sleep(SETTLED)
+    boards = [str(path) for path in sorted((ROOT / "deploy" / "k8s" / "dashboards").glob("*.json"))]
+    checker = [sys.executable, str(ROOT / "deploy" / "dashboards" / "check.py")]
+    return subprocess.call([*checker, "--prometheus", f"http://127.0.0.1:{port}", *boards])
+
+
+def targets(state: dict[str, object]) -> dict[str, str]:
+    metrics = state["metrics"]
+    ours = {job: f"127.0.0.1:{port}" for job, port in metrics.items()} if isinstance(metrics, dict) else {}
+    broker = servers().get("RABBITMQ_PROMETHEUS_URL")
+    return ours | ({"rabbitmq": urlsplit(broker).netloc} if broker else {})
+
+
+def down() -> int:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(json.loads(STATE.read_text())["pid"], signal.SIGTERM)
+    STATE.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit({"up": up, "down": down}[sys.argv[1]]())

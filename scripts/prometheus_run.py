@@ -1,0 +1,62 @@
+"""Runs Prometheus on given targets, with our alerts. Its files are its owner's alone and go to one folder."""
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from server_tools.prometheus import program
+
+RULES = Path(__file__).resolve().parent.parent / "deploy" / "k8s" / "alerts" / "rules.yaml"
+INTERVAL = "5s"
+
+
+def start(folder: Path, port: int, targets: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """`targets`: address by name of the job. Returns when it answers; it outlives its starter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "prometheus.json"  # JSON is YAML too
+    configuration.write_text(json.dumps(_configuration(targets)), encoding="utf-8")
+    command = [
+        str(program("prometheus")),
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--storage.tsdb.retention.time=2d",
+    ]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    _wait(process, port)
+    return process
+
+
+def ask(port: int, path: str, **parameters: str) -> Any:
+    """The `data` of an answer of Prometheus' own API."""
+    url = f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+def _configuration(targets: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL},
+        "rule_files": [str(RULES)],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in targets.items()
+        ],
+    }
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError("Prometheus did not start; its log is prometheus.log in its folder")
