@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("EDUGRAPH_METRICS_DIR", "PROMETHEUS_MULTIPROC_DIR"),
         description="of one worker alone, emptied at its start; without it a temporary folder",
     )
+    tracing: str = Field(
+        default="off", description="otlp (with the usual OTEL_ variables), or file:PATH; needs the extra tracing"
+    )
     health_dir: str | None = Field(default=None, description="of one worker alone; see broker/heartbeat.py")
 
     @property

@@ -25,6 +25,7 @@ from edugraph_analyzer.answers import read_json, schema_of
 from edugraph_analyzer.limiter import Limiter, Place
 from edugraph_analyzer.questions import Ask, Reply, Unanswerable, estimated_request, with_schema
 from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common import tracing
 from edugraph_common.failures import Failure, Rejected, Retryable, Wait
 from edugraph_common.findings import Kind
 
@@ -108,7 +109,8 @@ class Model:
         self._request.set((name, tokens))
         self._sent.set(None)
         try:
-            raw = self._opened().chat.completions.with_raw_response.create(**parameters)
+            with tracing.span(f"chat {name}", "client", **{"gen_ai.request.model": name, "kind": ask.kind}):
+                raw = self._opened().chat.completions.with_raw_response.create(**parameters)
             completion = raw.parse()
         except openai.APIStatusError as error:
             self._answered(name, str(error.status_code))
@@ -156,7 +158,8 @@ class Model:
 
     def _take_place(self, _request: httpx2.Request) -> None:
         name, tokens = self._request.get()
-        self._place.set(self._limiter.acquire(name, tokens))
+        with tracing.span("wait for a place"):
+            self._place.set(self._limiter.acquire(name, tokens))
         self._sent.set(time.perf_counter())
 
     def _answered(self, name: str, status: str) -> None:

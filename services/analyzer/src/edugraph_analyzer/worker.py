@@ -16,6 +16,7 @@ from edugraph_common.findings import Kind
 from edugraph_common.jobs import Jobs, connect
 from edugraph_common.logs import log_tasks
 from edugraph_common.settings import Settings
+from edugraph_common.tracing import trace_tasks
 from edugraph_common.worker_metrics import measure_worker
 
 
@@ -26,6 +27,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     log_tasks(settings)
     measure_worker("analyzer", settings, partial(_open_models, model))
     report_health(app, settings)
+    trace_tasks("analyzer", settings.tracing)
     guard_worker(app, settings)
 
     @cache

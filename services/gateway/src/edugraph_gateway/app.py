@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edugraph_common import tracing
 from edugraph_common.failures import Failure
 from edugraph_common.ndjson import MalformedFile
 from edugraph_gateway.gateway import Gateway
@@ -67,6 +68,7 @@ def _closing(gateway: Gateway) -> Any:
         yield
         gateway.sender.close()
         gateway.graph.close()
+        tracing.turn_off()
 
     return lifespan
 

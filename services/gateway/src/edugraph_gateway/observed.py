@@ -1,6 +1,8 @@
 """What the gateway shows of itself: each request counted, timed and given a trace, and /metrics."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -8,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edugraph_common import metrics, trace_context
+from edugraph_common import metrics, trace_context, tracing
 from edugraph_common.build_info import describe_build
 from edugraph_common.instruments import CONTENT_TYPE, exposition, open_all
 from edugraph_common.metrics_server import serve_metrics
@@ -27,6 +29,7 @@ def observe(application: FastAPI, gateway: Gateway) -> None:
     application.state.metrics = lambda: exposition(figures)
     if not gateway.settings.metrics_port:
         application.include_router(router)
+    tracing.turn_on("gateway", gateway.settings.tracing)
     open_all(metrics.INSTRUMENTS, ["gateway"])
     describe_build("gateway")
     application.add_middleware(Observed)
@@ -60,17 +63,29 @@ class Observed:
             status = message.get("status", status)
             await send(message)
 
-        token = trace_context.enter(_traceparent(scope))
+        token = trace_context.enter(_given_traceparent(scope))
         metrics.HTTP_ACTIVE.add(1)
         try:
-            with structlog.contextvars.bound_contextvars(trace_id=trace_context.trace_id(_current())):
+            with _traced(scope["method"]) as made:
                 try:
                     await self._app(scope, receive, watched)
                 finally:
+                    made.rename(f"{scope['method']} {_route(scope)}")
+                    made.say(**{"http.response.status_code": status})
                     _count(scope, status, time.perf_counter() - begun)
         finally:
             metrics.HTTP_ACTIVE.add(-1)
             trace_context.leave(token)
+
+
+@contextmanager
+def _traced(name: str) -> Iterator[tracing.Span]:
+    """With tracing off there is a trace all the same, in logs and messages, without spans."""
+    with tracing.span(name, "server") as made:
+        current = trace_context.current() or trace_context.new()
+        trace_context.enter(current)
+        with structlog.contextvars.bound_contextvars(trace_id=trace_context.trace_id(current)):
+            yield made
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
@@ -88,11 +103,6 @@ def _route(scope: Scope) -> str:
     return str(getattr(route, "path", UNKNOWN))
 
 
-def _traceparent(scope: Scope) -> str:
-    """The caller's, if it sent one."""
+def _given_traceparent(scope: Scope) -> str | None:
     given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-    return trace_context.accepted(given.decode("latin-1")) or trace_context.new()
-
-
-def _current() -> str:
-    return trace_context.current() or ""
+    return trace_context.accepted(given.decode("latin-1"))

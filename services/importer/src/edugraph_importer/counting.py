@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from edugraph_common import metrics
+from edugraph_common import metrics, tracing
 from edugraph_common.outcomes import BatchOutcome
 from edugraph_importer.graph import Graph
 
@@ -15,7 +15,8 @@ def step(name: metrics.BatchStep) -> Iterator[None]:
     """One step of a batch; how long it took, whether it succeeded or not."""
     begun = time.perf_counter()
     try:
-        yield
+        with tracing.span(f"batch: {name}"):
+            yield
     finally:
         metrics.BATCH_SECONDS.observe(time.perf_counter() - begun, step=name)
 

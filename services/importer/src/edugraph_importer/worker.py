@@ -13,6 +13,7 @@ from edugraph_common.broker.workers import guard_worker
 from edugraph_common.jobs import Jobs, connect
 from edugraph_common.logs import log_tasks
 from edugraph_common.settings import Settings
+from edugraph_common.tracing import trace_tasks
 from edugraph_common.worker_metrics import measure_worker
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.importing import Importer
@@ -25,6 +26,7 @@ def make_worker(settings: Settings) -> App:
     log_tasks(settings)
     measure_worker("importer", settings)
     report_health(app, settings)
+    trace_tasks("importer", settings.tracing)
     guard_worker(app, settings)
 
     @cache

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery.signals import before_task_publish
 
-from edugraph_common import trace_context
+from edugraph_common import trace_context, tracing
 
 PUBLISHED, TRACEPARENT = "edugraph_published", "traceparent"
 
@@ -26,8 +26,9 @@ def traceparent_of(request: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _stamp(headers: dict[str, Any], **_: Any) -> None:
+def _stamp(sender: str, headers: dict[str, Any], **_: Any) -> None:
     headers[PUBLISHED] = time.time_ns() // 1_000_000  # whole: not every client of AMQP can write a float
-    current = trace_context.current()
+    with tracing.span(f"publish {sender}", "producer"):
+        current = trace_context.current()
     if current is not None:
         headers[TRACEPARENT] = current

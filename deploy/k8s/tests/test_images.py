@@ -1,0 +1,79 @@
+"""Dockerfiles and compose.yaml, as far as they can be judged without running them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCKERFILES = sorted(ROOT.glob("services/*/Dockerfile"))
+SERVERS = {"rabbitmq", "redis", "neo4j", "prometheus", "grafana"}
+sys.path.insert(0, str(ROOT / "deploy" / "compose"))
+from make_env import filled
+
+
+def name(path):
+    return path.parent.name
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=name)
+def test_hadolint_is_silent(path):
+    done = subprocess.run([Path(sys.executable).parent / "hadolint", path], capture_output=True, text=True, check=False)
+    assert done.stdout + done.stderr == ""
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=name)
+def test_a_dockerfile_keeps_the_rules(path):
+    final = path.read_text().split("\nFROM ")[-1]
+    assert re.search(r"^USER \d+:0$", final, re.MULTILINE), "a numeric user, of the group that any id belongs to"
+    assert re.search(r'^CMD \["', final, re.MULTILINE), "no shell between the container and its process"
+    assert "HEALTHCHECK" in final
+    assert "org.opencontainers.image.version" in final
+    assert path.read_text().count("FROM ${BASE}") == 2
+
+
+def compose():
+    return yaml.safe_load((ROOT / "compose.yaml").read_text())
+
+
+def test_our_services_have_no_rights():
+    for service, its in compose()["services"].items():
+        if service not in SERVERS:
+            assert its["read_only"] is True, service
+            assert its["cap_drop"] == ["ALL"], service
+            assert its["security_opt"] == ["no-new-privileges:true"], service
+
+
+def test_nothing_listens_beyond_this_machine_by_default():
+    for its in compose()["services"].values():
+        for port in its.get("ports", []):
+            assert port.startswith("${BIND:-127.0.0.1}:")
+
+
+def test_no_password_has_a_default():
+    text = (ROOT / "compose.yaml").read_text()
+    assert re.findall(r"\$\{[A-Z0-9_]*(?:PASSWORD|BOOTSTRAP_KEY):-[^}]*\}", text) == []
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        if re.match(r"[A-Z0-9_]*(PASSWORD|KEY)=", line):
+            assert line.endswith("="), line
+
+
+def test_env_is_random_and_whole():
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    first, second = ([filled(line) for line in lines] for _ in range(2))
+    secret = [n for n, line in enumerate(lines) if re.match(r"([A-Z0-9_]*PASSWORD|EDUGRAPH_BOOTSTRAP_KEY)=", line)]
+    assert len(secret) == 6
+    for number, (one, other) in enumerate(zip(first, second, strict=True)):
+        assert (one != other) == (number in secret), one
+    values = [first[number].split("=")[1] for number in secret]
+    assert min(map(len, values)) >= 32
+    # An address holds them: no character may need quoting.
+    assert all(re.fullmatch(r"[A-Za-z0-9_]+", value) for value in values)
+
+
+def test_a_given_value_is_kept():
+    assert filled("REDIS_PASSWORD=mine") == "REDIS_PASSWORD=mine"
+    assert filled("OPENAI_API_KEY=") == "OPENAI_API_KEY="
