@@ -98,7 +98,9 @@ class Proxy:
             return
         link = Link(writer, server, swallowed=self._swallow_new)
         self._links.add(link)
-        await asyncio.gather(self._pump(reader, server, link), self._pump(answers, writer, link))
+        # Cancelled at the end of the proxy: that is no error of the connection's.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(self._pump(reader, server, link), self._pump(answers, writer, link))
         self._links.discard(link)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link) -> None:

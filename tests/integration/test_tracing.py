@@ -5,10 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -18,30 +20,39 @@ from proxy import Proxy
 from edugraph_cli.serving import Pools
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+# A new text each time: a known one would be answered from the cache.
 RECORD = {
     "type": "error_record",
     "timestamp": "2026-03-01T10:00:00Z",
-    "data": {"student_id": "s-1", "course_id": "c-1", "error_text": "1/2 + 1/3 = 2/5"},
+    "data": {"student_id": "s-1", "course_id": "c-1", "error_text": f"1/2 + 1/3 = 2/5, try {uuid4()}"},
 }
 
 
 @pytest.fixture(scope="module")
 def spans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("tracing")
-    command = [sys.executable, str(CHECKOUT / "tests" / "provider" / "server.py")]
-    with real_engine(folder) as plain, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as provider:
+    with real_engine(folder) as plain, _provider() as provider:
         graph = urlsplit(plain.environment["EDUGRAPH_NEO4J_URI"])
-        assert provider.stdout
         with Proxy(graph.hostname or "", graph.port or 7687) as proxy:
             ours = {
                 "EDUGRAPH_TRACING": f"file:{folder / 'spans.ndjson'}",
                 "EDUGRAPH_NEO4J_URI": f"bolt://127.0.0.1:{proxy.port}",
-                "OPENAI_BASE_URL": provider.stdout.readline().strip(),
+                "OPENAI_BASE_URL": provider,
             }
             plain.empty()
             _import(replace(plain, environment={**plain.environment, **ours}), proxy)
-        provider.terminate()
         yield [json.loads(line) for line in (folder / "spans.ndjson").read_text().splitlines()]
+
+
+@contextmanager
+def _provider() -> Iterator[str]:
+    command = [sys.executable, str(CHECKOUT / "tests" / "provider" / "server.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 def _import(engine: Any, proxy: Proxy) -> None:
@@ -85,7 +96,7 @@ def test_each_span_hangs_on_another_one(spans: list[dict[str, Any]]) -> None:
         (2, "SUCCESS"),
     ]
     for span in tries:
-        assert span["attributes"]["messaging.destination.name"] == "import.split", "without the delay's 28 bits"
+        assert span["attributes"]["messaging.destination.name"] == "data_import"
 
 
 @pytest.mark.real

@@ -32,23 +32,22 @@ def proxy() -> Iterator[Proxy]:
 
 @both_slow
 def test_wedged_worker_under_a_memory_alarm(bench: Bench, guarded: bool) -> None:
-    """A main process that waits for confirms without a time-out never comes back: it answers no heartbeat, and ignores
-    SIGTERM. Out: confirm_in_children, by confirms for the whole worker, and the socket's time-outs.
+    """A main process that waits for a confirm without a time-out does nothing else for as long as the alarm lasts: no
+    work, no heartbeat. Out: confirm_in_children, by confirms for the whole worker, and the socket's time-outs.
     """
     control = Control()
     conf = {} if guarded else {"broker_transport_options": {"confirm_publish": True}}
-    worker = bench.start(conf={**conf, **QUICK_HEART}, without="" if guarded else "confirms in children")
+    bench.start(conf=conf, without="" if guarded else "confirms in children")
+    first, second = bench.send(seconds=8), bench.send()
+    until(lambda: bench.noted("begun", first))
     with control.memory_alarm():
-        # The alarm reaches a connection with its next message: an event of the worker.
-        time.sleep(10)
-    task_id = bench.send()
-    if guarded:
-        until(lambda: bench.state(task_id) == "SUCCESS", 60)
-        assert len(bench.noted("begun", task_id)) == 1
-        worker.terminate()
-        until(lambda: not worker.alive(), 15)
-    else:
-        assert stays(lambda: bench.state(task_id) != "SUCCESS", 20)
+        # The alarm reaches a connection with its next message: an event of the worker. Work comes on another one.
+        if guarded:
+            until(lambda: bench.state(second) == "SUCCESS", 20)
+        else:
+            assert stays(lambda: not bench.noted("begun", second), 20)
+    until(lambda: bench.state(bench.send()) == "SUCCESS", 60, every=1)
+    assert len(bench.noted("begun", first)) == len(bench.noted("begun", second)) == 1
 
 
 @slow
@@ -87,7 +86,7 @@ def test_pidbox_lock_after_a_half_open_connection(bench: Bench, proxy: Proxy, gu
         assert worker.logged("RESOURCE_LOCKED")
 
 
-@both
+@both_slow
 def test_two_workers_of_one_name(bench: Bench, guarded: bool) -> None:
     """The second one finds the first one's control queue locked and exits. Out: control_queue_exclusive=False."""
     conf = {} if guarded else EXCLUSIVE
@@ -147,7 +146,7 @@ def test_connection_lost_in_the_middle_of_a_task(bench: Bench, proxy: Proxy, gua
 
 
 FORK = """
-import os, sys
+import os, sys, time
 from edugraph_common.broker.celery_app import make_app
 from edugraph_common.settings import Settings
 app = make_app("p", Settings())
@@ -157,7 +156,8 @@ def publish():
 if sys.argv[1] == "before":
     publish()
 child = os.fork()
-for _ in range(20):
+end = time.monotonic() + 3  # both at the same time
+while time.monotonic() < end:
     publish()
 if not child:
     os._exit(0)
@@ -178,7 +178,7 @@ def test_fork_after_publish(bench: Bench, guarded: bool, tmp_path: Path) -> None
     try:
         if guarded:
             assert process.wait(30) == 0
-            assert bench.depth("data_import") == 40
+            assert bench.depth("data_import") > 2
         else:
             with suppress(subprocess.TimeoutExpired):
                 assert process.wait(8) != 0

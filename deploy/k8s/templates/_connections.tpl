@@ -10,12 +10,14 @@ Addresses as environment variables. The bundled servers' are put together from t
 {{- define "edugraph.rabbitmqEnv" -}}
 {{- $full := include "edugraph.fullname" . -}}
 {{- if .Values.rabbitmq.enabled }}
+- name: RABBITMQ_USER
+  value: edugraph
 - name: RABBITMQ_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: rabbitmq-password}}
 - name: EDUGRAPH_BROKER_URL
-  value: amqp://edugraph:$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:5672/{{ .Values.rabbitmq.vhost | urlquery }}
+  value: amqp://$(RABBITMQ_USER):$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:5672/{{ .Values.rabbitmq.vhost | urlquery }}
 - name: EDUGRAPH_BROKER_MANAGEMENT_URL
-  value: http://edugraph:$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:15672
+  value: http://$(RABBITMQ_USER):$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:15672
 {{- else }}
 {{- with .Values.rabbitmq.external }}
 - name: EDUGRAPH_BROKER_URL

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILES = sorted(ROOT.glob("services/*/Dockerfile"))
 SERVERS = {"rabbitmq", "redis", "neo4j", "prometheus", "grafana"}
 sys.path.insert(0, str(ROOT / "deploy" / "compose"))
-from make_env import filled
+from make_env import filled  # noqa: E402
 
 
 def name(path):
@@ -21,7 +21,9 @@ def name(path):
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=name)
 def test_hadolint_is_silent(path):
-    done = subprocess.run([Path(sys.executable).parent / "hadolint", path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "hadolint", path], capture_output=True, text=True, check=False
+    )
     assert done.stdout + done.stderr == ""
 
 

@@ -257,7 +257,7 @@ def _policies(folder: Path, lock: int) -> None:
     changed, count = re.subn(
         r"queue := &expr\.Queue\{Num.*\n.*\n.*\n.*\n", "queue := nfqueue(c.config.QueueID, c.config.FailOpen)\n", text
     )
-    if count != 1:
+    if not count:
         raise ServerError("kube-network-policies looks different from what is known: its queue was not found")
     controller.write_text(changed)
     (controller.parent / "nfqueue.go").write_text(QUEUE_TARGET)

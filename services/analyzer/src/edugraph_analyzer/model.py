@@ -109,7 +109,7 @@ class Model:
         self._request.set((name, tokens))
         self._sent.set(None)
         try:
-            with tracing.span(f"chat {name}", "client", **{"gen_ai.request.model": name, "kind": ask.kind}):
+            with tracing.span(f"chat {name}", "client", **{"gen_ai.request.model": name, "edugraph.kind": ask.kind}):
                 raw = self._opened().chat.completions.with_raw_response.create(**parameters)
             completion = raw.parse()
         except openai.APIStatusError as error:

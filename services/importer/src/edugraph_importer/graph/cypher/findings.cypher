@@ -4,11 +4,12 @@ MERGE (n:Lock {id: 'prerequisites'})
 SET n.id = 'prerequisites'
 
 // name: lock_records
-// Locks records in the order given and reads what is known of them.
+// Locks records in the order given and reads what is known of them. Not by their key: Neo4j 2026.08 would then refuse
+// a new record under that key in the same transaction, though the old one was deleted.
 // for: CourseContent, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
-SET n.id = id
+SET n.content_hash = n.content_hash
 RETURN collect([id, n.timestamp, n.content_hash, n.finding]) AS records
 
 // name: set_finding
