@@ -19,8 +19,11 @@ env-dev: $(if $(shell command -v uv),,.run/uv/bin/uv) ## make the Python environ
 demo: env-dev ## import the examples on the embedded servers and show the graph
 	@$(RUN) edugraph demo
 
-test: env-dev servers ## set up what the tests need and run all of them
-	@set -a; source $(RUN_DIR)/servers.env; set +a; $(RUN) pytest $(PYTEST_ARGS)
+# The traps that wait for time-outs of minutes have a target of their own: make traps.
+SLOW_TESTS := --ignore=tests/integration/test_traps_connections.py --ignore=tests/integration/test_traps_shutdown.py
+
+test: env-dev servers ## set up what the tests need and run all of them, but for the slow traps (make traps)
+	@set -a; source $(RUN_DIR)/servers.env; set +a; $(RUN) pytest $(SLOW_TESTS) $(PYTEST_ARGS)
 
 unit: env-dev ## the tests that need no server
 	@$(RUN) pytest -m 'not real and not embedded' $(PYTEST_ARGS)

@@ -38,7 +38,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         virtual_host() as addresses,
-        gateway(addresses, Path(folder), deepest_queue="100000000", requests_per_minute="6000000") as running,
+        gateway(addresses, Path(folder), deepest_queue="100000000", client_requests_per_minute="6000000") as running,
     ):
         print(json.dumps(_measure(running, addresses, given), indent=2))
 

@@ -157,7 +157,7 @@ def test_a_body_past_its_limit_is_413_and_a_slow_one_408(addresses: dict[str, st
 def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(addresses: dict[str, str], tmp_path: Path) -> None:
     with (
         gateway(
-            addresses, tmp_path, auth="on", deepest_queue="1", requests_per_minute="600", requests_at_once="30"
+            addresses, tmp_path, auth="on", deepest_queue="1", client_requests_per_minute="600", requests_at_once="30"
         ) as strict,
         strict.client(headers=api_key(addresses, "read", "submit")) as client,
     ):

@@ -93,8 +93,8 @@ import (
 	"github.com/google/nftables/xt"
 )
 
-// nfqueue is struct xt_NFQ_info_v3: first queue, number of queues, flags.
-func nfqueue(first int, bypass bool) *expr.Target {
+// nfqueueTarget holds struct xt_NFQ_info_v3: first queue, number of queues, flags.
+func nfqueueTarget(first int, bypass bool) *expr.Target {
 	info := make(xt.Unknown, 8)
 	binary.NativeEndian.PutUint16(info[0:], uint16(first))
 	binary.NativeEndian.PutUint16(info[2:], 1)
@@ -255,7 +255,9 @@ def _policies(folder: Path, lock: int) -> None:
     controller = source / "pkg" / "networkpolicy" / "controller.go"
     text = controller.read_text()
     changed, count = re.subn(
-        r"queue := &expr\.Queue\{Num.*\n.*\n.*\n.*\n", "queue := nfqueue(c.config.QueueID, c.config.FailOpen)\n", text
+        r"queue := &expr\.Queue\{Num.*\n.*\n.*\n.*\n",
+        "queue := nfqueueTarget(c.config.QueueID, c.config.FailOpen)\n",
+        text,
     )
     if not count:
         raise ServerError("kube-network-policies looks different from what is known: its queue was not found")

@@ -85,7 +85,7 @@ def open_gateway(settings: GatewaySettings) -> Gateway:
         graph=GraphReading(settings),
         probes=probes_of(settings, client, blobs),
         key_ring=KeyRing(KeysWithFirst(client, _secret(settings.bootstrap_key))),
-        turns=Turns(client, settings.requests_per_minute, settings.requests_at_once),
+        turns=Turns(client, settings.client_requests_per_minute, settings.requests_at_once),
         idempotency=Idempotency(client),
         audit=Audit(client),
         dead_desk=DeadDesk(settings, results.is_done),

@@ -25,7 +25,7 @@ class GatewaySettings(Settings):
     neo4j_password: SecretStr | None = None
     neo4j_database: str = "neo4j"
 
-    requests_per_minute: int = Field(default=60_000, ge=1, description="of one client, over all gateways")
+    client_requests_per_minute: int = Field(default=60_000, ge=1, description="of one client, over all gateways")
     requests_at_once: int = Field(default=1_000, ge=1)
     deepest_queue: int = Field(default=10_000, ge=1, description="messages that may wait before POSTs get 503")
 
