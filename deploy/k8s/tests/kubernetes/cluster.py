@@ -152,8 +152,8 @@ class Cluster:
             _write(self.state / "etc" / f"{name}.conf", pki.kubeconfig(name))
 
     def _settings(self) -> None:
-        places = {"state": self.state, "run": RUN, "node": NODE, "node_ip": NODE_IP, "dns_ip": DNS_IP, "pods": PODS}
-        for name, text in manifests.settings(**places).items():
+        files = manifests.settings(state=self.state, run=RUN, node=NODE, node_ip=NODE_IP, dns_ip=DNS_IP, pods=PODS)
+        for name, text in files.items():
             _write(self.state / "etc" / name, text)
 
     def _start_control_plane(self, options: Options) -> None:

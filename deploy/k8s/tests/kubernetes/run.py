@@ -491,6 +491,7 @@ def main() -> int:
         "--archives", type=Path, help="images that build.py --save has written; built first without it"
     )
     parser.add_argument("--keep", action="store_true", help="leave the cluster and the last release running")
+    parser.add_argument("--helm", default="3,4", help="one of them, to look at something again")
     parser.add_argument("--records", type=int, default=20_000)
     options = parser.parse_args()
     given, report = os.environ.get("KUBECONFIG"), Report()
@@ -505,7 +506,7 @@ def main() -> int:
             settings += [] if given else images()
             if not (ROOT / "services" / "flower" / "Dockerfile").exists():
                 settings.append("flower.enabled=false")
-            for helm in ("3", "4"):
+            for helm in options.helm.split(","):
                 name = f"edugraph-{helm}-{secrets.token_hex(2)}"
                 release = Release(helm, kubeconfig, name, settings)
                 namespace(release)
