@@ -4,7 +4,9 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,27 @@ def test_they_have_no_fault() -> None:
     if "promtool: " in done.stdout:
         pytest.skip(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda panel: panel["targets"][0].update(expr="sum(rate(edugraph_no_such_total[5m]))"), "no metric of ours"),
+        (lambda panel: panel["targets"][0].update(expr="sum(rate(edugraph_tasks_total[5m])"), "parse error"),
+        (
+            lambda panel: panel["targets"][0].update(expr='edugraph_tasks_total{queue="$queue"}'),
+            "$queue is no variable",
+        ),
+        (lambda panel: panel.update(description=""), "no sentence"),
+        (lambda panel: panel["gridPos"].update(x=20, w=8), "wider"),
+        (lambda panel: panel["gridPos"].update(x=0, y=0), "lies over"),
+    ],
+)
+def test_the_checker_sees(tmp_path: Path, change: Callable[[dict[str, Any]], None], fault: str) -> None:
+    board = json.loads(FILES[0].read_text())
+    change(next(panel for panel in board["panels"] if panel["type"] != "row"))
+    (tmp_path / "broken.json").write_text(json.dumps(board))
+    command = [sys.executable, str(CODE / "check.py"), str(tmp_path / "broken.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert fault in done.stdout
