@@ -191,13 +191,18 @@ class Gateway:
 
 
 def records(count: int, term: str) -> bytes:
-    """Course records of made-up students; the same for the same term."""
+    """Chats between made-up students, each its own record with a text to read; the same for the same term."""
     lines = (
         {
-            "type": "course_record",
+            "type": "student_interaction",
             "timestamp": f"2026-03-{1 + n % 28:02}T08:00:00Z",
             "record_id": f"{term}-{n}",
-            "data": {"student_id": f"S{n % 500:04}", "course_id": f"C{n % 20:02}", "progress": n % 101},
+            "data": {
+                "student_id_from": f"S{n % 500:04}",
+                "student_id_to": f"S{(n * 7 + 1) % 500:04}",
+                "interaction_type": "chat",
+                "text": f"I do not understand fractions in exercise {n % 40}",
+            },
         }
         for n in range(count)
     )
@@ -287,8 +292,12 @@ def under_way(release: Release, report: Report, count: int) -> None:
     """Point 6: the graph of a disturbed import equals that of an undisturbed one."""
     body = records(count, "load")
     calm: dict[str, Any] = {}
-    with report.step(f"6 an undisturbed import of {count} records") as figures, release.gateway() as gateway:
-        job = gateway.send(body)
+    empty_graph(release)
+    with (
+        report.step(f"6 an undisturbed import of {count} records, read by analyzers") as figures,
+        release.gateway() as gateway,
+    ):
+        job = gateway.send(body, analyze=True, batch_size=200)
         figures.append(f"{release.until('its end', lambda: gateway.ended(job)):.0f} s")
         calm = {"report": gateway.report(job), "digest": gateway.ask("/v1/graph/digest")["digest"]}
         if calm["report"]["state"] != "succeeded":
@@ -297,8 +306,10 @@ def under_way(release: Release, report: Report, count: int) -> None:
         other = Release(release.helm, release.kubeconfig, release.namespace, release.settings)
         empty_graph(release)
         with release.gateway() as gateway:
-            job = gateway.send(body)
-            time.sleep(3)
+            job = gateway.send(body, analyze=True, batch_size=200)
+            time.sleep(2)
+            if gateway.ended(job):
+                raise Failed("the import ended before it could be disturbed: take more --records")
         for group in ("importer", "analyzer"):
             other.kubectl("rollout", "restart", f"deployment/{RELEASE}-{group}")
         for group in ("importer", "findings"):
@@ -313,7 +324,7 @@ def under_way(release: Release, report: Report, count: int) -> None:
             )
             found = gateway.report(job)
             digest = gateway.ask("/v1/graph/digest")["digest"]
-        same = [(found[key], calm["report"][key]) for key in ("state", "read", "rejected", "failed")]
+        same = [(found[key], calm["report"][key]) for key in ("state", "read", "written", "rejected", "failed")]
         if any(left != right for left, right in same) or digest != calm["digest"]:
             raise Failed(f"report {json.dumps(found)[:400]}, digest equal: {digest == calm['digest']}")
 
@@ -484,6 +495,16 @@ def images() -> list[str]:
     ]
 
 
+def look_closer(release: Release, report: Report, options: argparse.Namespace, *, own: bool) -> None:
+    if "8" in options.points:
+        connections(release, report)
+    if "6" in options.points:
+        under_way(release, report, options.records)
+    if "7" in options.points:
+        probes(release, report, own=own)
+        scaling(release, report)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run.py")
     parser.add_argument("--all", action="store_true", help="points 6 to 8 as well")
@@ -492,6 +513,7 @@ def main() -> int:
     )
     parser.add_argument("--keep", action="store_true", help="leave the cluster and the last release running")
     parser.add_argument("--helm", default="3,4", help="one of them, to look at something again")
+    parser.add_argument("--points", default="6,7,8", help="which of them --all looks at")
     parser.add_argument("--records", type=int, default=20_000)
     options = parser.parse_args()
     given, report = os.environ.get("KUBECONFIG"), Report()
@@ -512,10 +534,7 @@ def main() -> int:
                 namespace(release)
                 lifecycle(release, report)
                 if options.all and helm == "4":
-                    connections(release, report)
-                    under_way(release, report, options.records)
-                    probes(release, report, own=not given)
-                    scaling(release, report)
+                    look_closer(release, report, options, own=not given)
                     release.kubectl("delete", "pod", "stranger", "--ignore-not-found", "--grace-period=1")
                 if not (options.keep and helm == "4"):
                     uninstalled(release, report)
