@@ -3,16 +3,13 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from edugraph_cli.embedded.valkey_server import free_port
 from edugraph_cli.processes import NotReady
-from edugraph_cli.serving import Pools, metrics_ports, own_environment, serving
+from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports, own_environment, serving
 
 RUN = Path(__file__).resolve().parent.parent / ".run"
 STATE, LOGS = RUN / "stack.json", RUN / "logs"
@@ -82,7 +79,7 @@ def serve() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     environment = {**servers(), **own_environment(), "EDUGRAPH_LOG_FORMAT": "console", "EDUGRAPH_AUTH": "off"}
     environment.setdefault("EDUGRAPH_BLOB_URL", str(RUN / "blobs"))
-    environment.setdefault("EDUGRAPH_METRICS_PORT", str(free_ports(len(Pools.__dataclass_fields__) + 1)))
+    environment.setdefault("EDUGRAPH_METRICS_PORT", str(free_metrics_ports()))
     try:
         with serving(environment, LOGS, Pools()) as (url, _):
             metrics = metrics_ports(environment)
@@ -92,16 +89,6 @@ def serve() -> int:
         print(problem, file=sys.stderr)
         return 1
     return 0
-
-
-def free_ports(number: int) -> int:
-    """The first of so many free ports in a row."""
-    while True:
-        first = free_port()
-        with ExitStack() as held, suppress(OSError):
-            for port in range(first, first + number):
-                held.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
 
 
 def servers() -> dict[str, str]:

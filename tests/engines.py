@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -32,13 +33,42 @@ REAL = (
 )
 
 
+# Tests of minutes run in CI, and where they are asked for.
+SLOW = os.environ.get("CI") == "true" or bool(os.environ.get("EDUGRAPH_SLOW"))
+
+
+def missing(sentence: str) -> None:
+    """What a test needs is not here: it fails in CI, and is skipped elsewhere."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+
+
+def given(*names: str) -> dict[str, str]:
+    """The addresses of real servers in the environment, or `missing`."""
+    absent = [name for name in names if not os.environ.get(name)]
+    if absent:
+        missing(f"no real servers: {absent[0]} is not set; run this by `make test`")
+    return {name: os.environ[name] for name in names}
+
+
+def in_vhost(broker_url: str, name: str) -> str:
+    """The broker's address with another virtual host."""
+    return urlsplit(broker_url)._replace(path=f"/{name}").geturl()
+
+
 def real_servers() -> dict[str, str]:
-    """The addresses of the real servers; skips or fails the test where one is missing."""
-    missing = [name for name in REAL if not os.environ.get(name)]
-    if missing:
-        sentence = f"no real servers: {missing[0]} is not set; run this by `make test`"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
-    return {name: os.environ[name] for name in REAL}
+    return given(*REAL)
+
+
+@contextmanager
+def own_vhost() -> Iterator[dict[str, str]]:
+    """The real servers, with a virtual host of this test alone: nothing of another run is in its queues."""
+    addresses, name = real_servers(), f"test-{uuid4().hex[:8]}"
+    with httpx.Client(base_url=addresses["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
+        api.put(f"/api/vhosts/{name}").raise_for_status()
+        try:
+            yield {**addresses, "EDUGRAPH_BROKER_URL": in_vhost(addresses["EDUGRAPH_BROKER_URL"], name)}
+        finally:
+            api.delete(f"/api/vhosts/{name}")
 
 
 def empty_graph(environment: Mapping[str, str]) -> None:
@@ -111,25 +141,9 @@ class System:
 
 @contextmanager
 def real_engine(folder: Path) -> Iterator[Engine]:
-    """A virtual host of its own, so that nothing of another run is in the queues."""
-    addresses = real_servers()
-    name = f"e2e-{uuid4().hex[:8]}"
-    with httpx.Client(base_url=addresses["EDUGRAPH_BROKER_MANAGEMENT_URL"]) as api:
-        api.put(f"/api/vhosts/{name}").raise_for_status()
-        try:
-            yield Engine(
-                name="real",
-                folder=folder,
-                environment={
-                    **addresses,
-                    "EDUGRAPH_BROKER_URL": addresses["EDUGRAPH_BROKER_URL"].rsplit(":", 1)[0]
-                    + f":{_port(addresses['EDUGRAPH_BROKER_URL'])}/{name}",
-                    "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
-                    "EDUGRAPH_AUTH": "off",
-                },
-            )
-        finally:
-            api.delete(f"/api/vhosts/{name}")
+    with own_vhost() as addresses:
+        environment = {**addresses, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}
+        yield Engine(name="real", folder=folder, environment=environment)
 
 
 def _family(pid: int) -> list[int]:
@@ -141,10 +155,6 @@ def _peak(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(kilobytes) // 1024
-
-
-def _port(url: str) -> str:
-    return url.rsplit(":", 1)[1].split("/", 1)[0]
 
 
 @contextmanager

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
 import httpx
 import pika
-from engines import real_servers
+from engines import own_vhost
 
 from edugraph_cli.embedded.valkey_server import free_port
 from edugraph_cli.processes import Processes, gateway_command
@@ -86,20 +85,13 @@ def through(url: str, port: int) -> str:
 @contextmanager
 def virtual_host() -> Iterator[dict[str, str]]:
     """The real servers, with a virtual host of this test alone and all of the topology in it."""
-    addresses, name = real_servers(), f"gateway-{uuid4().hex[:8]}"
-    parts = urlsplit(addresses["EDUGRAPH_BROKER_URL"])
-    with httpx.Client(base_url=addresses["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
-        api.put(f"/api/vhosts/{name}").raise_for_status()
-        try:
-            own = {**addresses, "EDUGRAPH_BROKER_URL": urlunsplit(parts._replace(path=f"/{name}"))}
-            fields = ("broker_url", "broker_management_url", "redis_url")
-            settings = Settings.model_validate(
-                {"blob_url": "/tmp", **{field: own[f"EDUGRAPH_{field.upper()}"] for field in fields}}
-            )
-            apply_topology(make_publisher("test", settings), settings)
-            yield own
-        finally:
-            api.delete(f"/api/vhosts/{name}")
+    with own_vhost() as own:
+        fields = ("broker_url", "broker_management_url", "redis_url")
+        settings = Settings.model_validate(
+            {"blob_url": "/tmp", **{field: own[f"EDUGRAPH_{field.upper()}"] for field in fields}}
+        )
+        apply_topology(make_publisher("test", settings), settings)
+        yield own
 
 
 @contextmanager

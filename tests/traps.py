@@ -18,6 +18,7 @@ import httpx
 import pytest
 from celery import chord
 from celery.result import AsyncResult
+from engines import given, in_vhost, missing
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 
@@ -38,10 +39,6 @@ slow = pytest.mark.skipif(not os.environ.get("EDUGRAPH_SLOW"), reason="slow: run
 # False takes the guard out and shows the fault, so that a guard that is no longer needed is seen too.
 both = pytest.mark.parametrize("guarded", [True, False])
 both_slow = pytest.mark.parametrize("guarded", [True, pytest.param(False, marks=slow)])
-
-
-def missing(sentence: str) -> None:
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
 
 
 def until(true: Callable[[], Any], seconds: float = 20, every: float = 0.05) -> Any:
@@ -98,13 +95,10 @@ class Bench:
     @classmethod
     @contextmanager
     def open(cls, folder: Path, *, declare: bool = True) -> Iterator["Bench"]:
-        absent = [name for name in ADDRESSES if not os.environ.get(name)]
-        if absent:
-            missing(f"no real servers: {absent[0]} is not set; run this by `make test`")
-        broker, management, redis_url = (os.environ[name] for name in ADDRESSES)
+        broker, management, redis_url = given(*ADDRESSES).values()
         vhost = f"trap-{uuid4().hex[:8]}"
         settings = Settings(
-            broker_url=f"{broker.rsplit('//', 1)[0] if broker.endswith('//') else broker.rsplit('/', 1)[0]}/{vhost}",
+            broker_url=in_vhost(broker, vhost),
             broker_management_url=management,
             redis_url=redis_url,
             blob_url=str(folder / "blobs"),

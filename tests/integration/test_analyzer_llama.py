@@ -1,6 +1,5 @@
 """The wire contract against a real server that is not OpenAI's: llama.cpp with SmolLM2, through the openai SDK."""
 
-import os
 import subprocess
 import sys
 import uuid
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+from engines import given
 
 from edugraph_analyzer.analysis import Analyst
 from edugraph_analyzer.probe import check
@@ -26,11 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator["redis.Redis"]:
-    address = os.environ.get("EDUGRAPH_REDIS_URL")
-    if not address:
-        sentence = "no real Redis: EDUGRAPH_REDIS_URL is not set; run this by `make test`"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
-    with redis.Redis.from_url(address) as client:
+    with redis.Redis.from_url(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]) as client:
         yield client
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 import redis
+from engines import given
 
 from edugraph_analyzer import cache as cache_of_answers
 from edugraph_analyzer.analysis import Analyst
@@ -35,11 +36,7 @@ PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
 
 @pytest.fixture
 def server() -> Iterator["redis.Redis"]:
-    address = os.environ.get("EDUGRAPH_REDIS_URL")
-    if not address:
-        sentence = "no real Redis: EDUGRAPH_REDIS_URL is not set; run this by `make test`"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
-    with redis.Redis.from_url(address) as client:
+    with redis.Redis.from_url(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]) as client:
         yield client
 
 

@@ -23,8 +23,7 @@ import redis
 from amqp.exceptions import ConsumerCancelled
 from engines import Engine, System, real_engine
 
-from edugraph_cli.embedded.valkey_server import free_port
-from edugraph_cli.serving import Pools, metrics_ports
+from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
 from edugraph_common.broker.celery_app import make_app
 from edugraph_common.settings import Settings
 
@@ -74,7 +73,7 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seen, list[str]]]:
-    port = free_port()
+    port = free_metrics_ports()
     with real_engine(tmp_path_factory.mktemp("canary")) as plain:
         ours = {"EDUGRAPH_LOG_LEVEL": "DEBUG", "EDUGRAPH_LOG_FORMAT": "json", "EDUGRAPH_METRICS_PORT": str(port)}
         engine = replace(plain, environment={**plain.environment, **ours})
@@ -169,11 +168,12 @@ def _bad_requests(system: System) -> None:
 
 def _analyses(system: System) -> None:
     """Different texts, so that nothing comes from the cache, against a provider that fails in every way."""
-    for number in range(100, 100 + len(FAULTS)):
+    jobs = [
         system.client.import_records([interaction(number), mistake(number)], analyze=True)
-    for job in system.client.jobs():
-        if job.state not in {"succeeded", "partly failed", "failed", "cancelled"}:
-            list(system.client.follow(job.job_id))
+        for number in range(100, 100 + len(FAULTS))
+    ]
+    for job in jobs:
+        list(system.client.follow(job.job_id))
 
 
 @contextmanager

@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from engines import CHECKOUT, System, real_engine
+from engines import CHECKOUT, SLOW, System, missing, real_engine
 
 from edugraph_cli.embedded.valkey_server import free_port
-from edugraph_cli.serving import Pools, metrics_ports
+from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
 
-SLOW = os.environ.get("CI") == "true" or bool(os.environ.get("EDUGRAPH_SLOW"))
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not SLOW, reason="takes five minutes: EDUGRAPH_SLOW=1")]
 DASHBOARDS = sorted((CHECKOUT / "deploy" / "k8s" / "dashboards").glob("*.json"))
 SHARED_CHECK = CHECKOUT.parent / "shared" / "tools" / "dashcheck.py"
@@ -48,7 +47,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     prometheus = importlib.import_module("prometheus_run")
     with real_engine(tmp_path_factory.mktemp("observed")) as plain, _provider() as url:
         ours = {
-            "EDUGRAPH_METRICS_PORT": str(free_port()),
+            "EDUGRAPH_METRICS_PORT": str(free_metrics_ports()),
             "OPENAI_BASE_URL": url,
             "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
             "EDUGRAPH_BUDGET_PER_JOB": "10",
@@ -131,8 +130,7 @@ def test_nothing_is_wrong(worked: Observed) -> None:
 
 def test_flower_is_closed_to_strangers_and_shows_all_pools_to_its_owner(worked: Observed) -> None:
     if not FLOWER.exists():
-        sentence = "no Flower: make env-flower"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+        missing("no Flower: make env-flower")
     port, environment = free_port(), {**os.environ, **worked.system.engine.environment}
     refused = subprocess.run([str(FLOWER)], env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 2

@@ -1,7 +1,6 @@
 """One trace of an import with a retry: the request, both deliveries, the transaction, the model's call."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,13 +14,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from engines import CHECKOUT, real_engine
+from engines import CHECKOUT, SLOW, real_engine
 from proxy import Proxy
 
 from edugraph_cli.serving import Pools
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-SLOW = os.environ.get("CI") == "true" or bool(os.environ.get("EDUGRAPH_SLOW"))
 # A new text each time: a known one would be answered from the cache.
 RECORD = {
     "type": "error_record",

@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from engines import given
 from proxy import Proxy
-from traps import ADDRESSES, Bench, Control, both, both_slow, missing, slow, stays, until
+from traps import ADDRESSES, Bench, Control, both, both_slow, slow, stays, until
 
 from edugraph_common.broker.topology import CONSUMER_TIMEOUT_MS, QUEUES
 
@@ -23,9 +24,7 @@ EXCLUSIVE = {"control_queue_exclusive": True, "control_queue_durable": False, "b
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    address = urlsplit(os.environ.get(ADDRESSES[0], ""))
-    if not address.port:
-        missing("no real broker")
+    address = urlsplit(given(ADDRESSES[0])[ADDRESSES[0]])
     with Proxy(address.hostname or "", address.port or 0) as proxy:
         yield proxy
 

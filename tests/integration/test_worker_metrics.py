@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from engines import Engine, real_engine
+from engines import SLOW, Engine, real_engine
 
 from edugraph_common.broker.celery_app import App, make_app
 from edugraph_common.broker.provisioning import apply_topology
@@ -21,7 +21,6 @@ from edugraph_common.settings import Settings
 
 pytestmark = pytest.mark.real
 # The long form of these tests is for CI and EDUGRAPH_SLOW=1.
-SLOW = os.environ.get("CI") == "true" or bool(os.environ.get("EDUGRAPH_SLOW"))
 slow = pytest.mark.skipif(not SLOW, reason="EDUGRAPH_SLOW=1")
 TASKS = 10_000 if SLOW else 520
 CHILDREN = 26

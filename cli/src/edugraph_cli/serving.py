@@ -1,8 +1,10 @@
 """Runs gateway, importer and analyzer pools on given servers: for `make up`, the demo, tests and benchmarks."""
 
 import os
+import secrets
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from edugraph_cli.processes import Processes, gateway_command, worker_command
 from edugraph_common.broker.celery_app import make_publisher
 from edugraph_common.broker.provisioning import apply_topology
 from edugraph_common.settings import Settings
+
+PROCESSES = ("gateway", "importer", "findings", "analyzer")
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,20 @@ def _start(processes: Processes, pools: Pools) -> None:
 def metrics_ports(environment: Mapping[str, str]) -> dict[str, int]:
     """EDUGRAPH_METRICS_PORT is the gateway's; the others follow it. Empty where it is not set."""
     first = int(environment.get("EDUGRAPH_METRICS_PORT") or 0)
-    names = ("gateway", "importer", "findings", "analyzer")
-    return {name: first + place for place, name in enumerate(names)} if first else {}
+    return {name: first + place for place, name in enumerate(PROCESSES)} if first else {}
+
+
+def free_metrics_ports() -> int:
+    """For EDUGRAPH_METRICS_PORT: the first of as many free ports in a row as there are processes.
+
+    Not among those that the system hands to connections, since they are taken only when the processes are up.
+    """
+    while True:
+        first = 12_000 + secrets.randbelow(7_000)
+        with ExitStack() as held, suppress(OSError):
+            for port in range(first, first + len(PROCESSES)):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 def _wait(processes: Processes, url: str) -> None:

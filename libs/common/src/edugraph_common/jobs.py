@@ -84,10 +84,6 @@ class Jobs:
         self._update(job_id, now, batches=batches)
         return self._change(job_id, "running", now, "queued", "running", "failed", "partly failed", "succeeded")
 
-    def expect_analysis(self, job_id: str, records: int, now: datetime) -> None:
-        """An analysis job: nothing to import, this many records to analyse."""
-        self._update(job_id, now, batches=0, imported=1, analysis_expected=records)
-
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
         """False if the batch was settled before, or Redis does not know the job."""
         keys = [_job(outcome.job_id), _job(outcome.job_id, "batches"), _job(outcome.job_id, "errors")]
