@@ -55,6 +55,7 @@ def main() -> int:
         del records
         rates.update(pipelines(engine, Path(folder), facts))
         rates.update(sizes(engine, Path(folder), facts))
+        empty_graph(engine.environment)
     return report(rates, ratios(rates), facts)
 
 

@@ -125,7 +125,7 @@ class System:
 
     def peak_memory(self) -> dict[str, int]:
         """MB of the largest process of each kind, pool children included."""
-        return {name: max(map(_peak, _family(process.pid))) for name, process in self.processes.running.items()}
+        return {name: max(map(_peak, family(process.pid))) for name, process in self.processes.running.items()}
 
     def log_lines(self, words: str) -> int:
         """How many lines of all logs hold these words."""
@@ -146,9 +146,10 @@ def real_engine(folder: Path) -> Iterator[Engine]:
         yield Engine(name="real", folder=folder, environment=environment)
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """The process, its children, and theirs."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [pid, *(child for entry in listed.split() for child in _family(int(entry)))]
+    return [pid, *(child for entry in listed.split() for child in family(int(entry)))]
 
 
 def _peak(pid: int) -> int:

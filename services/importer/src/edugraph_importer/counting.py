@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import structlog
+
 from edugraph_common import metrics, tracing
 from edugraph_common.outcomes import BatchOutcome
 from edugraph_importer.graph import Graph
@@ -32,6 +34,7 @@ def repeats_of(graph: Graph) -> Iterator[None]:
             again = number - before.get(code, 0)
             if again:
                 metrics.REPEATS.add(again, code=code.rsplit(".", 1)[-1])
+                structlog.get_logger("edugraph.graph").info("transaction_repeated", code=code, times=again)
 
 
 def batch(outcome: BatchOutcome, types: Iterable[str]) -> None:

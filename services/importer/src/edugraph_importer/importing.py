@@ -40,9 +40,9 @@ class Importer:
     now: Callable[[], datetime]
 
     def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate] | None:
-        """The next window of batches, and what sums them up; None when the job was cancelled meanwhile.
+        """The next window of batches, and what sums them up; None when the job has ended.
 
-        A file that is unusable as a whole ends the job and raises Rejected.
+        A file that is unusable as a whole ends its job and is no dead letter: that would count against the importer.
         """
         if self.jobs.is_cancelled(job.job_id):
             return None
@@ -50,8 +50,9 @@ class Importer:
             total = count_batches(self.blobs, job)
         except MalformedFile as problem:
             self.jobs.fail(job.job_id, str(problem), self.now())
-            raise Rejected(str(problem)) from None
-        self.graph.prepare()
+            return None
+        if job.next_batch == 0:
+            self.graph.prepare()
         if not self.jobs.begin(job.job_id, total, self.now()):
             return None
         end = min(job.next_batch + job.parallel_batches, total)

@@ -47,7 +47,7 @@ def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def import_records_with_callback(self: DataImportTask, body: Any) -> str:
     """Import a window of batches as a chord that ends in aggregate_import_results.
 
-    Returns the chord's task id, or nothing for a job that was cancelled.
+    Returns the chord's task id, or nothing for a job that was cancelled or whose file is unusable.
     """
     planned = self.importer.plan(self.parse(ImportJob, body))
     if planned is None:

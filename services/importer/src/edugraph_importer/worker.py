@@ -35,7 +35,7 @@ def make_worker(settings: Settings) -> App:
             app=app,
             graph=Graph(GraphSettings()),
             jobs=Jobs(connect(settings.redis_url.get_secret_value())),
-            blobs=Blobs(settings.blob_url),
+            blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
         )
 

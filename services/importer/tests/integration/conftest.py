@@ -8,6 +8,7 @@ from typing import Any
 
 import neo4j
 import pytest
+from engines import empty_graph
 from pydantic import SecretStr
 
 from edugraph_common.graph_digest import graph_digest
@@ -43,6 +44,7 @@ def _real() -> Iterator[GraphSettings]:
         if os.environ.get("CI") == "true":
             pytest.fail("no Neo4j is given: set EDUGRAPH_NEO4J_URI, or run make servers")
         pytest.skip("no Neo4j is given: set EDUGRAPH_NEO4J_URI, or run make servers")
+    empty_graph(os.environ)  # in portions: what a benchmark left may be too much for one transaction
     yield GraphSettings()  # from the environment
 
 

@@ -174,11 +174,12 @@ def pack(findings: Sequence[RecordFinding], job: str, number: int) -> Findings:
     return Findings(job_id=job, pack=str(number), findings=tuple(findings))
 
 
-def deliver(graph: Graph, message: RecordBatch | Findings) -> None:
+def deliver(graph: Graph, message: RecordBatch | Findings) -> dict[str, int]:
+    """How many records the batch wrote, by its id."""
     if isinstance(message, RecordBatch):
-        graph.write_batch(message)
-    else:
-        graph.write_findings(message)
+        return {message.id: graph.write_batch(message).written}
+    graph.write_findings(message)
+    return {}
 
 
 def in_order(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> str:
@@ -199,8 +200,10 @@ def test_the_graph_is_that_of_one_import_in_order(room: Any, data: st.DataObject
     expected = in_order(room, records, findings)
     check(room, records, latest_only(findings))
     room.empty()
+    written: dict[str, int] = {}
     for message in data.draw(deliveries(records, findings)):
-        deliver(room.graph, message)
+        written |= deliver(room.graph, message)
+    assert sum(written.values()) == len(records)
     assert room.digest() == expected
     room.graph.write_batch(batch(records, "later", 0))
     assert room.digest() == expected

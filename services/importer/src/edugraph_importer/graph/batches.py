@@ -47,7 +47,7 @@ def write(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcome:
 
 
 def write_records(tx: neo4j.ManagedTransaction, found: Sorted, forgotten: Forgotten) -> Counter[str]:
-    """How many records of each type were written; a state that changed nothing is not among them."""
+    """How many records of each type were written; what came before is not among them."""
     old = replacing.read(tx, found.replaced)
     nodes = {node for record in found.records for node in stated.nodes(record)}
     planned = claims.plan(tx, [], old.said)

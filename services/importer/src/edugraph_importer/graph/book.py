@@ -69,6 +69,8 @@ class Book:
     spellings: dict[Node, Spellings] = field(default_factory=dict)
     changed: set[Node] = field(default_factory=set)
     learns: dict[Pair, latest.Fields] = field(default_factory=dict)
+    learns_said: dict[Pair, set[str]] = field(default_factory=dict)
+    """The marks of the records that stated it."""
     learns_new: set[Pair] = field(default_factory=set)
     learns_changed: set[Pair] = field(default_factory=set)
     mistakes: dict[tuple[str, str, str], Mistakes] = field(default_factory=lambda: defaultdict(Mistakes))
@@ -84,13 +86,12 @@ class Book:
 
     def open_learns(self, pair: Pair, properties: Mapping[str, Any]) -> None:
         self.learns[pair] = latest.read(properties, stated.LEARNS)
+        self.learns_said[pair] = set(properties.get("records", ()))
 
-    def put(self, node: Node, name: str, value: Any, stamp: str) -> bool:
-        """The latest wins. True if that changed anything."""
-        if value is None or not latest.put(self.fields[node], name, value, stamp):
-            return False
-        self.changed.add(node)
-        return True
+    def put(self, node: Node, name: str, value: Any, stamp: str) -> None:
+        """The latest wins."""
+        if latest.put(self.fields[node], name, value, stamp):
+            self.changed.add(node)
 
     def spell(self, node: Node, spelling: str, stamp: str) -> None:
         if self.spellings[node].add(spelling, stamp):
@@ -116,17 +117,17 @@ class Book:
                 self._add_course_content(row, data)
 
     def add_state(self, record: Record, data: CourseRecord) -> bool:
-        """A course_record. True if it changed anything."""
+        """A course_record. True if it is new; one that is older than what is known may change nothing."""
         stamp = record.stamp
         student, course = ("Student", data.student_id), ("Course", data.course_id)
-        changed = [
-            self._learn((data.student_id, data.course_id), stated.course_facts(data), stamp),
-            self.put(student, "name", data.student_name, stamp),
-            self.put(course, "name", data.course_name, stamp),
-            self.put(course, "description", data.course_description, stamp),
-            self.put(course, "difficulty", data.difficulty, stamp),
-        ]
-        return any(changed)
+        if not self._said_first((data.student_id, data.course_id), stated.mark(record)):
+            return False
+        self._learn((data.student_id, data.course_id), stated.course_facts(data), stamp)
+        self.put(student, "name", data.student_name, stamp)
+        self.put(course, "name", data.course_name, stamp)
+        self.put(course, "description", data.course_description, stamp)
+        self.put(course, "difficulty", data.difficulty, stamp)
+        return True
 
     def count_mistakes(self, row: Row, data: ErrorRecord, kind: str, severity: str | None) -> None:
         """Those of one record and type, in each of its courses."""
@@ -181,15 +182,20 @@ class Book:
         for spelling in spellings:
             self.spell(node, spelling, stamp)
 
-    def _learn(self, pair: Pair, facts: Mapping[str, Any], stamp: str) -> bool:
-        new = pair not in self.learns
-        if new:
-            self.learns[pair] = {"progress": (0.0, latest.NEVER)}
+    def _said_first(self, pair: Pair, mark: str) -> bool:
+        """Opens the relationship if no record had stated it."""
+        if pair not in self.learns:
+            self.learns[pair], self.learns_said[pair] = {"progress": (0.0, latest.NEVER)}, set()
             self.learns_new.add(pair)
-        changed = [latest.put(self.learns[pair], name, value, stamp) for name, value in facts.items()]
-        if any(changed):
-            self.learns_changed.add(pair)
-        return new or any(changed)
+        if mark in self.learns_said[pair]:
+            return False
+        self.learns_said[pair].add(mark)
+        return True
+
+    def _learn(self, pair: Pair, facts: Mapping[str, Any], stamp: str) -> None:
+        self.learns_changed.add(pair)
+        for name, value in facts.items():
+            latest.put(self.learns[pair], name, value, stamp)
 
 
 def moment(stamp: str) -> str:

@@ -1,0 +1,74 @@
+"""`kill -9` of importer workers and of their pool children during an import of 100,000 records.
+
+A worker that was killed is started again, as Kubernetes would. EDUGRAPH_KILL_SEED draws other moments.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engines import CHECKOUT, System, family, real_engine
+
+from edugraph_cli.processes import worker_command
+from edugraph_cli.serving import Pools
+from edugraph_common.outcomes import ENDED, JobReport
+
+sys.path.insert(0, str(CHECKOUT / "benchmarks"))
+from made_records import write_records
+
+pytestmark = pytest.mark.real
+RECORDS = 100_000
+SEED = int(os.environ.get("EDUGRAPH_KILL_SEED", "1"))
+REPORTED = ("state", "read", "written", "unchanged", "rejected", "failed", "batches", "failed_batches", "by_type")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with (
+        real_engine(tmp_path_factory.mktemp("kills")) as engine,
+        engine.serve(Pools(importer=2, findings=1, analyzer=1)) as system,
+    ):
+        yield system
+        engine.empty()
+
+
+def test_an_import_whose_workers_are_killed_ends_like_an_undisturbed_one(system: System, tmp_path: Path) -> None:
+    path = write_records(tmp_path / "records.ndjson", RECORDS)
+    system.engine.empty()
+    undisturbed, kills = _import(system, path, killing=False)
+    assert (undisturbed.written, kills) == (RECORDS, 0)
+    digest = system.client.graph_digest()
+
+    system.engine.empty()
+    disturbed, kills = _import(system, path, killing=True)
+    assert kills >= 5
+    assert disturbed.model_dump(include={*REPORTED}) == undisturbed.model_dump(include={*REPORTED})
+    assert system.client.graph_digest() == digest
+
+
+def _import(system: System, path: Path, *, killing: bool) -> tuple[JobReport, int]:
+    rng, kills, end = random.Random(SEED), 0, time.monotonic() + 600
+    job = system.client.import_file(path)
+    while (report := system.client.job(job.job_id)).state not in ENDED:
+        assert time.monotonic() < end, report
+        time.sleep(rng.uniform(0.5, 3))
+        if killing:
+            kills += _kill(system, rng)
+    return report, kills
+
+
+def _kill(system: System, rng: random.Random) -> int:
+    """A pool child three times out of four, otherwise the worker with all its children."""
+    worker, *children = family(system.processes.running["importer"].pid)
+    if children and rng.random() < 0.75:
+        os.kill(rng.choice(children), signal.SIGKILL)
+        return 1
+    os.killpg(worker, signal.SIGKILL)
+    system.processes.running["importer"].wait()
+    system.processes.start("importer", worker_command("edugraph_importer.worker", "importer", "data_import", 2))
+    return 1
