@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import prometheus_run
 from server_tools.common import ServerError, say
-from stack import RUN, free_ports, running, servers
+from stack import RUN, running, servers
+
+from edugraph_cli.embedded.valkey_server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER, STATE = RUN / "prometheus", RUN / "prometheus.json"
@@ -25,7 +27,7 @@ def up() -> int:
         say("the stack does not run; start it with `make up`", "observe")
         return 1
     down()
-    port = free_ports(1)
+    port = free_port()
     try:
         process = prometheus_run.start(FOLDER, port, targets(state))
     except ServerError as error:

@@ -13,6 +13,7 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_cli.client import ClientSettings
 from edugraph_common.settings import Settings
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.webhooks import WebhookSettings
 from edugraph_importer.graph import GraphSettings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
@@ -21,6 +22,7 @@ SECTIONS: dict[str, type[BaseSettings]] = {
     "Importer: the graph": GraphSettings,
     "Analyzer": AnalyzerSettings,
     "Gateway": GatewaySettings,
+    "Webhooks": WebhookSettings,
     "Command line": ClientSettings,
 }
 HEAD = """# Configuration

@@ -27,6 +27,7 @@ class Proxy:
         self._target = (host, target)
         self._links: set[Link] = set()
         self._swallow_new = False
+        self._delay = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
@@ -57,9 +58,13 @@ class Proxy:
         """Both sides see the end."""
         self._do(self._cut)
 
+    def delay(self, seconds: float) -> None:
+        """From now on every piece is so much later, in both directions; 0 ends it."""
+        self._delay = seconds
+
     def heal(self) -> None:
         """New connections are good; what was swallowed stays lost."""
-        self._swallow_new = False
+        self._swallow_new, self._delay = False, 0.0
 
     def _do(self, change: Callable[[], None]) -> None:
         done = threading.Event()
@@ -106,6 +111,8 @@ class Proxy:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(BLOCK):
+                if self._delay:
+                    await asyncio.sleep(self._delay)
                 if not link.swallowed:
                     sink.write(data)
                     await sink.drain()

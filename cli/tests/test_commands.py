@@ -1,6 +1,7 @@
 """Usage: what is said without any server, and with which exit code."""
 
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,23 @@ def test_a_gateway_that_is_not_there_is_exit_code_3(arguments: list[str]) -> Non
     assert "EDUGRAPH_URL" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["topology", "check"], ["keys", "list"]])
+@pytest.mark.parametrize("arguments", [["topology", "check"], ["keys", "list"], ["cache", "stats"]])
 def test_a_direct_command_names_the_settings_it_lacks(arguments: list[str]) -> None:
     done = runner.invoke(app, arguments)
     assert done.exit_code == 2
     assert "EDUGRAPH_REDIS_URL" in done.stderr
+
+
+def test_without_the_analyzer_its_commands_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "edugraph_analyzer.settings", None)
+    monkeypatch.setitem(sys.modules, "edugraph_analyzer.cache", None)
+    path = tmp_path / "records.ndjson"
+    path.write_text("{}\n")
+    done = runner.invoke(app, ["analyze", "errors", str(path), "--estimate"])
+    assert done.exit_code == 2
+    assert "edugraph-cli[analyzer]" in done.stderr
 
 
 def test_all_dead_letters_must_be_asked_for_by_name() -> None:
@@ -64,6 +77,7 @@ def test_every_command_has_a_help_page() -> None:
     for command in (
         ["import"], ["analyze"], ["sources"], ["doctor"], ["forget"], ["demo"], ["jobs", "cancel"],
         ["keys", "create"], ["dead", "replay"], ["topology", "apply"], ["graph", "summary"],
+        ["cache", "clear"], ["provider", "check"],
     ):  # fmt: skip
         assert runner.invoke(app, [*command, "--help"]).exit_code == 0
 

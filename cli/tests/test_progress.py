@@ -1,6 +1,7 @@
 """What is shown of a job never goes backwards, and says why it waits."""
 
 import io
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +31,7 @@ def _report(**fields: Any) -> JobReport:
 
 
 def _client(answers: list[Any]) -> Client:
-    """A gateway that gives these answers one after the other; an exception is raised."""
+    """A gateway whose streams of changes hold one of these answers each; an exception is raised."""
     left = iter(answers)
 
     def answer(_request: httpx.Request) -> httpx.Response:
@@ -39,15 +40,15 @@ def _client(answers: list[Any]) -> Client:
             raise found
         if isinstance(found, httpx.Response):
             return found
-        return httpx.Response(200, json={**found.model_dump(mode="json"), "links": {}, "seconds_left": 3.0})
+        shown = json.dumps({**found.model_dump(mode="json"), "links": {}, "seconds_left": 3.0})
+        return httpx.Response(200, text=f": alive\n\nid: 1\nevent: job\ndata: {shown}\n\n")
 
     return Client("http://gateway", transport=httpx.MockTransport(answer))
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edugraph_cli.client.SHORTEST", 0.0)
-    monkeypatch.setattr("edugraph_cli.client.LONGEST", 0.0)
+    monkeypatch.setattr("edugraph_cli.client.AGAIN", 0.0)
 
 
 def test_a_pipe_gets_one_plain_line_for_each_change() -> None:

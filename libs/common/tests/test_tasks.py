@@ -39,6 +39,7 @@ class Probe:
     sent: list[dict[str, Any]] = field(default_factory=list)
     broker_away: bool = False
     redis_away: bool = False
+    cannot_open: bool = False
     task: Any = None
 
     def __call__(self, body: Any = BODY, **request: Any) -> Any:
@@ -65,6 +66,8 @@ class ProbeTask(EduGraphTask):
     def on_given_up(self, message: Message, reason: str) -> None:
         if self.probe.redis_away:
             raise Retryable("Redis does not answer")
+        if self.probe.cannot_open:
+            raise AttributeError
         self.probe.given_up.append(reason)
 
     def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
@@ -163,6 +166,14 @@ def test_a_message_of_an_unknown_form_is_buried_and_shows_failure(probe: Probe) 
     with pytest.raises(Rejected, match=r"malformed message for probe_task: version"):
         probe({"job_id": "j", "version": 2}, chord={"task": "body"})
     assert (len(probe.buried), probe.given_up) == (1, [])
+
+
+def test_what_a_broken_process_cannot_tell_its_job_is_still_buried(probe: Probe) -> None:
+    """Without the guard in `_tell_job` the message is lost, and its job is queued for ever."""
+    probe.failure, probe.cannot_open = Rejected("not valid"), True
+    with pytest.raises(Rejected, match="not valid"):
+        probe()
+    assert (probe.buried, probe.given_up) == (["not valid"], [])
 
 
 @pytest.mark.parametrize("away", ["broker_away", "redis_away"])

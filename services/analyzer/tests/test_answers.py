@@ -132,12 +132,13 @@ def test_evidence_comes_back_in_the_words_of_the_text_and_names_restored() -> No
     quoted = {**INTERACTION, "evidence": ["[STUDENT_1] 终于懂了！"]}
     found = to_finding(answer("interaction", quoted), reading("interaction", "王小明　终于懂了!谢谢", people=people))
     assert found.evidence == ("王小明　终于懂了!",)
+    assert found.evidence_found
     assert found.confidence == 0.9
 
 
 def test_without_evidence_in_the_text_the_confidence_is_capped() -> None:
     found = to_finding(answer("interaction", INTERACTION), reading("interaction", "今天星期五"))
-    assert (found.evidence, found.confidence) == ((), 0.5)
+    assert (found.evidence, found.evidence_found, found.confidence) == ((), False, 0.5)
 
 
 def test_a_topic_that_would_name_a_person_is_left_out() -> None:

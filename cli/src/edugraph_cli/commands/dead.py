@@ -69,6 +69,8 @@ def replay(
         show_json(done)
     else:
         say(f"{done['replayed']} sent again, {done['skipped']} had succeeded meanwhile.")
+        if done["left"]:
+            say(f"{done['left']} cannot be sent again; look at them with `dead list`, then `dead drop` them.")
 
 
 @app.command()

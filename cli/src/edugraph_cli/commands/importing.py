@@ -10,8 +10,20 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.console import Console
 
+from edugraph_cli.analyzer_tools import analyzer_needed, estimate_of
 from edugraph_cli.client import Client, FileSource
-from edugraph_cli.display import INVALID, err, exit_code, out, plain_errors, print_report, say, show_json, stop
+from edugraph_cli.display import (
+    INVALID,
+    err,
+    exit_code,
+    out,
+    plain_errors,
+    print_report,
+    print_table,
+    say,
+    show_json,
+    stop,
+)
 from edugraph_cli.progress import follow_job, upload_bar
 from edugraph_common.answers import Accepted
 from edugraph_common.messages import INLINE_RECORDS, Format
@@ -50,7 +62,8 @@ def import_file(  # noqa: PLR0917 - typer makes options of them
             stop("A dry run reads its file twice: give a file instead of standard input.", INVALID)
         from edugraph_cli.dry_run import print_dry_run
 
-        raise typer.Exit(print_dry_run(file, mapping, out, _format(source.value) if source else None))
+        named = _format(source.value) if source else None
+        raise typer.Exit(print_dry_run(file, mapping, out, named, as_json=as_json))
     progress = err if as_json else out
     with plain_errors(), Client.from_environment() as client:
         accepted = _send(
@@ -63,20 +76,31 @@ def analyze_file(
     subject: Annotated[Subject, typer.Argument(help="what kind of text")],
     file: Annotated[Path, typer.Argument(help="NDJSON, at most 1,000 records")],
     follow: Follow = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="say what it would cost, and send nothing")] = False,
     as_json: Json = False,
 ) -> None:
-    """Have records read by the model without importing a file; what is found goes into the graph."""
+    """Have records read by the model without importing a file; what is found goes into the graph.
+
+    An estimate is made here, by the analyzer's settings in this environment: model, prices, packs and limits.
+    """
     check_file(file)
     records = _records(file)
+    if estimate:
+        _show_estimate(subject.value, records, as_json=as_json)
+        return
     with plain_errors(), Client.from_environment() as client:
         _finish(client, client.analyze(subject.value, records), follow=follow, as_json=as_json)
 
 
-def list_sources() -> None:
+def list_sources(as_json: Json = False) -> None:
     """The kinds of files that can be imported."""
     from edugraph_cli.dry_run import print_sources
+    from edugraph_common.sources import describe
 
-    print_sources(out)
+    if as_json:
+        show_json([source.model_dump() for source in describe()])
+    else:
+        print_sources(out)
 
 
 def check_file(path: Path) -> None:
@@ -144,9 +168,26 @@ def _records(path: Path) -> list[dict[str, Any]]:
     if len(lines) > INLINE_RECORDS:
         stop(f"{path} has more than {INLINE_RECORDS:,} records; import it with --analyze.", INVALID)
     try:
-        return [json.loads(line) for line in lines]
+        records = [json.loads(line) for line in lines]
     except ValueError:
+        records = [None]
+    if not all(isinstance(record, dict) for record in records):
         stop(f"{path} is not NDJSON: each line must be one JSON object.", INVALID)
+    return records
+
+
+def _show_estimate(subject: str, records: list[dict[str, Any]], *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    with plain_errors(), analyzer_needed():
+        estimate = asdict(estimate_of(subject, records))
+    if as_json:
+        show_json(estimate)
+        return
+    unpriced = "no price is set: see EDUGRAPH_PRICES"
+    cost = unpriced if estimate["cost"] is None else f"{estimate['cost']:.4f}"
+    shown = {**estimate, "cost": cost, "minutes": f"{estimate['minutes']:.1f}"}
+    print_table("Estimate", {name.replace("_", " "): value for name, value in shown.items()})
 
 
 def _show_accepted(accepted: Accepted, *, as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """`edugraph jobs list|show|rejects|cancel|resume`."""
 
 import sys
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, get_args
 
 import typer
 
@@ -17,10 +18,11 @@ from edugraph_cli.display import (
     show_json,
 )
 from edugraph_cli.progress import follow_job
-from edugraph_common.outcomes import JobReport
+from edugraph_common.outcomes import JobReport, JobState
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what is done, what is stuck, what failed.")
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+StateName = StrEnum("StateName", {name.replace(" ", "_").upper(): name for name in get_args(JobState)})  # type: ignore[misc]
 JobId = Annotated[str, typer.Argument(help="the id of the job")]
 
 
@@ -28,11 +30,12 @@ JobId = Annotated[str, typer.Argument(help="the id of the job")]
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
     offset: Annotated[int, typer.Option(min=0)] = 0,
+    state: Annotated[StateName | None, typer.Option(help="only jobs in this state")] = None,
     as_json: Json = False,
 ) -> None:
     """The newest jobs."""
     with plain_errors(), Client.from_environment() as client:
-        reports = client.jobs(limit, offset)
+        reports = client.jobs(limit, offset, next((each for each in get_args(JobState) if each == state), None))
     if as_json:
         show_json([report.model_dump(mode="json") for report in reports])
         return

@@ -63,13 +63,18 @@ def list_keys(as_json: Json = False) -> None:
 
 
 @app.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")]) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")], as_json: Json = False
+) -> None:
     """End a key. Gateways forget it within 5 seconds."""
     with plain_errors(), _keys() as (keys, audit):
         if not keys.revoke(key_id):
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
         audit.record(_operator(), "key.revoke", key_id, datetime.now(UTC))
-    say(f"{key_id} is revoked.")
+    if as_json:
+        show_json({"revoked": key_id})
+    else:
+        say(f"{key_id} is revoked.")
 
 
 @contextmanager

@@ -29,12 +29,22 @@ class Origin(Frozen):
     cached: bool = False
 
 
-class InteractionFinding(Frozen):
+class Quoting(Frozen):
+    """`evidence`: words of the text.
+
+    `evidence_found` is False if no quoted words stand in the text: the finding is kept, with its confidence capped.
+    None is an older analyzer's, which did not say.
+    """
+
+    confidence: Share
+    evidence: tuple[str, ...] = ()
+    evidence_found: bool | None = None
+
+
+class InteractionFinding(Quoting):
     kind: Literal["interaction"] = "interaction"
     sentiment: Sentiment | None
     topics: tuple[Name, ...] = ()
-    confidence: Share
-    evidence: tuple[str, ...] = ()
 
 
 class FoundErrorType(Frozen):
@@ -50,14 +60,12 @@ class LinkedPoint(Frozen):
     confidence: Share
 
 
-class ErrorFinding(Frozen):
+class ErrorFinding(Quoting):
     kind: Literal["error"] = "error"
     error_types: tuple[FoundErrorType, ...] = ()
     knowledge_points: tuple[LinkedPoint, ...] = ()
     difficulty: Level | None = None
     severity: Severity | None = None
-    confidence: Share
-    evidence: tuple[str, ...] = ()
 
 
 class FoundPoint(Frozen):
@@ -78,12 +86,10 @@ class Prerequisite(Frozen):
     confidence: Share
 
 
-class ContentFinding(Frozen):
+class ContentFinding(Quoting):
     kind: Literal["knowledge_points"] = "knowledge_points"
     knowledge_points: tuple[FoundPoint, ...] = ()
     prerequisites: tuple[Prerequisite, ...] = ()
-    confidence: Share
-    evidence: tuple[str, ...] = ()
 
 
 Finding = Annotated[InteractionFinding | ErrorFinding | ContentFinding, Field(discriminator="kind")]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
+from itertools import count, islice
 from typing import Any, Literal, cast
 
 import redis
@@ -28,6 +29,7 @@ from edugraph_common.outcomes import (
 
 JOBS = "edugraph:jobs"
 SHOWN_ERRORS = 20
+LOOKED_AT = 500  # jobs at once, when those of one state are looked for
 TASKS_KEPT = 86_400  # seconds in which a job can be resumed
 
 
@@ -169,10 +171,26 @@ class Jobs:
             fields, errors = pipe.execute()
         return _report(job_id, fields, errors, now.timestamp()) if fields.get("kind") else None
 
-    def newest(self, limit: int, offset: int, now: datetime) -> list[JobReport]:
+    def newest(self, limit: int, offset: int, now: datetime, state: JobState | None = None) -> list[JobReport]:
+        """With `state`, the newest of those that are in it; `offset` counts these only."""
         with _redis_errors():
-            ids = cast("list[str]", self._redis.zrevrange(JOBS, offset, offset + limit - 1))
+            if state is None:
+                ids = cast("list[str]", self._redis.zrevrange(JOBS, offset, offset + limit - 1))
+            else:
+                ids = list(islice(self._in_state(state, now), offset, offset + limit))
         return [report for job_id in ids if (report := self.report(job_id, now))]
+
+    def _in_state(self, state: JobState, now: datetime) -> Iterator[str]:
+        for start in count(0, LOOKED_AT):
+            ids = cast("list[str]", self._redis.zrevrange(JOBS, start, start + LOOKED_AT - 1))
+            pipe = self._redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until")
+            for job_id, (kept, reason, until) in zip(ids, pipe.execute(), strict=True):
+                if kept and _state(kept, _waiting(reason, until, now.timestamp())) == state:
+                    yield job_id
+            if len(ids) < LOOKED_AT:
+                return
 
     def _change(self, job_id: str, state: JobState, now: datetime, *from_states: str, finished: bool = False) -> bool:
         arguments = [state, _iso(now), _iso(now) if finished else "", *from_states]
@@ -192,7 +210,7 @@ def _job(job_id: str, part: str = "") -> str:
 
 def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) -> JobReport:
     number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
-    waiting = fields.get("waiting_for") if float(fields.get("waiting_until", 0)) > now else None
+    waiting = _waiting(fields.get("waiting_for"), fields.get("waiting_until"), now)
     counts = ("batches", "batches_done", "read", "written", "unchanged", "rejected", "failed")
     return JobReport(
         job_id=job_id,
@@ -212,6 +230,10 @@ def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) 
         error=fields.get("error"),
         **{name: number.get(name, 0) for name in counts},
     )
+
+
+def _waiting(reason: str | None, until: str | None, now: float) -> str | None:
+    return reason if float(until or 0) > now else None
 
 
 def _state(state: JobState, waiting: str | None) -> JobState:

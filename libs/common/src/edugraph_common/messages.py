@@ -84,13 +84,17 @@ class CourseContext(Frozen):
 
 
 class AnalysisBatch(Message):
-    """analysis.batch: analyse all records of one kind among these rows."""
+    """analysis.batch: analyse all records of one kind among these rows.
+
+    `expected`: how many those are, so that a batch which cannot even be read is counted; None from older senders.
+    """
 
     batch: int = Field(ge=0)
     kind: Kind
     rows: ByteRange | None = None
     records: tuple[dict[str, Any], ...] | None = None
     contexts: tuple[CourseContext, ...] = ()
+    expected: int | None = Field(default=None, ge=0)
 
 
 class Analysis(Message):

@@ -1,9 +1,10 @@
 """Settings that two services share, read from EDUGRAPH_… and nowhere else."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -11,12 +12,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
-    broker_url: SecretStr = Field(description="amqp:// or amqps://, with user, password and virtual host")
+    broker_url: SecretStr = Field(
+        description="amqp:// or amqps://, with user, password and virtual host; of a cluster each node's, ; between"
+    )
     broker_management_url: SecretStr | None = Field(
         default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
     )
     redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
     blob_url: str = Field(description="a folder, or a URL that fsspec knows, shared by gateway and workers")
+    imports_from: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="URLs, divided by spaces, below which imports may read files where they are: s3://exports/2026/",
+    )
     log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
     log_level: str = Field(default="INFO", description="of all loggers")
     shutdown_grace: int = Field(default=45, ge=0, description="seconds that SIGTERM leaves to what a worker runs")
@@ -35,6 +42,20 @@ class Settings(BaseSettings):
         default="off", description="otlp (with the usual OTEL_ variables), or file:PATH; needs the extra tracing"
     )
     health_dir: str | None = Field(default=None, description="of one worker alone; see broker/heartbeat.py")
+
+    @field_validator("imports_from", mode="before")
+    @classmethod
+    def divided_by_spaces(cls, value: object) -> object:
+        """Raises ValueError for what would allow all of a scheme."""
+        urls = tuple(value.split()) if isinstance(value, str) else value
+        if isinstance(urls, tuple) and any(not re.fullmatch(r"[a-z][a-z0-9+.-]*://.*[^/].*", url) for url in urls):
+            raise ValueError("each must be a scheme and at least one name: s3://exports/")
+        return urls
+
+    @property
+    def broker_urls(self) -> list[str]:
+        """One for each node of a cluster: a client goes on with the next when one is away."""
+        return self.broker_url.get_secret_value().split(";")
 
     @property
     def on_rabbitmq(self) -> bool:

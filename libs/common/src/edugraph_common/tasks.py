@@ -166,7 +166,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         with _or_put_back():
             # The job first, since that can be repeated; a second dead letter would be one too many.
             if message is not None:
-                self.on_given_up(message, error.reason)
+                self._tell_job(message, error.reason)
             bury(self, args, error.reason)
         tell(ROUTES[self.name].queue, died=True)
         if message is not None and self.request.chord:
@@ -174,6 +174,15 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         # The job knows. An errback is for a chord's body that never ran.
         self.request.errbacks = None
         raise error from None
+
+    def _tell_job(self, message: Message, reason: str) -> None:
+        """A process that cannot open what it works with cannot tell the job: the dead letter says it then."""
+        try:
+            self.on_given_up(message, reason)
+        except (Retryable, redis.RedisError, Reject):
+            raise
+        except Exception as bug:  # noqa: BLE001 - the outermost loop still: without this the message would be lost
+            log.error("job_not_told", error=type(bug).__name__, reason=reason)  # noqa: TRY400
 
     def _message(self, args: tuple[Any, ...]) -> Message | None:
         try:

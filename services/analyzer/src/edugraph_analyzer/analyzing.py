@@ -1,6 +1,6 @@
 """What the analyzer does, apart from how its work arrives: cut into packs, ask the analyst, send what was found."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,13 +49,28 @@ class Analyzer:
 
     def pack_failed(self, message: Analysis, reason: str) -> None:
         """Tell the job that this pack's records will have no findings."""
-        failed = AnalysisProgress(failed=len(message.records))
-        self.jobs.settle_pack(message.job_id, message.pack, failed, self.now(), reason)
-        counting.job_ended(self.jobs.finish_if_complete(message.job_id, self.now()))
+        self._settle_failed(message.job_id, {message.pack: len(message.records)}, reason)
 
     def batch_failed(self, message: AnalysisBatch, reason: str) -> None:
-        """The rows could not be cut into packs, so none of the batch's records will have findings."""
-        self.jobs.fail(message.job_id, reason, self.now())
+        """The rows could not be cut into packs: the batch's records will have no findings, and its job goes on.
+
+        Counted under the names of the packs, so that those which were sent nevertheless, or are sent by a replay,
+        replace what is counted here. The job as a whole fails only if nobody knows how many records it waits for.
+        """
+        if message.expected is None:
+            self.jobs.fail(message.job_id, reason, self.now())
+        else:
+            self._settle_failed(message.job_id, self._sizes(message, message.expected), reason)
+
+    def _sizes(self, message: AnalysisBatch, expected: int) -> dict[str, int]:
+        size = self.pack_size
+        starts = enumerate(range(0, expected, size))
+        return {_pack_name(message, place): min(size, expected - start) for place, start in starts}
+
+    def _settle_failed(self, job_id: str, packs: Mapping[str, int], reason: str) -> None:
+        for pack, records in packs.items():
+            self.jobs.settle_pack(job_id, pack, AnalysisProgress(failed=records), self.now(), reason)
+        counting.job_ended(self.jobs.finish_if_complete(job_id, self.now()))
 
     def _records(self, message: AnalysisBatch) -> Iterator[Record]:
         if message.records is not None:
@@ -72,11 +87,15 @@ def _pack(message: AnalysisBatch, number: int, records: Sequence[Record]) -> Ana
         job_id=message.job_id,
         traceparent=message.traceparent,
         deadline=message.deadline,
-        pack=f"{message.kind}-{message.batch}-{number}",
+        pack=_pack_name(message, number),
         kind=message.kind,
         records=tuple(record.to_json() for record in records),
         contexts=message.contexts,
     )
+
+
+def _pack_name(message: AnalysisBatch, number: int) -> str:
+    return f"{message.kind}-{message.batch}-{number}"
 
 
 def _findings(message: Analysis, result: PackResult) -> Findings:

@@ -238,6 +238,7 @@ def _interaction(answer: InteractionAnswer, reading: Reading) -> InteractionFind
         topics=tuple(_distinct(answer.topics, str)),
         confidence=reading.capped(answer.confidence, evidence),
         evidence=evidence,
+        evidence_found=bool(evidence),
     )
 
 
@@ -262,6 +263,7 @@ def _error(answer: ErrorAnswer, reading: Reading) -> ErrorFinding:
         severity=answer.severity,
         confidence=reading.capped(answer.confidence, evidence),
         evidence=evidence,
+        evidence_found=bool(evidence),
     )
 
 
@@ -283,6 +285,7 @@ def _content(answer: ContentAnswer, reading: Reading) -> ContentFinding:
         prerequisites=_prerequisites(answer, spelling, reading, evidence),
         confidence=reading.capped(answer.confidence, evidence),
         evidence=evidence,
+        evidence_found=bool(evidence),
     )
 
 

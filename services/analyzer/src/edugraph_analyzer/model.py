@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 Step = Literal["json_schema", "json_object", "prompt"]
 STEPS: tuple[Step, ...] = ("json_schema", "json_object", "prompt")
 _REMEMBERED = 7 * 86_400  # seconds
+_REFUSED = 30  # seconds in which a refused key or model is not tried again
 _TOO_MANY, _BAD_REQUEST, _UNPROCESSABLE, _PAYMENT = 429, 400, 422, 402
 _NOT_FOUND = 404
+_ABOUT_ACCOUNT = frozenset({401, _PAYMENT, 403, _NOT_FOUND})
 _SERVER_ERROR = 500
 _CONFLICT, _TIMED_OUT, _TOO_EARLY = 409, 408, 425
 
@@ -81,7 +83,14 @@ class Model:
         self._sent: ContextVar[float | None] = ContextVar("sent", default=None)
 
     def ask(self, ask: Ask) -> Reply:
-        """Raises Retryable, Wait or Rejected; Unanswerable for what concerns only these items."""
+        """Raises Retryable, Wait or Rejected; Unanswerable for what concerns only these items.
+
+        A key or a model that was just refused is not tried again by each of a job's packs.
+        """
+        name = self._settings.model_for(ask.kind)
+        refusal = self._recalled(self._memory(name, "refusal"))
+        if refusal:
+            raise Rejected(refusal)
         return self.ask_in_full(ask).reply
 
     def ask_in_full(self, ask: Ask) -> Answered:
@@ -181,12 +190,18 @@ class Model:
             _raise_for_items(words)
             if _concession(form, words) is not None:
                 raise error
-        raise Rejected(_refusal(status, words, name)) from None
+        raise self._refused(name, status, words) from None
+
+    def _refused(self, name: str, status: int, words: str) -> Rejected:
+        sentence = _refusal(status, words, name)
+        if status in _ABOUT_ACCOUNT:
+            self._keep(self._memory(name, "refusal"), sentence, _REFUSED)
+        return Rejected(sentence)
 
     def _conceded(self, name: str, form: Form, error: openai.APIStatusError) -> Form:
         conceded = _concession(form, _words_of(error))
         if conceded is None:
-            raise Rejected(_refusal(error.status_code, _words_of(error), name)) from None
+            raise self._refused(name, error.status_code, _words_of(error)) from None
         return conceded
 
     # --- what is remembered of an endpoint --------------------------------------------------------------------
@@ -197,11 +212,8 @@ class Model:
         return self._forms[name]
 
     def _recall(self, name: str) -> Form:
-        try:
-            kept = self._redis.get(self._memory(name))
-        except redis.RedisError:
-            return Form()
-        return Form(**json.loads(kept)) if isinstance(kept, bytes | str) else Form()
+        kept = self._recalled(self._memory(name, "form"))
+        return Form(**json.loads(kept)) if kept else Form()
 
     def _learn(self, name: str, form: Form, reply: Reply) -> None:
         """A form is proven by JSON; prose in answer to an unproven one means that the server ignored the format."""
@@ -214,17 +226,26 @@ class Model:
             learnt = _stepped_down(form) or form
         if learnt != self._forms.get(name):
             self._forms[name] = learnt
-            self._remember(name, learnt)
+            self._keep(self._memory(name, "form"), json.dumps(asdict(learnt)), _REMEMBERED)
 
-    def _remember(self, name: str, form: Form) -> None:
+    def _recalled(self, key: str) -> str | None:
         try:
-            self._redis.set(self._memory(name), json.dumps(asdict(form)), ex=_REMEMBERED)
+            kept = self._redis.get(key)
+        except redis.RedisError:
+            return None
+        return kept.decode() if isinstance(kept, bytes) else kept
+
+    def _keep(self, key: str, value: str, seconds: int) -> None:
+        try:
+            self._redis.set(key, value, ex=seconds)
         except redis.RedisError:
             return
 
-    def _memory(self, name: str) -> str:
-        endpoint = f"{self._settings.openai_base_url or ''}|{name}"
-        return f"edugraph:llm:form:{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
+    def _memory(self, name: str, what: Literal["form", "refusal"]) -> str:
+        """A refusal is one of this key: another key is tried at once."""
+        secret = self._settings.secret or "" if what == "refusal" else ""
+        endpoint = f"{self._settings.openai_base_url or ''}|{name}" + (f"|{secret}" if secret else "")
+        return f"edugraph:llm:{what}:{hashlib.sha256(endpoint.encode()).hexdigest()[:16]}"
 
 
 @lru_cache

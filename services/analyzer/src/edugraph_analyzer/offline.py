@@ -48,7 +48,9 @@ class Offline:
 
     def finding(self, item: Item) -> RecordFinding:
         origin = Origin(analyser="offline", model=model_name(), prompt_version=lexicon.VERSION)
-        return RecordFinding(record=item.record.to_json(), finding=_READ[item.kind](item), origin=origin)
+        found = _READ[item.kind](item)
+        said = found.model_copy(update={"evidence_found": bool(found.evidence)})
+        return RecordFinding(record=item.record.to_json(), finding=said, origin=origin)
 
 
 def model_name() -> str:

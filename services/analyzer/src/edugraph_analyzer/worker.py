@@ -37,7 +37,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
             app=app,
             analyst=Analyst(model, client),
             jobs=Jobs(client),
-            blobs=Blobs(settings.blob_url),
+            blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,
         )

@@ -6,9 +6,10 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from edugraph_common.api_keys import Scope
-from edugraph_gateway.callers import ANYBODY, Caller
+from edugraph_gateway.callers import ANYBODY, Caller, KeyRing
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.gateway import Gateway, gateway_of
+from edugraph_gateway.oidc import Issuer
 from edugraph_gateway.problems import Problem
 
 LONGEST = 2.0  # seconds
@@ -30,7 +31,7 @@ def _admission(scope: Scope) -> Any:
 def _admit(gateway: Gateway, token: str, scope: Scope) -> Caller:
     caller = known_caller(gateway, token)
     if scope not in caller.scopes:
-        raise Problem(403, "scope", f"This needs the scope {scope}, which your key has not.")
+        raise Problem(403, "scope", f"This needs the scope {scope}, which your key or token has not.")
     wait = gateway.turns.take(caller.client_id)
     if wait:
         raise Problem(429, "rate", "More requests than this client may send; slow down.", retry_after=wait)
@@ -40,7 +41,7 @@ def _admit(gateway: Gateway, token: str, scope: Scope) -> Caller:
 def _admit_at_once(gateway: Gateway, token: str, scope: Scope) -> Caller | None:
     """A caller who was there a moment ago; nobody is asked."""
     off = gateway.settings.auth == "off"
-    caller = ANYBODY if off else gateway.key_ring.remembered(token, gateway.now())
+    caller = ANYBODY if off else _keeper(gateway, token).remembered(token, gateway.now())
     if caller is None or scope not in caller.scopes:
         return None
     return caller if gateway.turns.spend(caller.client_id) else None
@@ -50,10 +51,15 @@ def known_caller(gateway: Gateway, token: str) -> Caller:
     """Raises Problem 401."""
     if gateway.settings.auth == "off":
         return ANYBODY
-    caller = gateway.key_ring.caller(token, gateway.now()) if token else None
+    caller = _keeper(gateway, token).caller(token, gateway.now()) if token else None
     if caller is None:
         raise Problem(401, "key", "No valid API key: send Authorization: Bearer with one (edugraph keys create).")
     return caller
+
+
+def _keeper(gateway: Gateway, token: str) -> KeyRing | Issuer:
+    """Who knows such a token: an API key begins with eg_, which no JWT does."""
+    return gateway.key_ring if gateway.issuer is None or token.startswith("eg_") else gateway.issuer
 
 
 Reader = Annotated[Caller, _admission("read")]

@@ -20,6 +20,7 @@ from edugraph_gateway.callers import KeyRing, Turns
 from edugraph_gateway.first_key import KeysWithFirst
 from edugraph_gateway.graph_reading import GraphReading
 from edugraph_gateway.idempotency import Idempotency
+from edugraph_gateway.oidc import Issuer
 from edugraph_gateway.pressure import Depths, depth_of
 from edugraph_gateway.readiness import Probes, probes_of
 from edugraph_gateway.sending import Sender, sender_of
@@ -57,6 +58,7 @@ class Gateway:
     depths: Depths
     dead_desk: DeadDesk
     audit: Audit
+    issuer: Issuer | None = None
     now: Callable[[], datetime] = _now
     new_id: Callable[[], str] = _new_id
     publishing: CapacityLimiter = field(init=False)
@@ -73,7 +75,7 @@ def open_gateway(settings: GatewaySettings) -> Gateway:
     """Connected to nothing yet: each client connects at its first use."""
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT, retries=1)
     publisher = make_publisher("edugraph-gateway", settings)
-    blobs, results = Blobs(settings.blob_url), TaskResults(settings, REDIS_TIMEOUT)
+    blobs, results = Blobs(settings.blob_url, settings.imports_from), TaskResults(settings, REDIS_TIMEOUT)
     return Gateway(
         settings=settings,
         publisher=publisher,
@@ -90,6 +92,7 @@ def open_gateway(settings: GatewaySettings) -> Gateway:
         audit=Audit(client),
         dead_desk=DeadDesk(settings, results.is_done),
         depths=Depths(depth_of(publisher)),
+        issuer=Issuer(settings) if settings.oidc_issuer else None,
     )
 
 

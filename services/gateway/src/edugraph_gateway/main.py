@@ -25,4 +25,5 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
+        proxy_headers=False,  # nothing here goes by the client's address
     )

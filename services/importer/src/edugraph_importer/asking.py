@@ -23,12 +23,14 @@ def ask(app: Celery, message: ImportBatch, records: Sequence[Record], contexts: 
     kinds = Counter(kind for record in records if (kind := kind_to_read(record)))
     for kind in BATCH_TASKS:
         if kinds[kind]:
-            _ask_for_batch(app, message, kind, contexts)
+            _ask_for_batch(app, message, kind, contexts, kinds[kind])
     _ask_for_contents(app, message, [r for r in records if kind_to_read(r) == "knowledge_points"])
     return kinds.total()
 
 
-def _ask_for_batch(app: Celery, message: ImportBatch, kind: Kind, contexts: tuple[CourseContext, ...]) -> None:
+def _ask_for_batch(
+    app: Celery, message: ImportBatch, kind: Kind, contexts: tuple[CourseContext, ...], expected: int
+) -> None:
     request = AnalysisBatch(
         **_shared(message),
         batch=message.batch,
@@ -36,6 +38,7 @@ def _ask_for_batch(app: Celery, message: ImportBatch, kind: Kind, contexts: tupl
         rows=message.rows,
         records=message.records,
         contexts=contexts if kind == "error" else (),
+        expected=expected,
     )
     send(app, BATCH_TASKS[kind], request, task_id=task_id_for(message.job_id, f"analysis-{kind}-{message.batch}"))
 

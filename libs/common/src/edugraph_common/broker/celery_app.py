@@ -33,7 +33,7 @@ def make_app(name: str, settings: Settings) -> App:
     app = App(name, broker=settings.broker_url.get_secret_value(), backend=settings.redis_url.get_secret_value())
     app.conf.update(_common(quorum=settings.on_rabbitmq))
     app.conf.update(_rabbitmq() if settings.on_rabbitmq else _redis())
-    app.conf.update(_secured(settings.broker_url.get_secret_value()))
+    app.conf.update(_secured(settings.broker_urls))
     stamp_messages()
     return app
 
@@ -103,9 +103,12 @@ def _common(*, quorum: bool) -> dict[str, Any]:
     }
 
 
-def _secured(broker_url: str) -> dict[str, Any]:
-    """py-amqp checks who signed a certificate, but compares the host name only when it is told the name."""
-    address = urlsplit(broker_url)
+def _secured(broker_urls: list[str]) -> dict[str, Any]:
+    """py-amqp checks who signed a certificate, but compares the host name only when it is told the name.
+
+    It is told one for all nodes: their certificates must be good for the first one's name too.
+    """
+    address = urlsplit(broker_urls[0])
     return {"broker_use_ssl": {"server_hostname": address.hostname}} if address.scheme == "amqps" else {}
 
 

@@ -6,6 +6,7 @@ between leaves it there, and its second replay changes nothing, since a task kee
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -43,10 +44,19 @@ class DeadLetter(Frozen):
 
 
 class Replayed(Frozen):
-    """`skipped`: tasks that had succeeded meanwhile; they are dropped."""
+    """`skipped`: tasks that had succeeded meanwhile; they are dropped. `left`: what no task can be made of."""
 
     replayed: int = 0
     skipped: int = 0
+    left: int = 0
+
+
+class NotThere(Rejected):
+    """No dead letter of this task is in the queue."""
+
+
+class Unplayable(Rejected):
+    """The letter is none that a worker could read; it stays where it is."""
 
 
 class _Held(NamedTuple):
@@ -88,15 +98,17 @@ class DeadDesk:
             return _letter(queue, held), _arguments(held)
 
     def replay(self, queue: str, task_id: str) -> Replayed:
-        """Every letter of this task."""
+        """Every letter of this task. Raises Unplayable for one that could never be done."""
         with self._channel() as channel:
-            return self._replay(channel, self._named(channel, queue, task_id), per_second=None)
+            channel.confirm_delivery()
+            return _sum(self._replay(channel, held) for held in self._named(channel, queue, task_id))
 
     def replay_all(self, queue: str, limit: int, per_second: float) -> Replayed:
         """The oldest `limit` of them, no more than those that are there now."""
         with self._channel() as channel:
+            channel.confirm_delivery()
             most = min(limit, _count(channel, queue))
-            return self._replay(channel, _held(channel, queue, most), per_second)
+            return _sum(self._replay_or_leave(channel, held, per_second) for held in _held(channel, queue, most))
 
     def drop(self, queue: str, task_id: str) -> int:
         """How many letters of this task were dropped."""
@@ -108,18 +120,21 @@ class DeadDesk:
             _count(channel, queue)
             return int(channel.queue_purge(dead_queue_name(queue)).method.message_count)
 
-    def _replay(self, channel: BlockingChannel, letters: Iterator[_Held], per_second: float | None) -> Replayed:
-        channel.confirm_delivery()
-        replayed = skipped = 0
-        for held in letters:
-            if self._is_done(_header(held, "id")):
-                skipped += 1
-            else:
-                _publish_again(channel, held)
-                replayed += 1
-                self._sleep(1 / per_second if per_second else 0)
-            channel.basic_ack(held.tag)
-        return Replayed(replayed=replayed, skipped=skipped)
+    def _replay(self, channel: BlockingChannel, held: _Held) -> Replayed:
+        done = self._is_done(_header(held, "id"))
+        if not done:
+            _publish_again(channel, held)
+        channel.basic_ack(held.tag)
+        return Replayed(skipped=1) if done else Replayed(replayed=1)
+
+    def _replay_or_leave(self, channel: BlockingChannel, held: _Held, per_second: float) -> Replayed:
+        """One that cannot be sent again keeps none of the others."""
+        try:
+            replayed = self._replay(channel, held)
+        except Unplayable:
+            return Replayed(left=1)
+        self._sleep(replayed.replayed / per_second)
+        return replayed
 
     def _named(self, channel: BlockingChannel, queue: str, task_id: str) -> Iterator[_Held]:
         found = False
@@ -128,7 +143,7 @@ class DeadDesk:
                 found = True
                 yield held
         if not found:
-            raise Rejected(f"there is no dead letter {task_id[:128]} in {queue}")
+            raise NotThere(f"there is no dead letter {task_id[:128]} in {queue}")
 
     @contextmanager
     def _channel(self) -> Iterator[BlockingChannel]:
@@ -170,7 +185,7 @@ def _publish_again(channel: BlockingChannel, held: _Held) -> None:
     """By the task's own key: that of a delayed message has 28 bits before it."""
     route = ROUTES.get(_header(held, "task"))
     if route is None:
-        raise Rejected(f"no queue is known for the task {_header(held, 'task')[:80] or 'without a name'}: drop it")
+        raise Unplayable(f"no queue is known for the task {_header(held, 'task')[:80] or 'without a name'}: drop it")
     old = held.properties
     properties = pika.BasicProperties(
         content_type=old.content_type,
@@ -187,7 +202,11 @@ def _publish_again(channel: BlockingChannel, held: _Held) -> None:
 
 def _alone(body: bytes) -> bytes:
     """The chord was told of the failure when the task died: it must not hear of this member again."""
-    args, kwargs, embed = json.loads(body)
+    try:
+        args, kwargs, embed = json.loads(body)
+        embed = dict(embed)
+    except (ValueError, TypeError):
+        raise Unplayable("the body of this dead letter is not that of a task: drop it") from None
     return json.dumps([args, kwargs, {**embed, "chord": None, "chain": None, "callbacks": None}]).encode()
 
 
@@ -206,6 +225,13 @@ def _count(channel: BlockingChannel, queue: str) -> int:
     return int(channel.queue_declare(dead_queue_name(queue), passive=True).method.message_count)
 
 
+def _sum(parts: Iterator[Replayed]) -> Replayed:
+    total = Counter[str]()
+    for part in parts:
+        total.update(part.model_dump())
+    return Replayed(**total)
+
+
 def _acknowledge(channel: BlockingChannel, held: _Held) -> int:
     channel.basic_ack(held.tag)
     return 1
@@ -220,9 +246,16 @@ def _letter(queue: str, held: _Held) -> DeadLetter:
         reason=_header(held, REASON) or _broker_reason(held),
         job_id=_job_id(held),
         tries=int(tries) if tries.isdigit() else None,
-        died=datetime.fromisoformat(died) if died else None,
+        died=_moment(died),
         bytes=len(held.body),
     )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _broker_reason(held: _Held) -> str:

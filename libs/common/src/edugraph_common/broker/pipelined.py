@@ -9,7 +9,9 @@ import json
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pika
@@ -43,8 +45,9 @@ class PipelinedPublisher:
 
     def __init__(self, app: Celery, settings: Settings, *, timeout: float) -> None:
         self._app, self._timeout = app, timeout
-        self._parameters = connection_parameters(settings, timeout=timeout)
-        self._parameters.heartbeat = HEARTBEAT
+        self._nodes = deque(connection_parameters(settings, timeout=timeout))
+        for parameters in self._nodes:
+            parameters.heartbeat = HEARTBEAT
         self._connecting = asyncio.Lock()
         self._connection: AsyncioConnection | None = None
         self._channel: Channel | None = None
@@ -60,7 +63,8 @@ class PipelinedPublisher:
                 channel = self._channel or await self._open()
                 await self._publish(channel, made, task_id)
         except TimeoutError:
-            # The connection may be a hole that swallows everything: the next message takes a new one.
+            # The connection may be a hole that swallows everything: the next takes another, to another node.
+            self._nodes.rotate(-1)
             self._give_up(Retryable(f"the broker did not confirm the message within {self._timeout:g} s"))
             raise Retryable(f"the broker did not confirm the message within {self._timeout:g} s") from None
         except pika.exceptions.AMQPError as error:
@@ -94,9 +98,17 @@ class PipelinedPublisher:
     async def _open(self) -> Channel:
         async with self._connecting:
             if self._channel is None:
-                self._connection = await _connect(self._parameters, self._closed)
+                self._connection = await self._connect_to_any()
                 self._channel = await self._prepare(self._connection)
             return self._channel
+
+    async def _connect_to_any(self) -> AsyncioConnection:
+        """The node that answered last time first. Raises what the last one said."""
+        for _ in range(len(self._nodes) - 1):
+            with suppress(Retryable):
+                return await _connect(self._nodes[0], self._closed)
+            self._nodes.rotate(-1)
+        return await _connect(self._nodes[0], self._closed)
 
     async def _prepare(self, connection: AsyncioConnection) -> Channel:
         channel = await _called(lambda done: connection.channel(on_open_callback=done))

@@ -73,11 +73,13 @@ def delay_names() -> list[str]:
     return [f"celery_delayed_{level}" for level in range(DELAY_LEVELS)]
 
 
-def connection_parameters(settings: Settings, *, timeout: float) -> pika.URLParameters:
-    parameters = pika.URLParameters(settings.broker_url.get_secret_value())
-    parameters.virtual_host = unquote(vhost(settings))
-    parameters.socket_timeout = parameters.blocked_connection_timeout = parameters.stack_timeout = timeout
-    return parameters
+def connection_parameters(settings: Settings, *, timeout: float) -> list[pika.URLParameters]:
+    """One for each node of the broker."""
+    nodes = [pika.URLParameters(url) for url in settings.broker_urls]
+    for parameters in nodes:
+        parameters.virtual_host = unquote(vhost(settings))
+        parameters.socket_timeout = parameters.blocked_connection_timeout = parameters.stack_timeout = timeout
+    return nodes
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def management(settings: Settings) -> Iterator[httpx.Client]:
 
 def vhost(settings: Settings) -> str:
     """The virtual host of the broker's address, quoted for a URL path."""
-    path = urlsplit(settings.broker_url.get_secret_value()).path.removeprefix("/")
+    path = urlsplit(settings.broker_urls[0]).path.removeprefix("/")
     return quote(unquote(path) or "/", safe="")
 
 

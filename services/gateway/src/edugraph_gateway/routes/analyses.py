@@ -126,7 +126,7 @@ def _submission(job_id: str, kind: Kind, records: list[Record]) -> Submission:
 
 def _tasks(job_id: str, kind: Kind, records: tuple[dict[str, Any], ...]) -> Iterator[Task]:
     if len(records) > 1 and kind in BATCH_TASKS:
-        batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, records=records)
+        batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, records=records, expected=len(records))
         yield Task(BATCH_TASKS[kind], batch, task_id_for(job_id, f"analysis-{kind}-0"))
         return
     for start in range(0, len(records), CONTENT_PACK):

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
-from edugraph_common.broker.dead_desk import DeadLetter, Replayed
+from edugraph_common.broker.dead_desk import DeadLetter, NotThere, Replayed
 from edugraph_common.broker.topology import QUEUES
-from edugraph_common.failures import Rejected
 from edugraph_common.frozen import Frozen
 from edugraph_gateway.admission import Operator
 from edugraph_gateway.gateway import Gateway, gateway_of
@@ -28,7 +27,7 @@ class DeadLetters(Frozen):
 
 
 class WholeLetter(Frozen):
-    """`arguments` are those of the task; they may hold records."""
+    """`arguments` are those of the task; they may hold records. Null where the body cannot be read."""
 
     letter: DeadLetter
     arguments: Any
@@ -58,7 +57,7 @@ def list_letters(
 def show_letter(request: Request, _caller: Operator, queue: QueueName, task_id: TaskId) -> WholeLetter:
     try:
         letter, arguments = gateway_of(request).dead_desk.show(str(queue), task_id)
-    except Rejected as missing:
+    except NotThere as missing:
         raise _missing(missing) from None
     base = f"/v1/dead-letters/{queue}/{task_id}"
     return WholeLetter(letter=letter, arguments=arguments, links={"self": base, "replay": f"{base}/replay"})
@@ -71,7 +70,7 @@ def replay_letter(request: Request, caller: Operator, queue: QueueName, task_id:
     _note(gateway, caller.client_id, "dead.replay", f"{queue}/{task_id}")
     try:
         return gateway.dead_desk.replay(str(queue), task_id)
-    except Rejected as missing:
+    except NotThere as missing:
         raise _missing(missing) from None
 
 
@@ -79,7 +78,7 @@ def replay_letter(request: Request, caller: Operator, queue: QueueName, task_id:
 def replay_letters(
     request: Request, caller: Operator, queue: QueueName, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
 ) -> Replayed:
-    """Send the oldest again, at most 50 a second."""
+    """Send the oldest again, at most 50 a second. Those that no worker could read are left where they are."""
     gateway = gateway_of(request)
     _note(gateway, caller.client_id, "dead.replay", f"{queue}, {limit} at most")
     return gateway.dead_desk.replay_all(str(queue), limit, PER_SECOND)
@@ -92,7 +91,7 @@ def drop_letter(request: Request, caller: Operator, queue: QueueName, task_id: T
     _note(gateway, caller.client_id, "dead.drop", f"{queue}/{task_id}")
     try:
         return Dropped(dropped=gateway.dead_desk.drop(str(queue), task_id))
-    except Rejected as missing:
+    except NotThere as missing:
         raise _missing(missing) from None
 
 
@@ -108,5 +107,5 @@ def _note(gateway: Gateway, who: str, action: Any, what: str) -> None:
     gateway.audit.record(who, action, what, gateway.now())
 
 
-def _missing(error: Rejected) -> Problem:
+def _missing(error: NotThere) -> Problem:
     return Problem(404, "not-found", f"{error.reason[0].upper()}{error.reason[1:]}.")

@@ -1,31 +1,38 @@
-"""POST /v1/imports: up to 1,000 records inline, or a file of any size that streams into the blob store."""
+"""POST /v1/imports: up to 1,000 records inline, a file of any size that streams into the blob store, or its URL."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast, get_args
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
 from edugraph_common.answers import Accepted
+from edugraph_common.blobs import shown
 from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.compression import SUFFIXES, Encoding
+from edugraph_common.compression import SUFFIXES, Encoding, encoding_of
+from edugraph_common.failures import Rejected
 from edugraph_common.frozen import Frozen
-from edugraph_common.messages import INLINE_RECORDS, BatchSize, Format, ImportJob
+from edugraph_common.messages import INLINE_RECORDS, BatchSize, Compression, Format, ImportJob
+from edugraph_common.ndjson import MalformedFile
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_gateway.admission import Submitter
 from edugraph_gateway.bodies import drain, json_body, pieces
+from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.gateway import Gateway, gateway_of
 from edugraph_gateway.idempotency import IdempotencyKey, key_name
 from edugraph_gateway.once import Done, once
-from edugraph_gateway.problems import Problem, invalid, problem_responses
+from edugraph_gateway.problems import Problem, invalid, invalid_fields, problem_responses
 from edugraph_gateway.submitting import Submission, Task, submit
 from edugraph_gateway.uploads import Upload, scan_of, store_upload
 
 router = APIRouter(tags=["imports"])
 TASK, QUEUE = "import_records_with_callback", "data_import"
 FILES = ("application/x-ndjson", "text/csv", "application/octet-stream")
+NAME = r"^[^\x00-\x1f\x7f]+$"
+OPENED = 3.0  # seconds in which a file outside must show that it is there
 DRAIN = 2.0  # seconds a client may go on sending what was refused already
 
 
@@ -44,7 +51,7 @@ class FileImport(ImportOptions):
     format: Format = "ndjson"
     mapping: Annotated[str | None, Field(max_length=16_384)] = None
 
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")] = "upload"
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=NAME)] = "upload"
 
 
 class InlineImport(ImportOptions):
@@ -53,28 +60,42 @@ class InlineImport(ImportOptions):
     records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
 
 
+class OutsideImport(FileImport):
+    """A file that is read where it is; it must be there, and stay as it is, until the job has ended.
+
+    `compression`: found by the URL's ending where it is not given. `mapping` and `format` as those of an upload.
+    """
+
+    url: Annotated[str, Field(min_length=1, max_length=2_000)]
+    name: Annotated[str | None, Field(min_length=1, max_length=200, pattern=NAME)] = None  # type: ignore[assignment]
+    compression: Compression | None = None
+
+
 _REQUEST_BODY = {
     "required": True,
-    "description": "Records inline, or a file of one record a line; the file may be gzip or zstd (Content-Encoding).",
+    "description": "Records inline, the URL of a file outside, or a file, plain, gzip or zstd (Content-Encoding).",
     "content": {
-        "application/json": {"schema": InlineImport.model_json_schema()},
+        "application/json": {
+            "schema": {"oneOf": [InlineImport.model_json_schema(), OutsideImport.model_json_schema()]}
+        },
         **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in FILES},
     },
 }
+
+
+_QUERY = [
+    {"name": name, "in": "query", "required": False, "schema": schema, "description": "of a file"}
+    for name, schema in FileImport.model_json_schema()["properties"].items()
+]
 
 
 @router.post(
     "/v1/imports",
     status_code=202,
     responses=problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
-    openapi_extra={"requestBody": _REQUEST_BODY},
+    openapi_extra={"requestBody": _REQUEST_BODY, "parameters": _QUERY},
 )
-async def start_import(
-    request: Request,
-    caller: Submitter,
-    options: Annotated[FileImport, Query()],
-    idempotency_key: IdempotencyKey = None,
-) -> Accepted:
+async def start_import(request: Request, caller: Submitter, idempotency_key: IdempotencyKey = None) -> Accepted:
     """Accepted means kept: the body is stored and the broker has confirmed the message."""
     gateway = gateway_of(request)
     gateway.depths.check(QUEUE, gateway.settings.deepest_queue)
@@ -83,19 +104,27 @@ async def start_import(
     if kind == "application/json":
         return await _import_inline(gateway, request, name)
     if kind in FILES:
-        return await _import_file(gateway, request, options, name)
+        return await _import_file(gateway, request, _file_options(request), name)
     raise Problem(415, "content-type", f"Send application/json with records, or a file as one of {', '.join(FILES)}.")
+
+
+def _file_options(request: Request) -> FileImport:
+    """Read for files alone: as a parameter of the operation they would cost each small request a seventh of its time."""
+    try:
+        return FileImport.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise invalid_fields([(("query", *detail["loc"]), detail["msg"]) for detail in found]) from None
 
 
 async def _import_inline(gateway: Gateway, request: Request, name: str | None) -> Accepted:
     body = await json_body(request, gateway.settings)
-    try:
-        wanted = InlineImport.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid(error) from None
+    wanted = _wanted(body)
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
+        if isinstance(wanted, OutsideImport):
+            return Done(fingerprint, await _submit_outside(gateway, wanted))
         job = ImportJob(job_id=gateway.new_id(), **dict(wanted))
         return Done(fingerprint, await submit(gateway, _submission(job, "inline")))
 
@@ -103,6 +132,56 @@ async def _import_inline(gateway: Gateway, request: Request, name: str | None) -
         return fingerprint
 
     return await once(gateway, name, first, seen)
+
+
+def _wanted(body: bytes) -> InlineImport | OutsideImport:
+    try:
+        return InlineImport.model_validate_json(body)
+    except ValidationError as error:
+        if _names_a_url(body):
+            return _outside(body)
+        raise invalid(error) from None
+
+
+def _names_a_url(body: bytes) -> bool:
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(given, dict) and "url" in given and "records" not in given
+
+
+def _outside(body: bytes) -> OutsideImport:
+    try:
+        return OutsideImport.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+async def _submit_outside(gateway: Gateway, wanted: OutsideImport) -> Accepted:
+    job_id = gateway.new_id()
+    try:
+        await in_time(lambda: _look(gateway, job_id, wanted), OPENED, gateway.publishing)
+    except Exception:
+        await anyio.to_thread.run_sync(gateway.blobs.delete, f"jobs/{job_id}")
+        raise
+    path = shown(wanted.url)
+    by_name = encoding_of(path)
+    options = wanted.model_dump(exclude={"name", "mapping", "url", "compression"})
+    packed = wanted.compression or (None if by_name == "identity" else by_name)
+    job = ImportJob(job_id=job_id, source=wanted.url, compression=packed, **options)
+    return await submit(gateway, _submission(job, wanted.name or path.rsplit("/", 1)[-1]))
+
+
+def _look(gateway: Gateway, job_id: str, wanted: OutsideImport) -> None:
+    """Raises Rejected for a file that is not there or not allowed, MalformedFile for an empty one."""
+    if "://" not in wanted.url:
+        raise Rejected("url must be a URL: a path within the store is for nobody outside")
+    with gateway.blobs.open(wanted.url) as file:
+        if not file.read(1):
+            raise MalformedFile("the file is empty: it holds no record")
+    if wanted.mapping:
+        store_mapping(gateway.blobs, job_id, parse_mapping(wanted.mapping.encode()))
 
 
 async def _import_file(gateway: Gateway, request: Request, options: FileImport, name: str | None) -> Accepted:

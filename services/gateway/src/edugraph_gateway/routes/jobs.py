@@ -31,16 +31,15 @@ Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 def list_jobs(
     request: Request, _caller: Reader, limit: Limit = 20, offset: Offset = 0, state: JobState | None = None
 ) -> JobList:
-    """The newest first. With `state`, only such jobs among those of the page."""
+    """The newest first. With `state`, the newest of those, and `offset` counts only them."""
     gateway = gateway_of(request)
     now = gateway.now()
-    reports = gateway.jobs.newest(limit, offset, now)
-    chosen = (report for report in reports if state in (None, report.state))
+    reports = gateway.jobs.newest(limit, offset, now, state)
     only = f"&state={state}".replace(" ", "%20") if state else ""
     links = {"self": f"/v1/jobs?limit={limit}&offset={offset}{only}"}
     if len(reports) == limit:
         links["next"] = f"/v1/jobs?limit={limit}&offset={offset + limit}{only}"
-    return JobList(jobs=tuple(job_answer(report, now) for report in chosen), links=links)
+    return JobList(jobs=tuple(job_answer(report, now) for report in reports), links=links)
 
 
 @router.get("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))

@@ -33,7 +33,12 @@ T = TypeVar("T")
 Work = Callable[Concatenate[neo4j.ManagedTransaction, P], T]
 
 RETRY_SECONDS = 30.0  # for which a transaction that failed in passing is repeated
+# A client that vanished without a word leaves its transaction, and its locks, to the server until this is over.
+# Longer than any batch takes, waits for its locks included.
+TRANSACTION_SECONDS = 60.0
 _PAUSE = 0.01  # seconds; whoever was faster has committed already
+# What the server calls a transaction that it ended itself: its time was over, perhaps in the wait for a lock.
+_ENDED = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
 _GONE = "Neo.ClientError.Statement.EntityNotFound"
 _REFUSED = (ConfigurationError, AuthConfigurationError, CertificateConfigurationError)
 
@@ -45,8 +50,9 @@ class Overtaken(Exception):
 class Connection:
     """Opened at first use, once in each process: a forked child opens its own. Safe to share between threads."""
 
-    def __init__(self, settings: GraphSettings) -> None:
+    def __init__(self, settings: GraphSettings, *, transaction_seconds: float = TRANSACTION_SECONDS) -> None:
         self._settings = settings
+        self._limited = neo4j.unit_of_work(timeout=transaction_seconds)
         self._driver: neo4j.Driver | None = None
         self._owner = 0
         self._locks = True
@@ -57,7 +63,7 @@ class Connection:
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `work` in one transaction, again if another one got in its way."""
         with _translated(), self._session() as session:
-            counted, end = self._counted(self._in_turn(work)), time.monotonic() + RETRY_SECONDS
+            counted, end = self._limited(self._counted(self._in_turn(work))), time.monotonic() + RETRY_SECONDS
             while True:
                 try:
                     return session.execute_write(counted, *args, **kwargs)
@@ -154,7 +160,7 @@ def _translated() -> Iterator[None]:
 
 
 def _of_client_error(error: ClientError) -> Retryable | Rejected:
-    timed_out = "TransactionTimedOut" in (error.code or "")
-    if _overtaken(error) or error.is_retryable() or timed_out:
+    ended = any(end in (error.code or "") for end in _ENDED)
+    if _overtaken(error) or error.is_retryable() or ended:
         return Retryable(f"the graph database could not do it now ({error.code})")
     return Rejected(f"the graph database refused a statement ({error.code})")

@@ -1,0 +1,1 @@
+"""How far the analyzer's answers agree with what people wrote about the same texts: `make evaluate`."""

@@ -1,0 +1,151 @@
+"""`make evaluate`: agreement with human labels, packed against single, evidence, language, tokens and cost.
+
+The provider of EDUGRAPH_OPENAI_… is evaluated; where none is set, the offline analyser and a local model of 1.5
+billion parameters side by side. What was answered before (same prompt, model, pack and seed) is not asked again.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import redis
+
+from edugraph_analyzer import lexicon, prompts
+from edugraph_analyzer.offline import model_name
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_cli.embedded.valkey_server import valkey_server
+from edugraph_common.failures import Failure
+from evaluation.data_sets import DATA_SETS, sample
+from evaluation.local_model import NAME as LOCAL
+from evaluation.runs import Arm, Reader, Run, go_on
+from evaluation.table import misses, table
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+PATIENCE = 600.0  # seconds for one answer of a model on a small machine
+STARTS_WITHIN = 120.0
+
+
+def main() -> int:
+    chosen = _arguments()
+    if chosen.prompts:
+        prompts.CURRENT.update(dict.fromkeys(prompts.CURRENT, chosen.prompts))
+    ends = time.monotonic() + chosen.minutes * 60
+    with ExitStack() as stack:
+        server = stack.enter_context(_redis())
+        runs: list[Run] = []
+        try:
+            for settings in stack.enter_context(_analysers(chosen)):
+                runs += _evaluated(Reader(settings, server), chosen, lambda: time.monotonic() < ends)
+        except FileNotFoundError as error:
+            sys.exit(f"evaluate: no labelled data at {error.filename}: set EDUGRAPH_SHARED_DATA to its folder")
+        except Failure as failure:
+            sys.exit(f"evaluate: {failure.reason}; what was answered is kept, run it again to go on")
+    return _told(runs, chosen)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="evaluate", description=(__doc__ or "").splitlines()[0])
+    numbers = {"type": lambda text: [int(number) for number in text.split(",")]}
+    parser.add_argument("--sample", type=int, default=16, help="records of each data set")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--packs", default=[1, 4, 8, 16], help="such as 1,4", **numbers)  # type: ignore[arg-type]
+    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(DATA_SETS))
+    parser.add_argument("--prompts", type=int, help="another version than the current one")
+    parser.add_argument("--minutes", type=float, default=38.0, help="no question is asked after that")
+    parser.add_argument("--records", type=Path, default=CHECKOUT / ".run" / "evaluation")
+    parser.add_argument("--weights", type=Path, default=CHECKOUT / ".run" / "model")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-model", action="store_true", help="the offline analyser alone")
+    return parser.parse_args()
+
+
+@contextmanager
+def _analysers(chosen: argparse.Namespace) -> Iterator[list[AnalyzerSettings]]:
+    """The provider that is set, or the offline analyser and the local model, which ends with this."""
+    own = AnalyzerSettings()
+    if own.has_provider:
+        yield [own]
+        return
+    with ExitStack() as stack:
+        local = [] if chosen.no_model else [stack.enter_context(_local_model(chosen))]
+        yield [AnalyzerSettings(), *local]
+
+
+@contextmanager
+def _local_model(chosen: argparse.Namespace) -> Iterator[AnalyzerSettings]:
+    command = [sys.executable, "-m", "evaluation.local_model", str(chosen.weights), "--threads", str(chosen.threads)]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            yield _settings_for(process.stdout.readline().strip() if process.stdout else "")
+        finally:
+            process.terminate()
+
+
+def _settings_for(address: str) -> AnalyzerSettings:
+    if not address:
+        sys.exit("evaluate: the local model did not start: run `python -m evaluation.local_model FOLDER` to see why")
+    fields = {"openai_base_url": address, "model": LOCAL, "call_timeout": PATIENCE}
+    return AnalyzerSettings().model_copy(update={**fields, "requests_per_minute": 6_000})
+
+
+@contextmanager
+def _redis() -> Iterator["redis.Redis"]:
+    """An embedded one of its own: the evaluation empties it again and again."""
+    with tempfile.TemporaryDirectory() as folder:
+        embedded = valkey_server(Path(folder))
+        with subprocess.Popen(embedded.command, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield _connected(embedded.url(0), embedded.answers)
+            finally:
+                process.terminate()
+
+
+def _connected(url: str, answers: Callable[[], bool]) -> "redis.Redis":
+    ends = time.monotonic() + STARTS_WITHIN
+    while not answers():
+        if time.monotonic() > ends:
+            sys.exit("evaluate: the embedded Redis did not start")
+        time.sleep(0.1)
+    return redis.Redis.from_url(url)
+
+
+def _evaluated(reader: Reader, chosen: argparse.Namespace, in_time: Callable[[], bool]) -> list[Run]:
+    """Packs of one size over all data sets before the next size, so that time that runs out costs the largest."""
+    packs = chosen.packs if reader.settings.has_provider else [1]
+    return [_run(reader, chosen, name, pack, in_time) for pack in packs for name in chosen.sets]
+
+
+def _run(reader: Reader, chosen: argparse.Namespace, name: str, pack: int, in_time: Callable[[], bool]) -> Run:
+    data_set, settings = DATA_SETS[name], reader.settings.model_copy(update={"pack_size": pack})
+    prompt = prompts.version_of(data_set.kind)
+    if settings.has_provider:
+        arm = Arm(name, settings.model_for(data_set.kind), prompt, pack, chosen.seed)
+    else:
+        arm = Arm(name, model_name(), lexicon.VERSION, pack, chosen.seed)
+    samples = sample(data_set, DATA, chosen.sample, chosen.seed)
+    run = Run.kept(arm, chosen.records)
+    go_on(run, Reader(settings, reader.server), samples, chosen.records, in_time)
+    print(f"{arm.model} {arm.prompt} {name}: {len(run.rows)} in packs of {pack}", file=sys.stderr, flush=True)
+    return Run(arm, run.among(samples), run.took)
+
+
+def _told(runs: list[Run], chosen: argparse.Namespace) -> int:
+    """1 if a goal is missed, or if the time ran out before all was asked."""
+    print(table(runs))
+    short = [run for run in runs if len(run.rows) < chosen.sample]
+    missed = [*misses(runs), *(f"{run.arm.data_set} in packs of {run.arm.pack}: time ran out" for run in short)]
+    print("\n".join(f"MISS {miss}" for miss in missed) or "all held")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

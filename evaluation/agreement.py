@@ -1,0 +1,110 @@
+"""An answer against the labels of its record, and many of them in figures."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sklearn.metrics import accuracy_score, f1_score
+
+from edugraph_analyzer.answers import same_name
+from edugraph_analyzer.offline_libraries import nearness
+from edugraph_common.findings import Finding
+from evaluation.data_sets import DataSet, Sample
+
+Row = dict[str, Any]
+_HAN, _LATIN = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[A-Za-z]")
+FIVE = 5
+NOTHING = "(none)"
+
+
+def row_of(data_set: DataSet, sample: Sample, finding: Finding) -> Row:
+    """What is recorded of an answer: no words of the text."""
+    return {
+        "record_id": sample.record["record_id"],
+        "evidence": bool(finding.evidence),
+        "chinese": _is_chinese(_words(finding)) if data_set.language == "zh" and _words(finding) else None,
+        "error_type": sample.error_type,
+        "said": _error_type(data_set, finding) if sample.error_type else None,
+        "rank": _rank(_points(finding), sample.points) if sample.points else None,
+    }
+
+
+def row_without(sample: Sample, reason: str) -> Row:
+    """Of a record that got no answer, which counts as a wrong one."""
+    said = NOTHING if sample.error_type else None
+    labelled = {"error_type": sample.error_type, "said": said, "rank": 0 if sample.points else None}
+    return {"record_id": sample.record["record_id"], "reason": reason, "evidence": False, "chinese": None, **labelled}
+
+
+def _words(finding: Finding) -> list[str]:
+    """What the answer says in words of its own; formulas and numbers have no language."""
+    said = finding.model_dump()
+    parts = [*said.get("error_types", ()), *said.get("knowledge_points", ())]
+    texts = [*said.get("topics", ()), *(part.get(name) for part in parts for name in ("name", "description"))]
+    return [text for text in texts if text and (_HAN.search(text) or _LATIN.search(text))]
+
+
+def _is_chinese(words: Iterable[str]) -> bool:
+    """More are Chinese than not: a sign like "cm" or the name of a variable does not count against it."""
+    chinese = [bool(_HAN.search(each)) for each in words]
+    return sum(chinese) * 2 > len(chinese)
+
+
+def _points(finding: Finding) -> list[str]:
+    """The most important first, as the answer has it."""
+    points = list(getattr(finding, "knowledge_points", ()))
+    weight = {"core": 0, "supplementary": 1}
+    points.sort(key=lambda point: weight[point.importance] if hasattr(point, "importance") else -point.strength)
+    return [point.name for point in points]
+
+
+def _rank(found: Sequence[str], right: Sequence[str]) -> int:
+    """Place of the first right name, from 1; 0 for none."""
+    wanted = {same_name(name) for name in right}
+    return next((place for place, name in enumerate(found, start=1) if same_name(name) in wanted), 0)
+
+
+def _error_type(data_set: DataSet, finding: Finding) -> str:
+    """The set's own kind of error that is nearest in meaning to the first that was answered."""
+    types = getattr(finding, "error_types", ())
+    return nearest(types[0].name, data_set.meanings or {}) if types else "(none)"
+
+
+def nearest(words: str, meanings: Mapping[str, str]) -> str:
+    near = nearness(words, tuple(meanings.values()))
+    if near is None:
+        raise RuntimeError("the extra `offline` of edugraph-analyzer is not installed: run this by `make evaluate`")
+    return max(zip(near, meanings, strict=True))[1]
+
+
+# --- figures ------------------------------------------------------------------------------------------------------
+
+
+def figures(rows: Sequence[Row]) -> dict[str, float | None]:
+    """Shares of the answers; a record without an answer (`rank` and `said` are wrong then) counts as wrong."""
+    answered = [row for row in rows if not row.get("reason")]
+    typed = [row for row in rows if row["error_type"]]
+    ranked = [row for row in rows if row["rank"] is not None]
+    return {
+        "asked": float(len(rows)),
+        "answered": _share(rows, lambda row: not row.get("reason")),
+        "accuracy": _scored(typed, accuracy_score),
+        "macro_f1": _scored(typed, _macro_f1),
+        "hit@1": _share(ranked, lambda row: row["rank"] == 1),
+        "hit@5": _share(ranked, lambda row: 1 <= row["rank"] <= FIVE),
+        "evidence": _share(answered, lambda row: row["evidence"]),
+        "chinese": _share([row for row in answered if row["chinese"] is not None], lambda row: row["chinese"]),
+    }
+
+
+def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> float | None:
+    return sum(map(bool, map(holds, rows))) / len(rows) if rows else None
+
+
+def _scored(rows: Sequence[Row], score: Callable[..., float]) -> float | None:
+    return float(score([row["error_type"] for row in rows], [row["said"] for row in rows])) if rows else None
+
+
+def _macro_f1(right: list[str], said: list[str]) -> float:
+    """Over the kinds of error that people chose; an answer of another kind is a miss of the right one."""
+    return float(f1_score(right, said, average="macro", labels=sorted(set(right)), zero_division=0))

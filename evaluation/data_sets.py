@@ -1,0 +1,140 @@
+"""Labelled records, read at run time from a folder outside the project: each with what people said of it."""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edugraph_common.findings import Kind
+from edugraph_common.messages import CourseContext
+
+Language = Literal["en", "zh"]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """`file` of the folders records and labels; `ending` of the ids of its records.
+
+    `meanings` of the kinds of error that its people chose from: an answer's own words are counted as the nearest.
+    """
+
+    name: str
+    file: str
+    kind: Kind
+    language: Language
+    ending: str = ""
+    meanings: Mapping[str, str] | None = None
+    has_points: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A record with the labels that people gave it; `points` are right if any of them is found."""
+
+    record: dict[str, Any]
+    context: CourseContext | None
+    error_type: str | None
+    points: tuple[str, ...]
+
+
+BRIDGE = {
+    "guess": "guesses without understanding",
+    "misinterpret": "misread or misinterpreted the question",
+    "careless": "careless slip in calculation",
+    "right-idea": "right idea, not finished: incomplete solution",
+    "imprecise": "imprecise answer: wrong wording, unit or notation",
+    "diagnose": "unclear answer, the cause cannot be told",
+}
+STEPVERIFY = {
+    "Misunderstanding of a question": "misread or misunderstood the question",
+    "Extra quantity or Missing quantity": "a quantity is missing or added",
+    "Missing / Wrong factual knowledge": "wrong fact, formula or concept",
+    "Calculation error easily solved by a calculator": "arithmetic calculation error",
+    "Reached correct solution but proceeded further": "went on after the correct solution",
+    "Unit conversion error": "unit conversion error",
+}
+DATA_SETS = {
+    data_set.name: data_set
+    for data_set in (
+        DataSet("bridge", "bridge", "error", "en", "-error", BRIDGE, has_points=True),
+        DataSet("stepverify", "stepverify", "error", "en", meanings=STEPVERIFY),
+        DataSet("tal_zh mistakes", "tal_zh", "error", "zh", "-error", has_points=True),
+        DataSet("tal_en texts", "tal_en", "knowledge_points", "en", "-content", has_points=True),
+        DataSet("tal_zh texts", "tal_zh", "knowledge_points", "zh", "-content", has_points=True),
+        DataSet("dialogid_zh", "dialogid_zh", "interaction", "zh"),
+    )
+}
+
+
+def sample(data_set: DataSet, folder: Path, count: int, seed: int) -> list[Sample]:
+    """A larger `count` with the same seed begins with the same records. Raises FileNotFoundError."""
+    samples = list(_labelled(data_set, folder))
+    random.Random(f"{seed}:{data_set.name}").shuffle(samples)  # noqa: S311 - a draw, no secret
+    return samples[:count]
+
+
+def _labelled(data_set: DataSet, folder: Path) -> Iterator[Sample]:
+    records = [record for record in _lines(folder / "records" / f"{data_set.file}.ndjson") if _fits(data_set, record)]
+    labels = _labels(data_set, folder)
+    contexts = _contexts(records, labels) if data_set.has_points else {}
+    for record in records:
+        label = labels.get(_base(record), {})
+        if data_set.meanings is None and not data_set.has_points:
+            yield Sample(record, None, None, ())
+        elif label.get("points") or label.get("error_type"):
+            yield Sample(
+                _without_label(record), contexts.get(_course(record)), label.get("error_type"), label["points"]
+            )
+
+
+def _fits(data_set: DataSet, record: dict[str, Any]) -> bool:
+    return str(record["record_id"]).endswith(data_set.ending)
+
+
+def _labels(data_set: DataSet, folder: Path) -> dict[str, dict[str, Any]]:
+    """By the part of an id that a text and the mistake made in it have in common."""
+    path = folder / "labels" / f"{data_set.file}.ndjson"
+    return {_base(label): _label(data_set, label) for label in _lines(path)} if path.is_file() else {}
+
+
+def _label(data_set: DataSet, label: dict[str, Any]) -> dict[str, Any]:
+    """A kind of error outside the set's own list (remarks on the record itself) is none."""
+    given = label.get("error_type")
+    points = label.get("knowledge_points") or [label["knowledge_point"]] if data_set.has_points else []
+    return {"error_type": given if given in (data_set.meanings or ()) else None, "points": tuple(points)}
+
+
+def _base(value: dict[str, Any]) -> str:
+    return str(value["record_id"]).removesuffix("-error").removesuffix("-content").removesuffix("-chat")
+
+
+def _without_label(record: dict[str, Any]) -> dict[str, Any]:
+    """The question of a tutoring chat is the name of the knowledge point that is to be found."""
+    asked = str(record["data"].get("question", ""))
+    told = "tutor:" in str(record["data"].get("error_text", "")) and asked
+    return {**record, "data": {**record["data"], "question": None}} if told else record
+
+
+def _contexts(records: Iterable[dict[str, Any]], labels: Mapping[str, Any]) -> dict[str, CourseContext]:
+    """Each course knows all the knowledge points that people named in it, as a curriculum would."""
+    points: dict[str, dict[str, None]] = defaultdict(dict)
+    names: dict[str, str | None] = {}
+    for record in records:
+        names[_course(record)] = record["data"].get("course_name")
+        points[_course(record)].update(dict.fromkeys(labels.get(_base(record), {}).get("points", ())))
+    return {
+        course: CourseContext(course_id=course, name=names[course], knowledge_points=tuple(sorted(known)))
+        for course, known in points.items()
+    }
+
+
+def _course(record: dict[str, Any]) -> str:
+    return str(record["data"].get("course_id"))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        yield from (json.loads(line) for line in file if line.strip())

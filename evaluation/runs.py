@@ -1,0 +1,139 @@
+"""One run: a data set read by one analyser with one version of the prompt, in packs of one size.
+
+A record is a JSON file in the folder of records: what was run, one row for each record asked about (no words of its
+text), and what it took. A run that was broken off goes on with what is missing.
+"""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import redis
+
+from edugraph_analyzer.analysis import Analyst, PackResult
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_analyzer.spending import usage_of
+from edugraph_common.failures import Retryable, Wait
+from edugraph_common.findings import Finding
+from edugraph_common.messages import Analysis
+from evaluation.agreement import Row, row_of, row_without
+from evaluation.data_sets import DATA_SETS, DataSet, Sample
+
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is compared. `prompt` and `model` are those that the answers themselves name."""
+
+    data_set: str
+    model: str
+    prompt: str
+    pack: int
+    seed: int
+
+    @property
+    def file(self) -> str:
+        return re.sub(r"[^a-z0-9.]+", "-", "_".join(map(str, asdict(self).values())).casefold()) + ".json"
+
+
+@dataclass
+class Run:
+    arm: Arm
+    rows: list[Row] = field(default_factory=list)
+    took: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def kept(cls, arm: Arm, folder: Path) -> "Run":
+        path = folder / arm.file
+        if not path.is_file():
+            return cls(arm)
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return cls(arm, found["rows"], found["took"])
+
+    def keep(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = folder / f"{self.arm.file}.part"
+        written.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1), encoding="utf-8")
+        written.rename(folder / self.arm.file)
+
+    def missing(self, samples: Sequence[Sample]) -> list[Sample]:
+        done = {row["record_id"] for row in self.rows}
+        return [sample for sample in samples if sample.record["record_id"] not in done]
+
+    def among(self, samples: Sequence[Sample]) -> list[Row]:
+        """A record may hold more rows, of an earlier and larger sample."""
+        names = {sample.record["record_id"] for sample in samples}
+        return [row for row in self.rows if row["record_id"] in names]
+
+    def add(self, rows: list[Row], took: dict[str, float]) -> None:
+        self.rows += rows
+        self.took = {name: self.took.get(name, 0) + took.get(name, 0) for name in {*self.took, *took}}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Asks the analyst as the analyzer's tasks do.
+
+    `server`: a Redis of the evaluation's own, emptied before each pack, so that no run takes another's answers.
+    """
+
+    settings: AnalyzerSettings
+    server: "redis.Redis"
+
+    def read(self, data_set: DataSet, samples: Sequence[Sample]) -> tuple[list[Row], dict[str, float]]:
+        """Raises Rejected for a provider that cannot be used, Retryable for one that stays away."""
+        self.server.flushdb()
+        job, began = uuid.uuid4().hex, time.monotonic()
+        message = _message(job, data_set, samples)
+        result = _patiently(lambda: Analyst(self.settings, self.server).analyse(message))
+        used = usage_of(self.server, job).get((data_set.kind, self.settings.model_for(data_set.kind)))
+        took = {name: float(getattr(used, name, 0)) for name in ("requests", "input_tokens", "output_tokens", "cost")}
+        return _rows(data_set, samples, result), took | {"seconds": time.monotonic() - began}
+
+
+def _message(job: str, data_set: DataSet, samples: Sequence[Sample]) -> Analysis:
+    contexts = {sample.context.course_id: sample.context for sample in samples if sample.context}
+    records = tuple(sample.record for sample in samples)
+    return Analysis(job_id=job, pack="p", kind=data_set.kind, records=records, contexts=tuple(contexts.values()))
+
+
+def _rows(data_set: DataSet, samples: Sequence[Sample], result: PackResult) -> list[Row]:
+    named = {sample.record["record_id"]: sample for sample in samples}
+    found = {each.record["record_id"]: each.finding for each in result.findings}
+    reasons = {each.record_id: each.reason for each in (*result.failed, *result.skipped)}
+    return [_row(data_set, sample, found.get(name), reasons.get(name, "no answer")) for name, sample in named.items()]
+
+
+def _row(data_set: DataSet, sample: Sample, finding: Finding | None, reason: str) -> Row:
+    return row_without(sample, reason) if finding is None else row_of(data_set, sample, finding)
+
+
+def _patiently(ask: Callable[[], PackResult]) -> PackResult:
+    """Waits as told; tries again after 1, 2 and 4 s."""
+    tries = 0
+    while True:
+        try:
+            return ask()
+        except Wait as wait:
+            time.sleep(wait.seconds)
+        except Retryable:
+            tries += 1
+            if tries > TRIES:
+                raise
+            time.sleep(2 ** (tries - 1))
+
+
+def go_on(run: Run, reader: Reader, samples: Sequence[Sample], folder: Path, in_time: Callable[[], bool]) -> None:
+    """Asks for what the run lacks, pack by pack, and keeps the record after each, while there is time."""
+    missing = run.missing(samples)
+    for start in range(0, len(missing), run.arm.pack):
+        if not in_time():
+            return
+        pack = missing[start : start + run.arm.pack]
+        run.add(*reader.read(DATA_SETS[run.arm.data_set], pack))
+        run.keep(folder)

@@ -1,0 +1,156 @@
+"""`make chaos-cluster`: three RabbitMQ nodes; the leader of each queue is killed in turn while submissions go on.
+
+Prints what was accepted, lost and doubled, and the longest stall. Ends with 1 when anything was lost or doubled.
+"""
+
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+from ground import Ground, fresh_ground
+from made_records import made_records
+from rabbit_cluster import Cluster, rabbit_cluster
+from run import ENDED, FOLDER, declare, emptied, without_addresses
+from supervised import Supervised
+
+from edugraph_common.broker.topology import QUEUES
+
+RECORDS = 5  # of one submission
+BEFORE, AWAY, AFTER = 2.0, 5.0, 2.0  # seconds of submissions around a kill
+ENDS_WITHIN = 180  # seconds
+
+
+@dataclass
+class Submissions:
+    """A client that sends the next as soon as one was accepted, and the same again when it was refused."""
+
+    url: str
+    accepted: list[str] = field(default_factory=list)
+    sent_again: int = 0
+    stalls: list[float] = field(default_factory=list)
+    _ending: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._keep)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            thread.join()
+
+    def _keep(self) -> None:
+        with httpx.Client(base_url=self.url, timeout=30) as client:
+            for seed in range(1_000_000):
+                if self._ending.is_set():
+                    return
+                began = time.monotonic()
+                self.accepted.append(self._submit(client, seed))
+                self.stalls.append(time.monotonic() - began)
+
+    def _submit(self, client: httpx.Client, seed: int) -> str:
+        body, key = {"records": list(made_records(RECORDS, seed))}, uuid4().hex
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                answer = client.post("/v1/imports", json=body, headers={"Idempotency-Key": key})
+                if answer.status_code == httpx.codes.ACCEPTED:
+                    return str(answer.json()["job_id"])
+                assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, answer.text[:300]
+            self.sent_again += 1
+            time.sleep(0.1)
+
+
+def main() -> int:
+    without_addresses()
+    emptied(FOLDER / "cluster")
+    with (
+        (FOLDER / "cluster.log").open("w") as log,
+        contextlib.redirect_stderr(log),
+        fresh_ground(FOLDER / "servers", "redis", "neo4j") as ground,
+        rabbit_cluster(FOLDER / "cluster-servers") as cluster,
+    ):
+        found = _scenario(ground, cluster, FOLDER / "cluster")
+    (FOLDER / "cluster.json").write_text(json.dumps(found, indent=1))
+    return int(bool(found["lost"] or found["doubled"]))
+
+
+def _scenario(ground: Ground, cluster: Cluster, folder: Path) -> dict[str, object]:
+    environment = {
+        **ground.environment,
+        "EDUGRAPH_BROKER_URL": cluster.urls,
+        "EDUGRAPH_BROKER_MANAGEMENT_URL": cluster.management,
+        "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
+    }
+    declare(environment)
+    with Supervised.run(environment, folder / "logs", ("gateway", "importer")) as system:
+        submissions = Submissions(system.url)
+        with submissions.going_on():
+            killed = [_kill_leader(cluster, queue) for queue in QUEUES]
+        states, written = _ended(system.url, submissions.accepted)
+        others = _others(system.url, set(submissions.accepted))
+    return _said(submissions, killed, states, written, others)
+
+
+def _kill_leader(cluster: Cluster, queue: str) -> str:
+    time.sleep(BEFORE)
+    leader = cluster.leader(queue)
+    cluster.kill(leader)
+    time.sleep(AWAY)
+    cluster.start(leader)
+    time.sleep(AFTER)
+    return f"{queue} led by {leader}"
+
+
+def _ended(url: str, jobs: list[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """State, and records written, of each accepted job."""
+    end, states, written = time.monotonic() + ENDS_WITHIN, {}, {}
+    with httpx.Client(base_url=url, timeout=20) as client:
+        for job in jobs:
+            report = client.get(f"/v1/jobs/{job}").json()
+            while report.get("state") not in ENDED and time.monotonic() < end:
+                time.sleep(0.2)
+                report = client.get(f"/v1/jobs/{job}").json()
+            states[job], written[job] = report.get("state", "unknown"), report.get("written", 0)
+    return states, written
+
+
+def _others(url: str, accepted: set[str]) -> list[str]:
+    """Jobs that nobody was told of and that were done all the same."""
+    found, offset = [], 0
+    with httpx.Client(base_url=url, timeout=20) as client:
+        while jobs := client.get("/v1/jobs", params={"limit": 100, "offset": offset}).json()["jobs"]:
+            found += [job["job_id"] for job in jobs if job["job_id"] not in accepted and job["written"]]
+            offset += len(jobs)
+    return found
+
+
+def _said(
+    submissions: Submissions, killed: list[str], states: dict[str, str], written: dict[str, int], others: list[str]
+) -> dict[str, object]:
+    lost = [job for job, state in states.items() if state != "succeeded"]
+    doubled = others + [job for job, number in written.items() if job not in lost and number != RECORDS]
+    found = {
+        "accepted": len(submissions.accepted),
+        "sent again": submissions.sent_again,
+        "lost": lost,
+        "doubled": doubled,
+        "longest stall": round(max(submissions.stalls), 2),
+        "killed": killed,
+    }
+    print(  # noqa: T201 - its answer
+        f"{found['accepted']} accepted, {found['sent again']} sent again, {len(lost)} lost, {len(doubled)} doubled, "
+        f"longest stall {found['longest stall']} s; killed: {', '.join(killed)}"
+    )
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

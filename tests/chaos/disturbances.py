@@ -1,0 +1,67 @@
+"""What chaos does: each kind once, in an order and at moments that the seed decides."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from ground import Ground
+from proxy import Proxy
+from supervised import WORKERS, Supervised
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 2.5  # seconds between two disturbances
+LONGEST_ABSENCE = 4.0  # seconds that a server is away, its start not counted
+LONGEST_TROUBLE = 5.0  # seconds that connections are delayed or swallowed
+LONGEST_DELAY = 0.2  # seconds
+
+
+class Disturbance(NamedTuple):
+    name: str
+    do: Callable[[random.Random], None]
+
+
+def disturbances(ground: Ground, system: Supervised, rng: random.Random) -> Iterator[Disturbance]:
+    """Waits before each; the caller does them."""
+    kinds = [*_of_processes(system), *_of_servers(ground), *_of_connections(ground)]
+    rng.shuffle(kinds)
+    for kind in kinds:
+        time.sleep(rng.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))
+        yield kind
+
+
+def _of_processes(system: Supervised) -> Iterator[Disturbance]:
+    for name in WORKERS:
+        yield Disturbance(f"kill {name}", lambda rng, name=name: system.kill(name, children_too=rng.random() < 0.5))
+        yield Disturbance(f"kill a child of {name}", partial(system.kill_child, name))
+    yield Disturbance("kill gateway", lambda _: system.kill("gateway", children_too=True))
+
+
+def _of_servers(ground: Ground) -> Iterator[Disturbance]:
+    for name in ground.servers:
+        yield Disturbance(f"kill {name}", partial(_away, ground, name, ground.kill))
+        yield Disturbance(f"stop {name}", partial(_away, ground, name, ground.stop))
+
+
+def _away(ground: Ground, name: str, end: Callable[[str], None], rng: random.Random) -> None:
+    end(name)
+    time.sleep(rng.uniform(0, LONGEST_ABSENCE))
+    ground.up(name)
+
+
+def _of_connections(ground: Ground) -> Iterator[Disturbance]:
+    for name, proxy in ground.proxies.items():
+        yield Disturbance(f"cut {name}", lambda _, proxy=proxy: proxy.cut())
+        yield Disturbance(f"half-open {name}", lambda _, proxy=proxy: proxy.half_open())
+        yield Disturbance(f"swallow {name}", partial(_for_a_while, proxy.swallow, proxy.heal))
+        yield Disturbance(f"delay {name}", lambda rng, proxy=proxy: _delay(proxy, rng))
+
+
+def _delay(proxy: Proxy, rng: random.Random) -> None:
+    _for_a_while(partial(proxy.delay, rng.uniform(0.01, LONGEST_DELAY)), partial(proxy.delay, 0.0), rng)
+
+
+def _for_a_while(begin: Callable[[], None], end: Callable[[], None], rng: random.Random) -> None:
+    begin()
+    time.sleep(rng.uniform(1, LONGEST_TROUBLE))
+    end()

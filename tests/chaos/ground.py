@@ -1,0 +1,87 @@
+"""The ground that chaos shakes: servers of its own, which it may kill, each reached through a proxy that may misbehave.
+
+Never the servers of `make servers`: these have a folder, ports and passwords of their own, and begin empty.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from proxy import Proxy
+from server_tools.checkout import Checkout
+from server_tools.cli import SERVERS
+from server_tools.server import PROJECT_NAMES, Server
+
+# The address of each server that goes through a proxy. The management API does not: the driver itself counts by it.
+THROUGH = {"rabbitmq": "EDUGRAPH_BROKER_URL", "redis": "EDUGRAPH_REDIS_URL", "neo4j": "EDUGRAPH_NEO4J_URI"}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`direct` are the servers' own addresses, for the driver; `environment` those of the proxies, for the system."""
+
+    servers: dict[str, Server]
+    proxies: dict[str, Proxy]
+    direct: dict[str, str]
+    environment: dict[str, str]
+
+    def up(self, name: str) -> None:
+        self.servers[name].up()
+
+    def kill(self, name: str) -> None:
+        self.servers[name].kill()
+
+    def stop(self, name: str) -> None:
+        self.servers[name].down()
+
+    def quiet(self) -> None:
+        """Everything is up, and no proxy misbehaves any more."""
+        for name, proxy in self.proxies.items():
+            proxy.heal()
+            self.up(name)
+
+
+@contextmanager
+def fresh_ground(folder: Path, *names: str) -> Iterator[Ground]:
+    """Servers without data, all or those named. They end, and their data goes, with the block."""
+    checkout = Checkout(folder)
+    checkout.state.mkdir(parents=True, exist_ok=True)
+    checkout.ports()
+    servers = {name: SERVERS[name](checkout) for name in names or THROUGH}
+    with ExitStack() as ending:
+        for server in servers.values():
+            ending.callback(_away, server)
+            _away(server)
+            server.up()
+        yield _through_proxies(servers, ending)
+
+
+def _away(server: Server) -> None:
+    server.kill()
+    server.down()
+    server.wipe()
+
+
+def _through_proxies(servers: dict[str, Server], ending: ExitStack) -> Ground:
+    direct = {
+        PROJECT_NAMES[name]: value
+        for server in servers.values()
+        for name, value in server.addresses().items()
+        if name in PROJECT_NAMES
+    }
+    proxies = {name: ending.enter_context(_proxy_to(direct[THROUGH[name]])) for name in servers}
+    moved = {THROUGH[name]: _moved(direct[THROUGH[name]], proxy.port) for name, proxy in proxies.items()}
+    return Ground(servers, proxies, direct, {**direct, **moved})
+
+
+def _proxy_to(address: str) -> Proxy:
+    place = urlsplit(address)
+    return Proxy(place.hostname or "", place.port or 0)
+
+
+def _moved(address: str, port: int) -> str:
+    place = urlsplit(address)
+    login = f"{place.username or ''}:{place.password}@" if place.password else ""
+    return place._replace(netloc=f"{login}127.0.0.1:{port}").geturl()

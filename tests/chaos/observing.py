@@ -1,0 +1,116 @@
+"""What is seen of a run: the graph, the jobs, what the broker delivered, and what was left lying about."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import httpx
+import neo4j
+import redis
+from celery import states
+
+from edugraph_common.broker.topology import QUEUES
+from edugraph_common.graph_digest import graph_digest
+
+LOOKS_EVERY = 0.5  # seconds
+# What a run may cost differs, and when it was; what came of it must not.
+COMPARED = (
+    *("state", "source", "batches", "batches_done", "failed_batches", "read", "written", "unchanged"),
+    *("rejected", "failed", "by_type", "reasons", "not_relevant", "error"),
+)
+
+
+@dataclass
+class Deliveries:
+    """Sums of the broker's own counters, which begin anew with each of its lives: a life's last half second is lost."""
+
+    delivered: int = 0
+    redelivered: int = 0
+    _last: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @contextmanager
+    def counting(self, management: str) -> Iterator[None]:
+        ending = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(management, ending), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            thread.join(10)
+
+    def _keep(self, management: str, ending: threading.Event) -> None:
+        with httpx.Client(base_url=management, timeout=2) as api:
+            while not ending.wait(LOOKS_EVERY):
+                with suppress(httpx.HTTPError, ValueError, TypeError):
+                    self._look(api.get("/api/queues/%2F").raise_for_status().json())
+
+    def _look(self, queues: list[dict[str, Any]]) -> None:
+        for queue in queues:
+            for name in ("deliver", "redeliver") if queue["name"] in QUEUES else ():
+                seen, place = int(queue.get("message_stats", {}).get(name, 0)), (queue["name"], name)
+                more = seen - self._last[place] if seen >= self._last[place] else seen
+                self._last[place] = seen
+                self.delivered += more if name == "deliver" else 0
+                self.redelivered += more if name == "redeliver" else 0
+
+
+def digest(environment: Mapping[str, str], rows: Path) -> str:
+    """Leaves the graph in `rows`, a line for each node and relationship, so that a difference can be looked at."""
+    auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
+    address, quiet = environment["EDUGRAPH_NEO4J_URI"], "OFF"
+    with (
+        neo4j.GraphDatabase.driver(address, auth=auth, notifications_min_severity=quiet) as driver,
+        driver.session() as session,
+        rows.open("w", encoding="utf-8") as file,
+    ):
+        return graph_digest(lambda query: _written(session.run(query), file))
+
+
+def _written(answers: Iterable[Any], file: TextIO) -> Iterator[Any]:
+    for answer in answers:
+        file.write(f"{json.dumps(answer.data(), ensure_ascii=False, sort_keys=True, default=str)}\n")
+        yield answer
+
+
+def compared(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a job's report, what must be the same in every run."""
+    found = report["analysis"]
+    return {
+        **{name: report.get(name) for name in COMPARED},
+        "analysis": {name: found[name] for name in ("expected", "done", "failed")},
+    }
+
+
+def waiting_messages(environment: Mapping[str, str]) -> dict[str, int]:
+    """Messages by queue, those that wait for their time or for an acknowledgement included; empty queues left out."""
+    with httpx.Client(base_url=environment["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=10) as api:
+        queues = api.get("/api/queues/%2F").raise_for_status().json()
+    return {queue["name"]: queue["messages"] for queue in queues if queue.get("messages") and _counts(queue["name"])}
+
+
+def _counts(queue: str) -> bool:
+    """Not what belongs to Celery's own monitoring."""
+    return not queue.startswith("celeryev") and not queue.endswith(".pidbox")
+
+
+def pending_tasks(environment: Mapping[str, str]) -> int:
+    """Tasks that have begun and whose result says neither success nor failure."""
+    client = redis.Redis.from_url(environment["EDUGRAPH_REDIS_URL"], decode_responses=True)
+    results = (client.get(key) for key in client.scan_iter(match="celery-task-meta-*", count=1_000))
+    return sum(json.loads(text)["status"] not in states.READY_STATES for text in results if text)
+
+
+def logged(logs: Path) -> Counter[str]:
+    """How often each event of ours stands in the logs."""
+    found: Counter[str] = Counter()
+    for log in logs.glob("*.log"):
+        for line in log.read_text(errors="replace").splitlines():
+            with suppress(ValueError, AttributeError):
+                found[str(json.loads(line).get("event"))] += 1
+    return found

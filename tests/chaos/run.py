@@ -1,0 +1,232 @@
+"""`make chaos`: imports while everything is killed, cut and delayed, and compares with an import in peace.
+
+One line a seed, and .run/chaos/report.json. Ends with 1 when a graph or a report differs, or anything is left behind.
+Only CHAOS_… changes it; docs/operations.md tells what each number means.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from disturbances import disturbances
+from feeding import SMALL_EVERY, Client, Food, cook
+from ground import Ground, fresh_ground
+from observing import Deliveries, compared, digest, logged, pending_tasks, waiting_messages
+from supervised import Supervised
+
+from edugraph_common.broker.celery_app import make_publisher
+from edugraph_common.broker.provisioning import apply_topology
+from edugraph_common.broker.topology import dead_queue_name
+from edugraph_common.settings import Settings
+
+CHECKOUT = Path(__file__).parents[2]
+FOLDER = CHECKOUT / ".run" / "chaos"
+ENDS_WITHIN = 600  # seconds after the last disturbance
+SETTLES_WITHIN = 60  # seconds from the last job's end until every message is acknowledged
+ENDED = ("succeeded", "partly failed", "failed", "cancelled")
+
+
+@dataclass
+class Run:
+    """What one seed came to. `problems` is empty when all is as in peace."""
+
+    seed: int | None
+    seconds: float = 0
+    digest: str = ""
+    reports: dict[str, Any] = field(default_factory=dict)
+    disturbances: list[str] = field(default_factory=list)
+    deliveries: int = 0
+    redeliveries: int = 0
+    retries: int = 0
+    put_back: int = 0
+    dead_letters: int = 0
+    restarts: dict[str, int] = field(default_factory=dict)
+    sent_again: int = 0
+    longest_stall: float = 0
+    left: dict[str, int] = field(default_factory=dict)
+    pending: int = 0
+    unfinished: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def line(self, peace: "Run") -> str:
+        name = "in peace" if self.seed is None else f"seed {self.seed}"
+        counts = (
+            f"{self.seconds:.0f} s (lost {self.seconds - peace.seconds:.0f})",
+            f"{len(self.disturbances)} disturbances",
+            f"{self.deliveries} deliveries, {self.redeliveries} again",
+            f"{self.retries} retries, {self.put_back} put back, {self.dead_letters} dead",
+            f"{sum(self.restarts.values())} restarts",
+            f"{self.sent_again} sent again, longest stall {self.longest_stall:.1f} s",
+            f"{self.pending} pending, {len(self.unfinished)} hanging",
+        )
+        return f"{name}: {'; '.join(self.problems) or 'the same'} | {' | '.join(counts)}"
+
+
+def main() -> int:
+    seeds, records, texts = (_number("SEEDS", 10), _number("RECORDS", 100_000), _number("TEXTS", 2_000))
+    first = _number("FIRST_SEED", 1)
+    without_addresses()
+    food = cook(FOLDER / "records", records, texts)
+    with (FOLDER / "servers.log").open("w") as log, contextlib.redirect_stderr(log):
+        runs = list(_runs(food, range(first, first + seeds)))
+    (FOLDER / "report.json").write_text(json.dumps([asdict(run) for run in runs], indent=1, ensure_ascii=False))
+    return int(any(run.problems for run in runs))
+
+
+def without_addresses() -> None:
+    """Chaos is for its own servers only, whatever the shell knows."""
+    for name in list(os.environ):
+        if name.startswith(("EDUGRAPH_", "OPENAI_", "AMQP_", "RABBITMQ_", "REDIS_", "NEO4J_")):
+            del os.environ[name]
+
+
+def _runs(food: Food, seeds: range) -> Iterator[Run]:
+    """One in peace first; prints its line as soon as a run has ended."""
+    peace = one_run(None, food)
+    for seed in (None, *seeds):
+        run = peace if seed is None else one_run(seed, food)
+        compare(peace, run)
+        print(run.line(peace), flush=True)  # noqa: T201 - its answer
+        yield run
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(f"CHAOS_{name}") or default)
+
+
+def one_run(seed: int | None, food: Food) -> Run:
+    run, folder = Run(seed), FOLDER / (f"seed-{seed}" if seed is not None else "peace")
+    emptied(folder)
+    with fresh_ground(FOLDER / "servers") as ground, provider() as address:
+        environment = _environment(ground, folder, address)
+        declare(environment)
+        deliveries = Deliveries()
+        with (
+            deliveries.counting(ground.direct["EDUGRAPH_BROKER_MANAGEMENT_URL"]),
+            Supervised.run(environment, folder / "logs") as system,
+        ):
+            _feed(run, ground, system, food)
+            _look(run, ground, folder)
+            time.sleep(1)
+        run.restarts = dict(system.restarts)
+        run.deliveries, run.redeliveries = deliveries.delivered, deliveries.redelivered
+    return run
+
+
+def compare(peace: Run, run: Run) -> None:
+    if run.digest != peace.digest:
+        run.problems.append("the graph differs")
+    for name, report in peace.reports.items():
+        if run.reports.get(name) != report:
+            run.problems.append(f"the report of {name} differs")
+
+
+def _feed(run: Run, ground: Ground, system: Supervised, food: Food) -> None:
+    began, client, rng = time.monotonic(), Client(system.url), random.Random(run.seed)
+    with ThreadPoolExecutor(1) as feeding:
+        sent = feeding.submit(_submit_all, client, food)
+        for disturbance in disturbances(ground, system, rng) if run.seed is not None else ():
+            run.disturbances.append(f"{time.monotonic() - began:.1f} {disturbance.name}")
+            disturbance.do(rng)
+        ground.quiet()
+        sent.result(ENDS_WITHIN)
+    run.sent_again, run.longest_stall = client.sent_again, client.longest_stall
+    _await(run, client)
+    run.seconds = round(time.monotonic() - began, 1)
+
+
+def _submit_all(client: Client, food: Food) -> None:
+    client.submit(food.main)
+    client.submit(food.texts, analyze=True)
+    for path in food.small:
+        time.sleep(SMALL_EVERY)
+        client.submit(path)
+
+
+def _await(run: Run, client: Client) -> None:
+    end, waiting = time.monotonic() + ENDS_WITHIN, dict(client.accepted)
+    while waiting and time.monotonic() < end:
+        for name, job_id in list(waiting.items()):
+            report = _report(client.url, job_id)
+            if report.get("state") in ENDED:
+                run.reports[name] = compared(report)
+                del waiting[name]
+        time.sleep(0.3)
+    run.unfinished = sorted(waiting)
+    run.problems += [f"{name} did not end" for name in run.unfinished]
+
+
+def _report(url: str, job_id: str) -> dict[str, Any]:
+    with suppress(httpx.HTTPError):
+        answer = httpx.get(f"{url}/v1/jobs/{job_id}", timeout=20)
+        if answer.is_success:
+            return dict(answer.json())
+    return {}
+
+
+def _look(run: Run, ground: Ground, folder: Path) -> None:
+    end = time.monotonic() + SETTLES_WITHIN
+    while (left := waiting_messages(ground.direct)) and time.monotonic() < end:
+        if not any(not name.endswith(".dead") for name in left):
+            break
+        time.sleep(1)
+    dead = {dead_queue_name(queue) for queue in ("data_import", "graph_findings", "llm_analysis")}
+    run.dead_letters = sum(number for name, number in left.items() if name in dead)
+    run.left = {name: number for name, number in left.items() if name not in dead}
+    run.pending = pending_tasks(ground.direct)
+    run.digest = digest(ground.direct, folder / "graph.ndjson")
+    events = logged(folder / "logs")
+    run.retries, run.put_back = events["task_retried"], events["task_put_back"]
+    run.problems += [f"{number} messages left in {name}" for name, number in run.left.items()]
+    run.problems += [f"{run.pending} tasks pending"] if run.pending else []
+    run.problems += [f"{run.dead_letters} dead letters"] if run.dead_letters else []
+
+
+@contextmanager
+def provider() -> Iterator[str]:
+    """The test provider, whose answers depend on the text alone."""
+    command = [sys.executable, str(CHECKOUT / "tests" / "provider" / "server.py"), "--script", '{"latency": 0.1}']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def _environment(ground: Ground, folder: Path, address: str) -> dict[str, str]:
+    return {
+        **ground.environment,
+        "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
+        "EDUGRAPH_OPENAI_API_KEY": "chaos",
+        "EDUGRAPH_OPENAI_BASE_URL": address,
+        "EDUGRAPH_MODEL": "test-model",
+        "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
+    }
+
+
+def declare(environment: Mapping[str, str]) -> None:
+    fields = ("broker_url", "broker_management_url", "redis_url", "blob_url")
+    settings = Settings.model_validate({name: environment[f"EDUGRAPH_{name.upper()}"] for name in fields})
+    apply_topology(make_publisher("chaos-topology", settings), settings)
+
+
+def emptied(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Each command of the command line against gateway, workers and servers that are really there."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pika
+import pytest
+from engines import System, real_engine
+from gateway_alone import within
+from typer.main import get_command
+
+from edugraph_cli.main import app
+from edugraph_cli.serving import Pools
+
+pytestmark = pytest.mark.real
+OWN_TEST = {("demo",)}  # starts servers of its own
+
+
+class Commands:
+    """Runs commands, and remembers which."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.tried: set[tuple[str, ...]] = set()
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        known = [command for command in _commands() if arguments[: len(command)] == command]
+        self.tried.update(known)
+        done = self.system.edugraph(*arguments)
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        assert known, arguments
+        return done.stdout
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        return json.loads(self.run(*arguments, "--json", code=code))
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    with (
+        real_engine(tmp_path_factory.mktemp("commands")) as engine,
+        engine.serve(Pools(importer=1, findings=1, analyzer=1)) as running,
+    ):
+        yield Commands(running)
+
+
+def _commands(command: Any = None, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    inner = getattr(command or get_command(app), "commands", None)
+    if inner is None:
+        return {path}
+    return {found for name, each in inner.items() for found in _commands(each, (*path, name))}
+
+
+def _file(folder: Path, student: str, number: int = 20) -> Path:
+    path = folder / "records.ndjson"
+    data = {"student_id": student, "course_id": "c", "error_text": "1/2 + 1/3 = 2/5", "question": "1/2 + 1/3?"}
+    records = [
+        {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": f"{student}-{index}", "data": data}
+        for index in range(number)
+    ]
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records) + '{"type": "nonsense"}\n')
+    return path
+
+
+def _bury(commands: Commands, task_id: str) -> None:
+    connection = pika.BlockingConnection(
+        pika.URLParameters(commands.system.engine.environment["EDUGRAPH_BROKER_URL"])
+    )
+    headers = {"id": task_id, "task": "import_batch_task", "x-edugraph-reason": "made up"}
+    body = json.dumps([[{"version": 1, "job_id": "none", "batch": 0, "records": []}], {}, {}]).encode()
+    connection.channel().basic_publish(
+        "", "data_import.dead", body, pika.BasicProperties(headers=headers, delivery_mode=2)
+    )
+    connection.close()
+
+
+def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> None:
+    student = f"s-{uuid4().hex[:8]}"
+    file = _file(tmp_path, student)
+    assert commands.json("import", str(file), "--dry-run", code=1)["valid"] == 20
+    report = commands.json("import", str(file), "--follow", "--analyze")
+    assert (report["state"], report["written"], report["rejected"]) == ("succeeded", 20, 1)
+    assert report["analysis"]["done"] == 20
+    assert "batch 1 of 1" in commands.run("import", str(file), "--follow")
+    job = report["job_id"]
+    assert commands.json("jobs", "show", job)["state"] == "succeeded"
+    assert job in {each["job_id"] for each in commands.json("jobs", "list", "--state", "succeeded")}
+    assert json.loads(commands.run("jobs", "rejects", job))["line"] == 21
+    commands.run("jobs", "cancel", job, code=2)
+    commands.run("jobs", "resume", job, code=2)
+    analysed = tmp_path / "analysed.ndjson"
+    analysed.write_text("".join(file.read_text().splitlines(keepends=True)[:20]))
+    estimate = commands.json("analyze", "errors", str(analysed), "--estimate")
+    assert estimate["items"] == 20
+    assert commands.json("analyze", "errors", str(analysed), "--follow")["analysis"]["done"] == 20
+    assert commands.json("graph", "summary")["nodes"]["ErrorRecord"] >= 20
+    assert len(commands.json("graph", "digest")["digest"]) == 64
+    task = commands.json("forget", student, "--yes")["task_id"]
+    assert within(30, lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS")
+    assert commands.json("sources")[0]["format"] == "ndjson"
+
+
+def test_dead_letters_are_looked_at_sent_again_and_dropped(commands: Commands) -> None:
+    for task_id in ("one", "two"):
+        _bury(commands, task_id)
+    assert within(10, lambda: commands.json("dead", "list")["counts"]["data_import"] == 2)
+    assert commands.json("dead", "show", "data_import", "one")["letter"]["reason"] == "made up"
+    assert commands.json("dead", "replay", "data_import", "one")["replayed"] == 1
+    assert commands.json("dead", "drop", "data_import", "two") == {"dropped": 1}
+    commands.run("dead", "show", "data_import", "two", code=2)
+
+
+def test_what_an_operator_does(commands: Commands) -> None:
+    key = commands.json("keys", "create", "test", "--scope", "read")["key_id"]
+    assert key in {each["key_id"] for each in commands.json("keys", "list")}
+    assert commands.json("keys", "revoke", key) == {"revoked": key}
+    assert commands.json("topology", "check") == []
+    assert commands.json("topology", "apply")
+    assert commands.json("cache", "stats")["hits"] >= 0
+    assert commands.json("cache", "clear", "--kind", "error", "--yes")["cleared"] >= 0
+    assert commands.json("provider", "check")[0]["name"] == "provider"
+    checks = commands.json("doctor")
+    assert {each["name"] for each in checks if each["ok"]} >= {"broker", "redis", "graph", "blobs", "provider"}
+
+
+def test_no_command_was_left_out(commands: Commands) -> None:
+    assert commands.tried == _commands() - OWN_TEST

@@ -1,0 +1,81 @@
+"""Cancel and resume while workers work, and progress as its user sees it."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from engines import SLOW, System, real_engine
+
+from edugraph_cli.progress import Steps
+from edugraph_cli.serving import Pools
+from edugraph_common.outcomes import JobReport
+
+pytestmark = pytest.mark.real
+START = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with (
+        real_engine(tmp_path_factory.mktemp("stop")) as engine,
+        engine.serve(Pools(importer=2, findings=1, analyzer=1)) as running,
+    ):
+        yield running
+
+
+def _records(path: Path, number: int) -> Path:
+    """Course records of many students, each its own, of this run alone."""
+    run = path.parent.name
+    with path.open("w", encoding="utf-8") as file:
+        for index in range(number):
+            data = {"student_id": f"{run}-{index % 5_000}", "course_id": f"{run}-{index // 5_000}", "progress": 50}
+            when = (START + timedelta(seconds=index)).strftime("%Y-%m-%dT%H:%M:%SZ")
+            record = {"type": "course_record", "timestamp": when, "record_id": f"{run}-{index}", "data": data}
+            file.write(json.dumps(record) + "\n")
+    return path
+
+
+def test_a_cancelled_job_stops_within_seconds_and_resumed_does_the_rest_only(system: System, tmp_path: Path) -> None:
+    file = _records(tmp_path / "records.ndjson", 20_000)
+    job = system.client.import_file(file, batch_size=100).job_id
+    for report in system.client.follow(job):
+        if report.batches_done >= 10:
+            break
+    assert system.client.cancel(job).state == "cancelled"
+    time.sleep(5)
+    stopped = system.client.job(job)
+    time.sleep(2)
+    still = system.client.job(job)
+    assert (still.state, still.batches_done) == ("cancelled", stopped.batches_done)
+    assert 10 <= still.batches_done < 200
+    assert system.client.resume(job).state in ("running", "queued")
+    *_, ended = system.client.follow(job)
+    assert (ended.state, ended.batches_done, ended.read) == ("succeeded", 200, 20_000)
+    assert (ended.written + ended.unchanged, ended.rejected, ended.failed) == (20_000, 0, 0)
+    again = system.import_and_report(file)
+    assert (again["written"], again["unchanged"]) == (0, 20_000)
+
+
+@pytest.mark.timeout(900)
+def test_progress_never_goes_backwards_and_ends_at_all_of_it(system: System, tmp_path: Path) -> None:
+    number = 100_000 if SLOW else 10_000
+    job = system.client.import_file(_records(tmp_path / "records.ndjson", number), batch_size=500).job_id
+    steps, shares, seen = Steps(), [], []
+    for report in system.client.follow(job):
+        steps.take(report)
+        shares.append(steps.batches / (steps.batches_total or 10**9))
+        seen.append(report)
+    assert len(shares) > 5
+    assert shares == sorted(shares)
+    assert (shares[-1], seen[-1].state, seen[-1].read) == (1.0, "succeeded", number)
+    for count in ("batches_done", "read", "written", "rejected", "failed"):
+        counts = [getattr(report, count) for report in seen]
+        assert counts == sorted(counts), count
+    assert all(_adds_up(report) for report in seen)
+
+
+def _adds_up(report: JobReport) -> bool:
+    return report.written + report.unchanged + report.rejected + report.failed == report.read

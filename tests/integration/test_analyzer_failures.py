@@ -1,0 +1,142 @@
+"""What a job is told when its analysis fails, on a real Redis and with a real provider process."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import redis
+from engines import given
+
+from edugraph_analyzer.analysis import Analyst
+from edugraph_analyzer.analyzing import Analyzer
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.blobs import Blobs
+from edugraph_common.failures import Rejected
+from edugraph_common.jobs import Jobs, connect
+from edugraph_common.messages import Analysis, AnalysisBatch, ByteRange
+from edugraph_common.outcomes import AnalysisProgress, BatchOutcome, JobReport
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
+ROWS = ByteRange(source="jobs/gone/source", offset=0, length=10, first_line=1)
+READ, PACK = 25, 10
+
+
+@pytest.fixture
+def server() -> Iterator["redis.Redis"]:
+    with connect(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]) as client:
+        yield client
+
+
+@pytest.fixture
+def analyzer(server: "redis.Redis", tmp_path: Path) -> Analyzer:
+    nobody: Any = None  # neither a broker nor a model is asked here
+    return Analyzer(
+        app=nobody, analyst=nobody, jobs=Jobs(server), blobs=Blobs(str(tmp_path)), now=lambda: NOW, pack_size=PACK
+    )
+
+
+@pytest.fixture
+def job(analyzer: Analyzer) -> str:
+    """All of its records are imported, and are to be read."""
+    job_id, jobs = uuid4().hex, analyzer.jobs
+    jobs.create(job_id, "import", "a.ndjson", NOW)
+    jobs.begin(job_id, 1, NOW)
+    written = BatchOutcome(job_id=job_id, batch=0, state="written", read=READ, written=READ, analysis_expected=READ)
+    jobs.settle_batch(written, NOW)
+    jobs.imported(job_id, NOW)
+    return job_id
+
+
+def report(analyzer: Analyzer, job_id: str) -> JobReport:
+    found = analyzer.jobs.report(job_id, NOW)
+    assert found is not None
+    return found
+
+
+def failing(job_id: str, expected: int | None = READ) -> AnalysisBatch:
+    return AnalysisBatch(job_id=job_id, batch=0, kind="error", rows=ROWS, expected=expected)
+
+
+def test_a_batch_that_cannot_be_read_leaves_its_job_partly_failed(analyzer: Analyzer, job: str) -> None:
+    analyzer.batch_failed(failing(job), "the rows are gone")
+    seen = report(analyzer, job)
+    assert (seen.state, seen.written, seen.analysis.failed) == ("partly failed", READ, READ)
+    assert seen.error == "the rows are gone"
+
+
+def test_a_batch_reported_twice_is_counted_once(analyzer: Analyzer, job: str) -> None:
+    for _ in range(2):
+        analyzer.batch_failed(failing(job), "the rows are gone")
+    assert report(analyzer, job).analysis.failed == READ
+
+
+def test_packs_that_were_sent_after_all_replace_what_was_given_up(analyzer: Analyzer, job: str) -> None:
+    """The broker may have taken some of the packs before it went away; a replay sends all of them."""
+    analyzer.jobs.settle_pack(job, "error-0-0", AnalysisProgress(done=PACK), NOW)
+    analyzer.batch_failed(failing(job), "the broker was away")
+    half = report(analyzer, job)
+    assert (half.state, half.analysis.done, half.analysis.failed) == ("partly failed", PACK, READ - PACK)
+    analyzer.jobs.settle_pack(job, "error-0-1", AnalysisProgress(done=PACK), NOW)
+    analyzer.jobs.settle_pack(job, "error-0-2", AnalysisProgress(done=READ - 2 * PACK), NOW)
+    assert analyzer.jobs.finish_if_complete(job, NOW) == "succeeded"
+    assert report(analyzer, job).analysis.failed == 0
+
+
+def test_a_batch_of_an_older_sender_ends_its_job(analyzer: Analyzer, job: str) -> None:
+    """It does not say how many records it stands for: to wait for them would be for ever."""
+    analyzer.batch_failed(failing(job, expected=None), "the rows are gone")
+    assert report(analyzer, job).state == "failed"
+
+
+# --- a key or a model that the provider refuses -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    with subprocess.Popen([sys.executable, str(PROVIDER)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def asked(provider: str, script: dict[str, Any] | None = None) -> int:
+    root = provider.removesuffix("/v1")
+    if script is not None:
+        httpx2.post(f"{root}/script", json=script)
+    return len(httpx2.get(f"{root}/log").json()["requests"])
+
+
+def pack(job_id: str, number: int) -> Analysis:
+    data = {"teacher_id": "t", "student_id": "s", "text": f"{job_id} {number}: why a common denominator?"}
+    record = {"type": "teacher_interaction", "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}"}
+    return Analysis(job_id=job_id, pack=f"p{number}", kind="interaction", records=({**record, "data": data},))
+
+
+REFUSALS = [({"keys": ["other"]}, "set EDUGRAPH_OPENAI_API_KEY"), ({"models": ["other"]}, "set EDUGRAPH_MODEL")]
+
+
+@pytest.mark.parametrize(("script", "sentence"), REFUSALS)
+def test_one_refused_request_ends_all_packs_of_a_job(server, provider, job, script, sentence) -> None:
+    asked(provider, script)
+    settings = AnalyzerSettings(openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=6_000)
+    analyst = Analyst(settings, server)
+    for number in range(20):
+        with pytest.raises(Rejected, match=sentence):
+            analyst.analyse(pack(job, number))
+    assert asked(provider) == 1
+
+
+def test_another_key_is_tried_at_once(server, provider, job) -> None:
+    asked(provider, {"keys": [f"{job}-good"]})
+    told = {"openai_base_url": provider, "model": job, "requests_per_minute": 6_000}
+    with pytest.raises(Rejected):
+        Analyst(AnalyzerSettings(openai_api_key=job, **told), server).analyse(pack(job, 1))
+    result = Analyst(AnalyzerSettings(openai_api_key=f"{job}-good", **told), server).analyse(pack(job, 1))
+    assert len(result.findings) == 1

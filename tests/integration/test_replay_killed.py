@@ -1,0 +1,56 @@
+"""A replay that is killed in the middle and started again: each dead letter is done once, none is left."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from traps import Bench, until
+
+pytestmark = pytest.mark.real
+LETTERS, MIDDLE, PER_SECOND = 200, 100, 100
+# The worst moment: the letter is confirmed in its queue, and not yet taken out of the dead ones.
+REPLAY = f"""
+import os, sys
+import traps  # which adds its task to the routes
+from edugraph_common.broker import dead_desk
+from edugraph_common.broker.celery_app import make_app
+from edugraph_common.settings import Settings
+publish, left = dead_desk._publish_again, [int(sys.argv[1])]
+def publish_and_die(*arguments):
+    publish(*arguments)
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), 9)
+dead_desk._publish_again = publish_and_die
+settings = Settings()
+desk = dead_desk.DeadDesk(settings, dead_desk.succeeded(make_app("replay", settings)))
+print(desk.replay_all("data_import", {LETTERS}, {PER_SECOND}).model_dump_json())
+"""
+
+
+def replay(bench: Bench, folder: Path, dies_at: int) -> "subprocess.CompletedProcess[str]":
+    script = folder / "replay.py"
+    script.write_text(REPLAY)
+    command = [sys.executable, str(script), str(dies_at)]
+    return subprocess.run(command, env=bench.environment(), capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_replay_killed_in_the_middle_and_started_again_does_each_once(bench: Bench, tmp_path: Path) -> None:
+    """Out: `is_done` in DeadDesk (one is done twice), or acknowledging before the publish (one is lost)."""
+    bench.start(without="deaths", concurrency=2)
+    tasks = [bench.send("reject", times=1) for _ in range(LETTERS)]
+    until(lambda: bench.depth("data_import.dead") == LETTERS, 60)
+    assert replay(bench, tmp_path, MIDDLE).returncode == -signal.SIGKILL
+    until(lambda: done(bench, tasks) == MIDDLE)
+    until(lambda: bench.depth("data_import.dead") == LETTERS - MIDDLE + 1)
+    assert json.loads(replay(bench, tmp_path, 0).stdout) == {"replayed": MIDDLE, "skipped": 1, "left": 0}
+    until(lambda: done(bench, tasks) == LETTERS)
+    until(lambda: bench.depth("data_import.dead") == bench.depth("data_import") == 0)
+    assert [len(bench.noted("done", task)) for task in tasks] == [1] * LETTERS
+
+
+def done(bench: Bench, tasks: list[str]) -> int:
+    return sum(bool(bench.noted("done", task)) for task in tasks)

@@ -1,0 +1,80 @@
+"""Traps in the connection to the graph: a writer vanishes, and its locks stay."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import LiteralString
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import neo4j
+import pytest
+from engines import given
+from proxy import Proxy
+from traps import both_slow
+
+from edugraph_common.failures import Retryable
+from edugraph_importer.graph.connection import Connection
+from edugraph_importer.graph.settings import GraphSettings
+
+pytestmark = pytest.mark.real
+LIMIT, WITHOUT = 3.0, 20.0  # seconds; not for ever, so that nothing is left on the server
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    place = urlsplit(given("EDUGRAPH_NEO4J_URI")["EDUGRAPH_NEO4J_URI"])
+    with Proxy(place.hostname or "", place.port or 0) as proxy:
+        yield proxy
+
+
+def connection(seconds: float, port: int | None = None) -> Connection:
+    settings = GraphSettings()  # type: ignore[call-arg]  # from the environment
+    uri = f"bolt://127.0.0.1:{port}" if port else settings.uri
+    return Connection(settings.model_copy(update={"uri": uri}), transaction_seconds=seconds)
+
+
+@both_slow
+def test_locks_of_a_writer_that_vanished(proxy: Proxy, guarded: bool) -> None:
+    """The server hears nothing of the end of a half-open connection, and keeps its transaction open: every other batch
+    that wants the same course waits. Out: unit_of_work(timeout) in Connection.
+    """
+    name, locked, gone = f"trap-{uuid4().hex}", threading.Event(), threading.Event()
+
+    def lock(tx: neo4j.ManagedTransaction) -> None:
+        tx.run("MATCH (n:Trap {id: $name}) SET n.by = 'first'", name=name).consume()
+        locked.set()
+        gone.wait(30)
+
+    def first() -> None:
+        with suppress(Retryable, neo4j.exceptions.DriverError):
+            connection(LIMIT if guarded else WITHOUT, proxy.port).write(lock)
+
+    named(name, "CREATE (:Trap {id: $name})")
+    writer = threading.Thread(target=first, daemon=True)
+    writer.start()
+    assert locked.wait(20)
+    proxy.half_open()
+    try:
+        assert (waited_for(name) < LIMIT + 5) is guarded
+    finally:
+        gone.set()
+        named(name, "MATCH (n:Trap {id: $name}) DELETE n")
+
+
+def waited_for(name: str) -> float:
+    """Seconds until another writer has the node; at most ten."""
+    began, other = time.monotonic(), connection(10)
+    with suppress(Retryable):
+        other.write(lambda tx: tx.run("MATCH (n:Trap {id: $name}) SET n.by = 'second'", name=name).consume())
+        other.close()
+        return time.monotonic() - began
+    other.close()
+    return 10.0
+
+
+def named(name: str, statement: LiteralString) -> None:
+    other = connection(30)
+    other.write(lambda tx: tx.run(statement, name=name).consume())
+    other.close()
