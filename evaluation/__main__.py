@@ -6,6 +6,7 @@ billion parameters side by side. What was answered before (same prompt, model, p
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ STARTS_WITHIN = 120.0
 
 def main() -> int:
     chosen = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("evaluate: ended; what was answered is kept"))
     if chosen.prompts:
         prompts.CURRENT.update(dict.fromkeys(prompts.CURRENT, chosen.prompts))
     ends = time.monotonic() + chosen.minutes * 60

@@ -22,7 +22,7 @@ from supervised import Supervised
 
 from edugraph_common.broker.topology import QUEUES
 
-RECORDS = 5  # of one submission
+RECORDS, PAUSE = 5, 0.15  # of one submission; seconds between two
 BEFORE, AWAY, AFTER = 2.0, 5.0, 2.0  # seconds of submissions around a kill
 ENDS_WITHIN = 180  # seconds
 
@@ -55,6 +55,7 @@ class Submissions:
                 began = time.monotonic()
                 self.accepted.append(self._submit(client, seed))
                 self.stalls.append(time.monotonic() - began)
+                time.sleep(PAUSE)
 
     def _submit(self, client: httpx.Client, seed: int) -> str:
         body, key = {"records": list(made_records(RECORDS, seed))}, uuid4().hex

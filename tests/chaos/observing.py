@@ -17,7 +17,7 @@ from celery import states
 from edugraph_common.broker.topology import QUEUES
 from edugraph_common.graph_digest import graph_digest
 
-LOOKS_EVERY = 0.5  # seconds
+LOOKS_EVERY = 2.0  # seconds
 # What a run may cost differs, and when it was; what came of it must not.
 COMPARED = (
     *("state", "source", "batches", "batches_done", "failed_batches", "read", "written", "unchanged"),
@@ -27,7 +27,7 @@ COMPARED = (
 
 @dataclass
 class Deliveries:
-    """Sums of the broker's own counters, which begin anew with each of its lives: a life's last half second is lost."""
+    """Sums of the broker's own counters, which begin anew with each of its lives: a life's last two seconds are lost."""
 
     delivered: int = 0
     redelivered: int = 0

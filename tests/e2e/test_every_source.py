@@ -44,7 +44,7 @@ def test_each_tracking_event_is_imported_or_counted_by_its_name(clean: System, t
     assert (report["state"], report["rejected"], report["failed"]) == ("succeeded", 0, 0)
     assert _count(report, "written") + _count(report, "unchanged") + sum(counted.values()) == len(events)
     assert _count(report, "written") > 0
-    assert set(counted) <= {event.get("event_type") or event["name"] for event in events}
+    assert set(counted) <= {event.get(key) for event in events for key in ("name", "event_type")}
 
 
 def test_of_1000_rows_37_broken_ones_come_back_with_their_lines_and_are_in_once_corrected(
@@ -79,9 +79,9 @@ def test_a_student_who_is_forgotten_is_gone_and_stays_gone(clean: System, tmp_pa
     clean.import_and_report(CHECKOUT / "examples" / "school_en.ndjson")
     assert clean.client.graph_digest() != expected
 
-    done = clean.edugraph("forget", student, "--yes", "--json")
+    done = clean.edugraph("forget", student, "--yes", "--follow", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["removed"]["Student"] == 1
+    assert json.loads(done.stdout)["result"]["Student"] == 1
     assert clean.client.graph_digest() == expected
     replayed = clean.import_and_report(CHECKOUT / "examples" / "school_en.ndjson")
     assert _count(replayed, "rejected") > 0
@@ -93,11 +93,12 @@ def test_a_file_that_proves_unusable_ends_its_job_and_is_no_dead_letter(clean: S
     whole = gzip.compress(b"".join(b'{"type": "none", "number": %d}\n' % number for number in range(200_000)))
     path = tmp_path / "records.ndjson.gz"
     path.write_bytes(whole[: len(whole) // 2])
-    before = clean.client.dead_letters(None, 1)["counts"]
     done = clean.edugraph("import", str(path), "--follow")
     assert done.returncode != 0
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert clean.client.dead_letters(None, 1)["counts"] == before
+    assert "Traceback" not in done.stderr
+    if clean.engine.name == "real":  # the embedded broker keeps no dead letters
+        letters = clean.client.dead_letters("data_import", 100)["letters"]
+        assert not [letter for letter in letters if letter["task"] == "import_records_with_callback"]
     assert clean.client.graph_summary().nodes == {}
 
 

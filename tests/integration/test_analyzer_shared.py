@@ -19,6 +19,7 @@ import redis
 from engines import SHARED_RECORDS, given
 
 from edugraph_analyzer import cache as cache_of_answers
+from edugraph_analyzer import prompts
 from edugraph_analyzer.analysis import Analyst
 from edugraph_analyzer.cache import Cache, State
 from edugraph_analyzer.estimate import estimate
@@ -234,10 +235,10 @@ def test_the_same_texts_at_the_same_time_are_paid_once(server, provider, name) -
     provider.script(latency=0.2)
     found: list[Any] = []
 
-    def run() -> None:
-        found.append(analyst(server, provider, name).analyse(chats(name, 100, texts=20)))
+    def run(number: int) -> None:
+        found.append(analyst(server, provider, name).analyse(chats(name, 100, job=f"{name}-{number}", texts=20)))
 
-    threads = [threading.Thread(target=run) for _ in range(6)]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -291,6 +292,40 @@ def test_a_kept_answer_that_does_not_validate_is_asked_for_again(server, provide
         if name.encode() not in key:
             server.set(key, json.dumps({"sentiment": "ecstatic"}), ex=60)
     assert not one.analyse(chats(name, 1)).findings[0].origin.cached
+
+
+def test_what_a_retry_finds_paid_is_counted_once_and_not_lost(server, provider, name) -> None:
+    """Two packs are paid before the third fails: the retry reports their cost, and what it costs itself."""
+    provider.script(faults=[{"kind": "500", "every": 100, "at": 3}])
+    one = analyst(server, provider, name)
+    with pytest.raises(Retryable):
+        one.analyse(chats(name, 30))
+    paid = usage_of(server, name)["interaction", name]
+    assert paid.cost > 0
+    retried = one.analyse(chats(name, 30))
+    spent = usage_of(server, name)["interaction", name]
+    assert spent.cost == pytest.approx(sum(found.origin.cost for found in retried.findings))
+    assert spent.input_tokens == sum(found.origin.input_tokens for found in retried.findings)
+    assert not any(found.origin.cached for found in retried.findings)
+    redelivered = one.analyse(chats(name, 30))
+    assert redelivered.findings == retried.findings
+    assert usage_of(server, name)["interaction", name].cost == spent.cost
+    other = one.analyse(chats(name, 30, job=f"{name}-2"))
+    assert all(found.origin.cached and found.origin.cost == 0 for found in other.findings)
+
+
+def test_another_prompt_or_model_asks_again_and_the_old_answers_are_kept(server, provider, name, monkeypatch) -> None:
+    provider.script()
+    one = analyst(server, provider, name)
+    before = one.analyse(chats(name, 10))
+    monkeypatch.setitem(prompts.CURRENT, "interaction", 1 if prompts.CURRENT["interaction"] > 1 else 2)
+    changed = one.analyse(chats(name, 10))
+    assert len(provider.requests()) == 2
+    assert before.findings[0].origin.prompt_version != changed.findings[0].origin.prompt_version
+    analyst(server, provider, name, interaction_model=f"{name}-b").analyse(chats(name, 10))
+    assert len(provider.requests()) == 3
+    monkeypatch.undo()
+    assert one.analyse(chats(name, 10, job=f"{name}-2")).findings[0].origin.cached
 
 
 # --- budgets, failures, privacy -----------------------------------------------------------------------------------
@@ -452,6 +487,7 @@ def _private_words_in(told: str, records: list[dict[str, Any]]) -> list[str]:
     return known + [found[0] for form in PRIVATE_FORMS.values() if (found := form.search(told))]
 
 
+@pytest.mark.timeout(900)  # half a minute on an idle machine
 @pytest.mark.skipif(not SHARED_RECORDS.is_dir(), reason=f"no records at {SHARED_RECORDS} (EDUGRAPH_SHARED_DATA)")
 def test_nothing_private_of_any_shared_record_reaches_the_provider(server, provider, name) -> None:
     one = analyst(server, provider, name, pack_size=100, pack_tokens=200_000, requests_per_minute=1_000_000)

@@ -1,6 +1,9 @@
 """What an operator does: cancel and resume, dead letters, forget a student, the audit log, the doctor."""
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -206,6 +209,20 @@ def test_progress_comes_as_events_until_the_end(client: httpx.Client) -> None:
                 if len(states) == 1:
                     client.post(f"/v1/jobs/{job}/cancel")
     assert states == ["queued", "cancelled"]
+
+
+def test_a_gateway_that_ends_does_not_wait_for_those_who_follow_a_job(
+    running: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with gateway(running.environment, tmp_path_factory.mktemp("ending")) as other, other.client() as client:
+        job = post_records(client).json()["job_id"]
+        with client.stream("GET", f"/v1/jobs/{job}/events") as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            os.kill(other.pid, signal.SIGTERM)
+            begun = time.monotonic()
+            assert "queued" in "".join(lines)
+            assert time.monotonic() - begun < 10
 
 
 def test_forgetting_a_student_is_sent_to_the_importer_and_audited(

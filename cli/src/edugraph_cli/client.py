@@ -212,6 +212,12 @@ class Client:
     def task(self, task_id: str) -> dict[str, Any]:
         return self._json("GET", f"/v1/tasks/{task_id}")
 
+    def follow_task(self, task_id: str, *, sleep: Callable[[float], None] = time.sleep) -> dict[str, Any]:
+        """The task when it has ended, with its `state` and `result`."""
+        while (task := self.task(task_id))["state"] not in ("SUCCESS", "FAILURE"):
+            sleep(AGAIN)
+        return task
+
     def graph_digest(self) -> str:
         """64 hex digits; reads the whole graph, which may take minutes."""
         return str(self._json("GET", "/v1/graph/digest", timeout=600)["digest"])

@@ -38,6 +38,7 @@ app.add_typer(topology.app, name="topology")
 def forget(
     student_id: Annotated[str, typer.Argument(help="the id of the student")],
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="stay until it is done, and say what went")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
 ) -> None:
     """Take a student, and all that was said of them, out of the graph for good."""
@@ -45,6 +46,8 @@ def forget(
         typer.confirm("This cannot be undone. Go on?", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
         accepted = client.forget(student_id)
+        if follow:
+            tasks.print_task(client.follow_task(accepted.task_id), as_json)
     if as_json:
         show_json(accepted.model_dump(mode="json"))
         return

@@ -1,10 +1,13 @@
-"""`edugraph dead list|show|replay|drop`."""
+"""`edugraph dead list|show|replay|drop`, by the gateway; `export|restore`, by the broker itself."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edugraph_cli.client import Client
+from edugraph_cli.commands.topology import broker_settings
 from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: what was given up, and what to do with it.")
@@ -83,6 +86,34 @@ def drop(queue: Queue, task_id: TaskId = None, everything: All = False, as_json:
         show_json({"dropped": dropped})
     else:
         say(f"{dropped} dropped.")
+
+
+@app.command()
+def export(queue: Queue) -> None:
+    """All dead letters of a queue on standard output, a line each, with their records; they stay where they are."""
+    from edugraph_common.broker.dead_copies import export as exported
+
+    settings = broker_settings()
+    with plain_errors():
+        for line in exported(settings, queue):
+            sys.stdout.write(f"{line}\n")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="what `dead export` wrote")],
+    as_json: Json = False,
+) -> None:
+    """Put exported dead letters back to where they were; then look at them, and replay them."""
+    from edugraph_common.broker.dead_copies import restore as put_back
+
+    settings = broker_settings()
+    with plain_errors(), file.open(encoding="utf-8") as lines:
+        restored = put_back(settings, lines)
+    if as_json:
+        show_json(restored)
+    else:
+        say(", ".join(f"{queue} {number}" for queue, number in restored.items()) or "The file is empty.")
 
 
 def _one_or_all(task_id: str | None, *, everything: bool) -> None:

@@ -1,6 +1,7 @@
 """`edugraph tasks show`."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,7 +18,11 @@ def show(
 ) -> None:
     """State and result of one task. Exits with 1 for a task that failed."""
     with plain_errors(), Client.from_environment() as client:
-        task = client.task(task_id)
+        print_task(client.task(task_id), as_json)
+
+
+def print_task(task: Mapping[str, Any], as_json: bool) -> NoReturn:
+    """Ends the command, with the exit code that the task's state stands for."""
     if as_json:
         show_json(task)
     else:

@@ -110,9 +110,14 @@ class Analysis(Message):
 
 
 class Findings(Message):
-    """findings.record: what was found in one pack, and how many of its records failed."""
+    """findings.record: what was found in one pack, and how many of its records failed.
+
+    `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
+    model: each edition is written once. None from older senders, whose packs are written once in all.
+    """
 
     pack: str = Field(min_length=1, max_length=128)
+    edition: str | None = Field(default=None, max_length=64)
     findings: tuple[RecordFinding, ...] = Field(max_length=100)
     failed: int = 0
     error: str | None = None

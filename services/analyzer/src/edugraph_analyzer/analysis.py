@@ -1,5 +1,6 @@
 """One pack of records into findings: redact → cache → single flight → limiter → call → validate → cost → cache."""
 
+import hashlib
 import logging
 import os
 import time
@@ -97,11 +98,13 @@ class Analyst:
         self, request: Analysis, items: Sequence[Item]
     ) -> tuple[tuple[RecordFinding, ...], tuple[Unanswered, ...]]:
         questions = [question_of(item, self._settings) for item in items]
-        flight = Flight(self._cache, request.kind, self._asking(request).settle, self._new_id())
+        flight = Flight(
+            self._cache, request.kind, self._asking(request).settle, self._new_id(), partial(_payer, request)
+        )
         patience = self._settings.longest_wait + self._settings.call_timeout
         outcomes = flight.land(questions, self._sleep, patience)
-        self._count(request, [outcomes[question.key] for question in questions], len(flight.paid))
-        findings, unanswered, paid = [], [], set(flight.paid)
+        self._count(request, [outcomes[question.key] for question in questions], flight)
+        findings, unanswered, paid = [], [], flight.paid | flight.paid_before
         for question in questions:
             outcome = outcomes[question.key]
             if outcome.answer is None:
@@ -132,9 +135,10 @@ class Analyst:
             cached=cached,
         )
 
-    def _count(self, request: Analysis, outcomes: Sequence[Settled], paid: int) -> None:
+    def _count(self, request: Analysis, outcomes: Sequence[Settled], flight: Flight) -> None:
+        paid = len(flight.paid)
         hits = sum(outcome.answer is not None for outcome in outcomes) - paid
-        usage = Usage(items=len(outcomes), cached=hits)
+        usage = Usage(items=len(outcomes), cached=hits - len(flight.paid_before))
         self._spending.add(request.job_id, request.kind, self._settings.model_for(request.kind), usage)
         self._cache.count(hits, paid)
         counting.looked_up(request.kind, hits, paid)
@@ -143,6 +147,12 @@ class Analyst:
         if self._model is None:
             self._model = self._open_model()
         return Asking(self._settings, self._model, self._spending, request.job_id, request.kind)
+
+
+def _payer(request: Analysis, question: Question) -> str:
+    """A record of a pack of a job: the same when the pack is tried again, and nobody else's."""
+    parts = f"{request.job_id}|{request.pack}|{question.item.record.record_id}"
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 def _read(request: Analysis) -> tuple[list[Item], tuple[Unanswered, ...], tuple[Unanswered, ...]]:

@@ -1,5 +1,7 @@
 """What the analyzer does, apart from how its work arrives: cut into packs, ask the analyst, send what was found."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -103,10 +105,20 @@ def _findings(message: Analysis, result: PackResult) -> Findings:
         job_id=message.job_id,
         traceparent=message.traceparent,
         pack=message.pack,
+        edition=_edition(result),
         findings=result.findings,
         failed=len(result.failed),
         error=result.failed[0].reason if result.failed else None,
     )
+
+
+def _edition(result: PackResult) -> str:
+    """Which records have a finding, and of which prompt and model; not what it cost."""
+    parts = [
+        (found.record.get("record_id"), found.origin.analyser, found.origin.model, found.origin.prompt_version)
+        for found in result.findings
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _findings_id(message: Analysis) -> str:

@@ -27,38 +27,82 @@ class AnalyzerSettings(BaseSettings):
     )
 
     openai_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("EDUGRAPH_OPENAI_API_KEY", "OPENAI_API_KEY")
+        default=None,
+        validation_alias=AliasChoices("EDUGRAPH_OPENAI_API_KEY", "OPENAI_API_KEY"),
+        description="the provider's key; without key and address the offline analyser answers",
     )
     openai_base_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("EDUGRAPH_OPENAI_BASE_URL", "OPENAI_BASE_URL")
+        default=None,
+        validation_alias=AliasChoices("EDUGRAPH_OPENAI_BASE_URL", "OPENAI_BASE_URL"),
+        description="of any server that speaks the OpenAI API, up to /v1; not set: api.openai.com",
     )
-    model: str = "gpt-4o-mini"
-    interaction_model: str | None = None
-    error_model: str | None = None
-    knowledge_points_model: str | None = None
-    temperature: float | None = Field(default=0.0, ge=0, le=2, description="None: the provider's own default")
-    answer_tokens: int | None = Field(default=None, ge=16, description="most for one item; None: by its kind")
-    thinking_tokens: int = Field(default=0, ge=0, description="added to each answer's limit for models that think")
+    model: str = Field(default="gpt-4o-mini", description="as the provider names it; for all kinds without one below")
+    interaction_model: str | None = Field(default=None, description="for sentiment and topics of messages")
+    error_model: str | None = Field(default=None, description="for mistakes")
+    knowledge_points_model: str | None = Field(default=None, description="for course texts")
+    temperature: float | None = Field(
+        default=0.0, ge=0, le=2, description="a change asks all texts again; empty: the provider's own default"
+    )
+    answer_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="most for one item; empty: 256 (messages), 512 (mistakes), 2048 (course texts)",
+    )
+    thinking_tokens: int = Field(default=0, ge=0, description="added to each answer's limit, for models that think")
 
-    call_timeout: Seconds = 60.0
-    connect_timeout: Seconds = 10.0
-    requests_per_minute: int = Field(default=100, ge=1)
-    tokens_per_minute: int | None = Field(default=None, ge=1)
-    longest_wait: Seconds = Field(default=60.0, description="a place further off than this is not reserved")
+    call_timeout: Seconds = Field(
+        default=60.0, description="seconds for one answer; more for a slow server of one's own"
+    )
+    connect_timeout: Seconds = Field(default=10.0, description="seconds")
+    requests_per_minute: int = Field(
+        default=100, ge=1, description="of one key and model, all analyzers together; failed requests count"
+    )
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="likewise, in and out; empty: requests alone are counted"
+    )
+    longest_wait: Seconds = Field(
+        default=60.0, description="seconds; a task whose place in the limit is further off comes back later"
+    )
 
-    pack_size: int = Field(default=10, ge=1, le=100)
-    pack_tokens: int = Field(default=4_000, ge=1, description="text of all items of one request")
-    longest_item_tokens: int = Field(default=32_000, ge=1)
-    known_points: int = Field(default=15, ge=1, description="of a course, sent with each of its mistakes")
+    pack_size: int = Field(
+        default=10, ge=1, le=100, description="items in one request; 1: each alone, for a model that mixes them up"
+    )
+    pack_tokens: int = Field(default=4_000, ge=1, description="most for the texts of one request, estimated")
+    longest_item_tokens: int = Field(
+        default=32_000, ge=1, description="a longer text is not sent, and counts as not analysed"
+    )
+    known_points: int = Field(
+        default=15,
+        ge=1,
+        description="knowledge points of a course sent with a text; of more, those nearest to the text",
+    )
 
-    redaction: bool = True
-    cache_ttl: int = Field(default=30 * 86_400, ge=1)
-    lease_ttl: Seconds = 30.0
-    confidence_without_evidence: float = Field(default=0.5, ge=0, le=1)
+    redaction: bool = Field(
+        default=True, description="names, ids, e-mail, phone and id numbers become placeholders before a text leaves"
+    )
+    cache_ttl: int = Field(
+        default=30 * 86_400, ge=1, description="seconds an answer is kept; until then the same text is not paid again"
+    )
+    lease_ttl: Seconds = Field(
+        default=30.0,
+        description="seconds until others ask what a process that died was asking; renewed while it lives",
+    )
+    confidence_without_evidence: float = Field(
+        default=0.5, ge=0, le=1, description="most for a finding whose quoted words are not in the text"
+    )
 
-    prices: dict[str, Price] = Field(default_factory=lambda: {"gpt-4o-mini": Price(input=0.15, output=0.60)})
-    budget_per_job: float | None = Field(default=None, ge=0)
-    budget_pause: Seconds = 60.0
+    prices: dict[str, Price] = Field(
+        default_factory=lambda: {"gpt-4o-mini": Price(input=0.15, output=0.60)},
+        description='JSON by model, money for a million tokens: {"gpt-4o-mini": {"input": 0.15, "output": 0.6}}',
+    )
+    budget_per_job: float | None = Field(
+        default=None,
+        ge=0,
+        description="in the currency of the prices; a job that has spent it waits; empty: no limit",
+    )
+    budget_pause: Seconds = Field(
+        default=60.0, description="seconds until a job that waits for a larger budget is looked at again"
+    )
 
     @field_validator(
         "openai_api_key",

@@ -1,6 +1,7 @@
 """What one gateway process works with; tests give their own."""
 
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,6 +62,7 @@ class Gateway:
     issuer: Issuer | None = None
     now: Callable[[], datetime] = _now
     new_id: Callable[[], str] = _new_id
+    ending: threading.Event = field(default_factory=threading.Event)
     publishing: CapacityLimiter = field(init=False)
     uploading: CapacityLimiter = field(init=False)
     admitting: CapacityLimiter = field(init=False)

@@ -1,13 +1,17 @@
 """`edugraph-gateway`: one process that serves API v1."""
 
+import sys
+from types import FrameType
+
 import uvicorn
 
 from edugraph_common.logs import configure_logs
 from edugraph_gateway.app import make_application
-from edugraph_gateway.gateway import open_gateway
+from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.observed import serve_own_metrics
 from edugraph_gateway.settings import GatewaySettings
 
+NOT_STARTED = 3  # as uvicorn itself says it
 GRACE = 30  # seconds running requests get to end at a shutdown
 
 
@@ -17,7 +21,7 @@ def main() -> None:
     gateway = open_gateway(settings)
     application = make_application(gateway)
     serve_own_metrics(application, gateway)
-    uvicorn.run(
+    config = uvicorn.Config(
         application,
         host=settings.host,
         port=settings.port,
@@ -27,3 +31,19 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,  # nothing here goes by the client's address
     )
+    server = Server(config, gateway)
+    server.run()
+    if not server.started:
+        sys.exit(NOT_STARTED)
+
+
+class Server(uvicorn.Server):
+    """Ends the streams of followed jobs at once: they would last as long as the jobs, and their readers come back."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._gateway.ending.set()
+        super().handle_exit(sig, frame)

@@ -38,9 +38,11 @@ def content(record_id: str, day: int = 1) -> Record:
     return record("course_content", record_id, day, course_id="c", content="x")
 
 
-def write(graph: Graph, *pairs: tuple[Record, Finding], pack: str = "p") -> FindingsOutcome:
+def write(
+    graph: Graph, *pairs: tuple[Record, Finding], pack: str = "p", edition: str | None = None
+) -> FindingsOutcome:
     found = tuple(RecordFinding(record=each.to_json(), finding=said, origin=ORIGIN) for each, said in pairs)
-    return graph.write_findings(Findings(job_id="job", pack=pack, findings=found))
+    return graph.write_findings(Findings(job_id="job", pack=pack, findings=found, edition=edition))
 
 
 def store(graph: Graph, *records: Record) -> None:
@@ -156,6 +158,15 @@ def test_a_cycle_is_reported_and_its_weakest_edge_set_aside(graph: Graph, room: 
     assert write(graph, (content("s"), requires()), pack="3").set_aside == ()
     assert edges(room, "DEPENDS_ON") == {("a", "b"), ("b", "c")}
     assert edges(room, "SET_ASIDE") == set()
+
+
+def test_a_resumed_pack_adds_what_was_missing_and_each_edition_is_written_once(graph: Graph, room: Any) -> None:
+    """One record had no answer at first. The older message, delivered again after that, changes nothing."""
+    write(graph, (error("r1"), types("slip")), edition="one")
+    write(graph, (error("r1"), types("sign")), (error("r2"), types("misread")), edition="two")
+    assert edges(room, "OF_TYPE") == {("r1", "sign"), ("r2", "misread")}
+    write(graph, (error("r1"), types("slip")), edition="one")
+    assert edges(room, "OF_TYPE") == {("r1", "sign"), ("r2", "misread")}
 
 
 def test_a_pack_is_answered_from_its_ledger_row(graph: Graph, room: Any) -> None:

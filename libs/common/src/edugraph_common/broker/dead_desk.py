@@ -8,7 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -89,7 +89,7 @@ class DeadDesk:
     def oldest(self, queue: str, limit: int) -> list[DeadLetter]:
         """The oldest first. Looking leaves them where they are."""
         with self._channel() as channel:
-            return [_letter(queue, held) for held in _held(channel, queue, limit)]
+            return [_letter(queue, held) for held in held_letters(channel, queue, limit)]
 
     def show(self, queue: str, task_id: str) -> tuple[DeadLetter, Any]:
         """The letter and the arguments of its task, which hold records."""
@@ -108,7 +108,9 @@ class DeadDesk:
         with self._channel() as channel:
             channel.confirm_delivery()
             most = min(limit, _count(channel, queue))
-            return _sum(self._replay_or_leave(channel, held, per_second) for held in _held(channel, queue, most))
+            return _sum(
+                self._replay_or_leave(channel, held, per_second) for held in held_letters(channel, queue, most)
+            )
 
     def drop(self, queue: str, task_id: str) -> int:
         """How many letters of this task were dropped."""
@@ -138,27 +140,31 @@ class DeadDesk:
 
     def _named(self, channel: BlockingChannel, queue: str, task_id: str) -> Iterator[_Held]:
         found = False
-        for held in _held(channel, queue, FURTHEST):
+        for held in held_letters(channel, queue, FURTHEST):
             if _header(held, "id") == task_id:
                 found = True
                 yield held
         if not found:
             raise NotThere(f"there is no dead letter {task_id[:128]} in {queue}")
 
-    @contextmanager
-    def _channel(self) -> Iterator[BlockingChannel]:
-        """Closing the channel gives back all that was looked at and not acknowledged."""
-        if not self._settings.on_rabbitmq:
-            raise Rejected("only RabbitMQ keeps dead letters; the embedded broker has none")
-        try:
-            with pika_channel(self._settings, timeout=self._timeout) as channel:
-                yield channel
-        except pika.exceptions.ChannelClosedByBroker as error:
-            raise Rejected(f"RabbitMQ refused it ({error.reply_code}); run: edugraph topology check") from error
-        except (pika.exceptions.UnroutableError, pika.exceptions.NackError) as error:
-            raise Retryable("the broker took a replay into no queue; run: edugraph topology check") from error
-        except pika.exceptions.AMQPError as error:
-            raise Retryable(f"the broker does not answer ({type(error).__name__})") from error
+    def _channel(self) -> AbstractContextManager[BlockingChannel]:
+        return desk_channel(self._settings, self._timeout)
+
+
+@contextmanager
+def desk_channel(settings: Settings, timeout: float = 4.0) -> Iterator[BlockingChannel]:
+    """Closing the channel gives back all that was looked at and not acknowledged. Raises Retryable or Rejected."""
+    if not settings.on_rabbitmq:
+        raise Rejected("only RabbitMQ keeps dead letters; the embedded broker has none")
+    try:
+        with pika_channel(settings, timeout=timeout) as channel:
+            yield channel
+    except pika.exceptions.ChannelClosedByBroker as error:
+        raise Rejected(f"RabbitMQ refused it ({error.reply_code}); run: edugraph topology check") from error
+    except (pika.exceptions.UnroutableError, pika.exceptions.NackError) as error:
+        raise Retryable("the broker took a replay into no queue; run: edugraph topology check") from error
+    except pika.exceptions.AMQPError as error:
+        raise Retryable(f"the broker does not answer ({type(error).__name__})") from error
 
 
 def succeeded(results: Celery) -> Callable[[str], bool]:
@@ -210,7 +216,7 @@ def _alone(body: bytes) -> bytes:
     return json.dumps([args, kwargs, {**embed, "chord": None, "chain": None, "callbacks": None}]).encode()
 
 
-def _held(channel: BlockingChannel, queue: str, limit: int) -> Iterator[_Held]:
+def held_letters(channel: BlockingChannel, queue: str, limit: int) -> Iterator[_Held]:
     _count(channel, queue)
     for _ in range(limit):
         method, properties, body = channel.basic_get(dead_queue_name(queue))

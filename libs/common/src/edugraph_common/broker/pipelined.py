@@ -171,7 +171,7 @@ def task_message(app: Celery, task: str, message: Message, task_id: str) -> Task
         content_encoding="utf-8",
         correlation_id=task_id,
         delivery_mode=PERSISTENT,
-        headers={name: _plain(value) for name, value in headers.items()},
+        headers={name: plain(value) for name, value in headers.items()},
     )
     return TaskMessage(task, ROUTES[task].key, properties, json.dumps(made.body).encode())
 
@@ -179,7 +179,7 @@ def task_message(app: Celery, task: str, message: Message, task_id: str) -> Task
 _NODE = f"gen{os.getpid()}@{socket.gethostname()}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What pika can put into a header: no tuple, no float."""
     if isinstance(value, float):
         return str(value)

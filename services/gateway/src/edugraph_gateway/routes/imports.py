@@ -109,7 +109,7 @@ async def start_import(request: Request, caller: Submitter, idempotency_key: Ide
 
 
 def _file_options(request: Request) -> FileImport:
-    """Read for files alone: as a parameter of the operation they would cost each small request a seventh of its time."""
+    """Read for files alone: as parameters they would cost each small request a seventh of its time."""
     try:
         return FileImport.model_validate(dict(request.query_params))
     except ValidationError as error:

@@ -119,10 +119,10 @@ def _answer(gateway: Gateway, job_id: str) -> JobAnswer:
 
 
 async def _changes(gateway: Gateway, job_id: str) -> AsyncIterator[str]:
-    """A Redis that is away for a while is waited for: the stream stays open."""
+    """A Redis that is away for a while is waited for: the stream stays open. A gateway that ends closes it."""
     last: JobReport | None = None
     quiet, number = 0.0, 0
-    while last is None or last.state not in ENDED:
+    while (last is None or last.state not in ENDED) and not gateway.ending.is_set():
         report = last
         with suppress(Retryable):
             report = await anyio.to_thread.run_sync(known_job, gateway, job_id)

@@ -161,7 +161,8 @@ def _outcome(message: Findings, sorted_out: Sorted, planned: Plan, invalid: int)
 
 
 def _pack(message: Findings) -> str:
-    return f"{message.job_id}:{message.pack}"
+    edition = f":{message.edition}" if message.edition else ""
+    return f"{message.job_id}:{message.pack}{edition}"
 
 
 def _write_ledger(tx: neo4j.ManagedTransaction, message: Findings, outcome: FindingsOutcome) -> None:
