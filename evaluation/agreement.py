@@ -7,7 +7,9 @@ from typing import Any
 from sklearn.metrics import accuracy_score, f1_score
 
 from edugraph_analyzer.answers import same_name
+from edugraph_analyzer.items import read_item
 from edugraph_analyzer.offline_libraries import nearness
+from edugraph_analyzer.relevance import most_relevant
 from edugraph_common.findings import Finding
 from evaluation.data_sets import DataSet, Sample
 
@@ -27,6 +29,14 @@ def row_of(data_set: DataSet, sample: Sample, finding: Finding) -> Row:
         "said": _error_type(data_set, finding) if sample.error_type else None,
         "rank": _rank(_points(finding), sample.points) if sample.points else None,
     }
+
+
+def is_told(data_set: DataSet, sample: Sample, most: int) -> bool | None:
+    """Whether a right point is among those of the course that are sent along: the most that hits can reach."""
+    if not sample.points or sample.context is None:
+        return None
+    text = read_item(sample.record, data_set.kind, ()).text
+    return not {*sample.points}.isdisjoint(most_relevant(text, sample.context.knowledge_points, most))
 
 
 def row_without(sample: Sample, reason: str) -> Row:
@@ -88,6 +98,7 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
     return {
         "asked": float(len(rows)),
         "answered": _share(rows, lambda row: not row.get("reason")),
+        "told": _share([row for row in ranked if row.get("told") is not None], lambda row: row["told"]),
         "accuracy": _scored(typed, accuracy_score),
         "macro_f1": _scored(typed, _macro_f1),
         "hit@1": _share(ranked, lambda row: row["rank"] == 1),

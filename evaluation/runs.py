@@ -20,7 +20,7 @@ from edugraph_analyzer.spending import usage_of
 from edugraph_common.failures import Retryable, Wait
 from edugraph_common.findings import Finding
 from edugraph_common.messages import Analysis
-from evaluation.agreement import Row, row_of, row_without
+from evaluation.agreement import Row, is_told, row_of, row_without
 from evaluation.data_sets import DATA_SETS, DataSet, Sample
 
 TRIES = 3
@@ -93,7 +93,9 @@ class Reader:
         result = _patiently(lambda: Analyst(self.settings, self.server).analyse(message))
         used = usage_of(self.server, job).get((data_set.kind, self.settings.model_for(data_set.kind)))
         took = {name: float(getattr(used, name, 0)) for name in ("requests", "input_tokens", "output_tokens", "cost")}
-        return _rows(data_set, samples, result), took | {"seconds": time.monotonic() - began}
+        took["seconds"] = time.monotonic() - began
+        told = [{"told": is_told(data_set, sample, self.settings.known_points)} for sample in samples]
+        return [row | each for row, each in zip(_rows(data_set, samples, result), told, strict=True)], took
 
 
 def _message(job: str, data_set: DataSet, samples: Sequence[Sample]) -> Analysis:

@@ -7,7 +7,8 @@ from evaluation.agreement import figures
 from evaluation.runs import Run
 
 MEASURES = ("accuracy", "macro_f1", "hit@1", "hit@5", "evidence", "chinese")
-HEAD = ("data set", "analyser", "prompt", "pack", "asked", "answered", *MEASURES, "tokens", "cost", "s")
+SHOWN = ("answered", "accuracy", "macro_f1", "told", "hit@1", "hit@5", "evidence", "chinese")
+HEAD = ("data set", "analyser", "prompt", "pack", "asked", *SHOWN, "tokens", "cost", "s")
 MOST_LOST, LEAST_EVIDENCE = 0.05, 0.95
 ALL = "all together"
 
@@ -23,7 +24,7 @@ def _cells(run: Run) -> tuple[str, ...]:
     found, asked = figures(run.rows), max(len(run.rows), 1)
     tokens = (run.took.get("input_tokens", 0) + run.took.get("output_tokens", 0)) / asked
     spent = [f"{tokens:.0f}", f"{run.took.get('cost', 0) / asked:.6f}", f"{run.took.get('seconds', 0) / asked:.1f}"]
-    shares = [_shown(found[name]) for name in ("answered", *MEASURES)]
+    shares = [_shown(found[name]) for name in SHOWN]
     arm = run.arm
     return (arm.data_set, arm.model, arm.prompt, str(arm.pack), str(len(run.rows)), *shares, *spent)
 

@@ -68,20 +68,20 @@ class Client:
 def cook(folder: Path, records: int, texts: int) -> Food:
     folder.mkdir(parents=True, exist_ok=True)
     small = [
-        _write(folder / f"small-{n}.ndjson", _made(SMALL_RECORDS, FIRST_SMALL_SEED + n)) for n in range(SMALL_JOBS)
+        _write(folder / f"small-{n}.ndjson", made(SMALL_RECORDS, FIRST_SMALL_SEED + n)) for n in range(SMALL_JOBS)
     ]
-    main = _write(folder / "main.ndjson", _made(records, MAIN_SEED))
+    main = _write(folder / "main.ndjson", made(records, MAIN_SEED))
     return Food(main=main, texts=_write(folder / "texts.ndjson", islice(_readable(texts), texts)), small=small)
 
 
-def _made(records: int, seed: int) -> Iterator[str]:
+def made(records: int, seed: int) -> Iterator[str]:
     return (json.dumps(record, ensure_ascii=False) for record in made_records(records, seed))
 
 
 def _readable(texts: int) -> Iterator[str]:
     """Records with a text to be read."""
     for seed in count(TEXTS_SEED, 1_000):
-        for line in _made(2 * texts, seed):
+        for line in made(2 * texts, seed):
             if kind_to_read(parse_record(json.loads(line))):
                 yield line
 

@@ -49,7 +49,7 @@ class Importer:
         try:
             total = count_batches(self.blobs, job)
         except MalformedFile as problem:
-            self.jobs.fail(job.job_id, str(problem), self.now())
+            self.fail(job.job_id, str(problem))
             return None
         if job.next_batch == 0:
             self.graph.prepare()
@@ -108,6 +108,11 @@ class Importer:
             self.jobs.imported(job.job_id, self.now())
         self._finish(job.job_id)
 
+    def fail(self, job_id: str, reason: str) -> None:
+        """End the whole job."""
+        self.jobs.fail(job_id, reason, self.now())
+        self._ended(job_id, "failed")
+
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with counting.repeats_of(self.graph):
             outcome = self.graph.write_findings(message)
@@ -163,8 +168,11 @@ class Importer:
     def _finish(self, job_id: str) -> None:
         state = self.jobs.finish_if_complete(job_id, self.now())
         if state:
-            counting.job(state)
-            self._emit("io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state)
+            self._ended(job_id, state)
+
+    def _ended(self, job_id: str, state: str) -> None:
+        counting.job(state)
+        self._emit("io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state)
 
     def _emit(self, kind: EventType, job_id: str, data: dict[str, object], step: str) -> None:
         event_id = task_id_for(job_id, f"{kind}:{step}")

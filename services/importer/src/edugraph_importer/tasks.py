@@ -24,7 +24,7 @@ class DataImportTask(EduGraphTask):
         if isinstance(message, ImportBatch):
             self.importer.batch_failed(message, reason)
         elif isinstance(message, ImportJob | ImportAggregate):
-            self.importer.jobs.fail(message.job_id, reason, self.importer.now())
+            self.importer.fail(message.job_id, reason)
         elif isinstance(message, Findings):
             self.importer.findings_failed(message, reason)
 

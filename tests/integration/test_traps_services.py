@@ -1,0 +1,127 @@
+"""The traps that need more than a trap's task: the real analyzer in a model call, the real importer with a poison batch."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from engines import real_servers
+from traps import Bench, Worker, until
+
+from edugraph_common.broker.publishing import send
+from edugraph_common.jobs import Jobs
+from edugraph_common.messages import Analysis, ImportJob
+
+pytestmark = pytest.mark.real
+POISON = "poison"  # as poisoned_importer has it, which cannot be imported without settings
+PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
+
+
+@pytest.fixture
+def provider() -> Iterator[str]:
+    with subprocess.Popen([sys.executable, str(PROVIDER)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield process.stdout.readline().strip().removesuffix("/v1")
+        process.terminate()
+
+
+def start(bench: Bench, module: str, queue: str, **environment: str) -> Worker:
+    """A worker of a service, on the bench's virtual host."""
+    log = bench.folder / f"{module}-{len(bench.workers)}.log"
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        module,
+        "worker",
+        "-Q",
+        queue,
+        "-c",
+        "1",
+        "-n",
+        f"{uuid4().hex}@x",
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={**bench.environment(), **real_servers_of_graph(), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    worker = Worker(process, log)
+    bench.workers.append(worker)
+    until(lambda: worker.logged(" ready."), 60)
+    return worker
+
+
+def real_servers_of_graph() -> dict[str, str]:
+    return {name: value for name, value in real_servers().items() if "NEO4J" in name}
+
+
+def record(record_id: str) -> dict[str, Any]:
+    data = {"course_id": f"c-{record_id}", "content": f"Fractions are parts of a whole: {record_id}."}
+    return {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "record_id": record_id, "data": data}
+
+
+def asked(provider: str) -> int:
+    return len(httpx.get(f"{provider}/log", timeout=10).json()["requests"])
+
+
+def ask(bench: Bench) -> str:
+    """One pack to be read; the id of its task."""
+    job = uuid4().hex
+    pack = Analysis(job_id=job, pack="knowledge_points-0-0", kind="knowledge_points", records=(record(job),))
+    return send(bench.app, "extract_knowledge_points_task", pack, task_id=job)
+
+
+def analyzer(bench: Bench, provider: str, grace: int) -> Worker:
+    of_model = {"EDUGRAPH_OPENAI_BASE_URL": f"{provider}/v1", "EDUGRAPH_OPENAI_API_KEY": uuid4().hex}
+    return start(bench, "edugraph_analyzer.worker", "llm_analysis", EDUGRAPH_SHUTDOWN_GRACE=str(grace), **of_model)
+
+
+@pytest.mark.parametrize(("grace", "calls"), [(30, 1), (1, 2)], ids=["within the grace", "after the grace"])
+def test_shutdown_with_a_model_call_in_flight(bench: Bench, provider: str, grace: int, calls: int) -> None:
+    """Within the grace the answer is waited for and sent on; after it the call is given up, and its pack given back to
+    another worker, which asks again. Either way its findings leave once. Out: limit_shutdown, task_acks_late.
+    """
+    httpx.post(f"{provider}/script", json={"latency": 4}, timeout=10)
+    first, task = analyzer(bench, provider, grace), ask(bench)
+    until(lambda: asked(provider) == 1)
+    first.terminate()
+    until(lambda: not first.alive(), 20)
+    assert bench.depth("llm_analysis") == calls - 1
+    analyzer(bench, provider, 30)
+    until(lambda: bench.state(task) == "SUCCESS", 60)
+    assert asked(provider) == calls
+    assert len(bench.take("graph_findings")) == 1
+
+
+def test_a_poison_batch_of_the_real_importer(bench: Bench) -> None:
+    """Its neighbours are written, it ends in the dead letters, the job ends and names it. Out: DeadNotices, the limit."""
+    job, jobs = uuid4().hex, Jobs(bench.redis)
+    records = tuple(record(name) for name in (f"{job}-1", POISON, f"{job}-3"))
+    assert jobs.create(job, "import", "poison.ndjson", datetime.now(UTC))
+    start(bench, "poisoned_importer", "data_import")
+    message = ImportJob(job_id=job, records=records, batch_size=1)
+    send(bench.app, "import_records_with_callback", message, task_id=job)
+    until(lambda: reported(jobs, job)["state"] == "partly failed", 120)
+    report = reported(jobs, job)
+    assert (report["written"], report["failed"], report["failed_batches"]) == (2, 1, [1])
+    (dead,) = bench.take("data_import.dead")
+    assert dead["task"] == "import_batch_task"
+    assert dead["x-death"][0]["reason"] == "delivery_limit"
+
+
+def reported(jobs: Jobs, job: str) -> dict[str, Any]:
+    found = jobs.report(job, datetime.now(UTC))
+    assert found is not None
+    return dict(json.loads(found.model_dump_json()))
