@@ -11,7 +11,15 @@ import pytest
 
 from edugraph_common.events import Event
 from edugraph_common.frozen import Frozen
-from edugraph_common.messages import Analysis, AnalysisBatch, Findings, ImportAggregate, ImportBatch, ImportJob
+from edugraph_common.messages import (
+    Analysis,
+    AnalysisBatch,
+    AnalysisEstimate,
+    Findings,
+    ImportAggregate,
+    ImportBatch,
+    ImportJob,
+)
 from edugraph_common.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport
 from edugraph_common.records import parse_record
 
@@ -22,6 +30,7 @@ CONTRACTS: dict[str, type[Frozen]] = {
     "import_aggregate": ImportAggregate,
     "analysis_batch": AnalysisBatch,
     "analysis": Analysis,
+    "analysis_estimate": AnalysisEstimate,
     "findings": Findings,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from engines import CHECKOUT, SHARED_RECORDS, System
 
@@ -44,6 +45,16 @@ def test_findings_come_back_into_the_graph(clean: System) -> None:
     assert summary.nodes["KnowledgePoint"] > 10
     assert summary.relationships["DESCRIBES"] > 10
     assert summary.frequent_mistakes
+
+
+def test_what_an_analysis_would_take_is_told_before_it(clean: System) -> None:
+    lines = (EXAMPLES / "school_en.ndjson").read_text(encoding="utf-8").splitlines()
+    errors = [record for line in lines if (record := json.loads(line))["type"] == "error_record"]
+    accepted = httpx.post(f"{clean.url}/v1/analyses/errors/estimate", json={"records": errors}, timeout=20).json()
+    task = clean.client.follow_task(accepted["task_id"])
+    assert (task["state"], task["result"]["items"]) == ("SUCCESS", len(errors))
+    assert task["result"]["input_tokens"] > 0
+    assert clean.client.graph_summary().nodes == {}
 
 
 def test_each_broken_line_is_told_with_its_number_and_touches_no_other(clean: System, tmp_path: Path) -> None:

@@ -97,6 +97,13 @@ class AnalysisBatch(Message):
     expected: int | None = Field(default=None, ge=0)
 
 
+class AnalysisEstimate(Message):
+    """analysis.batch: what reading these records would cost. `job_id` names the request; nothing is sent on."""
+
+    kind: Kind
+    records: tuple[dict[str, Any], ...]
+
+
 class Analysis(Message):
     """analysis.interaction, analysis.error, analysis.knowledge_points: one pack of records of one kind.
 

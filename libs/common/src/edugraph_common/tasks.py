@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from edugraph_common.broker.dead_letters import bury
 from edugraph_common.broker.death_rate import tell
 from edugraph_common.broker.publishing import broker_errors, describe, named_by
+from edugraph_common.broker.refusing import put_back_after
 from edugraph_common.broker.topology import ROUTES
 from edugraph_common.failures import Failure, Rejected, Retryable, Wait
 from edugraph_common.messages import Message
@@ -33,7 +34,6 @@ from edugraph_common.messages import Message
 TRIES = 3  # beyond the first
 LONGEST_BACKOFF = 600  # seconds
 GAVE_UP = ("failed", "cancelled")
-PUT_BACK_AFTER = 5  # seconds, so that the deliveries of a message last longer than a short outage
 M = TypeVar("M", bound=Message)
 log = structlog.get_logger()
 
@@ -142,7 +142,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return self._give_up(Retryable(reason), args)
         delay = backoff(self.request.retries)
         log.warning("task_retried", reason=error.reason, seconds=delay, exc_info=error)
-        with _or_put_back():
+        with _or_put_back(self.request):
             raise self.retry(exc=error, countdown=delay, max_retries=TRIES)
 
     def _wait(self, wait: Wait, args: tuple[Any, ...]) -> Any:
@@ -151,7 +151,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args)
         log.info("task_waits", reason=wait.reason, seconds=seconds)
         message = self._message(args)
-        with _or_put_back():
+        with _or_put_back(self.request):
             if message is not None:
                 self.on_waiting(message, wait.reason, time.time() + seconds)
             self.update_state(state="WAITING", meta={"reason": wait.reason, "seconds": seconds})
@@ -163,7 +163,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
     def _give_up(self, error: Failure, args: tuple[Any, ...]) -> Any:
         log.error("task_failed", reason=error.reason, exc_info=_cause(error))
         message = self._message(args)
-        with _or_put_back():
+        with _or_put_back(self.request):
             # The job first, since that can be repeated; a second dead letter would be one too many.
             if message is not None:
                 self._tell_job(message, error.reason)
@@ -202,11 +202,11 @@ def _deadline(args: tuple[Any, ...]) -> float:
 
 
 @contextmanager
-def _or_put_back() -> Iterator[None]:
+def _or_put_back(request: Context) -> Iterator[None]:
     """Nothing may get lost: the message goes back to its queue, and after the delivery limit to the dead letters."""
     try:
         yield
     except (Retryable, redis.RedisError, Reject) as away:
         log.warning("task_put_back", error=type(away).__name__)
-        time.sleep(PUT_BACK_AFTER)
+        time.sleep(put_back_after(int(request.get("x-delivery-count") or 0)))
         raise Reject("the broker or Redis was away", requeue=True) from None

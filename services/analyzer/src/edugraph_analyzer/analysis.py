@@ -16,6 +16,7 @@ from edugraph_analyzer import counting, prompts
 from edugraph_analyzer.answers import Reading, to_finding
 from edugraph_analyzer.asking import Asking, Settled
 from edugraph_analyzer.cache import Cache
+from edugraph_analyzer.estimate import Estimate, estimate
 from edugraph_analyzer.flight import Flight
 from edugraph_analyzer.items import Item, Textless, Unreadable, read_item
 from edugraph_analyzer.limiter import Limiter, Limits, provider_name
@@ -73,6 +74,10 @@ class Analyst:
         outside = {"process_id": process_id, "now": now, "transport": transport}
         self._open_model = partial(_model, settings, server, limiter, outside=outside)
         self._model: Any = None
+
+    def estimate(self, request: Analysis) -> Estimate:
+        """Nothing is sent to the provider."""
+        return estimate([request], self._settings, self._cache.kept)
 
     def analyse(self, request: Analysis) -> PackResult:
         """Raises Retryable, Wait and Rejected. What was answered before is in the cache, and not paid again."""

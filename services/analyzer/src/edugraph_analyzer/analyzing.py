@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from edugraph_common.broker.publishing import send, task_id_for
 from edugraph_common.failures import Rejected
 from edugraph_common.findings import kind_to_read
 from edugraph_common.jobs import Jobs
-from edugraph_common.messages import Analysis, AnalysisBatch, Findings
+from edugraph_common.messages import Analysis, AnalysisBatch, AnalysisEstimate, Findings
 from edugraph_common.outcomes import AnalysisProgress
 from edugraph_common.records import Record
 from edugraph_common.rows import parse_rows
@@ -48,6 +48,11 @@ class Analyzer:
             {"record_id": found.record.get("record_id"), **found.model_dump(mode="json", exclude={"record"})}
             for found in result.findings
         ]
+
+    def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
+        """An Estimate; what the cache has costs nothing."""
+        pack = Analysis(job_id=message.job_id, pack="estimate", kind=message.kind, records=message.records)
+        return asdict(self.analyst.estimate(pack))
 
     def pack_failed(self, message: Analysis, reason: str) -> None:
         """Tell the job that this pack's records will have no findings."""

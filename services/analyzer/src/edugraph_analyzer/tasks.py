@@ -8,7 +8,7 @@ from edugraph_analyzer.analyzing import Analyzer
 from edugraph_common.broker.celery_app import App
 from edugraph_common.broker.publishing import task_id_for
 from edugraph_common.findings import Kind
-from edugraph_common.messages import Analysis, AnalysisBatch, Message
+from edugraph_common.messages import Analysis, AnalysisBatch, AnalysisEstimate, Message
 from edugraph_common.tasks import EduGraphTask
 
 
@@ -59,6 +59,12 @@ def batch_analyze_interactions_task(self: LLMAnalysisTask, body: Any) -> str:
 def batch_analyze_errors_task(self: LLMAnalysisTask, body: Any) -> str:
     """Analyse all mistakes among the rows as a group of packs. Returns the group's id."""
     return _start(self, self.parse(AnalysisBatch, body))
+
+
+@shared_task(base=LLMAnalysisTask, bind=True, name="estimate_analysis_task", contract=AnalysisEstimate)
+def estimate_analysis_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
+    """What an analysis would cost, and how long it would take. Returns an Estimate."""
+    return self.analyzer.estimate(self.parse(AnalysisEstimate, body))
 
 
 PACK_TASKS: dict[Kind, Any] = {

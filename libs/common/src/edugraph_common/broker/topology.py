@@ -49,6 +49,7 @@ ROUTES: dict[str, Route] = {
     "record_findings_task": Route("graph_findings", "findings.record"),
     "batch_analyze_interactions_task": Route("llm_analysis", "analysis.batch"),
     "batch_analyze_errors_task": Route("llm_analysis", "analysis.batch"),
+    "estimate_analysis_task": Route("llm_analysis", "analysis.batch"),
     "analyze_interaction_task": Route("llm_analysis", "analysis.interaction"),
     "analyze_error_task": Route("llm_analysis", "analysis.error"),
     "extract_knowledge_points_task": Route("llm_analysis", "analysis.knowledge_points"),

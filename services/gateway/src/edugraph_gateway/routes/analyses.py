@@ -12,7 +12,7 @@ from edugraph_common.answers import Accepted
 from edugraph_common.broker.publishing import task_id_for
 from edugraph_common.findings import Kind, kind_to_read
 from edugraph_common.frozen import Frozen
-from edugraph_common.messages import INLINE_RECORDS, Analysis, AnalysisBatch
+from edugraph_common.messages import INLINE_RECORDS, Analysis, AnalysisBatch, AnalysisEstimate
 from edugraph_common.records import InvalidRecord, Record, parse_record
 from edugraph_gateway.admission import Submitter
 from edugraph_gateway.bodies import json_body
@@ -55,16 +55,19 @@ class AnalysisRequest(Frozen):
     records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
 
 
+_REQUEST_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": AnalysisRequest.model_json_schema()}},
+    }
+}
+
+
 @router.post(
     "/v1/analyses/{subject}",
     status_code=202,
     responses=problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": AnalysisRequest.model_json_schema()}},
-        }
-    },
+    openapi_extra=_REQUEST_BODY,
 )
 async def start_analysis(
     request: Request, caller: Submitter, subject: Subject, idempotency_key: IdempotencyKey = None
@@ -84,6 +87,24 @@ async def start_analysis(
 
     name = key_name(caller, f"analyses/{subject}", idempotency_key) if idempotency_key else None
     return await once(gateway, name, first, seen)
+
+
+@router.post(
+    "/v1/analyses/{subject}/estimate",
+    status_code=202,
+    responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    openapi_extra=_REQUEST_BODY,
+)
+async def estimate_analysis(request: Request, _caller: Submitter, subject: Subject) -> Accepted:
+    """What reading these records would cost: the result of the task, made by an analyzer without asking the model."""
+    gateway, kind = gateway_of(request), KINDS[subject]
+    gateway.depths.check(QUEUE, gateway.settings.deepest_queue)
+    records = readable(_records(await json_body(request, gateway.settings)), kind)
+    request_id = gateway.new_id()
+    task_id = task_id_for(request_id, "estimate")
+    message = AnalysisEstimate(job_id=request_id, kind=kind, records=tuple(record.to_json() for record in records))
+    await gateway.sender.send("estimate_analysis_task", message, task_id=task_id)
+    return Accepted(job_id=request_id, task_id=task_id, links={"task": f"/v1/tasks/{task_id}"})
 
 
 def _records(body: bytes) -> tuple[dict[str, Any], ...]:
