@@ -8,6 +8,7 @@ COMPONENTS = (
     "findings",
     "analyzer",
     "flower",
+    "webhooks",
     "prepare",
     "rabbitmq",
     "redis",
@@ -15,7 +16,7 @@ COMPONENTS = (
     "test",
 )
 DRAWN = {
-    *((who, "rabbitmq") for who in ("gateway", "importer", "findings", "analyzer", "flower", "prepare")),
+    *((who, "rabbitmq") for who in ("gateway", "importer", "findings", "analyzer", "flower", "prepare", "webhooks")),
     *((who, "redis") for who in ("gateway", "importer", "findings", "analyzer", "flower", "prepare")),
     *((who, "neo4j") for who in ("gateway", "importer", "findings", "prepare")),
     ("test", "gateway"),
@@ -113,6 +114,14 @@ def test_only_analyzers_reach_the_provider(chart):
     who = [c for c in COMPONENTS if selects(policy["podSelector"], labels(c))]
     assert who == ["analyzer"]
     assert policy["egress"][0]["ports"] == [{"protocol": "TCP", "port": 443}]
+
+
+def test_only_webhooks_reach_the_address_outside(chart):
+    assert _towards(chart, "edugraph-to-webhook") == []
+    (policy,) = _towards(
+        chart, "edugraph-to-webhook", 'webhooks={"url":"https://a.example/in","existingSecret":"hook"}'
+    )
+    assert [c for c in COMPONENTS if selects(policy["podSelector"], labels(c))] == ["webhooks"]
 
 
 def test_external_servers_by_their_ports(chart):

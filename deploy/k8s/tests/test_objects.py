@@ -119,6 +119,7 @@ def test_switched_off_is_gone(chart, setting, kind, name):
         ("workerDefaults.autoscaling.keda.enabled=true", "TriggerAuthentication", "edugraph-rabbitmq"),
         ("monitoring.enabled=true", "ServiceMonitor", "edugraph-gateway"),
         ("monitoring.enabled=true", "PodMonitor", "edugraph-workers"),
+        ('webhooks={"url":"https://a.example/in","existingSecret":"x"}', "Deployment", "edugraph-webhooks"),
         ('workers.late={"service":"importer","queues":["data_import"]}', "Deployment", "edugraph-late"),
     ],
 )

@@ -25,6 +25,7 @@ from conftest import CHART
         ),
         ("gateway.ingress.enabled=true", "set gateway.ingress.host"),
         ("gateway.httpRoute.enabled=true", "name the Gateway it joins"),
+        ('webhooks.url="https://a.example"', "webhooks.existingSecret"),
         ("rabbitmq.enabled=false", "set rabbitmq.external.existingSecret"),
         ("redis.enabled=false", "set redis.external.existingSecret"),
         ("neo4j.enabled=false", "set neo4j.external.uri"),
@@ -73,6 +74,7 @@ def test_what_the_cluster_lacks(chart, setting, api):
         ("workerDefaults.autoscaling.keda.messagesPerPod=0", "messagesPerPod"),
         ('gateway.env=[{"value":"x"}]', "env"),
         ('monitoring.interval="often"', "interval"),
+        ('webhooks.url="ftp://a.example"', "url"),
     ],
 )
 def test_values_of_the_wrong_form(chart, setting, about):
