@@ -19,8 +19,8 @@ env-dev: $(if $(shell command -v uv),,.run/uv/bin/uv) ## make the Python environ
 demo: env-dev ## import the examples on the embedded servers and show the graph
 	@$(RUN) edugraph demo
 
-# The traps of the broker wait for its time-outs, and have a target of their own: make traps.
-SLOW_TESTS := --ignore-glob='*/test_traps_*.py'
+# The traps of the broker wait for its time-outs, and the chaos tests stop servers: make traps, make chaos-tests.
+SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos
 
 test: env-dev servers ## set up what the tests need and run all of them, but for the traps (make traps)
 	@set -a; source $(RUN_DIR)/servers.env; set +a; $(RUN) pytest $(SLOW_TESTS) $(PYTEST_ARGS)

@@ -7,3 +7,7 @@ chaos: env-dev ## kill and cut everything under a running import, and compare wi
 chaos-cluster: env-dev ## three RabbitMQ nodes, the leader of each queue killed in turn under submissions (two minutes)
 	@$(CHAOS)/cluster.py
 .PHONY: chaos-cluster
+
+chaos-tests: env-dev ## backup and restore, and each degraded mode, on servers of their own (a quarter of an hour)
+	@EDUGRAPH_SLOW=1 $(RUN) pytest tests/chaos $(PYTEST_ARGS)
+.PHONY: chaos-tests

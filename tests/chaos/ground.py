@@ -12,10 +12,18 @@ from urllib.parse import urlsplit
 from proxy import Proxy
 from server_tools.checkout import Checkout
 from server_tools.cli import SERVERS
+from server_tools.redis import Redis
 from server_tools.server import PROJECT_NAMES, Server
 
 # The address of each server that goes through a proxy. The management API does not: the driver itself counts by it.
 THROUGH = {"rabbitmq": "EDUGRAPH_BROKER_URL", "redis": "EDUGRAPH_REDIS_URL", "neo4j": "EDUGRAPH_NEO4J_URI"}
+
+
+class DurableRedis(Redis):
+    """As docs/operations.md wants it in production."""
+
+    def _configuration(self, **extra: str) -> str:
+        return super()._configuration(appendfsync="always", **extra)
 
 
 @dataclass(frozen=True)
@@ -43,13 +51,16 @@ class Ground:
             self.up(name)
 
 
+KINDS: dict[str, type[Server]] = {**SERVERS, "redis": DurableRedis}
+
+
 @contextmanager
 def fresh_ground(folder: Path, *names: str) -> Iterator[Ground]:
     """Servers without data, all or those named. They end, and their data goes, with the block."""
     checkout = Checkout(folder)
     checkout.state.mkdir(parents=True, exist_ok=True)
     checkout.ports()
-    servers = {name: SERVERS[name](checkout) for name in names or THROUGH}
+    servers = {name: KINDS[name](checkout) for name in names or THROUGH}
     with ExitStack() as ending:
         for server in servers.values():
             ending.callback(_away, server)

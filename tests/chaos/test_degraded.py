@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
+from faulty_network import Fault, proxy
+from faulty_network import Proxy as Way
 from feeding import made
 from ground import Ground, fresh_ground
 from run import ENDED, declare, provider, without_addresses
@@ -31,6 +34,7 @@ class Stage:
     ground: Ground
     url: str
     blobs: Path
+    provider: Way
 
     def answers(self) -> dict[str, int]:
         """What a client gets, by what it asks for."""
@@ -78,18 +82,22 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("degraded")
     with pytest.MonkeyPatch.context() as environment:
         without_addresses(environment.delenv)
-        with fresh_ground(folder / "servers") as ground, provider() as address:
+        with (
+            fresh_ground(folder / "servers") as ground,
+            provider() as address,
+            proxy("127.0.0.1", urlsplit(address).port or 0) as way,
+        ):
             blobs = folder / "store" / "blobs"
             own = {
                 **ground.environment,
                 "EDUGRAPH_BLOB_URL": str(blobs),
                 "EDUGRAPH_OPENAI_API_KEY": "degraded",
-                "EDUGRAPH_OPENAI_BASE_URL": address,
+                "EDUGRAPH_OPENAI_BASE_URL": f"http://127.0.0.1:{way.port}/v1",
                 "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
             }
             declare(own)
             with Supervised.run(own, folder / "logs") as system:
-                yield Stage(ground, system.url, blobs)
+                yield Stage(ground, system.url, blobs, way)
 
 
 @contextmanager
@@ -106,7 +114,7 @@ def away(end: Callable[[], object], come_back: Callable[[], object]) -> Iterator
 
 # What is answered while the server is away.
 ANSWERS = {
-    "redis": {"send": 503, "jobs": 503, "graph": 200, "ready": 503},
+    "redis": {"send": 503, "jobs": 503, "graph": 503, "ready": 503},
     "rabbitmq": {"send": 503, "jobs": 200, "graph": 200, "ready": 503},
     "neo4j": {"send": 202, "jobs": 200, "graph": 503, "ready": 200},
 }
@@ -139,6 +147,23 @@ def test_the_blob_store_is_away_for_a_minute(stage: Stage) -> None:
         time.sleep(3)
         assert stage.answers() == {"send": 202, "jobs": 200, "graph": 200, "ready": 503}
     finished(stage, job, 2_000)
+
+
+def test_the_provider_is_away_for_a_minute(stage: Stage) -> None:
+    """The import goes on; packs that were tried four times are dead letters, and done by a replay."""
+
+    def become(fault: Fault) -> None:
+        stage.provider.fault = fault
+
+    with away(lambda: become("refuse"), lambda: become("none")):
+        job = stage.send(100, analyze=True)
+        until(lambda: stage.report(job)["written"] + stage.report(job)["unchanged"] == 100, AWAY, every=1)
+        assert stage.answers() == {"send": 202, "jobs": 200, "graph": 200, "ready": 200}
+    before = stage.ended(job)
+    assert (before["failed"], before["state"] in ("succeeded", "partly failed")) == (0, True)
+    httpx.post(f"{stage.url}/v1/dead-letters/llm_analysis/replay", timeout=60).raise_for_status()
+    until(lambda: stage.report(job)["analysis"]["failed"] == 0, BACK_WITHIN, every=1)
+    assert stage.ended(job)["state"] == "succeeded"
 
 
 def finished(stage: Stage, job: str, number: int) -> None:

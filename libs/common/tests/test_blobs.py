@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edugraph_common.blobs import Blobs, is_below
-from edugraph_common.failures import Rejected
+from edugraph_common.failures import Rejected, Retryable
 
 
 @pytest.fixture
@@ -104,3 +104,11 @@ def test_a_signature_is_never_said(tmp_path: Path) -> None:
         Blobs(str(tmp_path)).open("https://host/a?signature=secret")
     assert "secret" not in refused.value.reason
     assert "host/a" in refused.value.reason
+
+
+def test_a_store_that_is_away_is_not_one_without_the_blob(tmp_path: Path) -> None:
+    blobs = Blobs(str(tmp_path / "store" / "blobs"))
+    assert not blobs.exists("jobs")
+    (tmp_path / "store").write_text("in the way")
+    with pytest.raises(Retryable):
+        blobs.exists("jobs")

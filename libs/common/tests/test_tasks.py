@@ -98,7 +98,7 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     probe.task.probe = probe
     monkeypatch.setitem(ROUTES, NAME, Route("data_import", "import.batch"))
     monkeypatch.setattr(tasks, "bury", probe.bury)
-    monkeypatch.setattr(tasks, "PUT_BACK_AFTER", 0)
+    monkeypatch.setattr(tasks, "put_back_after", lambda _: 0)
     probe.task.backend.forget("t")
     return probe
 

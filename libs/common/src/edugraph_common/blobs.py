@@ -58,8 +58,13 @@ class Blobs:
             return file.read(length)
 
     def exists(self, key: str) -> bool:
+        """The own `exists` of fsspec answers no where the store does not answer at all."""
         with _store_errors():
-            return bool(self._fs.exists(self._path(key)))
+            try:
+                self._fs.info(self._path(key))
+            except FileNotFoundError:
+                return False
+            return True
 
     def keys(self, prefix: str) -> list[str]:
         """All keys below a folder, sorted."""

@@ -65,7 +65,7 @@ class RefusingRequest(Request):
         return False
 
     def _put_back_later(self, error: BaseException) -> None:
-        """Until then the message keeps its place in the prefetch, so that not the whole queue runs into the outage."""
+        """Until then it keeps its place in the prefetch: not all of the queue shall run into the outage."""
         seconds = put_back_after(int(self.message.headers.get("x-delivery-count") or 0))
         log.warning("task_put_back", task=self.name, task_id=self.id, error=type(error).__name__, seconds=seconds)
         self.timer.call_after(seconds, self.reject, (), {"requeue": True})

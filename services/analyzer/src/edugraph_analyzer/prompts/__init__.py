@@ -1,6 +1,7 @@
 """The prompts, as text files KIND.VERSION.txt. A changed prompt is a new file with the next version, so that
 
 findings say what asked for them and cached answers of the old one are not taken for answers to the new one.
+Versions above the current one are candidates: docs/evaluation.md says what they gave.
 """
 
 from functools import lru_cache
