@@ -25,7 +25,7 @@ from made_records import made_records, write_records
 
 from edugraph_cli.serving import Pools
 from edugraph_common.messages import ByteRange, ImportBatch
-from edugraph_common.records import Record, parse_record
+from edugraph_common.records import Record, iso, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", "100000"))
@@ -85,25 +85,55 @@ def _batch(records: list[Record], start: int, size: int) -> RecordBatch:
     return RecordBatch(job_id="bench", batch=start // size, records=rows, rejects=[], read=len(rows))
 
 
+TALK = """
+    UNWIND $rows AS row
+    MERGE (a:Student {id: row.student_id_from}) SET a.name = coalesce(row.student_name_from, a.name)
+    MERGE (b:Student {id: row.student_id_to}) SET b.name = coalesce(row.student_name_to, b.name)
+    MERGE (a)-[r:%s]->(b)
+    SET r.%s = coalesce(r.%s, 0) + coalesce(row.%s, 1), r.%s = datetime(row.at)
+    FOREACH (topic IN coalesce(row.topics, []) | MERGE (:Topic {id: topic}))"""
 PLAIN = {
-    "student_interaction": """
-        UNWIND $rows AS row MERGE (a:Student {id: row.student_id_from}) MERGE (b:Student {id: row.student_id_to})
-        MERGE (a)-[:CHAT_WITH]->(b)""",
+    "chat": TALK % ("CHAT_WITH", "message_count", "message_count", "message_count", "last_interaction_date"),
+    "like": TALK % ("LIKES", "like_count", "like_count", "like_count", "last_like_date"),
     "teacher_interaction": """
-        UNWIND $rows AS row MERGE (s:Student {id: row.student_id}) MERGE (t:Teacher {id: row.teacher_id})
-        MERGE (s)<-[:TEACHES]-(t)""",
+        UNWIND $rows AS row
+        MERGE (s:Student {id: row.student_id}) SET s.name = coalesce(row.student_name, s.name)
+        MERGE (t:Teacher {id: row.teacher_id}) SET t.name = coalesce(row.teacher_name, t.name)
+        MERGE (t)-[r:TEACHES]->(s)
+        SET r.interaction_count = coalesce(r.interaction_count, 0) + coalesce(row.interaction_count, 1),
+          r.last_interaction_date = datetime(row.at), r.feedback = row.feedback""",
     "course_record": """
-        UNWIND $rows AS row MERGE (s:Student {id: row.student_id}) MERGE (c:Course {id: row.course_id})
-        MERGE (s)-[r:LEARNS]->(c) SET r.progress = row.progress""",
+        UNWIND $rows AS row
+        MERGE (s:Student {id: row.student_id}) SET s.name = coalesce(row.student_name, s.name)
+        MERGE (c:Course {id: row.course_id})
+        SET c.name = coalesce(row.course_name, c.name), c.difficulty = coalesce(row.difficulty, c.difficulty)
+        MERGE (s)-[r:LEARNS]->(c)
+        SET r.progress = coalesce(row.progress, 0), r.time_spent = row.time_spent,
+          r.enrollment_date = datetime(row.enrollment_date), r.completion_date = datetime(row.completion_date)""",
     "error_record": """
-        UNWIND $rows AS row MERGE (s:Student {id: row.student_id}) MERGE (e:ErrorType {id: row.error_type})
-        MERGE (s)-[r:HAS_ERROR {course_id: row.course_id}]->(e)""",
-    "course_content": "UNWIND $rows AS row MERGE (c:Course {id: row.course_id})",
+        UNWIND $rows AS row
+        MERGE (s:Student {id: row.student_id}) SET s.name = coalesce(row.student_name, s.name)
+        MERGE (c:Course {id: row.course_id}) SET c.name = coalesce(row.course_name, c.name)
+        MERGE (e:ErrorType {id: row.error_type})
+        MERGE (s)-[r:HAS_ERROR {course_id: row.course_id}]->(e)
+        SET r.occurrence_count = coalesce(r.occurrence_count, 0) + coalesce(row.occurrence_count, 1),
+          r.first_occurrence = coalesce(r.first_occurrence, datetime(row.at)),
+          r.last_occurrence = datetime(row.at)""",
+    "course_content": """
+        UNWIND $rows AS row
+        MERGE (c:Course {id: row.course_id}) SET c.name = coalesce(row.course_name, c.name)""",
 }
+"""The same people, courses, types and topics, and the relationships between them, with what they say."""
 
 
 def plain(engine: Engine, records: list[Record]) -> float:
-    rows = [(record.type, record.data.model_dump(mode="json", exclude_none=True)) for record in records]
+    rows = [
+        (
+            getattr(record.data, "interaction_type", record.type),
+            {**record.data.model_dump(mode="json", exclude_none=True), "at": iso(record.timestamp)},
+        )
+        for record in records
+    ]
 
     def write() -> None:
         with driver(engine) as open_driver:

@@ -86,7 +86,7 @@ class Book:
 
     def open_learns(self, pair: Pair, properties: Mapping[str, Any]) -> None:
         self.learns[pair] = latest.read(properties, stated.LEARNS)
-        self.learns_said[pair] = set(properties.get("records", ()))
+        self.learns_said[pair] = stated.marks(properties.get("records", ""))
 
     def put(self, node: Node, name: str, value: Any, stamp: str) -> None:
         """The latest wins."""

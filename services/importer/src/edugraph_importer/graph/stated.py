@@ -18,6 +18,8 @@ Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # two ids
 Spelled = dict[str, list[str]]  # id -> its spellings, sorted
 
+MARK = 12  # characters of a record's mark
+
 LABEL_OF_TYPE = {
     "student_interaction": "Interaction",
     "teacher_interaction": "Interaction",
@@ -100,7 +102,12 @@ def course_facts(data: CourseRecord) -> dict[str, Any]:
 
 def mark(record: Record) -> str:
     """Tells a record from the others of one student and course, so that one that comes again is known."""
-    return hashlib.sha256(f"{record.record_id}|{record.content_hash}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{record.record_id}|{record.content_hash}".encode()).hexdigest()[:MARK]
+
+
+def marks(text: str) -> set[str]:
+    """Kept as one text: a list of texts costs Neo4j twice as much to write."""
+    return {text[start : start + MARK] for start in range(0, len(text), MARK)}
 
 
 def spelled(names: Iterable[str]) -> Spelled:

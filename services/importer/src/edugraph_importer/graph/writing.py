@@ -100,7 +100,9 @@ def _write_learns(tx: neo4j.ManagedTransaction, book: Book) -> None:
 
 
 def _learns_row(book: Book, pair: Pair) -> Row:
-    properties = latest.properties(book.learns[pair], stated.LEARNS) | {"records": sorted(book.learns_said[pair])}
+    properties = latest.properties(book.learns[pair], stated.LEARNS) | {
+        "records": "".join(sorted(book.learns_said[pair]))
+    }
     enrolled, completed = properties.pop("enrollment_date"), properties.pop("completion_date")
     dates = {"enrolled": _moment(enrolled), "completed": _moment(completed)}
     return {"student": pair[0], "course": pair[1], "p": properties, **dates}

@@ -52,9 +52,9 @@ MERGE (n)-[r:DESCRIBES]->(t)
 SET r += row.p
 
 // name: unlink_ABOUT
-// A topic that is no longer found; it stays if the record itself states it.
+// A topic that is no longer found; it stays if the record itself states it. No label at the far end, as in read_learns.
 UNWIND $rows AS row
-MATCH (n:Interaction {id: row.id})-[r:ABOUT]->(t:Topic {id: row.end})
+MATCH (n:Interaction {id: row.id})-[r:ABOUT]->(t) WHERE t.id = row.end
 SET r.found_as = null
 WITH r WHERE r.stated_as IS NULL
 DELETE r
@@ -62,7 +62,7 @@ DELETE r
 // name: unlink_OF_TYPE
 // An error type that is no longer found; it stays if the record itself states it.
 UNWIND $rows AS row
-MATCH (n:ErrorRecord {id: row.id})-[r:OF_TYPE]->(t:ErrorType {id: row.end})
+MATCH (n:ErrorRecord {id: row.id})-[r:OF_TYPE]->(t) WHERE t.id = row.end
 SET r.found_as = null, r.confidence = null
 WITH r WHERE r.stated_as IS NULL
 DELETE r
@@ -70,13 +70,13 @@ DELETE r
 // name: unlink_CONCERNS
 // A knowledge point that is no longer found behind a mistake.
 UNWIND $rows AS row
-MATCH (n:ErrorRecord {id: row.id})-[r:CONCERNS]->(t:KnowledgePoint {id: row.end})
+MATCH (n:ErrorRecord {id: row.id})-[r:CONCERNS]->(t) WHERE t.id = row.end
 DELETE r
 
 // name: unlink_DESCRIBES
 // A knowledge point that is no longer found in a text.
 UNWIND $rows AS row
-MATCH (n:CourseContent {id: row.id})-[r:DESCRIBES]->(t:KnowledgePoint {id: row.end})
+MATCH (n:CourseContent {id: row.id})-[r:DESCRIBES]->(t) WHERE t.id = row.end
 DELETE r
 
 // name: raise_relates_to
@@ -115,8 +115,8 @@ RETURN row.from AS from, row.to AS to, min(d.importance) AS importance, min(d.or
 // name: recount_has_error
 // A student's own mistakes of one type in one course.
 UNWIND $rows AS row
-MATCH (s:Student {id: row.student})-[:MADE]->(n:ErrorRecord)-[:OF_TYPE]->(t:ErrorType {id: row.type})
-MATCH (n)-[:IN_COURSE]->(c:Course {id: row.course})
+MATCH (s:Student {id: row.student})-[:MADE]->(n:ErrorRecord)-[:OF_TYPE]->(t) WHERE t.id = row.type
+MATCH (n)-[:IN_COURSE]->(c) WHERE c.id = row.course
 RETURN row.student AS student, row.type AS type, row.course AS course, n.id AS id, n.timestamp AS timestamp,
   n.occurrence_count AS count, coalesce(n.severity, n.found_severity) AS severity, n.resolved AS resolved
 
@@ -135,7 +135,7 @@ DELETE r
 // name: remove_has_error
 // Mistakes that are counted anew, or are no more.
 UNWIND $rows AS row
-MATCH (s:Student {id: row.student})-[r:HAS_ERROR {course_id: row.course}]->(t:ErrorType {id: row.type})
+MATCH (s:Student {id: row.student})-[r:HAS_ERROR {course_id: row.course}]->(t) WHERE t.id = row.type
 DELETE r
 
 // name: spellings_Topic

@@ -140,9 +140,11 @@ ON MATCH SET r.occurrence_count = r.occurrence_count + row.count, r.weight = r.w
   r.stamp = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
 
 // name: read_learns
-// What is known of these students in these courses.
+// What is known of these students in these courses. From the student, who has few, and not from the course: without its
+// label no plan can begin there.
 UNWIND $rows AS row
-MATCH (s:Student {id: row.student})-[r:LEARNS]->(c:Course {id: row.course})
+MATCH (s:Student {id: row.student})
+MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
 RETURN collect([row.student, row.course, properties(r)]) AS learns
 
 // name: create_learns
@@ -154,7 +156,8 @@ CREATE (s)-[r:LEARNS]->(c)
 SET r = row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)
 
 // name: set_learns
-// A later record of a student in a course.
+// A later record of a student in a course; see read_learns.
 UNWIND $rows AS row
-MATCH (s:Student {id: row.student})-[r:LEARNS]->(c:Course {id: row.course})
+MATCH (s:Student {id: row.student})
+MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
 SET r += row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)
