@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -27,9 +28,11 @@ from edugraph_common.settings import Settings
 
 BODY = json.dumps({"records": [RECORD]}).encode()
 JSON = "application/json"
+LONGEST_P99, LARGEST_MB = 25, 200
+RESULTS = Path(__file__).parent / "results"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", type=int, default=16)
@@ -40,7 +43,23 @@ def main() -> None:
         virtual_host() as addresses,
         gateway(addresses, Path(folder), deepest_queue="100000000", client_requests_per_minute="6000000") as running,
     ):
-        print(json.dumps(_measure(running, addresses, given), indent=2))
+        return _report(_measure(running, addresses, given))
+
+
+def _report(figures: dict[str, Any]) -> int:
+    """One table, JSON beside it. 1 if a figure misses its goal."""
+    ratio = figures["gateway_submissions_a_second"] / figures["pika_one_connection_confirmed_a_second"]
+    figures["gateway / pika"] = round(ratio, 2)
+    goals = {
+        "gateway / pika": ratio >= 1,
+        "p99_ms": figures["p99_ms"] <= LONGEST_P99,
+        "memory_peak_mb": figures["memory_peak_mb"] < LARGEST_MB,
+    }
+    for name, value in figures.items():
+        print(f"{name:<42}{value:>10} {'' if goals.get(name, True) else 'MISSED'}".rstrip())
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "gateway.json").write_text(json.dumps(figures, indent=1))
+    return int(not all(goals.values()))
 
 
 def _measure(running: Gateway, addresses: dict[str, str], given: argparse.Namespace) -> dict[str, Any]:
@@ -171,4 +190,4 @@ def _job(job_id: str) -> ImportJob:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
