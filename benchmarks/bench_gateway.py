@@ -1,6 +1,7 @@
 """Accepted submissions a second against bare pika and bare Celery, latency at half of that rate, memory of an upload.
 
-`make bench-gateway`, on the servers of EDUGRAPH_…: everything in one run on one machine. One table, JSON beside it; exits 1 when a figure is missed.
+`make bench-gateway`, on the servers of EDUGRAPH_…: everything in one run on one machine.
+One table, JSON beside it; exits 1 when a figure is missed.
 """
 
 import argparse
