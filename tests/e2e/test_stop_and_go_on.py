@@ -61,14 +61,14 @@ def test_a_cancelled_job_stops_within_seconds_and_resumed_does_the_rest_only(sys
 
 @pytest.mark.timeout(900)
 def test_progress_never_goes_backwards_and_ends_at_all_of_it(system: System, tmp_path: Path) -> None:
-    number = 100_000 if SLOW else 10_000
+    number = 100_000 if SLOW else 40_000
     job = system.client.import_file(_records(tmp_path / "records.ndjson", number), batch_size=500).job_id
     steps, shares, seen = Steps(), [], []
     for report in system.client.follow(job):
         steps.take(report)
         shares.append(steps.batches / (steps.batches_total or 10**9))
         seen.append(report)
-    assert len(shares) > 5
+    assert len(shares) > 4
     assert shares == sorted(shares)
     assert (shares[-1], seen[-1].state, seen[-1].read) == (1.0, "succeeded", number)
     for count in ("batches_done", "read", "written", "rejected", "failed"):
