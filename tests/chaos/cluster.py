@@ -17,10 +17,12 @@ import httpx
 from ground import Ground, fresh_ground
 from made_records import made_records
 from rabbit_cluster import Cluster, rabbit_cluster
-from run import ENDED, FOLDER, declare, emptied, without_addresses
+from run import FOLDER, emptied, without_addresses
 from supervised import Supervised
 
+from edugraph_cli.serving import declare_topology
 from edugraph_common.broker.topology import QUEUES
+from edugraph_common.outcomes import ENDED
 
 RECORDS, PAUSE = 5, 0.15  # of one submission; seconds between two
 BEFORE, AWAY, AFTER = 2.0, 5.0, 2.0  # seconds of submissions around a kill
@@ -90,7 +92,7 @@ def _scenario(ground: Ground, cluster: Cluster, folder: Path) -> dict[str, objec
         "EDUGRAPH_BROKER_MANAGEMENT_URL": cluster.management,
         "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
     }
-    declare(environment)
+    declare_topology(environment)
     with Supervised.run(environment, folder / "logs", ("gateway", "importer")) as system:
         submissions = Submissions(system.url)
         with submissions.going_on():

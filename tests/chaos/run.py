@@ -9,33 +9,32 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+from beside import scripted_provider
 from disturbances import disturbances
 from feeding import SMALL_EVERY, Client, Food, cook
 from ground import Ground, fresh_ground
 from observing import Deliveries, compared, digest, logged, pending_tasks, waiting_messages
 from supervised import Supervised
 
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.broker.provisioning import apply_topology
+from edugraph_cli.serving import declare_topology
 from edugraph_common.broker.topology import dead_queue_name
-from edugraph_common.settings import Settings
+from edugraph_common.outcomes import ENDED
 
 CHECKOUT = Path(__file__).parents[2]
 FOLDER = CHECKOUT / ".run" / "chaos"
 ENDS_WITHIN = 600  # seconds after the last disturbance
 SETTLES_WITHIN = 60  # seconds from the last job's end until every message is acknowledged
-ENDED = ("succeeded", "partly failed", "failed", "cancelled")
+PROVIDER = {"latency": 0.1}  # whose answers depend on the text alone
 
 
 @dataclass
@@ -109,9 +108,9 @@ def _number(name: str, default: int) -> int:
 def one_run(seed: int | None, food: Food) -> Run:
     run, folder = Run(seed), FOLDER / (f"seed-{seed}" if seed is not None else "peace")
     emptied(folder)
-    with fresh_ground(FOLDER / "servers") as ground, provider() as address:
+    with fresh_ground(FOLDER / "servers") as ground, scripted_provider(PROVIDER) as address:
         environment = _environment(ground, folder, address)
-        declare(environment)
+        declare_topology(environment)
         deliveries = Deliveries()
         with (
             deliveries.counting(ground.direct["EDUGRAPH_BROKER_MANAGEMENT_URL"]),
@@ -194,18 +193,6 @@ def _look(run: Run, ground: Ground, folder: Path) -> None:
     run.problems += [f"{run.dead_letters} dead letters"] if run.dead_letters else []
 
 
-@contextmanager
-def provider() -> Iterator[str]:
-    """The test provider, whose answers depend on the text alone."""
-    command = [sys.executable, str(CHECKOUT / "tests" / "provider" / "server.py"), "--script", '{"latency": 0.1}']
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
 def _environment(ground: Ground, folder: Path, address: str) -> dict[str, str]:
     return {
         **ground.environment,
@@ -215,12 +202,6 @@ def _environment(ground: Ground, folder: Path, address: str) -> dict[str, str]:
         "EDUGRAPH_MODEL": "test-model",
         "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
     }
-
-
-def declare(environment: Mapping[str, str]) -> None:
-    fields = ("broker_url", "broker_management_url", "redis_url", "blob_url")
-    settings = Settings.model_validate({name: environment[f"EDUGRAPH_{name.upper()}"] for name in fields})
-    apply_topology(make_publisher("chaos-topology", settings), settings)
 
 
 def emptied(folder: Path) -> None:

@@ -16,14 +16,15 @@ import redis
 from feeding import Client, cook
 from ground import Ground
 from observing import compared, digest, waiting_messages
-from run import ENDED, declare
 from server_tools import cache
 from server_tools.neo4j import Neo4j, find_java
 from server_tools.server import clean_env
 from supervised import Supervised
 from traps import slow, until
 
+from edugraph_cli.serving import declare_topology
 from edugraph_common.broker.celery_app import make_publisher
+from edugraph_common.outcomes import ENDED
 from edugraph_common.settings import Settings
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), slow]
@@ -33,7 +34,7 @@ PARTS = ("gateway", "importer", "findings", "analyzer")
 def test_all_comes_back_from_a_backup(ground: Ground, tmp_path: Path) -> None:
     environment = {**ground.environment, "EDUGRAPH_BLOB_URL": str(tmp_path / "blobs")}
     food, backup = cook(tmp_path / "records", 600, 20), tmp_path / "backup"
-    declare(environment)
+    declare_topology(environment)
     with Supervised.run(environment, tmp_path / "logs", PARTS) as system:
         client = Client(system.url)
         reports = {client.submit(path, analyze=True): None for path in (food.main, food.texts)}
@@ -97,7 +98,7 @@ def restore(ground: Ground, environment: dict[str, str], folder: Path) -> None:
     ground.stop("neo4j")
     neo4j_admin(ground, "database", "load", "neo4j", f"--from-path={folder}", "--overwrite-destination=true")
     ground.up("neo4j")
-    declare(environment)
+    declare_topology(environment)
     assert "data_import 1" in edugraph(environment, "dead", "restore", str(folder / "letters.ndjson"))
 
 

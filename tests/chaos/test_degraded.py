@@ -16,13 +16,17 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from beside import scripted_provider
 from faulty_network import Fault, proxy
 from faulty_network import Proxy as Way
 from feeding import made
 from ground import Ground, fresh_ground
-from run import ENDED, declare, provider, without_addresses
+from run import PROVIDER, without_addresses
 from supervised import Supervised
 from traps import slow, until
+
+from edugraph_cli.serving import declare_topology
+from edugraph_common.outcomes import ENDED
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), slow]
 AWAY = float(os.environ.get("EDUGRAPH_AWAY", "60"))  # seconds
@@ -84,7 +88,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         without_addresses(environment.delenv)
         with (
             fresh_ground(folder / "servers") as ground,
-            provider() as address,
+            scripted_provider(PROVIDER) as address,
             proxy("127.0.0.1", urlsplit(address).port or 0) as way,
         ):
             blobs = folder / "store" / "blobs"
@@ -95,7 +99,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                 "EDUGRAPH_OPENAI_BASE_URL": f"http://127.0.0.1:{way.port}/v1",
                 "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
             }
-            declare(own)
+            declare_topology(own)
             with Supervised.run(own, folder / "logs") as system:
                 yield Stage(ground, system.url, blobs, way)
 

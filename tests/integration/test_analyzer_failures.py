@@ -1,7 +1,5 @@
 """What a job is told when its analysis fails, on a real Redis and with a real provider process."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +9,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 import redis
+from beside import scripted_provider
 from engines import given
 
 from edugraph_analyzer.analysis import Analyst
@@ -23,7 +22,6 @@ from edugraph_common.messages import Analysis, AnalysisBatch, ByteRange
 from edugraph_common.outcomes import AnalysisProgress, BatchOutcome, JobReport
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
-PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
 ROWS = ByteRange(source="jobs/gone/source", offset=0, length=10, first_line=1)
 READ, PACK = 25, 10
 
@@ -100,10 +98,8 @@ def test_a_batch_of_an_older_sender_ends_its_job(analyzer: Analyzer, job: str) -
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
-    with subprocess.Popen([sys.executable, str(PROVIDER)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        yield process.stdout.readline().strip()
-        process.terminate()
+    with scripted_provider() as url:
+        yield url
 
 
 def asked(provider: str, script: dict[str, Any] | None = None) -> int:

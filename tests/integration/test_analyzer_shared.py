@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -16,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 import redis
+from beside import scripted_provider
 from engines import SHARED_RECORDS, given
 
 from edugraph_analyzer import cache as cache_of_answers
@@ -30,8 +29,6 @@ from edugraph_analyzer.spending import set_budget, usage_of
 from edugraph_common.failures import Rejected, Retryable, Wait
 from edugraph_common.findings import KIND_OF_TYPE, Kind
 from edugraph_common.messages import Analysis
-
-PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
 
 
 @pytest.fixture
@@ -62,10 +59,8 @@ class Provider:
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
-    with subprocess.Popen([sys.executable, str(PROVIDER)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        yield Provider(process.stdout.readline().strip())
-        process.terminate()
+    with scripted_provider() as url:
+        yield Provider(url)
 
 
 def analyst(server: "redis.Redis", provider: Provider, name: str, **settings: Any) -> Analyst:

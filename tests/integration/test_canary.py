@@ -6,13 +6,10 @@ findings with their evidence, dead letters, and blobs: they are the data itself.
 """
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +18,7 @@ import pika
 import pytest
 import redis
 from amqp.exceptions import ConsumerCancelled
+from beside import scripted_provider
 from engines import Engine, System, real_engine
 
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
@@ -30,7 +28,6 @@ from edugraph_common.settings import Settings
 pytestmark = pytest.mark.real
 NAME, TEXT, EMAIL = "Canarina Quetzal", "plumbago is what I wrote", "canarina@quetzal.example"
 STUDENT, KEY, TOKEN, CHINESE = "stu-canarina-1", "sk-canary-4711", "egk_canary_token", "金丝雀写的话"
-PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
 FAULTS = ["400", "not_json", "filter", "cut", "401", "500", "truncated"]
 
 
@@ -85,7 +82,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seen, list[
                 _bad_imports(system)
                 _bad_messages(engine)
                 _bad_requests(system)
-            with _provider() as url:
+            with scripted_provider({"faults": [{"every": 1, "at": 0, "kinds": FAULTS}]}) as url:
                 away = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": KEY, "EDUGRAPH_REQUESTS_PER_MINUTE": "6000"}
                 failing = replace(
                     engine, environment={**engine.environment, **away}, folder=engine.folder / "failing"
@@ -174,18 +171,6 @@ def _analyses(system: System) -> None:
     ]
     for job in jobs:
         list(system.client.follow(job.job_id))
-
-
-@contextmanager
-def _provider() -> Iterator[str]:
-    script = json.dumps({"faults": [{"every": 1, "at": 0, "kinds": FAULTS}]})
-    process = subprocess.Popen([sys.executable, str(PROVIDER), "--script", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager

@@ -3,16 +3,15 @@
 import base64
 import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import pytest
+from beside import Silent, http_server
 from gateway_alone import RECORD, Gateway, api_key, gateway, virtual_host
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
@@ -40,8 +39,8 @@ class Issuer:
 
 @contextmanager
 def _issuer() -> Iterator[Issuer]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Silent):
+        def do_GET(self) -> None:  # noqa: N802 - the name that http.server looks for
             issuer.asked.append(self.path)
             described = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
             body = KeySet(issuer.keys).as_dict(private=False) if self.path == "/keys" else described
@@ -49,19 +48,9 @@ def _issuer() -> Iterator[Issuer]:
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    issuer = Issuer(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with http_server(Handler) as url:
+        issuer = Issuer(url)
         yield issuer
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from beside import scripted_provider
 from engines import CHECKOUT, SLOW, System, missing, real_engine
 
 from edugraph_cli.embedded.valkey_server import free_port
@@ -45,7 +45,7 @@ class Observed:
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     sys.path.insert(0, str(CHECKOUT / "scripts"))
     prometheus = importlib.import_module("prometheus_run")
-    with real_engine(tmp_path_factory.mktemp("observed")) as plain, _provider() as url:
+    with real_engine(tmp_path_factory.mktemp("observed")) as plain, scripted_provider() as url:
         ours = {
             "EDUGRAPH_METRICS_PORT": str(free_metrics_ports()),
             "OPENAI_BASE_URL": url,
@@ -69,17 +69,6 @@ def _targets(environment: dict[str, str]) -> dict[str, str]:
     broker = os.environ.get("RABBITMQ_PROMETHEUS_URL")
     assert broker, "RABBITMQ_PROMETHEUS_URL is not set; run this by `make test`"
     return ours | {"rabbitmq": urlsplit(broker).netloc}
-
-
-@contextmanager
-def _provider() -> Iterator[str]:
-    command = [sys.executable, str(CHECKOUT / "tests" / "provider" / "server.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from engines import CHECKOUT, SLOW, real_engine
+from beside import scripted_provider
+from engines import SLOW, real_engine
 from proxy import Proxy
 
 from edugraph_cli.serving import Pools
@@ -35,7 +35,7 @@ def real(test: Any) -> Any:
 @pytest.fixture(scope="module")
 def spans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("tracing")
-    with real_engine(folder) as plain, _provider() as provider:
+    with real_engine(folder) as plain, scripted_provider() as provider:
         graph = urlsplit(plain.environment["EDUGRAPH_NEO4J_URI"])
         with Proxy(graph.hostname or "", graph.port or 7687) as proxy:
             ours = {
@@ -46,17 +46,6 @@ def spans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, A
             plain.empty()
             _import(replace(plain, environment={**plain.environment, **ours}), proxy)
         yield [json.loads(line) for line in (folder / "spans.ndjson").read_text().splitlines()]
-
-
-@contextmanager
-def _provider() -> Iterator[str]:
-    command = [sys.executable, str(CHECKOUT / "tests" / "provider" / "server.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def _import(engine: Any, proxy: Proxy) -> None:

@@ -5,13 +5,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
+from beside import scripted_provider
 from engines import real_servers
 from faulty_network import proxy
 from traps import Bench, Worker, until
@@ -22,15 +22,12 @@ from edugraph_common.messages import Analysis, ImportJob
 
 pytestmark = pytest.mark.real
 POISON = "poison"  # as poisoned_importer has it, which cannot be imported without settings
-PROVIDER = Path(__file__).parents[1] / "provider" / "server.py"
 
 
 @pytest.fixture
 def provider() -> Iterator[str]:
-    with subprocess.Popen([sys.executable, str(PROVIDER)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        yield process.stdout.readline().strip().removesuffix("/v1")
-        process.terminate()
+    with scripted_provider() as url:
+        yield url.removesuffix("/v1")
 
 
 def start(bench: Bench, module: str, queue: str, **environment: str) -> Worker:

@@ -2,18 +2,17 @@
 
 import json
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pika
 import pytest
+from beside import Silent, http_server
 from gateway_alone import virtual_host, within
 from standardwebhooks import Webhook
 
@@ -38,27 +37,17 @@ class Receiver:
 
 @contextmanager
 def _receiver() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(Silent):
+        def do_POST(self) -> None:  # noqa: N802 - the name that http.server looks for
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
             self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
             self.send_header("Location", f"{receiver.url}/elsewhere")
             self.end_headers()
 
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with http_server(Handler) as url:
+        receiver = Receiver(url)
         yield receiver
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def serving(
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {"EDUGRAPH_AUTH": "off", **environment, "EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port)}
-    _declare(environment)
+    declare_topology(environment)
     processes = Processes(logs=logs, environment=environment)
     try:
         _start(processes, pools)
@@ -46,7 +46,7 @@ def serving(
         processes.stop()
 
 
-def _declare(environment: Mapping[str, str]) -> None:
+def declare_topology(environment: Mapping[str, str]) -> None:
     """The topology is there before any process publishes."""
     fields = {"broker_url", "broker_management_url", "redis_url", "blob_url"}
     given = {name: value for name in fields if (value := environment.get(f"EDUGRAPH_{name.upper()}"))}
