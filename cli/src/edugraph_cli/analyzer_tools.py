@@ -1,10 +1,11 @@
 """The analyzer's own tools for its operator: they run here, with this environment's settings, from its package."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edugraph_cli.display import INVALID, stop
+from edugraph_common.findings import KIND_OF_SUBJECT, Subject
 
 if TYPE_CHECKING:
     import redis
@@ -12,12 +13,6 @@ if TYPE_CHECKING:
     from edugraph_analyzer.estimate import Estimate
     from edugraph_analyzer.settings import AnalyzerSettings
     from edugraph_common.findings import Kind
-
-KINDS: "Mapping[str, Kind]" = {
-    "interactions": "interaction",
-    "errors": "error",
-    "knowledge-points": "knowledge_points",
-}
 
 
 @contextmanager
@@ -57,13 +52,13 @@ def own_redis() -> "Iterator[redis.Redis]":
             raise Retryable(f"Redis does not answer ({type(error).__name__}); check EDUGRAPH_REDIS_URL.") from error
 
 
-def estimate_of(subject: str, records: Sequence[dict[str, Any]]) -> "Estimate":
+def estimate_of(subject: Subject, records: Sequence[dict[str, Any]]) -> "Estimate":
     """What is in the cache is left out where EDUGRAPH_REDIS_URL says which Redis has it."""
     from edugraph_analyzer.cache import Cache
     from edugraph_analyzer.estimate import estimate
     from edugraph_common.messages import Analysis
 
-    settings, kind = analyzer_settings(), KINDS[subject]
+    settings, kind = analyzer_settings(), KIND_OF_SUBJECT[subject]
     packs = [
         Analysis(job_id="estimate", pack=str(start), kind=kind, records=tuple(records[start : start + 100]))
         for start in range(0, len(records), 100)

@@ -26,6 +26,7 @@ from edugraph_cli.display import (
 )
 from edugraph_cli.progress import follow_job, upload_bar
 from edugraph_common.answers import Accepted
+from edugraph_common.findings import Subject
 from edugraph_common.messages import INLINE_RECORDS, Format
 from edugraph_common.ndjson import MalformedFile
 
@@ -33,12 +34,6 @@ HEAD = 1 << 16  # bytes of a file that tell what it is
 FileFormat = StrEnum("FileFormat", {name.upper(): name for name in get_args(Format)})  # type: ignore[misc]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="stay until the job has ended")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
-
-
-class Subject(StrEnum):
-    INTERACTIONS = "interactions"
-    ERRORS = "errors"
-    KNOWLEDGE_POINTS = "knowledge-points"
 
 
 def import_file(  # noqa: PLR0917 - typer makes options of them
@@ -86,7 +81,7 @@ def analyze_file(
     check_file(file)
     records = _records(file)
     if estimate:
-        _show_estimate(subject.value, records, as_json=as_json)
+        _show_estimate(subject, records, as_json=as_json)
         return
     with plain_errors(), Client.from_environment() as client:
         _finish(client, client.analyze(subject.value, records), follow=follow, as_json=as_json)
@@ -176,7 +171,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _show_estimate(subject: str, records: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show_estimate(subject: Subject, records: list[dict[str, Any]], *, as_json: bool) -> None:
     from dataclasses import asdict
 
     with plain_errors(), analyzer_needed():

@@ -4,6 +4,7 @@ A finding travels with its record, so that findings which overtake the import of
 the importer writes the record first (exactly once, as ever) and the finding after it.
 """
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,6 +16,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Kind = Literal["interaction", "error", "knowledge_points"]
 Sentiment = Literal["positive", "neutral", "negative"]
 Importance = Literal["core", "supplementary"]
+
+
+class Subject(StrEnum):
+    """What people call the kinds, in addresses and commands."""
+
+    INTERACTIONS = "interactions"
+    ERRORS = "errors"
+    KNOWLEDGE_POINTS = "knowledge-points"
+
+
+KIND_OF_SUBJECT: dict[Subject, Kind] = {
+    Subject.INTERACTIONS: "interaction",
+    Subject.ERRORS: "error",
+    Subject.KNOWLEDGE_POINTS: "knowledge_points",
+}
 
 
 class Origin(Frozen):

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -10,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from edugraph_common.answers import Accepted
 from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.findings import Kind, kind_to_read
+from edugraph_common.findings import KIND_OF_SUBJECT, Kind, Subject, kind_to_read
 from edugraph_common.frozen import Frozen
 from edugraph_common.messages import INLINE_RECORDS, Analysis, AnalysisBatch, AnalysisEstimate
 from edugraph_common.records import InvalidRecord, Record, parse_record
@@ -27,19 +26,6 @@ QUEUE = "llm_analysis"
 CONTENT_PACK = 10  # course texts in one message
 
 
-class Subject(StrEnum):
-    """The last part of the address."""
-
-    INTERACTIONS = "interactions"
-    ERRORS = "errors"
-    KNOWLEDGE_POINTS = "knowledge-points"
-
-
-KINDS: dict[Subject, Kind] = {
-    Subject.INTERACTIONS: "interaction",
-    Subject.ERRORS: "error",
-    Subject.KNOWLEDGE_POINTS: "knowledge_points",
-}
 PACK_TASKS: dict[Kind, str] = {
     "interaction": "analyze_interaction_task",
     "error": "analyze_error_task",
@@ -73,7 +59,7 @@ async def start_analysis(
     request: Request, caller: Submitter, subject: Subject, idempotency_key: IdempotencyKey = None
 ) -> Accepted:
     """Each record must be valid and have a text to read; if one is not, none is taken."""
-    gateway, kind = gateway_of(request), KINDS[subject]
+    gateway, kind = gateway_of(request), KIND_OF_SUBJECT[subject]
     gateway.depths.check(QUEUE, gateway.settings.deepest_queue)
     body = await json_body(request, gateway.settings)
     records = readable(_records(body), kind)
@@ -97,7 +83,7 @@ async def start_analysis(
 )
 async def estimate_analysis(request: Request, _caller: Submitter, subject: Subject) -> Accepted:
     """What reading these records would cost: the result of the task, made by an analyzer without asking the model."""
-    gateway, kind = gateway_of(request), KINDS[subject]
+    gateway, kind = gateway_of(request), KIND_OF_SUBJECT[subject]
     gateway.depths.check(QUEUE, gateway.settings.deepest_queue)
     records = readable(_records(await json_body(request, gateway.settings)), kind)
     request_id = gateway.new_id()
