@@ -44,3 +44,14 @@ def test_every_statement_is_used() -> None:
             )
             pairs = re.sub(r"_(relates_to|contains|chat_with|likes|teaches)$", "", stem)
             assert stem in source or pairs in source, name
+
+
+def test_every_match_by_id_seeks_its_index() -> None:
+    for name, text in CYPHER.items():
+        for line in text.splitlines():
+            assert not re.match(r"(OPTIONAL )?MATCH \(\w+:\w+ \{id: ", line) or "USING INDEX SEEK" in line, name
+
+
+def test_the_hint_stands_between_the_pattern_and_what_follows() -> None:
+    assert "{id: row.id})-[r:ABOUT]->(t) USING INDEX SEEK n:Interaction(id) WHERE t.id" in CYPHER["unlink_ABOUT"]
+    assert "{id: id}) USING INDEX SEEK n:Topic(id)\n" in CYPHER["delete_orphans_Topic"]
