@@ -1,22 +1,19 @@
 from typing import Any
 
 from edugraph_common.records import CourseRecord, parse_record
-from edugraph_importer.graph import stated
 from edugraph_importer.graph.book import Book
+from edugraph_importer.graph.naming import Spellings
 
 
-def _book(*values: dict[str, Any]) -> Book:
-    book = Book()
+def _draft(*values: dict[str, Any]) -> Book:
+    draft = Book.draft()
     for value in values:
         record = parse_record({"timestamp": "2026-01-01T00:00:00Z"} | value)
-        for node in stated.nodes(record):
-            if node not in book.fields and node not in book.spellings:
-                book.open_node(node, {})
         if isinstance(record.data, CourseRecord):
-            book.add_state(record, record.data)
+            draft.add_state(record, record.data)
         else:
-            book.add(record, "hash")
-    return book
+            draft.add(record, "hash")
+    return draft
 
 
 def _error(**data: Any) -> dict[str, Any]:
@@ -27,7 +24,7 @@ def _error(**data: Any) -> dict[str, Any]:
 
 
 def test_mistakes_are_folded_into_one_row_for_each_student_type_and_course() -> None:
-    book = _book(
+    book = _draft(
         _error(occurrence_count=2, severity="low", resolved=True),
         _error(severity="high") | {"timestamp": "2026-01-02T00:00:00Z"},
         _error(course_id="d"),
@@ -40,7 +37,7 @@ def test_mistakes_are_folded_into_one_row_for_each_student_type_and_course() -> 
 
 def test_each_kind_of_record_has_its_own_rows() -> None:
     people = {"student_id_from": "a", "student_id_to": "b"}
-    book = _book(
+    book = _draft(
         {"type": "student_interaction", "data": people | {"interaction_type": "chat", "topics": ["T", "t"]}},
         {"type": "student_interaction", "data": people | {"interaction_type": "like", "like_count": 4}},
         {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "a"}},
@@ -67,3 +64,54 @@ def test_only_what_changed_is_written_again() -> None:
     assert not book.changed
     book.put(("Student", "a"), "name", "Ana María", "2026-03-01")
     assert book.changed == {("Student", "a")}
+
+
+def test_a_draft_leaves_the_book_as_if_its_records_had_been_added_to_it() -> None:
+    draft = _draft(
+        {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "a", "student_name": "Old"}},
+        _error(student_name="Ana María", error_type="SIGN") | {"timestamp": "2026-03-01T00:00:00Z"},
+    )
+    book = Book()
+    book.open_node(("Student", "a"), {"name": "Ana", "stamp": "2026-02-01"})
+    book.open_node(("Teacher", "t"), {})
+    book.open_node(("Course", "c"), {"name": "C", "stamp": "2026-01-01"})
+    book.open_node(("ErrorType", "sign"), {"name": "Sign", "name_stamp": "2026-01-01"})
+    book.take(draft)
+    assert book.fields["Student", "a"]["name"][0] == "Ana María"
+    assert book.spellings["ErrorType", "sign"].properties()["aliases"] == ["SIGN"]
+    assert book.changed == {("Student", "a"), ("ErrorType", "sign")}
+
+
+def test_course_records_that_are_known_are_not_counted_again() -> None:
+    value = {"type": "course_record", "data": {"student_id": "a", "course_id": "c", "progress": 50}}
+    later = value | {"timestamp": "2026-03-01T00:00:00Z"}
+    first = Book()
+    _open(first)
+    assert first.take(_draft(value, value)) == 1
+    second = Book()
+    _open(second)
+    second.open_learns(("a", "c"), {"progress": 50.0, "records": "".join(first.learns_said["a", "c"])})
+    assert second.take(_draft(value, later)) == 1
+    assert second.learns_changed == {("a", "c")}
+    assert not second.learns_new
+
+
+def test_merged_spellings_are_those_of_all_mentions() -> None:
+    mentions = [("b", "2"), ("a", "3"), ("c", "1"), ("a", "2")]
+    for cut in range(len(mentions) + 1):
+        one, other = _spelled(mentions[:cut]), _spelled(mentions[cut:])
+        one.merge(other)
+        assert one == _spelled(mentions)
+        assert not one.merge(other)
+
+
+def _spelled(mentions: list[tuple[str, str]]) -> Spellings:
+    spellings = Spellings()
+    for spelling, stamp in mentions:
+        spellings.add(spelling, stamp)
+    return spellings
+
+
+def _open(book: Book) -> None:
+    book.open_node(("Student", "a"), {})
+    book.open_node(("Course", "c"), {})

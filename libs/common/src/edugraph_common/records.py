@@ -6,8 +6,10 @@ the form that was expected, the value that was found (shortened) and the reason.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import (
@@ -25,16 +27,20 @@ from edugraph_common.frozen import Frozen
 LONGEST_TEXT = 100_000  # characters
 SHOWN_VALUE = 80  # characters of a wrong value that are shown again
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
 
 def _no_control(value: str) -> str:
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):  # noqa: PLR2004 - the ASCII control range
+    if _CONTROL.search(value):
         raise ValueError("control characters are not allowed here")
     return value
 
 
 def _storable(value: str) -> str:
     """A NUL or half a surrogate pair cannot be stored in the graph."""
-    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if _UNSTORABLE.search(value):
         raise ValueError("must not hold NUL or lone surrogates")
     return value
 
@@ -166,12 +172,12 @@ class Record(Frozen):
     record_id: Id
     data: Data
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 (hex) of the canonical JSON of type, timestamp and data."""
         return content_hash(self.type, self.timestamp, self.data)
 
-    @property
+    @cached_property
     def stamp(self) -> str:
         """Orders records in time, ties by the larger record_id; compares as a plain string."""
         return f"{iso(self.timestamp)}|{self.record_id}"
@@ -189,14 +195,13 @@ class Record(Frozen):
 
 def iso(moment: datetime) -> str:
     """Fixed width, UTC, microseconds: sorts as text in the order of time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def content_hash(record_type: str, timestamp: datetime, data: Data) -> str:
     given = data.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     whole = {"type": record_type, "timestamp": iso(timestamp), "data": given}
-    canonical = json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(whole).encode()).hexdigest()
 
 
 class InvalidRecord(Exception):

@@ -5,6 +5,7 @@ from celery import Celery
 from edugraph_common.broker.celery_app import confirm_in_children
 from edugraph_common.broker.dead_notices import DeadNotices
 from edugraph_common.broker.death_rate import watch_deaths
+from edugraph_common.broker.garbage import collect_seldom
 from edugraph_common.broker.shutdown import limit_shutdown
 from edugraph_common.settings import Settings
 
@@ -13,6 +14,7 @@ def guard_worker(app: Celery, settings: Settings) -> None:
     """For the app of a worker, once, when its module is loaded."""
     watch_deaths(app, deaths=settings.dead_letter_limit, seconds=settings.dead_letter_pause)
     limit_shutdown(settings.shutdown_grace)
+    collect_seldom()
     if settings.on_rabbitmq:
         confirm_in_children(app)
         app.steps["consumer"].add(DeadNotices)

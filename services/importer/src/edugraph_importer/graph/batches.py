@@ -12,9 +12,10 @@ import neo4j
 from edugraph_common.outcomes import SHOWN_ERRORS, BatchOutcome, Reject
 from edugraph_common.records import Record
 from edugraph_importer.graph import claims, orphans, replacing, stated
+from edugraph_importer.graph.book import Book
 from edugraph_importer.graph.sorting import Forgotten, Sorted, known_records, sort_out
 from edugraph_importer.graph.statements import CYPHER
-from edugraph_importer.graph.writing import close_book, open_book
+from edugraph_importer.graph.writing import open_book, write_rows, write_states
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,26 @@ def write_records(tx: neo4j.ManagedTransaction, found: Sorted, forgotten: Forgot
     old = replacing.read(tx, found.replaced)
     nodes = {node for record in found.records for node in stated.nodes(record)}
     planned = claims.plan(tx, [], old.said)
+    draft = _drafted(found)
     book = open_book(tx, nodes | old.nodes | {*planned.nodes()}, found.pairs)
     forgotten.check()
     replacing.take_back(tx, book, old)
     claims.write(tx, planned)
-    for record, content_hash in found.new:
-        book.add(record, content_hash)
-    written: Counter[str] = Counter(record.type for record in (*found.superseded, *map(itemgetter(0), found.new)))
-    written.update(record.type for record, data in found.states if book.add_state(record, data))
-    close_book(tx, book)
+    new_states = book.take(draft)
+    write_rows(tx, draft)
+    write_states(tx, book)
     orphans.delete(tx, old.nodes)
-    return written
+    written = Counter[str](record.type for record in (*found.superseded, *map(itemgetter(0), found.new)))
+    return written + Counter(course_record=new_states)
+
+
+def _drafted(found: Sorted) -> Book:
+    draft = Book.draft()
+    for record, content_hash in found.new:
+        draft.add(record, content_hash)
+    for record, data in found.states:
+        draft.add_state(record, data)
+    return draft
 
 
 def _outcome(batch: RecordBatch, found: Sorted, by_type: Counter[str], seconds: float) -> BatchOutcome:

@@ -1,12 +1,14 @@
 """What one transaction writes: rows of its new records, and the state of the nodes that they change.
 
-The book opens on the nodes as they are in the graph, under lock; `add` applies one record after the other.
+The book opens on the nodes as they are in the graph, under lock. Records are added to it one after the other, or to a
+draft before any lock is taken, which the book then takes over: the less is done under the locks, the sooner the next
+transaction has them.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from edugraph_common.records import (
     CourseContent,
@@ -76,6 +78,11 @@ class Book:
     mistakes: dict[tuple[str, str, str], Mistakes] = field(default_factory=lambda: defaultdict(Mistakes))
     """By student, error type and course."""
 
+    @classmethod
+    def draft(cls) -> Self:
+        """A book without what the graph holds, for `take`: any node may be named in it."""
+        return cls(fields=defaultdict(dict), spellings=defaultdict(Spellings))
+
     def open_node(self, node: Node, properties: Mapping[str, Any]) -> None:
         """The node's state in the graph, before anything is added."""
         label = node[0]
@@ -87,6 +94,19 @@ class Book:
     def open_learns(self, pair: Pair, properties: Mapping[str, Any]) -> None:
         self.learns[pair] = latest.read(properties, stated.LEARNS)
         self.learns_said[pair] = stated.marks(properties.get("records", ""))
+
+    def take(self, draft: "Book") -> int:
+        """What a draft says of nodes and of LEARNS; its rows and mistakes stay its own.
+
+        Returns how many of its course_records are new.
+        """
+        for node, fields in draft.fields.items():
+            for name, (value, stamp) in fields.items():
+                self.put(node, name, value, stamp)
+        for node, spellings in draft.spellings.items():
+            if self.spellings[node].merge(spellings):
+                self.changed.add(node)
+        return sum(self._take_learns(pair, draft) for pair in draft.learns)
 
     def put(self, node: Node, name: str, value: Any, stamp: str) -> None:
         """The latest wins."""
@@ -116,18 +136,17 @@ class Book:
             case CourseContent() as data:
                 self._add_course_content(row, data)
 
-    def add_state(self, record: Record, data: CourseRecord) -> bool:
-        """A course_record. True if it is new; one that is older than what is known may change nothing."""
+    def add_state(self, record: Record, data: CourseRecord) -> None:
+        """A course_record, to a draft."""
         stamp = record.stamp
         student, course = ("Student", data.student_id), ("Course", data.course_id)
-        if not self._said_first((data.student_id, data.course_id), stated.mark(record)):
-            return False
+        self._open_new_learns((data.student_id, data.course_id))
+        self.learns_said[data.student_id, data.course_id].add(stated.mark(record))
         self._learn((data.student_id, data.course_id), stated.course_facts(data), stamp)
         self.put(student, "name", data.student_name, stamp)
         self.put(course, "name", data.course_name, stamp)
         self.put(course, "description", data.course_description, stamp)
         self.put(course, "difficulty", data.difficulty, stamp)
-        return True
 
     def count_mistakes(self, row: Row, data: ErrorRecord, kind: str, severity: str | None) -> None:
         """Those of one record and type, in each of its courses."""
@@ -182,18 +201,23 @@ class Book:
         for spelling in spellings:
             self.spell(node, spelling, stamp)
 
-    def _said_first(self, pair: Pair, mark: str) -> bool:
-        """Opens the relationship if no record had stated it."""
+    def _take_learns(self, pair: Pair, draft: "Book") -> int:
+        """One that is older than what is known is new all the same, and may change nothing but the marks."""
+        self._open_new_learns(pair)
+        new = draft.learns_said[pair] - self.learns_said[pair]
+        if new:
+            self.learns_said[pair] |= new
+            self.learns_changed.add(pair)
+            for name, (value, stamp) in draft.learns[pair].items():
+                latest.put(self.learns[pair], name, value, stamp)
+        return len(new)
+
+    def _open_new_learns(self, pair: Pair) -> None:
         if pair not in self.learns:
             self.learns[pair], self.learns_said[pair] = {"progress": (0.0, latest.NEVER)}, set()
             self.learns_new.add(pair)
-        if mark in self.learns_said[pair]:
-            return False
-        self.learns_said[pair].add(mark)
-        return True
 
     def _learn(self, pair: Pair, facts: Mapping[str, Any], stamp: str) -> None:
-        self.learns_changed.add(pair)
         for name, value in facts.items():
             latest.put(self.learns[pair], name, value, stamp)
 

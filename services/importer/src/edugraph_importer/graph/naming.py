@@ -60,6 +60,14 @@ class Spellings:
             self.aliases.add(spelling)
         return before != (self.name, self.stamp, len(self.aliases))
 
+    def merge(self, other: "Spellings") -> bool:
+        """As if all that the other one was given had been added. True if that changed anything."""
+        before = (self.name, self.stamp, len(self.aliases))
+        if other.name is not None:
+            self.add(other.name, other.stamp)
+            self.aliases |= other.aliases - {self.name}
+        return before != (self.name, self.stamp, len(self.aliases))
+
     def properties(self) -> dict[str, Any]:
         """For `SET n += …`: None removes a property."""
         aliases = sorted(self.aliases) or None

@@ -47,12 +47,6 @@ def _open_learns(tx: neo4j.ManagedTransaction, book: Book, pairs: Iterable[Pair]
             book.open_learns((student, course), properties)
 
 
-def close_book(tx: neo4j.ManagedTransaction, book: Book) -> None:
-    """Writes all that the book holds."""
-    write_rows(tx, book)
-    write_states(tx, book)
-
-
 def write_rows(tx: neo4j.ManagedTransaction, book: Book) -> None:
     """The new records, and what they add to the relationships of others."""
     for name in _IN_ORDER:
@@ -94,9 +88,15 @@ def node_properties(book: Book, node: Node) -> dict[str, Any]:
 
 
 def _write_learns(tx: neo4j.ManagedTransaction, book: Book) -> None:
-    run(tx, "create_learns", [_learns_row(book, pair) for pair in sorted(book.learns_new)])
+    run(tx, "create_learns", [_new_learns_row(book, pair) for pair in sorted(book.learns_new)])
     changed = sorted(book.learns_changed - book.learns_new)
     run(tx, "set_learns", [_learns_row(book, pair) for pair in changed])
+
+
+def _new_learns_row(book: Book, pair: Pair) -> Row:
+    """There is nothing to remove yet, and to look for it takes as long as to write the rest."""
+    row = _learns_row(book, pair)
+    return row | {"p": {name: value for name, value in row["p"].items() if value is not None}}
 
 
 def _learns_row(book: Book, pair: Pair) -> Row:
