@@ -141,6 +141,13 @@ def test_monitoring_wraps_the_files_as_they_are(chart, find):
         assert rules["spec"] == yaml.safe_load((CHART / "alerts" / "rules.yaml").read_text())
 
 
+def test_the_gateways_own_service_label_is_kept(chart, find):
+    (endpoint,) = find(chart.render("monitoring.enabled=true"), "ServiceMonitor", "edugraph-gateway")["spec"][
+        "endpoints"
+    ]
+    assert endpoint["honorLabels"] is True
+
+
 def test_notes_tell_the_next_step():
     chart = Chart("4")
     notes = chart.notes()

@@ -1,5 +1,6 @@
 """What all pods promise: restricted, stoppable without loss, probed by what they really do."""
 
+import hashlib
 import re
 
 import pytest
@@ -243,3 +244,10 @@ def test_settings_restart_the_pods(chart, find):
         return pod["metadata"]["annotations"]["checksum/settings"]
 
     assert checksum() != checksum('logs.level="DEBUG"')
+
+
+def test_any_setting_of_a_bundled_server_restarts_it(chart, find):
+    objects = chart.render()
+    conf = find(objects, "ConfigMap", "edugraph-neo4j")["data"]["neo4j.conf"]
+    pod = find(objects, "StatefulSet", "edugraph-neo4j")["spec"]["template"]
+    assert pod["metadata"]["annotations"]["checksum/settings"] == hashlib.sha256(conf.strip().encode()).hexdigest()

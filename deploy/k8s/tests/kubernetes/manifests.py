@@ -314,12 +314,13 @@ spec:
 
 
 def keda(source: str) -> str:
-    """KEDA's own manifests with our images; some of them name no user, and their probes begin late."""
+    """KEDA's own manifests with our images and their paths; some name no user, and their probes begin late."""
     images = {"keda-operator": "keda", "keda-metrics-apiserver": "keda-adapter", "keda-admission": "keda-webhooks"}
     patches = "".join(
         f"""- target: {{kind: Deployment, name: {name}}}
   patch: |
     - {{op: replace, path: /spec/template/spec/containers/0/image, value: "{image(program)}"}}
+    - {{op: replace, path: /spec/template/spec/containers/0/command, value: [/bin/{program}]}}
     - {{op: replace, path: /spec/template/spec/containers/0/imagePullPolicy, value: Never}}
     - {{op: add, path: /spec/template/spec/securityContext/runAsUser, value: 1000}}
     - {{op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 1}}
