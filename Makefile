@@ -31,7 +31,7 @@ unit: env-dev ## the tests that need no server
 check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src evaluation
+	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src evaluation scripts
 	@$(RUN) lint-imports
 
 format: env-dev ## format the code

@@ -1,6 +1,6 @@
 """The analyzer against the test provider: the limit kept and used, packing, faults, and nothing paid twice.
 
-    EDUGRAPH_REDIS_URL=redis://… python benchmarks/bench_analyze.py [--seconds 130] [--processes 1,2,4,8] [--apart]
+    make bench-analyze BENCH_ARGS="--seconds 130 --processes 1,2,4,8"
 
 Every run has its own provider process, its own key and so its own limit; they run side by side unless --apart is
 given (about 3 minutes, or 15). Prints one table, writes it to benchmarks/results/analyze.json, and exits 1 on a miss.
@@ -15,16 +15,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import redis
+from beside import scripted_provider
 
 HERE = Path(__file__).parent
-PROVIDER = HERE.parent / "tests" / "provider" / "server.py"
 LIMIT, WINDOW, PACK = 100, 60.0, 10
 FAULTY = {"latency": 0.2, "faults": [{"every": 10, "kinds": ["429", "500", "cut"], "retry_after": 3}]}
 QUICK = {"latency": 0.2}
@@ -118,16 +118,6 @@ def _record(run: Run, number: int) -> dict[str, Any]:
     return {"type": "student_interaction", "timestamp": when, "record_id": f"r{number}", "data": data}
 
 
-@contextmanager
-def provider(script: dict[str, Any]) -> Iterator[str]:
-    command = [sys.executable, str(PROVIDER), "--script", json.dumps(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip() if process.stdout else ""
-        finally:
-            process.terminate()
-
-
 def requests_at(url: str) -> list[dict[str, Any]]:
     with urlopen(Request(f"{url.removesuffix('/v1')}/log")) as answer:
         return list(json.load(answer)["requests"])
@@ -135,7 +125,7 @@ def requests_at(url: str) -> list[dict[str, Any]]:
 
 def perform(run: Run, address: str) -> dict[str, Any]:
     server = redis.Redis.from_url(address, socket_timeout=MOST_SECONDS)
-    with provider(run.script) as url:
+    with scripted_provider(run.script) as url:
         results, seconds = _performed(run, server, address, url)
         requests = requests_at(url)
         measured = {"title": run.title, "processes": run.processes, "seconds": seconds} | measure(

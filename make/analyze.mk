@@ -2,6 +2,6 @@ evaluate: env-dev ## agreement with human labels: the provider that is set, or t
 	@$(RUN) python -m evaluation $(EVALUATE_ARGS)
 
 bench-analyze: env-dev servers ## the analyzer against the test provider: limit, packing, faults, nothing paid twice (about ten minutes)
-	@set -a; source $(RUN_DIR)/servers.env; set +a; $(RUN) python benchmarks/bench_analyze.py $(BENCH_ARGS)
+	@set -a; source $(RUN_DIR)/servers.env; set +a; PYTHONPATH=tests $(RUN) python benchmarks/bench_analyze.py $(BENCH_ARGS)
 
 .PHONY: evaluate bench-analyze

@@ -28,6 +28,10 @@ test-celery: env-dev servers ## the tests of tasks, broker, workers and their me
 	@set -a; source $(RUN_DIR)/servers.env; set +a; \
 	  $(RUN) pytest libs/common/tests tests/contract tests/integration -k 'not gateway and not llama' $(PYTEST_ARGS)
 
+observe-tests: env-flower env-dev servers ## metrics over restarts of 26 children, alerts that fire, traces, as slow as they are (about ten minutes)
+	@set -a; source $(RUN_DIR)/servers.env; set +a; EDUGRAPH_SLOW=1 \
+	  $(RUN) pytest tests/integration/test_observed.py tests/integration/test_worker_metrics.py tests/integration/test_tracing.py $(PYTEST_ARGS)
+
 metrics-doc: env-dev ## write docs/metrics.md from the list of metrics
 	@$(RUN) python scripts/metrics_page.py
 
@@ -46,4 +50,4 @@ observe-stop: ## end that Prometheus
 
 test: env-flower
 
-.PHONY: celery-worker celery-status celery-purge env-flower celery-flower test-celery metrics-doc dashboards alerts observe observe-stop
+.PHONY: celery-worker celery-status celery-purge env-flower celery-flower test-celery metrics-doc dashboards alerts observe observe-stop observe-tests

@@ -29,13 +29,13 @@ def up() -> int:
     down()
     port = free_port()
     try:
-        process = prometheus_run.start(FOLDER, port, targets(state))
+        process = prometheus_run.start(FOLDER, port, targets(state["metrics"]))
     except ServerError as error:
         say(str(error), "observe")
         return 3
     STATE.write_text(json.dumps({"pid": process.pid, "port": port}))
     print(f"Prometheus: http://127.0.0.1:{port}/alerts (ends with `make observe-stop`)")
-    return check(str(state["url"]), port)
+    return check(state["url"], port)
 
 
 def check(gateway: str, port: int) -> int:
@@ -48,9 +48,8 @@ def check(gateway: str, port: int) -> int:
     return subprocess.call([*checker, "--prometheus", f"http://127.0.0.1:{port}", *boards])
 
 
-def targets(state: dict[str, object]) -> dict[str, str]:
-    metrics = state["metrics"]
-    ours = {job: f"127.0.0.1:{port}" for job, port in metrics.items()} if isinstance(metrics, dict) else {}
+def targets(metrics: dict[str, int]) -> dict[str, str]:
+    ours = {job: f"127.0.0.1:{port}" for job, port in metrics.items()}
     broker = servers().get("RABBITMQ_PROMETHEUS_URL")
     return ours | ({"rabbitmq": urlsplit(broker).netloc} if broker else {})
 

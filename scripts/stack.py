@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TypedDict
 
 from edugraph_cli.processes import NotReady
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports, own_environment, serving
@@ -14,6 +15,14 @@ from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports, own_e
 RUN = Path(__file__).resolve().parent.parent / ".run"
 STATE, LOGS = RUN / "stack.json", RUN / "logs"
 READY_WITHIN = 120  # seconds
+
+
+class Stack(TypedDict):
+    """One that runs; `metrics` are ports."""
+
+    pid: int
+    url: str
+    metrics: dict[str, int]
 
 
 def up() -> int:
@@ -55,7 +64,7 @@ def start() -> None:
         )
 
 
-def wait() -> dict[str, object] | None:
+def wait() -> Stack | None:
     end = time.monotonic() + READY_WITHIN
     while time.monotonic() < end:
         if (state := running()) is not None:
@@ -64,11 +73,10 @@ def wait() -> dict[str, object] | None:
     return None
 
 
-def running() -> dict[str, object] | None:
-    """The running stack's process id and address."""
+def running() -> Stack | None:
     try:
-        state: dict[str, object] = json.loads(STATE.read_text())
-        os.kill(int(str(state["pid"])), 0)
+        state: Stack = json.loads(STATE.read_text())
+        os.kill(state["pid"], 0)
     except (FileNotFoundError, ProcessLookupError, ValueError):
         return None
     return state
@@ -82,8 +90,8 @@ def serve() -> int:
     environment.setdefault("EDUGRAPH_METRICS_PORT", str(free_metrics_ports()))
     try:
         with serving(environment, LOGS, Pools()) as (url, _):
-            metrics = metrics_ports(environment)
-            STATE.write_text(json.dumps({"pid": os.getpid(), "url": url, "metrics": metrics}))
+            state = Stack(pid=os.getpid(), url=url, metrics=metrics_ports(environment))
+            STATE.write_text(json.dumps(state))
             signal.pause()
     except NotReady as problem:
         print(problem, file=sys.stderr)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import pika
@@ -73,13 +72,6 @@ def within(seconds: float, condition: Any) -> bool:
             return True
         time.sleep(0.1)
     return False
-
-
-def through(url: str, port: int) -> str:
-    """The same address, by way of a proxy."""
-    parts = urlsplit(url)
-    host = parts.netloc.rsplit("@", 1)[0] + "@" if "@" in parts.netloc else ""
-    return urlunsplit(parts._replace(netloc=f"{host}127.0.0.1:{port}"))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 BLOCK = 65_536
 
@@ -21,12 +22,14 @@ class Link:
 
 
 class Proxy:
-    """Forwards a port of its own to `target`, on a thread of its own."""
+    """Forwards a port of its own to the server at an address with a port, on a thread of its own."""
 
-    def __init__(self, host: str, target: int) -> None:
-        self._target = (host, target)
+    def __init__(self, address: str) -> None:
+        self._there = urlsplit(address)
         self._links: set[Link] = set()
-        self._swallow_new = False
+        self._swallow_new = self._refuse_new = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._delay = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -45,10 +48,25 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
+    @property
+    def address(self) -> str:
+        """The server's, by way of the proxy."""
+        login, at, _ = self._there.netloc.rpartition("@")
+        return self._there._replace(netloc=f"{login}{at}127.0.0.1:{self.port}").geturl()
+
     def swallow(self) -> None:
         """From now on nothing arrives on either side, and nothing is closed: a firewall that drops."""
         self._swallow_new = True
         self._do(self._swallow)
+
+    def hold(self) -> None:
+        """From now on nothing arrives on either side; all of it does when this is healed: packets are sent again."""
+        self._do(self._flowing.clear)
+
+    def refuse(self) -> None:
+        """The server is away: connections end, and new ones do at once."""
+        self._refuse_new = True
+        self.cut()
 
     def half_open(self) -> None:
         """The clients see their connections end; the server hears nothing of it. New connections are good."""
@@ -64,7 +82,8 @@ class Proxy:
 
     def heal(self) -> None:
         """New connections are good; what was swallowed stays lost."""
-        self._swallow_new, self._delay = False, 0.0
+        self._swallow_new, self._refuse_new, self._delay = False, False, 0.0
+        self._do(self._flowing.set)
 
     def _do(self, change: Callable[[], None]) -> None:
         done = threading.Event()
@@ -96,8 +115,12 @@ class Proxy:
         return await asyncio.start_server(self._accept, "127.0.0.1", 0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flowing.wait()
+        if self._refuse_new:
+            writer.close()
+            return
         try:
-            answers, server = await asyncio.open_connection(*self._target)
+            answers, server = await asyncio.open_connection(self._there.hostname, self._there.port)
         except OSError:
             writer.close()
             return
@@ -113,8 +136,10 @@ class Proxy:
             while data := await source.read(BLOCK):
                 if self._delay:
                     await asyncio.sleep(self._delay)
+                await self._flowing.wait()
                 if not link.swallowed:
                     sink.write(data)
                     await sink.drain()
+        await self._flowing.wait()
         if not link.swallowed:
             sink.close()

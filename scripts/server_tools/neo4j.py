@@ -121,7 +121,7 @@ class Neo4j(Server):
         jars = cache.built(f"neo4j-{self.version}", self._get_jars)
         for name in ("conf", "data", "logs", "run"):
             (home / name).mkdir(exist_ok=True)
-        write_private(home / "conf" / "neo4j.conf", CONFIGURATION.format(**self.port))
+        write_private(home / "conf" / "neo4j.conf", self._configuration())
         env = clean_env(HOME=str(home), NEO4J_HOME=str(home), NEO4J_CONF=str(home / "conf"))
         classes = ["-cp", f"{jars}/*"]
         if not (home / "data" / "dbms" / "auth.ini").exists():
@@ -129,6 +129,9 @@ class Neo4j(Server):
         main = "org.neo4j.server." + ("CommunityEntryPoint" if self.is_five else "Neo4jCommunity")
         command = [java, *JAVA_OPTIONS, *classes, main, f"--home-dir={home}", f"--config-dir={home}/conf"]
         return {**processes.spawn(command, env, self.log), "version": self.version}
+
+    def _configuration(self) -> str:
+        return CONFIGURATION.format(**self.port)
 
     def _set_password(self, java: list[str], env: dict[str, str]) -> None:
         tool, password = (

@@ -83,9 +83,11 @@ class RabbitMQ(Server):
         return processes.spawn(programs.command(folder, server), env, self.log)
 
     def _configure(self, folder: Path) -> None:
-        text = CONFIGURATION.format(user=USER, password=self.password, **self.port)
-        write_private(folder / "rabbitmq.conf", text)
+        write_private(folder / "rabbitmq.conf", self._configuration())
         write_private(folder / "enabled_plugins", "[rabbitmq_management,rabbitmq_prometheus].\n")
+
+    def _configuration(self) -> str:
+        return CONFIGURATION.format(user=USER, password=self.password, **self.port)
 
     def _env(self, folder: Path) -> dict[str, str]:
         """Return RabbitMQ's settings; everything it writes, also its cookie, goes to the folder."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from proxy import Proxy
 from server_tools.checkout import Checkout
@@ -82,17 +81,6 @@ def _through_proxies(servers: dict[str, Server], ending: ExitStack) -> Ground:
         for name, value in server.addresses().items()
         if name in PROJECT_NAMES
     }
-    proxies = {name: ending.enter_context(_proxy_to(direct[THROUGH[name]])) for name in servers}
-    moved = {THROUGH[name]: _moved(direct[THROUGH[name]], proxy.port) for name, proxy in proxies.items()}
+    proxies = {name: ending.enter_context(Proxy(direct[THROUGH[name]])) for name in servers}
+    moved = {THROUGH[name]: proxy.address for name, proxy in proxies.items()}
     return Ground(servers, proxies, direct, {**direct, **moved})
-
-
-def _proxy_to(address: str) -> Proxy:
-    place = urlsplit(address)
-    return Proxy(place.hostname or "", place.port or 0)
-
-
-def _moved(address: str, port: int) -> str:
-    place = urlsplit(address)
-    login = f"{place.username or ''}:{place.password}@" if place.password else ""
-    return place._replace(netloc=f"{login}127.0.0.1:{port}").geturl()

@@ -11,16 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 from beside import scripted_provider
-from faulty_network import Fault, proxy
-from faulty_network import Proxy as Way
 from feeding import made
 from ground import Ground, fresh_ground
+from proxy import Proxy
 from run import PROVIDER, without_addresses
 from supervised import Supervised
 from traps import slow, until
@@ -38,7 +36,7 @@ class Stage:
     ground: Ground
     url: str
     blobs: Path
-    provider: Way
+    provider: Proxy
 
     def answers(self) -> dict[str, int]:
         """What a client gets, by what it asks for."""
@@ -89,19 +87,19 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         with (
             fresh_ground(folder / "servers") as ground,
             scripted_provider(PROVIDER) as address,
-            proxy("127.0.0.1", urlsplit(address).port or 0) as way,
+            Proxy(address) as to_provider,
         ):
             blobs = folder / "store" / "blobs"
             own = {
                 **ground.environment,
                 "EDUGRAPH_BLOB_URL": str(blobs),
                 "EDUGRAPH_OPENAI_API_KEY": "degraded",
-                "EDUGRAPH_OPENAI_BASE_URL": f"http://127.0.0.1:{way.port}/v1",
+                "EDUGRAPH_OPENAI_BASE_URL": to_provider.address,
                 "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
             }
             declare_topology(own)
             with Supervised.run(own, folder / "logs") as system:
-                yield Stage(ground, system.url, blobs, way)
+                yield Stage(ground, system.url, blobs, to_provider)
 
 
 @contextmanager
@@ -155,11 +153,7 @@ def test_the_blob_store_is_away_for_a_minute(stage: Stage) -> None:
 
 def test_the_provider_is_away_for_a_minute(stage: Stage) -> None:
     """The import goes on; packs that were tried four times are dead letters, and done by a replay."""
-
-    def become(fault: Fault) -> None:
-        stage.provider.fault = fault
-
-    with away(lambda: become("refuse"), lambda: become("none")):
+    with away(stage.provider.refuse, stage.provider.heal):
         job = stage.send(100, analyze=True)
         until(lambda: stage.report(job)["written"] + stage.report(job)["unchanged"] == 100, AWAY, every=1)
         assert stage.answers() == {"send": 202, "jobs": 200, "graph": 200, "ready": 200}

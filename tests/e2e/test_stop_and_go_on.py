@@ -2,28 +2,17 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from engines import SLOW, System, real_engine
+from engines import SLOW, System
 
 from edugraph_cli.progress import Steps
-from edugraph_cli.serving import Pools
 from edugraph_common.outcomes import JobReport
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
 START = datetime(2026, 1, 5, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with (
-        real_engine(tmp_path_factory.mktemp("stop")) as engine,
-        engine.serve(Pools(importer=2, findings=1, analyzer=1)) as running,
-    ):
-        yield running
 
 
 def _records(path: Path, number: int) -> Path:

@@ -8,33 +8,21 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engines import CHECKOUT, System, family, real_engine
+from engines import CHECKOUT, System, family
 
 from edugraph_cli.processes import worker_command
-from edugraph_cli.serving import Pools
 from edugraph_common.outcomes import ENDED, JobReport
 
 sys.path.insert(0, str(CHECKOUT / "benchmarks"))
 from made_records import write_records
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
 RECORDS = 100_000
 SEED = int(os.environ.get("EDUGRAPH_KILL_SEED", "1"))
 REPORTED = ("state", "read", "written", "unchanged", "rejected", "failed", "batches", "failed_batches", "by_type")
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with (
-        real_engine(tmp_path_factory.mktemp("kills")) as engine,
-        engine.serve(Pools(importer=2, findings=1, analyzer=1)) as system,
-    ):
-        yield system
-        engine.empty()
 
 
 def test_an_import_whose_workers_are_killed_ends_like_an_undisturbed_one(system: System, tmp_path: Path) -> None:
@@ -49,6 +37,7 @@ def test_an_import_whose_workers_are_killed_ends_like_an_undisturbed_one(system:
     assert kills >= 5
     assert disturbed.model_dump(include={*REPORTED}) == undisturbed.model_dump(include={*REPORTED})
     assert system.client.graph_digest() == digest
+    system.engine.empty()
 
 
 def _import(system: System, path: Path, *, killing: bool) -> tuple[JobReport, int]:

@@ -1,15 +1,14 @@
 """The broker or Redis away, silent or blocked: each POST is answered in 5 s, and work goes on by itself afterwards."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from faulty_network import Fault, Proxy, proxy
-from gateway_alone import Gateway, gateway, post_records, through, virtual_host, within
+from gateway_alone import Gateway, gateway, post_records, virtual_host, within
+from proxy import Proxy
 
 pytestmark = pytest.mark.real
 LONGEST = 5.0  # seconds
@@ -24,21 +23,20 @@ class Faulty:
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    with virtual_host() as addresses:
-        broker, redis = (urlsplit(addresses[f"EDUGRAPH_{name}_URL"]) for name in ("BROKER", "REDIS"))
-        with (
-            proxy(broker.hostname or "", broker.port or 5672) as to_broker,
-            proxy(redis.hostname or "", redis.port or 6379) as to_redis,
-            gateway(
-                {
-                    **addresses,
-                    "EDUGRAPH_BROKER_URL": through(addresses["EDUGRAPH_BROKER_URL"], to_broker.port),
-                    "EDUGRAPH_REDIS_URL": through(addresses["EDUGRAPH_REDIS_URL"], to_redis.port),
-                },
-                tmp_path_factory.mktemp("faults"),
-            ) as running,
-        ):
-            yield Faulty(replace(running, broker=addresses["EDUGRAPH_BROKER_URL"]), to_broker, to_redis)
+    with (
+        virtual_host() as addresses,
+        Proxy(addresses["EDUGRAPH_BROKER_URL"]) as to_broker,
+        Proxy(addresses["EDUGRAPH_REDIS_URL"]) as to_redis,
+        gateway(
+            {
+                **addresses,
+                "EDUGRAPH_BROKER_URL": to_broker.address,
+                "EDUGRAPH_REDIS_URL": to_redis.address,
+            },
+            tmp_path_factory.mktemp("faults"),
+        ) as running,
+    ):
+        yield Faulty(replace(running, broker=addresses["EDUGRAPH_BROKER_URL"]), to_broker, to_redis)
 
 
 def _post(url: str) -> tuple[int, float, bool]:
@@ -65,18 +63,20 @@ def _accepts(url: str) -> bool:
     return _post(url)[0] == 202
 
 
-@pytest.mark.parametrize("fault", ["blackhole", "refuse"])
+@pytest.mark.parametrize("fault", [Proxy.hold, Proxy.refuse])
 @pytest.mark.parametrize("server", ["broker", "redis"])
-def test_each_post_is_refused_in_time_and_work_goes_on_afterwards(faulty: Faulty, server: str, fault: Fault) -> None:
+def test_each_post_is_refused_in_time_and_work_goes_on_afterwards(
+    faulty: Faulty, server: str, fault: Callable[[Proxy], None]
+) -> None:
     url, faulty_server = faulty.gateway.url, getattr(faulty, server)
     assert within(10, lambda: _accepts(url))
-    faulty_server.fault = fault
+    fault(faulty_server)
     try:
         with ThreadPoolExecutor(24) as threads:
             answers = [*threads.map(_post, [url] * 20), *threads.map(_upload, [url] * 4)]
         assert within(10, lambda: server in _missing(url))
     finally:
-        faulty_server.fault = "none"
+        faulty_server.heal()
     assert {status for status, _, _ in answers} == {503}
     assert max(seconds for _, seconds, _ in answers) < LONGEST
     assert all(named for _, _, named in answers)
@@ -87,10 +87,10 @@ def test_each_post_is_refused_in_time_and_work_goes_on_afterwards(faulty: Faulty
 def test_what_was_refused_is_in_no_list(faulty: Faulty) -> None:
     with faulty.gateway.client() as client:
         before = {job["job_id"] for job in client.get("/v1/jobs?limit=200").json()["jobs"]}
-        faulty.broker.fault = "refuse"
+        faulty.broker.refuse()
         try:
             assert post_records(client).status_code == 503
         finally:
-            faulty.broker.fault = "none"
+            faulty.broker.heal()
         after = {job["job_id"] for job in client.get("/v1/jobs?limit=200").json()["jobs"]}
     assert after == before

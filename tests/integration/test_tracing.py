@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -36,11 +35,10 @@ def real(test: Any) -> Any:
 def spans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("tracing")
     with real_engine(folder) as plain, scripted_provider() as provider:
-        graph = urlsplit(plain.environment["EDUGRAPH_NEO4J_URI"])
-        with Proxy(graph.hostname or "", graph.port or 7687) as proxy:
+        with Proxy(plain.environment["EDUGRAPH_NEO4J_URI"]) as proxy:
             ours = {
                 "EDUGRAPH_TRACING": f"file:{folder / 'spans.ndjson'}",
-                "EDUGRAPH_NEO4J_URI": f"bolt://127.0.0.1:{proxy.port}",
+                "EDUGRAPH_NEO4J_URI": proxy.address,
                 "OPENAI_BASE_URL": provider,
             }
             plain.empty()
@@ -51,11 +49,11 @@ def spans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, A
 def _import(engine: Any, proxy: Proxy) -> None:
     """The first try of the batch finds no database."""
     with engine.serve(Pools(importer=1, findings=1, analyzer=1)) as system:
-        there, proxy._target = proxy._target, (proxy._target[0], 1)  # a port where nobody listens
+        proxy.refuse()
         headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
         job = _post(system.url, headers)
         time.sleep(2.5)
-        proxy._target = there
+        proxy.heal()
         assert list(system.client.follow(job))[-1].state == "succeeded"
 
 

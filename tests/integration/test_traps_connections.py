@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from engines import given
@@ -24,8 +23,7 @@ EXCLUSIVE = {"control_queue_exclusive": True, "control_queue_durable": False, "b
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    address = urlsplit(given(ADDRESSES[0])[ADDRESSES[0]])
-    with Proxy(address.hostname or "", address.port or 0) as proxy:
+    with Proxy(given(ADDRESSES[0])[ADDRESSES[0]]) as proxy:
         yield proxy
 
 

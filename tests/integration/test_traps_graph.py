@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import LiteralString
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import neo4j
@@ -24,15 +23,13 @@ LIMIT, WITHOUT = 3.0, 20.0  # seconds; not for ever, so that nothing is left on 
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    place = urlsplit(given("EDUGRAPH_NEO4J_URI")["EDUGRAPH_NEO4J_URI"])
-    with Proxy(place.hostname or "", place.port or 0) as proxy:
+    with Proxy(given("EDUGRAPH_NEO4J_URI")["EDUGRAPH_NEO4J_URI"]) as proxy:
         yield proxy
 
 
-def connection(seconds: float, port: int | None = None) -> Connection:
+def connection(seconds: float, address: str | None = None) -> Connection:
     settings = GraphSettings()  # type: ignore[call-arg]  # from the environment
-    uri = f"bolt://127.0.0.1:{port}" if port else settings.uri
-    return Connection(settings.model_copy(update={"uri": uri}), transaction_seconds=seconds)
+    return Connection(settings.model_copy(update={"uri": address or settings.uri}), transaction_seconds=seconds)
 
 
 @both_slow
@@ -49,7 +46,7 @@ def test_locks_of_a_writer_that_vanished(proxy: Proxy, guarded: bool) -> None:
 
     def first() -> None:
         with suppress(Retryable, neo4j.exceptions.DriverError):
-            connection(LIMIT if guarded else WITHOUT, proxy.port).write(lock)
+            connection(LIMIT if guarded else WITHOUT, proxy.address).write(lock)
 
     named(name, "CREATE (:Trap {id: $name})")
     writer = threading.Thread(target=first, daemon=True)

@@ -6,14 +6,13 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 from beside import scripted_provider
 from engines import real_servers
-from faulty_network import proxy
+from proxy import Proxy
 from traps import Bench, Worker, until
 
 from edugraph_common.broker.publishing import send
@@ -124,14 +123,12 @@ def test_redis_away_around_a_task(bench: Bench) -> None:
     """Celery reads and stores a task's state outside of the task: an error there is not the task's, and would have it
     refused for good. Out: AWAY in RefusingRequest.
     """
-    place = urlsplit(bench.settings.redis_url.get_secret_value())
-    with proxy(place.hostname or "", place.port or 0) as way:
-        moved = place._replace(netloc=f"{place.username or ''}:{place.password}@127.0.0.1:{way.port}").geturl()
-        worker = bench.start(EDUGRAPH_REDIS_URL=moved)
-        way.fault = "refuse"
+    with Proxy(bench.settings.redis_url.get_secret_value()) as proxy:
+        worker = bench.start(EDUGRAPH_REDIS_URL=proxy.address)
+        proxy.refuse()
         tasks = [bench.send() for _ in range(3)]
         until(lambda: worker.logged("task_put_back"), 90)
-        way.fault = "none"
+        proxy.heal()
         until(lambda: all(bench.state(task) == "SUCCESS" for task in tasks), 120)
     assert (bench.depth("data_import.dead"), worker.logged("task_refused")) == (0, 0)
 

@@ -20,7 +20,6 @@ from edugraph_common.broker.provisioning import apply_topology
 from edugraph_common.settings import Settings
 
 pytestmark = pytest.mark.real
-# The long form of these tests is for CI and EDUGRAPH_SLOW=1.
 slow = pytest.mark.skipif(not SLOW, reason="EDUGRAPH_SLOW=1")
 TASKS = 10_000 if SLOW else 520
 CHILDREN = 26

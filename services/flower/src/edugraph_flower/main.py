@@ -6,6 +6,7 @@ By itself Flower shows its pages, tasks' arguments and results among them, to an
 import os
 import sys
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.bin.celery import celery as celery_command
@@ -71,4 +72,8 @@ def make_app(environment: Mapping[str, str]) -> Celery:
         control_queue_exclusive=False,
         control_queue_durable=True,
     )
+    address = urlsplit(broker)
+    if address.scheme == "amqps":
+        # As the workers have it: the host name in a certificate is compared only with one that is told.
+        app.conf.broker_use_ssl = {"server_hostname": address.hostname}
     return app

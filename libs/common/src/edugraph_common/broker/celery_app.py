@@ -3,6 +3,7 @@
 "The notes" are the faults that were seen with the defaults; tests/integration/test_traps.py has each of them.
 """
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ def make_app(name: str, settings: Settings) -> App:
     app = App(name, broker=settings.broker_url.get_secret_value(), backend=settings.redis_url.get_secret_value())
     app.conf.update(_common(quorum=settings.on_rabbitmq))
     app.conf.update(_rabbitmq() if settings.on_rabbitmq else _redis())
-    app.conf.update(_secured(settings.broker_urls))
+    app.conf.update(_secured(settings))
     stamp_messages()
     return app
 
@@ -103,13 +104,19 @@ def _common(*, quorum: bool) -> dict[str, Any]:
     }
 
 
-def _secured(broker_urls: list[str]) -> dict[str, Any]:
+def _secured(settings: Settings) -> dict[str, Any]:
     """py-amqp checks who signed a certificate, but compares the host name only when it is told the name.
 
-    It is told one for all nodes: their certificates must be good for the first one's name too.
+    It is told one for all nodes: their certificates must be good for the first one's name too. And Celery refuses the
+    address of a Redis with TLS that does not say whether certificates are checked.
     """
-    address = urlsplit(broker_urls[0])
-    return {"broker_use_ssl": {"server_hostname": address.hostname}} if address.scheme == "amqps" else {}
+    broker, results = urlsplit(settings.broker_urls[0]), urlsplit(settings.redis_url.get_secret_value())
+    told: dict[str, Any] = {}
+    if broker.scheme == "amqps":
+        told["broker_use_ssl"] = {"server_hostname": broker.hostname}
+    if results.scheme == "rediss":
+        told["redis_backend_use_ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return told
 
 
 def _rabbitmq() -> dict[str, Any]:
