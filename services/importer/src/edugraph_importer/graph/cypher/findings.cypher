@@ -102,14 +102,14 @@ ON MATCH SET r.importance = CASE WHEN row.importance = 'core' THEN row.importanc
 // name: recount_relates_to
 // The strongest of the records that have both an error type and a knowledge point.
 UNWIND $rows AS row
-MATCH (k:KnowledgePoint {id: row.to})<-[c:CONCERNS]-(n:ErrorRecord)-[:OF_TYPE]->(t:ErrorType {id: row.from})
+MATCH (k:KnowledgePoint {id: row.to})<-[c:CONCERNS]-(n:ErrorRecord)-[:OF_TYPE]->(t) WHERE t.id = row.from
 RETURN row.from AS from, row.to AS to, max(c.strength) AS strength, max(c.confidence) AS confidence
 
 // name: recount_contains
 // What all texts of a course say of a knowledge point.
 UNWIND $rows AS row
-MATCH (k:KnowledgePoint {id: row.to})<-[d:DESCRIBES]-(n:CourseContent)-[:IN_COURSE]->(c:Course {id: row.from})
-WHERE d.importance IS NOT NULL
+MATCH (k:KnowledgePoint {id: row.to})<-[d:DESCRIBES]-(n:CourseContent)-[:IN_COURSE]->(c) WHERE c.id = row.from
+  AND d.importance IS NOT NULL
 RETURN row.from AS from, row.to AS to, min(d.importance) AS importance, min(d.order) AS order
 
 // name: recount_has_error
@@ -123,13 +123,13 @@ RETURN row.student AS student, row.type AS type, row.course AS course, n.id AS i
 // name: remove_relates_to
 // Pairs whose records are counted anew, or are no more.
 UNWIND $rows AS row
-MATCH (t:ErrorType {id: row.from})-[r:RELATES_TO]->(k:KnowledgePoint {id: row.to})
+MATCH (t:ErrorType {id: row.from})-[r:RELATES_TO]->(k) WHERE k.id = row.to
 DELETE r
 
 // name: remove_contains
 // Pairs whose texts are counted anew, or are no more.
 UNWIND $rows AS row
-MATCH (c:Course {id: row.from})-[r:CONTAINS]->(k:KnowledgePoint {id: row.to})
+MATCH (c:Course {id: row.from})-[r:CONTAINS]->(k) WHERE k.id = row.to
 DELETE r
 
 // name: remove_has_error
@@ -181,7 +181,7 @@ RETURN id, n.id AS record, d.requires AS requires, d.requires_confidence AS conf
 // name: remove_prerequisites
 // Edges that changed or are claimed no more.
 UNWIND $rows AS row
-MATCH (a:KnowledgePoint {id: row.from})-[r:DEPENDS_ON|SET_ASIDE]->(b:KnowledgePoint {id: row.to})
+MATCH (a:KnowledgePoint {id: row.from})-[r:DEPENDS_ON|SET_ASIDE]->(b) WHERE b.id = row.to
 DELETE r
 
 // name: create_depends_on
