@@ -14,7 +14,9 @@ from backports import zstd
 from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtual_host, within
 
 from edugraph_common.blobs import Blobs
+from edugraph_common.broker.celery_app import make_publisher
 from edugraph_common.jobs import Jobs, connect
+from edugraph_common.settings import Settings
 
 pytestmark = pytest.mark.real
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -57,6 +59,21 @@ def test_an_accepted_import_is_in_the_queue_and_in_the_list(running: Gateway, cl
     job = client.get(accepted.json()["links"]["self"]).json()
     assert (job["state"], job["source"]) == ("queued", "inline")
     assert client.get(accepted.json()["links"]["task"]).json()["state"] == "PENDING"
+
+
+def test_a_monitor_hears_of_each_task_that_was_sent(addresses: dict[str, str], client: httpx.Client) -> None:
+    fields = {name: addresses[f"EDUGRAPH_{name.upper()}"] for name in ("broker_url", "redis_url")}
+    app = make_publisher("monitor", Settings.model_validate({**fields, "blob_url": "/tmp"}))
+    heard: dict[str, str] = {}
+    hear = {"task-sent": lambda event: heard.update({event["uuid"]: event["queue"]})}
+    with (
+        app.connection_for_read() as connection,
+        app.events.Receiver(connection, hear).consumer_context(wakeup=False) as (listening, _, _),
+    ):
+        sent = {post_records(client).json()["task_id"] for _ in range(3)}
+        while not sent <= set(heard):
+            listening.drain_events(timeout=10)
+    assert {heard[task] for task in sent} == {"data_import"}
 
 
 @pytest.mark.parametrize(

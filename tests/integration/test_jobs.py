@@ -9,7 +9,7 @@ from engines import real_servers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.jobs import Jobs, connect
+from edugraph_common.jobs import Jobs, NewJob, connect
 from edugraph_common.outcomes import AnalysisProgress, BatchOutcome, JobReport, Reject
 
 pytestmark = pytest.mark.real
@@ -47,6 +47,19 @@ def test_a_job_is_created_once(jobs: Jobs) -> None:
     job_id = started(jobs, 1)
     assert not jobs.create(job_id, "import", "other", NOW)
     assert report(jobs, job_id).source == "a.ndjson"
+
+
+def test_jobs_that_are_created_together_are_as_if_one_by_one(jobs: Jobs) -> None:
+    old, ids, late = started(jobs, 1), [uuid4().hex for _ in range(3)], NOW.replace(year=2100)
+    analysis = NewJob(ids[2], "analysis", "error inline", late, to_analyse=7, tasks="[2]")
+    new = [NewJob(ids[0], "import", "a", late, tasks="[0]"), NewJob(ids[1], "import", "b", late), analysis]
+    assert jobs.create_all([new[0], NewJob(old, "import", "c", late), *new[1:]]) == 3
+    assert [report(jobs, job_id).source for job_id in (*ids, old)] == ["a", "b", "error inline", "a.ndjson"]
+    assert [jobs.tasks(job_id) for job_id in ids] == ["[0]", None, "[2]"]
+    assert [report(jobs, job_id).analysis.expected for job_id in ids] == [0, 0, 7]
+    assert {job.job_id for job in jobs.newest(3, 0, NOW)} == set(ids)
+    for job_id in ids:
+        jobs.withdraw(job_id, NOW)
 
 
 @given(deliveries=st.lists(st.sampled_from(range(4)), min_size=1, max_size=12))

@@ -1,13 +1,20 @@
 """Keys, turns and queue depths, without any server."""
 
+import asyncio
 import threading
+import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
+from anyio import CapacityLimiter
+from fastapi import Request
 
 from edugraph_common.api_keys import ApiKey, ApiKeys, matches, split_token
 from edugraph_common.failures import Retryable
+from edugraph_gateway.admission import submitter
 from edugraph_gateway.callers import KeyRing, Turns
 from edugraph_gateway.pressure import Depths
 from edugraph_gateway.problems import Problem
@@ -89,6 +96,32 @@ def test_turns_are_taken_in_portions_and_lost_after_a_second() -> None:
     times[0] = 1.1
     assert not turns.spend("c")
     assert redis.asked == [[100_000, 100, 2]] * 2
+
+
+def test_requests_of_one_caller_take_one_portion_together() -> None:
+    asked: list[str] = []
+    purse: list[int] = []
+
+    def take(client: str) -> float:
+        asked.append(client)
+        time.sleep(0.05)
+        purse.extend(range(19))
+        return 0
+
+    gateway = SimpleNamespace(
+        settings=SimpleNamespace(auth="off"),
+        turns=SimpleNamespace(spend=lambda _client: bool(purse and purse.pop() >= 0), take=take),
+        admitting=CapacityLimiter(40),
+        lookups=WeakValueDictionary(),
+    )
+    request = Request({"type": "http", "headers": [], "app": SimpleNamespace(state=SimpleNamespace(gateway=gateway))})
+
+    async def side_by_side() -> None:
+        await asyncio.gather(*(submitter(request) for _ in range(20)))
+
+    asyncio.run(side_by_side())
+    assert len(asked) == 1
+    assert not gateway.lookups
 
 
 def test_where_no_portion_is_left_one_turn_is_tried() -> None:

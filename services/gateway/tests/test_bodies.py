@@ -1,18 +1,22 @@
 """Uploads, time limits and problems, without any server."""
 
+import asyncio
 import gzip
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from anyio import CapacityLimiter
+from fastapi import Request
 
 from edugraph_common.blobs import Blobs
 from edugraph_common.compression import unpacking
 from edugraph_common.failures import Rejected, Retryable, Wait
 from edugraph_common.ndjson import MalformedFile
+from edugraph_gateway.bodies import drain, pieces
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import Problem, problem_answer, problem_of
 from edugraph_gateway.uploads import Upload, scan_of
@@ -63,6 +67,60 @@ def test_a_table_without_a_mapping_is_read_by_its_head() -> None:
     empty = scan_of("csv", None)
     with pytest.raises(MalformedFile, match="empty"):
         empty.finish()
+
+
+def _request(*messages: dict[str, Any], length: str = "") -> Request:
+    """A body that comes in these messages, and then nothing."""
+    left = iter(messages)
+
+    async def receive() -> Any:
+        message = next(left, None)
+        if message is None:
+            await asyncio.Event().wait()
+        return {"type": "http.request", **(message or {})}
+
+    headers = [(b"content-length", length.encode())] if length else []
+    return Request({"type": "http", "headers": headers}, receive)
+
+
+async def _read(request: Request, limit: int = 100) -> list[bytes]:
+    return [piece async for piece in pieces(request, limit=limit, idle=0.05)]
+
+
+def test_a_body_is_read_to_its_end_and_no_further() -> None:
+    request = _request({"body": b"a", "more_body": True}, {"body": b"b", "more_body": True}, {"body": b""})
+    assert asyncio.run(_read(request)) == [b"ab"]
+    begun = time.monotonic()
+    asyncio.run(drain(request, 5))
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (_request({"body": b"a", "more_body": True}), 408),
+        (_request({"body": b"a", "more_body": True}, {"type": "http.disconnect"}), 400),
+        (_request({"body": b"a" * 60, "more_body": True}, {"body": b"a" * 60}), 413),
+        (_request({"body": b"a" * 101}, length="101"), 413),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_a_problem(request_: Request, status: int) -> None:
+    with pytest.raises(Problem) as refused:
+        asyncio.run(_read(request_))
+    assert refused.value.status == status
+
+
+def test_what_a_client_goes_on_sending_is_read_for_a_time() -> None:
+    request = _request(*[{"body": b"a" * 60, "more_body": True}] * 9, {"body": b"end"})
+
+    async def refuse() -> None:
+        with pytest.raises(Problem):
+            await _read(request)
+        await drain(request, 5)
+        assert request.state.body_ended
+
+    asyncio.run(refuse())
+    asyncio.run(drain(_request({"body": b"", "more_body": True}), 0.05))
 
 
 def test_work_that_takes_too_long_is_left_alone() -> None:

@@ -5,12 +5,12 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from itertools import count, islice
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -45,6 +45,22 @@ def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis"
     )
 
 
+class NewJob(NamedTuple):
+    """`tasks`: what `resume` sends again, kept for a day."""
+
+    job_id: str
+    kind: Literal["import", "analysis"]
+    source: str
+    created: datetime
+    to_analyse: int = 0
+    tasks: str = ""
+
+    def arguments(self) -> list[str | float]:
+        """As create_job.lua takes them."""
+        created = self.created
+        return [self.job_id, self.kind, self.source, _iso(created), created.timestamp(), self.to_analyse, self.tasks]
+
+
 class Jobs:
     """Raises Retryable when Redis does not answer. Times are given by the caller."""
 
@@ -67,19 +83,14 @@ class Jobs:
         tasks: str = "",
     ) -> bool:
         """False if the job is already there. `tasks`: what `resume` sends again, kept for a day."""
-        keys = [_job(job_id), _job(job_id, "tasks"), JOBS]
-        arguments: list[str | float] = [
-            job_id,
-            kind,
-            source,
-            _iso(now),
-            now.timestamp(),
-            to_analyse,
-            tasks,
-            TASKS_KEPT,
-        ]
+        return self.create_all([NewJob(job_id, kind, source, now, to_analyse, tasks)]) == 1
+
+    def create_all(self, jobs: Sequence["NewJob"]) -> int:
+        """In one round trip. Returns how many of them were not there yet."""
+        keys = [JOBS, *(key for job in jobs for key in (_job(job.job_id), _job(job.job_id, "tasks")))]
+        arguments = [argument for job in jobs for argument in job.arguments()]
         with _redis_errors():
-            return bool(self._create(keys, arguments))
+            return int(cast("int", self._create(keys, [TASKS_KEPT, *arguments])))
 
     def begin(self, job_id: str, batches: int, now: datetime) -> bool:
         """The number of batches is known from now on. False for a job that was cancelled: it does not begin."""

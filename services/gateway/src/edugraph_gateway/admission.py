@@ -1,11 +1,13 @@
 """Before every operation: is the caller known, is the scope theirs, is it their turn."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from edugraph_common.api_keys import Scope
+from edugraph_common.failures import Retryable
 from edugraph_gateway.callers import ANYBODY, Caller, KeyRing
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.gateway import Gateway, gateway_of
@@ -19,13 +21,34 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 def _admission(scope: Scope) -> Any:
     async def admit(request: Request, credentials: Credentials) -> Caller:
-        gateway, token = gateway_of(request), credentials.credentials if credentials else ""
-        at_once = _admit_at_once(gateway, token, scope)
-        if at_once is not None:
-            return at_once
-        return await in_time(lambda: _admit(gateway, token, scope), LONGEST, gateway.admitting)
+        return await _admitted(request, credentials, scope)
 
     return Depends(admit)
+
+
+async def submitter(request: Request) -> Caller:
+    """What `Submitter` gives, for a route that has FastAPI solve nothing. Raises Problem."""
+    return await _admitted(request, await _bearer(request), "submit")
+
+
+async def _admitted(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> Caller:
+    gateway, token = gateway_of(request), credentials.credentials if credentials else ""
+    at_once = _admit_at_once(gateway, token, scope)
+    if at_once is not None:
+        return at_once
+    try:
+        async with asyncio.timeout(LONGEST), gateway.lookups.setdefault(token, asyncio.Lock()):
+            return await _admit_in_turn(gateway, token, scope)
+    except TimeoutError:
+        raise Retryable(f"the caller could not be looked up within {LONGEST:g} s") from None
+
+
+async def _admit_in_turn(gateway: Gateway, token: str, scope: Scope) -> Caller:
+    """One request of a caller asks at a time: what it brought may do for those that waited."""
+    at_once = _admit_at_once(gateway, token, scope)
+    if at_once is not None:
+        return at_once
+    return await in_time(lambda: _admit(gateway, token, scope), LONGEST, gateway.admitting)
 
 
 def _admit(gateway: Gateway, token: str, scope: Scope) -> Caller:

@@ -38,7 +38,9 @@ from edugraph_gateway.routes import (
     students,
     tasks,
 )
+from edugraph_gateway.short_way import ShortWay
 
+KNOWN = (Problem, Failure, MalformedFile, RequestValidationError, HTTPException)
 log = structlog.get_logger()
 
 
@@ -51,12 +53,14 @@ def make_application(gateway: Gateway) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # `observe` has its own
     )
     application.state.gateway = gateway
     for module in (imports, analyses, jobs, tasks, graph, health, documents, dead_letters, students, diagnosis):
         application.include_router(module.router)
     _answer_errors(application)
     _describe(application)
+    application.add_middleware(ShortWay, known=KNOWN, problem=_answer_of)
     application.add_middleware(BugsAnswered)
     observe(application, gateway)
     return application
@@ -75,10 +79,14 @@ def _closing(gateway: Gateway) -> Any:
 
 def _answer_errors(application: FastAPI) -> None:
     async def problem(_request: Request, error: Exception) -> Response:
-        return problem_answer(_problem(error))
+        return _answer_of(error)
 
-    for kind in (Problem, Failure, MalformedFile, RequestValidationError, HTTPException):
+    for kind in KNOWN:
         application.add_exception_handler(kind, problem)
+
+
+def _answer_of(error: Exception) -> Response:
+    return problem_answer(_problem(error))
 
 
 def _problem(error: Exception) -> Problem:

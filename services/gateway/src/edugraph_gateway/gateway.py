@@ -1,10 +1,12 @@
 """What one gateway process works with; tests give their own."""
 
+import asyncio
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 import redis
 from anyio import CapacityLimiter
@@ -18,6 +20,7 @@ from edugraph_common.broker.celery_app import make_publisher
 from edugraph_common.broker.dead_desk import DeadDesk
 from edugraph_common.jobs import Jobs, connect
 from edugraph_gateway.callers import KeyRing, Turns
+from edugraph_gateway.creating import Creating
 from edugraph_gateway.first_key import KeysWithFirst
 from edugraph_gateway.graph_reading import GraphReading
 from edugraph_gateway.idempotency import Idempotency
@@ -64,11 +67,14 @@ class Gateway:
     new_id: Callable[[], str] = _new_id
     ending: threading.Event = field(default_factory=threading.Event)
     publishing: CapacityLimiter = field(init=False)
+    creating: Creating = field(init=False)
     uploading: CapacityLimiter = field(init=False)
     admitting: CapacityLimiter = field(init=False)
+    lookups: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "publishing", CapacityLimiter(self.settings.publishers))
+        object.__setattr__(self, "creating", Creating(self.jobs.create_all, self.publishing))
         object.__setattr__(self, "uploading", CapacityLimiter(self.settings.uploads_at_once))
         object.__setattr__(self, "admitting", CapacityLimiter(ADMITTED_AT_ONCE))
 

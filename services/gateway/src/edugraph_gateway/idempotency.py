@@ -12,13 +12,14 @@ from typing import Annotated
 
 import anyio
 import redis
-from fastapi import Header
+from fastapi import Header, Request
+from pydantic import TypeAdapter, ValidationError
 
 from edugraph_common.answers import Accepted
 from edugraph_common.failures import Retryable
 from edugraph_common.frozen import Frozen
 from edugraph_gateway.callers import Caller
-from edugraph_gateway.problems import Problem
+from edugraph_gateway.problems import Problem, invalid_fields
 
 KEPT = 86_400  # seconds an answer is kept
 CLAIMED = 60  # seconds a claim holds without a sign of life
@@ -34,6 +35,18 @@ IdempotencyKey = Annotated[
         description="The same key within a day gives the same job; with another body it is 409.",
     ),
 ]
+
+
+_KEY = TypeAdapter[str | None](IdempotencyKey)
+
+
+def given_key(request: Request) -> str | None:
+    """What `IdempotencyKey` gives, for a route that has FastAPI read no parameters. Raises Problem 422."""
+    key = request.headers.get("idempotency-key")
+    try:
+        return None if key is None else _KEY.validate_python(key)
+    except ValidationError as error:
+        raise invalid_fields([(("header", "Idempotency-Key"), error.errors()[0]["msg"])]) from None
 
 
 class Remembered(Frozen):

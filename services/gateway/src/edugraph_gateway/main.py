@@ -1,5 +1,6 @@
 """`edugraph-gateway`: one process that serves API v1."""
 
+import gc
 import sys
 from types import FrameType
 
@@ -32,6 +33,7 @@ def main() -> None:
         proxy_headers=False,  # nothing here goes by the client's address
     )
     server = Server(config, gateway)
+    gc.freeze()  # what is there now stays: the collector need not walk it again and again
     server.run()
     if not server.started:
         sys.exit(NOT_STARTED)

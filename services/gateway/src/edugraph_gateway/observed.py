@@ -1,8 +1,6 @@
 """What the gateway shows of itself: each request counted, timed and given a trace, and /metrics."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -16,10 +14,10 @@ from edugraph_common.instruments import CONTENT_TYPE, exposition, open_all
 from edugraph_common.metrics_server import serve_metrics
 from edugraph_gateway.broker_figures import figures_of
 from edugraph_gateway.gateway import Gateway
+from edugraph_gateway.request_log import request_log
 
 UNKNOWN = "(no such route)"
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-log = structlog.get_logger()
 router = APIRouter(include_in_schema=False)
 
 
@@ -32,7 +30,7 @@ def observe(application: FastAPI, gateway: Gateway) -> None:
     tracing.turn_on("gateway", gateway.settings.tracing)
     open_all(metrics.INSTRUMENTS, ["gateway"])
     describe_build("gateway")
-    application.add_middleware(Observed)
+    application.add_middleware(Observed, log=request_log(gateway.settings, __name__))
 
 
 def serve_own_metrics(application: FastAPI, gateway: Gateway) -> None:
@@ -49,8 +47,8 @@ def get_metrics(request: Request) -> Response:
 class Observed:
     """Outermost, so that it sees every answer there is."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, log: Any) -> None:
+        self._app, self._log = app, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,35 +64,33 @@ class Observed:
         token = trace_context.enter(_given_traceparent(scope))
         metrics.HTTP_ACTIVE.add(1)
         try:
-            with _traced(scope["method"]) as made:
+            with tracing.span(scope["method"], "server") as made:
+                _begin_trace()
                 try:
                     await self._app(scope, receive, watched)
                 finally:
                     made.rename(f"{scope['method']} {_route(scope)}")
                     made.say(**{"http.response.status_code": status})
-                    _count(scope, status, time.perf_counter() - begun)
+                    self._count(scope, status, time.perf_counter() - begun)
         finally:
             metrics.HTTP_ACTIVE.add(-1)
+            structlog.contextvars.unbind_contextvars("trace_id")
             trace_context.leave(token)
 
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        """The log has what is asked for by people and programs, not by probes and scrapes."""
+        route = _route(scope)
+        if route not in PROBES:
+            self._log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))
+        metrics.HTTP_REQUESTS.add(method=scope["method"], route=route, status=str(status))
+        metrics.HTTP_SECONDS.observe(seconds, route=route)
 
-@contextmanager
-def _traced(name: str) -> Iterator[tracing.Span]:
+
+def _begin_trace() -> None:
     """With tracing off there is a trace all the same, in logs and messages, without spans."""
-    with tracing.span(name, "server") as made:
-        current = trace_context.current() or trace_context.new()
-        trace_context.enter(current)
-        with structlog.contextvars.bound_contextvars(trace_id=trace_context.trace_id(current)):
-            yield made
-
-
-def _count(scope: Scope, status: int, seconds: float) -> None:
-    """The log has what is asked for by people and programs, not by probes and scrapes."""
-    route = _route(scope)
-    if route not in PROBES:
-        log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))
-    metrics.HTTP_REQUESTS.add(method=scope["method"], route=route, status=str(status))
-    metrics.HTTP_SECONDS.observe(seconds, route=route)
+    current = trace_context.current() or trace_context.new()
+    trace_context.enter(current)
+    structlog.contextvars.bind_contextvars(trace_id=trace_context.trace_id(current))
 
 
 def _route(scope: Scope) -> str:

@@ -4,17 +4,19 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from anyio import CancelScope
 
 from edugraph_common.answers import Accepted
 from edugraph_common.failures import Failure
+from edugraph_common.jobs import NewJob
 from edugraph_common.messages import Message
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.gateway import Gateway
 
-CREATE_TIMEOUT, TIDYING = 2.0, 0.5  # seconds
+TIDYING = 0.5  # seconds
 
 
 class Task(NamedTuple):
@@ -37,7 +39,7 @@ class Submission:
 async def submit(gateway: Gateway, submission: Submission) -> Accepted:
     """Raises Retryable or Rejected; then nothing is left of the job, its blobs included."""
     try:
-        await in_time(lambda: _create(gateway, submission), CREATE_TIMEOUT, gateway.publishing)
+        await gateway.creating.create(_new_job(submission, gateway.now()))
         for task in submission.tasks:
             await gateway.sender.send(task.name, task.message, task_id=task.task_id)
     except Failure:
@@ -54,16 +56,9 @@ def accepted(submission: Submission) -> Accepted:
     return Accepted(job_id=job, task_id=task, links=links)
 
 
-def _create(gateway: Gateway, submission: Submission) -> None:
+def _new_job(submission: Submission, now: datetime) -> NewJob:
     tasks = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in submission.tasks])
-    gateway.jobs.create(
-        submission.job_id,
-        submission.kind,
-        submission.source,
-        gateway.now(),
-        to_analyse=submission.to_analyse,
-        tasks=tasks,
-    )
+    return NewJob(submission.job_id, submission.kind, submission.source, now, submission.to_analyse, tasks)
 
 
 def _withdraw(gateway: Gateway, submission: Submission) -> None:

@@ -1,7 +1,8 @@
 """Publishing for a process that accepts a lot: one connection, many messages on their way, each one confirmed.
 
 Celery waits a round trip for every message in a thread of its own. Here the event loop waits for all confirms at
-once. The messages are Celery's own, made by the same app, its `task-sent` event included.
+once, and what is sent in one turn of the loop is one write. The messages are Celery's own, made by the same app, its
+`task-sent` events included.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -23,13 +23,14 @@ from pika.channel import Channel
 
 from edugraph_common.broker.celery_app import HEARTBEAT
 from edugraph_common.broker.provisioning import connection_parameters
-from edugraph_common.broker.publishing import check_size, describe
+from edugraph_common.broker.publishing import check_bytes, describe
 from edugraph_common.broker.topology import ROUTES, TASKS
 from edugraph_common.failures import Retryable
 from edugraph_common.messages import Message
 from edugraph_common.settings import Settings
 
 EVENTS_EXCHANGE = "celeryev"  # Celery's own, for `task-sent`
+EVENTS_TOGETHER = 0.1  # seconds in which events are gathered
 PERSISTENT = 2
 
 
@@ -54,6 +55,7 @@ class PipelinedPublisher:
         self._tag = 0
         self._waiting: dict[int, tuple[str, asyncio.Future[None]]] = {}
         self._returned: set[str] = set()
+        self._events: list[dict[str, Any]] = []
 
     async def send(self, task: str, message: Message, *, task_id: str) -> None:
         """Returns when the broker has the message in a queue. Raises Retryable, and Rejected for a large message."""
@@ -72,22 +74,28 @@ class PipelinedPublisher:
             raise Retryable(f"the broker did not confirm the message ({type(error).__name__})") from error
 
     def close(self) -> None:
+        self._send_events()
         self._give_up(Retryable("the gateway is being stopped"))
 
     async def _publish(self, channel: Channel, made: TaskMessage, task_id: str) -> None:
         confirmed = self._expect(task_id)
         channel.basic_publish(TASKS.name, made.key, made.body, made.properties, mandatory=True)
-        self._announce(channel, made, task_id)
+        self._announce(made, task_id)
         await confirmed
 
-    def _announce(self, channel: Channel, made: TaskMessage, task_id: str) -> None:
-        """`task-sent`, from which monitors learn a task's queue. Nobody waits for its confirm."""
-        event = json.dumps(_sent_event(made, task_id)).encode()
-        properties = pika.BasicProperties(
-            content_type="application/json", content_encoding="utf-8", delivery_mode=1, headers={"hostname": _NODE}
-        )
-        self._tag += 1
-        channel.basic_publish(EVENTS_EXCHANGE, "task.sent", event, properties)
+    def _announce(self, made: TaskMessage, task_id: str) -> None:
+        """`task-sent`, from which monitors learn a task's queue. Several go together, as workers send theirs."""
+        if not self._events:
+            asyncio.get_running_loop().call_later(EVENTS_TOGETHER, self._send_events)
+        self._events.append(_sent_event(made, task_id))
+
+    def _send_events(self) -> None:
+        """Nobody waits for their confirm. Without a connection they are lost."""
+        events, self._events = self._events, []
+        if self._channel is not None and events:
+            self._tag += 1
+            body = json.dumps(events).encode()
+            self._channel.basic_publish(EVENTS_EXCHANGE, "task.multi", body, _EVENT_PROPERTIES)
 
     def _expect(self, task_id: str) -> "asyncio.Future[None]":
         self._tag += 1
@@ -159,12 +167,9 @@ class PipelinedPublisher:
 
 def task_message(app: Celery, task: str, message: Message, task_id: str) -> TaskMessage:
     """The message as Celery would send it. Raises Rejected for a message that is too large."""
-    check_size(message)
     body = message.model_dump(mode="json")
-    made = app.amqp.as_task_v2(
-        task_id, task, args=(body,), kwargs={}, argsrepr=describe(body), kwargsrepr="{}", create_sent_event=False
-    )
-    headers = {**made.headers, "origin": _NODE}
+    made = app.amqp.as_task_v2(task_id, task, args=(body,), argsrepr=describe(body), kwargsrepr="{}", origin=_NODE)
+    headers = made.headers
     before_task_publish.send(sender=task, body=made.body, headers=headers, properties=made.properties)
     properties = pika.BasicProperties(
         content_type="application/json",
@@ -173,10 +178,15 @@ def task_message(app: Celery, task: str, message: Message, task_id: str) -> Task
         delivery_mode=PERSISTENT,
         headers={name: plain(value) for name, value in headers.items()},
     )
-    return TaskMessage(task, ROUTES[task].key, properties, json.dumps(made.body).encode())
+    written = json.dumps(made.body).encode()
+    check_bytes(len(written))
+    return TaskMessage(task, ROUTES[task].key, properties, written)
 
 
 _NODE = f"gen{os.getpid()}@{socket.gethostname()}"
+_EVENT_PROPERTIES = pika.BasicProperties(
+    content_type="application/json", content_encoding="utf-8", delivery_mode=1, headers={"hostname": _NODE}
+)
 
 
 def plain(value: Any) -> Any:
@@ -186,7 +196,7 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _sent_event(made: TaskMessage, task_id: str) -> Mapping[str, Any]:
+def _sent_event(made: TaskMessage, task_id: str) -> dict[str, Any]:
     route = ROUTES[made.task]
     return {
         "type": "task-sent",
@@ -210,6 +220,25 @@ def _sent_event(made: TaskMessage, task_id: str) -> Mapping[str, Any]:
     }
 
 
+class GatheringConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
+    """Sends in one piece what was written in one turn of the event loop; pika's own writes each frame by itself."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        self._unsent: list[bytes] = []
+        super().__init__(*given, **named)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send_gathered)
+        self._unsent.append(data)
+
+    def _send_gathered(self) -> None:
+        whole, self._unsent = b"".join(self._unsent), []
+        if not self.is_closed:
+            # A view: what the socket does not take at once is cut off, which would be a copy each time.
+            super()._adapter_emit_data(memoryview(whole))
+
+
 async def _connect(parameters: pika.URLParameters, closed: Any) -> AsyncioConnection:
     opened: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
 
@@ -224,7 +253,7 @@ async def _connect(parameters: pika.URLParameters, closed: Any) -> AsyncioConnec
         else:
             opened.set_result(connection)
 
-    AsyncioConnection(parameters, on_open_callback=open_, on_open_error_callback=failed, on_close_callback=closed)
+    GatheringConnection(parameters, on_open_callback=open_, on_open_error_callback=failed, on_close_callback=closed)
     return await opened
 
 

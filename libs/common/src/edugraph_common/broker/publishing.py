@@ -93,6 +93,10 @@ def broker_errors() -> Iterator[None]:
 
 def check_size(message: Message) -> None:
     """Raises Rejected."""
-    size = len(message.model_dump_json())
+    check_bytes(len(message.model_dump_json()))
+
+
+def check_bytes(size: int) -> None:
+    """Raises Rejected."""
     if size > LARGEST_BODY:
         raise Rejected(f"the message has {size} bytes, more than {LARGEST_BODY}; send a file instead")

@@ -1,10 +1,18 @@
--- Make a job. KEYS: job, its tasks, all jobs. ARGV: id, kind, source, now, seconds since 1970, records to analyse,
--- tasks (JSON), seconds the tasks are kept. Returns 0 if the job is already there.
-if redis.call('HSETNX', KEYS[1], 'created', ARGV[4]) == 0 then return 0 end
-redis.call('HSET', KEYS[1], 'kind', ARGV[2], 'source', ARGV[3], 'updated', ARGV[4], 'state', 'queued')
-if tonumber(ARGV[6]) > 0 then
-  redis.call('HSET', KEYS[1], 'batches', 0, 'imported', 1, 'analysis_expected', ARGV[6])
+-- Make jobs. KEYS: all jobs, then of each job itself and its tasks. ARGV: seconds the tasks are kept, then of each
+-- job id, kind, source, now, seconds since 1970, records to analyse, tasks (JSON). Returns how many were not there yet.
+local function make(job, kept, id, kind, source, now, seconds, to_analyse, tasks)
+  if redis.call('HSETNX', job, 'created', now) == 0 then return 0 end
+  redis.call('HSET', job, 'kind', kind, 'source', source, 'updated', now, 'state', 'queued')
+  if tonumber(to_analyse) > 0 then
+    redis.call('HSET', job, 'batches', 0, 'imported', 1, 'analysis_expected', to_analyse)
+  end
+  if tasks ~= '' then redis.call('SET', kept, tasks, 'EX', ARGV[1]) end
+  redis.call('ZADD', KEYS[1], seconds, id)
+  return 1
 end
-if ARGV[7] ~= '' then redis.call('SET', KEYS[2], ARGV[7], 'EX', ARGV[8]) end
-redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1])
-return 1
+
+local made = 0
+for number = 0, (#KEYS - 1) / 2 - 1 do
+  made = made + make(KEYS[2 + 2 * number], KEYS[3 + 2 * number], unpack(ARGV, 2 + 7 * number, 8 + 7 * number))
+end
+return made

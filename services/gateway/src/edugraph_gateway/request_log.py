@@ -1,0 +1,28 @@
+"""The line that each request leaves in the log.
+
+It is made like any other, but goes to stderr by itself: the way through Python's logging, which is there for the
+lines of libraries, takes a seventh of the time of a small submission.
+"""
+
+import sys
+from typing import Any
+
+import structlog
+
+from edugraph_common.settings import Settings
+
+
+def request_log(settings: Settings, name: str) -> Any:
+    """A logger of structlog's; `name` is what its lines say of where they are from."""
+    as_json = settings.log_format == "json"
+    logger = structlog.wrap_logger(
+        structlog.WriteLogger(sys.stderr),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+    )
+    return logger.bind(logger=name)
