@@ -4,7 +4,6 @@ Each client is the services' own, with the settings as the environment gives the
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -91,18 +90,17 @@ def graph_of_the_gateway() -> None:
         graph.constrained_labels()
 
 
-# And what each says when it refuses the server.
-CLIENTS = {
-    topology_by_pika: "RabbitMQ cannot be reached (SSLCertVerificationError)",
-    management_api: "RabbitMQ's management API cannot be reached (ConnectError)",
-    event_by_celery: "the broker did not confirm the message (OperationalError)",
-    task_by_the_gateway: "the broker cannot be reached (AMQPConnectionWorkflowFailed)",
-    jobs_in_redis: "Redis does not answer (ConnectionError)",
-    results_of_celery: "certificate verify failed",
-    graph_of_the_importer: "the graph database does not answer (ServiceUnavailable)",
-    graph_without_routing: "the graph database does not answer (ServiceUnavailable)",
-    graph_of_the_gateway: "the graph database does not answer (ServiceUnavailable)",
-}
+CLIENTS = (
+    topology_by_pika,
+    management_api,
+    event_by_celery,
+    task_by_the_gateway,
+    jobs_in_redis,
+    results_of_celery,
+    graph_of_the_importer,
+    graph_without_routing,
+    graph_of_the_gateway,
+)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +167,9 @@ def test_it_is_refused_under_a_name_that_is_not_the_certificates(
 
 def assert_refused(client: Callable[[], None]) -> None:
     began = time.monotonic()
-    with pytest.raises((Retryable, redis.ConnectionError), match=re.escape(CLIENTS[client])):
+    with pytest.raises(
+        (Retryable, redis.ConnectionError), match=r"certificate (was refused: .*SSL_CERT_FILE|verify failed)"
+    ):
         client()
     assert time.monotonic() - began < REFUSED_WITHIN
 

@@ -42,14 +42,14 @@ def own_redis() -> "Iterator[redis.Redis]":
     import redis
 
     from edugraph_cli.commands.topology import broker_settings
-    from edugraph_common.failures import Retryable
+    from edugraph_common.failures import Retryable, what
     from edugraph_common.jobs import connect
 
     with connect(broker_settings().redis_url.get_secret_value(), timeout=4, retries=1) as client:
         try:
             yield client
         except redis.RedisError as error:
-            raise Retryable(f"Redis does not answer ({type(error).__name__}); check EDUGRAPH_REDIS_URL.") from error
+            raise Retryable(f"Redis does not answer ({what(error)}); check EDUGRAPH_REDIS_URL.") from error
 
 
 def estimate_of(subject: Subject, records: Sequence[dict[str, Any]]) -> "Estimate":

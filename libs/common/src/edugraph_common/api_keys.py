@@ -8,17 +8,16 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import redis
 
-from edugraph_common.failures import Retryable
 from edugraph_common.frozen import Frozen
+from edugraph_common.redis_errors import redis_errors
 
 KEYS = "edugraph:keys"
 Scope = Literal["read", "submit", "operate", "erase"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-T = TypeVar("T")
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
 
@@ -67,20 +66,24 @@ class ApiKeys:
             created=now.astimezone(UTC),
             expires=expires,
         )
-        _answered(lambda: self._redis.hset(KEYS, key_id, key.model_dump_json()))
+        with redis_errors():
+            self._redis.hset(KEYS, key_id, key.model_dump_json())
         return NewKey(key, f"eg_{key_id}_{secret}")
 
     def all(self) -> list[ApiKey]:
         """The oldest first."""
-        found = cast("dict[str, str]", _answered(lambda: self._redis.hgetall(KEYS)))
+        with redis_errors():
+            found = cast("dict[str, str]", self._redis.hgetall(KEYS))
         return sorted((ApiKey.model_validate_json(text) for text in found.values()), key=lambda key: key.created)
 
     def revoke(self, key_id: str) -> bool:
         """False if there is no such key."""
-        return bool(_answered(lambda: self._redis.hdel(KEYS, key_id)))
+        with redis_errors():
+            return bool(self._redis.hdel(KEYS, key_id))
 
     def find(self, key_id: str) -> ApiKey | None:
-        text = cast("str | None", _answered(lambda: self._redis.hget(KEYS, key_id)))
+        with redis_errors():
+            text = cast("str | None", self._redis.hget(KEYS, key_id))
         return ApiKey.model_validate_json(text) if text else None
 
 
@@ -98,10 +101,3 @@ def matches(key: ApiKey | None, secret: str) -> bool:
 
 def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _answered(ask: Callable[[], T]) -> T:
-    try:
-        return ask()
-    except redis.RedisError as error:
-        raise Retryable(f"Redis does not answer ({type(error).__name__})") from error

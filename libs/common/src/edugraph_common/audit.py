@@ -10,7 +10,7 @@ from typing import Any, Literal
 import redis
 import structlog
 
-from edugraph_common.failures import Retryable
+from edugraph_common.redis_errors import redis_errors
 
 AUDIT = "edugraph:audit"
 KEPT = 100_000  # entries
@@ -26,10 +26,8 @@ class Audit:
 
     def record(self, who: str, action: Action, what: str, now: datetime) -> None:
         entry: dict[Any, Any] = {"time": now.isoformat(), "who": who, "action": action, "what": what}
-        try:
+        with redis_errors():
             self._redis.xadd(AUDIT, entry, maxlen=KEPT, approximate=True)
-        except redis.RedisError as error:
-            raise Retryable(f"Redis does not answer ({type(error).__name__})") from error
         log.info("audit", who=who, action=action, what=what)
 
 

@@ -1,5 +1,8 @@
 """Errors that say what to do. Vendors' exceptions become one of these at the edge, nowhere else."""
 
+import ssl
+from collections.abc import Iterator
+
 
 class Failure(Exception):
     """Base of the three kinds. `reason` is for people and must never hold a record's text or a name."""
@@ -26,3 +29,24 @@ class Wait(Failure):
 
 class Rejected(Failure):
     """Trying again cannot help: malformed, invalid, refused. Dead-lettered with the reason."""
+
+
+def what(error: BaseException) -> str:
+    """A vendor's error, for a reason: its kind, and never its text, or why a certificate was refused."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate was refused: {cause.verify_message.rstrip('.')}; see SSL_CERT_FILE"
+    return type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Itself, what it came of, and what it holds: pika's errors have `exceptions` or an `exception`."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        found = waiting.pop()
+        if id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            held = (*found.args, *getattr(found, "exceptions", ()), getattr(found, "exception", None))
+            came_of = (found.__cause__, found.__context__)
+            waiting += [each for each in (*held, *came_of) if isinstance(each, BaseException)]

@@ -6,7 +6,6 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from itertools import count, islice
@@ -17,7 +16,6 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from edugraph_common.failures import Retryable
 from edugraph_common.outcomes import (
     ENDED,
     AnalysisProgress,
@@ -26,6 +24,7 @@ from edugraph_common.outcomes import (
     JobState,
     Reject,
 )
+from edugraph_common.redis_errors import redis_errors
 
 JOBS = "edugraph:jobs"
 SHOWN_ERRORS = 20
@@ -89,7 +88,7 @@ class Jobs:
         """In one round trip. Returns how many of them were not there yet."""
         keys = [JOBS, *(key for job in jobs for key in (_job(job.job_id), _job(job.job_id, "tasks")))]
         arguments = [argument for job in jobs for argument in job.arguments()]
-        with _redis_errors():
+        with redis_errors():
             return int(cast("int", self._create(keys, [TASKS_KEPT, *arguments])))
 
     def begin(self, job_id: str, batches: int, now: datetime) -> bool:
@@ -100,12 +99,12 @@ class Jobs:
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
         """False if the batch was settled before, or Redis does not know the job."""
         keys = [_job(outcome.job_id), _job(outcome.job_id, "batches"), _job(outcome.job_id, "errors")]
-        with _redis_errors():
+        with redis_errors():
             return bool(self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), SHOWN_ERRORS]))
 
     def unsettled(self, job_id: str, batches: range) -> set[int]:
         """Those of these batches that have no outcome yet."""
-        with _redis_errors():
+        with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             for batch in batches:
                 pipe.hexists(_job(job_id, "batches"), str(batch))
@@ -117,7 +116,7 @@ class Jobs:
     ) -> bool:
         """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before."""
         keys = [_job(job_id), _job(job_id, "packs")]
-        with _redis_errors():
+        with redis_errors():
             return bool(self._settle_pack(keys, [pack, progress.model_dump_json(), _iso(now), error or ""]))
 
     def imported(self, job_id: str, now: datetime) -> None:
@@ -138,19 +137,19 @@ class Jobs:
 
     def tasks(self, job_id: str) -> str | None:
         """As given to `create`; None when they are too old."""
-        with _redis_errors():
+        with redis_errors():
             return cast("str | None", self._redis.get(_job(job_id, "tasks")))
 
     def first_open_batch(self, job_id: str) -> int:
         """All batches before it are written."""
-        with _redis_errors():
+        with redis_errors():
             outcomes = self._redis.hgetall(_job(job_id, "batches"))
         written = {int(batch) for batch, outcome in outcomes.items() if json.loads(outcome)["state"] == "written"}
         return next(batch for batch in range(len(written) + 1) if batch not in written)
 
     def withdraw(self, job_id: str, now: datetime) -> None:
         """A job that was never accepted: in no list, and cancelled for a worker that gets its message anyway."""
-        with _redis_errors():
+        with redis_errors():
             pipe = self._redis.pipeline()
             # A `create` that comes late finds the job there already.
             pipe.hsetnx(_job(job_id), "created", _iso(now))
@@ -161,7 +160,7 @@ class Jobs:
 
     def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
         """The job's final state, if this call was the one that ended it."""
-        with _redis_errors():
+        with redis_errors():
             state = self._finish([_job(job_id)], [_iso(now)])
         return cast("JobState | None", state or None)
 
@@ -170,12 +169,12 @@ class Jobs:
         self._update(job_id, now, waiting_for=reason, waiting_until=until)
 
     def is_cancelled(self, job_id: str) -> bool:
-        with _redis_errors():
+        with redis_errors():
             return self._redis.hget(_job(job_id), "state") == "cancelled"
 
     def report(self, job_id: str, now: datetime) -> JobReport | None:
         """None if there is no such job."""
-        with _redis_errors():
+        with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(_job(job_id))
             pipe.lrange(_job(job_id, "errors"), 0, -1)
@@ -184,7 +183,7 @@ class Jobs:
 
     def newest(self, limit: int, offset: int, now: datetime, state: JobState | None = None) -> list[JobReport]:
         """With `state`, the newest of those that are in it; `offset` counts these only."""
-        with _redis_errors():
+        with redis_errors():
             if state is None:
                 ids = cast("list[str]", self._redis.zrevrange(JOBS, offset, offset + limit - 1))
             else:
@@ -205,12 +204,12 @@ class Jobs:
 
     def _change(self, job_id: str, state: JobState, now: datetime, *from_states: str, finished: bool = False) -> bool:
         arguments = [state, _iso(now), _iso(now) if finished else "", *from_states]
-        with _redis_errors():
+        with redis_errors():
             return bool(self._change_state([_job(job_id)], arguments))
 
     def _update(self, job_id: str, now: datetime, **fields: Any) -> None:
         changes: dict[Any, Any] = {"updated": _iso(now), **fields}
-        with _redis_errors():
+        with redis_errors():
             self._redis.hset(_job(job_id), mapping=changes)
 
 
@@ -271,11 +270,3 @@ def _script(client: "redis.Redis", name: str) -> Script:
 
 def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise Retryable(f"Redis does not answer ({type(error).__name__})") from error

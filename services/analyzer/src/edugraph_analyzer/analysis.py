@@ -25,7 +25,7 @@ from edugraph_analyzer.prices import cost_of
 from edugraph_analyzer.questions import Question, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_analyzer.spending import Spending, Usage
-from edugraph_common.failures import Retryable
+from edugraph_common.failures import Retryable, what
 from edugraph_common.findings import Kind, Origin, RecordFinding
 from edugraph_common.messages import Analysis
 
@@ -90,7 +90,7 @@ class Analyst:
         try:
             findings, unanswered = self._by_model(request, items)
         except redis.RedisError as error:
-            raise Retryable(f"Redis does not answer ({type(error).__name__})") from None
+            raise Retryable(f"Redis does not answer ({what(error)})") from None
         cached = sum(found.origin.cached for found in findings)
         lost = len(failed) + len(unanswered)
         counting.analysed(

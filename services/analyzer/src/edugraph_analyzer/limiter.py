@@ -17,7 +17,7 @@ import redis
 
 from edugraph_analyzer import counting
 from edugraph_analyzer.scripts import run
-from edugraph_common.failures import Rejected, Retryable, Wait
+from edugraph_common.failures import Rejected, Retryable, Wait, what
 
 WINDOW = 60.0  # seconds, as providers count
 SHARE = 0.985  # of the limit that is used: the spacing leaves 60 / SHARE - 60 = 0.91 s for jitter
@@ -80,9 +80,7 @@ class Limiter:
         try:
             place = self._waited_for(model, tokens)
         except redis.RedisError as error:
-            raise Retryable(
-                f"the limiter's Redis does not answer ({type(error).__name__}); no request was sent"
-            ) from None
+            raise Retryable(f"the limiter's Redis does not answer ({what(error)}); no request was sent") from None
         counting.waited_for_place(model, time.perf_counter() - begun)
         return place
 

@@ -9,7 +9,7 @@ from importlib import resources
 import redis
 
 from edugraph_common.api_keys import SCOPES, ApiKey, ApiKeys, Scope, matches, split_token
-from edugraph_common.failures import Retryable
+from edugraph_common.redis_errors import redis_errors
 
 REMEMBERED = 5.0  # seconds a key is not looked up again; a revoked key ends after that
 MOST_REMEMBERED = 10_000
@@ -97,7 +97,5 @@ class Turns:
         self._purse[client_id] = self._clock(), turns
 
     def _ask(self, client_id: str, many: int) -> float:
-        try:
+        with redis_errors():
             return int(self._take([f"edugraph:turns:{client_id}"], [self._step, self._burst, many])) / 1e6
-        except redis.RedisError as error:
-            raise Retryable(f"Redis does not answer ({type(error).__name__})") from error

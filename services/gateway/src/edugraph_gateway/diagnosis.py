@@ -7,7 +7,7 @@ import redis
 
 from edugraph_common.answers import Check
 from edugraph_common.broker.provisioning import check_topology
-from edugraph_common.failures import Failure, Retryable
+from edugraph_common.failures import Failure, Retryable, what
 from edugraph_common.graph_model import LABELS
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _redis(gateway: "Gateway") -> Iterator[Finding]:
     except redis.ResponseError:
         return  # a managed Redis that does not tell its configuration
     except redis.RedisError as error:
-        raise Retryable(f"Redis does not answer ({type(error).__name__})") from error
+        raise Retryable(f"Redis does not answer ({what(error)})") from error
     if policy != "noeviction":
         yield f"Redis may evict results and jobs (maxmemory-policy {policy})", "Set maxmemory-policy to noeviction."
 

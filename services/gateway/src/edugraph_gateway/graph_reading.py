@@ -9,7 +9,7 @@ import neo4j
 from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
 from edugraph_common.answers import Edge, GraphPicture, GraphSummary, Mistakes, Node
-from edugraph_common.failures import Retryable
+from edugraph_common.failures import Retryable, what
 from edugraph_common.graph_digest import graph_digest
 from edugraph_common.graph_model import ENTITY_LABELS, RECORD_LABELS, RELATIONSHIPS
 from edugraph_gateway.settings import GatewaySettings
@@ -128,4 +128,4 @@ def _driver_errors() -> Iterator[None]:
     except Neo4jError as error:
         raise Retryable(f"the graph database could not answer ({error.code})") from None
     except (DriverError, OSError) as error:
-        raise Retryable(f"the graph database does not answer ({type(error).__name__})") from None
+        raise Retryable(f"the graph database does not answer ({what(error)})") from None

@@ -7,8 +7,7 @@ gives its claim back, so that the client may try again.
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, cast
 
 import anyio
 import redis
@@ -16,8 +15,8 @@ from fastapi import Header, Request
 from pydantic import TypeAdapter, ValidationError
 
 from edugraph_common.answers import Accepted
-from edugraph_common.failures import Retryable
 from edugraph_common.frozen import Frozen
+from edugraph_common.redis_errors import redis_errors
 from edugraph_gateway.callers import Caller
 from edugraph_gateway.problems import Problem, invalid_fields
 
@@ -67,23 +66,28 @@ class Idempotency:
         """A token for the first who asks, None for the others."""
         token = secrets.token_hex(8)
         text = Remembered(claim=token).model_dump_json()
-        return token if _answered(lambda: self._redis.set(name, text, nx=True, ex=CLAIMED)) else None
+        with redis_errors():
+            return token if self._redis.set(name, text, nx=True, ex=CLAIMED) else None
 
     def keep_claim(self, name: str) -> None:
         """A sign of life, while a large body comes in."""
-        _answered(lambda: self._redis.expire(name, CLAIMED))
+        with redis_errors():
+            self._redis.expire(name, CLAIMED)
 
     def complete(self, name: str, claim: str, fingerprint: str, answer: Accepted) -> None:
         text = Remembered(claim=claim, fingerprint=fingerprint, answer=answer).model_dump_json()
-        _answered(lambda: self._redis.set(name, text, ex=KEPT))
+        with redis_errors():
+            self._redis.set(name, text, ex=KEPT)
 
     def give_back(self, name: str, claim: str) -> None:
         known = self.recall(name)
         if known and known.claim == claim:
-            _answered(lambda: self._redis.delete(name))
+            with redis_errors():
+                self._redis.delete(name)
 
     def recall(self, name: str) -> Remembered | None:
-        text = _answered(lambda: self._redis.get(name))
+        with redis_errors():
+            text = cast("str | None", self._redis.get(name))
         return Remembered.model_validate_json(text) if text else None
 
 
@@ -111,10 +115,3 @@ def _same(known: Remembered, fingerprint: str) -> Accepted:
     if known.answer is None or known.fingerprint != fingerprint:
         raise Problem(409, "key-reused", "This Idempotency-Key was used for another request; take a new one.")
     return known.answer
-
-
-def _answered(ask: Callable[[], object]) -> str | None:
-    try:
-        return ask()  # type: ignore[return-value]
-    except redis.RedisError as error:
-        raise Retryable(f"Redis does not answer ({type(error).__name__})") from error

@@ -13,6 +13,7 @@ from edugraph_common.blobs import Blobs
 from edugraph_common.broker.celery_app import make_publisher
 from edugraph_common.broker.publishing import broker_errors
 from edugraph_common.failures import Retryable
+from edugraph_common.redis_errors import redis_errors
 from edugraph_common.settings import Settings
 
 LONGEST = 2.5  # seconds a server has to answer
@@ -86,10 +87,8 @@ def probes_of(settings: Settings, client: "redis.Redis", blobs: Blobs) -> Probes
                 _publish_to_itself(connection.channel())
 
     def redis_answers() -> None:
-        try:
+        with redis_errors():
             client.ping()
-        except redis.RedisError as error:
-            raise Retryable(f"Redis does not answer ({type(error).__name__})") from error
 
     def store() -> None:
         blobs.exists("jobs")

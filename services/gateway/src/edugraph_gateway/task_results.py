@@ -1,16 +1,13 @@
 """State and result of a task by its id, from the result store."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import redis
 from pydantic import Field
 
 from edugraph_common.broker.celery_app import make_app
 from edugraph_common.broker.dead_desk import succeeded
-from edugraph_common.failures import Retryable
 from edugraph_common.frozen import Frozen
+from edugraph_common.redis_errors import redis_errors
 from edugraph_common.settings import Settings
 
 
@@ -32,22 +29,14 @@ class TaskResults:
 
     def is_done(self, task_id: str) -> bool:
         """Raises Retryable when Redis does not answer."""
-        with _redis_errors():
+        with redis_errors():
             return succeeded(self._app)(task_id)
 
     def show(self, task_id: str) -> TaskAnswer:
         """Raises Retryable when Redis does not answer."""
-        with _redis_errors():
+        with redis_errors():
             meta = self._app.backend.get_task_meta(task_id, cache=False)
         return _answer(task_id, meta)
-
-
-@contextmanager
-def _redis_errors() -> Iterator[None]:
-    try:
-        yield
-    except (redis.RedisError, OSError) as error:
-        raise Retryable(f"Redis does not answer ({type(error).__name__})") from error
 
 
 def _answer(task_id: str, meta: dict[str, Any]) -> TaskAnswer:

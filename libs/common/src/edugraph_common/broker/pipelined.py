@@ -25,7 +25,7 @@ from edugraph_common.broker.celery_app import HEARTBEAT
 from edugraph_common.broker.provisioning import connection_parameters
 from edugraph_common.broker.publishing import check_bytes, describe
 from edugraph_common.broker.topology import ROUTES, TASKS
-from edugraph_common.failures import Retryable
+from edugraph_common.failures import Retryable, what
 from edugraph_common.messages import Message
 from edugraph_common.settings import Settings
 
@@ -244,7 +244,7 @@ async def _connect(parameters: pika.URLParameters, closed: Any) -> AsyncioConnec
 
     def failed(_connection: Any, error: Any) -> None:
         if not opened.done():
-            name = error if isinstance(error, str) else type(error).__name__
+            name = error if isinstance(error, str) else what(error)
             opened.set_exception(Retryable(f"the broker cannot be reached ({name})"))
 
     def open_(connection: AsyncioConnection) -> None:

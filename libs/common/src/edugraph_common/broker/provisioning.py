@@ -30,7 +30,7 @@ from edugraph_common.broker.topology import (
     policies,
     task_queues,
 )
-from edugraph_common.failures import Rejected, Retryable
+from edugraph_common.failures import Rejected, Retryable, what
 from edugraph_common.settings import Settings
 
 EXCHANGES = (TASKS, DEAD, EVENTS)
@@ -88,7 +88,7 @@ def pika_channel(settings: Settings, *, timeout: float = 10.0) -> Iterator[Block
     try:
         connection = pika.BlockingConnection(connection_parameters(settings, timeout=timeout))
     except (pika.exceptions.AMQPError, OSError) as error:
-        raise Retryable(f"RabbitMQ cannot be reached ({type(error).__name__})") from error
+        raise Retryable(f"RabbitMQ cannot be reached ({what(error)})") from error
     try:
         yield connection.channel()
     finally:
@@ -108,7 +108,7 @@ def management(settings: Settings) -> Iterator[httpx.Client]:
             status = error.response.status_code
             raise Rejected(f"RabbitMQ's management API answered {status}: check user and tags") from error
         except httpx.HTTPError as error:
-            raise Retryable(f"RabbitMQ's management API cannot be reached ({type(error).__name__})") from error
+            raise Retryable(f"RabbitMQ's management API cannot be reached ({what(error)})") from error
 
 
 def vhost(settings: Settings) -> str:

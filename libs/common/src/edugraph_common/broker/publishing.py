@@ -13,7 +13,7 @@ from celery.canvas import Signature
 
 from edugraph_common.broker.topology import EVENTS
 from edugraph_common.events import Event
-from edugraph_common.failures import Rejected, Retryable
+from edugraph_common.failures import Rejected, Retryable, what
 from edugraph_common.messages import INLINE_BYTES, Message
 
 _NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
@@ -88,7 +88,7 @@ def broker_errors() -> Iterator[None]:
     except amqp.exceptions.ChannelError as error:
         raise Retryable("no queue takes this message; run: edugraph topology apply") from error
     except (kombu.exceptions.OperationalError, amqp.exceptions.AMQPError, OSError) as error:
-        raise Retryable(f"the broker did not confirm the message ({type(error).__name__})") from error
+        raise Retryable(f"the broker did not confirm the message ({what(error)})") from error
 
 
 def check_size(message: Message) -> None:

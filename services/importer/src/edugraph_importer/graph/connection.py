@@ -24,7 +24,7 @@ from neo4j.exceptions import (
     TransactionError,
 )
 
-from edugraph_common.failures import Rejected, Retryable
+from edugraph_common.failures import Rejected, Retryable, what
 from edugraph_importer.graph.settings import GraphSettings
 from edugraph_importer.graph.statements import CYPHER
 
@@ -156,7 +156,7 @@ def _translated() -> Iterator[None]:
     except TransactionError as error:
         raise Rejected(f"the graph database's driver was misused ({type(error).__name__})") from None
     except (DriverError, OSError) as error:
-        raise Retryable(f"the graph database does not answer ({type(error).__name__})") from None
+        raise Retryable(f"the graph database does not answer ({what(error)})") from None
 
 
 def _of_client_error(error: ClientError) -> Retryable | Rejected:
