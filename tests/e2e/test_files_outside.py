@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from engines import System, real_engine
 
@@ -41,9 +40,9 @@ def test_it_is_imported_and_read_by_the_model(system: System, exports: Path) -> 
     ]
     path = exports / "week.ndjson"
     path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
-    wanted = {"url": f"file://{path}", "batch_size": 10, "analyze": True}
-    accepted = httpx.post(f"{system.url}/v1/imports", json=wanted, timeout=20).json()
-    *_, report = system.client.follow(accepted["job_id"])
+    done = system.edugraph("import", f"file://{path}", "--batch-size", "10", "--analyze", "--json")
+    assert done.returncode == 0, done.stderr
+    *_, report = system.client.follow(json.loads(done.stdout)["job_id"])
     assert (report.state, report.read, report.written, report.batches) == ("succeeded", 30, 30, 3)
     assert (report.analysis.done, report.analysis.failed) == (30, 0)
     assert path.exists()

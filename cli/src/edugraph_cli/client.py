@@ -119,6 +119,15 @@ class Client:
             headers={"Content-Type": _CONTENT_TYPES[source.format], **packed, **(headers or {})},
         )
 
+    def import_url(
+        self, url: str, *, batch_size: int = 1_000, analyze: bool = False, source: FileSource | None = None
+    ) -> Accepted:
+        """A file that the gateway and the workers read where it is, from a place that the operator allows."""
+        source = source or FileSource()
+        options = {"format": source.format, "mapping": source.mapping, "batch_size": batch_size, "analyze": analyze}
+        given = {name: value for name, value in options.items() if value is not None}
+        return self._submit("/v1/imports", json={"url": url, **given})
+
     def import_records(self, records: Sequence[Mapping[str, Any]], **options: Any) -> Accepted:
         """At most 1,000 records. Options: batch_size, parallel_batches, analyze."""
         return self._submit("/v1/imports", json={"records": list(records), **options})

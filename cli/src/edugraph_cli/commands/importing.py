@@ -1,4 +1,4 @@
-"""`edugraph import FILE`, `edugraph analyze FILE`, `edugraph sources`."""
+"""`edugraph import FILE_OR_URL`, `edugraph analyze FILE`, `edugraph sources`."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -37,7 +38,10 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON document on standar
 
 
 def import_file(  # noqa: PLR0917 - typer makes options of them
-    file: Annotated[Path, typer.Argument(help="see `edugraph sources`; - reads NDJSON from standard input")],
+    file: Annotated[
+        str,
+        typer.Argument(help="see `edugraph sources`; - reads NDJSON from standard input; a URL is read where it is"),
+    ],
     follow: Follow = False,
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="records in one transaction")] = 1_000,
     analyze: Annotated[bool, typer.Option("--analyze", help="have the texts read by the model too")] = False,
@@ -50,20 +54,23 @@ def import_file(  # noqa: PLR0917 - typer makes options of them
 
     Exits with 0 when all went well, 1 when the job failed or partly failed, 2 for a file that cannot be used.
     """
-    for path in filter(None, (file, mapping)):
-        check_file(path)
+    outside, path, named = "://" in file, Path(file), source.value if source else None
+    for here in (None if outside else path, mapping):
+        if here is not None:
+            check_file(here)
     if dry_run:
-        if str(file) == "-":
-            stop("A dry run reads its file twice: give a file instead of standard input.", INVALID)
+        if outside or file == "-":
+            stop("A dry run reads its file here, and twice: give a file.", INVALID)
         from edugraph_cli.dry_run import print_dry_run
 
-        named = _format(source.value) if source else None
-        raise typer.Exit(print_dry_run(file, mapping, out, named, as_json=as_json))
-    progress = err if as_json else out
+        raise typer.Exit(print_dry_run(path, mapping, out, _format(named) if named else None, as_json=as_json))
     with plain_errors(), Client.from_environment() as client:
-        accepted = _send(
-            client, file, progress, source_of(file, mapping, source), batch_size=batch_size, analyze=analyze
-        )
+        if outside:
+            there = _source_outside(file, mapping, named)
+            accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, source=there)
+        else:
+            found, progress = source_of(path, mapping, named), err if as_json else out
+            accepted = _send(client, path, progress, found, batch_size=batch_size, analyze=analyze)
         _finish(client, accepted, follow=follow, as_json=as_json)
 
 
@@ -129,6 +136,13 @@ def source_of(path: Path, mapping: Path | None, named: str | None) -> FileSource
     except MalformedFile:
         return FileSource(compression=compression_of(head))
     return FileSource(format=guessed.format, compression=guessed.compression, mapping=text)
+
+
+def _source_outside(url: str, mapping: Path | None, named: str | None) -> FileSource:
+    """By the URL's ending; how it is packed the gateway tells by that too."""
+    text = mapping.read_text(encoding="utf-8") if mapping else None
+    table = mapping is not None or ".csv" in Path(urlsplit(url).path).suffixes
+    return FileSource(format=_format(named or ("csv" if table else "ndjson")), mapping=text)
 
 
 def _format(name: str) -> Format:
