@@ -101,8 +101,8 @@ class Book:
         Returns how many of its course_records are new.
         """
         for node, fields in draft.fields.items():
-            for name, (value, stamp) in fields.items():
-                self.put(node, name, value, stamp)
+            if latest.merge(self.fields[node], fields):
+                self.changed.add(node)
         for node, spellings in draft.spellings.items():
             if self.spellings[node].merge(spellings):
                 self.changed.add(node)
@@ -138,11 +138,11 @@ class Book:
 
     def add_state(self, record: Record, data: CourseRecord) -> None:
         """A course_record, to a draft."""
-        stamp = record.stamp
+        stamp, pair = record.stamp, (data.student_id, data.course_id)
         student, course = ("Student", data.student_id), ("Course", data.course_id)
-        self._open_new_learns((data.student_id, data.course_id))
-        self.learns_said[data.student_id, data.course_id].add(stated.mark(record))
-        self._learn((data.student_id, data.course_id), stated.course_facts(data), stamp)
+        self._open_new_learns(pair)
+        self.learns_said[pair].add(stated.mark(record))
+        latest.merge(self.learns[pair], {name: (value, stamp) for name, value in stated.course_facts(data).items()})
         self.put(student, "name", data.student_name, stamp)
         self.put(course, "name", data.course_name, stamp)
         self.put(course, "description", data.course_description, stamp)
@@ -208,18 +208,13 @@ class Book:
         if new:
             self.learns_said[pair] |= new
             self.learns_changed.add(pair)
-            for name, (value, stamp) in draft.learns[pair].items():
-                latest.put(self.learns[pair], name, value, stamp)
+            latest.merge(self.learns[pair], draft.learns[pair])
         return len(new)
 
     def _open_new_learns(self, pair: Pair) -> None:
         if pair not in self.learns:
             self.learns[pair], self.learns_said[pair] = {"progress": (0.0, latest.NEVER)}, set()
             self.learns_new.add(pair)
-
-    def _learn(self, pair: Pair, facts: Mapping[str, Any], stamp: str) -> None:
-        for name, value in facts.items():
-            latest.put(self.learns[pair], name, value, stamp)
 
 
 def moment(stamp: str) -> str:

@@ -30,6 +30,12 @@ def put(fields: Fields, name: str, value: Any, stamp: str) -> bool:
     return True
 
 
+def merge(fields: Fields, others: Fields) -> bool:
+    """As if the others had been put one by one. True if that changed anything."""
+    taken = [put(fields, name, value, stamp) for name, (value, stamp) in others.items()]
+    return any(taken)
+
+
 def properties(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
     """For `SET n += …`: every property that `read` knows of; None removes one."""
     newest = max((stamp for _, stamp in fields.values()), default=None)
