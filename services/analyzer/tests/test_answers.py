@@ -119,12 +119,31 @@ def test_schemas_are_strict_for_every_object() -> None:
                 yield from objects(part)
 
     for kind in ANSWER_OF:
-        found = list(objects(schema_of(kind)))
+        found = list(objects(schema_of(kind, 10, 6)))
         assert found
         for each in found:
             assert each["additionalProperties"] is False
             assert set(each["required"]) == set(each["properties"])
-        assert "maxLength" not in json.dumps(schema_of(kind))
+        assert "maxLength" not in json.dumps(schema_of(kind, 10, 6))
+
+
+def test_a_schema_bounds_the_entries_and_the_points_of_a_text() -> None:
+    schema = schema_of("knowledge_points", 4, 3)["properties"]["answers"]
+    assert schema["maxItems"] == 4
+    assert schema["items"]["properties"]["knowledge_points"]["maxItems"] == 3
+    assert schema["items"]["properties"]["prerequisites"]["maxItems"] == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (r'["\sqrt{2}"]', r"\sqrt{2}"),
+        (r'["\underline{a} \"b\" \u4e2d"]', r'\underline{a} "b" ' + "中"),
+        (r'["\\sqrt{2}\("]', r"\sqrt{2}\("),
+    ],
+)
+def test_formulas_whose_backslashes_were_not_escaped_are_read(written: str, meant: str) -> None:
+    assert read_json(written) == [meant]
 
 
 def test_evidence_comes_back_in_the_words_of_the_text_and_names_restored() -> None:

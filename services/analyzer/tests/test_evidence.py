@@ -21,5 +21,24 @@ def test_quotes_are_found_in_the_spelling_of_the_text(quote: str, original: str 
     assert locate(quote, TEXT) == original
 
 
+FORMULA = r"所以 $$0.025\times 0.04=\frac{1}{1000}$$"
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        r"0.025\times 0.04=\frac{1}{1000}",
+        r"0.025\\times 0.04=\\frac{1}{1000}",  # escaped twice
+        "0.025\times 0.04=\frac{1}{1000}",  # not escaped: read as a tab and a form feed
+    ],
+)
+def test_formulas_are_found_however_their_backslashes_came_back(quote: str) -> None:
+    assert locate(quote, FORMULA) == r"0.025\times 0.04=\frac{1}{1000}"
+
+
+def test_a_tab_of_the_text_is_a_space() -> None:
+    assert locate("name\tage", "Name\tAge") == "Name\tAge"
+
+
 def test_a_quote_with_a_gap_counts_by_its_parts() -> None:
     assert found_in(("移项要变号 … x = 12", "never said"), TEXT) == ("移项要变号", "x = 12")

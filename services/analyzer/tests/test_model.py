@@ -13,7 +13,9 @@ from edugraph_analyzer.questions import Ask, Unanswerable
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.failures import Rejected, Retryable, Wait
 
-ASK = Ask("interaction", [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], 100)
+ASK = Ask(
+    "interaction", [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], 100, items=1, points=3
+)
 GOOD = '{"answers": []}'
 
 

@@ -1,5 +1,7 @@
+import pytest
+
 from edugraph_analyzer.items import read_item
-from edugraph_analyzer.questions import messages_of, packs, question_of
+from edugraph_analyzer.questions import messages_of, most_points, packs, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.messages import CourseContext
 
@@ -73,6 +75,23 @@ def test_a_text_cannot_close_its_fence() -> None:
     mark = user.split("between <")[1].split(">")[0]
     assert mark != "item"
     assert user.count(f"</{mark}>") == 2
+
+
+def test_chinese_is_told_whatever_the_course_speaks() -> None:
+    english = CourseContext(course_id="c", name="Algebra", knowledge_points=("moving terms", "clearing fractions"))
+    told = messages_of("error", [mistake("3x=2，漏乘了", context=english), mistake("forgot the second term")])[1]
+    assert '<item id="r1" language="中文">' in told["content"]
+    assert '<item id="r2">' in told["content"]
+
+
+def test_formulas_are_shown_as_they_must_stand_in_json() -> None:
+    user = messages_of("error", [mistake(r"$\frac{1}{2}$")])[1]["content"]
+    assert r"$\\frac{1}{2}$" in user
+
+
+@pytest.mark.parametrize(("characters", "points"), [(100, 3), (1_200, 6), (9_000, 10)])
+def test_a_short_text_has_few_knowledge_points(characters: int, points: int) -> None:
+    assert most_points([mistake("short"), mistake("a" * characters)]) == points
 
 
 def test_instructions_come_first_and_are_the_same_for_all() -> None:

@@ -53,9 +53,9 @@ Quotes = Annotated[list[Annotated[str, Field(max_length=2_000)]], Field(max_leng
 
 class InteractionAnswer(Wire):
     id: str
+    evidence: Quotes
     sentiment: Sentiment
     topics: list[Label] = Field(max_length=5)
-    evidence: Quotes
     confidence: Likely
 
 
@@ -95,9 +95,9 @@ class PrerequisiteAnswer(Wire):
 
 class ContentAnswer(Wire):
     id: str
+    evidence: Quotes
     knowledge_points: list[PointAnswer] = Field(max_length=15)
     prerequisites: list[PrerequisiteAnswer] = Field(max_length=15)
-    evidence: Quotes
     confidence: Likely
 
 
@@ -166,19 +166,39 @@ def read_json(text: str) -> Any:
     """The JSON value in an answer, thinking and a code fence around it taken off; None where there is none."""
     bare = _THINKING.sub("", text).strip()
     fenced = _FENCE.match(bare)
+    text = fenced[1] if fenced else bare
+    read = _loaded(text)
+    return _loaded(_ESCAPE.sub(_escaped, text)) if read is None else read
+
+
+_ESCAPE = re.compile(r'\\(?:[\\"/bfnrt]|u[0-9a-fA-F]{4})?')
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A formula that was copied into JSON as it stands holds backslashes that begin no escape."""
+    return found[0] if len(found[0]) > 1 else r"\\"
+
+
+def _loaded(text: str) -> Any:
     try:
-        return json.loads(fenced[1] if fenced else bare)
+        return json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         return None
 
 
-def schema_of(kind: Kind) -> dict[str, Any]:
-    """JSON Schema of the whole answer, within what strict structured outputs take (no bounds on numbers or text)."""
+def schema_of(kind: Kind, items: int, points: int) -> dict[str, Any]:
+    """JSON Schema of the whole answer, within what strict structured outputs take (no bounds on numbers or text).
+
+    At most `items` entries, each with `points` knowledge points of a course text: small models go on while they may.
+    """
     inner = ANSWER_OF[kind].model_json_schema()
     definitions = inner.pop("$defs", {})
+    if kind == "knowledge_points":
+        for name in ("knowledge_points", "prerequisites"):
+            inner["properties"][name]["maxItems"] = points
     whole = {
         "type": "object",
-        "properties": {"answers": {"type": "array", "items": inner}},
+        "properties": {"answers": {"type": "array", "items": inner, "maxItems": items}},
         "required": ["answers"],
         "additionalProperties": False,
         "$defs": definitions,

@@ -11,13 +11,11 @@ from edugraph_analyzer.evidence import found_in
 from edugraph_analyzer.prices import cost_of, estimated_tokens, shared_out
 from edugraph_analyzer.questions import (
     Ask,
-    Message,
     Question,
     Reply,
     Unanswerable,
-    answer_limit,
+    ask_of,
     item_ids,
-    messages_of,
     packs,
     repair_of,
 )
@@ -65,7 +63,7 @@ class Asking:
     def _pack(self, pack: Sequence[Question]) -> Iterator[Settled]:
         """An item that the pack left out or got wrong is asked for alone."""
         try:
-            reply = self._ask(messages_of(self._kind, pack), len(pack))
+            reply = self._ask(ask_of(self._kind, pack, self._settings))
         except Unanswerable:  # one of them is at fault, and only asking singly tells which
             yield from (self._single(question) for question in pack)
             return
@@ -79,24 +77,24 @@ class Asking:
                 yield settled
 
     def _single(self, question: Question) -> Settled:
-        messages = messages_of(self._kind, [question])
+        ask = ask_of(self._kind, [question], self._settings)
         try:
-            first, reply = self._alone(question, messages)
-            return first if first.answer is not None else self._repaired(first, messages, reply)
+            first, reply = self._alone(question, ask)
+            return first if first.answer is not None else self._repaired(first, ask, reply)
         except Unanswerable as error:
             return Settled(question, None, error.reason)
 
-    def _alone(self, question: Question, messages: list[Message]) -> tuple[Settled, Reply]:
-        reply = self._ask(messages, 1)
+    def _alone(self, question: Question, ask: Ask) -> tuple[Settled, Reply]:
+        reply = self._ask(ask)
         parsed = parse_answers(self._kind, reply.text, item_ids(1))
         (settled,) = _shared([question], parsed, reply)
         return settled, reply
 
-    def _repaired(self, first: Settled, messages: list[Message], reply: Reply) -> Settled:
+    def _repaired(self, first: Settled, ask: Ask, reply: Reply) -> Settled:
         """One more turn, never a second one."""
         counting.asked_again(self._kind, "repair")
-        answer = reply.text[: _SHOWN * answer_limit(self._kind, 1, self._settings)]
-        second, _ = self._alone(first.question, [*messages, *repair_of(answer, first.reason)])
+        turn = repair_of(reply.text[: _SHOWN * ask.limit], first.reason)
+        second, _ = self._alone(first.question, replace(ask, messages=[*ask.messages, *turn]))
         return replace(
             second,
             reason=f"the model's answer does not validate: {second.reason}" if second.answer is None else "",
@@ -104,10 +102,10 @@ class Asking:
             output_tokens=first.output_tokens + second.output_tokens,
         )
 
-    def _ask(self, messages: list[Message], items: int) -> Reply:
+    def _ask(self, ask: Ask) -> Reply:
         self._spending.check(self._job_id)
-        counting.packed(self._kind, items)
-        reply = self._model.ask(Ask(self._kind, messages, answer_limit(self._kind, items, self._settings)))
+        counting.packed(self._kind, ask.items)
+        reply = self._model.ask(ask)
         used = (reply.input_tokens, reply.output_tokens)
         usage = Usage(
             requests=1,

@@ -7,6 +7,8 @@ _SAME = str.maketrans({
     "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "「": '"', "」": '"', "‘": "'", "’": "'", "`": "'",
     "–": "-", "—": "-", "−": "-", "。": ".", "、": ",",
 })  # fmt: skip
+# \times and \frac that a model wrote into JSON as they stand are read as a tab and "imes", a form feed and "rac".
+_UNESCAPED = str.maketrans({"\t": "t", "\f": "f", "\b": "b", "\r": "r"})
 _ELLIPSIS = re.compile(r"\s*(?:…+|\.{3,})\s*")
 SHORTEST = 2  # characters: one character proves nothing
 
@@ -19,13 +21,13 @@ def found_in(quotes: tuple[str, ...], text: str) -> tuple[str, ...]:
 
 
 def locate(quote: str, text: str) -> str | None:
-    """The slice of `text` that reads as `quote` does but for case, width, spaces and kinds of quotation mark."""
-    wanted, _ = _plain(quote)
+    """The slice of `text` that reads as `quote` does but for case, width, spaces, backslashes and quotation marks."""
     plain, origin = _plain(text)
-    if len(wanted) < SHORTEST:
-        return None
-    start = plain.find(wanted)
-    return None if start < 0 else text[origin[start] : origin[start + len(wanted) - 1] + 1]
+    for wanted in {_plain(quote)[0], _plain(quote.translate(_UNESCAPED))[0]}:
+        start = plain.find(wanted) if len(wanted) >= SHORTEST else -1
+        if start >= 0:
+            return text[origin[start] : origin[start + len(wanted) - 1] + 1]
+    return None
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
@@ -34,7 +36,7 @@ def _plain(text: str) -> tuple[str, list[int]]:
     origin: list[int] = []
     for index, char in enumerate(text):
         for part in unicodedata.normalize("NFKC", char).translate(_SAME).casefold():
-            if not part.isspace() and unicodedata.category(part) != "Cf":
+            if not part.isspace() and part != "\\" and unicodedata.category(part) != "Cf":
                 plain.append(part)
                 origin.append(index)
     return "".join(plain), origin

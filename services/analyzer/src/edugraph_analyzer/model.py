@@ -133,12 +133,12 @@ class Model:
         return Answered(reply, raw.headers)
 
     def _parameters(self, name: str, ask: Ask, form: Form) -> dict[str, Any]:
-        messages = ask.messages if form.step == "json_schema" else with_schema(ask.messages, ask.kind)
+        messages = ask.messages if form.step == "json_schema" else with_schema(ask)
         parameters: dict[str, Any] = {"model": name, "messages": messages, form.limit_name: ask.limit}
         if form.temperature and self._settings.temperature is not None:
             parameters["temperature"] = self._settings.temperature
         if form.step != "prompt":
-            parameters["response_format"] = _response_format(ask.kind, form.step)
+            parameters["response_format"] = _response_format(form.step, ask.kind, ask.items, ask.points)
         return parameters
 
     def _settle(self, name: str, reply: Reply) -> None:
@@ -249,10 +249,11 @@ class Model:
 
 
 @lru_cache
-def _response_format(kind: Kind, step: Step) -> dict[str, Any]:
+def _response_format(step: Step, kind: Kind, items: int, points: int) -> dict[str, Any]:
     if step == "json_object":
         return {"type": "json_object"}
-    return {"type": "json_schema", "json_schema": {"name": kind, "strict": True, "schema": schema_of(kind)}}
+    schema = schema_of(kind, items, points)
+    return {"type": "json_schema", "json_schema": {"name": kind, "strict": True, "schema": schema}}
 
 
 def _reply(completion: "ChatCompletion | Any") -> Reply:

@@ -11,7 +11,7 @@ from edugraph_analyzer.analysis import limiter_of
 from edugraph_analyzer.answers import parse_answers
 from edugraph_analyzer.items import read_item
 from edugraph_analyzer.prices import cost_of
-from edugraph_analyzer.questions import Ask, Question, Unanswerable, answer_limit, item_ids, messages_of, question_of
+from edugraph_analyzer.questions import Question, Unanswerable, ask_of, item_ids, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.failures import Failure, Rejected, Wait
 
@@ -61,8 +61,7 @@ def _of_model(
 
 def _asked(model: "Model", settings: AnalyzerSettings) -> tuple["Answered", list[Question]]:
     questions = [question_of(read_item(_record(text), "interaction", ()), settings) for text in _TEXTS]
-    limit = answer_limit("interaction", len(questions), settings)
-    return model.ask_in_full(Ask("interaction", messages_of("interaction", questions), limit)), questions
+    return model.ask_in_full(ask_of("interaction", questions, settings)), questions
 
 
 def _record(text: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,11 +23,16 @@ _ENVELOPE_TOKENS = 32
 
 @dataclass(frozen=True)
 class Ask:
-    """`messages` without the schema; `limit`: tokens that the answer may take."""
+    """`messages` without the schema; `limit`: tokens that the answer may take.
+
+    `items`: entries of the answer at most; `points`: knowledge points that a course text may have at most.
+    """
 
     kind: Kind
     messages: list[Message]
     limit: int
+    items: int
+    points: int
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,16 @@ class Unanswerable(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """An item as it leaves: `body` and `course` are redacted. `key` (SHA-256) is the same for the same question."""
+    """An item as it leaves: `body` and `course` are redacted. `key` (SHA-256) is the same for the same question.
+
+    `language`: what the model is told to answer in; empty: that of the text.
+    """
 
     item: Item
     redactor: Redactor
     body: str
     course: str
+    language: str
     key: str
 
     @property
@@ -74,7 +84,16 @@ def question_of(item: Item, settings: AnalyzerSettings) -> Question:
         _lines([*sections, *_listed(own)]) if apart or not about else f"{_lines([*sections, *_listed(own)])}\n{about}"
     )
     course = about if apart else ""
-    return Question(item, redactor, body, course, _key(item.kind, body, course, settings))
+    language = _language(item.text)
+    return Question(item, redactor, body, course, language, _key(item.kind, (language, course, body), settings))
+
+
+_HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGNORECASE)
+
+
+def _language(text: str) -> str:
+    """Chinese is told: small models fall back to the language of the instructions."""
+    return "中文" if len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text)) else ""
 
 
 # Tokens: a course told in fewer is told with each item, so that items of many courses go in one pack.
@@ -105,8 +124,8 @@ def _course_names(item: Item, settings: AnalyzerSettings) -> list[tuple[str, str
     ]
 
 
-def _key(kind: Kind, body: str, course: str, settings: AnalyzerSettings) -> str:
-    parts = [kind, prompts.version_of(kind), settings.model_for(kind), settings.temperature, course, body]
+def _key(kind: Kind, told: tuple[str, ...], settings: AnalyzerSettings) -> str:
+    parts = [kind, prompts.version_of(kind), settings.model_for(kind), settings.temperature, *told]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -136,12 +155,29 @@ def item_ids(count: int) -> list[str]:
     return [f"r{number}" for number in range(1, count + 1)]
 
 
+def ask_of(kind: Kind, pack: Sequence[Question], settings: AnalyzerSettings) -> Ask:
+    limit = answer_limit(kind, len(pack), settings)
+    return Ask(kind, messages_of(kind, pack), limit, len(pack), most_points(pack))
+
+
+# Estimated tokens of a text, and the most knowledge points it has: a text no longer than an exercise has few.
+# Three steps, because a provider prepares each schema that it has not seen.
+_POINTS = ((200, 3), (600, 6))
+MOST_POINTS = 10
+
+
+def most_points(pack: Sequence[Question]) -> int:
+    """Of the longest text of the pack."""
+    longest = max(estimated_tokens(question.item.text) for question in pack)
+    return next((points for tokens, points in _POINTS if longest <= tokens), MOST_POINTS)
+
+
 def messages_of(kind: Kind, pack: Sequence[Question]) -> list[Message]:
     """Instructions first and the same for all (providers cache a common beginning), students' text last, fenced."""
     course = pack[0].course
     fence = _fence([question.body for question in pack])
     shown = [
-        f"<{fence} id={json.dumps(item_id)}>\n{question.body}\n</{fence}>"
+        f"<{fence} {_marks(item_id, question)}>\n{_as_in_json(question.body)}\n</{fence}>"
         for item_id, question in zip(item_ids(len(pack)), pack, strict=True)
     ]
     head = f"{course}\n\n" if course else ""
@@ -152,6 +188,15 @@ def messages_of(kind: Kind, pack: Sequence[Question]) -> list[Message]:
     ]
 
 
+def _marks(item_id: str, question: Question) -> str:
+    return f'id="{item_id}"' + (f' language="{question.language}"' if question.language else "")
+
+
+def _as_in_json(body: str) -> str:
+    """With the backslashes of formulas doubled, so that a passage copied as it stands is right within JSON."""
+    return body.replace("\\", "\\\\")
+
+
 def _fence(bodies: Sequence[str]) -> str:
     """A mark that no text of the pack holds, so that none can close it and speak as somebody else."""
     digest = hashlib.sha256("\0".join(bodies).encode()).hexdigest()
@@ -159,14 +204,12 @@ def _fence(bodies: Sequence[str]) -> str:
     return next(mark for mark in marks if not any(mark in body for body in bodies))
 
 
-def with_schema(messages: list[Message], kind: Kind) -> list[Message]:
+def with_schema(ask: Ask) -> list[Message]:
     """For servers that do not take the schema beside the messages."""
-    schema = json.dumps(schema_of(kind), ensure_ascii=False, separators=(",", ":"))
-    system = {
-        **messages[0],
-        "content": f"{messages[0]['content']}\nThe JSON must follow this JSON Schema:\n{schema}\n",
-    }
-    return [system, *messages[1:]]
+    schema = json.dumps(schema_of(ask.kind, ask.items, ask.points), ensure_ascii=False, separators=(",", ":"))
+    first, *others = ask.messages
+    system = {**first, "content": f"{first['content']}\nThe JSON must follow this JSON Schema:\n{schema}\n"}
+    return [system, *others]
 
 
 def repair_of(answer: str, problem: str) -> list[Message]:

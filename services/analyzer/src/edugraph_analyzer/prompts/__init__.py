@@ -1,7 +1,7 @@
 """The prompts, as text files KIND.VERSION.txt. A changed prompt is a new file with the next version, so that
 
 findings say what asked for them and cached answers of the old one are not taken for answers to the new one.
-Versions above the current one are candidates: docs/evaluation.md says what they gave.
+docs/evaluation.md says which were tried and what each gave.
 """
 
 from functools import lru_cache
@@ -9,7 +9,7 @@ from importlib import resources
 
 from edugraph_common.findings import Kind
 
-CURRENT: dict[Kind, int] = {"interaction": 1, "error": 1, "knowledge_points": 1}
+CURRENT: dict[Kind, int] = {"interaction": 5, "error": 5, "knowledge_points": 5}
 
 
 def version_of(kind: Kind) -> str:
