@@ -22,7 +22,14 @@ def test_another_model_prompt_or_course_is_another_question() -> None:
     plain = mistake("漏乘了")
     told = mistake("漏乘了", context=CourseContext(course_id="c", name="代数", knowledge_points=("去分母",)))
     assert plain.key != told.key
+    assert plain.key != mistake("漏乘了", "d").key
     assert "去分母" in told.body + told.course
+
+
+def test_a_course_of_which_more_is_known_now_does_not_ask_again() -> None:
+    before = CourseContext(course_id="c", name="代数")
+    grown = CourseContext(course_id="c", name="代数", description="一元一次方程", knowledge_points=("去分母",))
+    assert mistake("漏乘了", context=before).key == mistake("漏乘了", context=grown).key
 
 
 def test_names_do_not_leave_and_can_be_asked_to() -> None:

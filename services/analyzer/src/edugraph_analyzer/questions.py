@@ -84,8 +84,9 @@ def question_of(item: Item, settings: AnalyzerSettings) -> Question:
         _lines([*sections, *_listed(own)]) if apart or not about else f"{_lines([*sections, *_listed(own)])}\n{about}"
     )
     course = about if apart else ""
-    language = _language(item.text)
-    return Question(item, redactor, body, course, language, _key(item.kind, (language, course, body), settings))
+    language = _language(_lines(sections))
+    courses = [hide(each.name) if each.name else each.course_id for each in item.courses]
+    return Question(item, redactor, body, course, language, _key(item.kind, courses, sections, settings))
 
 
 _HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGNORECASE)
@@ -124,8 +125,10 @@ def _course_names(item: Item, settings: AnalyzerSettings) -> list[tuple[str, str
     ]
 
 
-def _key(kind: Kind, told: tuple[str, ...], settings: AnalyzerSettings) -> str:
-    parts = [kind, prompts.version_of(kind), settings.model_for(kind), settings.temperature, *told]
+def _key(kind: Kind, courses: Sequence[str], sections: Sequence[tuple[str, str]], settings: AnalyzerSettings) -> str:
+    """What is known of a course is no part of it: that grows with each import, which then would ask all again."""
+    about = courses if kind != "interaction" else ()
+    parts = [kind, prompts.version_of(kind), settings.model_for(kind), settings.temperature, about, sections]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
 
