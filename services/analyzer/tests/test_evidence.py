@@ -36,6 +36,24 @@ def test_formulas_are_found_however_their_backslashes_came_back(quote: str) -> N
     assert locate(quote, FORMULA) == r"0.025\times 0.04=\frac{1}{1000}"
 
 
+SOLUTION = "We have x + 5 = 9\nSubtracting 5: x = 4,\nso $$ x:y = 1.5:2 $$ and -3 < x"
+
+
+@pytest.mark.parametrize(
+    ("quote", "original"),
+    [
+        ("We have x + 5 = 9. Subtracting 5: x = 4.", "We have x + 5 = 9\nSubtracting 5: x = 4"),
+        ("so $x:y = 1.5:2$", "so $$ x:y = 1.5:2"),
+        ("We have x - 5 = 9", None),  # another operator
+        ("x:y = 15:2", None),  # another number
+        ("3 < y", None),
+        ("4.", None),
+    ],
+)
+def test_punctuation_may_differ_but_no_word_number_or_operator(quote: str, original: str | None) -> None:
+    assert locate(quote, SOLUTION) == original
+
+
 def test_a_tab_of_the_text_is_a_space() -> None:
     assert locate("name\tage", "Name\tAge") == "Name\tAge"
 
