@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "scripts"))
 from server_tools import cache, debian
@@ -27,6 +28,7 @@ KEDA = "2.20.2"
 OPERATOR = "0.85.0"
 PROMETHEUS = "3.5.0"
 OLDEST_GO = (1, 24)
+TRIES = 3
 PACKAGES = ("containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "iproute2", "openssl")
 
 ETCD_MAIN = """package main
@@ -193,17 +195,24 @@ def _go(folder: Path, name: str, source: Path, package: str, flags: str, lock: i
     command += ["-o", str(folder / "bin" / name), package]
     log = folder / f"{name}.log"
     with log.open("w", encoding="utf-8") as output:
-        done = subprocess.run(
-            command, cwd=source, env=environment, stdout=output, stderr=output, pass_fds=(lock,), check=False
-        )
+        done = _tried(command, cwd=source, env=environment, stdout=output, stderr=output, pass_fds=(lock,))
     if done.returncode:
         raise ServerError(f"{name} could not be built (go ended with {done.returncode}):\n{last_lines(log)}")
+
+
+def _tried(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+    """Go gives up at the first module that its proxy does not deliver; what it has by then it keeps."""
+    for _ in range(TRIES - 1):
+        done = subprocess.run(command, text=True, check=False, **how)
+        if not done.returncode:
+            return done
+    return subprocess.run(command, text=True, check=False, **how)
 
 
 def _download(module: str, version: str) -> dict[str, str]:
     environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off"}
     command = ["go", "mod", "download", "-json", f"{module}@v{version}"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", check=False)
+    done = _tried(command, capture_output=True, env=environment, cwd="/")
     if done.returncode:
         raise ServerError(f"{module} {version} cannot be had: {done.stderr.strip() or done.stdout.strip()}")
     found: dict[str, str] = json.loads(done.stdout)
