@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-_ITEM = re.compile(r'<(item[^ >]*) id="(r\d+)">\n(.*?)\n</\1>', re.DOTALL)
+_ITEM = re.compile(r'<(item[^ >]*) id="(r\d+)"[^>]*>\n(.*?)\n</\1>', re.DOTALL)
 # What the graph knew of the course when the question was put: it differs with the order in which files came in.
 _ABOUT = ("course: ", "known knowledge points: ")
 _LABEL = re.compile(r"\A[a-z ]+: ")
@@ -32,14 +32,18 @@ def answer_to(messages: list[dict[str, Any]], seed: int) -> dict[str, Any]:
 
 
 def _evidence(text: str) -> list[str]:
-    line = _LABEL.sub("", text.splitlines()[0])
+    line = _LABEL.sub("", _own(text)[0])
     return [line[:40].strip()]
 
 
 def _choice(text: str, seed: int, *options: Any) -> Any:
-    own = "\n".join(line for line in text.splitlines() if not line.startswith(_ABOUT))
+    own = "\n".join(_own(text))
     digest = hashlib.sha256(f"{seed}:{own}".encode()).digest()
     return options[digest[0] % len(options)]
+
+
+def _own(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith(_ABOUT)]
 
 
 def _interaction(item_id: str, text: str, seed: int) -> dict[str, Any]:

@@ -89,6 +89,17 @@ def test_chinese_is_told_whatever_the_course_speaks() -> None:
     told = messages_of("error", [mistake("3x=2，漏乘了", context=english), mistake("forgot the second term")])[1]
     assert '<item id="r1" language="中文">' in told["content"]
     assert '<item id="r2">' in told["content"]
+    assert told["content"].count("一律用中文") == 1
+    assert "一律用中文" not in messages_of("error", [mistake("forgot the second term")])[1]["content"]
+
+
+def test_the_text_comes_after_what_is_known_of_its_course() -> None:
+    many = tuple(f"point {number}" for number in range(40))
+    for points in (("moving terms",), many):
+        context = CourseContext(course_id="c", name="Algebra", knowledge_points=points)
+        (user,) = messages_of("error", [mistake("forgot it", context=context)])[1:]
+        assert user["content"].index("Algebra") < user["content"].index("forgot it")
+        assert user["content"].index("known knowledge points") < user["content"].index("forgot it")
 
 
 def test_formulas_are_shown_as_they_must_stand_in_json() -> None:

@@ -78,12 +78,11 @@ def question_of(item: Item, settings: AnalyzerSettings) -> Question:
     hide = redactor.redact if settings.redaction else str
     sections = [(label, hide(text)) for label, text in item.sections]
     shared, own = _known_points(item, settings.known_points)
-    about = _lines([*_course_names(item, settings), *_listed(shared)])
-    apart = estimated_tokens(about) > _COURSE_WITH_ITEM
-    body = (
-        _lines([*sections, *_listed(own)]) if apart or not about else f"{_lines([*sections, *_listed(own)])}\n{about}"
-    )
-    course = about if apart else ""
+    about = [*_course_names(item, settings), *_listed(shared)]
+    apart = estimated_tokens(_lines(about)) > _COURSE_WITH_ITEM
+    # The text comes last: small models quote what they have read last, be it a name of a knowledge point.
+    body = _lines([*([] if apart else about), *_listed(own), *sections])
+    course = _lines(about) if apart else ""
     language = _language(_lines(sections))
     courses = [hide(each.name) if each.name else each.course_id for each in item.courses]
     return Question(item, redactor, body, course, language, _key(item.kind, courses, sections, settings))
@@ -184,11 +183,17 @@ def messages_of(kind: Kind, pack: Sequence[Question]) -> list[Message]:
         for item_id, question in zip(item_ids(len(pack)), pack, strict=True)
     ]
     head = f"{course}\n\n" if course else ""
-    asked = f"{head}Items ({len(pack)}), each between <{fence}> marks:\n\n" + "\n".join(shown)
+    asked = f"{head}Items ({len(pack)}), each between <{fence}> marks:\n\n" + "\n".join([*shown, *_reminder(pack)])
     return [
         {"role": "system", "content": prompts.instructions(prompts.version_of(kind))},
         {"role": "user", "content": asked},
     ]
+
+
+def _reminder(pack: Sequence[Question]) -> list[str]:
+    """Beside a course whose knowledge points have English names, small models forget what the instructions said."""
+    told = dict.fromkeys(question.language for question in pack if question.language)
+    return [f'\nlanguage="{language}"：名称、主题、说明和类别一律用中文书写。' for language in told]
 
 
 def _marks(item_id: str, question: Question) -> str:
