@@ -24,7 +24,7 @@ from programs import Options, missing
 from release import RELEASE, ROOT, USER, Failed, Release, Report, ready
 from scaling import by_cpu, by_queue, probes
 from server_tools.common import ServerError
-from under_load import under_way
+from under_load import ALL, UPGRADE, under_way
 
 NOT_RUN = 3  # the exit code, as of other things here that need what a machine lacks
 
@@ -123,12 +123,20 @@ def look_closer(release: Release, report: Report, logs: PodLogs, options: argpar
         if options.own:
             monitoring(release, report)
     if "6" in options.points:
-        under_way(release, report, logs, options.records)
+        under_way(release, report, logs, options.records, ALL)
     if "7" in options.points:
         probes(release, report, own=options.own)
         by_cpu(release, report)
         if options.own:
             by_queue(release, report)
+
+
+def upgraded(release: Release, report: Report, logs: PodLogs, options: argparse.Namespace) -> None:
+    """What of points 6 and 7 depends on Helm's version: how an upgrade changes what is there."""
+    if "6" in options.points:
+        under_way(release, report, logs, options.records // 4, UPGRADE)
+    if "7" in options.points:
+        by_cpu(release, report)
 
 
 def confidential(release: Release) -> dict[str, str]:
@@ -149,6 +157,8 @@ def one_helm(helm: str, kubeconfig: str, report: Report, options: argparse.Names
         if options.all and helm == "4":
             look_closer(release, report, logs, options)
             release.kubectl("delete", "pod", "stranger", "--ignore-not-found", "--grace-period=1")
+        elif options.all:
+            upgraded(release, report, logs, options)
         with report.step(f"5 Helm {helm}: no secret and no text of a record in any pod's log") as figures:
             figures.append(discreet(logs, confidential(release)))
     if not (options.keep and helm == "4"):

@@ -57,7 +57,9 @@ def _freeze(pod_uid: str) -> None:
 def by_cpu(release: Release, report: Report) -> None:
     """Point 7, second half: the HPA owns the number of pods, also across upgrades."""
     hpa = 'workers.importer.autoscaling={"hpa":{"enabled":true,"min":1,"max":3,"cpu":20,"scaleDownSeconds":10}}'
-    with report.step("7 the HPA scales importers up and down, and an upgrade does not disturb it") as figures:
+    with report.step(
+        f"7 Helm {release.helm}: the HPA scales importers up and down, and an upgrade does not disturb it"
+    ) as figures:
         release.run_helm("upgrade", *release.chart(hpa), "--wait", "--timeout", "600s")
         name = f"{RELEASE}-importer"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pod_logs import PodLogs
@@ -11,12 +12,13 @@ from release import RELEASE, Failed, Release, Report, records
 
 GROUPS = ("importer", "findings", "analyzer")
 BATCH = 20  # records: many batches, so that each disturbance meets some
+Disturbances = list[tuple[str, Callable[[Release, PodLogs], list[str]]]]
 SAME = ("state", "read", "written", "rejected", "failed")
 
 
-def under_way(release: Release, report: Report, logs: PodLogs, count: int) -> None:
-    body, calm = records(count, "load"), {}
-    with report.step(f"6 an undisturbed import of {count} records, read by analyzers") as figures:
+def under_way(release: Release, report: Report, logs: PodLogs, count: int, disturbances: Disturbances) -> None:
+    body, calm, point = records(count, "load"), {}, f"6 Helm {release.helm}:"
+    with report.step(f"{point} an undisturbed import of {count} records, read by analyzers") as figures:
         # Of two the budget lets one be away.
         release.run_helm("upgrade", *release.chart("workers.importer.replicas=2"), "--wait", "--timeout", "600s")
         empty_graph(release)
@@ -26,8 +28,11 @@ def under_way(release: Release, report: Report, logs: PodLogs, count: int) -> No
         with release.gateway() as gateway:
             job = gateway.send(body, analyze=True, batch_size=BATCH)
             release.until("the first written records", lambda: gateway.report(job)["written"])
-        _disturb(release, report, logs, job)
-        with report.step("6 report and graph of the disturbed import equal the undisturbed one's") as figures:
+        for name, disturbance in disturbances:
+            with report.step(f"{point} {name}") as figures:
+                figures.append(f"begun when {_written(release, job)} records were written")
+                figures.extend(disturbance(release, logs))
+        with report.step(f"{point} report and graph of the disturbed import equal the undisturbed one's") as figures:
             _compare(calm, _ended(release, job, figures), figures)
 
 
@@ -52,18 +57,6 @@ def _compare(calm: dict[str, Any], found: dict[str, Any], figures: list[str]) ->
         same = found["digest"] == calm["digest"]
         raise Failed(f"{different} differ, digest equal: {same}: {json.dumps(found['report'])[:500]}")
     figures.extend([f"{key} {found['report'][key]}" for key in SAME] + [f"digest {found['digest'][:12]}"])
-
-
-def _disturb(release: Release, report: Report, logs: PodLogs, job: str) -> None:
-    for name, disturbance in (
-        ("a rolling helm upgrade cuts no running batch off, say the pods' logs", _rolled),
-        ("the pods of RabbitMQ, Redis and Neo4j restarted", _restarted),
-        ("eviction by the API, as the disruption budget says", _evicted),
-        ("a pod of each group deleted, with grace and without", _deleted),
-    ):
-        with report.step(f"6 {name}") as figures:
-            figures.append(f"begun when {_written(release, job)} records were written")
-            figures.extend(disturbance(release, logs))
 
 
 def _written(release: Release, job: str) -> int:
@@ -121,6 +114,15 @@ def _restarted(release: Release, _: PodLogs) -> list[str]:
         release.kubectl("delete", "pod", f"{RELEASE}-{server}-0")
     release.rolled_out()
     return ["3 pods"]
+
+
+UPGRADE: Disturbances = [("a rolling helm upgrade cuts no running batch off, say the pods' logs", _rolled)]
+ALL: Disturbances = [
+    *UPGRADE,
+    ("the pods of RabbitMQ, Redis and Neo4j restarted", _restarted),
+    ("eviction by the API, as the disruption budget says", _evicted),
+    ("a pod of each group deleted, with grace and without", _deleted),
+]
 
 
 def empty_graph(release: Release) -> None:
