@@ -93,6 +93,15 @@ def test_chinese_is_told_whatever_the_course_speaks() -> None:
     assert "一律用中文" not in messages_of("error", [mistake("forgot the second term")])[1]["content"]
 
 
+def test_knowledge_points_in_the_language_of_the_text_are_told_first() -> None:
+    context = CourseContext(
+        course_id="c", name="A", knowledge_points=("clearing fractions", "移项", "signs", "去分母")
+    )
+    chinese, english = (mistake(text, context=context) for text in ("漏乘了", "forgot the second term"))
+    assert "points: 移项; 去分母; clearing fractions; signs" in chinese.body + chinese.course
+    assert "points: clearing fractions; signs; 移项; 去分母" in english.body + english.course
+
+
 def test_the_text_comes_after_what_is_known_of_its_course() -> None:
     many = tuple(f"point {number}" for number in range(40))
     for points in (("moving terms",), many):

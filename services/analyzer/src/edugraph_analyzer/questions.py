@@ -106,8 +106,14 @@ def _lines(labelled: Sequence[tuple[str, str]]) -> str:
 
 def _known_points(item: Item, most: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Few enough to be told once for all items of the course, or the nearest ones for this item alone."""
-    points = () if item.kind == "interaction" else item.known_points
+    points = () if item.kind == "interaction" else _own_language_first(item.known_points, item.text)
     return (points, ()) if len(points) <= most else ((), most_relevant(item.text, points, most))
+
+
+def _own_language_first(points: Sequence[str], text: str) -> tuple[str, ...]:
+    """Small models go on in the language of the first name that they read."""
+    chinese = bool(_language(text))
+    return tuple(sorted(points, key=lambda point: bool(_HAN.search(point)) != chinese))
 
 
 def _listed(points: tuple[str, ...]) -> list[tuple[str, str]]:
