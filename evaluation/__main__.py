@@ -38,7 +38,7 @@ def main() -> int:
     chosen = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("evaluate: ended; what was answered is kept"))
     if chosen.prompts:
-        prompts.CURRENT.update(dict.fromkeys(prompts.CURRENT, chosen.prompts))
+        _ask_by(chosen.prompts)
     ends = time.monotonic() + chosen.minutes * 60
     with ExitStack() as stack:
         server = stack.enter_context(_redis())
@@ -67,6 +67,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-model", action="store_true", help="the offline analyser alone")
     return parser.parse_args()
+
+
+def _ask_by(version: int) -> None:
+    prompts.CURRENT.update(dict.fromkeys(prompts.CURRENT, version))
+    for kind in prompts.CURRENT:
+        try:
+            prompts.instructions(prompts.version_of(kind))
+        except FileNotFoundError as error:
+            sys.exit(f"evaluate: there is no prompt {prompts.version_of(kind)}: write {error.filename} first")
 
 
 @contextmanager

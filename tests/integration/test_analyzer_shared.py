@@ -313,7 +313,8 @@ def test_another_prompt_or_model_asks_again_and_the_old_answers_are_kept(server,
     provider.script()
     one = analyst(server, provider, name)
     before = one.analyse(chats(name, 10))
-    monkeypatch.setitem(prompts.CURRENT, "interaction", 1 if prompts.CURRENT["interaction"] > 1 else 2)
+    monkeypatch.setitem(prompts.CURRENT, "interaction", prompts.CURRENT["interaction"] + 1)
+    monkeypatch.setattr(prompts, "instructions", lambda version: f"Find the sentiment. This is {version}.")
     changed = one.analyse(chats(name, 10))
     assert len(provider.requests()) == 2
     assert before.findings[0].origin.prompt_version != changed.findings[0].origin.prompt_version
