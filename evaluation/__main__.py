@@ -37,8 +37,7 @@ LARGEST_PACK = {"interaction": 16, "error": 16, "knowledge_points": 4}  # the im
 def main() -> int:
     chosen = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("evaluate: ended; what was answered is kept"))
-    if chosen.prompts:
-        _ask_by(chosen.prompts)
+    _ask_by(chosen.prompts)
     ends = time.monotonic() + chosen.minutes * 60
     with ExitStack() as stack:
         server = stack.enter_context(_redis())
@@ -55,12 +54,11 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="evaluate", description=(__doc__ or "").splitlines()[0])
-    numbers = {"type": lambda text: [int(number) for number in text.split(",")]}
     parser.add_argument("--sample", type=int, default=10, help="records of each data set")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--packs", default=[1, 4, 8, 16], help="such as 1,4", **numbers)  # type: ignore[arg-type]
-    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(DATA_SETS))
-    parser.add_argument("--prompts", type=int, help="another version than the current one")
+    parser.add_argument("--packs", type=_numbers, default=[1, 4, 8, 16], help="such as 1,4")
+    parser.add_argument("--sets", type=_names, default=list(DATA_SETS))
+    parser.add_argument("--prompts", type=_names, default=[], help="others than the current ones, such as error.6")
     parser.add_argument("--minutes", type=float, default=38.0, help="no question is asked after that")
     parser.add_argument("--records", type=Path, default=CHECKOUT / ".run" / "evaluation")
     parser.add_argument("--weights", type=Path, default=CHECKOUT / ".run" / "model")
@@ -69,13 +67,24 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _ask_by(version: int) -> None:
-    prompts.CURRENT.update(dict.fromkeys(prompts.CURRENT, version))
-    for kind in prompts.CURRENT:
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in _names(text)]
+
+
+def _ask_by(versions: list[str]) -> None:
+    for version in versions:
+        kind, _, number = version.partition(".")
+        if kind not in prompts.CURRENT or not number.isdecimal():
+            sys.exit(f"evaluate: {version} names no prompt: write it like {prompts.version_of('error')}")
         try:
-            prompts.instructions(prompts.version_of(kind))
+            prompts.instructions(version)
         except FileNotFoundError as error:
-            sys.exit(f"evaluate: there is no prompt {prompts.version_of(kind)}: write {error.filename} first")
+            sys.exit(f"evaluate: there is no prompt {version} yet: write it to {error.filename}")
+        prompts.CURRENT[kind] = int(number)
 
 
 @contextmanager

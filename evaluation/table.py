@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from evaluation.agreement import figures
-from evaluation.runs import Run
+from evaluation.runs import Arm, Run
 
 MEASURES = ("accuracy", "macro_f1", "hit@1", "hit@5", "evidence", "chinese")
 SHOWN = ("answered", "accuracy", "macro_f1", "told", "hit@1", "hit@5", "evidence", "chinese")
@@ -34,23 +35,21 @@ def _shown(share: float | None) -> str:
 
 
 def together(runs: Iterable[Run]) -> list[Run]:
-    """The runs of one analyser in packs of one size as one run over all data sets."""
-    pooled: dict[tuple[str, str, int], Run] = {}
+    """The runs of one analyser in packs of one size as one run over all data sets, whatever their prompts."""
+    pooled: dict[Arm, Run] = {}
     for run in runs:
-        version = run.arm.prompt.rpartition(".")[2]
-        arm = type(run.arm)(ALL, run.arm.model, f"*.{version}", run.arm.pack, run.arm.seed)
-        whole = pooled.setdefault((arm.model, arm.prompt, arm.pack), Run(arm))
-        whole.add(run.rows, run.took)
+        arm = replace(run.arm, data_set=ALL, prompt="–")
+        pooled.setdefault(arm, Run(arm)).add(run.rows, run.took)
     return list(pooled.values())
 
 
 def misses(runs: Sequence[Run]) -> list[str]:
     """Of each model: what packs of 4 lose, and what is wrong with evidence and language. Offline has no goal."""
-    by_model: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)
+    by_model: dict[str, dict[int, Run]] = defaultdict(dict)
     for run in together(runs):
         if not run.arm.model.startswith("offline"):
-            by_model[run.arm.model, run.arm.prompt][run.arm.pack] = run
-    return [miss for (model, _), packs in by_model.items() for miss in _misses(model, packs)]
+            by_model[run.arm.model][run.arm.pack] = run
+    return [miss for model, packs in by_model.items() for miss in _misses(model, packs)]
 
 
 def _misses(model: str, packs: dict[int, Run]) -> Iterable[str]:

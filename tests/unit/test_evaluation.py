@@ -1,6 +1,7 @@
 """The evaluation's own arithmetic, with made-up labels and answers: no model, no data of anybody."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,15 @@ def test_what_packing_loses_is_a_miss() -> None:
     assert [line.split(",")[0] for line in misses([single, packed])] == ["m: packed by 4"] * 2
     assert misses([single, Run(packed.arm, single.rows)]) == []
     assert "| s | m | error.1 | 4 | 10 |" in table([packed])
+
+
+def test_what_was_asked_by_several_prompts_counts_together() -> None:
+    good, bad = ("a", "a"), ("a", "b")
+    single = [Run(Arm("s", "m", "error.6", 1, 1), rows(*[good] * 10)), Run(Arm("t", "m", "interaction.5", 1, 1))]
+    packed = [replace(run, arm=replace(run.arm, pack=4)) for run in single]
+    worse = Run(Arm("t", "m", "interaction.5", 4, 1), rows(*[bad] * 2))
+    assert misses([*single, *packed]) == []
+    assert len(misses([*single, packed[0], worse])) == 2
 
 
 def test_evidence_that_is_not_in_the_text_is_a_miss() -> None:
