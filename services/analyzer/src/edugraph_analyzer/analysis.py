@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -104,7 +104,7 @@ class Analyst:
     ) -> tuple[tuple[RecordFinding, ...], tuple[Unanswered, ...]]:
         questions = [question_of(item, self._settings) for item in items]
         flight = Flight(
-            self._cache, request.kind, self._asking(request).settle, self._new_id(), partial(_payer, request)
+            self._cache, request.kind, partial(self._settle, request), self._new_id(), partial(_payer, request)
         )
         patience = self._settings.longest_wait + self._settings.call_timeout
         outcomes = flight.land(questions, self._sleep, patience)
@@ -148,10 +148,11 @@ class Analyst:
         self._cache.count(hits, paid)
         counting.looked_up(request.kind, hits, paid)
 
-    def _asking(self, request: Analysis) -> Asking:
+    def _settle(self, request: Analysis, questions: Sequence[Question]) -> Iterator[Settled]:
+        """The client of the SDK, which is slow to make, is made when there is something to ask."""
         if self._model is None:
             self._model = self._open_model()
-        return Asking(self._settings, self._model, self._spending, request.job_id, request.kind)
+        return Asking(self._settings, self._model, self._spending, request.job_id, request.kind).settle(questions)
 
 
 def _payer(request: Analysis, question: Question) -> str:
