@@ -22,7 +22,7 @@ from edugraph_analyzer.offline import model_name
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_cli.embedded.valkey_server import valkey_server
 from edugraph_common.failures import Failure
-from evaluation.data_sets import DATA_SETS, sample
+from evaluation.data_sets import DATA_SETS, Sample, sample
 from evaluation.local_model import NAME as LOCAL
 from evaluation.runs import Arm, Reader, Run, go_on
 from evaluation.table import misses, table
@@ -153,18 +153,23 @@ def _run(reader: Reader, chosen: argparse.Namespace, name: str, pack: int, in_ti
         arm = Arm(name, settings.model_for(data_set.kind), prompt, pack, chosen.seed)
     else:
         arm = Arm(name, model_name(), lexicon.VERSION, pack, chosen.seed)
-    samples = sample(data_set, DATA, chosen.sample, chosen.seed)
+    samples = _samples(name, chosen)
     run = Run.kept(arm, chosen.records)
     go_on(run, Reader(settings, reader.server), samples, chosen.records, in_time)
     print(f"{arm.model} {arm.prompt} {name}: {len(run.rows)} in packs of {pack}", file=sys.stderr, flush=True)
     return Run(arm, run.among(samples), run.took)
 
 
+def _samples(name: str, chosen: argparse.Namespace) -> list[Sample]:
+    """Fewer than were asked for where the set has no more."""
+    return sample(DATA_SETS[name], DATA, chosen.sample, chosen.seed)
+
+
 def _told(runs: list[Run], chosen: argparse.Namespace) -> int:
     """1 if a goal is missed, or if the time ran out before all was asked."""
     print(table(runs))
-    short = [run for run in runs if len(run.rows) < chosen.sample]
-    missed = [*misses(runs), *(f"{run.arm.data_set} in packs of {run.arm.pack}: time ran out" for run in short)]
+    short = [run.arm for run in runs if len(run.rows) < len(_samples(run.arm.data_set, chosen))]
+    missed = [*misses(runs), *(f"{arm.data_set} in packs of {arm.pack}: time ran out" for arm in short)]
     print("\n".join(f"MISS {miss}" for miss in missed) or "all held")
     return 1 if missed else 0
 

@@ -70,10 +70,13 @@ DATA_SETS = {
 
 
 def sample(data_set: DataSet, folder: Path, count: int, seed: int) -> list[Sample]:
-    """A larger `count` with the same seed begins with the same records. Raises FileNotFoundError."""
+    """Each record once; a larger `count` with the same seed begins with the same ones. Raises FileNotFoundError."""
     samples = list(_labelled(data_set, folder))
     random.Random(f"{seed}:{data_set.name}").shuffle(samples)  # noqa: S311 - a draw, no secret
-    return samples[:count]
+    distinct: dict[str, Sample] = {}
+    for each in samples:
+        distinct.setdefault(each.record["record_id"], each)
+    return list(distinct.values())[:count]
 
 
 def _labelled(data_set: DataSet, folder: Path) -> Iterator[Sample]:

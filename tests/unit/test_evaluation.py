@@ -46,6 +46,12 @@ def test_a_larger_sample_begins_with_the_smaller_one(folder: Path) -> None:
     assert sample(CHATS, folder, 12, seed=3) != sample(CHATS, folder, 12, seed=4)
 
 
+def test_a_record_that_the_file_has_twice_is_asked_once(folder: Path) -> None:
+    path = folder / "records" / "bridge.ndjson"
+    path.write_text("\n".join([path.read_text()] * 2))
+    assert len(sample(CHATS, folder, 40, seed=3)) == 20
+
+
 def test_the_course_is_known_and_the_label_is_not_told(folder: Path) -> None:
     (first, *_) = sample(CHATS, folder, 1, seed=1)
     assert first.record["data"]["question"] is None
