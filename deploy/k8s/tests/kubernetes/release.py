@@ -211,6 +211,10 @@ def restarts(pod: Any) -> int:
     return sum(state["restartCount"] for state in pod["status"].get("containerStatuses", []))
 
 
+def of_a_job(pod: Any) -> bool:
+    return any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences", []))
+
+
 def ready(pod: Any) -> bool:
     return all(state["ready"] for state in pod["status"].get("containerStatuses", [])) and bool(
         pod["status"].get("containerStatuses")

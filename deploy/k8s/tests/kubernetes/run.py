@@ -21,7 +21,7 @@ from monitoring import monitoring
 from network import connections
 from pod_logs import PodLogs, discreet
 from programs import Options, missing
-from release import RELEASE, ROOT, USER, Failed, Release, Report, ready
+from release import RELEASE, ROOT, USER, Failed, Release, Report, of_a_job
 from scaling import by_cpu, by_queue, probes
 from server_tools.common import ServerError
 from under_load import ALL, UPGRADE, under_way
@@ -95,7 +95,7 @@ def restricted(release: Release) -> int:
     """What Kubernetes was told is looked at inside too, where the image has a shell."""
     looked = 0
     for pod in release.pods():
-        if not ready(pod):  # the job's, which has ended or soon will have
+        if of_a_job(pod):  # it may end while it is looked at
             continue
         name = pod["metadata"]["name"]
         script = 'id -u; grep -E "^(CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status; touch /no 2>&1 || true'
