@@ -18,7 +18,7 @@ from beside import scripted_provider
 from engines import SHARED_RECORDS, given
 
 from edugraph_analyzer import cache as cache_of_answers
-from edugraph_analyzer import prompts
+from edugraph_analyzer import model, prompts
 from edugraph_analyzer.analysis import Analyst
 from edugraph_analyzer.cache import Cache, State
 from edugraph_analyzer.estimate import estimate
@@ -322,6 +322,16 @@ def test_another_prompt_or_model_asks_again_and_the_old_answers_are_kept(server,
     assert len(provider.requests()) == 3
     monkeypatch.undo()
     assert one.analyse(chats(name, 10, job=f"{name}-2")).findings[0].origin.cached
+
+
+def test_no_client_is_made_for_what_the_cache_has(server, provider, name, monkeypatch) -> None:
+    provider.script()
+    analyst(server, provider, name).analyse(chats(name, 5))
+    monkeypatch.setattr(model, "Model", None)  # whoever makes one fails
+    again = analyst(server, provider, name).analyse(chats(name, 5, job=f"{name}-2"))
+    assert [found.origin.cached for found in again.findings] == [True] * 5
+    with pytest.raises(TypeError):
+        analyst(server, provider, name).analyse(chats(name, 5, prefix="another "))
 
 
 # --- budgets, failures, privacy -----------------------------------------------------------------------------------
