@@ -31,6 +31,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 PATIENCE = 600.0  # seconds for one answer of a model on a small machine
 STARTS_WITHIN = 120.0
+Samples = dict[str, list[Sample]]  # by the name of their set
 LARGEST_PACK = {"interaction": 16, "error": 16, "knowledge_points": 4}  # the importer sends course texts four by four
 
 
@@ -43,13 +44,14 @@ def main() -> int:
         server = stack.enter_context(_redis())
         runs: list[Run] = []
         try:
+            samples = {name: sample(DATA_SETS[name], DATA, chosen.sample, chosen.seed) for name in chosen.sets}
             for settings in stack.enter_context(_analysers(chosen)):
-                runs += _evaluated(Reader(settings, server), chosen, lambda: time.monotonic() < ends)
+                runs += _evaluated(Reader(settings, server), chosen, samples, lambda: time.monotonic() < ends)
         except FileNotFoundError as error:
             sys.exit(f"evaluate: no labelled data at {error.filename}: set EDUGRAPH_SHARED_DATA to its folder")
         except Failure as failure:
             sys.exit(f"evaluate: {failure.reason}; what was answered is kept, run it again to go on")
-    return _told(runs, chosen)
+    return _told(runs, samples)
 
 
 def _arguments() -> argparse.Namespace:
@@ -139,36 +141,38 @@ def _connected(url: str, answers: Callable[[], bool]) -> "redis.Redis":
     return redis.Redis.from_url(url)
 
 
-def _evaluated(reader: Reader, chosen: argparse.Namespace, in_time: Callable[[], bool]) -> list[Run]:
+def _evaluated(
+    reader: Reader, chosen: argparse.Namespace, samples: Samples, in_time: Callable[[], bool]
+) -> list[Run]:
     """Packs of one size over all data sets before the next size, so that time that runs out costs the largest."""
     packs = chosen.packs if reader.settings.has_provider else [1]
-    arms = [(pack, name) for pack in packs for name in chosen.sets if pack <= LARGEST_PACK[DATA_SETS[name].kind]]
-    return [_run(reader, chosen, name, pack, in_time) for pack, name in arms]
+    pairs = [(pack, name) for pack in packs for name in samples if pack <= LARGEST_PACK[DATA_SETS[name].kind]]
+    arms = [_arm(reader.settings, name, pack, chosen.seed) for pack, name in pairs]
+    return [_run(reader, arm, samples[arm.data_set], chosen.records, in_time) for arm in arms]
 
 
-def _run(reader: Reader, chosen: argparse.Namespace, name: str, pack: int, in_time: Callable[[], bool]) -> Run:
-    data_set, settings = DATA_SETS[name], reader.settings.model_copy(update={"pack_size": pack})
-    prompt = prompts.version_of(data_set.kind)
-    if settings.has_provider:
-        arm = Arm(name, settings.model_for(data_set.kind), prompt, pack, chosen.seed)
-    else:
-        arm = Arm(name, model_name(), lexicon.VERSION, pack, chosen.seed)
-    samples = _samples(name, chosen)
-    run = Run.kept(arm, chosen.records)
-    go_on(run, Reader(settings, reader.server), samples, chosen.records, in_time)
-    print(f"{arm.model} {arm.prompt} {name}: {len(run.rows)} in packs of {pack}", file=sys.stderr, flush=True)
+def _arm(settings: AnalyzerSettings, name: str, pack: int, seed: int) -> Arm:
+    if not settings.has_provider:
+        return Arm(name, model_name(), lexicon.VERSION, pack, seed)
+    kind = DATA_SETS[name].kind
+    return Arm(name, settings.model_for(kind), prompts.version_of(kind), pack, seed)
+
+
+def _run(reader: Reader, arm: Arm, samples: list[Sample], folder: Path, in_time: Callable[[], bool]) -> Run:
+    run, settings = Run.kept(arm, folder), reader.settings.model_copy(update={"pack_size": arm.pack})
+    go_on(run, Reader(settings, reader.server), samples, folder, in_time)
+    print(
+        f"{arm.model} {arm.prompt} {arm.data_set}: {len(run.rows)} in packs of {arm.pack}",
+        file=sys.stderr,
+        flush=True,
+    )
     return Run(arm, run.among(samples), run.took)
 
 
-def _samples(name: str, chosen: argparse.Namespace) -> list[Sample]:
-    """Fewer than were asked for where the set has no more."""
-    return sample(DATA_SETS[name], DATA, chosen.sample, chosen.seed)
-
-
-def _told(runs: list[Run], chosen: argparse.Namespace) -> int:
+def _told(runs: list[Run], samples: Samples) -> int:
     """1 if a goal is missed, or if the time ran out before all was asked."""
     print(table(runs))
-    short = [run.arm for run in runs if len(run.rows) < len(_samples(run.arm.data_set, chosen))]
+    short = [run.arm for run in runs if len(run.rows) < len(samples[run.arm.data_set])]
     missed = [*misses(runs), *(f"{arm.data_set} in packs of {arm.pack}: time ran out" for arm in short)]
     print("\n".join(f"MISS {miss}" for miss in missed) or "all held")
     return 1 if missed else 0
