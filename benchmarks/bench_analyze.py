@@ -58,8 +58,8 @@ def work(run: dict[str, Any]) -> None:
 
 
 def _analysed(analyst: Any, pack: dict[str, Any], until: float) -> dict[str, Any]:
-    from edugraph_common.failures import Rejected, Retryable, Wait
-    from edugraph_common.messages import Analysis
+    from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+    from edugraph_common.contracts.messages import Analysis
 
     request, began, retries = Analysis.model_validate(pack), time.time(), 0
     while True:

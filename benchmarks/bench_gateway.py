@@ -22,11 +22,11 @@ import httpx
 import pika
 from gateway_alone import RECORD, Gateway, gateway, virtual_host
 
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.broker.publishing import send, task_id_for
-from edugraph_common.broker.topology import TASKS
-from edugraph_common.messages import ImportJob
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.messages import ImportJob
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.publisher import send, task_id_for
+from edugraph_common.messaging.topology import TASKS
+from edugraph_common.platform.settings import Settings
 
 BODY = json.dumps({"records": [RECORD]}).encode()
 JSON = "application/json"

@@ -24,8 +24,8 @@ from engines import Engine, empty_graph, real_engine
 from made_records import made_records, write_records
 
 from edugraph_cli.serving import Pools
-from edugraph_common.messages import ByteRange, ImportBatch
-from edugraph_common.records import Record, iso, parse_record
+from edugraph_common.contracts.messages import ByteRange, ImportBatch
+from edugraph_common.contracts.records import Record, iso, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
 
 RECORDS = int(os.environ.get("BENCH_RECORDS", "100000"))

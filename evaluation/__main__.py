@@ -21,7 +21,7 @@ from edugraph_analyzer import lexicon, prompts
 from edugraph_analyzer.offline import model_name
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_cli.embedded.valkey_server import valkey_server
-from edugraph_common.failures import Failure
+from edugraph_common.contracts.errors import Failure
 from evaluation.data_sets import DATA_SETS, Sample, sample
 from evaluation.local_model import NAME as LOCAL
 from evaluation.runs import Arm, Reader, Run, go_on

@@ -10,7 +10,7 @@ from edugraph_analyzer.answers import same_name
 from edugraph_analyzer.items import read_item
 from edugraph_analyzer.offline_libraries import nearness
 from edugraph_analyzer.relevance import most_relevant
-from edugraph_common.findings import Finding
+from edugraph_common.contracts.findings import Finding
 from evaluation.data_sets import DataSet, Sample
 
 Row = dict[str, Any]

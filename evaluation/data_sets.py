@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edugraph_common.findings import Kind
-from edugraph_common.messages import CourseContext
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.messages import CourseContext
 
 Language = Literal["en", "zh"]
 

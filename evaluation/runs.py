@@ -17,9 +17,9 @@ import redis
 from edugraph_analyzer.analysis import Analyst, PackResult
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_analyzer.spending import usage_of
-from edugraph_common.failures import Retryable, Wait
-from edugraph_common.findings import Finding
-from edugraph_common.messages import Analysis
+from edugraph_common.contracts.errors import Retryable, Wait
+from edugraph_common.contracts.findings import Finding
+from edugraph_common.contracts.messages import Analysis
 from evaluation.agreement import Row, is_told, row_of, row_without
 from evaluation.data_sets import DATA_SETS, DataSet, Sample
 

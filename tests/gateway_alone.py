@@ -15,11 +15,11 @@ from engines import own_vhost
 
 from edugraph_cli.embedded.valkey_server import free_port
 from edugraph_cli.processes import Processes, gateway_command
-from edugraph_common.api_keys import ApiKeys, Scope
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.broker.provisioning import apply_topology
-from edugraph_common.jobs import connect
-from edugraph_common.settings import Settings
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.provisioning import apply_topology
+from edugraph_common.platform.api_keys import ApiKeys, Scope
+from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.settings import Settings
 
 RECORD = {
     "type": "course_content",

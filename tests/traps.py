@@ -22,11 +22,12 @@ from engines import given, in_vhost, missing
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 
-from edugraph_common.broker.celery_app import make_app, make_publisher
-from edugraph_common.broker.provisioning import apply_topology, pika_channel
-from edugraph_common.broker.topology import EVENTS, ROUTES, Route, policies
-from edugraph_common.jobs import connect
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.routes import ROUTES, Route
+from edugraph_common.messaging.celery_app import make_app, make_publisher
+from edugraph_common.messaging.provisioning import apply_topology, pika_channel
+from edugraph_common.messaging.topology import EVENTS, policies
+from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.settings import Settings
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from edugraph_cli.client import Client, Refused, Unreachable
 from edugraph_cli.progress import Steps, follow_job, one_line
-from edugraph_common.outcomes import AnalysisProgress, JobReport
+from edugraph_common.contracts.outcomes import AnalysisProgress, JobReport
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

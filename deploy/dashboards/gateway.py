@@ -2,7 +2,7 @@
 
 from panels import Query, Row, course, highest, number, quantiles, rate, series, share, total
 
-from edugraph_common import metrics
+from edugraph_common.platform import metrics
 
 TITLE = "EduGraph / Gateway"
 ABOUT = "HTTP by route and status."

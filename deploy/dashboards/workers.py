@@ -2,7 +2,7 @@
 
 from panels import Query, Row, course, highest, increase, number, quantiles, rate, series, share, total
 
-from edugraph_common import metrics
+from edugraph_common.platform import metrics
 
 TITLE = "EduGraph / Workers"
 ABOUT = "Pools, tasks and children."

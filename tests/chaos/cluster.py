@@ -21,8 +21,8 @@ from run import FOLDER, emptied, without_addresses
 from supervised import Supervised
 
 from edugraph_cli.serving import declare_topology
-from edugraph_common.broker.topology import QUEUES
-from edugraph_common.outcomes import ENDED
+from edugraph_common.contracts.outcomes import ENDED
+from edugraph_common.contracts.routes import QUEUES
 
 RECORDS, PAUSE = 5, 0.15  # of one submission; seconds between two
 BEFORE, AWAY, AFTER = 2.0, 5.0, 2.0  # seconds of submissions around a kill

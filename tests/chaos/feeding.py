@@ -11,8 +11,8 @@ from uuid import uuid4
 import httpx
 from made_records import made_records
 
-from edugraph_common.findings import kind_to_read
-from edugraph_common.records import parse_record
+from edugraph_common.contracts.findings import kind_to_read
+from edugraph_common.contracts.records import parse_record
 
 SMALL_JOBS, SMALL_RECORDS = 12, 50
 BATCH_SIZE = 1_000

@@ -27,8 +27,8 @@ from observing import Deliveries, compared, digest, logged, pending_tasks, waiti
 from supervised import Supervised
 
 from edugraph_cli.serving import declare_topology
-from edugraph_common.broker.topology import dead_queue_name
-from edugraph_common.outcomes import ENDED
+from edugraph_common.contracts.outcomes import ENDED
+from edugraph_common.contracts.routes import dead_queue_name
 
 CHECKOUT = Path(__file__).parents[2]
 FOLDER = CHECKOUT / ".run" / "chaos"

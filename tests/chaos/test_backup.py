@@ -23,9 +23,9 @@ from supervised import Supervised
 from traps import slow, until
 
 from edugraph_cli.serving import declare_topology
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.outcomes import ENDED
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.outcomes import ENDED
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.platform.settings import Settings
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), slow]
 PARTS = ("gateway", "importer", "findings", "analyzer")

@@ -24,7 +24,7 @@ from supervised import Supervised
 from traps import slow, until
 
 from edugraph_cli.serving import declare_topology
-from edugraph_common.outcomes import ENDED
+from edugraph_common.contracts.outcomes import ENDED
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900), slow]
 AWAY = float(os.environ.get("EDUGRAPH_AWAY", "60"))  # seconds

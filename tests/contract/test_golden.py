@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.events import Event
-from edugraph_common.frozen import Frozen
-from edugraph_common.messages import (
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.events import Event
+from edugraph_common.contracts.messages import (
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
@@ -20,8 +20,8 @@ from edugraph_common.messages import (
     ImportBatch,
     ImportJob,
 )
-from edugraph_common.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport
-from edugraph_common.records import parse_record
+from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport
+from edugraph_common.contracts.records import parse_record
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[Frozen]] = {

@@ -9,7 +9,7 @@ import pytest
 from engines import SLOW, System
 
 from edugraph_cli.progress import Steps
-from edugraph_common.outcomes import JobReport
+from edugraph_common.contracts.outcomes import JobReport
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
 START = datetime(2026, 1, 5, tzinfo=UTC)

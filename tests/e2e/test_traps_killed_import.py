@@ -14,7 +14,7 @@ import pytest
 from engines import CHECKOUT, System, family
 
 from edugraph_cli.processes import worker_command
-from edugraph_common.outcomes import ENDED, JobReport
+from edugraph_common.contracts.outcomes import ENDED, JobReport
 
 sys.path.insert(0, str(CHECKOUT / "benchmarks"))
 from made_records import write_records

@@ -6,15 +6,15 @@ from typing import Any
 
 from celery import shared_task
 
-from edugraph_common.broker.celery_app import make_app
-from edugraph_common.broker.heartbeat import report_health
-from edugraph_common.broker.workers import guard_worker
-from edugraph_common.failures import Rejected, Retryable, Wait
-from edugraph_common.logs import log_tasks
-from edugraph_common.messages import ImportBatch
-from edugraph_common.settings import Settings
-from edugraph_common.tasks import EduGraphTask
-from edugraph_common.worker_metrics import measure_worker
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.contracts.messages import ImportBatch
+from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.messaging.task_base import EduGraphTask
+from edugraph_common.messaging.worker.health import report_health
+from edugraph_common.messaging.worker.metrics import measure_worker
+from edugraph_common.messaging.worker.setup import guard_worker
+from edugraph_common.messaging.worker.task_logs import log_tasks
+from edugraph_common.platform.settings import Settings
 
 CANARY = "canary-in-a-bug"
 

@@ -15,11 +15,11 @@ from engines import given
 from edugraph_analyzer.analysis import Analyst
 from edugraph_analyzer.analyzing import Analyzer
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.blobs import Blobs
-from edugraph_common.failures import Rejected
-from edugraph_common.jobs import Jobs, connect
-from edugraph_common.messages import Analysis, AnalysisBatch, ByteRange
-from edugraph_common.outcomes import AnalysisProgress, BatchOutcome, JobReport
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange
+from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 ROWS = ByteRange(source="jobs/gone/source", offset=0, length=10, first_line=1)

@@ -18,7 +18,7 @@ from edugraph_analyzer.items import read_item
 from edugraph_analyzer.probe import check
 from edugraph_analyzer.questions import question_of
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.messages import Analysis
+from edugraph_common.contracts.messages import Analysis
 
 LLAMA = Path(__file__).parents[1] / "provider" / "llama_server.py"
 pytestmark = pytest.mark.skipif(

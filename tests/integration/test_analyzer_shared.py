@@ -26,9 +26,9 @@ from edugraph_analyzer.limiter import Limiter, Limits
 from edugraph_analyzer.probe import check
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_analyzer.spending import set_budget, usage_of
-from edugraph_common.failures import Rejected, Retryable, Wait
-from edugraph_common.findings import KIND_OF_TYPE, Kind
-from edugraph_common.messages import Analysis
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.contracts.findings import KIND_OF_TYPE, Kind
+from edugraph_common.contracts.messages import Analysis
 
 
 @pytest.fixture

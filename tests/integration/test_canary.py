@@ -22,8 +22,8 @@ from beside import scripted_provider
 from engines import Engine, System, real_engine
 
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
-from edugraph_common.broker.celery_app import make_app
-from edugraph_common.settings import Settings
+from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
 NAME, TEXT, EMAIL = "Canarina Quetzal", "plumbago is what I wrote", "canarina@quetzal.example"
@@ -248,7 +248,7 @@ def test_no_canary_is_anywhere(seen: tuple[Seen, list[str]]) -> None:
 
 
 def test_every_line_of_a_task_says_which(seen: tuple[Seen, list[str]]) -> None:
-    lines = [line for line in seen[0].logs if line["logger"].startswith("edugraph_common.tasks")]
+    lines = [line for line in seen[0].logs if line["logger"].startswith("edugraph_common.messaging.task_base")]
     assert {"task_failed"} <= {line["event"] for line in lines}
     for line in lines:
         assert {"task_id", "task", "trace_id", "tries"} <= line.keys(), line

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from traps import Bench, until
 
-from edugraph_common.broker.dead_copies import export, restore
-from edugraph_common.broker.dead_desk import DeadDesk, succeeded
-from edugraph_common.failures import Rejected
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.messaging.dead_letter_archive import export, restore
+from edugraph_common.messaging.dead_letter_operator import DeadDesk, succeeded
 
 pytestmark = pytest.mark.real
 

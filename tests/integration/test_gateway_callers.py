@@ -7,8 +7,8 @@ import httpx
 import pytest
 from gateway_alone import RECORD, Gateway, api_key, gateway, virtual_host, within
 
-from edugraph_common.api_keys import ApiKeys
-from edugraph_common.jobs import connect
+from edugraph_common.platform.api_keys import ApiKeys
+from edugraph_common.platform.job_store import connect
 
 pytestmark = pytest.mark.real
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from gateway_alone import RECORD, Gateway, gateway, virtual_host
 
-from edugraph_common.jobs import Jobs, connect
-from edugraph_common.outcomes import BatchOutcome
+from edugraph_common.contracts.outcomes import BatchOutcome
+from edugraph_common.platform.job_store import Jobs, connect
 
 pytestmark = pytest.mark.real
 

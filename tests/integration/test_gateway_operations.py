@@ -14,9 +14,9 @@ import pika
 import pytest
 from gateway_alone import Gateway, gateway, post_records, virtual_host, within
 
-from edugraph_common.broker.celery_app import make_app
-from edugraph_common.jobs import Jobs, connect
-from edugraph_common.settings import Settings
+from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
 

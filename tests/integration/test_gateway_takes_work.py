@@ -13,10 +13,10 @@ import pytest
 from backports import zstd
 from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtual_host, within
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.jobs import Jobs, connect
-from edugraph_common.settings import Settings
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
 NDJSON = {"Content-Type": "application/x-ndjson"}

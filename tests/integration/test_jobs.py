@@ -9,8 +9,8 @@ from engines import real_servers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.jobs import Jobs, NewJob, connect
-from edugraph_common.outcomes import AnalysisProgress, BatchOutcome, JobReport, Reject
+from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport, Reject
+from edugraph_common.platform.job_store import Jobs, NewJob, connect
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -20,14 +20,14 @@ from server_tools import docker
 from server_tools.common import ServerError
 
 from edugraph_cli.serving import Pools
-from edugraph_common.broker.celery_app import make_app, make_publisher
-from edugraph_common.broker.pipelined import PipelinedPublisher
-from edugraph_common.broker.provisioning import apply_topology, management, pika_channel
-from edugraph_common.broker.publishing import emit
-from edugraph_common.events import Event
-from edugraph_common.failures import Retryable
-from edugraph_common.jobs import Jobs, connect
-from edugraph_common.messages import ImportBatch
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.events import Event
+from edugraph_common.contracts.messages import ImportBatch
+from edugraph_common.messaging.async_publisher import PipelinedPublisher
+from edugraph_common.messaging.celery_app import make_app, make_publisher
+from edugraph_common.messaging.provisioning import apply_topology, management, pika_channel
+from edugraph_common.messaging.publisher import emit
+from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_gateway.graph_reading import GraphReading
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_importer.graph.connection import Connection

@@ -14,7 +14,8 @@ from engines import given
 from proxy import Proxy
 from traps import ADDRESSES, Bench, Control, both, both_slow, slow, stays, until
 
-from edugraph_common.broker.topology import CONSUMER_TIMEOUT_MS, QUEUES
+from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.messaging.topology import CONSUMER_TIMEOUT_MS
 
 pytestmark = pytest.mark.real
 QUICK_HEART = {"broker_heartbeat": 4}  # only to see the same sooner
@@ -144,8 +145,8 @@ def test_connection_lost_in_the_middle_of_a_task(bench: Bench, proxy: Proxy, gua
 
 FORK = """
 import os, sys, time
-from edugraph_common.broker.celery_app import make_app
-from edugraph_common.settings import Settings
+from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.platform.settings import Settings
 app = make_app("p", Settings())
 app.conf.broker_transport_options = {"confirm_publish": True}
 def publish():

@@ -17,9 +17,9 @@ from gateway_alone import Gateway, gateway, post_records, within
 from server_tools.checkout import Checkout
 from server_tools.rabbitmq import RabbitMQ
 
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.broker.provisioning import apply_topology
-from edugraph_common.settings import Settings
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.provisioning import apply_topology
+from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
 LONGEST = 5.0  # seconds

@@ -13,7 +13,7 @@ from engines import given
 from proxy import Proxy
 from traps import both_slow
 
-from edugraph_common.failures import Retryable
+from edugraph_common.contracts.errors import Retryable
 from edugraph_importer.graph.connection import Connection
 from edugraph_importer.graph.settings import GraphSettings
 

@@ -15,12 +15,12 @@ from celery.app.base import Celery
 from kombu.transport.native_delayed_delivery import calculate_routing_key
 from traps import TRAP, Bench, both, both_slow, stays, until
 
-from edugraph_common.broker.celery_app import make_app, make_publisher
-from edugraph_common.broker.provisioning import apply_topology, check_topology
-from edugraph_common.broker.publishing import LARGEST_BODY, send
-from edugraph_common.failures import Rejected, Retryable
-from edugraph_common.messages import ImportBatch
-from edugraph_common.tasks import backoff
+from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.contracts.messages import ImportBatch
+from edugraph_common.messaging.celery_app import make_app, make_publisher
+from edugraph_common.messaging.provisioning import apply_topology, check_topology
+from edugraph_common.messaging.publisher import LARGEST_BODY, send
+from edugraph_common.messaging.task_base import backoff
 
 pytestmark = pytest.mark.real
 
@@ -84,7 +84,7 @@ def test_countdown_without_confirms_before_any_worker_ran(fresh: Bench, guarded:
 
 
 def send_later(app: Celery) -> None:
-    from edugraph_common.broker.publishing import broker_errors
+    from edugraph_common.messaging.publisher import broker_errors
 
     with broker_errors():
         app.send_task(TRAP, (body(),), countdown=1, mandatory=True)
@@ -97,7 +97,7 @@ def test_gateway_without_quorum_declaration(bench: Bench, guarded: bool) -> None
     """
     bench.start(concurrency=1)
     if not guarded:
-        from edugraph_common.broker.topology import task_queues
+        from edugraph_common.messaging.topology import task_queues
 
         bench.app.amqp.queues = bench.app.amqp.Queues(task_queues(quorum=False))
     began = time.time()
@@ -134,7 +134,7 @@ def test_delayed_retries_and_their_key_prefix(bench: Bench) -> None:
 @both
 def test_unroutable_publish(bench: Bench, guarded: bool) -> None:
     """A message that no queue takes vanishes unless it is mandatory and confirmed. Out: mandatory in publishing.send."""
-    from edugraph_common.broker.publishing import broker_errors
+    from edugraph_common.messaging.publisher import broker_errors
 
     app = make_publisher("p", bench.settings)
 

@@ -15,9 +15,9 @@ from engines import real_servers
 from proxy import Proxy
 from traps import Bench, Worker, until
 
-from edugraph_common.broker.publishing import send
-from edugraph_common.jobs import Jobs
-from edugraph_common.messages import Analysis, ImportJob
+from edugraph_common.contracts.messages import Analysis, ImportJob
+from edugraph_common.messaging.publisher import send
+from edugraph_common.platform.job_store import Jobs
 
 pytestmark = pytest.mark.real
 POISON = "poison"  # as poisoned_importer has it, which cannot be imported without settings

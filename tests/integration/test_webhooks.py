@@ -17,10 +17,10 @@ from gateway_alone import virtual_host, within
 from standardwebhooks import Webhook
 
 from edugraph_cli.processes import Processes
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.broker.publishing import emit
-from edugraph_common.events import Event
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.events import Event
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.publisher import emit
+from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
 SECRET, OLD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDEduGra9H"

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from engines import SLOW, Engine, real_engine
 
-from edugraph_common.broker.celery_app import App, make_app
-from edugraph_common.broker.provisioning import apply_topology
-from edugraph_common.settings import Settings
+from edugraph_common.messaging.celery_app import App, make_app
+from edugraph_common.messaging.provisioning import apply_topology
+from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
 slow = pytest.mark.skipif(not SLOW, reason="EDUGRAPH_SLOW=1")

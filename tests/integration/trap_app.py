@@ -13,16 +13,16 @@ import redis
 from celery import shared_task
 from traps import BODY, TRAP
 
-from edugraph_common.broker.celery_app import App, confirm_in_children, make_app
-from edugraph_common.broker.dead_notices import DeadNotices
-from edugraph_common.broker.death_rate import watch_deaths
-from edugraph_common.broker.shutdown import limit_shutdown
-from edugraph_common.failures import Rejected, Retryable, Wait
-from edugraph_common.jobs import connect
-from edugraph_common.logs import log_tasks
-from edugraph_common.messages import Message
-from edugraph_common.settings import Settings
-from edugraph_common.tasks import EduGraphTask
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.contracts.messages import Message
+from edugraph_common.messaging.celery_app import App, confirm_in_children, make_app
+from edugraph_common.messaging.task_base import EduGraphTask
+from edugraph_common.messaging.worker.circuit_breaker import watch_deaths
+from edugraph_common.messaging.worker.dead_letter_listener import DeadNotices
+from edugraph_common.messaging.worker.shutdown import limit_shutdown
+from edugraph_common.messaging.worker.task_logs import log_tasks
+from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.settings import Settings
 
 
 class Trap(Message):

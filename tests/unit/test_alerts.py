@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edugraph_common.metrics import INSTRUMENTS
+from edugraph_common.platform.metrics import INSTRUMENTS
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "k8s" / "alerts"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.findings import ContentFinding, ErrorFinding, FoundErrorType, FoundPoint, LinkedPoint
+from edugraph_common.contracts.findings import ContentFinding, ErrorFinding, FoundErrorType, FoundPoint, LinkedPoint
 from evaluation.agreement import figures, nearest, row_of, row_without
 from evaluation.data_sets import DATA_SETS, STEPVERIFY, DataSet, Sample, sample
 from evaluation.runs import Arm, Run, go_on

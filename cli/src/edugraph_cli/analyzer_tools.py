@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edugraph_cli.display import INVALID, stop
-from edugraph_common.findings import KIND_OF_SUBJECT, Subject
+from edugraph_common.contracts.findings import KIND_OF_SUBJECT, Subject
 
 if TYPE_CHECKING:
     import redis
 
     from edugraph_analyzer.estimate import Estimate
     from edugraph_analyzer.settings import AnalyzerSettings
-    from edugraph_common.findings import Kind
+    from edugraph_common.contracts.findings import Kind
 
 
 @contextmanager
@@ -42,8 +42,8 @@ def own_redis() -> "Iterator[redis.Redis]":
     import redis
 
     from edugraph_cli.commands.topology import broker_settings
-    from edugraph_common.failures import Retryable, what
-    from edugraph_common.jobs import connect
+    from edugraph_common.contracts.errors import Retryable, what
+    from edugraph_common.platform.job_store import connect
 
     with connect(broker_settings().redis_url.get_secret_value(), timeout=4, retries=1) as client:
         try:
@@ -56,7 +56,7 @@ def estimate_of(subject: Subject, records: Sequence[dict[str, Any]]) -> "Estimat
     """What is in the cache is left out where EDUGRAPH_REDIS_URL says which Redis has it."""
     from edugraph_analyzer.cache import Cache
     from edugraph_analyzer.estimate import estimate
-    from edugraph_common.messages import Analysis
+    from edugraph_common.contracts.messages import Analysis
 
     settings, kind = analyzer_settings(), KIND_OF_SUBJECT[subject]
     packs = [

@@ -14,9 +14,9 @@ import httpx
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.answers import Accepted, Diagnosis, GraphSummary
-from edugraph_common.messages import Compression, Format
-from edugraph_common.outcomes import ENDED, JobReport, JobState
+from edugraph_common.contracts.api import Accepted, Diagnosis, GraphSummary
+from edugraph_common.contracts.messages import Compression, Format
+from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
 PIECE = 1 << 18  # bytes of a file sent at once
 PATIENCE = 60.0  # seconds a job is followed through a gateway that does not answer

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from edugraph_cli.client import Refused, Unreachable
-from edugraph_common.failures import Failure, Retryable
-from edugraph_common.outcomes import JobReport
+from edugraph_common.contracts.errors import Failure, Retryable
+from edugraph_common.contracts.outcomes import JobReport
 
 FAILED, INVALID, UNAVAILABLE, FORBIDDEN = 1, 2, 3, 4
 SHOWN_REJECTS = 10

@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edugraph_cli.display import err, show_json
-from edugraph_common.messages import Format
-from edugraph_common.ndjson import MalformedFile
-from edugraph_common.outcomes import Reject
+from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.sources import (
     DryRun,
     Guess,
@@ -26,6 +25,7 @@ from edugraph_common.sources import (
     parse_mapping,
     suggest_mapping,
 )
+from edugraph_common.sources.ndjson import MalformedFile
 
 GOOD, SOME_REJECTED, UNUSABLE = 0, 1, 2
 HEAD = 1 << 16  # bytes of a file that tell what it is

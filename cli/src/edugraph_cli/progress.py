@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from edugraph_cli.client import Client
-from edugraph_common.outcomes import ENDED, JobReport
+from edugraph_common.contracts.outcomes import ENDED, JobReport
 
 
 @dataclass

@@ -12,9 +12,9 @@ import httpx
 
 from edugraph_cli.embedded.valkey_server import free_port
 from edugraph_cli.processes import Processes, gateway_command, worker_command
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.broker.provisioning import apply_topology
-from edugraph_common.settings import Settings
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.provisioning import apply_topology
+from edugraph_common.platform.settings import Settings
 
 PROCESSES = ("gateway", "importer", "findings", "analyzer")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edugraph_common.blobs import Blobs, is_below
-from edugraph_common.failures import Rejected, Retryable
+from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.platform.object_store import Blobs, is_below
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.broker.death_rate import LONGEST_PAUSE, DeathRate
+from edugraph_common.messaging.worker.circuit_breaker import LONGEST_PAUSE, DeathRate
 
 
 @given(ends=st.lists(st.booleans(), max_size=300), limit=st.integers(1, 30))

@@ -1,6 +1,6 @@
 import ssl
 
-from edugraph_common.failures import what
+from edugraph_common.contracts.errors import what
 
 
 def _refused() -> ssl.SSLCertVerificationError:

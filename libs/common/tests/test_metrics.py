@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edugraph_common import instruments, metrics, trace_context
-from edugraph_common.instruments import Counter, Gauge, Histogram, Label
+from edugraph_common.platform import instruments, metrics, trace_context
+from edugraph_common.platform.instruments import Counter, Gauge, Histogram, Label
 
 ROOT = Path(__file__).parents[3]
 MOST_SERIES = 1_000  # of one metric in one process

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edugraph_common.ndjson import LONGEST_LINE, LineScan, MalformedFile, numbered_lines
+from edugraph_common.sources.ndjson import LONGEST_LINE, LineScan, MalformedFile, numbered_lines
 
 
 def scan(data: bytes, size: int = 7) -> LineScan:

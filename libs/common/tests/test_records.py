@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.records import InvalidRecord, parse_record
+from edugraph_common.contracts.records import InvalidRecord, parse_record
 
 CHAT = {
     "type": "student_interaction",

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.messages import Compression
-from edugraph_common.ndjson import MalformedFile
-from edugraph_common.outcomes import Reject
-from edugraph_common.records import Record
+from edugraph_common.contracts.messages import Compression
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record
 from edugraph_common.sources import Mapping, dry_run, open_text, parse_mapping, rejects_as
 from edugraph_common.sources.csv_rows import CsvRows
+from edugraph_common.sources.ndjson import MalformedFile
 
 HEADER = ["学号", "课程", "错误", "时间", "程度"]
 MAPPING = parse_mapping(

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.ndjson import LONGEST_LINE, MalformedFile
+from edugraph_common.sources.chunking import LARGEST_PIECE, RowEnd, cut
 from edugraph_common.sources.csv_rows import CsvRows
-from edugraph_common.sources.cutting import LARGEST_PIECE, RowEnd, cut
 from edugraph_common.sources.layouts import Lines, Values, layout_of, line_end, value_end
+from edugraph_common.sources.ndjson import LONGEST_LINE, MalformedFile
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=8)
 

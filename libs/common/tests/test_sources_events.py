@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.messages import Format
-from edugraph_common.records import InvalidRecord, Record
+from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.records import InvalidRecord, Record
 from edugraph_common.sources import NotRelevant, dry_run, guess
 from edugraph_common.sources.openedx import decode_event, read_event
 from edugraph_common.sources.xapi import read_statement

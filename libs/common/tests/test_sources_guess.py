@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from edugraph_common.messages import ByteRange, Format
-from edugraph_common.outcomes import Reject
+from edugraph_common.contracts.messages import ByteRange, Format
+from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.sources import (
     Reading,
     describe,

@@ -11,11 +11,11 @@ from celery.exceptions import Retry as RetryRequested
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common import tasks
-from edugraph_common.broker.topology import ROUTES, Route
-from edugraph_common.failures import Rejected, Retryable, Wait
-from edugraph_common.messages import Message
-from edugraph_common.tasks import LONGEST_BACKOFF, TRIES, EduGraphTask, backoff
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.contracts.messages import Message
+from edugraph_common.contracts.routes import ROUTES, Route
+from edugraph_common.messaging import task_base as tasks
+from edugraph_common.messaging.task_base import LONGEST_BACKOFF, TRIES, EduGraphTask, backoff
 
 NAME = "probe_task"
 BODY = {"job_id": "j"}

@@ -13,7 +13,7 @@ from edugraph_analyzer.answers import (
 )
 from edugraph_analyzer.items import Person, read_item
 from edugraph_analyzer.redaction import Redactor
-from edugraph_common.messages import CourseContext
+from edugraph_common.contracts.messages import CourseContext
 
 INTERACTION = {"id": "r1", "sentiment": "positive", "topics": ["分数"], "evidence": ["终于懂了"], "confidence": 0.9}
 ERROR = {

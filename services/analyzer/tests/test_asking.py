@@ -8,7 +8,7 @@ from edugraph_analyzer.asking import Asking
 from edugraph_analyzer.items import read_item
 from edugraph_analyzer.questions import Reply, Unanswerable, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.failures import Wait
+from edugraph_common.contracts.errors import Wait
 
 SETTINGS = AnalyzerSettings(openai_api_key="k", model="m", prices={"m": {"input": 1, "output": 1}})
 

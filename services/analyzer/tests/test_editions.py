@@ -4,7 +4,7 @@ from typing import Any
 
 from edugraph_analyzer.analysis import PackResult
 from edugraph_analyzer.analyzing import _edition
-from edugraph_common.findings import InteractionFinding, Origin, RecordFinding
+from edugraph_common.contracts.findings import InteractionFinding, Origin, RecordFinding
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="interaction.1", cost=0.5)
 

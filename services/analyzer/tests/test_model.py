@@ -11,7 +11,7 @@ from edugraph_analyzer.limiter import Place
 from edugraph_analyzer.model import Model, retry_after
 from edugraph_analyzer.questions import Ask, Unanswerable
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.failures import Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 
 ASK = Ask(
     "interaction", [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], 100, items=1, points=3

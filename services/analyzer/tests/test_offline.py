@@ -4,7 +4,7 @@ from edugraph_analyzer import offline_libraries
 from edugraph_analyzer.cue_rules import mistakes_in, prerequisites_in
 from edugraph_analyzer.items import read_item
 from edugraph_analyzer.offline import Offline, model_name
-from edugraph_common.messages import CourseContext
+from edugraph_common.contracts.messages import CourseContext
 
 
 @pytest.fixture(params=["with libraries", "own lexicon"])

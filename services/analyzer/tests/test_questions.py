@@ -3,7 +3,7 @@ import pytest
 from edugraph_analyzer.items import read_item
 from edugraph_analyzer.questions import messages_of, most_points, packs, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.messages import CourseContext
+from edugraph_common.contracts.messages import CourseContext
 
 SETTINGS = AnalyzerSettings(openai_api_key="k", model="m")
 

@@ -12,8 +12,8 @@ import pytest
 from anyio import CapacityLimiter
 from fastapi import Request
 
-from edugraph_common.api_keys import ApiKey, ApiKeys, matches, split_token
-from edugraph_common.failures import Retryable
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
 from edugraph_gateway.admission import submitter
 from edugraph_gateway.callers import KeyRing, Turns
 from edugraph_gateway.pressure import Depths

@@ -12,10 +12,10 @@ import pytest
 from anyio import CapacityLimiter
 from fastapi import Request
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.compression import unpacking
-from edugraph_common.failures import Rejected, Retryable, Wait
-from edugraph_common.ndjson import MalformedFile
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources.compression import unpacking
+from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.bodies import drain, pieces
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import Problem, problem_answer, problem_of

@@ -2,7 +2,7 @@
 
 from prometheus_client import Metric
 
-from edugraph_common.failures import Retryable
+from edugraph_common.contracts.errors import Retryable
 from edugraph_gateway.broker_figures import KEPT, BrokerFigures, HeadAge, Look, QueueFigures
 
 

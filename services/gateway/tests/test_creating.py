@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from anyio import CapacityLimiter
 
-from edugraph_common.failures import Retryable
-from edugraph_common.jobs import NewJob
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.job_store import NewJob
 from edugraph_gateway import creating
 from edugraph_gateway.creating import Creating
 

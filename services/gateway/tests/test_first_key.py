@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edugraph_common.api_keys import SCOPES
+from edugraph_common.platform.api_keys import SCOPES
 from edugraph_gateway.callers import KeyRing
 from edugraph_gateway.first_key import KeysWithFirst
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from edugraph_common.logs import configure_logs
-from edugraph_common.settings import Settings
+from edugraph_common.platform.logs import configure_logs
+from edugraph_common.platform.settings import Settings
 from edugraph_gateway.request_log import request_log
 
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from edugraph_common.failures import Rejected, Retryable
-from edugraph_common.jobs import NewJob
+from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.platform.job_store import NewJob
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.problems import Problem

@@ -4,7 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
-from edugraph_common.blobs import Blobs
+from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.erasing import erase_from_blobs
 
 

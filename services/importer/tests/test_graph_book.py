@@ -1,6 +1,6 @@
 from typing import Any
 
-from edugraph_common.records import CourseRecord, parse_record
+from edugraph_common.contracts.records import CourseRecord, parse_record
 from edugraph_importer.graph.book import Book
 from edugraph_importer.graph.naming import Spellings
 

@@ -1,6 +1,6 @@
 from typing import Any
 
-from edugraph_common.findings import (
+from edugraph_common.contracts.findings import (
     ContentFinding,
     ErrorFinding,
     FoundErrorType,
@@ -10,7 +10,7 @@ from edugraph_common.findings import (
     Prerequisite,
     RecordFinding,
 )
-from edugraph_common.records import parse_record
+from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import found
 
 ERROR = parse_record(

@@ -1,7 +1,7 @@
 import re
 from importlib.resources import files
 
-from edugraph_common.graph_model import LABELS, RELATIONSHIPS
+from edugraph_common.contracts.graph_schema import LABELS, RELATIONSHIPS
 from edugraph_importer.graph.statements import CYPHER
 
 FOLDER = files("edugraph_importer.graph") / "cypher"

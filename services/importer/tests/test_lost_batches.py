@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from edugraph_common.messages import ImportAggregate, ImportBatch, ImportJob
+from edugraph_common.contracts.messages import ImportAggregate, ImportBatch, ImportJob
 from edugraph_importer.importing import Importer
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.messages import Format, ImportJob
-from edugraph_common.ndjson import MalformedFile
+from edugraph_common.contracts.messages import Format, ImportJob
+from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import frames_key, parse_mapping, store_mapping, stored_header
+from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer.reading import ReadBatch, read_batch
 from edugraph_importer.splitting import count_batches, index_key, window
 

@@ -91,7 +91,7 @@ def drop(queue: Queue, task_id: TaskId = None, everything: All = False, as_json:
 @app.command()
 def export(queue: Queue) -> None:
     """All dead letters of a queue on standard output, a line each, with their records; they stay where they are."""
-    from edugraph_common.broker.dead_copies import export as exported
+    from edugraph_common.messaging.dead_letter_archive import export as exported
 
     settings = broker_settings()
     with plain_errors():
@@ -105,7 +105,7 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Put exported dead letters back to where they were; then look at them, and replay them."""
-    from edugraph_common.broker.dead_copies import restore as put_back
+    from edugraph_common.messaging.dead_letter_archive import restore as put_back
 
     settings = broker_settings()
     with plain_errors(), file.open(encoding="utf-8") as lines:

@@ -8,7 +8,7 @@ import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.display import FAILED, plain_errors, say, show_json
-from edugraph_common.answers import Check
+from edugraph_common.contracts.api import Check
 
 
 def doctor(

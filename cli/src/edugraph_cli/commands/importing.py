@@ -26,10 +26,10 @@ from edugraph_cli.display import (
     stop,
 )
 from edugraph_cli.progress import follow_job, upload_bar
-from edugraph_common.answers import Accepted
-from edugraph_common.findings import Subject
-from edugraph_common.messages import INLINE_RECORDS, Format
-from edugraph_common.ndjson import MalformedFile
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.findings import Subject
+from edugraph_common.contracts.messages import INLINE_RECORDS, Format
+from edugraph_common.sources.ndjson import MalformedFile
 
 HEAD = 1 << 16  # bytes of a file that tell what it is
 FileFormat = StrEnum("FileFormat", {name.upper(): name for name in get_args(Format)})  # type: ignore[misc]

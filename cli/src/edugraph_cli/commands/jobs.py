@@ -18,7 +18,7 @@ from edugraph_cli.display import (
     show_json,
 )
 from edugraph_cli.progress import follow_job
-from edugraph_common.outcomes import JobReport, JobState
+from edugraph_common.contracts.outcomes import JobReport, JobState
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what is done, what is stuck, what failed.")
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]

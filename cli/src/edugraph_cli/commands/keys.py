@@ -12,14 +12,14 @@ import typer
 from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
 
 if TYPE_CHECKING:
-    from edugraph_common.api_keys import ApiKey, ApiKeys, Scope
-    from edugraph_common.audit import Audit
+    from edugraph_common.platform.api_keys import ApiKey, ApiKeys, Scope
+    from edugraph_common.platform.audit import Audit
 
 app = typer.Typer(no_args_is_help=True, help="API keys: who may read, submit, operate, erase.")
 
 
 class ScopeName(StrEnum):
-    """As edugraph_common.api_keys has them, which loads Redis' client: too slow for a help page."""
+    """As edugraph_common.platform.api_keys has them, which loads Redis' client: too slow for a help page."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -80,9 +80,9 @@ def revoke(
 @contextmanager
 def _keys() -> Iterator["tuple[ApiKeys, Audit]"]:
     from edugraph_cli.commands.topology import broker_settings
-    from edugraph_common.api_keys import ApiKeys
-    from edugraph_common.audit import Audit
-    from edugraph_common.jobs import connect
+    from edugraph_common.platform.api_keys import ApiKeys
+    from edugraph_common.platform.audit import Audit
+    from edugraph_common.platform.job_store import connect
 
     with connect(broker_settings().redis_url.get_secret_value(), timeout=4, retries=1) as client:
         yield ApiKeys(client), Audit(client)

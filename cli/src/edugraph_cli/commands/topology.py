@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from edugraph_cli.display import FAILED, INVALID, plain_errors, say, show_json, stop
-from edugraph_common.settings import Settings
+from edugraph_common.platform.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The broker's exchanges, queues, bindings and policies.")
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
@@ -14,8 +14,8 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON document on standar
 @app.command()
 def apply(as_json: Json = False) -> None:
     """Declare all that is missing; what is there is left alone."""
-    from edugraph_common.broker.celery_app import make_publisher
-    from edugraph_common.broker.provisioning import apply_topology
+    from edugraph_common.messaging.celery_app import make_publisher
+    from edugraph_common.messaging.provisioning import apply_topology
 
     settings = broker_settings()
     with plain_errors():
@@ -26,7 +26,7 @@ def apply(as_json: Json = False) -> None:
 @app.command()
 def check(as_json: Json = False) -> None:
     """Say what is missing or different. Exits with 1 if anything is."""
-    from edugraph_common.broker.provisioning import check_topology
+    from edugraph_common.messaging.provisioning import check_topology
 
     settings = broker_settings()
     with plain_errors():

@@ -17,8 +17,8 @@ from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import NotReady
 from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import Pools, serving
-from edugraph_common.answers import GraphSummary
-from edugraph_common.outcomes import JobReport
+from edugraph_common.contracts.api import GraphSummary
+from edugraph_common.contracts.outcomes import JobReport
 
 # The course texts first: mistakes are linked to the knowledge points that were found in them.
 FILES = ("courses.ndjson", "school_zh.ndjson", "school_en.ndjson", "broken.ndjson")

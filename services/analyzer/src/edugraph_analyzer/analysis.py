@@ -25,9 +25,9 @@ from edugraph_analyzer.prices import cost_of
 from edugraph_analyzer.questions import Question, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_analyzer.spending import Spending, Usage
-from edugraph_common.failures import Retryable, what
-from edugraph_common.findings import Kind, Origin, RecordFinding
-from edugraph_common.messages import Analysis
+from edugraph_common.contracts.errors import Retryable, what
+from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
+from edugraph_common.contracts.messages import Analysis
 
 log = logging.getLogger(__name__)
 

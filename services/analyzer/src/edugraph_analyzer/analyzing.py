@@ -11,16 +11,16 @@ from celery import Celery
 
 from edugraph_analyzer import counting
 from edugraph_analyzer.analysis import Analyst, PackResult
-from edugraph_common.blobs import Blobs
-from edugraph_common.broker.publishing import send, task_id_for
-from edugraph_common.failures import Rejected
-from edugraph_common.findings import kind_to_read
-from edugraph_common.jobs import Jobs
-from edugraph_common.messages import Analysis, AnalysisBatch, AnalysisEstimate, Findings
-from edugraph_common.outcomes import AnalysisProgress
-from edugraph_common.records import Record
-from edugraph_common.rows import parse_rows
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.findings import kind_to_read
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, Findings
+from edugraph_common.contracts.outcomes import AnalysisProgress
+from edugraph_common.contracts.records import Record
+from edugraph_common.messaging.publisher import send, task_id_for
+from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import Row, stored_rows
+from edugraph_common.sources.rows import parse_rows
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from edugraph_analyzer.evidence import found_in
 from edugraph_analyzer.items import Item
 from edugraph_analyzer.redaction import Redactor, holds_placeholder
-from edugraph_common.findings import (
+from edugraph_common.contracts.findings import (
     ContentFinding,
     ErrorFinding,
     Finding,
@@ -28,7 +28,7 @@ from edugraph_common.findings import (
     Prerequisite,
     Sentiment,
 )
-from edugraph_common.records import Level, Severity
+from edugraph_common.contracts.records import Level, Severity
 
 Named = TypeVar("Named")
 

@@ -21,7 +21,7 @@ from edugraph_analyzer.questions import (
 )
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_analyzer.spending import Spending, Usage
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.findings import Kind
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from edugraph_analyzer.scripts import run
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.findings import Kind
 
 _ANSWERS = "edugraph:llm:answer"
 _LEASES = "edugraph:llm:lease"

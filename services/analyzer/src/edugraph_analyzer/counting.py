@@ -1,7 +1,7 @@
 """What the analyzer tells its metrics, in its own words."""
 
-from edugraph_common import metrics
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.platform import metrics
 
 NEARLY = 0.9  # of a budget
 

@@ -9,8 +9,8 @@ from edugraph_analyzer.limiter import Limits
 from edugraph_analyzer.prices import cost_of
 from edugraph_analyzer.questions import Question, estimated_request, messages_of, packs, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.findings import Kind
-from edugraph_common.messages import Analysis
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.messages import Analysis
 
 # Tokens of a usual answer to one item; the limit that is asked for is higher.
 USUAL_ANSWER: dict[Kind, int] = {"interaction": 70, "error": 140, "knowledge_points": 450}

@@ -9,8 +9,8 @@ from edugraph_analyzer.answers import Answer, as_answer
 from edugraph_analyzer.asking import Settled
 from edugraph_analyzer.cache import Cache, Seen, State
 from edugraph_analyzer.questions import Question
-from edugraph_common.failures import Wait
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.findings import Kind
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edugraph_common.findings import KIND_OF_TYPE, Kind
-from edugraph_common.messages import CourseContext
-from edugraph_common.records import (
+from edugraph_common.contracts.findings import KIND_OF_TYPE, Kind
+from edugraph_common.contracts.messages import CourseContext
+from edugraph_common.contracts.records import (
     CourseContent,
     ErrorRecord,
     InvalidRecord,

@@ -17,7 +17,7 @@ import redis
 
 from edugraph_analyzer import counting
 from edugraph_analyzer.scripts import run
-from edugraph_common.failures import Rejected, Retryable, Wait, what
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait, what
 
 WINDOW = 60.0  # seconds, as providers count
 SHARE = 0.985  # of the limit that is used: the spacing leaves 60 / SHARE - 60 = 0.91 s for jitter

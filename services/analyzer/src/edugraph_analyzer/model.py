@@ -25,9 +25,9 @@ from edugraph_analyzer.answers import read_json, schema_of
 from edugraph_analyzer.limiter import Limiter, Place
 from edugraph_analyzer.questions import Ask, Reply, Unanswerable, estimated_request, with_schema
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common import tracing
-from edugraph_common.failures import Failure, Rejected, Retryable, Wait
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.platform import tracing
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion

@@ -19,7 +19,7 @@ from edugraph_analyzer.lexicon_reading import (
     sentence_with,
 )
 from edugraph_analyzer.relevance import likenesses
-from edugraph_common.findings import (
+from edugraph_common.contracts.findings import (
     ContentFinding,
     ErrorFinding,
     Finding,
@@ -33,7 +33,7 @@ from edugraph_common.findings import (
     RecordFinding,
     Sentiment,
 )
-from edugraph_common.records import StudentInteraction, TeacherInteraction
+from edugraph_common.contracts.records import StudentInteraction, TeacherInteraction
 
 _TOPICS, _LINKS, _POINTS, _QUOTES = 5, 3, 12, 3
 _FELT = 0.8  # score from which a text is said to have a sentiment

@@ -13,7 +13,7 @@ from edugraph_analyzer.items import read_item
 from edugraph_analyzer.prices import cost_of
 from edugraph_analyzer.questions import Question, Unanswerable, ask_of, item_ids, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.failures import Failure, Rejected, Wait
+from edugraph_common.contracts.errors import Failure, Rejected, Wait
 
 if TYPE_CHECKING:
     from edugraph_analyzer.model import Answered, Form, Model

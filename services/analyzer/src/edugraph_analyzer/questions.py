@@ -13,7 +13,7 @@ from edugraph_analyzer.prices import estimated_tokens
 from edugraph_analyzer.redaction import Redactor
 from edugraph_analyzer.relevance import most_relevant
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.findings import Kind
 
 Message = dict[str, str]
 # Tokens that one item's answer may take: about twice what good answers take, so that a model that runs on is stopped.

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.findings import Kind
 
 Seconds = Annotated[float, Field(gt=0)]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import redis
 
 from edugraph_analyzer import counting
-from edugraph_common.failures import Wait
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.findings import Kind
 
 _KEPT = 90 * 86_400
 

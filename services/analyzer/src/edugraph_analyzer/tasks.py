@@ -5,11 +5,11 @@ from typing import Any, cast
 from celery import group, shared_task
 
 from edugraph_analyzer.analyzing import Analyzer
-from edugraph_common.broker.celery_app import App
-from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.findings import Kind
-from edugraph_common.messages import Analysis, AnalysisBatch, AnalysisEstimate, Message
-from edugraph_common.tasks import EduGraphTask
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, Message
+from edugraph_common.messaging.celery_app import App
+from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.messaging.task_base import EduGraphTask
 
 
 class LLMAnalysisTask(EduGraphTask):

@@ -8,16 +8,16 @@ from edugraph_analyzer import counting
 from edugraph_analyzer.analysis import Analyst
 from edugraph_analyzer.analyzing import Analyzer
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.blobs import Blobs
-from edugraph_common.broker.celery_app import App, make_app
-from edugraph_common.broker.heartbeat import report_health
-from edugraph_common.broker.workers import guard_worker
-from edugraph_common.findings import Kind
-from edugraph_common.jobs import Jobs, connect
-from edugraph_common.logs import log_tasks
-from edugraph_common.settings import Settings
-from edugraph_common.tracing import trace_tasks
-from edugraph_common.worker_metrics import measure_worker
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.messaging.celery_app import App, make_app
+from edugraph_common.messaging.worker.health import report_health
+from edugraph_common.messaging.worker.metrics import measure_worker
+from edugraph_common.messaging.worker.setup import guard_worker
+from edugraph_common.messaging.worker.task_logs import log_tasks
+from edugraph_common.messaging.worker.task_traces import trace_tasks
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.settings import Settings
 
 
 def make_worker(settings: Settings, model: AnalyzerSettings) -> App:

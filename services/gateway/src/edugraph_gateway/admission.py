@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from edugraph_common.api_keys import Scope
-from edugraph_common.failures import Retryable
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.api_keys import Scope
 from edugraph_gateway.callers import ANYBODY, Caller, KeyRing
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.gateway import Gateway, gateway_of

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from edugraph_common.frozen import Frozen
-from edugraph_common.outcomes import ENDED, JobReport
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.outcomes import ENDED, JobReport
 
 
 class JobAnswer(JobReport):

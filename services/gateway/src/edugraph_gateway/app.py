@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edugraph_common import tracing
-from edugraph_common.failures import Failure
-from edugraph_common.ndjson import MalformedFile
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.platform import tracing
+from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.observed import observe
 from edugraph_gateway.problems import (

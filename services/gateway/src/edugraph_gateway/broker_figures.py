@@ -12,12 +12,12 @@ from celery import Celery
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
-from edugraph_common import metrics
-from edugraph_common.broker.provisioning import management, vhost
-from edugraph_common.broker.publishing import broker_errors
-from edugraph_common.broker.topology import QUEUES, dead_queue_name
-from edugraph_common.failures import Failure
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.routes import QUEUES, dead_queue_name
+from edugraph_common.messaging.provisioning import management, vhost
+from edugraph_common.messaging.publisher import broker_errors
+from edugraph_common.platform import metrics
+from edugraph_common.platform.settings import Settings
 
 KEPT = 5.0  # seconds
 REMEMBERED = 20_000  # looks at a queue: a day of them

@@ -8,8 +8,8 @@ from importlib import resources
 
 import redis
 
-from edugraph_common.api_keys import SCOPES, ApiKey, ApiKeys, Scope, matches, split_token
-from edugraph_common.redis_errors import redis_errors
+from edugraph_common.platform.api_keys import SCOPES, ApiKey, ApiKeys, Scope, matches, split_token
+from edugraph_common.platform.redis_errors import redis_errors
 
 REMEMBERED = 5.0  # seconds a key is not looked up again; a revoked key ends after that
 MOST_REMEMBERED = 10_000

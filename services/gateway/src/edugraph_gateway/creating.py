@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 from anyio import CapacityLimiter
 
-from edugraph_common.failures import Retryable
-from edugraph_common.jobs import NewJob
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.job_store import NewJob
 from edugraph_gateway.deadlines import in_time
 
 LONGEST = 2.0  # seconds

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from edugraph_common.failures import Retryable
+from edugraph_common.contracts.errors import Retryable
 
 T = TypeVar("T")
 

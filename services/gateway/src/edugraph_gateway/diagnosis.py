@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from edugraph_common.answers import Check
-from edugraph_common.broker.provisioning import check_topology
-from edugraph_common.failures import Failure, Retryable, what
-from edugraph_common.graph_model import LABELS
+from edugraph_common.contracts.api import Check
+from edugraph_common.contracts.errors import Failure, Retryable, what
+from edugraph_common.contracts.graph_schema import LABELS
+from edugraph_common.messaging.provisioning import check_topology
 
 if TYPE_CHECKING:
     from edugraph_gateway.gateway import Gateway

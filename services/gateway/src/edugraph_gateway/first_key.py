@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import redis
 
-from edugraph_common.api_keys import SCOPES, ApiKey, ApiKeys, hash_of, split_token
+from edugraph_common.platform.api_keys import SCOPES, ApiKey, ApiKeys, hash_of, split_token
 
 
 class KeysWithFirst(ApiKeys):

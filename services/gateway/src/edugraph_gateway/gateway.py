@@ -14,11 +14,11 @@ from celery import Celery
 from fastapi import Request
 from pydantic import SecretStr
 
-from edugraph_common.audit import Audit
-from edugraph_common.blobs import Blobs
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.broker.dead_desk import DeadDesk
-from edugraph_common.jobs import Jobs, connect
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.dead_letter_operator import DeadDesk
+from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
 from edugraph_gateway.callers import KeyRing, Turns
 from edugraph_gateway.creating import Creating
 from edugraph_gateway.first_key import KeysWithFirst

@@ -8,10 +8,10 @@ from typing import Any
 import neo4j
 from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
-from edugraph_common.answers import Edge, GraphPicture, GraphSummary, Mistakes, Node
-from edugraph_common.failures import Retryable, what
-from edugraph_common.graph_digest import graph_digest
-from edugraph_common.graph_model import ENTITY_LABELS, RECORD_LABELS, RELATIONSHIPS
+from edugraph_common.contracts.api import Edge, GraphPicture, GraphSummary, Mistakes, Node
+from edugraph_common.contracts.errors import Retryable, what
+from edugraph_common.contracts.graph_digest import graph_digest
+from edugraph_common.contracts.graph_schema import ENTITY_LABELS, RECORD_LABELS, RELATIONSHIPS
 from edugraph_gateway.settings import GatewaySettings
 
 MOST_FREQUENT = 20

@@ -14,9 +14,9 @@ import redis
 from fastapi import Header, Request
 from pydantic import TypeAdapter, ValidationError
 
-from edugraph_common.answers import Accepted
-from edugraph_common.frozen import Frozen
-from edugraph_common.redis_errors import redis_errors
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_gateway.callers import Caller
 from edugraph_gateway.problems import Problem, invalid_fields
 

@@ -6,7 +6,7 @@ from types import FrameType
 
 import uvicorn
 
-from edugraph_common.logs import configure_logs
+from edugraph_common.platform.logs import configure_logs
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.observed import serve_own_metrics

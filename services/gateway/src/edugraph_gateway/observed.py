@@ -8,10 +8,10 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edugraph_common import metrics, trace_context, tracing
-from edugraph_common.build_info import describe_build
-from edugraph_common.instruments import CONTENT_TYPE, exposition, open_all
-from edugraph_common.metrics_server import serve_metrics
+from edugraph_common.platform import metrics, trace_context, tracing
+from edugraph_common.platform.build_info import describe_build
+from edugraph_common.platform.instruments import CONTENT_TYPE, exposition, open_all
+from edugraph_common.platform.metrics_server import serve_metrics
 from edugraph_gateway.broker_figures import figures_of
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.request_log import request_log

@@ -16,8 +16,8 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from edugraph_common.api_keys import SCOPES
-from edugraph_common.failures import Retryable
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.api_keys import SCOPES
 from edugraph_gateway.callers import Caller
 from edugraph_gateway.settings import GatewaySettings
 

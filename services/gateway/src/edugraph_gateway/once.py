@@ -9,8 +9,8 @@ import anyio
 import anyio.to_thread
 from anyio import CancelScope
 
-from edugraph_common.answers import Accepted
-from edugraph_common.failures import Failure
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.errors import Failure
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.idempotency import first_answer
 

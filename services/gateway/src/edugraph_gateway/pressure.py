@@ -7,8 +7,8 @@ from typing import Any
 
 from celery import Celery
 
-from edugraph_common.broker.publishing import broker_errors
-from edugraph_common.failures import Retryable
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.messaging.publisher import broker_errors
 from edugraph_gateway.problems import Problem
 
 LOOKED = 1.0  # seconds between two looks at a queue

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
-from edugraph_common.failures import Failure, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 
 RETRY_AFTER = 5  # seconds, where nobody knows better
 TITLES = {

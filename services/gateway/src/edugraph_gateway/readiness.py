@@ -9,12 +9,12 @@ import anyio
 import anyio.to_thread
 import redis
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.broker.celery_app import make_publisher
-from edugraph_common.broker.publishing import broker_errors
-from edugraph_common.failures import Retryable
-from edugraph_common.redis_errors import redis_errors
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.publisher import broker_errors
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.platform.settings import Settings
 
 LONGEST = 2.5  # seconds a server has to answer
 KEPT = 1.0  # seconds an answer is good for

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from edugraph_common.settings import Settings
+from edugraph_common.platform.settings import Settings
 
 
 def request_log(settings: Settings, name: str) -> Any:

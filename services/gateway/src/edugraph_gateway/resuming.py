@@ -5,10 +5,10 @@ from typing import Any
 
 import anyio.to_thread
 
-from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.broker.topology import ROUTES
-from edugraph_common.failures import Failure
-from edugraph_common.messages import Analysis, AnalysisBatch, ImportJob, Message
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ImportJob, Message
+from edugraph_common.contracts.routes import ROUTES
+from edugraph_common.messaging.publisher import task_id_for
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.problems import Problem
 from edugraph_gateway.submitting import Task

@@ -5,9 +5,9 @@ from typing import Protocol
 from anyio import CapacityLimiter
 from celery import Celery
 
-from edugraph_common.broker.pipelined import PipelinedPublisher
-from edugraph_common.broker.publishing import send
-from edugraph_common.messages import Message
+from edugraph_common.contracts.messages import Message
+from edugraph_common.messaging.async_publisher import PipelinedPublisher
+from edugraph_common.messaging.publisher import send
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.settings import GatewaySettings
 

@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from edugraph_common.messages import INLINE_BYTES
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.messages import INLINE_BYTES
+from edugraph_common.platform.settings import Settings
 
 GIBIBYTE = 1 << 30
 

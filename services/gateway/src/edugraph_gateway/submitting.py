@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 from anyio import CancelScope
 
-from edugraph_common.answers import Accepted
-from edugraph_common.failures import Failure
-from edugraph_common.jobs import NewJob
-from edugraph_common.messages import Message
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.messages import Message
+from edugraph_common.platform.job_store import NewJob
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.gateway import Gateway
 

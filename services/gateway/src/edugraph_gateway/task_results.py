@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic import Field
 
-from edugraph_common.broker.celery_app import make_app
-from edugraph_common.broker.dead_desk import succeeded
-from edugraph_common.frozen import Frozen
-from edugraph_common.redis_errors import redis_errors
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.messaging.dead_letter_operator import succeeded
+from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.platform.settings import Settings
 
 
 class TaskAnswer(Frozen):

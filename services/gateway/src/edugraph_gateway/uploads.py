@@ -8,11 +8,11 @@ from typing import IO, Protocol
 import anyio.to_thread
 from anyio import CancelScope
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.compression import Encoding, unpacking
-from edugraph_common.messages import Format
-from edugraph_common.ndjson import LineScan, MalformedFile
+from edugraph_common.contracts.messages import Format
+from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import Mapping, plan_reading
+from edugraph_common.sources.compression import Encoding, unpacking
+from edugraph_common.sources.ndjson import LineScan, MalformedFile
 from edugraph_gateway.problems import Problem
 
 LONGEST_HEAD = 1 << 20  # bytes

@@ -22,12 +22,12 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
-from edugraph_common.broker.provisioning import pika_channel
-from edugraph_common.broker.topology import EVENTS
-from edugraph_common.events import Event
-from edugraph_common.failures import Failure
-from edugraph_common.logs import configure_logs
-from edugraph_common.settings import Settings
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.events import Event
+from edugraph_common.messaging.provisioning import pika_channel
+from edugraph_common.messaging.topology import EVENTS
+from edugraph_common.platform.logs import configure_logs
+from edugraph_common.platform.settings import Settings
 
 QUEUE = "edugraph.webhooks"
 KEYS = ("import.completed", "dead_letter")

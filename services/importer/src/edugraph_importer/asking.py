@@ -6,10 +6,10 @@ from typing import Any
 
 from celery import Celery
 
-from edugraph_common.broker.publishing import send, task_id_for
-from edugraph_common.findings import Kind, kind_to_read
-from edugraph_common.messages import Analysis, AnalysisBatch, CourseContext, ImportBatch
-from edugraph_common.records import Record
+from edugraph_common.contracts.findings import Kind, kind_to_read
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, CourseContext, ImportBatch
+from edugraph_common.contracts.records import Record
+from edugraph_common.messaging.publisher import send, task_id_for
 
 CONTENT_PACK = 4  # course texts are long
 BATCH_TASKS: dict[Kind, str] = {

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import structlog
 
-from edugraph_common import metrics, tracing
-from edugraph_common.outcomes import BatchOutcome
+from edugraph_common.contracts.outcomes import BatchOutcome
+from edugraph_common.platform import metrics, tracing
 from edugraph_importer.graph import Graph
 
 

@@ -6,8 +6,8 @@ A file is deleted whole: what of it is in the graph stays there, and the student
 import json
 from collections.abc import Iterator
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.compression import encoding_of, unpacking
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources.compression import encoding_of, unpacking
 
 CHUNK = 1 << 20  # bytes
 

@@ -6,21 +6,21 @@ from datetime import datetime
 
 from celery import Celery
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.broker.publishing import emit, send, task_id_for
-from edugraph_common.events import Event, EventType
-from edugraph_common.failures import Rejected
-from edugraph_common.jobs import Jobs
-from edugraph_common.messages import Findings, ImportAggregate, ImportBatch, ImportJob
-from edugraph_common.ndjson import MalformedFile
-from edugraph_common.outcomes import (
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.events import Event, EventType
+from edugraph_common.contracts.messages import Findings, ImportAggregate, ImportBatch, ImportJob
+from edugraph_common.contracts.outcomes import (
     AnalysisProgress,
     BatchOutcome,
     FindingsOutcome,
     ImportReport,
     JobReport,
 )
-from edugraph_common.records import ErrorRecord, Record
+from edugraph_common.contracts.records import ErrorRecord, Record
+from edugraph_common.messaging.publisher import emit, send, task_id_for
+from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import counting
 from edugraph_importer.asking import ask
 from edugraph_importer.erasing import erase_from_blobs

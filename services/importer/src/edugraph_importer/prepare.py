@@ -5,8 +5,8 @@ import time
 
 import structlog
 
-from edugraph_common.failures import Failure, Retryable
-from edugraph_common.logs import configure_logs
+from edugraph_common.contracts.errors import Failure, Retryable
+from edugraph_common.platform.logs import configure_logs
 from edugraph_importer.graph import Graph, GraphSettings
 
 PATIENCE = 600  # seconds

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.failures import Rejected
-from edugraph_common.messages import ImportBatch
-from edugraph_common.outcomes import Reject
-from edugraph_common.records import Record
-from edugraph_common.rows import parse_rows
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import ImportBatch
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record
+from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import NotRelevant, Row, stored_rows
+from edugraph_common.sources.rows import parse_rows
 from edugraph_importer.graph import RecordBatch
 
 MOST_NAMES = 100  # of what is not relevant, in one batch: names come from the file

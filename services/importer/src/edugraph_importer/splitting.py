@@ -6,9 +6,8 @@ The index of a file of any size is read a window at a time: 24 bytes a batch.
 import struct
 from collections.abc import Iterable, Iterator
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.compression import encoding_of
-from edugraph_common.messages import ByteRange, Compression, ImportBatch, ImportJob
+from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
+from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import (
     UTF8,
     Piece,
@@ -21,6 +20,7 @@ from edugraph_common.sources import (
     stored_mapping,
     stored_reading,
 )
+from edugraph_common.sources.compression import encoding_of
 
 Place = tuple[int, int, int]
 _PLACE = ("offset", "length", "first_line")

@@ -4,10 +4,17 @@ from typing import Any, cast
 
 from celery import chord, group, shared_task
 
-from edugraph_common.broker.celery_app import App
-from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.messages import Findings, ForgetStudent, ImportAggregate, ImportBatch, ImportJob, Message
-from edugraph_common.tasks import EduGraphTask
+from edugraph_common.contracts.messages import (
+    Findings,
+    ForgetStudent,
+    ImportAggregate,
+    ImportBatch,
+    ImportJob,
+    Message,
+)
+from edugraph_common.messaging.celery_app import App
+from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.messaging.task_base import EduGraphTask
 from edugraph_importer.importing import Importer
 
 

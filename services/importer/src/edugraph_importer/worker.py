@@ -6,15 +6,15 @@ from typing import Any
 
 from celery.signals import worker_process_shutdown
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.broker.celery_app import App, make_app
-from edugraph_common.broker.heartbeat import report_health
-from edugraph_common.broker.workers import guard_worker
-from edugraph_common.jobs import Jobs, connect
-from edugraph_common.logs import log_tasks
-from edugraph_common.settings import Settings
-from edugraph_common.tracing import trace_tasks
-from edugraph_common.worker_metrics import measure_worker
+from edugraph_common.messaging.celery_app import App, make_app
+from edugraph_common.messaging.worker.health import report_health
+from edugraph_common.messaging.worker.metrics import measure_worker
+from edugraph_common.messaging.worker.setup import guard_worker
+from edugraph_common.messaging.worker.task_logs import log_tasks
+from edugraph_common.messaging.worker.task_traces import trace_tasks
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.settings import Settings
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.importing import Importer
 

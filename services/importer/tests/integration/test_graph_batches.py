@@ -9,10 +9,10 @@ import neo4j
 import pytest
 from pydantic import SecretStr
 
-from edugraph_common.failures import Rejected, Retryable
-from edugraph_common.graph_model import LABELS
-from edugraph_common.outcomes import BatchOutcome, Reject
-from edugraph_common.records import Record, parse_record
+from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.contracts.graph_schema import LABELS
+from edugraph_common.contracts.outcomes import BatchOutcome, Reject
+from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
 from edugraph_importer.graph.connection import _GONE
 from edugraph_importer.graph.statements import CYPHER

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.findings import (
+from edugraph_common.contracts.findings import (
     ContentFinding,
     ErrorFinding,
     Finding,
@@ -16,9 +16,9 @@ from edugraph_common.findings import (
     Prerequisite,
     RecordFinding,
 )
-from edugraph_common.messages import Findings
-from edugraph_common.outcomes import FindingsOutcome
-from edugraph_common.records import Record, parse_record
+from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.outcomes import FindingsOutcome
+from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="1", cost=0.5)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.outcomes import Reject
-from edugraph_common.records import Record, parse_record
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch, sorting, writing
 from edugraph_importer.graph.sorting import tombstone
 

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.findings import (
+from edugraph_common.contracts.findings import (
     KIND_OF_TYPE,
     ContentFinding,
     ErrorFinding,
@@ -24,8 +24,15 @@ from edugraph_common.findings import (
     Prerequisite,
     RecordFinding,
 )
-from edugraph_common.messages import Findings
-from edugraph_common.records import CourseContent, CourseRecord, ErrorRecord, Record, StudentInteraction, parse_record
+from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.records import (
+    CourseContent,
+    CourseRecord,
+    ErrorRecord,
+    Record,
+    StudentInteraction,
+    parse_record,
+)
 from edugraph_importer.graph import Graph, RecordBatch, naming
 from edugraph_importer.graph.prerequisites import set_aside
 from edugraph_importer.graph.stated import WEIGHT, students

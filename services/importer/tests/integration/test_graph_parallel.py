@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.records import Record, parse_record
+from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch
 
 WRITERS = 4

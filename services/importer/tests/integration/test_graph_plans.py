@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edugraph_common.records import parse_record
+from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import RecordBatch
 from edugraph_importer.graph.statements import CYPHER
 

@@ -5,13 +5,13 @@ the blob store, so that a batch can be read alone, is the business of `stored`.
 """
 
 from edugraph_common.sources.catalogue import SourceInfo, describe
-from edugraph_common.sources.cutting import Piece
+from edugraph_common.sources.chunking import Piece
+from edugraph_common.sources.detection import Guess, guess
 from edugraph_common.sources.dry_run import DryRun, dry_run
 from edugraph_common.sources.encoding import UTF8
 from edugraph_common.sources.frames import compression_of, frame
-from edugraph_common.sources.guessing import Guess, guess
 from edugraph_common.sources.mapping import Mapping, parse_mapping
-from edugraph_common.sources.reading import Reading, open_text, plan_reading
+from edugraph_common.sources.read_plan import Reading, open_text, plan_reading
 from edugraph_common.sources.rejects import rejects_as, rejects_table
 from edugraph_common.sources.source import NotRelevant, Row, Source
 from edugraph_common.sources.stored import (

@@ -1,7 +1,7 @@
 """The sources that there are, for people."""
 
-from edugraph_common.frozen import Frozen
-from edugraph_common.messages import Format
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.messages import Format
 
 
 class SourceInfo(Frozen):

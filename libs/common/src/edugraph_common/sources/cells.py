@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
 
-from edugraph_common.records import InvalidRecord, shorten
+from edugraph_common.contracts.records import InvalidRecord, shorten
 from edugraph_common.sources.mapping import ENVELOPE, Mapping
 
 DATES = frozenset({"timestamp", "enrollment_date", "completion_date"})

@@ -7,8 +7,8 @@ the line it stands on is the wrong row, and reading goes on with the next line: 
 import csv
 import re
 
-from edugraph_common.ndjson import LONGEST_LINE
-from edugraph_common.records import InvalidRecord, shorten
+from edugraph_common.contracts.records import InvalidRecord, shorten
+from edugraph_common.sources.ndjson import LONGEST_LINE
 
 
 class CsvRows:

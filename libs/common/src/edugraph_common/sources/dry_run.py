@@ -3,12 +3,12 @@
 from collections import Counter
 from typing import IO
 
-from edugraph_common.frozen import Frozen
-from edugraph_common.messages import Compression, Format
-from edugraph_common.outcomes import Reject
-from edugraph_common.records import Record
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.messages import Compression, Format
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record
 from edugraph_common.sources.mapping import Mapping
-from edugraph_common.sources.reading import Reading, open_text
+from edugraph_common.sources.read_plan import Reading, open_text
 from edugraph_common.sources.source import NotRelevant
 
 _ROWS_AT_A_TIME = 1_000

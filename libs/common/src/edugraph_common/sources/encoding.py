@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from charset_normalizer import from_bytes
 
-from edugraph_common.ndjson import MalformedFile
+from edugraph_common.sources.ndjson import MalformedFile
 
 UTF8 = "utf-8"
 _MARKS = {codecs.BOM_UTF8: UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
-from edugraph_common.compression import unpacking
-from edugraph_common.failures import Rejected
-from edugraph_common.messages import Compression
-from edugraph_common.ndjson import LONGEST_LINE
-from edugraph_common.sources.cutting import LARGEST_PIECE
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import Compression
+from edugraph_common.sources.chunking import LARGEST_PIECE
+from edugraph_common.sources.compression import unpacking
+from edugraph_common.sources.ndjson import LONGEST_LINE
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from edugraph_common.records import InvalidRecord, Record, shorten
-from edugraph_common.rows import rejected
-from edugraph_common.sources.cutting import Piece
+from edugraph_common.contracts.records import InvalidRecord, Record, shorten
+from edugraph_common.sources.chunking import Piece
 from edugraph_common.sources.layouts import Lines, Values
+from edugraph_common.sources.rows import rejected
 from edugraph_common.sources.source import NotRelevant, Row
 
 

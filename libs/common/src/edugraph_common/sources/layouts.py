@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from edugraph_common.ndjson import BOM, LineScan, MalformedFile, numbered_lines
-from edugraph_common.sources.cutting import Piece, cut
+from edugraph_common.sources.chunking import Piece, cut
+from edugraph_common.sources.ndjson import BOM, LineScan, MalformedFile, numbered_lines
 
 Layout = Literal["lines", "values"]
 

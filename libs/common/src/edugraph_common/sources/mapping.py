@@ -20,9 +20,9 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from edugraph_common.frozen import Frozen
-from edugraph_common.ndjson import MalformedFile
-from edugraph_common.records import DATA_OF_TYPE, Data, RecordType
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.records import DATA_OF_TYPE, Data, RecordType
+from edugraph_common.sources.ndjson import MalformedFile
 
 ENVELOPE = ("type", "timestamp", "record_id")
 _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")

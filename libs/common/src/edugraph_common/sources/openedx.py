@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from edugraph_common.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.json_source import decoded
 from edugraph_common.sources.source import NotRelevant
 

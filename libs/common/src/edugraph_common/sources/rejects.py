@@ -5,8 +5,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
-from edugraph_common.messages import Format
-from edugraph_common.outcomes import Reject
+from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.outcomes import Reject
 
 _TABLE = ("line", "field", "expected", "found", "reason", "raw")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from edugraph_common.outcomes import Reject
-from edugraph_common.records import Record
-from edugraph_common.sources.cutting import Piece
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record
+from edugraph_common.sources.chunking import Piece
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from edugraph_common.blobs import Blobs
-from edugraph_common.messages import ByteRange
+from edugraph_common.contracts.messages import ByteRange
+from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources.frames import unframe
 from edugraph_common.sources.mapping import Mapping, parse_mapping
-from edugraph_common.sources.reading import Reading
+from edugraph_common.sources.read_plan import Reading
 from edugraph_common.sources.source import Row
 
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import yaml
 
-from edugraph_common.frozen import Frozen
-from edugraph_common.records import DATA_OF_TYPE, RECORD_TYPES, RecordType
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.records import DATA_OF_TYPE, RECORD_TYPES, RecordType
 from edugraph_common.sources.cells import DATES
 
 _FORMATS = (

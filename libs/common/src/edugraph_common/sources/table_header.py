@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from edugraph_common.frozen import Frozen
-from edugraph_common.ndjson import BOM, MalformedFile
-from edugraph_common.records import InvalidRecord, shorten
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.records import InvalidRecord, shorten
 from edugraph_common.sources.csv_rows import CsvRows
 from edugraph_common.sources.mapping import Mapping
+from edugraph_common.sources.ndjson import BOM, MalformedFile
 
 DELIMITERS = (",", "\t", ";", "|")
 

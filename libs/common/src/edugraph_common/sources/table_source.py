@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 
-from edugraph_common.records import InvalidRecord, Record, parse_record, shorten
-from edugraph_common.rows import rejected
+from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.cells import CellReader
+from edugraph_common.sources.chunking import Piece, cut
 from edugraph_common.sources.csv_rows import CsvRows
-from edugraph_common.sources.cutting import Piece, cut
 from edugraph_common.sources.mapping import Mapping
+from edugraph_common.sources.rows import rejected
 from edugraph_common.sources.source import Row
 from edugraph_common.sources.table_header import Header
 

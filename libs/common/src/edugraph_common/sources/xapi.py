@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edugraph_common.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.source import NotRelevant
 
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")

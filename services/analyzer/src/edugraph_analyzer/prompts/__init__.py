@@ -7,7 +7,7 @@ docs/evaluation.md says which were tried and what each gave.
 from functools import lru_cache
 from importlib import resources
 
-from edugraph_common.findings import Kind
+from edugraph_common.contracts.findings import Kind
 
 CURRENT: dict[Kind, int] = {"interaction": 5, "error": 5, "knowledge_points": 5}
 

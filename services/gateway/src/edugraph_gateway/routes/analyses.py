@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
-from edugraph_common.answers import Accepted
-from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.findings import KIND_OF_SUBJECT, Kind, Subject, kind_to_read
-from edugraph_common.frozen import Frozen
-from edugraph_common.messages import INLINE_RECORDS, Analysis, AnalysisBatch, AnalysisEstimate
-from edugraph_common.records import InvalidRecord, Record, parse_record
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.findings import KIND_OF_SUBJECT, Kind, Subject, kind_to_read
+from edugraph_common.contracts.messages import INLINE_RECORDS, Analysis, AnalysisBatch, AnalysisEstimate
+from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
+from edugraph_common.messaging.publisher import task_id_for
 from edugraph_gateway.admission import Submitter
 from edugraph_gateway.bodies import json_body
 from edugraph_gateway.gateway import gateway_of

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
-from edugraph_common.broker.dead_desk import DeadLetter, NotThere, Replayed
-from edugraph_common.broker.topology import QUEUES
-from edugraph_common.frozen import Frozen
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.messaging.dead_letter_operator import DeadLetter, NotThere, Replayed
 from edugraph_gateway.admission import Operator
 from edugraph_gateway.gateway import Gateway, gateway_of
 from edugraph_gateway.problems import Problem, problem_responses

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 
-from edugraph_common.answers import Diagnosis
+from edugraph_common.contracts.api import Diagnosis
 from edugraph_gateway.admission import Operator
 from edugraph_gateway.diagnosis import diagnose
 from edugraph_gateway.gateway import gateway_of

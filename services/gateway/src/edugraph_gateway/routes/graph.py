@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from edugraph_common.answers import GraphPicture, GraphSummary
+from edugraph_common.contracts.api import GraphPicture, GraphSummary
 from edugraph_gateway.admission import Reader
 from edugraph_gateway.answers import GraphDigest
 from edugraph_gateway.gateway import gateway_of

@@ -9,15 +9,15 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
-from edugraph_common.answers import Accepted
-from edugraph_common.blobs import shown
-from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.compression import SUFFIXES, Encoding, encoding_of
-from edugraph_common.failures import Rejected
-from edugraph_common.frozen import Frozen
-from edugraph_common.messages import INLINE_RECORDS, BatchSize, Compression, Format, ImportJob
-from edugraph_common.ndjson import MalformedFile
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import INLINE_RECORDS, BatchSize, Compression, Format, ImportJob
+from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.object_store import shown
 from edugraph_common.sources import parse_mapping, store_mapping
+from edugraph_common.sources.compression import SUFFIXES, Encoding, encoding_of
+from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.admission import Submitter
 from edugraph_gateway.bodies import drain, json_body, pieces
 from edugraph_gateway.deadlines import in_time

@@ -9,8 +9,8 @@ import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import StreamingResponse
 
-from edugraph_common.failures import Retryable
-from edugraph_common.outcomes import ENDED, JobReport, JobState
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 from edugraph_gateway.admission import Operator, Reader
 from edugraph_gateway.answers import JobAnswer, JobList, job_answer
 from edugraph_gateway.gateway import Gateway, gateway_of

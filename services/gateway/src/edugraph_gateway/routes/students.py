@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
-from edugraph_common.answers import Accepted
-from edugraph_common.audit import pseudonym
-from edugraph_common.broker.publishing import task_id_for
-from edugraph_common.messages import ForgetStudent
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.messages import ForgetStudent
+from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.audit import pseudonym
 from edugraph_gateway.admission import Eraser
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.gateway import Gateway, gateway_of

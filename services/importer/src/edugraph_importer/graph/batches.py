@@ -9,8 +9,8 @@ from operator import itemgetter
 
 import neo4j
 
-from edugraph_common.outcomes import SHOWN_ERRORS, BatchOutcome, Reject
-from edugraph_common.records import Record
+from edugraph_common.contracts.outcomes import SHOWN_ERRORS, BatchOutcome, Reject
+from edugraph_common.contracts.records import Record
 from edugraph_importer.graph import claims, orphans, replacing, stated
 from edugraph_importer.graph.book import Book
 from edugraph_importer.graph.sorting import Forgotten, Sorted, known_records, sort_out

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from edugraph_common.records import (
+from edugraph_common.contracts.records import (
     CourseContent,
     CourseRecord,
     ErrorRecord,

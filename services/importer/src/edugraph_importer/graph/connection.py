@@ -24,7 +24,7 @@ from neo4j.exceptions import (
     TransactionError,
 )
 
-from edugraph_common.failures import Rejected, Retryable, what
+from edugraph_common.contracts.errors import Rejected, Retryable, what
 from edugraph_importer.graph.settings import GraphSettings
 from edugraph_importer.graph.statements import CYPHER
 

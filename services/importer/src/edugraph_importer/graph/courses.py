@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from edugraph_common.messages import CourseContext
+from edugraph_common.contracts.messages import CourseContext
 from edugraph_importer.graph.connection import Connection
 from edugraph_importer.graph.statements import CYPHER
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import neo4j
 
-from edugraph_common.findings import KIND_OF_TYPE, RecordFinding
-from edugraph_common.graph_model import RECORD_LABELS
-from edugraph_common.messages import Findings
-from edugraph_common.outcomes import FindingsOutcome
-from edugraph_common.records import InvalidRecord, Record, parse_record
+from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
+from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.outcomes import FindingsOutcome
+from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
 from edugraph_importer.graph import claims, found, orphans, recounting, replacing, stated
 from edugraph_importer.graph.book import Book, Row
 from edugraph_importer.graph.claims import Plan

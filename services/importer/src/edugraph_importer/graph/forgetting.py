@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import neo4j
 
-from edugraph_common.outcomes import BatchOutcome, Reject
-from edugraph_common.records import shorten
+from edugraph_common.contracts.outcomes import BatchOutcome, Reject
+from edugraph_common.contracts.records import shorten
 from edugraph_importer.graph import latest, orphans, recounting, stated
 from edugraph_importer.graph.book import NAMED, Book
 from edugraph_importer.graph.connection import Overtaken

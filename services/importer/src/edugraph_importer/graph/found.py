@@ -10,8 +10,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edugraph_common.findings import ContentFinding, ErrorFinding, Finding, InteractionFinding, RecordFinding
-from edugraph_common.records import CourseContent, ErrorRecord, Record
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    ErrorFinding,
+    Finding,
+    InteractionFinding,
+    RecordFinding,
+)
+from edugraph_common.contracts.records import CourseContent, ErrorRecord, Record
 from edugraph_importer.graph import naming, stated
 from edugraph_importer.graph.stated import Pair
 

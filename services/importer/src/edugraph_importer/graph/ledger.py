@@ -2,7 +2,7 @@
 
 import json
 
-from edugraph_common.outcomes import BatchOutcome, Reject
+from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_importer.graph.connection import Connection
 from edugraph_importer.graph.statements import CYPHER
 

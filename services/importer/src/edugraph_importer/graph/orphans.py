@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import neo4j
 
-from edugraph_common.graph_model import ENTITY_LABELS
+from edugraph_common.contracts.graph_schema import ENTITY_LABELS
 from edugraph_importer.graph.stated import Node
 from edugraph_importer.graph.statements import CYPHER
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import neo4j
 
-from edugraph_common.graph_model import RECORD_LABELS
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_importer.graph import claims, found, recounting
 from edugraph_importer.graph.book import NAMED, Book
 from edugraph_importer.graph.connection import Overtaken

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from edugraph_common.findings import RecordFinding
-from edugraph_common.records import ErrorRecord, Record
+from edugraph_common.contracts.findings import RecordFinding
+from edugraph_common.contracts.records import ErrorRecord, Record
 from edugraph_importer.graph import found, stated
 from edugraph_importer.graph.book import Book, Row, moment
 from edugraph_importer.graph.found import Found

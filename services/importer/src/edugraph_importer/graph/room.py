@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from edugraph_common.messages import CourseContext, Findings
-from edugraph_common.outcomes import BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.messages import CourseContext, Findings
+from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_importer.graph import batches, courses, findings, forgetting, ledger, schema
 from edugraph_importer.graph.batches import RecordBatch
 from edugraph_importer.graph.connection import Connection

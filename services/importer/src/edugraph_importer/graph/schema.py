@@ -1,6 +1,6 @@
 """The constraints, made before anything is loaded."""
 
-from edugraph_common.graph_model import LABELS
+from edugraph_common.contracts.graph_schema import LABELS
 from edugraph_importer.graph.connection import Connection
 from edugraph_importer.graph.statements import CYPHER
 

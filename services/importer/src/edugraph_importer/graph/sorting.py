@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import neo4j
 from neo4j.time import DateTime
 
-from edugraph_common.outcomes import Reject
-from edugraph_common.records import CourseRecord, Record, iso, shorten
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import CourseRecord, Record, iso, shorten
 from edugraph_importer.graph import stated
 from edugraph_importer.graph.connection import Overtaken
 from edugraph_importer.graph.statements import CYPHER

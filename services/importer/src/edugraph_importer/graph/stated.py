@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from edugraph_common.records import (
+from edugraph_common.contracts.records import (
     CourseContent,
     CourseRecord,
     ErrorRecord,

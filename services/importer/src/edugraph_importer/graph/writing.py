@@ -8,8 +8,8 @@ from typing import Any
 import neo4j
 from neo4j.time import DateTime
 
-from edugraph_common.graph_model import ENTITY_LABELS
-from edugraph_common.records import iso
+from edugraph_common.contracts.graph_schema import ENTITY_LABELS
+from edugraph_common.contracts.records import iso
 from edugraph_importer.graph import latest, stated
 from edugraph_importer.graph.book import LATEST, NAMED, Book, Mistakes, Row
 from edugraph_importer.graph.stated import Node, Pair

@@ -1,1 +1,0 @@
-"""The broker room: nothing outside it and the tasks knows celery, kombu or pika."""

@@ -1,0 +1,134 @@
+"""What the analyzer found in one record's text; frozen contracts, version 1.
+
+A finding travels with its record, so that findings which overtake the import of their record lose nothing:
+the importer writes the record first (exactly once, as ever) and the finding after it.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.records import Level, Name, Record, Severity, StudentInteraction, TeacherInteraction
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Kind = Literal["interaction", "error", "knowledge_points"]
+Sentiment = Literal["positive", "neutral", "negative"]
+Importance = Literal["core", "supplementary"]
+
+
+class Subject(StrEnum):
+    """What people call the kinds, in addresses and commands."""
+
+    INTERACTIONS = "interactions"
+    ERRORS = "errors"
+    KNOWLEDGE_POINTS = "knowledge-points"
+
+
+KIND_OF_SUBJECT: dict[Subject, Kind] = {
+    Subject.INTERACTIONS: "interaction",
+    Subject.ERRORS: "error",
+    Subject.KNOWLEDGE_POINTS: "knowledge_points",
+}
+
+
+class Origin(Frozen):
+    """Where a finding comes from and what it cost. `analyser` is "model" or "offline"."""
+
+    analyser: Literal["model", "offline"]
+    model: str
+    prompt_version: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = Field(default=0.0, description="in the currency of the price table")
+    cached: bool = False
+
+
+class Quoting(Frozen):
+    """`evidence`: words of the text.
+
+    `evidence_found` is False if no quoted words stand in the text: the finding is kept, with its confidence capped.
+    None is an older analyzer's, which did not say.
+    """
+
+    confidence: Share
+    evidence: tuple[str, ...] = ()
+    evidence_found: bool | None = None
+
+
+class InteractionFinding(Quoting):
+    kind: Literal["interaction"] = "interaction"
+    sentiment: Sentiment | None
+    topics: tuple[Name, ...] = ()
+
+
+class FoundErrorType(Frozen):
+    name: Name
+    confidence: Share
+
+
+class LinkedPoint(Frozen):
+    """A knowledge point behind a mistake; `strength`: how much of the mistake it explains."""
+
+    name: Name
+    strength: Share
+    confidence: Share
+
+
+class ErrorFinding(Quoting):
+    kind: Literal["error"] = "error"
+    error_types: tuple[FoundErrorType, ...] = ()
+    knowledge_points: tuple[LinkedPoint, ...] = ()
+    difficulty: Level | None = None
+    severity: Severity | None = None
+
+
+class FoundPoint(Frozen):
+    """`order` is the place in the text, from 1."""
+
+    name: Name
+    description: str | None = None
+    category: Name | None = None
+    importance: Importance = "supplementary"
+    order: int | None = Field(default=None, ge=1)
+
+
+class Prerequisite(Frozen):
+    """`point` depends on `requires`."""
+
+    point: Name
+    requires: Name
+    confidence: Share
+
+
+class ContentFinding(Quoting):
+    kind: Literal["knowledge_points"] = "knowledge_points"
+    knowledge_points: tuple[FoundPoint, ...] = ()
+    prerequisites: tuple[Prerequisite, ...] = ()
+
+
+Finding = Annotated[InteractionFinding | ErrorFinding | ContentFinding, Field(discriminator="kind")]
+
+
+class RecordFinding(Frozen):
+    """`record` is the record's own JSON (`Record.to_json`)."""
+
+    record: dict[str, Any]
+    finding: Finding
+    origin: Origin
+
+
+KIND_OF_TYPE: dict[str, Kind] = {
+    "student_interaction": "interaction",
+    "teacher_interaction": "interaction",
+    "error_record": "error",
+    "course_content": "knowledge_points",
+}
+
+
+def kind_to_read(record: Record) -> Kind | None:
+    """Which kind of analysis a record's text asks for; None where there is nothing to read."""
+    if isinstance(record.data, StudentInteraction | TeacherInteraction) and not (record.data.text or "").strip():
+        return None
+    return KIND_OF_TYPE.get(record.type)

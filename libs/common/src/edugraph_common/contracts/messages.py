@@ -1,0 +1,136 @@
+"""Task messages, version 1. A message refers to rows in the blob store; small submissions may come inline.
+
+Each task takes exactly one argument: the JSON of its message.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.findings import Kind, RecordFinding
+
+INLINE_RECORDS = 1_000
+INLINE_BYTES = 1_048_576
+
+Format = Literal["ndjson", "csv", "xapi", "openedx"]
+Compression = Literal["gzip", "zstd"]
+BatchSize = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Message(Frozen):
+    """What every message carries. `deadline`: seconds since 1970, after which waiting for a provider ends."""
+
+    version: Literal[1] = 1
+    job_id: str = Field(min_length=1, max_length=64)
+    traceparent: str | None = None
+    deadline: float | None = None
+
+
+class ByteRange(Frozen):
+    """Rows of a blob: `length` bytes from `offset` of it; `first_line` is that of the file as it came, from 1.
+
+    With `compression` they are one whole frame. `reading`: the blob that says how the rows are read, where the
+    format alone does not.
+    """
+
+    source: str
+    offset: int = Field(ge=0)
+    length: int = Field(ge=0)
+    first_line: int = Field(ge=1)
+    format: Format = "ndjson"
+    compression: Literal["zstd"] | None = None
+    reading: str | None = None
+
+
+class ImportJob(Message):
+    """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on."""
+
+    source: str | None = None
+    format: Format = "ndjson"
+    compression: Compression | None = Field(default=None, description="of the blob `source`")
+    records: tuple[dict[str, Any], ...] | None = None
+    batch_size: BatchSize = 1_000
+    parallel_batches: int = Field(default=64, ge=1, le=1_000)
+    analyze: bool = False
+    next_batch: int = Field(default=0, ge=0)
+
+
+class ImportBatch(Message):
+    """import.batch: write one batch. Exactly one of `rows` and `records` is set."""
+
+    batch: int = Field(ge=0)
+    rows: ByteRange | None = None
+    records: tuple[dict[str, Any], ...] | None = None
+    first_line: int = Field(default=1, ge=1, description="of inline records")
+    analyze: bool = False
+
+
+class ImportAggregate(Message):
+    """import.aggregate: sum up a window of batches, then continue the job with `job` or end it."""
+
+    job: ImportJob
+    batches: int
+    window_end: int
+
+
+class CourseContext(Frozen):
+    """What a model needs to know of a course."""
+
+    course_id: str
+    name: str | None = None
+    description: str | None = None
+    knowledge_points: tuple[str, ...] = ()
+
+
+class AnalysisBatch(Message):
+    """analysis.batch: analyse all records of one kind among these rows.
+
+    `expected`: how many those are, so that a batch which cannot even be read is counted; None from older senders.
+    """
+
+    batch: int = Field(ge=0)
+    kind: Kind
+    rows: ByteRange | None = None
+    records: tuple[dict[str, Any], ...] | None = None
+    contexts: tuple[CourseContext, ...] = ()
+    expected: int | None = Field(default=None, ge=0)
+
+
+class AnalysisEstimate(Message):
+    """analysis.batch: what reading these records would cost. `job_id` names the request; nothing is sent on."""
+
+    kind: Kind
+    records: tuple[dict[str, Any], ...]
+
+
+class Analysis(Message):
+    """analysis.interaction, analysis.error, analysis.knowledge_points: one pack of records of one kind.
+
+    `pack` names the pack within its job, so that its findings are counted once however often they arrive.
+    """
+
+    pack: str = Field(min_length=1, max_length=128)
+    kind: Kind
+    records: tuple[dict[str, Any], ...] = Field(min_length=1, max_length=100)
+    contexts: tuple[CourseContext, ...] = ()
+
+
+class Findings(Message):
+    """findings.record: what was found in one pack, and how many of its records failed.
+
+    `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
+    model: each edition is written once. None from older senders, whose packs are written once in all.
+    """
+
+    pack: str = Field(min_length=1, max_length=128)
+    edition: str | None = Field(default=None, max_length=64)
+    findings: tuple[RecordFinding, ...] = Field(max_length=100)
+    failed: int = 0
+    error: str | None = None
+
+
+class ForgetStudent(Message):
+    """import.split: take a student, and all that was said of them, out of the graph. `job_id` names the request."""
+
+    student_id: str = Field(min_length=1, max_length=128)

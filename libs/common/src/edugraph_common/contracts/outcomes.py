@@ -1,0 +1,119 @@
+"""What became of a batch, and of a job: the answers of tasks and of the gateway."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from edugraph_common.contracts.contract_model import Frozen
+
+SHOWN_ERRORS = 10  # first errors kept in a batch's outcome; all of them are in the rejects blob
+
+
+class Reject(Frozen):
+    """One record that was set aside. `raw` is the source's own form, so that it can be corrected and sent again."""
+
+    line: int
+    field: str
+    expected: str
+    found: str
+    reason: str
+    raw: str | None = None
+
+
+class BatchOutcome(Frozen):
+    """`written`, `unchanged`, `rejected` and those not relevant add up to `read`, unless the batch failed: then
+    `failed` is `read`.
+    """
+
+    version: Literal[1] = 1
+    job_id: str
+    batch: int
+    state: Literal["written", "failed", "cancelled"]
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    failed: int = 0
+    by_type: dict[str, int] = Field(default_factory=dict, description="records written, by type")
+    reasons: dict[str, int] = Field(default_factory=dict, description="rejected records, by reason")
+    not_relevant: dict[str, int] = Field(default_factory=dict, description="rows that are no records, by name")
+    errors: tuple[Reject, ...] = ()
+    error: str | None = Field(default=None, description="why the whole batch failed")
+    analysis_expected: int = 0
+    seconds: float = 0.0
+
+
+class ImportReport(Frozen):
+    """Totals of an import: the answer of aggregate_import_results."""
+
+    version: Literal[1] = 1
+    job_id: str
+    batches: int
+    failed_batches: tuple[int, ...] = ()
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    failed: int = 0
+    by_type: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    not_relevant: dict[str, int] = {}
+    errors: tuple[Reject, ...] = ()
+    seconds: float = 0.0
+    records_per_second: float = 0.0
+
+
+class FindingsOutcome(Frozen):
+    """What record_findings_task did with one pack."""
+
+    version: Literal[1] = 1
+    job_id: str
+    pack: str
+    state: Literal["written", "failed"]
+    findings: int = 0
+    failed: int = 0
+    set_aside: tuple[str, ...] = Field(default=(), description="prerequisites that would close a cycle: a > b")
+    error: str | None = None
+
+
+JobState = Literal["queued", "running", "waiting", "succeeded", "partly failed", "failed", "cancelled"]
+ENDED: frozenset[JobState] = frozenset({"succeeded", "partly failed", "failed", "cancelled"})
+
+
+class AnalysisProgress(Frozen):
+    expected: int = 0
+    done: int = 0
+    failed: int = 0
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+
+class JobReport(Frozen):
+    """A job as the gateway shows it. `error` says in one sentence why a job failed as a whole."""
+
+    version: Literal[1] = 1
+    job_id: str
+    kind: Literal["import", "analysis"]
+    state: JobState
+    source: str
+    created: datetime
+    updated: datetime
+    finished: datetime | None = None
+    batches: int = 0
+    batches_done: int = 0
+    failed_batches: tuple[int, ...] = ()
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    failed: int = 0
+    by_type: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    not_relevant: dict[str, int] = {}
+    errors: tuple[Reject, ...] = ()
+    analysis: AnalysisProgress = AnalysisProgress()
+    waiting_for: str | None = None
+    error: str | None = None

@@ -1,0 +1,318 @@
+"""The input contract, version 1: five types of learning record, one JSON object each.
+
+`parse_record` turns one decoded JSON value into a `Record`, or raises `InvalidRecord`, which names the field,
+the form that was expected, the value that was found (shortened) and the reason.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, cast, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from edugraph_common.contracts.contract_model import Frozen
+
+LONGEST_TEXT = 100_000  # characters
+SHOWN_VALUE = 80  # characters of a wrong value that are shown again
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _no_control(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("control characters are not allowed here")
+    return value
+
+
+def _storable(value: str) -> str:
+    """A NUL or half a surrogate pair cannot be stored in the graph."""
+    if _UNSTORABLE.search(value):
+        raise ValueError("must not hold NUL or lone surrogates")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is blank")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    """A timestamp without a zone means UTC (DESIGN section 3)."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _iso_text(value: object) -> object:
+    """Pydantic would take a bare number for seconds since 1970; the contract says ISO 8601."""
+    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit()):
+        raise ValueError("not an ISO 8601 date and time")
+    return value
+
+
+Id = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128, strip_whitespace=True),
+    AfterValidator(_no_control),
+    AfterValidator(_storable),
+]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), AfterValidator(_storable)
+]
+Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(_storable)]
+RequiredText = Annotated[Text, AfterValidator(_not_blank)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Timestamp = Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_utc)]
+Level = Literal["beginner", "intermediate", "advanced"]
+Severity = Literal["low", "medium", "high"]
+
+
+class StudentInteraction(Frozen):
+    student_id_from: Id
+    student_id_to: Id
+    interaction_type: Literal["chat", "like"]
+    student_name_from: Name | None = None
+    student_name_to: Name | None = None
+    text: Text | None = None
+    message_count: Count = 1
+    like_count: Count = 1
+    course_id: Id | None = None
+    topics: tuple[Name, ...] = Field(default=(), max_length=100)
+
+
+class TeacherInteraction(Frozen):
+    teacher_id: Id
+    student_id: Id
+    teacher_name: Name | None = None
+    student_name: Name | None = None
+    subject: Name | None = None
+    text: Text | None = None
+    feedback: Text | None = None
+    interaction_count: Count = 1
+    course_id: Id | None = None
+
+
+class CourseRecord(Frozen):
+    student_id: Id
+    course_id: Id
+    student_name: Name | None = None
+    course_name: Name | None = None
+    course_description: Text | None = None
+    difficulty: Level | None = None
+    enrollment_date: Timestamp | None = None
+    progress: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
+    completion_date: Timestamp | None = None
+    time_spent: Annotated[float, Field(ge=0, allow_inf_nan=False, description="minutes")] | None = None
+
+
+class ErrorRecord(Frozen):
+    student_id: Id
+    error_text: RequiredText
+    course_id: Id | None = None
+    course_ids: tuple[Id, ...] = Field(default=(), max_length=100)
+    student_name: Name | None = None
+    course_name: Name | None = None
+    question: Text | None = None
+    error_type: Name | None = None
+    error_type_id: Id | None = None
+    severity: Severity | None = None
+    occurrence_count: Count = 1
+    resolved: bool = False
+
+    @model_validator(mode="after")
+    def has_a_course(self) -> Self:
+        if not self.courses:
+            raise ValueError("one of course_id and course_ids is required")
+        return self
+
+    @property
+    def courses(self) -> tuple[str, ...]:
+        """All courses of the mistake, each once, in the order given."""
+        first = (self.course_id,) if self.course_id else ()
+        return tuple(dict.fromkeys(first + self.course_ids))
+
+
+class CourseContent(Frozen):
+    course_id: Id
+    content: RequiredText
+    course_name: Name | None = None
+    title: Name | None = None
+
+
+Data = StudentInteraction | TeacherInteraction | CourseRecord | ErrorRecord | CourseContent
+RecordType = Literal["student_interaction", "teacher_interaction", "course_record", "error_record", "course_content"]
+RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
+DATA_OF_TYPE: dict[str, type[Data]] = dict(
+    zip(
+        RECORD_TYPES,
+        (StudentInteraction, TeacherInteraction, CourseRecord, ErrorRecord, CourseContent),
+        strict=True,
+    )
+)
+
+
+class Record(Frozen):
+    """A valid record. `record_id` is always filled; `content_hash` tells two contents of one id apart."""
+
+    type: RecordType
+    timestamp: Timestamp
+    record_id: Id
+    data: Data
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of the canonical JSON of type, timestamp and data."""
+        return content_hash(self.type, self.timestamp, self.data)
+
+    @cached_property
+    def stamp(self) -> str:
+        """Orders records in time, ties by the larger record_id; compares as a plain string."""
+        return f"{iso(self.timestamp)}|{self.record_id}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What was given, as JSON values; parsing it again gives an equal record."""
+        data = self.data.model_dump(mode="json", exclude_unset=True)
+        return {
+            "type": self.type,
+            "timestamp": iso(self.timestamp),
+            "record_id": self.record_id,
+            "data": data,
+        }
+
+
+def iso(moment: datetime) -> str:
+    """Fixed width, UTC, microseconds: sorts as text in the order of time."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def content_hash(record_type: str, timestamp: datetime, data: Data) -> str:
+    given = data.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    whole = {"type": record_type, "timestamp": iso(timestamp), "data": given}
+    return hashlib.sha256(_CANONICAL.encode(whole).encode()).hexdigest()
+
+
+class InvalidRecord(Exception):
+    """Why one record cannot be taken; its neighbours are not touched."""
+
+    def __init__(self, field: str, expected: str, found: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason} (expected {expected})")
+        self.field, self.expected, self.found, self.reason = field, expected, found, reason
+
+
+def parse_record(value: object) -> Record:
+    """Raises InvalidRecord, for the first thing that is wrong."""
+    envelope = _envelope(value)
+    kind = envelope["type"]
+    if not isinstance(kind, str) or kind not in DATA_OF_TYPE:
+        raise InvalidRecord("type", f"one of {', '.join(RECORD_TYPES)}", shorten(kind), "is not a known record type")
+    try:
+        data = DATA_OF_TYPE[kind].model_validate(envelope["data"])
+        head = _Head.model_validate({key: envelope.get(key) for key in ("timestamp", "record_id")})
+    except ValidationError as error:
+        raise _first_problem(error, envelope) from None
+    record_id = head.record_id or content_hash(kind, head.timestamp, data)
+    return Record.model_construct(
+        type=cast("RecordType", kind), timestamp=head.timestamp, record_id=record_id, data=data
+    )
+
+
+class _Head(Frozen):
+    timestamp: Timestamp
+    record_id: Id | None = None
+
+
+def _envelope(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidRecord("(line)", "one JSON object", shorten(value), "is not a JSON object")
+    unknown = sorted(set(value) - {"type", "timestamp", "record_id", "data"})
+    if unknown:
+        raise InvalidRecord(shorten(unknown[0]), "type, timestamp, record_id, data", "", "is not a field of a record")
+    for key in ("type", "timestamp", "data"):
+        if value.get(key) is None:
+            raise InvalidRecord(key, _EXPECTED[key], "", "is missing")
+    if not isinstance(value["data"], dict):
+        raise InvalidRecord("data", _EXPECTED["data"], shorten(value["data"]), "is not a JSON object")
+    return value
+
+
+_EXPECTED = {
+    "type": f"one of {', '.join(RECORD_TYPES)}",
+    "timestamp": "an ISO 8601 date and time",
+    "data": "a JSON object with the fields of the type",
+}
+
+
+def _first_problem(error: ValidationError, envelope: Mapping[str, Any]) -> InvalidRecord:
+    detail = error.errors(include_url=False)[0]
+    head = detail["loc"] and detail["loc"][0] in ("timestamp", "record_id")
+    path = ".".join(str(part) for part in detail["loc"])
+    field = path if head else ".".join(filter(None, ("data", path)))
+    found = "" if detail["type"] in ("missing", "value_error") and not path else shorten(detail.get("input"))
+    if detail["type"] == "missing":
+        found = ""
+    return InvalidRecord(field, _expected_form(detail, str(envelope["type"])), found, _reason(detail))
+
+
+def _reason(detail: ErrorDetails) -> str:
+    if detail["type"] == "missing":
+        return "is missing"
+    if detail["type"] == "extra_forbidden":
+        return "is not a field of this type"
+    message = detail["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _expected_form(detail: ErrorDetails, kind: str) -> str:
+    """One short phrase; the field's own limits where pydantic gives them."""
+    context = detail.get("ctx", {})
+    if detail["type"] == "extra_forbidden":
+        return "one of " + ", ".join(DATA_OF_TYPE[kind].model_fields)
+    if "expected" in context:
+        return str(context["expected"])
+    limits = {
+        "ge": "at least",
+        "le": "at most",
+        "min_length": "length at least",
+        "max_length": "length at most",
+    }
+    for key, words in limits.items():
+        if key in context:
+            return f"{words} {context[key]}"
+    name = str(detail["loc"][0]) if detail["loc"] else ""
+    return _FORMS.get(name, _FORMS_BY_ERROR.get(detail["type"].split("_")[0], "a value of the documented form"))
+
+
+_FORMS = {
+    "timestamp": "an ISO 8601 date and time",
+    "enrollment_date": "an ISO 8601 date and time",
+    "completion_date": "an ISO 8601 date and time",
+    "record_id": "1 to 128 characters",
+    "": "course_id or course_ids",
+}
+_FORMS_BY_ERROR = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "tuple": "a list",
+    "missing": "a value",
+}
+
+
+def shorten(value: object) -> str:
+    """The found value as JSON, cut to `SHOWN_VALUE` characters."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_VALUE else text[: SHOWN_VALUE - 1] + "…"

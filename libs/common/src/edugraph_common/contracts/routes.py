@@ -1,0 +1,50 @@
+"""Names of queues, routing keys and the way of each task: the one source of truth for publishing and consuming."""
+
+import re
+from typing import NamedTuple
+
+# The first key of a queue is also the key of its delayed messages.
+ROUTING_KEYS: dict[str, tuple[str, ...]] = {
+    "data_import": ("import.batch", "import.split", "import.aggregate"),
+    "graph_findings": ("findings.record",),
+    "llm_analysis": (
+        "analysis.batch",
+        "analysis.interaction",
+        "analysis.error",
+        "analysis.knowledge_points",
+    ),
+}
+QUEUES: tuple[str, ...] = tuple(ROUTING_KEYS)
+# What Celery puts before the key of a delayed message.
+DELAY = re.compile(r"^(?:[01]\.){28}")
+
+
+class Route(NamedTuple):
+    queue: str
+    key: str
+
+
+ROUTES: dict[str, Route] = {
+    "import_records_async": Route("data_import", "import.split"),
+    "import_records_with_callback": Route("data_import", "import.split"),
+    "forget_student_task": Route("data_import", "import.split"),
+    "import_batch_task": Route("data_import", "import.batch"),
+    "aggregate_import_results": Route("data_import", "import.aggregate"),
+    "record_findings_task": Route("graph_findings", "findings.record"),
+    "batch_analyze_interactions_task": Route("llm_analysis", "analysis.batch"),
+    "batch_analyze_errors_task": Route("llm_analysis", "analysis.batch"),
+    "estimate_analysis_task": Route("llm_analysis", "analysis.batch"),
+    "analyze_interaction_task": Route("llm_analysis", "analysis.interaction"),
+    "analyze_error_task": Route("llm_analysis", "analysis.error"),
+    "extract_knowledge_points_task": Route("llm_analysis", "analysis.knowledge_points"),
+}
+
+
+def dead_queue_name(queue: str) -> str:
+    return f"{queue}.dead"
+
+
+def queue_of(routing_key: str) -> str | None:
+    """The task queue of a routing key, which of a delayed message has 28 bits before it."""
+    key = DELAY.sub("", routing_key)
+    return next((queue for queue, keys in ROUTING_KEYS.items() if key in keys), None)

@@ -1,0 +1,178 @@
+"""Declares the topology and verifies it: exchanges and queues with pika, policies with the management API.
+
+`apply` changes only what is missing, so it can run before every start.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import httpx
+import pika
+import pika.exceptions
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.transport.native_delayed_delivery import (
+    bind_queue_to_native_delayed_delivery_exchange,
+    declare_native_delayed_delivery_exchanges_and_queues,
+)
+from pika.adapters.blocking_connection import BlockingChannel
+
+from edugraph_common.contracts.errors import Rejected, Retryable, what
+from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.messaging.publisher import broker_errors
+from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS, dead_queues, notices_queue, policies, task_queues
+from edugraph_common.platform.settings import Settings
+
+EXCHANGES = (TASKS, DEAD, EVENTS)
+DELAY_LEVELS = 28
+
+
+def apply_topology(app: Celery, settings: Settings) -> list[str]:
+    """Declare everything; returns one line for each step. Raises Retryable or Rejected."""
+    if not settings.on_rabbitmq:
+        return _declare_on_redis(app)
+    steps = []
+    with pika_channel(settings) as channel:
+        for exchange in EXCHANGES:
+            channel.exchange_declare(exchange.name, exchange.type, durable=True)
+        steps.append(f"{len(EXCHANGES)} exchanges declared")
+        queues = all_queues()
+        for queue in queues:
+            _declare(channel, queue)
+        steps.append(f"{len(queues)} quorum queues declared and bound")
+    steps.append(_apply_policies(settings))
+    steps.append(_declare_delays(app))
+    return steps
+
+
+def check_topology(settings: Settings) -> list[str]:
+    """What is missing or different, one sentence each; empty when all is as it must be."""
+    if not settings.on_rabbitmq:
+        return []
+    problems = [*_missing_exchanges(settings), *_missing_queues(settings)]
+    with management(settings) as api:
+        return problems + _missing_bindings(api, settings) + _different_policies(api, settings)
+
+
+def all_queues() -> list[Queue]:
+    return [*task_queues(), *dead_queues(), *(notices_queue(name) for name in QUEUES)]
+
+
+def delay_names() -> list[str]:
+    """Exchanges and queues of Celery's delayed delivery, one for each power of two seconds."""
+    return [f"celery_delayed_{level}" for level in range(DELAY_LEVELS)]
+
+
+def connection_parameters(settings: Settings, *, timeout: float) -> list[pika.URLParameters]:
+    """One for each node of the broker."""
+    nodes = [pika.URLParameters(url) for url in settings.broker_urls]
+    for parameters in nodes:
+        parameters.virtual_host = unquote(vhost(settings))
+        parameters.socket_timeout = parameters.blocked_connection_timeout = parameters.stack_timeout = timeout
+    return nodes
+
+
+@contextmanager
+def pika_channel(settings: Settings, *, timeout: float = 10.0) -> Iterator[BlockingChannel]:
+    """A channel of its own connection. Raises Retryable when the broker cannot be reached."""
+    try:
+        connection = pika.BlockingConnection(connection_parameters(settings, timeout=timeout))
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise Retryable(f"RabbitMQ cannot be reached ({what(error)})") from error
+    try:
+        yield connection.channel()
+    finally:
+        if connection.is_open:
+            connection.close()
+
+
+@contextmanager
+def management(settings: Settings) -> Iterator[httpx.Client]:
+    """The management API. Raises Rejected when no address is set, Retryable when it does not answer."""
+    if settings.broker_management_url is None:
+        raise Rejected("set EDUGRAPH_BROKER_MANAGEMENT_URL: policies need RabbitMQ's management API")
+    with httpx.Client(base_url=settings.broker_management_url.get_secret_value(), timeout=10) as client:
+        try:
+            yield client
+        except httpx.HTTPStatusError as error:
+            status = error.response.status_code
+            raise Rejected(f"RabbitMQ's management API answered {status}: check user and tags") from error
+        except httpx.HTTPError as error:
+            raise Retryable(f"RabbitMQ's management API cannot be reached ({what(error)})") from error
+
+
+def vhost(settings: Settings) -> str:
+    """The virtual host of the broker's address, quoted for a URL path."""
+    path = urlsplit(settings.broker_urls[0]).path.removeprefix("/")
+    return quote(unquote(path) or "/", safe="")
+
+
+def _declare(channel: BlockingChannel, queue: Queue) -> None:
+    channel.queue_declare(queue.name, durable=True, arguments=queue.queue_arguments)
+    for exchange, key in _bindings(queue):
+        channel.queue_bind(queue.name, exchange.name, key)
+
+
+def _bindings(queue: Queue) -> list[tuple[Exchange, str]]:
+    entries: list[Any] = list(queue.bindings) or [queue]
+    return [(entry.exchange, entry.routing_key) for entry in entries if entry.exchange]
+
+
+def _apply_policies(settings: Settings) -> str:
+    with management(settings) as api:
+        for name, policy in policies().items():
+            api.put(f"/api/policies/{vhost(settings)}/{name}", json=policy).raise_for_status()
+    return f"{len(policies())} policies set"
+
+
+def _declare_delays(app: Celery) -> str:
+    with broker_errors(), app.connection_for_write() as connection:
+        declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
+        for queue in task_queues():
+            bind_queue_to_native_delayed_delivery_exchange(connection, queue)
+    return f"{DELAY_LEVELS} delay queues declared"
+
+
+def _declare_on_redis(app: Celery) -> list[str]:
+    with broker_errors(), app.connection_for_write() as connection:
+        for queue in [*task_queues(quorum=False), *dead_queues(quorum=False)]:
+            queue.bind(connection.default_channel).declare()
+    return ["queues declared on the embedded broker: it has no confirms, no quorum and no delivery limit"]
+
+
+def _missing_exchanges(settings: Settings) -> Iterator[str]:
+    for name in [exchange.name for exchange in EXCHANGES] + delay_names() + ["celery_delayed_delivery"]:
+        with pika_channel(settings) as channel:
+            try:
+                channel.exchange_declare(name, passive=True)
+            except pika.exceptions.ChannelClosedByBroker:
+                yield f"exchange {name} is missing"
+
+
+def _missing_queues(settings: Settings) -> Iterator[str]:
+    for name in [queue.name for queue in all_queues()] + delay_names():
+        with pika_channel(settings) as channel:
+            try:
+                channel.queue_declare(name, passive=True)
+            except pika.exceptions.ChannelClosedByBroker:
+                yield f"queue {name} is missing"
+
+
+def _missing_bindings(api: httpx.Client, settings: Settings) -> list[str]:
+    answer = api.get(f"/api/bindings/{vhost(settings)}").raise_for_status().json()
+    there = {(entry["source"], entry["destination"], entry["routing_key"]) for entry in answer}
+    wanted = {(exchange.name, queue.name, key) for queue in all_queues() for exchange, key in _bindings(queue)}
+    wanted |= {(TASKS.name, q.name, f"#.{q.routing_key}") for q in task_queues()}
+    return [f"{queue} is not bound to {source} by {key}" for source, queue, key in sorted(wanted - there)]
+
+
+def _different_policies(api: httpx.Client, settings: Settings) -> list[str]:
+    answer: list[dict[str, Any]] = api.get(f"/api/policies/{vhost(settings)}").raise_for_status().json()
+    there = {entry["name"]: entry["definition"] for entry in answer}
+    return [
+        f"policy {name} is missing or different"
+        for name, policy in policies().items()
+        if there.get(name) != policy["definition"]
+    ]

@@ -1,0 +1,212 @@
+"""The base of all tasks: what to do with each kind of failure (DESIGN section 6).
+
+Retryable: up to 3 more tries, after 1, 2, 4 s and whole-second jitter. Wait: again when told, for as long as the
+job's deadline allows; no try is used up. Rejected, tries used up, and bugs: the message goes to the dead letters
+with the reason, and the task shows FAILURE. As a member of a chord it answers with a failed outcome instead,
+since a failed member would keep the chord's body from running.
+"""
+
+import math
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeVar
+
+import redis
+import structlog
+from celery import Task, states
+from celery.app.task import Context
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.exceptions import Retry as RetryRequested
+from pydantic import ValidationError
+
+from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
+from edugraph_common.contracts.messages import Message
+from edugraph_common.contracts.routes import ROUTES
+from edugraph_common.messaging.dead_letters import bury
+from edugraph_common.messaging.publisher import broker_errors, describe, named_by
+from edugraph_common.messaging.worker.circuit_breaker import tell
+from edugraph_common.messaging.worker.reject_policy import put_back_after
+
+TRIES = 3  # beyond the first
+LONGEST_BACKOFF = 600  # seconds
+GAVE_UP = ("failed", "cancelled")
+M = TypeVar("M", bound=Message)
+log = structlog.get_logger()
+
+
+def backoff(retries: int, randint: Callable[[int, int], int] = random.randint) -> int:
+    """Whole seconds before try `retries` + 2: 1, 2, 4 … plus jitter up to as much again, at most 600.
+
+    Whole, because the broker's delays are: a fraction of a second would be refused and the retry lost.
+    """
+    base: int = min(2**retries, LONGEST_BACKOFF)
+    return min(base + randint(0, base), LONGEST_BACKOFF)
+
+
+class EduGraphTask(Task):  # type: ignore[type-arg]
+    """The last argument is the JSON of `contract`; a chord's body has the outcomes before it."""
+
+    abstract = True
+    max_retries = TRIES
+    # Results hold what was found in texts: events, and so Flower, show none of it.
+    resultrepr_maxsize = 1
+    contract: ClassVar[type[Message]]
+
+    def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
+        """What a chord is told instead of an exception."""
+        raise NotImplementedError
+
+    def on_given_up(self, message: Message, reason: str) -> None:
+        """Tell the job that this step failed for good. Must be idempotent."""
+
+    def on_waiting(self, message: Message, reason: str, until: float) -> None:
+        """Tell the job why it waits; `until`: seconds since 1970."""
+
+    def parse(self, contract: type[M], body: Any) -> M:
+        """Raises Rejected for a body of another form or version."""
+        try:
+            return contract.model_validate(body)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            kind = error.errors()[0]["type"]
+            raise Rejected(f"malformed message for {self.name}: {where or 'body'} ({kind})") from None
+
+    def settle_dead(self, request: Context, args: tuple[Any, ...], reason: str) -> None:
+        """For a task that could not give up by itself: its worker died, or refused its message. Safe to repeat."""
+        message = self._message(args)
+        if message is not None:
+            self.on_given_up(message, reason)
+        if message is not None and request.chord:
+            outcome = self.failed_outcome(message, reason)
+            self.backend.mark_as_done(str(request.id), outcome, request=request)
+        else:
+            failure = Rejected(reason)
+            self.backend.mark_as_failure(str(request.id), failure, request=request, call_errbacks=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **named_by(args[-1] if args else None))
+        try:
+            answer = self._answered_before() or super().__call__(*args, **kwargs)
+            tell(ROUTES[self.name].queue, died=False)
+            return answer  # noqa: TRY300 - what is told is part of the attempt
+        except (RetryRequested, Ignore, Reject):
+            raise
+        except Wait as wait:
+            return self._wait(wait, args)
+        except Retryable as error:
+            return self._try_again(error, args)
+        except SoftTimeLimitExceeded:
+            return self._give_up(Rejected("took longer than the soft time limit"), args)
+        except Failure as error:
+            return self._give_up(error, args)
+        except Exception as error:  # noqa: BLE001
+            # The outermost loop: a bug, which trying again would repeat. An exception's own text may hold a
+            # record's, so only its type and its place are logged.
+            place = "".join(traceback.format_tb(error.__traceback__))
+            log.error("task_bug", error=type(error).__name__, place=place)  # noqa: TRY400
+            return self._give_up(Rejected(f"unexpected {type(error).__name__}"), args)
+
+    def apply_async(  # type: ignore[override]  # Celery passes more than its stubs name
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> Any:
+        """Every way of sending a task, retries and chords included, hides its rows and insists on a queue.
+
+        Raises Retryable.
+        """
+        options.setdefault("argsrepr", describe(args[-1]) if args else "")
+        options.setdefault("kwargsrepr", "{}")
+        options.setdefault("mandatory", True)
+        with broker_errors():
+            return super().apply_async(args, kwargs, **options)
+
+    def _answered_before(self) -> Any:
+        """The answer of a task whose message came again after it was done, because its acknowledgement got lost.
+
+        Celery's own setting for this also skips a member of a chord, whose answer may not have been counted yet:
+        the chord would wait for ever.
+        """
+        if self.request.chord or not (self.request.delivery_info or {}).get("redelivered"):
+            return None
+        meta = self.backend.get_task_meta(str(self.request.id))
+        answer = meta["result"] if meta["status"] == states.SUCCESS else None
+        # One that gave up as a member of a chord also shows SUCCESS; what comes again is its replay.
+        return None if isinstance(answer, dict) and answer.get("state") in GAVE_UP else answer
+
+    def _try_again(self, error: Retryable, args: tuple[Any, ...]) -> Any:
+        if self.request.retries >= TRIES:
+            reason = f"{error.reason}; gave up after {TRIES + 1} tries"
+            return self._give_up(Retryable(reason), args)
+        delay = backoff(self.request.retries)
+        log.warning("task_retried", reason=error.reason, seconds=delay, exc_info=error)
+        with _or_put_back(self.request):
+            raise self.retry(exc=error, countdown=delay, max_retries=TRIES)
+
+    def _wait(self, wait: Wait, args: tuple[Any, ...]) -> Any:
+        seconds = max(1, min(int(wait.seconds) + 1, LONGEST_BACKOFF))
+        if _deadline(args) < time.time() + seconds:
+            return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args)
+        log.info("task_waits", reason=wait.reason, seconds=seconds)
+        message = self._message(args)
+        with _or_put_back(self.request):
+            if message is not None:
+                self.on_waiting(message, wait.reason, time.time() + seconds)
+            self.update_state(state="WAITING", meta={"reason": wait.reason, "seconds": seconds})
+            self.signature_from_request(
+                self.request, args, {}, countdown=seconds, retries=self.request.retries
+            ).apply_async()
+        raise Ignore
+
+    def _give_up(self, error: Failure, args: tuple[Any, ...]) -> Any:
+        log.error("task_failed", reason=error.reason, exc_info=_cause(error))
+        message = self._message(args)
+        with _or_put_back(self.request):
+            # The job first, since that can be repeated; a second dead letter would be one too many.
+            if message is not None:
+                self._tell_job(message, error.reason)
+            bury(self, args, error.reason)
+        tell(ROUTES[self.name].queue, died=True)
+        if message is not None and self.request.chord:
+            return self.failed_outcome(message, error.reason)
+        # The job knows. An errback is for a chord's body that never ran.
+        self.request.errbacks = None
+        raise error from None
+
+    def _tell_job(self, message: Message, reason: str) -> None:
+        """A process that cannot open what it works with cannot tell the job: the dead letter says it then."""
+        try:
+            self.on_given_up(message, reason)
+        except (Retryable, redis.RedisError, Reject):
+            raise
+        except Exception as bug:  # noqa: BLE001 - the outermost loop still: without this the message would be lost
+            log.error("job_not_told", error=type(bug).__name__, reason=reason)  # noqa: TRY400
+
+    def _message(self, args: tuple[Any, ...]) -> Message | None:
+        try:
+            return self.contract.model_validate(args[-1])
+        except (ValidationError, IndexError):
+            return None
+
+
+def _cause(error: Failure) -> BaseException:
+    """What is being handled, which has a place in the code; `error` may have been made of it just now."""
+    return sys.exception() or error
+
+
+def _deadline(args: tuple[Any, ...]) -> float:
+    body = args[-1] if args and isinstance(args[-1], dict) else {}
+    return float(body.get("deadline") or math.inf)
+
+
+@contextmanager
+def _or_put_back(request: Context) -> Iterator[None]:
+    """Nothing may get lost: the message goes back to its queue, and after the delivery limit to the dead letters."""
+    try:
+        yield
+    except (Retryable, redis.RedisError, Reject) as away:
+        log.warning("task_put_back", error=type(away).__name__)
+        time.sleep(put_back_after(int(request.get("x-delivery-count") or 0)))
+        raise Reject("the broker or Redis was away", requeue=True) from None

@@ -1,0 +1,80 @@
+"""Exchanges, queues, bindings and policies as kombu and RabbitMQ take them; the names are in contracts.routes.
+
+Keys are exact and the first words of tasks and events differ, because Celery's delayed delivery binds every task
+queue with `#.<key>`: an overlapping key would be delivered twice (celery 5.7, kombu native_delayed_delivery).
+Limits and dead-lettering are policies, never queue arguments: an argument cannot be changed afterwards.
+"""
+
+from typing import Any
+
+from kombu import Exchange, Queue, binding
+
+from edugraph_common.contracts.routes import QUEUES, ROUTING_KEYS, dead_queue_name
+
+TASKS = Exchange("edugraph.tasks", type="topic", durable=True)
+DEAD = Exchange("edugraph.dead", type="topic", durable=True)
+EVENTS = Exchange("edugraph.events", type="topic", durable=True)
+
+DELIVERY_LIMIT = 5
+NO_LIMIT = -1  # without it a quorum queue drops what was put back 20 times
+# Longer than the hard time limit of a task (3,600 s) and its way to the worker: RabbitMQ closes the channel of a
+# consumer that holds a message for longer.
+CONSUMER_TIMEOUT_MS = 4_500_000
+
+
+def task_queues(*, quorum: bool = True) -> list[Queue]:
+    """All task queues. Every publisher declares them too: the delay of a retry depends on their type."""
+    return [_task_queue(name, _arguments(quorum=quorum)) for name in QUEUES]
+
+
+def dead_queues(*, quorum: bool = True) -> list[Queue]:
+    """Where dead letters stay until an operator decides."""
+    arguments = _arguments(quorum=quorum)
+    return [Queue(dead_queue_name(q), DEAD, routing_key=q, queue_arguments=arguments) for q in QUEUES]
+
+
+def notices_queue(queue: str, *, quorum: bool = True) -> Queue:
+    """A copy of each dead letter of the queue, for the workers of the queue: they tell what became of its task."""
+    return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=_arguments(quorum=quorum))
+
+
+def policies() -> dict[str, dict[str, Any]]:
+    """RabbitMQ policies by name, as the management API takes them. One policy applies to a queue."""
+    return {f"edugraph.{name}": _policy(name) for name in QUEUES} | {"edugraph.dead": _dead_policy()}
+
+
+def _task_queue(name: str, arguments: dict[str, Any]) -> Queue:
+    keys = ROUTING_KEYS[name]
+    bindings = [binding(TASKS, routing_key=key) for key in keys]
+    return Queue(name, TASKS, routing_key=keys[0], bindings=bindings, queue_arguments=arguments, durable=True)
+
+
+def _arguments(*, quorum: bool) -> dict[str, Any]:
+    return {"x-queue-type": "quorum"} if quorum else {}
+
+
+def _policy(queue: str) -> dict[str, Any]:
+    return {
+        "pattern": f"^{queue}$",
+        "apply-to": "queues",
+        "priority": 10,
+        "definition": {
+            "consumer-timeout": CONSUMER_TIMEOUT_MS,
+            "dead-letter-exchange": DEAD.name,
+            "dead-letter-routing-key": queue,
+            # At least once: a dead letter leaves its queue only when the other has it.
+            "dead-letter-strategy": "at-least-once",
+            "delivery-limit": DELIVERY_LIMIT,
+            "overflow": "reject-publish",
+        },
+    }
+
+
+def _dead_policy() -> dict[str, Any]:
+    """Whoever looks at dead letters puts them back: however often, they stay."""
+    return {
+        "pattern": r"^.*\.(dead|notices)$",
+        "apply-to": "queues",
+        "priority": 10,
+        "definition": {"delivery-limit": NO_LIMIT, "overflow": "reject-publish"},
+    }

@@ -1,0 +1,154 @@
+"""A worker's metrics: its tasks, seen from Celery's signals, and /metrics served by its main process.
+
+A child that is killed cannot count its own end, so that is seen from the main process, in the request.
+"""
+
+import atexit
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from billiard.process import current_process
+from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
+from celery.worker.request import Request
+
+from edugraph_common.contracts.routes import QUEUES, ROUTES
+from edugraph_common.messaging.headers import published_at
+from edugraph_common.messaging.task_base import EduGraphTask
+from edugraph_common.platform import metrics
+from edugraph_common.platform.build_info import describe_build
+from edugraph_common.platform.instruments import Part, exposition, open_all, share
+from edugraph_common.platform.metrics_server import serve_metrics
+from edugraph_common.platform.settings import Settings
+
+OUTCOMES: dict[str, metrics.TaskOutcome] = {
+    "SUCCESS": "succeeded",
+    "FAILURE": "failed",
+    "RETRY": "retried",
+    "IGNORED": "waiting",
+    "REJECTED": "requeued",
+}
+MAIN = "main"
+
+
+def measure_worker(part: Part, settings: Settings, open_own: Callable[[], None] = lambda: None) -> None:
+    """Before the worker starts. Without a port nothing is measured.
+
+    `open_own` opens the series that only the service knows, so that a rate sees the first of them too.
+    """
+    if not settings.metrics_port:
+        return
+    EduGraphTask.Request = f"{__name__}:WatchedRequest"
+    worker_init.connect(_opening(part, settings, open_own), weak=False)
+    worker_process_init.connect(_child_begins, weak=False)
+    begun: dict[str, float] = {}
+    task_prerun.connect(_beginning(begun), weak=False)
+    task_postrun.connect(_ending(begun), weak=False)
+
+
+class WatchedRequest(Request):
+    """Runs in the main process, which outlives what happens to a child."""
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        error = exc_info.exception
+        if isinstance(getattr(error, "exc", error), WorkerLostError | SystemExit):
+            _count(self.task, "lost")
+        return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> Any:
+        if not soft:
+            _count(self.task, "lost")
+        return super().on_timeout(soft, timeout)
+
+
+def _opening(part: Part, settings: Settings, open_own: Callable[[], None]) -> Callable[..., None]:
+    def begin(sender: Any, **_: Any) -> None:
+        share(_folder(settings), _place_in_pool)
+        open_all(metrics.INSTRUMENTS, ["every process", "workers", part])
+        _open_series(sender.app)
+        open_own()
+        metrics.POOL_SIZE.set(sender.concurrency)
+        describe_build(part)
+        serve_metrics(settings.metrics_host, settings.metrics_port, exposition)
+
+    return begin
+
+
+def _folder(settings: Settings) -> Path:
+    if settings.metrics_dir:
+        return Path(settings.metrics_dir)
+    folder = tempfile.mkdtemp(prefix="edugraph-metrics-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _place_in_pool() -> str:
+    """Billiard gives a place to a new child only when the old one has been waited for."""
+    index = getattr(current_process(), "index", None)
+    return MAIN if index is None else f"child{index}"
+
+
+def _open_series(app: Any) -> None:
+    """Of the tasks and queues that this worker serves."""
+    queues = set(app.amqp.queues.consume_from)
+    for queue in queues & set(QUEUES):
+        for instrument in (metrics.TASKS_ACTIVE, metrics.REDELIVERIES, metrics.QUEUE_WAIT, metrics.CONSUMING):
+            instrument.open(queue=queue)
+    for task, route in ROUTES.items():
+        if task in app.tasks and route.queue in queues:
+            metrics.TASK_SECONDS.open(queue=route.queue, task=task)
+            for outcome in (*OUTCOMES.values(), "lost"):
+                metrics.TASKS.open(queue=route.queue, task=task, outcome=outcome)
+
+
+def _child_begins(**_: Any) -> None:
+    metrics.CHILDREN.add()
+    # What the last child in this place was doing when it was killed is over.
+    for queue in QUEUES:
+        metrics.TASKS_ACTIVE.set(0, queue=queue)
+
+
+def _beginning(begun: dict[str, float]) -> Callable[..., None]:
+    def begin(task_id: str, task: Any, **_: Any) -> None:
+        begun[task_id] = time.monotonic()
+        queue = _queue_of(task)
+        metrics.TASKS_ACTIVE.add(1, queue=queue)
+        if (task.request.delivery_info or {}).get("redelivered"):
+            metrics.REDELIVERIES.add(queue=queue)
+        published = published_at(task.request)
+        if published is not None and not task.request.retries and not task.request.eta:
+            metrics.QUEUE_WAIT.observe(max(time.time() - published, 0), queue=queue)
+
+    return begin
+
+
+def _ending(begun: dict[str, float]) -> Callable[..., None]:
+    def end(task_id: str, task: Any, retval: Any, state: str | None, **_: Any) -> None:
+        queue = _queue_of(task)
+        metrics.TASKS_ACTIVE.add(-1, queue=queue)
+        if task_id in begun:
+            seconds = time.monotonic() - begun.pop(task_id)
+            metrics.TASK_SECONDS.observe(seconds, queue=queue, task=task.name)
+        _count(task, _outcome(state, retval))
+
+    return end
+
+
+def _outcome(state: str | None, retval: Any) -> metrics.TaskOutcome:
+    """A member of a chord answers with a failed outcome instead of failing."""
+    if isinstance(retval, dict) and retval.get("state") == "failed":
+        return "failed"
+    return OUTCOMES.get(state or "", "failed")
+
+
+def _count(task: Any, outcome: metrics.TaskOutcome) -> None:
+    metrics.TASKS.add(queue=_queue_of(task), task=task.name, outcome=outcome)
+
+
+def _queue_of(task: Any) -> str:
+    route = ROUTES.get(task.name)
+    return route.queue if route else "other"

@@ -1,0 +1,34 @@
+"""A worker's logs: every line that is written while a task runs names the task and its trace."""
+
+from typing import Any
+
+import structlog
+from celery.signals import setup_logging, task_postrun, task_prerun
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from edugraph_common.messaging.headers import traceparent_of
+from edugraph_common.platform import trace_context
+from edugraph_common.platform.logs import configure_logs
+from edugraph_common.platform.settings import Settings
+
+log = structlog.get_logger()
+
+
+def log_tasks(settings: Settings) -> None:
+    """A worker's logs, with the task bound to every line while it runs."""
+    setup_logging.connect(lambda **_: configure_logs(settings.log_format, settings.log_level), weak=False)
+    task_prerun.connect(_begin, weak=False)
+    task_postrun.connect(_end, weak=False)
+
+
+def _begin(task_id: str, task: Any, **_: Any) -> None:
+    """A message of a publisher that sends no trace begins one."""
+    traceparent = trace_context.accepted(traceparent_of(task.request)) or trace_context.new()
+    trace_context.enter(traceparent)
+    bind_contextvars(task_id=task_id, task=task.name, trace_id=trace_context.trace_id(traceparent))
+
+
+def _end(state: str, **_: Any) -> None:
+    log.info("task_ended", state=state)
+    trace_context.enter(None)
+    clear_contextvars()

@@ -1,0 +1,103 @@
+"""API keys: who may do what. Redis holds their hashes only; a key is shown once, when it is made.
+
+A key is `eg_<id>_<secret>`. The secret has 256 random bits, so one SHA-256 is enough: there is nothing to guess.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, cast, get_args
+
+import redis
+
+from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.platform.redis_errors import redis_errors
+
+KEYS = "edugraph:keys"
+Scope = Literal["read", "submit", "operate", "erase"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+_NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+class ApiKey(Frozen):
+    """What is known of a key, its secret only as a hash."""
+
+    key_id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    secret_hash: str
+    created: datetime
+    expires: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        return self.expires is None or now < self.expires
+
+
+class NewKey(NamedTuple):
+    """`token` is the only place where the secret ever stands."""
+
+    key: ApiKey
+    token: str
+
+
+class ApiKeys:
+    """Raises Retryable when Redis does not answer."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+
+    def create(
+        self,
+        name: str,
+        scopes: Iterable[Scope],
+        now: datetime,
+        *,
+        expires: datetime | None = None,
+        random: Callable[[int], str] = secrets.token_hex,
+    ) -> NewKey:
+        key_id, secret = random(6), random(32)
+        key = ApiKey(
+            key_id=key_id,
+            name=name,
+            scopes=tuple(dict.fromkeys(scopes)),
+            secret_hash=hash_of(secret),
+            created=now.astimezone(UTC),
+            expires=expires,
+        )
+        with redis_errors():
+            self._redis.hset(KEYS, key_id, key.model_dump_json())
+        return NewKey(key, f"eg_{key_id}_{secret}")
+
+    def all(self) -> list[ApiKey]:
+        """The oldest first."""
+        with redis_errors():
+            found = cast("dict[str, str]", self._redis.hgetall(KEYS))
+        return sorted((ApiKey.model_validate_json(text) for text in found.values()), key=lambda key: key.created)
+
+    def revoke(self, key_id: str) -> bool:
+        """False if there is no such key."""
+        with redis_errors():
+            return bool(self._redis.hdel(KEYS, key_id))
+
+    def find(self, key_id: str) -> ApiKey | None:
+        with redis_errors():
+            text = cast("str | None", self._redis.hget(KEYS, key_id))
+        return ApiKey.model_validate_json(text) if text else None
+
+
+def split_token(token: str) -> tuple[str, str]:
+    """Id and secret; both empty for what is no key of ours."""
+    prefix, _, rest = token.partition("_")
+    key_id, _, secret = rest.partition("_")
+    return (key_id, secret) if prefix == "eg" and key_id and secret else ("", "")
+
+
+def matches(key: ApiKey | None, secret: str) -> bool:
+    """Takes the same time for a wrong secret and for an unknown key."""
+    return hmac.compare_digest(hash_of(secret), key.secret_hash if key else _NOBODY) and key is not None
+
+
+def hash_of(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,272 @@
+"""The state of jobs in Redis: what the gateway shows and the workers report.
+
+Each batch and each pack is settled once, however often it is reported, by scripts that run inside Redis. The
+graph's own ledger is what makes the import exactly-once; this is what people see of it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from itertools import count, islice
+from typing import Any, Literal, NamedTuple, cast
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from edugraph_common.contracts.outcomes import (
+    ENDED,
+    AnalysisProgress,
+    BatchOutcome,
+    JobReport,
+    JobState,
+    Reject,
+)
+from edugraph_common.platform.redis_errors import redis_errors
+
+JOBS = "edugraph:jobs"
+SHOWN_ERRORS = 20
+LOOKED_AT = 500  # jobs at once, when those of one state are looked for
+TASKS_KEPT = 86_400  # seconds in which a job can be resumed
+
+
+def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis":
+    """A client that gives up after `timeout` seconds, `retries` + 1 times, instead of hanging."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=timeout,
+        socket_connect_timeout=min(timeout, 4),
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=2, base=0.05), retries),
+    )
+
+
+class NewJob(NamedTuple):
+    """`tasks`: what `resume` sends again, kept for a day."""
+
+    job_id: str
+    kind: Literal["import", "analysis"]
+    source: str
+    created: datetime
+    to_analyse: int = 0
+    tasks: str = ""
+
+    def arguments(self) -> list[str | float]:
+        """As create_job.lua takes them."""
+        created = self.created
+        return [self.job_id, self.kind, self.source, _iso(created), created.timestamp(), self.to_analyse, self.tasks]
+
+
+class Jobs:
+    """Raises Retryable when Redis does not answer. Times are given by the caller."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+        self._create = _script(client, "create_job")
+        self._change_state = _script(client, "change_state")
+        self._settle_batch = _script(client, "settle_batch")
+        self._settle_pack = _script(client, "settle_pack")
+        self._finish = _script(client, "finish_job")
+
+    def create(
+        self,
+        job_id: str,
+        kind: Literal["import", "analysis"],
+        source: str,
+        now: datetime,
+        *,
+        to_analyse: int = 0,
+        tasks: str = "",
+    ) -> bool:
+        """False if the job is already there. `tasks`: what `resume` sends again, kept for a day."""
+        return self.create_all([NewJob(job_id, kind, source, now, to_analyse, tasks)]) == 1
+
+    def create_all(self, jobs: Sequence["NewJob"]) -> int:
+        """In one round trip. Returns how many of them were not there yet."""
+        keys = [JOBS, *(key for job in jobs for key in (_job(job.job_id), _job(job.job_id, "tasks")))]
+        arguments = [argument for job in jobs for argument in job.arguments()]
+        with redis_errors():
+            return int(cast("int", self._create(keys, [TASKS_KEPT, *arguments])))
+
+    def begin(self, job_id: str, batches: int, now: datetime) -> bool:
+        """The number of batches is known from now on. False for a job that was cancelled: it does not begin."""
+        self._update(job_id, now, batches=batches)
+        return self._change(job_id, "running", now, "queued", "running", "failed", "partly failed", "succeeded")
+
+    def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
+        """False if the batch was settled before, or Redis does not know the job."""
+        keys = [_job(outcome.job_id), _job(outcome.job_id, "batches"), _job(outcome.job_id, "errors")]
+        with redis_errors():
+            return bool(self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), SHOWN_ERRORS]))
+
+    def unsettled(self, job_id: str, batches: range) -> set[int]:
+        """Those of these batches that have no outcome yet."""
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for batch in batches:
+                pipe.hexists(_job(job_id, "batches"), str(batch))
+            settled = pipe.execute()
+        return {batch for batch, there in zip(batches, settled, strict=True) if not there}
+
+    def settle_pack(
+        self, job_id: str, pack: str, progress: AnalysisProgress, now: datetime, error: str | None = None
+    ) -> bool:
+        """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before."""
+        keys = [_job(job_id), _job(job_id, "packs")]
+        with redis_errors():
+            return bool(self._settle_pack(keys, [pack, progress.model_dump_json(), _iso(now), error or ""]))
+
+    def imported(self, job_id: str, now: datetime) -> None:
+        """All batches are settled."""
+        self._update(job_id, now, imported=1)
+
+    def fail(self, job_id: str, error: str, now: datetime) -> None:
+        """End the whole job as failed, with one sentence that says why."""
+        self._update(job_id, now, state="failed", error=error, finished=_iso(now))
+
+    def cancel(self, job_id: str, now: datetime) -> bool:
+        """Workers skip what of it they have not begun. False for a job that had ended."""
+        return self._change(job_id, "cancelled", now, "queued", "running", finished=True)
+
+    def resume(self, job_id: str, now: datetime) -> bool:
+        """A job that was cancelled or has failures is open again. False for any other."""
+        return self._change(job_id, "running", now, "cancelled", "failed", "partly failed")
+
+    def tasks(self, job_id: str) -> str | None:
+        """As given to `create`; None when they are too old."""
+        with redis_errors():
+            return cast("str | None", self._redis.get(_job(job_id, "tasks")))
+
+    def first_open_batch(self, job_id: str) -> int:
+        """All batches before it are written."""
+        with redis_errors():
+            outcomes = self._redis.hgetall(_job(job_id, "batches"))
+        written = {int(batch) for batch, outcome in outcomes.items() if json.loads(outcome)["state"] == "written"}
+        return next(batch for batch in range(len(written) + 1) if batch not in written)
+
+    def withdraw(self, job_id: str, now: datetime) -> None:
+        """A job that was never accepted: in no list, and cancelled for a worker that gets its message anyway."""
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            # A `create` that comes late finds the job there already.
+            pipe.hsetnx(_job(job_id), "created", _iso(now))
+            pipe.zrem(JOBS, job_id)
+            pipe.hset(_job(job_id), mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)})
+            pipe.expire(_job(job_id), 86_400)
+            pipe.execute()
+
+    def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
+        """The job's final state, if this call was the one that ended it."""
+        with redis_errors():
+            state = self._finish([_job(job_id)], [_iso(now)])
+        return cast("JobState | None", state or None)
+
+    def waits(self, job_id: str, reason: str, until: float, now: datetime) -> None:
+        """`until`: seconds since 1970; the reason is shown until then."""
+        self._update(job_id, now, waiting_for=reason, waiting_until=until)
+
+    def is_cancelled(self, job_id: str) -> bool:
+        with redis_errors():
+            return self._redis.hget(_job(job_id), "state") == "cancelled"
+
+    def report(self, job_id: str, now: datetime) -> JobReport | None:
+        """None if there is no such job."""
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hgetall(_job(job_id))
+            pipe.lrange(_job(job_id, "errors"), 0, -1)
+            fields, errors = pipe.execute()
+        return _report(job_id, fields, errors, now.timestamp()) if fields.get("kind") else None
+
+    def newest(self, limit: int, offset: int, now: datetime, state: JobState | None = None) -> list[JobReport]:
+        """With `state`, the newest of those that are in it; `offset` counts these only."""
+        with redis_errors():
+            if state is None:
+                ids = cast("list[str]", self._redis.zrevrange(JOBS, offset, offset + limit - 1))
+            else:
+                ids = list(islice(self._in_state(state, now), offset, offset + limit))
+        return [report for job_id in ids if (report := self.report(job_id, now))]
+
+    def _in_state(self, state: JobState, now: datetime) -> Iterator[str]:
+        for start in count(0, LOOKED_AT):
+            ids = cast("list[str]", self._redis.zrevrange(JOBS, start, start + LOOKED_AT - 1))
+            pipe = self._redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until")
+            for job_id, (kept, reason, until) in zip(ids, pipe.execute(), strict=True):
+                if kept and _state(kept, _waiting(reason, until, now.timestamp())) == state:
+                    yield job_id
+            if len(ids) < LOOKED_AT:
+                return
+
+    def _change(self, job_id: str, state: JobState, now: datetime, *from_states: str, finished: bool = False) -> bool:
+        arguments = [state, _iso(now), _iso(now) if finished else "", *from_states]
+        with redis_errors():
+            return bool(self._change_state([_job(job_id)], arguments))
+
+    def _update(self, job_id: str, now: datetime, **fields: Any) -> None:
+        changes: dict[Any, Any] = {"updated": _iso(now), **fields}
+        with redis_errors():
+            self._redis.hset(_job(job_id), mapping=changes)
+
+
+def _job(job_id: str, part: str = "") -> str:
+    # The braces keep all keys of a job on one node of a Redis cluster.
+    return f"edugraph:job:{{{job_id}}}" + (f":{part}" if part else "")
+
+
+def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) -> JobReport:
+    number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
+    waiting = _waiting(fields.get("waiting_for"), fields.get("waiting_until"), now)
+    counts = ("batches", "batches_done", "read", "written", "unchanged", "rejected", "failed")
+    return JobReport(
+        job_id=job_id,
+        kind=cast("Any", fields["kind"]),
+        state=_state(cast("JobState", fields["state"]), waiting),
+        source=fields["source"],
+        created=datetime.fromisoformat(fields["created"]),
+        updated=datetime.fromisoformat(fields["updated"]),
+        finished=datetime.fromisoformat(fields["finished"]) if "finished" in fields else None,
+        failed_batches=tuple(json.loads(fields.get("failed_batches", "[]"))),
+        by_type=_prefixed(number, "type:"),
+        reasons=_prefixed(number, "reason:"),
+        not_relevant=_prefixed(number, "skipped:"),
+        errors=tuple(Reject.model_validate_json(error) for error in errors),
+        analysis=_analysis(number, fields),
+        waiting_for=waiting,
+        error=fields.get("error"),
+        **{name: number.get(name, 0) for name in counts},
+    )
+
+
+def _waiting(reason: str | None, until: str | None, now: float) -> str | None:
+    return reason if float(until or 0) > now else None
+
+
+def _state(state: JobState, waiting: str | None) -> JobState:
+    return "waiting" if waiting and state not in ENDED else state
+
+
+def _analysis(number: dict[str, int], fields: dict[str, str]) -> AnalysisProgress:
+    names = ("expected", "done", "failed", "cached", "input_tokens", "output_tokens")
+    return AnalysisProgress(
+        **{name: number.get(f"analysis_{name}", 0) for name in names},
+        cost=float(fields.get("analysis_cost", 0)),
+    )
+
+
+def _prefixed(number: dict[str, int], prefix: str) -> dict[str, int]:
+    found = {key.removeprefix(prefix): value for key, value in number.items() if key.startswith(prefix)}
+    return dict(sorted((key, value) for key, value in found.items() if value))
+
+
+def _script(client: "redis.Redis", name: str) -> Script:
+    text = resources.files("edugraph_common.platform").joinpath("scripts", f"{name}.lua").read_text()
+    return client.register_script(text)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()

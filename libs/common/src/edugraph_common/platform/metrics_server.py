@@ -1,0 +1,30 @@
+"""GET /metrics on a port of its own, answered by a thread: what is public does not share a port with it."""
+
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from edugraph_common.platform.instruments import CONTENT_TYPE
+
+
+def serve_metrics(host: str, port: int, text: Callable[[], bytes]) -> None:
+    """`text` is asked at each scrape. Returns at once; the thread ends with the process."""
+
+    class Scrape(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            found = self.path.partition("?")[0] == "/metrics"
+            body = text() if found else b""
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", CONTENT_TYPE)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Scrapes are not news."""
+
+    server = ThreadingHTTPServer((host, port), Scrape)
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, name="metrics", daemon=True).start()

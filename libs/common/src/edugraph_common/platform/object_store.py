@@ -1,0 +1,118 @@
+"""The blob store: big bodies and rejects, behind fsspec: a folder, or any URL that fsspec knows.
+
+Files outside of it are read where they are, by their URL, if the operator has allowed what it begins with.
+"""
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, cast
+from urllib.parse import unquote
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from edugraph_common.contracts.errors import Rejected, Retryable
+
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|::|(^|/)\.\.?(/|$)")  # fsspec chains filesystems by `::`
+
+
+class Blobs:
+    """Keys are relative paths below `url`. Raises Retryable when the store does not answer.
+
+    `open` and `read` take the URL of a file outside as well, if it is below one of `imports_from`.
+    """
+
+    def __init__(self, url: str, imports_from: Sequence[str] = ()) -> None:
+        self._imports_from = tuple(imports_from)
+        self._fs, root = url_to_fs(url)
+        self._root = str(root).rstrip("/")
+
+    @contextmanager
+    def write(self, key: str) -> Iterator[IO[bytes]]:
+        """The blob appears under its key only when the block ends without an error."""
+        path, part = self._path(key), self._path(f"{key}.part-{secrets.token_hex(4)}")
+        with _store_errors():
+            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            try:
+                with self._fs.open(part, "wb") as file:
+                    yield cast("IO[bytes]", file)
+                self._fs.mv(part, path)
+            finally:
+                if self._fs.exists(part):
+                    self._fs.rm(part)
+
+    def open(self, key: str) -> IO[bytes]:
+        """Raises Rejected when there is no such blob, or it is outside and not allowed."""
+        with _store_errors():
+            fs, path = self._place(key)
+            try:
+                return cast("IO[bytes]", fs.open(path, "rb"))
+            except FileNotFoundError:
+                raise Rejected(f"the blob {shown(key)} is gone") from None
+
+    def read(self, key: str, offset: int, length: int) -> bytes:
+        with self.open(key) as file, _store_errors():
+            file.seek(offset)
+            return file.read(length)
+
+    def exists(self, key: str) -> bool:
+        """The own `exists` of fsspec answers no where the store does not answer at all."""
+        with _store_errors():
+            try:
+                self._fs.info(self._path(key))
+            except FileNotFoundError:
+                return False
+            return True
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys below a folder, sorted."""
+        with _store_errors():
+            if not self._fs.exists(self._path(prefix)):
+                return []
+            found = self._fs.find(self._path(prefix))
+        return sorted(str(path).removeprefix(self._root + "/") for path in found)
+
+    def delete(self, prefix: str) -> None:
+        with _store_errors():
+            if self._fs.exists(self._path(prefix)):
+                self._fs.rm(self._path(prefix), recursive=True)
+
+    def _place(self, key: str) -> tuple[Any, str]:
+        if "://" not in key:
+            return self._fs, self._path(key)
+        if not is_below(key, self._imports_from):
+            raise Rejected(f"{shown(key)} is not below any of EDUGRAPH_IMPORTS_FROM")
+        try:
+            fs, path = url_to_fs(key)
+        except (ImportError, ValueError):
+            raise Rejected(f"no installed package of fsspec reads {key.split('://', maxsplit=1)[0]}://") from None
+        return fs, str(path)
+
+    def _path(self, key: str) -> str:
+        if ".." in key.split("/") or key.startswith("/") or "://" in key:
+            raise Rejected("a blob's key must be a relative path below the store")
+        return f"{self._root}/{key}"
+
+
+def is_below(url: str, prefixes: Sequence[str]) -> bool:
+    """A prefix ends where a folder does: s3://exports allows nothing of s3://exports-of-others."""
+    plain = unquote(unquote(url))
+    usable = not any(_UNUSABLE.search(text) for text in (url, plain.split("?")[0].split("#")[0]))
+    return usable and any(url.startswith(f"{prefix.rstrip('/')}/") for prefix in prefixes)
+
+
+def shown(key: str) -> str:
+    """Without what may be a secret: the query of a signed URL."""
+    return key.split("?", maxsplit=1)[0]
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, fsspec.exceptions.FSTimeoutError) as error:
+        raise Retryable(f"the blob store does not answer ({type(error).__name__})") from error
