@@ -14,7 +14,7 @@ from proxy import Proxy
 from traps import both_slow
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_importer.graph.connection import Connection
+from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.settings import GraphSettings
 
 pytestmark = pytest.mark.real

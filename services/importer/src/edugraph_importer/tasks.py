@@ -15,7 +15,7 @@ from edugraph_common.contracts.messages import (
 from edugraph_common.messaging.celery_app import App
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.messaging.task_base import EduGraphTask
-from edugraph_importer.importing import Importer
+from edugraph_importer.service import Importer
 
 
 class DataImportTask(EduGraphTask):

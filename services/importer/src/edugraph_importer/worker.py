@@ -16,7 +16,7 @@ from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
 from edugraph_importer.graph import Graph, GraphSettings
-from edugraph_importer.importing import Importer
+from edugraph_importer.service import Importer
 
 
 def make_worker(settings: Settings) -> App:

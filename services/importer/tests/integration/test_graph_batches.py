@@ -13,9 +13,9 @@ from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.graph_schema import LABELS
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
-from edugraph_importer.graph.connection import _GONE
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph import Graph, GraphSettings, RecordBatch, apply
+from edugraph_importer.graph.driver import _GONE
+from edugraph_importer.graph.queries import CYPHER
 
 USED = "is already used by a record of another kind"
 
@@ -213,12 +213,10 @@ def test_an_empty_batch_has_an_outcome(graph: Graph) -> None:
 
 
 def test_a_batch_that_fails_leaves_nothing(graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edugraph_importer.graph import batches
-
     def fail(*_: object) -> None:
         raise neo4j.exceptions.ClientError
 
-    monkeypatch.setattr(batches, "_write_ledger", fail)
+    monkeypatch.setattr(apply, "_write_ledger", fail)
     with pytest.raises(Rejected):
         write(graph, chat("r"), error("e"))
     assert room.query("MATCH (n) RETURN n") == []
@@ -227,16 +225,14 @@ def test_a_batch_that_fails_leaves_nothing(graph: Graph, room: Any, monkeypatch:
 def test_a_transaction_that_was_overtaken_is_repeated(
     graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edugraph_importer.graph import batches
-
-    original, failures = batches._write_ledger, [neo4j.exceptions.ConstraintError(), _gone()]
+    original, failures = apply._write_ledger, [neo4j.exceptions.ConstraintError(), _gone()]
 
     def once_overtaken(*arguments: Any) -> None:
         if failures:
             raise failures.pop()
         original(*arguments)
 
-    monkeypatch.setattr(batches, "_write_ledger", once_overtaken)
+    monkeypatch.setattr(apply, "_write_ledger", once_overtaken)
     assert write(graph, chat("r")).written == 1
     assert one(room, "MATCH ()-[r:CHAT_WITH]->() RETURN r.message_count AS n") == {"n": 1}
 
@@ -255,7 +251,7 @@ def test_a_wrong_password_is_rejected_without_saying_it(room: Any) -> None:
 
 
 def test_no_server_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edugraph_importer.graph.connection.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("edugraph_importer.graph.driver.RETRY_SECONDS", 0.1)
     settings = GraphSettings(uri="bolt://127.0.0.1:1", user="nobody", password=SecretStr("x"))
     with pytest.raises(Retryable):
         write(Graph(settings), chat("r"))

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
     KIND_OF_TYPE,
     ContentFinding,
@@ -33,9 +34,9 @@ from edugraph_common.contracts.records import (
     StudentInteraction,
     parse_record,
 )
-from edugraph_importer.graph import Graph, RecordBatch, naming
+from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.prerequisites import set_aside
-from edugraph_importer.graph.stated import WEIGHT, students
+from edugraph_importer.graph.record_facts import WEIGHT, students
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -357,9 +358,9 @@ def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
 
 
 def types_of(data: ErrorRecord, finding: Finding | None) -> set[str]:
-    stated = data.error_type_id or (naming.key(data.error_type) if data.error_type else None)
+    stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
     found = finding.error_types if isinstance(finding, ErrorFinding) else ()
-    return {naming.key(each.name) for each in found} | ({stated} if stated else set())
+    return {canonical_name(each.name) for each in found} | ({stated} if stated else set())
 
 
 def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str, str], tuple[Any, ...]]:
@@ -400,7 +401,7 @@ def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[
         if isinstance(data, ErrorRecord) and isinstance(finding, ErrorFinding):
             for kind in types_of(data, finding):
                 for link in finding.knowledge_points:
-                    pair = (kind, naming.key(link.name))
+                    pair = (kind, canonical_name(link.name))
                     strongest[pair] = max(link.strength, strongest.get(pair, 0.0))
     return strongest
 
@@ -411,7 +412,7 @@ def contained(records: Iterable[Record], found: dict[str, Finding]) -> dict[tupl
         data, finding = record.data, found.get(record.record_id)
         if isinstance(data, CourseContent) and isinstance(finding, ContentFinding):
             for each in finding.knowledge_points:
-                pair = (data.course_id, naming.key(each.name))
+                pair = (data.course_id, canonical_name(each.name))
                 importance[pair] = min(each.importance, importance.get(pair, "supplementary"))
     return importance
 
@@ -420,7 +421,7 @@ def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
     strongest: dict[tuple[str, str], float] = {}
     for finding in findings:
         for claim in finding.prerequisites if isinstance(finding, ContentFinding) else ():
-            pair = (naming.key(claim.point), naming.key(claim.requires))
+            pair = (canonical_name(claim.point), canonical_name(claim.requires))
             if pair[0] != pair[1]:
                 strongest[pair] = max(claim.confidence, strongest.get(pair, 0.0))
     return strongest

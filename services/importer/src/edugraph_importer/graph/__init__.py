@@ -3,8 +3,8 @@
 Records and findings go in, each exactly once; outcomes come out. Every error is a Retryable or a Rejected.
 """
 
-from edugraph_importer.graph.batches import RecordBatch
-from edugraph_importer.graph.room import Graph
+from edugraph_importer.graph.apply import RecordBatch
+from edugraph_importer.graph.repository import Graph
 from edugraph_importer.graph.settings import GraphSettings
 
 __all__ = ["Graph", "GraphSettings", "RecordBatch"]

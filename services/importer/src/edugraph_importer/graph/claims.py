@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import neo4j
 
 from edugraph_importer.graph import prerequisites
-from edugraph_importer.graph.found import Found
+from edugraph_importer.graph.finding_facts import Found
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import Node, Pair
 from edugraph_importer.graph.revision import Revision
-from edugraph_importer.graph.stated import Node, Pair
-from edugraph_importer.graph.statements import CYPHER
 from edugraph_importer.graph.writing import run
 
 Edge = tuple[float, bool]  # confidence, set aside

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from edugraph_common.contracts.messages import CourseContext
-from edugraph_importer.graph.connection import Connection
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.queries import CYPHER
 
 
 def contexts(connection: Connection, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:

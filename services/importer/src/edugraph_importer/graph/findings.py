@@ -11,12 +11,12 @@ from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import FindingsOutcome
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
-from edugraph_importer.graph import claims, found, orphans, recounting, replacing, stated
-from edugraph_importer.graph.book import Book, Row
+from edugraph_importer.graph import aggregates, claims, finding_facts, orphans, record_facts, replacing
 from edugraph_importer.graph.claims import Plan
+from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.revision import Changes, Revision, changes
-from edugraph_importer.graph.sorting import Forgotten, Held, Sorted, held, sort_out
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.unit_of_work import Book, Row
+from edugraph_importer.graph.versions import Forgotten, Held, Sorted, held, sort_out
 from edugraph_importer.graph.writing import open_book, run, write_rows, write_states
 
 _NOT_VALID = "a finding came without a valid record of its kind"
@@ -49,7 +49,7 @@ def write(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsOutcome:
 def _apply(tx: neo4j.ManagedTransaction, sorted_out: Sorted, revisions: list[Revision], forgotten: Forgotten) -> Plan:
     old = replacing.read(tx, sorted_out.replaced)
     planned = claims.plan(tx, revisions, old.said)
-    nodes = old.nodes | {node for record in sorted_out.records for node in stated.nodes(record)}
+    nodes = old.nodes | {node for record in sorted_out.records for node in record_facts.nodes(record)}
     nodes |= {node for revision in revisions for node in revision.nodes()} | {*planned.nodes()}
     book = open_book(tx, nodes, ())
     forgotten.check()
@@ -69,11 +69,11 @@ def _settle(tx: neo4j.ManagedTransaction, book: Book, gathered: Changes) -> None
     """The aggregates, once all records and their links are as they shall be."""
     run(tx, "raise_relates_to", _relates_rows(gathered))
     run(tx, "raise_contains", _contains_rows(gathered))
-    recounting.relates_to(tx, gathered.recount_relates)
-    recounting.contains(tx, gathered.recount_contains)
-    recounting.has_error(tx, gathered.recount_errors)
-    recounting.spellings(tx, book, gathered.respell)
-    recounting.descriptions(tx, book, gathered.redescribe)
+    aggregates.relates_to(tx, gathered.recount_relates)
+    aggregates.contains(tx, gathered.recount_contains)
+    aggregates.has_error(tx, gathered.recount_errors)
+    aggregates.spellings(tx, book, gathered.respell)
+    aggregates.descriptions(tx, book, gathered.redescribe)
     write_states(tx, book)
     orphans.delete(tx, gathered.dropped)
 
@@ -113,15 +113,15 @@ def _is(record: Record, hashes: Mapping[str, str]) -> bool:
 
 
 def _revision(record: Record, finding: RecordFinding, stored: Stored) -> Revision:
-    old = found.of_stored(stored.findings.get(record.record_id))
-    return Revision(record, finding, old, found.found(finding.finding), found.stored(finding))
+    old = finding_facts.of_stored(stored.findings.get(record.record_id))
+    return Revision(record, finding, old, finding_facts.found(finding.finding), finding_facts.stored(finding))
 
 
 def _write_revisions(tx: neo4j.ManagedTransaction, revisions: Iterable[Revision]) -> None:
     rows: dict[str, list[Row]] = defaultdict(list)
     for revision in revisions:
         known = revision.record.record_id
-        properties = found.node_properties(revision.finding, revision.text)
+        properties = finding_facts.node_properties(revision.finding, revision.text)
         rows[f"set_finding_{revision.label}"].append({"id": known, "p": properties})
         for kind, end in revision.dropped():
             rows[f"unlink_{kind}"].append({"id": known, "end": end})

@@ -3,8 +3,8 @@
 import json
 
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
-from edugraph_importer.graph.connection import Connection
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.queries import CYPHER
 
 
 def outcomes(connection: Connection, job_id: str) -> list[BatchOutcome]:

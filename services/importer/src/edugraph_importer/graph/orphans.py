@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import neo4j
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS
-from edugraph_importer.graph.stated import Node
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import Node
 
 
 def delete(tx: neo4j.ManagedTransaction, nodes: Iterable[Node]) -> Counter[str]:

@@ -7,7 +7,7 @@ on the claims alone, not on the order in which they came.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from edugraph_importer.graph.stated import Pair
+from edugraph_importer.graph.record_facts import Pair
 
 
 def set_aside(claims: Mapping[Pair, float]) -> set[Pair]:

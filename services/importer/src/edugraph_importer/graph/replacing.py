@@ -12,14 +12,14 @@ from typing import Any
 import neo4j
 
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
-from edugraph_importer.graph import claims, found, recounting
-from edugraph_importer.graph.book import NAMED, Book
-from edugraph_importer.graph.connection import Overtaken
-from edugraph_importer.graph.found import Found
+from edugraph_importer.graph import aggregates, claims, finding_facts
+from edugraph_importer.graph.driver import Overtaken
+from edugraph_importer.graph.finding_facts import Found
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import Node, Pair
 from edugraph_importer.graph.revision import Triple
-from edugraph_importer.graph.sorting import Held
-from edugraph_importer.graph.stated import Node, Pair
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.unit_of_work import NAMED, Book
+from edugraph_importer.graph.versions import Held
 
 Ends = Mapping[str, set[str]]  # relationship type -> ids at its other ends
 
@@ -61,13 +61,13 @@ def take_back(tx: neo4j.ManagedTransaction, book: Book, old: Old) -> None:
         if old.records[label]:
             tx.run(CYPHER[f"delete_records_{label}"], ids=old.records[label]).consume()
     for kind, pairs in old.told.items():
-        recounting.told(tx, kind, pairs)
-    recounting.has_error(tx, old.mistakes)
-    recounting.relates_to(tx, old.relates)
-    recounting.contains(tx, old.contains)
-    recounting.spellings(tx, book, {node for node in old.nodes if node[0] in NAMED})
-    recounting.descriptions(tx, book, {known for label, known in old.nodes if label == "KnowledgePoint"})
-    recounting.facts(tx, book, old.nodes, old.stamps)
+        aggregates.told(tx, kind, pairs)
+    aggregates.has_error(tx, old.mistakes)
+    aggregates.relates_to(tx, old.relates)
+    aggregates.contains(tx, old.contains)
+    aggregates.spellings(tx, book, {node for node in old.nodes if node[0] in NAMED})
+    aggregates.descriptions(tx, book, {known for label, known in old.nodes if label == "KnowledgePoint"})
+    aggregates.facts(tx, book, old.nodes, old.stamps)
 
 
 def _lock(tx: neo4j.ManagedTransaction, old: Old, label: str, replaced: Mapping[str, Held]) -> None:
@@ -78,7 +78,7 @@ def _lock(tx: neo4j.ManagedTransaction, old: Old, label: str, replaced: Mapping[
     if hashes != {known: held.content_hash for known, held in replaced.items()}:
         raise Overtaken
     old.records[label] = sorted(replaced)
-    old.said |= {known: found.of_stored(finding) for known, _, _, finding in row["records"]}
+    old.said |= {known: finding_facts.of_stored(finding) for known, _, _, finding in row["records"]}
 
 
 def _read_links(tx: neo4j.ManagedTransaction, old: Old, label: str, ids: Iterable[str]) -> None:
@@ -87,7 +87,7 @@ def _read_links(tx: neo4j.ManagedTransaction, old: Old, label: str, ids: Iterabl
     for row in tx.run(CYPHER[f"links_of_{label}"], ids=ids):
         linked[row["record"]][row["type"]].add(row["end"])
         old.nodes.add((row["label"], row["end"]))
-        old.stamps.add(recounting.stamp(row))
+        old.stamps.add(aggregates.stamp(row))
         heads[row["record"]] = row
     for known, ends in linked.items():
         _gather(old, label, ends, heads[known]["interaction_type"])

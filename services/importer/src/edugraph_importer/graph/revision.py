@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 
 from edugraph_common.contracts.findings import RecordFinding
 from edugraph_common.contracts.records import ErrorRecord, Record
-from edugraph_importer.graph import found, stated
-from edugraph_importer.graph.book import Book, Row, moment
-from edugraph_importer.graph.found import Found
-from edugraph_importer.graph.stated import Node, Pair
+from edugraph_importer.graph import finding_facts, record_facts
+from edugraph_importer.graph.finding_facts import Found
+from edugraph_importer.graph.record_facts import Node, Pair
+from edugraph_importer.graph.unit_of_work import Book, Row, moment
 
 V = TypeVar("V")
 Triple = tuple[str, str, str]  # student, error type, course
 
-_NODES_OF_LINK = tuple(found.TARGET.items())
+_NODES_OF_LINK = tuple(finding_facts.TARGET.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class Revision:
 
     @property
     def label(self) -> str:
-        return stated.LABEL_OF_TYPE[self.record.type]
+        return record_facts.LABEL_OF_TYPE[self.record.type]
 
     def nodes(self) -> Iterator[Node]:
         """All that the change may touch."""
-        yield from stated.nodes(self.record)
+        yield from record_facts.nodes(self.record)
         for kind, label in _NODES_OF_LINK:
             yield from ((label, end) for end in {*self.old.of(kind), *self.new.of(kind)})
 
@@ -79,7 +79,10 @@ def changes(revisions: Iterable[Revision], book: Book) -> Changes:
 
 
 def _relates(gathered: Changes, revision: Revision) -> None:
-    old, new = found.relates(revision.record, revision.old), found.relates(revision.record, revision.new)
+    old, new = (
+        finding_facts.relates(revision.record, revision.old),
+        finding_facts.relates(revision.record, revision.new),
+    )
     for pair in {*old, *new}:
         if pair in old and _differs(old, new, pair):
             gathered.recount_relates.add(pair)
@@ -89,7 +92,10 @@ def _relates(gathered: Changes, revision: Revision) -> None:
 
 
 def _contains(gathered: Changes, revision: Revision) -> None:
-    old, new = found.contains(revision.record, revision.old), found.contains(revision.record, revision.new)
+    old, new = (
+        finding_facts.contains(revision.record, revision.old),
+        finding_facts.contains(revision.record, revision.new),
+    )
     for pair in {*old, *new}:
         if pair in old and _differs(old, new, pair):
             gathered.recount_contains.add(pair)
@@ -103,8 +109,8 @@ def _mistakes(gathered: Changes, revision: Revision, book: Book) -> None:
     record, data = revision.record, revision.record.data
     if not isinstance(data, ErrorRecord):
         return
-    old, new = found.error_types(record, revision.old), found.error_types(record, revision.new)
-    before, after = found.severity(data, revision.old), found.severity(data, revision.new)
+    old, new = finding_facts.error_types(record, revision.old), finding_facts.error_types(record, revision.new)
+    before, after = finding_facts.severity(data, revision.old), finding_facts.severity(data, revision.new)
     for kind in old - new if before == after else old:
         gathered.recount_errors.update((data.student_id, kind, course) for course in data.courses)
     row: Row = {"at": moment(record.stamp), "stamp": record.stamp}
@@ -115,10 +121,10 @@ def _mistakes(gathered: Changes, revision: Revision, book: Book) -> None:
 def _spell(gathered: Changes, revision: Revision, book: Book) -> None:
     stamp = revision.record.stamp
     for kind, end in revision.dropped():
-        gathered.dropped.add((found.TARGET[kind], end))
-        gathered.respell.add((found.TARGET[kind], end))
+        gathered.dropped.add((finding_facts.TARGET[kind], end))
+        gathered.respell.add((finding_facts.TARGET[kind], end))
     for kind, end, properties in revision.links():
-        node = (found.TARGET[kind], end)
+        node = (finding_facts.TARGET[kind], end)
         before = revision.old.of(kind).get(end, {}).get("found_as", ())
         if set(before) - set(properties["found_as"]):
             gathered.respell.add(node)

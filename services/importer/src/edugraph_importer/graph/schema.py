@@ -1,8 +1,8 @@
 """The constraints, made before anything is loaded."""
 
 from edugraph_common.contracts.graph_schema import LABELS
-from edugraph_importer.graph.connection import Connection
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.queries import CYPHER
 
 
 def prepare(connection: Connection) -> None:

@@ -10,10 +10,11 @@ from neo4j.time import DateTime
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS
 from edugraph_common.contracts.records import iso
-from edugraph_importer.graph import latest, stated
-from edugraph_importer.graph.book import LATEST, NAMED, Book, Mistakes, Row
-from edugraph_importer.graph.stated import Node, Pair
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.last_write_wins import field_properties
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import Node, Pair
+from edugraph_importer.graph.unit_of_work import LATEST, NAMED, Book, Mistakes, Row
 
 _IN_ORDER = (
     "create_course_content",
@@ -81,7 +82,7 @@ def _write_nodes(tx: neo4j.ManagedTransaction, book: Book) -> None:
 def node_properties(book: Book, node: Node) -> dict[str, Any]:
     label, properties = node[0], dict[str, Any]()
     if label in LATEST:
-        properties |= latest.properties(book.fields[node], LATEST[label])
+        properties |= field_properties(book.fields[node], LATEST[label])
     if label in NAMED:
         properties |= book.spellings[node].properties()
     return properties
@@ -100,7 +101,7 @@ def _new_learns_row(book: Book, pair: Pair) -> Row:
 
 
 def _learns_row(book: Book, pair: Pair) -> Row:
-    properties = latest.properties(book.learns[pair], stated.LEARNS) | {
+    properties = field_properties(book.learns[pair], record_facts.LEARNS) | {
         "records": "".join(sorted(book.learns_said[pair]))
     }
     enrolled, completed = properties.pop("enrollment_date"), properties.pop("completion_date")

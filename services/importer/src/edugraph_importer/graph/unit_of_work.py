@@ -18,9 +18,9 @@ from edugraph_common.contracts.records import (
     StudentInteraction,
     TeacherInteraction,
 )
-from edugraph_importer.graph import latest, stated
-from edugraph_importer.graph.naming import Spellings
-from edugraph_importer.graph.stated import Node, Pair
+from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.last_write_wins import NEVER, Fields, Spellings, merge_fields, put_field, read_fields
+from edugraph_importer.graph.record_facts import Node, Pair
 
 Row = dict[str, Any]
 
@@ -67,10 +67,10 @@ class Book:
     """`rows`: by the name of the statement that writes them."""
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    fields: dict[Node, latest.Fields] = field(default_factory=dict)
+    fields: dict[Node, Fields] = field(default_factory=dict)
     spellings: dict[Node, Spellings] = field(default_factory=dict)
     changed: set[Node] = field(default_factory=set)
-    learns: dict[Pair, latest.Fields] = field(default_factory=dict)
+    learns: dict[Pair, Fields] = field(default_factory=dict)
     learns_said: dict[Pair, set[str]] = field(default_factory=dict)
     """The marks of the records that stated it."""
     learns_new: set[Pair] = field(default_factory=set)
@@ -87,13 +87,13 @@ class Book:
         """The node's state in the graph, before anything is added."""
         label = node[0]
         if label in LATEST:
-            self.fields[node] = latest.read(properties, LATEST[label])
+            self.fields[node] = read_fields(properties, LATEST[label])
         if label in NAMED:
             self.spellings[node] = Spellings.read(properties)
 
     def open_learns(self, pair: Pair, properties: Mapping[str, Any]) -> None:
-        self.learns[pair] = latest.read(properties, stated.LEARNS)
-        self.learns_said[pair] = stated.marks(properties.get("records", ""))
+        self.learns[pair] = read_fields(properties, record_facts.LEARNS)
+        self.learns_said[pair] = record_facts.marks(properties.get("records", ""))
 
     def take(self, draft: "Book") -> int:
         """What a draft says of nodes and of LEARNS; its rows and mistakes stay its own.
@@ -101,7 +101,7 @@ class Book:
         Returns how many of its course_records are new.
         """
         for node, fields in draft.fields.items():
-            if latest.merge(self.fields[node], fields):
+            if merge_fields(self.fields[node], fields):
                 self.changed.add(node)
         for node, spellings in draft.spellings.items():
             if self.spellings[node].merge(spellings):
@@ -110,7 +110,7 @@ class Book:
 
     def put(self, node: Node, name: str, value: Any, stamp: str) -> None:
         """The latest wins."""
-        if latest.put(self.fields[node], name, value, stamp):
+        if put_field(self.fields[node], name, value, stamp):
             self.changed.add(node)
 
     def spell(self, node: Node, spelling: str, stamp: str) -> None:
@@ -141,8 +141,10 @@ class Book:
         stamp, pair = record.stamp, (data.student_id, data.course_id)
         student, course = ("Student", data.student_id), ("Course", data.course_id)
         self._open_new_learns(pair)
-        self.learns_said[pair].add(stated.mark(record))
-        latest.merge(self.learns[pair], {name: (value, stamp) for name, value in stated.course_facts(data).items()})
+        self.learns_said[pair].add(record_facts.mark(record))
+        merge_fields(
+            self.learns[pair], {name: (value, stamp) for name, value in record_facts.course_facts(data).items()}
+        )
         self.put(student, "name", data.student_name, stamp)
         self.put(course, "name", data.course_name, stamp)
         self.put(course, "description", data.course_description, stamp)
@@ -150,11 +152,11 @@ class Book:
 
     def count_mistakes(self, row: Row, data: ErrorRecord, kind: str, severity: str | None) -> None:
         """Those of one record and type, in each of its courses."""
-        weight = data.occurrence_count * stated.WEIGHT[severity]
+        weight = data.occurrence_count * record_facts.WEIGHT[severity]
         for course in data.courses:
             mistakes = self.mistakes[data.student_id, kind, course]
             mistakes.add(data.occurrence_count, weight, row["at"])
-            mistakes.say(stated.resolved(data), row["stamp"])
+            mistakes.say(record_facts.resolved(data), row["stamp"])
 
     def _add_student_interaction(self, row: Row, data: StudentInteraction) -> None:
         chat = data.interaction_type == "chat"
@@ -164,7 +166,7 @@ class Book:
         self.rows["create_chat" if chat else "create_like"].append(row)
         self.put(("Student", data.student_id_from), "name", data.student_name_from, row["stamp"])
         self.put(("Student", data.student_id_to), "name", data.student_name_to, row["stamp"])
-        for topic, spellings in stated.topics(data).items():
+        for topic, spellings in record_facts.topics(data).items():
             self.rows["about"].append({"id": row["id"], "topic": topic, "spelled": spellings})
             self._spell_all(("Topic", topic), spellings, row["stamp"])
 
@@ -181,12 +183,12 @@ class Book:
         first, *more = data.courses
         row |= {"student": data.student_id, "course": first, "count": data.occurrence_count}
         row |= {"name": data.student_name, "course_name": data.course_name, "question": data.question}
-        row |= {"error_text": data.error_text, "severity": data.severity, "resolved": stated.resolved(data)}
+        row |= {"error_text": data.error_text, "severity": data.severity, "resolved": record_facts.resolved(data)}
         self.rows["create_error_record"].append(row)
         self.rows["in_more_courses"] += [{"id": row["id"], "course": course} for course in more]
         self.put(("Student", data.student_id), "name", data.student_name, row["stamp"])
         self.put(("Course", first), "name", data.course_name, row["stamp"])
-        for kind, spellings in stated.error_types(data).items():
+        for kind, spellings in record_facts.error_types(data).items():
             row |= {"error_type": kind, "spelled": spellings}
             self._spell_all(("ErrorType", kind), spellings, row["stamp"])
             self.count_mistakes(row, data, kind, data.severity)
@@ -208,12 +210,12 @@ class Book:
         if new:
             self.learns_said[pair] |= new
             self.learns_changed.add(pair)
-            latest.merge(self.learns[pair], draft.learns[pair])
+            merge_fields(self.learns[pair], draft.learns[pair])
         return len(new)
 
     def _open_new_learns(self, pair: Pair) -> None:
         if pair not in self.learns:
-            self.learns[pair], self.learns_said[pair] = {"progress": (0.0, latest.NEVER)}, set()
+            self.learns[pair], self.learns_said[pair] = {"progress": (0.0, NEVER)}, set()
             self.learns_new.add(pair)
 
 

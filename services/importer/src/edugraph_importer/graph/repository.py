@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_importer.graph import batches, courses, findings, forgetting, ledger, schema
-from edugraph_importer.graph.batches import RecordBatch
-from edugraph_importer.graph.connection import Connection
+from edugraph_importer.graph import apply, courses, erasure, findings, ledger, schema
+from edugraph_importer.graph.apply import RecordBatch
+from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.settings import GraphSettings
 
 
@@ -30,7 +30,7 @@ class Graph:
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """All of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._connection.write(batches.write, batch)
+        return self._connection.write(apply.write, batch)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """A pack's records, if they are new, and what was found in them, in place of older findings.
@@ -56,7 +56,7 @@ class Graph:
 
         Returns how many nodes were removed, by label, and how many `relationships`.
         """
-        return self._connection.write(forgetting.forget, student_id)
+        return self._connection.write(erasure.forget, student_id)
 
     def close(self) -> None:
         self._connection.close()

@@ -1,8 +1,8 @@
 from typing import Any
 
 from edugraph_common.contracts.records import CourseRecord, parse_record
-from edugraph_importer.graph.book import Book
-from edugraph_importer.graph.naming import Spellings
+from edugraph_importer.graph.last_write_wins import Spellings
+from edugraph_importer.graph.unit_of_work import Book
 
 
 def _draft(*values: dict[str, Any]) -> Book:

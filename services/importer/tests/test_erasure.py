@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from edugraph_common.platform.object_store import Blobs
-from edugraph_importer.erasing import erase_from_blobs
+from edugraph_importer.erasure import erase_from_blobs
 
 
 def test_files_that_name_them_go_and_rejects_lose_their_lines(tmp_path: Path) -> None:

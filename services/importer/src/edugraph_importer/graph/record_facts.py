@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.records import (
     CourseContent,
     CourseRecord,
@@ -12,7 +13,6 @@ from edugraph_common.contracts.records import (
     StudentInteraction,
     TeacherInteraction,
 )
-from edugraph_importer.graph import naming
 
 Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # two ids
@@ -113,5 +113,5 @@ def marks(text: str) -> set[str]:
 def spelled(names: Iterable[str]) -> Spelled:
     found: dict[str, set[str]] = {}
     for name in names:
-        found.setdefault(naming.key(name), set()).add(name)
+        found.setdefault(canonical_name(name), set()).add(name)
     return {known: sorted(spellings) for known, spellings in found.items()}

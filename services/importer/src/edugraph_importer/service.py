@@ -21,12 +21,12 @@ from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_importer import counting
-from edugraph_importer.asking import ask
-from edugraph_importer.erasing import erase_from_blobs
+from edugraph_importer import telemetry
+from edugraph_importer.analysis_requests import ask
+from edugraph_importer.batching import count_batches, window
+from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.reading import read_batch, store_rejects
-from edugraph_importer.splitting import count_batches, window
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Importer:
         """A batch of a job that was cancelled meanwhile is left out."""
         if self.jobs.is_cancelled(message.job_id):
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
-        with counting.step("read"):
+        with telemetry.step("read"):
             found = read_batch(self.blobs, message)
-        with counting.step("write"), counting.repeats_of(self.graph):
+        with telemetry.step("write"), telemetry.repeats_of(self.graph):
             written = self.graph.write_batch(found.graph)
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
         self._store_rejects(found.graph, outcome)
@@ -75,7 +75,7 @@ class Importer:
             records = [record for _, record in found.graph.records]
             asked = ask(self.app, message, records, self.graph.course_contexts(_courses(records)))
             outcome = outcome.model_copy(update={"analysis_expected": asked})
-        with counting.step("settle"):
+        with telemetry.step("settle"):
             self._settle(outcome, [record.type for _, record in found.graph.records])
         return outcome
 
@@ -114,7 +114,7 @@ class Importer:
         self._ended(job_id, "failed")
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
-        with counting.repeats_of(self.graph):
+        with telemetry.repeats_of(self.graph):
             outcome = self.graph.write_findings(message)
         self._settle_pack(message, len(message.findings), message.failed, message.error)
         return outcome
@@ -144,7 +144,7 @@ class Importer:
 
     def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> None:
         if self.jobs.settle_batch(outcome, self.now()):
-            counting.batch(outcome, types)
+            telemetry.batch(outcome, types)
         shown = outcome.model_dump(mode="json", exclude={"errors"})
         self._emit("io.edugraph.batch.completed", outcome.job_id, shown, f"batch-{outcome.batch}")
         self._finish(outcome.job_id)
@@ -160,7 +160,7 @@ class Importer:
             cost=sum(origin.cost for origin in origins),
         )
         if self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error):
-            counting.findings(done, failed)
+            telemetry.findings(done, failed)
         shown = {"job_id": message.job_id, "pack": message.pack, "done": done, "failed": failed}
         self._emit("io.edugraph.analysis.completed", message.job_id, shown, message.pack)
         self._finish(message.job_id)
@@ -171,7 +171,7 @@ class Importer:
             self._ended(job_id, state)
 
     def _ended(self, job_id: str, state: str) -> None:
-        counting.job(state)
+        telemetry.job(state)
         self._emit("io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state)
 
     def _emit(self, kind: EventType, job_id: str, data: dict[str, object], step: str) -> None:

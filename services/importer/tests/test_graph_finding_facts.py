@@ -11,7 +11,7 @@ from edugraph_common.contracts.findings import (
     RecordFinding,
 )
 from edugraph_common.contracts.records import parse_record
-from edugraph_importer.graph import found
+from edugraph_importer.graph import finding_facts
 
 ERROR = parse_record(
     {
@@ -28,9 +28,12 @@ def test_a_type_stated_and_found_counts_once() -> None:
         knowledge_points=(LinkedPoint(name="Fractions", strength=0.25, confidence=0.5),),
         confidence=1,
     )
-    said = found.found(finding)
-    assert found.error_types(ERROR, said) == {"sign", "units"}
-    assert found.relates(ERROR, said) == {("sign", "fractions"): (0.25, 0.5), ("units", "fractions"): (0.25, 0.5)}
+    said = finding_facts.found(finding)
+    assert finding_facts.error_types(ERROR, said) == {"sign", "units"}
+    assert finding_facts.relates(ERROR, said) == {
+        ("sign", "fractions"): (0.25, 0.5),
+        ("units", "fractions"): (0.25, 0.5),
+    }
 
 
 def test_a_point_named_twice_is_one() -> None:
@@ -41,7 +44,7 @@ def test_a_point_named_twice_is_one() -> None:
         ),
         confidence=1,
     )
-    link = found.found(finding).of("DESCRIBES")["fractions"]
+    link = finding_facts.found(finding).of("DESCRIBES")["fractions"]
     assert link["found_as"] == ["Fractions", "fractions"]
     assert (link["importance"], link["order"], link["description"]) == ("core", 2, "Parts of a whole")
 
@@ -50,7 +53,7 @@ def test_what_requires_itself_is_dropped_and_the_strongest_claim_stays() -> None
     def claim(point: str, requires: str, confidence: float) -> Prerequisite:
         return Prerequisite(point=point, requires=requires, confidence=confidence)
 
-    said = found.found(
+    said = finding_facts.found(
         ContentFinding(prerequisites=(claim("A", "a", 1), claim("A", "B", 0.25), claim("a", "b", 0.5)), confidence=1)
     )
     assert said.prerequisites == {("a", "b"): 0.5}
@@ -61,7 +64,9 @@ def test_what_requires_itself_is_dropped_and_the_strongest_claim_stays() -> None
 def test_what_it_cost_does_not_make_another_finding() -> None:
     def text(**cost: Any) -> str:
         origin = Origin(analyser="model", model="m", prompt_version="1", **cost)
-        return found.stored(RecordFinding(record=ERROR.to_json(), finding=ErrorFinding(confidence=1), origin=origin))
+        return finding_facts.stored(
+            RecordFinding(record=ERROR.to_json(), finding=ErrorFinding(confidence=1), origin=origin)
+        )
 
     assert text(cost=1.0, cached=False) == text(cost=0.0, cached=True, input_tokens=3)
 
@@ -69,6 +74,6 @@ def test_what_it_cost_does_not_make_another_finding() -> None:
 def test_what_was_stored_is_understood_again() -> None:
     finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), severity="high", confidence=1)
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
-    stored = found.stored(RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin))
-    assert found.of_stored(stored) == found.found(finding)
-    assert found.of_stored(None) == found.NOTHING
+    stored = finding_facts.stored(RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin))
+    assert finding_facts.of_stored(stored) == finding_facts.found(finding)
+    assert finding_facts.of_stored(None) == finding_facts.NOTHING

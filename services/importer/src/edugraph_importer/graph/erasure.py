@@ -13,12 +13,13 @@ import neo4j
 
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import shorten
-from edugraph_importer.graph import latest, orphans, recounting, stated
-from edugraph_importer.graph.book import NAMED, Book
-from edugraph_importer.graph.connection import Overtaken
-from edugraph_importer.graph.sorting import tombstone
-from edugraph_importer.graph.stated import Node, Pair
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph import aggregates, orphans, record_facts
+from edugraph_importer.graph.driver import Overtaken
+from edugraph_importer.graph.last_write_wins import read_fields
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import Node, Pair
+from edugraph_importer.graph.unit_of_work import NAMED, Book
+from edugraph_importer.graph.versions import tombstone
 from edugraph_importer.graph.writing import open_book, run, write_states
 
 _RECORDS = ("ErrorRecord", "Interaction")  # a course's texts name no student
@@ -55,14 +56,14 @@ def _footprint(tx: neo4j.ManagedTransaction, student: str) -> Footprint:
     print_ = Footprint()
     for row in tx.run(CYPHER["records_of_student"], id=student):
         print_.records[row["label"]].add(row["record"])
-        print_.stamps.add(recounting.stamp(row))
+        print_.stamps.add(aggregates.stamp(row))
     for label in _RECORDS:
         _neighbours(tx, print_, label)
     for row in tx.run(CYPHER["relationships_of_student"], id=student):
         print_.relationships += 1
         print_.nodes.add((row["label"], row["id"]))
         if row["type"] == "LEARNS":
-            print_.stamps.update(at for _, at in latest.read(row["properties"], stated.LEARNS).values())
+            print_.stamps.update(at for _, at in read_fields(row["properties"], record_facts.LEARNS).values())
     print_.nodes.discard(("Student", student))
     return print_
 
@@ -88,9 +89,9 @@ def _remove(tx: neo4j.ManagedTransaction, student: str, print_: Footprint) -> Co
 
 
 def _count_anew(tx: neo4j.ManagedTransaction, book: Book, print_: Footprint) -> None:
-    recounting.relates_to(tx, print_.pairs)
-    recounting.spellings(tx, book, {node for node in print_.nodes if node[0] in NAMED})
-    recounting.facts(tx, book, print_.nodes, print_.stamps)
+    aggregates.relates_to(tx, print_.pairs)
+    aggregates.spellings(tx, book, {node for node in print_.nodes if node[0] in NAMED})
+    aggregates.facts(tx, book, print_.nodes, print_.stamps)
     write_states(tx, book)
 
 

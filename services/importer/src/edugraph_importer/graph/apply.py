@@ -11,10 +11,10 @@ import neo4j
 
 from edugraph_common.contracts.outcomes import SHOWN_ERRORS, BatchOutcome, Reject
 from edugraph_common.contracts.records import Record
-from edugraph_importer.graph import claims, orphans, replacing, stated
-from edugraph_importer.graph.book import Book
-from edugraph_importer.graph.sorting import Forgotten, Sorted, known_records, sort_out
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph import claims, orphans, record_facts, replacing
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.unit_of_work import Book
+from edugraph_importer.graph.versions import Forgotten, Sorted, known_records, sort_out
 from edugraph_importer.graph.writing import open_book, write_rows, write_states
 
 
@@ -50,7 +50,7 @@ def write(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcome:
 def write_records(tx: neo4j.ManagedTransaction, found: Sorted, forgotten: Forgotten) -> Counter[str]:
     """How many records of each type were written; what came before is not among them."""
     old = replacing.read(tx, found.replaced)
-    nodes = {node for record in found.records for node in stated.nodes(record)}
+    nodes = {node for record in found.records for node in record_facts.nodes(record)}
     planned = claims.plan(tx, [], old.said)
     draft = _drafted(found)
     book = open_book(tx, nodes | old.nodes | {*planned.nodes()}, found.pairs)

@@ -8,12 +8,12 @@ import neo4j
 from neo4j.time import DateTime
 
 from edugraph_common.contracts.records import iso
-from edugraph_importer.graph import latest, stated
-from edugraph_importer.graph.book import LATEST, NAMED, Book, Mistakes, Row
-from edugraph_importer.graph.naming import Spellings
+from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.last_write_wins import Spellings, put_field, read_fields
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import Node, Pair
 from edugraph_importer.graph.revision import Triple
-from edugraph_importer.graph.stated import Node, Pair
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.unit_of_work import LATEST, NAMED, Book, Mistakes, Row
 from edugraph_importer.graph.writing import mistake_rows, run
 
 _FACTS: Mapping[str, Mapping[str, str]] = {
@@ -70,7 +70,7 @@ def descriptions(tx: neo4j.ManagedTransaction, book: Book, points: Iterable[str]
     for row in tx.run(CYPHER["descriptions"], ids=ids) if ids else ():
         fields = book.fields["KnowledgePoint", row["id"]]
         for name in LATEST["KnowledgePoint"]:
-            latest.put(fields, name, row[name], stamp(row))
+            put_field(fields, name, row[name], stamp(row))
 
 
 def facts(tx: neo4j.ManagedTransaction, book: Book, nodes: Iterable[Node], stamps: set[str]) -> None:
@@ -98,9 +98,9 @@ def _facts_of(tx: neo4j.ManagedTransaction, book: Book, label: str, ids: list[st
         book.fields[label, known] = {}
         book.changed.add((label, known))
     for row in tx.run(CYPHER[f"names_{label}"], ids=ids) if ids else ():
-        latest.put(book.fields[label, row["id"]], "name", row["name"], stamp(row))
+        put_field(book.fields[label, row["id"]], "name", row["name"], stamp(row))
     for known, name, value, at in _learned(tx, label, ids):
-        latest.put(book.fields[label, known], name, value, at)
+        put_field(book.fields[label, known], name, value, at)
 
 
 def _learned(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> Iterator[tuple[str, str, Any, str]]:
@@ -109,7 +109,7 @@ def _learned(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> Iterat
     if not facts or not ids:
         return
     for row in tx.run(CYPHER[f"learns_of_{label}"], ids=ids):
-        for name, (value, at) in latest.read(row["properties"], facts).items():
+        for name, (value, at) in read_fields(row["properties"], facts).items():
             yield row["id"], facts[name], value, at
 
 
@@ -134,7 +134,7 @@ def _pairs(tx: neo4j.ManagedTransaction, kind: str, pairs: Iterable[Pair]) -> No
 
 def _count(sums: Mistakes, row: neo4j.Record) -> None:
     at = _text(row["timestamp"])
-    sums.add(row["count"], row["count"] * stated.WEIGHT[row["severity"]], at)
+    sums.add(row["count"], row["count"] * record_facts.WEIGHT[row["severity"]], at)
     sums.say(row["resolved"], f"{at}|{row['id']}")
 
 

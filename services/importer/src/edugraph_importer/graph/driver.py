@@ -25,8 +25,8 @@ from neo4j.exceptions import (
 )
 
 from edugraph_common.contracts.errors import Rejected, Retryable, what
+from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.settings import GraphSettings
-from edugraph_importer.graph.statements import CYPHER
 
 P = ParamSpec("P")
 T = TypeVar("T")

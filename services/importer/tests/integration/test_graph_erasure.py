@@ -8,8 +8,8 @@ import pytest
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_importer.graph import Graph, RecordBatch, sorting, writing
-from edugraph_importer.graph.sorting import tombstone
+from edugraph_importer.graph import Graph, RecordBatch, versions, writing
+from edugraph_importer.graph.versions import tombstone
 
 ALICE = "alice-4711"
 
@@ -102,7 +102,7 @@ def test_somebody_unknown_is_remembered_as_forgotten(graph: Graph) -> None:
 
 def test_a_batch_under_way_does_not_escape(graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looked for tombstones before there was one, and writes after."""
-    original, once = sorting.known_records, [True]
+    original, once = versions.known_records, [True]
 
     def forgotten_meanwhile(*arguments: Any) -> Any:
         if once:
@@ -112,7 +112,7 @@ def test_a_batch_under_way_does_not_escape(graph: Graph, room: Any, monkeypatch:
             thread.join()
         return original(*arguments)
 
-    monkeypatch.setattr("edugraph_importer.graph.batches.known_records", forgotten_meanwhile)
+    monkeypatch.setattr("edugraph_importer.graph.apply.known_records", forgotten_meanwhile)
     assert write(graph, chat("r", ALICE, "b")).rejected == 1
     assert room.query("MATCH (s:Student) RETURN s") == []
 
@@ -133,6 +133,6 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
             thread.join()
         return original(*arguments)
 
-    monkeypatch.setattr("edugraph_importer.graph.forgetting.open_book", written_meanwhile)
+    monkeypatch.setattr("edugraph_importer.graph.erasure.open_book", written_meanwhile)
     graph.forget(ALICE)
     assert room.query("MATCH (n:Interaction) RETURN n") == []

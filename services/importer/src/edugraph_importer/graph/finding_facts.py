@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
     ContentFinding,
     ErrorFinding,
@@ -18,8 +19,8 @@ from edugraph_common.contracts.findings import (
     RecordFinding,
 )
 from edugraph_common.contracts.records import CourseContent, ErrorRecord, Record
-from edugraph_importer.graph import naming, stated
-from edugraph_importer.graph.stated import Pair
+from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.record_facts import Pair
 
 TARGET = {"ABOUT": "Topic", "OF_TYPE": "ErrorType", "CONCERNS": "KnowledgePoint", "DESCRIBES": "KnowledgePoint"}
 """Relationship type of a found link -> label of its end."""
@@ -99,7 +100,7 @@ def node_properties(finding: RecordFinding, text: str) -> dict[str, Any]:
 def error_types(record: Record, said: Found) -> set[str]:
     """Stated or found; a type that is both counts once."""
     data = record.data
-    return {*stated.error_types(data), *said.of("OF_TYPE")} if isinstance(data, ErrorRecord) else set()
+    return {*record_facts.error_types(data), *said.of("OF_TYPE")} if isinstance(data, ErrorRecord) else set()
 
 
 def severity(data: ErrorRecord, said: Found) -> str | None:
@@ -127,21 +128,21 @@ def contains(record: Record, said: Found) -> dict[Pair, tuple[str, int | None]]:
 
 
 def _topics(finding: InteractionFinding) -> Links:
-    return {topic: {"found_as": names} for topic, names in stated.spelled(finding.topics).items()}
+    return {topic: {"found_as": names} for topic, names in record_facts.spelled(finding.topics).items()}
 
 
 def _error_types(finding: ErrorFinding) -> Links:
     links = _spelled(kind.name for kind in finding.error_types)
     for kind in finding.error_types:
-        _raise(links[naming.key(kind.name)], "confidence", kind.confidence)
+        _raise(links[canonical_name(kind.name)], "confidence", kind.confidence)
     return links
 
 
 def _concerns(finding: ErrorFinding) -> Links:
     links = _spelled(point.name for point in finding.knowledge_points)
     for point in finding.knowledge_points:
-        _raise(links[naming.key(point.name)], "strength", point.strength)
-        _raise(links[naming.key(point.name)], "confidence", point.confidence)
+        _raise(links[canonical_name(point.name)], "strength", point.strength)
+        _raise(links[canonical_name(point.name)], "confidence", point.confidence)
     return links
 
 
@@ -162,7 +163,7 @@ def _describes(finding: ContentFinding, claims: Mapping[Pair, float]) -> Links:
 def _describe(finding: ContentFinding, links: Links) -> None:
     """Of one point that is named twice: core before supplementary, the smaller order, the first text."""
     for point in finding.knowledge_points:
-        link = links[naming.key(point.name)]
+        link = links[canonical_name(point.name)]
         link["importance"] = "core" if "core" in (link["importance"], point.importance) else "supplementary"
         orders = [order for order in (link["order"], point.order) if order is not None]
         link["order"] = min(orders, default=None)
@@ -174,14 +175,14 @@ def _claims(finding: ContentFinding) -> dict[Pair, float]:
     """What requires itself is dropped."""
     claims: dict[Pair, float] = {}
     for claim in finding.prerequisites:
-        pair = (naming.key(claim.point), naming.key(claim.requires))
+        pair = (canonical_name(claim.point), canonical_name(claim.requires))
         if pair[0] != pair[1]:
             claims[pair] = max(claim.confidence, claims.get(pair, 0.0))
     return claims
 
 
 def _spelled(names: Iterable[str]) -> Links:
-    return {known: {"found_as": spellings} for known, spellings in stated.spelled(names).items()}
+    return {known: {"found_as": spellings} for known, spellings in record_facts.spelled(names).items()}
 
 
 def _raise(link: dict[str, Any], name: str, value: float) -> None:

@@ -10,9 +10,9 @@ from neo4j.time import DateTime
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import CourseRecord, Record, iso, shorten
-from edugraph_importer.graph import stated
-from edugraph_importer.graph.connection import Overtaken
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.driver import Overtaken
+from edugraph_importer.graph.queries import CYPHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Sorted:
         return [record for record, _ in self.events.values()] + [record for record, _ in self.states]
 
     @property
-    def pairs(self) -> set[stated.Pair]:
+    def pairs(self) -> set[record_facts.Pair]:
         """Of student and course, in the states."""
         return {(data.student_id, data.course_id) for _, data in self.states}
 
@@ -71,7 +71,7 @@ class Forgotten:
         """The field that names a forgotten student."""
         if not self._students:
             return None
-        return next((name for name, student in stated.students(record) if student in self._students), None)
+        return next((name for name, student in record_facts.students(record) if student in self._students), None)
 
     def check(self) -> None:
         """To be called under the locks: raises Overtaken if somebody was forgotten meanwhile."""
@@ -82,7 +82,7 @@ class Forgotten:
         return int(self._tx.run(CYPHER["count_tombstones"]).single(strict=True)["forgotten"])
 
     def _forgotten(self, records: Iterable[Record]) -> AbstractSet[str]:
-        hashed = {tombstone(student): student for record in records for _, student in stated.students(record)}
+        hashed = {tombstone(student): student for record in records for _, student in record_facts.students(record)}
         rows = self._tx.run(CYPHER["tombstones"], ids=sorted(hashed))
         return frozenset(hashed[row["id"]] for row in rows)
 
@@ -93,7 +93,7 @@ def tombstone(student_id: str) -> str:
 
 def known_records(tx: neo4j.ManagedTransaction, records: Iterable[Record]) -> dict[str, Held]:
     """What is held under the ids of these records."""
-    ids = {record.record_id for record in records if record.type in stated.LABEL_OF_TYPE}
+    ids = {record.record_id for record in records if record.type in record_facts.LABEL_OF_TYPE}
     rows = tx.run(CYPHER["known_records"], ids=sorted(ids)) if ids else ()
     return {known: held(row["label"], at, hashed) for row in rows for known, at, hashed in row["known"]}
 
@@ -118,7 +118,7 @@ def sort_out(records: Sequence[tuple[int, Record]], known: Mapping[str, Held], f
 
 def _sort_event(found: Sorted, seen: dict[str, Held], line: int, record: Record) -> None:
     known, content_hash = record.record_id, record.content_hash
-    new = Held(stated.LABEL_OF_TYPE[record.type], iso(record.timestamp), content_hash)
+    new = Held(record_facts.LABEL_OF_TYPE[record.type], iso(record.timestamp), content_hash)
     old = seen.get(known)
     if old is not None and old.label != new.label:
         found.rejects.append(_of_used_id(line, record))
