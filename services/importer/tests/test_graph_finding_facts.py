@@ -28,9 +28,9 @@ def test_a_type_stated_and_found_counts_once() -> None:
         knowledge_points=(LinkedPoint(name="Fractions", strength=0.25, confidence=0.5),),
         confidence=1,
     )
-    said = finding_facts.found(finding)
-    assert finding_facts.error_types(ERROR, said) == {"sign", "units"}
-    assert finding_facts.relates(ERROR, said) == {
+    facts = finding_facts.facts_of(finding)
+    assert finding_facts.error_types(ERROR, facts) == {"sign", "units"}
+    assert finding_facts.relates_to(ERROR, facts) == {
         ("sign", "fractions"): (0.25, 0.5),
         ("units", "fractions"): (0.25, 0.5),
     }
@@ -44,7 +44,7 @@ def test_a_point_named_twice_is_one() -> None:
         ),
         confidence=1,
     )
-    link = finding_facts.found(finding).of("DESCRIBES")["fractions"]
+    link = finding_facts.facts_of(finding).links_of("DESCRIBES")["fractions"]
     assert link["found_as"] == ["Fractions", "fractions"]
     assert (link["importance"], link["order"], link["description"]) == ("core", 2, "Parts of a whole")
 
@@ -53,18 +53,18 @@ def test_what_requires_itself_is_dropped_and_the_strongest_claim_stays() -> None
     def claim(point: str, requires: str, confidence: float) -> Prerequisite:
         return Prerequisite(point=point, requires=requires, confidence=confidence)
 
-    said = finding_facts.found(
+    facts = finding_facts.facts_of(
         ContentFinding(prerequisites=(claim("A", "a", 1), claim("A", "B", 0.25), claim("a", "b", 0.5)), confidence=1)
     )
-    assert said.prerequisites == {("a", "b"): 0.5}
-    assert said.of("DESCRIBES")["a"]["requires"] == ["b"]
-    assert said.of("DESCRIBES")["b"]["importance"] is None
+    assert facts.prerequisites == {("a", "b"): 0.5}
+    assert facts.links_of("DESCRIBES")["a"]["requires"] == ["b"]
+    assert facts.links_of("DESCRIBES")["b"]["importance"] is None
 
 
 def test_what_it_cost_does_not_make_another_finding() -> None:
     def text(**cost: Any) -> str:
         origin = Origin(analyser="model", model="m", prompt_version="1", **cost)
-        return finding_facts.stored(
+        return finding_facts.stored_text(
             RecordFinding(record=ERROR.to_json(), finding=ErrorFinding(confidence=1), origin=origin)
         )
 
@@ -74,6 +74,6 @@ def test_what_it_cost_does_not_make_another_finding() -> None:
 def test_what_was_stored_is_understood_again() -> None:
     finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), severity="high", confidence=1)
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
-    stored = finding_facts.stored(RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin))
-    assert finding_facts.of_stored(stored) == finding_facts.found(finding)
-    assert finding_facts.of_stored(None) == finding_facts.NOTHING
+    stored = finding_facts.stored_text(RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin))
+    assert finding_facts.facts_of_stored(stored) == finding_facts.facts_of(finding)
+    assert finding_facts.facts_of_stored(None) == finding_facts.NO_FACTS

@@ -13,8 +13,8 @@ said = st.tuples(st.sampled_from(NAMES), st.integers(0, 9), st.sampled_from("123
 def test_the_order_does_not_matter(facts: list[tuple[str, int, str]], random: object) -> None:
     def fold(facts: list[tuple[str, int, str]]) -> Fields:
         fields: Fields = {}
-        for name, value, stamp in facts:
-            put_field(fields, name, value, stamp)
+        for name, value, version_key in facts:
+            put_field(fields, name, value, version_key)
         return fields
 
     shuffled = list(facts)
@@ -45,8 +45,8 @@ def test_the_earliest_spelling_is_the_name_in_whatever_order_they_come() -> None
     said = [("b", "2"), ("a", "1"), ("c", "3"), ("a", "4"), ("d", "1")]
     for order in itertools.permutations(said):
         spellings = Spellings()
-        for spelling, stamp in order:
-            spellings.add(spelling, stamp)
+        for spelling, version_key in order:
+            spellings.add(spelling, version_key)
         assert spellings.properties() == {"name": "a", "name_stamp": "1", "aliases": ["b", "c", "d"]}
 
 

@@ -1,8 +1,7 @@
-"""Asks the analyzer to read what was imported, by messages that refer to the batch's rows or carry a small pack."""
+"""Requests to the analyzer to read what was imported: they refer to the batch's rows, or carry a few records."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from celery import Celery
 
@@ -11,49 +10,40 @@ from edugraph_common.contracts.messages import Analysis, AnalysisBatch, CourseCo
 from edugraph_common.contracts.records import Record
 from edugraph_common.messaging.publisher import send, task_id_for
 
-CONTENT_PACK = 4  # course texts are long
+CONTENT_PACK = 4  # The texts of a course are long, so one message carries few of them.
 BATCH_TASKS: dict[Kind, str] = {
     "interaction": "batch_analyze_interactions_task",
     "error": "batch_analyze_errors_task",
 }
 
 
-def ask(app: Celery, message: ImportBatch, records: Sequence[Record], contexts: tuple[CourseContext, ...]) -> int:
-    """Returns how many records will be read. Asking twice is harmless: packs are named and counted once."""
+def request_analysis(
+    app: Celery, message: ImportBatch, records: Sequence[Record], contexts: tuple[CourseContext, ...]
+) -> int:
+    """Return how many records will be read. Asking twice is harmless: packs are named, and are counted once."""
     kinds = Counter(kind for record in records if (kind := kind_to_read(record)))
-    for kind in BATCH_TASKS:
+    common = {"job_id": message.job_id, "traceparent": message.traceparent, "deadline": message.deadline}
+    for kind, task in BATCH_TASKS.items():
         if kinds[kind]:
-            _ask_for_batch(app, message, kind, contexts, kinds[kind])
-    _ask_for_contents(app, message, [r for r in records if kind_to_read(r) == "knowledge_points"])
-    return kinds.total()
-
-
-def _ask_for_batch(
-    app: Celery, message: ImportBatch, kind: Kind, contexts: tuple[CourseContext, ...], expected: int
-) -> None:
-    request = AnalysisBatch(
-        **_shared(message),
-        batch=message.batch,
-        kind=kind,
-        rows=message.rows,
-        records=message.records,
-        contexts=contexts if kind == "error" else (),
-        expected=expected,
-    )
-    send(app, BATCH_TASKS[kind], request, task_id=task_id_for(message.job_id, f"analysis-{kind}-{message.batch}"))
-
-
-def _ask_for_contents(app: Celery, message: ImportBatch, records: Sequence[Record]) -> None:
-    for start in range(0, len(records), CONTENT_PACK):
+            batch_request = AnalysisBatch(
+                **common,
+                batch=message.batch,
+                kind=kind,
+                rows=message.rows,
+                records=message.records,
+                contexts=contexts if kind == "error" else (),
+                expected=kinds[kind],
+            )
+            task_id = task_id_for(message.job_id, f"analysis-{kind}-{message.batch}")
+            send(app, task, batch_request, task_id=task_id)
+    contents = [record for record in records if kind_to_read(record) == "knowledge_points"]
+    for start in range(0, len(contents), CONTENT_PACK):
         pack = f"knowledge_points-{message.batch}-{start // CONTENT_PACK}"
         request = Analysis(
-            **_shared(message),
+            **common,
             pack=pack,
             kind="knowledge_points",
-            records=tuple(record.to_json() for record in records[start : start + CONTENT_PACK]),
+            records=tuple(record.to_json() for record in contents[start : start + CONTENT_PACK]),
         )
         send(app, "extract_knowledge_points_task", request, task_id=task_id_for(message.job_id, pack))
-
-
-def _shared(message: ImportBatch) -> dict[str, Any]:
-    return {"job_id": message.job_id, "traceparent": message.traceparent, "deadline": message.deadline}
+    return kinds.total()

@@ -1,17 +1,26 @@
-"""A file is scanned once into byte ranges; the ranges are kept beside it, so that a message need not carry them.
+"""Splitting a file into batches, and reading a batch.
 
-The index of a file of any size is read a window at a time: 24 bytes a batch.
+A file is scanned once into byte ranges. The ranges are kept beside it, so that no message has to carry them. They are
+read a window at a time, at 24 bytes a batch, whatever the size of the file.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import assert_never
 
+from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import (
     UTF8,
+    NotRelevant,
     Piece,
     Reading,
+    Row,
     frame,
     frames_key,
     open_text,
@@ -19,59 +28,64 @@ from edugraph_common.sources import (
     store_reading,
     stored_mapping,
     stored_reading,
+    stored_rows,
 )
 from edugraph_common.sources.compression import encoding_of
+from edugraph_common.sources.rows import parse_rows
+from edugraph_importer.graph import RecordBatch
 
-Place = tuple[int, int, int]
-_PLACE = ("offset", "length", "first_line")
-_ENTRY = struct.Struct(">QQQ")  # a Place
+MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
+
+RangeEntry = tuple[int, int, int]  # (offset in bytes, length in bytes, first line)
+_RANGE_FIELDS = ("offset", "length", "first_line")
+_ENTRY = struct.Struct(">QQQ")  # one RangeEntry in the index
+
+
+@dataclass(frozen=True)
+class ReadBatch:
+    """`graph`: what the graph is to know. `not_relevant`: the number of rows of each name that mean nothing to it."""
+
+    graph: RecordBatch
+    not_relevant: dict[str, int]
 
 
 def index_key(job_id: str) -> str:
     return f"jobs/{job_id}/ranges"
 
 
+def rejects_key(job_id: str, batch: int) -> str:
+    return f"jobs/{job_id}/rejects/{batch:08d}.ndjson"
+
+
 def count_batches(blobs: Blobs, job: ImportJob) -> int:
-    """Batches of the whole job; the file is scanned at the first call. Raises MalformedFile, Rejected, Retryable."""
+    """Return the number of batches of the whole job; the first call scans the file.
+
+    Raises MalformedFile, Rejected or Retryable.
+    """
     if job.source is None:
         return -(-len(job.records or ()) // job.batch_size)
-    if not blobs.exists(index_key(job.job_id)):
-        _scan(blobs, job)
-    with blobs.open(index_key(job.job_id)) as index:
+    key = index_key(job.job_id)
+    if not blobs.exists(key):
+        # The index appears only when the whole file was found to be usable, and all that it refers to is there.
+        with blobs.open(job.source) as file, blobs.write(key) as index:
+            mapping = stored_mapping(blobs, job.job_id)
+            reading, text = open_text(file, job.format, _compression(job), mapping)
+            pieces = reading.source.pieces(text, job.batch_size)
+            if _can_be_read_in_place(job, reading):
+                entries: Iterable[RangeEntry] = (
+                    (piece.offset, len(piece.text), piece.first_line) for piece in pieces
+                )
+            else:
+                entries = _write_frames(blobs, job, pieces)
+            for entry in entries:
+                index.write(_ENTRY.pack(*entry))
+            store_reading(blobs, job.job_id, reading)
+    with blobs.open(key) as index:
         return index.seek(0, 2) // _ENTRY.size
 
 
-def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
-    """The batches from `job.next_batch` up to `end`."""
-    numbers = range(job.next_batch, end)
-    if job.source is None:
-        return [_inline(job, number) for number in numbers]
-    entries = blobs.read(index_key(job.job_id), numbers.start * _ENTRY.size, len(numbers) * _ENTRY.size)
-    whole = _whole(blobs, job)
-    places = (dict(zip(_PLACE, entry, strict=True)) for entry in _ENTRY.iter_unpack(entries))
-    ranges = [whole.model_copy(update=place) for place in places]
-    return [_batch(job, number, rows) for number, rows in zip(numbers, ranges, strict=True)]
-
-
-def _scan(blobs: Blobs, job: ImportJob) -> None:
-    """The index appears only when the whole file was found to be usable, and all that it refers to is there."""
-    with blobs.open(job.source or "") as file, blobs.write(index_key(job.job_id)) as index:
-        mapping = stored_mapping(blobs, job.job_id)
-        reading, text = open_text(file, job.format, _compression(job), mapping)
-        pieces = reading.source.pieces(text, job.batch_size)
-        places = _places(pieces) if _in_place(job, reading) else _frames(blobs, job, pieces)
-        for place in places:
-            index.write(_ENTRY.pack(*place))
-        store_reading(blobs, job.job_id, reading)
-
-
-def _places(pieces: Iterable[Piece]) -> Iterator[Place]:
-    for piece in pieces:
-        yield piece.offset, len(piece.text), piece.first_line
-
-
-def _frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[Place]:
-    """Rows that cannot be read where they are: each batch goes into a frame of its own."""
+def _write_frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[RangeEntry]:
+    """Pack each batch into a compressed frame of its own, since its rows cannot be read where they are."""
     offset = 0
     with blobs.write(frames_key(job.job_id)) as file:
         for piece in pieces:
@@ -81,12 +95,32 @@ def _frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[P
             offset += len(packed)
 
 
-def _whole(blobs: Blobs, job: ImportJob) -> ByteRange:
-    """What all ranges of the job have in common."""
+def _can_be_read_in_place(job: ImportJob, reading: Reading) -> bool:
+    return _compression(job) is None and reading.encoding == UTF8
+
+
+def _compression(job: ImportJob) -> Compression | None:
+    """The gateway names a compressed file by its ending."""
+    by_name = encoding_of(job.source or "")
+    return job.compression or (None if by_name == "identity" else by_name)
+
+
+def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
+    """Return the batches from `job.next_batch` up to `end`, which is not among them."""
+    numbers = range(job.next_batch, end)
+    common = {"job_id": job.job_id, "traceparent": job.traceparent, "deadline": job.deadline, "analyze": job.analyze}
+    size = job.batch_size
+    if job.source is None:
+        records, starts = job.records or (), (number * size for number in numbers)
+        return [
+            ImportBatch(**common, batch=start // size, records=records[start : start + size], first_line=1 + start)
+            for start in starts
+        ]
+    index = blobs.read(index_key(job.job_id), numbers.start * _ENTRY.size, len(numbers) * _ENTRY.size)
     key = reading_key(job.job_id)
-    in_place = _in_place(job, stored_reading(blobs, key))
-    return ByteRange(
-        source=(job.source or "") if in_place else frames_key(job.job_id),
+    in_place = _can_be_read_in_place(job, stored_reading(blobs, key))
+    whole = ByteRange(
+        source=job.source if in_place else frames_key(job.job_id),
         offset=0,
         length=0,
         first_line=1,
@@ -94,37 +128,41 @@ def _whole(blobs: Blobs, job: ImportJob) -> ByteRange:
         compression=None if in_place else "zstd",
         reading=None if job.format == "ndjson" else key,
     )
+    return [
+        ImportBatch(
+            **common, batch=number, rows=whole.model_copy(update=dict(zip(_RANGE_FIELDS, entry, strict=True)))
+        )
+        for number, entry in zip(numbers, _ENTRY.iter_unpack(index), strict=True)
+    ]
 
 
-def _in_place(job: ImportJob, reading: Reading) -> bool:
-    return _compression(job) is None and reading.encoding == UTF8
+def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
+    """Raise Rejected for a message without rows, and for rows that are gone; Retryable if the store is away."""
+    if message.records is not None:
+        rows: Iterable[Row] = parse_rows(enumerate(message.records, start=message.first_line))
+    elif message.rows is not None:
+        rows = stored_rows(blobs, message.rows)
+    else:
+        raise Rejected("the message has neither rows nor records")
+    records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
+    for line, row in rows:
+        match row:
+            case Record():
+                records.append((line, row))
+            case Reject():
+                rejects.append(row)
+            case NotRelevant(name):
+                names[name if name in names or len(names) < MAX_NAMES else "(other)"] += 1
+            case _:
+                assert_never(row)
+    number = len(records) + len(rejects) + names.total()
+    batch = RecordBatch(job_id=message.job_id, batch=message.batch, records=records, rejects=rejects, read=number)
+    return ReadBatch(batch, dict(names))
 
 
-def _compression(job: ImportJob) -> Compression | None:
-    """The gateway names a packed file by its ending."""
-    by_name = encoding_of(job.source or "")
-    return job.compression or (None if by_name == "identity" else by_name)
-
-
-def _batch(job: ImportJob, number: int, rows: ByteRange) -> ImportBatch:
-    return ImportBatch(
-        job_id=job.job_id,
-        traceparent=job.traceparent,
-        deadline=job.deadline,
-        batch=number,
-        rows=rows,
-        analyze=job.analyze,
-    )
-
-
-def _inline(job: ImportJob, number: int) -> ImportBatch:
-    rows = (job.records or ())[number * job.batch_size : (number + 1) * job.batch_size]
-    return ImportBatch(
-        job_id=job.job_id,
-        traceparent=job.traceparent,
-        deadline=job.deadline,
-        batch=number,
-        records=rows,
-        first_line=1 + number * job.batch_size,
-        analyze=job.analyze,
-    )
+def store_rejects(blobs: Blobs, job_id: str, batch: int, rejects: Iterable[Reject]) -> None:
+    """Store all rejects of a batch, whole, one JSON a line. A redelivered batch writes the same again."""
+    lines = [reject.model_dump_json() for reject in rejects]
+    if lines:
+        with blobs.write(rejects_key(job_id, batch)) as file:
+            file.write(("\n".join(lines) + "\n").encode())

@@ -22,11 +22,10 @@ from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
-from edugraph_importer.analysis_requests import ask
-from edugraph_importer.batching import count_batches, window
+from edugraph_importer.analysis_requests import request_analysis
+from edugraph_importer.batching import count_batches, read_batch, store_rejects, window
 from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph, RecordBatch
-from edugraph_importer.reading import read_batch, store_rejects
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,13 @@ class Importer:
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
         with telemetry.step("read"):
             found = read_batch(self.blobs, message)
-        with telemetry.step("write"), telemetry.repeats_of(self.graph):
+        with telemetry.step("write"), telemetry.retries_of(self.graph):
             written = self.graph.write_batch(found.graph)
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
         self._store_rejects(found.graph, outcome)
         if message.analyze:
             records = [record for _, record in found.graph.records]
-            asked = ask(self.app, message, records, self.graph.course_contexts(_courses(records)))
+            asked = request_analysis(self.app, message, records, self.graph.course_contexts(_courses(records)))
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
             self._settle(outcome, [record.type for _, record in found.graph.records])
@@ -114,14 +113,14 @@ class Importer:
         self._ended(job_id, "failed")
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
-        with telemetry.repeats_of(self.graph):
+        with telemetry.retries_of(self.graph):
             outcome = self.graph.write_findings(message)
         self._settle_pack(message, len(message.findings), message.failed, message.error)
         return outcome
 
     def forget(self, student_id: str) -> dict[str, int]:
         """How much was removed: from the graph by label, and from the blob store. Doing it again removes nothing."""
-        return self.graph.forget(student_id) | erase_from_blobs(self.blobs, student_id)
+        return self.graph.erase_student(student_id) | erase_from_blobs(self.blobs, student_id)
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = len(message.findings) + message.failed
@@ -139,7 +138,7 @@ class Importer:
     def _store_rejects(self, batch: RecordBatch, outcome: BatchOutcome) -> None:
         """All that were set aside: by their form, and by the graph."""
         by_graph = outcome.rejected > len(batch.rejects)
-        conflicts = self.graph.set_aside(batch.job_id, batch.batch) if by_graph else ()
+        conflicts = self.graph.rejects(batch.job_id, batch.batch) if by_graph else ()
         store_rejects(self.blobs, batch.job_id, batch.batch, [*batch.rejects, *conflicts])
 
     def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> None:

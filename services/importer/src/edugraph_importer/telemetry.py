@@ -1,4 +1,4 @@
-"""What the importer tells its metrics. Nothing is counted twice: only what the job counted too is counted here."""
+"""The importer's metrics. Nothing is counted twice: only what the job counted, too, is counted here."""
 
 import time
 from collections import Counter
@@ -14,7 +14,7 @@ from edugraph_importer.graph import Graph
 
 @contextmanager
 def step(name: metrics.BatchStep) -> Iterator[None]:
-    """One step of a batch; how long it took, whether it succeeded or not."""
+    """Measure one step of a batch, whether it succeeds or not."""
     begun = time.perf_counter()
     try:
         with tracing.span(f"batch: {name}"):
@@ -24,26 +24,29 @@ def step(name: metrics.BatchStep) -> Iterator[None]:
 
 
 @contextmanager
-def repeats_of(graph: Graph) -> Iterator[None]:
-    """Transactions that were done again meanwhile. A server's code is counted by its last word."""
-    before = graph.repeats
+def retries_of(graph: Graph) -> Iterator[None]:
+    """Count the transactions that are retried meanwhile. The metric has the last part of the server's code."""
+    before = graph.retries
     try:
         yield
     finally:
-        for code, number in graph.repeats.items():
-            again = number - before.get(code, 0)
-            if again:
-                metrics.REPEATS.add(again, code=code.rsplit(".", 1)[-1])
-                structlog.get_logger("edugraph.graph").info("transaction_repeated", code=code, times=again)
+        for code, number in graph.retries.items():
+            added = number - before.get(code, 0)
+            if added:
+                metrics.REPEATS.add(added, code=code.rsplit(".", 1)[-1])
+                structlog.get_logger("edugraph.graph").info("transaction_repeated", code=code, times=added)
 
 
 def batch(outcome: BatchOutcome, types: Iterable[str]) -> None:
-    """`types` of the batch's valid records. What the graph itself refused is among them, of a type nobody knows."""
+    """Count a batch. `types` are those of its valid records, among which are those that the graph refused."""
     metrics.BATCHES.add(state=outcome.state)
-    for kind, number in outcome.by_type.items():
-        metrics.RECORDS.add(number, type=kind, outcome="written")
-    for kind, number in _unchanged(outcome, types).items():
-        metrics.RECORDS.add(number, type=kind, outcome="unchanged")
+    for record_type, number in outcome.by_type.items():
+        metrics.RECORDS.add(number, type=record_type, outcome="written")
+    unchanged = Counter(types) - Counter(outcome.by_type)
+    if unchanged.total() != outcome.unchanged:
+        unchanged = Counter({"unknown": outcome.unchanged})
+    for record_type, number in unchanged.items():
+        metrics.RECORDS.add(number, type=record_type, outcome="unchanged")
     metrics.RECORDS.add(outcome.rejected, type="unknown", outcome="rejected")
     metrics.RECORDS.add(outcome.failed, type="unknown", outcome="failed")
 
@@ -55,8 +58,3 @@ def findings(done: int, failed: int) -> None:
 
 def job(state: str) -> None:
     metrics.JOBS_ENDED.add(state=state)
-
-
-def _unchanged(outcome: BatchOutcome, types: Iterable[str]) -> Counter[str]:
-    left = Counter(types) - Counter(outcome.by_type)
-    return left if left.total() == outcome.unchanged else Counter({"unknown": outcome.unchanged})

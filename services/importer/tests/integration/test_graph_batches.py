@@ -14,7 +14,7 @@ from edugraph_common.contracts.graph_schema import LABELS
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch, apply
-from edugraph_importer.graph.driver import _GONE
+from edugraph_importer.graph.driver import _ENTITY_NOT_FOUND
 from edugraph_importer.graph.queries import CYPHER
 
 USED = "is already used by a record of another kind"
@@ -197,7 +197,7 @@ def test_a_batch_is_answered_from_its_ledger_row(graph: Graph, room: Any) -> Non
     assert graph.write_batch(whole) == first
     assert (first.read, first.written, first.rejected) == (3, 1, 2)
     assert graph.outcomes("job") == [first]
-    assert [each.line for each in graph.set_aside("job", 0)] == [2]
+    assert [each.line for each in graph.rejects("job", 0)] == [2]
     assert "secret" not in json.dumps(room.query("MATCH (b:ImportBatch) RETURN b.outcome AS a, b.set_aside AS b"))
 
 
@@ -222,24 +222,22 @@ def test_a_batch_that_fails_leaves_nothing(graph: Graph, room: Any, monkeypatch:
     assert room.query("MATCH (n) RETURN n") == []
 
 
-def test_a_transaction_that_was_overtaken_is_repeated(
-    graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_transaction_that_lost_a_race_is_retried(graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     original, failures = apply._write_ledger, [neo4j.exceptions.ConstraintError(), _gone()]
 
-    def once_overtaken(*arguments: Any) -> None:
+    def lose_twice(*arguments: Any) -> None:
         if failures:
             raise failures.pop()
         original(*arguments)
 
-    monkeypatch.setattr(apply, "_write_ledger", once_overtaken)
+    monkeypatch.setattr(apply, "_write_ledger", lose_twice)
     assert write(graph, chat("r")).written == 1
     assert one(room, "MATCH ()-[r:CHAT_WITH]->() RETURN r.message_count AS n") == {"n": 1}
 
 
 def _gone() -> neo4j.exceptions.ClientError:
     error = neo4j.exceptions.ClientError()
-    error._neo4j_code = _GONE
+    error._neo4j_code = _ENTITY_NOT_FOUND
     return error
 
 

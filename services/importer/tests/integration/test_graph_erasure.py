@@ -8,7 +8,7 @@ import pytest
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_importer.graph import Graph, RecordBatch, versions, writing
+from edugraph_importer.graph import Graph, RecordBatch, unit_of_work, versions
 from edugraph_importer.graph.versions import tombstone
 
 ALICE = "alice-4711"
@@ -40,7 +40,7 @@ def test_it_says_what_it_removed_and_only_a_hash_stays(graph: Graph, room: Any) 
         record("teacher_interaction", "r5", teacher_id="t", student_id=ALICE, text="y"),
         record("course_content", "r6", course_id="c", content="z"),
     )
-    removed = graph.forget(ALICE)
+    removed = graph.erase_student(ALICE)
     relationships = removed.pop("relationships")
     assert removed == {"ErrorRecord": 1, "ErrorType": 1, "Interaction": 3, "Student": 2, "Teacher": 1, "Topic": 1}
     assert relationships == 15
@@ -58,7 +58,7 @@ def test_others_keep_what_others_said_of_them(graph: Graph, room: Any) -> None:
         record("course_record", "r3", 1, student_id="b", course_id="m", course_name="Math"),
         record("course_record", "r4", 2, student_id=ALICE, course_id="m", course_name="Maths"),
     )
-    graph.forget(ALICE)
+    graph.erase_student(ALICE)
     assert room.query("MATCH (s:Student {id: 'b'}) RETURN s.name AS name") == [{"name": "Ben"}]
     assert room.query("MATCH (c:Course) RETURN c.name AS name") == [{"name": "Math"}]
     assert room.query("MATCH (t:Topic) RETURN t.name AS n, t.aliases AS a") == [{"n": "Algebra", "a": None}]
@@ -66,7 +66,7 @@ def test_others_keep_what_others_said_of_them(graph: Graph, room: Any) -> None:
 
 def test_a_replay_does_not_bring_them_back(graph: Graph, room: Any) -> None:
     write(graph, chat("r1", ALICE, "b"), chat("r2", "b", "c"))
-    graph.forget(ALICE)
+    graph.erase_student(ALICE)
     before = room.digest()
     outcome = write(graph, chat("r1", ALICE, "b"), chat("r2", "b", "c"), job="again")
     assert (outcome.written, outcome.unchanged, outcome.rejected) == (0, 1, 1)
@@ -74,7 +74,7 @@ def test_a_replay_does_not_bring_them_back(graph: Graph, room: Any) -> None:
     assert (reject.field, reject.found) == ("data.student_id_from", "")
     assert reject.reason == "belongs to a student who was forgotten"
     assert room.digest() == before
-    assert graph.forget(ALICE) == {}
+    assert graph.erase_student(ALICE) == {}
 
 
 def test_reports_do_not_quote_them(graph: Graph, room: Any) -> None:
@@ -89,30 +89,30 @@ def test_reports_do_not_quote_them(graph: Graph, room: Any) -> None:
         record("course_content", f"{ALICE}-1", course_id="c", content="z"),
         rejects=tuple(wrong),
     )
-    graph.forget(ALICE)
+    graph.erase_student(ALICE)
     (outcome,) = graph.outcomes("job")
     assert sorted(each.found for each in outcome.errors) == ["", "", "", "other"]
     assert ALICE not in json.dumps(room.query("MATCH (n) RETURN properties(n) AS p"))
 
 
 def test_somebody_unknown_is_remembered_as_forgotten(graph: Graph) -> None:
-    assert graph.forget("nobody") == {}
+    assert graph.erase_student("nobody") == {}
     assert write(graph, chat("r", "nobody", "b")).rejected == 1
 
 
 def test_a_batch_under_way_does_not_escape(graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looked for tombstones before there was one, and writes after."""
-    original, once = versions.known_records, [True]
+    original, once = versions.stored_versions, [True]
 
-    def forgotten_meanwhile(*arguments: Any) -> Any:
+    def erased_meanwhile(*arguments: Any) -> Any:
         if once:
             once.clear()
-            thread = threading.Thread(target=Graph(room.settings).forget, args=(ALICE,))
+            thread = threading.Thread(target=Graph(room.settings).erase_student, args=(ALICE,))
             thread.start()
             thread.join()
         return original(*arguments)
 
-    monkeypatch.setattr("edugraph_importer.graph.apply.known_records", forgotten_meanwhile)
+    monkeypatch.setattr("edugraph_importer.graph.apply.stored_versions", erased_meanwhile)
     assert write(graph, chat("r", ALICE, "b")).rejected == 1
     assert room.query("MATCH (s:Student) RETURN s") == []
 
@@ -121,7 +121,7 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
     graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(graph, chat("r1", ALICE, "b"))
-    original, once = writing.open_book, [True]
+    original, once = unit_of_work.lock_and_load, [True]
 
     def written_meanwhile(*arguments: Any) -> Any:
         if once:
@@ -133,6 +133,6 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
             thread.join()
         return original(*arguments)
 
-    monkeypatch.setattr("edugraph_importer.graph.erasure.open_book", written_meanwhile)
-    graph.forget(ALICE)
+    monkeypatch.setattr("edugraph_importer.graph.erasure.lock_and_load", written_meanwhile)
+    graph.erase_student(ALICE)
     assert room.query("MATCH (n:Interaction) RETURN n") == []

@@ -35,8 +35,8 @@ from edugraph_common.contracts.records import (
     parse_record,
 )
 from edugraph_importer.graph import Graph, RecordBatch
-from edugraph_importer.graph.prerequisites import set_aside
-from edugraph_importer.graph.record_facts import WEIGHT, students
+from edugraph_importer.graph.prerequisites import excluded_edges
+from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT, students
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -268,7 +268,7 @@ def test_a_forgotten_student_was_never_there(room: Any, data: st.DataObject) -> 
     kept = {record.record_id for record in others}
     expected = in_order(room, others, [each for each in findings if each.record["record_id"] in kept])
     in_order(room, records, findings)
-    room.graph.forget(gone)
+    room.graph.erase_student(gone)
     assert room.digest() == expected
     outcome = room.graph.write_batch(batch(records, "replay", 0))
     room.graph.write_findings(pack(findings, "replay", 0))
@@ -324,7 +324,7 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert relationships(room, "RELATES_TO", "strength") == related(records, found)
     assert relationships(room, "CONTAINS", "importance") == contained(records, found)
     claims = claimed(found.values())
-    aside = set_aside(claims)
+    aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
     assert relationships(room, "DEPENDS_ON", "confidence") == followed
     assert relationships(room, "SET_ASIDE", "confidence") == {pair: claims[pair] for pair in aside}
@@ -347,7 +347,7 @@ def talks(records: Iterable[Record], kind: str, counted: str) -> dict[tuple[str,
 
 def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
     known: dict[tuple[str, str], float] = {}
-    for record in sorted(records, key=lambda each: each.stamp):
+    for record in sorted(records, key=lambda each: each.version_key):
         data = record.data
         if isinstance(data, CourseRecord):
             pair = (data.student_id, data.course_id)
@@ -365,11 +365,11 @@ def types_of(data: ErrorRecord, finding: Finding | None) -> set[str]:
 
 def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str, str], tuple[Any, ...]]:
     sums: dict[tuple[str, str, str], tuple[Any, ...]] = {}
-    for record in sorted(records, key=lambda each: each.stamp):
+    for record in sorted(records, key=lambda each: each.version_key):
         data, finding = record.data, found.get(record.record_id)
         if not isinstance(data, ErrorRecord):
             continue
-        heavy = WEIGHT[data.severity or getattr(finding, "severity", None)] * data.occurrence_count
+        heavy = SEVERITY_WEIGHT[data.severity or getattr(finding, "severity", None)] * data.occurrence_count
         for kind in types_of(data, finding):
             for place in data.courses:
                 key = (data.student_id, kind, place)

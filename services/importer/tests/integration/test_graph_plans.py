@@ -20,7 +20,7 @@ MAY_SCAN = {"prerequisites", "outcomes_with"}
 
 
 def test_no_statement_scans_for_each_row(room: Room) -> None:
-    """To take the guard out: let `queries._seeking` return the line as it is."""
+    """To take the guard out: let `queries._with_index_hint` return the line as it is."""
     if not room.has_locks:
         pytest.skip("the embedded engine has a planner of its own")
     room.empty()

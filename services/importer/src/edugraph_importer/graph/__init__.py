@@ -1,10 +1,10 @@
-"""The graph room: the only part of the importer that knows the database.
+"""The graph repository: the only part of the importer that knows the database.
 
 Records and findings go in, each exactly once; outcomes come out. Every error is a Retryable or a Rejected.
 """
 
 from edugraph_importer.graph.apply import RecordBatch
+from edugraph_importer.graph.driver import GraphSettings
 from edugraph_importer.graph.repository import Graph
-from edugraph_importer.graph.settings import GraphSettings
 
 __all__ = ["Graph", "GraphSettings", "RecordBatch"]

@@ -1,7 +1,7 @@
-"""Removing a student, so that the graph is as if none of the records that name them had ever come.
+"""Erasing a student, so that the graph is as if none of the records that name them had ever come.
 
-A record may have given a name to somebody else, or a spelling to a topic: those are counted anew from the records
-that stay. Nodes that only the removed records named go with them.
+A record may have given a name to somebody else, or a spelling to a topic: those are recomputed from the records that
+stay. Nodes that only the removed records named go with them.
 """
 
 import json
@@ -13,116 +13,100 @@ import neo4j
 
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import shorten
-from edugraph_importer.graph import aggregates, orphans, record_facts
-from edugraph_importer.graph.driver import Overtaken
+from edugraph_importer.graph import aggregates
+from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.last_write_wins import read_fields
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import Node, Pair
-from edugraph_importer.graph.unit_of_work import NAMED, Book
+from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Node, Pair
+from edugraph_importer.graph.unit_of_work import NAMED_LABELS, lock_and_load, run_rows, write_changed_state
 from edugraph_importer.graph.versions import tombstone
-from edugraph_importer.graph.writing import open_book, run, write_states
 
-_RECORDS = ("ErrorRecord", "Interaction")  # a course's texts name no student
+_RECORD_LABELS = ("ErrorRecord", "Interaction")  # The texts of a course name no student.
 
 
 @dataclass(slots=True)
 class Footprint:
-    """All that a student's records touch."""
+    """All that a student's records touch. `records`: ids by label. `relates_to`: pairs to recompute."""
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    stamps: set[str] = field(default_factory=set)
+    version_keys: set[str] = field(default_factory=set)
     nodes: set[Node] = field(default_factory=set)
-    pairs: set[Pair] = field(default_factory=set)
+    relates_to: set[Pair] = field(default_factory=set)
     relationships: int = 0
 
 
-def forget(tx: neo4j.ManagedTransaction, student: str) -> dict[str, int]:
-    """Returns how many nodes were removed, by label, and how many relationships."""
-    before = _footprint(tx, student)
-    for label in _RECORDS:
-        tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(before.records[label])).consume()
-    book = open_book(tx, before.nodes | {("Student", student)}, ())
-    if _footprint(tx, student) != before:
-        raise Overtaken
-    tx.run(CYPHER["bury"], id=tombstone(student)).consume()
-    removed = _remove(tx, student, before)
-    _count_anew(tx, book, before)
-    removed.update(orphans.delete(tx, before.nodes))
-    _clear_ledger(tx, student, {known for ids in before.records.values() for known in ids})
+def erase(tx: neo4j.ManagedTransaction, student_id: str) -> dict[str, int]:
+    """Return how many nodes were removed, by label, and how many relationships."""
+    footprint = _read_footprint(tx, student_id)
+    for label in _RECORD_LABELS:
+        tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(footprint.records[label])).consume()
+    unit = lock_and_load(tx, footprint.nodes | {("Student", student_id)}, ())
+    if _read_footprint(tx, student_id) != footprint:
+        raise StaleRead
+    tx.run(CYPHER["create_tombstone"], id=tombstone(student_id)).consume()
+
+    was_there = any(footprint.records.values()) or footprint.relationships > 0
+    removed = Counter({"Student": int(was_there), "relationships": footprint.relationships})
+    for label in _RECORD_LABELS:
+        tx.run(CYPHER[f"delete_records_{label}"], ids=sorted(footprint.records[label])).consume()
+        removed[label] = len(footprint.records[label])
+    tx.run(CYPHER["delete_student"], id=student_id).consume()
+
+    aggregates.recompute_relates_to(tx, footprint.relates_to)
+    aggregates.recompute_spellings(tx, unit, {node for node in footprint.nodes if node[0] in NAMED_LABELS})
+    aggregates.recompute_fields(tx, unit, footprint.nodes, footprint.version_keys)
+    write_changed_state(tx, unit)
+    removed.update(aggregates.delete_orphans(tx, footprint.nodes))
+    _clear_ledger(tx, student_id, set[str]().union(*footprint.records.values()))
     return {name: count for name, count in sorted(removed.items()) if count}
 
 
-def _footprint(tx: neo4j.ManagedTransaction, student: str) -> Footprint:
-    print_ = Footprint()
-    for row in tx.run(CYPHER["records_of_student"], id=student):
-        print_.records[row["label"]].add(row["record"])
-        print_.stamps.add(aggregates.stamp(row))
-    for label in _RECORDS:
-        _neighbours(tx, print_, label)
-    for row in tx.run(CYPHER["relationships_of_student"], id=student):
-        print_.relationships += 1
-        print_.nodes.add((row["label"], row["id"]))
+def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
+    footprint = Footprint()
+    for row in tx.run(CYPHER["records_of_student"], id=student_id):
+        footprint.records[row["label"]].add(row["record"])
+        footprint.version_keys.add(aggregates.version_key(row))
+    for label in _RECORD_LABELS:
+        neighbours: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for row in tx.run(CYPHER[f"neighbours_{label}"], ids=sorted(footprint.records[label])):
+            footprint.relationships += 1
+            footprint.nodes.add((row["label"], row["id"]))
+            neighbours[row["record"]][row["label"]].add(row["id"])
+        for ids in neighbours.values():
+            for error_type in ids["ErrorType"]:
+                footprint.relates_to.update((error_type, point) for point in ids["KnowledgePoint"])
+    for row in tx.run(CYPHER["relationships_of_student"], id=student_id):
+        footprint.relationships += 1
+        footprint.nodes.add((row["label"], row["id"]))
         if row["type"] == "LEARNS":
-            print_.stamps.update(at for _, at in read_fields(row["properties"], record_facts.LEARNS).values())
-    print_.nodes.discard(("Student", student))
-    return print_
+            fields = read_fields(row["properties"], LEARNS_FIELDS)
+            footprint.version_keys.update(version_key for _, version_key in fields.values())
+    footprint.nodes.discard(("Student", student_id))
+    return footprint
 
 
-def _neighbours(tx: neo4j.ManagedTransaction, print_: Footprint, label: str) -> None:
-    ends: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for row in tx.run(CYPHER[f"neighbours_{label}"], ids=sorted(print_.records[label])):
-        print_.relationships += 1
-        print_.nodes.add((row["label"], row["id"]))
-        ends[row["record"]][row["label"]].add(row["id"])
-    for linked in ends.values():
-        for kind in linked["ErrorType"]:
-            print_.pairs.update((kind, point) for point in linked["KnowledgePoint"])
+def _clear_ledger(tx: neo4j.ManagedTransaction, student_id: str, record_ids: set[str]) -> None:
+    """Clear the reports of batches: one may quote the student's id, as the value that was found at fault."""
+    quoted = {shorten(text) for text in (student_id, *record_ids)}
+    searched = json.dumps(student_id[:40], ensure_ascii=False)[1:-1]
+    rows = []
+    for row in tx.run(CYPHER["outcomes_with"], text=searched):
+        outcome = BatchOutcome.model_validate_json(row["outcome"])
+        errors = tuple(_cleared(outcome.errors, quoted, student_id))
+        rejects = [Reject.model_validate(reject) for reject in json.loads(row["set_aside"])]
+        cleared_rejects = [reject.model_dump() for reject in _cleared(rejects, quoted, student_id)]
+        rows.append(
+            {
+                "id": row["id"],
+                "outcome": outcome.model_copy(update={"errors": errors}).model_dump_json(),
+                "set_aside": json.dumps(cleared_rejects, ensure_ascii=False),
+            }
+        )
+    run_rows(tx, "set_outcomes", rows)
 
 
-def _remove(tx: neo4j.ManagedTransaction, student: str, print_: Footprint) -> Counter[str]:
-    there = any(print_.records.values()) or print_.relationships > 0
-    for label in _RECORDS:
-        tx.run(CYPHER[f"delete_records_{label}"], ids=sorted(print_.records[label])).consume()
-    tx.run(CYPHER["delete_student"], id=student).consume()
-    counts = Counter({label: len(print_.records[label]) for label in _RECORDS})
-    return counts + Counter({"Student": int(there), "relationships": print_.relationships})
-
-
-def _count_anew(tx: neo4j.ManagedTransaction, book: Book, print_: Footprint) -> None:
-    aggregates.relates_to(tx, print_.pairs)
-    aggregates.spellings(tx, book, {node for node in print_.nodes if node[0] in NAMED})
-    aggregates.facts(tx, book, print_.nodes, print_.stamps)
-    write_states(tx, book)
-
-
-def _clear_ledger(tx: neo4j.ManagedTransaction, student: str, records: set[str]) -> None:
-    """A report may quote the student's id, as the value that was found at fault."""
-    quoted = {shorten(known) for known in (student, *records)}
-    text = json.dumps(student[:40], ensure_ascii=False)[1:-1]
-    rows = [
-        {
-            "id": row["id"],
-            "outcome": _cleared_outcome(row["outcome"], quoted, student),
-            "set_aside": _cleared_rejects(row["set_aside"], quoted, student),
-        }
-        for row in tx.run(CYPHER["outcomes_with"], text=text)
-    ]
-    run(tx, "set_outcomes", rows)
-
-
-def _cleared_outcome(text: str, quoted: set[str], student: str) -> str:
-    outcome = BatchOutcome.model_validate_json(text)
-    errors = tuple(_cleared(outcome.errors, quoted, student))
-    return outcome.model_copy(update={"errors": errors}).model_dump_json()
-
-
-def _cleared_rejects(text: str, quoted: set[str], student: str) -> str:
-    rejects = [Reject.model_validate(reject) for reject in json.loads(text)]
-    return json.dumps([r.model_dump() for r in _cleared(rejects, quoted, student)], ensure_ascii=False)
-
-
-def _cleared(rejects: Iterable[Reject], quoted: set[str], student: str) -> Iterator[Reject]:
-    inside = json.dumps(student, ensure_ascii=False)
+def _cleared(rejects: Iterable[Reject], quoted: set[str], student_id: str) -> Iterator[Reject]:
+    inside = json.dumps(student_id, ensure_ascii=False)
     for reject in rejects:
-        names = reject.found in quoted or inside in reject.found
-        yield reject.model_copy(update={"found": ""}) if names else reject
+        names_student = reject.found in quoted or inside in reject.found
+        yield reject.model_copy(update={"found": ""}) if names_student else reject

@@ -1,6 +1,6 @@
-"""What one finding says, in the graph's words, kept apart from what its record states.
+"""What one finding says, in the terms of the graph, kept apart from what its record states.
 
-`Found` is a pure function of the finding, so that what an older finding wrote can be told from its stored JSON.
+`FindingFacts` is a pure function of the finding, so that what an older finding wrote follows from its stored JSON.
 """
 
 import json
@@ -22,9 +22,15 @@ from edugraph_common.contracts.records import CourseContent, ErrorRecord, Record
 from edugraph_importer.graph import record_facts
 from edugraph_importer.graph.record_facts import Pair
 
-TARGET = {"ABOUT": "Topic", "OF_TYPE": "ErrorType", "CONCERNS": "KnowledgePoint", "DESCRIBES": "KnowledgePoint"}
-"""Relationship type of a found link -> label of its end."""
+# Relationship type of a found link -> label of the node at its end.
+TARGET_LABEL = {
+    "ABOUT": "Topic",
+    "OF_TYPE": "ErrorType",
+    "CONCERNS": "KnowledgePoint",
+    "DESCRIBES": "KnowledgePoint",
+}
 
+# The properties that a finding sets on its record's node. `finding` stands beside them and holds the whole as JSON.
 PROPERTIES = (
     "found_analyser",
     "found_confidence",
@@ -35,31 +41,33 @@ PROPERTIES = (
     "found_sentiment",
     "found_severity",
 )
-"""Of a record's node; `finding` beside them holds the whole as JSON."""
 
-Links = dict[str, dict[str, Any]]  # id of the end -> properties of the relationship
+Links = dict[str, dict[str, Any]]  # id of the node at the end -> properties of the relationship
 
-_DESCRIBES = ("importance", "order", "description", "category", "requires", "requires_confidence")
+_DESCRIBES_PROPERTIES = ("importance", "order", "description", "category", "requires", "requires_confidence")
 _FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FindingFacts:
     """`links`: by relationship type. `prerequisites`: (point, what it requires) -> confidence."""
 
     links: Mapping[str, Links] = field(default_factory=dict)
     prerequisites: Mapping[Pair, float] = field(default_factory=dict)
     severity: str | None = None
 
-    def of(self, kind: str) -> Links:
-        return self.links.get(kind, {})
+    def links_of(self, relationship_type: str) -> Links:
+        return self.links.get(relationship_type, {})
 
 
-NOTHING = Found()
+NO_FACTS = FindingFacts()
 
 
-def stored(finding: RecordFinding) -> str:
-    """The finding and where it comes from, but not what it cost: asked again, the same answer is the same finding."""
+def stored_text(finding: RecordFinding) -> str:
+    """Return the JSON of the finding and its origin, without its cost.
+
+    So the same answer, asked for again at another price, is the same finding.
+    """
     origin = finding.origin
     whole = {
         "analyser": origin.analyser,
@@ -70,24 +78,55 @@ def stored(finding: RecordFinding) -> str:
     return json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def of_stored(text: str | None) -> Found:
-    return NOTHING if text is None else found(_FINDING.validate_python(json.loads(text)["finding"]))
+def facts_of_stored(text: str | None) -> FindingFacts:
+    return NO_FACTS if text is None else facts_of(_FINDING.validate_python(json.loads(text)["finding"]))
 
 
-def found(finding: Finding) -> Found:
+def facts_of(finding: Finding) -> FindingFacts:
     match finding:
         case InteractionFinding():
-            return Found({"ABOUT": _topics(finding)})
+            return FindingFacts({"ABOUT": _links_by_name(finding.topics)})
         case ErrorFinding():
-            links = {"OF_TYPE": _error_types(finding), "CONCERNS": _concerns(finding)}
-            return Found(links, severity=finding.severity)
+            of_type = _links_by_name(found.name for found in finding.error_types)
+            for found in finding.error_types:
+                _raise(of_type[canonical_name(found.name)], "confidence", found.confidence)
+            concerns = _links_by_name(point.name for point in finding.knowledge_points)
+            for point in finding.knowledge_points:
+                _raise(concerns[canonical_name(point.name)], "strength", point.strength)
+                _raise(concerns[canonical_name(point.name)], "confidence", point.confidence)
+            return FindingFacts({"OF_TYPE": of_type, "CONCERNS": concerns}, severity=finding.severity)
         case ContentFinding():
-            claims = _claims(finding)
-            return Found({"DESCRIBES": _describes(finding, claims)}, claims)
+            return _facts_of_content(finding)
+
+
+def _facts_of_content(finding: ContentFinding) -> FindingFacts:
+    prerequisites: dict[Pair, float] = {}
+    for claim in finding.prerequisites:
+        pair = (canonical_name(claim.point), canonical_name(claim.requires))
+        if pair[0] != pair[1]:  # A point that requires itself is dropped.
+            prerequisites[pair] = max(claim.confidence, prerequisites.get(pair, 0.0))
+    names = [point.name for point in finding.knowledge_points]
+    names += [name for claim in finding.prerequisites for name in (claim.point, claim.requires)]
+    links = _links_by_name(names)
+    for link in links.values():
+        link.update(dict.fromkeys(_DESCRIBES_PROPERTIES))
+    # If one point is named twice, core wins over supplementary, the smaller order wins, and the first text wins.
+    for point in finding.knowledge_points:
+        link = links[canonical_name(point.name)]
+        link["importance"] = "core" if "core" in (link["importance"], point.importance) else "supplementary"
+        orders = [order for order in (link["order"], point.order) if order is not None]
+        link["order"] = min(orders, default=None)
+        link["description"] = link["description"] or point.description
+        link["category"] = link["category"] or point.category
+    for (point_id, required_id), confidence in sorted(prerequisites.items()):
+        link = links[point_id]
+        link["requires"] = [*(link["requires"] or ()), required_id]
+        link["requires_confidence"] = [*(link["requires_confidence"] or ()), confidence]
+    return FindingFacts({"DESCRIBES": links}, prerequisites)
 
 
 def node_properties(finding: RecordFinding, text: str) -> dict[str, Any]:
-    """For `SET n += …`: what an older finding had and this one has not is removed."""
+    """Return what `SET n += …` needs: None removes a property that an older finding had and this one has not."""
     body = finding.finding
     values: dict[str, Any] = dict.fromkeys(PROPERTIES)
     for name in ("confidence", "difficulty", "sentiment", "severity"):
@@ -97,92 +136,42 @@ def node_properties(finding: RecordFinding, text: str) -> dict[str, Any]:
     return values | {"found_evidence": list(body.evidence) or None, "finding": text}
 
 
-def error_types(record: Record, said: Found) -> set[str]:
-    """Stated or found; a type that is both counts once."""
+def error_types(record: Record, facts: FindingFacts) -> set[str]:
+    """Return the error types that are stated or found; one that is both counts once."""
     data = record.data
-    return {*record_facts.error_types(data), *said.of("OF_TYPE")} if isinstance(data, ErrorRecord) else set()
+    return {*record_facts.error_types(data), *facts.links_of("OF_TYPE")} if isinstance(data, ErrorRecord) else set()
 
 
-def severity(data: ErrorRecord, said: Found) -> str | None:
-    """The record's own word comes before the finding's."""
-    return data.severity or said.severity
+def severity(data: ErrorRecord, facts: FindingFacts) -> str | None:
+    """Return the severity that the record gives, or else the one that the finding gives."""
+    return data.severity or facts.severity
 
 
-def relates(record: Record, said: Found) -> dict[Pair, tuple[float, float]]:
-    """(error type, knowledge point) -> strength and confidence."""
-    points = said.of("CONCERNS")
-    kinds = error_types(record, said) if points else ()
-    return {(kind, point): (link["strength"], link["confidence"]) for kind in kinds for point, link in points.items()}
+def relates_to(record: Record, facts: FindingFacts) -> dict[Pair, tuple[float, float]]:
+    """Return (error type, knowledge point) -> (strength, confidence)."""
+    points = facts.links_of("CONCERNS")
+    types = error_types(record, facts) if points else ()
+    return {
+        (error_type, point): (link["strength"], link["confidence"])
+        for error_type in types
+        for point, link in points.items()
+    }
 
 
-def contains(record: Record, said: Found) -> dict[Pair, tuple[str, int | None]]:
-    """(course, knowledge point) -> importance and order. A point that is only a prerequisite is not contained."""
+def contains(record: Record, facts: FindingFacts) -> dict[Pair, tuple[str, int | None]]:
+    """Return (course, knowledge point) -> (importance, order). A course does not contain a mere prerequisite."""
     data = record.data
     if not isinstance(data, CourseContent):
         return {}
     return {
         (data.course_id, point): (link["importance"], link["order"])
-        for point, link in said.of("DESCRIBES").items()
+        for point, link in facts.links_of("DESCRIBES").items()
         if link["importance"] is not None
     }
 
 
-def _topics(finding: InteractionFinding) -> Links:
-    return {topic: {"found_as": names} for topic, names in record_facts.spelled(finding.topics).items()}
-
-
-def _error_types(finding: ErrorFinding) -> Links:
-    links = _spelled(kind.name for kind in finding.error_types)
-    for kind in finding.error_types:
-        _raise(links[canonical_name(kind.name)], "confidence", kind.confidence)
-    return links
-
-
-def _concerns(finding: ErrorFinding) -> Links:
-    links = _spelled(point.name for point in finding.knowledge_points)
-    for point in finding.knowledge_points:
-        _raise(links[canonical_name(point.name)], "strength", point.strength)
-        _raise(links[canonical_name(point.name)], "confidence", point.confidence)
-    return links
-
-
-def _describes(finding: ContentFinding, claims: Mapping[Pair, float]) -> Links:
-    named = [point.name for point in finding.knowledge_points]
-    named += [name for claim in finding.prerequisites for name in (claim.point, claim.requires)]
-    links = _spelled(named)
-    for link in links.values():
-        link.update(dict.fromkeys(_DESCRIBES))
-    _describe(finding, links)
-    for (point, requires), confidence in sorted(claims.items()):
-        link = links[point]
-        link["requires"] = [*(link["requires"] or ()), requires]
-        link["requires_confidence"] = [*(link["requires_confidence"] or ()), confidence]
-    return links
-
-
-def _describe(finding: ContentFinding, links: Links) -> None:
-    """Of one point that is named twice: core before supplementary, the smaller order, the first text."""
-    for point in finding.knowledge_points:
-        link = links[canonical_name(point.name)]
-        link["importance"] = "core" if "core" in (link["importance"], point.importance) else "supplementary"
-        orders = [order for order in (link["order"], point.order) if order is not None]
-        link["order"] = min(orders, default=None)
-        link["description"] = link["description"] or point.description
-        link["category"] = link["category"] or point.category
-
-
-def _claims(finding: ContentFinding) -> dict[Pair, float]:
-    """What requires itself is dropped."""
-    claims: dict[Pair, float] = {}
-    for claim in finding.prerequisites:
-        pair = (canonical_name(claim.point), canonical_name(claim.requires))
-        if pair[0] != pair[1]:
-            claims[pair] = max(claim.confidence, claims.get(pair, 0.0))
-    return claims
-
-
-def _spelled(names: Iterable[str]) -> Links:
-    return {known: {"found_as": spellings} for known, spellings in record_facts.spelled(names).items()}
+def _links_by_name(names: Iterable[str]) -> Links:
+    return {node_id: {"found_as": spellings} for node_id, spellings in record_facts.spellings_by_id(names).items()}
 
 
 def _raise(link: dict[str, Any], name: str, value: float) -> None:

@@ -1,44 +1,43 @@
-"""The Cypher of the graph room, kept in `cypher/*.cypher`.
+"""The Cypher statements of the graph, which stand in `cypher/*.cypher`.
 
-A statement starts with `// name: …`; `// for: A, B` makes one statement of each label, named `name_A`, `name_B`,
-with {label} filled in: labels are a closed list and never come from data.
+A statement starts with `// name: …`. A line `// for: A, B` makes one statement of each label, named `name_A` and
+`name_B`, with {label} filled in: labels are a closed list and never come from data.
 
-A MATCH that begins with a node's id gets a hint to seek it. While an index grows faster than Neo4j samples it, the
-planner takes all ids for one, and would scan the whole index for each row, until it plans anew.
+A MATCH that begins with a node's id gets a hint to seek it in the index. While an index grows faster than Neo4j
+samples it, the planner believes that all ids are one, and would scan the whole index for each row until it plans
+anew.
 """
 
 import re
-from collections.abc import Iterator
 from importlib.resources import files
 from typing import LiteralString
 
-_BY_ID = re.compile(r"(?:OPTIONAL )?MATCH \((\w+):(\w+|\{label\}) \{id: ")
+_MATCH_BY_ID = re.compile(r"(?:OPTIONAL )?MATCH \((\w+):(\w+|\{label\}) \{id: ")
 _AFTER_PATTERN = re.compile(r" (?=WHERE |RETURN )")
 
 
 def _load() -> dict[str, LiteralString]:
-    folder = files(__package__) / "cypher"
-    texts = [file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".cypher")]
-    return {name: body for text in texts for name, body in _statements(text)}
+    statements: dict[str, LiteralString] = {}
+    for file in (files(__package__) / "cypher").iterdir():
+        text: LiteralString = file.read_text("utf-8") if file.name.endswith(".cypher") else ""
+        for part in text.split("// name: ")[1:]:
+            first, _, rest = part.partition("\n")
+            name, lines = first.strip(), rest.splitlines()
+            labels = ", ".join(line.removeprefix("// for: ") for line in lines if line.startswith("// for: "))
+            code = [line for line in lines if line.strip() and not line.startswith("//")]
+            body = "\n".join(_with_index_hint(line) for line in code)
+            if labels:
+                statements |= {f"{name}_{label}": body.replace("{label}", label) for label in labels.split(", ")}
+            else:
+                statements[name] = body
+    return statements
 
 
-def _statements(text: LiteralString) -> Iterator[tuple[str, LiteralString]]:
-    for part in text.split("// name: ")[1:]:
-        name, _, rest = part.partition("\n")
-        lines = rest.splitlines()
-        labels = [line.removeprefix("// for: ") for line in lines if line.startswith("// for: ")]
-        body = "\n".join(_seeking(line) for line in lines if line.strip() and not line.startswith("//"))
-        if not labels:
-            yield name.strip(), body
-        for label in ", ".join(labels).split(", ") if labels else ():
-            yield f"{name.strip()}_{label}", body.replace("{label}", label)
-
-
-def _seeking(line: LiteralString) -> LiteralString:
-    begins = _BY_ID.match(line)
-    if not begins:
+def _with_index_hint(line: LiteralString) -> LiteralString:
+    match = _MATCH_BY_ID.match(line)
+    if not match:
         return line
-    hint = " USING INDEX SEEK {}:{}(id)".format(*begins.groups())
+    hint = " USING INDEX SEEK {}:{}(id)".format(*match.groups())
     pattern, *after = _AFTER_PATTERN.split(line, maxsplit=1)
     return " ".join([pattern + hint, *after])
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_importer.graph import apply, courses, erasure, findings, ledger, schema
+from edugraph_importer.graph import apply, erasure
 from edugraph_importer.graph.apply import RecordBatch
-from edugraph_importer.graph.driver import Connection
-from edugraph_importer.graph.settings import GraphSettings
+from edugraph_importer.graph.driver import Connection, GraphSettings
+from edugraph_importer.graph.queries import CYPHER
 
 
 class Graph:
@@ -20,43 +20,61 @@ class Graph:
         self._connection = Connection(settings)
 
     @property
-    def repeats(self) -> dict[str, int]:
-        """How many attempts at a transaction failed and were repeated, by the server's code."""
-        return dict(self._connection.repeats)
+    def retries(self) -> dict[str, int]:
+        """How many attempts at a transaction failed and were retried, by the server's code."""
+        return dict(self._connection.retries)
 
     def prepare(self) -> None:
-        """Makes the constraints and waits until they hold. Idempotent."""
-        schema.prepare(self._connection)
+        """Create the constraints and wait until they hold. Doing it again changes nothing."""
+        self._connection.create_constraints()
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
-        """All of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._connection.write(apply.write, batch)
+        """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
+        return self._connection.write(apply.write_batch, batch)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
-        """A pack's records, if they are new, and what was found in them, in place of older findings.
+        """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger.
         """
-        return self._connection.write(findings.write, message)
+        return self._connection.write(apply.write_findings, message)
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
-        """One for each id, in the order given; knowledge points in the order of the course."""
-        return courses.contexts(self._connection, course_ids)
+        """Return what the graph knows of each course, for those who read its texts, in the order given.
+
+        A course that is not there has its id only. Knowledge points stand in the order of the course.
+        """
+        ids = list(dict.fromkeys(course_ids))
+        rows = [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)]
+        contexts = []
+        for course_id in ids:
+            of_course = [row for row in rows if row["id"] == course_id]
+            points = [row for row in of_course if row["point"] is not None]
+            points.sort(key=lambda row: (row["place"] is None, row["place"] or 0, str(row["point"])))
+            contexts.append(
+                CourseContext(
+                    course_id=course_id,
+                    name=of_course[0]["name"] if of_course else None,
+                    description=of_course[0]["description"] if of_course else None,
+                    knowledge_points=tuple(str(row["point"]) for row in points),
+                )
+            )
+        return tuple(contexts)
 
     def outcomes(self, job_id: str) -> list[BatchOutcome]:
-        """Of the job's batches that were written, in their order."""
-        return ledger.outcomes(self._connection, job_id)
+        """Return the outcomes of the job's batches that were written, in their order."""
+        return apply.batch_outcomes(self._connection, job_id)
 
-    def set_aside(self, job_id: str, batch: int) -> tuple[Reject, ...]:
-        """All records of a written batch that the graph itself refused, without `raw`."""
-        return ledger.set_aside(self._connection, job_id, batch)
+    def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
+        """Return all records of a written batch that the graph itself refused, without `raw`."""
+        return apply.graph_rejects(self._connection, job_id, batch)
 
-    def forget(self, student_id: str) -> dict[str, int]:
-        """Removes a student with their records and all that came with them; a hash of the id stays.
+    def erase_student(self, student_id: str) -> dict[str, int]:
+        """Remove a student with their records and all that came with them; a hash of the id stays.
 
-        Returns how many nodes were removed, by label, and how many `relationships`.
+        Return how many nodes were removed, by label, and how many `relationships`.
         """
-        return self._connection.write(erasure.forget, student_id)
+        return self._connection.write(erasure.erase, student_id)
 
     def close(self) -> None:
         self._connection.close()
