@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     tracing: str = Field(
         default="off", description="otlp (with the usual OTEL_ variables), or file:PATH; needs the extra tracing"
     )
-    health_dir: str | None = Field(default=None, description="of one worker alone; see broker/heartbeat.py")
+    health_dir: str | None = Field(default=None, description="of one worker alone; see messaging/worker/health.py")
 
     @field_validator("imports_from", mode="before")
     @classmethod
