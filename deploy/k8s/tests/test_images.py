@@ -34,6 +34,7 @@ def test_a_dockerfile_keeps_the_rules(path):
     assert re.search(r'^CMD \["', final, re.MULTILINE), "no shell between the container and its process"
     assert "HEALTHCHECK" in final
     assert "org.opencontainers.image.version" in final
+    assert 'org.opencontainers.image.licenses="Apache-2.0"' in final
     assert path.read_text().count("FROM ${BASE}") == 2
 
 
