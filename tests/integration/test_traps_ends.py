@@ -238,5 +238,5 @@ def test_lost_processes_of_several_jobs_pause_their_queue(bench: Bench) -> None:
     """As when the memory limit is too low: the broker buries these messages, and no task can tell of it."""
     bench.flood(12, "crash", jobs=3)
     worker = bench.start(EDUGRAPH_DEAD_LETTER_LIMIT="6", EDUGRAPH_DEAD_LETTER_PAUSE="60")
-    until(lambda: worker.logged("queue_paused"), 30)
+    until(lambda: worker.logged("queue_paused"), 60)
     assert bench.depth("data_import.dead") < 12
