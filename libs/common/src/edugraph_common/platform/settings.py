@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", description="of all loggers")
     shutdown_grace: int = Field(default=45, ge=0, description="seconds that SIGTERM leaves to what a worker runs")
     dead_letter_limit: int = Field(
-        default=20, ge=1, description="dead letters in a row; then a worker pauses its queue"
+        default=20,
+        ge=2,
+        description="deaths in a row, of two jobs or more and not of rejected data; then a worker pauses its queue",
     )
     dead_letter_pause: float = Field(default=60, gt=0, description="seconds of the first pause; each next is longer")
     metrics_port: int = Field(default=0, ge=0, le=65_535, description="of a worker's /metrics; 0: none")
