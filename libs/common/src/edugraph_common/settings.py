@@ -31,8 +31,10 @@ class Settings(BaseSettings):
         default=20, ge=1, description="dead letters in a row; then a worker pauses its queue"
     )
     dead_letter_pause: float = Field(default=60, gt=0, description="seconds of the first pause; each next is longer")
-    metrics_port: int = Field(default=0, ge=0, le=65_535, description="of a worker's /metrics; 0: none")
-    metrics_host: str = Field(default="127.0.0.1", description="where a worker's /metrics listens")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65_535, description="of each process's /metrics, apart from the gateway's API; 0: none"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")
     metrics_dir: str | None = Field(
         default=None,
         validation_alias=AliasChoices("EDUGRAPH_METRICS_DIR", "PROMETHEUS_MULTIPROC_DIR"),
