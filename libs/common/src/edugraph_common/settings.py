@@ -19,7 +19,9 @@ class Settings(BaseSettings):
         default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
     )
     redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
-    blob_url: str = Field(description="a folder, or a URL that fsspec knows, shared by gateway and workers")
+    blob_url: str = Field(
+        description="a folder, or a URL that fsspec knows, shared by gateway and workers; the images have s3://"
+    )
     imports_from: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="URLs, divided by spaces, below which imports may read files where they are: s3://exports/2026/",
@@ -41,7 +43,8 @@ class Settings(BaseSettings):
         description="of one worker alone, emptied at its start; without it a temporary folder",
     )
     tracing: str = Field(
-        default="off", description="otlp (with the usual OTEL_ variables), or file:PATH; needs the extra tracing"
+        default="off",
+        description="otlp (with the usual OTEL_ variables), or file:PATH; needs the extra tracing (images have it)",
     )
     health_dir: str | None = Field(default=None, description="of one worker alone; see broker/heartbeat.py")
 
