@@ -51,6 +51,15 @@ def test_an_image_has_what_the_chart_may_turn_on(service):
     assert all(line.endswith(" ${EXTRAS}") for line in installs)
 
 
+@pytest.mark.parametrize("registry", ["", "https://registry.example.org", "registry.example.org/", "-x"])
+def test_a_push_to_no_registry_is_refused_before_anything_is_built(registry):
+    command = [sys.executable, ROOT / "deploy" / "images" / "build.py", f"--push={registry}"]
+    done = subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "REGISTRY=registry.example.org/school" in done.stderr
+    assert done.stdout == ""
+
+
 def compose():
     return yaml.safe_load((ROOT / "compose.yaml").read_text())
 
