@@ -42,7 +42,7 @@ class Compose:
         (folder / "env").write_text("".join(f"{key}={value}\n" for key, value in self.variables.items()))
         self.podman = not docker.answers()
         if self.podman:
-            podman.configure(folder)
+            podman.configure(folder, '[network]\nnetwork_backend = "netavark"\n')
             program, names = [_podman_compose()], ["compose.yaml", "deploy/compose/without-registry.yaml"]
             files = [str(_without_order(ROOT / name, folder)) for name in names]
         else:

@@ -103,7 +103,7 @@ def tried(folder: Path) -> tuple[int, list[str]]:
         ours = sorted(image for image in named(prefix, tag) if image.startswith(address))
         problems = {image: lacking(address, image) or pulled_and_tried(image) for image in ours}
     for image, problem in problems.items():
-        print(f"{'FAILED' if problem else 'ok'} {image}: pulled, and does what is promised", flush=True)
+        print(f"{'FAILED' if problem else 'ok, pulled and does what is promised:'} {image}", flush=True)
     failures = [f"{image}: {problem}" for image, problem in problems.items() if problem]
     if {service_of(image) for image in ours} != set(CHECKS):
         failures.append(f"the chart names {ours} of our registry; wanted are {sorted(CHECKS)}")

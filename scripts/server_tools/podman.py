@@ -8,17 +8,18 @@ import resource
 from pathlib import Path
 
 
-def configure(folder: Path) -> None:
-    """Machines that are containers themselves need it: runc bears their control groups, limits cannot be raised."""
+def configure(folder: Path, more: str = "") -> None:
+    """Machines that are containers themselves need it: runc bears their control groups, limits cannot be raised.
+
+    `more` is added to the file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limits = [f"nofile={soft}:{hard}", "nproc=4096:4096"]
     settings = f"""[containers]
 default_ulimits = {json.dumps(limits)}
 [engine]
 runtime = "runc"
-[network]
-network_backend = "netavark"
-"""
+{more}"""
     path = folder / "containers.conf"
     path.write_text(settings, encoding="utf-8")
     os.environ |= {"CONTAINERS_CONF": str(path), "CONTAINERS_CONF_OVERRIDE": str(path)}
