@@ -14,7 +14,8 @@ help: ## list the targets
 	python3 -m venv .run/uv && .run/uv/bin/pip --quiet install uv
 
 env-dev: $(if $(shell command -v uv),,.run/uv/bin/uv) ## make the Python environment (uv, .venv)
-	@$(UV) sync --quiet --frozen --all-packages --all-extras
+	@# Compiled once, where PYTHONDONTWRITEBYTECODE would let each process compile all that it imports: half of the demo's CPU.
+	@$(UV) sync --quiet --frozen --all-packages --all-extras --compile-bytecode
 
 demo: env-dev ## import the examples on the embedded servers and show the graph
 	@$(RUN) edugraph demo

@@ -208,15 +208,15 @@ class Bench:
             channel.queue_bind(f"listener.{routing_key}", EVENTS.name, routing_key)
         return f"listener.{routing_key}"
 
-    def flood(self, number: int, action: str) -> None:
-        """So many messages, without waiting for each."""
-        message = self.app.amqp.as_task_v2("x", TRAP, ({"job_id": "flood", "action": action, "times": 10**9},), {})
-        args, kwargs, embedded = message.body
-        body = json.dumps([list(args), kwargs, embedded]).encode()
+    def flood(self, number: int, action: str, *, jobs: int = 1) -> None:
+        """So many messages, of so many jobs in turn, without waiting for each."""
         with pika_channel(self.settings, timeout=60) as channel:
             for one in range(number):
-                headers = {**message.headers, "id": f"flood-{self.vhost}-{one}"}
-                properties = BasicProperties("application/json", "utf-8", headers, delivery_mode=2)
+                told = {"job_id": f"flood-{one % jobs}", "action": action, "times": 10**9}
+                message = self.app.amqp.as_task_v2(f"flood-{self.vhost}-{one}", TRAP, (told,), {})
+                args, kwargs, embedded = message.body
+                body = json.dumps([list(args), kwargs, embedded]).encode()
+                properties = BasicProperties("application/json", "utf-8", message.headers, delivery_mode=2)
                 channel.basic_publish("edugraph.tasks", "import.batch", body, properties)
         until(lambda: self.depth("data_import") == number, 60)
 

@@ -37,7 +37,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(addresses: dict[str, str], exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(addresses, tmp_path_factory.mktemp("gateway"), imports_from=f"s3://x file://{exports}") as started:
+    with gateway(addresses, tmp_path_factory.mktemp("gateway"), imports_from=f"gs://x file://{exports}") as started:
         yield started
 
 
@@ -244,7 +244,7 @@ def test_a_file_outside_is_taken_by_its_url_and_not_copied(
         ("jobs/of-another/source.ndjson", "must be a URL"),
         ("{exports}/nothing.ndjson", "is gone"),
         ("{exports}/empty.ndjson", "empty"),
-        ("s3://x/a.ndjson", "reads s3://"),
+        ("gs://x/a.ndjson", "reads gs://"),
         ("", "url"),
     ],
 )
@@ -261,6 +261,6 @@ def test_no_other_file_outside_is_taken(
 
 
 def test_records_and_a_url_at_once_are_refused(client: httpx.Client) -> None:
-    answer = client.post("/v1/imports", json={"records": [RECORD], "url": "s3://x/a"})
+    answer = client.post("/v1/imports", json={"records": [RECORD], "url": "gs://x/a"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "url"

@@ -6,7 +6,7 @@ import pytest
 
 from edugraph_analyzer.asking import Asking
 from edugraph_analyzer.items import read_item
-from edugraph_analyzer.questions import Reply, Unanswerable, question_of
+from edugraph_analyzer.questions import Cancelled, Reply, Unanswerable, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Wait
 
@@ -25,7 +25,8 @@ class Listed:
     def __init__(self, *replies) -> None:
         self.replies, self.asked = list(replies), []
 
-    def ask(self, ask):
+    def ask(self, ask, check):
+        check()
         self.asked.append(ask)
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):
@@ -52,8 +53,14 @@ def questions(count: int):
         yield question_of(read_item(record, "interaction", []), SETTINGS)
 
 
-def settle(model: Listed, count: int, purse: Purse | None = None, settings: AnalyzerSettings = SETTINGS):
-    asking = Asking(settings, model, purse or Purse(), "job", "interaction")
+def settle(
+    model: Listed,
+    count: int,
+    purse: Purse | None = None,
+    settings: AnalyzerSettings = SETTINGS,
+    cancelled=lambda _: False,
+):
+    asking = Asking(settings, model, purse or Purse(), "job", "interaction", is_cancelled=cancelled)
     return list(asking.settle(list(questions(count))))
 
 
@@ -127,3 +134,11 @@ def test_a_spent_budget_asks_for_nothing() -> None:
     with pytest.raises(Wait):
         settle(model, 1, Purse(Wait("spent", 60)))
     assert not model.asked
+
+
+def test_a_job_that_is_cancelled_between_two_requests_makes_no_second_one() -> None:
+    states = iter([False, True])
+    model = Listed(answers(entry(1)), answers(entry(1)), answers(entry(1)))
+    with pytest.raises(Cancelled):
+        settle(model, 3, cancelled=lambda _: next(states))
+    assert len(model.asked) == 1

@@ -9,7 +9,7 @@ import redis
 
 from edugraph_analyzer.limiter import Place
 from edugraph_analyzer.model import Model, retry_after
-from edugraph_analyzer.questions import Ask, Unanswerable
+from edugraph_analyzer.questions import Ask, Cancelled, Unanswerable
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 
@@ -234,3 +234,28 @@ def test_a_fork_opens_its_own_connections() -> None:
     process[0] = 2
     room.ask(ASK)
     assert room._client is not first
+
+
+@pytest.mark.parametrize("failure", [Cancelled(), Retryable("Redis is away")])
+def test_what_the_last_check_raises_comes_out_and_nothing_has_left(failure) -> None:
+    """The check comes after the wait for a place, which may take a minute."""
+    gate, sent = Gate(), []
+
+    def check() -> None:
+        assert len(gate.passed) == 1
+        raise failure
+
+    with pytest.raises(type(failure)):
+        model(sent.append, gate).ask(ASK, check)
+    assert sent == []
+
+
+def test_a_place_that_is_not_used_gives_its_tokens_back() -> None:
+    gate = Gate()
+
+    def check() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        model(lambda _: error(500), gate).ask(ASK, check)
+    assert gate.settled == [0]

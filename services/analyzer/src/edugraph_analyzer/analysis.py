@@ -52,7 +52,8 @@ class PackResult:
 class Analyst:
     """One for each process; connections open at the first use, so that one made before a fork is safe after it.
 
-    `model` is for tests; clock, sleep and ids likewise.
+    `is_cancelled` tells it of a job id; an evaluation's jobs are known to nobody. Clock, sleep, ids and `transport`
+    are for tests.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Analyst:
         settings: AnalyzerSettings,
         server: "redis.Redis",
         *,
+        is_cancelled: Callable[[str], bool] = lambda _: False,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -69,7 +71,7 @@ class Analyst:
         self._settings, self._sleep, self._new_id = settings, sleep, new_id
         self._cache = Cache(server, ttl=settings.cache_ttl, lease_ttl=settings.lease_ttl)
         self._spending = Spending(server, budget=settings.budget_per_job, pause=settings.budget_pause)
-        self._offline = Offline()
+        self._is_cancelled, self._offline = is_cancelled, Offline()
         limiter = limiter_of(settings, server, sleep=sleep, new_id=new_id)
         outside = {"process_id": process_id, "now": now, "transport": transport}
         self._open_model = partial(_model, settings, server, limiter, outside=outside)
@@ -80,7 +82,10 @@ class Analyst:
         return estimate([request], self._settings, self._cache.kept)
 
     def analyse(self, request: Analysis) -> PackResult:
-        """Raises Retryable, Wait and Rejected. What was answered before is in the cache, and not paid again."""
+        """Raises Retryable, Wait, Rejected, and Cancelled when the job was cancelled meanwhile.
+
+        What was answered before is in the cache, and not paid again.
+        """
         items, failed, skipped = _read(request)
         if not self._settings.has_provider:
             counting.analysed(
@@ -152,7 +157,9 @@ class Analyst:
         """The client of the SDK, which is slow to make, is made when there is something to ask."""
         if self._model is None:
             self._model = self._open_model()
-        return Asking(self._settings, self._model, self._spending, request.job_id, request.kind).settle(questions)
+        job_id, kind, is_cancelled = request.job_id, request.kind, self._is_cancelled
+        asking = Asking(self._settings, self._model, self._spending, job_id, kind, is_cancelled=is_cancelled)
+        return asking.settle(questions)
 
 
 def _payer(request: Analysis, question: Question) -> str:

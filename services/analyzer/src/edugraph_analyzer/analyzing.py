@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from celery import Celery
 
 from edugraph_analyzer import counting
 from edugraph_analyzer.analysis import Analyst, PackResult
+from edugraph_analyzer.questions import Cancelled
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.findings import kind_to_read
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, Findings
@@ -21,6 +23,8 @@ from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import Row, stored_rows
 from edugraph_common.sources.rows import parse_rows
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,25 @@ class Analyzer:
     pack_size: int
 
     def packs(self, message: AnalysisBatch) -> Iterator[Analysis]:
-        """All records of the kind among the rows, in packs; the same packs each time."""
+        """All records of the kind among the rows, in packs; the same packs each time. None of a cancelled job."""
+        if self.jobs.is_cancelled(message.job_id):
+            return
         records = [record for record in self._records(message) if kind_to_read(record) == message.kind]
         for start in range(0, len(records), self.pack_size):
             yield _pack(message, start // self.pack_size, records[start : start + self.pack_size])
 
     def analyse(self, message: Analysis) -> list[dict[str, Any]]:
-        """Send the findings on to the graph. Returns them without their records."""
-        result = self.analyst.analyse(message)
+        """Send the findings on to the graph. Returns them without their records.
+
+        A pack of a cancelled job is left out and stays uncounted: to resume the job is to ask for it again.
+        """
+        try:
+            if self.jobs.is_cancelled(message.job_id):
+                raise Cancelled  # noqa: TRY301 - as it comes from within, right before a request
+            result = self.analyst.analyse(message)
+        except Cancelled:
+            log.info("pack_left_out", reason="the job was cancelled")
+            return []
         send(self.app, "record_findings_task", _findings(message, result), task_id=_findings_id(message))
         return [
             {"record_id": found.record.get("record_id"), **found.model_dump(mode="json", exclude={"record"})}

@@ -1,7 +1,7 @@
 """Questions into answers: in packs, singly for what a pack left out, one repair turn; each paid token is counted."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from edugraph_analyzer.evidence import found_in
 from edugraph_analyzer.prices import cost_of, estimated_tokens, shared_out
 from edugraph_analyzer.questions import (
     Ask,
+    Cancelled,
     Question,
     Reply,
     Unanswerable,
@@ -38,17 +39,32 @@ class Settled:
 
 
 class Asks(Protocol):
-    """What `model.Model` does. Raises Retryable, Wait, Rejected, and Unanswerable for these items alone."""
+    """What `model.Model` does. Raises Retryable, Wait, Rejected, and Unanswerable for these items alone.
 
-    def ask(self, ask: Ask) -> Reply: ...
+    `check` is called when the request's place has come, right before it leaves; what it raises comes out as it was.
+    """
+
+    def ask(self, ask: Ask, check: Callable[[], None]) -> Reply: ...
 
 
 class Asking:
-    """For one kind of one job. Each method raises what `Model.ask` and `Spending.check` raise."""
+    """For one kind of one job. Each method raises what `Model.ask` and `Spending.check` raise.
 
-    def __init__(self, settings: AnalyzerSettings, model: Asks, spending: Spending, job_id: str, kind: Kind) -> None:
+    `is_cancelled` is asked once before each paid request; then Cancelled is raised.
+    """
+
+    def __init__(
+        self,
+        settings: AnalyzerSettings,
+        model: Asks,
+        spending: Spending,
+        job_id: str,
+        kind: Kind,
+        *,
+        is_cancelled: Callable[[str], bool],
+    ) -> None:
         self._settings, self._model, self._spending = settings, model, spending
-        self._job_id, self._kind = job_id, kind
+        self._job_id, self._kind, self._is_cancelled = job_id, kind, is_cancelled
         self._name = settings.model_for(kind)
 
     def settle(self, questions: Sequence[Question]) -> Iterator[Settled]:
@@ -105,7 +121,7 @@ class Asking:
     def _ask(self, ask: Ask) -> Reply:
         self._spending.check(self._job_id)
         counting.packed(self._kind, ask.items)
-        reply = self._model.ask(ask)
+        reply = self._model.ask(ask, self._check)
         used = (reply.input_tokens, reply.output_tokens)
         usage = Usage(
             requests=1,
@@ -116,6 +132,10 @@ class Asking:
         self._spending.add(self._job_id, self._kind, self._name, usage)
         counting.used(self._name, self._kind, used, usage.cost)
         return reply
+
+    def _check(self) -> None:
+        if self._is_cancelled(self._job_id):
+            raise Cancelled
 
 
 _SHOWN = 4  # characters for a token: how much of a wrong answer is shown again

@@ -23,7 +23,7 @@ import redis
 from edugraph_analyzer import counting
 from edugraph_analyzer.answers import read_json, schema_of
 from edugraph_analyzer.limiter import Limiter, Place
-from edugraph_analyzer.questions import Ask, Reply, Unanswerable, estimated_request, with_schema
+from edugraph_analyzer.questions import Ask, Cancelled, Reply, Unanswerable, estimated_request, with_schema
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.findings import Kind
@@ -61,6 +61,10 @@ class Answered:
     headers: Mapping[str, str]
 
 
+def _no_check() -> None:
+    return
+
+
 class Model:
     """One provider. Opens its connections at the first request of each process (`process_id` tells a fork apart)."""
 
@@ -78,27 +82,28 @@ class Model:
         self._process_id, self._transport = process_id, transport
         self._client: tuple[int, openai.OpenAI] | None = None
         self._forms: dict[str, Form] = {}
-        self._request: ContextVar[tuple[str, int]] = ContextVar("request")
+        self._request: ContextVar[tuple[str, int, Callable[[], None]]] = ContextVar("request")
         self._place: ContextVar[Place | None] = ContextVar("place", default=None)
         self._sent: ContextVar[float | None] = ContextVar("sent", default=None)
 
-    def ask(self, ask: Ask) -> Reply:
-        """Raises Retryable, Wait or Rejected; Unanswerable for what concerns only these items.
+    def ask(self, ask: Ask, check: Callable[[], None] = _no_check) -> Reply:
+        """Raises Retryable, Wait or Rejected; Unanswerable for what concerns only these items; what `check` raises.
 
-        A key or a model that was just refused is not tried again by each of a job's packs.
+        `check` is called before each attempt, when its place has come: to wait for that may take a minute. A key or a
+        model that was just refused is not tried again by each of a job's packs.
         """
         name = self._settings.model_for(ask.kind)
         refusal = self._recalled(self._memory(name, "refusal"))
         if refusal:
             raise Rejected(refusal)
-        return self.ask_in_full(ask).reply
+        return self.ask_in_full(ask, check).reply
 
-    def ask_in_full(self, ask: Ask) -> Answered:
+    def ask_in_full(self, ask: Ask, check: Callable[[], None] = _no_check) -> Answered:
         name = self._settings.model_for(ask.kind)
         form = self._form(name)
         while True:
             try:
-                answered = self._attempt(name, ask, form)
+                answered = self._attempt(name, ask, form, check)
             except openai.APIStatusError as error:
                 form = self._conceded(name, form, error)
                 continue
@@ -111,11 +116,11 @@ class Model:
 
     # --- one attempt ------------------------------------------------------------------------------------------
 
-    def _attempt(self, name: str, ask: Ask, form: Form) -> Answered:
+    def _attempt(self, name: str, ask: Ask, form: Form, check: Callable[[], None]) -> Answered:
         """Raises openai.APIStatusError for what another form of the request may put right."""
         parameters = self._parameters(name, ask, form)
         tokens = estimated_request(parameters["messages"]) + ask.limit // 2
-        self._request.set((name, tokens))
+        self._request.set((name, tokens, check))
         self._sent.set(None)
         try:
             with tracing.span(f"chat {name}", "client", **{"gen_ai.request.model": name, "edugraph.kind": ask.kind}):
@@ -166,9 +171,15 @@ class Model:
         )
 
     def _take_place(self, _request: httpx2.Request) -> None:
-        name, tokens = self._request.get()
+        name, tokens, check = self._request.get()
         with tracing.span("wait for a place"):
-            self._place.set(self._limiter.acquire(name, tokens))
+            place = self._limiter.acquire(name, tokens)
+        try:
+            check()
+        except Cancelled:
+            self._limiter.settle(name, place, 0)
+            raise
+        self._place.set(place)
         self._sent.set(time.perf_counter())
 
     def _answered(self, name: str, status: str) -> None:
@@ -273,11 +284,11 @@ def _reply(completion: "ChatCompletion | Any") -> Reply:
     )
 
 
-def _unreached(error: Exception) -> Failure:
-    """No usable response. What the limiter raised inside the hook comes out as it was."""
+def _unreached(error: Exception) -> Failure | Cancelled:
+    """No usable response. What was raised inside the hook comes out as it was."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, Failure):
+        if isinstance(cause, Failure | Cancelled):
             return cause
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, openai.APITimeoutError):

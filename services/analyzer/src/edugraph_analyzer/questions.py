@@ -53,6 +53,10 @@ class Unanswerable(Exception):
         self.reason = reason
 
 
+class Cancelled(Exception):
+    """The job was cancelled: no more of it is asked, and no more paid. What was answered before is in the cache."""
+
+
 @dataclass(frozen=True)
 class Question:
     """An item as it leaves: `body` and `course` are redacted. `key` (SHA-256) is the same for the same question.

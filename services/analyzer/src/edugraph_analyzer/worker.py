@@ -33,10 +33,11 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     @cache
     def analyzer() -> Analyzer:
         client = connect(settings.redis_url.get_secret_value())
+        jobs = Jobs(client)
         return Analyzer(
             app=app,
-            analyst=Analyst(model, client),
-            jobs=Jobs(client),
+            analyst=Analyst(model, client, is_cancelled=jobs.is_cancelled),
+            jobs=jobs,
             blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,

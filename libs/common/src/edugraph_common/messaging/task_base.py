@@ -27,8 +27,8 @@ from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.dead_letters import bury
-from edugraph_common.messaging.publisher import broker_errors, describe, named_by
-from edugraph_common.messaging.worker.circuit_breaker import tell
+from edugraph_common.messaging.publisher import broker_errors, describe, job_of, named_by
+from edugraph_common.messaging.worker.circuit_breaker import tell_died, tell_lived
 from edugraph_common.messaging.worker.reject_policy import put_back_after
 
 TRIES = 3  # beyond the first
@@ -91,7 +91,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **named_by(args[-1] if args else None))
         try:
             answer = self._answered_before() or super().__call__(*args, **kwargs)
-            tell(ROUTES[self.name].queue, died=False)
+            tell_lived(ROUTES[self.name].queue)
             return answer  # noqa: TRY300 - what is told is part of the attempt
         except (RetryRequested, Ignore, Reject):
             raise
@@ -102,7 +102,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         except SoftTimeLimitExceeded:
             return self._give_up(Rejected("took longer than the soft time limit"), args)
         except Failure as error:
-            return self._give_up(error, args)
+            return self._give_up(error, args, data_is_bad=isinstance(error, Rejected))
         except Exception as error:  # noqa: BLE001
             # The outermost loop: a bug, which trying again would repeat. An exception's own text may hold a
             # record's, so only its type and its place are logged.
@@ -148,7 +148,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
     def _wait(self, wait: Wait, args: tuple[Any, ...]) -> Any:
         seconds = max(1, min(int(wait.seconds) + 1, LONGEST_BACKOFF))
         if _deadline(args) < time.time() + seconds:
-            return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args)
+            return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args, data_is_bad=True)
         log.info("task_waits", reason=wait.reason, seconds=seconds)
         message = self._message(args)
         with _or_put_back(self.request):
@@ -160,7 +160,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             ).apply_async()
         raise Ignore
 
-    def _give_up(self, error: Failure, args: tuple[Any, ...]) -> Any:
+    def _give_up(self, error: Failure, args: tuple[Any, ...], *, data_is_bad: bool = False) -> Any:
+        """`data_is_bad`: this says nothing of the worker, which a message that it cannot read always does."""
         log.error("task_failed", reason=error.reason, exc_info=_cause(error))
         message = self._message(args)
         with _or_put_back(self.request):
@@ -168,7 +169,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             if message is not None:
                 self._tell_job(message, error.reason)
             bury(self, args, error.reason)
-        tell(ROUTES[self.name].queue, died=True)
+        if message is None or not data_is_bad:
+            tell_died(ROUTES[self.name].queue, job_of(args))
         if message is not None and self.request.chord:
             return self.failed_outcome(message, error.reason)
         # The job knows. An errback is for a chord's body that never ran.

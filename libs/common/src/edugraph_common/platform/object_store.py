@@ -5,6 +5,7 @@ Files outside of it are read where they are, by their URL, if the operator has a
 
 import re
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, cast
@@ -114,5 +115,11 @@ def _store_errors() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (OSError, fsspec.exceptions.FSTimeoutError) as error:
+    except (OSError, fsspec.exceptions.FSTimeoutError, *_of_s3()) as error:
         raise Retryable(f"the blob store does not answer ({type(error).__name__})") from error
+
+
+def _of_s3() -> tuple[type[Exception], ...]:
+    """What s3fs does not turn into an OSError: no connection, no credentials. A folder does not need it loaded."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (botocore.BotoCoreError,) if botocore else ()

@@ -1,15 +1,22 @@
 """How fast a queue may lose its messages to the dead letters.
 
 After a bad deploy each task fails, and a queue of 10,000 good messages would be dead within a minute. So a worker
-whose tasks die one after another stops reading their queue, says so, and tries a single one again after a while.
+whose tasks die one after another stops reading their queue, says so, and tries again after a while.
+
+Only deaths that speak of the worker or its surroundings are told here: a bug, retries used up, a lost process, a
+message that this version cannot read. Rejected data is not: it is bad with every worker. And a bug may show in one
+job's records alone, so the deaths of one job never pause a queue that all jobs share.
 
 A child of the pool knows how its task ended; the main process reads the queue. Between them is a pipe, made before
-the first fork: one byte for each end of a task.
+the first fork: six bytes for each end of a task, which the kernel writes and reads whole.
 """
 
 import os
+import struct
+import zlib
+from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import structlog
@@ -18,39 +25,48 @@ from celery import Celery, bootsteps
 from edugraph_common.contracts.routes import QUEUES
 
 DEATHS = 20  # in a row
+DEATHS_AFTER_PAUSE = 2
 PAUSE, LONGEST_PAUSE = 60.0, 600.0  # seconds
+_END = struct.Struct(">?BI")  # died, the number of the queue, a checksum of the job's id
 _writers: list[int] = []
 log = structlog.get_logger()
 
 
 @dataclass
 class DeathRate:
-    """Deaths of one queue since the last task that lived. After a pause one more death is enough for the next."""
+    """Deaths of one queue since the last task that lived, by job.
+
+    A job counts for at most half of `limit`, so that it takes two jobs to pause the queue. After a pause one death of
+    each of two jobs is enough for the next.
+    """
 
     limit: int
     pause: float
-    deaths: int = 0
+    deaths: Counter[int] = field(default_factory=Counter)
     pauses: int = 0
     paused: bool = False
 
     def lived(self) -> None:
-        self.deaths = self.pauses = 0
+        self.deaths.clear()
+        self.pauses = 0
 
-    def died(self) -> float:
+    def died(self, job: int) -> float:
         """Seconds to pause from now on; 0 to go on, or because it pauses already."""
-        self.deaths += 1
-        if self.paused or self.deaths < (1 if self.pauses else self.limit):
+        self.deaths[job] += 1
+        limit = DEATHS_AFTER_PAUSE if self.pauses else self.limit
+        if self.paused or sum(min(number, limit // 2) for number in self.deaths.values()) < limit:
             return 0
         self.paused = True
         self.pauses += 1
         return float(min(self.pause * 2 ** (self.pauses - 1), LONGEST_PAUSE))
 
     def resume(self) -> None:
-        self.paused, self.deaths = False, 0
+        self.paused = False
+        self.deaths.clear()
 
 
 class DeathWatch(bootsteps.StartStopStep):
-    """Part of a worker's main process, whose loop calls it for each byte."""
+    """Part of a worker's main process, whose loop calls it when a task has ended."""
 
     requires = ("celery.worker.consumer:Tasks",)
     reader: ClassVar[int]
@@ -66,15 +82,16 @@ class DeathWatch(bootsteps.StartStopStep):
 
     def read(self, consumer: Any) -> None:
         with suppress(BlockingIOError):
-            for byte in os.read(self.reader, 65_536):
-                self.count(consumer, byte // 2, died=bool(byte % 2))
+            for died, queue, job in _END.iter_unpack(os.read(self.reader, 8_192 * _END.size)):
+                self.count(consumer, queue, job if died else None)
 
-    def count(self, consumer: Any, number: int, *, died: bool) -> None:
+    def count(self, consumer: Any, number: int, dead_job: int | None) -> None:
         rate = self.rates[number]
-        if not died:
+        if dead_job is None:
             rate.lived()
-        elif seconds := rate.died():
-            log.error("queue_paused", queue=QUEUES[number], dead_letters=rate.deaths, seconds=seconds)
+        elif seconds := rate.died(dead_job):
+            deaths, jobs = rate.deaths.total(), len(rate.deaths)
+            log.error("queue_paused", queue=QUEUES[number], deaths=deaths, jobs=jobs, seconds=seconds)
             consumer.cancel_task_queue(QUEUES[number])
             consumer.hub.call_later(seconds, self.resume, consumer, number)
 
@@ -97,8 +114,18 @@ def watch_deaths(app: Celery, *, deaths: int = DEATHS, seconds: float = PAUSE) -
     app.steps["consumer"].add(ThisWatch)
 
 
-def tell(queue: str, *, died: bool) -> None:
-    """A task of the queue ended. Where nobody watches it says nothing; it loses a byte rather than wait."""
+def tell_lived(queue: str) -> None:
+    """A task of the queue did its work."""
+    _tell(False, queue, "")
+
+
+def tell_died(queue: str, job_id: str) -> None:
+    """A task of the queue died, and not of its data. Those whose job is unknown count as one job."""
+    _tell(True, queue, job_id)
+
+
+def _tell(died: bool, queue: str, job_id: str) -> None:
+    """Where nobody watches it says nothing; it loses an end rather than wait."""
     for writer in _writers:
         with suppress(BlockingIOError):
-            os.write(writer, bytes([2 * QUEUES.index(queue) + died]))
+            os.write(writer, _END.pack(died, QUEUES.index(queue), zlib.crc32(job_id.encode())))

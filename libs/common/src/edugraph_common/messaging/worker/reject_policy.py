@@ -18,7 +18,8 @@ from kombu.exceptions import OperationalError
 from kombu.utils.imports import symbol_by_name
 
 from edugraph_common.contracts.routes import ROUTES, queue_of
-from edugraph_common.messaging.worker.circuit_breaker import tell
+from edugraph_common.messaging.publisher import job_of
+from edugraph_common.messaging.worker.circuit_breaker import tell_died
 
 # How a child of the pool ends that is not the fault of its message: Celery puts the message back.
 ENDED_FROM_OUTSIDE = (Terminated, WorkerLostError, SystemExit, KeyboardInterrupt, MemoryError)
@@ -44,6 +45,8 @@ class RefusingRequest(Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """`return_ok` is false when it was not the task itself that answered."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if isinstance(error, WorkerLostError) and not worker_state.should_terminate:
+            self._tell_died()
         if return_ok or isinstance(error, ENDED_FROM_OUTSIDE) or worker_state.should_terminate:
             super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
             return
@@ -75,7 +78,10 @@ class RefusingRequest(Request):
             return
         log.error("task_refused", task=self.name, task_id=self.id, error=type(error).__name__)
         self.reject(requeue=False)
-        tell(ROUTES[self.name].queue, died=True)
+        self._tell_died()
+
+    def _tell_died(self) -> None:
+        tell_died(ROUTES[self.name].queue, job_of(self.args))
 
 
 def refuse_in_main(consumer: Any) -> None:
@@ -101,4 +107,5 @@ def _refuse(consumer: Any, message: Any, error: BaseException) -> None:
     message.reject_log_error(get_logger(__name__), consumer.connection_errors)
     queue = queue_of(message.delivery_info.get("routing_key", ""))
     if queue:
-        tell(queue, died=True)
+        # Its body is not read; the messages of a job mostly come of the one task that it began with.
+        tell_died(queue, str(known.get("root_id") or ""))
