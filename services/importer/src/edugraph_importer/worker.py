@@ -20,7 +20,7 @@ from edugraph_importer.service import Importer
 
 
 def make_worker(settings: Settings) -> App:
-    """Connected to nothing: each child of the pool opens what it needs at its first task."""
+    """Make the application without connecting it: each child of the pool opens what it needs at its first task."""
     app = make_app("edugraph-importer", settings)
     app.conf.imports = ("edugraph_importer.tasks",)
     log_tasks(settings)

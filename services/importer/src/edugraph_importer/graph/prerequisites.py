@@ -7,8 +7,7 @@ Only one transaction at a time works on the edges (`lock_edges`). What has to ch
 is taken, so that the points of all edges that change can be locked in the one order.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import neo4j
@@ -89,87 +88,27 @@ def _strongest(claims: Iterable[tuple[Pair, float]]) -> dict[Pair, float]:
 
 
 def excluded_edges(claims: Mapping[Pair, float]) -> set[Pair]:
-    """Return the edges that would close a cycle. `claims`: (point, what it requires) -> confidence.
+    """Return the edges that would close a cycle. `claims`: (point, what it requires) -> confidence."""
+    import rustworkx  # It loads numpy, and only a worker that writes prerequisites needs it.
 
-    The time grows with the size of the cycles and not of the graph, since a cycle lies within one strongly connected
-    component.
-    """
-    component = _components(claims)
-    within = [pair for pair in claims if component[pair[0]] == component[pair[1]]]
-    within.sort(key=lambda pair: (-claims[pair], pair))
-    order = _TopologicalOrder()
-    return {pair for pair in within if not order.add(*pair)}
-
-
-class _TopologicalOrder:
-    """A topological order that is kept while edges come in (Pearce and Kelly, 2006).
-
-    An edge that fits into the order costs nothing. For another one, only the nodes between its ends are visited.
-    """
-
-    def __init__(self) -> None:
-        self._place: dict[str, int] = {}
-        self._after: defaultdict[str, list[str]] = defaultdict(list)
-        self._before: defaultdict[str, list[str]] = defaultdict(list)
-
-    def add(self, start: str, end: str) -> bool:
-        """Return False, and add nothing, if the edge would close a cycle."""
-        for node in (start, end):
-            self._place.setdefault(node, len(self._place))
-        low, high = self._place[end], self._place[start]
-        if high > low:
-            later = self._reach(end, self._after, low, high)
-            if start in later:
-                return False
-            earlier = self._reach(start, self._before, low, high)
-            # What leads to `start` moves in front of what follows `end`; together they keep their places.
-            moved = sorted(earlier, key=self._place.__getitem__) + sorted(later, key=self._place.__getitem__)
-            places = sorted(self._place[node] for node in moved)
-            self._place.update(zip(moved, places, strict=True))
-        self._after[start].append(end)
-        self._before[end].append(start)
-        return True
-
-    def _reach(self, start: str, step: Mapping[str, list[str]], low: int, high: int) -> set[str]:
-        """Return the nodes that can be reached from `start` within the places low to high."""
-        seen, waiting = {start}, [start]
-        while waiting:
-            for node in step.get(waiting.pop(), ()):
-                if node not in seen and low <= self._place[node] <= high:
-                    seen.add(node)
-                    waiting.append(node)
-        return seen
-
-
-def _components(claims: Mapping[Pair, float]) -> dict[str, int]:
-    """Return the strongly connected component of each node (Kosaraju's two walks)."""
-    after, before = defaultdict(list), defaultdict(list)
-    for start, end in claims:
-        after[start].append(end)
-        before[end].append(start)
-    finished: list[str] = []
-    seen: set[str] = set()
-    for node in {node for pair in claims for node in pair}:
-        finished.extend(_walk(node, after, seen))
-    component: dict[str, int] = {}
-    seen = set()
-    for number, node in enumerate(reversed(finished)):
-        component.update(dict.fromkeys(_walk(node, before, seen), number))
-    return component
-
-
-def _walk(start: str, step: Mapping[str, list[str]], seen: set[str]) -> Iterator[str]:
-    """Yield the nodes that were not seen before, each one after all that it leads to. It uses no recursion."""
-    if start in seen:
-        return
-    seen.add(start)
-    path = [(start, iter(step.get(start, ())))]
-    while path:
-        node, rest = path[-1]
-        following = next((other for other in rest if other not in seen), None)
-        if following is None:
-            path.pop()
-            yield node
-        else:
-            seen.add(following)
-            path.append((following, iter(step.get(following, ()))))
+    all_claims, places = rustworkx.PyDiGraph[str, None](), dict[str, int]()
+    for point in sorted({point for pair in claims for point in pair}):
+        places[point] = all_claims.add_node(point)
+    all_claims.add_edges_from_no_data([(places[point], places[required]) for point, required in claims])
+    # A cycle lies within one strongly connected component. Edges between components are free, so the time below grows
+    # with the size of the cycles and not of the graph.
+    component = {
+        place: number
+        for number, members in enumerate(rustworkx.strongly_connected_components(all_claims))
+        for place in members
+    }
+    taken, excluded = rustworkx.PyDiGraph[str, None](check_cycle=True), set[Pair]()
+    taken.add_nodes_from(all_claims.nodes())
+    for pair in sorted(claims, key=lambda pair: (-claims[pair], pair)):
+        start, end = places[pair[0]], places[pair[1]]
+        if component[start] == component[end]:
+            try:
+                taken.add_edge(start, end, None)
+            except rustworkx.DAGWouldCycle:
+                excluded.add(pair)
+    return excluded
