@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from celery import Celery
 
 from edugraph_common.blobs import Blobs
@@ -27,6 +28,8 @@ from edugraph_importer.erasing import erase_from_blobs
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.reading import read_batch, store_rejects
 from edugraph_importer.splitting import count_batches, window
+
+log = structlog.get_logger("edugraph.importer")
 
 
 @dataclass(frozen=True)
@@ -182,10 +185,14 @@ class Importer:
         )
 
     def _count(self, message: ImportBatch) -> int:
-        """Rows of a failed batch, so that the job's sums add up; 0 where even they cannot be read."""
+        """Rows of a failed batch, so that the job's sums add up; 0 where even they cannot be read.
+
+        Whatever keeps them from being read must not keep the batch from being settled as failed.
+        """
         try:
             return read_batch(self.blobs, message).graph.read
-        except Rejected:
+        except Exception as error:  # noqa: BLE001 - a failed batch fails its job, however many rows are counted
+            log.warning("rows_not_counted", batch=message.batch, error=type(error).__name__)
             return 0
 
 
