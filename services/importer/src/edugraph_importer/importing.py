@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from celery import Celery
@@ -122,9 +123,16 @@ class Importer:
         self._settle_pack(message, len(message.findings), message.failed, message.error)
         return outcome
 
-    def forget(self, student_id: str) -> dict[str, int]:
-        """How much was removed: from the graph by label, and from the blob store. Doing it again removes nothing."""
-        return self.graph.forget(student_id) | erase_from_blobs(self.blobs, student_id)
+    def forget(self, student_id: str) -> dict[str, Any]:
+        """How much was removed: from the graph by label, and from the blob store; and what was left of it, and why.
+
+        Doing it again removes nothing. Raises Wait while another student is being forgotten: both would replace the
+        same files.
+        """
+        with self.jobs.erasing() as go_on:
+            removed = self.graph.forget(student_id)
+            erased = erase_from_blobs(self.blobs, student_id, self.jobs.is_open, go_on)
+        return {**removed, **erased.to_json()}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = len(message.findings) + message.failed

@@ -23,10 +23,11 @@ def decoded(raw: bytes) -> Any:
 
 @dataclass(frozen=True)
 class JsonSource:
-    """`read` raises InvalidRecord."""
+    """`read` raises InvalidRecord. `named`: the ids of the students in a decoded row; an empty one is none."""
 
     layout: Lines | Values
     read: Callable[[Any], Record | NotRelevant]
+    named: Callable[[Any], Iterable[str]]
     decode: Callable[[bytes], Any] = decoded
 
     def pieces(self, chunks: Iterable[bytes], rows_each: int) -> Iterator[Piece]:
@@ -38,3 +39,9 @@ class JsonSource:
                 yield line, self.read(self.decode(raw))
             except InvalidRecord as problem:
                 yield line, rejected(line, raw, problem)
+
+    def students(self, raw: bytes) -> frozenset[str]:
+        return frozenset(self.named(self.decode(raw))) - {""}
+
+    def blanked(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
+        return self.layout.blanked(text, chosen)

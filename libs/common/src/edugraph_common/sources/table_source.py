@@ -1,9 +1,10 @@
 """A CSV table with a mapping as a source of records."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from edugraph_common.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.rows import rejected
+from edugraph_common.sources.blanking import Span, blank, blanked
 from edugraph_common.sources.cells import CellReader
 from edugraph_common.sources.csv_rows import CsvRows
 from edugraph_common.sources.cutting import Piece, cut
@@ -24,13 +25,25 @@ class TableSource:
         return cut(body, rows_each, self._rows.end, offset=size, first_line=lines + 1)
 
     def rows(self, text: bytes, first_line: int) -> Iterator[Row]:
-        start, line = 0, first_line
+        line, counted = first_line, 0
+        for begin, end in self._spans(text):
+            line += text.count(b"\n", counted, begin)
+            yield from self._read(line, text[begin:end])
+            counted = begin
+
+    def students(self, raw: bytes) -> frozenset[str]:
+        return frozenset(self._reader.students(self._rows.cells(raw.decode())))
+
+    def blanked(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
+        return blanked(text, (span for span in self._spans(text) if chosen(text[slice(*span)])), _blank_row)
+
+    def _spans(self, text: bytes) -> Iterator[Span]:
+        start = 0
         while start < len(text):
             end = self._rows.end(text, start, final=True)
             raw = text[start:end].rstrip(b"\r\n")
             if raw:
-                yield from self._read(line, raw)
-            line += text.count(b"\n", start, end)
+                yield start, start + len(raw)
             start = end
 
     def _read(self, line: int, raw: bytes) -> Iterator[Row]:
@@ -52,6 +65,11 @@ class TableSource:
             return parse_record(value)
         except InvalidRecord as problem:
             raise self._reader.named(problem) from None
+
+
+def _blank_row(row: bytes) -> bytes:
+    """A row of several lines stays one: a single cell of blanks."""
+    return b'"' + blank(row[1:-1]) + b'"' if b"\n" in row else blank(row)
 
 
 def _without(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
