@@ -1,6 +1,7 @@
 """Several students forgotten at the same time, on the real servers: each erasure ends, and none undoes another."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from edugraph_common.blobs import Blobs
 from edugraph_common.failures import Wait
 from edugraph_common.jobs import Jobs, connect
 from edugraph_common.messages import ImportJob
+from edugraph_importer.erasing import erase_from_blobs
 from edugraph_importer.graph import Graph
 from edugraph_importer.importing import Importer
 
@@ -53,27 +55,50 @@ def imported(importer: Importer) -> str:
     return job_id
 
 
+def forgotten(importer: Importer, student: str) -> dict[str, Any]:
+    while True:
+        try:
+            return importer.forget(student)
+        except Wait:  # the task is sent again
+            continue
+
+
+def kept_without_the_first_three() -> list[str]:
+    return [chat(number) for number in range(60) if not {number % 6, (number + 1) % 6} & {0, 1, 2}]
+
+
 def test_each_ends_and_takes_out_its_own(importer: Importer, room: Any) -> None:
     ids = [imported(importer) for _ in range(3)]
-    gone = STUDENTS[:3]
-
-    def forget(student: str) -> dict[str, Any]:
-        while True:
-            try:
-                return importer.forget(student)
-            except Wait:  # the task is sent again
-                continue
 
     with ThreadPoolExecutor(3) as pool:
-        erased = list(pool.map(forget, gone))
+        erased = list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
     assert [each["left"] for each in erased] == [[], [], []]
     assert sum(each.get("Interaction", 0) for each in erased) == 40
-    kept = [chat(number) for number in range(60) if not {number % 6, (number + 1) % 6} & {0, 1, 2}]
     for job_id in ids:
         source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
-        assert [line + "\n" for line in source.split("\n") if line.strip()] == kept
+        assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()
     names = {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")}
     assert names == set(STUDENTS[3:])
+
+
+def test_no_erasure_undoes_what_another_wrote(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is held up just before it replaces a file, as a large file would hold it up."""
+    ids = [imported(importer) for _ in range(2)]
+
+    def slowly(blobs: Blobs, student: str, is_open: Any, go_on: Any) -> Any:
+        def held_up() -> None:
+            time.sleep(0.1)
+            go_on()
+
+        return erase_from_blobs(blobs, student, is_open, held_up)
+
+    monkeypatch.setattr("edugraph_importer.importing.erase_from_blobs", slowly)
+    monkeypatch.setattr(Graph, "forget", lambda *_: {})
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
+    for job_id in ids:
+        source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
+        assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()
 
 
 def test_the_graph_alone_takes_them_all_at_once(importer: Importer, graph: Graph, room: Any) -> None:
