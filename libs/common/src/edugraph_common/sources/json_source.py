@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edugraph_common.records import InvalidRecord, Record, shorten
+from edugraph_common.row_faults import of_row
 from edugraph_common.rows import rejected
 from edugraph_common.sources.cutting import Piece
 from edugraph_common.sources.layouts import Lines, Values
@@ -37,8 +38,8 @@ class JsonSource:
         for line, raw in self.layout.raw_rows(text, first_line):
             try:
                 yield line, self.read(self.decode(raw))
-            except InvalidRecord as problem:
-                yield line, rejected(line, raw, problem)
+            except Exception as fault:  # noqa: BLE001 - the boundary of the row
+                yield line, rejected(line, raw, of_row(fault))
 
     def students(self, raw: bytes) -> frozenset[str]:
         return frozenset(self.named(self.decode(raw))) - {""}

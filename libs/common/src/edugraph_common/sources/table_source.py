@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from edugraph_common.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.row_faults import of_row
 from edugraph_common.rows import rejected
 from edugraph_common.sources.blanking import Span, blank, blanked
 from edugraph_common.sources.cells import CellReader
@@ -52,8 +53,8 @@ class TableSource:
             cells = self._rows.cells(raw.decode())
             if any(cell.strip() for cell in cells):
                 yield line, self._record(cells)
-        except InvalidRecord as problem:
-            yield line, rejected(line, raw, problem)
+        except Exception as fault:  # noqa: BLE001 - the boundary of the row
+            yield line, rejected(line, raw, of_row(fault))
 
     def _record(self, cells: list[str]) -> Record:
         wanted = len(self._header.columns)
