@@ -23,7 +23,7 @@ def rejected(line: Line, raw: bytes, problem: InvalidRecord) -> Reject:
     """`raw`: the row as it came."""
     return Reject(
         line=line,
-        field=problem.field,
+        field=problem.field or "(no name)",  # JSON allows "" as the name of a field
         expected=problem.expected,
         found=problem.found,
         reason=problem.reason,
