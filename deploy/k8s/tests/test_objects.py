@@ -147,7 +147,7 @@ def test_all_that_is_scraped_names_its_release(chart):
     objects = chart.render("monitoring.enabled=true", "flower.enabled=true")
     specs = [o["spec"] for o in objects if o["kind"] in {"ServiceMonitor", "PodMonitor"}]
     endpoints = [each for spec in specs for each in spec.get("endpoints") or spec["podMetricsEndpoints"]]
-    assert len(specs) == 4
+    assert len(specs) == 3
     assert all(each["relabelings"] == [{"targetLabel": "release", "replacement": "edugraph"}] for each in endpoints)
 
 
