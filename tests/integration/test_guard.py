@@ -3,11 +3,13 @@
 Each server is as its owner had it until the test is over: the run's own claim is taken away and put back.
 """
 
+import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 import guard
+import httpx
 import pytest
 from addresses import named_for_services
 from engines import real_servers
@@ -45,16 +47,20 @@ def unclaimed(server: Server) -> Iterator[None]:
 def a_node(server: GraphServer) -> Iterator[str]:
     with server.connected() as run:
         run("CREATE (:Student {id: 'somebody'})")
-        yield "1 nodes"
-        run("MATCH (n:Student {id: 'somebody'}) DELETE n")
+        try:
+            yield "1 nodes"
+        finally:
+            run("MATCH (n:Student {id: 'somebody'}) DELETE n")
 
 
 @contextmanager
 def a_key(server: guard.RedisServer) -> Iterator[str]:
     with server.connected() as client:
         client.set("somebody's", "data")
-        yield "1 keys"
-        client.delete("somebody's")
+        try:
+            yield "1 keys"
+        finally:
+            client.delete("somebody's")
 
 
 @contextmanager
@@ -63,8 +69,11 @@ def a_virtual_host(server: Broker) -> Iterator[str]:
     name = f"test-{uuid4().hex[:8]}"
     with server.api() as api:
         api.put(f"/api/vhosts/{name}")
-        yield name
-        api.delete(f"/api/vhosts/{name}")
+        try:
+            yield name
+        finally:
+            with suppress(httpx.HTTPStatusError):  # a test may have deleted it
+                api.delete(f"/api/vhosts/{name}")
 
 
 @contextmanager
@@ -72,8 +81,10 @@ def a_queue(server: Broker) -> Iterator[str]:
     """As `make up` has them, in the virtual host that every broker has."""
     with server.api() as api:
         api.put("/api/queues/%2F/data_import", json={"durable": True})
-        yield "data_import"
-        api.delete("/api/queues/%2F/data_import")
+        try:
+            yield "data_import"
+        finally:
+            api.delete("/api/queues/%2F/data_import")
 
 
 STRANGERS = [(GraphServer, a_node), (guard.RedisServer, a_key), (Broker, a_virtual_host), (Broker, a_queue)]
@@ -110,11 +121,23 @@ def test_what_a_killed_run_left_is_deleted(servers: dict[type, Server], kind: ty
     server = servers[kind]
     with unclaimed(server):
         server.claim()
-        left = stranger(server)
-        left.__enter__()
+        with stranger(server):
+            guard.claim(address(server))
+            server.give_back()
+            assert not server.strange()
+
+
+@pytest.mark.parametrize(("kind", "made"), STRANGERS[:3], ids=lambda each: each.__name__)
+def test_what_its_tests_made_goes_with_the_run(servers: dict[type, Server], kind: type, made, monkeypatch) -> None:
+    server = servers[kind]
+    with unclaimed(server), monkeypatch.context() as run:
+        run.setattr(guard, "_claimed", set())
+        run.setattr(guard, "_locks", [io.StringIO()])  # the run's own stays locked
         guard.claim(address(server))
-        server.give_back()
-        assert not server.strange()
+        with made(server):
+            guard.give_back()
+            assert not server.claimed()
+            assert not server.strange()
 
 
 def test_a_virtual_host_that_no_run_makes_is_refused_though_the_broker_is_claimed(
