@@ -8,6 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+
 from conftest import CHART, Chart
 
 VERSIONS = ("1.29", "1.33", "1.37")
