@@ -213,6 +213,25 @@ def test_records_that_cannot_be_read_are_listed(client: httpx.Client) -> None:
     assert [error["record"] for error in answer.json()["errors"]] == [0, 1]
 
 
+@pytest.mark.parametrize("ends", [b"[" * 5_000, b"[" * 5_000 + b"]" * 5_000, b'{"a":' * 5_000])
+@pytest.mark.parametrize("form", ["ndjson", "xapi", "openedx"])
+def test_a_file_that_ends_in_deep_brackets_is_taken_or_refused(client: httpx.Client, form: str, ends: bytes) -> None:
+    body = json.dumps(RECORD).encode() + b"\n" + ends
+    answer = client.post(
+        "/v1/imports", params={"format": form}, content=body, headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert answer.status_code in (202, 422), answer.text
+
+
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-05:00"])
+@pytest.mark.parametrize("what", ["", "/estimate"])
+def test_a_moment_outside_of_the_calendar_is_listed(client: httpx.Client, timestamp: str, what: str) -> None:
+    wrong = {**RECORD, "timestamp": timestamp}
+    answer = client.post(f"/v1/analyses/knowledge-points{what}", json={"records": [RECORD, wrong]})
+    assert answer.status_code == 422
+    assert [(error["record"], error["field"]) for error in answer.json()["errors"]] == [(1, "timestamp")]
+
+
 def test_a_file_outside_is_taken_by_its_url_and_not_copied(
     running: Gateway, client: httpx.Client, exports: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+
 from conftest import CHART, Chart
 
 VERSIONS = ("1.29", "1.33", "1.37")
@@ -147,7 +148,7 @@ def test_all_that_is_scraped_names_its_release(chart):
     objects = chart.render("monitoring.enabled=true", "flower.enabled=true")
     specs = [o["spec"] for o in objects if o["kind"] in {"ServiceMonitor", "PodMonitor"}]
     endpoints = [each for spec in specs for each in spec.get("endpoints") or spec["podMetricsEndpoints"]]
-    assert len(specs) == 4
+    assert len(specs) == 3
     assert all(each["relabelings"] == [{"targetLabel": "release", "replacement": "edugraph"}] for each in endpoints)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 
 import pytest
+
 from conftest import Chart
 
 CAPABILITIES = {"drop": ["ALL"]}

@@ -12,7 +12,8 @@ from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import frames_key, parse_mapping, store_mapping, stored_header
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_importer.batching import ReadBatch, count_batches, index_key, read_batch, window
+from edugraph_importer.batching import ReadBatch, count_batches, read_batch, window
+from edugraph_importer.range_index import index_key
 
 if sys.version_info >= (3, 14):
     from compression import zstd

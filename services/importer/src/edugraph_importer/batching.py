@@ -1,10 +1,8 @@
 """Splitting a file into batches, and reading a batch.
 
-A file is scanned once into byte ranges. The ranges are kept beside it, so that no message has to carry them. They are
-read a window at a time, at 24 bytes a batch, whatever the size of the file.
+A file is scanned once into byte ranges, which are kept in an index beside it.
 """
 
-import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from typing import assert_never
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.records import Record, as_json
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import (
     UTF8,
@@ -31,14 +29,14 @@ from edugraph_common.sources import (
     stored_rows,
 )
 from edugraph_common.sources.compression import encoding_of
-from edugraph_common.sources.rows import parse_rows
-from edugraph_importer.graph import RecordBatch
+from edugraph_common.sources.row_faults import of_row
+from edugraph_common.sources.rows import parse_rows, rejected
+from edugraph_importer.graph import RecordBatch, derive_facts
+from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
 MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
 
-RangeEntry = tuple[int, int, int]  # (offset in bytes, length in bytes, first line)
-_RANGE_FIELDS = ("offset", "length", "first_line")
-_ENTRY = struct.Struct(">QQQ")  # one RangeEntry in the index
+_RANGE_FIELDS = ("offset", "length", "first_line")  # of a ByteRange, as in a BatchRange
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,6 @@ class ReadBatch:
 
     graph: RecordBatch
     not_relevant: dict[str, int]
-
-
-def index_key(job_id: str) -> str:
-    return f"jobs/{job_id}/ranges"
 
 
 def rejects_key(job_id: str, batch: int) -> str:
@@ -72,19 +66,15 @@ def count_batches(blobs: Blobs, job: ImportJob) -> int:
             reading, text = open_text(file, job.format, _compression(job), mapping)
             pieces = reading.source.pieces(text, job.batch_size)
             if _can_be_read_in_place(job, reading):
-                entries: Iterable[RangeEntry] = (
-                    (piece.offset, len(piece.text), piece.first_line) for piece in pieces
-                )
+                ranges: Iterable[BatchRange] = ((piece.offset, len(piece.text), piece.first_line) for piece in pieces)
             else:
-                entries = _write_frames(blobs, job, pieces)
-            for entry in entries:
-                index.write(_ENTRY.pack(*entry))
+                ranges = _write_frames(blobs, job, pieces)
+            write_ranges(index, ranges)
             store_reading(blobs, job.job_id, reading)
-    with blobs.open(key) as index:
-        return index.seek(0, 2) // _ENTRY.size
+    return count_ranges(blobs, job.job_id)
 
 
-def _write_frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[RangeEntry]:
+def _write_frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[BatchRange]:
     """Pack each batch into a compressed frame of its own, since its rows cannot be read where they are."""
     offset = 0
     with blobs.write(frames_key(job.job_id)) as file:
@@ -116,7 +106,6 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
             ImportBatch(**common, batch=start // size, records=records[start : start + size], first_line=1 + start)
             for start in starts
         ]
-    index = blobs.read(index_key(job.job_id), numbers.start * _ENTRY.size, len(numbers) * _ENTRY.size)
     key = reading_key(job.job_id)
     in_place = _can_be_read_in_place(job, stored_reading(blobs, key))
     whole = ByteRange(
@@ -132,7 +121,7 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
         ImportBatch(
             **common, batch=number, rows=whole.model_copy(update=dict(zip(_RANGE_FIELDS, entry, strict=True)))
         )
-        for number, entry in zip(numbers, _ENTRY.iter_unpack(index), strict=True)
+        for number, entry in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True)
     ]
 
 
@@ -148,7 +137,12 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     for line, row in rows:
         match row:
             case Record():
-                records.append((line, row))
+                try:
+                    derive_facts(row)
+                except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
+                    rejects.append(rejected(line, as_json(row.to_json()).encode(), of_row(fault)))
+                else:
+                    records.append((line, row))
             case Reject():
                 rejects.append(row)
             case NotRelevant(name):

@@ -4,6 +4,7 @@ The canonical name is the spelling without differences of case, width, spacing a
 id of the node in the graph.
 """
 
+import hashlib
 import unicodedata
 from functools import lru_cache
 
@@ -11,6 +12,8 @@ _MEANINGFUL = frozenset("#%")  # "C#" is not "C", and "5%" is not "5".
 # NFKC makes "½" of a fraction slash, and formulas use a minus sign of their own.
 _TO_ONE_SIGN = str.maketrans("⁄−", "/-")
 _BOTH_NEIGHBOURS = 2  # characters
+MAX_BYTES = 8_000  # in UTF-8; Neo4j's index takes 8,167 at most.
+_KEPT_CHARACTERS = 200  # of a canonical name that is longer, for people to read
 
 
 @lru_cache(maxsize=65_536)
@@ -29,4 +32,9 @@ def canonical_name(name: str) -> str:
             if len(neighbours) < _BOTH_NEIGHBOURS or not neighbours.isdigit():
                 continue
         kept.append(char)
-    return unicodedata.normalize("NFKC", "".join(kept)) or words or name
+    canonical = unicodedata.normalize("NFKC", "".join(kept)) or words or name
+    # NFKC may make 18 characters of one. What is then too long for Neo4j's index is told by its hash.
+    encoded = canonical.encode()
+    if len(encoded) > MAX_BYTES:
+        return f"{canonical[:_KEPT_CHARACTERS]}#{hashlib.sha256(encoded).hexdigest()}"
+    return canonical

@@ -19,6 +19,10 @@ from edugraph_common.contracts.errors import Rejected, Retryable
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|::|(^|/)\.\.?(/|$)")  # fsspec chains filesystems by `::`
 
 
+class Gone(Rejected):
+    """There is no such blob, or there is none any more."""
+
+
 class Blobs:
     """Keys are relative paths below `url`. Raises Retryable when the store does not answer.
 
@@ -45,13 +49,13 @@ class Blobs:
                     self._fs.rm(part)
 
     def open(self, key: str) -> IO[bytes]:
-        """Raises Rejected when there is no such blob, or it is outside and not allowed."""
+        """Raises Gone when there is no such blob, Rejected when it is outside and not allowed."""
         with _store_errors():
             fs, path = self._place(key)
             try:
                 return cast("IO[bytes]", fs.open(path, "rb"))
             except FileNotFoundError:
-                raise Rejected(f"the blob {shown(key)} is gone") from None
+                raise Gone(f"the blob {shown(key)} is gone") from None
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         with self.open(key) as file, _store_errors():

@@ -5,6 +5,7 @@ Records and findings go in, each exactly once; outcomes come out. Every error is
 
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import GraphSettings
+from edugraph_importer.graph.record_facts import derive_facts
 from edugraph_importer.graph.repository import Graph
 
-__all__ = ["Graph", "GraphSettings", "RecordBatch"]
+__all__ = ["Graph", "GraphSettings", "RecordBatch", "derive_facts"]

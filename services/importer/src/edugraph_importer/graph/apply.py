@@ -15,7 +15,8 @@ from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.sources.row_faults import of_row
 from edugraph_importer.graph import finding_facts, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import AggregateUpdates, FindingUpdate, delete_orphans
 from edugraph_importer.graph.driver import Connection
@@ -105,8 +106,18 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcom
     by_type = Counter[str](record.type for record, _ in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
     by_type += Counter(course_record=applied.new_course_records)
+    outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
+    # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
+    # work to do waits for it.
+    refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
+    ledger_row = {"id": batch.id, "job_id": batch.job_id, "batch": batch.batch, "set_aside": refused}
+    _write_ledger(tx, "write_batch_outcome", ledger_row, outcome)
+    return outcome
+
+
+def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[str], seconds: float) -> BatchOutcome:
     rejects = sorted([*batch.rejects, *classified.rejects], key=lambda reject: reject.line)
-    outcome = BatchOutcome(
+    return BatchOutcome(
         job_id=batch.job_id,
         batch=batch.batch,
         state="written",
@@ -117,14 +128,8 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcom
         by_type=dict(sorted(by_type.items())),
         reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
         errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:SHOWN_ERRORS]),
-        seconds=round(time.monotonic() - start, 6),
+        seconds=round(seconds, 6),
     )
-    # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
-    # work to do waits for it.
-    refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
-    ledger_row = {"id": batch.id, "job_id": batch.job_id, "batch": batch.batch, "set_aside": refused}
-    _write_ledger(tx, "write_batch_outcome", ledger_row, outcome)
-    return outcome
 
 
 def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsOutcome:
@@ -136,7 +141,9 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
     for finding in message.findings:
         try:
             record = parse_record(finding.record)
-        except InvalidRecord:
+            record_facts.derive_facts(record)
+        except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
+            of_row(fault)
             continue
         if KIND_OF_TYPE.get(record.type) == finding.finding.kind:
             pairs.append((record, finding))

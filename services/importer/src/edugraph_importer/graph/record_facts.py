@@ -64,6 +64,11 @@ def nodes(record: Record) -> Iterator[Node]:
             yield from (("ErrorType", error_type) for error_type in error_types(data))
 
 
+def derive_facts(record: Record) -> None:
+    """Derive all that follows from one record alone, so that what goes wrong is known before its batch is written."""
+    _ = record.version_key, record.content_hash, set(nodes(record))
+
+
 def students(record: Record) -> Iterator[tuple[str, str]]:
     """Yield (field, student id)."""
     data = record.data
