@@ -1,8 +1,8 @@
-"""Takes a forgotten student out of the blob store: the rows that name them, and the rejects that quote such rows.
+"""Erasing a student from the blob store: the rows that name them, and the rejects that quote such rows.
 
-A row is compared by the ids that the import itself would read in it, never by its bytes: 4 is in S0104, and an id may
-be written with escapes. Blanks take its place, and every other byte stays where it is (docs/adr/0008). What cannot be
-taken out is reported with the reason, and keeps nothing else from being taken out.
+A row is compared by the ids that the import itself would read in it, and never by its bytes: 4 is in S0104, and an id
+may be written with escapes. Blanks take the row's place, and every other byte stays where it is (docs/adr/0008). What
+cannot be erased is reported with the reason, and keeps nothing else from being erased.
 """
 
 import re
@@ -35,9 +35,9 @@ from edugraph_common.sources.compression import encoding_of, packing
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
 from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
-SHOWN = 100  # of what was left
+MAX_LEFT_SHOWN = 100
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
-_BESIDE = ("/ranges", "/reading.json", "/mapping.json")  # these name nobody
+_NAMING_NOBODY = ("/ranges", "/reading.json", "/mapping.json")
 
 _OPEN = "its job has not ended; forget the student again when it has"
 _PART = "it is being written, or a write of it broke off; forget the student again when no upload is under way"
@@ -54,12 +54,15 @@ class Erased:
 
     def to_json(self) -> dict[str, Any]:
         counts = {"files": self.files, "rows": self.rows, "rejects": self.rejects}
-        return {**counts, "left": self.left[:SHOWN], "left_in_all": len(self.left)}
+        return {**counts, "left": self.left[:MAX_LEFT_SHOWN], "left_in_all": len(self.left)}
 
 
 @dataclass
-class Theirs:
-    """Chooses the rows that name a student; counts them, and the rows that only may."""
+class StudentRows:
+    """A predicate that chooses the rows which name a student.
+
+    It counts them as `found`, and as `unreadable` the rows that cannot be decoded but may name the student.
+    """
 
     student_id: str
     reading: Reading
@@ -72,11 +75,11 @@ class Theirs:
         self._word = re.compile(rf"(?<!\w){word}(?!\w)")
         self._bytes = self.student_id.encode()
         mapping = self.reading.mapping
-        # Cells may stand for an id that is not written in them.
+        # A mapping may give an id that is not written in the cells.
         self._all = mapping is not None and not STUDENT_FIELDS.isdisjoint({*mapping.constants, *mapping.values})
 
     def __call__(self, raw: bytes) -> bool:
-        """Decoding every row takes twenty times as long as looking for those that can hold the id at all."""
+        # Decoding every row takes twenty times as long as looking for those that can hold the id at all.
         if not (self._all or self._bytes in raw or b"\\" in raw or b'""' in raw):
             return False
         try:
@@ -88,14 +91,18 @@ class Theirs:
         return chosen
 
     def doubt(self, text: str) -> None:
-        """Something that cannot be decoded counts if the id is a word of it."""
+        """Count text that cannot be decoded if the id is a word of it."""
         self.unreadable += self._word.search(text) is not None
 
 
 def erase_from_blobs(
     blobs: Blobs, student_id: str, is_open: Callable[[str], bool], go_on: Callable[[], None]
 ) -> Erased:
-    """`is_open`: whether a job may still read its file: then nothing of it is touched. `go_on` is called often."""
+    """Erase the student from the files of all jobs.
+
+    `is_open`: whether a job may still read its file; then nothing of it changes. `go_on` is called often, and keeps
+    the claim on the erasure.
+    """
     eraser = _Eraser(blobs, student_id, is_open, go_on)
     keys = blobs.keys("jobs")
     for job_id, found in groupby((key for key in keys if ".part-" not in key), lambda key: key.split("/")[1]):
@@ -118,33 +125,22 @@ class _Eraser:
         self.erased.left.append({"job_id": key.split("/")[1], "key": key, "reason": reason})
 
     def erase_job(self, job_id: str, keys: list[str]) -> None:
-        opened, rows, rejects = self._is_open(job_id), 0, 0
-        if not opened and frames_key(job_id) in keys and not self._blobs.exists(index_key(job_id)):
-            self._blobs.delete(frames_key(job_id))  # a write of them broke off: without an index nobody reads them
+        is_open, rows, rejects = self._is_open(job_id), 0, 0
+        if not is_open and frames_key(job_id) in keys and not self._blobs.exists(index_key(job_id)):
+            self._blobs.delete(frames_key(job_id))  # Writing them broke off: without an index nobody reads them.
         for key in keys:
             self._go_on()
-            if not key.endswith(_BESIDE):
-                found = self._erase(key, opened)
+            if not key.endswith(_NAMING_NOBODY):
+                found = self._erase_blob(job_id, key, is_open=is_open)
                 rows, rejects = (rows, rejects + found) if "/rejects/" in key else (max(rows, found), rejects)
         self.erased.files += rows > 0
         self.erased.rows += rows
         self.erased.rejects += rejects
 
-    def _erase(self, key: str, opened: bool) -> int:
-        """Returns how many rows or rejects it blanked."""
+    def _erase_blob(self, job_id: str, key: str, *, is_open: bool) -> int:
+        """Return how many rows or rejects were blanked. What cannot be erased is left and reported."""
         try:
-            theirs = Theirs(self._student_id, self._reading(key))
-            change = self._change(key, theirs)
-            for _ in change():
-                pass
-            found = theirs.found
-            if theirs.unreadable:
-                self.leave(key, f"{theirs.unreadable} rows of it cannot be decoded and hold this id as a word")
-            if found and opened:
-                self.leave(key, _OPEN)
-            elif found:
-                self._write(key, change)
-                return found
+            return self._blank(job_id, key, is_open=is_open)
         except (Gone, FileNotFoundError, EmptyFile):
             return 0
         except (MalformedFile, Rejected) as problem:
@@ -155,86 +151,98 @@ class _Eraser:
             self.leave(key, f"it cannot be read ({type(bug).__name__})")
         return 0
 
-    def _reading(self, key: str) -> Reading:
-        """As the import read the file; a file whose import never began is looked at as the import would."""
-        job_id = key.split("/")[1]
+    def _blank(self, job_id: str, key: str, *, is_open: bool) -> int:
+        """Read the blob to find out whether it names the student, and if it does, a second time to change it.
+
+        It is replaced whole, so that whoever reads it meanwhile gets the old content or the new.
+        """
+        chosen = StudentRows(self._student_id, self._read_plan(job_id, key))
+        if "/rejects/" in key:
+            change = self._changed_rejects
+        elif key == frames_key(job_id):
+            change = self._changed_frames
+        elif _SOURCE.fullmatch(key):
+            change = self._changed_source
+        else:
+            raise MalformedFile("it is no file of an import")
+        for _ in change(key, chosen):
+            pass
+        found = chosen.found
+        if chosen.unreadable:
+            self.leave(key, f"{chosen.unreadable} rows of it cannot be decoded and hold this id as a word")
+        if found and is_open:
+            self.leave(key, _OPEN)
+            return 0
+        if found and key == frames_key(job_id):
+            self._write_frames(job_id, change(key, chosen))
+        elif found:
+            with self._blobs.write(key) as file, packing(file, encoding_of(key)) as packed:
+                for text in change(key, chosen):
+                    packed.write(text)
+                self._go_on()
+        return found
+
+    def _read_plan(self, job_id: str, key: str) -> Reading:
+        """Return the plan by which the import read the file, or would read it if it never began."""
         if self._blobs.exists(reading_key(job_id)):
             return stored_reading(self._blobs, reading_key(job_id))
         source = _SOURCE.fullmatch(key)
         if source is None:
-            return Reading()  # inline records
+            return Reading()  # The records came inside the message.
         form: Format = source[1]  # type: ignore[assignment]  # the pattern knows the formats
         with self._blobs.open(key) as file:
-            reading, _ = open_text(file, form, _compression(key), stored_mapping(self._blobs, job_id))
-        return reading
+            plan, _ = open_text(file, form, _compression(key), stored_mapping(self._blobs, job_id))
+        return plan
 
-    def _change(self, key: str, theirs: Theirs) -> Callable[[], Iterator[bytes]]:
-        """Gives the changed content of a blob, unpacked, each time it is called."""
-        if "/rejects/" in key:
-            return lambda: self._rejects(key, theirs)
-        if key == frames_key(key.split("/")[1]):
-            return lambda: self._frames(key, theirs)
-        if _SOURCE.fullmatch(key):
-            return lambda: self._source(key, theirs)
-        raise MalformedFile("it is no file of an import")
+    def _write_frames(self, job_id: str, frames: Iterator[bytes]) -> None:
+        """Write the frames and their index. The index is gone until it fits again.
 
-    def _write(self, key: str, change: Callable[[], Iterator[bytes]]) -> None:
-        """The blob is replaced whole, so that whoever reads it meanwhile has the old content or the new."""
-        if key == frames_key(key.split("/")[1]):
-            self._write_frames(key, change())
-            return
-        with self._blobs.write(key) as file, packing(file, encoding_of(key)) as packed:
-            for text in change():
-                packed.write(text)
-            self._go_on()
-
-    def _write_frames(self, key: str, frames: Iterator[bytes]) -> None:
-        """The index is gone until it fits again: a job that is resumed without one is split once more."""
-        job_id, lengths = key.split("/")[1], list[int]()
-        lines = [first_line for _, _, first_line in self._ranges(job_id)]
-        with self._blobs.write(key) as file:
+        A job that is resumed without an index is split once more.
+        """
+        lengths = list[int]()
+        first_lines = [first_line for _, _, first_line in self._ranges(job_id)]
+        with self._blobs.write(frames_key(job_id)) as file:
             lengths += map(file.write, frames)
             self._go_on()
             self._blobs.delete(index_key(job_id))
         offsets = accumulate(lengths[:-1], initial=0)
         with self._blobs.write(index_key(job_id)) as index:
-            write_ranges(index, zip(offsets, lengths, lines, strict=True))
+            write_ranges(index, zip(offsets, lengths, first_lines, strict=True))
 
     def _ranges(self, job_id: str) -> list[BatchRange]:
         return list(read_ranges(self._blobs, job_id, range(count_ranges(self._blobs, job_id))))
 
-    def _source(self, key: str, theirs: Theirs) -> Iterator[bytes]:
+    def _changed_source(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
         with self._blobs.open(key) as file:
-            yield from rewritten(file, theirs.reading, _compression(key), theirs)
+            yield from rewritten(file, chosen.reading, _compression(key), chosen)
 
-    def _frames(self, key: str, theirs: Theirs) -> Iterator[bytes]:
-        source = theirs.reading.source
+    def _changed_frames(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
+        source = chosen.reading.source
         with self._blobs.open(key) as file:
             for _, length, _ in self._ranges(key.split("/")[1]):
                 packed = file.read(length)
                 text = unframe(packed)
-                changed = source.blanked(text, theirs)
+                changed = source.blanked(text, chosen)
                 yield packed if changed == text else frame(changed)
 
-    def _rejects(self, key: str, theirs: Theirs) -> Iterator[bytes]:
+    def _changed_rejects(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
+        """Leave out a reject whose row names the student. If the row is not kept, the faulty value decides."""
         with self._blobs.open(key) as file:
             for line in file:
                 try:
                     reject = Reject.model_validate_json(line)
                 except ValidationError:
-                    theirs.doubt(line.decode(errors="replace"))
+                    chosen.doubt(line.decode(errors="replace"))
                     yield line
                     continue
-                if not self._names(reject, theirs):
+                if reject.raw is not None:
+                    names_student = chosen(reject.raw.encode(errors="replace"))
+                else:
+                    is_student_field = reject.field.rsplit(".", 1)[-1] in STUDENT_FIELDS
+                    names_student = is_student_field and reject.found == self._student_id
+                    chosen.found += names_student
+                if not names_student:
                     yield line
-
-    def _names(self, reject: Reject, theirs: Theirs) -> bool:
-        """By the row itself; where that is not kept, by the value that was found wrong."""
-        if reject.raw is not None:
-            return theirs(reject.raw.encode(errors="replace"))
-        named = reject.field.rsplit(".", 1)[-1] in STUDENT_FIELDS and reject.found == self._student_id
-        theirs.found += named
-        return named
 
 
 def _compression(key: str) -> Any:

@@ -1,4 +1,7 @@
-"""What the importer does, apart from how its work arrives: split, write a batch, sum up, write findings."""
+"""The importer's service: it splits a file, writes batches, sums a job up, writes findings and erases students.
+
+How its work arrives is the business of the tasks.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +19,8 @@ from edugraph_common.contracts.outcomes import (
     BatchOutcome,
     FindingsOutcome,
     ImportReport,
-    JobReport,
 )
-from edugraph_common.contracts.records import ErrorRecord, Record
+from edugraph_common.contracts.records import ErrorRecord
 from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
@@ -27,14 +29,14 @@ from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import request_analysis
 from edugraph_importer.batching import count_batches, read_batch, store_rejects, window
 from edugraph_importer.erasure import erase_from_blobs
-from edugraph_importer.graph import Graph, RecordBatch
+from edugraph_importer.graph import Graph
 
 log = structlog.get_logger("edugraph.importer")
 
 
 @dataclass(frozen=True)
 class Importer:
-    """One per process. `now` gives aware times."""
+    """One for each process. `now` gives times with a time zone."""
 
     app: Celery
     graph: Graph
@@ -43,9 +45,10 @@ class Importer:
     now: Callable[[], datetime]
 
     def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate] | None:
-        """The next window of batches, and what sums them up; None when the job has ended.
+        """Return the next window of batches, and the message that sums them up; None if the job has ended.
 
-        A file that is unusable as a whole ends its job and is no dead letter: that would count against the importer.
+        A file that is unusable as a whole ends its job. It becomes no dead letter, which would count against the
+        importer.
         """
         if self.jobs.is_cancelled(job.job_id):
             return None
@@ -65,7 +68,7 @@ class Importer:
         return window(self.blobs, job, end), after
 
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
-        """A batch of a job that was cancelled meanwhile is left out."""
+        """Write a batch, unless its job was cancelled meanwhile."""
         if self.jobs.is_cancelled(message.job_id):
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
         with telemetry.step("read"):
@@ -73,18 +76,31 @@ class Importer:
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             written = self.graph.write_batch(found.graph)
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
-        self._store_rejects(found.graph, outcome)
+        rejects = list(found.graph.rejects)
+        if outcome.rejected > len(rejects):  # The graph refused some records, too.
+            rejects += self.graph.rejects(message.job_id, message.batch)
+        store_rejects(self.blobs, message.job_id, message.batch, rejects)
+        records = [record for _, record in found.graph.records]
         if message.analyze:
-            records = [record for _, record in found.graph.records]
-            asked = request_analysis(self.app, message, records, self.graph.course_contexts(_courses(records)))
+            errors = (record.data for record in records if isinstance(record.data, ErrorRecord))
+            contexts = self.graph.course_contexts(sorted({course for data in errors for course in data.courses}))
+            asked = request_analysis(self.app, message, records, contexts)
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
-            self._settle(outcome, [record.type for _, record in found.graph.records])
+            self._settle(outcome, [record.type for record in records])
         return outcome
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
-        """The outcome of a batch that was given up; its job goes on."""
-        read = len(message.records) if message.records is not None else self._count(message)
+        """Settle a batch that was given up; its job goes on. Return its outcome."""
+        if message.records is not None:
+            read = len(message.records)
+        else:
+            try:
+                read = read_batch(self.blobs, message).graph.read
+            except Exception as error:  # noqa: BLE001 - a failed batch fails its job, however many rows are counted
+                # Whatever keeps the rows from being counted must not keep the batch from being settled as failed.
+                log.warning("rows_not_counted", batch=message.batch, error=type(error).__name__)
+                read = 0
         outcome = BatchOutcome(
             job_id=message.job_id, batch=message.batch, state="failed", read=read, failed=read, error=reason
         )
@@ -93,23 +109,26 @@ class Importer:
 
     def sum_up(self, message: ImportAggregate) -> ImportReport:
         """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
+        job = message.job
         if not self.jobs.is_cancelled(message.job_id):
-            self._go_on(message)
+            self._settle_lost(message)
+            if message.window_end < message.batches:
+                following = job.model_copy(update={"next_batch": message.window_end})
+                task_id = task_id_for(job.job_id, f"split-{message.window_end}")
+                send(self.app, "import_records_with_callback", following, task_id=task_id)
+            else:
+                self.jobs.imported(job.job_id, self.now())
+            self._finish(job.job_id)
         report = self.jobs.report(message.job_id, self.now())
         if report is None:
             raise Rejected("Redis does not know this job; what was written stays in the graph")
-        return _import_report(report)
-
-    def _go_on(self, message: ImportAggregate) -> None:
-        job = message.job
-        self._settle_lost(message)
-        if message.window_end < message.batches:
-            following = job.model_copy(update={"next_batch": message.window_end})
-            step = f"split-{message.window_end}"
-            send(self.app, "import_records_with_callback", following, task_id=task_id_for(job.job_id, step))
-        else:
-            self.jobs.imported(job.job_id, self.now())
-        self._finish(job.job_id)
+        seconds = max((report.updated - report.created).total_seconds(), 0.001)
+        same = ("job_id", "batches", "failed_batches", "read", "written", "unchanged", "rejected", "failed")
+        return ImportReport(
+            **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "not_relevant", "errors")},
+            seconds=seconds,
+            records_per_second=report.read / seconds,
+        )
 
     def fail(self, job_id: str, reason: str) -> None:
         """End the whole job."""
@@ -139,18 +158,12 @@ class Importer:
         return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
 
     def _settle_lost(self, message: ImportAggregate) -> None:
-        """Batches of the window whose tasks all ended, but one without settling its batch: it was revoked, say."""
+        """Settle batches of the window whose task ended without doing so, for example because it was revoked."""
         lost = self.jobs.unsettled(message.job_id, range(message.job.next_batch, message.window_end))
         if lost:
             for batch in window(self.blobs, message.job, message.window_end):
                 if batch.batch in lost:
                     self.batch_failed(batch, "its task ended without an outcome")
-
-    def _store_rejects(self, batch: RecordBatch, outcome: BatchOutcome) -> None:
-        """All that were set aside: by their form, and by the graph."""
-        by_graph = outcome.rejected > len(batch.rejects)
-        conflicts = self.graph.rejects(batch.job_id, batch.batch) if by_graph else ()
-        store_rejects(self.blobs, batch.job_id, batch.batch, [*batch.rejects, *conflicts])
 
     def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> None:
         if self.jobs.settle_batch(outcome, self.now()):
@@ -184,35 +197,9 @@ class Importer:
         telemetry.job(state)
         self._emit("io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state)
 
-    def _emit(self, kind: EventType, job_id: str, data: dict[str, object], step: str) -> None:
-        event_id = task_id_for(job_id, f"{kind}:{step}")
-        emit(
-            self.app,
-            Event(id=event_id, source="/edugraph/importer", type=kind, subject=job_id, time=self.now(), data=data),
+    def _emit(self, event_type: EventType, job_id: str, data: dict[str, object], step: str) -> None:
+        event_id = task_id_for(job_id, f"{event_type}:{step}")
+        event = Event(
+            id=event_id, source="/edugraph/importer", type=event_type, subject=job_id, time=self.now(), data=data
         )
-
-    def _count(self, message: ImportBatch) -> int:
-        """Count the rows of a failed batch, so that the job's sums add up; 0 where even they cannot be read.
-
-        Whatever keeps them from being read must not keep the batch from being settled as failed.
-        """
-        try:
-            return read_batch(self.blobs, message).graph.read
-        except Exception as error:  # noqa: BLE001 - a failed batch fails its job, however many rows are counted
-            log.warning("rows_not_counted", batch=message.batch, error=type(error).__name__)
-            return 0
-
-
-def _courses(records: list[Record]) -> list[str]:
-    errors = (record.data for record in records if isinstance(record.data, ErrorRecord))
-    return sorted({course for data in errors for course in data.courses})
-
-
-def _import_report(report: JobReport) -> ImportReport:
-    seconds = max((report.updated - report.created).total_seconds(), 0.001)
-    same = ("job_id", "batches", "failed_batches", "read", "written", "unchanged", "rejected", "failed")
-    return ImportReport(
-        **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "not_relevant", "errors")},
-        seconds=seconds,
-        records_per_second=report.read / seconds,
-    )
+        emit(self.app, event)
