@@ -1,4 +1,4 @@
-"""The graph room on every engine: the tests' Neo4j, and the embedded one, started here."""
+"""The graph repository on every engine: the tests' Neo4j, and the embedded one, started here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

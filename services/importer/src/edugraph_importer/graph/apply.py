@@ -82,6 +82,8 @@ def apply(
     unit = lock_and_load(tx, nodes, {(data.student_id, data.course_id) for _, data in records.states})
     erased.check()
 
+    # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
+    # last, because they are recomputed from the links that were just written.
     remove_superseded(tx, unit, superseded)
     new_course_records = unit.merge(staged)
     write_records(tx, staged)
@@ -148,6 +150,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
         if KIND_OF_TYPE.get(record.type) == finding.finding.kind:
             pairs.append((record, finding))
     records = [record for record, _ in pairs]
+    # Only the findings of course texts can have prerequisites. Their lock comes before those of the records.
     if any(record.type == "course_content" for record in records):
         prerequisites.lock_edges(tx)
     stored, stored_findings = _lock_records(tx, records)
