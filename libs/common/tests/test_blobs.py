@@ -2,8 +2,10 @@
 
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -150,3 +152,32 @@ def test_a_store_that_is_away_is_not_one_without_the_blob(tmp_path: Path) -> Non
     (tmp_path / "store").write_text("in the way")
     with pytest.raises(Retryable):
         blobs.exists("jobs")
+
+
+def test_a_folder_that_others_change_is_listed_whole_and_deleted_whole(tmp_path: Path) -> None:
+    """While one thread writes and deletes other blobs of the folder, those that stay are in every listing."""
+    blobs = Blobs(str(tmp_path))
+    stay = [f"jobs/j/stays-{number}" for number in range(50)]
+    for key in stay:
+        with blobs.write(key) as file:
+            file.write(b"x")
+    ended = Event()
+
+    def disturb() -> None:
+        while not ended.is_set():
+            with blobs.write("jobs/j/comes") as file:
+                file.write(b"x")
+            blobs.delete("jobs/j/comes")
+
+    with ThreadPoolExecutor() as pool:
+        disturbing = pool.submit(disturb)
+        try:
+            for _ in range(100):
+                assert set(stay) <= set(blobs.keys("jobs"))
+        finally:
+            ended.set()
+        disturbing.result()
+    with ThreadPoolExecutor() as pool:
+        for deletion in [pool.submit(blobs.delete, "jobs/j") for _ in range(4)]:
+            deletion.result()
+    assert blobs.keys("jobs") == []

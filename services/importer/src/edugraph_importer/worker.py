@@ -9,7 +9,7 @@ from celery.signals import worker_process_shutdown
 from edugraph_common.messaging.celery_app import App, make_app
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
-from edugraph_common.messaging.worker.setup import guard_worker
+from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.job_store import Jobs, connect
@@ -27,7 +27,7 @@ def make_worker(settings: Settings) -> App:
     measure_worker("importer", settings)
     report_health(app, settings)
     trace_tasks("importer", settings.tracing)
-    guard_worker(app, settings)
+    set_up_worker(app, settings)
 
     @cache
     def importer() -> Importer:
