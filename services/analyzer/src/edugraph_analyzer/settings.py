@@ -1,4 +1,4 @@
-"""What an analyzer can be told, from EDUGRAPH_… and the two names that every OpenAI tool reads."""
+"""The analyzer's settings, from EDUGRAPH_… and the two variables that every OpenAI tool reads."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Price(BaseModel):
-    """Money for a million tokens, in the one currency of the table."""
+    """The price of a million tokens, in the one currency of the table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,7 +20,7 @@ class Price(BaseModel):
 
 
 class AnalyzerSettings(BaseSettings):
-    """Without a key or an address the offline analyser answers. Times in seconds, tokens estimated."""
+    """Without a key or an address the offline analyser answers. Times are in seconds, and tokens are estimated."""
 
     model_config = SettingsConfigDict(
         env_prefix="EDUGRAPH_", extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=()
@@ -118,7 +118,7 @@ class AnalyzerSettings(BaseSettings):
     )
     @classmethod
     def blank_is_none(cls, value: object) -> object:
-        """An empty variable in a compose file or a chart means that it is not set."""
+        """Read an empty variable as one that is not set: that is what it means in a compose file or a chart."""
         return None if isinstance(value, str) and not value.strip() else value
 
     @property
@@ -127,7 +127,7 @@ class AnalyzerSettings(BaseSettings):
 
     @property
     def has_provider(self) -> bool:
-        """A server of one's own may need no key, so its address alone is enough."""
+        """Say whether there is a model to ask. A server of one's own may need no key: its address is enough."""
         return self.secret is not None or self.openai_base_url is not None
 
     def model_for(self, kind: Kind) -> str:

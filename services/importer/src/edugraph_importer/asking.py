@@ -7,11 +7,16 @@ from typing import Any
 from celery import Celery
 
 from edugraph_common.contracts.findings import Kind, kind_to_read
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, CourseContext, ImportBatch
+from edugraph_common.contracts.messages import (
+    IMPORT_CONTENT_PACK,
+    Analysis,
+    AnalysisBatch,
+    CourseContext,
+    ImportBatch,
+)
 from edugraph_common.contracts.records import Record
 from edugraph_common.messaging.publisher import send, task_id_for
 
-CONTENT_PACK = 4  # course texts are long
 BATCH_TASKS: dict[Kind, str] = {
     "interaction": "batch_analyze_interactions_task",
     "error": "batch_analyze_errors_task",
@@ -44,13 +49,13 @@ def _ask_for_batch(
 
 
 def _ask_for_contents(app: Celery, message: ImportBatch, records: Sequence[Record]) -> None:
-    for start in range(0, len(records), CONTENT_PACK):
-        pack = f"knowledge_points-{message.batch}-{start // CONTENT_PACK}"
+    for start in range(0, len(records), IMPORT_CONTENT_PACK):
+        pack = f"knowledge_points-{message.batch}-{start // IMPORT_CONTENT_PACK}"
         request = Analysis(
             **_shared(message),
             pack=pack,
             kind="knowledge_points",
-            records=tuple(record.to_json() for record in records[start : start + CONTENT_PACK]),
+            records=tuple(record.to_json() for record in records[start : start + IMPORT_CONTENT_PACK]),
         )
         send(app, "extract_knowledge_points_task", request, task_id=task_id_for(message.job_id, pack))
 

@@ -7,7 +7,9 @@ from pydantic import Field
 
 from edugraph_common.contracts.contract_model import Frozen
 
-SHOWN_ERRORS = 10  # first errors kept in a batch's outcome; all of them are in the rejects blob
+# The first errors that a batch's outcome and a job's report keep; all of them are in the rejects blobs.
+BATCH_SHOWN_ERRORS = 10
+JOB_SHOWN_ERRORS = 20
 
 
 class Reject(Frozen):

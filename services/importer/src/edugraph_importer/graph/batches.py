@@ -9,7 +9,7 @@ from operator import itemgetter
 
 import neo4j
 
-from edugraph_common.contracts.outcomes import SHOWN_ERRORS, BatchOutcome, Reject
+from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, BatchOutcome, Reject
 from edugraph_common.contracts.records import Record
 from edugraph_importer.graph import claims, orphans, replacing, stated
 from edugraph_importer.graph.book import Book
@@ -87,7 +87,7 @@ def _outcome(batch: RecordBatch, found: Sorted, by_type: Counter[str], seconds: 
         rejected=len(rejects),
         by_type=dict(sorted(by_type.items())),
         reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
-        errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:SHOWN_ERRORS]),
+        errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:BATCH_SHOWN_ERRORS]),
         seconds=round(seconds, 6),
     )
 
