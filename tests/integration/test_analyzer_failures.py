@@ -93,6 +93,18 @@ def test_a_batch_of_an_older_sender_ends_its_job(analyzer: AnalyzerService, job:
     assert report(analyzer, job).state == "failed"
 
 
+def test_of_a_cancelled_job_nothing_is_cut_into_packs_looked_up_or_counted(
+    analyzer: AnalyzerService, job: str
+) -> None:
+    analyzer.jobs.cancel(job, NOW)
+    records = tuple(record for number in range(READ) for record in pack(job, number).records)
+    whole = AnalysisBatch(job_id=job, batch=0, kind="interaction", records=records)
+    assert list(analyzer.packs(whole)) == []
+    assert analyzer.analyse(pack(job, 1)) == []
+    seen = report(analyzer, job)
+    assert (seen.state, seen.analysis.done, seen.analysis.failed) == ("cancelled", 0, 0)
+
+
 # --- a key or a model that the provider refuses -------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ import pytest
 import redis
 from beside import scripted_provider
 from engines import SHARED_RECORDS, given
+from structlog.testing import capture_logs
 
 from edugraph_analyzer.cache import store as answer_store
 from edugraph_analyzer.cache.store import AnswerStore, State
@@ -289,7 +290,10 @@ def test_a_kept_answer_that_does_not_validate_is_asked_for_again(server, provide
     for key in server.scan_iter(match="edugraph:llm:answer:interaction:*"):
         if name.encode() not in key:
             server.set(key, json.dumps({"sentiment": "ecstatic"}), ex=60)
-    assert not one.analyse(chats(name, 1)).findings[0].origin.cached
+    with capture_logs() as lines:
+        assert not one.analyse(chats(name, 1)).findings[0].origin.cached
+    (line,) = (line for line in lines if line["event"] == "cached_answer_invalid")
+    assert server.exists(f"edugraph:llm:answer:interaction:{line['key']}")  # kept anew
 
 
 def test_what_a_retry_finds_paid_is_counted_once_and_not_lost(server, provider, name) -> None:

@@ -9,7 +9,7 @@ import redis
 
 from edugraph_analyzer.llm.client import LLMClient, retry_after
 from edugraph_analyzer.llm.rate_limiter import Slot
-from edugraph_analyzer.prompting.questions import LLMRequest, Unanswerable
+from edugraph_analyzer.prompting.questions import Cancelled, LLMRequest, Unanswerable
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 
@@ -240,3 +240,28 @@ def test_a_fork_opens_its_own_connections() -> None:
     process[0] = 2
     client.complete(REQUEST)
     assert client._sdk is not first
+
+
+@pytest.mark.parametrize("failure", [Cancelled(), Retryable("Redis is away")])
+def test_what_the_last_check_raises_comes_out_and_nothing_has_left(failure) -> None:
+    """The check comes after the wait for a slot, which may take a minute."""
+    gate, sent = Gate(), []
+
+    def check() -> None:
+        assert len(gate.passed) == 1
+        raise failure
+
+    with pytest.raises(type(failure)):
+        model(sent.append, gate).complete(REQUEST, check)
+    assert sent == []
+
+
+def test_a_slot_that_is_not_used_gives_its_tokens_back() -> None:
+    gate = Gate()
+
+    def check() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        model(lambda _: error(500), gate).complete(REQUEST, check)
+    assert gate.settled == [0]

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.pipeline import Resolver
-from edugraph_analyzer.prompting.questions import LLMResponse, Unanswerable, question_of
+from edugraph_analyzer.prompting.questions import Cancelled, LLMResponse, Unanswerable, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Wait
 
@@ -25,7 +26,8 @@ class ScriptedClient:
     def __init__(self, *replies) -> None:
         self.replies, self.asked = list(replies), []
 
-    def complete(self, request):
+    def complete(self, request, check):
+        check()
         self.asked.append(request)
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):
@@ -52,8 +54,14 @@ def questions(count: int):
         yield question_of(read_document(record, "interaction", []), SETTINGS)
 
 
-def resolve(model: ScriptedClient, count: int, budget: Budget | None = None, settings: AnalyzerSettings = SETTINGS):
-    resolver = Resolver(settings, model, budget or Budget(), "job", "interaction")
+def resolve(
+    model: ScriptedClient,
+    count: int,
+    budget: Budget | None = None,
+    settings: AnalyzerSettings = SETTINGS,
+    cancelled=lambda _: False,
+):
+    resolver = Resolver(settings, model, budget or Budget(), "job", "interaction", is_cancelled=cancelled)
     return list(resolver.resolve(list(questions(count))))
 
 
@@ -70,9 +78,12 @@ def test_a_pack_is_one_request_and_its_tokens_are_shared_out() -> None:
 
 def test_what_a_pack_leaves_out_is_asked_for_alone() -> None:
     model = ScriptedClient(answers(entry(1), entry(2, sentiment="?")), answers(entry(1)), answers(entry(1)))
-    resolutions = resolve(model, 3)
+    with capture_logs() as lines:
+        resolutions = resolve(model, 3)
     assert len(model.asked) == 3
     assert all(each.answer for each in resolutions)
+    answered = next(line for line in lines if line["event"] == "pack_answered")
+    assert (answered["kind"], answered["items"], answered["invalid"]) == ("interaction", 3, 2)
 
 
 def test_exchanged_items_are_asked_for_alone() -> None:
@@ -127,3 +138,11 @@ def test_a_spent_budget_asks_for_nothing() -> None:
     with pytest.raises(Wait):
         resolve(model, 1, Budget(Wait("spent", 60)))
     assert not model.asked
+
+
+def test_a_job_that_is_cancelled_between_two_requests_makes_no_second_one() -> None:
+    states = iter([False, True])
+    model = ScriptedClient(answers(entry(1)), answers(entry(1)), answers(entry(1)))
+    with pytest.raises(Cancelled):
+        resolve(model, 3, cancelled=lambda _: next(states))
+    assert len(model.asked) == 1

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from edugraph_analyzer.documents import read_document
@@ -129,3 +131,15 @@ def test_each_finding_names_what_made_it(libraries: str) -> None:
     assert (origin.analyser, origin.model, origin.cost) == ("offline", model_name(), 0)
     assert origin.model.startswith("offline-lexicon")
     assert ("+" in origin.model) == (libraries == "with libraries")
+
+
+@pytest.mark.skipif("use" not in rule_libraries.installed(), reason="the extra `offline` is not installed")
+def test_only_the_thread_that_asks_computes_the_nearness() -> None:
+    """More threads of the encoder spin and wait for each other: a text then takes a hundred times the CPU."""
+    names = ("fractions", "negative numbers", "一元一次方程")
+    rule_libraries.nearness("1/2 + 1/3 = 2/5", names)  # loads the encoder
+    whole, own = time.process_time(), time.thread_time()
+    for number in range(20):
+        rule_libraries.nearness(f"{number}: I added both denominators. 分母不能直接相加。", names)
+    whole, own = time.process_time() - whole, time.thread_time() - own
+    assert whole < 1.2 * own

@@ -38,6 +38,7 @@ from edugraph_analyzer.findings.schema import parse_answers
 from edugraph_analyzer.llm.rate_limiter import RateLimiter
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.questions import (
+    Cancelled,
     LLMRequest,
     LLMResponse,
     Question,
@@ -78,15 +79,19 @@ class PackResult:
 
 
 class Completes(Protocol):
-    """What the resolver needs of `llm.client.LLMClient`."""
+    """What the resolver needs of `llm.client.LLMClient`.
 
-    def complete(self, request: LLMRequest) -> LLMResponse: ...
+    `check` is called when the request's slot has come, right before it leaves; what it raises comes out as it was.
+    """
+
+    def complete(self, request: LLMRequest, check: Callable[[], None]) -> LLMResponse: ...
 
 
 class Pipeline:
     """The analysis of packs. There is one in each process.
 
-    Connections open at the first use, so that a pipeline that was made before a fork is safe after it. Clock, sleep,
+    Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `is_cancelled`
+    says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. Clock, sleep,
     ids and `transport` (the HTTP transport of the provider's client) are for tests.
     """
 
@@ -95,6 +100,7 @@ class Pipeline:
         settings: AnalyzerSettings,
         server: "redis.Redis",
         *,
+        is_cancelled: Callable[[str], bool] = lambda _: False,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -105,7 +111,7 @@ class Pipeline:
         self._store = AnswerStore(server, ttl_seconds=settings.cache_ttl, lease_ttl_seconds=settings.lease_ttl)
         self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause)
         self._limiter = RateLimiter.of_settings(settings, server, sleep=sleep, new_id=new_id)
-        self._rule_based = RuleBasedAnalyzer()
+        self._is_cancelled, self._rule_based = is_cancelled, RuleBasedAnalyzer()
         self._client_options = {"process_id": process_id, "now": now, "transport": transport}
         self._client: Completes | None = None
 
@@ -116,7 +122,7 @@ class Pipeline:
     def analyse(self, message: Analysis) -> PackResult:
         """Analyse a pack. What was answered before is in the cache, and not paid again.
 
-        Raises Retryable, Wait and Rejected.
+        Raises Retryable, Wait, Rejected, and Cancelled when the job was cancelled meanwhile.
         """
         documents: list[Document] = []
         failed: list[Unanswered] = []
@@ -173,7 +179,14 @@ class Pipeline:
                     from edugraph_analyzer.llm.client import LLMClient
 
                     self._client = LLMClient(self._settings, self._redis, self._limiter, **self._client_options)
-                resolver = Resolver(self._settings, self._client, self._spending, message.job_id, message.kind)
+                resolver = Resolver(
+                    self._settings,
+                    self._client,
+                    self._spending,
+                    message.job_id,
+                    message.kind,
+                    is_cancelled=self._is_cancelled,
+                )
                 for resolution in resolver.resolve(mine):
                     flight.resolve(resolution)
 
@@ -221,15 +234,23 @@ class Pipeline:
 class Resolver:
     """Asks a language model the questions of one kind of one job.
 
-    Questions go in packs; those that a pack left out or got wrong go alone, with one repair turn. All methods raise
-    what `LLMClient.complete` and `Spending.check` raise.
+    Questions go in packs; those that a pack left out or got wrong go alone, with one repair turn. `is_cancelled` is
+    asked once before each request, when its slot has come; then Cancelled is raised. All methods raise what
+    `LLMClient.complete` and `Spending.check` raise.
     """
 
     def __init__(
-        self, settings: AnalyzerSettings, client: Completes, spending: Spending, job_id: str, kind: Kind
+        self,
+        settings: AnalyzerSettings,
+        client: Completes,
+        spending: Spending,
+        job_id: str,
+        kind: Kind,
+        *,
+        is_cancelled: Callable[[str], bool],
     ) -> None:
         self._settings, self._client, self._spending = settings, client, spending
-        self._job_id, self._kind = job_id, kind
+        self._job_id, self._kind, self._is_cancelled = job_id, kind, is_cancelled
 
     def resolve(self, questions: Sequence[Question]) -> Iterator[Resolution]:
         """Yield a resolution for each question, as soon as it is there."""
@@ -286,7 +307,12 @@ class Resolver:
         """Check the budget, send one request, and count what it cost. The client waits for its slot."""
         self._spending.check(self._job_id)
         telemetry.pack_sent(self._kind, request.max_items)
-        response = self._client.complete(request)
+
+        def stop_if_cancelled() -> None:
+            if self._is_cancelled(self._job_id):
+                raise Cancelled
+
+        response = self._client.complete(request, stop_if_cancelled)
         model, used = self._settings.model_for(self._kind), (response.input_tokens, response.output_tokens)
         cost = cost_of(model, *used, self._settings.prices)
         usage = Usage(requests=1, input_tokens=used[0], output_tokens=used[1], cost=cost)

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.pipeline import PackResult, Pipeline
+from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.findings import kind_to_read
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, Findings
@@ -21,6 +23,8 @@ from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import Row, stored_rows
 from edugraph_common.sources.rows import parse_rows
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,12 @@ class AnalyzerService:
     pack_size: int
 
     def packs(self, message: AnalysisBatch) -> Iterator[Analysis]:
-        """Yield all records of the kind among the rows, in packs; they are the same packs each time."""
+        """Yield all records of the kind among the rows, in packs; they are the same packs each time.
+
+        A cancelled job has none.
+        """
+        if self.jobs.is_cancelled(message.job_id):
+            return
         if message.records is not None:
             rows: Iterable[Row] = parse_rows(enumerate(message.records, start=1))
         elif message.rows is not None:
@@ -56,8 +65,17 @@ class AnalyzerService:
             )
 
     def analyse(self, message: Analysis) -> list[dict[str, Any]]:
-        """Analyse a pack and send its findings on to the graph. Returns them as JSON, without their records."""
-        result = self.pipeline.analyse(message)
+        """Analyse a pack and send its findings on to the graph. Returns them as JSON, without their records.
+
+        A pack of a cancelled job is left out and stays uncounted: whoever resumes the job asks for it again.
+        """
+        try:
+            if self.jobs.is_cancelled(message.job_id):
+                raise Cancelled  # noqa: TRY301 - as it comes from within, right before a request
+            result = self.pipeline.analyse(message)
+        except Cancelled:
+            log.info("pack_left_out", reason="the job was cancelled")
+            return []
         findings = Findings(
             job_id=message.job_id,
             traceparent=message.traceparent,

@@ -35,10 +35,11 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     @cache
     def service() -> AnalyzerService:
         client = connect(settings.redis_url.get_secret_value())
+        jobs = Jobs(client)
         return AnalyzerService(
             app=app,
-            pipeline=Pipeline(model, client),
-            jobs=Jobs(client),
+            pipeline=Pipeline(model, client, is_cancelled=jobs.is_cancelled),
+            jobs=jobs,
             blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,

@@ -5,6 +5,7 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import resources
@@ -143,11 +144,19 @@ class Jobs:
             return cast("str | None", self._redis.get(_job(job_id, "tasks")))
 
     def first_open_batch(self, job_id: str) -> int:
-        """All batches before it are written."""
+        """All batches before it are written, and what of them is to be analysed is."""
         with redis_errors():
-            outcomes = self._redis.hgetall(_job(job_id, "batches"))
-        written = {int(batch) for batch, outcome in outcomes.items() if json.loads(outcome)["state"] == "written"}
-        return next(batch for batch in range(len(written) + 1) if batch not in written)
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hgetall(_job(job_id, "batches"))
+            pipe.hgetall(_job(job_id, "packs"))
+            outcomes, packs = pipe.execute()
+        analysed: Counter[int] = Counter()
+        for pack, progress in packs.items():  # KIND-BATCH-NUMBER
+            analysed[int(pack.split("-")[1])] += json.loads(progress)["done"]
+        kept = map(BatchOutcome.model_validate_json, outcomes.values())
+        written = (outcome for outcome in kept if outcome.state == "written")
+        done = {outcome.batch for outcome in written if analysed[outcome.batch] >= outcome.analysis_expected}
+        return next(batch for batch in range(len(done) + 1) if batch not in done)
 
     def withdraw(self, job_id: str, now: datetime) -> None:
         """A job that was never accepted: in no list, and cancelled for a worker that gets its message anyway."""

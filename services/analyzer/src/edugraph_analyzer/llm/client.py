@@ -21,6 +21,7 @@ from edugraph_analyzer.findings.schema import schema_of
 from edugraph_analyzer.llm.capabilities import EndpointCapabilities, EndpointMemory
 from edugraph_analyzer.llm.rate_limiter import RateLimiter, Slot
 from edugraph_analyzer.prompting.questions import (
+    Cancelled,
     LLMRequest,
     LLMResponse,
     Unanswerable,
@@ -80,8 +81,13 @@ class Attempt:
 
     model: str
     tokens: int
+    check: Callable[[], None]
     slot: Slot | None = None
     sent_at: float | None = None
+
+
+def no_check() -> None:
+    """Let every request leave."""
 
 
 class LLMClient:
@@ -107,17 +113,19 @@ class LLMClient:
         self._sdk: tuple[int, openai.OpenAI] | None = None
         self._attempt: ContextVar[Attempt] = ContextVar("attempt")
 
-    def complete(self, request: LLMRequest) -> LLMResponse:
+    def complete(self, request: LLMRequest, check: Callable[[], None] = no_check) -> LLMResponse:
         """Ask the model once. A key or a model that was just refused is not tried again by each of a job's packs.
 
-        Raises Retryable, Wait or Rejected, and Unanswerable for what concerns only the items of this request.
+        `check` is called before each attempt, when its slot has come: to wait for that may take a minute. Raises
+        Retryable, Wait or Rejected, Unanswerable for what concerns only the items of this request, and what `check`
+        raises.
         """
         refusal = self._memory.refusal_of(self._settings.model_for(request.kind))
         if refusal:
             raise Rejected(refusal)
-        return self.complete_with_headers(request).response
+        return self.complete_with_headers(request, check).response
 
-    def complete_with_headers(self, request: LLMRequest) -> ResponseWithHeaders:
+    def complete_with_headers(self, request: LLMRequest, check: Callable[[], None] = no_check) -> ResponseWithHeaders:
         """Ask the model, whatever was refused before. Raises as `complete` does.
 
         A request that the endpoint refuses for its form is sent again with downgraded capabilities.
@@ -140,7 +148,7 @@ class LLMClient:
                 wanted = {"name": request.kind, "strict": True, "schema": schema}
                 parameters["response_format"] = {"type": "json_schema", "json_schema": wanted}
             tokens = estimated_request(parameters["messages"]) + request.max_answer_tokens // 2
-            attempt = Attempt(model, tokens)
+            attempt = Attempt(model, tokens, check)
             self._attempt.set(attempt)
             attributes = {"gen_ai.request.model": model, "edugraph.kind": request.kind}
             try:
@@ -179,7 +187,13 @@ class LLMClient:
             def take_slot(_request: httpx2.Request) -> None:
                 attempt = self._attempt.get()
                 with tracing.span("wait for a place"):
-                    attempt.slot = self._limiter.acquire(attempt.model, attempt.tokens)
+                    slot = self._limiter.acquire(attempt.model, attempt.tokens)
+                try:
+                    attempt.check()
+                except Cancelled:
+                    self._limiter.settle(attempt.model, slot, 0)
+                    raise
+                attempt.slot = slot
                 attempt.sent_at = time.perf_counter()
 
             hooks = {"request": [take_slot]}
@@ -250,14 +264,14 @@ def _response_of(completion: "ChatCompletion | Any") -> LLMResponse:
     )
 
 
-def _failure_of(error: Exception) -> Failure:
+def _failure_of(error: Exception) -> Failure | Cancelled:
     """Return the verdict where there is no usable response.
 
-    What the limiter raised in the hook comes out as it was.
+    What was raised in the hook comes out as it was.
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, Failure):
+        if isinstance(cause, Failure | Cancelled):
             return cause
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, openai.APITimeoutError):

@@ -61,6 +61,10 @@ class Unanswerable(Exception):
         self.reason = reason
 
 
+class Cancelled(Exception):
+    """The job was cancelled: no more of it is asked, and no more paid. What was answered before is in the cache."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A document as it leaves this process: `body` and `course` are redacted.

