@@ -119,7 +119,7 @@ def _local_model(chosen: argparse.Namespace) -> Iterator[AnalyzerSettings]:
 def _settings_for(address: str) -> AnalyzerSettings:
     if not address:
         sys.exit("evaluate: the local model did not start: run `python -m evaluation.local_model FOLDER` to see why")
-    fields = {"openai_base_url": address, "model": LOCAL, "call_timeout": PATIENCE}
+    fields = {"openai_base_url": address, "model": LOCAL, "call_timeout_seconds": PATIENCE}
     return AnalyzerSettings().model_copy(update={**fields, "requests_per_minute": 6_000})
 
 

@@ -46,7 +46,7 @@ def settings() -> Iterator[AnalyzerSettings]:
             model=f"smollm2-{uuid.uuid4().hex[:8]}",
             requests_per_minute=6_000,
             answer_tokens=32,  # a model of this size runs on for minutes
-            call_timeout=120,
+            call_timeout_seconds=120,
         )
         process.terminate()
 

@@ -69,7 +69,7 @@ def pipeline(server: "redis.Redis", provider: Provider, name: str, **settings: A
     chosen = {
         "requests_per_minute": 6_000,
         "prices": {name: {"input": 1.0, "output": 2.0}},
-        "call_timeout": 5,
+        "call_timeout_seconds": 5,
     } | settings
     made = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, **chosen)
     return Pipeline(made, server)
@@ -394,7 +394,7 @@ def test_answers_that_never_validate_are_reported_and_not_stored(server, provide
 def test_each_failure_is_one_request_and_one_sentence(server, provider, name, script, failure) -> None:
     provider.script(**script)
     with pytest.raises(failure[0], match=failure[1]):
-        pipeline(server, provider, name, call_timeout=1).analyse(chats(name, 1))
+        pipeline(server, provider, name, call_timeout_seconds=1).analyse(chats(name, 1))
     assert len(provider.requests()) == 1
 
 

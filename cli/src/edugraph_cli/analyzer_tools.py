@@ -65,7 +65,9 @@ def estimate_of(subject: Subject, records: Sequence[dict[str, Any]]) -> "Estimat
     with _redis_if_set() as server:
         if server is None:
             return estimate(packs, settings)
-        store = AnswerStore(server, ttl_seconds=settings.cache_ttl, lease_ttl_seconds=settings.lease_ttl)
+        store = AnswerStore(
+            server, ttl_seconds=settings.cache_ttl_seconds, lease_ttl_seconds=settings.lease_ttl_seconds
+        )
         return estimate(packs, settings, store.kept)
 
 

@@ -108,8 +108,10 @@ class Pipeline:
         transport: Any = None,
     ) -> None:
         self._settings, self._redis, self._sleep, self._new_id = settings, server, sleep, new_id
-        self._store = AnswerStore(server, ttl_seconds=settings.cache_ttl, lease_ttl_seconds=settings.lease_ttl)
-        self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause)
+        self._store = AnswerStore(
+            server, ttl_seconds=settings.cache_ttl_seconds, lease_ttl_seconds=settings.lease_ttl_seconds
+        )
+        self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds)
         self._limiter = RateLimiter.of_settings(settings, server, sleep=sleep, new_id=new_id)
         self._is_cancelled, self._rule_based = is_cancelled, RuleBasedAnalyzer()
         self._client_options = {"process_id": process_id, "now": now, "transport": transport}
@@ -172,7 +174,7 @@ class Pipeline:
             parts = f"{message.job_id}|{message.pack}|{question.document.record.record_id}"
             billed_to[question.key] = hashlib.sha256(parts.encode()).hexdigest()[:16]
         flight = SingleFlight(self._store, message.kind, self._new_id(), billed_to)
-        patience_seconds = self._settings.longest_wait + self._settings.call_timeout
+        patience_seconds = self._settings.longest_wait_seconds + self._settings.call_timeout_seconds
         for mine in flight.run(questions, self._sleep, patience_seconds):
             with flight.leased(mine):
                 if self._client is None:

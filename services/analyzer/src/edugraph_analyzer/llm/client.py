@@ -182,7 +182,7 @@ class LLMClient:
         process = self._process_id()
         if self._sdk is None or self._sdk[0] != process:
             settings = self._settings
-            timeout = httpx2.Timeout(settings.call_timeout, connect=settings.connect_timeout)
+            timeout = httpx2.Timeout(settings.call_timeout_seconds, connect=settings.connect_timeout_seconds)
 
             def take_slot(_request: httpx2.Request) -> None:
                 attempt = self._attempt.get()

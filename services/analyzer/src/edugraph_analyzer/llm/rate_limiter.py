@@ -35,7 +35,10 @@ _TOO_EARLY = 2  # as the script confirm.lua answers
 
 @dataclass(frozen=True)
 class RateLimits:
-    """The limits of one provider key and model, in a minute. A slot further off than `longest_wait` is refused."""
+    """The limits of one provider key and model, in a minute.
+
+    A slot further off than `longest_wait_seconds` is refused.
+    """
 
     requests: int
     tokens: int | None
@@ -88,7 +91,7 @@ class RateLimiter:
 
         A server of one's own that needs no key is named by its address. `outside` replaces `sleep` and `new_id`.
         """
-        limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute, settings.longest_wait)
+        limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute, settings.longest_wait_seconds)
         name = settings.secret or settings.openai_base_url or ""
         return cls(server, hashlib.sha256(name.encode()).hexdigest()[:16], limits, **outside)
 

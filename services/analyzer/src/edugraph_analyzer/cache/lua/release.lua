@@ -1,5 +1,5 @@
--- Gives leases back. KEYS: leases. ARGV: the lease owner, then for each lease a note of why it failed ('' none) that those who
--- wait take for their answer, and how long it stands in milliseconds.
+-- Gives leases back. KEYS: leases. ARGV: the lease owner, how long a note stands in milliseconds, then for each lease a
+-- note of why it failed ('' none), which those who wait take for their answer.
 for i = 1, #KEYS do
   if redis.call('GET', KEYS[i]) == ARGV[1] then
     local note = ARGV[2 + i]

@@ -1,6 +1,7 @@
 -- Reserves the next slot of the queue, or refuses and reserves nothing. All times are microseconds of this server.
--- KEYS: queue (a hash: the next slot, and since when this server knows of the queue), pause, log of tokens. ARGV: interval, longest wait, tokens of this request, tokens allowed in a
--- window (0: any), length of a window, a name for this request.
+-- KEYS: queue (a hash: the next slot, and since when this server knows of the queue), pause, log of tokens.
+-- ARGV: interval, longest wait, tokens of this request, tokens allowed in a window (0: any), length of a window, a name
+-- for this request.
 -- Answers {1, slot, wait, since} or {0, 0, wait, 0}.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
