@@ -3,18 +3,22 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import urlsplit
 
+from edugraph_cli.client import ClientSettings
 from edugraph_cli.processes import NotReady
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports, own_environment, serving
 
 RUN = Path(__file__).resolve().parent.parent / ".run"
 STATE, LOGS = RUN / "stack.json", RUN / "logs"
 READY_WITHIN = 120  # seconds
+DEFAULT_URL: str = ClientSettings.model_fields["url"].default  # where the command line looks for the gateway
 
 
 class Stack(TypedDict):
@@ -29,13 +33,17 @@ def up() -> int:
     state = running()
     if state is None:
         STATE.unlink(missing_ok=True)
-        start()
-        state = wait()
+        state = wait(start())
     if state is None:
         print(f"the stack did not start; see {LOGS / 'stack.log'}", file=sys.stderr)
         return 1
     print(f"gateway: {state['url']}  (API page: {state['url']}/docs)")
-    print(f"send a file: EDUGRAPH_URL={state['url']} uv run edugraph import examples/school_en.ndjson --follow")
+    looked_for = ClientSettings().url
+    if state["url"] != looked_for:
+        reason = "EDUGRAPH_URL is set to" if looked_for != DEFAULT_URL else "another program had taken"
+        print(f"The gateway is not where the command line looks for it: {reason} {looked_for}. Run this line first:")
+        print(f"export EDUGRAPH_URL={state['url']}")
+    print("send a file: ./edugraph import examples/school_en.ndjson --follow")
     return 0
 
 
@@ -52,10 +60,10 @@ def down() -> int:
     return 0
 
 
-def start() -> None:
+def start() -> "subprocess.Popen[bytes]":
     LOGS.mkdir(parents=True, exist_ok=True)
     with (LOGS / "stack.log").open("wb") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, __file__, "serve"],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -64,9 +72,9 @@ def start() -> None:
         )
 
 
-def wait() -> Stack | None:
+def wait(process: "subprocess.Popen[bytes]") -> Stack | None:
     end = time.monotonic() + READY_WITHIN
-    while time.monotonic() < end:
+    while time.monotonic() < end and process.poll() is None:
         if (state := running()) is not None:
             return state
         time.sleep(0.1)
@@ -89,7 +97,7 @@ def serve() -> int:
     environment.setdefault("EDUGRAPH_BLOB_URL", str(RUN / "blobs"))
     environment.setdefault("EDUGRAPH_METRICS_PORT", str(free_metrics_ports()))
     try:
-        with serving(environment, LOGS, Pools()) as (url, _):
+        with serving(environment, LOGS, Pools(), port_to_listen_on()) as (url, _):
             state = Stack(pid=os.getpid(), url=url, metrics=metrics_ports(environment))
             STATE.write_text(json.dumps(state))
             signal.pause()
@@ -97,6 +105,16 @@ def serve() -> int:
         print(problem, file=sys.stderr)
         return 1
     return 0
+
+
+def port_to_listen_on() -> int | None:
+    """The one at which the command line looks for the gateway, or None (any free port) when it is taken."""
+    address = urlsplit(DEFAULT_URL)
+    try:
+        socket.create_server((address.hostname, address.port)).close()
+    except OSError:
+        return None
+    return address.port
 
 
 def servers() -> dict[str, str]:

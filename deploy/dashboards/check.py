@@ -23,7 +23,7 @@ from edugraph_common.platform.metrics import INSTRUMENTS
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 24
 # What Grafana itself puts in, and what our own variables stand for outside of Kubernetes.
-VALUES = {"__rate_interval": "2m", "__interval": "1m", "namespace": ".*"}
+VALUES = {"__rate_interval": "2m", "__interval": "1m", "namespace": ".*", "release": ".*"}
 NAMES = {instrument.full_name for instrument in INSTRUMENTS}
 
 

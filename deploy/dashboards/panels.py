@@ -65,11 +65,11 @@ def number(title: str, unit: Unit, do: str, *queries: Query, **look: Any) -> Pan
     return Panel(title, unit, do, queries, kind="number", **{"width": 6, **look})
 
 
-# Queries. `where` is what stands between the braces besides the namespace.
+# Queries. `where` is what stands between the braces besides namespace and release.
 
 
 def series(instrument: Instrument, where: str = "", suffix: str = "") -> str:
-    selector = ",".join(part for part in ('namespace=~"$namespace"', where) if part)
+    selector = ",".join(part for part in ('namespace=~"$namespace"', 'release=~"$release"', where) if part)
     return f"{instrument.full_name}{suffix}{{{selector}}}"
 
 
@@ -136,21 +136,22 @@ def dashboard_json(uid: str, title: str, about: str, rows: Sequence[Row]) -> str
             .as_dropdown(True)
         )
         .with_variable(dashboard.DatasourceVariable("datasource").type("prometheus").label("Data source"))
-        .with_variable(_namespace())
+        .with_variable(_label("namespace", "Namespace", "edugraph_build_info"))
+        .with_variable(_label("release", "Release", 'edugraph_build_info{namespace=~"$namespace"}'))
     )
     for part in _placed(rows):
         made = made.with_row(part) if isinstance(part, dashboard.Row) else made.with_panel(part)
     return JSONEncoder(sort_keys=True, indent=2).encode(made.build()) + "\n"
 
 
-def _namespace() -> dashboard.QueryVariable:
-    """Everywhere, also outside of Kubernetes, where there is no such label."""
+def _label(name: str, title: str, metric: str) -> dashboard.QueryVariable:
+    """All of them at first, also outside of Kubernetes, where there is no such label."""
     everywhere = VariableOption(text="All", value="$__all")
     return (
-        dashboard.QueryVariable("namespace")
-        .label("Namespace")
+        dashboard.QueryVariable(name)
+        .label(title)
         .datasource(SOURCE)
-        .query("label_values(edugraph_build_info, namespace)")
+        .query(f"label_values({metric}, {name})")
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .include_all(True)
         .all_value(".*")

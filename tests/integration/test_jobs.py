@@ -109,6 +109,17 @@ def test_a_file_without_a_valid_record_has_failed(jobs: Jobs) -> None:
     assert report(jobs, job_id).error == "no record of it is valid"
 
 
+@pytest.mark.parametrize(("written", "state"), [(1, "partly failed"), (0, "failed")])
+def test_a_batch_that_failed_without_a_row_to_count_is_a_failure(jobs: Jobs, written: int, state: str) -> None:
+    job_id = started(jobs, 2)
+    gone = BatchOutcome(job_id=job_id, batch=0, state="failed", error="the blob is gone")
+    jobs.settle_batch(gone, NOW)
+    jobs.settle_batch(outcome(job_id, 1) if written else gone.model_copy(update={"batch": 1}), NOW)
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == state
+    assert report(jobs, job_id).error == "the blob is gone"
+
+
 def test_why_a_job_waits_is_shown_until_it_does_not(jobs: Jobs) -> None:
     job_id = started(jobs, 1)
     jobs.waits(job_id, "provider limit", NOW.timestamp() + 10, NOW)
@@ -116,3 +127,18 @@ def test_why_a_job_waits_is_shown_until_it_does_not(jobs: Jobs) -> None:
     later = jobs.report(job_id, datetime(2026, 3, 2, 9, tzinfo=UTC))
     assert later is not None
     assert (later.state, later.waiting_for) == ("running", None)
+
+
+def test_a_job_is_resumed_where_the_first_batch_is_not_yet_written_or_read(jobs: Jobs) -> None:
+    job_id = started(jobs, 3)
+    for batch in range(3):
+        jobs.settle_batch(outcome(job_id, batch).model_copy(update={"analysis_expected": 4}), NOW)
+    assert jobs.first_open_batch(job_id) == 0
+    for kind, read in (("error", 1), ("knowledge_points", 3)):
+        for batch in (0, 2):
+            jobs.settle_pack(job_id, f"{kind}-{batch}-0", AnalysisProgress(done=read), NOW)
+    assert jobs.first_open_batch(job_id) == 1
+    jobs.settle_pack(job_id, "interaction-1-0", AnalysisProgress(failed=4), NOW)
+    assert jobs.first_open_batch(job_id) == 1
+    jobs.settle_pack(job_id, "interaction-1-0", AnalysisProgress(done=4), NOW)
+    assert jobs.first_open_batch(job_id) == 3

@@ -25,7 +25,7 @@ def without_notices(guarded: bool) -> str:
 @both_slow
 def test_poison_task(bench: Bench, guarded: bool) -> None:
     """A task that kills its worker each time ends in the dead letters, and stays STARTED for ever.
-    Out: leave DeadNotices out of the worker.
+    Out: leave DeadLetterListener out of the worker.
     """
     bench.start(without=without_notices(guarded))
     task_id = bench.send("crash")
@@ -86,7 +86,7 @@ def test_rejected_member_of_a_chord(bench: Bench, guarded: bool) -> None:
 @both_slow
 def test_answer_that_was_not_counted(bench: Bench, guarded: bool) -> None:
     """A child that dies between storing its result and telling its chord. Celery takes the stored result for the end.
-    Out: leave RefusingRequest out, set worker_deduplicate_successful_tasks.
+    Out: leave RejectingRequest out, set worker_deduplicate_successful_tasks.
     """
     bench.policy(delivery_limit=5)
     conf = {} if guarded else {"worker_deduplicate_successful_tasks": True}
@@ -114,7 +114,7 @@ def test_results_expired(bench: Bench, guarded: bool) -> None:
 
 @both_slow
 def test_hard_time_limit(bench: Bench, guarded: bool) -> None:
-    """Celery acknowledges what ran too long: no dead letter, and the job is not told. Out: RefusingRequest."""
+    """Celery acknowledges what ran too long: no dead letter, and the job is not told. Out: RejectingRequest."""
     bench.start(without=without_notices(guarded))
     task_id = bench.send("hang", soft_time_limit=1, time_limit=2)
     if guarded:
@@ -192,9 +192,9 @@ def test_dead_letters_stay_however_often_they_are_looked_at(bench: Bench) -> Non
 
 @both_slow
 def test_a_bad_deploy_stops_before_it_kills_its_queue(bench: Bench, guarded: bool) -> None:
-    """10,000 messages that the worker rejects. Out: leave watch_deaths out of the worker."""
-    bench.flood(10_000 if guarded else 200, "reject")
-    worker = bench.start(without="" if guarded else "deaths", concurrency=4, EDUGRAPH_DEAD_LETTER_PAUSE="4")
+    """10,000 messages of many jobs that all die of a bug. Out: leave add_circuit_breaker out of the worker."""
+    bench.flood(10_000 if guarded else 200, "bug", jobs=10)
+    worker = bench.start(without="" if guarded else "circuit breaker", concurrency=4, EDUGRAPH_DEAD_LETTER_PAUSE="4")
     if not guarded:
         until(lambda: bench.depth("data_import.dead") == 200, 60)
         return
@@ -202,7 +202,7 @@ def test_a_bad_deploy_stops_before_it_kills_its_queue(bench: Bench, guarded: boo
     until(lambda: bench.depth("data_import.notices") == 0)
     first = bench.depth("data_import.dead")
     assert 20 <= first <= 50
-    # It tries again by itself, and one more death is enough.
+    # It tries again by itself, and a death of each of two jobs is enough.
     until(lambda: worker.logged("queue_resumed"), 10)
     until(lambda: worker.logged("queue_paused") == 2, 10)
     time.sleep(1)
@@ -211,7 +211,7 @@ def test_a_bad_deploy_stops_before_it_kills_its_queue(bench: Bench, guarded: boo
 
 
 def test_a_queue_goes_on_when_its_messages_are_good_again(bench: Bench) -> None:
-    bench.flood(25, "reject")
+    bench.flood(25, "bug", jobs=5)
     worker = bench.start(EDUGRAPH_DEAD_LETTER_PAUSE="3")
     until(lambda: worker.logged("queue_paused"))
     with bench.app.connection_for_write() as connection:
@@ -219,3 +219,24 @@ def test_a_queue_goes_on_when_its_messages_are_good_again(bench: Bench) -> None:
     good = [bench.send() for _ in range(3)]
     until(lambda: all(bench.state(task_id) == "SUCCESS" for task_id in good), 15)
     assert worker.logged("queue_paused") == 1
+
+
+HARMLESS = {"rejected data of many jobs": ("reject", 10), "a bug over the records of one job": ("bug", 1)}
+
+
+@pytest.mark.parametrize(("action", "jobs"), HARMLESS.values(), ids=HARMLESS)
+def test_other_jobs_go_on_while_messages_die_of_their_data(bench: Bench, action: str, jobs: int) -> None:
+    bench.flood(60, action, jobs=jobs)
+    good = bench.send()
+    worker = bench.start(EDUGRAPH_DEAD_LETTER_PAUSE="60")
+    until(lambda: bench.state(good) == "SUCCESS", 15)
+    assert bench.depth("data_import.dead") == 60
+    assert worker.logged("queue_paused") == 0
+
+
+def test_lost_processes_of_several_jobs_pause_their_queue(bench: Bench) -> None:
+    """As when the memory limit is too low: the broker buries these messages, and no task can tell of it."""
+    bench.flood(12, "crash", jobs=3)
+    worker = bench.start(EDUGRAPH_DEAD_LETTER_LIMIT="6", EDUGRAPH_DEAD_LETTER_PAUSE="60")
+    until(lambda: worker.logged("queue_paused"), 60)
+    assert bench.depth("data_import.dead") < 12

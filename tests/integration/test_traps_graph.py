@@ -11,11 +11,11 @@ import neo4j
 import pytest
 from engines import given
 from proxy import Proxy
+from pydantic import SecretStr
 from traps import both_slow
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_importer.graph.connection import Connection
-from edugraph_importer.graph.settings import GraphSettings
+from edugraph_importer.graph.driver import Connection, GraphSettings
 
 pytestmark = pytest.mark.real
 LIMIT, WITHOUT = 3.0, 20.0  # seconds; not for ever, so that nothing is left on the server
@@ -28,8 +28,9 @@ def proxy() -> Iterator[Proxy]:
 
 
 def connection(seconds: float, address: str | None = None) -> Connection:
-    settings = GraphSettings()  # type: ignore[call-arg]  # from the environment
-    return Connection(settings.model_copy(update={"uri": address or settings.uri}), transaction_seconds=seconds)
+    uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
+    settings = GraphSettings(uri=address or uri, user=user, password=SecretStr(password))
+    return Connection(settings, transaction_seconds=seconds)
 
 
 @both_slow

@@ -46,6 +46,32 @@ def test_each_has_both_cases_and_a_section(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"warning", "critical"}
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_healthy_release_does_not_hide_a_sick_one(rule: dict[str, Any]) -> None:
+    """A case with several releases, of which just one is told, by namespace and release; tests.yaml says the rest."""
+    tests = yaml.safe_load((ALERTS / "tests.yaml").read_text())["tests"]
+    told = [
+        case["exp_alerts"]
+        for test in tests
+        for case in test["alert_rule_test"]
+        if case["alertname"] == rule["alert"]
+        and len({_tenant(series["series"]) for series in test["input_series"]}) > 1
+    ]
+    assert told
+    for alerts in told:
+        (alert,) = alerts
+        assert (
+            f"(release {alert['exp_labels']['release']} in namespace {alert['exp_labels']['namespace']})"
+            in (alert["exp_annotations"]["summary"])
+        )
+    for labels in re.findall(r"\b(?:by|on) \(([^)]*)\)", rule["expr"]):
+        assert {"namespace", "release"} <= set(labels.split(", ")), labels
+
+
+def _tenant(series: str) -> tuple[str, ...]:
+    return tuple(re.findall(r'(?:namespace|release)="([^"]*)"', series))
+
+
 def test_they_ask_for_metrics_and_values_that_exist() -> None:
     known = {instrument.full_name: instrument for instrument in INSTRUMENTS}
     for rule in RULES:

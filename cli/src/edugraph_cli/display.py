@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edugraph_cli.client import Refused, Unreachable
 from edugraph_common.contracts.errors import Failure, Retryable
@@ -51,11 +52,14 @@ def show_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
-def print_table(title: str, rows: Mapping[str, Any]) -> None:
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+def print_table(title: str, rows: Mapping[str, Any], console: Console | None = None) -> None:
+    """The title is a line of its own: as the table's, it would be broken at the width of a narrow table."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in rows.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
-    out.print(table)
+        table.add_row(Text(name), f"{value:,}" if isinstance(value, int) else str(value))
+    console = console or out
+    console.print(Text(title, style="italic"))
+    console.print(table)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -77,9 +81,13 @@ def print_report(report: JobReport) -> None:
         say(f"  {sentence}")
     if report.kind == "import":
         counts = ("read", "written", "unchanged", "rejected", "failed")
-        print_table("Records", {name: getattr(report, name) for name in counts})
+        not_relevant = {"not relevant": sum(report.not_relevant.values())}
+        print_table("Records", {name: getattr(report, name) for name in counts} | not_relevant)
     if report.by_type:
         print_table("Written, by type", report.by_type)
+    if report.not_relevant:
+        most_frequent_first = sorted(report.not_relevant.items(), key=lambda entry: -entry[1])
+        print_table("Not relevant, by name", dict(most_frequent_first))
     if report.reasons:
         print_table("Set aside, by reason", report.reasons)
     for reject in report.errors[:SHOWN_REJECTS]:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Mapping as AnyMapping
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edugraph_cli.display import err, show_json
+from edugraph_cli.display import err, print_table, show_json
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.sources import (
@@ -79,10 +78,15 @@ def _print(path: Path, file: IO[bytes], found: Guess, mapping: Mapping | None, c
     report = dry_run(file, found.format, mapping, found.compression)
     _say(console, f"{path.name}: {_described(found, report)}; nothing was written")
     counts = {name: getattr(report, name) for name in ("read", "valid", "rejected")}
-    _print_counts(console, "Rows", {**counts, "not relevant": sum(report.not_relevant.values())})
-    _print_counts(console, "Valid, by type", report.by_type)
-    _print_counts(console, "Not relevant, by name", report.not_relevant)
-    _print_counts(console, "Rejected, by reason", report.reasons)
+    print_table("Rows", {**counts, "not relevant": sum(report.not_relevant.values())}, console)
+    by_name = {
+        "Valid, by type": report.by_type,
+        "Not relevant, by name": report.not_relevant,
+        "Rejected, by reason": report.reasons,
+    }
+    for title, numbers in by_name.items():
+        if numbers:
+            print_table(title, numbers, console)
     _print_errors(console, report.errors)
     return SOME_REJECTED if report.rejected else GOOD
 
@@ -108,15 +112,6 @@ def _print_suggestion(file: IO[bytes], found: Guess, console: Console) -> None:
     for point in suggestion.open_points:
         _say(console, f"# {point}")
     _say(console, suggestion.mapping.rstrip())
-
-
-def _print_counts(console: Console, title: str, counts: AnyMapping[str, int]) -> None:
-    if not counts:
-        return
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, number in counts.items():
-        table.add_row(Text(name), f"{number:,}")
-    console.print(table)
 
 
 def _print_errors(console: Console, errors: tuple[Reject, ...]) -> None:

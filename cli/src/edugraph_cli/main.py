@@ -5,7 +5,7 @@ import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -38,7 +38,9 @@ app.add_typer(topology.app, name="topology")
 def forget(
     student_id: Annotated[str, typer.Argument(help="the id of the student")],
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="stay until it is done, and say what went")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="stay until it is done, and say what went and what was left")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
 ) -> None:
     """Take a student, and all that was said of them, out of the graph for good."""
@@ -47,11 +49,25 @@ def forget(
     with plain_errors(), Client.from_environment() as client:
         accepted = client.forget(student_id)
         if follow:
-            tasks.print_task(client.follow_task(accepted.task_id), as_json)
+            tasks.print_task(_without_left(client.follow_task(accepted.task_id), as_json), as_json)
     if as_json:
         show_json(accepted.model_dump(mode="json"))
         return
     say(f"Accepted. When it is done, this shows SUCCESS: edugraph tasks show {accepted.task_id}")
+
+
+def _without_left(task: dict[str, Any], as_json: bool) -> dict[str, Any]:
+    """What an erasure left, and why, is said in lines of its own; JSON has it in the result."""
+    result = task["result"]
+    if as_json or not isinstance(result, dict) or "left" not in result:
+        return task
+    for left in result["left"]:
+        say(f"Left in {left['key']} (job {left['job_id']}): {left['reason']}.")
+    more = result["left_in_all"] - len(result["left"])
+    if more:
+        say(f"Left in {more} more files.")
+    shown = {name: value for name, value in result.items() if name not in {"left", "left_in_all"}}
+    return {**task, "result": shown or "nothing was there"}
 
 
 @app.command()

@@ -113,7 +113,11 @@ def one_line(report: JobReport, steps: Steps) -> str:
     if report.kind == "import" and steps.batches_total:
         parts.append(f"batch {steps.batches} of {steps.batches_total}")
         parts.append(f"{report.read} read, {report.written} written, {report.unchanged} unchanged")
-        parts.append(f"{report.rejected} rejected, {report.failed} failed")
+        not_relevant = sum(report.not_relevant.values())
+        parts.append(
+            f"{report.rejected} rejected, {report.failed} failed"
+            + (f", {not_relevant} not relevant" if not_relevant else "")
+        )
     if report.analysis.expected:
         of_total = f" of {steps.analysed_total}" if steps.analysed_total else ""
         parts.append(f"{steps.analysed}{of_total} analysed")

@@ -1,11 +1,14 @@
 """All objects of all example values are what Kubernetes and the operators take."""
 
 import importlib
+import subprocess
+import sys
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+
 from conftest import CHART, Chart
 
 VERSIONS = ("1.29", "1.33", "1.37")
@@ -117,8 +120,8 @@ def test_switched_off_is_gone(chart, setting, kind, name):
         ("workerDefaults.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-importer"),
         ("workerDefaults.autoscaling.keda.enabled=true", "ScaledObject", "edugraph-analyzer"),
         ("workerDefaults.autoscaling.keda.enabled=true", "TriggerAuthentication", "edugraph-rabbitmq"),
-        ("monitoring.enabled=true", "ServiceMonitor", "edugraph-gateway"),
-        ("monitoring.enabled=true", "PodMonitor", "edugraph-workers"),
+        ("monitoring.enabled=true", "ServiceMonitor", "edugraph-rabbitmq"),
+        ("monitoring.enabled=true", "PodMonitor", "edugraph-services"),
         ('webhooks={"url":"https://a.example/in","existingSecret":"x"}', "Deployment", "edugraph-webhooks"),
         ('workers.late={"service":"importer","queues":["data_import"]}', "Deployment", "edugraph-late"),
     ],
@@ -137,15 +140,80 @@ def test_monitoring_wraps_the_files_as_they_are(chart, find):
         maps = [o for o in objects if o["kind"] == "ConfigMap" and path.name in o["data"]]
         assert [m["data"][path.name].rstrip() for m in maps] == [path.read_text().rstrip()]
     if (CHART / "alerts" / "rules.yaml").exists():
-        rules = find(objects, "PrometheusRule", "edugraph")
-        assert rules["spec"] == yaml.safe_load((CHART / "alerts" / "rules.yaml").read_text())
+        *groups, _own = find(objects, "PrometheusRule", "edugraph")["spec"]["groups"]
+        assert groups == yaml.safe_load((CHART / "alerts" / "rules.yaml").read_text())["groups"]
 
 
-def test_the_gateways_own_service_label_is_kept(chart, find):
-    (endpoint,) = find(chart.render("monitoring.enabled=true"), "ServiceMonitor", "edugraph-gateway")["spec"][
-        "endpoints"
-    ]
-    assert endpoint["honorLabels"] is True
+def test_all_that_is_scraped_names_its_release(chart):
+    objects = chart.render("monitoring.enabled=true", "flower.enabled=true")
+    specs = [o["spec"] for o in objects if o["kind"] in {"ServiceMonitor", "PodMonitor"}]
+    endpoints = [each for spec in specs for each in spec.get("endpoints") or spec["podMetricsEndpoints"]]
+    assert len(specs) == 3
+    assert all(each["relabelings"] == [{"targetLabel": "release", "replacement": "edugraph"}] for each in endpoints)
+
+
+def test_a_release_that_is_not_scraped_at_all_is_told_though_others_are(chart, find, tmp_path):
+    """The rule is the rendered one: it stands for the release "edugraph" in the namespace "default"."""
+    *_, own = find(chart.render("monitoring.enabled=true"), "PrometheusRule", "edugraph")["spec"]["groups"]
+    (rule,) = own["rules"]
+    told = {"namespace": "default", "release": "edugraph"}
+    alert = {"exp_labels": {**rule["labels"], **told}, "exp_annotations": rule["annotations"]}
+    assert "release edugraph in namespace default" in rule["annotations"]["summary"]
+
+    def case(scraped, alerts):
+        expected = [{"eval_time": "8m", "alertname": "EduGraphBlind", "exp_alerts": alerts}]
+        series = [{"series": f"edugraph_broker_read{{{labels}}}", "values": "1x20"} for labels in scraped]
+        return {"interval": "1m", "input_series": series, "alert_rule_test": expected}
+
+    others = ['namespace="default", release="trial"', 'namespace="north", release="edugraph"']
+    cases = [case(others, [alert]), case([*others, 'namespace="default", release="edugraph"'], [])]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [own]}))
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": cases}))
+    promtool = [sys.executable, str(CHART.parents[1] / "scripts" / "promtool.py")]
+    command = [*promtool, "test", "rules", str(tmp_path / "tests.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 3:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, pods):
+    objects = chart.render("monitoring.enabled=true")
+    monitor = find(objects, "PodMonitor", "edugraph-services")["spec"]
+    (services,) = monitor["selector"]["matchExpressions"]
+    scraped = {
+        item["metadata"]["name"]
+        for item in objects
+        if item["kind"] == "Deployment"
+        and item["spec"]["template"]["metadata"]["labels"].get(services["key"]) in services["values"]
+    }
+    assert scraped == {f"edugraph-{name}" for name in ("gateway", "importer", "findings", "analyzer")}
+    for name in scraped:
+        (container,) = pods(objects)[f"Deployment/{name}"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+        assert [endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]] == ["metrics"]
+        assert environment["EDUGRAPH_METRICS_PORT"] == str(ports["metrics"])
+
+
+@pytest.mark.parametrize(
+    "way_in",
+    [
+        'gateway.ingress={"enabled":true,"host":"a.example"}',
+        'gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}',
+        'gateway.service.type="LoadBalancer"',
+    ],
+)
+def test_no_way_in_from_outside_leads_to_metrics(chart, find, pods, way_in):
+    objects = chart.render(way_in, "monitoring.enabled=true")
+    (container,) = pods(objects)["Deployment/edugraph-gateway"]["containers"]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    api, own = environment["EDUGRAPH_PORT"], environment["EDUGRAPH_METRICS_PORT"]
+    assert api != own
+    named = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    served = find(objects, "Service", "edugraph-gateway")["spec"]["ports"]
+    # Ingress and HTTPRoute name a port of this Service, and it leads to the API alone.
+    assert [named.get(port["targetPort"], port["targetPort"]) for port in served] == [api]
 
 
 def test_notes_tell_the_next_step():

@@ -129,6 +129,8 @@ def _command(folder: Path, heap: str) -> list[str]:
     return [
         str(java),
         f"-Xmx{heap}",
+        # Its runs are short: what the second compiler would take is never paid back.
+        "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "-XX:+UseCompactObjectHeaders",
         "--add-modules=jdk.incubator.vector",

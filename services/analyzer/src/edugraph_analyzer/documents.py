@@ -9,12 +9,12 @@ from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.contracts.records import (
     CourseContent,
     ErrorRecord,
-    InvalidRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
     parse_record,
 )
+from edugraph_common.sources.row_faults import of_row
 
 # A record is worth asking about only if one of these sections has words: a question or a title alone is context.
 _OWN_WORDS = frozenset({"message", "feedback", "mistake", "content"})
@@ -79,8 +79,9 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     """
     try:
         record = parse_record(value)
-    except InvalidRecord as error:
-        raise Unreadable(f"is not a valid record: {error.field} {error.reason}") from None
+    except Exception as fault:  # noqa: BLE001 - the boundary of the row
+        problem = of_row(fault)
+        raise Unreadable(f"is not a valid record: {problem.field} {problem.reason}") from None
     if KIND_OF_TYPE.get(record.type) != kind:
         raise Unreadable(f"a {record.type} is not analysed as {kind}")
 

@@ -24,7 +24,7 @@ from pika.channel import Channel
 from edugraph_common.contracts.errors import Retryable, what
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.celery_app import HEARTBEAT
+from edugraph_common.messaging.celery_app import HEARTBEAT_SECONDS
 from edugraph_common.messaging.provisioning import connection_parameters
 from edugraph_common.messaging.publisher import check_bytes, describe
 from edugraph_common.messaging.topology import TASKS
@@ -49,7 +49,7 @@ class PipelinedPublisher:
         self._app, self._timeout = app, timeout
         self._nodes = deque(connection_parameters(settings, timeout=timeout))
         for parameters in self._nodes:
-            parameters.heartbeat = HEARTBEAT
+            parameters.heartbeat = HEARTBEAT_SECONDS
         self._connecting = asyncio.Lock()
         self._connection: AsyncioConnection | None = None
         self._channel: Channel | None = None

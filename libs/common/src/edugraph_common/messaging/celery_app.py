@@ -1,6 +1,6 @@
 """The Celery app of every process: gateway, importer, analyzer. Each setting that is not Celery's default says why.
 
-"The notes" are the faults that were seen with the defaults; tests/integration/test_traps.py has each of them.
+Most of them answer a fault that was seen with the default; tests/integration/test_traps_*.py show each fault.
 """
 
 import ssl
@@ -16,32 +16,95 @@ from edugraph_common.messaging.headers import stamp_messages
 from edugraph_common.messaging.topology import TASKS, task_queues
 from edugraph_common.platform.settings import Settings
 
-SOFT_TIME_LIMIT = 3_300  # seconds
-HARD_TIME_LIMIT = 3_600
+SOFT_TIME_LIMIT_SECONDS = 3_300
+HARD_TIME_LIMIT_SECONDS = 3_600
 TASKS_PER_CHILD = 1_000
-RESULTS_KEPT = 7 * 86_400  # seconds; a chord must not outlive the results of its members
-HEARTBEAT = 15  # seconds; the connection of a machine that vanished is given up after two of them
-SOCKET_TIMEOUT = 25  # seconds without an answer of the broker; without it a blackholed worker hangs for ever
+# A chord must not outlive the results of its members.
+RESULTS_KEPT_SECONDS = 7 * 86_400
+# The broker gives up the connection of a machine that vanished after two heartbeats.
+HEARTBEAT_SECONDS = 15
+# The longest wait for the broker's answer. Without it a worker whose packets are dropped hangs for ever.
+SOCKET_TIMEOUT_SECONDS = 25
 
 
 class App(Celery):
-    """`work()` gives what the tasks do their work with; a worker sets it, each child of its pool opens it once."""
+    """`work()` returns the service that the tasks call. A worker sets it; each child of its pool opens it once."""
 
     work: Callable[[], Any]
 
 
 def make_app(name: str, settings: Settings) -> App:
-    """An app that is connected to nothing yet."""
+    """Make an app, which is connected to nothing yet."""
     app = App(name, broker=settings.broker_url.get_secret_value(), backend=settings.redis_url.get_secret_value())
-    app.conf.update(_common(quorum=settings.on_rabbitmq))
-    app.conf.update(_rabbitmq() if settings.on_rabbitmq else _redis())
-    app.conf.update(_secured(settings))
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        enable_utc=True,
+        task_queues=task_queues(quorum=settings.on_rabbitmq),
+        task_default_queue="data_import",
+        # This is the exchange of a queue that has several bindings, to Celery. Without it Celery publishes past the
+        # exchange, and a retry waits in a worker instead of in the broker.
+        task_default_exchange=TASKS.name,
+        task_default_exchange_type=TASKS.type,
+        task_create_missing_queues=False,
+        task_routes={task: {"queue": route.queue, "routing_key": route.key} for task, route in ROUTES.items()},
+        task_acks_late=True,
+        # A message whose worker died goes back to its queue, up to the queue's delivery limit.
+        task_reject_on_worker_lost=True,
+        task_track_started=True,
+        task_time_limit=HARD_TIME_LIMIT_SECONDS,
+        task_soft_time_limit=SOFT_TIME_LIMIT_SECONDS,
+        worker_max_tasks_per_child=TASKS_PER_CHILD,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        # Arguments hold records: they stay out of results, events and Flower.
+        result_extended=False,
+        result_expires=RESULTS_KEPT_SECONDS,
+        result_chord_expires=RESULTS_KEPT_SECONDS,
+        redis_socket_timeout=30.0,
+        redis_socket_keepalive=True,
+        redis_retry_on_timeout=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+    )
+    if settings.on_rabbitmq:
+        app.conf.update(
+            broker_heartbeat=HEARTBEAT_SECONDS,
+            broker_transport_options={
+                "read_timeout": SOCKET_TIMEOUT_SECONDS,
+                "write_timeout": SOCKET_TIMEOUT_SECONDS,
+            },
+            # A closed channel means that the worker connects again, and not that it exits.
+            broker_channel_error_retry=True,
+            # A half-open connection keeps an exclusive queue locked, and the worker would exit.
+            control_queue_exclusive=False,
+            control_queue_durable=True,
+            # A message comes back when the connection is lost; the task that ran for it must not run on beside it.
+            worker_cancel_long_running_tasks_on_connection_loss=True,
+        )
+    else:
+        # The visibility time-out is longer than a task may run, or Redis' transport delivers it a second time.
+        app.conf.broker_transport_options = {
+            "visibility_timeout": 2 * HARD_TIME_LIMIT_SECONDS,
+            "health_check_interval": 10,
+        }
+    broker, results = urlsplit(settings.broker_urls[0]), urlsplit(settings.redis_url.get_secret_value())
+    if broker.scheme == "amqps":
+        # py-amqp checks who signed a certificate, but compares the host name only when it is told the name. It is
+        # told one for all nodes, so their certificates must be good for the first one's name too.
+        app.conf.broker_use_ssl = {"server_hostname": broker.hostname}
+    if results.scheme == "rediss":
+        # Celery refuses the address of a Redis with TLS that does not say whether certificates are checked.
+        app.conf.redis_backend_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     stamp_messages()
     return app
 
 
 def make_publisher(name: str, settings: Settings, *, timeout: float = 4.0) -> App:
-    """An app for a process that only publishes, and gives up after about `timeout` seconds."""
+    """Make an app for a process that only publishes and gives up after about `timeout` seconds."""
     app = make_app(name, settings)
     app.conf.update(
         # Celery would subscribe to the result of each task it sends, and nobody here waits for one.
@@ -55,90 +118,17 @@ def make_publisher(name: str, settings: Settings, *, timeout: float = 4.0) -> Ap
     return app
 
 
-def confirm_in_children(app: Celery, *, timeout: float = SOCKET_TIMEOUT) -> None:
-    """Confirms for the pool's children only.
+def confirm_in_children(app: Celery, *, timeout: float = SOCKET_TIMEOUT_SECONDS) -> None:
+    """Let the children of the pool wait for confirms, and the main process not.
 
     In a worker's main process a confirm waits without handling heartbeats: under a memory alarm of RabbitMQ the
-    worker then hangs for ever (the notes, 0.1).
+    worker would hang for ever.
     """
 
     def confirm(**_: Any) -> None:
         app.conf.broker_transport_options = _confirming(timeout)
 
     worker_process_init.connect(confirm, weak=False)
-
-
-def _common(*, quorum: bool) -> dict[str, Any]:
-    return {
-        "accept_content": ["json"],
-        "task_serializer": "json",
-        "result_serializer": "json",
-        "enable_utc": True,
-        "task_queues": task_queues(quorum=quorum),
-        "task_default_queue": "data_import",
-        # The exchange of a queue that has several bindings, to Celery. Without it Celery publishes past the exchange,
-        # and a retry waits in a worker instead of in the broker.
-        "task_default_exchange": TASKS.name,
-        "task_default_exchange_type": TASKS.type,
-        "task_create_missing_queues": False,
-        "task_routes": {task: {"queue": r.queue, "routing_key": r.key} for task, r in ROUTES.items()},
-        "task_acks_late": True,
-        # A message whose worker died goes back to its queue, up to the queue's delivery limit.
-        "task_reject_on_worker_lost": True,
-        "task_track_started": True,
-        "task_time_limit": HARD_TIME_LIMIT,
-        "task_soft_time_limit": SOFT_TIME_LIMIT,
-        "worker_max_tasks_per_child": TASKS_PER_CHILD,
-        "worker_prefetch_multiplier": 1,
-        "worker_hijack_root_logger": False,
-        "worker_send_task_events": True,
-        "task_send_sent_event": True,
-        # Arguments hold records: they stay out of results, events and Flower.
-        "result_extended": False,
-        "result_expires": RESULTS_KEPT,
-        "result_chord_expires": RESULTS_KEPT,
-        "redis_socket_timeout": 30.0,
-        "redis_socket_keepalive": True,
-        "redis_retry_on_timeout": True,
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,
-    }
-
-
-def _secured(settings: Settings) -> dict[str, Any]:
-    """py-amqp checks who signed a certificate, but compares the host name only when it is told the name.
-
-    It is told one for all nodes: their certificates must be good for the first one's name too. And Celery refuses the
-    address of a Redis with TLS that does not say whether certificates are checked.
-    """
-    broker, results = urlsplit(settings.broker_urls[0]), urlsplit(settings.redis_url.get_secret_value())
-    told: dict[str, Any] = {}
-    if broker.scheme == "amqps":
-        told["broker_use_ssl"] = {"server_hostname": broker.hostname}
-    if results.scheme == "rediss":
-        told["redis_backend_use_ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-    return told
-
-
-def _rabbitmq() -> dict[str, Any]:
-    return {
-        "broker_heartbeat": HEARTBEAT,
-        "broker_transport_options": {"read_timeout": SOCKET_TIMEOUT, "write_timeout": SOCKET_TIMEOUT},
-        # A closed channel means: connect again, not: exit (the notes, 0.5).
-        "broker_channel_error_retry": True,
-        # A half-open connection keeps an exclusive queue locked, and the worker would exit (the notes, 0.2).
-        "control_queue_exclusive": False,
-        "control_queue_durable": True,
-        # A message comes back when the connection is lost; the task that ran for it must not run on beside it.
-        "worker_cancel_long_running_tasks_on_connection_loss": True,
-    }
-
-
-def _redis() -> dict[str, Any]:
-    return {
-        # Longer than a task may run, or Redis' transport delivers it a second time.
-        "broker_transport_options": {"visibility_timeout": 2 * HARD_TIME_LIMIT, "health_check_interval": 10},
-    }
 
 
 def _confirming(timeout: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every task message carries besides its body: when it was published, and the trace it belongs to."""
+"""Headers that every task message carries: when it was published, and the trace that it belongs to."""
 
 import time
 from typing import Any
@@ -11,12 +11,21 @@ PUBLISHED, TRACEPARENT = "edugraph_published", "traceparent"
 
 
 def stamp_messages() -> None:
-    """From now on this process stamps each message; a second call changes nothing."""
-    before_task_publish.connect(_stamp, weak=False, dispatch_uid="edugraph.headers")
+    """Make this process put the headers on each message that it publishes; a second call changes nothing."""
+
+    def stamp(sender: str, headers: dict[str, Any], **_: Any) -> None:
+        # The time is a whole number, because not every client of AMQP can write a float.
+        headers[PUBLISHED] = time.time_ns() // 1_000_000
+        with tracing.span(f"publish {sender}", "producer"):
+            current = trace_context.current()
+        if current is not None:
+            headers[TRACEPARENT] = current
+
+    before_task_publish.connect(stamp, weak=False, dispatch_uid="edugraph.headers")
 
 
 def published_at(request: Any) -> float | None:
-    """Seconds since 1970, of the publication that led to this delivery."""
+    """Return when the message of this delivery was published, in seconds since 1970; None where nobody said."""
     value = request.get(PUBLISHED)
     return value / 1_000 if isinstance(value, int) else None
 
@@ -24,11 +33,3 @@ def published_at(request: Any) -> float | None:
 def traceparent_of(request: Any) -> str | None:
     value = request.get(TRACEPARENT)
     return value if isinstance(value, str) else None
-
-
-def _stamp(sender: str, headers: dict[str, Any], **_: Any) -> None:
-    headers[PUBLISHED] = time.time_ns() // 1_000_000  # whole: not every client of AMQP can write a float
-    with tracing.span(f"publish {sender}", "producer"):
-        current = trace_context.current()
-    if current is not None:
-        headers[TRACEPARENT] = current

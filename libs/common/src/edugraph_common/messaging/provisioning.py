@@ -1,6 +1,6 @@
 """Declares the topology and verifies it: exchanges and queues with pika, policies with the management API.
 
-`apply` changes only what is missing, so it can run before every start.
+`apply_topology` changes only what is missing, so it can run before every start.
 """
 
 from collections.abc import Iterator
@@ -30,30 +30,70 @@ DELAY_LEVELS = 28
 
 
 def apply_topology(app: Celery, settings: Settings) -> list[str]:
-    """Declare everything; returns one line for each step. Raises Retryable or Rejected."""
+    """Declare everything and return one line for each step. Raises Retryable or Rejected."""
     if not settings.on_rabbitmq:
-        return _declare_on_redis(app)
-    steps = []
+        with broker_errors(), app.connection_for_write() as connection:
+            for queue in [*task_queues(quorum=False), *dead_queues(quorum=False)]:
+                queue.bind(connection.default_channel).declare()
+        return ["queues declared on the embedded broker: it has no confirms, no quorum and no delivery limit"]
+    queues = all_queues()
     with pika_channel(settings) as channel:
         for exchange in EXCHANGES:
             channel.exchange_declare(exchange.name, exchange.type, durable=True)
-        steps.append(f"{len(EXCHANGES)} exchanges declared")
-        queues = all_queues()
         for queue in queues:
-            _declare(channel, queue)
-        steps.append(f"{len(queues)} quorum queues declared and bound")
-    steps.append(_apply_policies(settings))
-    steps.append(_declare_delays(app))
-    return steps
+            channel.queue_declare(queue.name, durable=True, arguments=queue.queue_arguments)
+            for exchange, key in _bindings(queue):
+                channel.queue_bind(queue.name, exchange.name, key)
+    with management(settings) as api:
+        for name, policy in policies().items():
+            api.put(f"/api/policies/{vhost(settings)}/{name}", json=policy).raise_for_status()
+    # Celery declares its delay queues when a worker starts. The gateway may be first, and its publisher would then
+    # find no queue for a retry.
+    with broker_errors(), app.connection_for_write() as connection:
+        declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
+        for queue in task_queues():
+            bind_queue_to_native_delayed_delivery_exchange(connection, queue)
+    return [
+        f"{len(EXCHANGES)} exchanges declared",
+        f"{len(queues)} quorum queues declared and bound",
+        f"{len(policies())} policies set",
+        f"{DELAY_LEVELS} delay queues declared",
+    ]
 
 
 def check_topology(settings: Settings) -> list[str]:
-    """What is missing or different, one sentence each; empty when all is as it must be."""
+    """Return what is missing or different, one sentence each; the list is empty when all is as it must be.
+
+    Raises Retryable or Rejected.
+    """
     if not settings.on_rabbitmq:
         return []
-    problems = [*_missing_exchanges(settings), *_missing_queues(settings)]
+    exchanges = [exchange.name for exchange in EXCHANGES] + delay_names() + ["celery_delayed_delivery"]
+    queues = [queue.name for queue in all_queues()] + delay_names()
+    problems = []
+    for kind, names in (("exchange", exchanges), ("queue", queues)):
+        for name in names:
+            # RabbitMQ closes a channel on which something was missing, so each question has a channel of its own.
+            with pika_channel(settings) as channel:
+                declare = channel.exchange_declare if kind == "exchange" else channel.queue_declare
+                try:
+                    declare(name, passive=True)
+                except pika.exceptions.ChannelClosedByBroker:
+                    problems.append(f"{kind} {name} is missing")
     with management(settings) as api:
-        return problems + _missing_bindings(api, settings) + _different_policies(api, settings)
+        bound = api.get(f"/api/bindings/{vhost(settings)}").raise_for_status().json()
+        set_policies: list[dict[str, Any]] = api.get(f"/api/policies/{vhost(settings)}").raise_for_status().json()
+    bindings = {(entry["source"], entry["destination"], entry["routing_key"]) for entry in bound}
+    wanted = {(exchange.name, queue.name, key) for queue in all_queues() for exchange, key in _bindings(queue)}
+    wanted |= {(TASKS.name, queue.name, f"#.{queue.routing_key}") for queue in task_queues()}
+    problems += [f"{queue} is not bound to {source} by {key}" for source, queue, key in sorted(wanted - bindings)]
+    definitions = {entry["name"]: entry["definition"] for entry in set_policies}
+    problems += [
+        f"policy {name} is missing or different"
+        for name, policy in policies().items()
+        if definitions.get(name) != policy["definition"]
+    ]
+    return problems
 
 
 def all_queues() -> list[Queue]:
@@ -109,70 +149,6 @@ def vhost(settings: Settings) -> str:
     return quote(unquote(path) or "/", safe="")
 
 
-def _declare(channel: BlockingChannel, queue: Queue) -> None:
-    channel.queue_declare(queue.name, durable=True, arguments=queue.queue_arguments)
-    for exchange, key in _bindings(queue):
-        channel.queue_bind(queue.name, exchange.name, key)
-
-
 def _bindings(queue: Queue) -> list[tuple[Exchange, str]]:
     entries: list[Any] = list(queue.bindings) or [queue]
     return [(entry.exchange, entry.routing_key) for entry in entries if entry.exchange]
-
-
-def _apply_policies(settings: Settings) -> str:
-    with management(settings) as api:
-        for name, policy in policies().items():
-            api.put(f"/api/policies/{vhost(settings)}/{name}", json=policy).raise_for_status()
-    return f"{len(policies())} policies set"
-
-
-def _declare_delays(app: Celery) -> str:
-    with broker_errors(), app.connection_for_write() as connection:
-        declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
-        for queue in task_queues():
-            bind_queue_to_native_delayed_delivery_exchange(connection, queue)
-    return f"{DELAY_LEVELS} delay queues declared"
-
-
-def _declare_on_redis(app: Celery) -> list[str]:
-    with broker_errors(), app.connection_for_write() as connection:
-        for queue in [*task_queues(quorum=False), *dead_queues(quorum=False)]:
-            queue.bind(connection.default_channel).declare()
-    return ["queues declared on the embedded broker: it has no confirms, no quorum and no delivery limit"]
-
-
-def _missing_exchanges(settings: Settings) -> Iterator[str]:
-    for name in [exchange.name for exchange in EXCHANGES] + delay_names() + ["celery_delayed_delivery"]:
-        with pika_channel(settings) as channel:
-            try:
-                channel.exchange_declare(name, passive=True)
-            except pika.exceptions.ChannelClosedByBroker:
-                yield f"exchange {name} is missing"
-
-
-def _missing_queues(settings: Settings) -> Iterator[str]:
-    for name in [queue.name for queue in all_queues()] + delay_names():
-        with pika_channel(settings) as channel:
-            try:
-                channel.queue_declare(name, passive=True)
-            except pika.exceptions.ChannelClosedByBroker:
-                yield f"queue {name} is missing"
-
-
-def _missing_bindings(api: httpx.Client, settings: Settings) -> list[str]:
-    answer = api.get(f"/api/bindings/{vhost(settings)}").raise_for_status().json()
-    there = {(entry["source"], entry["destination"], entry["routing_key"]) for entry in answer}
-    wanted = {(exchange.name, queue.name, key) for queue in all_queues() for exchange, key in _bindings(queue)}
-    wanted |= {(TASKS.name, q.name, f"#.{q.routing_key}") for q in task_queues()}
-    return [f"{queue} is not bound to {source} by {key}" for source, queue, key in sorted(wanted - there)]
-
-
-def _different_policies(api: httpx.Client, settings: Settings) -> list[str]:
-    answer: list[dict[str, Any]] = api.get(f"/api/policies/{vhost(settings)}").raise_for_status().json()
-    there = {entry["name"]: entry["definition"] for entry in answer}
-    return [
-        f"policy {name} is missing or different"
-        for name, policy in policies().items()
-        if there.get(name) != policy["definition"]
-    ]

@@ -1,7 +1,7 @@
 """Publishing a task message, so that accepted means: in a queue. And domain events."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -76,6 +76,11 @@ def named_by(body: Any) -> dict[str, Any]:
         key: name for key, name in names.items() if isinstance(name, str) and _NAME.fullmatch(name)
     }
     return known | ({"batch": given["batch"]} if isinstance(given.get("batch"), int) else {})
+
+
+def job_of(args: Sequence[Any]) -> str:
+    """The id of the job that a task's arguments belong to; empty for those of another form."""
+    return str(named_by(args[-1] if args else None).get("job_id", ""))
 
 
 @contextmanager

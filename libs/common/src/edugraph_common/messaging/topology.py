@@ -16,65 +16,70 @@ DEAD = Exchange("edugraph.dead", type="topic", durable=True)
 EVENTS = Exchange("edugraph.events", type="topic", durable=True)
 
 DELIVERY_LIMIT = 5
-NO_LIMIT = -1  # without it a quorum queue drops what was put back 20 times
+# Without it a quorum queue drops a message that was put back 20 times.
+NO_LIMIT = -1
 # Longer than the hard time limit of a task (3,600 s) and its way to the worker: RabbitMQ closes the channel of a
 # consumer that holds a message for longer.
 CONSUMER_TIMEOUT_MS = 4_500_000
 
 
 def task_queues(*, quorum: bool = True) -> list[Queue]:
-    """All task queues. Every publisher declares them too: the delay of a retry depends on their type."""
-    return [_task_queue(name, _arguments(quorum=quorum)) for name in QUEUES]
+    """Return all task queues. Every publisher declares them too, since the delay of a retry depends on their type."""
+    return [
+        Queue(
+            name,
+            TASKS,
+            routing_key=keys[0],
+            bindings=[binding(TASKS, routing_key=key) for key in keys],
+            queue_arguments=_arguments(quorum=quorum),
+            durable=True,
+        )
+        for name, keys in ROUTING_KEYS.items()
+    ]
 
 
 def dead_queues(*, quorum: bool = True) -> list[Queue]:
-    """Where dead letters stay until an operator decides."""
+    """Return the queues where dead letters stay until an operator decides."""
     arguments = _arguments(quorum=quorum)
     return [Queue(dead_queue_name(q), DEAD, routing_key=q, queue_arguments=arguments) for q in QUEUES]
 
 
 def notices_queue(queue: str, *, quorum: bool = True) -> Queue:
-    """A copy of each dead letter of the queue, for the workers of the queue: they tell what became of its task."""
+    """Return the queue with a copy of each dead letter of `queue`.
+
+    The workers of `queue` read it and record what became of the task; the operator keeps the original.
+    """
     return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=_arguments(quorum=quorum))
 
 
 def policies() -> dict[str, dict[str, Any]]:
-    """RabbitMQ policies by name, as the management API takes them. One policy applies to a queue."""
-    return {f"edugraph.{name}": _policy(name) for name in QUEUES} | {"edugraph.dead": _dead_policy()}
-
-
-def _task_queue(name: str, arguments: dict[str, Any]) -> Queue:
-    keys = ROUTING_KEYS[name]
-    bindings = [binding(TASKS, routing_key=key) for key in keys]
-    return Queue(name, TASKS, routing_key=keys[0], bindings=bindings, queue_arguments=arguments, durable=True)
-
-
-def _arguments(*, quorum: bool) -> dict[str, Any]:
-    return {"x-queue-type": "quorum"} if quorum else {}
-
-
-def _policy(queue: str) -> dict[str, Any]:
-    return {
-        "pattern": f"^{queue}$",
-        "apply-to": "queues",
-        "priority": 10,
-        "definition": {
-            "consumer-timeout": CONSUMER_TIMEOUT_MS,
-            "dead-letter-exchange": DEAD.name,
-            "dead-letter-routing-key": queue,
-            # At least once: a dead letter leaves its queue only when the other has it.
-            "dead-letter-strategy": "at-least-once",
-            "delivery-limit": DELIVERY_LIMIT,
-            "overflow": "reject-publish",
-        },
+    """Return RabbitMQ's policies by name, as the management API takes them. One policy applies to a queue."""
+    of_task_queues = {
+        f"edugraph.{queue}": {
+            "pattern": f"^{queue}$",
+            "apply-to": "queues",
+            "priority": 10,
+            "definition": {
+                "consumer-timeout": CONSUMER_TIMEOUT_MS,
+                "dead-letter-exchange": DEAD.name,
+                "dead-letter-routing-key": queue,
+                # At least once: a dead letter leaves its queue only when the other queue has it.
+                "dead-letter-strategy": "at-least-once",
+                "delivery-limit": DELIVERY_LIMIT,
+                "overflow": "reject-publish",
+            },
+        }
+        for queue in QUEUES
     }
-
-
-def _dead_policy() -> dict[str, Any]:
-    """Whoever looks at dead letters puts them back: however often, they stay."""
-    return {
+    # Whoever looks at dead letters puts them back. They must stay however often that happens.
+    of_dead_queues = {
         "pattern": r"^.*\.(dead|notices)$",
         "apply-to": "queues",
         "priority": 10,
         "definition": {"delivery-limit": NO_LIMIT, "overflow": "reject-publish"},
     }
+    return of_task_queues | {"edugraph.dead": of_dead_queues}
+
+
+def _arguments(*, quorum: bool) -> dict[str, Any]:
+    return {"x-queue-type": "quorum"} if quorum else {}

@@ -1,4 +1,4 @@
-"""What an instrument is: a name, labels from closed lists, and one value for each of them.
+"""Instruments: a metric has a name, labels from closed lists, and one value for each combination of them.
 
 In a pool whose children come and go the values are exact, because they live in files that outlast a child: one set
 for each place in the pool, not for each child, so that they do not grow in number either (see `share`).
@@ -6,7 +6,7 @@ for each place in the pool, not for each child, so that they do not grow in numb
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -22,7 +22,8 @@ from prometheus_client.registry import Collector
 PREFIX = "edugraph_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
-MOST_VALUES = 20  # of an open label, in one process; the next one is counted as "other"
+# A label whose values are open has at most so many in one process; the next one is counted as "other".
+MOST_VALUES = 20
 Part = Literal["every process", "workers", "importer", "analyzer", "gateway"]
 Merge = Literal["sum", "max", "livesum", "livemax", "mostrecent"]
 
@@ -60,7 +61,7 @@ class Instrument:
         raise NotImplementedError
 
     def open(self, **given: str) -> None:
-        """The series is there from now on, at zero."""
+        """Make the series exist from now on, at zero."""
         _here.series(self, given)
 
 
@@ -72,7 +73,7 @@ class Counter(Instrument):
         _here.series(self, labels).inc(number)
 
     def family(self) -> CounterMetricFamily:
-        """For a collector that reads its values elsewhere."""
+        """Return an empty family, for a collector that reads its values elsewhere."""
         return CounterMetricFamily(self.full_name, self.help, labels=self.label_names)
 
     def make(self, registry: CollectorRegistry) -> MetricWrapperBase:
@@ -107,7 +108,7 @@ class Gauge(Instrument):
         _here.series(self, labels).inc(number)
 
     def family(self) -> GaugeMetricFamily:
-        """For a collector that reads its values elsewhere."""
+        """Return an empty family, for a collector that reads its values elsewhere."""
         return GaugeMetricFamily(self.full_name, self.help, labels=self.label_names)
 
     def make(self, registry: CollectorRegistry) -> MetricWrapperBase:
@@ -127,10 +128,31 @@ class _Process:
         self._lock = threading.Lock()
 
     def series(self, instrument: Instrument, given: dict[str, str]) -> Any:
-        metric = self._made.get(instrument.name) or self._make(instrument)
+        """Return the client library's metric for these labels, made at its first use.
+
+        A value that a label does not allow is counted as "other", so that nobody's input makes new series.
+        """
         if set(given) != set(instrument.label_names):
             raise TypeError(f"{instrument.name} has the labels {instrument.label_names}, not {tuple(given)}")
-        bounded = [self._bounded(label, given[label.name]) for label in instrument.labels]
+        metric = self._made.get(instrument.name)
+        if metric is None:
+            with self._lock:
+                if not self._made and self.folder is None:
+                    # Whatever the environment says, a process that did not share keeps its values in memory.
+                    values.ValueClass = values.MutexValue
+                if instrument.name not in self._made:
+                    self._made[instrument.name] = instrument.make(self._registry)
+                metric = self._made[instrument.name]
+        bounded = []
+        for label in instrument.labels:
+            value = given[label.name]
+            if label.allowed is not None:
+                bounded.append(value if value in label.allowed else OTHER)
+                continue
+            seen = self._seen.setdefault(label.name, set())
+            if len(seen) < MOST_VALUES:
+                seen.add(value)
+            bounded.append(value if value in seen else OTHER)
         return metric.labels(*bounded) if bounded else metric
 
     def text(self) -> bytes:
@@ -146,24 +168,6 @@ class _Process:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         values.ValueClass = values.MultiProcessValue(place)  # type: ignore[no-untyped-call]
         self.folder = folder
-
-    def _make(self, instrument: Instrument) -> MetricWrapperBase:
-        with self._lock:
-            if not self._made and self.folder is None:
-                # Whatever the environment says: a process that did not share has its values in memory.
-                values.ValueClass = values.MutexValue
-            if instrument.name not in self._made:
-                self._made[instrument.name] = instrument.make(self._registry)
-            return self._made[instrument.name]
-
-    def _bounded(self, label: Label, value: str) -> str:
-        if label.allowed is not None:
-            return value if value in label.allowed else OTHER
-        seen = self._seen.setdefault(label.name, set())
-        if value not in seen and len(seen) >= MOST_VALUES:
-            return OTHER
-        seen.add(value)
-        return value
 
 
 _here = _Process()
@@ -181,7 +185,7 @@ def share(folder: Path, place: Callable[[], str]) -> None:
 
 
 def exposition(*elsewhere: Collector) -> bytes:
-    """What a scrape gets, in Prometheus' text format, with what the given collectors read elsewhere."""
+    """Return the answer to a scrape in Prometheus' text format, with what the given collectors read elsewhere."""
     registry = CollectorRegistry(auto_describe=False)
     for collector in elsewhere:
         registry.register(collector)
@@ -189,15 +193,11 @@ def exposition(*elsewhere: Collector) -> bytes:
 
 
 def open_all(instruments: Sequence[Instrument], parts: Sequence[Part]) -> None:
-    """Put the series whose labels are all closed at zero."""
+    """Put each series whose labels all have a closed list of values at zero."""
     for instrument in instruments:
-        if instrument.part in parts and not instrument.opened_apart:
-            for labels in _combinations(instrument):
-                instrument.open(**labels)
-
-
-def _combinations(instrument: Instrument) -> Iterator[dict[str, str]]:
-    lists = [label.allowed for label in instrument.labels]
-    if all(allowed is not None for allowed in lists):
-        for chosen in product(*cast("list[tuple[str, ...]]", lists)):
-            yield dict(zip(instrument.label_names, chosen, strict=True))
+        if instrument.part not in parts or instrument.opened_apart:
+            continue
+        lists = [label.allowed for label in instrument.labels]
+        if all(allowed is not None for allowed in lists):
+            for chosen in product(*cast("list[tuple[str, ...]]", lists)):
+                instrument.open(**dict(zip(instrument.label_names, chosen, strict=True)))

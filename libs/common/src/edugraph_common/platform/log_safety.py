@@ -1,7 +1,7 @@
-"""What may stand in a log: never a record's text, a name or a secret, whoever wrote the line.
+"""Keeps records' texts, names and secrets out of the logs, whoever wrote the line.
 
-Our own lines are written for that. Libraries' lines hold whatever they were given: whole messages, results, and
-exceptions whose text quotes a value. Of those only what cannot quote is kept.
+Our own lines are written so that they hold none. The lines of libraries hold whatever the libraries were given: whole
+messages, results, and exceptions whose text quotes a value. This module keeps of them only what cannot quote.
 """
 
 import logging
@@ -9,7 +9,6 @@ import re
 import sys
 import traceback
 from collections.abc import MutableMapping
-from types import TracebackType
 from typing import Any
 
 from edugraph_common.contracts.errors import Failure
@@ -17,13 +16,13 @@ from edugraph_common.contracts.errors import Failure
 OURS = ("edugraph", "edugraph_common", "edugraph_importer", "edugraph_analyzer", "edugraph_gateway", "edugraph_cli")
 # Errors whose text names hosts, ports, limits and codes, never what was sent.
 _OF_CONNECTIONS = ("amqp", "kombu", "billiard", "celery")
-# What Celery says of each result, and of each exception: our own lines say it.
+# Celery logs each result and each exception with its values; our own lines say the same without them.
 _OF_RESULTS = ("celery.app.trace", "celery.backends.redis")
 _PLACEHOLDER = re.compile(r"%\(?\w*\)?[-#0 +]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa]")
 
 
 def quiet_vendors(level: str) -> None:
-    """Below INFO libraries write whole messages and requests, so that level is ours alone."""
+    """Set the levels. Below INFO libraries write whole messages and requests, so only our loggers go below it."""
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.getLogger().setLevel(max(number, logging.INFO))
     for name in OURS:
@@ -33,13 +32,19 @@ def quiet_vendors(level: str) -> None:
 
 
 class SafeLines(logging.Filter):
-    """For the handler, so that it sees every line there is."""
+    """A filter for the handler and not for a logger, so that it sees every line there is."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.split(".")[0] in OURS:
             return True
         if record.name in _OF_RESULTS:
-            return self._result(record)
+            kind = record.exc_info[0] if record.exc_info else None
+            record.msg, record.args, record.exc_info = (
+                f"task raised {getattr(kind, '__name__', 'an error')}",
+                (),
+                None,
+            )
+            return record.levelno >= logging.ERROR
         if "body" in str(record.msg):
             first = str(record.msg).splitlines()[0]
             record.msg, record.args = _PLACEHOLDER.sub("…", first), ()
@@ -49,18 +54,9 @@ class SafeLines(logging.Filter):
             )
         return True
 
-    def _result(self, record: logging.LogRecord) -> bool:
-        kind = record.exc_info[0] if record.exc_info else None
-        record.msg, record.args, record.exc_info = f"task raised {getattr(kind, '__name__', 'an error')}", (), None
-        return record.levelno >= logging.ERROR
-
-
-def _safe(value: Any) -> Any:
-    return described(value) if isinstance(value, BaseException) else value
-
 
 def described(error: BaseException) -> str:
-    """The error's text where it cannot quote a value, else its type alone."""
+    """Return the error's text where it cannot quote a value, and else its type alone."""
     name = type(error).__name__
     if isinstance(error, Failure):
         return f"{name}: {error.reason}"
@@ -71,28 +67,24 @@ def described(error: BaseException) -> str:
 
 def safe_exception(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A processor of structlog: type, text where it is safe, and the places of the code, not the values in it."""
-    error, trace = _exception(line.pop("exc_info", None))
-    if error is not None:
+    # structlog passes on whatever the caller gave: an exception, True for the current one, or sys.exc_info().
+    given = line.pop("exc_info", None)
+    if given is True:
+        given = sys.exc_info()
+    error = given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
         line.setdefault("error", type(error).__name__)
         line.setdefault("reason", described(error))
-        line["traceback"] = "".join(traceback.format_tb(trace))
+        line["traceback"] = "".join(
+            traceback.format_tb(given[2] if isinstance(given, tuple) else error.__traceback__)
+        )
     return line
 
 
 def name_task(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor: what Celery's main process says of a task is about that task."""
+    """A processor of structlog: a line of Celery's main process about a task gets the id and name of that task."""
     known = getattr(line.get("_record"), "data", None)
     if isinstance(known, dict) and "id" in known:
         line.setdefault("task_id", known["id"])
         line.setdefault("task", known.get("name"))
     return line
-
-
-def _exception(given: Any) -> tuple[BaseException | None, TracebackType | None]:
-    if isinstance(given, BaseException):
-        return given, given.__traceback__
-    if given is True:
-        given = sys.exc_info()
-    if isinstance(given, tuple):
-        return given[1], given[2]
-    return None, None

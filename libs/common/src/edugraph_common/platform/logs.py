@@ -10,7 +10,10 @@ from edugraph_common.platform.log_safety import SafeLines, name_task, quiet_vend
 
 
 def configure_logs(log_format: str, level: str) -> None:
-    """One handler for the whole process; the libraries' own lines go through the same renderer."""
+    """Set one handler for the whole process; the libraries' own lines go through the same renderer.
+
+    `log_format` is "json" or "console".
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -24,21 +27,18 @@ def configure_logs(log_format: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    renderer: Any = structlog.dev.ConsoleRenderer()
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(SafeLines())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, name_task],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(log_format)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     logging.getLogger().handlers[:] = [handler]
-    # A line that cannot be written would be printed with its arguments.
+    # Python would print a line that cannot be written, together with its arguments.
     logging.raiseExceptions = False
     quiet_vendors(level)
-
-
-def _renderer(log_format: str) -> Any:
-    if log_format == "json":
-        return structlog.processors.JSONRenderer(ensure_ascii=False)
-    return structlog.dev.ConsoleRenderer()

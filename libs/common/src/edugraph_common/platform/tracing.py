@@ -28,7 +28,7 @@ Attribute = str | int | float | bool
 
 
 class Tracing:
-    """Of one process. The SDK's own threads do not outlive a fork, so each process makes its own provider."""
+    """The tracing of one process. The SDK's threads do not outlive a fork, so each process makes its own provider."""
 
     def __init__(self) -> None:
         self.service, self.target = "", "off"
@@ -41,7 +41,7 @@ class Tracing:
         return self._provider
 
     def end(self) -> None:
-        """Sends what is still held."""
+        """Send the spans that are still held."""
         if self._provider is not None and self._owner == os.getpid():
             self._provider.shutdown()
 
@@ -50,18 +50,21 @@ _here = Tracing()
 
 
 def turn_on(service: str, target: str) -> None:
-    """`target` as EDUGRAPH_TRACING has it; "off" changes nothing. Raises Rejected where it cannot be."""
+    """Trace this process to `target`, the value of EDUGRAPH_TRACING; "off" changes nothing.
+
+    Raises Rejected for a target that does not exist, and where OpenTelemetry's packages are not installed.
+    """
     if target == "off":
         return
     if target != "otlp" and not target.startswith("file:"):
         raise Rejected("EDUGRAPH_TRACING is off, otlp or file:PATH")
-    if find_spec("opentelemetry.sdk") is None:
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
         raise Rejected("EDUGRAPH_TRACING is set: install edugraph-common[tracing]")
     _here.service, _here.target = service, target
 
 
 def turn_off() -> None:
-    """Sends what is still held, and makes no more spans."""
+    """Send the spans that are still held, and make no more."""
     _here.end()
     _here.target = "off"
 
@@ -72,12 +75,12 @@ def flush() -> None:
 
 
 def span(name: str, kind: Kind = "internal", /, **attributes: Attribute) -> AbstractContextManager["Span"]:
-    """Work that belongs to the current trace; what is published within it hangs on it."""
+    """Record work that belongs to the current trace; messages that are published within it hang on it."""
     return _SILENT if _here.target == "off" else _span(name, kind, attributes)
 
 
 class Span:
-    """Of the work that runs."""
+    """The span of the work that runs."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -90,7 +93,7 @@ class Span:
 
 
 class _Silence(Span, AbstractContextManager[Span]):
-    """One for all: it holds nothing."""
+    """The one span of a process that does not trace; it records nothing."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -113,11 +116,17 @@ _SILENT = _Silence()
 
 @contextmanager
 def _span(name: str, kind: Kind, attributes: dict[str, Attribute]) -> Iterator[Span]:
+    from opentelemetry.context import Context
     from opentelemetry.trace import SpanKind, Status, StatusCode
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    tracer = _here.provider().get_tracer("edugraph")
-    made = tracer.start_span(name, _parent(), SpanKind[kind.upper()], attributes)
-    token = trace_context.enter(_traceparent(made))
+    current = trace_context.current()
+    # The span hangs on the current traceparent; without one it begins a trace.
+    parent = TraceContextTextMapPropagator().extract({"traceparent": current} if current else {}, Context())
+    made = _here.provider().get_tracer("edugraph").start_span(name, parent, SpanKind[kind.upper()], attributes)
+    ids = made.get_span_context()
+    traceparent = f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{int(ids.trace_flags):02x}"
+    token = trace_context.enter(traceparent)
     try:
         yield Span(made)
     except BaseException as error:
@@ -127,21 +136,6 @@ def _span(name: str, kind: Kind, attributes: dict[str, Attribute]) -> Iterator[S
     finally:
         trace_context.leave(token)
         made.end()
-
-
-def _parent() -> Any:
-    """The context of the current traceparent; an empty one begins a trace."""
-    from opentelemetry.context import Context
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    current = trace_context.current()
-    carrier = {"traceparent": current} if current else {}
-    return TraceContextTextMapPropagator().extract(carrier, Context())
-
-
-def _traceparent(made: Any) -> str:
-    context = made.get_span_context()
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
 def _provider(service: str, target: str) -> "TracerProvider":

@@ -9,10 +9,12 @@ from edugraph_common.sources.chunking import Piece
 from edugraph_common.sources.detection import Guess, guess
 from edugraph_common.sources.dry_run import DryRun, dry_run
 from edugraph_common.sources.encoding import UTF8
-from edugraph_common.sources.frames import compression_of, frame
+from edugraph_common.sources.frames import compression_of, frame, unframe
 from edugraph_common.sources.mapping import Mapping, parse_mapping
+from edugraph_common.sources.people import STUDENT_FIELDS
 from edugraph_common.sources.read_plan import Reading, open_text, plan_reading
 from edugraph_common.sources.rejects import rejects_as, rejects_table
+from edugraph_common.sources.rewriting import rewritten
 from edugraph_common.sources.source import NotRelevant, Row, Source
 from edugraph_common.sources.stored import (
     frames_key,
@@ -28,6 +30,7 @@ from edugraph_common.sources.stored import (
 from edugraph_common.sources.suggesting import Suggestion, suggest_mapping
 
 __all__ = [
+    "STUDENT_FIELDS",
     "UTF8",
     "DryRun",
     "Guess",
@@ -52,6 +55,7 @@ __all__ = [
     "reading_key",
     "rejects_as",
     "rejects_table",
+    "rewritten",
     "store_mapping",
     "store_reading",
     "stored_header",
@@ -59,4 +63,5 @@ __all__ = [
     "stored_reading",
     "stored_rows",
     "suggest_mapping",
+    "unframe",
 ]

@@ -21,12 +21,12 @@ from celery.worker.consumer.tasks import Tasks
 from edugraph_common.platform import metrics
 from edugraph_common.platform.settings import Settings
 
-BEAT = 5.0  # seconds
+BEAT_SECONDS = 5.0
 ALIVE, READY = "alive", "ready"
 
 
 class Health:
-    """The two files; None for no folder means that nobody asks."""
+    """The two files in `folder`; None means that nobody asks and no file is written."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class Health:
             (self._folder / ALIVE).touch()
 
     def ready(self, consumed: list[str]) -> None:
-        """`consumed`: the queues that are consumed from now; none means not ready."""
+        """Say which queues are consumed at this moment; none means that the worker is not ready."""
         if self._folder is None:
             return
         if consumed:
@@ -47,15 +47,27 @@ class Health:
 
 
 def report_health(app: Celery, settings: Settings) -> None:
-    """Before the worker starts."""
+    """Make the worker of this app keep the two files. It must be called before the worker starts."""
     health = Health(Path(settings.health_dir) if settings.health_dir else None)
-    app.steps["consumer"].add(_beating_step(health))
-    app.conf.worker_consumer = _beating_consumer(health)
+    app.steps["consumer"].add(_health_step(health))
+    app.conf.worker_consumer = _alive_while_connecting(health)
 
 
-def _beating_step(health: Health) -> type[bootsteps.StartStopStep]:
-    class Beating(bootsteps.StartStopStep):
-        """Started after the consumer of tasks, and again after each reconnection."""
+def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
+    def tell(consumer: Any, consumed: list[str]) -> None:
+        health.ready(consumed)
+        for queue in consumer.app.amqp.queues.consume_from:
+            metrics.CONSUMING.set(queue in consumed, queue=queue)
+
+    def beat(consumer: Any) -> None:
+        health.alive()
+        # The question is what is consumed at this moment, and not what was once begun.
+        tasks, connection = consumer.task_consumer, consumer.connection
+        connected = tasks is not None and connection is not None and connection.connected
+        tell(consumer, [queue.name for queue in tasks.queues if tasks.consuming_from(queue)] if connected else [])
+
+    class HealthStep(bootsteps.StartStopStep):
+        """Celery starts it after the consumer of tasks, and again after each reconnection."""
 
         requires = (Tasks,)
         timer: Any = None
@@ -64,54 +76,33 @@ def _beating_step(health: Health) -> type[bootsteps.StartStopStep]:
             metrics.CONNECTIONS.add()
             if self.timer is not None:
                 self.timer.cancel()
-            self.timer = consumer.timer.call_repeatedly(BEAT, _beat, (health, consumer))
+            self.timer = consumer.timer.call_repeatedly(BEAT_SECONDS, beat, (consumer,))
             if consumer.hub is not None:
-                # The loop's first turn comes right after it has begun to consume.
-                consumer.hub.call_soon(_beat, health, consumer)
+                # The first turn of the loop comes right after the worker has begun to consume.
+                consumer.hub.call_soon(beat, consumer)
 
         def stop(self, consumer: Any) -> None:
-            _tell(health, consumer, [])
+            tell(consumer, [])
 
-    return Beating
-
-
-def _beat(health: Health, consumer: Any) -> None:
-    health.alive()
-    _tell(health, consumer, _consumed(consumer))
+    return HealthStep
 
 
-def _tell(health: Health, consumer: Any, consumed: list[str]) -> None:
-    health.ready(consumed)
-    for queue in consumer.app.amqp.queues.consume_from:
-        metrics.CONSUMING.set(queue in consumed, queue=queue)
-
-
-def _consumed(consumer: Any) -> list[str]:
-    """Asked of what is consumed at this moment, not of what was once begun."""
-    tasks, connection = consumer.task_consumer, consumer.connection
-    if tasks is None or connection is None or not connection.connected:
-        return []
-    return [queue.name for queue in tasks.queues if tasks.consuming_from(queue)]
-
-
-def _beating_consumer(health: Health) -> type[Consumer]:
-    class BeatingConsumer(Consumer):
-        """While it waits for a broker no event loop runs, so the beat comes from the waiting itself."""
+def _alive_while_connecting(health: Health) -> type[Consumer]:
+    class AliveWhileConnecting(Consumer):
+        """While a worker waits for the broker no event loop runs, so the waiting itself gives the sign of life."""
 
         def ensure_connected(self, connection: Any) -> Any:
             health.alive()
-            connection.ensure_connection = _beating(connection.ensure_connection, health)
+            ensure = connection.ensure_connection
+
+            def ensured(errback: Any, max_retries: Any, callback: Callable[[], None]) -> Any:
+                def alive() -> None:
+                    health.alive()
+                    callback()
+
+                return ensure(errback, max_retries, callback=alive)
+
+            connection.ensure_connection = ensured
             return super().ensure_connected(connection)
 
-    return BeatingConsumer
-
-
-def _beating(ensure: Callable[..., Any], health: Health) -> Callable[..., Any]:
-    def ensured(errback: Any, max_retries: Any, callback: Callable[[], None]) -> Any:
-        def beat() -> None:
-            health.alive()
-            callback()
-
-        return ensure(errback, max_retries, callback=beat)
-
-    return ensured
+    return AliveWhileConnecting

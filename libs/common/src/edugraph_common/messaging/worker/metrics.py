@@ -1,6 +1,6 @@
-"""A worker's metrics: its tasks, seen from Celery's signals, and /metrics served by its main process.
+"""A worker's metrics: its tasks are measured by Celery's signals, and its main process serves /metrics.
 
-A child that is killed cannot count its own end, so that is seen from the main process, in the request.
+A child that is killed cannot count its own end, so the main process counts it, in the request.
 """
 
 import atexit
@@ -36,22 +36,41 @@ MAIN = "main"
 
 
 def measure_worker(part: Part, settings: Settings, open_own: Callable[[], None] = lambda: None) -> None:
-    """Before the worker starts. Without a port nothing is measured.
+    """Measure the worker of this process. It must be called before the worker starts; without a port it does nothing.
 
-    `open_own` opens the series that only the service knows, so that a rate sees the first of them too.
+    `open_own` opens the series that only the service knows, so that a rate sees the first event too.
     """
     if not settings.metrics_port:
         return
     EduGraphTask.Request = f"{__name__}:WatchedRequest"
-    worker_init.connect(_opening(part, settings, open_own), weak=False)
-    worker_process_init.connect(_child_begins, weak=False)
-    begun: dict[str, float] = {}
-    task_prerun.connect(_beginning(begun), weak=False)
-    task_postrun.connect(_ending(begun), weak=False)
+
+    def open_metrics(sender: Any, **_: Any) -> None:
+        # Billiard gives a place in the pool to a new child only when the old child has been waited for.
+        def place_in_pool() -> str:
+            index = getattr(current_process(), "index", None)
+            return MAIN if index is None else f"child{index}"
+
+        share(_folder(settings), place_in_pool)
+        open_all(metrics.INSTRUMENTS, ["every process", "workers", part])
+        _open_series(sender.app)
+        open_own()
+        metrics.POOL_SIZE.set(sender.concurrency)
+        describe_build(part)
+        serve_metrics(settings.metrics_host, settings.metrics_port, exposition)
+
+    def begin_child(**_: Any) -> None:
+        metrics.CHILDREN.add()
+        # Whatever the last child in this place was doing when it was killed is over.
+        for queue in QUEUES:
+            metrics.TASKS_ACTIVE.set(0, queue=queue)
+
+    worker_init.connect(open_metrics, weak=False)
+    worker_process_init.connect(begin_child, weak=False)
+    _measure_tasks()
 
 
 class WatchedRequest(Request):
-    """Runs in the main process, which outlives what happens to a child."""
+    """It lives in the main process, which outlives whatever happens to a child."""
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         error = exc_info.exception
@@ -65,19 +84,6 @@ class WatchedRequest(Request):
         return super().on_timeout(soft, timeout)
 
 
-def _opening(part: Part, settings: Settings, open_own: Callable[[], None]) -> Callable[..., None]:
-    def begin(sender: Any, **_: Any) -> None:
-        share(_folder(settings), _place_in_pool)
-        open_all(metrics.INSTRUMENTS, ["every process", "workers", part])
-        _open_series(sender.app)
-        open_own()
-        metrics.POOL_SIZE.set(sender.concurrency)
-        describe_build(part)
-        serve_metrics(settings.metrics_host, settings.metrics_port, exposition)
-
-    return begin
-
-
 def _folder(settings: Settings) -> Path:
     if settings.metrics_dir:
         return Path(settings.metrics_dir)
@@ -86,14 +92,8 @@ def _folder(settings: Settings) -> Path:
     return Path(folder)
 
 
-def _place_in_pool() -> str:
-    """Billiard gives a place to a new child only when the old one has been waited for."""
-    index = getattr(current_process(), "index", None)
-    return MAIN if index is None else f"child{index}"
-
-
 def _open_series(app: Any) -> None:
-    """Of the tasks and queues that this worker serves."""
+    """Open the series of the tasks and queues that this worker serves."""
     queues = set(app.amqp.queues.consume_from)
     for queue in queues & set(QUEUES):
         for instrument in (metrics.TASKS_ACTIVE, metrics.REDELIVERIES, metrics.QUEUE_WAIT, metrics.CONSUMING):
@@ -105,14 +105,9 @@ def _open_series(app: Any) -> None:
                 metrics.TASKS.open(queue=route.queue, task=task, outcome=outcome)
 
 
-def _child_begins(**_: Any) -> None:
-    metrics.CHILDREN.add()
-    # What the last child in this place was doing when it was killed is over.
-    for queue in QUEUES:
-        metrics.TASKS_ACTIVE.set(0, queue=queue)
+def _measure_tasks() -> None:
+    begun: dict[str, float] = {}
 
-
-def _beginning(begun: dict[str, float]) -> Callable[..., None]:
     def begin(task_id: str, task: Any, **_: Any) -> None:
         begun[task_id] = time.monotonic()
         queue = _queue_of(task)
@@ -123,26 +118,18 @@ def _beginning(begun: dict[str, float]) -> Callable[..., None]:
         if published is not None and not task.request.retries and not task.request.eta:
             metrics.QUEUE_WAIT.observe(max(time.time() - published, 0), queue=queue)
 
-    return begin
-
-
-def _ending(begun: dict[str, float]) -> Callable[..., None]:
     def end(task_id: str, task: Any, retval: Any, state: str | None, **_: Any) -> None:
         queue = _queue_of(task)
         metrics.TASKS_ACTIVE.add(-1, queue=queue)
         if task_id in begun:
             seconds = time.monotonic() - begun.pop(task_id)
             metrics.TASK_SECONDS.observe(seconds, queue=queue, task=task.name)
-        _count(task, _outcome(state, retval))
+        # A member of a chord answers with a failed outcome instead of failing.
+        failed = isinstance(retval, dict) and retval.get("state") == "failed"
+        _count(task, "failed" if failed else OUTCOMES.get(state or "", "failed"))
 
-    return end
-
-
-def _outcome(state: str | None, retval: Any) -> metrics.TaskOutcome:
-    """A member of a chord answers with a failed outcome instead of failing."""
-    if isinstance(retval, dict) and retval.get("state") == "failed":
-        return "failed"
-    return OUTCOMES.get(state or "", "failed")
+    task_prerun.connect(begin, weak=False)
+    task_postrun.connect(end, weak=False)
 
 
 def _count(task: Any, outcome: metrics.TaskOutcome) -> None:

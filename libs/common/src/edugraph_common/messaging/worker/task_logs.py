@@ -15,20 +15,19 @@ log = structlog.get_logger()
 
 
 def log_tasks(settings: Settings) -> None:
-    """A worker's logs, with the task bound to every line while it runs."""
+    """Configure a worker's logs, and bind the running task to every line."""
     setup_logging.connect(lambda **_: configure_logs(settings.log_format, settings.log_level), weak=False)
-    task_prerun.connect(_begin, weak=False)
-    task_postrun.connect(_end, weak=False)
 
+    def bind_task(task_id: str, task: Any, **_: Any) -> None:
+        # A message of a publisher that sends no trace begins one.
+        traceparent = trace_context.accepted(traceparent_of(task.request)) or trace_context.new()
+        trace_context.enter(traceparent)
+        bind_contextvars(task_id=task_id, task=task.name, trace_id=trace_context.trace_id(traceparent))
 
-def _begin(task_id: str, task: Any, **_: Any) -> None:
-    """A message of a publisher that sends no trace begins one."""
-    traceparent = trace_context.accepted(traceparent_of(task.request)) or trace_context.new()
-    trace_context.enter(traceparent)
-    bind_contextvars(task_id=task_id, task=task.name, trace_id=trace_context.trace_id(traceparent))
+    def end_task(state: str, **_: Any) -> None:
+        log.info("task_ended", state=state)
+        trace_context.enter(None)
+        clear_contextvars()
 
-
-def _end(state: str, **_: Any) -> None:
-    log.info("task_ended", state=state)
-    trace_context.enter(None)
-    clear_contextvars()
+    task_prerun.connect(bind_task, weak=False)
+    task_postrun.connect(end_task, weak=False)

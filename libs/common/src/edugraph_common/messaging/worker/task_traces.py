@@ -1,6 +1,5 @@
 """A worker's traces: one span for each delivery of a task."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,34 +11,27 @@ from edugraph_common.platform.tracing import Span
 
 
 def trace_tasks(service: str, target: str) -> None:
-    """For a worker: a span for each delivery of a task. Raises Rejected."""
+    """Make a worker record one span for each delivery of a task. Raises Rejected as `turn_on` does."""
     tracing.turn_on(service, target)
     if target == "off":
         return
     open_spans: dict[str, tuple[ExitStack, Span]] = {}
-    task_prerun.connect(_beginning(open_spans), weak=False)
-    task_postrun.connect(_ending(open_spans), weak=False)
-    worker_process_shutdown.connect(lambda **_: tracing.flush(), weak=False)
 
-
-def _beginning(open_spans: dict[str, tuple[ExitStack, Span]]) -> Callable[..., None]:
     def begin(task_id: str, task: Any, **_: Any) -> None:
         info = task.request.delivery_info or {}
         stack = ExitStack()
         made = stack.enter_context(tracing.span(f"run {task.name}", "consumer", **{"messaging.message.id": task_id}))
         made.say(tries=task.request.retries + 1, redelivered=bool(info.get("redelivered")))
         if task.name in ROUTES:
-            # The routing key has a delay's 28 bits before it, so the queue says more.
+            # The routing key of a delayed message has 28 bits before it, so the queue says more.
             made.say(**{"messaging.destination.name": ROUTES[task.name].queue})
         open_spans[task_id] = stack, made
 
-    return begin
-
-
-def _ending(open_spans: dict[str, tuple[ExitStack, Span]]) -> Callable[..., None]:
     def end(task_id: str, state: str | None, **_: Any) -> None:
         stack, made = open_spans.pop(task_id)
         made.say(state=state or "unknown")
         stack.close()
 
-    return end
+    task_prerun.connect(begin, weak=False)
+    task_postrun.connect(end, weak=False)
+    worker_process_shutdown.connect(lambda **_: tracing.flush(), weak=False)

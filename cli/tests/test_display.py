@@ -1,0 +1,75 @@
+"""What a job's report shows to a person."""
+
+import io
+import re
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from edugraph_cli.display import print_report
+from edugraph_cli.progress import Steps, one_line
+from edugraph_common.contracts.outcomes import JobReport
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NAMES = st.one_of(
+    st.from_regex(r"edx\.[a-z]{1,12}\.[a-z]{1,12}", fullmatch=True),
+    st.from_regex(r"\[/?[a-z]{1,8}\]", fullmatch=True),  # what rich would take for markup
+)
+
+
+def _report(not_relevant: dict[str, int]) -> JobReport:
+    return JobReport(
+        job_id="j",
+        kind="import",
+        state="succeeded",
+        source="tracking.log",
+        created=NOW,
+        updated=NOW,
+        batches=1,
+        batches_done=1,
+        read=sum(not_relevant.values()) + 3,
+        written=3,
+        not_relevant=not_relevant,
+    )
+
+
+def _shown(report: JobReport) -> list[str]:
+    text = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edugraph_cli.display.out", Console(file=text, width=120))
+        print_report(report)
+    return text.getvalue().splitlines()
+
+
+@settings(deadline=None)  # rich is slow the first time
+@given(st.dictionaries(NAMES, st.integers(1, 5_000_000), min_size=1, max_size=8))
+def test_what_was_not_relevant_is_shown_by_name_with_its_count_the_most_frequent_first(
+    not_relevant: dict[str, int],
+) -> None:
+    lines = _shown(_report(not_relevant))
+    first = lines.index(next(line for line in lines if line.startswith("Not relevant, by name"))) + 1
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines[first : first + len(not_relevant)]]
+    counts = {name: int(number.replace(",", "")) for name, number in rows}
+    assert counts == not_relevant
+    assert list(counts.values()) == sorted(counts.values(), reverse=True)
+
+
+@settings(deadline=None)  # rich is slow the first time
+@given(st.dictionaries(NAMES, st.integers(1, 5_000_000), max_size=8))
+def test_the_counts_of_records_add_up_to_those_read(not_relevant: dict[str, int]) -> None:
+    report = _report(not_relevant)
+    lines = _shown(report)
+    first = next(number for number, line in enumerate(lines) if line.startswith("Records")) + 1
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines[first : first + 6]]
+    counts = {name: int(number.replace(",", "")) for name, number in rows}
+    assert counts.pop("read") == report.read == sum(counts.values())
+
+
+def test_the_line_of_progress_counts_them_where_there_are_any() -> None:
+    steps = Steps()
+    steps.take(_report({"a": 2, "b": 1}))
+    assert one_line(_report({"a": 2, "b": 1}), steps).endswith("0 rejected, 0 failed, 3 not relevant")
+    assert one_line(_report({}), steps).endswith("0 rejected, 0 failed")
