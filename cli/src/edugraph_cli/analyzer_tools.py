@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from edugraph_analyzer.estimate import Estimate
     from edugraph_analyzer.settings import AnalyzerSettings
-    from edugraph_common.contracts.findings import Kind
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def own_redis() -> "Iterator[redis.Redis]":
 
 def estimate_of(subject: Subject, records: Sequence[dict[str, Any]]) -> "Estimate":
     """What is in the cache is left out where EDUGRAPH_REDIS_URL says which Redis has it."""
-    from edugraph_analyzer.cache import Cache
+    from edugraph_analyzer.cache.store import AnswerStore
     from edugraph_analyzer.estimate import estimate
     from edugraph_common.contracts.messages import Analysis
 
@@ -64,8 +63,12 @@ def estimate_of(subject: Subject, records: Sequence[dict[str, Any]]) -> "Estimat
         for start in range(0, len(records), 100)
     ]
     with _redis_if_set() as server:
-        kept = Cache(server, ttl=settings.cache_ttl, lease_ttl=settings.lease_ttl).kept if server else _nothing_kept
-        return estimate(packs, settings, kept)
+        if server is None:
+            return estimate(packs, settings)
+        store = AnswerStore(
+            server, ttl_seconds=settings.cache_ttl_seconds, lease_ttl_seconds=settings.lease_ttl_seconds
+        )
+        return estimate(packs, settings, store.kept)
 
 
 @contextmanager
@@ -77,7 +80,3 @@ def _redis_if_set() -> "Iterator[redis.Redis | None]":
         return
     with own_redis() as server:
         yield server
-
-
-def _nothing_kept(_kind: "Kind", _keys: Sequence[str]) -> set[str]:
-    return set()

@@ -24,9 +24,9 @@ class KindName(StrEnum):
 def stats(as_json: Json = False) -> None:
     """How many answers are kept of each kind, and how often they were of use since the last clear."""
     with plain_errors(), analyzer_needed(), own_redis() as server:
-        from edugraph_analyzer import cache
+        from edugraph_analyzer.cache import store
 
-        found = cache.stats(server)
+        found = store.stats(server)
     if as_json:
         show_json(asdict(found))
         return
@@ -45,9 +45,9 @@ def clear(
     if not yes:
         typer.confirm("What is asked again will be paid for again. Go on?", abort=True, err=True)
     with plain_errors(), analyzer_needed(), own_redis() as server:
-        from edugraph_analyzer import cache
+        from edugraph_analyzer.cache import store
 
-        gone = cache.clear(server, kind.value if kind else None)
+        gone = store.clear(server, kind.value if kind else None)
     if as_json:
         show_json({"cleared": gone})
     else:

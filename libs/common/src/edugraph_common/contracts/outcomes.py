@@ -8,7 +8,9 @@ from pydantic import BeforeValidator, Field
 from edugraph_common.contracts.contract_model import Frozen
 from edugraph_common.contracts.records import escaped
 
-SHOWN_ERRORS = 10  # first errors kept in a batch's outcome; all of them are in the rejects blob
+# The first errors that a batch's outcome and a job's report keep; all of them are in the rejects blobs.
+BATCH_SHOWN_ERRORS = 10
+JOB_SHOWN_ERRORS = 20
 
 
 # What comes from a row may hold half a surrogate pair, which no UTF-8 can.

@@ -10,7 +10,13 @@ from pydantic import Field, ValidationError
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import Frozen
 from edugraph_common.contracts.findings import KIND_OF_SUBJECT, Kind, Subject, kind_to_read
-from edugraph_common.contracts.messages import INLINE_RECORDS, Analysis, AnalysisBatch, AnalysisEstimate
+from edugraph_common.contracts.messages import (
+    INLINE_RECORDS,
+    REQUEST_CONTENT_PACK,
+    Analysis,
+    AnalysisBatch,
+    AnalysisEstimate,
+)
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.sources.row_faults import of_row
@@ -24,7 +30,6 @@ from edugraph_gateway.submitting import Submission, Task, submit
 
 router = APIRouter(tags=["analyses"])
 QUEUE = "llm_analysis"
-CONTENT_PACK = 10  # course texts in one message
 
 
 PACK_TASKS: dict[Kind, str] = {
@@ -137,7 +142,7 @@ def _tasks(job_id: str, kind: Kind, records: tuple[dict[str, Any], ...]) -> Iter
         batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, records=records, expected=len(records))
         yield Task(BATCH_TASKS[kind], batch, task_id_for(job_id, f"analysis-{kind}-0"))
         return
-    for start in range(0, len(records), CONTENT_PACK):
-        pack = f"{kind}-0-{start // CONTENT_PACK}"
-        message = Analysis(job_id=job_id, pack=pack, kind=kind, records=records[start : start + CONTENT_PACK])
+    for start in range(0, len(records), REQUEST_CONTENT_PACK):
+        pack = f"{kind}-0-{start // REQUEST_CONTENT_PACK}"
+        message = Analysis(job_id=job_id, pack=pack, kind=kind, records=records[start : start + REQUEST_CONTENT_PACK])
         yield Task(PACK_TASKS[kind], message, task_id_for(job_id, pack))

@@ -14,7 +14,7 @@ import neo4j
 from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
-from edugraph_common.contracts.outcomes import SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.row_faults import of_row
 from edugraph_importer.graph import finding_facts, prerequisites, record_facts
@@ -129,7 +129,7 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
         rejected=len(rejects),
         by_type=dict(sorted(by_type.items())),
         reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
-        errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:SHOWN_ERRORS]),
+        errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:BATCH_SHOWN_ERRORS]),
         seconds=round(seconds, 6),
     )
 
