@@ -11,18 +11,19 @@ import structlog
 import typer
 
 from edugraph_cli.client import Client
-from edugraph_cli.commands import dead, doctor, graph, importing, jobs, keys, model, tasks, topology
+from edugraph_cli.commands import dead, doctor, graph, importing, jobs, keys, model, sources, tasks, topology
 from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
+from edugraph_cli.options import Json, Yes
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Learning records into a knowledge graph. The gateway is found by EDUGRAPH_URL and EDUGRAPH_API_KEY.",
-    epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 not reachable now, 4 not allowed.",
+    help="Imports learning records into a knowledge graph. EDUGRAPH_URL and EDUGRAPH_API_KEY name the gateway.",
+    epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 no answer or not now, 4 not allowed.",
 )
 app.command("import")(importing.import_file)
 app.command("analyze")(importing.analyze_file)
-app.command("sources")(importing.list_sources)
+app.command("sources")(sources.list_sources)
 app.command("doctor")(doctor.doctor)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
@@ -37,13 +38,13 @@ app.add_typer(topology.app, name="topology")
 @app.command()
 def forget(
     student_id: Annotated[str, typer.Argument(help="the id of the student")],
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    yes: Yes = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="stay until it is done, and say what went")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Take a student, and all that was said of them, out of the graph for good."""
+    """Take a student, with everything that was recorded about them, out of the graph for good."""
     if not yes:
-        typer.confirm("This cannot be undone. Go on?", abort=True, err=True)
+        typer.confirm("This cannot be undone. Continue?", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
         accepted = client.forget(student_id)
         if follow:
@@ -51,13 +52,13 @@ def forget(
     if as_json:
         show_json(accepted.model_dump(mode="json"))
         return
-    say(f"Accepted. When it is done, this shows SUCCESS: edugraph tasks show {accepted.task_id}")
+    say(f"Accepted. This command shows SUCCESS when it is done: edugraph tasks show {accepted.task_id}")
 
 
 @app.command()
 def demo(
-    examples: Annotated[Path, typer.Option(help="the folder of the example files")] = Path("examples"),
-    picture: Annotated[Path, typer.Option(help="where the picture of the graph goes")] = Path(".run/demo-graph.html"),
+    examples: Annotated[Path, typer.Option(help="the folder with the example files")] = Path("examples"),
+    picture: Annotated[Path, typer.Option(help="where to write a picture of it")] = Path(".run/demo-graph.html"),
 ) -> None:
     """Import the examples on two small embedded servers and show the graph: no server, no key, no network."""
     try:
@@ -68,22 +69,23 @@ def demo(
 
 
 def _show_version(wanted: bool) -> None:
+    """Print the version and end, before a command is asked for."""
     if wanted:
         out.print(version("edugraph-cli"), highlight=False)
         raise typer.Exit
 
 
 @app.callback()
-def options(
+def common_options(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="say which version this is")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """Nothing of its own: the options of the command as a whole."""
+    """Take the options of the command as a whole; what they do is in their callbacks."""
 
 
 def main() -> None:
-    # Standard output belongs to what was asked for; the services' log lines are not.
+    # Standard output is for what the command prints; log lines of the services' code go to standard error.
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

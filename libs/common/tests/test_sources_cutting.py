@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edugraph_common.contracts.messages import ByteRange
 from edugraph_common.sources.chunking import LARGEST_PIECE, RowEnd, cut
 from edugraph_common.sources.csv_rows import CsvRows
 from edugraph_common.sources.layouts import Lines, Values, layout_of, line_end, value_end
@@ -124,3 +125,8 @@ def test_a_row_without_end_is_refused_before_it_is_held() -> None:
 )
 def test_the_layout_is_told_by_the_first_value(head: bytes, layout: str) -> None:
     assert layout_of(head) == layout
+
+
+def test_a_byte_range_of_an_older_message_is_one_of_plain_ndjson() -> None:
+    old = ByteRange.model_validate({"source": "s", "offset": 0, "length": 5, "first_line": 1})
+    assert (old.format, old.compression, old.reading) == ("ndjson", None, None)

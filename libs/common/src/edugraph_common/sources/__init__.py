@@ -4,15 +4,11 @@ A file is opened by `open_text`, cut into pieces by its source, and each piece r
 the blob store, so that a batch can be read alone, is the business of `stored`.
 """
 
-from edugraph_common.sources.catalogue import SourceInfo, describe
 from edugraph_common.sources.chunking import Piece
-from edugraph_common.sources.detection import Guess, guess
-from edugraph_common.sources.dry_run import DryRun, dry_run
 from edugraph_common.sources.encoding import UTF8
 from edugraph_common.sources.frames import compression_of, frame
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.read_plan import Reading, open_text, plan_reading
-from edugraph_common.sources.rejects import rejects_as, rejects_table
 from edugraph_common.sources.source import NotRelevant, Row, Source
 from edugraph_common.sources.stored import (
     frames_key,
@@ -20,43 +16,30 @@ from edugraph_common.sources.stored import (
     reading_key,
     store_mapping,
     store_reading,
-    stored_header,
     stored_mapping,
     stored_reading,
     stored_rows,
 )
-from edugraph_common.sources.suggesting import Suggestion, suggest_mapping
 
 __all__ = [
     "UTF8",
-    "DryRun",
-    "Guess",
     "Mapping",
     "NotRelevant",
     "Piece",
     "Reading",
     "Row",
     "Source",
-    "SourceInfo",
-    "Suggestion",
     "compression_of",
-    "describe",
-    "dry_run",
     "frame",
     "frames_key",
-    "guess",
     "mapping_key",
     "open_text",
     "parse_mapping",
     "plan_reading",
     "reading_key",
-    "rejects_as",
-    "rejects_table",
     "store_mapping",
     "store_reading",
-    "stored_header",
     "stored_mapping",
     "stored_reading",
     "stored_rows",
-    "suggest_mapping",
 ]

@@ -50,14 +50,6 @@ def stored_reading(blobs: Blobs, key: str) -> Reading:
         return Reading.model_validate_json(file.read())
 
 
-def stored_header(blobs: Blobs, job_id: str) -> str | None:
-    """The header row of a job's CSV, as it stood in the file; None for every other source."""
-    if not blobs.exists(reading_key(job_id)):
-        return None
-    header = stored_reading(blobs, reading_key(job_id)).header
-    return header.raw if header else None
-
-
 def stored_rows(blobs: Blobs, rows: ByteRange) -> Iterator[Row]:
     """Raises Rejected when a blob is gone, Retryable when the store does not answer."""
     reading = stored_reading(blobs, rows.reading) if rows.reading else Reading(format=rows.format)
