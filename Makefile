@@ -5,7 +5,10 @@ export UV_PROJECT_ENVIRONMENT := .venv
 UV := $(shell command -v uv || echo .run/uv/bin/uv)
 RUN := $(UV) run --no-sync
 SERVERS := python3 scripts/servers.py
+TEST_SERVERS := $(SERVERS) --tests
 RUN_DIR := .run
+# Tests and benches delete what they find, so these addresses have names that no service reads.
+ON_TEST_SERVERS = set -a; source $(RUN_DIR)/test-servers.env; set +a;
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,8 +26,8 @@ demo: env-dev ## import the examples on the embedded servers and show the graph
 # The traps of the broker wait for its time-outs, and the chaos tests stop servers: make traps, make chaos-tests.
 SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos
 
-test: env-dev servers ## set up what the tests need and run all of them, but for the traps (make traps)
-	@set -a; source $(RUN_DIR)/servers.env; set +a; $(RUN) pytest $(SLOW_TESTS) $(PYTEST_ARGS)
+test: env-dev test-servers ## set up what the tests need and run all of them, but for the traps (make traps)
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SLOW_TESTS) $(PYTEST_ARGS)
 
 unit: env-dev ## the tests that need no server
 	@$(RUN) pytest -m 'not real and not embedded' $(PYTEST_ARGS)
@@ -44,17 +47,23 @@ isolation: env-dev ## each service starts with nothing but its own declared depe
 settings-page: env-dev ## write docs/configuration.md from the settings
 	@$(RUN) python scripts/settings_page.py
 
-bench-gateway: env-dev servers ## submissions a second against bare pika and Celery, latency, memory of a 2 GB upload
-	@set -a; source $(RUN_DIR)/servers.env; set +a; PYTHONPATH=tests $(RUN) python benchmarks/bench_gateway.py
+bench-gateway: env-dev test-servers ## submissions a second against bare pika and Celery, latency, memory of a 2 GB upload
+	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_gateway.py
 
-bench-import: env-dev servers ## how much of Neo4j's speed the import uses (about ten minutes)
-	@set -a; source $(RUN_DIR)/servers.env; set +a; PYTHONPATH=tests $(RUN) python benchmarks/bench_import.py
+bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
+	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_import.py
 
-servers: ## start RabbitMQ, Redis and Neo4j for development and tests
+servers: ## start RabbitMQ, Redis and Neo4j for `make up`
 	@$(SERVERS) up
 
-servers-stop: ## stop just those
+servers-stop: test-servers-stop ## stop those, and those of the tests
 	@$(SERVERS) down
+
+test-servers: ## start the tests' own, whose data each test run deletes
+	@$(TEST_SERVERS) up
+
+test-servers-stop: ## stop just those of the tests
+	@$(TEST_SERVERS) down
 
 up: env-dev servers ## run gateway, importer and analyzer on those servers, in the background
 	@$(RUN) python scripts/stack.py up
@@ -64,4 +73,4 @@ down: ## end them with a warm shutdown
 
 -include make/*.mk
 
-.PHONY: help env-dev demo test unit check format isolation servers servers-stop up down
+.PHONY: help env-dev demo test unit check format isolation servers servers-stop test-servers test-servers-stop up down

@@ -8,7 +8,6 @@ given (about 3 minutes, or 15). Prints one table, writes it to benchmarks/result
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from urllib.request import Request, urlopen
 
 import redis
 from beside import scripted_provider
+from engines import bench, given
 
 HERE = Path(__file__).parent
 LIMIT, WINDOW, PACK = 100, 60.0, 10
@@ -278,13 +278,11 @@ def main() -> int:
     if chosen.work:
         work(chosen.work)
         return 0
-    address = os.environ.get("EDUGRAPH_REDIS_URL")
-    if not address:
-        sys.exit("bench_analyze: set EDUGRAPH_REDIS_URL, or run it by `make bench-analyze`")
     *limited, same = runs(chosen.processes, chosen.seconds)
-    with ThreadPoolExecutor(1 if chosen.apart else len(limited)) as pool:
+    with bench(), ThreadPoolExecutor(1 if chosen.apart else len(limited)) as pool:
+        address = given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]
         results = list(pool.map(lambda run: perform(run, address), limited))
-    results.append(perform(same, address))  # its speed is the machine's, the others' is the limit's
+        results.append(perform(same, address))  # its speed is the machine's, the others' is the limit's
     show(results)
     missed = misses(results)
     (HERE / "results").mkdir(exist_ok=True)

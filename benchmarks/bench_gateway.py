@@ -1,6 +1,6 @@
 """Accepted submissions a second against bare pika and bare Celery, latency at half of that rate, memory of an upload.
 
-`make bench-gateway`, on the servers of EDUGRAPH_…: one run on one machine, the gateway and pika in turns.
+`make bench-gateway`, on the tests' servers: one run on one machine, the gateway and pika in turns.
 The clients run on the same cores as the gateway and the servers: the table says how much of them they took.
 One table, JSON beside it; exits 1 when a figure is missed.
 """
@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import httpx
 import pika
+from engines import bench
 from gateway_alone import RECORD, Gateway, gateway, virtual_host
 
 from edugraph_common.contracts.messages import ImportJob
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--gigabytes", type=float, default=2)
     given = parser.parse_args()
     with (
+        bench(),
         tempfile.TemporaryDirectory() as folder,
         virtual_host() as addresses,
         gateway(addresses, Path(folder), deepest_queue="100000000", client_requests_per_minute="6000000") as running,

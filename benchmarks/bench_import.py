@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import neo4j
-from engines import Engine, empty_graph, real_engine
+from engines import Engine, bench, real_engine
+from guard import empty_graph
 from made_records import made_records, write_records
 
 from edugraph_cli.serving import Pools
@@ -45,7 +46,7 @@ NOISE = 0.03
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory() as folder, real_engine(Path(folder)) as engine:
+    with bench(), tempfile.TemporaryDirectory() as folder, real_engine(Path(folder)) as engine:
         rates: dict[str, float] = {}
         facts: dict[str, Any] = {"records": RECORDS, "largest message, bytes": message_size()}
         records = [parse_record(value) for value in made_records(RECORDS)]

@@ -1,7 +1,7 @@
 evaluate: env-dev ## agreement with human labels: the provider that is set, or the offline analyser and a local model (40 minutes, 1.1 GB)
 	@$(RUN) python -m evaluation $(EVALUATE_ARGS)
 
-bench-analyze: env-dev servers ## the analyzer against the test provider: limit, packing, faults, nothing paid twice (about four minutes)
-	@set -a; source $(RUN_DIR)/servers.env; set +a; PYTHONPATH=tests $(RUN) python benchmarks/bench_analyze.py $(BENCH_ARGS)
+bench-analyze: env-dev test-servers ## the analyzer against the test provider: limit, packing, faults, nothing paid twice (about four minutes)
+	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_analyze.py $(BENCH_ARGS)
 
 .PHONY: evaluate bench-analyze

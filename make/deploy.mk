@@ -19,13 +19,19 @@ chart-checkov: $(if $(shell command -v uv),,.run/uv/bin/uv) ## checkov on the re
 images: ## build the images with Docker or buildah, and print their sizes
 	@python3 deploy/images/build.py $(IMAGES_ARGS)
 
+images-push: ## build and push them: REGISTRY=registry.example.org/school, and TAG= unless it is the chart's appVersion
+	@python3 deploy/images/build.py --push "$(REGISTRY)" --tag "$(TAG)" $(IMAGES_ARGS)
+
+images-test: env-dev ## push them to a registry here; what the chart names of ours must come back from it and work (five minutes)
+	@$(RUN) python deploy/images/try_push.py
+
 env: ## write .env for `docker compose` with random passwords
 	@python3 deploy/compose/make_env.py
 
 compose-test: ## start compose.yaml for real, import a file through it, end it
 	@python3 deploy/images/build.py --servers
 	@python3 deploy/compose/try.py
-.PHONY: images env compose-test
+.PHONY: images images-push images-test env compose-test
 
 kube-test: ## the chart on a real Kubernetes (KUBECONFIG, or one made here): install, test, import, upgrade, uninstall
 	@python3 deploy/k8s/tests/kubernetes/run.py

@@ -24,12 +24,12 @@ celery-flower: env-flower servers ## Flower on the workers (FLOWER_BASIC_AUTH=US
 	  echo "http://127.0.0.1:$${FLOWER_PORT:-5555}  $$FLOWER_BASIC_AUTH"; \
 	  $(FLOWER_ENV)/bin/edugraph-flower --address=127.0.0.1 --port=$${FLOWER_PORT:-5555}
 
-test-celery: env-dev servers ## the tests of tasks, broker, workers and their metrics
-	@set -a; source $(RUN_DIR)/servers.env; set +a; \
+test-celery: env-dev test-servers ## the tests of tasks, broker, workers and their metrics
+	@$(ON_TEST_SERVERS) \
 	  $(RUN) pytest libs/common/tests tests/contract tests/integration -k 'not gateway and not llama' $(PYTEST_ARGS)
 
-observe-tests: env-flower env-dev servers ## metrics over restarts of 26 children, alerts that fire, traces, as slow as they are (about ten minutes)
-	@set -a; source $(RUN_DIR)/servers.env; set +a; EDUGRAPH_SLOW=1 \
+observe-tests: env-flower env-dev test-servers ## metrics over restarts of 26 children, alerts that fire, traces, as slow as they are (about ten minutes)
+	@$(ON_TEST_SERVERS) EDUGRAPH_SLOW=1 \
 	  $(RUN) pytest tests/integration/test_observed.py tests/integration/test_worker_metrics.py tests/integration/test_tracing.py $(PYTEST_ARGS)
 
 metrics-doc: env-dev ## write docs/metrics.md from the list of metrics

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A workspace hides undeclared dependencies: here each service is installed alone and its entry module imported.
+# A workspace hides undeclared dependencies: here each service is installed alone and its entry module imported, then
+# with the extras that its image has (ARG EXTRAS of its Dockerfile), and what they are for is loaded.
 set -euo pipefail
 uv=${1:-uv}
 declare -A entry=(
@@ -12,6 +13,13 @@ for package in "${!entry[@]}"; do
   environment=$(mktemp -d)
   UV_PROJECT_ENVIRONMENT=$environment "$uv" sync --quiet --frozen --no-dev --package "$package"
   "$environment/bin/python" -c "import ${entry[$package]}"
-  rm -rf "$environment"
   echo "$package: imports with its own dependencies alone"
+  extras=$(sed -n 's/^ARG EXTRAS="\(.*\)"$/\1/p' "services/${package#edugraph-}/Dockerfile" 2>/dev/null || true)
+  if [[ -n $extras ]]; then
+    # shellcheck disable=SC2086
+    UV_PROJECT_ENVIRONMENT=$environment "$uv" sync --quiet --frozen --no-dev --package "$package" $extras
+    "$environment/bin/python" deploy/images/check_extras.py
+    echo "$package: the extras of its image load"
+  fi
+  rm -rf "$environment"
 done

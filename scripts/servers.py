@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real RabbitMQ, Redis and Neo4j servers for this checkout: `python3 scripts/servers.py up`.
+"""Real RabbitMQ, Redis and Neo4j for this checkout: `servers.py up`, and for its tests `servers.py --tests up`.
 
 The work is done in server_tools/. Only the standard library is used, because this runs before any
 virtual environment exists.

@@ -1,22 +1,24 @@
-"""The engines that a test run has: the real servers given by the environment, and the embedded ones.
+"""The engines that a test run has: the real servers of the tests (addresses.py), and the embedded ones.
 
-Where a real server is missing, tests skip on a developer's machine and fail in CI.
+Where a real server is missing, tests skip on a developer's machine and fail in CI. One that holds what no test made ends
+the run (guard.py).
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import guard
 import httpx
-import neo4j
 import pytest
+from addresses import TESTS, clean, in_ci, named_for_services
 
 from edugraph_cli.client import Client
 from edugraph_cli.embedded.servers import embedded_servers
@@ -39,15 +41,20 @@ SLOW = bool(os.environ.get("EDUGRAPH_SLOW"))
 
 def missing(sentence: str) -> None:
     """What a test needs is not here: it fails in CI, and is skipped elsewhere."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(sentence)
+    (pytest.fail if in_ci() else pytest.skip)(sentence)
 
 
 def given(*names: str) -> dict[str, str]:
-    """The addresses of real servers in the environment, or `missing`."""
-    absent = [name for name in names if not os.environ.get(name)]
-    if absent:
-        missing(f"no real servers: {absent[0]} is not set; run this by `make test`")
-    return {name: os.environ[name] for name in names}
+    """The addresses of real servers, which this run claims by that, or `missing`."""
+    addresses = named_for_services()
+    if absent := [name for name in names if name not in addresses]:
+        missing(f"no real servers: {absent[0].replace('EDUGRAPH_', TESTS)} is not set; run this by `make test`")
+    kinds = tuple({"_".join(name.split("_")[:2]) for name in names})  # EDUGRAPH_NEO4J of EDUGRAPH_NEO4J_URI
+    try:
+        guard.claim({name: value for name, value in addresses.items() if name.startswith(kinds)})
+    except guard.Refused as refusal:
+        pytest.exit(str(refusal), returncode=1)
+    return {name: addresses[name] for name in names}
 
 
 def in_vhost(broker_url: str, name: str) -> str:
@@ -71,17 +78,16 @@ def own_vhost() -> Iterator[dict[str, str]]:
             api.delete(f"/api/vhosts/{name}")
 
 
-def empty_graph(environment: Mapping[str, str]) -> None:
-    """Relationships first and in portions: a hub's would not fit into one transaction."""
-    auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
-    database = environment.get("EDUGRAPH_NEO4J_DATABASE", "neo4j")
-    with neo4j.GraphDatabase.driver(environment["EDUGRAPH_NEO4J_URI"], auth=auth) as driver:
-        for statement in (
-            "MATCH ()-[r]->() WITH r LIMIT 20000 DELETE r RETURN count(*) AS n",
-            "MATCH (n) WITH n LIMIT 20000 DELETE n RETURN count(*) AS n",
-        ):
-            while driver.execute_query(statement, database_=database).records[0]["n"]:
-                pass
+@contextmanager
+def bench() -> Iterator[None]:
+    """Around a program that uses these servers and is no run of pytest."""
+    clean(os.environ)
+    try:
+        yield
+    except (pytest.exit.Exception, pytest.fail.Exception, pytest.skip.Exception) as end:
+        sys.exit(end.msg)
+    finally:
+        guard.give_back()
 
 
 CHECKOUT = Path(__file__).parents[1]
@@ -102,7 +108,7 @@ class Engine:
             yield System(engine=self, url=url, client=client, processes=processes)
 
     def empty(self) -> None:
-        empty_graph(self.environment)
+        guard.empty_graph(self.environment)
 
 
 @dataclass(frozen=True)
@@ -160,5 +166,5 @@ def _peak(pid: int) -> int:
 
 @contextmanager
 def embedded_engine(folder: Path) -> Iterator[Engine]:
-    with embedded_servers(folder / "servers") as environment:
+    with embedded_servers(folder / "servers") as environment, guard.started_here(environment):
         yield Engine(name="embedded", environment=environment, folder=folder)

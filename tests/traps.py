@@ -18,7 +18,7 @@ import httpx
 import pytest
 from celery import chord
 from celery.result import AsyncResult
-from engines import given, in_vhost, missing
+from engines import SLOW, given, in_vhost, missing
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 
@@ -36,7 +36,7 @@ ADDRESSES = ("EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL", "EDUGRAPH_
 ROUTES.setdefault(TRAP, Route("data_import", "import.batch"))
 ROUTES.setdefault(BODY, Route("data_import", "import.aggregate"))
 
-slow = pytest.mark.skipif(not os.environ.get("EDUGRAPH_SLOW"), reason="slow: run it by `make traps`")
+slow = pytest.mark.skipif(not SLOW, reason="slow: run it by `make traps`")
 # False takes the guard out and shows the fault, so that a guard that is no longer needed is seen too.
 both = pytest.mark.parametrize("guarded", [True, False])
 both_slow = pytest.mark.parametrize("guarded", [True, pytest.param(False, marks=slow)])
@@ -281,11 +281,11 @@ class Control:
 
     def __init__(self) -> None:
         script = Path(os.environ.get("EDUGRAPH_SERVERS_SCRIPT", CHECKOUT / "scripts" / "servers.py"))
-        self._command = [sys.executable, str(script)]
+        self._command = [sys.executable, str(script), "--tests"]
         mine = subprocess.run(
             [*self._command, "env", "--only", "rabbitmq"], capture_output=True, text=True, check=False
         )
-        if f"EDUGRAPH_BROKER_URL={os.environ.get('EDUGRAPH_BROKER_URL')}" not in mine.stdout.splitlines():
+        if f"EDUGRAPH_TEST_BROKER_URL={given(ADDRESSES[0])[ADDRESSES[0]]}" not in mine.stdout.splitlines():
             missing("this broker was not started by scripts/servers.py, so no test may stop it or raise its alarm")
 
     def __call__(self, *arguments: str) -> None:

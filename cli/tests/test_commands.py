@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from edugraph_cli.client import Client
 from edugraph_cli.commands.importing import source_of
 from edugraph_cli.main import app
+from edugraph_common.contracts.api import Accepted
 
 runner = CliRunner()
 
@@ -131,6 +132,20 @@ def test_every_command_has_a_help_page() -> None:
         ["cache", "clear"], ["provider", "check"],
     ):  # fmt: skip
         assert runner.invoke(app, [*command, "--help"]).exit_code == 0
+
+
+def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = {"job_id": "j1", "key": "jobs/j1/source.csv", "reason": "its job has not ended"}
+    result = {"Student": 1, "files": 2, "rows": 3, "rejects": 0, "left": [left], "left_in_all": 5}
+    task = {"task_id": "t", "state": "SUCCESS", "error": None, "result": result}
+    monkeypatch.setattr(Client, "forget", lambda *_: Accepted(job_id="j", task_id="t", links={}))
+    monkeypatch.setattr(Client, "follow_task", lambda *_: task)
+    done = runner.invoke(app, ["forget", "4", "--yes", "--follow"])
+    assert "Left in jobs/j1/source.csv (job j1): its job has not ended." in done.output
+    assert "Left in 4 more files." in done.output
+    assert "'rows': 3" in done.output
+    as_json = runner.invoke(app, ["forget", "4", "--yes", "--follow", "--json"])
+    assert json.loads(as_json.stdout)["result"] == result
 
 
 @pytest.mark.parametrize(

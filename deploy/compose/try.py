@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import secrets
 import socket
 import subprocess
@@ -26,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "deploy" / "compose")]
 from make_env import filled  # noqa: E402
-from server_tools import cache, debian, docker  # noqa: E402
+from server_tools import cache, debian, docker, podman  # noqa: E402
 
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
 FILE = ROOT / "examples" / "school_en.ndjson"
@@ -43,7 +42,7 @@ class Compose:
         (folder / "env").write_text("".join(f"{key}={value}\n" for key, value in self.variables.items()))
         self.podman = not docker.answers()
         if self.podman:
-            _configure_podman(folder)
+            podman.configure(folder, '[network]\nnetwork_backend = "netavark"\n')
             program, names = [_podman_compose()], ["compose.yaml", "deploy/compose/without-registry.yaml"]
             files = [str(_without_order(ROOT / name, folder)) for name in names]
         else:
@@ -152,22 +151,6 @@ def _without_order(file: Path, folder: Path) -> Path:
     target = folder / file.name
     target.write_text(text.replace("./deploy/", f"{ROOT}/deploy/"), encoding="utf-8")
     return target
-
-
-def _configure_podman(folder: Path) -> None:
-    """As machines need it that are containers themselves: runc bears their control groups, limits cannot be raised."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limits = [f"nofile={soft}:{hard}", "nproc=4096:4096"]
-    settings = f"""[containers]
-default_ulimits = {json.dumps(limits)}
-[engine]
-runtime = "runc"
-[network]
-network_backend = "netavark"
-"""
-    path = folder / "containers.conf"
-    path.write_text(settings, encoding="utf-8")
-    os.environ |= {"CONTAINERS_CONF": str(path), "CONTAINERS_CONF_OVERRIDE": str(path)}
 
 
 def _free_port() -> int:

@@ -6,7 +6,7 @@ from edugraph_common.platform import metrics
 
 TITLE = "EduGraph / Gateway"
 ABOUT = "HTTP by route and status."
-API = 'route!~"/healthz|/readyz|/metrics"'
+API = 'route!~"/healthz|/readyz"'
 GATEWAY = 'service="gateway"'
 
 ROWS = (

@@ -1,10 +1,12 @@
 """Builds the images: `make images`. With Docker, or with buildah where no Docker daemon answers.
 
-    build.py [--only gateway,importer] [--servers] [--save FOLDER]
+    build.py [--only gateway,importer] [--servers] [--save FOLDER] [--push REGISTRY [--tag TAG]]
 
 With buildah no registry can be asked for a base image, so the base is made from Debian packages. --servers makes
 images of RabbitMQ, Redis and Neo4j too, from packages, for tests on machines without a registry. --save writes one
-archive for each image. Names: edugraph/SERVICE:VERSION and edugraph-test/SERVER:1.
+archive for each image. Names: edugraph/SERVICE:VERSION and edugraph-test/SERVER:1. --push (`make images-push`) puts the
+services' images into a registry as REGISTRY/edugraph/SERVICE:TAG, where the chart with images.registry=REGISTRY and
+images.tag=TAG looks for them; TAG is VERSION unless it is given.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from server_tools.neo4j import DEFAULT_VERSION, Neo4j  # noqa: E402
 
 SERVICES = ("gateway", "importer", "analyzer", "flower")
 SERVERS = ("rabbitmq", "redis", "neo4j")
-LARGEST = 150  # megabytes that a service may add to its base
+LARGEST = 180  # megabytes that a service may add to its base; S3's client is 45 of them
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 BASES = {
     "base": ("edugraph-test/debian-python:13", ["ca-certificates", "python3-minimal", "python3-venv"]),
@@ -63,6 +65,9 @@ class Engine:
         archive.unlink(missing_ok=True)
         _run([*self.keeps_with, "save", "--output", str(archive), self.image(image)])
 
+    def push(self, image: str, target: str) -> None:
+        raise NotImplementedError
+
 
 class Docker(Engine):
     builds_with = ["docker", "build"]
@@ -70,6 +75,10 @@ class Docker(Engine):
 
     def __init__(self, base: str) -> None:
         self.base = base
+
+    def push(self, image: str, target: str) -> None:
+        _run(["docker", "tag", image, target])
+        _run(["docker", "push", "--quiet", target])
 
 
 class Buildah(Engine):
@@ -87,6 +96,11 @@ class Buildah(Engine):
 
     def image(self, name: str) -> str:
         return name if "." in name.split("/", maxsplit=1)[0] else f"docker.io/{name}"
+
+    def push(self, image: str, target: str) -> None:
+        # Docker, too, asks for no certificate of a registry on the loopback.
+        loopback = re.match(r"(127\.\d+\.\d+\.\d+|localhost)(:\d+)?/", target) is not None
+        _run(["podman", "push", f"--tls-verify={not loopback}", self.image(image), f"docker://{target}"])
 
 
 def debian_image(engine: Engine, which: str) -> str:
@@ -171,6 +185,13 @@ def build_servers(chosen: Engine) -> None:
         say(f"edugraph-test/{name}:1 is built")
 
 
+def push_services(chosen: Engine, names: list[str], registry: str, tag: str) -> None:
+    for name in names:
+        target = f"{registry}/edugraph/{name}:{tag}"
+        chosen.push(f"edugraph/{name}:{version()}", target)
+        say(f"{target} is pushed")
+
+
 def version() -> str:
     """The chart's appVersion, by which it looks for the images."""
     text = (ROOT / "deploy" / "k8s" / "Chart.yaml").read_text(encoding="utf-8")
@@ -196,7 +217,13 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(SERVICES), metavar="NAME,...")
     parser.add_argument("--servers", action="store_true", help="images of RabbitMQ, Redis and Neo4j too, for tests")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="write an archive of each image")
+    parser.add_argument("--push", metavar="REGISTRY", help="such as registry.example.org/school")
+    parser.add_argument("--tag", default="", help="of the images that are pushed; default: the chart's appVersion")
     options = parser.parse_args()
+    if options.push is not None and not re.fullmatch(r"\w[\w.-]*(:\d+)?(/[a-z0-9._-]+)*", options.push):
+        parser.error(
+            f"--push {options.push!r} is no registry; `make images-push REGISTRY=registry.example.org/school`"
+        )
     try:
         chosen = engine()
         sizes = build_services(chosen, options.only.split(","))
@@ -204,6 +231,8 @@ def main() -> int:
             build_servers(chosen)
         if options.save:
             _save(chosen, options.save, list(sizes), servers=options.servers)
+        if options.push:
+            push_services(chosen, list(sizes), options.push, options.tag or version())
     except ServerError as error:
         say(str(error))
         return 1

@@ -6,7 +6,8 @@ import hashlib
 import json
 import secrets
 import socket
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,36 +29,43 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def choose_ports(seed: int) -> dict[str, int]:
-    """Choose a block of free ports; the seed keeps two checkouts that start together away from each other."""
+def choose_ports(seed: int, taken: Collection[int] = ()) -> dict[str, int]:
+    """Choose a block of free ports; the seed keeps two checkouts that start together away from each other.
+
+    `taken` are those of servers that need not run now.
+    """
     for step in range(BLOCKS):
         first = FIRST_PORT + (seed + step) % BLOCKS * BLOCK_SIZE
         ports = {name: first + index for index, name in enumerate(PORT_NAMES)}
-        if all(port_is_free(port) for port in ports.values()):
+        if all(port not in taken and port_is_free(port) for port in ports.values()):
             return ports
     raise ServerError(f"no free ports between {FIRST_PORT} and {FIRST_PORT + BLOCKS * BLOCK_SIZE}")
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """One working copy of the repository."""
+    """One working copy of the repository, with one of its two sets of servers.
+
+    The set that is `for_tests` has folders, ports, passwords and names of its own: a test run deletes what it holds.
+    """
 
     root: Path
+    for_tests: bool = False
 
     @property
     def id(self) -> str:
-        """A short name for this folder, for what is shared by the whole machine (node names, containers)."""
-        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]
+        """A short name for this set, for what is shared by the whole machine (node names, containers)."""
+        return self._folder_id + ("-test" if self.for_tests else "")
 
     @property
     def state(self) -> Path:
         """Everything the servers keep: data, logs, ports, passwords."""
-        return self.root / ".run" / "servers"
+        return self.root / ".run" / ("test-servers" if self.for_tests else "servers")
 
     @property
     def env_file(self) -> Path:
-        """The addresses for programs and tests, as NAME=value lines."""
-        return self.root / ".run" / "servers.env"
+        """The addresses for programs or for tests, as NAME=value lines."""
+        return self.state.with_suffix(".env")
 
     @property
     def ports_file(self) -> Path:
@@ -75,7 +83,10 @@ class Checkout:
         """Return this checkout's ports; the same ones every time."""
         known = self._read(self.ports_file)
         if not known or set(known["ports"]) != set(PORT_NAMES):
-            known = self._write(self.ports_file, {"ports": choose_ports(int(self.id, 16))})
+            other = self._read(replace(self, for_tests=not self.for_tests).ports_file) or {"ports": {}}
+            # Half of all blocks apart, so that the two sets differ though both are started first at the same time.
+            seed = int(self._folder_id, 16) + (BLOCKS // 2 if self.for_tests else 0)
+            known = self._write(self.ports_file, {"ports": choose_ports(seed, other["ports"].values())})
         ports: dict[str, int] = known["ports"]
         return ports
 
@@ -97,6 +108,10 @@ class Checkout:
     def forget(self, name: str) -> None:
         """Drop the note about a server that has ended."""
         (self.state / f"{name}.started.json").unlink(missing_ok=True)
+
+    @property
+    def _folder_id(self) -> str:
+        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]
 
     def _write(self, path: Path, content: dict[str, Any]) -> dict[str, Any]:
         content = {"checkout": str(self.root.resolve()), **content}

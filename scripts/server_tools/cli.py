@@ -22,7 +22,7 @@ MISSING = 3
 def main(arguments: list[str] | None = None, root: Path | None = None) -> int:
     """Run one command."""
     options = _parser().parse_args(arguments)
-    checkout = Checkout(root or Path(__file__).resolve().parents[2])
+    checkout = Checkout(root or Path(__file__).resolve().parents[2], for_tests=options.tests)
     checkout.state.mkdir(parents=True, exist_ok=True)
     try:
         # Two commands at once in one checkout would start everything twice; `env`, `status` and `ctl` change nothing.
@@ -88,7 +88,7 @@ def _up(server: Server) -> None:
     try:
         server.up()
     except ServerError as error:
-        names = " and ".join(server.variables)
+        names = " and ".join(map(server.outside_name, server.variables))
         raise ServerError(f"cannot be had (to use one from elsewhere, set {names}): {error}") from error
 
 
@@ -104,7 +104,7 @@ def _kill(server: Server) -> None:
 
 def _status(server: Server) -> None:
     if server.given():
-        say(f"given by {server.variables[0]}: {server.where()}", server.name)
+        say(f"given by {server.outside_name(server.variables[0])}: {server.where()}", server.name)
     elif server.running():
         say(f"running at {server.where()}", server.name)
     else:
@@ -153,6 +153,7 @@ def _names(text: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="servers.py", description="Real servers for this checkout.")
+    parser.add_argument("--tests", action="store_true", help="the tests' own set, not the one of `make up`")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run in (up, down, status, env):
         command = commands.add_parser(run.__name__, help=run.__doc__)

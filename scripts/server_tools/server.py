@@ -25,6 +25,12 @@ PROJECT_NAMES = {
     "NEO4J_PASSWORD": "EDUGRAPH_NEO4J_PASSWORD",
 }
 
+# What the tests read instead. The names of a server in use never count for tests, which delete what they find.
+TEST_NAMES = {
+    "RABBITMQ_PROMETHEUS_URL": "EDUGRAPH_TEST_BROKER_PROMETHEUS_URL",
+    **{name: project.replace("EDUGRAPH_", "EDUGRAPH_TEST_") for name, project in PROJECT_NAMES.items()},
+}
+
 
 def clean_env(**extra: str) -> dict[str, str]:
     """Return an environment for a server: none of the caller's variables, PATH included, may change how it runs."""
@@ -87,20 +93,27 @@ class Server:
         return f"edugraph-{self.checkout.id}-{self.name}"
 
     def given(self) -> dict[str, str] | None:
-        """Return addresses from the environment. Our own ones, read from .run/servers.env, are not meant."""
-        names = [name for name in (*self.variables, *self.optional) if os.environ.get(name)]
-        found = {name: os.environ[name] for name in names}
+        """Return addresses from the environment. Our own ones, read from the .env file in .run/, are not meant."""
+        names = (*self.variables, *self.optional)
+        found = {name: value for name in names if (value := os.environ.get(self.outside_name(name)))}
         first = self.variables[0]
         if first not in found or found[first] == self.addresses()[first]:
             return None
-        missing = [name for name in self.variables if name not in found]
+        missing = [self.outside_name(name) for name in self.variables if name not in found]
         if missing:
-            raise ServerError(f"{first} is set, but {' and '.join(missing)} is not: set both or neither")
+            said = f"{self.outside_name(first)} is set, but {' and '.join(missing)} is not"
+            raise ServerError(f"{said}: set both or neither")
         return found
 
+    def outside_name(self, name: str) -> str:
+        """Return the variable by which an address is given from outside."""
+        return TEST_NAMES[name] if self.checkout.for_tests else name
+
     def environment(self) -> dict[str, str]:
-        """Return the lines for servers.env, empty when the server cannot be used."""
+        """Return the lines for the .env file, empty when the server cannot be used."""
         found = self.given() or (self.addresses() if self.running() else {})
+        if self.checkout.for_tests:
+            return {TEST_NAMES[name]: value for name, value in found.items()}
         return {**found, **{PROJECT_NAMES[name]: value for name, value in found.items() if name in PROJECT_NAMES}}
 
     def where(self) -> str:
@@ -120,7 +133,7 @@ class Server:
     def up(self) -> None:
         """Make the server available."""
         if self.given():
-            say(f"{self.variables[0]} is set: used as it is, nothing started", self.name)
+            say(f"{self.outside_name(self.variables[0])} is set: used as it is, nothing started", self.name)
             return
         if self.running():
             self.check_running(self.checkout.record(self.name) or {})

@@ -5,6 +5,7 @@ Prints what was accepted, lost and doubled, and the longest stall. Ends with 1 w
 
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
@@ -14,10 +15,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+from addresses import clean
 from ground import Ground, fresh_ground
 from made_records import made_records
 from rabbit_cluster import Cluster, rabbit_cluster
-from run import FOLDER, emptied, without_addresses
+from run import FOLDER, emptied
 from supervised import Supervised
 
 from edugraph_cli.serving import declare_topology
@@ -72,7 +74,7 @@ class Submissions:
 
 
 def main() -> int:
-    without_addresses()
+    clean(os.environ)
     emptied(FOLDER / "cluster")
     with (
         (FOLDER / "cluster.log").open("w") as log,

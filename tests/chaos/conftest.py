@@ -10,13 +10,10 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "benchmarks")]
 
 from ground import Ground, fresh_ground  # noqa: E402 - found by the line above
-from run import without_addresses  # noqa: E402
 
 
 @pytest.fixture
-def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
+def ground(tmp_path: Path) -> Iterator[Ground]:
     """Servers that a test may stop, and whose data it may delete."""
-    with monkeypatch.context() as environment:
-        without_addresses(environment.delenv)
-        with fresh_ground(tmp_path / "servers") as ground:
-            yield ground
+    with fresh_ground(tmp_path / "servers") as ground:
+        yield ground

@@ -1,6 +1,7 @@
 """The ground that chaos shakes: servers of its own, which it may kill, each reached through a proxy that may misbehave.
 
-Never the servers of `make servers`: these have a folder, ports and passwords of their own, and begin empty.
+Never those of `make servers` or `make test-servers`: these have a folder, ports and passwords of their own, and begin empty.
+Whatever addresses the shell has were dropped before (addresses.clean).
 """
 
 from collections.abc import Iterator

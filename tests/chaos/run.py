@@ -11,7 +11,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from addresses import clean
 from beside import scripted_provider
 from disturbances import disturbances
 from feeding import SMALL_EVERY, Client, Food, cook
@@ -76,19 +77,12 @@ class Run:
 def main() -> int:
     seeds, records, texts = (_number("SEEDS", 10), _number("RECORDS", 100_000), _number("TEXTS", 2_000))
     first = _number("FIRST_SEED", 1)
-    without_addresses()
+    clean(os.environ)
     food = cook(FOLDER / "records", records, texts)
     with (FOLDER / "servers.log").open("w") as log, contextlib.redirect_stderr(log):
         runs = list(_runs(food, range(first, first + seeds)))
     (FOLDER / "report.json").write_text(json.dumps([asdict(run) for run in runs], indent=1, ensure_ascii=False))
     return int(any(run.problems for run in runs))
-
-
-def without_addresses(forget: Callable[[str], None] = os.environ.__delitem__) -> None:
-    """Chaos is for its own servers only, whatever the shell knows."""
-    for name in list(os.environ):
-        if name.startswith(("EDUGRAPH_", "OPENAI_", "AMQP_", "RABBITMQ_", "REDIS_", "NEO4J_")):
-            forget(name)
 
 
 def _runs(food: Food, seeds: range) -> Iterator[Run]:

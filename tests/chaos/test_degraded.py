@@ -19,7 +19,7 @@ from beside import scripted_provider
 from feeding import made
 from ground import Ground, fresh_ground
 from proxy import Proxy
-from run import PROVIDER, without_addresses
+from run import PROVIDER
 from supervised import Supervised
 from traps import slow, until
 
@@ -82,24 +82,22 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("degraded")
-    with pytest.MonkeyPatch.context() as environment:
-        without_addresses(environment.delenv)
-        with (
-            fresh_ground(folder / "servers") as ground,
-            scripted_provider(PROVIDER) as address,
-            Proxy(address) as to_provider,
-        ):
-            blobs = folder / "store" / "blobs"
-            own = {
-                **ground.environment,
-                "EDUGRAPH_BLOB_URL": str(blobs),
-                "EDUGRAPH_OPENAI_API_KEY": "degraded",
-                "EDUGRAPH_OPENAI_BASE_URL": to_provider.address,
-                "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
-            }
-            declare_topology(own)
-            with Supervised.run(own, folder / "logs") as system:
-                yield Stage(ground, system.url, blobs, to_provider)
+    with (
+        fresh_ground(folder / "servers") as ground,
+        scripted_provider(PROVIDER) as address,
+        Proxy(address) as to_provider,
+    ):
+        blobs = folder / "store" / "blobs"
+        own = {
+            **ground.environment,
+            "EDUGRAPH_BLOB_URL": str(blobs),
+            "EDUGRAPH_OPENAI_API_KEY": "degraded",
+            "EDUGRAPH_OPENAI_BASE_URL": to_provider.address,
+            "EDUGRAPH_REQUESTS_PER_MINUTE": "6000",
+        }
+        declare_topology(own)
+        with Supervised.run(own, folder / "logs") as system:
+            yield Stage(ground, system.url, blobs, to_provider)
 
 
 @contextmanager

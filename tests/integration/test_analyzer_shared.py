@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import guard
 import httpx2
 import pytest
 import redis
@@ -199,6 +201,16 @@ def test_without_redis_nothing_is_sent(provider, name) -> None:
     assert provider.requests() == []
 
 
+def keys(server: "redis.Redis", what: str) -> set[bytes]:
+    """Of all answers or leases: they are named for what was asked, so who made one is told only by when it came."""
+    return set(server.scan_iter(match=f"edugraph:llm:{what}:*", count=1_000))
+
+
+def database(url: str, number: int) -> str:
+    """Another database of the same Redis."""
+    return urlsplit(url)._replace(path=f"/{number}").geturl()
+
+
 # --- the cache and single flight ----------------------------------------------------------------------------------
 
 
@@ -267,25 +279,27 @@ def test_another_temperature_is_another_question(server, provider, name) -> None
     assert len(provider.requests()) == 2
 
 
-def test_stats_and_clear(server, provider, name) -> None:
+def test_stats_and_clear(provider, name) -> None:
+    """In a database of its own: both speak of all entries, whoever made them."""
     provider.script()
-    cache_of_answers.clear(server)
-    analyst(server, provider, name).analyse(chats(name, 3))
-    analyst(server, provider, name).analyse(chats(name, 3))
-    stats = cache_of_answers.stats(server)
-    assert (stats.entries.get("interaction"), stats.hits, stats.misses) == (3, 3, 3)
-    assert cache_of_answers.clear(server, "error") == 0
-    assert cache_of_answers.clear(server, "interaction") == 3
-    assert cache_of_answers.stats(server).hits == 0
+    address = {"EDUGRAPH_REDIS_URL": database(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"], 9)}
+    guard.claim(address)
+    with redis.Redis.from_url(address["EDUGRAPH_REDIS_URL"]) as apart:
+        analyst(apart, provider, name).analyse(chats(name, 3))
+        analyst(apart, provider, name).analyse(chats(name, 3))
+        stats = cache_of_answers.stats(apart)
+        assert (stats.entries, stats.hits, stats.misses) == ({"interaction": 3}, 3, 3)
+        assert cache_of_answers.clear(apart, "error") == 0
+        assert cache_of_answers.clear(apart, "interaction") == 3
+        assert cache_of_answers.stats(apart).hits == 0
 
 
 def test_a_kept_answer_that_does_not_validate_is_asked_for_again(server, provider, name) -> None:
     provider.script()
-    one = analyst(server, provider, name)
+    one, others = analyst(server, provider, name), keys(server, "answer")
     one.analyse(chats(name, 1))
-    for key in server.scan_iter(match="edugraph:llm:answer:interaction:*"):
-        if name.encode() not in key:
-            server.set(key, json.dumps({"sentiment": "ecstatic"}), ex=60)
+    [own] = keys(server, "answer") - others
+    server.set(own, json.dumps({"sentiment": "ecstatic"}), ex=60)
     assert not one.analyse(chats(name, 1)).findings[0].origin.cached
 
 
@@ -360,6 +374,7 @@ def test_a_pack_answered_wrongly_ends_with_every_finding(server, provider, name,
 @pytest.mark.parametrize("kind", ["malformed", "prose", "outside_schema", "truncated"])
 def test_answers_that_never_validate_are_reported_and_not_stored(server, provider, name, kind) -> None:
     provider.script(faults=[{"kind": kind, "every": 1}])
+    others = keys(server, "lease")
     result = analyst(server, provider, name).analyse(chats(name, 2))
     assert not result.findings
     assert [each.record_id for each in result.failed] == ["r0", "r1"]
@@ -367,7 +382,7 @@ def test_answers_that_never_validate_are_reported_and_not_stored(server, provide
     assert len(provider.requests()) == 5  # the pack, then each alone with one repair turn
     provider.script()
     time.sleep(0.1)
-    for key in server.scan_iter(match="edugraph:llm:lease:*"):
+    for key in keys(server, "lease") - others:
         server.delete(key)
     assert len(analyst(server, provider, name).analyse(chats(name, 2)).findings) == 2
 

@@ -37,7 +37,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(addresses: dict[str, str], exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway(addresses, tmp_path_factory.mktemp("gateway"), imports_from=f"s3://x file://{exports}") as started:
+    with gateway(addresses, tmp_path_factory.mktemp("gateway"), imports_from=f"gs://x file://{exports}") as started:
         yield started
 
 
@@ -213,6 +213,25 @@ def test_records_that_cannot_be_read_are_listed(client: httpx.Client) -> None:
     assert [error["record"] for error in answer.json()["errors"]] == [0, 1]
 
 
+@pytest.mark.parametrize("ends", [b"[" * 5_000, b"[" * 5_000 + b"]" * 5_000, b'{"a":' * 5_000])
+@pytest.mark.parametrize("form", ["ndjson", "xapi", "openedx"])
+def test_a_file_that_ends_in_deep_brackets_is_taken_or_refused(client: httpx.Client, form: str, ends: bytes) -> None:
+    body = json.dumps(RECORD).encode() + b"\n" + ends
+    answer = client.post(
+        "/v1/imports", params={"format": form}, content=body, headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert answer.status_code in (202, 422), answer.text
+
+
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-05:00"])
+@pytest.mark.parametrize("what", ["", "/estimate"])
+def test_a_moment_outside_of_the_calendar_is_listed(client: httpx.Client, timestamp: str, what: str) -> None:
+    wrong = {**RECORD, "timestamp": timestamp}
+    answer = client.post(f"/v1/analyses/knowledge-points{what}", json={"records": [RECORD, wrong]})
+    assert answer.status_code == 422
+    assert [(error["record"], error["field"]) for error in answer.json()["errors"]] == [(1, "timestamp")]
+
+
 def test_a_file_outside_is_taken_by_its_url_and_not_copied(
     running: Gateway, client: httpx.Client, exports: Path
 ) -> None:
@@ -244,7 +263,7 @@ def test_a_file_outside_is_taken_by_its_url_and_not_copied(
         ("jobs/of-another/source.ndjson", "must be a URL"),
         ("{exports}/nothing.ndjson", "is gone"),
         ("{exports}/empty.ndjson", "empty"),
-        ("s3://x/a.ndjson", "reads s3://"),
+        ("gs://x/a.ndjson", "reads gs://"),
         ("", "url"),
     ],
 )
@@ -261,6 +280,6 @@ def test_no_other_file_outside_is_taken(
 
 
 def test_records_and_a_url_at_once_are_refused(client: httpx.Client) -> None:
-    answer = client.post("/v1/imports", json={"records": [RECORD], "url": "s3://x/a"})
+    answer = client.post("/v1/imports", json={"records": [RECORD], "url": "gs://x/a"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "url"

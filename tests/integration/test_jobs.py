@@ -109,6 +109,17 @@ def test_a_file_without_a_valid_record_has_failed(jobs: Jobs) -> None:
     assert report(jobs, job_id).error == "no record of it is valid"
 
 
+@pytest.mark.parametrize(("written", "state"), [(1, "partly failed"), (0, "failed")])
+def test_a_batch_that_failed_without_a_row_to_count_is_a_failure(jobs: Jobs, written: int, state: str) -> None:
+    job_id = started(jobs, 2)
+    gone = BatchOutcome(job_id=job_id, batch=0, state="failed", error="the blob is gone")
+    jobs.settle_batch(gone, NOW)
+    jobs.settle_batch(outcome(job_id, 1) if written else gone.model_copy(update={"batch": 1}), NOW)
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == state
+    assert report(jobs, job_id).error == "the blob is gone"
+
+
 def test_why_a_job_waits_is_shown_until_it_does_not(jobs: Jobs) -> None:
     job_id = started(jobs, 1)
     jobs.waits(job_id, "provider limit", NOW.timestamp() + 10, NOW)

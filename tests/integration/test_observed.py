@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from beside import scripted_provider
-from engines import CHECKOUT, SLOW, System, missing, real_engine
+from engines import CHECKOUT, SLOW, System, given, missing, real_engine
 
 from edugraph_cli.embedded.valkey_server import free_port
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
@@ -66,8 +66,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
 
 def _targets(environment: dict[str, str]) -> dict[str, str]:
     ours = {job: f"127.0.0.1:{port}" for job, port in metrics_ports(environment).items()}
-    broker = os.environ.get("RABBITMQ_PROMETHEUS_URL")
-    assert broker, "RABBITMQ_PROMETHEUS_URL is not set; run this by `make test`"
+    broker = given("EDUGRAPH_BROKER_PROMETHEUS_URL")["EDUGRAPH_BROKER_PROMETHEUS_URL"]
     return ours | {"rabbitmq": urlsplit(broker).netloc}
 
 

@@ -30,15 +30,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     checkout = Checkout(tmp_path_factory.mktemp("broker"))
     checkout.state.mkdir(parents=True, exist_ok=True)
     server = RabbitMQ(checkout)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (*RabbitMQ.variables, *RabbitMQ.optional):
-            patch.delenv(name, raising=False)
-        try:
-            server.up()
-            yield server
-        finally:
-            server.down()
-            server.wipe()
+    try:
+        server.up()
+        yield server
+    finally:
+        server.down()
+        server.wipe()
 
 
 @pytest.fixture

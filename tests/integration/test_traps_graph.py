@@ -11,6 +11,7 @@ import neo4j
 import pytest
 from engines import given
 from proxy import Proxy
+from pydantic import SecretStr
 from traps import both_slow
 
 from edugraph_common.contracts.errors import Retryable
@@ -28,8 +29,9 @@ def proxy() -> Iterator[Proxy]:
 
 
 def connection(seconds: float, address: str | None = None) -> Connection:
-    settings = GraphSettings()  # type: ignore[call-arg]  # from the environment
-    return Connection(settings.model_copy(update={"uri": address or settings.uri}), transaction_seconds=seconds)
+    uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
+    settings = GraphSettings(uri=address or uri, user=user, password=SecretStr(password))
+    return Connection(settings, transaction_seconds=seconds)
 
 
 @both_slow

@@ -22,8 +22,10 @@ from server_tools import cache, checkout, cli, common, docker, processes  # noqa
 from server_tools.neo4j import Neo4j  # noqa: E402
 from server_tools.rabbitmq import RabbitMQ  # noqa: E402
 from server_tools.redis import Redis  # noqa: E402
+from server_tools.server import TEST_NAMES  # noqa: E402
 
-VARIABLES = [name for server in cli.SERVERS.values() for name in (*server.variables, *server.optional)]
+OF_PRODUCTION = [name for server in cli.SERVERS.values() for name in (*server.variables, *server.optional)]
+VARIABLES = [*OF_PRODUCTION, *(TEST_NAMES[name] for name in OF_PRODUCTION)]
 linux_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
 
@@ -48,6 +50,57 @@ def test_a_taken_port_moves_the_whole_block() -> None:
         taken.bind(("127.0.0.1", first["redis"]))
         taken.listen()
         assert not set(checkout.choose_ports(seed=7).values()) & set(first.values())
+
+
+def test_the_tests_have_a_set_of_their_own(here: checkout.Checkout) -> None:
+    tests = checkout.Checkout(here.root, for_tests=True)
+    assert not set(here.ports().values()) & set(tests.ports().values())
+    assert here.password("redis") != tests.password("redis")
+    for one, other in zip(
+        (RabbitMQ(here), Redis(here), Neo4j(here)), (RabbitMQ(tests), Redis(tests), Neo4j(tests)), strict=True
+    ):
+        assert one.container != other.container
+        assert not other.container.startswith(one.container)  # volumes are deleted by how their names begin
+    nodes = [RabbitMQ(each)._env(each.state)["RABBITMQ_NODENAME"] for each in (here, tests)]
+    assert nodes[0] != nodes[1]
+    folders = [*Redis(here).data_folders(), here.state, here.env_file]
+    assert not set(folders) & {*Redis(tests).data_folders(), tests.state, tests.env_file}
+
+
+@pytest.mark.parametrize("for_tests", [True, False])
+def test_the_second_set_avoids_the_ports_of_the_first_though_it_does_not_run(
+    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, for_tests: bool
+) -> None:
+    monkeypatch.setattr(checkout, "BLOCKS", 1)  # so that both begin at the same one
+    first = checkout.Checkout(here.root, for_tests=for_tests)
+    first.ports()
+    with pytest.raises(common.ServerError, match="no free ports"):
+        checkout.Checkout(here.root, for_tests=not for_tests).ports()
+
+
+def test_the_set_of_the_tests_is_named_by_variables_for_tests_alone(
+    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Redis, "running", lambda _: False)
+    monkeypatch.setenv("REDIS_URL", "redis://production:1/0")
+    assert cli.main(["--tests", "env", "--only", "redis"], here.root) == 0
+    assert not capfd.readouterr().out
+    monkeypatch.setenv("EDUGRAPH_TEST_REDIS_URL", "redis://elsewhere:1/0")
+    assert cli.main(["--tests", "up", "--only", "redis"], here.root) == 0
+    tests = checkout.Checkout(here.root, for_tests=True)
+    assert tests.env_file.read_text() == "EDUGRAPH_TEST_REDIS_URL=redis://elsewhere:1/0\n"
+    assert not here.env_file.exists()
+    assert "production" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [RabbitMQ, Redis, Neo4j])
+def test_every_address_of_the_tests_is_named_for_tests(
+    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, kind: type[RabbitMQ]
+) -> None:
+    server = kind(checkout.Checkout(here.root, for_tests=True))
+    monkeypatch.setattr(server, "running", lambda: True)
+    assert len(server.environment()) == len(server.addresses())
+    assert all(name.startswith("EDUGRAPH_TEST_") for name in server.environment())
 
 
 def test_passwords_are_private_and_stay(here: checkout.Checkout) -> None:

@@ -39,7 +39,9 @@ app.add_typer(topology.app, name="topology")
 def forget(
     student_id: Annotated[str, typer.Argument(help="the id of the student")],
     yes: Yes = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="stay until it is done, and say what went")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="wait until it is done, and say what was deleted and what was left")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Take a student, with everything that was recorded about them, out of the graph for good."""
@@ -48,7 +50,16 @@ def forget(
     with plain_errors(), Client.from_environment() as client:
         accepted = client.forget(student_id)
         if follow:
-            tasks.print_task(client.follow_task(accepted.task_id), as_json)
+            task = client.follow_task(accepted.task_id)
+            result = task["result"]
+            if not as_json and isinstance(result, dict) and "left" in result:
+                for left in result["left"]:
+                    say(f"Left in {left['key']} (job {left['job_id']}): {left['reason']}.")
+                if more := result["left_in_all"] - len(result["left"]):
+                    say(f"Left in {more} more files.")
+                deleted = {name: value for name, value in result.items() if name not in {"left", "left_in_all"}}
+                task = {**task, "result": deleted or "nothing was there"}
+            tasks.print_task(task, as_json)
     if as_json:
         show_json(accepted.model_dump(mode="json"))
         return

@@ -37,12 +37,14 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* The name of an image. Call with (dict "root" $ "image" VALUES "own" true|false); own ones share images.tag. */}}
+{{/* The name of an image. Call with (dict "root" $ "image" VALUES "own" true|false): own ones share images.registry and
+images.tag, those of the bundled servers images.serverRegistry. */}}
 {{- define "edugraph.image" -}}
 {{- $repository := .image.repository -}}
 {{- $first := first (splitList "/" $repository) -}}
-{{- if and .root.Values.images.registry (not (or (contains "." $first) (contains ":" $first) (eq "localhost" $first))) -}}
-{{- $repository = printf "%s/%s" .root.Values.images.registry $repository -}}
+{{- $registry := ternary .root.Values.images.registry .root.Values.images.serverRegistry (default false .own) -}}
+{{- if and $registry (not (or (contains "." $first) (contains ":" $first) (eq "localhost" $first))) -}}
+{{- $repository = printf "%s/%s" $registry $repository -}}
 {{- end -}}
 {{- $tag := .image.tag -}}
 {{- if and .own (not $tag) -}}

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,28 @@ def test_a_dockerfile_keeps_the_rules(path):
     assert "org.opencontainers.image.version" in final
     assert 'org.opencontainers.image.licenses="Apache-2.0"' in final
     assert path.read_text().count("FROM ${BASE}") == 2
+
+
+@pytest.mark.parametrize("service", ["gateway", "importer", "analyzer"])
+def test_an_image_has_what_the_chart_may_turn_on(service):
+    """s3:// as blobs.url, and EDUGRAPH_TRACING. That they load is tried by `make isolation` and `make images-test`."""
+    text = (ROOT / "services" / service / "Dockerfile").read_text()
+    (default,) = re.findall(r'^ARG EXTRAS="(.*)"$', text, re.MULTILINE)
+    extras = set(default.replace("--extra", "").split())
+    project = tomllib.loads((ROOT / "services" / service / "pyproject.toml").read_text())["project"]
+    assert {"s3", "tracing"} <= extras <= set(project["optional-dependencies"])
+    installs = re.findall(r"^RUN /uv/bin/uv sync .*$", text, re.MULTILINE)
+    assert len(installs) == 2
+    assert all(line.endswith(" ${EXTRAS}") for line in installs)
+
+
+@pytest.mark.parametrize("registry", ["", "https://registry.example.org", "registry.example.org/", "-x"])
+def test_a_push_to_no_registry_is_refused_before_anything_is_built(registry):
+    command = [sys.executable, ROOT / "deploy" / "images" / "build.py", f"--push={registry}"]
+    done = subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "REGISTRY=registry.example.org/school" in done.stderr
+    assert done.stdout == ""
 
 
 def compose():

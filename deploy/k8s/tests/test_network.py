@@ -22,6 +22,7 @@ DRAWN = {
     ("test", "gateway"),
 }
 PORTS = {"rabbitmq": 5672, "redis": 6379, "neo4j": 7687, "gateway": 8080, "flower": 5555, "importer": 9100}
+METRICS = 9100
 LABELS = {"app.kubernetes.io/name": "edugraph", "app.kubernetes.io/instance": "edugraph"}
 
 
@@ -90,6 +91,28 @@ def test_a_stranger_reaches_the_gateway_only_if_nobody_is_named(chart):
     assert not Network(named).connects(stranger, labels("gateway"), 8080)
     assert Network(named).connects({"app": "portal"}, labels("gateway"), 8080)
     assert Network(named).connects(labels("test"), labels("gateway"), 8080)
+
+
+@pytest.mark.parametrize("component", ["gateway", "importer", "findings", "analyzer"])
+def test_only_prometheus_reaches_the_metrics(chart, component):
+    prometheus = {"app": "prometheus"}
+    network = Network(
+        chart.render('networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]')
+    )
+    assert network.connects(prometheus, labels(component), METRICS)
+    for stranger in ({"app": "stranger"}, labels("flower"), labels("test")):
+        assert not network.connects(stranger, labels(component), METRICS)
+
+
+def test_prometheus_does_not_reach_the_api_when_callers_are_named(chart):
+    """Its metrics are elsewhere, so it needs no way to the API."""
+    network = Network(
+        chart.render(
+            'networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]',
+            'networkPolicy.gatewayFrom=[{"podSelector":{"matchLabels":{"app":"portal"}}}]',
+        )
+    )
+    assert not network.connects({"app": "prometheus"}, labels("gateway"), PORTS["gateway"])
 
 
 def test_every_pod_is_under_a_policy_both_ways(chart, example):

@@ -8,6 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+
 from conftest import CHART, Chart
 
 VERSIONS = ("1.29", "1.33", "1.37")
@@ -119,8 +120,8 @@ def test_switched_off_is_gone(chart, setting, kind, name):
         ("workerDefaults.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-importer"),
         ("workerDefaults.autoscaling.keda.enabled=true", "ScaledObject", "edugraph-analyzer"),
         ("workerDefaults.autoscaling.keda.enabled=true", "TriggerAuthentication", "edugraph-rabbitmq"),
-        ("monitoring.enabled=true", "ServiceMonitor", "edugraph-gateway"),
-        ("monitoring.enabled=true", "PodMonitor", "edugraph-workers"),
+        ("monitoring.enabled=true", "ServiceMonitor", "edugraph-rabbitmq"),
+        ("monitoring.enabled=true", "PodMonitor", "edugraph-services"),
         ('webhooks={"url":"https://a.example/in","existingSecret":"x"}', "Deployment", "edugraph-webhooks"),
         ('workers.late={"service":"importer","queues":["data_import"]}', "Deployment", "edugraph-late"),
     ],
@@ -147,7 +148,7 @@ def test_all_that_is_scraped_names_its_release(chart):
     objects = chart.render("monitoring.enabled=true", "flower.enabled=true")
     specs = [o["spec"] for o in objects if o["kind"] in {"ServiceMonitor", "PodMonitor"}]
     endpoints = [each for spec in specs for each in spec.get("endpoints") or spec["podMetricsEndpoints"]]
-    assert len(specs) == 4
+    assert len(specs) == 3
     assert all(each["relabelings"] == [{"targetLabel": "release", "replacement": "edugraph"}] for each in endpoints)
 
 
@@ -176,11 +177,43 @@ def test_a_release_that_is_not_scraped_at_all_is_told_though_others_are(chart, f
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_gateways_own_service_label_is_kept(chart, find):
-    (endpoint,) = find(chart.render("monitoring.enabled=true"), "ServiceMonitor", "edugraph-gateway")["spec"][
-        "endpoints"
-    ]
-    assert endpoint["honorLabels"] is True
+def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, pods):
+    objects = chart.render("monitoring.enabled=true")
+    monitor = find(objects, "PodMonitor", "edugraph-services")["spec"]
+    (services,) = monitor["selector"]["matchExpressions"]
+    scraped = {
+        item["metadata"]["name"]
+        for item in objects
+        if item["kind"] == "Deployment"
+        and item["spec"]["template"]["metadata"]["labels"].get(services["key"]) in services["values"]
+    }
+    assert scraped == {f"edugraph-{name}" for name in ("gateway", "importer", "findings", "analyzer")}
+    for name in scraped:
+        (container,) = pods(objects)[f"Deployment/{name}"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+        assert [endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]] == ["metrics"]
+        assert environment["EDUGRAPH_METRICS_PORT"] == str(ports["metrics"])
+
+
+@pytest.mark.parametrize(
+    "way_in",
+    [
+        'gateway.ingress={"enabled":true,"host":"a.example"}',
+        'gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}',
+        'gateway.service.type="LoadBalancer"',
+    ],
+)
+def test_no_way_in_from_outside_leads_to_metrics(chart, find, pods, way_in):
+    objects = chart.render(way_in, "monitoring.enabled=true")
+    (container,) = pods(objects)["Deployment/edugraph-gateway"]["containers"]
+    environment = {entry["name"]: entry.get("value") for entry in container["env"]}
+    api, own = environment["EDUGRAPH_PORT"], environment["EDUGRAPH_METRICS_PORT"]
+    assert api != own
+    named = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    served = find(objects, "Service", "edugraph-gateway")["spec"]["ports"]
+    # Ingress and HTTPRoute name a port of this Service, and it leads to the API alone.
+    assert [named.get(port["targetPort"], port["targetPort"]) for port in served] == [api]
 
 
 def test_notes_tell_the_next_step():

@@ -4,6 +4,7 @@ import hashlib
 import re
 
 import pytest
+
 from conftest import Chart
 
 CAPABILITIES = {"drop": ["ALL"]}
@@ -76,6 +77,30 @@ def test_image_names(chart, pods):
     assert image('images.tag="2"') == "edugraph/gateway:2"
     assert image('images.tag="2"', 'gateway.image.tag="3"') == "edugraph/gateway:3"
     assert image('gateway.image.tag="3"', f'gateway.image.digest="{digest}"') == f"edugraph/gateway@{digest}"
+
+
+OURS = ("gateway", "importer", "analyzer", "flower", "webhooks", "prepare", "findings", "test")
+SERVERS = ("rabbitmq", "redis", "neo4j")
+
+
+@pytest.mark.parametrize(
+    ("setting", "moved"), [('images.registry="r.example/x"', OURS), ('images.serverRegistry="r.example/x"', SERVERS)]
+)
+def test_our_images_and_those_of_the_servers_have_a_registry_each(chart, pods, setting, moved):
+    """`make images-push` fills ours with our images alone: one registry for all would leave the servers without."""
+    hook = 'webhooks={"url":"https://a.example/in","existingSecret":"hook"}'
+    before, after = pods(chart.render(hook)), pods(chart.render(hook, setting))
+    checked = set()
+    for name, spec in after.items():
+        if name.startswith("Job/"):  # named for what its pods are
+            (was,) = [old for other, old in before.items() if other.startswith("Job/")]
+        else:
+            was = before[name]
+        component = name.split("-")[1]
+        checked.add(component)
+        prefix = "r.example/x/" if component in moved else ""
+        assert [c["image"] for c in containers(spec)] == [prefix + c["image"] for c in containers(was)], name
+    assert checked == {*OURS, *SERVERS}
 
 
 def test_writable_places_are_volumes(chart, example, pods):

@@ -1,17 +1,57 @@
 """The blob store: whole or not at all, and never outside its folder."""
 
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
+from uuid import uuid4
 
 import pytest
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.platform.object_store import Blobs, is_below
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> Blobs:
-    return Blobs(str(tmp_path / "store"))
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of an S3 server."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def _at(address: str, monkeypatch: pytest.MonkeyPatch) -> Blobs:
+    """A store in a bucket of its own, found by the variables that the Secret of the chart has."""
+    variables = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**variables, "AWS_ENDPOINT_URL": address, "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()  # the last test's server was another one
+    return Blobs(f"s3://b-{uuid4().hex}/edugraph")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blobs:
+    if request.param == "folder":
+        return Blobs(str(tmp_path / "store"))
+    address = request.getfixturevalue("s3")
+    store = _at(address, monkeypatch)
+    bucket = urllib.request.Request(f"{address}/{store._root.split('/')[0]}", method="PUT")
+    urllib.request.urlopen(bucket).close()
+    return store
+
+
+def test_a_bucket_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = _at("http://127.0.0.1:9", monkeypatch)
+    with pytest.raises(Retryable, match="EndpointConnectionError"):
+        blobs.exists("jobs/1/source")
+    with pytest.raises(Retryable), blobs.write("jobs/1/source") as file:
+        file.write(b"x")
 
 
 def test_a_blob_is_read_in_part_by_its_range(blobs: Blobs) -> None:
@@ -112,3 +152,32 @@ def test_a_store_that_is_away_is_not_one_without_the_blob(tmp_path: Path) -> Non
     (tmp_path / "store").write_text("in the way")
     with pytest.raises(Retryable):
         blobs.exists("jobs")
+
+
+def test_a_folder_that_others_change_is_listed_whole_and_deleted_whole(tmp_path: Path) -> None:
+    """While one thread writes and deletes other blobs of the folder, those that stay are in every listing."""
+    blobs = Blobs(str(tmp_path))
+    stay = [f"jobs/j/stays-{number}" for number in range(50)]
+    for key in stay:
+        with blobs.write(key) as file:
+            file.write(b"x")
+    ended = Event()
+
+    def disturb() -> None:
+        while not ended.is_set():
+            with blobs.write("jobs/j/comes") as file:
+                file.write(b"x")
+            blobs.delete("jobs/j/comes")
+
+    with ThreadPoolExecutor() as pool:
+        disturbing = pool.submit(disturb)
+        try:
+            for _ in range(100):
+                assert set(stay) <= set(blobs.keys("jobs"))
+        finally:
+            ended.set()
+        disturbing.result()
+    with ThreadPoolExecutor() as pool:
+        for deletion in [pool.submit(blobs.delete, "jobs/j") for _ in range(4)]:
+            deletion.result()
+    assert blobs.keys("jobs") == []

@@ -13,6 +13,10 @@ def scan(data: bytes, size: int = 7) -> LineScan:
     return result
 
 
+def test_a_last_line_that_is_nested_too_deeply_is_the_business_of_the_import() -> None:
+    assert scan(b'{"a": 1}\n' + b"[" * 5_000, 999).lines == 2
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

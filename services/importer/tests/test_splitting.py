@@ -12,8 +12,9 @@ from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import frames_key, parse_mapping, reading_key, store_mapping, stored_reading
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_importer.index import index_key
 from edugraph_importer.reading import ReadBatch, read_batch
-from edugraph_importer.splitting import count_batches, index_key, window
+from edugraph_importer.splitting import count_batches, window
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -15,6 +15,7 @@ ARROWS = {
     "stranger": {"gateway:8080"},
 }
 TARGETS = ("rabbitmq:5672", "redis:6379", "neo4j:7687", "gateway:8080", "flower:5555")
+METRICS = 9100  # of a pod's own address: it is in no Service, and for Prometheus alone
 
 
 def connections(release: Release, report: Report) -> None:
@@ -23,6 +24,7 @@ def connections(release: Release, report: Report) -> None:
         stranger(release)
         present = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in release.pods()}
         targets = [t for t in TARGETS if t.split(":")[0] in present]
+        metrics = {f"{pod['status']['podIP']}:{METRICS}" for pod in release.pods("gateway")}
         wrong, tried = [], 0
         for source, drawn in ARROWS.items():
             pod = "stranger" if source == "stranger" else None
@@ -31,6 +33,7 @@ def connections(release: Release, report: Report) -> None:
                     continue
                 pod = release.pods(source)[0]["metadata"]["name"]
             addresses = [f"{RELEASE}-{t}" for t in targets if not t.startswith(f"{source}:")] + ["10.251.0.2:443"]
+            addresses += sorted(metrics) if source != "gateway" else []  # a pod always reaches itself
             seen = json.loads(release.kubectl("exec", pod, "--", "python3", "-c", TRY, *addresses))
             row = []
             for address, answer in seen.items():

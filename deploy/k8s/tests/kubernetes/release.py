@@ -167,6 +167,14 @@ class Gateway:
         except urllib.error.HTTPError as error:
             raise Failed(f"{path}: {error.code} {error.read(300).decode(errors='replace')}") from error
 
+    def status(self, path: str) -> int:
+        """The status of the answer, whatever it is."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def answers(self) -> bool:
         try:
             return bool(self.ask("/readyz"))

@@ -14,6 +14,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
 
 from cluster import Cluster
@@ -55,6 +56,10 @@ def lifecycle(release: Release, report: Report) -> None:
             raise Failed(json.dumps(found)[:600])
         digest = gateway.ask("/v1/graph/digest")["digest"]
         figures.append(f"{found['written']} of {found['read']} written")
+    with report.step(f"5 {helm}: the gateway's Service does not serve /metrics"), release.gateway() as gateway:
+        served = gateway.status("/metrics")
+        if served != HTTPStatus.NOT_FOUND:
+            raise Failed(f"/metrics is answered with {served}")
     before = release.secret("bootstrap-key")
     with report.step(f"5 {helm}: upgrade keeps secrets and graph"), contextlib.ExitStack() as stack:
         release.run_helm("upgrade", *release.chart("workerDefaults.concurrency=3"), "--wait", "--timeout", "600s")

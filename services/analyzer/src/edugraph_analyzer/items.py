@@ -9,12 +9,12 @@ from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.contracts.records import (
     CourseContent,
     ErrorRecord,
-    InvalidRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
     parse_record,
 )
+from edugraph_common.sources.row_faults import of_row
 
 
 class Unreadable(Exception):
@@ -75,8 +75,9 @@ _OWN_WORDS = frozenset({"message", "feedback", "mistake", "content"})
 def _parsed(value: dict[str, Any]) -> Record:
     try:
         return parse_record(value)
-    except InvalidRecord as error:
-        raise Unreadable(f"is not a valid record: {error.field} {error.reason}") from None
+    except Exception as fault:  # noqa: BLE001 - the boundary of the row
+        problem = of_row(fault)
+        raise Unreadable(f"is not a valid record: {problem.field} {problem.reason}") from None
 
 
 def _sections(record: Record) -> list[tuple[str, str | None]]:

@@ -21,7 +21,7 @@ def main() -> None:
     configure_logs(settings.log_format, settings.log_level)
     gateway = open_gateway(settings)
     application = make_application(gateway)
-    serve_own_metrics(application, gateway)
+    serve_own_metrics(gateway)
     config = uvicorn.Config(
         application,
         host=settings.host,

@@ -1,47 +1,39 @@
-"""What the gateway shows of itself: each request counted, timed and given a trace, and /metrics."""
+"""What the gateway shows of itself: each request counted, timed and given a trace, and /metrics on its own port."""
 
 import time
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import PlainTextResponse, Response
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edugraph_common.platform import metrics, trace_context, tracing
 from edugraph_common.platform.build_info import describe_build
-from edugraph_common.platform.instruments import CONTENT_TYPE, exposition, open_all
+from edugraph_common.platform.instruments import exposition, open_all
 from edugraph_common.platform.metrics_server import serve_metrics
 from edugraph_gateway.broker_figures import figures_of
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.request_log import request_log
 
 UNKNOWN = "(no such route)"
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-router = APIRouter(include_in_schema=False)
+PROBES = frozenset({"/healthz", "/readyz"})
 
 
 def observe(application: FastAPI, gateway: Gateway) -> None:
-    """With a port of its own for them, metrics are not on the public one."""
-    figures = figures_of(gateway.settings, gateway.publisher)
-    application.state.metrics = lambda: exposition(figures)
-    if not gateway.settings.metrics_port:
-        application.include_router(router)
     tracing.turn_on("gateway", gateway.settings.tracing)
     open_all(metrics.INSTRUMENTS, ["gateway"])
     describe_build("gateway")
     application.add_middleware(Observed, log=request_log(gateway.settings, __name__))
 
 
-def serve_own_metrics(application: FastAPI, gateway: Gateway) -> None:
-    """For the process, once."""
+def serve_own_metrics(gateway: Gateway) -> None:
+    """Start the metrics server of this process, once. The public port has no /metrics, as an ingress shows it to all.
+
+    The gateway is one process (uvicorn without workers), so one port has all of its figures.
+    """
     if gateway.settings.metrics_port:
-        serve_metrics(gateway.settings.metrics_host, gateway.settings.metrics_port, application.state.metrics)
-
-
-@router.get("/metrics")
-def get_metrics(request: Request) -> Response:
-    return PlainTextResponse(request.app.state.metrics(), media_type=CONTENT_TYPE)
+        figures = figures_of(gateway.settings, gateway.publisher)
+        serve_metrics(gateway.settings.metrics_host, gateway.settings.metrics_port, lambda: exposition(figures))
 
 
 class Observed:
@@ -78,7 +70,7 @@ class Observed:
             trace_context.leave(token)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        """The log has what is asked for by people and programs, not by probes and scrapes."""
+        """The log has what is asked for by people and programs, not by probes."""
         route = _route(scope)
         if route not in PROBES:
             self._log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))

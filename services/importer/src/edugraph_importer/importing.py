@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+import structlog
 from celery import Celery
 
 from edugraph_common.contracts.errors import Rejected
@@ -27,6 +29,8 @@ from edugraph_importer.erasing import erase_from_blobs
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.reading import read_batch, store_rejects
 from edugraph_importer.splitting import count_batches, window
+
+log = structlog.get_logger("edugraph.importer")
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,16 @@ class Importer:
         self._settle_pack(message, len(message.findings), message.failed, message.error)
         return outcome
 
-    def forget(self, student_id: str) -> dict[str, int]:
-        """How much was removed: from the graph by label, and from the blob store. Doing it again removes nothing."""
-        return self.graph.forget(student_id) | erase_from_blobs(self.blobs, student_id)
+    def forget(self, student_id: str) -> dict[str, Any]:
+        """How much was removed: from the graph by label, and from the blob store; and what was left of it, and why.
+
+        Doing it again removes nothing. Raises Wait while another student is being forgotten: both would replace the
+        same files.
+        """
+        with self.jobs.erasing() as go_on:
+            removed = self.graph.forget(student_id)
+            erased = erase_from_blobs(self.blobs, student_id, self.jobs.is_open, go_on)
+        return {**removed, **erased.to_json()}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = len(message.findings) + message.failed
@@ -182,10 +193,14 @@ class Importer:
         )
 
     def _count(self, message: ImportBatch) -> int:
-        """Rows of a failed batch, so that the job's sums add up; 0 where even they cannot be read."""
+        """Rows of a failed batch, so that the job's sums add up; 0 where even they cannot be read.
+
+        Whatever keeps them from being read must not keep the batch from being settled as failed.
+        """
         try:
             return read_batch(self.blobs, message).graph.read
-        except Rejected:
+        except Exception as error:  # noqa: BLE001 - a failed batch fails its job, however many rows are counted
+            log.warning("rows_not_counted", batch=message.batch, error=type(error).__name__)
             return 0
 
 

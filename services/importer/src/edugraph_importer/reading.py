@@ -8,11 +8,12 @@ from typing import assert_never
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.records import Record, as_json
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import NotRelevant, Row, stored_rows
-from edugraph_common.sources.rows import parse_rows
-from edugraph_importer.graph import RecordBatch
+from edugraph_common.sources.row_faults import of_row
+from edugraph_common.sources.rows import parse_rows, rejected
+from edugraph_importer.graph import RecordBatch, derive
 
 MOST_NAMES = 100  # of what is not relevant, in one batch: names come from the file
 
@@ -31,7 +32,12 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     for line, row in _rows(blobs, message):
         match row:
             case Record():
-                records.append((line, row))
+                try:
+                    derive(row)
+                except Exception as fault:  # noqa: BLE001 - the boundary of the row
+                    rejects.append(rejected(line, as_json(row.to_json()).encode(), of_row(fault)))
+                else:
+                    records.append((line, row))
             case Reject():
                 rejects.append(row)
             case NotRelevant(name):

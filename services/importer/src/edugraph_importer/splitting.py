@@ -1,9 +1,5 @@
-"""A file is scanned once into byte ranges; the ranges are kept beside it, so that a message need not carry them.
+"""A file is scanned once into byte ranges, which are kept in an index beside it."""
 
-The index of a file of any size is read a window at a time: 24 bytes a batch.
-"""
-
-import struct
 from collections.abc import Iterable, Iterator
 
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
@@ -21,14 +17,9 @@ from edugraph_common.sources import (
     stored_reading,
 )
 from edugraph_common.sources.compression import encoding_of
+from edugraph_importer.index import Place, index_key, number_of_places, read_places, write_places
 
-Place = tuple[int, int, int]
 _PLACE = ("offset", "length", "first_line")
-_ENTRY = struct.Struct(">QQQ")  # a Place
-
-
-def index_key(job_id: str) -> str:
-    return f"jobs/{job_id}/ranges"
 
 
 def count_batches(blobs: Blobs, job: ImportJob) -> int:
@@ -37,8 +28,7 @@ def count_batches(blobs: Blobs, job: ImportJob) -> int:
         return -(-len(job.records or ()) // job.batch_size)
     if not blobs.exists(index_key(job.job_id)):
         _scan(blobs, job)
-    with blobs.open(index_key(job.job_id)) as index:
-        return index.seek(0, 2) // _ENTRY.size
+    return number_of_places(blobs, job.job_id)
 
 
 def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
@@ -46,9 +36,8 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     numbers = range(job.next_batch, end)
     if job.source is None:
         return [_inline(job, number) for number in numbers]
-    entries = blobs.read(index_key(job.job_id), numbers.start * _ENTRY.size, len(numbers) * _ENTRY.size)
     whole = _whole(blobs, job)
-    places = (dict(zip(_PLACE, entry, strict=True)) for entry in _ENTRY.iter_unpack(entries))
+    places = (dict(zip(_PLACE, place, strict=True)) for place in read_places(blobs, job.job_id, numbers))
     ranges = [whole.model_copy(update=place) for place in places]
     return [_batch(job, number, rows) for number, rows in zip(numbers, ranges, strict=True)]
 
@@ -60,8 +49,7 @@ def _scan(blobs: Blobs, job: ImportJob) -> None:
         reading, text = open_text(file, job.format, _compression(job), mapping)
         pieces = reading.source.pieces(text, job.batch_size)
         places = _places(pieces) if _in_place(job, reading) else _frames(blobs, job, pieces)
-        for place in places:
-            index.write(_ENTRY.pack(*place))
+        write_places(index, places)
         store_reading(blobs, job.job_id, reading)
 
 

@@ -96,8 +96,8 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 
 
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)
-def forget_student_task(self: DataImportTask, body: Any) -> dict[str, int]:
-    """Take a student out of the graph and the blob store. Returns how much was removed."""
+def forget_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Take a student out of the graph and the blob store. Returns how much was removed, and what was left and why."""
     return self.importer.forget(self.parse(ForgetStudent, body).student_id)
 
 

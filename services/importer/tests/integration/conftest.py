@@ -1,14 +1,14 @@
-"""The graph room on every engine: a Neo4j given by EDUGRAPH_NEO4J_URI, and the embedded one, started here."""
+"""The graph room on every engine: the tests' Neo4j, and the embedded one, started here."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import guard
 import neo4j
 import pytest
-from engines import empty_graph
+from engines import given
 from pydantic import SecretStr
 
 from edugraph_common.contracts.graph_digest import graph_digest
@@ -29,6 +29,7 @@ class Room:
         return "ArcadeDB" not in self.driver.get_server_info().agent
 
     def empty(self) -> None:
+        guard.ask(_address(self.settings))
         self.driver.execute_query("MATCH (n) DETACH DELETE n", database_=self.settings.database)
 
     def query(self, cypher: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -39,13 +40,16 @@ class Room:
         return graph_digest(self.query)
 
 
+def _address(settings: GraphSettings) -> dict[str, str]:
+    values = {"URI": settings.uri, "USER": settings.user, "PASSWORD": settings.password.get_secret_value()}
+    return {f"EDUGRAPH_NEO4J_{name}": value for name, value in values.items()}
+
+
 def _real() -> Iterator[GraphSettings]:
-    if not os.environ.get("EDUGRAPH_NEO4J_URI"):
-        if os.environ.get("CI") == "true":
-            pytest.fail("no Neo4j is given: set EDUGRAPH_NEO4J_URI, or run make servers")
-        pytest.skip("no Neo4j is given: set EDUGRAPH_NEO4J_URI, or run make servers")
-    empty_graph(os.environ)  # in portions: what a benchmark left may be too much for one transaction
-    yield GraphSettings()  # from the environment
+    uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
+    settings = GraphSettings(uri=uri, user=user, password=SecretStr(password))
+    guard.empty_graph(_address(settings))  # in portions: an import may have left too much for one transaction
+    yield settings
 
 
 def _embedded(folder: Path) -> Iterator[GraphSettings]:
@@ -53,7 +57,9 @@ def _embedded(folder: Path) -> Iterator[GraphSettings]:
     from edugraph_cli.embedded.graph_server import EmbeddedGraph
 
     with EmbeddedGraph(folder) as address:
-        yield GraphSettings(uri=address.uri, user=address.user, password=SecretStr(address.password))
+        settings = GraphSettings(uri=address.uri, user=address.user, password=SecretStr(address.password))
+        with guard.started_here(_address(settings)):
+            yield settings
 
 
 @pytest.fixture(

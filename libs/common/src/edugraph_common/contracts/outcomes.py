@@ -1,24 +1,29 @@
 """What became of a batch, and of a job: the answers of tasks and of the gateway."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.records import escaped
 
 SHOWN_ERRORS = 10  # first errors kept in a batch's outcome; all of them are in the rejects blob
+
+
+# What comes from a row may hold half a surrogate pair, which no UTF-8 can.
+Shown = Annotated[str, BeforeValidator(escaped)]
 
 
 class Reject(Frozen):
     """One record that was set aside. `raw` is the source's own form, so that it can be corrected and sent again."""
 
     line: int
-    field: str
-    expected: str
-    found: str
-    reason: str
-    raw: str | None = None
+    field: Shown
+    expected: Shown
+    found: Shown
+    reason: Shown
+    raw: Shown | None = None
 
 
 class BatchOutcome(Frozen):

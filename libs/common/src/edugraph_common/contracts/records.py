@@ -53,7 +53,10 @@ def _not_blank(value: str) -> str:
 
 def _utc(value: datetime) -> datetime:
     """A timestamp without a zone means UTC (DESIGN section 3)."""
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
 
 
 def _iso_text(value: object) -> object:
@@ -313,6 +316,19 @@ _FORMS_BY_ERROR = {
 
 
 def shorten(value: object) -> str:
-    """The found value as JSON, cut to `SHOWN_VALUE` characters."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """The found value as JSON, cut to `SHOWN_VALUE` characters; it can always be shown, whatever was found."""
+    text = escaped(value if isinstance(value, str) else as_json(value))
     return text if len(text) <= SHOWN_VALUE else text[: SHOWN_VALUE - 1] + "…"
+
+
+def as_json(value: object) -> str:
+    """Also of what cannot be written as JSON, in some words."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
+
+
+def escaped(text: str) -> str:
+    """Half a surrogate pair, which no UTF-8 can hold, as JSON escapes it."""
+    return text.encode(errors="backslashreplace").decode()

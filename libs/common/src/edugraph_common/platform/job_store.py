@@ -6,7 +6,8 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import resources
 from itertools import count, islice
@@ -17,6 +18,7 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.outcomes import (
     ENDED,
     AnalysisProgress,
@@ -30,6 +32,9 @@ from edugraph_common.platform.redis_errors import redis_errors
 JOBS = "edugraph:jobs"
 SHOWN_ERRORS = 20
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
+ERASING = "edugraph:erasing"
+ERASING_SECONDS = 900  # after which an erasure that says nothing has died
+ERASING_WAIT_SECONDS = 5.0
 TASKS_KEPT = 86_400  # seconds in which a job can be resumed
 
 
@@ -180,6 +185,33 @@ class Jobs:
     def is_cancelled(self, job_id: str) -> bool:
         with redis_errors():
             return self._redis.hget(_job(job_id), "state") == "cancelled"
+
+    def is_open(self, job_id: str) -> bool:
+        """It may still read its file. A job that Redis does not know is not open."""
+        with redis_errors():
+            state = cast("JobState | None", self._redis.hget(_job(job_id), "state"))
+        return state is not None and state not in ENDED
+
+    @contextmanager
+    def erasing(self) -> Iterator[Callable[[], None]]:
+        """One process at a time. What it yields is to be called again and again: it says that work goes on.
+
+        Raises Wait when another one is at it.
+        """
+        lock = self._redis.lock(ERASING, timeout=ERASING_SECONDS, blocking_timeout=ERASING_WAIT_SECONDS)
+        with redis_errors():
+            if not lock.acquire():
+                raise Wait("another student is being forgotten", ERASING_WAIT_SECONDS)
+
+        def go_on() -> None:
+            with redis_errors():
+                lock.reacquire()
+
+        try:
+            yield go_on
+        finally:
+            with suppress(redis.RedisError):  # it ends by itself
+                lock.release()
 
     def report(self, job_id: str, now: datetime) -> JobReport | None:
         """None if there is no such job."""

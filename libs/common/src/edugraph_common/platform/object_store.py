@@ -5,17 +5,25 @@ Files outside of it are read where they are, by their URL, if the operator has a
 
 import re
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 from urllib.parse import unquote
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 
+# A listing or deletion that another process disturbs begins anew so many times.
+LISTINGS = 20
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|::|(^|/)\.\.?(/|$)")  # fsspec chains filesystems by `::`
+
+
+class Gone(Rejected):
+    """There is no such blob, or there is none any more."""
 
 
 class Blobs:
@@ -40,17 +48,19 @@ class Blobs:
                     yield cast("IO[bytes]", file)
                 self._fs.mv(part, path)
             finally:
-                if self._fs.exists(part):
-                    self._fs.rm(part)
+                # The part is there only after an error; a deletion of the whole folder may be faster.
+                with suppress(FileNotFoundError):
+                    if self._fs.exists(part):
+                        self._fs.rm(part)
 
     def open(self, key: str) -> IO[bytes]:
-        """Raises Rejected when there is no such blob, or it is outside and not allowed."""
+        """Raises Gone when there is no such blob, Rejected when it is outside and not allowed."""
         with _store_errors():
             fs, path = self._place(key)
             try:
                 return cast("IO[bytes]", fs.open(path, "rb"))
             except FileNotFoundError:
-                raise Rejected(f"the blob {shown(key)} is gone") from None
+                raise Gone(f"the blob {shown(key)} is gone") from None
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         with self.open(key) as file, _store_errors():
@@ -67,17 +77,31 @@ class Blobs:
             return True
 
     def keys(self, prefix: str) -> list[str]:
-        """All keys below a folder, sorted."""
+        """Return all keys below a folder, sorted. Raises Retryable where the folder changes too fast to be listed."""
+        # A local folder is listed entry by entry. By default fsspec leaves out the whole folder of an entry that
+        # vanishes meanwhile, and its blobs would be overlooked; so it must raise, and the listing begins anew.
+        options = {"on_error": "raise"} if isinstance(self._fs, LocalFileSystem) else {}
         with _store_errors():
-            if not self._fs.exists(self._path(prefix)):
-                return []
-            found = self._fs.find(self._path(prefix))
-        return sorted(str(path).removeprefix(self._root + "/") for path in found)
+            for _ in range(LISTINGS):
+                try:
+                    found = (
+                        self._fs.find(self._path(prefix), **options) if self._fs.exists(self._path(prefix)) else []
+                    )
+                except FileNotFoundError:
+                    continue
+                return sorted(str(path).removeprefix(self._root + "/") for path in found)
+        raise Retryable("the blob store changed each time it was listed")
 
     def delete(self, prefix: str) -> None:
+        """Delete a blob, or all below a folder. What is gone already is no error."""
         with _store_errors():
-            if self._fs.exists(self._path(prefix)):
-                self._fs.rm(self._path(prefix), recursive=True)
+            for _ in range(LISTINGS):
+                if not self._fs.exists(self._path(prefix)):
+                    return
+                # Somebody else may delete a part of the same folder: then the rest of it is still there.
+                with suppress(FileNotFoundError):
+                    self._fs.rm(self._path(prefix), recursive=True)
+        raise Retryable("the blob store changed each time a folder of it was deleted")
 
     def _place(self, key: str) -> tuple[Any, str]:
         if "://" not in key:
@@ -114,5 +138,11 @@ def _store_errors() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (OSError, fsspec.exceptions.FSTimeoutError) as error:
+    except (OSError, fsspec.exceptions.FSTimeoutError, *_of_s3()) as error:
         raise Retryable(f"the blob store does not answer ({type(error).__name__})") from error
+
+
+def _of_s3() -> tuple[type[Exception], ...]:
+    """What s3fs does not turn into an OSError: no connection, no credentials. A folder does not need it loaded."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (botocore.BotoCoreError,) if botocore else ()

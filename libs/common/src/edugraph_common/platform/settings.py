@@ -19,7 +19,9 @@ class Settings(BaseSettings):
         default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
     )
     redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
-    blob_url: str = Field(description="a folder, or a URL that fsspec knows, shared by gateway and workers")
+    blob_url: str = Field(
+        description="a folder, or a URL that fsspec knows, shared by gateway and workers; the images have s3://"
+    )
     imports_from: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="URLs, divided by spaces, below which imports may read files where they are: s3://exports/2026/",
@@ -33,15 +35,18 @@ class Settings(BaseSettings):
         description="deaths in a row, of two jobs or more and not of rejected data; then a worker pauses its queue",
     )
     dead_letter_pause: float = Field(default=60, gt=0, description="seconds of the first pause; each next is longer")
-    metrics_port: int = Field(default=0, ge=0, le=65_535, description="of a worker's /metrics; 0: none")
-    metrics_host: str = Field(default="127.0.0.1", description="where a worker's /metrics listens")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65_535, description="of each process's /metrics, apart from the gateway's API; 0: none"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")
     metrics_dir: str | None = Field(
         default=None,
         validation_alias=AliasChoices("EDUGRAPH_METRICS_DIR", "PROMETHEUS_MULTIPROC_DIR"),
         description="of one worker alone, emptied at its start; without it a temporary folder",
     )
     tracing: str = Field(
-        default="off", description="otlp (with the usual OTEL_ variables), or file:PATH; needs the extra tracing"
+        default="off",
+        description="otlp (with the usual OTEL_ variables), or file:PATH; needs the extra tracing (images have it)",
     )
     health_dir: str | None = Field(default=None, description="of one worker alone; see messaging/worker/health.py")
 

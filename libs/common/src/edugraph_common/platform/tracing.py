@@ -58,7 +58,7 @@ def turn_on(service: str, target: str) -> None:
         return
     if target != "otlp" and not target.startswith("file:"):
         raise Rejected("EDUGRAPH_TRACING is off, otlp or file:PATH")
-    if find_spec("opentelemetry.sdk") is None:
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
         raise Rejected("EDUGRAPH_TRACING is set: install edugraph-common[tracing]")
     _here.service, _here.target = service, target
 

@@ -6,9 +6,11 @@ the blob store, so that a batch can be read alone, is the business of `stored`.
 
 from edugraph_common.sources.chunking import Piece
 from edugraph_common.sources.encoding import UTF8
-from edugraph_common.sources.frames import compression_of, frame
+from edugraph_common.sources.frames import compression_of, frame, unframe
 from edugraph_common.sources.mapping import Mapping, parse_mapping
+from edugraph_common.sources.people import STUDENT_FIELDS
 from edugraph_common.sources.read_plan import Reading, open_text, plan_reading
+from edugraph_common.sources.rewriting import rewritten
 from edugraph_common.sources.source import NotRelevant, Row, Source
 from edugraph_common.sources.stored import (
     frames_key,
@@ -22,6 +24,7 @@ from edugraph_common.sources.stored import (
 )
 
 __all__ = [
+    "STUDENT_FIELDS",
     "UTF8",
     "Mapping",
     "NotRelevant",
@@ -37,9 +40,11 @@ __all__ = [
     "parse_mapping",
     "plan_reading",
     "reading_key",
+    "rewritten",
     "store_mapping",
     "store_reading",
     "stored_mapping",
     "stored_reading",
     "stored_rows",
+    "unframe",
 ]

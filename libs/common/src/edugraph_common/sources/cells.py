@@ -1,6 +1,6 @@
 """The cells of one row become the JSON of one record, as the mapping says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as AnyMapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -8,6 +8,7 @@ from typing import Any
 
 from edugraph_common.contracts.records import InvalidRecord, shorten
 from edugraph_common.sources.mapping import ENVELOPE, Mapping
+from edugraph_common.sources.people import STUDENT_FIELDS, as_id
 
 DATES = frozenset({"timestamp", "enrollment_date", "completion_date"})
 LISTS = frozenset({"topics", "course_ids"})
@@ -41,6 +42,15 @@ class CellReader:
                     self.name_of(field), str(error), shorten(cells[place]), "is not of the mapping's form"
                 ) from None
         return _enveloped(found)
+
+    def students(self, cells: Sequence[str]) -> Iterator[str]:
+        """Ids of students in the cells and the constants, whatever the other cells hold."""
+        for field, value in self._constants.items():
+            if field in STUDENT_FIELDS and as_id(value):
+                yield as_id(value)
+        for place, field, read in self._cells:
+            if field in STUDENT_FIELDS and place < len(cells) and (known := as_id(read(cells[place]))):
+                yield known
 
     def named(self, problem: InvalidRecord) -> InvalidRecord:
         """The same problem, told by the column where it stands."""

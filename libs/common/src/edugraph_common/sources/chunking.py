@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from edugraph_common.sources.ndjson import BOM, LONGEST_LINE, MalformedFile
+from edugraph_common.sources.ndjson import BOM, LONGEST_LINE, EmptyFile, MalformedFile
 
 LARGEST_PIECE = 8 << 20  # bytes: a batch of long texts is cut short here, so that a worker's memory has a bound
 
@@ -56,7 +56,7 @@ class _Cutter:
     def finish(self) -> Iterator[Piece]:
         yield from self.feed(b"", final=True)
         if not self._filled:
-            raise MalformedFile("the file is empty: it holds no record")
+            raise EmptyFile("the file is empty: it holds no record")
         if self._size:
             yield self._piece(b"")
 

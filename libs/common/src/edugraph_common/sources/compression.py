@@ -1,9 +1,11 @@
 """Compressed files as streams: unpacked piece by piece, so that a small file cannot blow up memory."""
 
+import gzip
 import sys
 import zlib
 from collections.abc import Iterator
-from typing import Any, Literal, Protocol
+from contextlib import contextmanager
+from typing import IO, Any, Literal, Protocol, cast
 
 from edugraph_common.sources.ndjson import MalformedFile
 
@@ -88,6 +90,20 @@ class Zstd:
 def unpacking(encoding: Encoding) -> Unpacking:
     kinds: dict[Encoding, type[Unpacking]] = {"identity": Plain, "gzip": Gzip, "zstd": Zstd}
     return kinds[encoding]()
+
+
+@contextmanager
+def packing(file: IO[bytes], encoding: Encoding) -> Iterator[IO[bytes]]:
+    """What is written goes packed into `file`, which stays open."""
+    match encoding:
+        case "identity":
+            yield file
+        case "gzip":
+            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
+                yield cast("IO[bytes]", packed)
+        case "zstd":
+            with zstd.ZstdFile(file, "wb") as packed_file:
+                yield cast("IO[bytes]", packed_file)
 
 
 def encoding_of(key: str) -> Encoding:

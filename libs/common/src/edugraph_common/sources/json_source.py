@@ -8,6 +8,7 @@ from typing import Any
 from edugraph_common.contracts.records import InvalidRecord, Record, shorten
 from edugraph_common.sources.chunking import Piece
 from edugraph_common.sources.layouts import Lines, Values
+from edugraph_common.sources.row_faults import of_row
 from edugraph_common.sources.rows import rejected
 from edugraph_common.sources.source import NotRelevant, Row
 
@@ -23,10 +24,11 @@ def decoded(raw: bytes) -> Any:
 
 @dataclass(frozen=True)
 class JsonSource:
-    """`read` raises InvalidRecord."""
+    """`read` raises InvalidRecord. `named`: the ids of the students in a decoded row; an empty one is none."""
 
     layout: Lines | Values
     read: Callable[[Any], Record | NotRelevant]
+    named: Callable[[Any], Iterable[str]]
     decode: Callable[[bytes], Any] = decoded
 
     def pieces(self, chunks: Iterable[bytes], rows_each: int) -> Iterator[Piece]:
@@ -36,5 +38,11 @@ class JsonSource:
         for line, raw in self.layout.raw_rows(text, first_line):
             try:
                 yield line, self.read(self.decode(raw))
-            except InvalidRecord as problem:
-                yield line, rejected(line, raw, problem)
+            except Exception as fault:  # noqa: BLE001 - the boundary of the row
+                yield line, rejected(line, raw, of_row(fault))
+
+    def students(self, raw: bytes) -> frozenset[str]:
+        return frozenset(self.named(self.decode(raw))) - {""}
+
+    def blanked(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
+        return self.layout.blanked(text, chosen)

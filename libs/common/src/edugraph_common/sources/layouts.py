@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from edugraph_common.sources.blanking import Span, blanked
 from edugraph_common.sources.chunking import Piece, cut
 from edugraph_common.sources.ndjson import BOM, LineScan, MalformedFile, numbered_lines
 
@@ -62,6 +63,9 @@ class Lines:
     def raw_rows(self, text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
         return numbered_lines(text, first_line)
 
+    def blanked(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
+        return blanked(text, (span for span in _line_spans(text) if chosen(text[slice(*span)])))
+
     def _checked(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         scan = LineScan()
         for chunk in chunks:
@@ -88,6 +92,30 @@ class Values:
                 yield line, _one_line(text[begin:end])
             line += text.count(b"\n", begin, end)
             start = end
+
+    def blanked(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
+        """The commas stay: several of them separate values as well as one."""
+        return blanked(text, (span for span in _value_spans(text) if chosen(_one_line(text[slice(*span)]))))
+
+
+def _line_spans(text: bytes) -> Iterator[Span]:
+    start = len(BOM) if text.startswith(BOM) else 0
+    while start < len(text):
+        end = line_end(text, start, final=True)
+        row = text[start:end].rstrip(b"\r\n")
+        if row.strip():
+            yield start, start + len(row)
+        start = end
+
+
+def _value_spans(text: bytes) -> Iterator[Span]:
+    """Of the objects only: what else stands between them names nobody."""
+    start = 0
+    while start < len(text):
+        begin, end = _after_separators(text, start), value_end(text, start, final=True)
+        if text.startswith(b"{", begin):
+            yield begin, end
+        start = end
 
 
 def value_end(text: bytes, start: int, final: bool) -> int:

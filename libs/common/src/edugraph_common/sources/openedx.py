@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.json_source import decoded
+from edugraph_common.sources.people import as_id
 from edugraph_common.sources.source import NotRelevant
 
 _PAGE = "(page request)"  # implicit events are named by their address, which differs for each block
@@ -115,6 +116,20 @@ def read_event(value: Any) -> Record | NotRelevant:
     kind, data = made
     given = {field: item for field, item in data.items() if item is not None}
     return parse_record({"type": kind, "timestamp": event.timestamp, "data": given})
+
+
+def students_of_event(value: Any) -> Iterator[str]:
+    """As `_Event.student_id`, and the target of a forum event, of an event of any name and form."""
+    event = _parts(value)
+    context, data = _parts(event.get("context")), _parts(_payload(event))
+    ids = (data.get("user_id"), context.get("user_id"))
+    names = (data.get("username"), context.get("username"), event.get("username"))
+    yield next(filter(None, map(as_id, (*ids, *names))), "")
+    yield as_id(data.get("target_username"))
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _name(value: Any) -> str:

@@ -13,11 +13,12 @@ from edugraph_common.sources.json_source import JsonSource
 from edugraph_common.sources.layouts import Layout, Lines, Values, layout_of
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_common.sources.openedx import decode_event, read_event
+from edugraph_common.sources.openedx import decode_event, read_event, students_of_event
+from edugraph_common.sources.people import students_of_record
 from edugraph_common.sources.source import Source
 from edugraph_common.sources.table_header import Header, check_header, read_header
 from edugraph_common.sources.table_source import TableSource
-from edugraph_common.sources.xapi import read_statement
+from edugraph_common.sources.xapi import read_statement, students_of_statement
 
 
 class Reading(Frozen):
@@ -33,11 +34,11 @@ class Reading(Frozen):
     def source(self) -> Source:
         match self.format:
             case "ndjson":
-                return JsonSource(Lines(), parse_record)
+                return JsonSource(Lines(), parse_record, students_of_record)
             case "xapi":
-                return JsonSource(self._layout(json_ends=True), read_statement)
+                return JsonSource(self._layout(json_ends=True), read_statement, students_of_statement)
             case "openedx":
-                return JsonSource(self._layout(json_ends=False), read_event, decode_event)
+                return JsonSource(self._layout(json_ends=False), read_event, students_of_event, decode_event)
             case "csv":
                 return self._table()
         assert_never(self.format)
@@ -83,10 +84,13 @@ def open_text(
     chunks = unpacked(file, compression)
     head = next(chunks, b"")
     reading = plan_reading(head, file_format, mapping)
-    return reading, _text(chain((head,), chunks), reading)
+    return reading, text_of(chain((head,), chunks), reading)
 
 
-def _text(chunks: Iterable[bytes], reading: Reading) -> Iterator[bytes]:
-    """Lines of JSON are checked to be UTF-8 where they are cut."""
+def text_of(chunks: Iterable[bytes], reading: Reading) -> Iterator[bytes]:
+    """The text of an unpacked file in UTF-8. Raises MalformedFile.
+
+    Lines of JSON are checked to be UTF-8 where they are cut.
+    """
     checked_later = reading.format != "csv" and reading.layout == "lines"
     return iter(chunks) if checked_later else utf8(chunks, reading.encoding)

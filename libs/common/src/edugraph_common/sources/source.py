@@ -1,6 +1,6 @@
 """What every source can do: cut its text into pieces of whole rows, and read the rows of a piece."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,4 +29,15 @@ class Source(Protocol):
 
     def rows(self, text: bytes, first_line: int) -> Iterator[Row]:
         """A wrong row is one Reject, with `raw` in the source's own form."""
+        ...
+
+    def students(self, raw: bytes) -> frozenset[str]:
+        """The ids of the students that a row names, whatever else is wrong with it.
+
+        Raises InvalidRecord for a row that cannot be decoded.
+        """
+        ...
+
+    def blanked(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
+        """A piece with blanks in place of the chosen rows: all other bytes stay the same, and where they are."""
         ...

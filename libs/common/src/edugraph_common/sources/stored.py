@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, shown
 from edugraph_common.sources.frames import unframe
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.read_plan import Reading
@@ -51,8 +52,10 @@ def stored_reading(blobs: Blobs, key: str) -> Reading:
 
 
 def stored_rows(blobs: Blobs, rows: ByteRange) -> Iterator[Row]:
-    """Raises Rejected when a blob is gone, Retryable when the store does not answer."""
+    """Raises Rejected when a blob is gone or shorter than it was, Retryable when the store does not answer."""
     reading = stored_reading(blobs, rows.reading) if rows.reading else Reading(format=rows.format)
     data = blobs.read(rows.source, rows.offset, rows.length)
+    if len(data) < rows.length:
+        raise Rejected(f"the blob {shown(rows.source)} ends before these rows do: it is not what was split")
     text = unframe(data) if rows.compression else data
     return reading.source.rows(text, rows.first_line)

@@ -4,13 +4,14 @@ Verbs are told by the last part of their IRI: registries differ in the rest. A s
 https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.sources.people import as_id
 from edugraph_common.sources.source import NotRelevant
 
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
@@ -98,6 +99,26 @@ class _Statement(_Part):
     @property
     def moment(self) -> str | None:
         return self.timestamp or self.stored
+
+
+def students_of_statement(value: Any) -> Iterator[str]:
+    """Of its actor, of the person it is said to, and of the members of a group."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, list):
+            waiting += found
+        elif isinstance(found, dict):
+            yield _id_of_agent(found)
+            waiting += [found.get(part) for part in ("actor", "object", "member")]
+
+
+def _id_of_agent(value: dict[str, Any]) -> str:
+    """As `_Agent.id`, of an agent that may be wrong in other ways."""
+    account = value.get("account")
+    name = as_id(account.get("name")) if isinstance(account, dict) else ""
+    mail = as_id(value.get("mbox")).removeprefix("mailto:")
+    return name or mail or as_id(value.get("mbox_sha1sum")) or as_id(value.get("openid"))
 
 
 Fields = dict[str, Any]

@@ -6,5 +6,6 @@ Records and findings go in, each exactly once; outcomes come out. Every error is
 from edugraph_importer.graph.batches import RecordBatch
 from edugraph_importer.graph.room import Graph
 from edugraph_importer.graph.settings import GraphSettings
+from edugraph_importer.graph.stated import derive
 
-__all__ = ["Graph", "GraphSettings", "RecordBatch"]
+__all__ = ["Graph", "GraphSettings", "RecordBatch", "derive"]

@@ -10,7 +10,8 @@ from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import FindingsOutcome
-from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.sources.row_faults import of_row
 from edugraph_importer.graph import claims, found, orphans, recounting, replacing, stated
 from edugraph_importer.graph.book import Book, Row
 from edugraph_importer.graph.claims import Plan
@@ -81,7 +82,9 @@ def _settle(tx: neo4j.ManagedTransaction, book: Book, gathered: Changes) -> None
 def _with_record(finding: RecordFinding) -> tuple[Record, RecordFinding] | None:
     try:
         record = parse_record(finding.record)
-    except InvalidRecord:
+        stated.derive(record)
+    except Exception as fault:  # noqa: BLE001 - the boundary of the row
+        of_row(fault)
         return None
     return (record, finding) if KIND_OF_TYPE.get(record.type) == finding.finding.kind else None
 

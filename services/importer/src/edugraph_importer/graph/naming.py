@@ -4,11 +4,15 @@ A knowledge point, topic or error type is known by its key: the name without dif
 and punctuation. Its earliest spelling is its name, the others are its aliases.
 """
 
+import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Self
+
+LONGEST_KEY = 8_000  # bytes of UTF-8; Neo4j's index takes 8,167 at most
+_HEAD = 200  # characters of such a key that are kept, for people to read
 
 _MEANING = frozenset("#%")  # C# is not C, and 5% is not 5
 _ONE_SIGN = str.maketrans("⁄−", "/-")  # NFKC makes ½ of a fraction slash, formulas use a minus sign of their own
@@ -20,7 +24,15 @@ def key(name: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).translate(_ONE_SIGN)
     words = " ".join(folded.split())
     kept = [char for place, char in enumerate(words) if _counts(words, place)]
-    return unicodedata.normalize("NFKC", "".join(kept)) or words or name
+    return _bounded(unicodedata.normalize("NFKC", "".join(kept)) or words or name)
+
+
+def _bounded(known: str) -> str:
+    """A single character may become 18 of them. What is too long for Neo4j's index is told by its hash."""
+    encoded = known.encode()
+    if len(encoded) <= LONGEST_KEY:
+        return known
+    return f"{known[:_HEAD]}#{hashlib.sha256(encoded).hexdigest()}"
 
 
 def _counts(words: str, place: int) -> bool:

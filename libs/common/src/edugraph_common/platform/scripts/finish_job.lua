@@ -8,7 +8,9 @@ if number('imported') == 0 or number('batches_done') < number('batches') then re
 if number('analysis_done') + number('analysis_failed') < number('analysis_expected') then return '' end
 
 local good = number('written') + number('unchanged') + number('analysis_done')
-local bad = number('failed') + number('analysis_failed')
+-- A batch whose rows are gone fails without a single row that could be counted.
+local failed_batches = #cjson.decode(redis.call('HGET', job, 'failed_batches') or '[]')
+local bad = failed_batches + number('failed') + number('analysis_failed')
 local final, why = 'succeeded', ''
 if bad > 0 then
   final = good > 0 and 'partly failed' or 'failed'

@@ -1,0 +1,67 @@
+"""A job whose rows are gone says so at its end."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from engines import real_servers
+
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import ImportJob
+from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
+from edugraph_importer.graph import Graph
+from edugraph_importer.importing import Importer
+
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+LINE = {"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id": "c", "content": "x"}}
+
+
+@pytest.fixture
+def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
+    """Tells nobody of events: that needs a broker, and the end of a job does not."""
+    monkeypatch.setattr("edugraph_importer.importing.emit", lambda *_: None)
+    client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
+    yield Importer(cast("Any", None), graph, Jobs(client), Blobs(str(tmp_path)), now=lambda: NOW)
+    client.close()
+
+
+def ended(importer: Importer, whole_batches: int, lost: bytes | None) -> JobReport:
+    """The job's report, when its source became `lost` after so many of its four batches."""
+    job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson", batch_size=10)
+    with importer.blobs.write(job.source or "") as file:
+        file.write((json.dumps(LINE) + "\n").encode() * 40)
+    importer.jobs.create(job.job_id, "import", "a.ndjson", NOW)
+    planned = importer.plan(job)
+    assert planned is not None
+    for message in planned[0]:
+        if message.batch == whole_batches:
+            importer.blobs.delete("jobs/j/source.ndjson")
+            if lost is not None:
+                with importer.blobs.write("jobs/j/source.ndjson") as file:
+                    file.write(lost)
+        try:
+            importer.write_batch(message)
+        except Rejected as error:
+            importer.batch_failed(message, error.reason)
+    importer.sum_up(planned[1])
+    report = importer.jobs.report(job.job_id, NOW)
+    assert report is not None
+    return report
+
+
+@pytest.mark.parametrize("lost", [None, b""])
+@pytest.mark.parametrize(("whole_batches", "state"), [(0, "failed"), (2, "partly failed")])
+def test_a_source_that_is_lost_after_the_split_is_no_success(
+    importer: Importer, whole_batches: int, state: str, lost: bytes | None
+) -> None:
+    report = ended(importer, whole_batches, lost)
+    assert (report.state, report.written + report.unchanged) == (state, 10 * whole_batches)
+    assert report.failed_batches == tuple(range(whole_batches, 4))
+    assert "jobs/j/source.ndjson" in (report.error or "")
