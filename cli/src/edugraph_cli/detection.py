@@ -5,12 +5,12 @@ import json
 from edugraph_common.contracts.contract_model import Frozen
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.sources import UTF8, compression_of
+from edugraph_common.sources.compression import decompressed_head
+from edugraph_common.sources.csv_source import read_header
 from edugraph_common.sources.encoding import encoding_of
-from edugraph_common.sources.frames import unpacked_head
-from edugraph_common.sources.layouts import first_value
+from edugraph_common.sources.json_source import first_value
 from edugraph_common.sources.ndjson import BOM
 from edugraph_common.sources.read_plan import in_utf8
-from edugraph_common.sources.table_header import read_header
 
 HEAD_BYTES = 1 << 16  # how much of a file is enough to tell what it is
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
@@ -33,7 +33,7 @@ def detect_file(name: str, first_bytes: bytes) -> DetectedFile:
     Raises MalformedFile when the file is damaged so that not even its beginning can be read.
     """
     compression = compression_of(first_bytes)
-    head = unpacked_head(first_bytes, compression)[:HEAD_BYTES]
+    head = decompressed_head(first_bytes, compression)[:HEAD_BYTES]
     encoding = encoding_of(head)
     text = in_utf8(head, encoding).removeprefix(BOM)
     name = name.lower()

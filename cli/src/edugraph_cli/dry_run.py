@@ -16,7 +16,7 @@ from edugraph_common.contracts.contract_model import Frozen
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
-from edugraph_common.sources import Mapping, NotRelevant, Reading, open_text, parse_mapping
+from edugraph_common.sources import Mapping, NotRelevant, ReadPlan, open_text, parse_mapping
 from edugraph_common.sources.ndjson import MalformedFile
 
 SHOWN_REJECTS = 20
@@ -27,7 +27,7 @@ _ROWS_FOR_A_SUGGESTION = 50
 class DryRun(Frozen):
     """`valid`, `rejected` and `not_relevant` add up to `read`. `by_type` counts the valid rows."""
 
-    read_plan: Reading = Field(serialization_alias="reading")
+    read_plan: ReadPlan = Field(serialization_alias="reading")
     read: int
     valid: int
     rejected: int
@@ -52,7 +52,7 @@ def dry_run(
     types, reasons, not_relevant = Counter[str](), Counter[str](), Counter[str]()
     errors: list[Reject] = []
     source = plan.source
-    for chunk in source.pieces(text, _ROWS_OF_A_CHUNK):
+    for chunk in source.chunks(text, _ROWS_OF_A_CHUNK):
         for _, row in source.rows(chunk.text, chunk.first_line):
             match row:
                 case Record():

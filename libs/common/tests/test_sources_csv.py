@@ -12,7 +12,7 @@ from edugraph_common.contracts.messages import Compression
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
 from edugraph_common.sources import Mapping, open_text, parse_mapping
-from edugraph_common.sources.csv_rows import CsvRows
+from edugraph_common.sources.csv_source import CsvRows
 from edugraph_common.sources.ndjson import MalformedFile
 
 HEADER = ["学号", "课程", "错误", "时间", "程度"]
@@ -36,12 +36,8 @@ def table(rows: list[list[str]], header: list[str] = HEADER, **options: Any) -> 
 def read(
     data: bytes, mapping: Mapping | None = MAPPING, size: int = 1_000, packed: Compression | None = None
 ) -> list[tuple[int, Any]]:
-    reading, text = open_text(io.BytesIO(data), "csv", packed, mapping)
-    return [
-        row
-        for piece in reading.source.pieces(text, size)
-        for row in reading.source.rows(piece.text, piece.first_line)
-    ]
+    plan, text = open_text(io.BytesIO(data), "csv", packed, mapping)
+    return [row for chunk in plan.source.chunks(text, size) for row in plan.source.rows(chunk.text, chunk.first_line)]
 
 
 def row(number: int, **other: str) -> list[str]:
@@ -126,7 +122,7 @@ CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="
     st.integers(1, 7),
 )
 def test_what_a_csv_writer_writes_is_read_back(
-    rows: list[list[str]], delimiter: str, end: str, rows_each: int, size: int
+    rows: list[list[str]], delimiter: str, end: str, rows_per_chunk: int, size: int
 ) -> None:
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator=end).writerows(rows)

@@ -174,4 +174,4 @@ def test_every_xapi_file_is_imported_or_counted() -> None:
 
 def rows_of(path: Path, file_format: Format) -> list[Row]:
     plan, text = open_text(io.BytesIO(path.read_bytes()), file_format, None)
-    return [row for piece in plan.source.pieces(text, 5) for row in plan.source.rows(piece.text, piece.first_line)]
+    return [row for chunk in plan.source.chunks(text, 5) for row in plan.source.rows(chunk.text, chunk.first_line)]

@@ -14,7 +14,7 @@ from edugraph_common.contracts.records import (
     TeacherInteraction,
     parse_record,
 )
-from edugraph_common.sources.row_faults import of_row
+from edugraph_common.sources.rows import as_invalid_record
 
 
 class Unreadable(Exception):
@@ -76,7 +76,7 @@ def _parsed(value: dict[str, Any]) -> Record:
     try:
         return parse_record(value)
     except Exception as fault:  # noqa: BLE001 - the boundary of the row
-        problem = of_row(fault)
+        problem = as_invalid_record(fault)
         raise Unreadable(f"is not a valid record: {problem.field} {problem.reason}") from None
 
 

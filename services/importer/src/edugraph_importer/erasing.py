@@ -20,18 +20,18 @@ from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     STUDENT_FIELDS,
-    Reading,
+    ReadPlan,
     Source,
-    frame,
+    blank_rows,
+    compress_frame,
+    decompress_frame,
     frames_key,
+    load_mapping,
+    load_read_plan,
     open_text,
-    reading_key,
-    rewritten,
-    stored_mapping,
-    stored_reading,
-    unframe,
+    read_plan_key,
 )
-from edugraph_common.sources.compression import encoding_of, packing
+from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
 from edugraph_importer.index import Place, index_key, number_of_places, read_places, write_places
 
@@ -62,7 +62,7 @@ class Theirs:
     """Chooses the rows that name a student; counts them, and the rows that only may."""
 
     student_id: str
-    reading: Reading
+    reading: ReadPlan
     found: int = 0
     unreadable: int = 0
 
@@ -155,17 +155,17 @@ class _Eraser:
             self.leave(key, f"it cannot be read ({type(bug).__name__})")
         return 0
 
-    def _reading(self, key: str) -> Reading:
+    def _reading(self, key: str) -> ReadPlan:
         """As the import read the file; a file whose import never began is looked at as the import would."""
         job_id = key.split("/")[1]
-        if self._blobs.exists(reading_key(job_id)):
-            return stored_reading(self._blobs, reading_key(job_id))
+        if self._blobs.exists(read_plan_key(job_id)):
+            return load_read_plan(self._blobs, read_plan_key(job_id))
         source = _SOURCE.fullmatch(key)
         if source is None:
-            return Reading()  # inline records
+            return ReadPlan()  # inline records
         form: Format = source[1]  # type: ignore[assignment]  # the pattern knows the formats
         with self._blobs.open(key) as file:
-            reading, _ = open_text(file, form, _compression(key), stored_mapping(self._blobs, job_id))
+            reading, _ = open_text(file, form, _compression(key), load_mapping(self._blobs, job_id))
         return reading
 
     def _change(self, key: str, theirs: Theirs) -> Callable[[], Iterator[bytes]]:
@@ -183,7 +183,7 @@ class _Eraser:
         if key == frames_key(key.split("/")[1]):
             self._write_frames(key, change())
             return
-        with self._blobs.write(key) as file, packing(file, encoding_of(key)) as packed:
+        with self._blobs.write(key) as file, compressing(file, content_encoding_of(key)) as packed:
             for text in change():
                 packed.write(text)
             self._go_on()
@@ -205,16 +205,16 @@ class _Eraser:
 
     def _source(self, key: str, theirs: Theirs) -> Iterator[bytes]:
         with self._blobs.open(key) as file:
-            yield from rewritten(file, theirs.reading, _compression(key), theirs)
+            yield from blank_rows(file, theirs.reading, _compression(key), theirs)
 
     def _frames(self, key: str, theirs: Theirs) -> Iterator[bytes]:
         source = theirs.reading.source
         with self._blobs.open(key) as file:
             for _, length, _ in self._places(key.split("/")[1]):
                 packed = file.read(length)
-                text = unframe(packed)
-                changed = source.blanked(text, theirs)
-                yield packed if changed == text else frame(changed)
+                text = decompress_frame(packed)
+                changed = source.blank(text, theirs)
+                yield packed if changed == text else compress_frame(changed)
 
     def _rejects(self, key: str, theirs: Theirs) -> Iterator[bytes]:
         with self._blobs.open(key) as file:
@@ -238,5 +238,5 @@ class _Eraser:
 
 
 def _compression(key: str) -> Any:
-    form = encoding_of(key)
+    form = content_encoding_of(key)
     return None if form == "identity" else form

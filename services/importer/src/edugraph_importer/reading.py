@@ -10,9 +10,8 @@ from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, as_json
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.sources import NotRelevant, Row, stored_rows
-from edugraph_common.sources.row_faults import of_row
-from edugraph_common.sources.rows import parse_rows, rejected
+from edugraph_common.sources import NotRelevant, Row, load_rows
+from edugraph_common.sources.rows import as_invalid_record, make_reject, parse_rows
 from edugraph_importer.graph import RecordBatch, derive
 
 MOST_NAMES = 100  # of what is not relevant, in one batch: names come from the file
@@ -35,7 +34,7 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
                 try:
                     derive(row)
                 except Exception as fault:  # noqa: BLE001 - the boundary of the row
-                    rejects.append(rejected(line, as_json(row.to_json()).encode(), of_row(fault)))
+                    rejects.append(make_reject(line, as_json(row.to_json()).encode(), as_invalid_record(fault)))
                 else:
                     records.append((line, row))
             case Reject():
@@ -53,7 +52,7 @@ def _rows(blobs: Blobs, message: ImportBatch) -> Iterable[Row]:
     if message.records is not None:
         return parse_rows(enumerate(message.records, start=message.first_line))
     if message.rows is not None:
-        return stored_rows(blobs, message.rows)
+        return load_rows(blobs, message.rows)
     raise Rejected("the message has neither rows nor records")
 
 

@@ -6,17 +6,17 @@ from edugraph_common.contracts.messages import ByteRange, Compression, ImportBat
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import (
     UTF8,
-    Piece,
-    Reading,
-    frame,
+    Chunk,
+    ReadPlan,
+    compress_frame,
     frames_key,
+    load_mapping,
+    load_read_plan,
     open_text,
-    reading_key,
-    store_reading,
-    stored_mapping,
-    stored_reading,
+    read_plan_key,
+    store_read_plan,
 )
-from edugraph_common.sources.compression import encoding_of
+from edugraph_common.sources.compression import content_encoding_of
 from edugraph_importer.index import Place, index_key, number_of_places, read_places, write_places
 
 _PLACE = ("offset", "length", "first_line")
@@ -45,25 +45,25 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
 def _scan(blobs: Blobs, job: ImportJob) -> None:
     """The index appears only when the whole file was found to be usable, and all that it refers to is there."""
     with blobs.open(job.source or "") as file, blobs.write(index_key(job.job_id)) as index:
-        mapping = stored_mapping(blobs, job.job_id)
+        mapping = load_mapping(blobs, job.job_id)
         reading, text = open_text(file, job.format, _compression(job), mapping)
-        pieces = reading.source.pieces(text, job.batch_size)
+        pieces = reading.source.chunks(text, job.batch_size)
         places = _places(pieces) if _in_place(job, reading) else _frames(blobs, job, pieces)
         write_places(index, places)
-        store_reading(blobs, job.job_id, reading)
+        store_read_plan(blobs, job.job_id, reading)
 
 
-def _places(pieces: Iterable[Piece]) -> Iterator[Place]:
+def _places(pieces: Iterable[Chunk]) -> Iterator[Place]:
     for piece in pieces:
         yield piece.offset, len(piece.text), piece.first_line
 
 
-def _frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[Place]:
+def _frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Chunk]) -> Iterator[Place]:
     """Rows that cannot be read where they are: each batch goes into a frame of its own."""
     offset = 0
     with blobs.write(frames_key(job.job_id)) as file:
         for piece in pieces:
-            packed = frame(piece.text)
+            packed = compress_frame(piece.text)
             file.write(packed)
             yield offset, len(packed), piece.first_line
             offset += len(packed)
@@ -71,8 +71,8 @@ def _frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[P
 
 def _whole(blobs: Blobs, job: ImportJob) -> ByteRange:
     """What all ranges of the job have in common."""
-    key = reading_key(job.job_id)
-    in_place = _in_place(job, stored_reading(blobs, key))
+    key = read_plan_key(job.job_id)
+    in_place = _in_place(job, load_read_plan(blobs, key))
     return ByteRange(
         source=(job.source or "") if in_place else frames_key(job.job_id),
         offset=0,
@@ -84,13 +84,13 @@ def _whole(blobs: Blobs, job: ImportJob) -> ByteRange:
     )
 
 
-def _in_place(job: ImportJob, reading: Reading) -> bool:
+def _in_place(job: ImportJob, reading: ReadPlan) -> bool:
     return _compression(job) is None and reading.encoding == UTF8
 
 
 def _compression(job: ImportJob) -> Compression | None:
     """The gateway names a packed file by its ending."""
-    by_name = encoding_of(job.source or "")
+    by_name = content_encoding_of(job.source or "")
     return job.compression or (None if by_name == "identity" else by_name)
 
 

@@ -11,7 +11,7 @@ from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import FindingsOutcome
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.sources.row_faults import of_row
+from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import claims, found, orphans, recounting, replacing, stated
 from edugraph_importer.graph.book import Book, Row
 from edugraph_importer.graph.claims import Plan
@@ -84,7 +84,7 @@ def _with_record(finding: RecordFinding) -> tuple[Record, RecordFinding] | None:
         record = parse_record(finding.record)
         stated.derive(record)
     except Exception as fault:  # noqa: BLE001 - the boundary of the row
-        of_row(fault)
+        as_invalid_record(fault)
         return None
     return (record, finding) if KIND_OF_TYPE.get(record.type) == finding.finding.kind else None
 
