@@ -14,7 +14,7 @@ from fastapi import Request
 
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.sources.compression import unpacking
+from edugraph_common.sources.compression import decompressor
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.bodies import drain, pieces
 from edugraph_gateway.deadlines import in_time
@@ -57,7 +57,7 @@ def test_a_malformed_file_leaves_no_blob(tmp_path: Path, body: bytes) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_what_is_not_packed_is_said(encoding: str) -> None:
     with pytest.raises(MalformedFile, match=f"not {encoding}"):
-        list(unpacking(encoding).feed(b"plain text, and enough of it"))  # type: ignore[arg-type]
+        list(decompressor(encoding).feed(b"plain text, and enough of it"))  # type: ignore[arg-type]
 
 
 def test_a_table_without_a_mapping_is_read_by_its_head() -> None:

@@ -14,7 +14,7 @@ from edugraph_common.contracts.records import (
     TeacherInteraction,
     parse_record,
 )
-from edugraph_common.sources.row_faults import of_row
+from edugraph_common.sources.rows import as_invalid_record
 
 # A record is worth asking about only if one of these sections has words: a question or a title alone is context.
 _OWN_WORDS = frozenset({"message", "feedback", "mistake", "content"})
@@ -80,7 +80,7 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     try:
         record = parse_record(value)
     except Exception as fault:  # noqa: BLE001 - the boundary of the row
-        problem = of_row(fault)
+        problem = as_invalid_record(fault)
         raise Unreadable(f"is not a valid record: {problem.field} {problem.reason}") from None
     if KIND_OF_TYPE.get(record.type) != kind:
         raise Unreadable(f"a {record.type} is not analysed as {kind}")

@@ -21,7 +21,7 @@ from edugraph_common.contracts.records import Record
 from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.sources import Row, stored_rows
+from edugraph_common.sources import Row, load_rows
 from edugraph_common.sources.rows import parse_rows
 
 log = structlog.get_logger()
@@ -48,7 +48,7 @@ class AnalyzerService:
         if message.records is not None:
             rows: Iterable[Row] = parse_rows(enumerate(message.records, start=1))
         elif message.rows is not None:
-            rows = stored_rows(self.blobs, message.rows)
+            rows = load_rows(self.blobs, message.rows)
         else:
             raise Rejected("the message has neither rows nor records")
         read = (row for _, row in rows if isinstance(row, Record))

@@ -10,8 +10,8 @@ from anyio import CancelScope
 
 from edugraph_common.contracts.messages import Format
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.sources import Mapping, plan_reading
-from edugraph_common.sources.compression import Encoding, unpacking
+from edugraph_common.sources import Mapping, make_read_plan
+from edugraph_common.sources.compression import ContentEncoding, decompressor
 from edugraph_common.sources.ndjson import LineScan, MalformedFile
 from edugraph_gateway.problems import Problem
 
@@ -46,7 +46,7 @@ class HeadScan:
     def _plan(self) -> None:
         if not self._head.strip():
             raise MalformedFile("the file is empty: it holds no record")
-        plan_reading(bytes(self._head), self._format, self._mapping)
+        make_read_plan(bytes(self._head), self._format, self._mapping)
         self._planned, self._head = True, bytearray()
 
 
@@ -57,9 +57,9 @@ def scan_of(file_format: Format, mapping: Mapping | None) -> Scan:
 class Upload:
     """The blocking half: runs in threads, one call at a time. A compressed file is checked unpacked, kept packed."""
 
-    def __init__(self, blobs: Blobs, key: str, encoding: Encoding, scan: Scan, largest: int) -> None:
+    def __init__(self, blobs: Blobs, key: str, encoding: ContentEncoding, scan: Scan, largest: int) -> None:
         self._blob: AbstractContextManager[IO[bytes]] = blobs.write(key)
-        self._unpacking, self._scan, self._digest = unpacking(encoding), scan, hashlib.sha256()
+        self._unpacking, self._scan, self._digest = decompressor(encoding), scan, hashlib.sha256()
         self._unpacked, self._largest = 0, largest
         self._file: IO[bytes] | None = None
 

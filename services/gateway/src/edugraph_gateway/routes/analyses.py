@@ -19,7 +19,7 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
 from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.sources.row_faults import of_row
+from edugraph_common.sources.rows import as_invalid_record
 from edugraph_gateway.admission import Submitter
 from edugraph_gateway.bodies import json_body
 from edugraph_gateway.gateway import gateway_of
@@ -113,7 +113,7 @@ def readable(values: tuple[dict[str, Any], ...], kind: Kind) -> list[Record]:
         try:
             records.append(_readable(value, kind))
         except Exception as fault:  # noqa: BLE001 - the boundary of the row
-            wrong.append(_shown(index, of_row(fault)))
+            wrong.append(_shown(index, as_invalid_record(fault)))
     if wrong:
         few = f"{len(wrong)} of {len(values)} records cannot be read as {kind}; correct them and send all again."
         raise Problem(422, "invalid-records", few, errors=wrong)

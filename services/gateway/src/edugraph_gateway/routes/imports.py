@@ -16,7 +16,7 @@ from edugraph_common.contracts.messages import INLINE_RECORDS, BatchSize, Compre
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.object_store import shown
 from edugraph_common.sources import parse_mapping, store_mapping
-from edugraph_common.sources.compression import SUFFIXES, Encoding, encoding_of
+from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.admission import Submitter
 from edugraph_gateway.bodies import drain, json_body, pieces
@@ -166,7 +166,7 @@ async def _submit_outside(gateway: Gateway, wanted: OutsideImport) -> Accepted:
         await anyio.to_thread.run_sync(gateway.blobs.delete, f"jobs/{job_id}")
         raise
     path = shown(wanted.url)
-    by_name = encoding_of(path)
+    by_name = content_encoding_of(path)
     options = wanted.model_dump(exclude={"name", "mapping", "url", "compression"})
     packed = wanted.compression or (None if by_name == "identity" else by_name)
     job = ImportJob(job_id=job_id, source=wanted.url, compression=packed, **options)
@@ -217,7 +217,7 @@ async def _check_room(gateway: Gateway) -> None:
 
 
 async def _store(
-    gateway: Gateway, encoding: Encoding, options: FileImport, body: AsyncIterator[bytes]
+    gateway: Gateway, encoding: ContentEncoding, options: FileImport, body: AsyncIterator[bytes]
 ) -> tuple[ImportJob, str]:
     """Returns the job and the SHA-256 of the body. After an error nothing is left."""
     job_id = gateway.new_id()
@@ -241,11 +241,11 @@ def _asked(options: FileImport, digest: str) -> str:
     return hashlib.sha256(f"{options.model_dump_json()}{digest}".encode()).hexdigest()
 
 
-def _encoding(request: Request) -> Encoding:
+def _encoding(request: Request) -> ContentEncoding:
     named = request.headers.get("content-encoding", "identity").strip().lower()
-    if named not in get_args(Encoding):
+    if named not in get_args(ContentEncoding):
         raise Problem(415, "content-encoding", "Send the file as it is, or packed by gzip or zstd.")
-    return cast("Encoding", named)
+    return cast("ContentEncoding", named)
 
 
 def _submission(job: ImportJob, source: str) -> Submission:

@@ -16,7 +16,7 @@ from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.sources.row_faults import of_row
+from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import finding_facts, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import AggregateUpdates, FindingUpdate, delete_orphans
 from edugraph_importer.graph.driver import Connection
@@ -145,7 +145,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
             record = parse_record(finding.record)
             record_facts.derive_facts(record)
         except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
-            of_row(fault)
+            as_invalid_record(fault)
             continue
         if KIND_OF_TYPE.get(record.type) == finding.finding.kind:
             pairs.append((record, finding))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from traps import Bench, until
 
+from edugraph_cli.dead_letter_archive import export, restore
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.messaging.dead_letter_archive import export, restore
 from edugraph_common.messaging.dead_letter_operator import DeadDesk, succeeded
 
 pytestmark = pytest.mark.real
@@ -45,7 +45,7 @@ def test_the_commands(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_a_line_of_another_form_is_named(bench: Bench) -> None:
-    with pytest.raises(Rejected, match="line 1 is no dead letter"):
+    with pytest.raises(Rejected, match="Line 1 is not a dead letter"):
         restore(bench.settings, ['{"some": "thing"}'])
 
 

@@ -1,4 +1,4 @@
-"""Which students a row names, told from its values alone: a row that is wrong, or no record at all, may name some."""
+"""The students that a row names, told from its values alone: a wrong row, or no record at all, may name some too."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +7,15 @@ STUDENT_FIELDS = frozenset({"student_id", "student_id_from", "student_id_to"})
 
 
 def as_id(value: object) -> str:
-    """As the contract of records reads an id; empty where the value cannot be one."""
+    """Return an id as the contract of records reads it, or nothing where the value cannot be an id."""
     return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def students_of_record(value: Any) -> Iterator[str]:
-    """Of the fields that hold a student's id, wherever they stand: a record of a wrong form has them elsewhere."""
+    """Yield the values of all fields that hold a student's id, wherever they stand.
+
+    A record of a wrong form may have them in other places than the contract says.
+    """
     waiting = [value]
     while waiting:
         found = waiting.pop()
