@@ -9,7 +9,7 @@ from traps import Bench, until
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.messaging.dead_letter_archive import export, restore
-from edugraph_common.messaging.dead_letter_operator import DeadDesk, succeeded
+from edugraph_gateway.operations.dead_letter_operator import DeadDesk, succeeded
 
 pytestmark = pytest.mark.real
 

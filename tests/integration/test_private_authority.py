@@ -23,13 +23,13 @@ from edugraph_cli.serving import Pools
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import ImportBatch
-from edugraph_common.messaging.async_publisher import PipelinedPublisher
 from edugraph_common.messaging.celery_app import make_app, make_publisher
 from edugraph_common.messaging.provisioning import apply_topology, management, pika_channel
 from edugraph_common.messaging.publisher import emit
 from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_gateway.graph_reading import GraphReading
+from edugraph_gateway.graph_reader import GraphReading
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.submission.async_publisher import PipelinedPublisher
 from edugraph_importer.graph.connection import Connection
 from edugraph_importer.graph.settings import GraphSettings
 

@@ -15,7 +15,7 @@ LETTERS, MIDDLE, PER_SECOND = 200, 100, 100
 REPLAY = f"""
 import os, sys
 import traps  # which adds its task to the routes
-from edugraph_common.messaging import dead_letter_operator as dead_desk
+from edugraph_gateway.operations import dead_letter_operator as dead_desk
 from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.platform.settings import Settings
 publish, left = dead_desk._publish_again, [int(sys.argv[1])]

@@ -14,10 +14,11 @@ from fastapi import Request
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
-from edugraph_gateway.admission import submitter
-from edugraph_gateway.callers import KeyRing, Turns
-from edugraph_gateway.pressure import Depths
+from edugraph_gateway.auth.admission import submitter
+from edugraph_gateway.auth.callers import KeyRing
 from edugraph_gateway.problems import Problem
+from edugraph_gateway.submission.backpressure import Depths
+from edugraph_gateway.submission.rate_limiter import Turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

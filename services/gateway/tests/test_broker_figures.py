@@ -3,7 +3,7 @@
 from prometheus_client import Metric
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_gateway.broker_figures import KEPT, BrokerFigures, HeadAge, Look, QueueFigures
+from edugraph_gateway.operations.broker_figures import KEPT, BrokerFigures, HeadAge, Look, QueueFigures
 
 
 def value(found: list[Metric], name: str, **labels: str) -> float | None:

@@ -31,7 +31,7 @@ def _settings(folder: Path, level: str) -> Settings:
 @pytest.mark.usefixtures("_log_left_as_it_was")
 def test_it_has_what_the_others_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("json", "INFO")
-    name = "edugraph_gateway.observed"
+    name = "edugraph_gateway.telemetry"
     with structlog.contextvars.bound_contextvars(trace_id="abc"):
         request_log(_settings(tmp_path, "INFO"), name).info("request", status=202)
         structlog.get_logger(name).info("request", status=202)

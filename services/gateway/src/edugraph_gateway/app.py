@@ -16,17 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import tracing
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_gateway.gateway import Gateway
-from edugraph_gateway.observed import observe
-from edugraph_gateway.problems import (
-    PROBLEM_SCHEMA,
-    Problem,
-    http_problem,
-    invalid_fields,
-    problem_answer,
-    problem_of,
-)
-from edugraph_gateway.routes import (
+from edugraph_gateway.api.fast_path import ShortWay
+from edugraph_gateway.api.routes import (
     analyses,
     dead_letters,
     diagnosis,
@@ -38,7 +29,16 @@ from edugraph_gateway.routes import (
     students,
     tasks,
 )
-from edugraph_gateway.short_way import ShortWay
+from edugraph_gateway.gateway import Gateway
+from edugraph_gateway.problems import (
+    PROBLEM_SCHEMA,
+    Problem,
+    http_problem,
+    invalid_fields,
+    problem_answer,
+    problem_of,
+)
+from edugraph_gateway.telemetry import observe
 
 KNOWN = (Problem, Failure, MalformedFile, RequestValidationError, HTTPException)
 log = structlog.get_logger()

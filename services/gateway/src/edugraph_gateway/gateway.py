@@ -15,21 +15,22 @@ from fastapi import Request
 from pydantic import SecretStr
 
 from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.dead_letter_operator import DeadDesk
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
-from edugraph_gateway.callers import KeyRing, Turns
-from edugraph_gateway.creating import Creating
-from edugraph_gateway.first_key import KeysWithFirst
-from edugraph_gateway.graph_reading import GraphReading
-from edugraph_gateway.idempotency import Idempotency
-from edugraph_gateway.oidc import Issuer
-from edugraph_gateway.pressure import Depths, depth_of
-from edugraph_gateway.readiness import Probes, probes_of
-from edugraph_gateway.sending import Sender, sender_of
+from edugraph_gateway.auth.bootstrap_key import KeysWithFirst
+from edugraph_gateway.auth.callers import KeyRing
+from edugraph_gateway.auth.oidc import Issuer
+from edugraph_gateway.graph_reader import GraphReading
+from edugraph_gateway.operations.dead_letter_operator import DeadDesk
+from edugraph_gateway.operations.readiness import Probes, probes_of
+from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.task_results import TaskResults
+from edugraph_gateway.submission.backpressure import Depths, depth_of
+from edugraph_gateway.submission.idempotency import Idempotency
+from edugraph_gateway.submission.publisher import Sender, sender_of
+from edugraph_gateway.submission.rate_limiter import Turns
+from edugraph_gateway.submission.write_coalescing import Creating
 
 ADMITTED_AT_ONCE = 40  # callers looked up side by side
 REDIS_TIMEOUT = 1.5  # seconds, twice; a POST must be answered within 5

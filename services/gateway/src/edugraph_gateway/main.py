@@ -9,8 +9,8 @@ import uvicorn
 from edugraph_common.platform.logs import configure_logs
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import Gateway, open_gateway
-from edugraph_gateway.observed import serve_own_metrics
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.telemetry import serve_own_metrics
 
 NOT_STARTED = 3  # as uvicorn itself says it
 GRACE = 30  # seconds running requests get to end at a shutdown

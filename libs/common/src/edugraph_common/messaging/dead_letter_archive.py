@@ -13,8 +13,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
-from edugraph_common.messaging.async_publisher import plain
-from edugraph_common.messaging.dead_letter_operator import desk_channel, held_letters
+from edugraph_common.messaging.dead_letters import dead_letter_channel, header_value, held_letters
 from edugraph_common.platform.settings import Settings
 
 ALL = 1_000_000
@@ -24,7 +23,7 @@ _KEPT = ("content_type", "content_encoding", "correlation_id", "reply_to", "prio
 
 def export(settings: Settings, queue: str) -> Iterator[str]:
     """The oldest first, one JSON document each. Raises Retryable or Rejected."""
-    with desk_channel(settings) as channel:
+    with dead_letter_channel(settings) as channel:
         for held in held_letters(channel, queue, ALL):
             yield json.dumps(_written(queue, held.properties, held.body), ensure_ascii=False)
 
@@ -35,7 +34,7 @@ def restore(settings: Settings, lines: Iterable[str]) -> dict[str, int]:
     Restoring twice doubles them: a replay then sends each task once, as long as the first has succeeded meanwhile.
     """
     restored: dict[str, int] = {}
-    with desk_channel(settings) as channel:
+    with dead_letter_channel(settings) as channel:
         channel.confirm_delivery()
         for number, line in enumerate(lines, start=1):
             queue = _put_back(channel, number, line)
@@ -67,7 +66,7 @@ def _put_back(channel: BlockingChannel, number: int, line: str) -> str:
     if queue not in QUEUES:
         raise Rejected(f"line {number} names no queue of ours; those before it were put back")
     named = {name: kept.get(name) for name in _KEPT}
-    headers = {name: plain(value) for name, value in headers.items()}
+    headers = {name: header_value(value) for name, value in headers.items()}
     properties = pika.BasicProperties(**named, delivery_mode=PERSISTENT, headers=headers)
     # Into the queue itself: the exchange would tell the task and the job of a second death.
     channel.basic_publish("", dead_queue_name(queue), body, properties, mandatory=True)
