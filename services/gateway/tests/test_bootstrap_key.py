@@ -1,11 +1,11 @@
-"""The first key opens the door without a store; nothing else does."""
+"""The bootstrap key admits its owner without a store; nothing else does."""
 
 from datetime import UTC, datetime
 
 import pytest
 
 from edugraph_common.platform.api_keys import SCOPES
-from edugraph_gateway.auth.bootstrap_key import KeysWithFirst
+from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
 from edugraph_gateway.auth.callers import KeyRing
 
 TOKEN = "eg_bootstrap_" + "s" * 48
@@ -18,7 +18,7 @@ class NoStore:
 
 
 def ring(first):
-    return KeyRing(KeysWithFirst(NoStore(), first))
+    return KeyRing(KeysWithBootstrap(NoStore(), first))
 
 
 def test_it_has_all_scopes():
@@ -39,4 +39,4 @@ def test_without_one_there_is_none():
 @pytest.mark.parametrize("first", ["eg_bootstrap_short", "password", "eg__" + "s" * 48])
 def test_a_key_of_another_form_is_refused_at_the_start(first):
     with pytest.raises(ValueError, match="EDUGRAPH_BOOTSTRAP_KEY"):
-        KeysWithFirst(NoStore(), first)
+        KeysWithBootstrap(NoStore(), first)

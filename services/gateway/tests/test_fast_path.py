@@ -1,9 +1,8 @@
-"""POST /v1/imports by the short way is what FastAPI would answer, without any server."""
+"""POST /v1/imports by the fast path is what FastAPI would answer, without any server."""
 
 import asyncio
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,7 @@ from fastapi import FastAPI
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.platform.job_store import NewJob
-from edugraph_gateway.api.fast_path import ShortWay
+from edugraph_gateway.api.fast_path import FastPath
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.problems import Problem
@@ -25,13 +24,12 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Accepting:
-    """Jobs and the sender; `failure` is what the broker says."""
+    """Jobs and the publisher; `failure` is what the broker says."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self._failure = failure
 
-    def create_all(self, jobs: Sequence[NewJob]) -> int:
-        return len(jobs)
+    async def create(self, _job: NewJob) -> None: ...
 
     def withdraw(self, _job_id: str, _now: Any) -> None: ...
 
@@ -40,18 +38,24 @@ class Accepting:
             raise self._failure
 
 
-def _application(folder: Path, *, auth: str = "off", failure: Exception | None = None, **turns: Any) -> FastAPI:
+def _application(
+    folder: Path, *, auth: str = "off", failure: Exception | None = None, wait_seconds: float = 0
+) -> FastAPI:
     nowhere = {"broker_url": "amqp://127.0.0.1:1//", "redis_url": "redis://127.0.0.1:1/0"}
-    opened = open_gateway(GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth}))
-    gateway = dataclasses.replace(
-        opened,
-        jobs=Accepting(),  # type: ignore[arg-type]
-        sender=Accepting(failure),  # type: ignore[arg-type]
-        turns=SimpleNamespace(spend=lambda _client: not turns, take=lambda _client: turns.get("wait", 0)),  # type: ignore[arg-type]
-        depths=SimpleNamespace(check=lambda _queue, _limit: None),  # type: ignore[arg-type]
-        new_id=lambda: "0" * 24,
+    settings = GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth})
+    opened, accepting = open_gateway(settings, new_id=lambda: "0" * 24), Accepting(failure)
+    submitter = dataclasses.replace(
+        opened.intake.submitter,
+        jobs=accepting,  # type: ignore[arg-type]
+        publisher=accepting,  # type: ignore[arg-type]
+        create=accepting.create,
     )
-    return make_application(gateway)
+    backpressure: Any = SimpleNamespace(check=lambda _queue: None)
+    opened.admission._rate_limiter = SimpleNamespace(  # type: ignore[assignment]
+        spend=lambda _client: not wait_seconds, take=lambda _client: wait_seconds
+    )
+    intake = dataclasses.replace(opened.intake, submitter=submitter, backpressure=backpressure)
+    return make_application(dataclasses.replace(opened, intake=intake))
 
 
 async def _post(application: FastAPI, body: str, headers: dict[str, str]) -> httpx.Response:
@@ -64,7 +68,7 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
     "accepted": (RECORDS, JSON, {}, 202),
     "no key": (RECORDS, JSON, {"auth": "on"}, 401),
     "not a bearer": (RECORDS, {**JSON, "Authorization": "Basic eA=="}, {"auth": "on"}, 401),
-    "no turn": (RECORDS, JSON, {"wait": 3}, 429),
+    "no turn": (RECORDS, JSON, {"wait_seconds": 3}, 429),
     "a long key": (RECORDS, {**JSON, "Idempotency-Key": "k" * 256}, {}, 422),
     "an empty key": (RECORDS, {**JSON, "Idempotency-Key": ""}, {}, 422),
     "a key of two words": (RECORDS, {**JSON, "Idempotency-Key": "a b"}, {}, 422),
@@ -80,12 +84,12 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize(("body", "headers", "given", "status"), CASES.values(), ids=CASES)
-def test_both_ways_answer_the_same(
+def test_both_paths_answer_the_same(
     tmp_path: Path, body: str, headers: dict[str, str], given: dict[str, Any], status: int
 ) -> None:
-    short, long = _application(tmp_path, **given), _application(tmp_path, **given)
-    long.user_middleware = [entry for entry in long.user_middleware if entry.cls is not ShortWay]  # type: ignore[comparison-overlap]
-    assert len(long.user_middleware) == len(short.user_middleware) - 1
-    by_short, by_long = (asyncio.run(_post(way, body, headers)) for way in (short, long))
-    assert (by_short.status_code, by_short.json()) == (status, by_long.json())
-    assert dict(by_short.headers) == dict(by_long.headers)
+    fast, usual = _application(tmp_path, **given), _application(tmp_path, **given)
+    usual.user_middleware = [entry for entry in usual.user_middleware if entry.cls is not FastPath]  # type: ignore[comparison-overlap]
+    assert len(usual.user_middleware) == len(fast.user_middleware) - 1
+    by_fast, by_usual = (asyncio.run(_post(path, body, headers)) for path in (fast, usual))
+    assert (by_fast.status_code, by_fast.json()) == (status, by_usual.json())
+    assert dict(by_fast.headers) == dict(by_usual.headers)

@@ -22,8 +22,8 @@ from edugraph_gateway.submission.request_body import drain, pieces
 from edugraph_gateway.submission.uploads import Upload, scan_of
 
 
-def _upload(folder: Path, *, encoding: str = "identity", largest: int = 10**6) -> Upload:
-    return Upload(Blobs(str(folder)), "jobs/j/source", encoding, scan_of("ndjson", None), largest)  # type: ignore[arg-type]
+def _upload(folder: Path, *, encoding: str = "identity", max_unpacked_bytes: int = 10**6) -> Upload:
+    return Upload(Blobs(str(folder)), "jobs/j/source", encoding, scan_of("ndjson", None), max_unpacked_bytes)  # type: ignore[arg-type]
 
 
 def test_a_packed_file_is_kept_packed(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_packed_file_is_kept_packed(tmp_path: Path) -> None:
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path) -> None:
-    upload = _upload(tmp_path, encoding="gzip", largest=10_000)
+    upload = _upload(tmp_path, encoding="gzip", max_unpacked_bytes=10_000)
     with pytest.raises(Problem) as refused:
         upload.put(gzip.compress(b'{"a": 1}\n' * 100_000))
     upload.forget(refused.value)
@@ -84,7 +84,7 @@ def _request(*messages: dict[str, Any], length: str = "") -> Request:
 
 
 async def _read(request: Request, limit: int = 100) -> list[bytes]:
-    return [piece async for piece in pieces(request, limit=limit, idle=0.05)]
+    return [piece async for piece in pieces(request, max_bytes=limit, idle_timeout_seconds=0.05)]
 
 
 def test_a_body_is_read_to_its_end_and_no_further() -> None:

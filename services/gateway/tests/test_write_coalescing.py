@@ -10,8 +10,8 @@ from anyio import CapacityLimiter
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.job_store import NewJob
-from edugraph_gateway.submission import write_coalescing as creating
-from edugraph_gateway.submission.write_coalescing import Creating
+from edugraph_gateway.submission import write_coalescing
+from edugraph_gateway.submission.write_coalescing import WriteCoalescing
 
 
 def _job(number: int) -> NewJob:
@@ -20,14 +20,16 @@ def _job(number: int) -> NewJob:
 
 async def _all(create_all: Callable[[Sequence[NewJob]], object], number: int) -> list[BaseException | None]:
     """What became of so many jobs."""
-    together = Creating(create_all, CapacityLimiter(8))
+    together = WriteCoalescing(create_all, CapacityLimiter(8))
     return await asyncio.gather(*(together.create(_job(n)) for n in range(number)), return_exceptions=True)
 
 
 def test_jobs_of_one_moment_go_together_and_no_more_than_may() -> None:
     trips: list[int] = []
-    assert asyncio.run(_all(lambda jobs: trips.append(len(jobs)), creating.MOST + 3)) == [None] * (creating.MOST + 3)
-    assert trips == [creating.MOST, 3]
+    assert asyncio.run(_all(lambda jobs: trips.append(len(jobs)), write_coalescing.MAX_JOBS + 3)) == [None] * (
+        write_coalescing.MAX_JOBS + 3
+    )
+    assert trips == [write_coalescing.MAX_JOBS, 3]
 
 
 def test_who_comes_while_others_are_on_their_way_goes_with_the_next() -> None:
@@ -40,7 +42,7 @@ def test_who_comes_while_others_are_on_their_way_goes_with_the_next() -> None:
         go_on.wait(5)
 
     async def come_later() -> None:
-        together = Creating(create_all, CapacityLimiter(8))
+        together = WriteCoalescing(create_all, CapacityLimiter(8))
         first = asyncio.create_task(together.create(_job(0)))
         assert await asyncio.to_thread(begun.wait, 5)
         others = [asyncio.create_task(together.create(_job(n))) for n in (1, 2)]
@@ -61,7 +63,7 @@ def test_a_failure_is_told_to_each_and_the_next_is_tried_again() -> None:
             raise answer
 
     async def twice() -> list[BaseException | None]:
-        together = Creating(create_all, CapacityLimiter(8))
+        together = WriteCoalescing(create_all, CapacityLimiter(8))
         failed = await asyncio.gather(*(together.create(_job(n)) for n in (1, 2)), return_exceptions=True)
         await together.create(_job(3))
         return failed
@@ -70,12 +72,12 @@ def test_a_failure_is_told_to_each_and_the_next_is_tried_again() -> None:
 
 
 def test_nobody_waits_longer_for_a_redis_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(creating, "LONGEST", 0.1)
+    monkeypatch.setattr(write_coalescing, "TIMEOUT_SECONDS", 0.1)
     go_on = threading.Event()
 
     async def hang() -> list[BaseException | None]:
         try:
-            return await asyncio.wait_for(_all(lambda _jobs: go_on.wait(5), creating.MOST * 3), 2)
+            return await asyncio.wait_for(_all(lambda _jobs: go_on.wait(5), write_coalescing.MAX_JOBS * 3), 2)
         finally:
             go_on.set()
 

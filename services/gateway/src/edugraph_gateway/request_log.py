@@ -1,7 +1,7 @@
 """The line that each request leaves in the log.
 
-It is made like any other, but goes to stderr by itself: the way through Python's logging, which is there for the
-lines of libraries, takes a seventh of the time of a small submission.
+It is made like any other, but structlog writes it to stderr itself: through Python's logging, which is there for the
+lines of libraries, it would take a seventh of the time of a small submission.
 """
 
 import sys
@@ -13,7 +13,7 @@ from edugraph_common.platform.settings import Settings
 
 
 def request_log(settings: Settings, name: str) -> Any:
-    """A logger of structlog's; `name` is what its lines say of where they are from."""
+    """Return a logger of structlog; `name` is the logger that its lines name."""
     as_json = settings.log_format == "json"
     logger = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),

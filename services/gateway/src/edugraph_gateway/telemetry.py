@@ -13,7 +13,6 @@ from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.instruments import CONTENT_TYPE, exposition, open_all
 from edugraph_common.platform.metrics_server import serve_metrics
 from edugraph_gateway.gateway import Gateway
-from edugraph_gateway.operations.broker_figures import figures_of
 from edugraph_gateway.request_log import request_log
 
 UNKNOWN = "(no such route)"
@@ -23,14 +22,13 @@ router = APIRouter(include_in_schema=False)
 
 def observe(application: FastAPI, gateway: Gateway) -> None:
     """With a port of its own for them, metrics are not on the public one."""
-    figures = figures_of(gateway.settings, gateway.publisher)
-    application.state.metrics = lambda: exposition(figures)
+    application.state.metrics = lambda: exposition(gateway.broker_figures)
     if not gateway.settings.metrics_port:
         application.include_router(router)
     tracing.turn_on("gateway", gateway.settings.tracing)
     open_all(metrics.INSTRUMENTS, ["gateway"])
     describe_build("gateway")
-    application.add_middleware(Observed, log=request_log(gateway.settings, __name__))
+    application.add_middleware(Telemetry, log=request_log(gateway.settings, __name__))
 
 
 def serve_own_metrics(application: FastAPI, gateway: Gateway) -> None:
@@ -44,8 +42,8 @@ def get_metrics(request: Request) -> Response:
     return PlainTextResponse(request.app.state.metrics(), media_type=CONTENT_TYPE)
 
 
-class Observed:
-    """Outermost, so that it sees every answer there is."""
+class Telemetry:
+    """Counts, times, traces and logs each request. It is the outermost middleware, so that it sees every answer."""
 
     def __init__(self, app: ASGIApp, log: Any) -> None:
         self._app, self._log = app, log
@@ -61,44 +59,31 @@ class Observed:
             status = message.get("status", status)
             await send(message)
 
-        token = trace_context.enter(_given_traceparent(scope))
+        given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        token = trace_context.enter(trace_context.accepted(given.decode("latin-1")))
         metrics.HTTP_ACTIVE.add(1)
         try:
             with tracing.span(scope["method"], "server") as made:
-                _begin_trace()
+                # With tracing off there is a trace all the same, in logs and messages, without spans.
+                current = trace_context.current() or trace_context.new()
+                trace_context.enter(current)
+                structlog.contextvars.bind_contextvars(trace_id=trace_context.trace_id(current))
                 try:
                     await self._app(scope, receive, watched)
                 finally:
-                    made.rename(f"{scope['method']} {_route(scope)}")
+                    # The route is the template, never the path: paths hold ids.
+                    route = str(getattr(scope.get("route"), "path", UNKNOWN))
+                    made.rename(f"{scope['method']} {route}")
                     made.say(**{"http.response.status_code": status})
-                    self._count(scope, status, time.perf_counter() - begun)
+                    self._count(scope["method"], route, status, time.perf_counter() - begun)
         finally:
             metrics.HTTP_ACTIVE.add(-1)
             structlog.contextvars.unbind_contextvars("trace_id")
             trace_context.leave(token)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, method: str, route: str, status: int, seconds: float) -> None:
         """The log has what is asked for by people and programs, not by probes and scrapes."""
-        route = _route(scope)
         if route not in PROBES:
-            self._log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))
-        metrics.HTTP_REQUESTS.add(method=scope["method"], route=route, status=str(status))
+            self._log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
+        metrics.HTTP_REQUESTS.add(method=method, route=route, status=str(status))
         metrics.HTTP_SECONDS.observe(seconds, route=route)
-
-
-def _begin_trace() -> None:
-    """With tracing off there is a trace all the same, in logs and messages, without spans."""
-    current = trace_context.current() or trace_context.new()
-    trace_context.enter(current)
-    structlog.contextvars.bind_contextvars(trace_id=trace_context.trace_id(current))
-
-
-def _route(scope: Scope) -> str:
-    """The template, never the path: paths hold ids."""
-    route: Any = scope.get("route")
-    return str(getattr(route, "path", UNKNOWN))
-
-
-def _given_traceparent(scope: Scope) -> str | None:
-    given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-    return trace_context.accepted(given.decode("latin-1"))

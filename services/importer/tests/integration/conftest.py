@@ -11,7 +11,7 @@ import pytest
 from engines import empty_graph
 from pydantic import SecretStr
 
-from edugraph_gateway.graph_digest import graph_digest
+from edugraph_gateway.graph_reader import graph_digest
 from edugraph_importer.graph import Graph, GraphSettings
 
 

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
+from edugraph_common.contracts.outcomes import FailedOutcome, given_up_state
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.dead_letters import bury
 from edugraph_common.messaging.publisher import broker_errors, describe, named_by
@@ -33,7 +34,6 @@ from edugraph_common.messaging.worker.reject_policy import put_back_after
 
 TRIES = 3  # beyond the first
 LONGEST_BACKOFF = 600  # seconds
-GAVE_UP = ("failed", "cancelled")
 M = TypeVar("M", bound=Message)
 log = structlog.get_logger()
 
@@ -58,7 +58,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
 
     def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
         """What a chord is told instead of an exception."""
-        raise NotImplementedError
+        batch = getattr(message, "batch", None)
+        return FailedOutcome(job_id=message.job_id, batch=batch, error=reason).model_dump(mode="json")
 
     def on_given_up(self, message: Message, reason: str) -> None:
         """Tell the job that this step failed for good. Must be idempotent."""
@@ -134,7 +135,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         meta = self.backend.get_task_meta(str(self.request.id))
         answer = meta["result"] if meta["status"] == states.SUCCESS else None
         # One that gave up as a member of a chord also shows SUCCESS; what comes again is its replay.
-        return None if isinstance(answer, dict) and answer.get("state") in GAVE_UP else answer
+        return None if given_up_state(answer) else answer
 
     def _try_again(self, error: Retryable, args: tuple[Any, ...]) -> Any:
         if self.request.retries >= TRIES:

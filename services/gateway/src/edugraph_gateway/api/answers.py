@@ -1,4 +1,4 @@
-"""What the gateway answers, beside the reports that services share. Each answer has its ids and links."""
+"""Answers that only the gateway gives. Each has its ids and links."""
 
 from datetime import datetime
 from typing import Any
@@ -36,18 +36,14 @@ class Version(Frozen):
 
 
 def job_answer(report: JobReport, now: datetime) -> JobAnswer:
+    """Add the links of a job and, for one that runs, the seconds that the slower of import and analysis needs."""
+    seconds_left: float | None = None
+    if report.state not in ENDED:
+        analysis, spent_seconds = report.analysis, (now - report.created).total_seconds()
+        steps = ((report.batches_done, report.batches), (analysis.done + analysis.failed, analysis.expected))
+        estimates = [spent_seconds * (total - done) / done for done, total in steps if done]
+        seconds_left = round(max(estimates), 1) if estimates else None
     base = f"/v1/jobs/{report.job_id}"
     fields: dict[str, Any] = {name: getattr(report, name) for name in JobReport.model_fields}
-    names = ("rejects", "events", "cancel", "resume")
-    links = {"self": base, **{name: f"{base}/{name}" for name in names}}
-    return JobAnswer(**fields, seconds_left=_seconds_left(report, now), links=links)
-
-
-def _seconds_left(report: JobReport, now: datetime) -> float | None:
-    """By the slower of import and analysis."""
-    if report.state in ENDED:
-        return None
-    analysis, spent = report.analysis, (now - report.created).total_seconds()
-    steps = ((report.batches_done, report.batches), (analysis.done + analysis.failed, analysis.expected))
-    known = [spent * (total - done) / done for done, total in steps if done]
-    return round(max(known), 1) if known else None
+    links = {"self": base, **{name: f"{base}/{name}" for name in ("rejects", "events", "cancel", "resume")}}
+    return JobAnswer(**fields, seconds_left=seconds_left, links=links)

@@ -1,13 +1,12 @@
-"""What the broker says of the queues, for /metrics: at most one look in five seconds, however often it is scraped."""
+"""What the broker says of the queues, for /metrics. It is asked at most once in five seconds."""
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 from celery import Celery
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
@@ -19,14 +18,14 @@ from edugraph_common.messaging.publisher import broker_errors
 from edugraph_common.platform import metrics
 from edugraph_common.platform.settings import Settings
 
-KEPT = 5.0  # seconds
-REMEMBERED = 20_000  # looks at a queue: a day of them
+LOOK_INTERVAL_SECONDS = 5.0
+MAX_LOOKS = 20_000  # looks at a queue that are remembered: a day of them
 _COLUMNS = "name,messages_ready,messages_unacknowledged,consumers,message_stats.publish,message_stats.redeliver"
 
 
 @dataclass(frozen=True)
 class QueueFigures:
-    """None is what this broker does not tell. `published` counts since the broker began."""
+    """None stands for what this broker does not tell. `published` counts since the broker began."""
 
     ready: int
     dead: int
@@ -43,16 +42,17 @@ class Look:
 
 
 class HeadAge:
-    """How long the first message of one queue has waited, without touching it.
+    """Tells how long the first message of one queue has waited, without touching it.
 
     Looking at a message would take it and put it back, which counts as a delivery. But a queue is in order, so its
     first message is the one that was published when `published` reached the number that has left the queue since.
     """
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque(maxlen=REMEMBERED)
+        self._seen: deque[tuple[float, int]] = deque(maxlen=MAX_LOOKS)
 
     def age(self, now: float, published: int, ready: int) -> float:
+        """Return seconds. `now` is of a monotonic clock."""
         if self._seen and published < self._seen[-1][1]:
             self._seen.clear()  # the broker has begun to count anew
         self._seen.append((now, published))
@@ -68,33 +68,29 @@ class BrokerFigures(Collector):
     def __init__(self, look: Callable[[], Look], clock: Callable[[], float] = time.monotonic) -> None:
         self._look, self._clock = look, clock
         self._lock = threading.Lock()
-        self._kept: tuple[float, list[Metric]] | None = None
+        self._last: tuple[float, list[Metric]] | None = None
         self._heads = {queue: HeadAge() for queue in QUEUES}
 
     def collect(self) -> Iterable[Metric]:
         with self._lock:
-            if self._kept is None or self._clock() - self._kept[0] >= KEPT:
-                self._kept = self._clock(), list(self._read())
-            return self._kept[1]
+            if self._last is None or self._clock() - self._last[0] >= LOOK_INTERVAL_SECONDS:
+                self._last = self._clock(), self._read()
+            return self._last[1]
 
-    def _read(self) -> Iterator[Metric]:
+    def _read(self) -> list[Metric]:
         readable = metrics.BROKER_READ.family()
         try:
             look = self._look()
         except Failure:
             readable.add_metric([], 0)
-            yield readable
-            return
+            return [readable]
         readable.add_metric([], 1)
-        yield readable
-        yield _alarms(look)
-        yield from self._of_queues(look.queues)
-
-    def _of_queues(self, queues: dict[str, QueueFigures]) -> Iterator[Metric]:
-        messages, oldest = metrics.QUEUE_MESSAGES.family(), metrics.QUEUE_OLDEST.family()
-        dead, consumers = metrics.DEAD_LETTERS.family(), metrics.QUEUE_CONSUMERS.family()
-        again = metrics.QUEUE_REDELIVERED.family()
-        for name, seen in queues.items():
+        alarms, messages = metrics.BROKER_ALARM.family(), metrics.QUEUE_MESSAGES.family()
+        oldest, dead = metrics.QUEUE_OLDEST.family(), metrics.DEAD_LETTERS.family()
+        consumers, redelivered = metrics.QUEUE_CONSUMERS.family(), metrics.QUEUE_REDELIVERED.family()
+        for resource, raised in look.alarms.items():
+            alarms.add_metric([resource], raised)
+        for name, seen in look.queues.items():
             messages.add_metric([name, "ready"], seen.ready)
             dead.add_metric([name], seen.dead)
             if seen.unacked is not None:
@@ -102,58 +98,46 @@ class BrokerFigures(Collector):
             if seen.consumers is not None:
                 consumers.add_metric([name], seen.consumers)
             if seen.redelivered is not None:
-                again.add_metric([name], seen.redelivered)
+                redelivered.add_metric([name], seen.redelivered)
             if seen.published is not None:
                 oldest.add_metric([name], self._heads[name].age(self._clock(), seen.published, seen.ready))
-        yield from (messages, oldest, dead, consumers, again)
+        return [readable, alarms, messages, oldest, dead, consumers, redelivered]
 
 
-def figures_of(settings: Settings, app: Celery) -> BrokerFigures:
-    """By the management API where its address is known, else by passive declaration, which tells less."""
+def broker_figures(settings: Settings, app: Celery) -> BrokerFigures:
+    """Ask the management API where its address is known, else by passive declaration, which tells less."""
     if settings.on_rabbitmq and settings.broker_management_url is not None:
-        return BrokerFigures(lambda: _by_management(settings))
-    return BrokerFigures(lambda: _by_declaration(app, consumers=settings.on_rabbitmq))
+        return BrokerFigures(lambda: _look_by_management(settings))
+    return BrokerFigures(lambda: _look_by_declaration(app, consumers=settings.on_rabbitmq))
 
 
-def _alarms(look: Look) -> Metric:
-    family = metrics.BROKER_ALARM.family()
-    for resource, raised in look.alarms.items():
-        family.add_metric([resource], raised)
-    return family
-
-
-def _by_management(settings: Settings) -> Look:
+def _look_by_management(settings: Settings) -> Look:
     with management(settings) as api:
         answer = api.get(f"/api/queues/{vhost(settings)}", params={"columns": _COLUMNS}).raise_for_status().json()
-        alarms = _node_alarms(api)
-    rows = {row["name"]: row for row in answer}
-    return Look({name: _figures(rows, name) for name in QUEUES if name in rows}, alarms)
+        # Only a user with the tag `monitoring` may ask for nodes; without it there are no alarms to tell.
+        told = api.get("/api/nodes", params={"columns": "mem_alarm,disk_free_alarm"})
+    nodes: list[dict[str, bool]] = told.json() if told.is_success else []
+    names = {"memory": "mem_alarm", "disk": "disk_free_alarm"} if told.is_success else {}
+    alarms = {resource: any(node.get(name) for node in nodes) for resource, name in names.items()}
+    rows: dict[str, dict[str, Any]] = {row["name"]: row for row in answer}
+    queues = {}
+    for name in QUEUES:
+        if name not in rows:
+            continue
+        row, dead = rows[name], rows.get(dead_queue_name(name), {})
+        counted = row.get("message_stats", {})
+        queues[name] = QueueFigures(
+            ready=row.get("messages_ready", 0),
+            unacked=row.get("messages_unacknowledged", 0),
+            consumers=row.get("consumers", 0),
+            published=counted.get("publish", 0),
+            redelivered=counted.get("redeliver", 0),
+            dead=dead.get("messages_ready", 0) + dead.get("messages_unacknowledged", 0),
+        )
+    return Look(queues, alarms)
 
 
-def _figures(rows: dict[str, dict[str, Any]], name: str) -> QueueFigures:
-    row, dead = rows[name], rows.get(dead_queue_name(name), {})
-    counted = row.get("message_stats", {})
-    return QueueFigures(
-        ready=row.get("messages_ready", 0),
-        unacked=row.get("messages_unacknowledged", 0),
-        consumers=row.get("consumers", 0),
-        published=counted.get("publish", 0),
-        redelivered=counted.get("redeliver", 0),
-        dead=dead.get("messages_ready", 0) + dead.get("messages_unacknowledged", 0),
-    )
-
-
-def _node_alarms(api: httpx.Client) -> dict[str, bool]:
-    """Only a user with the tag `monitoring` may ask for nodes; without it there are no alarms to tell."""
-    answer = api.get("/api/nodes", params={"columns": "mem_alarm,disk_free_alarm"})
-    if not answer.is_success:
-        return {}
-    nodes: list[dict[str, bool]] = answer.json()
-    names = {"memory": "mem_alarm", "disk": "disk_free_alarm"}
-    return {resource: any(node.get(name) for node in nodes) for resource, name in names.items()}
-
-
-def _by_declaration(app: Celery, *, consumers: bool) -> Look:
+def _look_by_declaration(app: Celery, *, consumers: bool) -> Look:
     with broker_errors(), app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=0)
         channel: Any = connection.default_channel

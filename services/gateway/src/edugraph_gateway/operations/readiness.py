@@ -16,48 +16,53 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import Settings
 
-LONGEST = 2.5  # seconds a server has to answer
-KEPT = 1.0  # seconds an answer is good for
+TIMEOUT_SECONDS = 2.5
+ANSWER_LIFETIME_SECONDS = 1.0
 
 
 class Probe:
-    """One server. A question that is not answered in time is left alone, and no second one is asked beside it."""
+    """One server. A question that is not answered in time is left alone, and no second one is asked beside it.
+
+    `ask` blocks, and raises Retryable when the server does not answer.
+    """
 
     def __init__(self, ask: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._ask, self._clock = ask, clock
         self._asking = False
-        self._answered = (-KEPT, False)
+        self._answer = (-ANSWER_LIFETIME_SECONDS, False)
 
     async def answers(self) -> bool:
-        when, good = self._answered
-        if self._clock() - when < KEPT:
+        answered_at, good = self._answer
+        if self._clock() - answered_at < ANSWER_LIFETIME_SECONDS:
             return good
         if self._asking:
             return False
-        good = False
-        with anyio.move_on_after(LONGEST):
-            good = await anyio.to_thread.run_sync(self._asked, abandon_on_cancel=True)
-        self._answered = (self._clock(), good)
-        return good
 
-    def _asked(self) -> bool:
-        self._asking = True
-        try:
-            self._ask()
-        except Retryable:
-            return False
-        finally:
-            self._asking = False
-        return True
+        def ask() -> bool:
+            self._asking = True
+            try:
+                self._ask()
+            except Retryable:
+                return False
+            finally:
+                self._asking = False
+            return True
+
+        good = False
+        with anyio.move_on_after(TIMEOUT_SECONDS):
+            good = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+        self._answer = (self._clock(), good)
+        return good
 
 
 class Probes:
-    """`missing()` names what does not answer: broker, redis, blobs."""
+    """The servers without which nothing can be accepted: broker, redis, blobs."""
 
     def __init__(self, asks: Mapping[str, Callable[[], None]]) -> None:
         self._probes = {name: Probe(ask) for name, ask in asks.items()}
 
     async def missing(self) -> list[str]:
+        """Return the names of those that do not answer. They are asked side by side."""
         found: list[str] = []
 
         async def ask(name: str, probe: Probe) -> None:
@@ -73,33 +78,31 @@ class Probes:
         return await self._probes["broker"].answers()
 
 
-def probes_of(settings: Settings, client: "redis.Redis", blobs: Blobs) -> Probes:
-    app = make_publisher("edugraph-probe", settings, timeout=LONGEST)
+def make_probes(settings: Settings, client: "redis.Redis", blobs: Blobs) -> Probes:
+    app = make_publisher("edugraph-probe", settings, timeout=TIMEOUT_SECONDS)
 
     def broker() -> None:
-        """A connection that is open proves little: RabbitMQ's memory alarm blocks publishing only.
+        """An open connection proves little, because RabbitMQ's memory alarm blocks publishing only.
 
         So a message goes into a queue of this connection alone, which vanishes with it, and is confirmed.
         """
         with broker_errors(), app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=0)
             if settings.on_rabbitmq:
-                _publish_to_itself(connection.channel())
+                channel: Any = connection.channel()  # py-amqp's own, which kombu's types do not describe
+                queue = channel.queue_declare(exclusive=True, auto_delete=True).queue
+                message = channel.prepare_message(b"probe")
+                channel.basic_publish_confirm(
+                    message, exchange="", routing_key=queue, confirm_timeout=TIMEOUT_SECONDS
+                )
+                with suppress(OSError):
+                    channel.queue_delete(queue)
 
     def redis_answers() -> None:
         with redis_errors():
             client.ping()
 
-    def store() -> None:
+    def blob_store() -> None:
         blobs.exists("jobs")
 
-    return Probes({"broker": broker, "redis": redis_answers, "blobs": store})
-
-
-def _publish_to_itself(channel: Any) -> None:
-    """`channel` is py-amqp's, which kombu's types do not know."""
-    queue = channel.queue_declare(exclusive=True, auto_delete=True).queue
-    message = channel.prepare_message(b"probe")
-    channel.basic_publish_confirm(message, exchange="", routing_key=queue, confirm_timeout=LONGEST)
-    with suppress(OSError):
-        channel.queue_delete(queue)
+    return Probes({"broker": broker, "redis": redis_answers, "blobs": blob_store})

@@ -1,4 +1,4 @@
-"""A rate limit for each client, over all gateways."""
+"""A rate limit for each client over all gateways: a token bucket in Redis (scripts/rate_limit.lua, by GCRA)."""
 
 import time
 from collections.abc import Callable
@@ -8,47 +8,45 @@ import redis
 
 from edugraph_common.platform.redis_errors import redis_errors
 
-MOST_REMEMBERED = 10_000
-KEPT_TURNS = 1.0  # seconds
+MAX_CLIENTS = 10_000  # clients whose tokens are kept in this process
+TOKEN_LIFETIME_SECONDS = 1.0  # a token that was taken from the bucket and is not spent within this time is lost
 
 
-class Turns:
-    """At most `per_minute` requests of one client in a minute, `burst` of them at once, over all gateways.
+class RateLimiter:
+    """Lets a client send `per_minute` requests in a minute, `burst` of them at once.
 
-    A gateway takes a few turns at a time and spends them without asking; what is not spent within a second is lost.
+    A gateway takes a few tokens from the bucket at a time, and spends them without asking Redis again.
     """
 
     def __init__(
         self, client: "redis.Redis", per_minute: int, burst: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        text = resources.files("edugraph_gateway.submission").joinpath("scripts", "rate_limit.lua").read_text()
-        self._take = client.register_script(text)
-        self._step, self._burst, self._portion = 60_000_000 // per_minute, burst, max(burst // 50, 1)
+        script = resources.files("edugraph_gateway.submission").joinpath("scripts", "rate_limit.lua").read_text()
+        self._take_from_bucket = client.register_script(script)
+        self._microseconds_apart, self._burst = 60_000_000 // per_minute, burst
+        self._tokens_at_a_time = max(burst // 50, 1)
         self._clock = clock
-        self._purse: dict[str, tuple[float, int]] = {}
+        self._tokens: dict[str, tuple[float, int]] = {}
 
     def spend(self, client_id: str) -> bool:
-        """Whether a turn that was taken before is left. Never waits."""
-        taken, left = self._purse.get(client_id, (0.0, 0))
-        if not left or self._clock() - taken > KEPT_TURNS:
+        """Spend a token that was taken before. Returns False when none is left; it never waits."""
+        taken_at, left = self._tokens.get(client_id, (0.0, 0))
+        if not left or self._clock() - taken_at > TOKEN_LIFETIME_SECONDS:
             return False
-        self._purse[client_id] = taken, left - 1
+        self._tokens[client_id] = taken_at, left - 1
         return True
 
     def take(self, client_id: str) -> float:
-        """0, or the seconds until the client's next turn. Raises Retryable."""
-        for many in dict.fromkeys((self._portion, 1)):
-            wait = self._ask(client_id, many)
-            if not wait:
-                self._keep(client_id, many - 1)
-                return 0.0
-        return wait
-
-    def _keep(self, client_id: str, turns: int) -> None:
-        if len(self._purse) >= MOST_REMEMBERED:
-            self._purse.clear()
-        self._purse[client_id] = self._clock(), turns
-
-    def _ask(self, client_id: str, many: int) -> float:
-        with redis_errors():
-            return int(self._take([f"edugraph:turns:{client_id}"], [self._step, self._burst, many])) / 1e6
+        """Take some tokens and spend one. Returns 0, or the seconds until the client may send. Raises Retryable."""
+        wait_seconds = 0.0
+        # A bucket that has not enough tokens for a portion may still have one.
+        for tokens in dict.fromkeys((self._tokens_at_a_time, 1)):
+            arguments = [self._microseconds_apart, self._burst, tokens]
+            with redis_errors():
+                wait_seconds = int(self._take_from_bucket([f"edugraph:turns:{client_id}"], arguments)) / 1e6
+            if not wait_seconds:
+                if len(self._tokens) >= MAX_CLIENTS:
+                    self._tokens.clear()
+                self._tokens[client_id] = self._clock(), tokens - 1
+                break
+        return wait_seconds

@@ -1,22 +1,23 @@
-"""A job is accepted when it is in Redis and each of its messages was confirmed by the broker, or not at all."""
+"""A job is accepted when it is in Redis and the broker has confirmed each of its messages, or not at all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from anyio import CancelScope
+from anyio import CancelScope, CapacityLimiter
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import Message
-from edugraph_common.platform.job_store import NewJob
+from edugraph_common.platform.job_store import Jobs, NewJob
+from edugraph_common.platform.object_store import Blobs
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.gateway import Gateway
+from edugraph_gateway.submission.publisher import Publisher
 
-TIDYING = 0.5  # seconds
+WITHDRAW_TIMEOUT_SECONDS = 0.5
 
 
 class Task(NamedTuple):
@@ -36,34 +37,47 @@ class Submission:
     to_analyse: int = 0
 
 
-async def submit(gateway: Gateway, submission: Submission) -> Accepted:
-    """Raises Retryable or Rejected; then nothing is left of the job, its blobs included."""
-    try:
-        await gateway.creating.create(_new_job(submission, gateway.now()))
-        for task in submission.tasks:
-            await gateway.sender.send(task.name, task.message, task_id=task.task_id)
-    except Failure:
-        # The client's answer does not wait for servers that may be away: the thread goes on by itself.
-        with CancelScope(shield=True), suppress(Failure):
-            await in_time(lambda: _withdraw(gateway, submission), TIDYING, gateway.publishing)
-        raise
-    return accepted(submission)
+@dataclass(frozen=True)
+class JobSubmitter:
+    """`create` puts a job into Redis or raises Retryable; `new_id` gives ids of jobs that nobody can guess."""
 
+    jobs: Jobs
+    blobs: Blobs
+    publisher: Publisher
+    create: Callable[[NewJob], Awaitable[None]]
+    new_id: Callable[[], str]
+    now: Callable[[], datetime]
+    threads: CapacityLimiter
 
-def accepted(submission: Submission) -> Accepted:
-    job, task = submission.job_id, submission.tasks[0].task_id
-    links = {"self": f"/v1/jobs/{job}", "task": f"/v1/tasks/{task}", "rejects": f"/v1/jobs/{job}/rejects"}
-    return Accepted(job_id=job, task_id=task, links=links)
+    async def submit(self, submission: Submission) -> Accepted:
+        """Raises Retryable or Rejected; then nothing is left of the job, its blobs included."""
+        job_id, tasks = submission.job_id, submission.tasks
+        # `resume` makes the tasks again from this.
+        stored = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks])
+        job = NewJob(job_id, submission.kind, submission.source, self.now(), submission.to_analyse, stored)
+        try:
+            await self.create(job)
+            for task in tasks:
+                await self.publisher.send(task.name, task.message, task_id=task.task_id)
+        except Failure:
 
+            def withdraw() -> None:
+                # The broker may have taken the message all the same: its worker then sees a job that was cancelled.
+                with suppress(Failure):
+                    self.jobs.withdraw(job_id, self.now())
+                with suppress(Failure):
+                    self.blobs.delete(f"jobs/{job_id}")
 
-def _new_job(submission: Submission, now: datetime) -> NewJob:
-    tasks = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in submission.tasks])
-    return NewJob(submission.job_id, submission.kind, submission.source, now, submission.to_analyse, tasks)
+            # The client's answer does not wait for servers that may be away: the thread goes on by itself.
+            with CancelScope(shield=True), suppress(Failure):
+                await in_time(withdraw, WITHDRAW_TIMEOUT_SECONDS, self.threads)
+            raise
+        first = tasks[0].task_id
+        links = {"self": f"/v1/jobs/{job_id}", "task": f"/v1/tasks/{first}", "rejects": f"/v1/jobs/{job_id}/rejects"}
+        return Accepted(job_id=job_id, task_id=first, links=links)
 
-
-def _withdraw(gateway: Gateway, submission: Submission) -> None:
-    """The broker may have taken the message all the same: a worker that gets it sees a job that was cancelled."""
-    with suppress(Failure):
-        gateway.jobs.withdraw(submission.job_id, gateway.now())
-    with suppress(Failure):
-        gateway.blobs.delete(f"jobs/{submission.job_id}")
+    async def send_task(self, task: Task) -> Accepted:
+        """Publish one task that belongs to no job. Raises Retryable or Rejected."""
+        await self.publisher.send(task.name, task.message, task_id=task.task_id)
+        links = {"task": f"/v1/tasks/{task.task_id}"}
+        return Accepted(job_id=task.message.job_id, task_id=task.task_id, links=links)

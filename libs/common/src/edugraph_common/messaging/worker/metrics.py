@@ -16,6 +16,7 @@ from billiard.process import current_process
 from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
 from celery.worker.request import Request
 
+from edugraph_common.contracts.outcomes import given_up_state
 from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.messaging.headers import published_at
 from edugraph_common.messaging.task_base import EduGraphTask
@@ -140,7 +141,7 @@ def _ending(begun: dict[str, float]) -> Callable[..., None]:
 
 def _outcome(state: str | None, retval: Any) -> metrics.TaskOutcome:
     """A member of a chord answers with a failed outcome instead of failing."""
-    if isinstance(retval, dict) and retval.get("state") == "failed":
+    if given_up_state(retval) == "failed":
         return "failed"
     return OUTCOMES.get(state or "", "failed")
 

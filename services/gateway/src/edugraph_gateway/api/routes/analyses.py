@@ -1,7 +1,6 @@
 """POST /v1/analyses/…: have records read by the model, without importing them from a file first."""
 
 import hashlib
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -13,19 +12,15 @@ from edugraph_common.contracts.findings import KIND_OF_SUBJECT, Kind, Subject, k
 from edugraph_common.contracts.messages import INLINE_RECORDS, Analysis, AnalysisBatch, AnalysisEstimate
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
 from edugraph_common.messaging.publisher import task_id_for
-from edugraph_gateway.auth.admission import Submitter
-from edugraph_gateway.gateway import gateway_of
+from edugraph_gateway.api.dependencies import IntakeDep, Submitter
 from edugraph_gateway.problems import Problem, invalid, problem_responses
-from edugraph_gateway.submission.idempotency import IdempotencyKey, key_name
-from edugraph_gateway.submission.idempotent_run import Done, once
+from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
 from edugraph_gateway.submission.request_body import json_body
-from edugraph_gateway.submission.submit import Submission, Task, submit
+from edugraph_gateway.submission.submit import Submission, Task
 
 router = APIRouter(tags=["analyses"])
 QUEUE = "llm_analysis"
 CONTENT_PACK = 10  # course texts in one message
-
-
 PACK_TASKS: dict[Kind, str] = {
     "interaction": "analyze_interaction_task",
     "error": "analyze_error_task",
@@ -56,23 +51,27 @@ _REQUEST_BODY = {
     openapi_extra=_REQUEST_BODY,
 )
 async def start_analysis(
-    request: Request, caller: Submitter, subject: Subject, idempotency_key: IdempotencyKey = None
+    request: Request,
+    caller: Submitter,
+    intake: IntakeDep,
+    subject: Subject,
+    idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
     """Each record must be valid and have a text to read; if one is not, none is taken."""
-    gateway, kind = gateway_of(request), KIND_OF_SUBJECT[subject]
-    gateway.depths.check(QUEUE, gateway.settings.deepest_queue)
-    body = await json_body(request, gateway.settings)
-    records = readable(_records(body), kind)
+    kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
+    intake.backpressure.check(QUEUE)
+    body = await json_body(request, intake.limits)
+    records = parse_records(body, kind)
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
-        return Done(fingerprint, await submit(gateway, _submission(gateway.new_id(), kind, records)))
+        return Done(fingerprint, await submitter.submit(analysis_submission(submitter.new_id(), kind, records)))
 
     async def seen() -> str:
         return fingerprint
 
-    name = key_name(caller, f"analyses/{subject}", idempotency_key) if idempotency_key else None
-    return await once(gateway, name, first, seen)
+    name = key_name(caller.client_id, f"analyses/{subject}", idempotency_key) if idempotency_key else None
+    return await idempotent_run(intake.idempotency, name, first, seen)
 
 
 @router.post(
@@ -81,62 +80,51 @@ async def start_analysis(
     responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     openapi_extra=_REQUEST_BODY,
 )
-async def estimate_analysis(request: Request, _caller: Submitter, subject: Subject) -> Accepted:
+async def estimate_analysis(request: Request, _caller: Submitter, intake: IntakeDep, subject: Subject) -> Accepted:
     """What reading these records would cost: the result of the task, made by an analyzer without asking the model."""
-    gateway, kind = gateway_of(request), KIND_OF_SUBJECT[subject]
-    gateway.depths.check(QUEUE, gateway.settings.deepest_queue)
-    records = readable(_records(await json_body(request, gateway.settings)), kind)
-    request_id = gateway.new_id()
-    task_id = task_id_for(request_id, "estimate")
+    kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
+    intake.backpressure.check(QUEUE)
+    records = parse_records(await json_body(request, intake.limits), kind)
+    request_id = submitter.new_id()
     message = AnalysisEstimate(job_id=request_id, kind=kind, records=tuple(record.to_json() for record in records))
-    await gateway.sender.send("estimate_analysis_task", message, task_id=task_id)
-    return Accepted(job_id=request_id, task_id=task_id, links={"task": f"/v1/tasks/{task_id}"})
+    return await submitter.send_task(Task("estimate_analysis_task", message, task_id_for(request_id, "estimate")))
 
 
-def _records(body: bytes) -> tuple[dict[str, Any], ...]:
+def parse_records(body: bytes, kind: Kind) -> list[Record]:
+    """Raises Problem 422, which lists the records that are wrong."""
     try:
-        return AnalysisRequest.model_validate_json(body).records
+        values = AnalysisRequest.model_validate_json(body).records
     except ValidationError as error:
         raise invalid(error) from None
-
-
-def readable(values: tuple[dict[str, Any], ...], kind: Kind) -> list[Record]:
-    """Raises Problem 422, which lists the records that are wrong."""
-    records, wrong = [], []
+    records: list[Record] = []
+    wrong: list[dict[str, Any]] = []
     for index, value in enumerate(values):
         try:
-            records.append(_readable(value, kind))
+            record = parse_record(value)
+            if kind_to_read(record) != kind:
+                expected = f"a record with a text for {kind}"
+                raise InvalidRecord("type", expected, record.type, "has nothing to read here")  # noqa: TRY301
+            records.append(record)
         except InvalidRecord as problem:
-            wrong.append(_shown(index, problem))
+            named = {name: getattr(problem, name) for name in ("field", "expected", "found", "reason")}
+            wrong.append({"record": index, **named})
     if wrong:
         few = f"{len(wrong)} of {len(values)} records cannot be read as {kind}; correct them and send all again."
         raise Problem(422, "invalid-records", few, errors=wrong)
     return records
 
 
-def _readable(value: object, kind: Kind) -> Record:
-    record = parse_record(value)
-    if kind_to_read(record) != kind:
-        raise InvalidRecord("type", f"a record with a text for {kind}", record.type, "has nothing to read here")
-    return record
-
-
-def _shown(index: int, problem: InvalidRecord) -> dict[str, Any]:
-    named = {name: getattr(problem, name) for name in ("field", "expected", "found", "reason")}
-    return {"record": index, **named}
-
-
-def _submission(job_id: str, kind: Kind, records: list[Record]) -> Submission:
-    tasks = list(_tasks(job_id, kind, tuple(record.to_json() for record in records)))
-    return Submission(job_id=job_id, kind="analysis", source=f"{kind} inline", tasks=tasks, to_analyse=len(records))
-
-
-def _tasks(job_id: str, kind: Kind, records: tuple[dict[str, Any], ...]) -> Iterator[Task]:
-    if len(records) > 1 and kind in BATCH_TASKS:
-        batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, records=records, expected=len(records))
-        yield Task(BATCH_TASKS[kind], batch, task_id_for(job_id, f"analysis-{kind}-0"))
-        return
-    for start in range(0, len(records), CONTENT_PACK):
-        pack = f"{kind}-0-{start // CONTENT_PACK}"
-        message = Analysis(job_id=job_id, pack=pack, kind=kind, records=records[start : start + CONTENT_PACK])
-        yield Task(PACK_TASKS[kind], message, task_id_for(job_id, pack))
+def analysis_submission(job_id: str, kind: Kind, records: list[Record]) -> Submission:
+    """One task for all records where there is a task for batches of this kind, else one for each pack."""
+    values = tuple(record.to_json() for record in records)
+    if len(values) > 1 and kind in BATCH_TASKS:
+        batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, records=values, expected=len(values))
+        tasks = [Task(BATCH_TASKS[kind], batch, task_id_for(job_id, f"analysis-{kind}-0"))]
+    else:
+        tasks = []
+        for start in range(0, len(values), CONTENT_PACK):
+            pack = f"{kind}-0-{start // CONTENT_PACK}"
+            message = Analysis(job_id=job_id, pack=pack, kind=kind, records=values[start : start + CONTENT_PACK])
+            tasks.append(Task(PACK_TASKS[kind], message, task_id_for(job_id, pack)))
+    source = f"{kind} inline"
+    return Submission(job_id=job_id, kind="analysis", source=source, tasks=tasks, to_analyse=len(records))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
 
-from edugraph_gateway.auth.admission import Reader
+from edugraph_gateway.api.dependencies import Reader
 
 router = APIRouter(include_in_schema=False)
 OWN_ONLY = (

@@ -1,10 +1,9 @@
-"""/healthz: the process lives. /readyz: it could take work. Open to all: they tell nothing else."""
+"""/healthz: the process lives. /readyz: it could take work. Both are open to all, and tell nothing else."""
 
 from fastapi import APIRouter, Request
 
 from edugraph_gateway.api.answers import Health, Version
-from edugraph_gateway.auth.admission import Reader
-from edugraph_gateway.gateway import gateway_of
+from edugraph_gateway.api.dependencies import ProbesDep, Reader
 from edugraph_gateway.problems import Problem, problem_responses
 
 router = APIRouter(tags=["health"])
@@ -16,9 +15,9 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses=problem_responses(503))
-async def readyz(request: Request) -> Health:
+async def readyz(probes: ProbesDep) -> Health:
     """503 names what is missing: broker, redis, blobs."""
-    missing = await gateway_of(request).probes.missing()
+    missing = await probes.missing()
     if missing:
         detail = f"No answer from: {', '.join(missing)}. Nothing is accepted until it is back."
         raise Problem(503, "not-ready", detail, retry_after=2, missing=missing)

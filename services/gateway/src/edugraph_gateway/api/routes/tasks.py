@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 
-from edugraph_gateway.auth.admission import Reader
-from edugraph_gateway.gateway import gateway_of
+from edugraph_gateway.api.dependencies import Reader, ResultsDep
 from edugraph_gateway.operations.task_results import TaskAnswer
 from edugraph_gateway.problems import problem_responses
 
@@ -14,6 +13,6 @@ TaskId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9
 
 
 @router.get("/v1/tasks/{task_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
-def show_task(request: Request, _caller: Reader, task_id: TaskId) -> TaskAnswer:
+def show_task(_caller: Reader, results: ResultsDep, task_id: TaskId) -> TaskAnswer:
     """A task that nobody has heard of shows PENDING."""
-    return gateway_of(request).results.show(task_id)
+    return results.show(task_id)

@@ -1,5 +1,6 @@
--- Some requests of a client (GCRA). KEYS: the client's theoretical arrival time. ARGV: microseconds between requests,
--- requests at once, how many. Returns 0, or the microseconds to wait. The time is the server's own: gateways' may differ.
+-- Takes tokens from a client's bucket (GCRA). KEYS: the client's theoretical arrival time. ARGV: microseconds between
+-- two requests, the largest burst, and how many tokens are wanted. Returns 0, or the microseconds to wait.
+-- The time is the server's own, because the clocks of gateways may differ.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local step, burst, many = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
