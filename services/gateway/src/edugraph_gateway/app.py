@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import tracing
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_gateway.api.fast_path import FastPath
 from edugraph_gateway.api.routes import (
     analyses,
     dead_letters,
@@ -41,7 +40,6 @@ from edugraph_gateway.problems import (
 )
 from edugraph_gateway.telemetry import observe
 
-EXPECTED_ERRORS = (Problem, Failure, MalformedFile, RequestValidationError, HTTPException)
 log = structlog.get_logger()
 
 
@@ -68,10 +66,7 @@ def make_application(gateway: Gateway) -> FastAPI:
     for module in (imports, analyses, jobs, tasks, graph, health, documents, dead_letters, students, diagnosis):
         application.include_router(module.router)
 
-    async def answer_error(_request: Request, error: Exception) -> Response:
-        return error_answer(error)
-
-    for error_type in EXPECTED_ERRORS:
+    for error_type in (Problem, Failure, MalformedFile, RequestValidationError, HTTPException):
         application.add_exception_handler(error_type, answer_error)
 
     # The problem is the one schema that no model of FastAPI makes.
@@ -83,14 +78,13 @@ def make_application(gateway: Gateway) -> FastAPI:
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
-    application.add_middleware(FastPath, expected=EXPECTED_ERRORS, problem=error_answer)
     application.add_middleware(BugsAnswered)
     observe(application, gateway)
     return application
 
 
-def error_answer(error: Exception) -> Response:
-    """Return the answer to one of `EXPECTED_ERRORS`; any other error is raised again."""
+async def answer_error(_request: Request, error: Exception) -> Response:
+    """Return the problem that an expected error is to the client; any other error is raised again."""
     if isinstance(error, Problem):
         return problem_answer(error)
     if isinstance(error, NotThere):

@@ -1,7 +1,7 @@
 """A job is accepted when it is in Redis and the broker has confirmed each of its messages, or not at all."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.publisher import Publisher
 
+CREATE_TIMEOUT_SECONDS = 2.0
 WITHDRAW_TIMEOUT_SECONDS = 0.5
 
 
@@ -39,12 +40,11 @@ class Submission:
 
 @dataclass(frozen=True)
 class JobSubmitter:
-    """`create` puts a job into Redis or raises Retryable; `new_id` gives ids of jobs that nobody can guess."""
+    """`new_id` gives ids of jobs that nobody can guess; `now` gives aware times."""
 
     jobs: Jobs
     blobs: Blobs
     publisher: Publisher
-    create: Callable[[NewJob], Awaitable[None]]
     new_id: Callable[[], str]
     now: Callable[[], datetime]
     threads: CapacityLimiter
@@ -56,7 +56,7 @@ class JobSubmitter:
         stored = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks])
         job = NewJob(job_id, submission.kind, submission.source, self.now(), submission.to_analyse, stored)
         try:
-            await self.create(job)
+            await in_time(lambda: self.jobs.create_all([job]), CREATE_TIMEOUT_SECONDS, self.threads)
             for task in tasks:
                 await self.publisher.send(task.name, task.message, task_id=task.task_id)
         except Failure:

@@ -1,8 +1,10 @@
-"""POST /v1/imports by the fast path is what FastAPI would answer, without any server."""
+"""What POST /v1/imports answers, without any server."""
 
 import asyncio
 import dataclasses
 import json
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,23 +15,25 @@ from fastapi import FastAPI
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.platform.job_store import NewJob
-from edugraph_gateway.api.fast_path import FastPath
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.problems import Problem
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.submission import submit
 
 RECORDS = json.dumps({"records": [{"any": "thing"}]})
 JSON = {"Content-Type": "application/json"}
 
 
 class Accepting:
-    """Jobs and the publisher; `failure` is what the broker says."""
+    """Jobs and the publisher; `failure` is what the broker says, `create` what Redis does."""
 
-    def __init__(self, failure: Exception | None = None) -> None:
-        self._failure = failure
+    def __init__(self, failure: Exception | None, create: Callable[[], object]) -> None:
+        self._failure, self._create = failure, create
 
-    async def create(self, _job: NewJob) -> None: ...
+    def create_all(self, jobs: Sequence[NewJob]) -> int:
+        self._create()
+        return len(jobs)
 
     def withdraw(self, _job_id: str, _now: Any) -> None: ...
 
@@ -39,16 +43,20 @@ class Accepting:
 
 
 def _application(
-    folder: Path, *, auth: str = "off", failure: Exception | None = None, wait_seconds: float = 0
+    folder: Path,
+    *,
+    auth: str = "off",
+    failure: Exception | None = None,
+    wait_seconds: float = 0,
+    create: Callable[[], object] = lambda: None,
 ) -> FastAPI:
     nowhere = {"broker_url": "amqp://127.0.0.1:1//", "redis_url": "redis://127.0.0.1:1/0"}
     settings = GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth})
-    opened, accepting = open_gateway(settings, new_id=lambda: "0" * 24), Accepting(failure)
+    opened, accepting = open_gateway(settings, new_id=lambda: "0" * 24), Accepting(failure, create)
     submitter = dataclasses.replace(
         opened.intake.submitter,
         jobs=accepting,  # type: ignore[arg-type]
         publisher=accepting,  # type: ignore[arg-type]
-        create=accepting.create,
     )
     backpressure: Any = SimpleNamespace(check=lambda _queue: None)
     opened.admission._rate_limiter = SimpleNamespace(  # type: ignore[assignment]
@@ -84,12 +92,30 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize(("body", "headers", "given", "status"), CASES.values(), ids=CASES)
-def test_both_paths_answer_the_same(
+def test_it_answers_each_request_as_the_api_says(
     tmp_path: Path, body: str, headers: dict[str, str], given: dict[str, Any], status: int
 ) -> None:
-    fast, usual = _application(tmp_path, **given), _application(tmp_path, **given)
-    usual.user_middleware = [entry for entry in usual.user_middleware if entry.cls is not FastPath]  # type: ignore[comparison-overlap]
-    assert len(usual.user_middleware) == len(fast.user_middleware) - 1
-    by_fast, by_usual = (asyncio.run(_post(path, body, headers)) for path in (fast, usual))
-    assert (by_fast.status_code, by_fast.json()) == (status, by_usual.json())
-    assert dict(by_fast.headers) == dict(by_usual.headers)
+    answer = asyncio.run(_post(_application(tmp_path, **given), body, headers))
+    assert answer.status_code == status
+    if status == 202:
+        base = f"/v1/jobs/{'0' * 24}"
+        assert answer.json()["job_id"] == "0" * 24
+        assert answer.json()["links"]["self"] == base
+    else:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == status
+
+
+def test_a_redis_that_hangs_is_waited_for_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: `in_time` in `submit` (the requests wait as long as Redis does)."""
+    monkeypatch.setattr(submit, "CREATE_TIMEOUT_SECONDS", 0.1)
+    go_on = threading.Event()
+    application = _application(tmp_path, create=lambda: go_on.wait(10))
+
+    async def post_many() -> list[httpx.Response]:
+        try:
+            return await asyncio.wait_for(asyncio.gather(*(_post(application, RECORDS, JSON) for _ in range(20))), 8)
+        finally:
+            go_on.set()
+
+    assert {answer.status_code for answer in asyncio.run(post_many())} == {503}
