@@ -110,7 +110,7 @@ def test_a_redis_that_hangs_is_waited_for_two_seconds(tmp_path: Path, monkeypatc
     """Out: `in_time` in `submit` (the requests wait as long as Redis does)."""
     monkeypatch.setattr(submit, "CREATE_TIMEOUT_SECONDS", 0.1)
     go_on = threading.Event()
-    application = _application(tmp_path, create=lambda: go_on.wait(10))
+    application = _application(tmp_path, create=lambda: go_on.wait(1))
 
     async def post_many() -> list[httpx.Response]:
         try:

@@ -1,7 +1,6 @@
 """What the gateway shows of itself: each request counted, timed and given a trace, and /metrics."""
 
 import time
-from typing import Any
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request
@@ -13,11 +12,11 @@ from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.instruments import CONTENT_TYPE, exposition, open_all
 from edugraph_common.platform.metrics_server import serve_metrics
 from edugraph_gateway.gateway import Gateway
-from edugraph_gateway.request_log import request_log
 
 UNKNOWN = "(no such route)"
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 router = APIRouter(include_in_schema=False)
+log = structlog.get_logger()
 
 
 def observe(application: FastAPI, gateway: Gateway) -> None:
@@ -28,7 +27,7 @@ def observe(application: FastAPI, gateway: Gateway) -> None:
     tracing.turn_on("gateway", gateway.settings.tracing)
     open_all(metrics.INSTRUMENTS, ["gateway"])
     describe_build("gateway")
-    application.add_middleware(Telemetry, log=request_log(gateway.settings, __name__))
+    application.add_middleware(Telemetry)
 
 
 def serve_own_metrics(application: FastAPI, gateway: Gateway) -> None:
@@ -45,8 +44,8 @@ def get_metrics(request: Request) -> Response:
 class Telemetry:
     """Counts, times, traces and logs each request. It is the outermost middleware, so that it sees every answer."""
 
-    def __init__(self, app: ASGIApp, log: Any) -> None:
-        self._app, self._log = app, log
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,6 +83,6 @@ class Telemetry:
     def _count(self, method: str, route: str, status: int, seconds: float) -> None:
         """The log has what is asked for by people and programs, not by probes and scrapes."""
         if route not in PROBES:
-            self._log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
+            log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
         metrics.HTTP_REQUESTS.add(method=method, route=route, status=str(status))
         metrics.HTTP_SECONDS.observe(seconds, route=route)
