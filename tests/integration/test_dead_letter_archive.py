@@ -9,7 +9,8 @@ from traps import Bench, until
 
 from edugraph_cli.dead_letter_archive import export, restore
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.messaging.dead_letter_operator import DeadDesk, succeeded
+from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
+from edugraph_gateway.operations.task_results import TaskResults
 
 pytestmark = pytest.mark.real
 
@@ -23,13 +24,13 @@ def dead(bench: Bench, number: int) -> list[str]:
 
 def test_dead_letters_are_kept_put_back_and_done(bench: Bench) -> None:
     tasks = dead(bench, 5)
-    desk = DeadDesk(bench.settings, succeeded(bench.app))
-    before, lines = desk.oldest("data_import", 10), list(export(bench.settings, "data_import"))
+    operator = DeadLetterOperator(bench.settings, TaskResults(bench.settings, 5).is_done)
+    before, lines = operator.oldest("data_import", 10), list(export(bench.settings, "data_import"))
     until(lambda: bench.depth("data_import.dead") == 5)
-    assert desk.drop_all("data_import") == 5
+    assert operator.drop_all("data_import") == 5
     assert restore(bench.settings, lines) == {"data_import": 5}
-    assert desk.oldest("data_import", 10) == before
-    assert desk.replay_all("data_import", 10, 100).replayed == 5
+    assert operator.oldest("data_import", 10) == before
+    assert operator.replay_all("data_import", 10, 100).replayed == 5
     until(lambda: all(len(bench.noted("done", task)) == 1 for task in tasks))
 
 

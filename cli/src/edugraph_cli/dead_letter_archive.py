@@ -12,8 +12,7 @@ import pika
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
-from edugraph_common.messaging.async_publisher import plain
-from edugraph_common.messaging.dead_letter_operator import desk_channel, held_letters
+from edugraph_common.messaging.dead_letters import dead_letter_channel, header_value, held_letters
 from edugraph_common.platform.settings import Settings
 
 MOST_LETTERS = 1_000_000
@@ -26,7 +25,7 @@ def export(settings: Settings, queue: str) -> Iterator[str]:
 
     Raises Retryable when the broker does not answer, Rejected for a queue that does not exist.
     """
-    with desk_channel(settings) as channel:
+    with dead_letter_channel(settings) as channel:
         for letter in held_letters(channel, queue, MOST_LETTERS):
             archived = {
                 "queue": queue,
@@ -44,13 +43,13 @@ def restore(settings: Settings, lines: Iterable[str]) -> dict[str, int]:
     letter has succeeded meanwhile. Raises Rejected for a line that is no dead letter; the lines before it are back.
     """
     restored: dict[str, int] = {}
-    with desk_channel(settings) as channel:
+    with dead_letter_channel(settings) as channel:
         channel.confirm_delivery()
         for number, line in enumerate(lines, start=1):
             try:
                 archived = json.loads(line)
                 queue, body = archived["queue"], base64.b64decode(archived["body"])
-                headers = {name: plain(value) for name, value in dict(archived["headers"]).items()}
+                headers = {name: header_value(value) for name, value in dict(archived["headers"]).items()}
                 properties = {name: archived.get(name) for name in _PROPERTIES}
             except (ValueError, LookupError, TypeError, AttributeError):
                 raise Rejected(

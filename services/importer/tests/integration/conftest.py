@@ -11,7 +11,7 @@ import pytest
 from engines import given
 from pydantic import SecretStr
 
-from edugraph_common.contracts.graph_digest import graph_digest
+from edugraph_gateway.graph_reader import graph_digest
 from edugraph_importer.graph import Graph, GraphSettings
 
 

@@ -84,6 +84,25 @@ class FindingsOutcome(Frozen):
     error: str | None = None
 
 
+class FailedOutcome(Frozen):
+    """The answer of a chord's member that gave up: if it failed instead, the chord's body would never run."""
+
+    job_id: str
+    batch: int | None = None
+    state: Literal["failed"] = "failed"
+    error: str
+
+
+def given_up_state(result: object) -> Literal["failed", "cancelled"] | None:
+    """Return the state of a task that Celery stored as successful although its work was not done, None for any other.
+
+    `result` is the stored result of a task, as JSON gives it. Celery's own state of a chord's member that gave up is
+    SUCCESS, so its outcome tells how it ended.
+    """
+    state = result.get("state") if isinstance(result, dict) else None
+    return state if state in ("failed", "cancelled") else None
+
+
 JobState = Literal["queued", "running", "waiting", "succeeded", "partly failed", "failed", "cancelled"]
 ENDED: frozenset[JobState] = frozenset({"succeeded", "partly failed", "failed", "cancelled"})
 
