@@ -65,6 +65,8 @@ def test_without_the_analyzer_its_commands_say_what_to_install(
 ) -> None:
     for name in ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_BLOB_URL"):
         monkeypatch.setenv(name, "redis://127.0.0.1:1")
+    for name in [name for name in sys.modules if name.startswith("edugraph_analyzer.")]:
+        monkeypatch.delitem(sys.modules, name)  # Python does not look at the package of a module that it has loaded
     monkeypatch.setitem(sys.modules, "edugraph_analyzer", None)
     done = runner.invoke(app, arguments)
     assert done.exit_code == 2
