@@ -37,6 +37,7 @@ check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff format --check
 	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src evaluation scripts
 	@$(RUN) lint-imports
+	@$(RUN) python scripts/house.py
 
 format: env-dev ## format the code
 	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format
