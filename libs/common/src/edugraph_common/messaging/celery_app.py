@@ -79,13 +79,16 @@ def make_app(name: str, settings: Settings) -> App:
             },
             # A closed channel means that the worker connects again, and not that it exits.
             broker_channel_error_retry=True,
-            # A half-open connection keeps an exclusive queue locked, and the worker would exit.
+            # Celery's own remote control keeps a worker from consuming when a node is lost: worker/remote_control.py.
+            worker_enable_remote_control=False,
+            # The queue for the answers of workers: a half-open connection keeps an exclusive one locked.
             control_queue_exclusive=False,
             control_queue_durable=True,
             # A message comes back when the connection is lost; the task that ran for it must not run on beside it.
             worker_cancel_long_running_tasks_on_connection_loss=True,
         )
     else:
+        app.conf.worker_enable_remote_control = settings.remote_control
         # The visibility time-out is longer than a task may run, or Redis' transport delivers it a second time.
         app.conf.broker_transport_options = {
             "visibility_timeout": 2 * HARD_TIME_LIMIT_SECONDS,
