@@ -49,6 +49,7 @@ class TrapTask(EduGraphTask):
 def trap_task(self: TrapTask, body: Any) -> dict[str, Any]:
     message = self.parse(Trap, body)
     begun = note(message, "begun", f"{time.time():.3f}")
+    note(message, "process", str(os.getpid()))
     if message.action != "work" and begun <= message.times:
         misbehave(self, message)
     time.sleep(message.seconds)
