@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edugraph_analyzer.items import Person
+from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.redaction import Redactor
 
 FOLDER = Path(__file__).with_name("privacy")
@@ -114,7 +115,7 @@ def replaced_spans(redactor: Redactor, text: str) -> list[tuple[int, int, str]]:
     return spans
 
 
-def tally(rows: Sequence[Labelled], course: dict[str, Sequence[str]]) -> Tally:
+def tally(rows: Sequence[Labelled], course: dict[str, CourseNames]) -> Tally:
     """A secret is found if all its letters and digits are replaced; half of a replacement must be secret."""
     counts = Tally()
     for row in rows:
@@ -140,8 +141,8 @@ def tally(rows: Sequence[Labelled], course: dict[str, Sequence[str]]) -> Tally:
     return counts
 
 
-def redactor_of(row: Labelled, course: dict[str, Sequence[str]]) -> Redactor:  # noqa: ARG001 - not used yet
-    return Redactor(row.people)
+def redactor_of(row: Labelled, course: dict[str, CourseNames]) -> Redactor:
+    return Redactor(row.people, course[row.language])
 
 
 def redaction_report(counts: dict[str, Tally]) -> dict[str, Any]:
@@ -193,7 +194,8 @@ def missed_goals(final: Tally) -> list[str]:
 
 
 def main() -> int:
-    course = json.loads((FOLDER / "people.json").read_text(encoding="utf-8"))
+    people = json.loads((FOLDER / "people.json").read_text(encoding="utf-8"))
+    course = {language: CourseNames(names) for language, names in people.items()}
     counts = {part: tally(read_labelled(FOLDER / f"{part}.ndjson"), course) for part in ("final", "tuning")}
     report = redaction_report(counts)
     print(_table(report))
