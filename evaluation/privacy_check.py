@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edugraph_analyzer.items import Person
+from edugraph_analyzer.documents import Person
 from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.redaction import Redactor
 

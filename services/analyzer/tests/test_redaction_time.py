@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edugraph_analyzer.items import Person
+from edugraph_analyzer.documents import Person
 from edugraph_analyzer.private_forms import FORMS
 from edugraph_analyzer.private_names import MOST_MEMBERS, CourseNames, introduced_names, own_names
 from edugraph_analyzer.redaction import Redactor

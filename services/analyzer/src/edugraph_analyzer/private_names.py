@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from edugraph_analyzer.items import Person
+from edugraph_analyzer.documents import Person
 from edugraph_analyzer.plain_text import plain_reading
 from edugraph_analyzer.private_forms import ID_CUES, Span
 

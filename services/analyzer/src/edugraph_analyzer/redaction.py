@@ -11,7 +11,7 @@ text first: it takes time in proportion to it.
 import re
 from dataclasses import dataclass, field
 
-from edugraph_analyzer.items import Person
+from edugraph_analyzer.documents import Person
 from edugraph_analyzer.plain_text import plain_reading
 from edugraph_analyzer.private_forms import FORMS, Span
 from edugraph_analyzer.private_names import CourseNames, introduced_names, own_names

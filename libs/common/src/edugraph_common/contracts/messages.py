@@ -12,6 +12,10 @@ from edugraph_common.contracts.findings import Kind, RecordFinding
 
 INLINE_RECORDS = 1_000
 INLINE_BYTES = 1_048_576
+# Course texts in one Analysis message. They are long, so an import, which has many, sends few at a time. A request of
+# the API has few, and its texts share a message as records of other kinds do.
+IMPORT_CONTENT_PACK = 4
+REQUEST_CONTENT_PACK = 10
 
 Format = Literal["ndjson", "csv", "xapi", "openedx"]
 Compression = Literal["gzip", "zstd"]

@@ -8,7 +8,9 @@ from pydantic import BeforeValidator, Field
 from edugraph_common.contracts.contract_model import Frozen
 from edugraph_common.contracts.records import escaped
 
-SHOWN_ERRORS = 10  # first errors kept in a batch's outcome; all of them are in the rejects blob
+# The first errors that a batch's outcome and a job's report keep; all of them are in the rejects blobs.
+BATCH_SHOWN_ERRORS = 10
+JOB_SHOWN_ERRORS = 20
 
 
 # What comes from a row may hold half a surrogate pair, which no UTF-8 can.
@@ -80,6 +82,25 @@ class FindingsOutcome(Frozen):
     failed: int = 0
     set_aside: tuple[str, ...] = Field(default=(), description="prerequisites that would close a cycle: a > b")
     error: str | None = None
+
+
+class FailedOutcome(Frozen):
+    """The answer of a chord's member that gave up: if it failed instead, the chord's body would never run."""
+
+    job_id: str
+    batch: int | None = None
+    state: Literal["failed"] = "failed"
+    error: str
+
+
+def given_up_state(result: object) -> Literal["failed", "cancelled"] | None:
+    """Return the state of a task that Celery stored as successful although its work was not done, None for any other.
+
+    `result` is the stored result of a task, as JSON gives it. Celery's own state of a chord's member that gave up is
+    SUCCESS, so its outcome tells how it ended.
+    """
+    state = result.get("state") if isinstance(result, dict) else None
+    return state if state in ("failed", "cancelled") else None
 
 
 JobState = Literal["queued", "running", "waiting", "succeeded", "partly failed", "failed", "cancelled"]
