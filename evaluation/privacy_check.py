@@ -4,6 +4,7 @@ It exits with 1 if a goal is missed. The goals hold for the texts that were labe
 """
 
 import json
+import logging
 import re
 import sys
 from collections import Counter
@@ -12,9 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from edugraph_analyzer.documents import Person
 from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.redaction import Redactor
+from evaluation.privacy_attacks import attack_report, read_attacks
 
 FOLDER = Path(__file__).with_name("privacy")
 REPORT = Path(__file__).resolve().parent.parent / ".run" / "privacy-check.json"
@@ -194,14 +198,23 @@ def missed_goals(final: Tally) -> list[str]:
 
 
 def main() -> int:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     people = json.loads((FOLDER / "people.json").read_text(encoding="utf-8"))
     course = {language: CourseNames(names) for language, names in people.items()}
     counts = {part: tally(read_labelled(FOLDER / f"{part}.ndjson"), course) for part in ("final", "tuning")}
     report = redaction_report(counts)
     print(_table(report))
+    attacks = read_attacks(FOLDER / "attacks.ndjson")
+    successes = attack_report(attacks)
+    for packing, ids in successes.items():
+        print(f"{packing}: {len(ids)} of {len(attacks)} attacks succeed against a provider that obeys them")
     missed = missed_goals(counts["final"])
+    if successes["one student per pack"]:
+        missed.append("with one student a pack no attack may succeed")
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps({"redaction": report, "missed": missed}, ensure_ascii=False, indent=1))
+    REPORT.write_text(
+        json.dumps({"redaction": report, "attacks": successes, "missed": missed}, ensure_ascii=False, indent=1)
+    )
     print("\n".join(f"MISS {miss}" for miss in missed) or "all goals held", f"(figures: {REPORT.name} in .run)")
     return 1 if missed else 0
 

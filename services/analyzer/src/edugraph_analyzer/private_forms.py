@@ -140,6 +140,7 @@ _QUANTITY = re.compile(
 )
 _CALCULATED = re.compile(r"[÷×*/=^√]\s{0,2}$")
 _TEN = 10
+_FEWEST_ABROAD = 9  # digits with the country; fewer are more often a sum
 
 
 def is_phone(number: str, regions: tuple[str, ...] = _REGIONS) -> bool:
@@ -161,7 +162,7 @@ def is_phone(number: str, regions: tuple[str, ...] = _REGIONS) -> bool:
 def _international(match: Found) -> tuple[int, int] | None:
     """Numbers that follow in the sentence are dropped one by one until what is left is a phone number."""
     start, end = match.span()
-    while end > start:
+    while len(_DIGITS.findall(match.string[start:end])) >= _FEWEST_ABROAD:
         if is_phone(match.string[start:end].replace("(0)", ""), ("ZZ",)):
             return start, end
         end = start + max((cut.start() for cut in re.finditer(r"[\s.\-]+", match.string[start:end])), default=0)
