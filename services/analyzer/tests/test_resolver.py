@@ -1,6 +1,7 @@
 """Packs, single questions and the one repair turn, with a model that answers from a list."""
 
 import json
+import uuid
 
 import pytest
 from structlog.testing import capture_logs
@@ -61,7 +62,15 @@ def resolve(
     settings: AnalyzerSettings = SETTINGS,
     cancelled=lambda _: False,
 ):
-    resolver = Resolver(settings, model, budget or Budget(), "job", "interaction", is_cancelled=cancelled)
+    resolver = Resolver(
+        settings,
+        model,
+        budget or Budget(),
+        "job",
+        "interaction",
+        is_cancelled=cancelled,
+        new_id=lambda: uuid.uuid4().hex,
+    )
     return list(resolver.resolve(list(questions(count))))
 
 
@@ -146,3 +155,12 @@ def test_a_job_that_is_cancelled_between_two_requests_makes_no_second_one() -> N
     with pytest.raises(Cancelled):
         resolve(model, 3, cancelled=lambda _: next(states))
     assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("evidence", ["", "words that nobody wrote"])
+def test_a_sentiment_without_a_quote_from_its_own_text_is_asked_for_alone(evidence: str) -> None:
+    doubtful = entry(2, evidence, sentiment="negative")
+    model = ScriptedClient(answers(entry(1), doubtful), answers(entry(1)))
+    resolutions = resolve(model, 2)
+    assert [resolution.answer.sentiment for resolution in resolutions] == ["neutral", "neutral"]
+    assert len(model.asked) == 2

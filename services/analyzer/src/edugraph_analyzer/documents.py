@@ -62,6 +62,11 @@ class Document:
     courses: tuple[CourseContext, ...]
 
     @property
+    def students(self) -> tuple[str, ...]:
+        """Return the ids of the students whom the record is about; a course text has none."""
+        return tuple(sorted(each.value for each in self.people if each.role == "STUDENT" and not each.is_name))
+
+    @property
     def text(self) -> str:
         return "\n".join(text for _, text in self.sections)
 

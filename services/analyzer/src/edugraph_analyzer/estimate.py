@@ -6,13 +6,25 @@ from dataclasses import dataclass
 from edugraph_analyzer.costs import cost_of
 from edugraph_analyzer.documents import Unreadable, read_document
 from edugraph_analyzer.llm.rate_limiter import RateLimits
-from edugraph_analyzer.prompting.questions import Question, estimated_request, messages_of, packs, question_of
+from edugraph_analyzer.prompting.questions import (
+    Question,
+    TooLong,
+    estimated_request,
+    messages_of,
+    packs,
+    question_of,
+)
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import Analysis
 
 # Tokens of a usual answer to one item. The limit that is asked for is higher.
 USUAL_ANSWER: dict[Kind, int] = {"interaction": 70, "error": 140, "knowledge_points": 450}
+
+
+def _fence_of_estimate() -> str:
+    """Characters that no text has; nothing is sent, so they need not be random."""
+    return "\ue000" * 16
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,8 @@ def estimate(
             items += 1
             try:
                 question = question_of(read_document(record, request.kind, request.contexts), settings)
+            except TooLong:
+                continue  # it is not sent, so it costs nothing
             except Unreadable:
                 without_text += 1
             else:
@@ -60,8 +74,8 @@ def estimate(
     if not asked:
         return Estimate(items, without_text, len(questions), len(answered), 0, 0, 0, 0.0, 0.0)
     kind = asked[0].document.kind
-    made = packs(asked, settings.pack_size, settings.pack_tokens)
-    sent = sum(estimated_request(messages_of(kind, pack)) for pack in made)
+    made = packs(asked, settings)
+    sent = sum(estimated_request(messages_of(kind, pack, _fence_of_estimate)) for pack in made)
     received = USUAL_ANSWER[kind] * len(asked)
     model = settings.model_for(kind)
     limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute, 0)

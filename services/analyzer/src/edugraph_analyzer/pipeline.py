@@ -43,6 +43,7 @@ from edugraph_analyzer.prompting.questions import (
     LLMResponse,
     Question,
     Resolution,
+    TooLong,
     Unanswerable,
     item_ids,
     packs,
@@ -143,8 +144,13 @@ class Pipeline:
             )
             return PackResult(tuple(map(self._rule_based.finding, documents)), tuple(failed), tuple(skipped))
 
+        questions: list[Question] = []
+        for document in documents:
+            try:
+                questions.append(question_of(document, self._settings))
+            except TooLong as error:
+                failed.append(Unanswered(document.record.record_id, error.reason))
         try:
-            questions = [question_of(document, self._settings) for document in documents]
             flight = self._resolved(message, questions)
         except redis.RedisError as error:
             raise Retryable(f"Redis does not answer ({what(error)})") from None
@@ -188,6 +194,7 @@ class Pipeline:
                     message.job_id,
                     message.kind,
                     is_cancelled=self._is_cancelled,
+                    new_id=self._new_id,
                 )
                 for resolution in resolver.resolve(mine):
                     flight.resolve(resolution)
@@ -237,7 +244,8 @@ class Resolver:
     """Asks a language model the questions of one kind of one job.
 
     Questions go in packs; those that a pack left out or got wrong go alone, with one repair turn. `is_cancelled` is
-    asked once before each request, when its slot has come; then Cancelled is raised. All methods raise what
+    asked once before each request, when its slot has come; then Cancelled is raised. `new_id` makes the marks of each
+    request, which nobody can know before. All methods raise what
     `LLMClient.complete` and `Spending.check` raise.
     """
 
@@ -250,9 +258,10 @@ class Resolver:
         kind: Kind,
         *,
         is_cancelled: Callable[[str], bool],
+        new_id: Callable[[], str],
     ) -> None:
         self._settings, self._client, self._spending = settings, client, spending
-        self._job_id, self._kind, self._is_cancelled = job_id, kind, is_cancelled
+        self._job_id, self._kind, self._is_cancelled, self._new_id = job_id, kind, is_cancelled, new_id
 
     def resolve(self, questions: Sequence[Question]) -> Iterator[Resolution]:
         """Yield a resolution for each question, as soon as it is there."""
@@ -260,12 +269,12 @@ class Resolver:
         for question in questions:
             if question.tokens > self._settings.longest_item_tokens:
                 yield Resolution(question, None, "its text is longer than EDUGRAPH_LONGEST_ITEM_TOKENS allows")
-        for pack in packs(fitting, self._settings.pack_size, self._settings.pack_tokens):
+        for pack in packs(fitting, self._settings):
             if len(pack) == 1:
                 yield self._resolve_alone(pack[0])
                 continue
             try:
-                response = self._send(request_of(self._kind, pack, self._settings))
+                response = self._send(request_of(self._kind, pack, self._settings, self._new_id))
             except Unanswerable:  # one of them is at fault, and only asking singly tells which
                 yield from (self._resolve_alone(question) for question in pack)
                 continue
@@ -273,11 +282,13 @@ class Resolver:
             invalid = sum(resolution.answer is None for resolution in resolutions)
             log.debug("pack_answered", kind=self._kind, items=len(pack), invalid=invalid)
             for resolution in resolutions:
-                # Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged.
+                # Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged. A
+                # sentiment has nothing else to be checked by, so it needs a quote from its own text.
                 own, quotes = resolution.question, tuple(resolution.answer.evidence if resolution.answer else ())
-                misplaced = bool(quotes) and not found_in(quotes, own.body)
-                exchanged = misplaced and any(found_in(quotes, other.body) for other in pack if other is not own)
-                if resolution.answer is None or exchanged:
+                unproven = not found_in(quotes, own.body)
+                elsewhere = any(found_in(quotes, other.body) for other in pack if other is not own)
+                doubtful = unproven and (elsewhere or self._kind == "interaction")
+                if resolution.answer is None or doubtful:
                     telemetry.asked_again(self._kind, "single")
                     yield self._resolve_alone(own)
                 else:
@@ -285,7 +296,7 @@ class Resolver:
 
     def _resolve_alone(self, question: Question) -> Resolution:
         """Ask for one question. An answer that does not validate gets one repair turn, never a second one."""
-        request = request_of(self._kind, [question], self._settings)
+        request = request_of(self._kind, [question], self._settings, self._new_id)
         try:
             response = self._send(request)
             (first,) = self._validated([question], response)

@@ -1,6 +1,7 @@
 """`edugraph provider check`: what an endpoint is and accepts, found with one small request through the usual way."""
 
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable
     for text in _TEXTS:
         record = {**_ENVELOPE, "data": {"teacher_id": "check", "student_id": "check", "text": text}}
         questions.append(question_of(read_document(record, "interaction", ()), settings))
-    answered = client.complete_with_headers(request_of("interaction", questions, settings))
+    answered = client.complete_with_headers(request_of("interaction", questions, settings, lambda: uuid.uuid4().hex))
     seconds = clock() - began
 
     response, accepted = answered.response, client.capabilities("interaction")

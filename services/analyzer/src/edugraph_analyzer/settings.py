@@ -68,6 +68,10 @@ class AnalyzerSettings(BaseSettings):
         default=10, ge=1, le=100, description="items in one request; 1: each alone, for a model that mixes them up"
     )
     pack_tokens: int = Field(default=4_000, ge=1, description="most for the texts of one request, estimated")
+    one_student_per_pack: bool = Field(
+        default=False,
+        description="no request has texts of different students, so that none can set the finding of another",
+    )
     longest_item_tokens: int = Field(
         default=32_000, ge=1, description="a longer text is not sent, and counts as not analysed"
     )
@@ -78,7 +82,7 @@ class AnalyzerSettings(BaseSettings):
     )
 
     redaction: bool = Field(
-        default=True, description="names, ids, e-mail, phone and id numbers become placeholders before a text leaves"
+        default=True, description="private words become placeholders before a text leaves; docs/privacy.md says which"
     )
     cache_ttl_seconds: int = Field(
         default=30 * 86_400, ge=1, description="seconds an answer is kept; until then the same text is not paid again"

@@ -1,0 +1,368 @@
+"""Private words that are known by their form: addresses of all sorts, phone and identity numbers, accounts, dates.
+
+Each pattern has a bound on each repetition, so that a hostile text takes time in proportion to its length.
+What has a check digit is checked by python-stdnum, and what has the shape of a phone number by phonenumbers.
+"""
+
+# ruff: noqa: E501 - a pattern is read as one line
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import phonenumbers
+from stdnum import iban, luhn
+from stdnum.br import cpf
+from stdnum.cn import ric
+from stdnum.es import dni, nie
+from stdnum.fr import nir
+from stdnum.in_ import aadhaar
+from stdnum.it import codicefiscale
+from stdnum.kr import rrn
+from stdnum.mx import curp
+
+Span = tuple[int, int, str]
+Found = re.Match[str]
+_DIGITS = re.compile(r"\d")
+
+
+def _whole(match: Found) -> tuple[int, int]:
+    """Return the span to replace: that of the group `secret` where the pattern has one."""
+    return match.span("secret") if "secret" in match.re.groupindex else match.span()
+
+
+@dataclass(frozen=True)
+class Form:
+    """`hint` is a cheap pattern without which `pattern` cannot match.
+
+    `span` returns what of a match is to be replaced, or None where the match is harmless.
+    """
+
+    tag: str
+    pattern: re.Pattern[str]
+    hint: re.Pattern[str]
+    span: Callable[[Found], tuple[int, int] | None]
+
+    def spans(self, plain: str) -> Iterator[Span]:
+        if self.hint.search(plain):
+            for match in self.pattern.finditer(plain):
+                span = self.span(match)
+                if span is not None and span[0] < span[1]:
+                    yield (*span, self.tag)
+
+
+def _if(holds: Callable[[str], bool]) -> Callable[[Found], tuple[int, int] | None]:
+    """Replace a match whose secret part passes the check."""
+
+    def span(match: Found) -> tuple[int, int] | None:
+        start, end = _whole(match)
+        return (start, end) if holds(match.string[start:end]) else None
+
+    return span
+
+
+def _compact(found: str) -> str:
+    return re.sub(r"[\s\-.]", "", found)
+
+
+# --- web, mail and network ------------------------------------------------------------------------------------
+
+_AT = r"(?:\s{0,3}[@#]\s{0,3}|\s{0,3}[\[({<]\s?(?:at|@)\s?[\])}>]\s{0,3}|\s{1,3}at\s{1,3}|\s{0,3}艾特\s{0,3})"
+_DOT = r"(?:\s{0,3}\.\s{0,3}|\s{0,3}[\[({<]\s?(?:dot|\.)\s?[\])}>]\s{0,3}|\s{1,3}dot\s{1,3}|\s{0,3}点\s{0,3})"
+_TLD = r"(?:com|cn|org|net|edu|gov|io|co|uk|de|fr|hk|tw|jp|kr|us|ca|au|info|me|school|example|test|invalid|ac)"
+_IN_URL = r"[^\s<>\"'，。；！？、）】》\u3400-\u9fff]"
+_SHORT_LINK = r"(?:com|cn|net|org|edu|gov|io|ly|be|gl|gd|me|co|tv|app|dev|site|top|uk|de|hk|tw)"
+# Numbers of chapters and versions have the form of an address; those that are meant for people are small.
+_NUMBERED = re.compile(
+    r"(?:(?<![a-z])(?:chapter|section|figure|fig\.?|version|ver\.?|v|table)|§|第|章|节|版本?|图|表)\s{0,2}$",
+    re.IGNORECASE,
+)
+_LEAST_IN_AN_ADDRESS = 10
+
+
+def _url(match: Found) -> tuple[int, int]:
+    """The full stop or bracket after an address is the sentence's."""
+    return match.start(), match.start() + len(match[0].rstrip(".,;:!?)]}'"))
+
+
+def _ipv4(match: Found) -> tuple[int, int] | None:
+    before = match.string[max(0, match.start() - 12) : match.start()]
+    if _NUMBERED.search(before) or max(map(int, match["secret"].split("."))) < _LEAST_IN_AN_ADDRESS:
+        return None
+    return match.span()
+
+
+def _is_ipv6(found: str) -> bool:
+    try:
+        address = ipaddress.IPv6Address(found)
+    except ValueError:
+        return False
+    return not address.is_loopback and _DIGITS.search(found) is not None
+
+
+# --- telephones -----------------------------------------------------------------------------------------------
+
+# Where the pupils of the schools that use this live: a number is one if it is valid in any of these.
+_REGIONS = (
+    "CN",
+    "HK",
+    "TW",
+    "US",
+    "GB",
+    "IN",
+    "AU",
+    "FR",
+    "DE",
+    "SG",
+    "MY",
+    "JP",
+    "KR",
+    "ES",
+    "IT",
+    "BR",
+    "KE",
+    "NG",
+    "ZA",
+)
+_PHONE_CUES = (
+    r"(?:电话|手机|座机|联系方式|打给我|传真|家里号码|号码|拨打|短信|(?<![a-z])(?:phone|mobile|cell|call|ring|tel|fax|text|whats\s?app|sms"
+    r"|(?:my|her|his|home|mum's|dad's|mom's|contact) number|(?<!the )number is)(?![a-z]))"
+)
+_REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\d{4}|[\s\-.]\d{3}[\s\-.]\d{5})"
+_DIGIT_HAN = "〇零一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
+_HAN_VALUE = {char: str(place) for place, char in enumerate("零一二三四五六七八九")} | {"〇": "0", "幺": "1"}
+_HAN_VALUE |= {char: str(place) for place, char in enumerate("壹贰叁肆伍陆柒捌玖", start=1)}
+# What follows a quantity, and what stands on either side of a number that is calculated with.
+_QUANTITY = re.compile(
+    r"\s{0,2}(?:[元个只颗米克吨千万亿人册本张件升²³%％°÷×*/=^+]|[km]?m\b|kg\b|-\s?\d)", re.IGNORECASE
+)
+_CALCULATED = re.compile(r"[÷×*/=^√]\s{0,2}$")
+_TEN = 10
+_FEWEST_ABROAD = 9  # digits with the country; fewer are more often a sum
+
+
+def is_phone(number: str, regions: tuple[str, ...] = _REGIONS) -> bool:
+    """Whether the digits are a number that is given out in one of the regions; with + in its own."""
+    for region in regions:
+        try:
+            parsed = phonenumbers.parse(number, region)
+        except phonenumbers.NumberParseException:
+            continue
+        if (
+            phonenumbers.is_possible_number(parsed)
+            if number.startswith("+")
+            else phonenumbers.is_valid_number(parsed)
+        ):
+            return True
+    return False
+
+
+def _international(match: Found) -> tuple[int, int] | None:
+    """Numbers that follow in the sentence are dropped one by one until what is left is a phone number."""
+    start, end = match.span()
+    while len(_DIGITS.findall(match.string[start:end])) >= _FEWEST_ABROAD:
+        if is_phone(match.string[start:end].replace("(0)", ""), ("ZZ",)):
+            return start, end
+        end = start + max((cut.start() for cut in re.finditer(r"[\s.\-]+", match.string[start:end])), default=0)
+    return None
+
+
+def _chinese_mobile(match: Found) -> tuple[int, int] | None:
+    before = match.string[max(0, match.start() - 4) : match.start()]
+    quantity = _QUANTITY.match(match.string, match.end()) or _CALCULATED.search(before)
+    return None if quantity or not is_phone(_compact(match[0]).strip("()"), ("CN",)) else match.span()
+
+
+def _with_trunk(match: Found) -> tuple[int, int] | None:
+    """A national number with its leading 0: ten digits are one, fewer only where such numbers are given out."""
+    digits = "".join(_DIGITS.findall(match[0]))
+    return match.span() if len(digits) >= _TEN or is_phone(digits) else None
+
+
+def _is_spelt_mobile(found: str) -> bool:
+    digits = "".join(_HAN_VALUE.get(char, char) for char in found if char in _HAN_VALUE or char.isdigit())
+    return re.fullmatch(r"1[3-9]\d{9}", digits) is not None
+
+
+# --- documents and cards --------------------------------------------------------------------------------------
+
+_DOCUMENT_CUES = (
+    r"(?:护照|通行证|身份证|证件|社保|学籍号?|户口|(?<![a-z])(?:passport|id card|ssn|social security|social insurance|sin|nric|fin|hkid|nino|national insurance"
+    r"|national id|aadhaar|pan card|cpf|dni|nie|nif|codice fiscale|tax id|bsn|pesel|personnummer|curp|rut|driving licence|driver's license|visa no)(?![a-z]))"
+)
+# Forms that are told from other words without a cue, because they have letters or fixed separators, with their checks.
+_CHECKED_DOCUMENTS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
+    (r"(?<![a-z0-9])[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z](?![a-z0-9])", r"[a-z]{6}\d\d", codicefiscale.is_valid),
+    (r"(?<![a-z0-9])\d{8}-?[a-z](?![a-z0-9])", r"\d{8}", dni.is_valid),
+    (r"(?<![a-z0-9])[xyz]-?\d{7}-?[a-z](?![a-z0-9])", r"\d{7}", nie.is_valid),
+    (r"(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)", r"\.\d{3}-", cpf.is_valid),
+    (r"(?<![\d.])[2-9]\d{3}\s\d{4}\s\d{4}(?![\s\d])", r"\d{4}\s", aadhaar.is_valid),
+    (r"(?<!\d)\d{6}-[1-8]\d{6}(?!\d)", r"\d{6}-", rrn.is_valid),
+    (r"(?<!\d)[12]\s?\d\d\s?\d\d\s?\d[\dab]\s?\d{3}\s?\d{3}\s?\d\d(?!\d)", r"[12]\s?\d\d", nir.is_valid),
+    (r"(?<![a-z0-9])[a-z]{4}\d{6}[hm][a-z]{5}[a-z0-9]\d(?![a-z0-9])", r"\d{6}[hm]", curp.is_valid),
+)  # fmt: skip
+_CARD_CUES = re.compile(r"(?:卡|账号|账户|开户|card|visa|mastercard|amex|account)[^\n]{0,14}$", re.IGNORECASE)
+
+
+def _is_resident(found: str) -> bool:
+    """GB 11643: the right check digit, or a birth date (a slip in one of the two is still somebody's number)."""
+    number = _compact(found).upper()
+    return ric.is_valid(number) or (number[0] in "12345689" and _is_date(number[6:14]))
+
+
+def _is_date(digits: str) -> bool:
+    try:
+        return datetime.strptime(digits, "%Y%m%d").year in range(1900, 2100)  # noqa: DTZ007 - a date only
+    except ValueError:
+        return False
+
+
+def _has_four_digits(found: str) -> bool:
+    return len(_DIGITS.findall(found)) >= len("1234")
+
+
+def _card(match: Found) -> tuple[int, int] | None:
+    """The check digit, or a word for a card before it."""
+    before = match.string[max(0, match.start() - 20) : match.start()]
+    return match.span() if luhn.is_valid(_compact(match[0])) or _CARD_CUES.search(before) else None
+
+
+# --- accounts and students' numbers -----------------------------------------------------------------------------
+
+ID_CUES = (
+    r"(?:学生证号|学籍号|准考证号?|学号|考号|工号|编号|座位号|"
+    r"(?<![a-z])(?:student|pupil|teacher|learner|staff|exam|candidate|matriculation)[\s_\-]?(?:id|no|nr|number|#)(?![a-z])\.?|"
+    r"(?<![a-z])(?:id|matric)(?:[\s_\-]?(?:no|nr|number|card))?(?![a-z])\.?)"
+    r"[\s:=#是为（(\-]{0,4}(?:is\s|was\s)?"
+)
+_ACCOUNT_CUES = (
+    r"(?:QQ群?|扣扣|群号|微信|加我?V信?|薇信|威信|V信|抖音|快手|微博|小红书|支付宝|钉钉|B站|知乎|"
+    r"(?<![a-z])(?:vx|wx|wechat|weixin|whats\s?app|telegram|skype|discord|insta(?:gram)?|snap(?:chat)?|tik\s?tok|line id|facebook|twitter|kik|steam|bilibili|uid)(?![a-z]))"
+)
+_AFTER_ACCOUNT_CUE = r"(?:\s?(?:号码?|账号|帐号|id|uid|名|user\s?name|name|number|account|handle))?"
+
+
+def _account(match: Found) -> tuple[int, int] | None:
+    """A word without digits is an account only where a colon or the word for it comes before."""
+    start, end = match.span("secret")
+    found = match.string[start:end].rstrip("._-")
+    said = re.search(r"[:=]|号|id|account|handle", match.string[match.start() : start], re.IGNORECASE)
+    marked = re.search(r"[\d_@#]|\w\.\w", found)
+    return (start, start + len(found)) if marked or said else None
+
+
+# --- places, dates and vehicles -----------------------------------------------------------------------------------
+
+_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+_HAN_NUMBER = "[一二三四五六七八九十百]"
+_STREET = r"(?:路|大街|街|大道|道|巷|弄|胡同|坊|小区|花园|公寓|新村|家园|大厦|苑|村)"
+_HOUSE = r"(?:号院|号楼|号|弄|栋|幢|组|座|单元)"
+_INNER = r"(?:号院|号楼|号|栋|幢|座|单元|楼|层|室|户|房)"
+_CHINESE_ADDRESS = (
+    rf"[\u4e00-\u9fff]{_STREET}[东西南北中]?(?:{_HAN_NUMBER}{{1,2}}[段组里])?\s?(?:\d{{1,5}}|{_HAN_NUMBER}{{1,4}}){_HOUSE}"
+    rf"(?:\s?(?:[\dA-Za-z]{{1,5}}|{_HAN_NUMBER}{{1,3}}){_INNER}){{0,5}}(?:\s?\d{{2,5}}(?!\d))?"
+)
+# The name of a place begins after one of these, because Chinese writes no space there.
+_BEFORE_PLACE = re.compile(
+    r"[^\u4e00-\u9fff0-9]|住在|家在|住址是?|地址是?|寄到|寄去|寄给|送到|快递到|搬到|位于|我住|家住|住|我在|在|到|于"
+)
+_LONGEST_PLACE = 24
+_NAMES_OF_STREETS = r"(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Court|Ct|Close|Way|Boulevard|Blvd|Place|Pl|Terrace|Square|Sq|Crescent|Gardens|Grove|Row|Mews|Highway|Parkway|Pkwy)"
+_POSTCODE = r"(?:[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}|[A-Z]{2}\s\d{5}(?:-\d{4})?)"
+_TOWN = r"(?:,?\s[A-Z][a-z]{1,20}(?:\s[A-Z][a-z]{1,20})?)"
+_LATIN_ADDRESS = (
+    rf"(?:(?:Flat|Apt|Apartment|Unit|Suite)\.?\s\w{{1,5}},?\s)?(?<![\w.])\d{{1,5}}[A-Za-z]?,?\s(?:[A-Z][\w'.]{{0,20}}\s){{1,4}}{_NAMES_OF_STREETS}\b\.?"
+    rf"(?:,?\s(?:Apt|Apartment|Flat|Unit|Suite|#)\.?\s?\w{{1,6}})?{_TOWN}{{0,2}}(?:,?\s{_POSTCODE})?"
+)
+_EUROPEAN_ADDRESS = (
+    r"(?<!\w)(?:(?:Calle|Avenida|Avda\.?|Rua|Via|Rue|Plaza|Paseo)\s(?:[a-z']{1,12}\s){0,3}[A-Z]\w{1,20}(?:\s[A-Z]\w{1,20}){0,2},?|"
+    r"[A-Z]\w{1,25}(?:straße|strasse|str\.|weg|platz|gasse))\s\d{1,4}[a-z]?(?![\w.])(?:,\s(?:\d{4,5}\s)?[A-Z]\w{1,20})?"
+)
+_MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+_DATE = (
+    r"(?:(?:\d{4}|\d{2})\s?年\s?\d{1,2}\s?月(?:\s?\d{1,2}\s?[日号])?|\d{1,2}\s?月\s?\d{1,2}\s?[日号]?|\d{4}[./\-]\d{1,2}[./\-]\d{1,2}|\d{1,2}[./\-]\d{1,2}[./\-](?:\d{4}|\d{2})(?!\d)|"
+    rf"\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?|(?:19|20)\d{{6}}(?!\d))"
+)
+_BIRTH_CUE = r"(?:出生(?:日期|年月日?|于|在)?|生日|生辰|生于|(?<![a-z])(?:birth\s?day|b-?day|born|birth|dob)(?![a-z])|d\.o\.b\.?)"
+_YEAR = re.compile(r"(?:1[0-9]|20)\d\d")
+_OLDEST_BIRTH_YEAR = 1930  # of a pupil's grandparents; whoever was born before it is in a history book
+
+
+def _address_in_chinese(match: Found) -> tuple[int, int]:
+    """The street's number was found; its place begins after the last word that is no part of it."""
+    begins = max(0, match.start() - _LONGEST_PLACE)
+    before = match.string[begins : match.start()]
+    last = max((stop.end() for stop in _BEFORE_PLACE.finditer(before)), default=0)
+    return begins + last, match.end()
+
+
+def _is_birth_date(found: str) -> bool:
+    year = _YEAR.search(found)
+    return year is None or int(year[0]) >= _OLDEST_BIRTH_YEAR
+
+
+def _looks_like_plate(found: str) -> bool:
+    return bool(re.search(r"[A-Z]", found) and _DIGITS.search(found))
+
+
+# --- all of them --------------------------------------------------------------------------------------------------
+
+
+def _form(
+    tag: str,
+    pattern: str,
+    hint: str,
+    span: Callable[[Found], tuple[int, int] | None] = _whole,
+    *,
+    ignore_case: bool = True,
+) -> Form:
+    flags = re.IGNORECASE if ignore_case else re.RegexFlag(0)
+    return Form(tag, re.compile(pattern, flags), re.compile(hint, flags), span)
+
+
+FORMS = (
+    _form("URL", rf"(?<![a-z])(?:[a-z][a-z0-9+.\-]{{1,15}}://|www\.){_IN_URL}{{1,2000}}", r"://|www\.", _url),
+    _form("URL", rf"(?<![a-z0-9@.\-])(?:[a-z0-9\-]{{1,63}}\.){{1,4}}{_SHORT_LINK}/{_IN_URL}{{1,2000}}", r"\.[a-z]{2,4}/", _url),
+    _form("EMAIL", r"[a-z0-9._%+\-]{1,64}@(?:[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63}){1,8}|[a-z][a-z0-9\-]{3,62})", r"@"),
+    _form("EMAIL", rf"(?<![a-z0-9])[a-z0-9][a-z0-9._%+\-]{{0,63}}{_AT}(?:[a-z0-9\-]{{1,63}}{_DOT}){{1,4}}{_TLD}(?![a-z0-9])", r"@|#|\bat\b|艾特"),
+    _form("IP", r"(?<![\d.])(?P<secret>(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d))(?::\d{2,5})?(?!\.?\d)", r"\d\.\d", _ipv4),
+    _form("IP", r"(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:])", r":", _if(_is_ipv6)),
+    # 18 and 15 digits of a resident's number, a number of Hong Kong, Taiwan, Singapore and the United States, and what its name tells.
+    _form("IDNUMBER", r"(?<!\d)\d{6}[\s\-]?\d{4}[\s\-]?\d{4}[\s\-]?\d{3}[\s\-]?[\dx](?![\da-z])", r"\d{3}", _if(_is_resident)),
+    _form("IDNUMBER", r"(?<!\d)[1-9]\d{14}(?!\d)", r"\d{15}", _if(lambda found: _is_date("19" + found[6:12]))),
+    _form("IDNUMBER", r"(?<![a-z])[a-z]{1,2}\d{6}\s?\([\da]\)", r"\d{6}"),
+    _form("IDNUMBER", r"(?<![a-z0-9])[a-z][1289]\d{8}(?!\d)", r"\d{8}"),
+    _form("IDNUMBER", r"(?<![a-z0-9])[stfgm]\d{7}[a-z](?![a-z0-9])", r"[stfgm]\d{7}"),
+    _form("IDNUMBER", r"(?<![\d\-])\d{3}-\d{2}-\d{4}(?![\d\-])", r"\d{3}-\d\d-"),
+    _form("IDNUMBER", rf"{_DOCUMENT_CUES}[^\d\n]{{0,24}}?(?P<secret>(?<![a-z])[a-z]{{0,3}}\d(?:[a-z0-9]|[\s\-./](?=[a-z0-9]{{0,6}}\d)){{4,23}}(?:\([\da]\))?)(?![a-z0-9])", _DOCUMENT_CUES, _if(_has_four_digits)),
+    *(_form("IDNUMBER", pattern, hint, _if(check)) for pattern, hint, check in _CHECKED_DOCUMENTS),
+    _form("PHONE", r"(?<![\w)\]}$=.])\+[1-9]\d{0,2}(?:[\s.\-]{0,2}\(?\d\)?){6,16}(?!\d)", r"\+\d", _international),
+    _form("PHONE", rf"(?<![\d.])(?:\(?(?:\+|00)?86\)?[\s\-]{{0,3}})?1[3-9]\d{_REST_OF_MOBILE}(?!\d)", r"1[3-9]\d", _chinese_mobile),
+    _form("PHONE", r"(?<![\d.])1([\s\-.])[3-9](?:\1\d){9}(?!\1?\d)", r"1[\s\-.][3-9][\s\-.]\d"),
+    _form("PHONE", r"(?<![\d.+\-])(?:\(0\d{1,4}\)\s?|0\d{1,4}[\s\-])\d{2,8}(?:[\s\-]\d{2,4}){0,4}(?:[\s\-转x]{1,3}\d{1,5})?(?!\d)", r"0\d", _with_trunk),
+    _form("PHONE", r"(?<![\d.])400[\s\-]?\d{3,4}[\s\-]?\d{3,4}(?!\d)", r"400", _if(lambda found: len(_compact(found)) == _TEN)),
+    _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?\(?[2-9]\d{2}\)?[\s.\-]{1,2}[2-9]\d{2}[.\-\s]\d{4}(?![\d.]\d)", r"\d{4}", _if(lambda found: bool(re.search(r"[.\-()]", found)) or found[0] == "1")),
+    _form("PHONE", rf"{_PHONE_CUES}[^\d\n]{{0,14}}(?P<secret>\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_CUES),
+    _form("PHONE", rf"[{_DIGIT_HAN}](?:[\s\-、]?[{_DIGIT_HAN}\d]){{10}}(?![{_DIGIT_HAN}])", rf"[{_DIGIT_HAN}]{{3}}|[{_DIGIT_HAN}][\s\-、]", _if(_is_spelt_mobile)),
+    _form("CARD", r"(?<![\d.])[3-6]\d{3}(?:[\s\-]?\d{4}){3}(?:[\s\-]?\d{1,3})?(?!\d)", r"\d{4}", _card),
+    _form("CARD", r"(?<![\d.])3[47]\d{2}[\s\-]?\d{6}[\s\-]?\d{5}(?!\d)", r"3[47]\d\d", _card),
+    _form("CARD", r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,4})?(?![A-Z0-9])", r"[A-Z]{2}\d\d", _if(iban.is_valid), ignore_case=False),
+    _form("ACCOUNT", rf"{_ACCOUNT_CUES}{_AFTER_ACCOUNT_CUE}[\s:=是为(]{{0,4}}(?:is\s)?(?:(?:id|uid)[\s:]{{1,3}})?(?P<secret>@?[a-z0-9][a-z0-9_.\-]{{2,31}}(?:\#\d{{4}})?)", _ACCOUNT_CUES, _account),
+    _form("STUDENTID", rf"{ID_CUES}(?P<secret>[a-z]{{0,6}}[\-_]?\d[a-z0-9\-_]{{2,24}})", r"号|准考证|id|no|nr|number|matric|#"),
+    _form("STUDENTID", r"(?<![a-z0-9])(?:stu|student|sid|xs|uid)[\-_#]?\d{2,16}(?![a-z0-9])", r"stu|sid|xs|uid"),
+    _form("STUDENTID", r"(?<![a-z0-9.$])[a-z]{1,3}[\-]?\d{6,12}(?![a-z0-9])", r"[a-z]-?\d{6}"),
+    _form("STUDENTID", r"(?<![a-z0-9.$])20[0-3]\d\d{6,8}(?![a-z0-9.])", r"20[0-3]\d{7}"),
+    _form("ADDRESS", _CHINESE_ADDRESS, r"[路街道巷弄同坊区园寓村厦苑]", _address_in_chinese, ignore_case=False),
+    _form("ADDRESS", r"(?:住址|家庭地址|通讯地址|收货地址)\s?(?:是|为|:|：)\s?(?P<secret>[^\s，。；,;!！?？]{4,40})", r"[住地]址"),
+    _form("ADDRESS", _LATIN_ADDRESS, _NAMES_OF_STREETS, ignore_case=False),
+    _form("ADDRESS", _EUROPEAN_ADDRESS, r"Calle|Aven|Avda|Rua|Via|Rue|Plaza|Paseo|stra|str\.|weg|platz|gasse", ignore_case=False),
+    _form("ADDRESS", rf"(?<!\w)P\.?\s?O\.?\sBox\s\d{{1,7}}{_TOWN}?", r"Box", ignore_case=False),
+    _form("ADDRESS", r"(?<![\w.])[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}(?![\w.])", r"\d[A-Z]{2}", ignore_case=False),
+    _form("BIRTHDATE", rf"{_BIRTH_CUE}[^\d\n。!?]{{0,14}}?(?P<secret>{_DATE})", _BIRTH_CUE, _if(_is_birth_date)),
+    _form("BIRTHDATE", rf"(?P<secret>(?<!\d){_DATE})[)）,，\s]{{0,2}}(?:是我?的?生日|出生|生的?(?=[)），。,.\s]|$)|born|is\smy\sb)", _DATE, _if(_is_birth_date)),
+    _form("PLATE", rf"[{_PROVINCES}][A-HJ-NP-Z][·.\-\s]?(?=[A-HJ-NP-Z]{{0,5}}\d)[A-HJ-NP-Z0-9]{{4,5}}[A-HJ-NP-Z0-9学警挂港澳](?![A-Za-z0-9])", rf"[{_PROVINCES}][A-Z]", ignore_case=False),
+    _form("PLATE", r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}\s[A-Z]{3}(?![A-Za-z0-9])", r"\d\d\s[A-Z]{3}", ignore_case=False),
+    _form("PLATE", r"(?:(?i:(?<![a-z])(?:plate|registration|reg|licen[cs]e plate|number plate)(?![a-z]))|车牌)(?:(?i:\s(?:number|no\.?|is))|号码?)?[\s:：是]{0,4}(?:(?i:is)\s)?(?P<secret>[A-Z0-9]{2,4}[\s\-]?[A-Z0-9]{2,4}(?:\s[A-Z])?)(?![A-Za-z0-9])", r"(?i:plate|reg)|车牌", _if(_looks_like_plate), ignore_case=False),
+)  # fmt: skip

@@ -1,0 +1,73 @@
+"""No text is so hostile that its redaction takes more than time in proportion to its length."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from edugraph_analyzer.documents import Person
+from edugraph_analyzer.private_forms import FORMS
+from edugraph_analyzer.private_names import MOST_MEMBERS, CourseNames, introduced_names, own_names
+from edugraph_analyzer.redaction import Redactor
+
+CHARACTERS = 100_000
+MOST_SECONDS = 3.0  # of CPU; patterns without bounds take minutes, the present ones at most 0.2 s on a slow machine
+UNITS = (
+    *("a", "a-", "a.", "a a ", "1", "1 ", "1-", "1.", "+1", "(1", "://", "www.a.", "::", "1:", "A1 ", "Ab ", "GB00 "),
+    *(
+        "微信",
+        "学号",
+        "南路",
+        "南路1号",
+        "一",
+        "护照a",
+        "出生a",
+        "born a",
+        "1月",
+        "2010-1-",
+        "Calle a ",
+        "1 A ",
+        "京A",
+    ),
+    *("王", "王 ", "欧阳", "妈妈", "my friend A", "Alice ", "电话 ", "reg A", "[STUDENT_1", "艾特", "点"),
+)
+HOSTILE = [(unit * (CHARACTERS // len(unit) + 1))[: CHARACTERS - 1] + "@" for unit in UNITS]
+PEOPLE = (
+    Person("STUDENT", "王小明", is_name=True),
+    Person("STUDENT", "Alice van der Berg-Smith", is_name=True),
+    Person("STUDENT", "S-4110653-11", is_name=False),
+    Person("STUDENT", "12", is_name=False),
+)
+COURSE = CourseNames([f"王{chr(0x4E00 + number)}{chr(0x5E00 + number)}" for number in range(MOST_MEMBERS)])
+
+
+def slowest(redact: Callable[[str], object]) -> tuple[float, str]:
+    found = (0.0, "")
+    for text in HOSTILE:
+        began = time.process_time()
+        redact(text)
+        found = max(found, (time.process_time() - began, text[:12]))
+        assert found[0] < MOST_SECONDS, found
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS, ids=[f"{number}-{form.tag}" for number, form in enumerate(FORMS)])
+def test_each_form_takes_time_in_proportion_to_the_text(form) -> None:
+    slowest(lambda text: list(form.spans(text)))
+
+
+def test_names_take_time_in_proportion_to_the_text() -> None:
+    slowest(lambda text: [*own_names(text, PEOPLE), *introduced_names(text), *COURSE.spans(text)])
+
+
+def test_placeholders_are_put_in_and_taken_out_in_time() -> None:
+    text = " ".join(f"[PHONE_{number}] a{number}@b.com" for number in range(CHARACTERS // 24))
+    redactor = Redactor(PEOPLE, COURSE)
+    began = time.process_time()
+    assert redactor.restore(redactor.redact(text)) == text
+    assert time.process_time() - began < MOST_SECONDS
+
+
+def test_a_course_has_no_more_names_than_it_may() -> None:
+    with pytest.raises(ValueError, match="may have 5000"):
+        CourseNames(map(str, range(MOST_MEMBERS + 1)))
