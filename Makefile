@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export UV_PROJECT_ENVIRONMENT := .venv
 UV := $(shell command -v uv || echo .run/uv/bin/uv)
 RUN := $(UV) run --no-sync
-SERVERS := python3 scripts/servers.py
+SERVERS := python3 -m tools.servers
 TEST_SERVERS := $(SERVERS) --tests
 RUN_DIR := .run
 # Tests and benches delete what they find, so these addresses have names that no service reads.
@@ -35,7 +35,7 @@ unit: env-dev ## the tests that need no server
 check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src evaluation scripts
+	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src evaluation scripts tools
 	@$(RUN) lint-imports
 
 format: env-dev ## format the code
@@ -48,10 +48,10 @@ settings-page: env-dev ## write docs/configuration.md from the settings
 	@$(RUN) python scripts/settings_page.py
 
 bench-gateway: env-dev test-servers ## submissions a second against bare pika and Celery, latency, memory of a 2 GB upload
-	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_gateway.py
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_gateway.py
 
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
-	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_import.py
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py
 
 servers: ## start RabbitMQ, Redis and Neo4j for `make up`
 	@$(SERVERS) up

@@ -16,9 +16,6 @@ import redis
 from feeding import Client, cook
 from ground import Ground
 from observing import compared, digest, waiting_messages
-from server_tools import cache
-from server_tools.neo4j import Neo4j, find_java
-from server_tools.server import clean_env
 from supervised import Supervised
 from traps import slow, until
 
@@ -26,6 +23,9 @@ from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.platform.settings import Settings
+from tools import cache
+from tools.servers.neo4j import Neo4j, find_java
+from tools.servers.server import clean_env
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), slow]
 PARTS = ("gateway", "importer", "findings", "analyzer")

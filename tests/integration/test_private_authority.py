@@ -16,8 +16,6 @@ import redis
 import trustme
 from engines import CHECKOUT, Engine, missing
 from secured_servers import secured_servers
-from server_tools import docker
-from server_tools.common import ServerError
 
 from edugraph_cli.serving import Pools
 from edugraph_common.contracts.errors import Retryable
@@ -32,6 +30,8 @@ from edugraph_gateway.graph_reading import GraphReading
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_importer.graph.connection import Connection
 from edugraph_importer.graph.settings import GraphSettings
+from tools import docker
+from tools.common import ServerError
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""scripts/servers.py without servers: ports, notes, given addresses, processes, cache, and what docker is asked."""
+"""tools/servers without servers: ports, notes, given addresses, processes, cache, and what docker is asked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,14 +14,12 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from server_tools import cache, checkout, cli, common, docker, processes  # noqa: E402
-from server_tools.neo4j import Neo4j  # noqa: E402
-from server_tools.rabbitmq import RabbitMQ  # noqa: E402
-from server_tools.redis import Redis  # noqa: E402
-from server_tools.server import TEST_NAMES  # noqa: E402
+from tools import cache, common, docker
+from tools.servers import checkout, cli, processes
+from tools.servers.neo4j import Neo4j
+from tools.servers.rabbitmq import RabbitMQ
+from tools.servers.redis import Redis
+from tools.servers.server import TEST_NAMES
 
 OF_PRODUCTION = [name for server in cli.SERVERS.values() for name in (*server.variables, *server.optional)]
 VARIABLES = [*OF_PRODUCTION, *(TEST_NAMES[name] for name in OF_PRODUCTION)]
