@@ -16,7 +16,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from engines import CHECKOUT, empty_graph, own_vhost
+from engines import CHECKOUT, own_vhost
+from guard import empty_graph
 
 from tools.servers.server import PROJECT_NAMES
 
