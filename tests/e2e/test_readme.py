@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import guard
 import httpx
 import pytest
 from engines import CHECKOUT, own_vhost
-from guard import empty_graph
 
 from tools.servers.server import PROJECT_NAMES
 
@@ -73,7 +73,7 @@ def path_without_uv(tmp_path_factory: pytest.TempPathFactory) -> str:
 def shell(path_without_uv: str) -> Iterator[dict[str, str]]:
     """The environment of a reader who has given servers to `make`, which then starts none."""
     with own_vhost() as servers:
-        empty_graph(servers)
+        guard.empty_graph(servers)
         own = {name: value for name, value in os.environ.items() if not name.startswith(NOT_THE_READERS)}
         given = {name: servers[ours] for name, ours in PROJECT_NAMES.items()}
         yield {**own, **given, "PATH": path_without_uv}

@@ -12,7 +12,7 @@ from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.messaging.task_base import EduGraphTask
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
-from edugraph_common.messaging.worker.setup import guard_worker
+from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.platform.settings import Settings
 
@@ -40,6 +40,6 @@ app = make_app("edugraph-measured", settings)
 log_tasks(settings)
 measure_worker("importer", settings)
 report_health(app, settings)
-guard_worker(app, settings)
+set_up_worker(app, settings)
 app.conf.task_ignore_result = bool(os.environ.get("IGNORE_RESULTS"))
 app.conf.worker_max_tasks_per_child = int(os.environ.get("TASKS_PER_CHILD", "1000"))

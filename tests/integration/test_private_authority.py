@@ -28,8 +28,7 @@ from edugraph_common.messaging.publisher import emit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_gateway.graph_reading import GraphReading
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_importer.graph.connection import Connection
-from edugraph_importer.graph.settings import GraphSettings
+from edugraph_importer.graph.driver import Connection, GraphSettings
 from tools import docker
 from tools.common import ServerError
 

@@ -40,7 +40,7 @@ def replay(bench: Bench, folder: Path, dies_at: int) -> "subprocess.CompletedPro
 
 def test_replay_killed_in_the_middle_and_started_again_does_each_once(bench: Bench, tmp_path: Path) -> None:
     """Out: `is_done` in DeadDesk (one is done twice), or acknowledging before the publish (one is lost)."""
-    bench.start(without="deaths", concurrency=2)
+    bench.start(without="circuit breaker", concurrency=2)
     tasks = [bench.send("reject", times=1) for _ in range(LETTERS)]
     until(lambda: bench.depth("data_import.dead") == LETTERS, 60)
     assert replay(bench, tmp_path, MIDDLE).returncode == -signal.SIGKILL

@@ -25,7 +25,7 @@ def without_notices(guarded: bool) -> str:
 @both_slow
 def test_poison_task(bench: Bench, guarded: bool) -> None:
     """A task that kills its worker each time ends in the dead letters, and stays STARTED for ever.
-    Out: leave DeadNotices out of the worker.
+    Out: leave DeadLetterListener out of the worker.
     """
     bench.start(without=without_notices(guarded))
     task_id = bench.send("crash")
@@ -86,7 +86,7 @@ def test_rejected_member_of_a_chord(bench: Bench, guarded: bool) -> None:
 @both_slow
 def test_answer_that_was_not_counted(bench: Bench, guarded: bool) -> None:
     """A child that dies between storing its result and telling its chord. Celery takes the stored result for the end.
-    Out: leave RefusingRequest out, set worker_deduplicate_successful_tasks.
+    Out: leave RejectingRequest out, set worker_deduplicate_successful_tasks.
     """
     bench.policy(delivery_limit=5)
     conf = {} if guarded else {"worker_deduplicate_successful_tasks": True}
@@ -114,7 +114,7 @@ def test_results_expired(bench: Bench, guarded: bool) -> None:
 
 @both_slow
 def test_hard_time_limit(bench: Bench, guarded: bool) -> None:
-    """Celery acknowledges what ran too long: no dead letter, and the job is not told. Out: RefusingRequest."""
+    """Celery acknowledges what ran too long: no dead letter, and the job is not told. Out: RejectingRequest."""
     bench.start(without=without_notices(guarded))
     task_id = bench.send("hang", soft_time_limit=1, time_limit=2)
     if guarded:
@@ -192,9 +192,9 @@ def test_dead_letters_stay_however_often_they_are_looked_at(bench: Bench) -> Non
 
 @both_slow
 def test_a_bad_deploy_stops_before_it_kills_its_queue(bench: Bench, guarded: bool) -> None:
-    """10,000 messages of many jobs that all die of a bug. Out: leave watch_deaths out of the worker."""
+    """10,000 messages of many jobs that all die of a bug. Out: leave add_circuit_breaker out of the worker."""
     bench.flood(10_000 if guarded else 200, "bug", jobs=10)
-    worker = bench.start(without="" if guarded else "deaths", concurrency=4, EDUGRAPH_DEAD_LETTER_PAUSE="4")
+    worker = bench.start(without="" if guarded else "circuit breaker", concurrency=4, EDUGRAPH_DEAD_LETTER_PAUSE="4")
     if not guarded:
         until(lambda: bench.depth("data_import.dead") == 200, 60)
         return

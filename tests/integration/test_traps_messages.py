@@ -177,8 +177,8 @@ def test_unknown_task_name(bench: Bench, guarded: bool) -> None:
 
 @both_slow
 def test_message_that_cannot_be_read(bench: Bench, guarded: bool) -> None:
-    """Celery acknowledges a body that its child cannot decode: no dead letter. Out: RefusingRequest, by leaving
-    DeadNotices out of the worker.
+    """Celery acknowledges a body that its child cannot decode: no dead letter. Out: RejectingRequest, by leaving
+    DeadLetterListener out of the worker.
     """
     worker = bench.start(without="" if guarded else "notices")
     message = {

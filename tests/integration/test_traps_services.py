@@ -104,7 +104,7 @@ def test_shutdown_with_a_model_call_in_flight(bench: Bench, provider: str, grace
 
 
 def test_a_poison_batch_of_the_real_importer(bench: Bench) -> None:
-    """Its neighbours are written, it ends in the dead letters, the job ends and names it. Out: DeadNotices, the limit."""
+    """Its neighbours are written, it ends in the dead letters, the job ends and names it. Out: DeadLetterListener, the limit."""
     job, jobs = uuid4().hex, Jobs(bench.redis)
     records = tuple(record(name) for name in (f"{job}-1", POISON, f"{job}-3"))
     assert jobs.create(job, "import", "poison.ndjson", datetime.now(UTC))
@@ -121,7 +121,7 @@ def test_a_poison_batch_of_the_real_importer(bench: Bench) -> None:
 
 def test_redis_away_around_a_task(bench: Bench) -> None:
     """Celery reads and stores a task's state outside of the task: an error there is not the task's, and would have it
-    refused for good. Out: AWAY in RefusingRequest.
+    refused for good. Out: AWAY in RejectingRequest.
     """
     with Proxy(bench.settings.redis_url.get_secret_value()) as proxy:
         worker = bench.start(EDUGRAPH_REDIS_URL=proxy.address)

@@ -17,8 +17,8 @@ from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.messaging.celery_app import App, confirm_in_children, make_app
 from edugraph_common.messaging.task_base import EduGraphTask
-from edugraph_common.messaging.worker.circuit_breaker import watch_deaths
-from edugraph_common.messaging.worker.dead_letter_listener import DeadNotices
+from edugraph_common.messaging.worker.circuit_breaker import add_circuit_breaker
+from edugraph_common.messaging.worker.dead_letter_listener import DeadLetterListener
 from edugraph_common.messaging.worker.shutdown import limit_shutdown
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.platform.job_store import connect
@@ -99,14 +99,14 @@ def make_trap_app() -> App:
     trap_app = make_app("trap", settings)
     trap_app.conf.update(json.loads(os.environ.get("TRAP_CONF", "{}")))
     log_tasks(settings)
-    if "deaths" not in without:
-        watch_deaths(trap_app, deaths=settings.dead_letter_limit, seconds=settings.dead_letter_pause)
+    if "circuit breaker" not in without:
+        add_circuit_breaker(trap_app, failures=settings.dead_letter_limit, seconds=settings.dead_letter_pause)
     if "shutdown" not in without:
         limit_shutdown(settings.shutdown_grace)
     if "confirms in children" not in without:
         confirm_in_children(trap_app)
     if "notices" not in without:
-        trap_app.steps["consumer"].add(DeadNotices)
+        trap_app.steps["consumer"].add(DeadLetterListener)
     return trap_app
 
 

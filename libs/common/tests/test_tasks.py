@@ -15,7 +15,7 @@ from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging import task_base as tasks
-from edugraph_common.messaging.task_base import LONGEST_BACKOFF, TRIES, EduGraphTask, backoff
+from edugraph_common.messaging.task_base import LONGEST_BACKOFF_SECONDS, RETRIES, EduGraphTask, backoff
 
 NAME = "probe_task"
 BODY = {"job_id": "j"}
@@ -25,7 +25,7 @@ BODY = {"job_id": "j"}
 def test_backoff_is_whole_seconds_from_1_to_600(retries: int, share: float) -> None:
     seconds = backoff(retries, lambda low, high: low + round(share * (high - low)))
     assert isinstance(seconds, int)
-    assert min(2**retries, LONGEST_BACKOFF) <= seconds <= min(2 * 2**retries, LONGEST_BACKOFF)
+    assert min(2**retries, LONGEST_BACKOFF_SECONDS) <= seconds <= min(2 * 2**retries, LONGEST_BACKOFF_SECONDS)
     assert seconds >= 1
 
 
@@ -54,7 +54,7 @@ class Probe:
         if self.broker_away:
             raise Retryable("the broker did not confirm the message")
 
-    def bury(self, task: Any, args: Any, reason: str) -> None:
+    def publish_dead_letter(self, task: Any, args: Any, reason: str) -> None:
         self.ask_broker()
         self.buried.append(reason)
 
@@ -97,8 +97,8 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     probe = Probe(task=app.tasks[NAME])
     probe.task.probe = probe
     monkeypatch.setitem(ROUTES, NAME, Route("data_import", "import.batch"))
-    monkeypatch.setattr(tasks, "bury", probe.bury)
-    monkeypatch.setattr(tasks, "put_back_after", lambda _: 0)
+    monkeypatch.setattr(tasks, "publish_dead_letter", probe.publish_dead_letter)
+    monkeypatch.setattr(tasks, "requeue_delay_seconds", lambda _: 0)
     probe.task.backend.forget("t")
     return probe
 
@@ -108,7 +108,7 @@ def test_what_succeeds_is_answered(probe: Probe) -> None:
     assert (probe.given_up, probe.buried, probe.sent) == ([], [], [])
 
 
-@pytest.mark.parametrize("retries", range(TRIES))
+@pytest.mark.parametrize("retries", range(RETRIES))
 def test_retryable_is_sent_again_later(probe: Probe, retries: int) -> None:
     probe.failure = Retryable("away")
     with pytest.raises(RetryRequested):
@@ -122,7 +122,7 @@ def test_retryable_is_sent_again_later(probe: Probe, retries: int) -> None:
 def test_retryable_is_given_up_after_three_more_tries(probe: Probe) -> None:
     probe.failure = Retryable("away")
     with pytest.raises(Retryable, match="gave up after 4 tries"):
-        probe(retries=TRIES)
+        probe(retries=RETRIES)
     assert probe.given_up == probe.buried == ["away; gave up after 4 tries"]
     assert probe.sent == []
 
@@ -209,6 +209,6 @@ def test_a_member_of_a_chord_is_done_again(probe: Probe) -> None:
 
 
 def test_settling_a_dead_one_tells_its_job_first(probe: Probe) -> None:
-    probe.task.settle_dead(Context(id="dead", args=(BODY,)), (BODY,), "poison")
+    probe.task.mark_given_up(Context(id="dead", args=(BODY,)), (BODY,), "poison")
     assert probe.given_up == ["poison"]
     assert probe.task.backend.get_state("dead") == "FAILURE"

@@ -12,7 +12,7 @@ from edugraph_common.contracts.findings import Kind
 from edugraph_common.messaging.celery_app import App, make_app
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
-from edugraph_common.messaging.worker.setup import guard_worker
+from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.job_store import Jobs, connect
@@ -28,7 +28,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     measure_worker("analyzer", settings, partial(_open_models, model))
     report_health(app, settings)
     trace_tasks("analyzer", settings.tracing)
-    guard_worker(app, settings)
+    set_up_worker(app, settings)
 
     @cache
     def analyzer() -> Analyzer:

@@ -9,25 +9,25 @@ from celery.signals import worker_process_shutdown
 from edugraph_common.messaging.celery_app import App, make_app
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
-from edugraph_common.messaging.worker.setup import guard_worker
+from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
 from edugraph_importer.graph import Graph, GraphSettings
-from edugraph_importer.importing import Importer
+from edugraph_importer.service import Importer
 
 
 def make_worker(settings: Settings) -> App:
-    """Connected to nothing: each child of the pool opens what it needs at its first task."""
+    """Make the application without connecting it: each child of the pool opens what it needs at its first task."""
     app = make_app("edugraph-importer", settings)
     app.conf.imports = ("edugraph_importer.tasks",)
     log_tasks(settings)
     measure_worker("importer", settings)
     report_health(app, settings)
     trace_tasks("importer", settings.tracing)
-    guard_worker(app, settings)
+    set_up_worker(app, settings)
 
     @cache
     def importer() -> Importer:

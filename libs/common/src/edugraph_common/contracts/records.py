@@ -181,8 +181,8 @@ class Record(Frozen):
         return content_hash(self.type, self.timestamp, self.data)
 
     @cached_property
-    def stamp(self) -> str:
-        """Orders records in time, ties by the larger record_id; compares as a plain string."""
+    def version_key(self) -> str:
+        """Text that sorts as (timestamp, record id): the record with the greater key is the later one."""
         return f"{iso(self.timestamp)}|{self.record_id}"
 
     def to_json(self) -> dict[str, Any]:

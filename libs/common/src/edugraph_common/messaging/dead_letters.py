@@ -1,4 +1,4 @@
-"""Dead letters: what a task gives up goes to NAME.dead with the reason, as the message it was."""
+"""A task that gives up sends its message to NAME.dead, with the reason."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from edugraph_common.messaging.topology import DEAD
 REASON, TRIES, DIED = "x-edugraph-reason", "x-edugraph-tries", "x-edugraph-died"
 
 
-def bury(task: "Task[Any, Any]", args: tuple[Any, ...], reason: str) -> None:
+def publish_dead_letter(task: "Task[Any, Any]", args: tuple[Any, ...], reason: str) -> None:
     """Publish the running task's message to the dead letters of its queue, confirmed. Raises Retryable."""
     copy = task.signature_from_request(task.request, args, {}, retries=0)
     headers = {

@@ -1,9 +1,9 @@
-"""The base of all tasks: what to do with each kind of failure (DESIGN section 6).
+"""The base class of all tasks decides what to do with each kind of failure (see docs/architecture.md).
 
-Retryable: up to 3 more tries, after 1, 2, 4 s and whole-second jitter. Wait: again when told, for as long as the
-job's deadline allows; no try is used up. Rejected, tries used up, and bugs: the message goes to the dead letters
-with the reason, and the task shows FAILURE. As a member of a chord it answers with a failed outcome instead,
-since a failed member would keep the chord's body from running.
+After Retryable a task is tried up to 3 more times, after 1, 2 and 4 s and whole-second jitter. After Wait it is tried
+again when told, for as long as the job's deadline allows, and no try is used up. After Rejected, when the tries are
+used up, and after a bug the message goes to the dead letters with the reason, and the task shows FAILURE. A member of
+a chord answers with a failed outcome instead, since a failed member would keep the chord's body from running.
 """
 
 import math
@@ -26,38 +26,39 @@ from pydantic import ValidationError
 from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.dead_letters import bury
+from edugraph_common.messaging.dead_letters import publish_dead_letter
 from edugraph_common.messaging.publisher import broker_errors, describe, job_of, named_by
-from edugraph_common.messaging.worker.circuit_breaker import tell_died, tell_lived
-from edugraph_common.messaging.worker.reject_policy import put_back_after
+from edugraph_common.messaging.worker.circuit_breaker import report_failure, report_success
+from edugraph_common.messaging.worker.reject_policy import requeue_delay_seconds
 
-TRIES = 3  # beyond the first
-LONGEST_BACKOFF = 600  # seconds
+# These tries come after the first one.
+RETRIES = 3
+LONGEST_BACKOFF_SECONDS = 600
 GAVE_UP = ("failed", "cancelled")
 M = TypeVar("M", bound=Message)
 log = structlog.get_logger()
 
 
 def backoff(retries: int, randint: Callable[[int, int], int] = random.randint) -> int:
-    """Whole seconds before try `retries` + 2: 1, 2, 4 … plus jitter up to as much again, at most 600.
+    """Return the whole seconds before try `retries` + 2: 1, 2, 4 … plus jitter of up to as much again, at most 600.
 
-    Whole, because the broker's delays are: a fraction of a second would be refused and the retry lost.
+    The seconds are whole because the broker's delays are: a fraction would be refused and the retry lost.
     """
-    base: int = min(2**retries, LONGEST_BACKOFF)
-    return min(base + randint(0, base), LONGEST_BACKOFF)
+    base: int = min(2**retries, LONGEST_BACKOFF_SECONDS)
+    return min(base + randint(0, base), LONGEST_BACKOFF_SECONDS)
 
 
 class EduGraphTask(Task):  # type: ignore[type-arg]
-    """The last argument is the JSON of `contract`; a chord's body has the outcomes before it."""
+    """A task whose last argument is the JSON of `contract`; the body of a chord has the outcomes before it."""
 
     abstract = True
-    max_retries = TRIES
-    # Results hold what was found in texts: events, and so Flower, show none of it.
+    max_retries = RETRIES
+    # Results hold findings about texts. Events, and so Flower, must show none of it.
     resultrepr_maxsize = 1
     contract: ClassVar[type[Message]]
 
     def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
-        """What a chord is told instead of an exception."""
+        """Return the answer of a member of a chord that gave up."""
         raise NotImplementedError
 
     def on_given_up(self, message: Message, reason: str) -> None:
@@ -75,8 +76,11 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             kind = error.errors()[0]["type"]
             raise Rejected(f"malformed message for {self.name}: {where or 'body'} ({kind})") from None
 
-    def settle_dead(self, request: Context, args: tuple[Any, ...], reason: str) -> None:
-        """For a task that could not give up by itself: its worker died, or refused its message. Safe to repeat."""
+    def mark_given_up(self, request: Context, args: tuple[Any, ...], reason: str) -> None:
+        """Record the end of a task that could not give up by itself, since its worker died or rejected the message.
+
+        Repeating it is safe.
+        """
         message = self._message(args)
         if message is not None:
             self.on_given_up(message, reason)
@@ -91,14 +95,14 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         structlog.contextvars.bind_contextvars(tries=self.request.retries + 1, **named_by(args[-1] if args else None))
         try:
             answer = self._answered_before() or super().__call__(*args, **kwargs)
-            tell_lived(ROUTES[self.name].queue)
+            report_success(ROUTES[self.name].queue)
             return answer  # noqa: TRY300 - what is told is part of the attempt
         except (RetryRequested, Ignore, Reject):
             raise
         except Wait as wait:
             return self._wait(wait, args)
         except Retryable as error:
-            return self._try_again(error, args)
+            return self._retry_or_give_up(error, args)
         except SoftTimeLimitExceeded:
             return self._give_up(Rejected("took longer than the soft time limit"), args)
         except Failure as error:
@@ -124,7 +128,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return super().apply_async(args, kwargs, **options)
 
     def _answered_before(self) -> Any:
-        """The answer of a task whose message came again after it was done, because its acknowledgement got lost.
+        """Return the answer of a task whose message came again after it was done, as the acknowledgement got lost.
 
         Celery's own setting for this also skips a member of a chord, whose answer may not have been counted yet:
         the chord would wait for ever.
@@ -133,21 +137,21 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return None
         meta = self.backend.get_task_meta(str(self.request.id))
         answer = meta["result"] if meta["status"] == states.SUCCESS else None
-        # One that gave up as a member of a chord also shows SUCCESS; what comes again is its replay.
+        # A member of a chord that gave up also shows SUCCESS; what comes again then is its replay.
         return None if isinstance(answer, dict) and answer.get("state") in GAVE_UP else answer
 
-    def _try_again(self, error: Retryable, args: tuple[Any, ...]) -> Any:
-        if self.request.retries >= TRIES:
-            reason = f"{error.reason}; gave up after {TRIES + 1} tries"
-            return self._give_up(Retryable(reason), args)
+    def _retry_or_give_up(self, error: Retryable, args: tuple[Any, ...]) -> Any:
+        if self.request.retries >= RETRIES:
+            return self._give_up(Retryable(f"{error.reason}; gave up after {RETRIES + 1} tries"), args)
         delay = backoff(self.request.retries)
         log.warning("task_retried", reason=error.reason, seconds=delay, exc_info=error)
         with _or_put_back(self.request):
-            raise self.retry(exc=error, countdown=delay, max_retries=TRIES)
+            raise self.retry(exc=error, countdown=delay, max_retries=RETRIES)
 
     def _wait(self, wait: Wait, args: tuple[Any, ...]) -> Any:
-        seconds = max(1, min(int(wait.seconds) + 1, LONGEST_BACKOFF))
-        if _deadline(args) < time.time() + seconds:
+        seconds = max(1, min(int(wait.seconds) + 1, LONGEST_BACKOFF_SECONDS))
+        body = args[-1] if args and isinstance(args[-1], dict) else {}
+        if float(body.get("deadline") or math.inf) < time.time() + seconds:
             return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args, data_is_bad=True)
         log.info("task_waits", reason=wait.reason, seconds=seconds)
         message = self._message(args)
@@ -161,30 +165,29 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         raise Ignore
 
     def _give_up(self, error: Failure, args: tuple[Any, ...], *, data_is_bad: bool = False) -> Any:
-        """`data_is_bad`: this says nothing of the worker, which a message that it cannot read always does."""
-        log.error("task_failed", reason=error.reason, exc_info=_cause(error))
+        # `data_is_bad` says that the failure is not the worker's. A message that this version cannot read always is.
+        # What is being handled has a place in the code; `error` may have been made from it just now.
+        log.error("task_failed", reason=error.reason, exc_info=sys.exception() or error)
         message = self._message(args)
         with _or_put_back(self.request):
-            # The job first, since that can be repeated; a second dead letter would be one too many.
+            # The job is told first, since that can be repeated; a second dead letter would be one too many.
             if message is not None:
-                self._tell_job(message, error.reason)
-            bury(self, args, error.reason)
+                try:
+                    self.on_given_up(message, error.reason)
+                except (Retryable, redis.RedisError, Reject):
+                    raise
+                except Exception as bug:  # noqa: BLE001 - the outermost loop still
+                    # A process that cannot open its service cannot tell the job. The message must not be lost with
+                    # it: the dead letter says what happened.
+                    log.error("job_not_told", error=type(bug).__name__, reason=error.reason)  # noqa: TRY400
+            publish_dead_letter(self, args, error.reason)
         if message is None or not data_is_bad:
-            tell_died(ROUTES[self.name].queue, job_of(args))
+            report_failure(ROUTES[self.name].queue, job_of(args))
         if message is not None and self.request.chord:
             return self.failed_outcome(message, error.reason)
-        # The job knows. An errback is for a chord's body that never ran.
+        # The job has been told. An errback is for the body of a chord that never ran.
         self.request.errbacks = None
         raise error from None
-
-    def _tell_job(self, message: Message, reason: str) -> None:
-        """A process that cannot open what it works with cannot tell the job: the dead letter says it then."""
-        try:
-            self.on_given_up(message, reason)
-        except (Retryable, redis.RedisError, Reject):
-            raise
-        except Exception as bug:  # noqa: BLE001 - the outermost loop still: without this the message would be lost
-            log.error("job_not_told", error=type(bug).__name__, reason=reason)  # noqa: TRY400
 
     def _message(self, args: tuple[Any, ...]) -> Message | None:
         try:
@@ -193,22 +196,12 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return None
 
 
-def _cause(error: Failure) -> BaseException:
-    """What is being handled, which has a place in the code; `error` may have been made of it just now."""
-    return sys.exception() or error
-
-
-def _deadline(args: tuple[Any, ...]) -> float:
-    body = args[-1] if args and isinstance(args[-1], dict) else {}
-    return float(body.get("deadline") or math.inf)
-
-
 @contextmanager
 def _or_put_back(request: Context) -> Iterator[None]:
-    """Nothing may get lost: the message goes back to its queue, and after the delivery limit to the dead letters."""
+    """Put the message back into its queue when the broker or Redis is away; the delivery limit bounds how often."""
     try:
         yield
     except (Retryable, redis.RedisError, Reject) as away:
         log.warning("task_put_back", error=type(away).__name__)
-        time.sleep(put_back_after(int(request.get("x-delivery-count") or 0)))
+        time.sleep(requeue_delay_seconds(int(request.get("x-delivery-count") or 0)))
         raise Reject("the broker or Redis was away", requeue=True) from None
