@@ -35,7 +35,7 @@ unit: env-dev ## the tests that need no server
 check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src evaluation scripts tools
+	@$(RUN) mypy libs/common services/importer services/analyzer services/gateway cli evaluation scripts tools tests benchmarks
 	@$(RUN) lint-imports
 
 format: env-dev ## format the code

@@ -225,7 +225,7 @@ class Bench:
         with pika_channel(self.settings) as channel:
             for queue in ("data_import", "data_import.dead", "data_import.notices"):
                 ask = partial(channel.queue_declare, queue, passive=True)
-                until(lambda ask=ask: ask().method.consumer_count == 0, 60)
+                until(lambda ask=ask: ask().method.consumer_count == 0, 60)  # type: ignore[misc]
                 channel.queue_purge(queue)
 
     def send(self, action: str = "work", *, name: str = TRAP, **fields: Any) -> str:
@@ -260,7 +260,7 @@ class Bench:
         """Look at the first message so often, as a tool does that lists a queue."""
         for _ in range(times):
             with pika_channel(self.settings) as channel:
-                until(lambda channel=channel: channel.basic_get(queue)[0], 5)
+                until(lambda channel=channel: channel.basic_get(queue)[0], 5)  # type: ignore[misc]
 
     def take(self, queue: str) -> list[dict[str, Any]]:
         """All messages of a queue: their headers, with `key` and `body`."""

@@ -37,8 +37,8 @@ def test_all_comes_back_from_a_backup(ground: Ground, tmp_path: Path) -> None:
     declare_topology(environment)
     with Supervised.run(environment, tmp_path / "logs", PARTS) as system:
         client = Client(system.url)
-        reports = {client.submit(path, analyze=True): None for path in (food.main, food.texts)}
-        reports = {job: compared(ended(system.url, job)) for job in reports}
+        jobs = [client.submit(path, analyze=True) for path in (food.main, food.texts)]
+        reports = {job: compared(ended(system.url, job)) for job in jobs}
         bury(environment)
         until(lambda: waiting_messages(ground.direct) == {"data_import.dead": 1}, 30, every=1)
     before = digest(ground.direct, tmp_path / "before.ndjson")

@@ -67,7 +67,7 @@ def jobs_in_redis() -> None:
 
 
 def results_of_celery() -> None:
-    make_app("tls", GatewaySettings()).backend.client.ping()
+    make_app("tls", GatewaySettings()).backend.client.ping()  # type: ignore[attr-defined] # of the Redis backend
 
 
 def graph_of_the_importer() -> None:
@@ -149,8 +149,9 @@ def test_it_works_with_the_private_authority(
     client()
 
 
+@pytest.mark.usefixtures("environment")
 @each_client
-def test_it_is_refused_without(client: Callable[[], None], environment: pytest.MonkeyPatch) -> None:
+def test_it_is_refused_without(client: Callable[[], None]) -> None:
     assert_refused(client)
 
 

@@ -174,8 +174,9 @@ def test_a_process_and_its_helpers_end_together(tmp_path: Path) -> None:
     assert processes.members(record) == []
 
 
+@pytest.mark.usefixtures("tmp_path")
 @linux_only
-def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
+def test_a_recycled_pid_is_not_ours() -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         record = {"pid": stranger.pid, "identity": "boot/1"}
         processes.kill(record)
@@ -183,7 +184,8 @@ def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
         stranger.kill()
 
 
-def test_two_builders_build_once(here: checkout.Checkout) -> None:
+@pytest.mark.usefixtures("here")
+def test_two_builders_build_once() -> None:
     calls: list[Path] = []
 
     def build(folder: Path, _: int) -> None:
@@ -200,7 +202,8 @@ def test_two_builders_build_once(here: checkout.Checkout) -> None:
     assert (cache.folder() / "thing" / "program").exists()
 
 
-def test_a_broken_build_is_started_over(here: checkout.Checkout) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_broken_build_is_started_over() -> None:
     def broken(folder: Path, lock: int) -> None:
         (folder / "rest").touch()
         cache.run_logged(["sh", "-c", "echo out of space; exit 1"], folder.parent / "log", lock)

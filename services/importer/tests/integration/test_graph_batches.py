@@ -49,7 +49,8 @@ def one(room: Any, cypher: str, **parameters: Any) -> dict[str, Any]:
     return rows[0]
 
 
-def test_prepare_makes_every_constraint_and_may_be_repeated_at_once(graph: Graph, room: Any) -> None:
+@pytest.mark.usefixtures("graph")
+def test_prepare_makes_every_constraint_and_may_be_repeated_at_once(room: Any) -> None:
     threads = [threading.Thread(target=Graph(room.settings).prepare) for _ in range(4)]
     for thread in threads:
         thread.start()
