@@ -37,6 +37,7 @@ check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff format --check
 	@$(RUN) mypy libs/common services/importer services/analyzer services/gateway cli evaluation scripts tools tests benchmarks
 	@$(RUN) lint-imports
+	@$(RUN) python scripts/house.py
 
 format: env-dev ## format the code
 	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from stack import RUN, running, servers
 
-from edugraph_cli.embedded.valkey_server import free_port
+from edugraph_cli.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))

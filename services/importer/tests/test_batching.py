@@ -10,7 +10,7 @@ import pytest
 
 from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.sources import frames_key, parse_mapping, store_mapping, stored_header
+from edugraph_common.sources import frames_key, load_read_plan, parse_mapping, read_plan_key, store_mapping
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer.batching import ReadBatch, count_batches, read_batch, window
 from edugraph_importer.range_index import index_key
@@ -66,7 +66,9 @@ def test_every_row_is_in_one_batch_with_its_line_packed_or_not(
 def test_a_table_in_another_encoding_is_kept_in_frames_of_utf8(blobs: Blobs) -> None:
     found = list(batches(blobs, job_of(blobs, TABLE.encode("gb18030"), "csv")))
     assert sum(len(batch.graph.records) for batch in found) == 25
-    assert stored_header(blobs, "j") == "编号,正文,时间"
+    header = load_read_plan(blobs, read_plan_key("j")).header
+    assert header is not None
+    assert header.raw == "编号,正文,时间"
 
 
 def test_what_is_not_relevant_is_read_and_counted_by_name(blobs: Blobs) -> None:

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from celery import Celery
 
 from edugraph_common.contracts.findings import Kind, kind_to_read
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, CourseContext, ImportBatch
+from edugraph_common.contracts.messages import (
+    IMPORT_CONTENT_PACK,
+    Analysis,
+    AnalysisBatch,
+    CourseContext,
+    ImportBatch,
+)
 from edugraph_common.contracts.records import Record
 from edugraph_common.messaging.publisher import send, task_id_for
 
-CONTENT_PACK = 4  # The texts of a course are long, so one message carries few of them.
 BATCH_TASKS: dict[Kind, str] = {
     "interaction": "batch_analyze_interactions_task",
     "error": "batch_analyze_errors_task",
@@ -37,13 +42,13 @@ def request_analysis(
             task_id = task_id_for(message.job_id, f"analysis-{kind}-{message.batch}")
             send(app, task, batch_request, task_id=task_id)
     contents = [record for record in records if kind_to_read(record) == "knowledge_points"]
-    for start in range(0, len(contents), CONTENT_PACK):
-        pack = f"knowledge_points-{message.batch}-{start // CONTENT_PACK}"
+    for start in range(0, len(contents), IMPORT_CONTENT_PACK):
+        pack = f"knowledge_points-{message.batch}-{start // IMPORT_CONTENT_PACK}"
         request = Analysis(
             **common,
             pack=pack,
             kind="knowledge_points",
-            records=tuple(record.to_json() for record in contents[start : start + CONTENT_PACK]),
+            records=tuple(record.to_json() for record in contents[start : start + IMPORT_CONTENT_PACK]),
         )
         send(app, "extract_knowledge_points_task", request, task_id=task_id_for(message.job_id, pack))
     return kinds.total()

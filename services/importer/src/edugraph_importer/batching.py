@@ -15,22 +15,21 @@ from edugraph_common.contracts.records import Record, as_json
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import (
     UTF8,
+    Chunk,
     NotRelevant,
-    Piece,
-    Reading,
+    ReadPlan,
     Row,
-    frame,
+    compress_frame,
     frames_key,
+    load_mapping,
+    load_read_plan,
+    load_rows,
     open_text,
-    reading_key,
-    store_reading,
-    stored_mapping,
-    stored_reading,
-    stored_rows,
+    read_plan_key,
+    store_read_plan,
 )
-from edugraph_common.sources.compression import encoding_of
-from edugraph_common.sources.row_faults import of_row
-from edugraph_common.sources.rows import parse_rows, rejected
+from edugraph_common.sources.compression import content_encoding_of
+from edugraph_common.sources.rows import as_invalid_record, make_reject, parse_rows
 from edugraph_importer.graph import RecordBatch, derive_facts
 from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
@@ -62,36 +61,36 @@ def count_batches(blobs: Blobs, job: ImportJob) -> int:
     if not blobs.exists(key):
         # The index appears only when the whole file was found to be usable, and all that it refers to is there.
         with blobs.open(job.source) as file, blobs.write(key) as index:
-            mapping = stored_mapping(blobs, job.job_id)
-            reading, text = open_text(file, job.format, _compression(job), mapping)
-            pieces = reading.source.pieces(text, job.batch_size)
-            if _can_be_read_in_place(job, reading):
-                ranges: Iterable[BatchRange] = ((piece.offset, len(piece.text), piece.first_line) for piece in pieces)
+            mapping = load_mapping(blobs, job.job_id)
+            plan, text = open_text(file, job.format, _compression(job), mapping)
+            chunks = plan.source.chunks(text, job.batch_size)
+            if _can_be_read_in_place(job, plan):
+                ranges: Iterable[BatchRange] = ((chunk.offset, len(chunk.text), chunk.first_line) for chunk in chunks)
             else:
-                ranges = _write_frames(blobs, job, pieces)
+                ranges = _write_frames(blobs, job, chunks)
             write_ranges(index, ranges)
-            store_reading(blobs, job.job_id, reading)
+            store_read_plan(blobs, job.job_id, plan)
     return count_ranges(blobs, job.job_id)
 
 
-def _write_frames(blobs: Blobs, job: ImportJob, pieces: Iterable[Piece]) -> Iterator[BatchRange]:
+def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iterator[BatchRange]:
     """Pack each batch into a compressed frame of its own, since its rows cannot be read where they are."""
     offset = 0
     with blobs.write(frames_key(job.job_id)) as file:
-        for piece in pieces:
-            packed = frame(piece.text)
+        for chunk in chunks:
+            packed = compress_frame(chunk.text)
             file.write(packed)
-            yield offset, len(packed), piece.first_line
+            yield offset, len(packed), chunk.first_line
             offset += len(packed)
 
 
-def _can_be_read_in_place(job: ImportJob, reading: Reading) -> bool:
-    return _compression(job) is None and reading.encoding == UTF8
+def _can_be_read_in_place(job: ImportJob, plan: ReadPlan) -> bool:
+    return _compression(job) is None and plan.encoding == UTF8
 
 
 def _compression(job: ImportJob) -> Compression | None:
     """The gateway names a compressed file by its ending."""
-    by_name = encoding_of(job.source or "")
+    by_name = content_encoding_of(job.source or "")
     return job.compression or (None if by_name == "identity" else by_name)
 
 
@@ -106,8 +105,8 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
             ImportBatch(**common, batch=start // size, records=records[start : start + size], first_line=1 + start)
             for start in starts
         ]
-    key = reading_key(job.job_id)
-    in_place = _can_be_read_in_place(job, stored_reading(blobs, key))
+    key = read_plan_key(job.job_id)
+    in_place = _can_be_read_in_place(job, load_read_plan(blobs, key))
     whole = ByteRange(
         source=job.source if in_place else frames_key(job.job_id),
         offset=0,
@@ -130,7 +129,7 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     if message.records is not None:
         rows: Iterable[Row] = parse_rows(enumerate(message.records, start=message.first_line))
     elif message.rows is not None:
-        rows = stored_rows(blobs, message.rows)
+        rows = load_rows(blobs, message.rows)
     else:
         raise Rejected("the message has neither rows nor records")
     records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
@@ -140,7 +139,7 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
                 try:
                     derive_facts(row)
                 except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
-                    rejects.append(rejected(line, as_json(row.to_json()).encode(), of_row(fault)))
+                    rejects.append(make_reject(line, as_json(row.to_json()).encode(), as_invalid_record(fault)))
                 else:
                     records.append((line, row))
             case Reject():

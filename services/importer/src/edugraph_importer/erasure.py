@@ -20,18 +20,18 @@ from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     STUDENT_FIELDS,
-    Reading,
+    ReadPlan,
     Source,
-    frame,
+    blank_rows,
+    compress_frame,
+    decompress_frame,
     frames_key,
+    load_mapping,
+    load_read_plan,
     open_text,
-    reading_key,
-    rewritten,
-    stored_mapping,
-    stored_reading,
-    unframe,
+    read_plan_key,
 )
-from edugraph_common.sources.compression import encoding_of, packing
+from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
 from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
@@ -65,16 +65,16 @@ class StudentRows:
     """
 
     student_id: str
-    reading: Reading
+    plan: ReadPlan
     found: int = 0
     unreadable: int = 0
 
     def __post_init__(self) -> None:
-        self._source: Source = self.reading.source
+        self._source: Source = self.plan.source
         word = re.escape(self.student_id)
         self._word = re.compile(rf"(?<!\w){word}(?!\w)")
         self._bytes = self.student_id.encode()
-        mapping = self.reading.mapping
+        mapping = self.plan.mapping
         # A mapping may give an id that is not written in the cells.
         self._all = mapping is not None and not STUDENT_FIELDS.isdisjoint({*mapping.constants, *mapping.values})
 
@@ -176,22 +176,22 @@ class _Eraser:
         if found and key == frames_key(job_id):
             self._write_frames(job_id, change(key, chosen))
         elif found:
-            with self._blobs.write(key) as file, packing(file, encoding_of(key)) as packed:
+            with self._blobs.write(key) as file, compressing(file, content_encoding_of(key)) as packed:
                 for text in change(key, chosen):
                     packed.write(text)
                 self._go_on()
         return found
 
-    def _read_plan(self, job_id: str, key: str) -> Reading:
+    def _read_plan(self, job_id: str, key: str) -> ReadPlan:
         """Return the plan by which the import read the file, or would read it if it never began."""
-        if self._blobs.exists(reading_key(job_id)):
-            return stored_reading(self._blobs, reading_key(job_id))
+        if self._blobs.exists(read_plan_key(job_id)):
+            return load_read_plan(self._blobs, read_plan_key(job_id))
         source = _SOURCE.fullmatch(key)
         if source is None:
-            return Reading()  # The records came inside the message.
+            return ReadPlan()  # The records came inside the message.
         form: Format = source[1]  # type: ignore[assignment]  # the pattern knows the formats
         with self._blobs.open(key) as file:
-            plan, _ = open_text(file, form, _compression(key), stored_mapping(self._blobs, job_id))
+            plan, _ = open_text(file, form, _compression(key), load_mapping(self._blobs, job_id))
         return plan
 
     def _write_frames(self, job_id: str, frames: Iterator[bytes]) -> None:
@@ -214,16 +214,16 @@ class _Eraser:
 
     def _changed_source(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
         with self._blobs.open(key) as file:
-            yield from rewritten(file, chosen.reading, _compression(key), chosen)
+            yield from blank_rows(file, chosen.plan, _compression(key), chosen)
 
     def _changed_frames(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
-        source = chosen.reading.source
+        source = chosen.plan.source
         with self._blobs.open(key) as file:
             for _, length, _ in self._ranges(key.split("/")[1]):
                 packed = file.read(length)
-                text = unframe(packed)
-                changed = source.blanked(text, chosen)
-                yield packed if changed == text else frame(changed)
+                text = decompress_frame(packed)
+                changed = source.blank(text, chosen)
+                yield packed if changed == text else compress_frame(changed)
 
     def _changed_rejects(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
         """Leave out a reject whose row names the student. If the row is not kept, the faulty value decides."""
@@ -246,5 +246,5 @@ class _Eraser:
 
 
 def _compression(key: str) -> Any:
-    form = encoding_of(key)
+    form = content_encoding_of(key)
     return None if form == "identity" else form

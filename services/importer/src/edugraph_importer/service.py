@@ -57,6 +57,7 @@ class Importer:
         except MalformedFile as problem:
             self.fail(job.job_id, str(problem))
             return None
+        # The first window makes sure that the constraints exist: without them nothing is written exactly once.
         if job.next_batch == 0:
             self.graph.prepare()
         if not self.jobs.begin(job.job_id, total, self.now()):
@@ -166,6 +167,7 @@ class Importer:
                     self.batch_failed(batch, "its task ended without an outcome")
 
     def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> None:
+        # A redelivered batch settles nothing, and so is not counted again. Its event has the same id as before.
         if self.jobs.settle_batch(outcome, self.now()):
             telemetry.batch(outcome, types)
         shown = outcome.model_dump(mode="json", exclude={"errors"})

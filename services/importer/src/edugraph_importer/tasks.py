@@ -77,6 +77,7 @@ def import_records_with_callback(self: DataImportTask, body: Any) -> str:
 @shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
 def import_records_async(self: DataImportTask, body: Any) -> str:
     """Import all batches as a group, without a callback. Return the group's id."""
+    # One window holds all batches, since nothing is called at its end to start the next one.
     job = self.parse(ImportJob, body).model_copy(update={"parallel_batches": 1_000_000})
     planned = self.importer.plan(job)
     if planned is None:
@@ -100,7 +101,7 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)
 def forget_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Take a student out of the graph and the blob store. Returns how much was removed, and what was left and why."""
+    """Erase a student from the graph and the blob store. Return how much was removed, and what was left and why."""
     return self.importer.erase_student(self.parse(ForgetStudent, body).student_id)
 
 

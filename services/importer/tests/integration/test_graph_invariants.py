@@ -1,4 +1,4 @@
-"""The invariants of the graph (DESIGN section 4) on random records, in any order, cut and repeated in any way.
+"""The invariants of the graph on random records, in any order, cut and repeated in any way.
 
 EDUGRAPH_EXAMPLES sets how many examples each property is tried on (15; 200 for a thorough run).
 """

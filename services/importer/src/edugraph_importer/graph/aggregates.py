@@ -100,6 +100,7 @@ class AggregateUpdates:
         for relationship_type, end, properties in update.links():
             node = (TARGET_LABEL[relationship_type], end)
             old_spellings = old.links_of(relationship_type).get(end, {}).get("found_as", ())
+            # A spelling that is no longer found may be the node's name or alias because of this record alone.
             if set(old_spellings) - set(properties["found_as"]):
                 self.spellings.add(node)
             for spelling in properties["found_as"]:
@@ -132,6 +133,7 @@ class AggregateUpdates:
             old_types = finding_facts.error_types(record, old)
             new_types = finding_facts.error_types(record, new)
             old_severity, new_severity = finding_facts.severity(data, old), finding_facts.severity(data, new)
+            # With another severity, all mistakes of the record weigh differently.
             for error_type in old_types - new_types if old_severity == new_severity else old_types:
                 self.mistakes.update((data.student_id, error_type, course_id) for course_id in data.courses)
             for error_type in new_types - old_types:
@@ -168,6 +170,7 @@ def _recompute_pairs(tx: neo4j.ManagedTransaction, relationship_type: str, pairs
     rows: list[Row] = [{"from": start, "to": end} for start, end in sorted(pairs)]
     if rows:
         totals = [dict(row) for row in tx.run(CYPHER[f"recompute_{relationship_type}"], rows=rows)]
+        # Raising starts from nothing once the pair is removed. A pair without records stays removed.
         run_rows(tx, f"remove_{relationship_type}", rows)
         run_rows(tx, f"raise_{relationship_type}", totals)
 
@@ -236,6 +239,7 @@ def recompute_fields(
     for label, node_id in sorted(nodes):
         if label in ("Course", "Student", "Teacher"):
             fields = unit.fields[label, node_id]
+            # Most nodes took nothing from the removed records, and to read all records of a course would take long.
             if any(decided_by in removed for _, decided_by in fields.values()):
                 ids[label].append(node_id)
                 unit.fields[label, node_id] = {}

@@ -14,9 +14,9 @@ import neo4j
 from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
-from edugraph_common.contracts.outcomes import SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.sources.row_faults import of_row
+from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import finding_facts, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import AggregateUpdates, FindingUpdate, delete_orphans
 from edugraph_importer.graph.driver import Connection
@@ -82,6 +82,8 @@ def apply(
     unit = lock_and_load(tx, nodes, {(data.student_id, data.course_id) for _, data in records.states})
     erased.check()
 
+    # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
+    # last, because they are recomputed from the links that were just written.
     remove_superseded(tx, unit, superseded)
     new_course_records = unit.merge(staged)
     write_records(tx, staged)
@@ -127,7 +129,7 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
         rejected=len(rejects),
         by_type=dict(sorted(by_type.items())),
         reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
-        errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:SHOWN_ERRORS]),
+        errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:BATCH_SHOWN_ERRORS]),
         seconds=round(seconds, 6),
     )
 
@@ -143,11 +145,12 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
             record = parse_record(finding.record)
             record_facts.derive_facts(record)
         except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
-            of_row(fault)
+            as_invalid_record(fault)
             continue
         if KIND_OF_TYPE.get(record.type) == finding.finding.kind:
             pairs.append((record, finding))
     records = [record for record, _ in pairs]
+    # Only the findings of course texts can have prerequisites. Their lock comes before those of the records.
     if any(record.type == "course_content" for record in records):
         prerequisites.lock_edges(tx)
     stored, stored_findings = _lock_records(tx, records)

@@ -41,6 +41,7 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str) -> dict[str, int]:
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(footprint.records[label])).consume()
     unit = lock_and_load(tx, footprint.nodes | {("Student", student_id)}, ())
+    # The footprint was read to know what to lock. A record that arrived meanwhile changed it.
     if _read_footprint(tx, student_id) != footprint:
         raise StaleRead
     tx.run(CYPHER["create_tombstone"], id=tombstone(student_id)).consume()
@@ -88,6 +89,7 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
 def _clear_ledger(tx: neo4j.ManagedTransaction, student_id: str, record_ids: set[str]) -> None:
     """Clear the reports of batches: one may quote the student's id, as the value that was found at fault."""
     quoted = {shorten(text) for text in (student_id, *record_ids)}
+    # A report is stored as JSON, and quotes at most the first characters of a value.
     searched = json.dumps(student_id[:40], ensure_ascii=False)[1:-1]
     rows = []
     for row in tx.run(CYPHER["outcomes_with"], text=searched):

@@ -134,6 +134,7 @@ class UnitOfWork:
         for node, spellings in staged.spellings.items():
             if self.spellings[node].merge(spellings):
                 self.changed_nodes.add(node)
+        # A course_record that comes again is recognised by its mark, and is not counted as new.
         number = 0
         for pair, fields in staged.learns.items():
             self._ensure_learns(pair)
@@ -249,6 +250,7 @@ def lock_and_load(tx: neo4j.ManagedTransaction, nodes: Iterable[Node], learns: I
     for label in ENTITY_LABELS:
         if ids[label]:
             row = tx.run(CYPHER[f"lock_{label}"], ids=sorted(ids[label])).single(strict=True)
+            # The nodes are read by the statement that locks them: what was read before the lock may be outdated.
             for node_id, properties in row["nodes"]:
                 unit.load_node((label, node_id), properties)
     rows = [{"student": student_id, "course": course_id} for student_id, course_id in learns]
@@ -290,6 +292,7 @@ def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
 def _learns_row(unit: UnitOfWork, pair: Pair) -> Row:
     marks = "".join(sorted(unit.learns_marks[pair]))
     properties = field_properties(unit.learns[pair], LEARNS_FIELDS) | {"records": marks}
+    # The statement makes times of these two, so they stand beside the other properties.
     enrolled, completed = properties.pop("enrollment_date"), properties.pop("completion_date")
     dates = {"enrolled": _iso_text(enrolled), "completed": _iso_text(completed)}
     return {"student": pair[0], "course": pair[1], "p": properties, **dates}

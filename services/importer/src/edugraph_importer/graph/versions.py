@@ -97,7 +97,11 @@ class ErasedStudents:
         return next((name for name, student in record_facts.students(record) if student in self._students), None)
 
     def check(self) -> None:
-        """Raise StaleRead if somebody was erased meanwhile. To be called under the locks."""
+        """Raise StaleRead if somebody was erased meanwhile. To be called under the locks.
+
+        An erasure locks the student before it creates the tombstone. So if the number of tombstones is the same now,
+        no student of this transaction can be erased before it ends.
+        """
         if self._count_tombstones() != self._tombstones:
             raise StaleRead
 
@@ -144,6 +148,7 @@ def classify(
         new = StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash)
         current = latest.get(record_id)
         if current is None or (current.label == new.label and current.version < new.version):
+            # This is the latest version so far. It supersedes one of this transaction, or the one in the graph.
             if record_id in classified.events:
                 classified.superseded_here.append(classified.events[record_id][0])
             elif current is not None:
@@ -160,6 +165,7 @@ def classify(
                 )
             )
         elif current.version == new.version:
+            # The same record came again, perhaps by another file.
             classified.unchanged.append(record)
         else:
             (classified.superseded_here if record_id in classified.events else classified.stale).append(record)
@@ -192,6 +198,7 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
         expected = {key: each.content_hash for key, each in superseded.items() if each.label == label}
         if expected:
             row = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(expected)).single(strict=True)
+            # The versions were classified before they were locked, so another transaction may have replaced one.
             if {record_id: content_hash for record_id, _, content_hash, _ in row["records"]} != expected:
                 raise StaleRead
             locked.records[label] = sorted(expected)
@@ -210,6 +217,7 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
         interaction_types[row["record"]] = row["interaction_type"]
         locked.nodes.add((row["label"], row["end"]))
         locked.version_keys.add(aggregates.version_key(row))
+    # The ends of a record's links, combined, are the aggregates that it had a part in.
     for record_id, ends in links.items():
         if label == "Interaction":
             pairs = {(sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]}
@@ -233,6 +241,7 @@ def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded
     """
     if not superseded.records:
         return
+    # The nodes go first: the newer versions are created under the same ids, and must not be counted with them.
     for label in RECORD_LABELS:
         if superseded.records[label]:
             tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
