@@ -8,6 +8,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import redis
 from beside import scripted_provider
 from engines import SHARED_RECORDS, given
 from structlog.testing import capture_logs
+from threads import at_once
 
 from edugraph_analyzer.cache import store as answer_store
 from edugraph_analyzer.cache.store import AnswerStore, State
@@ -116,11 +118,7 @@ def test_slots_are_evenly_spaced_and_in_order(server, name) -> None:
             with lock:
                 times.append((slot.at, time.monotonic()))
 
-    threads = [threading.Thread(target=take) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([take] * 4)
     slots = sorted(at for at, _ in times)
     gaps = [later - earlier for earlier, later in pairwise(slots)]
     assert min(gaps) >= gate.limits.interval_seconds * 1_000_000 - 1
@@ -186,15 +184,15 @@ def test_what_a_request_really_took_replaces_the_estimate(server, name) -> None:
 
 
 def test_a_redis_that_forgot_lets_nobody_go_on_its_old_word(server, name) -> None:
-    gate, slots = limiter(server, name, 60), []
+    gate = limiter(server, name, 60)
     gate.acquire("m", 1)
-    thread = threading.Thread(target=lambda: slots.append(gate.acquire("m", 1)))
-    thread.start()
-    time.sleep(0.2)
-    server.delete(f"edugraph:limit:{{{name}:m}}:line")
-    fresh = [gate.acquire("m", 1) for _ in range(2)]
-    thread.join()
-    times = sorted([*(slot.at for slot in fresh), slots[0].at])
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(gate.acquire, "m", 1)
+        time.sleep(0.2)
+        server.delete(f"edugraph:limit:{{{name}:m}}:line")
+        fresh = [gate.acquire("m", 1) for _ in range(2)]
+        slot = waiting.result()
+    times = sorted([*(slot.at for slot in fresh), slot.at])
     assert min(times[1] - times[0], times[2] - times[1]) >= gate.limits.interval_seconds * 1_000_000 - 1
 
 
@@ -250,11 +248,7 @@ def test_the_same_texts_at_the_same_time_are_paid_once(server, provider, name) -
     def run(number: int) -> None:
         found.append(pipeline(server, provider, name).analyse(chats(name, 100, job=f"{name}-{number}", texts=20)))
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([partial(run, number) for number in range(6)])
     assert [len(result.findings) for result in found] == [100] * 6
     assert sum(request["items"] for request in provider.requests()) == 20
     paid = [finding for result in found for finding in result.findings if not finding.origin.cached]

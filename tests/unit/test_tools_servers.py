@@ -7,12 +7,13 @@ import shutil
 import socket
 import stat
 import subprocess
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from threads import at_once
 
 from tools import cache, common, docker
 from tools.servers import checkout, cli, processes
@@ -193,11 +194,7 @@ def test_two_builders_build_once() -> None:
         time.sleep(0.1)
         (folder / "program").touch()
 
-    threads = [threading.Thread(target=cache.built, args=("thing", build)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([partial(cache.built, "thing", build)] * 3)
     assert len(calls) == 1
     assert (cache.folder() / "thing" / "program").exists()
 
