@@ -19,7 +19,7 @@ import httpx2
 import pytest
 import redis
 from beside import scripted_provider
-from engines import SHARED_RECORDS, given
+from engines import SHARED_RECORDS
 from structlog.testing import capture_logs
 from threads import at_once
 
@@ -39,8 +39,8 @@ from edugraph_common.contracts.messages import Analysis
 
 
 @pytest.fixture
-def server() -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]) as client:
+def server(redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(redis_url) as client:
         yield client
 
 
@@ -278,10 +278,10 @@ def test_another_temperature_is_another_question(server, provider, name) -> None
     assert len(provider.requests()) == 2
 
 
-def test_stats_and_clear(provider, name) -> None:
+def test_stats_and_clear(redis_url, provider, name) -> None:
     """In a database of its own: both speak of all entries, whoever made them."""
     provider.script()
-    address = {"EDUGRAPH_REDIS_URL": database(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"], 9)}
+    address = {"EDUGRAPH_REDIS_URL": database(redis_url, 9)}
     guard.claim(address)
     with redis.Redis.from_url(address["EDUGRAPH_REDIS_URL"]) as apart:
         pipeline(apart, provider, name).analyse(chats(name, 3))

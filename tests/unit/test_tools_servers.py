@@ -24,6 +24,7 @@ from tools.servers.server import TEST_NAMES
 
 OF_PRODUCTION = [name for server in cli.SERVERS.values() for name in (*server.variables, *server.optional)]
 VARIABLES = [*OF_PRODUCTION, *(TEST_NAMES[name] for name in OF_PRODUCTION)]
+pytestmark = pytest.mark.loopback("asks the machine which ports are free, and takes one")
 linux_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
 

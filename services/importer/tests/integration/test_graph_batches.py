@@ -250,6 +250,7 @@ def test_a_wrong_password_is_rejected_without_saying_it(room: Any) -> None:
     assert "not-the-password" not in str(failure.value)
 
 
+@pytest.mark.loopback("a port where nothing listens")
 def test_no_server_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edugraph_importer.graph.driver.RETRY_SECONDS", 0.1)
     settings = GraphSettings(uri="bolt://127.0.0.1:1", user="nobody", password=SecretStr("x"))
