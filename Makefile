@@ -57,10 +57,10 @@ settings-page: env-dev ## write docs/configuration.md from the settings
 	@$(RUN) python scripts/settings_page.py
 
 bench-gateway: env-dev test-servers ## submissions a second against bare pika and Celery, latency, memory of a 2 GB upload
-	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_gateway.py
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_gateway.py $(BENCH_ARGS)
 
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
-	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py $(BENCH_ARGS)
 
 bench-compare: env-dev test-servers ## this checkout's speed against that of another one, in turns: OTHER=PATH (ten minutes)
 	@$(RUN) python benchmarks/compare.py $(OTHER) $(BENCH_ARGS)

@@ -276,7 +276,10 @@ def main() -> int:
     )
     parser.add_argument("--apart", action="store_true", help="also those that wait for the limit, one after another")
     parser.add_argument("--work", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--smoke", action="store_true", help="as short as can be: it must run, whatever its figures")
     chosen = parser.parse_args()
+    if chosen.smoke:
+        chosen.seconds, chosen.processes = 5.0, [1, 2]
     if chosen.work:
         work(chosen.work)
         return 0
@@ -290,7 +293,7 @@ def main() -> int:
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "analyze.json").write_text(json.dumps({"results": results, "missed": missed}, indent=1))
     print("\n".join(f"MISS {miss}" for miss in missed) or "all held")
-    return 1 if missed else 0
+    return 1 if missed and not chosen.smoke else 0
 
 
 if __name__ == "__main__":

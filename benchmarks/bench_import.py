@@ -30,7 +30,8 @@ from edugraph_common.contracts.messages import ByteRange, ImportBatch
 from edugraph_common.contracts.records import Record, iso, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
 
-RECORDS = int(os.environ.get("BENCH_RECORDS", "100000"))
+SMOKE = "--smoke" in sys.argv  # as short as can be: it must run, whatever its figures
+RECORDS = int(os.environ.get("BENCH_RECORDS", "2000" if SMOKE else "100000"))
 SINGLE = 3_000  # records of (c)
 SIZES = (RECORDS // 10, RECORDS, RECORDS * 5)
 RESULTS = Path(__file__).parent / "results"
@@ -58,7 +59,8 @@ def main() -> int:
         rates.update(pipelines(engine, Path(folder), facts))
         rates.update(sizes(engine, Path(folder), facts))
         empty_graph(engine.environment)
-    return report(rates, ratios(rates), facts)
+    missed = report(rates, ratios(rates), facts)
+    return 0 if SMOKE else missed
 
 
 def ceiling(engine: Engine, records: list[Record]) -> dict[str, float]:

@@ -24,6 +24,11 @@ celery-flower: env-flower servers ## Flower on the workers (FLOWER_BASIC_AUTH=US
 	  echo "http://127.0.0.1:$${FLOWER_PORT:-5555}  $$FLOWER_BASIC_AUTH"; \
 	  $(FLOWER_ENV)/bin/edugraph-flower --address=127.0.0.1 --port=$${FLOWER_PORT:-5555}
 
+flower-test: env-flower ## the tests of Flower, in its own environment
+	@$(FLOWER_ENV)/bin/python -c 'import pytest' 2>/dev/null || $(UV) pip install --quiet --python $(FLOWER_ENV)/bin/python 'pytest>=8.3' 'pytest-timeout>=2.3'
+	@# Not from the root: its pyproject.toml and conftest.py are for the packages of the workspace.
+	@cd services/flower && $(CURDIR)/$(FLOWER_ENV)/bin/python -m pytest -q -c pyproject.toml --rootdir=. tests $(PYTEST_ARGS)
+
 test-celery: env-dev test-servers ## the tests of tasks, broker, workers and their metrics
 	@$(ON_TEST_SERVERS) \
 	  $(RUN) pytest libs/common/tests tests/contract tests/integration -k 'not gateway and not llama' $(PYTEST_ARGS)
@@ -50,4 +55,4 @@ observe-stop: ## end that Prometheus
 
 test: env-flower
 
-.PHONY: celery-worker celery-status celery-purge env-flower celery-flower test-celery metrics-doc dashboards alerts observe observe-stop observe-tests
+.PHONY: celery-worker celery-status celery-purge env-flower celery-flower test-celery metrics-doc dashboards alerts observe observe-stop observe-tests flower-test

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -81,6 +82,7 @@ def test_an_unknown_key_is_compared_too() -> None:
     key = ApiKey(key_id="a", name="a", scopes=("read",), secret_hash="0" * 64, created=NOW)
     assert not matches(None, "")
     assert not matches(key, "secret")
+    assert matches(key.model_copy(update={"secret_hash": sha256(b"secret").hexdigest()}), "secret")
 
 
 def test_tokens_are_taken_in_portions_and_lost_after_a_second() -> None:

@@ -1,5 +1,6 @@
 """The graph repository on every engine: the tests' Neo4j, and the embedded one, started here."""
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import guard
 import neo4j
 import pytest
-from engines import given
+from engines import given, missing
 from pydantic import SecretStr
 
 from edugraph_gateway.graph_reader import graph_digest
@@ -53,7 +54,8 @@ def _real() -> Iterator[GraphSettings]:
 
 
 def _embedded(folder: Path) -> Iterator[GraphSettings]:
-    pytest.importorskip("arcadedb_embedded")
+    if importlib.util.find_spec("arcadedb_embedded") is None:
+        missing("the embedded graph is not installed: uv sync --all-extras")
     from edugraph_cli.embedded.graph_server import EmbeddedGraph
 
     with EmbeddedGraph(folder) as address:

@@ -6,6 +6,7 @@ EDUGRAPH_EXAMPLES sets how many examples each property is tried on (15; 200 for 
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -33,6 +34,7 @@ from edugraph_common.contracts.records import (
     ErrorRecord,
     Record,
     StudentInteraction,
+    TeacherInteraction,
     parse_record,
 )
 from edugraph_importer.graph import Graph, RecordBatch
@@ -74,7 +76,7 @@ DATA = {
     "teacher_interaction": _fields(
         {"teacher_id": teacher, "student_id": student},
         {"teacher_name": called, "student_name": called, "feedback": called, "interaction_count": count,
-         "course_id": course},
+         "course_id": course, "text": called, "subject": called},
     ),
     "course_record": _fields(
         {"student_id": student, "course_id": course},
@@ -85,7 +87,7 @@ DATA = {
     "error_record": _fields(
         {"student_id": student, "course_id": course, "error_text": called},
         {"course_ids": st.lists(course, max_size=2), "student_name": called, "course_name": called,
-         "error_type": topic, "error_type_id": st.sampled_from(["E1", "signerrors"]), "severity": severity,
+         "question": called, "error_type": topic, "error_type_id": st.sampled_from(["E1", "signerrors"]), "severity": severity,
          "occurrence_count": count, "resolved": st.booleans()},
     ),
     "course_content": _fields(
@@ -312,6 +314,12 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     found = {each.record["record_id"]: each.finding for each in findings}
     assert relationships(room, "CHAT_WITH", "message_count") == talks(records, "chat", "message_count")
     assert relationships(room, "LIKES", "like_count") == talks(records, "like", "like_count")
+    assert taught_in(room) == taught(records)
+    assert texts_in(room) == texts(records)
+    for node, called_in_records in names(records).items():
+        label, node_id = node
+        [row] = room.query(f"MATCH (n:{label} {{id: $id}}) RETURN n.name AS name", id=node_id)
+        assert row["name"] in called_in_records, node
     assert relationships(room, "LEARNS", "progress") == progress(records)
     assert mistakes_of(room) == mistakes(records, found)
     assert relationships(room, "RELATES_TO", "strength") == related(records, found)
@@ -336,6 +344,83 @@ def talks(records: Iterable[Record], kind: str, counted: str) -> dict[tuple[str,
             pair = (data.student_id_from, data.student_id_to)
             sums[pair] = sums.get(pair, 0) + getattr(data, counted)
     return sums
+
+
+def taught_in(room: Any) -> dict[tuple[str, str], tuple[int, datetime, str | None]]:
+    rows = room.query("MATCH (a)-[r:TEACHES]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    assert len(rows) == len({(row["a"], row["b"]) for row in rows})
+    return {
+        (row["a"], row["b"]): (
+            row["p"]["interaction_count"],
+            row["p"]["last_interaction_date"].to_native(),
+            row["p"].get("feedback"),
+        )
+        for row in rows
+    }
+
+
+def taught(records: Iterable[Record]) -> dict[tuple[str, str], tuple[int, datetime, str | None]]:
+    sums: dict[tuple[str, str], tuple[int, datetime, str | None]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, TeacherInteraction):
+            pair = (data.teacher_id, data.student_id)
+            number, _, feedback = sums.get(pair, (0, record.timestamp, None))
+            latest = feedback if data.feedback is None else data.feedback
+            sums[pair] = (number + data.interaction_count, record.timestamp, latest)
+    return sums
+
+
+TEXTS = {
+    "Interaction": ("text", "feedback", "subject"),
+    "ErrorRecord": ("question", "error_text"),
+    "CourseContent": ("title", "content"),
+}
+
+
+def texts_in(room: Any) -> dict[str, dict[str, str]]:
+    """What was said, by record id."""
+    return {
+        row["p"]["id"]: {name: row["p"][name] for name in fields if row["p"].get(name) is not None}
+        for label, fields in TEXTS.items()
+        for row in room.query(f"MATCH (n:{label}) RETURN properties(n) AS p")
+    }
+
+
+def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
+    fields = [name for names in TEXTS.values() for name in names]
+    return {
+        record.record_id: {
+            name: getattr(record.data, name) for name in fields if getattr(record.data, name, None) is not None
+        }
+        for record in records
+        if not isinstance(record.data, CourseRecord)
+    }
+
+
+def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
+    """Of each person and course, the name that the latest record gives; two, where it gives one person two names."""
+    latest: dict[tuple[str, str], set[str | None]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data, told = record.data, dict[tuple[str, str], set[str | None]]()
+        match data:
+            case StudentInteraction():
+                people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
+            case CourseContent():
+                people = []
+            case _:
+                people = [(data.student_id, data.student_name)]
+        named = [("Student", *person) for person in people]
+        if isinstance(data, TeacherInteraction):
+            named.append(("Teacher", data.teacher_id, data.teacher_name))
+        if isinstance(data, CourseRecord | ErrorRecord | CourseContent):
+            named.append(("Course", data.course_id, data.course_name))
+        for label, node_id, name in named:
+            latest.setdefault((label, node_id), {None})
+            if name is not None:
+                told.setdefault((label, node_id), set()).add(name)
+        latest |= told
+    return latest
 
 
 def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
