@@ -35,10 +35,12 @@ MOST_SECONDS = 600.0  # for a run that never ends
 
 
 def work(run: dict[str, Any]) -> None:
-    """As the Celery tasks do: a retry after 1, 2, 4 s, and waiting as told without counting it."""
-    from edugraph_analyzer.analysis import Analyst
+    """Work as the Celery tasks do: retry after 1, 2, 4 s, and wait as told without counting it."""
+    from edugraph_analyzer.pipeline import Pipeline
     from edugraph_analyzer.settings import AnalyzerSettings
+    from edugraph_common.platform.logs import configure_logs
 
+    configure_logs("json", "WARNING")
     server = redis.Redis.from_url(run["redis"], socket_timeout=MOST_SECONDS)
     settings = AnalyzerSettings(
         openai_api_key=run["name"],
@@ -48,23 +50,23 @@ def work(run: dict[str, Any]) -> None:
         pack_size=run["pack"],
         prices={"test-model": {"input": 1.0, "output": 2.0}},
     )
-    analyst = Analyst(settings, server)
+    pipeline = Pipeline(settings, server)
     import openai  # noqa: F401 - a second of loading that is no part of the measurement
 
     server.rpush(f"{run['name']}:ready", "1")
     server.blpop([f"{run['name']}:go"], timeout=60)
     while time.time() < run["until"] and isinstance(pack := server.lpop(f"{run['name']}:packs"), bytes):
-        server.rpush(f"{run['name']}:done", json.dumps(_analysed(analyst, json.loads(pack), run["until"])))
+        server.rpush(f"{run['name']}:done", json.dumps(_analysed(pipeline, json.loads(pack), run["until"])))
 
 
-def _analysed(analyst: Any, pack: dict[str, Any], until: float) -> dict[str, Any]:
+def _analysed(pipeline: Any, pack: dict[str, Any], until: float) -> dict[str, Any]:
     from edugraph_common.contracts.errors import Rejected, Retryable, Wait
     from edugraph_common.contracts.messages import Analysis
 
     request, began, retries = Analysis.model_validate(pack), time.time(), 0
     while True:
         try:
-            result = analyst.analyse(request)
+            result = pipeline.analyse(request)
         except Wait as wait:
             time.sleep(wait.seconds)
         except Retryable as error:

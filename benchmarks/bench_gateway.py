@@ -46,7 +46,9 @@ def main() -> int:
         bench(),
         tempfile.TemporaryDirectory() as folder,
         virtual_host() as addresses,
-        gateway(addresses, Path(folder), deepest_queue="100000000", client_requests_per_minute="6000000") as running,
+        gateway(
+            addresses, Path(folder), max_queue_depth="100000000", client_requests_per_minute="6000000"
+        ) as running,
     ):
         return _report(_measure(running, addresses, given))
 

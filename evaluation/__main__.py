@@ -17,11 +17,13 @@ from pathlib import Path
 
 import redis
 
-from edugraph_analyzer import lexicon, prompts
-from edugraph_analyzer.offline import model_name
+from edugraph_analyzer.prompting import prompts
+from edugraph_analyzer.rule_based import lexicon
+from edugraph_analyzer.rule_based.analyzer import model_name
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_cli.embedded.valkey_server import valkey_server
 from edugraph_common.contracts.errors import Failure
+from edugraph_common.platform.logs import configure_logs
 from evaluation.data_sets import DATA_SETS, Sample, sample
 from evaluation.local_model import NAME as LOCAL
 from evaluation.runs import Arm, Reader, Run, go_on
@@ -37,6 +39,7 @@ LARGEST_PACK = {"interaction": 16, "error": 16, "knowledge_points": 4}  # the im
 
 def main() -> int:
     chosen = _arguments()
+    configure_logs("console", "WARNING")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("evaluate: ended; what was answered is kept"))
     _ask_by(chosen.prompts)
     ends = time.monotonic() + chosen.minutes * 60
@@ -91,7 +94,7 @@ def _ask_by(versions: list[str]) -> None:
 
 @contextmanager
 def _analysers(chosen: argparse.Namespace) -> Iterator[list[AnalyzerSettings]]:
-    """The provider that is set, or the offline analyser and the local model, which ends with this."""
+    """Yield the provider that is set, or the offline analyser and the local model, which ends with this."""
     own = AnalyzerSettings()
     if own.has_provider:
         yield [own]
@@ -116,13 +119,13 @@ def _local_model(chosen: argparse.Namespace) -> Iterator[AnalyzerSettings]:
 def _settings_for(address: str) -> AnalyzerSettings:
     if not address:
         sys.exit("evaluate: the local model did not start: run `python -m evaluation.local_model FOLDER` to see why")
-    fields = {"openai_base_url": address, "model": LOCAL, "call_timeout": PATIENCE}
+    fields = {"openai_base_url": address, "model": LOCAL, "call_timeout_seconds": PATIENCE}
     return AnalyzerSettings().model_copy(update={**fields, "requests_per_minute": 6_000})
 
 
 @contextmanager
 def _redis() -> Iterator["redis.Redis"]:
-    """An embedded one of its own: the evaluation empties it again and again."""
+    """Start an embedded Redis of the evaluation's own, which it empties again and again."""
     with tempfile.TemporaryDirectory() as folder:
         embedded = valkey_server(Path(folder))
         with subprocess.Popen(embedded.command, stdout=subprocess.DEVNULL) as process:
@@ -144,7 +147,7 @@ def _connected(url: str, answers: Callable[[], bool]) -> "redis.Redis":
 def _evaluated(
     reader: Reader, chosen: argparse.Namespace, samples: Samples, in_time: Callable[[], bool]
 ) -> list[Run]:
-    """Packs of one size over all data sets before the next size, so that time that runs out costs the largest."""
+    """Read packs of one size over all data sets before the next, so that time that runs out costs the largest."""
     packs = chosen.packs if reader.settings.has_provider else [1]
     pairs = [(pack, name) for pack in packs for name in samples if pack <= LARGEST_PACK[DATA_SETS[name].kind]]
     arms = [_arm(reader.settings, name, pack, chosen.seed) for pack, name in pairs]
@@ -170,7 +173,7 @@ def _run(reader: Reader, arm: Arm, samples: list[Sample], folder: Path, in_time:
 
 
 def _told(runs: list[Run], samples: Samples) -> int:
-    """1 if a goal is missed, or if the time ran out before all was asked."""
+    """Print the table. Return 1 if a goal is missed, or if the time ran out before all was asked."""
     print(table(runs))
     short = [run.arm for run in runs if len(run.rows) < len(samples[run.arm.data_set])]
     missed = [*misses(runs), *(f"{arm.data_set} in packs of {arm.pack}: time ran out" for arm in short)]

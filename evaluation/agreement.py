@@ -1,4 +1,4 @@
-"""An answer against the labels of its record, and many of them in figures."""
+"""How one answer agrees with the labels of its record, and many of them in figures."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,10 +6,10 @@ from typing import Any
 
 from sklearn.metrics import accuracy_score, f1_score
 
-from edugraph_analyzer.answers import same_name
-from edugraph_analyzer.items import read_item
-from edugraph_analyzer.offline_libraries import nearness
-from edugraph_analyzer.relevance import most_relevant
+from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.findings.mapping import same_name
+from edugraph_analyzer.prompting.relevance import most_relevant
+from edugraph_analyzer.rule_based.libraries import nearness
 from edugraph_common.contracts.findings import Finding
 from evaluation.data_sets import DataSet, Sample
 
@@ -20,7 +20,7 @@ NOTHING = "(none)"
 
 
 def row_of(data_set: DataSet, sample: Sample, finding: Finding) -> Row:
-    """What is recorded of an answer: no words of the text."""
+    """Return what is recorded of an answer, which holds no words of the text."""
     return {
         "record_id": sample.record["record_id"],
         "evidence": bool(finding.evidence),
@@ -32,22 +32,22 @@ def row_of(data_set: DataSet, sample: Sample, finding: Finding) -> Row:
 
 
 def is_told(data_set: DataSet, sample: Sample, most: int) -> bool | None:
-    """Whether a right point is among those of the course that are sent along: the most that hits can reach."""
+    """Say whether a right point is among those that are sent along: no more than that can be hit."""
     if not sample.points or sample.context is None:
         return None
-    text = read_item(sample.record, data_set.kind, ()).text
+    text = read_document(sample.record, data_set.kind, ()).text
     return not {*sample.points}.isdisjoint(most_relevant(text, sample.context.knowledge_points, most))
 
 
 def row_without(sample: Sample, reason: str) -> Row:
-    """Of a record that got no answer, which counts as a wrong one."""
+    """Return the row of a record that got no answer, which counts as a wrong one."""
     said = NOTHING if sample.error_type else None
     labelled = {"error_type": sample.error_type, "said": said, "rank": 0 if sample.points else None}
     return {"record_id": sample.record["record_id"], "reason": reason, "evidence": False, "chinese": None, **labelled}
 
 
 def _words(finding: Finding) -> list[str]:
-    """What the answer says in words of its own; formulas and numbers have no language."""
+    """Return what the answer says in words of its own. Formulas and numbers are left out: they have no language."""
     said = finding.model_dump()
     parts = [*said.get("error_types", ()), *said.get("knowledge_points", ())]
     texts = [*said.get("topics", ()), *(part.get(name) for part in parts for name in ("name", "description"))]
@@ -55,13 +55,16 @@ def _words(finding: Finding) -> list[str]:
 
 
 def _is_chinese(words: Iterable[str]) -> bool:
-    """More are Chinese than not: a sign like "cm" or the name of a variable does not count against it."""
+    """Say whether more words are Chinese than not.
+
+    A sign like "cm" or the name of a variable does not count against it.
+    """
     chinese = [bool(_HAN.search(each)) for each in words]
     return sum(chinese) * 2 > len(chinese)
 
 
 def _points(finding: Finding) -> list[str]:
-    """The most important first, as the answer has it."""
+    """Return the points that an answer names, the most important first."""
     points = list(getattr(finding, "knowledge_points", ()))
     weight = {"core": 0, "supplementary": 1}
     points.sort(key=lambda point: weight[point.importance] if hasattr(point, "importance") else -point.strength)
@@ -69,13 +72,13 @@ def _points(finding: Finding) -> list[str]:
 
 
 def _rank(found: Sequence[str], right: Sequence[str]) -> int:
-    """Place of the first right name, from 1; 0 for none."""
+    """Return the place of the first right name, from 1, or 0 if there is none."""
     wanted = {same_name(name) for name in right}
     return next((place for place, name in enumerate(found, start=1) if same_name(name) in wanted), 0)
 
 
 def _error_type(data_set: DataSet, finding: Finding) -> str:
-    """The set's own kind of error that is nearest in meaning to the first that was answered."""
+    """Return the set's own kind of error that is nearest in meaning to the first that was answered."""
     types = getattr(finding, "error_types", ())
     return nearest(types[0].name, data_set.meanings or {}) if types else "(none)"
 
@@ -91,7 +94,7 @@ def nearest(words: str, meanings: Mapping[str, str]) -> str:
 
 
 def figures(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Shares of the answers; a record without an answer (`rank` and `said` are wrong then) counts as wrong."""
+    """Return shares of the answers. A record without an answer counts as wrong: its `rank` and `said` are."""
     answered = [row for row in rows if not row.get("reason")]
     typed = [row for row in rows if row["error_type"]]
     ranked = [row for row in rows if row["rank"] is not None]
@@ -117,5 +120,5 @@ def _scored(rows: Sequence[Row], score: Callable[..., float]) -> float | None:
 
 
 def _macro_f1(right: list[str], said: list[str]) -> float:
-    """Over the kinds of error that people chose; an answer of another kind is a miss of the right one."""
+    """Score the kinds of error that people chose. An answer of another kind is a miss of the right one."""
     return float(f1_score(right, said, average="macro", labels=sorted(set(right)), zero_division=0))

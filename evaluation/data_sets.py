@@ -1,4 +1,4 @@
-"""Labelled records, read at run time from a folder outside the project: each with what people said of it."""
+"""Labelled records, each with what people said of it. They are read at run time from a folder outside the project."""
 
 import json
 import random
@@ -16,9 +16,10 @@ Language = Literal["en", "zh"]
 
 @dataclass(frozen=True)
 class DataSet:
-    """`file` of the folders records and labels; `ending` of the ids of its records.
+    """A set of labelled records: `file` in the folders records and labels, of the ids that end with `ending`.
 
-    `meanings` of the kinds of error that its people chose from: an answer's own words are counted as the nearest.
+    `meanings` has the kinds of error that its people chose from. An answer's own words are counted as the nearest
+    one.
     """
 
     name: str
@@ -98,13 +99,13 @@ def _fits(data_set: DataSet, record: dict[str, Any]) -> bool:
 
 
 def _labels(data_set: DataSet, folder: Path) -> dict[str, dict[str, Any]]:
-    """By the part of an id that a text and the mistake made in it have in common."""
+    """Return the labels by the part of an id that a text and the mistake made in it have in common."""
     path = folder / "labels" / f"{data_set.file}.ndjson"
     return {_base(label): _label(data_set, label) for label in _lines(path)} if path.is_file() else {}
 
 
 def _label(data_set: DataSet, label: dict[str, Any]) -> dict[str, Any]:
-    """A kind of error outside the set's own list (remarks on the record itself) is none."""
+    """Return a label without a kind of error outside the set's own list, which is a remark on the record itself."""
     given = label.get("error_type")
     points = label.get("knowledge_points") or [label["knowledge_point"]] if data_set.has_points else []
     return {"error_type": given if given in (data_set.meanings or ()) else None, "points": tuple(points)}
@@ -115,14 +116,14 @@ def _base(value: dict[str, Any]) -> str:
 
 
 def _without_label(record: dict[str, Any]) -> dict[str, Any]:
-    """The question of a tutoring chat is the name of the knowledge point that is to be found."""
+    """Take the question off a tutoring chat, where it is the name of the knowledge point that is to be found."""
     asked = str(record["data"].get("question", ""))
     told = "tutor:" in str(record["data"].get("error_text", "")) and asked
     return {**record, "data": {**record["data"], "question": None}} if told else record
 
 
 def _contexts(records: Iterable[dict[str, Any]], labels: Mapping[str, Any]) -> dict[str, CourseContext]:
-    """Each course knows all the knowledge points that people named in it, as a curriculum would."""
+    """Give each course all the knowledge points that people named in it, as a curriculum would."""
     points: dict[str, dict[str, None]] = defaultdict(dict)
     names: dict[str, str | None] = {}
     for record in records:

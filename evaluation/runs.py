@@ -14,9 +14,9 @@ from pathlib import Path
 
 import redis
 
-from edugraph_analyzer.analysis import Analyst, PackResult
+from edugraph_analyzer.costs import usage_of
+from edugraph_analyzer.pipeline import PackResult, Pipeline
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_analyzer.spending import usage_of
 from edugraph_common.contracts.errors import Retryable, Wait
 from edugraph_common.contracts.findings import Finding
 from edugraph_common.contracts.messages import Analysis
@@ -28,7 +28,7 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Arm:
-    """What is compared. `prompt` and `model` are those that the answers themselves name."""
+    """One arm of the comparison. `prompt` and `model` are those that the answers themselves name."""
 
     data_set: str
     model: str
@@ -66,7 +66,7 @@ class Run:
         return [sample for sample in samples if sample.record["record_id"] not in done]
 
     def among(self, samples: Sequence[Sample]) -> list[Row]:
-        """A record may hold more rows, of an earlier and larger sample."""
+        """Return the rows of these samples: a record may hold more, of an earlier and larger sample."""
         names = {sample.record["record_id"] for sample in samples}
         return [row for row in self.rows if row["record_id"] in names]
 
@@ -77,7 +77,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Reader:
-    """Asks the analyst as the analyzer's tasks do.
+    """Runs the pipeline as the analyzer's tasks do.
 
     `server`: a Redis of the evaluation's own, emptied before each pack, so that no run takes another's answers.
     """
@@ -90,7 +90,7 @@ class Reader:
         self.server.flushdb()
         job, began = uuid.uuid4().hex, time.monotonic()
         message = _message(job, data_set, samples)
-        result = _patiently(lambda: Analyst(self.settings, self.server).analyse(message))
+        result = _patiently(lambda: Pipeline(self.settings, self.server).analyse(message))
         used = usage_of(self.server, job).get((data_set.kind, self.settings.model_for(data_set.kind)))
         took = {name: float(getattr(used, name, 0)) for name in ("requests", "input_tokens", "output_tokens", "cost")}
         took["seconds"] = time.monotonic() - began
@@ -116,7 +116,7 @@ def _row(data_set: DataSet, sample: Sample, finding: Finding | None, reason: str
 
 
 def _patiently(ask: Callable[[], PackResult]) -> PackResult:
-    """Waits as told; tries again after 1, 2 and 4 s."""
+    """Wait as told, and try again after 1, 2 and 4 s."""
     tries = 0
     while True:
         try:
@@ -131,7 +131,7 @@ def _patiently(ask: Callable[[], PackResult]) -> PackResult:
 
 
 def go_on(run: Run, reader: Reader, samples: Sequence[Sample], folder: Path, in_time: Callable[[], bool]) -> None:
-    """Asks for what the run lacks, pack by pack, and keeps the record after each, while there is time."""
+    """Ask for what the run lacks, pack by pack, and keep the record after each, while there is time."""
     missing = run.missing(samples)
     for start in range(0, len(missing), run.arm.pack):
         if not in_time():

@@ -21,7 +21,7 @@ def table(runs: Iterable[Run]) -> str:
 
 
 def _cells(run: Run) -> tuple[str, ...]:
-    """Tokens, money and seconds are those of one record."""
+    """Return the cells of a row. Tokens, money and seconds are those of one record."""
     found, asked = figures(run.rows), max(len(run.rows), 1)
     tokens = (run.took.get("input_tokens", 0) + run.took.get("output_tokens", 0)) / asked
     spent = [f"{tokens:.0f}", f"{run.took.get('cost', 0) / asked:.6f}", f"{run.took.get('seconds', 0) / asked:.1f}"]
@@ -35,7 +35,7 @@ def _shown(share: float | None) -> str:
 
 
 def together(runs: Iterable[Run]) -> list[Run]:
-    """The runs of one analyser in packs of one size as one run over all data sets, whatever their prompts."""
+    """Pool the runs of one analyser in packs of one size over all data sets, whatever their prompts."""
     pooled: dict[Arm, Run] = {}
     for run in runs:
         arm = replace(run.arm, data_set=ALL, prompt="–")
@@ -44,7 +44,7 @@ def together(runs: Iterable[Run]) -> list[Run]:
 
 
 def misses(runs: Sequence[Run]) -> list[str]:
-    """Of each model: what packs of 4 lose, and what is wrong with evidence and language. Offline has no goal."""
+    """Say for each model what packs of 4 lose, and what is wrong with evidence and language. Offline has no goal."""
     by_model: dict[str, dict[int, Run]] = defaultdict(dict)
     for run in together(runs):
         if not run.arm.model.startswith("offline"):

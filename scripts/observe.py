@@ -14,7 +14,7 @@ import prometheus_run
 from server_tools.common import ServerError, say
 from stack import RUN, running, servers
 
-from edugraph_cli.embedded.valkey_server import free_port
+from edugraph_cli.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER, STATE = RUN / "prometheus", RUN / "prometheus.json"

@@ -13,8 +13,7 @@ import httpx
 import pika
 from engines import own_vhost
 
-from edugraph_cli.embedded.valkey_server import free_port
-from edugraph_cli.processes import Processes, gateway_command
+from edugraph_cli.processes import Processes, free_port, gateway_command
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.platform.api_keys import ApiKeys, Scope

@@ -5,6 +5,7 @@ import stat
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -58,16 +59,66 @@ def test_a_direct_command_names_the_settings_it_lacks(arguments: list[str]) -> N
     assert "EDUGRAPH_REDIS_URL" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["cache", "stats"], ["cache", "clear", "--yes"], ["provider", "check"]])
 def test_without_the_analyzer_its_commands_say_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "edugraph_analyzer.settings", None)
-    monkeypatch.setitem(sys.modules, "edugraph_analyzer.cache", None)
-    path = tmp_path / "records.ndjson"
-    path.write_text("{}\n")
-    done = runner.invoke(app, ["analyze", "errors", str(path), "--estimate"])
+    for name in ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_BLOB_URL"):
+        monkeypatch.setenv(name, "redis://127.0.0.1:1")
+    for name in [name for name in sys.modules if name.startswith("edugraph_analyzer.")]:
+        monkeypatch.delitem(sys.modules, name)  # Python does not look at the package of a module that it has loaded
+    monkeypatch.setitem(sys.modules, "edugraph_analyzer", None)
+    done = runner.invoke(app, arguments)
     assert done.exit_code == 2
     assert "edugraph-cli[analyzer]" in done.stderr
+
+
+ESTIMATE = {"items": 2, "different": 1, "input_tokens": 1_234, "cost": None, "minutes": 0.25}
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    path = tmp_path / "records.ndjson"
+    path.write_text('{"a": 1}\n{"a": 2}\n')
+    return path
+
+
+def _gateway_that_estimates(monkeypatch: pytest.MonkeyPatch, task: dict[str, object]) -> list[httpx.Request]:
+    """A gateway that knows only the two requests of an estimate; returns the list of the requests that it got."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if request.url.path == "/v1/analyses/errors/estimate":
+            return httpx.Response(202, json={"job_id": "j", "task_id": "t"})
+        return httpx.Response(200 if request.url.path == "/v1/tasks/t" else 404, json={"task_id": "t", **task})
+
+    client = Client("http://gateway", transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(Client, "from_environment", lambda: client)
+    return asked
+
+
+def test_an_estimate_is_asked_of_the_api(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
+    asked = _gateway_that_estimates(monkeypatch, {"state": "SUCCESS", "result": ESTIMATE, "error": None})
+    done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)) == (0, ESTIMATE)
+    assert json.loads(asked[0].content) == {"records": [{"a": 1}, {"a": 2}]}
+    assert [request.url.path for request in asked] == ["/v1/analyses/errors/estimate", "/v1/tasks/t"]
+
+
+def test_an_estimate_is_shown_to_a_person(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
+    _gateway_that_estimates(monkeypatch, {"state": "SUCCESS", "result": ESTIMATE, "error": None})
+    done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate"])
+    assert done.exit_code == 0
+    assert "EDUGRAPH_PRICES" in done.stdout
+    assert "1,234" in done.stdout
+
+
+def test_an_estimate_that_failed_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
+    _gateway_that_estimates(monkeypatch, {"state": "FAILURE", "result": None, "error": "Rejected: no such model"})
+    done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate"])
+    assert done.exit_code == 1
+    assert "no such model" in done.stdout
 
 
 def test_all_dead_letters_must_be_asked_for_by_name() -> None:

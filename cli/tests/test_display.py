@@ -70,6 +70,6 @@ def test_the_counts_of_records_add_up_to_those_read(not_relevant: dict[str, int]
 
 def test_the_line_of_progress_counts_them_where_there_are_any() -> None:
     steps = Steps()
-    steps.take(_report({"a": 2, "b": 1}))
+    steps.update(_report({"a": 2, "b": 1}))
     assert one_line(_report({"a": 2, "b": 1}), steps).endswith("0 rejected, 0 failed, 3 not relevant")
     assert one_line(_report({}), steps).endswith("0 rejected, 0 failed")

@@ -48,7 +48,7 @@ def _client(answers: list[Any]) -> Client:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edugraph_cli.client.AGAIN", 0.0)
+    monkeypatch.setattr("edugraph_cli.client.RETRY_SECONDS", 0.0)
 
 
 def test_a_pipe_gets_one_plain_line_for_each_change() -> None:
@@ -84,7 +84,7 @@ def test_steps_only_grow() -> None:
     steps, shares = Steps(), []
     analysed = [(1, 5), (5, 5), (6, 40), (40, 40)]
     for batch, (done, expected) in enumerate([*analysed, (2, 9)], start=1):
-        steps.take(
+        steps.update(
             _report(batches=4, batches_done=min(batch, 4), analysis=AnalysisProgress(expected=expected, done=done))
         )
         shares.append((steps.batches, steps.analysed / (steps.analysed_total or 10**9)))

@@ -86,7 +86,7 @@ ROWS = (
             course(
                 "Time of an answer",
                 "s",
-                "Near EDUGRAPH_CALL_TIMEOUT: smaller packs, or a quicker model.",
+                "Near EDUGRAPH_CALL_TIMEOUT_SECONDS: smaller packs, or a quicker model.",
                 *quantiles(metrics.PROVIDER_SECONDS, "model", of=(0.5, 0.95)),
                 red=50,
             ),

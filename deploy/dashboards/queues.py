@@ -49,7 +49,7 @@ ROWS = (
             course(
                 "Messages that wait",
                 "short",
-                "A line that only rises: workers are missing or slow; past EDUGRAPH_DEEPEST_QUEUE POSTs get 503.",
+                "A line that only rises: workers are missing or slow; past EDUGRAPH_MAX_QUEUE_DEPTH POSTs get 503.",
                 Query(highest(metrics.QUEUE_MESSAGES, "queue", where='state="ready"'), "{{queue}}"),
                 red=10_000,
             ),

@@ -14,8 +14,8 @@ import neo4j
 import redis
 from celery import states
 
-from edugraph_common.contracts.graph_digest import graph_digest
 from edugraph_common.contracts.routes import QUEUES
+from edugraph_gateway.graph_reader import graph_digest
 
 LOOKS_EVERY = 2.0  # seconds
 # What a run may cost differs, and when it was; what came of it must not.

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from edugraph_cli.embedded.valkey_server import free_port
-from edugraph_cli.processes import gateway_command, worker_command
+from edugraph_cli.processes import free_port, gateway_command, worker_command
 
 WORKERS = ("importer", "findings", "analyzer")
 COMMANDS = {

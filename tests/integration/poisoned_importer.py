@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from edugraph_importer import importing
+from edugraph_importer import service
 from edugraph_importer.worker import app
 
 __all__ = ["app"]
 POISON = "poison"
-_read_batch = importing.read_batch
+_read_batch = service.read_batch
 
 
 def _read_and_die(*arguments: Any) -> Any:
@@ -18,4 +18,4 @@ def _read_and_die(*arguments: Any) -> Any:
     return found
 
 
-importing.read_batch = _read_and_die
+service.read_batch = _read_and_die

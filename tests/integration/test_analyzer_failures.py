@@ -12,8 +12,8 @@ import redis
 from beside import scripted_provider
 from engines import given
 
-from edugraph_analyzer.analysis import Analyst
-from edugraph_analyzer.analyzing import Analyzer
+from edugraph_analyzer.pipeline import Pipeline
+from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange
@@ -33,15 +33,15 @@ def server() -> Iterator["redis.Redis"]:
 
 
 @pytest.fixture
-def analyzer(server: "redis.Redis", tmp_path: Path) -> Analyzer:
+def analyzer(server: "redis.Redis", tmp_path: Path) -> AnalyzerService:
     nobody: Any = None  # neither a broker nor a model is asked here
-    return Analyzer(
-        app=nobody, analyst=nobody, jobs=Jobs(server), blobs=Blobs(str(tmp_path)), now=lambda: NOW, pack_size=PACK
+    return AnalyzerService(
+        app=nobody, pipeline=nobody, jobs=Jobs(server), blobs=Blobs(str(tmp_path)), now=lambda: NOW, pack_size=PACK
     )
 
 
 @pytest.fixture
-def job(analyzer: Analyzer) -> str:
+def job(analyzer: AnalyzerService) -> str:
     """All of its records are imported, and are to be read."""
     job_id, jobs = uuid4().hex, analyzer.jobs
     jobs.create(job_id, "import", "a.ndjson", NOW)
@@ -52,7 +52,7 @@ def job(analyzer: Analyzer) -> str:
     return job_id
 
 
-def report(analyzer: Analyzer, job_id: str) -> JobReport:
+def report(analyzer: AnalyzerService, job_id: str) -> JobReport:
     found = analyzer.jobs.report(job_id, NOW)
     assert found is not None
     return found
@@ -62,20 +62,20 @@ def failing(job_id: str, expected: int | None = READ) -> AnalysisBatch:
     return AnalysisBatch(job_id=job_id, batch=0, kind="error", rows=ROWS, expected=expected)
 
 
-def test_a_batch_that_cannot_be_read_leaves_its_job_partly_failed(analyzer: Analyzer, job: str) -> None:
+def test_a_batch_that_cannot_be_read_leaves_its_job_partly_failed(analyzer: AnalyzerService, job: str) -> None:
     analyzer.batch_failed(failing(job), "the rows are gone")
     seen = report(analyzer, job)
     assert (seen.state, seen.written, seen.analysis.failed) == ("partly failed", READ, READ)
     assert seen.error == "the rows are gone"
 
 
-def test_a_batch_reported_twice_is_counted_once(analyzer: Analyzer, job: str) -> None:
+def test_a_batch_reported_twice_is_counted_once(analyzer: AnalyzerService, job: str) -> None:
     for _ in range(2):
         analyzer.batch_failed(failing(job), "the rows are gone")
     assert report(analyzer, job).analysis.failed == READ
 
 
-def test_packs_that_were_sent_after_all_replace_what_was_given_up(analyzer: Analyzer, job: str) -> None:
+def test_packs_that_were_sent_after_all_replace_what_was_given_up(analyzer: AnalyzerService, job: str) -> None:
     """The broker may have taken some of the packs before it went away; a replay sends all of them."""
     analyzer.jobs.settle_pack(job, "error-0-0", AnalysisProgress(done=PACK), NOW)
     analyzer.batch_failed(failing(job), "the broker was away")
@@ -87,13 +87,15 @@ def test_packs_that_were_sent_after_all_replace_what_was_given_up(analyzer: Anal
     assert report(analyzer, job).analysis.failed == 0
 
 
-def test_a_batch_of_an_older_sender_ends_its_job(analyzer: Analyzer, job: str) -> None:
+def test_a_batch_of_an_older_sender_ends_its_job(analyzer: AnalyzerService, job: str) -> None:
     """It does not say how many records it stands for: to wait for them would be for ever."""
     analyzer.batch_failed(failing(job, expected=None), "the rows are gone")
     assert report(analyzer, job).state == "failed"
 
 
-def test_of_a_cancelled_job_nothing_is_cut_into_packs_looked_up_or_counted(analyzer: Analyzer, job: str) -> None:
+def test_of_a_cancelled_job_nothing_is_cut_into_packs_looked_up_or_counted(
+    analyzer: AnalyzerService, job: str
+) -> None:
     analyzer.jobs.cancel(job, NOW)
     records = tuple(record for number in range(READ) for record in pack(job, number).records)
     whole = AnalysisBatch(job_id=job, batch=0, kind="interaction", records=records)
@@ -132,10 +134,10 @@ REFUSALS = [({"keys": ["other"]}, "set EDUGRAPH_OPENAI_API_KEY"), ({"models": ["
 def test_one_refused_request_ends_all_packs_of_a_job(server, provider, job, script, sentence) -> None:
     asked(provider, script)
     settings = AnalyzerSettings(openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=6_000)
-    analyst = Analyst(settings, server)
+    pipeline = Pipeline(settings, server)
     for number in range(20):
         with pytest.raises(Rejected, match=sentence):
-            analyst.analyse(pack(job, number))
+            pipeline.analyse(pack(job, number))
     assert asked(provider) == 1
 
 
@@ -143,6 +145,6 @@ def test_another_key_is_tried_at_once(server, provider, job) -> None:
     asked(provider, {"keys": [f"{job}-good"]})
     told = {"openai_base_url": provider, "model": job, "requests_per_minute": 6_000}
     with pytest.raises(Rejected):
-        Analyst(AnalyzerSettings(openai_api_key=job, **told), server).analyse(pack(job, 1))
-    result = Analyst(AnalyzerSettings(openai_api_key=f"{job}-good", **told), server).analyse(pack(job, 1))
+        Pipeline(AnalyzerSettings(openai_api_key=job, **told), server).analyse(pack(job, 1))
+    result = Pipeline(AnalyzerSettings(openai_api_key=f"{job}-good", **told), server).analyse(pack(job, 1))
     assert len(result.findings) == 1

@@ -12,11 +12,11 @@ import pytest
 import redis
 from engines import given
 
-from edugraph_analyzer.analysis import Analyst
-from edugraph_analyzer.cache import Cache
-from edugraph_analyzer.items import read_item
+from edugraph_analyzer.cache.store import AnswerStore
+from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.probe import check
-from edugraph_analyzer.questions import question_of
+from edugraph_analyzer.prompting.questions import question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.messages import Analysis
 
@@ -46,7 +46,7 @@ def settings() -> Iterator[AnalyzerSettings]:
             model=f"smollm2-{uuid.uuid4().hex[:8]}",
             requests_per_minute=6_000,
             answer_tokens=32,  # a model of this size runs on for minutes
-            call_timeout=120,
+            call_timeout_seconds=120,
         )
         process.terminate()
 
@@ -72,8 +72,8 @@ RECORDS = {
 
 def kept(server: Any, settings: AnalyzerSettings, kind: Any) -> set[str]:
     """Ids of the records whose answers were stored."""
-    keys = {r["record_id"]: question_of(read_item(r, kind, ()), settings).key for r in RECORDS[kind]}
-    stored = Cache(server, ttl=60, lease_ttl=5).kept(kind, list(keys.values()))
+    keys = {r["record_id"]: question_of(read_document(r, kind, ()), settings).key for r in RECORDS[kind]}
+    stored = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5).kept(kind, list(keys.values()))
     return {record_id for record_id, key in keys.items() if key in stored}
 
 
@@ -81,7 +81,7 @@ def kept(server: Any, settings: AnalyzerSettings, kind: Any) -> set[str]:
 def test_each_record_has_a_valid_finding_or_a_reason(kind: Any, settings: AnalyzerSettings, server: Any) -> None:
     records = tuple(RECORDS[kind])
     job = f"llama-{uuid.uuid4().hex[:8]}"
-    result = Analyst(settings, server).analyse(Analysis(job_id=job, pack="p", kind=kind, records=records))
+    result = Pipeline(settings, server).analyse(Analysis(job_id=job, pack="p", kind=kind, records=records))
     answered = [found.record["record_id"] for found in result.findings]
     unanswered = [each.record_id for each in result.failed]
     assert sorted(answered + unanswered) == sorted(record["record_id"] for record in records)

@@ -18,16 +18,18 @@ import pytest
 import redis
 from beside import scripted_provider
 from engines import SHARED_RECORDS, given
+from structlog.testing import capture_logs
 
-from edugraph_analyzer import cache as cache_of_answers
-from edugraph_analyzer import model, prompts
-from edugraph_analyzer.analysis import Analyst
-from edugraph_analyzer.cache import Cache, State
+from edugraph_analyzer.cache import store as answer_store
+from edugraph_analyzer.cache.store import AnswerStore, State
+from edugraph_analyzer.costs import set_budget, usage_of
 from edugraph_analyzer.estimate import estimate
-from edugraph_analyzer.limiter import Limiter, Limits
+from edugraph_analyzer.llm import client
+from edugraph_analyzer.llm.rate_limiter import RateLimiter, RateLimits
+from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.probe import check
+from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_analyzer.spending import set_budget, usage_of
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.findings import KIND_OF_TYPE, Kind
 from edugraph_common.contracts.messages import Analysis
@@ -65,14 +67,14 @@ def provider() -> Iterator[Provider]:
         yield Provider(url)
 
 
-def analyst(server: "redis.Redis", provider: Provider, name: str, **settings: Any) -> Analyst:
+def pipeline(server: "redis.Redis", provider: Provider, name: str, **settings: Any) -> Pipeline:
     chosen = {
         "requests_per_minute": 6_000,
         "prices": {name: {"input": 1.0, "output": 2.0}},
-        "call_timeout": 5,
+        "call_timeout_seconds": 5,
     } | settings
     made = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, **chosen)
-    return Analyst(made, server)
+    return Pipeline(made, server)
 
 
 def chats(name: str, count: int, job: str = "", texts: int | None = None, prefix: str = "") -> Analysis:
@@ -97,32 +99,34 @@ def chats(name: str, count: int, job: str = "", texts: int | None = None, prefix
 # --- the limiter --------------------------------------------------------------------------------------------------
 
 
-def limiter(server: "redis.Redis", name: str, requests: int, tokens: int | None = None, wait: float = 60) -> Limiter:
-    return Limiter(server, name, Limits(requests, tokens, wait))
+def limiter(
+    server: "redis.Redis", name: str, requests: int, tokens: int | None = None, wait: float = 60
+) -> RateLimiter:
+    return RateLimiter(server, name, RateLimits(requests, tokens, wait))
 
 
-def test_places_are_evenly_spaced_and_in_order(server, name) -> None:
+def test_slots_are_evenly_spaced_and_in_order(server, name) -> None:
     gate, times = limiter(server, name, 600), []
     lock = threading.Lock()
 
     def take() -> None:
         for _ in range(5):
-            place = gate.acquire("m", 1)
+            slot = gate.acquire("m", 1)
             with lock:
-                times.append((place.at, time.monotonic()))
+                times.append((slot.at, time.monotonic()))
 
     threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    places = sorted(at for at, _ in times)
-    gaps = [later - earlier for earlier, later in pairwise(places)]
-    assert min(gaps) >= gate.limits.interval * 1_000_000 - 1
-    assert len(places) == 20
+    slots = sorted(at for at, _ in times)
+    gaps = [later - earlier for earlier, later in pairwise(slots)]
+    assert min(gaps) >= gate.limits.interval_seconds * 1_000_000 - 1
+    assert len(slots) == 20
 
 
-def test_a_place_too_far_off_reserves_nothing(server, name) -> None:
+def test_a_slot_too_far_off_reserves_nothing(server, name) -> None:
     gate = limiter(server, name, 60, wait=1.5)
     gate.acquire("m", 1)
     key = f"edugraph:limit:{{{name}:m}}:line"
@@ -134,7 +138,7 @@ def test_a_place_too_far_off_reserves_nothing(server, name) -> None:
     assert 5 < caught.value.seconds <= 10
 
 
-def test_a_pause_stops_those_who_already_have_a_place(server, name) -> None:
+def test_a_pause_stops_those_who_already_have_a_slot(server, name) -> None:
     gate, left = limiter(server, name, 60), []
     gate.acquire("m", 1)
     thread = threading.Thread(target=lambda: left.append(gate.acquire("m", 1) and time.monotonic()))
@@ -173,31 +177,31 @@ def test_tokens_of_a_minute_are_counted_with_the_requests(server, name) -> None:
 
 def test_what_a_request_really_took_replaces_the_estimate(server, name) -> None:
     gate = limiter(server, name, 6_000, tokens=1_000, wait=1)
-    place = gate.acquire("m", 1_000)
-    gate.settle("m", place, 100)
+    slot = gate.acquire("m", 1_000)
+    gate.settle("m", slot, 100)
     gate.acquire("m", 900)
     with pytest.raises(Wait):
         gate.acquire("m", 1)
 
 
 def test_a_redis_that_forgot_lets_nobody_go_on_its_old_word(server, name) -> None:
-    gate, places = limiter(server, name, 60), []
+    gate, slots = limiter(server, name, 60), []
     gate.acquire("m", 1)
-    thread = threading.Thread(target=lambda: places.append(gate.acquire("m", 1)))
+    thread = threading.Thread(target=lambda: slots.append(gate.acquire("m", 1)))
     thread.start()
     time.sleep(0.2)
     server.delete(f"edugraph:limit:{{{name}:m}}:line")
     fresh = [gate.acquire("m", 1) for _ in range(2)]
     thread.join()
-    times = sorted([*(place.at for place in fresh), places[0].at])
-    assert min(times[1] - times[0], times[2] - times[1]) >= gate.limits.interval * 1_000_000 - 1
+    times = sorted([*(slot.at for slot in fresh), slots[0].at])
+    assert min(times[1] - times[0], times[2] - times[1]) >= gate.limits.interval_seconds * 1_000_000 - 1
 
 
 def test_without_redis_nothing_is_sent(provider, name) -> None:
     provider.script()
     away = redis.Redis(port=1, retry=None)
     with pytest.raises(Retryable):
-        analyst(away, provider, name).analyse(chats(name, 1))
+        pipeline(away, provider, name).analyse(chats(name, 1))
     assert provider.requests() == []
 
 
@@ -215,7 +219,7 @@ def database(url: str, number: int) -> str:
 
 
 def test_the_lease_of_a_dead_process_runs_out(server, name) -> None:
-    store = Cache(server, ttl=60, lease_ttl=0.3)
+    store = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=0.3)
     assert store.look("interaction", [name], "one")[name].state == State.MINE
     assert store.look("interaction", [name], "two")[name].state == State.ANOTHERS
     time.sleep(0.4)
@@ -223,7 +227,7 @@ def test_the_lease_of_a_dead_process_runs_out(server, name) -> None:
 
 
 def test_the_lease_of_a_living_one_does_not(server, name) -> None:
-    store = Cache(server, ttl=60, lease_ttl=0.3)
+    store = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=0.3)
     store.look("interaction", [name], "one")
     with store.renewed([name], "one"):
         time.sleep(0.8)
@@ -231,7 +235,7 @@ def test_the_lease_of_a_living_one_does_not(server, name) -> None:
 
 
 def test_those_who_wait_are_told_why_there_is_no_answer(server, name) -> None:
-    store = Cache(server, ttl=60, lease_ttl=5)
+    store = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5)
     store.look("interaction", [name], "one")
     store.release([name], "one", {name: "does not validate"})
     seen = store.look("interaction", [name], "two")[name]
@@ -243,7 +247,7 @@ def test_the_same_texts_at_the_same_time_are_paid_once(server, provider, name) -
     found: list[Any] = []
 
     def run(number: int) -> None:
-        found.append(analyst(server, provider, name).analyse(chats(name, 100, job=f"{name}-{number}", texts=20)))
+        found.append(pipeline(server, provider, name).analyse(chats(name, 100, job=f"{name}-{number}", texts=20)))
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
     for thread in threads:
@@ -258,7 +262,7 @@ def test_the_same_texts_at_the_same_time_are_paid_once(server, provider, name) -
 
 def test_a_second_run_asks_for_nothing_and_costs_nothing(server, provider, name) -> None:
     provider.script()
-    one = analyst(server, provider, name)
+    one = pipeline(server, provider, name)
     first = one.analyse(chats(name, 30))
     asked = len(provider.requests())
     again = one.analyse(chats(name, 30, job=f"{name}-2"))
@@ -274,8 +278,8 @@ def test_a_second_run_asks_for_nothing_and_costs_nothing(server, provider, name)
 
 def test_another_temperature_is_another_question(server, provider, name) -> None:
     provider.script()
-    analyst(server, provider, name).analyse(chats(name, 1))
-    analyst(server, provider, name, temperature=0.7).analyse(chats(name, 1))
+    pipeline(server, provider, name).analyse(chats(name, 1))
+    pipeline(server, provider, name, temperature=0.7).analyse(chats(name, 1))
     assert len(provider.requests()) == 2
 
 
@@ -285,28 +289,31 @@ def test_stats_and_clear(provider, name) -> None:
     address = {"EDUGRAPH_REDIS_URL": database(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"], 9)}
     guard.claim(address)
     with redis.Redis.from_url(address["EDUGRAPH_REDIS_URL"]) as apart:
-        analyst(apart, provider, name).analyse(chats(name, 3))
-        analyst(apart, provider, name).analyse(chats(name, 3))
-        stats = cache_of_answers.stats(apart)
+        pipeline(apart, provider, name).analyse(chats(name, 3))
+        pipeline(apart, provider, name).analyse(chats(name, 3))
+        stats = answer_store.stats(apart)
         assert (stats.entries, stats.hits, stats.misses) == ({"interaction": 3}, 3, 3)
-        assert cache_of_answers.clear(apart, "error") == 0
-        assert cache_of_answers.clear(apart, "interaction") == 3
-        assert cache_of_answers.stats(apart).hits == 0
+        assert answer_store.clear(apart, "error") == 0
+        assert answer_store.clear(apart, "interaction") == 3
+        assert answer_store.stats(apart).hits == 0
 
 
 def test_a_kept_answer_that_does_not_validate_is_asked_for_again(server, provider, name) -> None:
     provider.script()
-    one, others = analyst(server, provider, name), keys(server, "answer")
+    one, others = pipeline(server, provider, name), keys(server, "answer")
     one.analyse(chats(name, 1))
     [own] = keys(server, "answer") - others
     server.set(own, json.dumps({"sentiment": "ecstatic"}), ex=60)
-    assert not one.analyse(chats(name, 1)).findings[0].origin.cached
+    with capture_logs() as lines:
+        assert not one.analyse(chats(name, 1)).findings[0].origin.cached
+    (line,) = (line for line in lines if line["event"] == "cached_answer_invalid")
+    assert server.exists(f"edugraph:llm:answer:interaction:{line['key']}")  # kept anew
 
 
 def test_what_a_retry_finds_paid_is_counted_once_and_not_lost(server, provider, name) -> None:
     """Two packs are paid before the third fails: the retry reports their cost, and what it costs itself."""
     provider.script(faults=[{"kind": "500", "every": 100, "at": 3}])
-    one = analyst(server, provider, name)
+    one = pipeline(server, provider, name)
     with pytest.raises(Retryable):
         one.analyse(chats(name, 30))
     paid = usage_of(server, name)["interaction", name]
@@ -325,14 +332,14 @@ def test_what_a_retry_finds_paid_is_counted_once_and_not_lost(server, provider, 
 
 def test_another_prompt_or_model_asks_again_and_the_old_answers_are_kept(server, provider, name, monkeypatch) -> None:
     provider.script()
-    one = analyst(server, provider, name)
+    one = pipeline(server, provider, name)
     before = one.analyse(chats(name, 10))
     monkeypatch.setitem(prompts.CURRENT, "interaction", prompts.CURRENT["interaction"] + 1)
     monkeypatch.setattr(prompts, "instructions", lambda version: f"Find the sentiment. This is {version}.")
     changed = one.analyse(chats(name, 10))
     assert len(provider.requests()) == 2
     assert before.findings[0].origin.prompt_version != changed.findings[0].origin.prompt_version
-    analyst(server, provider, name, interaction_model=f"{name}-b").analyse(chats(name, 10))
+    pipeline(server, provider, name, interaction_model=f"{name}-b").analyse(chats(name, 10))
     assert len(provider.requests()) == 3
     monkeypatch.undo()
     assert one.analyse(chats(name, 10, job=f"{name}-2")).findings[0].origin.cached
@@ -340,12 +347,12 @@ def test_another_prompt_or_model_asks_again_and_the_old_answers_are_kept(server,
 
 def test_no_client_is_made_for_what_the_cache_has(server, provider, name, monkeypatch) -> None:
     provider.script()
-    analyst(server, provider, name).analyse(chats(name, 5))
-    monkeypatch.setattr(model, "Model", None)  # whoever makes one fails
-    again = analyst(server, provider, name).analyse(chats(name, 5, job=f"{name}-2"))
+    pipeline(server, provider, name).analyse(chats(name, 5))
+    monkeypatch.setattr(client, "LLMClient", None)  # whoever makes one fails
+    again = pipeline(server, provider, name).analyse(chats(name, 5, job=f"{name}-2"))
     assert [found.origin.cached for found in again.findings] == [True] * 5
     with pytest.raises(TypeError):
-        analyst(server, provider, name).analyse(chats(name, 5, prefix="another "))
+        pipeline(server, provider, name).analyse(chats(name, 5, prefix="another "))
 
 
 # --- budgets, failures, privacy -----------------------------------------------------------------------------------
@@ -353,7 +360,7 @@ def test_no_client_is_made_for_what_the_cache_has(server, provider, name, monkey
 
 def test_a_spent_budget_pauses_the_job_until_it_is_raised(server, provider, name) -> None:
     provider.script()
-    one = analyst(server, provider, name, budget_per_job=0.0)
+    one = pipeline(server, provider, name, budget_per_job=0.0)
     with pytest.raises(Wait, match="budget"):
         one.analyse(chats(name, 1))
     assert provider.requests() == []
@@ -366,7 +373,7 @@ def test_a_spent_budget_pauses_the_job_until_it_is_raised(server, provider, name
 )
 def test_a_pack_answered_wrongly_ends_with_every_finding(server, provider, name, kind) -> None:
     provider.script(faults=[{"kind": kind, "first": 1}])
-    result = analyst(server, provider, name).analyse(chats(name, 5))
+    result = pipeline(server, provider, name).analyse(chats(name, 5))
     assert len(result.findings) == 5
     assert not result.failed
 
@@ -375,7 +382,7 @@ def test_a_pack_answered_wrongly_ends_with_every_finding(server, provider, name,
 def test_answers_that_never_validate_are_reported_and_not_stored(server, provider, name, kind) -> None:
     provider.script(faults=[{"kind": kind, "every": 1}])
     others = keys(server, "lease")
-    result = analyst(server, provider, name).analyse(chats(name, 2))
+    result = pipeline(server, provider, name).analyse(chats(name, 2))
     assert not result.findings
     assert [each.record_id for each in result.failed] == ["r0", "r1"]
     assert all("does not validate" in each.reason and name not in each.reason for each in result.failed)
@@ -384,7 +391,7 @@ def test_answers_that_never_validate_are_reported_and_not_stored(server, provide
     time.sleep(0.1)
     for key in keys(server, "lease") - others:
         server.delete(key)
-    assert len(analyst(server, provider, name).analyse(chats(name, 2)).findings) == 2
+    assert len(pipeline(server, provider, name).analyse(chats(name, 2)).findings) == 2
 
 
 @pytest.mark.parametrize(
@@ -402,13 +409,13 @@ def test_answers_that_never_validate_are_reported_and_not_stored(server, provide
 def test_each_failure_is_one_request_and_one_sentence(server, provider, name, script, failure) -> None:
     provider.script(**script)
     with pytest.raises(failure[0], match=failure[1]):
-        analyst(server, provider, name, call_timeout=1).analyse(chats(name, 1))
+        pipeline(server, provider, name, call_timeout_seconds=1).analyse(chats(name, 1))
     assert len(provider.requests()) == 1
 
 
 def test_what_was_paid_before_a_failure_is_not_paid_again(server, provider, name) -> None:
     provider.script(faults=[{"kind": "500", "every": 100, "at": 2}])
-    one = analyst(server, provider, name)
+    one = pipeline(server, provider, name)
     with pytest.raises(Retryable):
         one.analyse(chats(name, 30))
     assert len(one.analyse(chats(name, 30)).findings) == 30
@@ -418,8 +425,8 @@ def test_what_was_paid_before_a_failure_is_not_paid_again(server, provider, name
 
 def test_a_server_without_schemas_is_found_out_once(server, provider, name) -> None:
     provider.script(accepts=["json_object", "prompt"])
-    analyst(server, provider, name).analyse(chats(name, 10))
-    analyst(server, provider, name).analyse(chats(name, 10, prefix="more "))
+    pipeline(server, provider, name).analyse(chats(name, 10))
+    pipeline(server, provider, name).analyse(chats(name, 10, prefix="more "))
     assert [request["step"] for request in provider.requests()] == ["json_schema", "json_object", "json_object"]
 
 
@@ -449,7 +456,7 @@ def _record_of(number: int, case: dict[str, Any]) -> dict[str, Any]:
 
 def test_no_private_word_reaches_the_provider_and_evidence_has_the_original_words(server, provider, name) -> None:
     provider.script()
-    one, seen, quoted = analyst(server, provider, name), 0, 0
+    one, seen, quoted = pipeline(server, provider, name), 0, 0
     for number, case in enumerate(hard_cases()):
         request = Analysis(job_id=name, pack="p", kind="interaction", records=(_record_of(number, case),))
         (finding,) = one.analyse(request).findings
@@ -511,7 +518,7 @@ def _private_words_in(told: str, records: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.timeout(900)  # half a minute on an idle machine
 @pytest.mark.skipif(not SHARED_RECORDS.is_dir(), reason=f"no records at {SHARED_RECORDS} (EDUGRAPH_SHARED_DATA)")
 def test_nothing_private_of_any_shared_record_reaches_the_provider(server, provider, name) -> None:
-    one = analyst(server, provider, name, pack_size=100, pack_tokens=200_000, requests_per_minute=1_000_000)
+    one = pipeline(server, provider, name, pack_size=100, pack_tokens=200_000, requests_per_minute=1_000_000)
     read = 0
     for kind, records in _packs_of_records():
         sent = [*records[::2], *map(_with_private_words, records[1::2])]
@@ -544,6 +551,8 @@ def test_an_estimate_counts_what_is_still_to_be_asked(server, provider, name) ->
     assert (before.items, before.different, before.requests) == (40, 25, 3)
     assert before.cost == pytest.approx((before.input_tokens + 2 * before.output_tokens) / 1_000_000)
     assert before.minutes == pytest.approx(0.03, abs=0.002)
-    analyst(server, provider, name, temperature=settings.temperature).analyse(chats(name, 10, texts=25))
-    after = estimate([chats(name, 40, texts=25)], settings, Cache(server, ttl=60, lease_ttl=5).kept)
+    pipeline(server, provider, name, temperature=settings.temperature).analyse(chats(name, 10, texts=25))
+    after = estimate(
+        [chats(name, 40, texts=25)], settings, AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5).kept
+    )
     assert (after.kept, after.requests) == (10, 2)

@@ -141,16 +141,6 @@ def test_each_command_does_its_work(running: Gateway, key: str, arguments: list[
         json.loads(done.stdout)
 
 
-def test_an_estimate_says_what_it_would_cost_and_sends_nothing(running: Gateway, key: str, file: Path) -> None:
-    before = running.queued("llm_analysis")
-    shown = _edugraph(running, "analyze", "knowledge-points", str(file), "--estimate", "--json", key=key)
-    estimate = json.loads(shown.stdout)
-    assert (estimate["items"], estimate["different"]) == (50, 1)
-    assert estimate["cost"] > 0
-    assert "minutes" in _edugraph(running, "analyze", "knowledge-points", str(file), "--estimate").stdout
-    assert running.queued("llm_analysis") == before
-
-
 def test_a_dry_run_writes_nothing_and_completion_is_there(running: Gateway, file: Path) -> None:
     done = _edugraph(running, "import", str(file), "--dry-run", "--json")
     assert json.loads(done.stdout)["valid"] == 50

@@ -48,7 +48,7 @@ def as_it_is(_context: Any, value: Any) -> bytes:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with (
         virtual_host() as addresses,
-        gateway(addresses, tmp_path_factory.mktemp("document"), auth="on", deepest_queue="1000000") as running,
+        gateway(addresses, tmp_path_factory.mktemp("document"), auth="on", max_queue_depth="1000000") as running,
     ):
         yield running
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from gateway_alone import gateway, virtual_host
 
-from edugraph_cli.embedded.valkey_server import free_port
+from edugraph_cli.processes import free_port
 
 pytestmark = pytest.mark.real
 

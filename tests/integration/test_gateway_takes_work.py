@@ -163,7 +163,9 @@ def test_a_large_upload_is_never_held_in_memory(running: Gateway) -> None:
 
 def test_a_body_past_its_limit_is_413_and_a_slow_one_408(addresses: dict[str, str], tmp_path: Path) -> None:
     with (
-        gateway(addresses, tmp_path, largest_body="2000", largest_upload="100000", idle_upload="0.5") as small,
+        gateway(
+            addresses, tmp_path, max_body_bytes="2000", max_upload_bytes="100000", upload_idle_timeout_seconds="0.5"
+        ) as small,
         small.client() as client,
     ):
         assert client.post("/v1/imports", json={"records": [RECORD] * 100}).status_code == 413
@@ -181,7 +183,12 @@ def test_a_body_past_its_limit_is_413_and_a_slow_one_408(addresses: dict[str, st
 def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(addresses: dict[str, str], tmp_path: Path) -> None:
     with (
         gateway(
-            addresses, tmp_path, auth="on", deepest_queue="1", client_requests_per_minute="600", requests_at_once="30"
+            addresses,
+            tmp_path,
+            auth="on",
+            max_queue_depth="1",
+            client_requests_per_minute="600",
+            client_burst_requests="30",
         ) as strict,
         strict.client(headers=api_key(addresses, "read", "submit")) as client,
     ):

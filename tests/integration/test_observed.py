@@ -17,7 +17,7 @@ import pytest
 from beside import scripted_provider
 from engines import CHECKOUT, SLOW, System, given, missing, real_engine
 
-from edugraph_cli.embedded.valkey_server import free_port
+from edugraph_cli.processes import free_port
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not SLOW, reason="takes five minutes: EDUGRAPH_SLOW=1")]

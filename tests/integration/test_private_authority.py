@@ -23,15 +23,14 @@ from edugraph_cli.serving import Pools
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import ImportBatch
-from edugraph_common.messaging.async_publisher import PipelinedPublisher
 from edugraph_common.messaging.celery_app import make_app, make_publisher
 from edugraph_common.messaging.provisioning import apply_topology, management, pika_channel
 from edugraph_common.messaging.publisher import emit
 from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_gateway.graph_reading import GraphReading
+from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_importer.graph.connection import Connection
-from edugraph_importer.graph.settings import GraphSettings
+from edugraph_gateway.submission.async_publisher import AsyncPublisher
+from edugraph_importer.graph.driver import Connection, GraphSettings
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -56,7 +55,7 @@ def event_by_celery() -> None:
 def task_by_the_gateway() -> None:
     async def send() -> None:
         settings = GatewaySettings()
-        publisher = PipelinedPublisher(make_publisher("tls", settings), settings, timeout=5)
+        publisher = AsyncPublisher(make_publisher("tls", settings), settings, timeout_seconds=5)
         await publisher.send("import_batch_task", ImportBatch(job_id="tls", batch=0, records=()), task_id="tls")
         publisher.close()
 
@@ -86,7 +85,7 @@ def read_one(settings: GraphSettings) -> None:
 
 
 def graph_of_the_gateway() -> None:
-    with closing(GraphReading(GatewaySettings())) as graph:
+    with closing(GraphReader(GatewaySettings())) as graph:
         graph.constrained_labels()
 
 

@@ -15,19 +15,20 @@ LETTERS, MIDDLE, PER_SECOND = 200, 100, 100
 REPLAY = f"""
 import os, sys
 import traps  # which adds its task to the routes
-from edugraph_common.messaging import dead_letter_operator as dead_desk
-from edugraph_common.messaging.celery_app import make_app
+from pika.adapters.blocking_connection import BlockingChannel
 from edugraph_common.platform.settings import Settings
-publish, left = dead_desk._publish_again, [int(sys.argv[1])]
-def publish_and_die(*arguments):
-    publish(*arguments)
+from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
+from edugraph_gateway.operations.task_results import TaskResults
+acknowledge, left = BlockingChannel.basic_ack, [int(sys.argv[1])]
+def die_before_acknowledging(*arguments):
     left[0] -= 1
     if left[0] == 0:
         os.kill(os.getpid(), 9)
-dead_desk._publish_again = publish_and_die
+    acknowledge(*arguments)
+BlockingChannel.basic_ack = die_before_acknowledging
 settings = Settings()
-desk = dead_desk.DeadDesk(settings, dead_desk.succeeded(make_app("replay", settings)))
-print(desk.replay_all("data_import", {LETTERS}, {PER_SECOND}).model_dump_json())
+operator = DeadLetterOperator(settings, TaskResults(settings, 5).is_done)
+print(operator.replay_all("data_import", {LETTERS}, {PER_SECOND}).model_dump_json())
 """
 
 
@@ -39,7 +40,7 @@ def replay(bench: Bench, folder: Path, dies_at: int) -> "subprocess.CompletedPro
 
 
 def test_replay_killed_in_the_middle_and_started_again_does_each_once(bench: Bench, tmp_path: Path) -> None:
-    """Out: `is_done` in DeadDesk (one is done twice), or acknowledging before the publish (one is lost)."""
+    """Out: `is_done` in DeadLetterOperator (one is done twice), or acknowledging before the publish (one is lost)."""
     bench.start(without="circuit breaker", concurrency=2)
     tasks = [bench.send("reject", times=1) for _ in range(LETTERS)]
     until(lambda: bench.depth("data_import.dead") == LETTERS, 60)

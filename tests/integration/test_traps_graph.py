@@ -15,8 +15,7 @@ from pydantic import SecretStr
 from traps import both_slow
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_importer.graph.connection import Connection
-from edugraph_importer.graph.settings import GraphSettings
+from edugraph_importer.graph.driver import Connection, GraphSettings
 
 pytestmark = pytest.mark.real
 LIMIT, WITHOUT = 3.0, 20.0  # seconds; not for ever, so that nothing is left on the server

@@ -20,12 +20,12 @@ from traps import TRAP, Bench, both, both_slow, stays, until
 from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable
 from edugraph_common.contracts.messages import ImportBatch, ImportJob
 from edugraph_common.contracts.routes import QUEUES, URGENT
-from edugraph_common.messaging.async_publisher import PipelinedPublisher, task_message
 from edugraph_common.messaging.celery_app import make_app, make_publisher
 from edugraph_common.messaging.provisioning import all_queues, apply_topology, check_topology
 from edugraph_common.messaging.publisher import LARGEST_BODY, send
 from edugraph_common.messaging.task_base import backoff
 from edugraph_common.messaging.topology import TASK_QUEUE_BYTES, policies
+from edugraph_gateway.submission.async_publisher import AsyncPublisher, task_message
 
 pytestmark = pytest.mark.real
 
@@ -86,7 +86,7 @@ def test_full_queue_refuses_what_is_sent(fresh: Bench, guarded: bool) -> None:
     asked = ImportBatch(job_id="j", batch=1, records=({"text": "x" * 1_000},))
 
     async def send_at_once() -> list[BaseException | None]:
-        publisher = PipelinedPublisher(make_publisher("trap", fresh.settings), fresh.settings, timeout=10)
+        publisher = AsyncPublisher(make_publisher("trap", fresh.settings), fresh.settings, timeout_seconds=10)
         sending = (publisher.send("import_batch_task", asked, task_id=uuid4().hex) for _ in range(100))
         answers = await asyncio.gather(*sending, return_exceptions=True)
         publisher.close()

@@ -1,4 +1,4 @@
-"""The gateway's API v1 as Python calls. One client is one connection pool; close it, or use it as a context."""
+"""The gateway's API v1 as Python calls. A client holds connections: use it as a context manager."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from edugraph_common.contracts.api import Accepted, Diagnosis, GraphSummary
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
-PIECE = 1 << 18  # bytes of a file sent at once
-PATIENCE = 60.0  # seconds a job is followed through a gateway that does not answer
-AGAIN = 0.5  # seconds before a stream of changes that broke off is asked for again
+CHUNK_BYTES = 1 << 18  # how much of a file is read and sent at a time
+PATIENCE_SECONDS = 60.0  # how long a job is followed while the gateway does not answer
+RETRY_SECONDS = 0.5  # the pause before a stream of changes that broke off is asked for again
 
 
 class ClientSettings(BaseSettings):
-    """EDUGRAPH_URL and EDUGRAPH_API_KEY."""
+    """EDUGRAPH_URL and EDUGRAPH_API_KEY, by which the command line finds its gateway."""
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
@@ -34,7 +34,7 @@ class ClientSettings(BaseSettings):
 
 @dataclass(frozen=True)
 class FileSource:
-    """What a file is. `mapping`: the text of a CSV's mapping file."""
+    """What a file is. `mapping` is the text of the mapping file of a CSV."""
 
     format: Format = "ndjson"
     compression: Compression | None = None
@@ -50,7 +50,7 @@ _CONTENT_TYPES: dict[Format, str] = {
 
 
 class Refused(Exception):
-    """The gateway said no. `detail` is its own sentence; `status` the HTTP status."""
+    """The gateway refused the request. `detail` is its own sentence, `status` the HTTP status."""
 
     def __init__(self, status: int, detail: str, body: Mapping[str, Any]) -> None:
         super().__init__(detail)
@@ -58,7 +58,7 @@ class Refused(Exception):
 
 
 class Unreachable(Exception):
-    """The gateway does not answer at all."""
+    """The gateway does not answer."""
 
 
 class Client:
@@ -93,7 +93,7 @@ class Client:
         source: FileSource | None = None,
         sent: Callable[[int], None] = lambda _: None,
     ) -> Accepted:
-        """Stream a file; `sent` is told the bytes of each piece. Raises OSError too."""
+        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too."""
         with path.open("rb") as file:
             size = {"Content-Length": str(os.fstat(file.fileno()).st_size)} if path.is_file() else {}
             options = {"name": path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
@@ -108,33 +108,43 @@ class Client:
         sent: Callable[[int], None] = lambda _: None,
         headers: Mapping[str, str] | None = None,
     ) -> Accepted:
-        """`options` are those of POST /v1/imports: name, batch_size, parallel_batches, analyze."""
+        """Stream a file. `options` are those of POST /v1/imports: name, batch_size, parallel_batches, analyze."""
         source = source or FileSource()
-        packed = {"Content-Encoding": source.compression} if source.compression else {}
+        compression = {"Content-Encoding": source.compression} if source.compression else {}
         mapping = {"mapping": source.mapping} if source.mapping else {}
+
+        def chunks() -> Iterator[bytes]:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+                sent(len(chunk))
+
         return self._submit(
             "/v1/imports",
             params={**options, "format": source.format, **mapping},
-            content=_file_pieces(file, sent),
-            headers={"Content-Type": _CONTENT_TYPES[source.format], **packed, **(headers or {})},
+            content=chunks(),
+            headers={"Content-Type": _CONTENT_TYPES[source.format], **compression, **(headers or {})},
         )
 
     def import_url(
         self, url: str, *, batch_size: int = 1_000, analyze: bool = False, source: FileSource | None = None
     ) -> Accepted:
-        """A file that the gateway and the workers read where it is, from a place that the operator allows."""
+        """Import a file that gateway and workers read where it is, from a place that the operator allows."""
         source = source or FileSource()
         options = {"format": source.format, "mapping": source.mapping, "batch_size": batch_size, "analyze": analyze}
         given = {name: value for name, value in options.items() if value is not None}
         return self._submit("/v1/imports", json={"url": url, **given})
 
     def import_records(self, records: Sequence[Mapping[str, Any]], **options: Any) -> Accepted:
-        """At most 1,000 records. Options: batch_size, parallel_batches, analyze."""
+        """Import at most 1,000 records. The options are batch_size, parallel_batches and analyze."""
         return self._submit("/v1/imports", json={"records": list(records), **options})
 
     def analyze(self, subject: str, records: Sequence[Mapping[str, Any]]) -> Accepted:
-        """`subject`: interactions, errors or knowledge-points."""
+        """Have records read by the model. `subject` is interactions, errors or knowledge-points."""
         return self._submit(f"/v1/analyses/{subject}", json={"records": list(records)})
+
+    def estimate(self, subject: str, records: Sequence[Mapping[str, Any]]) -> Accepted:
+        """Ask what `analyze` would cost. The estimate is the result of the task, which an analyzer makes."""
+        return self._submit(f"/v1/analyses/{subject}/estimate", json={"records": list(records)})
 
     def job(self, job_id: str) -> JobReport:
         return _report(self._json("GET", f"/v1/jobs/{job_id}"))
@@ -151,39 +161,29 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> Iterator[JobReport]:
-        """Every change of the job up to its end. A gateway that is away for a while is waited for."""
+        """Yield every change of the job up to its end, and wait for a gateway that is away for a while."""
         last: JobReport | None = None
         heard = clock()
         while last is None or last.state not in ENDED:
             try:
-                for report in self._changes(job_id):
-                    heard = clock()
-                    if report is not None and report != last:
-                        last = report
-                        yield report
+                with self._stream(f"/v1/jobs/{job_id}/events") as answer:
+                    for line in answer.iter_lines():
+                        heard = clock()  # a line without data is the gateway's sign of life
+                        field, _, value = line.partition(": ")
+                        if field == "data" and (report := _report(json.loads(value))) != last:
+                            last = report
+                            yield report
             except (Unreachable, Refused) as error:
-                if not _may_come_back(error) or clock() - heard > PATIENCE:
+                away = isinstance(error, Unreachable) or error.status in (429, 502, 503, 504)
+                if not away or clock() - heard > PATIENCE_SECONDS:
                     raise
             if last is None or last.state not in ENDED:
-                sleep(AGAIN)
-
-    def _changes(self, job_id: str) -> Iterator[JobReport | None]:
-        """The gateway's Server-Sent Events, one after the other; None is only a sign of life."""
-        with _transport_errors(self._url), self._http.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
-            if answer.is_error:
-                answer.read()
-                raise _refused(answer)
-            for line in answer.iter_lines():
-                field, _, value = line.partition(": ")
-                yield _report(json.loads(value)) if field == "data" else None
+                sleep(RETRY_SECONDS)
 
     @contextmanager
     def rejects(self, job_id: str) -> Iterator[Iterator[bytes]]:
-        """All rejects as NDJSON, in pieces."""
-        with _transport_errors(self._url), self._http.stream("GET", f"/v1/jobs/{job_id}/rejects") as answer:
-            if answer.is_error:
-                answer.read()
-                raise _refused(answer)
+        """Yield all rejects as NDJSON, in chunks."""
+        with self._stream(f"/v1/jobs/{job_id}/rejects") as answer:
             yield answer.iter_bytes()
 
     def cancel(self, job_id: str) -> JobReport:
@@ -193,7 +193,7 @@ class Client:
         return _report(self._json("POST", f"/v1/jobs/{job_id}/resume"))
 
     def dead_letters(self, queue: str | None, limit: int) -> dict[str, Any]:
-        """`counts` by queue, and the oldest `letters`."""
+        """Return `counts` by queue, and the oldest `letters`."""
         only = {"queue": queue} if queue else {}
         return self._json("GET", "/v1/dead-letters", params={"limit": str(limit), **only})
 
@@ -201,18 +201,18 @@ class Client:
         return self._json("GET", f"/v1/dead-letters/{queue}/{task_id}")
 
     def replay(self, queue: str, task_id: str | None = None, limit: int = 100) -> dict[str, Any]:
-        """One, or the oldest `limit` of the queue."""
+        """Send one dead letter again, or the oldest `limit` of the queue."""
         if task_id:
             return self._json("POST", f"/v1/dead-letters/{queue}/{task_id}/replay")
         return self._json("POST", f"/v1/dead-letters/{queue}/replay", params={"limit": limit})
 
     def drop(self, queue: str, task_id: str | None = None) -> int:
-        """One, or all of the queue."""
+        """Delete one dead letter, or all of the queue, and return how many."""
         part = f"/{task_id}" if task_id else ""
         return int(self._json("DELETE", f"/v1/dead-letters/{queue}{part}")["dropped"])
 
     def forget(self, student_id: str) -> Accepted:
-        """Take a student out of the graph; follow the task."""
+        """Take a student out of the graph. The task says when it is done."""
         return Accepted.model_validate(self._json("DELETE", f"/v1/students/{quote(student_id, safe='')}"))
 
     def diagnosis(self) -> Diagnosis:
@@ -222,20 +222,20 @@ class Client:
         return self._json("GET", f"/v1/tasks/{task_id}")
 
     def follow_task(self, task_id: str, *, sleep: Callable[[float], None] = time.sleep) -> dict[str, Any]:
-        """The task when it has ended, with its `state` and `result`."""
+        """Wait for the end of the task, and return it with its `state` and `result`."""
         while (task := self.task(task_id))["state"] not in ("SUCCESS", "FAILURE"):
-            sleep(AGAIN)
+            sleep(RETRY_SECONDS)
         return task
 
     def graph_digest(self) -> str:
-        """64 hex digits; reads the whole graph, which may take minutes."""
+        """Return 64 hex digits. The gateway reads the whole graph, which may take minutes."""
         return str(self._json("GET", "/v1/graph/digest", timeout=600)["digest"])
 
     def graph_summary(self) -> GraphSummary:
         return GraphSummary.model_validate(self._json("GET", "/v1/graph/summary", timeout=600))
 
     def graph_picture(self, limit: int = 500) -> dict[str, Any]:
-        """Nodes of id, label and name; edges of source, target and type."""
+        """Return nodes of id, label and name, and edges of source, target and type."""
         return self._json("GET", "/v1/graph/picture", params={"limit": limit}, timeout=600)
 
     def ready(self) -> dict[str, Any]:
@@ -248,27 +248,28 @@ class Client:
         return Accepted.model_validate(self._json("POST", path, **request))
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        with _transport_errors(self._url):
-            answer = self._http.request(method, path, **request)
-        if answer.is_error:
-            raise _refused(answer)
-        return cast("dict[str, Any]", answer.json())
+        with self._stream(path, method, **request) as answer:
+            return cast("dict[str, Any]", json.loads(answer.read()))
 
-
-@contextmanager
-def _transport_errors(url: str) -> Iterator[None]:
-    try:
-        yield
-    except httpx.HTTPError as error:
-        kind = type(error).__name__
-        raise Unreachable(
-            f"The gateway at {url} does not answer ({kind}); is it running, is EDUGRAPH_URL right?"
-        ) from error
+    @contextmanager
+    def _stream(self, path: str, method: str = "GET", **request: Any) -> Iterator[httpx.Response]:
+        """Yield the answer before its body is read. Raises Refused or Unreachable, also while the body is read."""
+        try:
+            with self._http.stream(method, path, **request) as answer:
+                if answer.is_error:
+                    raise _refused(answer)
+                yield answer
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"The gateway at {self._url} does not answer ({type(error).__name__}). "
+                "Check that it runs, and that EDUGRAPH_URL is its address."
+            ) from error
 
 
 def _refused(answer: httpx.Response) -> Refused:
+    """Return what a problem document (RFC 9457) says, or only the status if the answer is none."""
     try:
-        body = answer.json()
+        body = json.loads(answer.read())
     except ValueError:
         body = {}
     body = body if isinstance(body, dict) else {}
@@ -276,16 +277,6 @@ def _refused(answer: httpx.Response) -> Refused:
     return Refused(answer.status_code, detail, body)
 
 
-def _may_come_back(error: Exception) -> bool:
-    return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.status in (429, 502, 503, 504))
-
-
 def _report(answer: Mapping[str, Any]) -> JobReport:
-    """A newer gateway may say more than this client knows."""
+    """Read a report, and leave out what a newer gateway says beyond what this client knows."""
     return JobReport.model_validate({key: value for key, value in answer.items() if key in JobReport.model_fields})
-
-
-def _file_pieces(file: IO[bytes], sent: Callable[[int], None]) -> Iterator[bytes]:
-    while piece := file.read(PIECE):
-        yield piece
-        sent(len(piece))

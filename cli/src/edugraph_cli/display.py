@@ -1,14 +1,13 @@
-"""What commands print: tables for people, JSON for programs, one sentence and an exit code when it did not work.
+"""What commands print: tables for people, JSON for programs, and one sentence with an exit code for a failure.
 
-Exit codes: 0 done; 1 the job failed or partly failed; 2 wrong usage or input; 3 the gateway or a server does not
-answer, or says: not now; 4 not allowed.
+The exit codes: 0 the command did its work; 1 the job failed or partly failed; 2 the usage or the input is wrong;
+3 the gateway or a server does not answer, or refuses for now; 4 the caller is not allowed to.
 """
 
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, NoReturn
 
 import typer
@@ -28,19 +27,21 @@ err = Console(stderr=True)
 
 
 def stop(sentence: str, code: int) -> NoReturn:
+    """End the command with one sentence on standard error."""
     err.print(sentence, style="bold red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """What can go wrong with a server becomes one sentence and an exit code."""
+    """End the command with one sentence and an exit code for whatever can go wrong with a server."""
     try:
         yield
     except Unreachable as error:
         stop(str(error), UNAVAILABLE)
     except Refused as error:
-        stop(error.detail, _code(error.status))
+        refused_for_now = error.status in (429, 500, 502, 503, 504)
+        stop(error.detail, FORBIDDEN if error.status in (401, 403) else UNAVAILABLE if refused_for_now else INVALID)
     except Retryable as error:
         stop(error.reason, UNAVAILABLE)
     except Failure as error:
@@ -48,76 +49,64 @@ def plain_errors() -> Iterator[None]:
 
 
 def show_json(value: Any) -> None:
-    """One JSON document on standard output, for programs."""
+    """Print one JSON document on standard output, for programs."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
-def print_table(title: str, rows: Mapping[str, Any], console: Console | None = None) -> None:
-    """The title is a line of its own: as the table's, it would be broken at the width of a narrow table."""
+def print_table(title: str, rows: Mapping[str, Any]) -> None:
+    """Print names with their values below a title.
+
+    The title is a line of its own: rich would break the title of a table at the width of a narrow table.
+    """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in rows.items():
         table.add_row(Text(name), f"{value:,}" if isinstance(value, int) else str(value))
-    console = console or out
-    console.print(Text(title, style="italic"))
-    console.print(table)
+    out.print(Text(title, style="italic"))
+    out.print(table)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on a terminal, tab-separated lines in a pipe."""
+    """Print a table on a terminal, tab-separated lines in a pipe."""
     if not out.is_terminal:
         for row in rows:
             sys.stdout.write("\t".join(str(cell) for cell in row) + "\n")
         return
     table = Table(*columns, box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(_escaped(cell) for cell in row))
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     out.print(table)
 
 
 def print_report(report: JobReport) -> None:
-    """A job's whole report."""
+    """Print the whole report of a job."""
     say(f"Job {report.job_id} ({report.source}): {report.state}")
     for sentence in filter(None, (report.waiting_for, report.error)):
         say(f"  {sentence}")
     if report.kind == "import":
-        counts = ("read", "written", "unchanged", "rejected", "failed")
-        not_relevant = {"not relevant": sum(report.not_relevant.values())}
-        print_table("Records", {name: getattr(report, name) for name in counts} | not_relevant)
+        names = ("read", "written", "unchanged", "rejected", "failed")
+        counts = {name: getattr(report, name) for name in names}
+        print_table("Records", counts | {"not relevant": sum(report.not_relevant.values())})
     if report.by_type:
         print_table("Written, by type", report.by_type)
     if report.not_relevant:
         most_frequent_first = sorted(report.not_relevant.items(), key=lambda entry: -entry[1])
         print_table("Not relevant, by name", dict(most_frequent_first))
     if report.reasons:
-        print_table("Set aside, by reason", report.reasons)
+        print_table("Rejected, by reason", report.reasons)
     for reject in report.errors[:SHOWN_REJECTS]:
         say(f"  line {reject.line}: {reject.field} {reject.reason} (expected {reject.expected})")
     if report.rejected:
-        say(f"  all of them: edugraph jobs rejects {report.job_id}")
+        say(f"  To list all of them: edugraph jobs rejects {report.job_id}")
     if report.analysis.expected:
         print_table("Analysis", report.analysis.model_dump())
-    say(f"Took {seconds(report.created, report.finished or report.updated):.1f} s")
+    say(f"Took {((report.finished or report.updated) - report.created).total_seconds():.1f} s")
 
 
 def say(text: str) -> None:
+    """Print a line for a person as it is, without rich's markup and line breaks."""
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def seconds(start: datetime, end: datetime) -> float:
-    return (end - start).total_seconds()
-
-
 def exit_code(report: JobReport) -> int:
+    """Return the exit code of a command that waited for the end of this job."""
     return 0 if report.state == "succeeded" else FAILED
-
-
-def _code(status: int) -> int:
-    if status in (401, 403):
-        return FORBIDDEN
-    return UNAVAILABLE if status in (429, 500, 502, 503, 504) else INVALID
-
-
-def _escaped(cell: Any) -> str:
-    from rich.markup import escape
-
-    return escape(f"{cell:,}" if isinstance(cell, int) else str(cell))

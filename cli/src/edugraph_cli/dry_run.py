@@ -1,84 +1,116 @@
-"""`edugraph import --dry-run` and `edugraph sources`: what an import would do, told without a gateway."""
+"""`edugraph import --dry-run`: what an import would do, found out here, without a gateway."""
 
 import csv
 import io
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from pydantic import Field
 
-from edugraph_cli.display import err, print_table, show_json
-from edugraph_common.contracts.messages import Format
+from edugraph_cli.detection import HEAD_BYTES, DetectedFile, detect_file
+from edugraph_cli.display import FAILED, INVALID, print_table, say, show_json, stop
+from edugraph_cli.mapping_suggestion import suggest_mapping
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.sources import (
-    DryRun,
-    Guess,
-    Mapping,
-    describe,
-    dry_run,
-    guess,
-    open_text,
-    parse_mapping,
-    suggest_mapping,
-)
+from edugraph_common.contracts.records import Record
+from edugraph_common.sources import Mapping, NotRelevant, ReadPlan, open_text, parse_mapping
 from edugraph_common.sources.ndjson import MalformedFile
 
-GOOD, SOME_REJECTED, UNUSABLE = 0, 1, 2
-HEAD = 1 << 16  # bytes of a file that tell what it is
-LOOKED_AT = 50  # rows from which a mapping is suggested
+SHOWN_REJECTS = 20
+_ROWS_OF_A_CHUNK = 1_000
+_ROWS_FOR_A_SUGGESTION = 50
 
 
-def print_sources(console: Console) -> None:
-    """A table of all sources."""
-    table = Table("source", "reads", "becomes", "needs", box=None, padding=(0, 2, 0, 0))
-    for source in describe():
-        table.add_row(source.format, source.reads, source.becomes, source.needs)
-    console.print(table)
-    console.print("Each may come as it is, or packed with gzip or zstd.")
+class DryRun(ContractModel):
+    """`valid`, `rejected` and `not_relevant` add up to `read`. `by_type` counts the valid rows."""
+
+    read_plan: ReadPlan = Field(serialization_alias="reading")
+    read: int
+    valid: int
+    rejected: int
+    by_type: dict[str, int]
+    reasons: dict[str, int]
+    not_relevant: dict[str, int]
+    errors: tuple[Reject, ...]
+
+
+def dry_run(
+    file: IO[bytes],
+    file_format: Format,
+    mapping: Mapping | None = None,
+    compression: Compression | None = None,
+    shown_rejects: int = SHOWN_REJECTS,
+) -> DryRun:
+    """Read the whole file once, as the import would, and keep the first `shown_rejects` rejects.
+
+    Raises MalformedFile.
+    """
+    plan, text = open_text(file, file_format, compression, mapping)
+    types, reasons, not_relevant = Counter[str](), Counter[str](), Counter[str]()
+    errors: list[Reject] = []
+    source = plan.source
+    for chunk in source.chunks(text, _ROWS_OF_A_CHUNK):
+        for _, row in source.rows(chunk.text, chunk.first_line):
+            match row:
+                case Record():
+                    types[row.type] += 1
+                case NotRelevant():
+                    not_relevant[row.name] += 1
+                case Reject():
+                    reasons[row.reason] += 1
+                    if len(errors) < shown_rejects:
+                        errors.append(row)
+    valid, rejected = types.total(), reasons.total()
+    return DryRun(
+        read_plan=plan,
+        read=valid + rejected + not_relevant.total(),
+        valid=valid,
+        rejected=rejected,
+        by_type=dict(sorted(types.items())),
+        reasons=dict(reasons.most_common()),
+        not_relevant=dict(not_relevant.most_common()),
+        errors=tuple(errors),
+    )
 
 
 def print_dry_run(
-    path: Path,
-    mapping_path: Path | None,
-    console: Console,
-    source: Format | None = None,
-    *,
-    as_json: bool = False,
+    path: Path, mapping_path: Path | None, file_format: Format | None = None, *, as_json: bool = False
 ) -> int:
-    """Returns the exit code: 0 if every row is valid or not relevant, 1 if some are not, 2 for an unusable file."""
+    """Print what an import of the file would do, or a suggested mapping for a CSV that comes without one.
+
+    Returns the exit code: 0 if every row is valid or not relevant, 1 if some are not, 2 for a file that an import
+    cannot use. `file_format` overrules what the file looks like.
+    """
     try:
         with path.open("rb") as file:
-            found = guess(path.name, file.read(HEAD))
-            found = found.model_copy(update={"format": source or found.format})
+            detected = detect_file(path.name, file.read(HEAD_BYTES))
+            if file_format:
+                detected = detected.model_copy(update={"format": file_format})
             file.seek(0)
             mapping = parse_mapping(mapping_path.read_bytes()) if mapping_path else None
-            if as_json:
-                return _print_json(file, found, mapping)
-            return _print(path, file, found, mapping, console)
+            if detected.format == "csv" and mapping is None and not as_json:
+                _print_suggestion(file, path, detected.compression)
+                return INVALID
+            report = dry_run(file, detected.format, mapping, detected.compression)
     except MalformedFile as problem:
-        told = err if as_json else console
-        told.print(Text(f"{path}: {problem}", style="bold red"), soft_wrap=True)
-        return UNUSABLE
+        stop(f"{path}: {problem}", INVALID)
+    if as_json:
+        show_json(report.model_dump(mode="json", by_alias=True))
+    else:
+        _print_report(path, detected, report)
+    return FAILED if report.rejected else 0
 
 
-def _print_json(file: IO[bytes], found: Guess, mapping: Mapping | None) -> int:
-    """Raises MalformedFile, also for a CSV without a mapping."""
-    report = dry_run(file, found.format, mapping, found.compression)
-    show_json(report.model_dump(mode="json"))
-    return SOME_REJECTED if report.rejected else GOOD
-
-
-def _print(path: Path, file: IO[bytes], found: Guess, mapping: Mapping | None, console: Console) -> int:
-    if found.format == "csv" and mapping is None:
-        _print_suggestion(file, found, console)
-        return UNUSABLE
-    report = dry_run(file, found.format, mapping, found.compression)
-    _say(console, f"{path.name}: {_described(found, report)}; nothing was written")
-    counts = {name: getattr(report, name) for name in ("read", "valid", "rejected")}
-    print_table("Rows", {**counts, "not relevant": sum(report.not_relevant.values())}, console)
+def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
+    header = report.read_plan.header
+    table = f", {report.read_plan.encoding}, delimiter {header.delimiter!r}" if header else ""
+    compression = f", {detected.compression}" if detected.compression else ""
+    say(f"{path.name}: {detected.format}{table}{compression}; nothing was written")
+    counts = {"read": report.read, "valid": report.valid, "rejected": report.rejected}
+    print_table("Rows", counts | {"not relevant": sum(report.not_relevant.values())})
     by_name = {
         "Valid, by type": report.by_type,
         "Not relevant, by name": report.not_relevant,
@@ -86,41 +118,23 @@ def _print(path: Path, file: IO[bytes], found: Guess, mapping: Mapping | None, c
     }
     for title, numbers in by_name.items():
         if numbers:
-            print_table(title, numbers, console)
-    _print_errors(console, report.errors)
-    return SOME_REJECTED if report.rejected else GOOD
-
-
-def _described(found: Guess, report: DryRun) -> str:
-    header = report.reading.header
-    table = f", {report.reading.encoding}, delimiter {header.delimiter!r}" if header else ""
-    return f"{found.format}{table}{f', {found.compression}' if found.compression else ''}"
-
-
-def _print_suggestion(file: IO[bytes], found: Guess, console: Console) -> None:
-    """What stands on standard output is a mapping file, with its open points as comments."""
-    reading, text = open_text(file, "csv", found.compression)
-    header = reading.header
-    assert header is not None  # noqa: S101 - a CSV has one
-    rows = csv.reader(io.StringIO(next(text, b"").decode(errors="replace")), delimiter=header.delimiter)
-    suggestion = suggest_mapping(header.columns, list(islice(rows, LOOKED_AT + 1))[1:])
-    _say(
-        console,
-        f"# A suggested mapping ({reading.encoding}, delimiter {header.delimiter!r}). Save and check it, then",
-    )
-    _say(console, f"# edugraph import --dry-run --mapping FILE {getattr(file, 'name', '')}")
-    for point in suggestion.open_points:
-        _say(console, f"# {point}")
-    _say(console, suggestion.mapping.rstrip())
-
-
-def _print_errors(console: Console, errors: tuple[Reject, ...]) -> None:
-    if errors:
-        _say(console, "The first that would be set aside")
-    for error in errors:
+            print_table(title, numbers)
+    if report.errors:
+        say("The first rows that would be rejected")
+    for error in report.errors:
         found = f", found {error.found}" if error.found else ""
-        _say(console, f"  line {error.line}: {error.field} {error.reason} (expected {error.expected}{found})")
+        say(f"  line {error.line}: {error.field} {error.reason} (expected {error.expected}{found})")
 
 
-def _say(console: Console, sentence: str) -> None:
-    console.print(Text(sentence), soft_wrap=True, highlight=False)
+def _print_suggestion(file: IO[bytes], path: Path, compression: Compression | None) -> None:
+    """Print a mapping file whose open points are comments, so that standard output can be saved as it is."""
+    plan, text = open_text(file, "csv", compression)
+    header = plan.header
+    assert header is not None  # noqa: S101 - every CSV has a header
+    rows = csv.reader(io.StringIO(next(text, b"").decode(errors="replace")), delimiter=header.delimiter)
+    suggestion = suggest_mapping(header.columns, list(islice(rows, _ROWS_FOR_A_SUGGESTION + 1))[1:])
+    say(f"# A suggested mapping ({plan.encoding}, delimiter {header.delimiter!r}). Save and check it, then run")
+    say(f"# edugraph import --dry-run --mapping FILE {path}")
+    for point in suggestion.open_points:
+        say(f"# {point}")
+    say(suggestion.mapping.rstrip())

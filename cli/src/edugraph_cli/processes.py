@@ -1,7 +1,8 @@
-"""Starts the system's own processes, waits until each is ready, and ends them with a warm shutdown."""
+"""The system's own processes: they are started, awaited until each is ready, and ended with a warm shutdown."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-WARM_SHUTDOWN = 60  # seconds a worker gets to finish what it has begun
+WARM_SHUTDOWN_SECONDS = 60  # how long a worker may take to finish what it has begun
 
 
 class NotReady(Exception):
@@ -18,14 +19,14 @@ class NotReady(Exception):
 
 @dataclass
 class Processes:
-    """All processes of one run; logs go to one file each in `logs`."""
+    """All processes of one run. Each writes its log to a file of its own in `logs`."""
 
     logs: Path
     environment: Mapping[str, str]
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, name: str, command: list[str], own: Mapping[str, str] | None = None) -> None:
-        """`own` are settings of this process alone."""
+        """Start a process. `own` are settings of this process alone."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("wb") as log:
             self.running[name] = subprocess.Popen(  # noqa: S603 - our own commands
@@ -38,11 +39,11 @@ class Processes:
             )
 
     def wait_until(self, name: str, ready: Callable[[], bool], seconds: float = 60) -> None:
-        """Raises NotReady."""
+        """Wait until `ready` says so. Raises NotReady when the process ends, or when it takes too long."""
         end = time.monotonic() + seconds
         while not ready():
             if self.running[name].poll() is not None:
-                raise NotReady(f"{name} ended at once; the end of its log:\n{self.log_end(name)}")
+                raise NotReady(f"{name} ended while it was starting; the end of its log:\n{self.log_end(name)}")
             if time.monotonic() > end:
                 raise NotReady(
                     f"{name} was not ready after {seconds:.0f} s; the end of its log:\n{self.log_end(name)}"
@@ -56,13 +57,13 @@ class Processes:
         return words in self._log(name).read_text(errors="replace")
 
     def stop(self) -> None:
-        """The last started first; a process that does not end in time is killed."""
+        """End all processes, the last started first, and kill one that does not end in time."""
         for process in self.running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for process in reversed(self.running.values()):
             try:
-                process.wait(WARM_SHUTDOWN)
+                process.wait(WARM_SHUTDOWN_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -72,7 +73,7 @@ class Processes:
 
 
 def worker_command(module: str, name: str, queues: str, concurrency: int) -> list[str]:
-    """A Celery worker pool of its own. Gossip and mingle are left out: workers need not know each other."""
+    """Return the command of a Celery worker pool, without gossip and mingle: workers need not know each other."""
     return [
         *(sys.executable, "-m", "celery", "-A", module, "worker"),
         *("-Q", queues, "-c", str(concurrency), "-n", f"{name}@%h", "-E"),
@@ -82,3 +83,11 @@ def worker_command(module: str, name: str, queues: str, concurrency: int) -> lis
 
 def gateway_command() -> list[str]:
     return [sys.executable, "-c", "from edugraph_gateway.main import main; main()"]
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,4 +1,4 @@
-"""Runs gateway, importer and analyzer pools on given servers: for `make up`, the demo, tests and benchmarks."""
+"""Gateway, importer and analyzer pools on given servers: for `make up`, the demo, tests and benchmarks."""
 
 import os
 import secrets
@@ -10,8 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from edugraph_cli.embedded.valkey_server import free_port
-from edugraph_cli.processes import Processes, gateway_command, worker_command
+from edugraph_cli.processes import Processes, free_port, gateway_command, worker_command
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.platform.settings import Settings
@@ -21,7 +20,7 @@ PROCESSES = ("gateway", "importer", "findings", "analyzer")
 
 @dataclass(frozen=True)
 class Pools:
-    """Processes of each worker pool."""
+    """How many processes each worker pool has."""
 
     importer: int = 2
     findings: int = 1
@@ -32,51 +31,61 @@ class Pools:
 def serving(
     environment: Mapping[str, str], logs: Path, pools: Pools, port: int | None = None
 ) -> Iterator[tuple[str, Processes]]:
-    """Yields the gateway's address when everything is ready; ends with a warm shutdown. Raises NotReady."""
+    """Run everything until the block ends, and yield the gateway's address when all of it is ready.
+
+    Raises NotReady.
+    """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {"EDUGRAPH_AUTH": "off", **environment, "EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port)}
     declare_topology(environment)
     processes = Processes(logs=logs, environment=environment)
     try:
-        _start(processes, pools)
-        _wait(processes, url)
+        importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
+        commands = {
+            "gateway": gateway_command(),
+            "importer": worker_command(importer, "importer", "data_import", pools.importer),
+            "findings": worker_command(importer, "findings", "graph_findings", pools.findings),
+            "analyzer": worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer),
+        }
+        ports = metrics_ports(environment)
+        for name, command in commands.items():
+            processes.start(name, command, {"EDUGRAPH_METRICS_PORT": str(ports[name])} if ports else {})
+        for name in ("importer", "findings", "analyzer"):
+            processes.wait_until(name, lambda name=name: processes.log_has(name, "ready."))  # type: ignore[misc]
+
+        def gateway_answers() -> bool:
+            with suppress(httpx.HTTPError):
+                return httpx.get(f"{url}/readyz", timeout=2).is_success
+            return False
+
+        processes.wait_until("gateway", gateway_answers)
         yield url, processes
     finally:
         processes.stop()
 
 
 def declare_topology(environment: Mapping[str, str]) -> None:
-    """The topology is there before any process publishes."""
+    """Declare the broker's topology, which must be there before any process publishes."""
     fields = {"broker_url", "broker_management_url", "redis_url", "blob_url"}
     given = {name: value for name in fields if (value := environment.get(f"EDUGRAPH_{name.upper()}"))}
     settings = Settings.model_validate({**given})
     apply_topology(make_publisher("edugraph-topology", settings), settings)
 
 
-def _start(processes: Processes, pools: Pools) -> None:
-    importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
-    commands = {
-        "gateway": gateway_command(),
-        "importer": worker_command(importer, "importer", "data_import", pools.importer),
-        "findings": worker_command(importer, "findings", "graph_findings", pools.findings),
-        "analyzer": worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer),
-    }
-    ports = metrics_ports(processes.environment)
-    for name, command in commands.items():
-        processes.start(name, command, {"EDUGRAPH_METRICS_PORT": str(ports[name])} if ports else {})
-
-
 def metrics_ports(environment: Mapping[str, str]) -> dict[str, int]:
-    """EDUGRAPH_METRICS_PORT is the gateway's; the others follow it. Empty where it is not set."""
+    """Return the port of each process: EDUGRAPH_METRICS_PORT is the gateway's, and the others follow it.
+
+    Where it is not set, there are none.
+    """
     first = int(environment.get("EDUGRAPH_METRICS_PORT") or 0)
     return {name: first + place for place, name in enumerate(PROCESSES)} if first else {}
 
 
 def free_metrics_ports() -> int:
-    """For EDUGRAPH_METRICS_PORT: the first of as many free ports in a row as there are processes.
+    """Return the first of as many free ports in a row as there are processes, for EDUGRAPH_METRICS_PORT.
 
-    Not among those that the system hands to connections, since they are taken only when the processes are up.
+    They are below the ports that the system hands to connections, which could take them before the processes do.
     """
     while True:
         first = 12_000 + secrets.randbelow(7_000)
@@ -86,19 +95,6 @@ def free_metrics_ports() -> int:
             return first
 
 
-def _wait(processes: Processes, url: str) -> None:
-    for name in ("importer", "findings", "analyzer"):
-        processes.wait_until(name, lambda name=name: processes.log_has(name, "ready."))  # type: ignore[misc]
-    processes.wait_until("gateway", lambda: _answers(url))
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=2).is_success
-    except httpx.HTTPError:
-        return False
-
-
 def own_environment() -> dict[str, str]:
-    """The EDUGRAPH_ and OPENAI_ settings of this process."""
+    """Return the EDUGRAPH_ and OPENAI_ settings of this process."""
     return {name: value for name, value in os.environ.items() if name.startswith(("EDUGRAPH_", "OPENAI_"))}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edugraph_common.sources.ndjson import LONGEST_LINE, LineScan, MalformedFile, numbered_lines
+from edugraph_common.sources.ndjson import MAX_ROW_BYTES, LineScan, MalformedFile, numbered_lines
 
 
 def scan(data: bytes, size: int = 7) -> LineScan:
@@ -35,7 +35,7 @@ def test_a_file_that_is_wrong_as_a_whole_is_told_in_one_sentence(data: bytes, wo
 def test_a_line_without_end_is_refused_before_it_is_held() -> None:
     scanner = LineScan()
     for _ in range(8):
-        scanner.feed(b"x" * (LONGEST_LINE // 8))
+        scanner.feed(b"x" * (MAX_ROW_BYTES // 8))
     with pytest.raises(MalformedFile, match="longer than"):
         scanner.feed(b"x")
 

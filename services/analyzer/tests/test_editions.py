@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from edugraph_analyzer.analysis import PackResult
-from edugraph_analyzer.analyzing import _edition
+from edugraph_analyzer.pipeline import PackResult
+from edugraph_analyzer.service import edition_of
 from edugraph_common.contracts.findings import InteractionFinding, Origin, RecordFinding
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="interaction.1", cost=0.5)
@@ -19,14 +19,14 @@ def found(*names: str, **origin: Any) -> PackResult:
 
 def test_other_answers_are_another_edition() -> None:
     editions = {
-        _edition(found("a", "b")),
-        _edition(found("a")),
-        _edition(found("a", "b", prompt_version="interaction.2")),
-        _edition(found("a", "b", model="n")),
-        _edition(found("a", "b", analyser="offline")),
+        edition_of(found("a", "b")),
+        edition_of(found("a")),
+        edition_of(found("a", "b", prompt_version="interaction.2")),
+        edition_of(found("a", "b", model="n")),
+        edition_of(found("a", "b", analyser="offline")),
     }
     assert len(editions) == 5
 
 
 def test_another_price_is_the_same_edition() -> None:
-    assert _edition(found("a", "b")) == _edition(found("a", "b", cost=0.0, cached=True, input_tokens=7))
+    assert edition_of(found("a", "b")) == edition_of(found("a", "b", cost=0.0, cached=True, input_tokens=7))

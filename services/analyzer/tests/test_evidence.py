@@ -1,6 +1,6 @@
 import pytest
 
-from edugraph_analyzer.evidence import found_in, locate
+from edugraph_analyzer.findings.evidence import found_in, locate
 
 TEXT = "老师：“移项要变号”。\nSo 3x − 2x = 5 + 7;  x = 12"
 

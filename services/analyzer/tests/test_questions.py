@@ -1,7 +1,7 @@
 import pytest
 
-from edugraph_analyzer.items import read_item
-from edugraph_analyzer.questions import messages_of, most_points, packs, question_of
+from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.prompting.questions import messages_of, most_points, packs, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.messages import CourseContext
 
@@ -11,7 +11,7 @@ SETTINGS = AnalyzerSettings(openai_api_key="k", model="m")
 def mistake(text: str, course: str = "c", name: str = "王小明", context: CourseContext | None = None):
     data = {"student_id": "stu-001", "student_name": name, "course_id": course, "error_text": text}
     record = {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "data": data}
-    return question_of(read_item(record, "error", [context] if context else []), SETTINGS)
+    return question_of(read_document(record, "error", [context] if context else []), SETTINGS)
 
 
 def test_the_same_question_of_two_students_has_one_key() -> None:
@@ -39,7 +39,7 @@ def test_names_do_not_leave_and_can_be_asked_to() -> None:
         "course_id": "c",
         "error_text": "王小明 stu-001 漏乘了",
     }
-    item = read_item({"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "data": data}, "error", [])
+    item = read_document({"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "data": data}, "error", [])
     assert "王小明" not in question_of(item, SETTINGS).body
     assert "王小明" in question_of(item, AnalyzerSettings(redaction=False)).body
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edugraph_analyzer.items import Person
+from edugraph_analyzer.documents import Person
 from edugraph_analyzer.redaction import Redactor, holds_placeholder
 
 

@@ -1,23 +1,20 @@
-"""Keys, turns and queue depths, without any server."""
+"""Keys, the rate limit and backpressure, without any server."""
 
 import asyncio
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
-from weakref import WeakValueDictionary
 
 import pytest
-from anyio import CapacityLimiter
-from fastapi import Request
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
-from edugraph_gateway.admission import submitter
-from edugraph_gateway.callers import KeyRing, Turns
-from edugraph_gateway.pressure import Depths
+from edugraph_gateway.auth.admission import Admission
+from edugraph_gateway.auth.callers import KeyRing
 from edugraph_gateway.problems import Problem
+from edugraph_gateway.submission.backpressure import Backpressure
+from edugraph_gateway.submission.rate_limiter import RateLimiter
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -85,51 +82,53 @@ def test_an_unknown_key_is_compared_too() -> None:
     assert not matches(key, "secret")
 
 
-def test_turns_are_taken_in_portions_and_lost_after_a_second() -> None:
+def test_tokens_are_taken_in_portions_and_lost_after_a_second() -> None:
     redis, times = Redis(waits=(0, 0)), [0.0]
-    turns = Turns(redis, per_minute=600, burst=100, clock=lambda: times[0])  # type: ignore[arg-type]
-    assert not turns.spend("c")
-    assert turns.take("c") == 0
-    assert turns.spend("c")
-    assert not turns.spend("c")
-    turns.take("c")
+    limiter = RateLimiter(redis, per_minute=600, burst=100, clock=lambda: times[0])  # type: ignore[arg-type]
+    assert not limiter.spend("c")
+    assert limiter.take("c") == 0
+    assert limiter.spend("c")
+    assert not limiter.spend("c")
+    limiter.take("c")
     times[0] = 1.1
-    assert not turns.spend("c")
+    assert not limiter.spend("c")
     assert redis.asked == [[100_000, 100, 2]] * 2
 
 
 def test_requests_of_one_caller_take_one_portion_together() -> None:
-    asked: list[str] = []
-    purse: list[int] = []
+    """Out: the lock of a token in `admit` (each of the twenty asks Redis)."""
 
-    def take(client: str) -> float:
-        asked.append(client)
-        time.sleep(0.05)
-        purse.extend(range(19))
-        return 0
+    class Limiter:
+        asked, tokens = 0, 0
 
-    gateway = SimpleNamespace(
-        settings=SimpleNamespace(auth="off"),
-        turns=SimpleNamespace(spend=lambda _client: bool(purse and purse.pop() >= 0), take=take),
-        admitting=CapacityLimiter(40),
-        lookups=WeakValueDictionary(),
-    )
-    request = Request({"type": "http", "headers": [], "app": SimpleNamespace(state=SimpleNamespace(gateway=gateway))})
+        def spend(self, _client: str) -> bool:
+            self.tokens -= 1
+            return self.tokens >= 0
+
+        def take(self, _client: str) -> float:
+            self.asked += 1
+            time.sleep(0.05)
+            self.tokens = 19
+            return 0
+
+    limiter = Limiter()
+    ring = KeyRing(ApiKeys(Redis()))  # type: ignore[arg-type]
+    admission = Admission(ring, None, limiter, lambda: NOW, require_key=False)  # type: ignore[arg-type]
 
     async def side_by_side() -> None:
-        await asyncio.gather(*(submitter(request) for _ in range(20)))
+        await asyncio.gather(*(admission.admit("", "submit") for _ in range(20)))
 
     asyncio.run(side_by_side())
-    assert len(asked) == 1
-    assert not gateway.lookups
+    assert limiter.asked == 1
+    assert not admission._lookups
 
 
-def test_where_no_portion_is_left_one_turn_is_tried() -> None:
+def test_where_no_portion_is_left_one_token_is_tried() -> None:
     redis = Redis(waits=(150_000, 0, 250_000, 50_000))
-    turns = Turns(redis, per_minute=600, burst=100)  # type: ignore[arg-type]
-    assert turns.take("c") == 0
-    assert not turns.spend("c")
-    assert turns.take("c") == 0.05
+    limiter = RateLimiter(redis, per_minute=600, burst=100)  # type: ignore[arg-type]
+    assert limiter.take("c") == 0
+    assert not limiter.spend("c")
+    assert limiter.take("c") == 0.05
 
 
 def test_a_full_queue_is_refused_by_the_last_look_and_nobody_waits_for_the_next() -> None:
@@ -141,25 +140,36 @@ def test_a_full_queue_is_refused_by_the_last_look_and_nobody_waits_for_the_next(
         return 11
 
     times = [10.0]
-    depths = Depths(look, clock=lambda: times[0])
-    depths.check("q", 10)
+    backpressure = Backpressure(look, 10, clock=lambda: times[0])
+    backpressure.check("q")
     assert looked.wait(5)
-    depths.check("q", 10)
+    backpressure.check("q")
     go_on.set()
     for _ in range(500):
-        if depths._seen:
+        if backpressure._seen:
             break
         threading.Event().wait(0.01)
     with pytest.raises(Problem, match="11 messages wait in q"):
-        depths.check("q", 10)
+        backpressure.check("q")
 
 
 def test_a_broker_that_does_not_answer_is_not_a_full_queue() -> None:
-    def look(_queue: str) -> int:
-        raise Retryable("away")
+    """Out: the handler of Retryable in `check` (the queue is never looked at again)."""
+    answers = iter([3, Retryable("away"), 11])
 
-    depths = Depths(look, clock=lambda: 10.0)
-    depths._looking.acquire()
-    depths._renew("q", 3)
-    assert depths._seen["q"] == (10.0, 3)
-    depths.check("q", 10)
+    def look(_queue: str) -> int:
+        answer = next(answers)
+        if isinstance(answer, Retryable):
+            raise answer
+        return answer
+
+    times = [0.0]
+    backpressure = Backpressure(look, 10, clock=lambda: times[0])
+    for depth in (3, 3, 11):
+        times[0] += 1
+        backpressure.check("q")
+        for _ in range(500):
+            if backpressure._seen.get("q") == (times[0], depth):
+                break
+            threading.Event().wait(0.01)
+        assert backpressure._seen["q"] == (times[0], depth)

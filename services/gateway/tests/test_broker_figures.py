@@ -3,7 +3,13 @@
 from prometheus_client import Metric
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_gateway.broker_figures import KEPT, BrokerFigures, HeadAge, Look, QueueFigures
+from edugraph_gateway.operations.broker_figures import (
+    LOOK_INTERVAL_SECONDS,
+    BrokerFigures,
+    HeadAge,
+    Look,
+    QueueFigures,
+)
 
 
 def value(found: list[Metric], name: str, **labels: str) -> float | None:
@@ -48,13 +54,13 @@ def test_it_looks_once_in_five_seconds() -> None:
         )
 
     figures = BrokerFigures(look, clock=lambda: now[0])
-    for now[0] in (0, 1, KEPT - 0.1, KEPT):
+    for now[0] in (0, 1, LOOK_INTERVAL_SECONDS - 0.1, LOOK_INTERVAL_SECONDS):
         found = list(figures.collect())
     assert looks[0] == 2
     assert value(found, "broker_read") == 1
     assert value(found, "queue_messages", queue="data_import", state="unacked") == 2
     assert value(found, "queue_consumers", queue="data_import") == 0
-    assert value(found, "queue_oldest_seconds", queue="data_import") == KEPT
+    assert value(found, "queue_oldest_seconds", queue="data_import") == LOOK_INTERVAL_SECONDS
     assert value(found, "dead_letters", queue="data_import") == 1
     assert value(found, "queue_redelivered_total", queue="data_import") == 4
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_importer.graph.prerequisites import set_aside
+from edugraph_importer.graph.prerequisites import excluded_edges
 
 Claims = dict[tuple[str, str], float]
 pairs = st.tuples(st.sampled_from("abcdefg"), st.sampled_from("abcdefg")).filter(lambda pair: pair[0] != pair[1])
@@ -30,20 +30,20 @@ def _plainly(claims: Claims) -> set[tuple[str, str]]:
 
 @given(claims_)
 def test_the_strongest_claims_are_taken_first(claims: Claims) -> None:
-    assert set_aside(claims) == _plainly(claims)
+    assert excluded_edges(claims) == _plainly(claims)
 
 
 @given(claims_, st.randoms())
 def test_the_order_of_arrival_does_not_matter(claims: Claims, random: object) -> None:
     items = list(claims.items())
     random.shuffle(items)  # type: ignore[attr-defined]
-    assert set_aside(dict(items)) == set_aside(claims)
+    assert excluded_edges(dict(items)) == excluded_edges(claims)
 
 
-def test_the_weakest_edge_of_a_cycle_is_set_aside() -> None:
-    assert set_aside({("a", "b"): 0.9, ("b", "c"): 0.5, ("c", "a"): 0.8}) == {("b", "c")}
+def test_the_weakest_edge_of_a_cycle_is_excluded() -> None:
+    assert excluded_edges({("a", "b"): 0.9, ("b", "c"): 0.5, ("c", "a"): 0.8}) == {("b", "c")}
 
 
 def test_a_long_chain_closed_to_a_ring() -> None:
     ring = {(f"{i:05}", f"{(i + 1) % 20_000:05}"): 1.0 for i in range(20_000)}
-    assert set_aside(ring) == {("19999", "00000")}
+    assert excluded_edges(ring) == {("19999", "00000")}

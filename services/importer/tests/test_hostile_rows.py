@@ -18,11 +18,10 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
-from edugraph_importer.graph import batches, stated
-from edugraph_importer.graph.sorting import Forgotten, sort_out
-from edugraph_importer.importing import Importer
-from edugraph_importer.reading import ReadBatch, read_batch, store_rejects
-from edugraph_importer.splitting import count_batches, window
+from edugraph_importer.batching import ReadBatch, count_batches, read_batch, store_rejects, window
+from edugraph_importer.graph import apply, record_facts
+from edugraph_importer.graph.versions import ErasedStudents, classify
+from edugraph_importer.service import Importer
 
 LONGEST_INDEXED = 8_167  # bytes, of Neo4j
 TYPES = ("student_interaction", "teacher_interaction", "course_record", "error_record", "course_content")
@@ -155,7 +154,7 @@ def batch_of(blobs: Blobs, form: Format, lines: list[str]) -> ReadBatch:
     return read_batch(blobs, ImportBatch.model_validate_json(message.model_dump_json()))
 
 
-class NobodyForgotten(Forgotten):
+class NobodyErased(ErasedStudents):
     def __init__(self) -> None:
         self._students = frozenset()
 
@@ -188,17 +187,17 @@ def test_good_rows_arrive_whatever_stands_between_them(
     for number, line in enumerate(hostile):
         lines += [line.replace("\n", " ") if form != "csv" else line, GOOD[form](number)]
     found = batch_of(blobs, form, lines)
-    students = {student for _, each in found.graph.records for _, student in stated.students(each)}
+    students = {student for _, each in found.graph.records for _, student in record_facts.students(each)}
     assert {f"good{number}" for number in range(-1, len(hostile))} <= students
     assert all(reject.field and reject.reason for reject in found.graph.rejects)
 
     store_rejects(blobs, "j", 0, found.graph.rejects)
-    sorted_out = sort_out(found.graph.records, {}, NobodyForgotten())
-    draft = batches._drafted(sorted_out)
-    can_be_sent([draft.rows, draft.fields, draft.learns_said, [*draft.mistakes]])
-    for _, known in {node for _, each in found.graph.records for node in stated.nodes(each)}:
-        assert len(known.encode()) <= LONGEST_INDEXED
-    outcome = batches._outcome(found.graph, sorted_out, Counter[str](), 0.0)
+    classified = classify(found.graph.records, {}, NobodyErased())
+    staged = classified.staged()
+    can_be_sent([staged.rows, staged.fields, staged.learns_marks, [*staged.mistakes]])
+    for _, node_id in {node for _, each in found.graph.records for node in record_facts.nodes(each)}:
+        assert len(node_id.encode()) <= LONGEST_INDEXED
+    outcome = apply._batch_outcome(found.graph, classified, Counter[str](), 0.0)
     outcome.model_copy(update={"not_relevant": found.not_relevant}).model_dump_json()
     json.dumps([reject.model_dump() for reject in found.graph.rejects], ensure_ascii=False).encode()
 
@@ -208,7 +207,7 @@ def test_good_rows_arrive_whatever_stands_between_them(
     [
         "edugraph_common.sources.rows.parse_record",
         "edugraph_common.sources.read_plan.parse_record",
-        "edugraph_importer.reading.derive",
+        "edugraph_importer.batching.derive_facts",
     ],
 )
 @pytest.mark.parametrize("inline", [True, False])
@@ -242,7 +241,7 @@ def test_counting_the_rows_of_a_failed_batch_never_raises(monkeypatch: pytest.Mo
     def broken(*_: Any) -> Any:
         raise OverflowError
 
-    monkeypatch.setattr("edugraph_importer.importing.read_batch", broken)
+    monkeypatch.setattr("edugraph_importer.service.read_batch", broken)
     settled: list[Any] = []
     monkeypatch.setattr(Importer, "_settle", lambda _, outcome: settled.append(outcome))
     nothing = cast("Any", None)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from edugraph_common.contracts.messages import ImportAggregate, ImportBatch, ImportJob
-from edugraph_importer.importing import Importer
+from edugraph_importer.service import Importer
 
 
 @dataclass

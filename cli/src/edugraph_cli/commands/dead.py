@@ -1,4 +1,4 @@
-"""`edugraph dead list|show|replay|drop`, by the gateway; `export|restore`, by the broker itself."""
+"""`edugraph dead list|show|replay|drop` ask the gateway; `dead export|restore` speak to the broker itself."""
 
 import sys
 from pathlib import Path
@@ -9,21 +9,21 @@ import typer
 from edugraph_cli.client import Client
 from edugraph_cli.commands.topology import broker_settings
 from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
+from edugraph_cli.options import Json
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: what was given up, and what to do with it.")
-Queue = Annotated[str, typer.Argument(help="the queue that the message was in: data_import, …")]
-TaskId = Annotated[str | None, typer.Argument(help="the id of the task; left out, all of the queue")]
-All = Annotated[bool, typer.Option("--all", help="all of the queue, where no task is named")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+app = typer.Typer(no_args_is_help=True, help="Dead letters: messages whose task failed for good.")
+Queue = Annotated[str, typer.Argument(help="the queue that the message was in, such as data_import")]
+TaskId = Annotated[str | None, typer.Argument(help="the id of the task; without it, give --all")]
+All = Annotated[bool, typer.Option("--all", help="all dead letters of the queue")]
 
 
 @app.command("list")
 def list_letters(
-    queue: Annotated[str | None, typer.Argument(help="one queue only")] = None,
+    queue: Annotated[str | None, typer.Argument(help="only dead letters of this queue")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     as_json: Json = False,
 ) -> None:
-    """The oldest, and how many there are."""
+    """List the oldest dead letters, and count all of them by queue."""
     with plain_errors(), Client.from_environment() as client:
         found = client.dead_letters(queue, limit)
     if as_json:
@@ -45,7 +45,7 @@ def list_letters(
 def show(
     queue: Queue, task_id: Annotated[str, typer.Argument(help="the id of the task")], as_json: Json = False
 ) -> None:
-    """One dead letter with the arguments of its task, which may hold records."""
+    """Show one dead letter with the arguments of its task, which may hold records."""
     with plain_errors(), Client.from_environment() as client:
         found = client.dead_letter(queue, task_id)
     if as_json:
@@ -61,61 +61,61 @@ def replay(
     queue: Queue,
     task_id: TaskId = None,
     everything: All = False,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="of all, how many at most")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="how many at most, with --all")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Send it again, with no tries used up. Doing it twice changes nothing."""
-    _one_or_all(task_id, everything=everything)
+    """Send dead letters again, each with all its tries. To do it twice changes nothing."""
+    _check_one_or_all(task_id, everything=everything)
     with plain_errors(), Client.from_environment() as client:
         done = client.replay(queue, task_id, limit)
     if as_json:
         show_json(done)
     else:
-        say(f"{done['replayed']} sent again, {done['skipped']} had succeeded meanwhile.")
+        say(f"{done['replayed']} were sent again, {done['skipped']} had succeeded meanwhile.")
         if done["left"]:
-            say(f"{done['left']} cannot be sent again; look at them with `dead list`, then `dead drop` them.")
+            say(f"{done['left']} cannot be sent again: look at them with `dead list`, then use `dead drop`.")
 
 
 @app.command()
 def drop(queue: Queue, task_id: TaskId = None, everything: All = False, as_json: Json = False) -> None:
-    """Throw it away for good."""
-    _one_or_all(task_id, everything=everything)
+    """Delete dead letters for good."""
+    _check_one_or_all(task_id, everything=everything)
     with plain_errors(), Client.from_environment() as client:
         dropped = client.drop(queue, task_id)
     if as_json:
         show_json({"dropped": dropped})
     else:
-        say(f"{dropped} dropped.")
+        say(f"{dropped} were deleted.")
 
 
 @app.command()
 def export(queue: Queue) -> None:
-    """All dead letters of a queue on standard output, a line each, with their records; they stay where they are."""
-    from edugraph_common.messaging.dead_letter_archive import export as exported
+    """Print all dead letters of a queue, one on each line, with their records. They stay in the queue."""
+    from edugraph_cli import dead_letter_archive
 
     settings = broker_settings()
     with plain_errors():
-        for line in exported(settings, queue):
+        for line in dead_letter_archive.export(settings, queue):
             sys.stdout.write(f"{line}\n")
 
 
 @app.command()
 def restore(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="what `dead export` wrote")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="the file that `dead export` wrote")],
     as_json: Json = False,
 ) -> None:
-    """Put exported dead letters back to where they were; then look at them, and replay them."""
-    from edugraph_common.messaging.dead_letter_archive import restore as put_back
+    """Put exported dead letters back into their queues, to be looked at and replayed there."""
+    from edugraph_cli import dead_letter_archive
 
     settings = broker_settings()
     with plain_errors(), file.open(encoding="utf-8") as lines:
-        restored = put_back(settings, lines)
+        restored = dead_letter_archive.restore(settings, lines)
     if as_json:
         show_json(restored)
     else:
         say(", ".join(f"{queue} {number}" for queue, number in restored.items()) or "The file is empty.")
 
 
-def _one_or_all(task_id: str | None, *, everything: bool) -> None:
+def _check_one_or_all(task_id: str | None, *, everything: bool) -> None:
     if (task_id is None) != everything:
-        stop("Name one task, or say --all.", INVALID)
+        stop("Give the id of one task, or --all.", INVALID)

@@ -1,51 +1,49 @@
 """`edugraph doctor`: what is wrong, and what to do about it."""
 
 import os
-from typing import Annotated
 
 import httpx
 import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.display import FAILED, plain_errors, say, show_json
+from edugraph_cli.options import Json
 from edugraph_common.contracts.api import Check
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
-) -> None:
-    """Check broker, policies, Redis, graph, blobs and the model's provider. Exits with 1 if anything is wrong."""
+def doctor(as_json: Json = False) -> None:
+    """Check the broker, its policies, Redis, the graph, the blob store and the model's provider.
+
+    Exits with 1 if anything is wrong.
+    """
     with plain_errors(), Client.from_environment() as client:
         checks = [*client.diagnosis().checks, provider_check()]
     if as_json:
         show_json([check.model_dump(mode="json") for check in checks])
     else:
         for check in checks:
-            _print(check)
+            say(f"{'ok ' if check.ok else 'BAD'}  {check.name}")
+            for problem in check.problems[:10]:
+                say(f"       {problem}")
+            for advice in check.advice:
+                say(f"     > {advice}")
     raise typer.Exit(0 if all(check.ok for check in checks) else FAILED)
 
 
 def provider_check() -> Check:
-    """Asked from here, with this environment's OPENAI_ settings; without a key the offline analyser is used."""
+    """Ask the provider from here, with this environment's OPENAI_ settings.
+
+    Without a key there is nothing to check: the offline analyser is used.
+    """
     base, key = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"), os.environ.get("OPENAI_API_KEY")
     if not key:
         return Check(name="provider", ok=True)
     try:
         answer = httpx.get(f"{base.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"}, timeout=10)
     except httpx.HTTPError as error:
-        return _wrong(f"{base} does not answer ({type(error).__name__})", "Check OPENAI_BASE_URL and the network.")
-    if answer.status_code in (401, 403):
-        return _wrong(f"{base} refuses the key ({answer.status_code})", "Check OPENAI_API_KEY.")
-    return Check(name="provider", ok=True)
-
-
-def _wrong(problem: str, advice: str) -> Check:
+        problem, advice = f"{base} does not answer ({type(error).__name__})", "Check OPENAI_BASE_URL and the network."
+    else:
+        if answer.status_code not in (401, 403):
+            return Check(name="provider", ok=True)
+        problem, advice = f"{base} refuses the key ({answer.status_code})", "Check OPENAI_API_KEY."
     return Check(name="provider", ok=False, problems=(problem,), advice=(advice,))
-
-
-def _print(check: Check) -> None:
-    say(f"{'ok ' if check.ok else 'BAD'}  {check.name}")
-    for problem in check.problems[:10]:
-        say(f"       {problem}")
-    for advice in check.advice:
-        say(f"     > {advice}")

@@ -1,19 +1,17 @@
 """`edugraph graph digest|summary`."""
 
-from typing import Annotated
-
 import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.display import plain_errors, print_rows, print_table, say, show_json
+from edugraph_cli.options import Json
 
-app = typer.Typer(no_args_is_help=True, help="The graph: one hash of all of it, and what is in it.")
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+app = typer.Typer(no_args_is_help=True, help="The graph: what is in it, and one hash of all of it.")
 
 
 @app.command()
 def digest(as_json: Json = False) -> None:
-    """One hash over all nodes, relationships and properties; the same records always give the same."""
+    """Print one hash over all nodes, relationships and properties. The same records always give the same hash."""
     with plain_errors(), Client.from_environment() as client:
         found = client.graph_digest()
     if as_json:
@@ -24,7 +22,7 @@ def digest(as_json: Json = False) -> None:
 
 @app.command()
 def summary(as_json: Json = False) -> None:
-    """Nodes by label, relationships by type, and the knowledge points with the most mistakes."""
+    """Count nodes by label and relationships by type, and list the knowledge points with the most mistakes."""
     with plain_errors(), Client.from_environment() as client:
         answer = client.graph_summary()
     if as_json:
@@ -33,6 +31,6 @@ def summary(as_json: Json = False) -> None:
     print_table("Nodes", answer.nodes)
     print_table("Relationships", answer.relationships)
     if answer.frequent_mistakes:
-        say("Most frequent mistakes, by knowledge point")
+        say("The most frequent mistakes, by knowledge point")
         rows = [(m.name or m.knowledge_point, m.mistakes, m.students) for m in answer.frequent_mistakes]
         print_rows(("knowledge point", "mistakes", "students"), rows)

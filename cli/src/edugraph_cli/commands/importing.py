@@ -1,18 +1,16 @@
-"""`edugraph import FILE_OR_URL`, `edugraph analyze FILE`, `edugraph sources`."""
+"""`edugraph import FILE_OR_URL`, `edugraph analyze KIND FILE`."""
 
 import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
 
-from edugraph_cli.analyzer_tools import analyzer_needed, estimate_of
 from edugraph_cli.client import Client, FileSource
+from edugraph_cli.commands.tasks import print_task
 from edugraph_cli.display import (
     INVALID,
     err,
@@ -25,88 +23,99 @@ from edugraph_cli.display import (
     show_json,
     stop,
 )
+from edugraph_cli.options import Follow, Json
 from edugraph_cli.progress import follow_job, upload_bar
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.findings import Subject
 from edugraph_common.contracts.messages import INLINE_RECORDS, Format
 from edugraph_common.sources.ndjson import MalformedFile
 
-HEAD = 1 << 16  # bytes of a file that tell what it is
-FileFormat = StrEnum("FileFormat", {name.upper(): name for name in get_args(Format)})  # type: ignore[misc]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="stay until the job has ended")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 
-
-def import_file(  # noqa: PLR0917 - typer makes options of them
+def import_file(  # noqa: PLR0917 - typer makes options of the parameters
     file: Annotated[
         str,
-        typer.Argument(help="see `edugraph sources`; - reads NDJSON from standard input; a URL is read where it is"),
+        typer.Argument(
+            help="a file (see `edugraph sources`), - for NDJSON from standard input, or a URL that the workers read"
+        ),
     ],
     follow: Follow = False,
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="records in one transaction")] = 1_000,
-    analyze: Annotated[bool, typer.Option("--analyze", help="have the texts read by the model too")] = False,
-    source: Annotated[FileFormat | None, typer.Option("--format", help="found out where it is not given")] = None,
-    mapping: Annotated[Path | None, typer.Option(help="which column of a CSV is which field")] = None,
+    analyze: Annotated[bool, typer.Option("--analyze", help="also have the texts read by the model")] = False,
+    file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="the file that maps a CSV's columns to fields")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")] = False,
     as_json: Json = False,
 ) -> None:
     """Import a file of records into the graph.
 
-    Exits with 0 when all went well, 1 when the job failed or partly failed, 2 for a file that cannot be used.
+    Exits with 0 if everything was imported, 1 if the job failed or partly failed, 2 for a file that cannot be used.
     """
-    outside, path, named = "://" in file, Path(file), source.value if source else None
-    for here in (None if outside else path, mapping):
-        if here is not None:
-            check_file(here)
+    is_url, path = "://" in file, Path(file)
+    if not is_url:
+        check_file(path)
+    if mapping:
+        check_file(mapping)
     if dry_run:
-        if outside or file == "-":
-            stop("A dry run reads its file here, and twice: give a file.", INVALID)
+        if is_url or file == "-":
+            stop("A dry run reads the file on this machine, and twice: give the path of a file.", INVALID)
         from edugraph_cli.dry_run import print_dry_run
 
-        raise typer.Exit(print_dry_run(path, mapping, out, _format(named) if named else None, as_json=as_json))
+        raise typer.Exit(print_dry_run(path, mapping, file_format, as_json=as_json))
     with plain_errors(), Client.from_environment() as client:
-        if outside:
-            there = _source_outside(file, mapping, named)
-            accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, source=there)
+        if is_url:
+            # The gateway tells the compression by the URL's ending.
+            is_table = mapping is not None or ".csv" in Path(urlsplit(file).path).suffixes
+            source = FileSource(
+                format=file_format or ("csv" if is_table else "ndjson"),
+                mapping=mapping.read_text(encoding="utf-8") if mapping else None,
+            )
+            accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, source=source)
         else:
-            found, progress = source_of(path, mapping, named), err if as_json else out
-            accepted = _send(client, path, progress, found, batch_size=batch_size, analyze=analyze)
+            source = source_of(path, mapping, file_format)
+            if file == "-":
+                options = {"name": "stdin", "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+                accepted = client.import_stream(sys.stdin.buffer, options, source=source)
+            else:
+                bar, sent = upload_bar(err if as_json else out, path.name, path.stat().st_size)
+                with bar:
+                    accepted = client.import_file(
+                        path, batch_size=batch_size, analyze=analyze, source=source, sent=sent
+                    )
         _finish(client, accepted, follow=follow, as_json=as_json)
 
 
 def analyze_file(
-    subject: Annotated[Subject, typer.Argument(help="what kind of text")],
+    subject: Annotated[Subject, typer.Argument(help="what the texts are read for")],
     file: Annotated[Path, typer.Argument(help="NDJSON, at most 1,000 records")],
     follow: Follow = False,
-    estimate: Annotated[bool, typer.Option("--estimate", help="say what it would cost, and send nothing")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="say what the analysis would cost, and do not ask the model")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Have records read by the model without importing a file; what is found goes into the graph.
+    """Have records read by the model without importing a file. The findings go into the graph.
 
-    An estimate is made here, by the analyzer's settings in this environment: model, prices, packs and limits.
+    An estimate is made by an analyzer, with its own model, prices, packs and limits.
     """
     check_file(file)
-    records = _records(file)
-    if estimate:
-        _show_estimate(subject, records, as_json=as_json)
-        return
+    lines = [line for line in file.read_bytes().splitlines() if line.strip()]
+    if len(lines) > INLINE_RECORDS:
+        stop(f"{file} has more than {INLINE_RECORDS:,} records; import it with --analyze.", INVALID)
+    try:
+        records = [json.loads(line) for line in lines]
+    except ValueError:
+        records = [None]
+    if not all(isinstance(record, dict) for record in records):
+        stop(f"{file} is not NDJSON: each line must be one JSON object.", INVALID)
     with plain_errors(), Client.from_environment() as client:
-        _finish(client, client.analyze(subject.value, records), follow=follow, as_json=as_json)
-
-
-def list_sources(as_json: Json = False) -> None:
-    """The kinds of files that can be imported."""
-    from edugraph_cli.dry_run import print_sources
-    from edugraph_common.sources import describe
-
-    if as_json:
-        show_json([source.model_dump() for source in describe()])
-    else:
-        print_sources(out)
+        if estimate:
+            _show_estimate(client, client.estimate(subject.value, records), as_json=as_json)
+        else:
+            _finish(client, client.analyze(subject.value, records), follow=follow, as_json=as_json)
 
 
 def check_file(path: Path) -> None:
-    """What can be seen without reading the file is said at once, in one sentence."""
+    """End the command with one sentence for what is wrong with a file and can be seen without reading it."""
     if str(path) == "-":
         return
     if path.is_dir():
@@ -119,50 +128,37 @@ def check_file(path: Path) -> None:
         stop(f"{path} is empty: it holds no record.", INVALID)
 
 
-def source_of(path: Path, mapping: Path | None, named: str | None) -> FileSource:
-    """By its name and first bytes. What cannot be told so is sent as it is: the gateway says what is wrong."""
+def source_of(path: Path, mapping: Path | None, file_format: Format | None) -> FileSource:
+    """Tell what a file is from its name and its first bytes.
+
+    A file that is too damaged to tell is sent as NDJSON: the gateway says what is wrong with it.
+    """
     text = mapping.read_text(encoding="utf-8") if mapping else None
     if not path.is_file():
-        return FileSource(format=_format(named or "ndjson"), mapping=text)
-    from edugraph_common.sources import compression_of, guess
+        return FileSource(format=file_format or "ndjson", mapping=text)
+    from edugraph_cli.detection import HEAD_BYTES, detect_file
+    from edugraph_common.sources import compression_of
 
     with path.open("rb") as file:
-        head = file.read(HEAD)
-    if named or mapping or path.name.endswith((".ndjson", ".jsonl")):
-        found = _format(named or ("csv" if mapping else "ndjson"))
+        head = file.read(HEAD_BYTES)
+    if file_format or mapping or path.name.endswith((".ndjson", ".jsonl")):
+        found = file_format or ("csv" if mapping else "ndjson")
         return FileSource(format=found, compression=compression_of(head), mapping=text)
     try:
-        guessed = guess(path.name, head)
+        detected = detect_file(path.name, head)
     except MalformedFile:
         return FileSource(compression=compression_of(head))
-    return FileSource(format=guessed.format, compression=guessed.compression, mapping=text)
-
-
-def _source_outside(url: str, mapping: Path | None, named: str | None) -> FileSource:
-    """By the URL's ending; how it is packed the gateway tells by that too."""
-    text = mapping.read_text(encoding="utf-8") if mapping else None
-    table = mapping is not None or ".csv" in Path(urlsplit(url).path).suffixes
-    return FileSource(format=_format(named or ("csv" if table else "ndjson")), mapping=text)
-
-
-def _format(name: str) -> Format:
-    return next(each for each in get_args(Format) if each == name)
-
-
-def _send(
-    client: Client, path: Path, console: Console, source: FileSource, *, batch_size: int, analyze: bool
-) -> Accepted:
-    if str(path) == "-":
-        options = {"name": "stdin", "batch_size": str(batch_size), "analyze": str(analyze).lower()}
-        return client.import_stream(sys.stdin.buffer, options, source=source)
-    bar, sent = upload_bar(console, path.name, path.stat().st_size)
-    with bar:
-        return client.import_file(path, batch_size=batch_size, analyze=analyze, source=source, sent=sent)
+    return FileSource(format=detected.format, compression=detected.compression, mapping=text)
 
 
 def _finish(client: Client, accepted: Accepted, *, follow: bool, as_json: bool) -> None:
+    """Show what was accepted, or follow the job to its end and exit with the code of its state."""
     if not follow:
-        _show_accepted(accepted, as_json=as_json)
+        if as_json:
+            show_json(accepted.model_dump(mode="json"))
+        else:
+            say(f"Accepted as job {accepted.job_id}. To follow it:")
+            say(f"  edugraph jobs show {accepted.job_id} --follow")
         return
     report = follow_job(client, accepted.job_id, err if as_json else out)
     if as_json:
@@ -172,36 +168,15 @@ def _finish(client: Client, accepted: Accepted, *, follow: bool, as_json: bool) 
     raise typer.Exit(exit_code(report))
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
-    lines = [line for line in path.read_bytes().splitlines() if line.strip()]
-    if len(lines) > INLINE_RECORDS:
-        stop(f"{path} has more than {INLINE_RECORDS:,} records; import it with --analyze.", INVALID)
-    try:
-        records = [json.loads(line) for line in lines]
-    except ValueError:
-        records = [None]
-    if not all(isinstance(record, dict) for record in records):
-        stop(f"{path} is not NDJSON: each line must be one JSON object.", INVALID)
-    return records
-
-
-def _show_estimate(subject: Subject, records: list[dict[str, Any]], *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    with plain_errors(), analyzer_needed():
-        estimate = asdict(estimate_of(subject, records))
+def _show_estimate(client: Client, accepted: Accepted, *, as_json: bool) -> None:
+    err.print(f"Waiting for an analyzer's estimate (task {accepted.task_id}).", markup=False, highlight=False)
+    task = client.follow_task(accepted.task_id)
+    if task["state"] != "SUCCESS":
+        print_task(task, as_json)
+    estimate: dict[str, Any] = task["result"]
     if as_json:
         show_json(estimate)
         return
-    unpriced = "no price is set: see EDUGRAPH_PRICES"
-    cost = unpriced if estimate["cost"] is None else f"{estimate['cost']:.4f}"
+    cost = "no price is set: see EDUGRAPH_PRICES" if estimate["cost"] is None else f"{estimate['cost']:.4f}"
     shown = {**estimate, "cost": cost, "minutes": f"{estimate['minutes']:.1f}"}
     print_table("Estimate", {name.replace("_", " "): value for name, value in shown.items()})
-
-
-def _show_accepted(accepted: Accepted, *, as_json: bool) -> None:
-    if as_json:
-        show_json(accepted.model_dump(mode="json"))
-        return
-    say(f"Accepted as job {accepted.job_id}.")
-    say(f"  edugraph jobs show {accepted.job_id} --follow")

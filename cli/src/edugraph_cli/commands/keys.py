@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
+from edugraph_cli.options import Json
 
 if TYPE_CHECKING:
     from edugraph_common.platform.api_keys import ApiKey, ApiKeys, Scope
@@ -19,15 +20,12 @@ app = typer.Typer(no_args_is_help=True, help="API keys: who may read, submit, op
 
 
 class ScopeName(StrEnum):
-    """As edugraph_common.platform.api_keys has them, which loads Redis' client: too slow for a help page."""
+    """The scopes of edugraph_common.platform.api_keys, which loads Redis' client: too slow for a help page."""
 
     READ = "read"
     SUBMIT = "submit"
     OPERATE = "operate"
     ERASE = "erase"
-
-
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 
 
 @app.command()
@@ -37,14 +35,14 @@ def create(
     days: Annotated[int | None, typer.Option(min=1, help="until it expires; without it, never")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key. It is shown once: only its hash is kept."""
+    """Make a key. It is shown once, since only its hash is kept."""
     now = datetime.now(UTC)
     scopes: list[Scope] = [chosen.value for chosen in scope]
-    with plain_errors(), _keys() as (keys, audit):
+    with plain_errors(), _keys_and_audit() as (keys, audit):
         made = keys.create(name, scopes, now, expires=now + timedelta(days=days) if days else None)
         audit.record(_operator(), "key.create", made.key.key_id, now)
     if as_json:
-        show_json({**_shown(made.key), "key": made.token})
+        show_json({**_without_secret(made.key), "key": made.token})
         return
     say(made.token)
     say(f"  {name}: {', '.join(scopes)}. Keep it now: it is not shown again.")
@@ -52,13 +50,22 @@ def create(
 
 @app.command("list")
 def list_keys(as_json: Json = False) -> None:
-    """All keys, without their secrets."""
-    with plain_errors(), _keys() as (keys, _):
+    """List all keys, without their secrets."""
+    with plain_errors(), _keys_and_audit() as (keys, _):
         found = keys.all()
     if as_json:
-        show_json([_shown(key) for key in found])
+        show_json([_without_secret(key) for key in found])
         return
-    rows = [(k.key_id, k.name, ",".join(k.scopes), f"{k.created:%F}", _until(k)) for k in found]
+    rows = [
+        (
+            key.key_id,
+            key.name,
+            ",".join(key.scopes),
+            f"{key.created:%F}",
+            f"{key.expires:%F}" if key.expires else "never",
+        )
+        for key in found
+    ]
     print_rows(("id", "name", "scopes", "created", "expires"), rows)
 
 
@@ -66,8 +73,8 @@ def list_keys(as_json: Json = False) -> None:
 def revoke(
     key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")], as_json: Json = False
 ) -> None:
-    """End a key. Gateways forget it within 5 seconds."""
-    with plain_errors(), _keys() as (keys, audit):
+    """Revoke a key. Gateways refuse it within 5 seconds."""
+    with plain_errors(), _keys_and_audit() as (keys, audit):
         if not keys.revoke(key_id):
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
         audit.record(_operator(), "key.revoke", key_id, datetime.now(UTC))
@@ -78,7 +85,7 @@ def revoke(
 
 
 @contextmanager
-def _keys() -> Iterator["tuple[ApiKeys, Audit]"]:
+def _keys_and_audit() -> Iterator["tuple[ApiKeys, Audit]"]:
     from edugraph_cli.commands.topology import broker_settings
     from edugraph_common.platform.api_keys import ApiKeys
     from edugraph_common.platform.audit import Audit
@@ -89,12 +96,9 @@ def _keys() -> Iterator["tuple[ApiKeys, Audit]"]:
 
 
 def _operator() -> str:
+    """Return the name that the audit log has for who runs this command."""
     return f"cli:{getpass.getuser()}"
 
 
-def _until(key: "ApiKey") -> str:
-    return f"{key.expires:%F}" if key.expires else "never"
-
-
-def _shown(key: "ApiKey") -> dict[str, object]:
+def _without_secret(key: "ApiKey") -> dict[str, object]:
     return key.model_dump(mode="json", exclude={"secret_hash"})

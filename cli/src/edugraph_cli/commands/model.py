@@ -1,66 +1,80 @@
-"""`edugraph cache stats|clear` and `edugraph provider check`: speak to Redis and the provider themselves."""
+"""`edugraph cache stats|clear` and `edugraph provider check`: speak to Redis and the provider themselves.
 
+They run the analyzer's own code with this environment's settings. The analyzer is an extra
+(`edugraph-cli[analyzer]`): a client that only submits work does without it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edugraph_cli.analyzer_tools import analyzer_needed, analyzer_settings, own_redis
-from edugraph_cli.display import FAILED, plain_errors, print_rows, say, show_json
+from edugraph_cli.commands.topology import broker_settings
+from edugraph_cli.display import FAILED, INVALID, plain_errors, print_rows, say, show_json, stop
+from edugraph_cli.options import Json, Yes
+from edugraph_common.contracts.findings import Kind
 
-cache_app = typer.Typer(no_args_is_help=True, help="Answers of the model that were paid for already.")
+if TYPE_CHECKING:
+    import redis
+
+cache_app = typer.Typer(no_args_is_help=True, help="The model's answers, each of which was paid for once.")
 provider_app = typer.Typer(no_args_is_help=True, help="The language model's provider.")
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
-
-
-class KindName(StrEnum):
-    INTERACTION = "interaction"
-    ERROR = "error"
-    KNOWLEDGE_POINTS = "knowledge_points"
+_MARKS = {True: "ok", False: "BAD", None: ""}
 
 
 @cache_app.command()
 def stats(as_json: Json = False) -> None:
-    """How many answers are kept of each kind, and how often they were of use since the last clear."""
-    with plain_errors(), analyzer_needed(), own_redis() as server:
-        from edugraph_analyzer import cache
+    """Show how many answers of each kind are cached, and how many requests they have saved since the last clear."""
+    with _analyzer_and_redis() as server:
+        from edugraph_analyzer.cache import store
 
-        found = cache.stats(server)
+        found = store.stats(server)
     if as_json:
         show_json(asdict(found))
         return
     print_rows(("kind", "answers"), sorted(found.entries.items()))
-    asked = found.hits + found.misses
-    say(f"{found.hits:,} of {asked:,} items were answered from the cache.")
+    say(f"{found.hits:,} of {found.hits + found.misses:,} items were answered from the cache.")
 
 
 @cache_app.command()
 def clear(
-    kind: Annotated[KindName | None, typer.Option(help="answers of one kind only")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    kind: Annotated[Kind | None, typer.Option(help="only answers of this kind")] = None,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Forget answers: what is asked again is paid for again."""
+    """Delete cached answers. What is asked again is paid for again."""
     if not yes:
-        typer.confirm("What is asked again will be paid for again. Go on?", abort=True, err=True)
-    with plain_errors(), analyzer_needed(), own_redis() as server:
-        from edugraph_analyzer import cache
+        typer.confirm("What is asked again will be paid for again. Continue?", abort=True, err=True)
+    with _analyzer_and_redis() as server:
+        from edugraph_analyzer.cache import store
 
-        gone = cache.clear(server, kind.value if kind else None)
+        cleared = store.clear(server, kind)
     if as_json:
-        show_json({"cleared": gone})
+        show_json({"cleared": cleared})
     else:
-        say(f"{gone:,} answers forgotten.")
+        say(f"{cleared:,} answers were deleted.")
 
 
 @provider_app.command()
 def check(as_json: Json = False) -> None:
-    """What the provider is and accepts, by one small request for each model. Exits with 1 if a check did not hold."""
-    with plain_errors(), analyzer_needed(), own_redis() as server:
-        from edugraph_analyzer import probe
+    """Ask the provider what it is and what it accepts: one small request for each model.
 
-        facts = probe.check(analyzer_settings(), server)
+    Exits with 1 if a check fails.
+    """
+    with _analyzer_and_redis() as server:
+        from pydantic import ValidationError
+
+        from edugraph_analyzer import probe
+        from edugraph_analyzer.settings import AnalyzerSettings
+
+        try:
+            settings = AnalyzerSettings()
+        except ValidationError as error:
+            wrong = "; ".join(f"{detail['loc'][0]}: {detail['msg']}" for detail in error.errors(include_input=False))
+            stop(f"The analyzer's settings cannot be used: {wrong}", INVALID)
+        facts = probe.check(settings, server)
     if as_json:
         show_json([asdict(fact) for fact in facts])
     else:
@@ -70,7 +84,25 @@ def check(as_json: Json = False) -> None:
 
 @provider_app.callback()
 def group() -> None:
-    """A group, although it has one command as yet."""
+    """Keep `check` a subcommand: typer would make the only command of an app the app itself."""
 
 
-_MARKS = {True: "ok", False: "BAD", None: ""}
+@contextmanager
+def _analyzer_and_redis() -> "Iterator[redis.Redis]":
+    """Yield a client of the analyzer's Redis, and end the command with one sentence where either is missing."""
+    import redis
+
+    from edugraph_common.contracts.errors import Retryable, what
+    from edugraph_common.platform.job_store import connect
+
+    try:
+        with (
+            plain_errors(),
+            connect(broker_settings().redis_url.get_secret_value(), timeout=4, retries=1) as client,
+        ):
+            try:
+                yield client
+            except redis.RedisError as error:
+                raise Retryable(f"Redis does not answer ({what(error)}); check EDUGRAPH_REDIS_URL.") from error
+    except ModuleNotFoundError as missing:
+        stop(f"This command needs the analyzer ({missing.name} is missing): install edugraph-cli[analyzer].", INVALID)

@@ -7,6 +7,7 @@ import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.display import FAILED, plain_errors, say, show_json
+from edugraph_cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="Single tasks, by their ids.")
 
@@ -14,15 +15,15 @@ app = typer.Typer(no_args_is_help=True, help="Single tasks, by their ids.")
 @app.command()
 def show(
     task_id: Annotated[str, typer.Argument(help="the id of the task")],
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
+    as_json: Json = False,
 ) -> None:
-    """State and result of one task. Exits with 1 for a task that failed."""
+    """Show the state and the result of one task. Exits with 1 for a task that failed."""
     with plain_errors(), Client.from_environment() as client:
         print_task(client.task(task_id), as_json)
 
 
 def print_task(task: Mapping[str, Any], as_json: bool) -> NoReturn:
-    """Ends the command, with the exit code that the task's state stands for."""
+    """Print the task and end the command, with 1 for a task that failed and 0 for any other."""
     if as_json:
         show_json(task)
     else:
@@ -34,4 +35,4 @@ def print_task(task: Mapping[str, Any], as_json: bool) -> NoReturn:
 
 @app.callback()
 def group() -> None:
-    """A group, although it has one command as yet."""
+    """Keep `show` a subcommand: typer would make the only command of an app the app itself."""

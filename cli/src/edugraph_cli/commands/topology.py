@@ -1,19 +1,17 @@
 """`edugraph topology apply|check`: speaks to RabbitMQ itself, with the settings of the environment."""
 
-from typing import Annotated
-
 import typer
 
 from edugraph_cli.display import FAILED, INVALID, plain_errors, say, show_json, stop
+from edugraph_cli.options import Json
 from edugraph_common.platform.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The broker's exchanges, queues, bindings and policies.")
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 
 
 @app.command()
 def apply(as_json: Json = False) -> None:
-    """Declare all that is missing; what is there is left alone."""
+    """Declare what is missing. What is there is left as it is."""
     from edugraph_common.messaging.celery_app import make_publisher
     from edugraph_common.messaging.provisioning import apply_topology
 
@@ -25,7 +23,7 @@ def apply(as_json: Json = False) -> None:
 
 @app.command()
 def check(as_json: Json = False) -> None:
-    """Say what is missing or different. Exits with 1 if anything is."""
+    """List what is missing or different. Exits with 1 if anything is."""
     from edugraph_common.messaging.provisioning import check_topology
 
     settings = broker_settings()
@@ -35,7 +33,7 @@ def check(as_json: Json = False) -> None:
     if problems:
         stop("Run: edugraph topology apply", FAILED)
     if not as_json:
-        say("All is as it must be.")
+        say("The topology is complete.")
 
 
 def _print(sentences: list[str], *, as_json: bool) -> None:
@@ -47,11 +45,11 @@ def _print(sentences: list[str], *, as_json: bool) -> None:
 
 
 def broker_settings() -> Settings:
-    """The services' own settings; what is missing is named in one sentence."""
+    """Return the services' own settings, or end the command with one sentence that names what is not set."""
     from pydantic import ValidationError
 
     try:
         return Settings()
     except ValidationError as error:
         names = ", ".join(f"EDUGRAPH_{str(detail['loc'][0]).upper()}" for detail in error.errors())
-        stop(f"Set {names}: this command speaks to the servers itself.", INVALID)
+        stop(f"Set {names}: this command speaks to the servers directly.", INVALID)

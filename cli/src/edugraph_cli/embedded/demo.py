@@ -1,6 +1,6 @@
 """`edugraph demo`: the examples, imported and analysed by the real processes on the embedded servers.
 
-It ends well only if the graph holds what it printed.
+It succeeds only if the graph holds what was printed.
 """
 
 import tempfile
@@ -20,12 +20,12 @@ from edugraph_cli.serving import Pools, serving
 from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
-# The course texts first: mistakes are linked to the knowledge points that were found in them.
+# The course texts come first: mistakes are linked to the knowledge points that were found in them.
 FILES = ("courses.ndjson", "school_zh.ndjson", "school_en.ndjson", "broken.ndjson")
 
 
 def demo(examples: Path, picture: Path, console: Console) -> int:
-    """Returns the exit code."""
+    """Run the demo and return its exit code."""
     begun = time.monotonic()
     console.print("Starting the embedded servers, the gateway and the workers …")
     try:
@@ -37,21 +37,20 @@ def demo(examples: Path, picture: Path, console: Console) -> int:
 
 
 def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: float) -> int:
+    pools, logs = Pools(importer=1, analyzer=1), {"EDUGRAPH_LOG_FORMAT": "console"}
     with (
         embedded_servers(folder) as environment,
-        serving(
-            {**environment, "EDUGRAPH_LOG_FORMAT": "console"}, folder / "logs", Pools(importer=1, analyzer=1)
-        ) as (
-            url,
-            _,
-        ),
+        serving({**environment, **logs}, folder / "logs", pools) as (url, _),
         Client(url) as client,
     ):
         console.print(f"Ready after {time.monotonic() - begun:.1f} s. No server, no key, no network.\n")
-        reports = [_import(client, examples / name, console) for name in FILES]
+        reports = []
+        for name in FILES:
+            job = client.import_file(examples / name, analyze=True)
+            console.print(name, highlight=False)
+            reports.append(follow_job(client, job.job_id, console))
         summary = client.graph_summary()
-        _print_import(reports, console)
-        _print_graph(summary, console)
+        _print_result(reports, summary, console)
         shown = write_picture(client.graph_picture(), picture)
         wrong = _differences(reports, summary)
     console.print(f"\nTook {time.monotonic() - begun:.1f} s. A picture of the graph: {shown}", highlight=False)
@@ -60,33 +59,24 @@ def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: f
     return 1 if wrong else 0
 
 
-def _import(client: Client, path: Path, console: Console) -> JobReport:
-    job = client.import_file(path, analyze=True)
-    console.print(f"{path.name}", highlight=False)
-    return follow_job(client, job.job_id, console)
-
-
-def _print_import(reports: list[JobReport], console: Console) -> None:
+def _print_result(reports: list[JobReport], summary: GraphSummary, console: Console) -> None:
     total = Counter(
         {name: sum(getattr(report, name) for report in reports) for name in ("read", "written", "rejected")}
     )
     console.print(
         f"\nRecords: {total['read']} read, {total['written']} written, {total['rejected']} rejected", highlight=False
     )
-    table = Table("line", "field", "found", "why it was set aside", title="Rejected", title_justify="left")
+    rejects = Table("line", "field", "found", "reason", title="Rejected", title_justify="left")
     for reject in (reject for report in reports for reject in report.errors):
-        table.add_row(str(reject.line), reject.field, reject.found, reject.reason)
-    console.print(table)
-
-
-def _print_graph(summary: GraphSummary, console: Console) -> None:
-    table = Table("nodes", "", "relationships", "", title="The graph", title_justify="left")
+        rejects.add_row(str(reject.line), reject.field, reject.found, reject.reason)
+    console.print(rejects)
+    graph = Table("nodes", "", "relationships", "", title="The graph", title_justify="left")
     nodes, relationships = list(summary.nodes.items()), list(summary.relationships.items())
     for row in range(max(len(nodes), len(relationships))):
         left = nodes[row] if row < len(nodes) else ("", "")
         right = relationships[row] if row < len(relationships) else ("", "")
-        table.add_row(left[0], str(left[1]), right[0], str(right[1]))
-    console.print(table)
+        graph.add_row(left[0], str(left[1]), right[0], str(right[1]))
+    console.print(graph)
     mistakes = Table("knowledge point", "mistakes", "students", title="Most frequent mistakes", title_justify="left")
     for entry in summary.frequent_mistakes[:10]:
         mistakes.add_row(entry.name or entry.knowledge_point, str(entry.mistakes), str(entry.students))
@@ -94,7 +84,7 @@ def _print_graph(summary: GraphSummary, console: Console) -> None:
 
 
 def _differences(reports: list[JobReport], summary: GraphSummary) -> list[str]:
-    """What a reader would find wrong if he counted."""
+    """Say what a reader who counts would find wrong, in a sentence each."""
     by_type = sum((Counter(report.by_type) for report in reports), Counter())
     wanted = {
         "Interaction": by_type["student_interaction"] + by_type["teacher_interaction"],

@@ -1,7 +1,7 @@
 """The embedded graph: an ArcadeDB server from the wheel `arcadedb-embedded`, spoken to over Bolt like a Neo4j.
 
-It runs as a process of its own (inside Python it takes the interpreter down with it), on the loopback only, on
-ports that the system chooses, with a random password in a file that only this user can read.
+It runs as a process of its own, since a fault in it would end the interpreter that it runs in. It listens on the
+loopback only, on ports that the system chooses, with a random password in a file that only this user can read.
 """
 
 import importlib.util
@@ -11,6 +11,7 @@ import secrets
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ _HEAP = "512m"
 _READY_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 _PORT = re.compile(r"BOLT connections on \S*:(\d+)")
-_STARTED = "ArcadeDB Server started"  # logged once the database is there; the port opens before that
+_STARTED = "ArcadeDB Server started"  # logged when the database is there, which is later than its port
 _MODULES = ("java.util.concurrent.atomic", "java.nio.channels.spi", "java.lang")
 
 
@@ -32,7 +33,7 @@ class GraphAddress:
 
 
 class EmbeddedGraph:
-    """A server on the data in `folder`. Also a context manager that gives the address.
+    """A server on the data in `folder`, also as a context manager that yields the address.
 
     Raises FileNotFoundError where the wheel is missing, RuntimeError if the server ends or is not ready in time.
     """
@@ -43,8 +44,13 @@ class EmbeddedGraph:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> GraphAddress:
-        """Returns when the database answers (1 to 4 seconds)."""
-        password = _password(self._folder)
+        """Start the server and return when the database answers, after 1 to 4 seconds."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / "password"
+        if not file.exists():
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+                new.write(secrets.token_urlsafe(24))
+        password = file.read_text().strip()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
                 _command(self._folder, self._heap),
@@ -61,7 +67,7 @@ class EmbeddedGraph:
             raise
 
     def stop(self) -> None:
-        """Ends the server; what it acknowledged stays in the folder."""
+        """End the server. What it has acknowledged stays in the folder."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
@@ -90,46 +96,31 @@ class EmbeddedGraph:
         end = time.monotonic() + _READY_SECONDS
         while time.monotonic() < end:
             if process.poll() is not None:
-                raise RuntimeError(f"the embedded graph ended with {process.returncode}; see {self._log}")
-            port = self._port()
-            if port and _listens(port):
-                return GraphAddress(f"bolt://127.0.0.1:{port}", "root", password)
+                raise RuntimeError(
+                    f"the embedded graph ended while it was starting, with {process.returncode}; see {self._log}"
+                )
+            log = self._log.read_text("utf-8", errors="replace")
+            port = _PORT.search(log)
+            if port and _STARTED in log:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", int(port[1])), timeout=5):
+                    return GraphAddress(f"bolt://127.0.0.1:{port[1]}", "root", password)
             time.sleep(0.05)
         raise RuntimeError(f"the embedded graph was not ready after {_READY_SECONDS:.0f} s; see {self._log}")
 
-    def _port(self) -> int | None:
-        """The Bolt port that the server chose, once it takes queries."""
-        log = self._log.read_text("utf-8", errors="replace")
-        port = _PORT.search(log)
-        return int(port[1]) if port and _STARTED in log else None
-
-
-def _password(folder: Path) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "password"
-    if not file.exists():
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
-            new.write(secrets.token_urlsafe(24))
-    return file.read_text().strip()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True
-
 
 def _command(folder: Path, heap: str) -> list[str]:
-    home = _home()
+    # The wheel's folder is found without an import, which would start a Java machine in this process.
+    spec = importlib.util.find_spec("arcadedb_embedded")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the embedded graph is not installed: install edugraph-cli[embedded]")
+    home = Path(next(iter(spec.submodule_search_locations)))
     java = home / "jre" / "bin" / ("java.exe" if os.name == "nt" else "java")
     opened = [f"--add-opens=java.base/{module}=ALL-UNNAMED" for module in _MODULES]
     settings = [f"-Darcadedb.{name}={value}" for name, value in _settings(folder).items()]
     return [
         str(java),
         f"-Xmx{heap}",
-        # Its runs are short: what the second compiler would take is never paid back.
+        # The runs are short: the time that the second compiler would take is never paid back.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "-XX:+UseCompactObjectHeaders",
@@ -147,7 +138,7 @@ def _command(folder: Path, heap: str) -> list[str]:
 
 
 def _settings(folder: Path) -> dict[str, object]:
-    """Both hosts are set because their default is every interface; port 0 lets the system choose."""
+    """Return the server's settings. Its hosts would be every interface by default; port 0 lets the system choose."""
     return {
         "server.rootPath": folder,
         "server.rootPasswordPath": folder / "password",
@@ -161,14 +152,6 @@ def _settings(folder: Path) -> dict[str, object]:
         "bolt.host": "127.0.0.1",
         "bolt.port": 0,
         "bolt.defaultDatabase": DATABASE,
-        # Without it an aware date and time comes back without its zone.
+        # Without this setting a date and time comes back without its zone.
         "dateTimeImplementation": "java.time.ZonedDateTime",
     }
-
-
-def _home() -> Path:
-    """The wheel's folder, found without importing it: importing would start a Java machine in this process."""
-    spec = importlib.util.find_spec("arcadedb_embedded")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the embedded graph is not installed: install edugraph-cli[embedded]")
-    return Path(next(iter(spec.submodule_search_locations)))

@@ -8,9 +8,9 @@ from typing import Any
 
 
 def write_picture(graph: Mapping[str, Any], path: Path) -> Path:
-    """`graph`: nodes of id, label and name; edges of source, target and type."""
+    """Write the page. `graph` has nodes of id, label and name, and edges of source, target and type."""
     page = resources.files("edugraph_cli.embedded").joinpath("picture.html").read_text(encoding="utf-8")
-    # "<" cannot end the script element early when it is written as an escape.
+    # A "<" that is written as an escape cannot end the script element early.
     data = json.dumps({"nodes": graph["nodes"], "edges": graph["edges"]}, ensure_ascii=False).replace("<", "\\u003c")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page.replace("__GRAPH__", data), encoding="utf-8")

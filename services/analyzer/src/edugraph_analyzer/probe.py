@@ -3,27 +3,24 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import redis
 
-from edugraph_analyzer.analysis import limiter_of
-from edugraph_analyzer.answers import parse_answers
-from edugraph_analyzer.items import read_item
-from edugraph_analyzer.prices import cost_of
-from edugraph_analyzer.questions import Question, Unanswerable, ask_of, item_ids, question_of
+from edugraph_analyzer.costs import cost_of
+from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.findings.schema import parse_answers
+from edugraph_analyzer.llm.rate_limiter import RateLimiter
+from edugraph_analyzer.prompting.questions import Unanswerable, item_ids, question_of, request_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Failure, Rejected, Wait
 
-if TYPE_CHECKING:
-    from edugraph_analyzer.model import Answered, Form, Model
-
 _TEXTS = ("谢谢老师，我终于明白通分了！", "I am stuck: why does the sign change when I move a term?")
+_ENVELOPE = {"type": "teacher_interaction", "timestamp": "2026-01-01T00:00:00Z"}
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A row of the table. `good`: True or False for a check that held or did not, None for plain information."""
+    """A row of the table. `good` says whether a check held; it is None for plain information."""
 
     name: str
     value: str
@@ -33,76 +30,59 @@ class Fact:
 def check(
     settings: AnalyzerSettings, server: "redis.Redis", *, clock: Callable[[], float] = time.monotonic
 ) -> tuple[Fact, ...]:
-    """Rows for each model in use: reachable? key? which structured answers? limits in its headers? Never raises."""
+    """Return rows for each model in use: is it reachable, what does it accept, which are its limits? Never raises."""
     if not settings.has_provider:
         return (Fact("provider", "none set: the offline analyser answers", None),)
     names = dict.fromkeys(settings.model_for(kind) for kind in ("interaction", "error", "knowledge_points"))
-    address = Fact("address", settings.openai_base_url or "the SDK's own (api.openai.com)")
-    return (address, *(fact for name in names for fact in _of_model(name, settings, server, clock)))
+    facts = [Fact("address", settings.openai_base_url or "the SDK's own (api.openai.com)")]
+    for name in names:
+        facts.append(Fact("model", name))
+        try:
+            facts += _answered(settings.model_copy(update={"interaction_model": name}), server, clock)
+        except Unanswerable as error:
+            facts.append(Fact("answer", error.reason, good=False))
+        except Wait as wait:  # says nothing against the endpoint
+            facts += [Fact("reachable", "yes", good=True), Fact("limit", f"{wait.reason} ({wait.seconds:.0f} s)")]
+        except Failure as failure:
+            reached = isinstance(failure, Rejected)  # a refusal came from a server that was reached
+            facts += [
+                Fact("reachable", "yes" if reached else "no", good=reached),
+                Fact("refused", failure.reason, good=False),
+            ]
+    return tuple(facts)
 
 
-def _of_model(
-    name: str, settings: AnalyzerSettings, server: "redis.Redis", clock: Callable[[], float]
-) -> tuple[Fact, ...]:
-    from edugraph_analyzer.model import Model
+def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable[[], float]) -> list[Fact]:
+    """Ask one pack of two, and return what its answer shows. Raises as `LLMClient.complete` does."""
+    from edugraph_analyzer.llm.client import LLMClient
 
-    asked = settings.model_copy(update={"interaction_model": name})
-    limiter = limiter_of(asked, server)
-    model = Model(asked, server, limiter, process_id=lambda: 0, now=time.time)
+    limiter = RateLimiter.of_settings(settings, server)
+    client = LLMClient(settings, server, limiter, process_id=lambda: 0, now=time.time)
     began = clock()
-    try:
-        answered, questions = _asked(model, asked)
-    except Unanswerable as error:
-        return Fact("model", name), Fact("answer", error.reason, good=False)
-    except Failure as failure:
-        return Fact("model", name), *_failed(failure)
-    return Fact("model", name), *_facts(answered, questions, asked, model.step("interaction"), clock() - began)
+    questions = []
+    for text in _TEXTS:
+        record = {**_ENVELOPE, "data": {"teacher_id": "check", "student_id": "check", "text": text}}
+        questions.append(question_of(read_document(record, "interaction", ()), settings))
+    answered = client.complete_with_headers(request_of("interaction", questions, settings))
+    seconds = clock() - began
 
-
-def _asked(model: "Model", settings: AnalyzerSettings) -> tuple["Answered", list[Question]]:
-    questions = [question_of(read_item(_record(text), "interaction", ()), settings) for text in _TEXTS]
-    return model.ask_in_full(ask_of("interaction", questions, settings)), questions
-
-
-def _record(text: str) -> dict[str, Any]:
-    data = {"teacher_id": "check", "student_id": "check", "text": text}
-    return {"type": "teacher_interaction", "timestamp": "2026-01-01T00:00:00Z", "data": data}
-
-
-def _failed(failure: Failure) -> tuple[Fact, ...]:
-    """A refusal came from a server that was reached; a Wait says nothing against it."""
-    if isinstance(failure, Wait):
-        return Fact("reachable", "yes", good=True), Fact("limit", f"{failure.reason} ({failure.seconds:.0f} s)")
-    reached = isinstance(failure, Rejected)
-    return Fact("reachable", "yes" if reached else "no", good=reached), Fact("refused", failure.reason, good=False)
-
-
-def _facts(
-    answered: "Answered", questions: list[Question], settings: AnalyzerSettings, form: "Form", seconds: float
-) -> tuple[Fact, ...]:
-    reply = answered.reply
-    parsed = parse_answers("interaction", reply.text, item_ids(len(questions)))
+    response, accepted = answered.response, client.capabilities("interaction")
+    parsed = parse_answers("interaction", response.text, item_ids(len(questions)))
     name = settings.model_for("interaction")
-    cost = cost_of(name, reply.input_tokens, reply.output_tokens, settings.prices)
+    cost = cost_of(name, response.input_tokens, response.output_tokens, settings.prices)
     priced = f"{cost:.6f}" if name in settings.prices else "no price is set: see EDUGRAPH_PRICES"
-    return (
-        Fact("reachable", f"yes, {seconds:.1f} s with its place in the limit", good=True),
-        Fact("key", "accepted", good=True),
-        Fact("structured answers", f"{form.step}{'' if form.proven else ' (not proven)'}", good=form.proven),
-        Fact("parameters", form.limit_name + (", temperature" if form.temperature else ", no temperature")),
-        Fact("a pack of 2", f"{len(parsed.valid)} of 2 valid", good=not parsed.problems),
-        Fact("tokens", f"{reply.input_tokens} in, {reply.output_tokens} out", good=reply.input_tokens > 0),
-        Fact("cost of this check", priced),
-        Fact("limits it tells", _limits(answered) or "none in its headers"),
-        Fact("limits that are kept", _kept(settings)),
-    )
-
-
-def _limits(answered: "Answered") -> str:
-    told = {name.lower(): value for name, value in answered.headers.items()}
-    return "; ".join(f"{name}: {told[name]}" for name in sorted(told) if name.startswith("x-ratelimit"))
-
-
-def _kept(settings: AnalyzerSettings) -> str:
+    headers = {header.lower(): value for header, value in answered.headers.items()}
+    told = "; ".join(f"{header}: {headers[header]}" for header in sorted(headers) if header.startswith("x-ratelimit"))
     tokens = f", {settings.tokens_per_minute} tokens" if settings.tokens_per_minute else ""
-    return f"{settings.requests_per_minute} requests{tokens} a minute"
+    proven = "" if accepted.proven else " (not proven)"
+    return [
+        Fact("reachable", f"yes, {seconds:.1f} s with the wait for its slot", good=True),
+        Fact("key", "accepted", good=True),
+        Fact("structured answers", f"{accepted.step}{proven}", good=accepted.proven),
+        Fact("parameters", accepted.limit_name + (", temperature" if accepted.temperature else ", no temperature")),
+        Fact("a pack of 2", f"{len(parsed.valid)} of 2 valid", good=not parsed.problems),
+        Fact("tokens", f"{response.input_tokens} in, {response.output_tokens} out", good=response.input_tokens > 0),
+        Fact("cost of this check", priced),
+        Fact("limits it tells", told or "none in its headers"),
+        Fact("limits that are kept", f"{settings.requests_per_minute} requests{tokens} a minute"),
+    ]

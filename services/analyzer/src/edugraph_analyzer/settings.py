@@ -1,4 +1,4 @@
-"""What an analyzer can be told, from EDUGRAPH_… and the two names that every OpenAI tool reads."""
+"""The analyzer's settings, from EDUGRAPH_… and the two variables that every OpenAI tool reads."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Price(BaseModel):
-    """Money for a million tokens, in the one currency of the table."""
+    """The price of a million tokens, in the one currency of the table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,7 +20,7 @@ class Price(BaseModel):
 
 
 class AnalyzerSettings(BaseSettings):
-    """Without a key or an address the offline analyser answers. Times in seconds, tokens estimated."""
+    """Without a key or an address the offline analyser answers. Times are in seconds, and tokens are estimated."""
 
     model_config = SettingsConfigDict(
         env_prefix="EDUGRAPH_", extra="ignore", frozen=True, populate_by_name=True, protected_namespaces=()
@@ -50,18 +50,18 @@ class AnalyzerSettings(BaseSettings):
     )
     thinking_tokens: int = Field(default=0, ge=0, description="added to each answer's limit, for models that think")
 
-    call_timeout: Seconds = Field(
+    call_timeout_seconds: Seconds = Field(
         default=60.0, description="seconds for one answer; more for a slow server of one's own"
     )
-    connect_timeout: Seconds = Field(default=10.0, description="seconds")
+    connect_timeout_seconds: Seconds = Field(default=10.0, description="seconds")
     requests_per_minute: int = Field(
         default=100, ge=1, description="of one key and model, all analyzers together; failed requests count"
     )
     tokens_per_minute: int | None = Field(
         default=None, ge=1, description="likewise, in and out; empty: requests alone are counted"
     )
-    longest_wait: Seconds = Field(
-        default=60.0, description="seconds; a task whose place in the limit is further off comes back later"
+    longest_wait_seconds: Seconds = Field(
+        default=60.0, description="seconds; a task whose slot is further off comes back later"
     )
 
     pack_size: int = Field(
@@ -80,10 +80,10 @@ class AnalyzerSettings(BaseSettings):
     redaction: bool = Field(
         default=True, description="names, ids, e-mail, phone and id numbers become placeholders before a text leaves"
     )
-    cache_ttl: int = Field(
+    cache_ttl_seconds: int = Field(
         default=30 * 86_400, ge=1, description="seconds an answer is kept; until then the same text is not paid again"
     )
-    lease_ttl: Seconds = Field(
+    lease_ttl_seconds: Seconds = Field(
         default=30.0,
         description="seconds until others ask what a process that died was asking; renewed while it lives",
     )
@@ -100,7 +100,7 @@ class AnalyzerSettings(BaseSettings):
         ge=0,
         description="in the currency of the prices; a job that has spent it waits; empty: no limit",
     )
-    budget_pause: Seconds = Field(
+    budget_pause_seconds: Seconds = Field(
         default=60.0, description="seconds until a job that waits for a larger budget is looked at again"
     )
 
@@ -118,7 +118,7 @@ class AnalyzerSettings(BaseSettings):
     )
     @classmethod
     def blank_is_none(cls, value: object) -> object:
-        """An empty variable in a compose file or a chart means that it is not set."""
+        """Read an empty variable as one that is not set: that is what it means in a compose file or a chart."""
         return None if isinstance(value, str) and not value.strip() else value
 
     @property
@@ -127,7 +127,7 @@ class AnalyzerSettings(BaseSettings):
 
     @property
     def has_provider(self) -> bool:
-        """A server of one's own may need no key, so its address alone is enough."""
+        """Say whether there is a model to ask. A server of one's own may need no key: its address is enough."""
         return self.secret is not None or self.openai_base_url is not None
 
     def model_for(self, kind: Kind) -> str:

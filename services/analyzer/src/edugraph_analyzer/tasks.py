@@ -1,10 +1,10 @@
-"""The analyzer's tasks: parse, call, answer. What each failure leads to is the base's business."""
+"""The analyzer's tasks: they parse a message, call the service, and answer. The base class deals with failures."""
 
 from typing import Any, cast
 
 from celery import group, shared_task
 
-from edugraph_analyzer.analyzing import Analyzer
+from edugraph_analyzer.service import AnalyzerService
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, Message
 from edugraph_common.messaging.celery_app import App
@@ -13,13 +13,13 @@ from edugraph_common.messaging.task_base import EduGraphTask
 
 
 class LLMAnalysisTask(EduGraphTask):
-    """A task of the analyzer; `analyzer` is opened by its first use in each process, after the fork."""
+    """A task of the analyzer. `analyzer` is opened by its first use in each process, after the fork."""
 
     abstract = True
 
     @property
-    def analyzer(self) -> Analyzer:
-        return cast("Analyzer", cast("App", self.app).work())
+    def analyzer(self) -> AnalyzerService:
+        return cast("AnalyzerService", cast("App", self.app).work())
 
     def on_given_up(self, message: Message, reason: str) -> None:
         if isinstance(message, Analysis):
@@ -33,19 +33,19 @@ class LLMAnalysisTask(EduGraphTask):
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="analyze_interaction_task", contract=Analysis)
 def analyze_interaction_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
-    """Sentiment and topics of a pack of interactions."""
+    """Find sentiment and topics of a pack of interactions."""
     return self.analyzer.analyse(self.parse(Analysis, body))
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="analyze_error_task", contract=Analysis)
 def analyze_error_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
-    """Error types and knowledge points behind a pack of mistakes."""
+    """Find error types and knowledge points behind a pack of mistakes."""
     return self.analyzer.analyse(self.parse(Analysis, body))
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="extract_knowledge_points_task", contract=Analysis)
 def extract_knowledge_points_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
-    """Knowledge points and prerequisites of a pack of course texts."""
+    """Find knowledge points and prerequisites of a pack of course texts."""
     return self.analyzer.analyse(self.parse(Analysis, body))
 
 
@@ -63,7 +63,7 @@ def batch_analyze_errors_task(self: LLMAnalysisTask, body: Any) -> str:
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="estimate_analysis_task", contract=AnalysisEstimate)
 def estimate_analysis_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
-    """What an analysis would cost, and how long it would take. Returns an Estimate."""
+    """Estimate what an analysis would cost, and how long it would take. Returns an Estimate."""
     return self.analyzer.estimate(self.parse(AnalysisEstimate, body))
 
 
@@ -75,10 +75,9 @@ PACK_TASKS: dict[Kind, Any] = {
 
 
 def _start(task: LLMAnalysisTask, message: AnalysisBatch) -> str:
-    packs = [_signature(pack) for pack in task.analyzer.packs(message)]
-    return str(group(packs).apply_async().id) if packs else ""
-
-
-def _signature(pack: Analysis) -> Any:
-    task_id = task_id_for(pack.job_id, pack.pack)
-    return PACK_TASKS[pack.kind].s(pack.model_dump(mode="json")).set(task_id=task_id)
+    """Send the packs of a batch. Their task ids are the same each time, so that a replay sends no second ones."""
+    signatures = []
+    for pack in task.analyzer.packs(message):
+        task_id = task_id_for(pack.job_id, pack.pack)
+        signatures.append(PACK_TASKS[pack.kind].s(pack.model_dump(mode="json")).set(task_id=task_id))
+    return str(group(signatures).apply_async().id) if signatures else ""

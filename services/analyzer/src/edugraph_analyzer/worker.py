@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import get_args
 
-from edugraph_analyzer import counting
-from edugraph_analyzer.analysis import Analyst
-from edugraph_analyzer.analyzing import Analyzer
+from edugraph_analyzer import telemetry
+from edugraph_analyzer.pipeline import Pipeline
+from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.messaging.celery_app import App, make_app
@@ -21,38 +21,35 @@ from edugraph_common.platform.settings import Settings
 
 
 def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
-    """Connected to nothing: each child of the pool opens what it needs at its first task."""
+    """Make the app, connected to nothing: each child of the pool opens what it needs at its first task."""
     app = make_app("edugraph-analyzer", settings)
     app.conf.imports = ("edugraph_analyzer.tasks",)
     # A request that is under way when the broker's connection is lost will be paid for. Its answer is kept, and the
     # pack that comes again waits for it (flight.py), so it is let finish.
     app.conf.worker_cancel_long_running_tasks_on_connection_loss = False
     log_tasks(settings)
-    measure_worker("analyzer", settings, partial(_open_models, model))
+    models = {kind: model.model_for(kind) for kind in get_args(Kind)}
+    open_models = partial(telemetry.open_models, models, model.requests_per_minute, model.tokens_per_minute)
+    measure_worker("analyzer", settings, open_models)
     report_health(app, settings)
     trace_tasks("analyzer", settings.tracing)
     set_up_worker(app, settings)
 
     @cache
-    def analyzer() -> Analyzer:
+    def service() -> AnalyzerService:
         client = connect(settings.redis_url.get_secret_value())
         jobs = Jobs(client)
-        return Analyzer(
+        return AnalyzerService(
             app=app,
-            analyst=Analyst(model, client, is_cancelled=jobs.is_cancelled),
+            pipeline=Pipeline(model, client, is_cancelled=jobs.is_cancelled),
             jobs=jobs,
             blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,
         )
 
-    app.work = analyzer
+    app.work = service
     return app
-
-
-def _open_models(model: AnalyzerSettings) -> None:
-    models = {kind: model.model_for(kind) for kind in get_args(Kind)}
-    counting.open_models(models, model.requests_per_minute, model.tokens_per_minute)
 
 
 app = make_worker(Settings(), AnalyzerSettings())

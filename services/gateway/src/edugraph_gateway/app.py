@@ -16,17 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import tracing
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_gateway.gateway import Gateway
-from edugraph_gateway.observed import observe
-from edugraph_gateway.problems import (
-    PROBLEM_SCHEMA,
-    Problem,
-    http_problem,
-    invalid_fields,
-    problem_answer,
-    problem_of,
-)
-from edugraph_gateway.routes import (
+from edugraph_gateway.api.routes import (
     analyses,
     dead_letters,
     diagnosis,
@@ -38,18 +28,35 @@ from edugraph_gateway.routes import (
     students,
     tasks,
 )
-from edugraph_gateway.short_way import ShortWay
+from edugraph_gateway.gateway import Gateway
+from edugraph_gateway.operations.dead_letter_operator import NotThere
+from edugraph_gateway.problems import (
+    PROBLEM_SCHEMA,
+    Problem,
+    http_problem,
+    invalid_fields,
+    problem_answer,
+    problem_of,
+)
+from edugraph_gateway.telemetry import observe
 
-KNOWN = (Problem, Failure, MalformedFile, RequestValidationError, HTTPException)
 log = structlog.get_logger()
 
 
 def make_application(gateway: Gateway) -> FastAPI:
     """Nothing is connected before the first request."""
+
+    @asynccontextmanager
+    async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
+        yield
+        gateway.publisher.close()
+        gateway.graph.close()
+        tracing.turn_off()
+
     application = FastAPI(
         title="EduGraph",
         version=version("edugraph-gateway"),
-        lifespan=_closing(gateway),
+        lifespan=lifespan,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -58,53 +65,11 @@ def make_application(gateway: Gateway) -> FastAPI:
     application.state.gateway = gateway
     for module in (imports, analyses, jobs, tasks, graph, health, documents, dead_letters, students, diagnosis):
         application.include_router(module.router)
-    _answer_errors(application)
-    _describe(application)
-    application.add_middleware(ShortWay, known=KNOWN, problem=_answer_of)
-    application.add_middleware(BugsAnswered)
-    observe(application, gateway)
-    return application
 
+    for error_type in (Problem, Failure, MalformedFile, RequestValidationError, HTTPException):
+        application.add_exception_handler(error_type, answer_error)
 
-def _closing(gateway: Gateway) -> Any:
-    @asynccontextmanager
-    async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
-        yield
-        gateway.sender.close()
-        gateway.graph.close()
-        tracing.turn_off()
-
-    return lifespan
-
-
-def _answer_errors(application: FastAPI) -> None:
-    async def problem(_request: Request, error: Exception) -> Response:
-        return _answer_of(error)
-
-    for kind in KNOWN:
-        application.add_exception_handler(kind, problem)
-
-
-def _answer_of(error: Exception) -> Response:
-    return problem_answer(_problem(error))
-
-
-def _problem(error: Exception) -> Problem:
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, Failure):
-        return problem_of(error)
-    if isinstance(error, MalformedFile):
-        return Problem(422, "malformed-file", str(error))
-    if isinstance(error, RequestValidationError):
-        return invalid_fields([(detail["loc"], detail["msg"]) for detail in error.errors()[:20]])
-    if isinstance(error, HTTPException):
-        return http_problem(error.status_code, str(error.detail))
-    raise error
-
-
-def _describe(application: FastAPI) -> None:
-    """Add the one schema that no model of FastAPI makes: the problem."""
+    # The problem is the one schema that no model of FastAPI makes.
     generate = application.openapi
 
     def openapi() -> dict[str, Any]:
@@ -113,10 +78,30 @@ def _describe(application: FastAPI) -> None:
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
+    application.add_middleware(BugsAnswered)
+    observe(application, gateway)
+    return application
+
+
+async def answer_error(_request: Request, error: Exception) -> Response:
+    """Return the problem that an expected error is to the client; any other error is raised again."""
+    if isinstance(error, Problem):
+        return problem_answer(error)
+    if isinstance(error, NotThere):
+        return problem_answer(Problem(404, "not-found", f"{error.reason[0].upper()}{error.reason[1:]}."))
+    if isinstance(error, Failure):
+        return problem_answer(problem_of(error))
+    if isinstance(error, MalformedFile):
+        return problem_answer(Problem(422, "malformed-file", str(error)))
+    if isinstance(error, RequestValidationError):
+        return problem_answer(invalid_fields([(detail["loc"], detail["msg"]) for detail in error.errors()[:20]]))
+    if isinstance(error, HTTPException):
+        return problem_answer(http_problem(error.status_code, str(error.detail)))
+    raise error
 
 
 class BugsAnswered:
-    """A bug is answered as a problem too. Its text may quote a record: only its type and place are logged."""
+    """Answers a bug as a problem too. An exception's text may quote a record: only its type and place are logged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Blocking work in threads, with an end: what blocks never stands in an `async def` body.
+"""Blocking work runs in threads and is waited for only so long. No `async def` body calls what blocks.
 
 A thread cannot be stopped: when its time is up, the caller goes on and the thread ends by its own time-outs.
 """

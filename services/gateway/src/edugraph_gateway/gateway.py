@@ -1,113 +1,121 @@
-"""What one gateway process works with; tests give their own."""
+"""The composition root: what one gateway process works with. Tests replace single parts.
 
-import asyncio
+Only app.py, main.py and api/dependencies.py see a `Gateway` as a whole; all other code gets the parts that it needs.
+"""
+
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
-import redis
 from anyio import CapacityLimiter
-from celery import Celery
-from fastapi import Request
-from pydantic import SecretStr
 
+from edugraph_common.contracts.api import Check
 from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.dead_letter_operator import DeadDesk
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
-from edugraph_gateway.callers import KeyRing, Turns
-from edugraph_gateway.creating import Creating
-from edugraph_gateway.first_key import KeysWithFirst
-from edugraph_gateway.graph_reading import GraphReading
-from edugraph_gateway.idempotency import Idempotency
-from edugraph_gateway.oidc import Issuer
-from edugraph_gateway.pressure import Depths, depth_of
-from edugraph_gateway.readiness import Probes, probes_of
-from edugraph_gateway.sending import Sender, sender_of
+from edugraph_gateway.auth.admission import Admission
+from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
+from edugraph_gateway.auth.callers import KeyRing
+from edugraph_gateway.auth.oidc import Issuer
+from edugraph_gateway.graph_reader import GraphReader
+from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_figures
+from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
+from edugraph_gateway.operations.diagnosis import diagnose
+from edugraph_gateway.operations.readiness import Probes, make_probes
+from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.task_results import TaskResults
+from edugraph_gateway.submission.backpressure import Backpressure, queue_depth
+from edugraph_gateway.submission.idempotency import IdempotencyStore
+from edugraph_gateway.submission.intake import Intake
+from edugraph_gateway.submission.publisher import Publisher, open_publisher
+from edugraph_gateway.submission.rate_limiter import RateLimiter
+from edugraph_gateway.submission.request_body import BodyLimits
+from edugraph_gateway.submission.submit import JobSubmitter
+from edugraph_gateway.submission.uploads import UploadSlots
 
-ADMITTED_AT_ONCE = 40  # callers looked up side by side
-REDIS_TIMEOUT = 1.5  # seconds, twice; a POST must be answered within 5
-
-
-def _new_id() -> str:
-    return secrets.token_hex(12)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+REDIS_TIMEOUT_SECONDS = 1.5  # it is tried twice; a POST must be answered within 5 s
+WRITE_THREADS = 8  # for short writes to Redis and looks at files outside
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """`now` gives aware times; `new_id` gives job ids that nobody can guess."""
+    """`now` gives aware times; `ending` is set when the process is to end."""
 
     settings: GatewaySettings
-    publisher: Celery
-    sender: Sender
-    redis: "redis.Redis"
+    admission: Admission
+    intake: Intake
     jobs: Jobs
     blobs: Blobs
+    publisher: Publisher
     results: TaskResults
-    graph: GraphReading
+    graph: GraphReader
     probes: Probes
-    key_ring: KeyRing
-    turns: Turns
-    idempotency: Idempotency
-    depths: Depths
-    dead_desk: DeadDesk
+    dead_letters: DeadLetterOperator
     audit: Audit
-    issuer: Issuer | None = None
-    now: Callable[[], datetime] = _now
-    new_id: Callable[[], str] = _new_id
+    diagnose: Callable[[], list[Check]]
+    broker_figures: BrokerFigures
+    now: Callable[[], datetime]
     ending: threading.Event = field(default_factory=threading.Event)
-    publishing: CapacityLimiter = field(init=False)
-    creating: Creating = field(init=False)
-    uploading: CapacityLimiter = field(init=False)
-    admitting: CapacityLimiter = field(init=False)
-    lookups: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "publishing", CapacityLimiter(self.settings.publishers))
-        object.__setattr__(self, "creating", Creating(self.jobs.create_all, self.publishing))
-        object.__setattr__(self, "uploading", CapacityLimiter(self.settings.uploads_at_once))
-        object.__setattr__(self, "admitting", CapacityLimiter(ADMITTED_AT_ONCE))
 
 
-def open_gateway(settings: GatewaySettings) -> Gateway:
-    """Connected to nothing yet: each client connects at its first use."""
-    client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT, retries=1)
-    publisher = make_publisher("edugraph-gateway", settings)
-    blobs, results = Blobs(settings.blob_url, settings.imports_from), TaskResults(settings, REDIS_TIMEOUT)
+def open_gateway(
+    settings: GatewaySettings,
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    new_id: Callable[[], str] = lambda: secrets.token_hex(12),
+) -> Gateway:
+    """Return a gateway that is connected to nothing yet: each client connects at its first use."""
+    client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
+    celery_app = make_publisher("edugraph-gateway", settings)
+    jobs, blobs = Jobs(client), Blobs(settings.blob_url, settings.imports_from)
+    results, graph = TaskResults(settings, REDIS_TIMEOUT_SECONDS), GraphReader(settings)
+    probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
+    dead_letters = DeadLetterOperator(settings, results.is_done)
+    bootstrap_key = settings.bootstrap_key.get_secret_value() if settings.bootstrap_key else None
+    threads = CapacityLimiter(WRITE_THREADS)
+    submitter = JobSubmitter(
+        jobs=jobs,
+        blobs=blobs,
+        publisher=publisher,
+        new_id=new_id,
+        now=now,
+        threads=threads,
+    )
     return Gateway(
         settings=settings,
-        publisher=publisher,
-        sender=sender_of(publisher, settings),
-        redis=client,
-        jobs=Jobs(client),
+        admission=Admission(
+            KeyRing(KeysWithBootstrap(client, bootstrap_key)),
+            Issuer(settings) if settings.oidc_issuer else None,
+            RateLimiter(client, settings.client_requests_per_minute, settings.client_burst_requests),
+            now,
+            require_key=settings.auth == "on",
+        ),
+        intake=Intake(
+            backpressure=Backpressure(queue_depth(celery_app), settings.max_queue_depth),
+            idempotency=IdempotencyStore(client),
+            submitter=submitter,
+            upload_slots=UploadSlots(CapacityLimiter(settings.max_concurrent_uploads), probes.broker_answers),
+            limits=BodyLimits(
+                max_json_bytes=settings.max_body_bytes,
+                max_upload_bytes=settings.max_upload_bytes,
+                max_unpacked_bytes=settings.max_unpacked_bytes,
+                idle_timeout_seconds=settings.upload_idle_timeout_seconds,
+            ),
+        ),
+        jobs=jobs,
         blobs=blobs,
+        publisher=publisher,
         results=results,
-        graph=GraphReading(settings),
-        probes=probes_of(settings, client, blobs),
-        key_ring=KeyRing(KeysWithFirst(client, _secret(settings.bootstrap_key))),
-        turns=Turns(client, settings.client_requests_per_minute, settings.requests_at_once),
-        idempotency=Idempotency(client),
+        graph=graph,
+        probes=probes,
+        dead_letters=dead_letters,
         audit=Audit(client),
-        dead_desk=DeadDesk(settings, results.is_done),
-        depths=Depths(depth_of(publisher)),
-        issuer=Issuer(settings) if settings.oidc_issuer else None,
+        diagnose=lambda: diagnose(
+            settings=settings, client=client, graph=graph, blobs=blobs, dead_letters=dead_letters, new_id=new_id
+        ),
+        broker_figures=broker_figures(settings, celery_app),
+        now=now,
     )
-
-
-def _secret(value: SecretStr | None) -> str | None:
-    return value.get_secret_value() if value else None
-
-
-def gateway_of(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway

@@ -9,11 +9,11 @@ import uvicorn
 from edugraph_common.platform.logs import configure_logs
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import Gateway, open_gateway
-from edugraph_gateway.observed import serve_own_metrics
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.telemetry import serve_own_metrics
 
-NOT_STARTED = 3  # as uvicorn itself says it
-GRACE = 30  # seconds running requests get to end at a shutdown
+EXIT_NOT_STARTED = 3  # uvicorn's own exit code for this
+GRACE_SECONDS = 30  # in which running requests may end at a shutdown
 
 
 def main() -> None:
@@ -28,15 +28,15 @@ def main() -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
-        proxy_headers=False,  # nothing here goes by the client's address
+        proxy_headers=False,  # nothing in the gateway depends on the client's address
     )
     server = Server(config, gateway)
-    gc.freeze()  # what is there now stays: the collector need not walk it again and again
+    gc.freeze()  # what is loaded now stays, so the garbage collector need not look through it again and again
     server.run()
     if not server.started:
-        sys.exit(NOT_STARTED)
+        sys.exit(EXIT_NOT_STARTED)
 
 
 class Server(uvicorn.Server):

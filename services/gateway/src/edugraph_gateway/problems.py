@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from edugraph_common.contracts.errors import Failure, QueueFull, Rejected, Retryable, Wait
 
-RETRY_AFTER = 5  # seconds, where nobody knows better
+RETRY_AFTER_SECONDS = 5  # where nothing tells a better time
 TITLES = {
     400: "The request is not well formed",
     401: "An API key is needed",
@@ -31,7 +31,7 @@ TITLES = {
 
 
 class Problem(Exception):
-    """An answer that says what happened, to what, and what to do next. `more` are members beside the usual ones."""
+    """An answer that says what happened, to what, and what to do next. `more` are further members of its JSON."""
 
     def __init__(self, status: int, name: str, detail: str, *, retry_after: float | None = None, **more: Any) -> None:
         super().__init__(detail)
@@ -53,7 +53,7 @@ def problem_answer(problem: Problem) -> JSONResponse:
 
 
 def problem_of(failure: Failure) -> Problem:
-    """What a failure below means to the client."""
+    """Return what a failure means to the client."""
     if isinstance(failure, Rejected):
         return Problem(422, "rejected", failure.reason)
     if isinstance(failure, QueueFull):
@@ -62,18 +62,18 @@ def problem_of(failure: Failure) -> Problem:
     if isinstance(failure, Wait):
         return Problem(503, "wait", failure.reason, retry_after=failure.seconds)
     if isinstance(failure, Retryable):
-        return Problem(503, "unavailable", f"{failure.reason}; send it again", retry_after=RETRY_AFTER)
+        return Problem(503, "unavailable", f"{failure.reason}; send it again", retry_after=RETRY_AFTER_SECONDS)
     return Problem(500, "bug", type(failure).__name__)
 
 
 def http_problem(status: int, detail: str) -> Problem:
-    """An error of the web framework itself."""
-    known = status if status in TITLES else (500 if status >= 500 else 400)  # noqa: PLR2004
-    return Problem(known, {404: "not-found", 405: "method"}.get(known, "request"), detail)
+    """Return the problem for an error of the web framework itself."""
+    titled = status if status in TITLES else (500 if status >= 500 else 400)  # noqa: PLR2004
+    return Problem(titled, {404: "not-found", 405: "method"}.get(titled, "request"), detail)
 
 
 def invalid(error: ValidationError) -> Problem:
-    """Which fields of a body, never what stood in them."""
+    """Tell which fields of a body are wrong, never what stood in them."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:20]
     return invalid_fields([(detail["loc"], detail["msg"]) for detail in found])
 
@@ -104,6 +104,6 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of an operation, for the OpenAPI document."""
+    """Return the error answers of an operation, for the OpenAPI document."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": TITLES[status], "content": content} for status in statuses}

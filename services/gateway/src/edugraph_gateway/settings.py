@@ -1,4 +1,4 @@
-"""What one gateway is told from outside: EDUGRAPH_… and nothing else."""
+"""The settings of a gateway: environment variables that begin with EDUGRAPH_, and nothing else."""
 
 from typing import Literal, Self
 
@@ -11,7 +11,7 @@ GIBIBYTE = 1 << 30
 
 
 class GatewaySettings(Settings):
-    """Sizes are bytes, times are seconds. Without `neo4j_uri` the graph pages answer 503."""
+    """Without `neo4j_uri` the graph pages answer 503."""
 
     host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
     port: int = Field(default=8080, ge=1, le=65_535, description="where it listens")
@@ -34,21 +34,21 @@ class GatewaySettings(Settings):
     neo4j_database: str = Field(default="neo4j", description="the database the importer writes to")
 
     client_requests_per_minute: int = Field(default=60_000, ge=1, description="of one client, over all gateways")
-    requests_at_once: int = Field(default=1_000, ge=1, description="of one client's minute, how many in one burst")
-    deepest_queue: int = Field(default=10_000, ge=1, description="messages that may wait before POSTs get 503")
-
-    publish_timeout: float = Field(default=4.0, gt=0, le=30, description="seconds for the broker's confirm; then 503")
-    publishers: int = Field(
-        default=8,
-        ge=1,
-        le=10,
-        description="threads that create jobs, and publish where the broker is the embedded one",
+    client_burst_requests: int = Field(
+        default=1_000, ge=1, description="of one client's minute, how many in one burst"
     )
-    largest_body: int = Field(default=INLINE_BYTES, ge=1_024, description="bytes of a JSON body")
-    largest_upload: int = Field(default=5 * GIBIBYTE, ge=1_024, description="bytes of a file as it is sent")
-    largest_unpacked: int = Field(default=50 * GIBIBYTE, ge=1_024, description="of a compressed upload")
-    uploads_at_once: int = Field(default=16, ge=1, description="of one gateway; one more gets 503")
-    idle_upload: float = Field(default=30.0, gt=0, description="longest wait for the next bytes of a body")
+    max_queue_depth: int = Field(default=10_000, ge=1, description="messages that may wait before POSTs get 503")
+
+    publish_timeout_seconds: float = Field(
+        default=4.0, gt=0, le=30, description="how long the broker's confirm is waited for; then 503"
+    )
+    max_body_bytes: int = Field(default=INLINE_BYTES, ge=1_024, description="of a JSON body")
+    max_upload_bytes: int = Field(default=5 * GIBIBYTE, ge=1_024, description="of a file as it is sent")
+    max_unpacked_bytes: int = Field(default=50 * GIBIBYTE, ge=1_024, description="of a compressed upload")
+    max_concurrent_uploads: int = Field(default=16, ge=1, description="of one gateway; one more gets 503")
+    upload_idle_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="longest wait for the next bytes of a body"
+    )
 
     @model_validator(mode="after")
     def issuer_is_whole(self) -> Self:

@@ -1,4 +1,7 @@
-"""`python -m edugraph_importer.prepare`: makes the constraints, once the database has started. Idempotent."""
+"""`python -m edugraph_importer.prepare` creates the constraints, once the database has started.
+
+Doing it again changes nothing.
+"""
 
 import sys
 import time
@@ -9,15 +12,15 @@ from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.platform.logs import configure_logs
 from edugraph_importer.graph import Graph, GraphSettings
 
-PATIENCE = 600  # seconds
-PAUSE = 5.0
+PATIENCE_SECONDS = 600.0
+PAUSE_SECONDS = 5.0
 
 
 def main() -> int:
     configure_logs("json", "INFO")
     log = structlog.get_logger("edugraph.prepare")
     graph = Graph(GraphSettings())
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             graph.prepare()
@@ -26,7 +29,7 @@ def main() -> int:
                 log.error("constraints_failed", reason=away.reason)  # noqa: TRY400
                 return 1
             log.info("graph_awaited", reason=away.reason)
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
         except Failure as refused:
             log.error("constraints_failed", reason=refused.reason)  # noqa: TRY400
             return 1

@@ -1,4 +1,7 @@
-"""The importer's tasks: parse, call, answer. What each failure leads to is the base's business."""
+"""The importer's tasks: each one parses its message, calls the importer and answers.
+
+The base class decides what a failure leads to.
+"""
 
 from typing import Any, cast
 
@@ -16,11 +19,11 @@ from edugraph_common.contracts.routes import URGENT
 from edugraph_common.messaging.celery_app import App
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.messaging.task_base import EduGraphTask
-from edugraph_importer.importing import Importer
+from edugraph_importer.service import Importer
 
 
 class DataImportTask(EduGraphTask):
-    """A task of the importer; `importer` is opened by its first use in each process, after the fork."""
+    """The base of the importer's tasks. `importer` opens at its first use in each process, after the fork."""
 
     abstract = True
 
@@ -47,7 +50,7 @@ class DataImportTask(EduGraphTask):
 
 @shared_task(base=DataImportTask, bind=True, name="import_batch_task", contract=ImportBatch)
 def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Write one batch. Returns its BatchOutcome."""
+    """Write one batch. Return its BatchOutcome."""
     return self.importer.write_batch(self.parse(ImportBatch, body)).model_dump(mode="json")
 
 
@@ -55,7 +58,7 @@ def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def import_records_with_callback(self: DataImportTask, body: Any) -> str:
     """Import a window of batches as a chord that ends in aggregate_import_results.
 
-    Returns the chord's task id, or nothing for a job that was cancelled or whose file is unusable.
+    Return the chord's task id, or nothing for a job that was cancelled or whose file is unusable.
     """
     planned = self.importer.plan(self.parse(ImportJob, body))
     if planned is None:
@@ -64,7 +67,7 @@ def import_records_with_callback(self: DataImportTask, body: Any) -> str:
     step = f"aggregate-{after.window_end}"
     callback = aggregate_import_results.s(after.model_dump(mode="json"))
     callback.set(task_id=task_id_for(after.job_id, step))
-    # A batch that ends as FAILURE keeps the body from running: it sums up all the same, and settles that batch.
+    # A batch that ends as FAILURE keeps the chord's body from running. This one runs instead, and settles that batch.
     instead = aggregate_import_results.si([], after.model_dump(mode="json"))
     callback.on_error(instead.set(task_id=task_id_for(after.job_id, f"{step}-instead")))
     if not batches:
@@ -74,7 +77,8 @@ def import_records_with_callback(self: DataImportTask, body: Any) -> str:
 
 @shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
 def import_records_async(self: DataImportTask, body: Any) -> str:
-    """Import all batches as a group, without a callback. Returns the group's id."""
+    """Import all batches as a group, without a callback. Return the group's id."""
+    # One window holds all batches, since nothing is called at its end to start the next one.
     job = self.parse(ImportJob, body).model_copy(update={"parallel_batches": 1_000_000})
     planned = self.importer.plan(job)
     if planned is None:
@@ -86,20 +90,20 @@ def import_records_async(self: DataImportTask, body: Any) -> str:
 
 @shared_task(base=DataImportTask, bind=True, name="aggregate_import_results", contract=ImportAggregate)
 def aggregate_import_results(self: DataImportTask, _outcomes: list[Any], body: Any) -> dict[str, Any]:
-    """The chord's body: sums up, then continues or ends the job. Returns an ImportReport."""
+    """Sum up as the chord's body, then continue or end the job. Return an ImportReport."""
     return self.importer.sum_up(self.parse(ImportAggregate, body)).model_dump(mode="json")
 
 
 @shared_task(base=DataImportTask, bind=True, name="record_findings_task", contract=Findings)
 def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Write the findings of one pack. Returns a FindingsOutcome."""
+    """Write the findings of one pack. Return a FindingsOutcome."""
     return self.importer.write_findings(self.parse(Findings, body)).model_dump(mode="json")
 
 
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)
 def forget_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Take a student out of the graph and the blob store. Returns how much was removed, and what was left and why."""
-    return self.importer.forget(self.parse(ForgetStudent, body).student_id)
+    """Erase a student from the graph and the blob store. Return how much was removed, and what was left and why."""
+    return self.importer.erase_student(self.parse(ForgetStudent, body).student_id)
 
 
 def _signature(batch: ImportBatch, of: int) -> Any:

@@ -16,11 +16,11 @@ from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
 from edugraph_importer.graph import Graph, GraphSettings
-from edugraph_importer.importing import Importer
+from edugraph_importer.service import Importer
 
 
 def make_worker(settings: Settings) -> App:
-    """Connected to nothing: each child of the pool opens what it needs at its first task."""
+    """Make the application without connecting it: each child of the pool opens what it needs at its first task."""
     app = make_app("edugraph-importer", settings)
     app.conf.imports = ("edugraph_importer.tasks",)
     log_tasks(settings)

@@ -1,4 +1,4 @@
-"""The graph room on every engine: the tests' Neo4j, and the embedded one, started here."""
+"""The graph repository on every engine: the tests' Neo4j, and the embedded one, started here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pytest
 from engines import given
 from pydantic import SecretStr
 
-from edugraph_common.contracts.graph_digest import graph_digest
+from edugraph_gateway.graph_reader import graph_digest
 from edugraph_importer.graph import Graph, GraphSettings
 
 

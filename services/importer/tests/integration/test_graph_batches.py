@@ -13,9 +13,9 @@ from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.graph_schema import LABELS
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
-from edugraph_importer.graph.connection import _GONE
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph import Graph, GraphSettings, RecordBatch, apply
+from edugraph_importer.graph.driver import _ENTITY_NOT_FOUND
+from edugraph_importer.graph.queries import CYPHER
 
 USED = "is already used by a record of another kind"
 
@@ -197,7 +197,7 @@ def test_a_batch_is_answered_from_its_ledger_row(graph: Graph, room: Any) -> Non
     assert graph.write_batch(whole) == first
     assert (first.read, first.written, first.rejected) == (3, 1, 2)
     assert graph.outcomes("job") == [first]
-    assert [each.line for each in graph.set_aside("job", 0)] == [2]
+    assert [each.line for each in graph.rejects("job", 0)] == [2]
     assert "secret" not in json.dumps(room.query("MATCH (b:ImportBatch) RETURN b.outcome AS a, b.set_aside AS b"))
 
 
@@ -213,37 +213,31 @@ def test_an_empty_batch_has_an_outcome(graph: Graph) -> None:
 
 
 def test_a_batch_that_fails_leaves_nothing(graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edugraph_importer.graph import batches
-
     def fail(*_: object) -> None:
         raise neo4j.exceptions.ClientError
 
-    monkeypatch.setattr(batches, "_write_ledger", fail)
+    monkeypatch.setattr(apply, "_write_ledger", fail)
     with pytest.raises(Rejected):
         write(graph, chat("r"), error("e"))
     assert room.query("MATCH (n) RETURN n") == []
 
 
-def test_a_transaction_that_was_overtaken_is_repeated(
-    graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from edugraph_importer.graph import batches
+def test_a_transaction_that_lost_a_race_is_retried(graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, failures = apply._write_ledger, [neo4j.exceptions.ConstraintError(), _gone()]
 
-    original, failures = batches._write_ledger, [neo4j.exceptions.ConstraintError(), _gone()]
-
-    def once_overtaken(*arguments: Any) -> None:
+    def lose_twice(*arguments: Any) -> None:
         if failures:
             raise failures.pop()
         original(*arguments)
 
-    monkeypatch.setattr(batches, "_write_ledger", once_overtaken)
+    monkeypatch.setattr(apply, "_write_ledger", lose_twice)
     assert write(graph, chat("r")).written == 1
     assert one(room, "MATCH ()-[r:CHAT_WITH]->() RETURN r.message_count AS n") == {"n": 1}
 
 
 def _gone() -> neo4j.exceptions.ClientError:
     error = neo4j.exceptions.ClientError()
-    error._neo4j_code = _GONE
+    error._neo4j_code = _ENTITY_NOT_FOUND
     return error
 
 
@@ -255,7 +249,7 @@ def test_a_wrong_password_is_rejected_without_saying_it(room: Any) -> None:
 
 
 def test_no_server_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edugraph_importer.graph.connection.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("edugraph_importer.graph.driver.RETRY_SECONDS", 0.1)
     settings = GraphSettings(uri="bolt://127.0.0.1:1", user="nobody", password=SecretStr("x"))
     with pytest.raises(Retryable):
         write(Graph(settings), chat("r"))

@@ -8,9 +8,8 @@ import pytest
 
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.platform.object_store import Blobs
+from edugraph_importer.batching import count_batches, read_batch, store_rejects, window
 from edugraph_importer.graph import Graph
-from edugraph_importer.reading import read_batch, store_rejects
-from edugraph_importer.splitting import count_batches, window
 
 
 def chat(sender: str, timestamp: str = "2026-01-01T00:00:00Z", **data: Any) -> str:

@@ -1,4 +1,4 @@
-"""The invariants of the graph (DESIGN section 4) on random records, in any order, cut and repeated in any way.
+"""The invariants of the graph on random records, in any order, cut and repeated in any way.
 
 EDUGRAPH_EXAMPLES sets how many examples each property is tried on (15; 200 for a thorough run).
 """
@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
     KIND_OF_TYPE,
     ContentFinding,
@@ -33,9 +34,9 @@ from edugraph_common.contracts.records import (
     StudentInteraction,
     parse_record,
 )
-from edugraph_importer.graph import Graph, RecordBatch, naming
-from edugraph_importer.graph.prerequisites import set_aside
-from edugraph_importer.graph.stated import WEIGHT, students
+from edugraph_importer.graph import Graph, RecordBatch
+from edugraph_importer.graph.prerequisites import excluded_edges
+from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT, students
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -267,7 +268,7 @@ def test_a_forgotten_student_was_never_there(room: Any, data: st.DataObject) -> 
     kept = {record.record_id for record in others}
     expected = in_order(room, others, [each for each in findings if each.record["record_id"] in kept])
     in_order(room, records, findings)
-    room.graph.forget(gone)
+    room.graph.erase_student(gone)
     assert room.digest() == expected
     outcome = room.graph.write_batch(batch(records, "replay", 0))
     room.graph.write_findings(pack(findings, "replay", 0))
@@ -323,7 +324,7 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert relationships(room, "RELATES_TO", "strength") == related(records, found)
     assert relationships(room, "CONTAINS", "importance") == contained(records, found)
     claims = claimed(found.values())
-    aside = set_aside(claims)
+    aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
     assert relationships(room, "DEPENDS_ON", "confidence") == followed
     assert relationships(room, "SET_ASIDE", "confidence") == {pair: claims[pair] for pair in aside}
@@ -346,7 +347,7 @@ def talks(records: Iterable[Record], kind: str, counted: str) -> dict[tuple[str,
 
 def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
     known: dict[tuple[str, str], float] = {}
-    for record in sorted(records, key=lambda each: each.stamp):
+    for record in sorted(records, key=lambda each: each.version_key):
         data = record.data
         if isinstance(data, CourseRecord):
             pair = (data.student_id, data.course_id)
@@ -357,18 +358,18 @@ def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
 
 
 def types_of(data: ErrorRecord, finding: Finding | None) -> set[str]:
-    stated = data.error_type_id or (naming.key(data.error_type) if data.error_type else None)
+    stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
     found = finding.error_types if isinstance(finding, ErrorFinding) else ()
-    return {naming.key(each.name) for each in found} | ({stated} if stated else set())
+    return {canonical_name(each.name) for each in found} | ({stated} if stated else set())
 
 
 def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str, str], tuple[Any, ...]]:
     sums: dict[tuple[str, str, str], tuple[Any, ...]] = {}
-    for record in sorted(records, key=lambda each: each.stamp):
+    for record in sorted(records, key=lambda each: each.version_key):
         data, finding = record.data, found.get(record.record_id)
         if not isinstance(data, ErrorRecord):
             continue
-        heavy = WEIGHT[data.severity or getattr(finding, "severity", None)] * data.occurrence_count
+        heavy = SEVERITY_WEIGHT[data.severity or getattr(finding, "severity", None)] * data.occurrence_count
         for kind in types_of(data, finding):
             for place in data.courses:
                 key = (data.student_id, kind, place)
@@ -400,7 +401,7 @@ def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[
         if isinstance(data, ErrorRecord) and isinstance(finding, ErrorFinding):
             for kind in types_of(data, finding):
                 for link in finding.knowledge_points:
-                    pair = (kind, naming.key(link.name))
+                    pair = (kind, canonical_name(link.name))
                     strongest[pair] = max(link.strength, strongest.get(pair, 0.0))
     return strongest
 
@@ -411,7 +412,7 @@ def contained(records: Iterable[Record], found: dict[str, Finding]) -> dict[tupl
         data, finding = record.data, found.get(record.record_id)
         if isinstance(data, CourseContent) and isinstance(finding, ContentFinding):
             for each in finding.knowledge_points:
-                pair = (data.course_id, naming.key(each.name))
+                pair = (data.course_id, canonical_name(each.name))
                 importance[pair] = min(each.importance, importance.get(pair, "supplementary"))
     return importance
 
@@ -420,7 +421,7 @@ def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
     strongest: dict[tuple[str, str], float] = {}
     for finding in findings:
         for claim in finding.prerequisites if isinstance(finding, ContentFinding) else ():
-            pair = (naming.key(claim.point), naming.key(claim.requires))
+            pair = (canonical_name(claim.point), canonical_name(claim.requires))
             if pair[0] != pair[1]:
                 strongest[pair] = max(claim.confidence, strongest.get(pair, 0.0))
     return strongest

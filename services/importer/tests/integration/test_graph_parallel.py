@@ -52,7 +52,7 @@ def test_four_writers_never_deadlock(room: Any, size: int) -> None:
     side_by_side(graph, batches(records, size) + batches(records, size)[::3])
     assert room.digest() == expected
     if room.has_locks:
-        assert "Neo.TransientError.Transaction.DeadlockDetected" not in graph.repeats
+        assert "Neo.TransientError.Transaction.DeadlockDetected" not in graph.retries
     graph.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import RecordBatch
-from edugraph_importer.graph.statements import CYPHER
+from edugraph_importer.graph.queries import CYPHER
 
 from .conftest import Room
 
@@ -20,7 +20,7 @@ MAY_SCAN = {"prerequisites", "outcomes_with"}
 
 
 def test_no_statement_scans_for_each_row(room: Room) -> None:
-    """To take the guard out: let `statements._seeking` return the line as it is."""
+    """To take the guard out: let `queries._with_index_hint` return the line as it is."""
     if not room.has_locks:
         pytest.skip("the embedded engine has a planner of its own")
     room.empty()

@@ -16,7 +16,7 @@ from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.graph import Graph
-from edugraph_importer.importing import Importer
+from edugraph_importer.service import Importer
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -26,7 +26,7 @@ LINE = {"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id
 @pytest.fixture
 def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
     """Tells nobody of events: that needs a broker, and the end of a job does not."""
-    monkeypatch.setattr("edugraph_importer.importing.emit", lambda *_: None)
+    monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
     yield Importer(cast("Any", None), graph, Jobs(client), Blobs(str(tmp_path)), now=lambda: NOW)
     client.close()

@@ -3,13 +3,13 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class Frozen(BaseModel):
+class ContractModel(BaseModel):
     """A contract: immutable, and an unknown field is an error rather than silently lost."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BetweenReleases(Frozen):
+class MessageModel(ContractModel):
     """A contract between processes that may be of two releases, as while an upgrade is under way.
 
     A field that a later release added is ignored: it has a default, so what it says may be left out. A change that

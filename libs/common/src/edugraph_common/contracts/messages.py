@@ -7,18 +7,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from edugraph_common.contracts.contract_model import BetweenReleases
+from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
 
 INLINE_RECORDS = 1_000
 INLINE_BYTES = 1_048_576
+# Course texts in one Analysis message. They are long, so an import, which has many, sends few at a time. A request of
+# the API has few, and its texts share a message as records of other kinds do.
+IMPORT_CONTENT_PACK = 4
+REQUEST_CONTENT_PACK = 10
 
 Format = Literal["ndjson", "csv", "xapi", "openedx"]
 Compression = Literal["gzip", "zstd"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
 
-class Sent(BetweenReleases):
+class Sent(MessageModel):
     """Leaves out what has its default, but for the version, so that an older release reads all that it must know.
 
     A default therefore never changes within a version.

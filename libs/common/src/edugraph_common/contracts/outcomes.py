@@ -5,17 +5,19 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from edugraph_common.contracts.contract_model import BetweenReleases
+from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.records import escaped
 
-SHOWN_ERRORS = 10  # first errors kept in a batch's outcome; all of them are in the rejects blob
+# The first errors that a batch's outcome and a job's report keep; all of them are in the rejects blobs.
+BATCH_SHOWN_ERRORS = 10
+JOB_SHOWN_ERRORS = 20
 
 
 # What comes from a row may hold half a surrogate pair, which no UTF-8 can.
 Shown = Annotated[str, BeforeValidator(escaped)]
 
 
-class Reject(BetweenReleases):
+class Reject(MessageModel):
     """One record that was set aside. `raw` is the source's own form, so that it can be corrected and sent again."""
 
     line: int
@@ -26,7 +28,7 @@ class Reject(BetweenReleases):
     raw: Shown | None = None
 
 
-class BatchOutcome(BetweenReleases):
+class BatchOutcome(MessageModel):
     """`written`, `unchanged`, `rejected` and those not relevant add up to `read`, unless the batch failed: then
     `failed` is `read`.
     """
@@ -49,7 +51,7 @@ class BatchOutcome(BetweenReleases):
     seconds: float = 0.0
 
 
-class ImportReport(BetweenReleases):
+class ImportReport(MessageModel):
     """Totals of an import: the answer of aggregate_import_results."""
 
     version: Literal[1] = 1
@@ -69,7 +71,7 @@ class ImportReport(BetweenReleases):
     records_per_second: float = 0.0
 
 
-class FindingsOutcome(BetweenReleases):
+class FindingsOutcome(MessageModel):
     """What record_findings_task did with one pack."""
 
     version: Literal[1] = 1
@@ -82,11 +84,30 @@ class FindingsOutcome(BetweenReleases):
     error: str | None = None
 
 
+class FailedOutcome(MessageModel):
+    """The answer of a chord's member that gave up: if it failed instead, the chord's body would never run."""
+
+    job_id: str
+    batch: int | None = None
+    state: Literal["failed"] = "failed"
+    error: str
+
+
+def given_up_state(result: object) -> Literal["failed", "cancelled"] | None:
+    """Return the state of a task that Celery stored as successful although its work was not done, None for any other.
+
+    `result` is the stored result of a task, as JSON gives it. Celery's own state of a chord's member that gave up is
+    SUCCESS, so its outcome tells how it ended.
+    """
+    state = result.get("state") if isinstance(result, dict) else None
+    return state if state in ("failed", "cancelled") else None
+
+
 JobState = Literal["queued", "running", "waiting", "succeeded", "partly failed", "failed", "cancelled"]
 ENDED: frozenset[JobState] = frozenset({"succeeded", "partly failed", "failed", "cancelled"})
 
 
-class AnalysisProgress(BetweenReleases):
+class AnalysisProgress(MessageModel):
     expected: int = 0
     done: int = 0
     failed: int = 0
@@ -96,7 +117,7 @@ class AnalysisProgress(BetweenReleases):
     cost: float = 0.0
 
 
-class JobReport(BetweenReleases):
+class JobReport(MessageModel):
     """A job as the gateway shows it. `error` says in one sentence why a job failed as a whole."""
 
     version: Literal[1] = 1

@@ -119,6 +119,12 @@ def make_app(name: str, settings: Settings) -> App:
             # One step means no priorities: to Redis' transport a high number would be the least urgent one.
             "priority_steps": [0],
         }
+    _verify_certificates(app, settings)
+    stamp_messages()
+    return app
+
+
+def _verify_certificates(app: Celery, settings: Settings) -> None:
     broker, results = urlsplit(settings.broker_urls[0]), urlsplit(settings.redis_url.get_secret_value())
     if broker.scheme == "amqps":
         # py-amqp checks who signed a certificate, but compares the host name only when it is told the name. It is
@@ -127,8 +133,6 @@ def make_app(name: str, settings: Settings) -> App:
     if results.scheme == "rediss":
         # Celery refuses the address of a Redis with TLS that does not say whether certificates are checked.
         app.conf.redis_backend_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-    stamp_messages()
-    return app
 
 
 def make_publisher(name: str, settings: Settings, *, timeout: float = 4.0) -> App:

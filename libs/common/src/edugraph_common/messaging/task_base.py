@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
+from edugraph_common.contracts.outcomes import FailedOutcome, given_up_state
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.dead_letters import publish_dead_letter
 from edugraph_common.messaging.publisher import broker_errors, describe, job_of, named_by
@@ -34,7 +35,6 @@ from edugraph_common.messaging.worker.reject_policy import requeue_delay_seconds
 # These tries come after the first one.
 RETRIES = 3
 LONGEST_BACKOFF_SECONDS = 600
-GAVE_UP = ("failed", "cancelled")
 M = TypeVar("M", bound=Message)
 log = structlog.get_logger()
 
@@ -58,8 +58,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
     contract: ClassVar[type[Message]]
 
     def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
-        """Return the answer of a member of a chord that gave up."""
-        raise NotImplementedError
+        """Return the answer of a member of a chord that gave up, in place of an exception."""
+        batch = getattr(message, "batch", None)
+        return FailedOutcome(job_id=message.job_id, batch=batch, error=reason).model_dump(mode="json")
 
     def on_given_up(self, message: Message, reason: str) -> None:
         """Tell the job that this step failed for good. Must be idempotent."""
@@ -138,7 +139,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         meta = self.backend.get_task_meta(str(self.request.id))
         answer = meta["result"] if meta["status"] == states.SUCCESS else None
         # A member of a chord that gave up also shows SUCCESS; what comes again then is its replay.
-        return None if isinstance(answer, dict) and answer.get("state") in GAVE_UP else answer
+        return None if given_up_state(answer) else answer
 
     def _retry_or_give_up(self, error: Retryable, args: tuple[Any, ...]) -> Any:
         if self.request.retries >= RETRIES:

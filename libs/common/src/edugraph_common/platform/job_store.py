@@ -21,6 +21,7 @@ from redis.retry import Retry
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.outcomes import (
     ENDED,
+    JOB_SHOWN_ERRORS,
     AnalysisProgress,
     BatchOutcome,
     JobReport,
@@ -30,7 +31,6 @@ from edugraph_common.contracts.outcomes import (
 from edugraph_common.platform.redis_errors import redis_errors
 
 JOBS = "edugraph:jobs"
-SHOWN_ERRORS = 20
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
 ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
@@ -106,7 +106,9 @@ class Jobs:
         """False if the batch was settled before, or Redis does not know the job."""
         keys = [_job(outcome.job_id), _job(outcome.job_id, "batches"), _job(outcome.job_id, "errors")]
         with redis_errors():
-            return bool(self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), SHOWN_ERRORS]))
+            return bool(
+                self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), JOB_SHOWN_ERRORS])
+            )
 
     def unsettled(self, job_id: str, batches: range) -> set[int]:
         """Those of these batches that have no outcome yet."""

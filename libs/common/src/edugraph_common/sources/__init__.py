@@ -1,67 +1,51 @@
-"""Where records come from: adapters from what platforms export to the record contract.
+"""Sources: what platforms export, read as rows of the record contract.
 
-A file is opened by `open_text`, cut into pieces by its source, and each piece read into rows; what is kept of it in
-the blob store, so that a batch can be read alone, is the business of `stored`.
+`open_text` decides how a file is read (its read plan), the plan's source cuts the text into chunks of whole rows,
+and each chunk is read into rows. `stored` has what is kept of a file in the blob store, so that a batch can be read
+alone.
 """
 
-from edugraph_common.sources.catalogue import SourceInfo, describe
-from edugraph_common.sources.chunking import Piece
-from edugraph_common.sources.detection import Guess, guess
-from edugraph_common.sources.dry_run import DryRun, dry_run
+from edugraph_common.sources.blanking import blank_rows
+from edugraph_common.sources.chunking import Chunk
+from edugraph_common.sources.compression import compress_frame, compression_of, decompress_frame
 from edugraph_common.sources.encoding import UTF8
-from edugraph_common.sources.frames import compression_of, frame, unframe
 from edugraph_common.sources.mapping import Mapping, parse_mapping
-from edugraph_common.sources.people import STUDENT_FIELDS
-from edugraph_common.sources.read_plan import Reading, open_text, plan_reading
-from edugraph_common.sources.rejects import rejects_as, rejects_table
-from edugraph_common.sources.rewriting import rewritten
-from edugraph_common.sources.source import NotRelevant, Row, Source
+from edugraph_common.sources.read_plan import ReadPlan, make_read_plan, open_text
+from edugraph_common.sources.rows import NotRelevant, Row, Source
 from edugraph_common.sources.stored import (
     frames_key,
+    load_mapping,
+    load_read_plan,
+    load_rows,
     mapping_key,
-    reading_key,
+    read_plan_key,
     store_mapping,
-    store_reading,
-    stored_header,
-    stored_mapping,
-    stored_reading,
-    stored_rows,
+    store_read_plan,
 )
-from edugraph_common.sources.suggesting import Suggestion, suggest_mapping
+from edugraph_common.sources.students import STUDENT_FIELDS
 
 __all__ = [
     "STUDENT_FIELDS",
     "UTF8",
-    "DryRun",
-    "Guess",
+    "Chunk",
     "Mapping",
     "NotRelevant",
-    "Piece",
-    "Reading",
+    "ReadPlan",
     "Row",
     "Source",
-    "SourceInfo",
-    "Suggestion",
+    "blank_rows",
+    "compress_frame",
     "compression_of",
-    "describe",
-    "dry_run",
-    "frame",
+    "decompress_frame",
     "frames_key",
-    "guess",
+    "load_mapping",
+    "load_read_plan",
+    "load_rows",
+    "make_read_plan",
     "mapping_key",
     "open_text",
     "parse_mapping",
-    "plan_reading",
-    "reading_key",
-    "rejects_as",
-    "rejects_table",
-    "rewritten",
+    "read_plan_key",
     "store_mapping",
-    "store_reading",
-    "stored_header",
-    "stored_mapping",
-    "stored_reading",
-    "stored_rows",
-    "suggest_mapping",
-    "unframe",
+    "store_read_plan",
 ]

@@ -1,14 +1,14 @@
 """A mapping says which column of a table is which field of a record.
 
-type: course_record               # or a column that holds the type
-columns: {学号: student_id, 备注: null}   # null: left out on purpose
+type: course_record               # or map a column to the field type
+columns: {学号: student_id, 备注: null}   # null: the import leaves the column out
 constants: {timestamp: "2026-07-03T17:00:00+08:00"}
-values: {difficulty: {高级: advanced}}    # what a cell stands for
-date_formats: ["%Y/%m/%d"]        # without one, dates are ISO 8601
+values: {difficulty: {高级: advanced}}    # the value that a cell stands for
+date_formats: ["%Y/%m/%d"]        # without a format, dates are ISO 8601
 list_separator: ";"
-delimiter: ","                    # sniffed where it is not given
-encoding: gb18030                 # sniffed where it is not given
-ignore_other_columns: true        # else a column that is not named here is a fault
+delimiter: ","                    # detected if it is not given
+encoding: gb18030                 # detected if it is not given
+ignore_other_columns: true        # without it, a column that is not named here is an error
 """
 
 import codecs
@@ -20,8 +20,8 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from edugraph_common.contracts.contract_model import Frozen
-from edugraph_common.contracts.records import DATA_OF_TYPE, Data, RecordType
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.records import DATA_OF_TYPE, RecordType
 from edugraph_common.sources.ndjson import MalformedFile
 
 ENVELOPE = ("type", "timestamp", "record_id")
@@ -29,7 +29,7 @@ _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 
 
 def _text(value: object) -> object:
-    """YAML reads some plain words as dates and numbers; a table holds only text."""
+    """Return as text what YAML read as a date or a number: a table holds only text."""
     if isinstance(value, date):
         return value.isoformat()
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -43,7 +43,9 @@ Constant = Annotated[str | bool | list[str], BeforeValidator(_text)]
 Cells = Annotated[dict[str, Constant], BeforeValidator(_texts)]
 
 
-class Mapping(Frozen):
+class Mapping(ContractModel):
+    """A mapping file. It is stored as part of the read plan."""
+
     type: RecordType | None = None
     columns: Annotated[dict[str, str | None], BeforeValidator(_texts)] = Field(min_length=1)
     constants: dict[str, Constant] = {}
@@ -57,7 +59,7 @@ class Mapping(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _one_format(cls, value: Any) -> Any:
-        """`date_format` for one, `date_formats` for several."""
+        """Take `date_format` for one format, `date_formats` for several."""
         if isinstance(value, dict) and "date_format" in value:
             one = value["date_format"]
             value = {key: item for key, item in value.items() if key != "date_format"}
@@ -73,7 +75,7 @@ class Mapping(Frozen):
 
     @field_validator("encoding")
     @classmethod
-    def _known(cls, value: str | None) -> str | None:
+    def _encoding_exists(cls, value: str | None) -> str | None:
         if value is None:
             return None
         try:
@@ -85,42 +87,41 @@ class Mapping(Frozen):
     @field_validator("date_formats")
     @classmethod
     def _readable(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
-        for form in formats:
-            _check_format(form)
+        for date_format in formats:
+            try:
+                datetime.strptime("", date_format)  # noqa: DTZ007 - nothing is read
+            except ValueError as error:
+                # A date that does not match is a wrong row; a format that Python cannot read is a wrong mapping.
+                if "does not match" not in str(error):
+                    raise ValueError(f"{date_format} is no date format ({error})") from None
         return formats
 
     @model_validator(mode="after")
     def _fits_the_type(self) -> Self:
         given = self.fields
-        known = {*ENVELOPE, *(name for data in _data_of(self.type) for name in data.model_fields)}
-        _refuse("has no field named", sorted({*given, *self.values} - known), self.type or "a record")
+        data_models = [DATA_OF_TYPE[self.type]] if self.type else DATA_OF_TYPE.values()
+        allowed = {*ENVELOPE, *(name for data in data_models for name in data.model_fields)}
+        _refuse("has no field named", sorted({*given, *self.values} - allowed), self.type or "a record")
         _refuse("gets more than one column for", sorted({f for f in given if given.count(f) > 1}), "the mapping")
         if self.type is None and "type" not in given:
             raise ValueError("it names no type, and no column that holds one")
-        _refuse("needs", self._missing(set(given)), self.type or "a record")
+        required = {"timestamp"}
+        if self.type:
+            fields = DATA_OF_TYPE[self.type].model_fields
+            required |= {name for name, field in fields.items() if field.is_required()}
+        if self.type == "error_record" and "course_ids" not in given:
+            required.add("course_id")
+        _refuse("needs", sorted(required - set(given)), self.type or "a record")
         return self
 
     @property
     def fields(self) -> list[str]:
-        """All fields that get a value, from columns and constants."""
+        """Return all fields that get a value, from columns and constants."""
         return [*(field for field in self.columns.values() if field), *self.constants]
-
-    def _missing(self, given: set[str]) -> list[str]:
-        if self.type is None:
-            return sorted({"timestamp"} - given)
-        fields = DATA_OF_TYPE[self.type].model_fields
-        required = {name for name, field in fields.items() if field.is_required()} | {"timestamp"}
-        if self.type == "error_record" and "course_ids" not in given:
-            required.add("course_id")
-        return sorted(required - given)
-
-
-def _data_of(kind: RecordType | None) -> Sequence[type[Data]]:
-    return [DATA_OF_TYPE[kind]] if kind else list(DATA_OF_TYPE.values())
 
 
 def parse_mapping(text: str | bytes) -> Mapping:
-    """A mapping file, YAML or JSON. Raises MalformedFile, with one sentence that says what is wrong."""
+    """Read a mapping file, YAML or JSON. Raises MalformedFile, with one sentence that says what is wrong."""
     try:
         return Mapping.model_validate(yaml.safe_load(text))
     except yaml.MarkedYAMLError as error:
@@ -129,25 +130,14 @@ def parse_mapping(text: str | bytes) -> Mapping:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise MalformedFile("the mapping is not valid YAML in UTF-8") from None
     except ValidationError as error:
-        raise MalformedFile(_sentence(error)) from None
-
-
-def _sentence(error: ValidationError) -> str:
-    detail = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in detail["loc"])
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"the mapping cannot be used: {where + ': ' if where else ''}{message[0].lower()}{message[1:]}"
+        detail = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        raise MalformedFile(
+            f"the mapping cannot be used: {where + ': ' if where else ''}{message[0].lower()}{message[1:]}"
+        ) from None
 
 
 def _refuse(verb: str, names: Sequence[str], subject: str) -> None:
     if names:
         raise ValueError(f"{subject} {verb} {', '.join(names)}")
-
-
-def _check_format(form: str) -> None:
-    """A date that does not match is a wrong row; a format that Python cannot read is a wrong mapping."""
-    try:
-        datetime.strptime("", form)  # noqa: DTZ007 - nothing is read
-    except ValueError as error:
-        if "does not match" not in str(error):
-            raise ValueError(f"{form} is no date format ({error})") from None

@@ -1,7 +1,7 @@
-"""Open edX tracking logs: one event a line, bare JSON or behind the log's own prefix.
+"""Open edX tracking logs: one event on each line, as bare JSON or behind the prefix of the log.
 
-A student is known by the numeric user id, the only name that all events share; the targets of a forum event are
-given by username alone, so there the username stands.
+The numeric user id is the id of a student, since all events have it. A forum event names its target by username
+alone, so there the username is the id.
 https://docs.openedx.org/en/latest/developers/references/internal_data_formats/tracking_logs/index.html
 """
 
@@ -14,16 +14,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
-from edugraph_common.sources.json_source import decoded
-from edugraph_common.sources.people import as_id
-from edugraph_common.sources.source import NotRelevant
+from edugraph_common.sources.json_source import decode_json
+from edugraph_common.sources.rows import NotRelevant
+from edugraph_common.sources.students import as_id
 
-_PAGE = "(page request)"  # implicit events are named by their address, which differs for each block
+_PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
 _TAG = re.compile(r"<[^>]*>")
 
 
 def _id(value: object) -> object:
-    """Numbers and texts both occur; an empty one means that there is none."""
+    """Take numbers and texts, which both occur. An empty text means that there is no id."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value or None
 
 
@@ -31,7 +31,7 @@ UserId = Annotated[str | None, BeforeValidator(_id)]
 
 
 class _Part(BaseModel):
-    """Only what is read."""
+    """A part of an event, of which only the fields that are read are kept."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -68,7 +68,7 @@ class _Data(_Part):
 
 
 class _Event(_Part):
-    """Newer routers write `timestamp` and `data` where the log itself has `time` and `event`."""
+    """An event. Newer routers write `timestamp` and `data` where the log itself has `time` and `event`."""
 
     timestamp: str | None
     username: UserId = None
@@ -77,7 +77,7 @@ class _Event(_Part):
 
     @property
     def student_id(self) -> str:
-        """Whom it is about: a grade may be set by somebody else, who stands in the context."""
+        """The student whom the event is about. A grade may be set by somebody else, who stands in the context."""
         found = self.data.user_id or self.context.user_id or self.student_name
         if not found:
             raise InvalidRecord("context.user_id", "the id of a user", "", "is missing")
@@ -93,52 +93,48 @@ class _Event(_Part):
         return self.data.course_id or self.context.course_id
 
 
-Made = tuple[str, dict[str, Any]] | None
-"""(record type, data), or None where this event says nothing of the kind."""
+Extracted = tuple[str, dict[str, Any]] | None
+"""The type and the data of a record, or None where the event has nothing for the graph."""
 
 
 def decode_event(line: bytes) -> Any:
-    """Raises InvalidRecord. The log's prefix ends where the JSON begins."""
+    """Decode a line of a log, whose prefix ends where the JSON begins. Raises InvalidRecord."""
     start = line.find(b"{")
-    return decoded(line[start:] if start > 0 else line)
+    return decode_json(line[start:] if start > 0 else line)
 
 
 def read_event(value: Any) -> Record | NotRelevant:
-    """Raises InvalidRecord."""
-    name = _name(value)
-    make = _MAKERS.get(name)
-    if make is None or not isinstance(_payload(value), dict):
+    """Read a decoded event. Raises InvalidRecord."""
+    if not isinstance(value, dict):
+        raise InvalidRecord("(line)", "one JSON object", shorten(value), "is not a JSON object")
+    name = value.get("name") or value.get("event_type")
+    if not isinstance(name, str):
+        raise InvalidRecord("name", "the name of an event", shorten(name or ""), "is missing")
+    name = shorten(name)
+    extract = _EXTRACTORS.get(name)
+    if extract is None or not isinstance(_payload(value), dict):
         return NotRelevant(_PAGE if name.startswith("/") else name)
     event = _parsed(value)
-    made = make(event)
-    if made is None:
+    extracted = extract(event)
+    if extracted is None:
         return NotRelevant(name)
-    kind, data = made
+    record_type, data = extracted
     given = {field: item for field, item in data.items() if item is not None}
-    return parse_record({"type": kind, "timestamp": event.timestamp, "data": given})
+    return parse_record({"type": record_type, "timestamp": event.timestamp, "data": given})
 
 
 def students_of_event(value: Any) -> Iterator[str]:
-    """As `_Event.student_id`, and the target of a forum event, of an event of any name and form."""
-    event = _parts(value)
-    context, data = _parts(event.get("context")), _parts(_payload(event))
+    """Yield what `_Event.student_id` would be, and the target of a forum event, for an event of any name and form."""
+    event = _dict(value)
+    context, data = _dict(event.get("context")), _dict(_payload(event))
     ids = (data.get("user_id"), context.get("user_id"))
     names = (data.get("username"), context.get("username"), event.get("username"))
     yield next(filter(None, map(as_id, (*ids, *names))), "")
     yield as_id(data.get("target_username"))
 
 
-def _parts(value: Any) -> dict[str, Any]:
+def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, dict):
-        raise InvalidRecord("(line)", "one JSON object", shorten(value), "is not a JSON object")
-    name = value.get("name") or value.get("event_type")
-    if not isinstance(name, str):
-        raise InvalidRecord("name", "the name of an event", shorten(name or ""), "is missing")
-    return shorten(name)
 
 
 def _payload(value: dict[str, Any]) -> Any:
@@ -157,31 +153,27 @@ def _parsed(value: dict[str, Any]) -> _Event:
         ) from None
 
 
-def _enrolled(event: _Event) -> Made:
-    return _of_course(event, enrollment_date=event.timestamp)
+def _enrolled(event: _Event) -> Extracted:
+    return _course_record(event, enrollment_date=event.timestamp)
 
 
-def _in_course(event: _Event) -> Made:
-    return _of_course(event)
+def _passed(event: _Event) -> Extracted:
+    return _course_record(event, completion_date=event.timestamp)
 
 
-def _passed(event: _Event) -> Made:
-    return _of_course(event, completion_date=event.timestamp)
-
-
-def _graded(event: _Event) -> Made:
-    """The share of the course's points that was earned so far is the nearest that a log has to progress."""
+def _graded(event: _Event) -> Extracted:
+    """The share of the course's points that was earned so far is the nearest to progress that a log has."""
     share = event.data.percent_grade
-    return None if share is None else _of_course(event, progress=round(share * 100, 4))
+    return None if share is None else _course_record(event, progress=round(share * 100, 4))
 
 
-def _of_course(event: _Event, **fields: Any) -> Made:
+def _course_record(event: _Event, **fields: Any) -> Extracted:
     data = {"student_id": event.student_id, "student_name": event.student_name, "course_id": event.course_id}
     return "course_record", {**data, **fields}
 
 
-def _checked(event: _Event) -> Made:
-    """The server's answer to a submission; all its wrong parts are one mistake of that moment."""
+def _checked(event: _Event) -> Extracted:
+    """Read the server's answer to a submission. All its wrong parts are one mistake, made at that moment."""
     if event.data.success != "incorrect":
         return None
     wrong = [part for part in event.data.submission.values() if part.correct is not True]
@@ -196,18 +188,18 @@ def _checked(event: _Event) -> Made:
     }
 
 
-def _posted(event: _Event) -> Made:
-    """Most releases do not say whom a post answers; then it is between nobody and nobody."""
+def _posted(event: _Event) -> Extracted:
+    """Most releases do not say whom a post answers; such a post is no interaction between two students."""
     text = html.unescape(_TAG.sub("", event.data.body or "")).strip()
-    return _between(event, interaction_type="chat", text=text) if text else None
+    return _interaction(event, interaction_type="chat", text=text) if text else None
 
 
-def _voted(event: _Event) -> Made:
+def _voted(event: _Event) -> Extracted:
     up = event.data.vote_value in (None, "up") and not event.data.undo_vote
-    return _between(event, interaction_type="like") if up else None
+    return _interaction(event, interaction_type="like") if up else None
 
 
-def _between(event: _Event, **fields: Any) -> Made:
+def _interaction(event: _Event, **fields: Any) -> Extracted:
     target = event.data.target_username
     if not target:
         return None
@@ -221,9 +213,9 @@ def _between(event: _Event, **fields: Any) -> Made:
     }
 
 
-_MAKERS: dict[str, Callable[[_Event], Made]] = {
+_EXTRACTORS: dict[str, Callable[[_Event], Extracted]] = {
     "edx.course.enrollment.activated": _enrolled,
-    "edx.course.enrollment.mode_changed": _in_course,
+    "edx.course.enrollment.mode_changed": _course_record,
     "edx.course.grade.passed.first_time": _passed,
     "edx.course.grade.now_passed": _passed,
     "edx.grades.course.grade_calculated": _graded,

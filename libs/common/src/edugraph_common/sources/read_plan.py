@@ -1,28 +1,29 @@
-"""How one file is read: decided once from its first bytes, kept beside it, and the same for every batch."""
+"""The read plan: how the rows of a file are read.
+
+It is made once from the first bytes of a file, stored beside it, and the same for every batch.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import IO, assert_never
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.records import parse_record
+from edugraph_common.sources.compression import decompressed_blocks
+from edugraph_common.sources.csv_source import CsvSource, Header, check_header, read_header
 from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, utf8
-from edugraph_common.sources.frames import unpacked
-from edugraph_common.sources.json_source import JsonSource
-from edugraph_common.sources.layouts import Layout, Lines, Values, layout_of
+from edugraph_common.sources.json_source import JsonSource, Layout, Lines, Values, layout_of
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.openedx import decode_event, read_event, students_of_event
-from edugraph_common.sources.people import students_of_record
-from edugraph_common.sources.source import Source
-from edugraph_common.sources.table_header import Header, check_header, read_header
-from edugraph_common.sources.table_source import TableSource
+from edugraph_common.sources.rows import Source
+from edugraph_common.sources.students import students_of_record
 from edugraph_common.sources.xapi import read_statement, students_of_statement
 
 
-class Reading(Frozen):
-    """Of a CSV: `encoding` of the file as it came, `header` and `mapping`. Of JSON: `layout`."""
+class ReadPlan(ContractModel):
+    """A CSV has the `encoding` of the file as it came, a `header` and a `mapping`; JSON has a `layout`."""
 
     format: Format = "ndjson"
     encoding: str = UTF8
@@ -32,65 +33,62 @@ class Reading(Frozen):
 
     @property
     def source(self) -> Source:
+        """Raises MalformedFile for a CSV without a mapping."""
         match self.format:
             case "ndjson":
                 return JsonSource(Lines(), parse_record, students_of_record)
             case "xapi":
-                return JsonSource(self._layout(json_ends=True), read_statement, students_of_statement)
+                statements = Values() if self.layout == "values" else Lines()
+                return JsonSource(statements, read_statement, students_of_statement)
             case "openedx":
-                return JsonSource(self._layout(json_ends=False), read_event, students_of_event, decode_event)
+                # A line of a log may have a prefix, and then is no JSON as a whole.
+                events = Values() if self.layout == "values" else Lines(json_ends=False)
+                return JsonSource(events, read_event, students_of_event, decode_event)
             case "csv":
-                return self._table()
+                if self.header is None or self.mapping is None:
+                    raise MalformedFile(
+                        "a CSV needs a mapping that says which column is which field; "
+                        "`edugraph import --dry-run` suggests one"
+                    )
+                return CsvSource(self.header, self.mapping)
         assert_never(self.format)
 
-    def _layout(self, *, json_ends: bool) -> Lines | Values:
-        return Values() if self.layout == "values" else Lines(json_ends=json_ends)
 
-    def _table(self) -> Source:
-        if self.header is None or self.mapping is None:
-            raise MalformedFile(
-                "a CSV needs a mapping that says which column is which field; "
-                "`edugraph import --dry-run` suggests one"
-            )
-        return TableSource(self.header, self.mapping)
+def make_read_plan(head: bytes, file_format: Format, mapping: Mapping | None = None) -> ReadPlan:
+    """Plan how to read a file from its first part, which is uncompressed and has the whole header of a table.
 
-
-def plan_reading(head: bytes, file_format: Format, mapping: Mapping | None = None) -> Reading:
-    """`head`: the first part of the file, unpacked, with its whole header. Raises MalformedFile."""
+    Raises MalformedFile.
+    """
     if file_format == "csv":
-        return _plan_table(head, mapping)
+        encoding = encoding_mark(head) or (mapping and mapping.encoding) or encoding_of(head)
+        header = read_header(in_utf8(head, encoding), mapping.delimiter if mapping else None)
+        if mapping:
+            check_header(header, mapping)
+        return ReadPlan(format="csv", encoding=encoding, header=header, mapping=mapping)
     if file_format == "ndjson":
-        return Reading()
-    return Reading(format=file_format, layout=layout_of(head))
-
-
-def _plan_table(head: bytes, mapping: Mapping | None) -> Reading:
-    encoding = encoding_mark(head) or (mapping and mapping.encoding) or encoding_of(head)
-    header = read_header(in_utf8(head, encoding), mapping.delimiter if mapping else None)
-    if mapping:
-        check_header(header, mapping)
-    return Reading(format="csv", encoding=encoding, header=header, mapping=mapping)
+        return ReadPlan()
+    return ReadPlan(format=file_format, layout=layout_of(head))
 
 
 def in_utf8(head: bytes, encoding: str) -> bytes:
-    """A head, whose last character may be cut off. Raises MalformedFile."""
+    """Return the first part of a text in UTF-8; its last character may be cut off. Raises MalformedFile."""
     return next(utf8((head,), encoding), b"")
 
 
 def open_text(
     file: IO[bytes], file_format: Format, compression: Compression | None, mapping: Mapping | None = None
-) -> tuple[Reading, Iterator[bytes]]:
-    """How to read the file, and its text in UTF-8. The file need not be seekable. Raises MalformedFile."""
-    chunks = unpacked(file, compression)
-    head = next(chunks, b"")
-    reading = plan_reading(head, file_format, mapping)
-    return reading, text_of(chain((head,), chunks), reading)
+) -> tuple[ReadPlan, Iterator[bytes]]:
+    """Return how to read the file, and its text in UTF-8. The file need not be seekable. Raises MalformedFile."""
+    blocks = decompressed_blocks(file, compression)
+    head = next(blocks, b"")
+    plan = make_read_plan(head, file_format, mapping)
+    return plan, text_of(chain((head,), blocks), plan)
 
 
-def text_of(chunks: Iterable[bytes], reading: Reading) -> Iterator[bytes]:
-    """The text of an unpacked file in UTF-8. Raises MalformedFile.
+def text_of(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:
+    """Yield the text of an uncompressed file in UTF-8. Raises MalformedFile.
 
-    Lines of JSON are checked to be UTF-8 where they are cut.
+    Lines of JSON pass unchanged: `LineScan` checks that they are UTF-8.
     """
-    checked_later = reading.format != "csv" and reading.layout == "lines"
-    return iter(chunks) if checked_later else utf8(chunks, reading.encoding)
+    checked_later = plan.format != "csv" and plan.layout == "lines"
+    return iter(blocks) if checked_later else utf8(blocks, plan.encoding)

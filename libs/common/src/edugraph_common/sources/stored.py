@@ -1,27 +1,27 @@
-"""What is kept of a file beside it in the blob store, and how the rows of a batch are read from there."""
+"""What is stored of a file beside it in the blob store, and how the rows of a batch are read from there."""
 
 from collections.abc import Iterator
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange
 from edugraph_common.platform.object_store import Blobs, shown
-from edugraph_common.sources.frames import unframe
+from edugraph_common.sources.compression import decompress_frame
 from edugraph_common.sources.mapping import Mapping, parse_mapping
-from edugraph_common.sources.read_plan import Reading
-from edugraph_common.sources.source import Row
+from edugraph_common.sources.read_plan import ReadPlan
+from edugraph_common.sources.rows import Row
 
 
 def mapping_key(job_id: str) -> str:
-    """The mapping as the user sent it: written with the file, before its job is accepted."""
+    """Return the key of the mapping as the user sent it. It is written with the file, before the job is accepted."""
     return f"jobs/{job_id}/mapping.json"
 
 
-def reading_key(job_id: str) -> str:
+def read_plan_key(job_id: str) -> str:
     return f"jobs/{job_id}/reading.json"
 
 
 def frames_key(job_id: str) -> str:
-    """The rows of a file that cannot be read in place, a frame for each batch."""
+    """Return the key of the rows of a file that cannot be read in place: one zstd frame for each batch."""
     return f"jobs/{job_id}/rows.zst"
 
 
@@ -30,7 +30,7 @@ def store_mapping(blobs: Blobs, job_id: str, mapping: Mapping) -> None:
         file.write(mapping.model_dump_json(exclude_defaults=True).encode())
 
 
-def stored_mapping(blobs: Blobs, job_id: str) -> Mapping | None:
+def load_mapping(blobs: Blobs, job_id: str) -> Mapping | None:
     """Raises MalformedFile."""
     if not blobs.exists(mapping_key(job_id)):
         return None
@@ -38,32 +38,27 @@ def stored_mapping(blobs: Blobs, job_id: str) -> Mapping | None:
         return parse_mapping(file.read())
 
 
-def store_reading(blobs: Blobs, job_id: str, reading: Reading) -> str:
-    """Returns its key."""
-    with blobs.write(reading_key(job_id)) as file:
-        file.write(reading.model_dump_json(exclude_defaults=True).encode())
-    return reading_key(job_id)
+def store_read_plan(blobs: Blobs, job_id: str, plan: ReadPlan) -> str:
+    """Store the plan and return its key."""
+    with blobs.write(read_plan_key(job_id)) as file:
+        file.write(plan.model_dump_json(exclude_defaults=True).encode())
+    return read_plan_key(job_id)
 
 
-def stored_reading(blobs: Blobs, key: str) -> Reading:
+def load_read_plan(blobs: Blobs, key: str) -> ReadPlan:
     """Raises Rejected when the blob is gone."""
     with blobs.open(key) as file:
-        return Reading.model_validate_json(file.read())
+        return ReadPlan.model_validate_json(file.read())
 
 
-def stored_header(blobs: Blobs, job_id: str) -> str | None:
-    """The header row of a job's CSV, as it stood in the file; None for every other source."""
-    if not blobs.exists(reading_key(job_id)):
-        return None
-    header = stored_reading(blobs, reading_key(job_id)).header
-    return header.raw if header else None
+def load_rows(blobs: Blobs, rows: ByteRange) -> Iterator[Row]:
+    """Read the rows of a batch.
 
-
-def stored_rows(blobs: Blobs, rows: ByteRange) -> Iterator[Row]:
-    """Raises Rejected when a blob is gone or shorter than it was, Retryable when the store does not answer."""
-    reading = stored_reading(blobs, rows.reading) if rows.reading else Reading(format=rows.format)
+    Raises Rejected when a blob is gone or shorter than it was, Retryable when the store does not answer.
+    """
+    plan = load_read_plan(blobs, rows.reading) if rows.reading else ReadPlan(format=rows.format)
     data = blobs.read(rows.source, rows.offset, rows.length)
     if len(data) < rows.length:
         raise Rejected(f"the blob {shown(rows.source)} ends before these rows do: it is not what was split")
-    text = unframe(data) if rows.compression else data
-    return reading.source.rows(text, rows.first_line)
+    text = decompress_frame(data) if rows.compression else data
+    return plan.source.rows(text, rows.first_line)

@@ -1,6 +1,7 @@
-"""xAPI 1.0.3 statements: of a course, of an answer that was wrong, and of one person to another.
+"""xAPI 1.0.3 statements: about a course, about a wrong answer, and from one person to another.
 
-Verbs are told by the last part of their IRI: registries differ in the rest. A statement's own id is the record_id.
+The last part of a verb's IRI tells what it is, since registries differ in the rest. The id of a statement is the
+record_id.
 https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 """
 
@@ -11,14 +12,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
-from edugraph_common.sources.people import as_id
-from edugraph_common.sources.source import NotRelevant
+from edugraph_common.sources.rows import NotRelevant
+from edugraph_common.sources.students import as_id
 
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 
 
 class _Part(BaseModel):
-    """Only what is read; the rest of a statement is the sender's business."""
+    """A part of a statement, of which only the fields that are read are kept."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -102,51 +103,43 @@ class _Statement(_Part):
 
 
 def students_of_statement(value: Any) -> Iterator[str]:
-    """Of its actor, of the person it is said to, and of the members of a group."""
+    """Yield the ids of the actor, of the person whom the statement is about, and of the members of a group."""
     waiting = [value]
     while waiting:
         found = waiting.pop()
         if isinstance(found, list):
             waiting += found
         elif isinstance(found, dict):
-            yield _id_of_agent(found)
+            # This is what `_Agent.id` would be, although the agent may be wrong in other ways.
+            account = found.get("account")
+            name = as_id(account.get("name")) if isinstance(account, dict) else ""
+            mail = as_id(found.get("mbox")).removeprefix("mailto:")
+            yield name or mail or as_id(found.get("mbox_sha1sum")) or as_id(found.get("openid"))
             waiting += [found.get(part) for part in ("actor", "object", "member")]
 
 
-def _id_of_agent(value: dict[str, Any]) -> str:
-    """As `_Agent.id`, of an agent that may be wrong in other ways."""
-    account = value.get("account")
-    name = as_id(account.get("name")) if isinstance(account, dict) else ""
-    mail = as_id(value.get("mbox")).removeprefix("mailto:")
-    return name or mail or as_id(value.get("mbox_sha1sum")) or as_id(value.get("openid"))
-
-
 Fields = dict[str, Any]
-Made = tuple[str, Fields] | None
-"""(record type, data), or None where the statement says nothing of the kind."""
+Extracted = tuple[str, Fields] | None
+"""The type and the data of a record, or None where the statement has nothing for the graph."""
 
 
 def read_statement(value: Any) -> Record | NotRelevant:
-    """Raises InvalidRecord."""
-    verb = _verb(value)
-    make = _MAKERS.get(verb)
-    if make is None:
-        return NotRelevant(verb)
-    statement = _parsed(value)
-    made = make(statement, verb)
-    if made is None:
-        return NotRelevant(verb)
-    kind, data = made
-    record = {"type": kind, "timestamp": statement.moment, "record_id": statement.id}
-    return parse_record({**record, "data": {name: item for name, item in data.items() if item is not None}})
-
-
-def _verb(value: Any) -> str:
-    verb = value.get("verb") if isinstance(value, dict) else None
-    iri = verb.get("id") if isinstance(verb, dict) else None
+    """Read a decoded statement. Raises InvalidRecord."""
+    named = value.get("verb") if isinstance(value, dict) else None
+    iri = named.get("id") if isinstance(named, dict) else None
     if not isinstance(iri, str) or not iri:
         raise InvalidRecord("verb.id", "the IRI of a verb", shorten(iri or value), "is missing")
-    return shorten(iri.rstrip("/").rsplit("/", 1)[-1])
+    verb = shorten(iri.rstrip("/").rsplit("/", 1)[-1])
+    extract = _EXTRACTORS.get(verb)
+    if extract is None:
+        return NotRelevant(verb)
+    statement = _parsed(value)
+    extracted = extract(statement, verb)
+    if extracted is None:
+        return NotRelevant(verb)
+    record_type, data = extracted
+    record = {"type": record_type, "timestamp": statement.moment, "record_id": statement.id}
+    return parse_record({**record, "data": {name: item for name, item in data.items() if item is not None}})
 
 
 def _parsed(value: Any) -> _Statement:
@@ -161,22 +154,22 @@ def _parsed(value: Any) -> _Statement:
         raise InvalidRecord(field, detail["msg"], found, reason) from None
 
 
-def _enrolled(statement: _Statement, _verb: str) -> Made:
-    return _of_course(statement, enrollment_date=statement.moment)
+def _enrolled(statement: _Statement, _verb: str) -> Extracted:
+    return _course_record(statement, enrollment_date=statement.moment)
 
 
-def _finished(statement: _Statement, verb: str) -> Made:
+def _finished(statement: _Statement, verb: str) -> Extracted:
     progress = 100 if verb == "completed" else None
-    return _of_course(statement, completion_date=statement.moment, progress=progress)
+    return _course_record(statement, completion_date=statement.moment, progress=progress)
 
 
-def _progressed(statement: _Statement, _verb: str) -> Made:
+def _progressed(statement: _Statement, _verb: str) -> Extracted:
     stated = [value for iri, value in statement.result.extensions.items() if iri.endswith("/progress")]
     progress = stated[0] if stated else statement.result.score.percent
-    return None if progress is None else _of_course(statement, progress=progress)
+    return None if progress is None else _course_record(statement, progress=progress)
 
 
-def _of_course(statement: _Statement, **fields: Any) -> Made:
+def _course_record(statement: _Statement, **fields: Any) -> Extracted:
     course, actor = statement.object, statement.actor
     if not course.is_course or actor.kind == "Group":
         return None
@@ -191,8 +184,8 @@ def _of_course(statement: _Statement, **fields: Any) -> Made:
     return "course_record", {**data, **fields}
 
 
-def _answered(statement: _Statement, _verb: str) -> Made:
-    """An answer is in the graph if it is wrong; a right one is nobody's mistake."""
+def _answered(statement: _Statement, _verb: str) -> Extracted:
+    """A wrong answer is a mistake; a right one has nothing for the graph."""
     result, asked = statement.result, statement.object.definition
     if result.success is not False or not (result.response or "").strip() or statement.actor.kind == "Group":
         return None
@@ -205,17 +198,17 @@ def _answered(statement: _Statement, _verb: str) -> Made:
     }
 
 
-def _said(statement: _Statement, _verb: str) -> Made:
+def _said(statement: _Statement, _verb: str) -> Extracted:
     text = (statement.result.response or "").strip()
-    return _to_person(statement, interaction_type="chat", text=text) if text else None
+    return _interaction(statement, interaction_type="chat", text=text) if text else None
 
 
-def _liked(statement: _Statement, _verb: str) -> Made:
-    return _to_person(statement, interaction_type="like")
+def _liked(statement: _Statement, _verb: str) -> Extracted:
+    return _interaction(statement, interaction_type="like")
 
 
-def _to_person(statement: _Statement, **fields: Any) -> Made:
-    """Only what is said to a person: a post in a forum does not tell whom it answers."""
+def _interaction(statement: _Statement, **fields: Any) -> Extracted:
+    """Take only what is said to a person: a post in a forum does not tell whom it answers."""
     if statement.object.kind != "Agent" or statement.actor.kind == "Group":
         return None
     sender, receiver = statement.actor, statement.object
@@ -229,7 +222,7 @@ def _to_person(statement: _Statement, **fields: Any) -> Made:
     }
 
 
-_MAKERS: dict[str, Callable[[_Statement, str], Made]] = {
+_EXTRACTORS: dict[str, Callable[[_Statement, str], Extracted]] = {
     "registered": _enrolled,
     "enrolled": _enrolled,
     "completed": _finished,
@@ -262,7 +255,7 @@ def _context_course(statement: _Statement) -> str | None:
 
 
 def _course_id(course: _Object) -> str | None:
-    """The course's own id, as logs name it, where the IRI is the address of a course page."""
+    """Return the IRI, or only the course's own id, as logs name it, where the IRI is the address of a course page."""
     iri = (course.iri or "").rstrip("/")
     for folder in ("/course/", "/courses/"):
         if folder in iri:

@@ -1,11 +1,11 @@
-"""The graph room: the only part of the importer that knows the database.
+"""The graph repository: the only part of the importer that knows the database.
 
 Records and findings go in, each exactly once; outcomes come out. Every error is a Retryable or a Rejected.
 """
 
-from edugraph_importer.graph.batches import RecordBatch
-from edugraph_importer.graph.room import Graph
-from edugraph_importer.graph.settings import GraphSettings
-from edugraph_importer.graph.stated import derive
+from edugraph_importer.graph.apply import RecordBatch
+from edugraph_importer.graph.driver import GraphSettings
+from edugraph_importer.graph.record_facts import derive_facts
+from edugraph_importer.graph.repository import Graph
 
-__all__ = ["Graph", "GraphSettings", "RecordBatch", "derive"]
+__all__ = ["Graph", "GraphSettings", "RecordBatch", "derive_facts"]

@@ -16,6 +16,7 @@ from billiard.process import current_process
 from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
 from celery.worker.request import Request
 
+from edugraph_common.contracts.outcomes import given_up_state
 from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.messaging.headers import published_at
 from edugraph_common.messaging.task_base import EduGraphTask
@@ -125,7 +126,7 @@ def _measure_tasks() -> None:
             seconds = time.monotonic() - begun.pop(task_id)
             metrics.TASK_SECONDS.observe(seconds, queue=queue, task=task.name)
         # A member of a chord answers with a failed outcome instead of failing.
-        failed = isinstance(retval, dict) and retval.get("state") == "failed"
+        failed = given_up_state(retval) == "failed"
         _count(task, "failed" if failed else OUTCOMES.get(state or "", "failed"))
 
     task_prerun.connect(begin, weak=False)

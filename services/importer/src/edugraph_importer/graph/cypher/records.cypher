@@ -1,24 +1,24 @@
-// name: known_records
-// Which of these record ids are in use, in whatever label, and for which content.
+// name: stored_versions
+// Returns which of these record ids are in use, in whatever label, and for which version.
 MATCH (n:CourseContent) WHERE n.id IN $ids
-RETURN 'CourseContent' AS label, collect([n.id, n.timestamp, n.content_hash]) AS known
+RETURN 'CourseContent' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
 UNION ALL
 MATCH (n:ErrorRecord) WHERE n.id IN $ids
-RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash]) AS known
+RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
 UNION ALL
 MATCH (n:Interaction) WHERE n.id IN $ids
-RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash]) AS known
+RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
 
 // name: count_tombstones
-// Grows whenever a student is forgotten. The count store answers it at once.
-MATCH (t:Tombstone) RETURN count(t) AS forgotten
+// Returns a number that grows whenever a student is erased. The count store answers it at once.
+MATCH (t:Tombstone) RETURN count(t) AS erased
 
 // name: tombstones
-// Which of these (hashed) students were forgotten.
+// Returns which of these (hashed) students were erased.
 MATCH (t:Tombstone) WHERE t.id IN $ids RETURN t.id AS id
 
 // name: lock
-// Makes the nodes that are missing, locks all of them in the order given, and reads them.
+// Creates the nodes that are missing, locks all of them in the order given, and reads them.
 // Setting a property to what it is takes the lock and writes nothing. (Setting an absent one to null takes no lock.)
 // for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
 UNWIND $ids AS id
@@ -27,14 +27,14 @@ SET n.id = id
 RETURN collect([id, properties(n)]) AS nodes
 
 // name: set
-// Properties of nodes that changed.
+// Sets the properties of nodes that changed.
 // for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n += row.p
 
 // name: create_chat
-// A chat, who sent it to whom and in which course, added to what the two had before.
+// Creates a chat, with who sent it to whom and in which course, and adds it to the total of the two.
 UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -51,7 +51,7 @@ ON MATCH SET r.message_count = r.message_count + row.count,
     ELSE r.last_interaction_date END
 
 // name: create_like
-// A like, who gave it to whom and in which course, added to what the two had before.
+// Creates a like, with who gave it to whom and in which course, and adds it to the total of the two.
 UNWIND $rows AS row
 MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -67,8 +67,8 @@ ON MATCH SET r.like_count = r.like_count + row.count,
   r.last_like_date = CASE WHEN datetime(row.at) > r.last_like_date THEN datetime(row.at) ELSE r.last_like_date END
 
 // name: create_teacher_interaction
-// What a teacher and a student said, added to what they had before; the latest feedback stays.
-// The student comes first in MERGE, having fewer relationships.
+// Creates an interaction of a teacher and a student, and adds it to the total of the two; the latest feedback stays.
+// The student comes first in MERGE, because a student has fewer relationships.
 UNWIND $rows AS row
 MATCH (a:Teacher {id: row.from})
 MATCH (b:Student {id: row.to})
@@ -89,7 +89,7 @@ ON MATCH SET r.interaction_count = r.interaction_count + row.count,
   r.stamp = CASE WHEN row.feedback IS NOT NULL AND row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
 
 // name: create_error_record
-// A mistake, who made it, in which course (the first, if there are several) and of which type, if it says so.
+// Creates a mistake, with who made it, in which course (the first, if there are several) and of which type, if given.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
@@ -102,7 +102,7 @@ CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord {
 FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE {stated_as: row.spelled}]->(type))
 
 // name: create_course_content
-// A text of a course.
+// Creates a text of a course.
 UNWIND $rows AS row
 MATCH (c:Course {id: row.course})
 CREATE (n:CourseContent {
@@ -111,21 +111,22 @@ CREATE (n:CourseContent {
 })-[:IN_COURSE {name: row.course_name}]->(c)
 
 // name: in_more_courses
-// The other courses of a mistake.
+// Links a mistake to its other courses.
 UNWIND $rows AS row
 MATCH (n:ErrorRecord {id: row.id})
 MATCH (c:Course {id: row.course})
 CREATE (n)-[:IN_COURSE]->(c)
 
 // name: about
-// A topic stated by an interaction, with the spellings it used.
+// Links an interaction to a topic that it states, with the spellings that it uses.
 UNWIND $rows AS row
 MATCH (n:Interaction {id: row.id})
 MATCH (t:Topic {id: row.topic})
 CREATE (n)-[:ABOUT {stated_as: row.spelled}]->(t)
 
 // name: has_error
-// Adds mistakes of one type in one course to a student; the latest word on whether they are resolved stays.
+// Adds mistakes of one type in one course to a student's total; the latest record that says whether they are resolved
+// decides that.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (t:ErrorType {id: row.type})
@@ -140,15 +141,15 @@ ON MATCH SET r.occurrence_count = r.occurrence_count + row.count, r.weight = r.w
   r.stamp = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
 
 // name: read_learns
-// What is known of these students in these courses. From the student, who has few, and not from the course: without its
-// label no plan can begin there.
+// Returns how these students stand in these courses. The plan begins at the student, who has few courses, and not at the
+// course, which has many students: a node without a label cannot begin a plan.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
 RETURN collect([row.student, row.course, properties(r)]) AS learns
 
 // name: create_learns
-// A student's first record in a course.
+// Creates the relationship of a student's first record in a course.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
@@ -156,7 +157,7 @@ CREATE (s)-[r:LEARNS]->(c)
 SET r = row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)
 
 // name: set_learns
-// A later record of a student in a course; see read_learns.
+// Updates it by a later record of the student in the course; read_learns says why the course has no label.
 UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course

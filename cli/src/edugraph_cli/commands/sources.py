@@ -1,0 +1,56 @@
+"""`edugraph sources`: the kinds of files that can be imported."""
+
+from rich.table import Table
+
+from edugraph_cli.display import out, say, show_json
+from edugraph_cli.options import Json
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.messages import Format
+
+
+class SourceInfo(ContractModel):
+    """`becomes` says which rows become which records; all other rows are counted as not relevant, by name."""
+
+    format: Format
+    reads: str
+    becomes: str
+    needs: str = ""
+
+
+SOURCES = (
+    SourceInfo(
+        format="ndjson",
+        reads="one record of the contract on each line (.ndjson, .jsonl)",
+        becomes="every line: the record that it is",
+    ),
+    SourceInfo(
+        format="csv",
+        reads="a table with a header; delimiter and encoding are detected (UTF-8, UTF-16, GB18030, Big5, cp1252)",
+        becomes="every row: one record of the mapping's type",
+        needs="a mapping file (--mapping)",
+    ),
+    SourceInfo(
+        format="xapi",
+        reads="xAPI 1.0.3 statements, one on each line or as a JSON array",
+        becomes="registered, completed, passed, progressed, earned on a course: course_record · a wrong answer: "
+        "error_record · commented, liked on a person: student_interaction",
+    ),
+    SourceInfo(
+        format="openedx",
+        reads="Open edX tracking logs, with or without the log's prefix, or single events",
+        becomes="enrollment, course grade, passed: course_record · an incorrect problem_check: error_record · "
+        "forum votes, and posts that name whom they answer: student_interaction",
+    ),
+)
+
+
+def list_sources(as_json: Json = False) -> None:
+    """List the kinds of files that can be imported."""
+    if as_json:
+        show_json([source.model_dump() for source in SOURCES])
+        return
+    table = Table("source", "reads", "becomes", "needs", box=None, padding=(0, 2, 0, 0))
+    for source in SOURCES:
+        table.add_row(source.format, source.reads, source.becomes, source.needs)
+    out.print(table)
+    say("Each file may come as it is, or compressed with gzip or zstd.")

@@ -1,0 +1,64 @@
+"""Detection of what a file is, from its name and its first bytes."""
+
+import json
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.messages import Compression, Format
+from edugraph_common.sources import UTF8, compression_of
+from edugraph_common.sources.compression import decompressed_head
+from edugraph_common.sources.csv_source import read_header
+from edugraph_common.sources.encoding import encoding_of
+from edugraph_common.sources.json_source import first_value
+from edugraph_common.sources.ndjson import BOM
+from edugraph_common.sources.read_plan import in_utf8
+
+HEAD_BYTES = 1 << 16  # how much of a file is enough to tell what it is
+_TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+_COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
+_TRACKING_LOG_MARK = b"[tracking]"
+
+
+class DetectedFile(ContractModel):
+    """The encoding and the delimiter are those of a table; the delimiter is None for every other format."""
+
+    format: Format
+    compression: Compression | None = None
+    encoding: str = UTF8
+    delimiter: str | None = None
+
+
+def detect_file(name: str, first_bytes: bytes) -> DetectedFile:
+    """Tell what a file is from its name and its first `HEAD_BYTES`, as they stand in the file.
+
+    Raises MalformedFile when the file is damaged so that not even its beginning can be read.
+    """
+    compression = compression_of(first_bytes)
+    head = decompressed_head(first_bytes, compression)[:HEAD_BYTES]
+    encoding = encoding_of(head)
+    text = in_utf8(head, encoding).removeprefix(BOM)
+    name = name.lower()
+    for suffix in _COMPRESSION_SUFFIXES:
+        name = name.removesuffix(suffix)
+    file_format = _format_of(name, text)
+    if file_format != "csv":
+        return DetectedFile(format=file_format, compression=compression)
+    delimiter = read_header(text, None).delimiter
+    return DetectedFile(format="csv", compression=compression, encoding=encoding, delimiter=delimiter)
+
+
+def _format_of(name: str, text: bytes) -> Format:
+    if name.endswith(_TABLE_SUFFIXES):
+        return "csv"
+    if _TRACKING_LOG_MARK in text.split(b"{", 1)[0]:
+        return "openedx"
+    if not text.lstrip().startswith((b"{", b"[")):
+        return "ndjson" if name.endswith((".ndjson", ".jsonl")) else "csv"
+    try:
+        value = json.loads(first_value(text))
+    except (ValueError, RecursionError):
+        # The first value is broken, or longer than the head; the import will say which.
+        return "ndjson"
+    keys = set(value) if isinstance(value, dict) else set()
+    if {"actor", "verb"} <= keys:
+        return "xapi"
+    return "openedx" if keys & {"context", "event_type", "event"} else "ndjson"

@@ -1,0 +1,134 @@
+"""A suggested mapping for a table that comes without one, from the names of its columns and its first rows.
+
+`column_names.yaml` lists the names that exports give to the fields of a record, `cell_values.yaml` the words that
+stand for a field's allowed values.
+"""
+
+import unicodedata
+from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
+from datetime import datetime
+from importlib import resources
+from typing import Any, cast
+
+import yaml
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.records import DATA_OF_TYPE, RECORD_TYPES, RecordType
+from edugraph_common.sources.cells import DATES
+
+_DATE_FORMATS = (
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+    "%Y年%m月%d日",
+    "%Y.%m.%d",
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M",
+)
+
+
+class MappingSuggestion(ContractModel):
+    """`mapping` is the text of a mapping file. `open_points` are the sentences that say what a person must decide."""
+
+    mapping: str
+    type: RecordType
+    open_points: tuple[str, ...]
+
+
+def suggest_mapping(header: Sequence[str], rows: Sequence[Sequence[str]]) -> MappingSuggestion:
+    """Suggest a mapping from the names of the columns (`header`) and the cells of the first few rows."""
+    record_type, columns = _best_fit(header)
+    cells: dict[str, list[str]] = {}
+    for column, field in columns.items():
+        if field:
+            place = header.index(column)
+            cells[field] = [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+    suggested: dict[str, Any] = {"type": record_type, "columns": columns}
+    words = _load("cell_values")
+    values = {
+        field: {cell: words[field][cell] for cell in sorted(set(seen)) if cell in words[field]}
+        for field, seen in cells.items()
+        if field in words
+    }
+    if any(values.values()):
+        suggested["values"] = {field: meanings for field, meanings in values.items() if meanings}
+    if formats := _date_formats(cells):
+        suggested["date_formats"] = formats
+    missing = sorted((_required(record_type) | {"timestamp"}) - set(cells))
+    if missing:
+        suggested["constants"] = dict.fromkeys(missing, "?")
+    open_points = [f"{field} has no column: name one, or replace the ? by a constant" for field in missing]
+    if left_out := [column for column, field in columns.items() if field is None]:
+        open_points.append(f"no field fits {', '.join(left_out)}: the import leaves them out (null)")
+    text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
+    return MappingSuggestion(mapping=text, type=record_type, open_points=tuple(open_points))
+
+
+def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]:
+    """Return the record type that the columns fit best, and the field of each column (None where no field fits).
+
+    The type with most required fields that have a column, less those that have none, is the best; of equal ones
+    the type with most fields in all. A field has one column, the first that fits.
+    """
+    names = {field: {_plain(name) for name in (field, *others)} for field, others in _load("column_names").items()}
+    candidates: list[tuple[tuple[int, int], RecordType, dict[str, str | None]]] = []
+    for record_type in RECORD_TYPES:
+        columns: dict[str, str | None] = {}
+        fields = ("timestamp", "record_id", *DATA_OF_TYPE[record_type].model_fields)
+        for column in header:
+            taken = set(columns.values())
+            fitting = (field for field in fields if _plain(column) in names[field] and field not in taken)
+            columns[column] = next(fitting, None)
+        found = {field for field in columns.values() if field}
+        required = _required(record_type)
+        fitness = (len(found & required) - len(required - found), len(found))
+        candidates.append((fitness, record_type, columns))
+    _, record_type, columns = max(candidates, key=lambda candidate: candidate[0])
+    return record_type, columns
+
+
+def _required(record_type: RecordType) -> set[str]:
+    fields = DATA_OF_TYPE[record_type].model_fields
+    required = {name for name, field in fields.items() if field.is_required()}
+    # An error record needs course_id or course_ids, which its model says by a check and not by its fields.
+    return required | {"course_id"} if record_type == "error_record" else required
+
+
+def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:
+    """Return for each column of dates the first format that fits all its cells; ISO 8601 needs none."""
+    formats: list[str] = []
+    for field, seen in cells.items():
+        if field not in DATES or all(_is_date(cell) for cell in seen):
+            continue
+        fitting = (form for form in _DATE_FORMATS if all(_is_date(cell, form) for cell in seen))
+        first = next(fitting, None)
+        if first and first not in formats:
+            formats.append(first)
+    return formats
+
+
+def _is_date(cell: str, date_format: str | None = None) -> bool:
+    """Say whether the cell is a date of this format, or of ISO 8601 if no format is given."""
+    try:
+        if date_format is None:
+            datetime.fromisoformat(cell)
+        else:
+            datetime.strptime(cell, date_format)  # noqa: DTZ007 - the date is thrown away
+    except ValueError:
+        return False
+    return True
+
+
+def _plain(name: str) -> str:
+    """Return a column's name without case, width, spaces and punctuation, in which exports differ."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(char for char in folded if char.isalnum())
+
+
+def _load(name: str) -> dict[str, Any]:
+    text = resources.files("edugraph_cli").joinpath(f"{name}.yaml").read_text("utf-8")
+    return cast("dict[str, Any]", yaml.safe_load(text))

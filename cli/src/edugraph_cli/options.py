@@ -1,0 +1,9 @@
+"""The options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document on standard output")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="wait until the job has ended, and show its progress")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")]

@@ -1,0 +1,111 @@
+"""What a file is, how its columns map, and what an import of it would do, found out without a server."""
+
+import gzip
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from typer.testing import CliRunner
+
+from edugraph_cli.commands.sources import SOURCES
+from edugraph_cli.detection import HEAD_BYTES, detect_file
+from edugraph_cli.dry_run import dry_run
+from edugraph_cli.main import app
+from edugraph_cli.mapping_suggestion import suggest_mapping
+from edugraph_common.contracts.messages import Format
+from edugraph_common.sources import parse_mapping
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+DEFAULT_DATA = Path(__file__).parents[2].parent / "shared" / "data"
+OPENEDX = Path(os.environ.get("EDUGRAPH_SHARED_DATA", DEFAULT_DATA)) / "openedx"
+shared = pytest.mark.skipif(not OPENEDX.is_dir(), reason=f"no Open edX data at {OPENEDX} (EDUGRAPH_SHARED_DATA)")
+runner = CliRunner()
+RECORD = b'{"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id": "C", "content": "x"}}\n'
+STATEMENT = b'{"actor": {"mbox": "mailto:a@b.c"}, "verb": {"id": "http://x/played"}, "object": {"id": "http://x"}}'
+EVENT = b'{"name": "play_video", "context": {}, "event": {}, "time": "2026-01-01T00:00:00Z"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("a.ndjson", RECORD, "ndjson"),
+        ("a.json", b"[" + STATEMENT + b"]", "xapi"),
+        ("a.json", json.dumps(json.loads(STATEMENT), indent=2).encode(), "xapi"),
+        ("tracking.log", b"2023-05-23 INFO 20 [tracking] [user 6] logger.py:41 - " + EVENT, "openedx"),
+        ("a.json", EVENT, "openedx"),
+        ("a.csv", b"a,b\n1,2\n", "csv"),
+        ("noname", b"a;b\n1;2\n", "csv"),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress])
+def test_the_format_is_told_packed_or_not(name: str, data: bytes, expected: Format, pack: type[bytes]) -> None:
+    assert detect_file(name, pack(data)).format == expected
+
+
+def test_a_suggested_mapping_reads_the_table_it_was_suggested_for() -> None:
+    header = ["学号", "姓 名", "课程编号", "难度", "进度", "选课日期", "记录时间", "备注"]
+    rows = [["S1", "林子涵", "MATH8", "高级", "92", "2026/02/27", "2026-07-03", "好"]]
+    suggestion = suggest_mapping(header, rows)
+    assert suggestion.type == "course_record"
+    assert suggestion.open_points == ("no field fits 备注: the import leaves them out (null)",)
+    mapping = parse_mapping(suggestion.mapping)
+    assert mapping.values == {"difficulty": {"高级": "advanced"}}
+    data = "\n".join(",".join(cells) for cells in [header, *rows]).replace("2026-07-03", "2026/07/03")
+    assert dry_run(io.BytesIO(data.encode()), "csv", mapping).by_type == {"course_record": 1}
+
+
+def test_an_english_table_is_known_by_its_columns_and_what_lacks_is_said() -> None:
+    suggestion = suggest_mapping(["Student ID", "Course ID", "Wrong Answer", "Question"], [])
+    assert suggestion.type == "error_record"
+    assert "timestamp has no column" in suggestion.open_points[0]
+
+
+def test_rejects_of_json_are_the_lines_as_they_came() -> None:
+    bad = b'{"type": "quiz"}\n'
+    report = dry_run(io.BytesIO(bad + RECORD + b"not json\n"), "ndjson")
+    assert (report.read, report.valid, report.rejected) == (3, 1, 2)
+    assert [(reject.line, reject.raw) for reject in report.errors] == [(1, '{"type": "quiz"}'), (3, "not json")]
+
+
+def test_only_the_first_rejects_are_kept_and_all_are_counted() -> None:
+    report = dry_run(io.BytesIO(b'{"type": "quiz"}\n' * 50), "ndjson", shown_rejects=3)
+    assert (report.rejected, [reject.line for reject in report.errors]) == (50, [1, 2, 3])
+
+
+def test_the_command_says_what_an_import_would_do_and_suggests_a_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text("Student ID,Course ID,Wrong Answer,Time\nS1,C1,1/2+1/3=2/5,2026/01/02\nS2,,x,never\n")
+    suggested = runner.invoke(app, ["import", "--dry-run", str(path)])
+    assert suggested.exit_code == 2
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(suggested.stdout)
+    assert parse_mapping(mapping.read_bytes()).type == "error_record"
+    mapping.write_text(f"{suggested.stdout}\ndate_formats: ['%Y/%m/%d']\n")
+    shown = runner.invoke(app, ["import", "--dry-run", "--mapping", str(mapping), str(path)])
+    assert shown.exit_code == 1
+    assert "line 3: " in shown.stdout
+    as_json = runner.invoke(app, ["import", "--dry-run", "--json", "--mapping", str(mapping), str(path)])
+    report = json.loads(as_json.stdout)
+    assert (report["valid"], report["rejected"], report["reading"]["format"]) == (1, 1, "csv")
+    unusable = runner.invoke(app, ["import", "--dry-run", "--json", str(path)])
+    assert (unusable.exit_code, unusable.stdout) == (2, "")
+    assert "needs a mapping" in unusable.stderr
+
+
+def test_each_format_is_described() -> None:
+    assert {source.format for source in SOURCES} == set(get_args(Format))
+
+
+@shared
+def test_the_files_of_open_edx_are_told_apart() -> None:
+    for folder, expected in (("tracking", "openedx"), ("xapi", "xapi")):
+        for path in sorted((OPENEDX / folder).glob("*.json")):
+            assert detect_file(path.name, path.read_bytes()[:HEAD_BYTES]).format == expected, path.name

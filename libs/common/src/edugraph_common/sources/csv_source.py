@@ -1,0 +1,183 @@
+"""CSV: where a row ends and what its cells are, the header of a table, and a table with a mapping as a source."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.sources.cells import CellReader
+from edugraph_common.sources.chunking import Chunk, split_rows
+from edugraph_common.sources.mapping import Mapping
+from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, MalformedFile
+from edugraph_common.sources.rows import Row, Span, as_invalid_record, blank_row, blank_spans, make_reject
+
+DELIMITERS = (",", "\t", ";", "|")
+
+
+class Header(ContractModel):
+    """The header of a table. It is stored as part of the read plan.
+
+    `raw` is the header as it stands in the file, `size` its bytes in UTF-8 with a byte order mark, and `lines` how
+    many lines of the file it takes.
+    """
+
+    delimiter: str
+    columns: tuple[str, ...]
+    raw: str
+    size: int
+    lines: int
+
+
+class CsvRows:
+    """Where a CSV row ends, and what its cells are.
+
+    A quote opens a field only at the field's start, and a quoted field may hold line ends. Where a quote never
+    closes properly, only the line on which it stands is a wrong row, and reading goes on with the next line: a wrong
+    row must not swallow its neighbours.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+        cut = re.escape(delimiter).encode()
+        quoted, plain = rb'"(?:[^"]++|"")*+"', rb'[^"\r\n' + cut + rb"][^\r\n" + cut + rb"]*+"
+        field = rb"(?:" + quoted + rb"|" + plain + rb"|)"
+        self._row = re.compile(field + rb"(?:" + cut + field + rb")*+\r?(?:\n|\Z)")
+        # A row whose last field is quoted and not closed yet.
+        self._open = re.compile(rb"(?:" + field + cut + rb')*+"(?:[^"]++|"")*+\Z')
+
+    def end(self, text: bytes, start: int, final: bool) -> int:
+        """Return where the row ends (see `RowEnd`), which is the same whatever the blocks the text came in."""
+        at = text.find(b"\n", start)
+        line = at + 1 if at >= 0 else len(text) if final else -1
+        if line < 0 or text.find(b'"', start, line) < 0:
+            return line
+        found = self._row.match(text, start)
+        if found and found.end() - start <= MAX_ROW_BYTES and (final or text.endswith(b"\n", start, found.end())):
+            return found.end()
+        more = not final and len(text) - start <= MAX_ROW_BYTES and (found or self._open.match(text, start))
+        return -1 if more else line
+
+    def cells(self, row: str) -> list[str]:
+        """Raises InvalidRecord."""
+        try:
+            return next(csv.reader((row,), delimiter=self._delimiter, strict=True), [])
+        except csv.Error as error:
+            raise InvalidRecord("(row)", "one row of CSV", shorten(row), f"is not valid CSV: {error}") from None
+
+
+class CsvSource:
+    """A table with a mapping, as a source of records."""
+
+    def __init__(self, header: Header, mapping: Mapping) -> None:
+        self._header, self._rows = header, CsvRows(header.delimiter)
+        self._reader = CellReader(mapping, header.columns)
+
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
+        """Cut the table into chunks, none of which has the header."""
+        header = self._header
+
+        def body() -> Iterator[bytes]:
+            left = header.size
+            for block in blocks:
+                if left < len(block):
+                    yield block[left:]
+                left = max(0, left - len(block))
+
+        return split_rows(body(), rows_per_chunk, self._rows.end, offset=header.size, first_line=header.lines + 1)
+
+    def rows(self, text: bytes, first_line: int) -> Iterator[Row]:
+        line, counted = first_line, 0
+        for begin, end in self._spans(text):
+            line += text.count(b"\n", counted, begin)
+            counted = begin
+            raw = text[begin:end]
+            row: Record | Reject
+            try:
+                cells = self._rows.cells(raw.decode())
+                if not any(cell.strip() for cell in cells):
+                    continue  # Spreadsheets leave rows of blank cells at the end of a table.
+                row = self._record(cells)
+            except Exception as fault:  # noqa: BLE001 - the boundary of the row
+                row = make_reject(line, raw, as_invalid_record(fault))
+            yield line, row
+
+    def students(self, raw: bytes) -> frozenset[str]:
+        return frozenset(self._reader.students(self._rows.cells(raw.decode())))
+
+    def blank(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
+        def fill(row: bytes) -> bytes:
+            """A row of several lines stays one row: a single quoted cell of blanks."""
+            return b'"' + blank_row(row[1:-1]) + b'"' if b"\n" in row else blank_row(row)
+
+        return blank_spans(text, (span for span in self._spans(text) if chosen(text[slice(*span)])), fill)
+
+    def _spans(self, text: bytes) -> Iterator[Span]:
+        start = 0
+        while start < len(text):
+            end = self._rows.end(text, start, final=True)
+            raw = text[start:end].rstrip(b"\r\n")
+            if raw:
+                yield start, start + len(raw)
+            start = end
+
+    def _record(self, cells: list[str]) -> Record:
+        expected = len(self._header.columns)
+        if len(cells) < expected or any(cell.strip() for cell in cells[expected:]):
+            shown = shorten(f"{len(cells)} cells: {self._header.delimiter.join(cells)}")
+            raise InvalidRecord("(row)", f"{expected} cells", shown, "has not as many cells as the header")
+        value = self._reader.record(cells)
+        try:
+            return parse_record(value)
+        except InvalidRecord as problem:
+            raise self._reader.by_column(problem) from None
+
+
+def read_header(head: bytes, delimiter: str | None) -> Header:
+    """Read the header of a table. `head` is the first part of the text, in UTF-8.
+
+    Without a delimiter, the one that gives most columns is taken. Raises MalformedFile.
+    """
+    text = head.removeprefix(BOM)
+    if not text.strip():
+        raise MalformedFile("the file is empty: it holds no header")
+    if b"\r" in text.lstrip().split(b"\n", 1)[0].rstrip(b"\r"):
+        raise MalformedFile("the lines end with CR alone; save the file with LF or CRLF")
+    start = len(text) - len(text.lstrip(b"\r\n"))
+    found: list[Header] = []
+    for candidate in (delimiter,) if delimiter else DELIMITERS:
+        rows = CsvRows(candidate)
+        end = rows.end(text, start, final=True)
+        raw = text[start:end].decode(errors="replace").rstrip("\r\n")
+        try:
+            columns = tuple(cell.strip() for cell in rows.cells(raw))
+        except InvalidRecord:
+            continue
+        size, lines = len(head) - len(text) + end, text.count(b"\n", 0, end)
+        found.append(Header(delimiter=candidate, columns=columns, raw=raw, size=size, lines=lines))
+    if not found:
+        raise MalformedFile("the header is not valid CSV: a quote in it does not close")
+    return max(found, key=lambda header: len(header.columns))
+
+
+def check_header(header: Header, mapping: Mapping) -> None:
+    """Check that the mapping fits the table. Raises MalformedFile, with one sentence that names the columns."""
+    missing = [column for column in mapping.columns if column not in header.columns]
+    if missing:
+        raise MalformedFile(
+            f"the header lacks {_listed(missing)}, which the mapping names; it has {_listed(header.columns)}"
+        )
+    twice = [c for c, n in Counter(header.columns).items() if n > 1 and mapping.columns.get(c)]
+    if twice:
+        raise MalformedFile(f"the header has {_listed(twice)} more than once")
+    other = [column or "(no name)" for column in header.columns if column not in mapping.columns]
+    if other and not mapping.ignore_other_columns:
+        raise MalformedFile(
+            f"the mapping does not say what {_listed(other)} is; map it to a field, or to null to leave it out"
+        )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return shorten(", ".join(columns))

@@ -1,0 +1,26 @@
+"""The students that a row names, told from its values alone: a wrong row, or no record at all, may name some too."""
+
+from collections.abc import Iterator
+from typing import Any
+
+STUDENT_FIELDS = frozenset({"student_id", "student_id_from", "student_id_to"})
+
+
+def as_id(value: object) -> str:
+    """Return an id as the contract of records reads it, or nothing where the value cannot be an id."""
+    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def students_of_record(value: Any) -> Iterator[str]:
+    """Yield the values of all fields that hold a student's id, wherever they stand.
+
+    A record of a wrong form may have them in other places than the contract says.
+    """
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            yield from (as_id(item) for name, item in found.items() if name in STUDENT_FIELDS)
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found

@@ -1,0 +1,117 @@
+"""Tokens and money: estimates, prices, and what each job has spent of its budget.
+
+What a job has spent is kept in Redis, where the gateway reads it. `edugraph:cost:JOB` is a hash. Its field `cost` is
+the whole sum and `budget` is the job's own budget, if it has one. All other fields are `KIND|MODEL|WHAT`, where WHAT
+is requests, items, cached, input_tokens, output_tokens or cost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import redis
+
+from edugraph_analyzer import telemetry
+from edugraph_analyzer.settings import Price
+from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.findings import Kind
+
+TOKENS_PER_PRICE = 1_000_000
+_WIDE_FROM = 0x2E80  # CJK radicals and all that follows them take about one token for each character
+_KEPT_SECONDS = 90 * 86_400
+_FIELD_PARTS = 3
+
+
+def cost_of(model: str, input_tokens: int, output_tokens: int, prices: Mapping[str, Price]) -> float:
+    """Return the cost in the currency of the price table; 0 for a model that has no price."""
+    price = prices.get(model)
+    return 0.0 if price is None else (input_tokens * price.input + output_tokens * price.output) / TOKENS_PER_PRICE
+
+
+def estimated_tokens(text: str) -> int:
+    """Estimate the tokens of a text, a little too high for current tokenizers.
+
+    A wide character (Chinese, Japanese, Korean) counts as one token, and so do 3.5 other characters.
+    """
+    wide = sum(1 for char in text if ord(char) >= _WIDE_FROM)
+    return wide + -(-(len(text) - wide) * 2 // 7)
+
+
+def split_in_proportion(total: int, weights: Sequence[int]) -> list[int]:
+    """Split `total` into whole numbers in proportion to `weights`, so that the parts add up to it exactly."""
+    whole = sum(weights)
+    shares = weights if whole else [1] * len(weights)
+    whole = whole or len(weights)
+    edges = [so_far * total // whole for so_far in accumulate(shares)]
+    return [edge - before for before, edge in zip([0, *edges], edges, strict=False)]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one model was used for one kind in one job; `cost` is in the currency of the price table."""
+
+    requests: int = 0
+    items: int = 0
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+
+class Spending:
+    """Adds up what jobs spend, and pauses a job that has spent its budget.
+
+    `budget` applies to a job without a budget of its own. A paused job is looked at again after `pause_seconds`.
+    Both methods raise redis.RedisError.
+    """
+
+    def __init__(self, server: "redis.Redis", *, budget: float | None, pause_seconds: float) -> None:
+        self._redis, self._budget, self._pause_seconds = server, budget, pause_seconds
+
+    def add(self, job_id: str, kind: Kind, model: str, usage: Usage) -> None:
+        key = cost_key(job_id)
+        with self._redis.pipeline(transaction=True) as pipe:
+            for what, number in vars(usage).items():
+                if number:
+                    pipe.hincrbyfloat(key, f"{kind}|{model}|{what}", number)
+            if usage.cost:
+                pipe.hincrbyfloat(key, "cost", usage.cost)
+            pipe.expire(key, _KEPT_SECONDS)
+            pipe.execute()
+
+    def check(self, job_id: str) -> None:
+        """Raise Wait when the budget is spent.
+
+        Requests that are under way go on, so a job may exceed its budget by one request of each process.
+        """
+        spent, own = self._redis.hmget(cost_key(job_id), "cost", "budget")
+        budget = float(own) if own is not None else self._budget
+        if budget is not None:
+            telemetry.budget_checked(float(spent or 0), budget)
+        if budget is not None and float(spent or 0) >= budget:
+            raise Wait(f"the job's budget of {budget:g} is spent", self._pause_seconds)
+
+
+def set_budget(server: "redis.Redis", job_id: str, budget: float) -> None:
+    """Give a job a budget of its own. A larger one lets a paused job go on."""
+    server.hset(cost_key(job_id), "budget", budget)
+    server.expire(cost_key(job_id), _KEPT_SECONDS)
+
+
+def usage_of(server: "redis.Redis", job_id: str) -> dict[tuple[str, str], Usage]:
+    """Return what a job has used, by (kind, model)."""
+    numbers: dict[tuple[str, str], dict[str, float]] = {}
+    for name, number in server.hgetall(cost_key(job_id)).items():
+        parts = (name.decode() if isinstance(name, bytes) else name).split("|")
+        if len(parts) >= _FIELD_PARTS:  # a model's name may hold the separator too
+            kind, model, what = parts[0], "|".join(parts[1:-1]), parts[-1]
+            numbers.setdefault((kind, model), {})[what] = float(number)
+    usages = {}
+    for key, values in numbers.items():
+        counts = {what: int(number) for what, number in values.items() if what != "cost"}
+        usages[key] = Usage(**counts, cost=values.get("cost", 0.0))
+    return usages
+
+
+def cost_key(job_id: str) -> str:
+    return f"edugraph:cost:{job_id}"

@@ -1,0 +1,111 @@
+"""What the analyzer reads of a record: its text in labelled sections, the people it names, and its courses."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from edugraph_common.contracts.findings import KIND_OF_TYPE, Kind
+from edugraph_common.contracts.messages import CourseContext
+from edugraph_common.contracts.records import (
+    CourseContent,
+    ErrorRecord,
+    Record,
+    StudentInteraction,
+    TeacherInteraction,
+    parse_record,
+)
+from edugraph_common.sources.rows import as_invalid_record
+
+# A record is worth asking about only if one of these sections has words: a question or a title alone is context.
+_OWN_WORDS = frozenset({"message", "feedback", "mistake", "content"})
+_PERSON_FIELDS = (
+    ("STUDENT", "student_name", True),
+    ("STUDENT", "student_name_from", True),
+    ("STUDENT", "student_name_to", True),
+    ("TEACHER", "teacher_name", True),
+    ("STUDENT", "student_id", False),
+    ("STUDENT", "student_id_from", False),
+    ("STUDENT", "student_id_to", False),
+    ("TEACHER", "teacher_id", False),
+)
+
+
+class Unreadable(Exception):
+    """The record cannot be analysed; `reason` holds nothing of its content."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Textless(Unreadable):
+    """The record holds no words, as a like or a call without a note. This is not a fault of the record."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody whom the record itself names: `role` is STUDENT or TEACHER; `value` is a name or an id."""
+
+    role: str
+    value: str
+    is_name: bool
+
+
+@dataclass(frozen=True)
+class Document:
+    """One record, ready to be asked about. `sections` are pairs of label and text in reading order."""
+
+    record: Record
+    kind: Kind
+    sections: tuple[tuple[str, str], ...]
+    people: tuple[Person, ...]
+    courses: tuple[CourseContext, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(text for _, text in self.sections)
+
+    @property
+    def known_points(self) -> tuple[str, ...]:
+        """The knowledge points of all its courses, each once."""
+        return tuple(dict.fromkeys(point for course in self.courses for point in course.knowledge_points))
+
+
+def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseContext]) -> Document:
+    """Parse a record and pick out what the analysis reads of it.
+
+    A course of the record that has no context among `contexts` is known by the name that the record gives it.
+    Raises Unreadable for what is no record of this kind, and Textless for a record without text.
+    """
+    try:
+        record = parse_record(value)
+    except Exception as fault:  # noqa: BLE001 - the boundary of the row
+        problem = as_invalid_record(fault)
+        raise Unreadable(f"is not a valid record: {problem.field} {problem.reason}") from None
+    if KIND_OF_TYPE.get(record.type) != kind:
+        raise Unreadable(f"a {record.type} is not analysed as {kind}")
+
+    data = record.data
+    labelled: list[tuple[str, str | None]] = []
+    match data:
+        case StudentInteraction():
+            labelled = [("message", data.text)]
+        case TeacherInteraction():
+            labelled = [("subject", data.subject), ("message", data.text), ("feedback", data.feedback)]
+        case ErrorRecord():
+            labelled = [("question", data.question), ("mistake", data.error_text)]
+        case CourseContent():
+            labelled = [("title", data.title), ("content", data.content)]
+    sections = tuple((label, text) for label, text in labelled if text and text.strip())
+    if not any(label in _OWN_WORDS for label, _ in sections):
+        raise Textless("has no text to analyse")
+
+    people = tuple(
+        Person(role, own, is_name) for role, field, is_name in _PERSON_FIELDS if (own := getattr(data, field, None))
+    )
+    course = getattr(data, "course_id", None)
+    course_ids = data.courses if isinstance(data, ErrorRecord) else (course,) if course else ()
+    given = {context.course_id: context for context in contexts}
+    name = getattr(data, "course_name", None)
+    courses = tuple(given.get(course_id, CourseContext(course_id=course_id, name=name)) for course_id in course_ids)
+    return Document(record, kind, sections, people, courses)

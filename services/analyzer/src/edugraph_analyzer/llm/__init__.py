@@ -1,0 +1,4 @@
+"""The language model's provider: its client, what its endpoints accept, and its rate limit.
+
+Only this package imports `openai`.
+"""

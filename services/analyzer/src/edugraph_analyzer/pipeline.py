@@ -1,0 +1,335 @@
+"""One pack of records into findings.
+
+The steps, in the order in which `Pipeline.analyse` takes them, and the object that each is in the hands of:
+
+1. read      `documents.read_document` picks from each record its text, the people whom it names, and its courses.
+2. redact    `redaction.Redactor`, in `prompting.questions.question_of`, puts placeholders for private words.
+3. cache     `cache.store.AnswerStore` has the answers that were paid for before.
+4. flight    `cache.single_flight.SingleFlight` leaves to other processes what they ask already, and leases the rest.
+5. limit     `llm.rate_limiter.RateLimiter` grants a slot to each physical request.
+6. call      `llm.client.LLMClient` sends it, in the form that the endpoint accepts (`llm.capabilities`).
+7. validate  `findings.schema.parse_answers` accepts an answer or says what is wrong with it.
+8. cost      `costs.Spending` stops a job at its budget, and counts each token that was paid for.
+9. map       `findings.mapping.to_finding` restores the original words and looks the evidence up in the text.
+
+Steps 5 to 8 are `Resolver.resolve`. Each object is called from here and calls none of those before it.
+"""
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import redis
+import structlog
+
+from edugraph_analyzer import telemetry
+from edugraph_analyzer.cache.single_flight import SingleFlight
+from edugraph_analyzer.cache.store import AnswerStore
+from edugraph_analyzer.costs import Spending, Usage, cost_of, estimated_tokens, split_in_proportion
+from edugraph_analyzer.documents import Document, Textless, Unreadable, read_document
+from edugraph_analyzer.estimate import Estimate, estimate
+from edugraph_analyzer.findings.evidence import found_in
+from edugraph_analyzer.findings.mapping import MappingContext, to_finding
+from edugraph_analyzer.findings.schema import parse_answers
+from edugraph_analyzer.llm.rate_limiter import RateLimiter
+from edugraph_analyzer.prompting import prompts
+from edugraph_analyzer.prompting.questions import (
+    Cancelled,
+    LLMRequest,
+    LLMResponse,
+    Question,
+    Resolution,
+    Unanswerable,
+    item_ids,
+    packs,
+    question_of,
+    repair_of,
+    request_of,
+)
+from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.contracts.errors import Retryable, what
+from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
+from edugraph_common.contracts.messages import Analysis
+
+log = structlog.get_logger()
+
+_CHARACTERS_PER_TOKEN = 4  # how much of a wrong answer is shown again in the repair turn
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A record without a finding; `reason` holds nothing of its content."""
+
+    record_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PackResult:
+    """Every record of the request is in exactly one of the three. A skipped record has no text, which is no fault."""
+
+    findings: tuple[RecordFinding, ...]
+    failed: tuple[Unanswered, ...]
+    skipped: tuple[Unanswered, ...] = ()
+
+
+class Completes(Protocol):
+    """What the resolver needs of `llm.client.LLMClient`.
+
+    `check` is called when the request's slot has come, right before it leaves; what it raises comes out as it was.
+    """
+
+    def complete(self, request: LLMRequest, check: Callable[[], None]) -> LLMResponse: ...
+
+
+class Pipeline:
+    """The analysis of packs. There is one in each process.
+
+    Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `is_cancelled`
+    says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. Clock, sleep,
+    ids and `transport` (the HTTP transport of the provider's client) are for tests.
+    """
+
+    def __init__(
+        self,
+        settings: AnalyzerSettings,
+        server: "redis.Redis",
+        *,
+        is_cancelled: Callable[[str], bool] = lambda _: False,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        process_id: Callable[[], int] = os.getpid,
+        transport: Any = None,
+    ) -> None:
+        self._settings, self._redis, self._sleep, self._new_id = settings, server, sleep, new_id
+        self._store = AnswerStore(
+            server, ttl_seconds=settings.cache_ttl_seconds, lease_ttl_seconds=settings.lease_ttl_seconds
+        )
+        self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds)
+        self._limiter = RateLimiter.of_settings(settings, server, sleep=sleep, new_id=new_id)
+        self._is_cancelled, self._rule_based = is_cancelled, RuleBasedAnalyzer()
+        self._client_options = {"process_id": process_id, "now": now, "transport": transport}
+        self._client: Completes | None = None
+
+    def estimate(self, message: Analysis) -> Estimate:
+        """Estimate what `analyse` would cost. Nothing is sent to the provider."""
+        return estimate([message], self._settings, self._store.kept)
+
+    def analyse(self, message: Analysis) -> PackResult:
+        """Analyse a pack. What was answered before is in the cache, and not paid again.
+
+        Raises Retryable, Wait, Rejected, and Cancelled when the job was cancelled meanwhile.
+        """
+        documents: list[Document] = []
+        failed: list[Unanswered] = []
+        skipped: list[Unanswered] = []
+        for number, record in enumerate(message.records, start=1):
+            try:
+                documents.append(read_document(record, message.kind, message.contexts))
+            except Unreadable as error:
+                record_id = record.get("record_id")
+                name = record_id if isinstance(record_id, str) else f"(record {number})"
+                (skipped if isinstance(error, Textless) else failed).append(Unanswered(name, error.reason))
+
+        if not self._settings.has_provider:
+            telemetry.pack_analysed(
+                message.kind, {"offline": len(documents), "unanswered": len(failed), "skipped": len(skipped)}
+            )
+            return PackResult(tuple(map(self._rule_based.finding, documents)), tuple(failed), tuple(skipped))
+
+        try:
+            questions = [question_of(document, self._settings) for document in documents]
+            flight = self._resolved(message, questions)
+        except redis.RedisError as error:
+            raise Retryable(f"Redis does not answer ({what(error)})") from None
+        findings, unanswered = self._mapped(questions, flight)
+        failed += unanswered
+        cached = sum(found.origin.cached for found in findings)
+        telemetry.pack_analysed(
+            message.kind,
+            {
+                "asked": len(findings) - cached,
+                "cached": cached,
+                "unanswered": len(failed),
+                "skipped": len(skipped),
+            },
+        )
+        return PackResult(tuple(findings), tuple(failed), tuple(skipped))
+
+    def _resolved(self, message: Analysis, questions: Sequence[Question]) -> SingleFlight:
+        """Take the answers that there are, and ask for the rest (steps 3 to 8).
+
+        A question is billed to a record of a pack of a job: to the same one when the pack is tried again, and to
+        nobody else's. The client is made when there is something to ask, because its SDK takes about a second to
+        load.
+        """
+        billed_to = {}
+        for question in questions:
+            parts = f"{message.job_id}|{message.pack}|{question.document.record.record_id}"
+            billed_to[question.key] = hashlib.sha256(parts.encode()).hexdigest()[:16]
+        flight = SingleFlight(self._store, message.kind, self._new_id(), billed_to)
+        patience_seconds = self._settings.longest_wait_seconds + self._settings.call_timeout_seconds
+        for mine in flight.run(questions, self._sleep, patience_seconds):
+            with flight.leased(mine):
+                if self._client is None:
+                    from edugraph_analyzer.llm.client import LLMClient
+
+                    self._client = LLMClient(self._settings, self._redis, self._limiter, **self._client_options)
+                resolver = Resolver(
+                    self._settings,
+                    self._client,
+                    self._spending,
+                    message.job_id,
+                    message.kind,
+                    is_cancelled=self._is_cancelled,
+                )
+                for resolution in resolver.resolve(mine):
+                    flight.resolve(resolution)
+
+        paid = len(flight.paid)
+        hits = sum(flight.resolutions[question.key].answer is not None for question in questions) - paid
+        usage = Usage(items=len(questions), cached=hits - len(flight.paid_before))
+        self._spending.add(message.job_id, message.kind, self._settings.model_for(message.kind), usage)
+        self._store.count(hits, paid)
+        telemetry.cache_looked_up(message.kind, hits, paid)
+        return flight
+
+    def _mapped(
+        self, questions: Sequence[Question], flight: SingleFlight
+    ) -> tuple[list[RecordFinding], list[Unanswered]]:
+        """Turn answers into findings (step 9). Of several records with the same text only the first one costs."""
+        findings: list[RecordFinding] = []
+        unanswered: list[Unanswered] = []
+        paid = flight.paid | flight.paid_before
+        for question in questions:
+            record, resolution = question.document.record, flight.resolutions[question.key]
+            if resolution.answer is None:
+                unanswered.append(Unanswered(record.record_id, resolution.reason))
+                continue
+            cached = question.key not in paid
+            paid.discard(question.key)
+            kind = question.document.kind
+            model = self._settings.model_for(kind)
+            used = (0, 0) if cached else (resolution.input_tokens, resolution.output_tokens)
+            origin = Origin(
+                analyser="model",
+                model=model,
+                prompt_version=prompts.version_of(kind),
+                input_tokens=used[0],
+                output_tokens=used[1],
+                cost=cost_of(model, *used, self._settings.prices),
+                cached=cached,
+            )
+            cap = self._settings.confidence_without_evidence
+            context = MappingContext(question.document, question.redactor, cap)
+            finding = to_finding(resolution.answer, context)
+            findings.append(RecordFinding(record=record.to_json(), finding=finding, origin=origin))
+        return findings, unanswered
+
+
+class Resolver:
+    """Asks a language model the questions of one kind of one job.
+
+    Questions go in packs; those that a pack left out or got wrong go alone, with one repair turn. `is_cancelled` is
+    asked once before each request, when its slot has come; then Cancelled is raised. All methods raise what
+    `LLMClient.complete` and `Spending.check` raise.
+    """
+
+    def __init__(
+        self,
+        settings: AnalyzerSettings,
+        client: Completes,
+        spending: Spending,
+        job_id: str,
+        kind: Kind,
+        *,
+        is_cancelled: Callable[[str], bool],
+    ) -> None:
+        self._settings, self._client, self._spending = settings, client, spending
+        self._job_id, self._kind, self._is_cancelled = job_id, kind, is_cancelled
+
+    def resolve(self, questions: Sequence[Question]) -> Iterator[Resolution]:
+        """Yield a resolution for each question, as soon as it is there."""
+        fitting = [question for question in questions if question.tokens <= self._settings.longest_item_tokens]
+        for question in questions:
+            if question.tokens > self._settings.longest_item_tokens:
+                yield Resolution(question, None, "its text is longer than EDUGRAPH_LONGEST_ITEM_TOKENS allows")
+        for pack in packs(fitting, self._settings.pack_size, self._settings.pack_tokens):
+            if len(pack) == 1:
+                yield self._resolve_alone(pack[0])
+                continue
+            try:
+                response = self._send(request_of(self._kind, pack, self._settings))
+            except Unanswerable:  # one of them is at fault, and only asking singly tells which
+                yield from (self._resolve_alone(question) for question in pack)
+                continue
+            resolutions = self._validated(pack, response)
+            invalid = sum(resolution.answer is None for resolution in resolutions)
+            log.debug("pack_answered", kind=self._kind, items=len(pack), invalid=invalid)
+            for resolution in resolutions:
+                # Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged.
+                own, quotes = resolution.question, tuple(resolution.answer.evidence if resolution.answer else ())
+                misplaced = bool(quotes) and not found_in(quotes, own.body)
+                exchanged = misplaced and any(found_in(quotes, other.body) for other in pack if other is not own)
+                if resolution.answer is None or exchanged:
+                    telemetry.asked_again(self._kind, "single")
+                    yield self._resolve_alone(own)
+                else:
+                    yield resolution
+
+    def _resolve_alone(self, question: Question) -> Resolution:
+        """Ask for one question. An answer that does not validate gets one repair turn, never a second one."""
+        request = request_of(self._kind, [question], self._settings)
+        try:
+            response = self._send(request)
+            (first,) = self._validated([question], response)
+            if first.answer is not None:
+                return first
+            telemetry.asked_again(self._kind, "repair")
+            shown = response.text[: _CHARACTERS_PER_TOKEN * request.max_answer_tokens]
+            turn = repair_of(shown, first.reason)
+            response = self._send(replace(request, messages=[*request.messages, *turn]))
+            (second,) = self._validated([question], response)
+        except Unanswerable as error:
+            return Resolution(question, None, error.reason)
+        return replace(
+            second,
+            reason=f"the model's answer does not validate: {second.reason}" if second.answer is None else "",
+            input_tokens=first.input_tokens + second.input_tokens,
+            output_tokens=first.output_tokens + second.output_tokens,
+        )
+
+    def _send(self, request: LLMRequest) -> LLMResponse:
+        """Check the budget, send one request, and count what it cost. The client waits for its slot."""
+        self._spending.check(self._job_id)
+        telemetry.pack_sent(self._kind, request.max_items)
+
+        def stop_if_cancelled() -> None:
+            if self._is_cancelled(self._job_id):
+                raise Cancelled
+
+        response = self._client.complete(request, stop_if_cancelled)
+        model, used = self._settings.model_for(self._kind), (response.input_tokens, response.output_tokens)
+        cost = cost_of(model, *used, self._settings.prices)
+        usage = Usage(requests=1, input_tokens=used[0], output_tokens=used[1], cost=cost)
+        self._spending.add(self._job_id, self._kind, model, usage)
+        telemetry.tokens_used(model, self._kind, *used, cost)
+        return response
+
+    def _validated(self, pack: Sequence[Question], response: LLMResponse) -> list[Resolution]:
+        """Validate the answers of a response, and split its tokens by the length of each text and of its answer."""
+        ids = item_ids(len(pack))
+        parsed = parse_answers(self._kind, response.text, ids)
+        answers = [parsed.valid.get(item_id) for item_id in ids]
+        inputs = split_in_proportion(response.input_tokens, [question.tokens for question in pack])
+        lengths = [estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers]
+        outputs = split_in_proportion(response.output_tokens, lengths)
+        cut = "" if response.complete else " (the answer was cut at its limit of tokens)"
+        reasons = [parsed.problems[item_id] + cut if item_id in parsed.problems else "" for item_id in ids]
+        return [Resolution(*each) for each in zip(pack, answers, reasons, inputs, outputs, strict=True)]

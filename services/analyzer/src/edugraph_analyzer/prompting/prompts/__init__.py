@@ -1,0 +1,24 @@
+"""The prompts, as text files KIND.VERSION.txt.
+
+A changed prompt is a new file with the next version. Findings then say which prompt asked for them, and cached
+answers to the old prompt are not taken for answers to the new one. docs/evaluation.md says which prompts were tried
+and what each gave.
+"""
+
+from functools import lru_cache
+from importlib import resources
+
+from edugraph_common.contracts.findings import Kind
+
+CURRENT: dict[Kind, int] = {"interaction": 5, "error": 5, "knowledge_points": 5}
+
+
+def version_of(kind: Kind) -> str:
+    """Return the current prompt's file name without its ending, such as "error.1"."""
+    return f"{kind}.{CURRENT[kind]}"
+
+
+@lru_cache
+def instructions(version: str) -> str:
+    """Return the text of a prompt. Raises FileNotFoundError for a version that does not exist."""
+    return resources.files(__package__).joinpath(f"{version}.txt").read_text(encoding="utf-8")

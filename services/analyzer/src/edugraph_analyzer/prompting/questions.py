@@ -1,0 +1,236 @@
+"""What is sent to a model for some documents of one kind, and the key under which an answer is kept."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edugraph_analyzer.costs import estimated_tokens
+from edugraph_analyzer.documents import Document
+from edugraph_analyzer.findings.schema import Answer, schema_of
+from edugraph_analyzer.prompting import prompts
+from edugraph_analyzer.prompting.relevance import most_relevant
+from edugraph_analyzer.redaction import Redactor
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.contracts.findings import Kind
+
+Message = dict[str, str]
+# Tokens that one item's answer may take: about twice what good answers take, so that a model that runs on is stopped.
+ANSWER_TOKENS: dict[Kind, int] = {"interaction": 256, "error": 512, "knowledge_points": 2_048}
+_ENVELOPE_TOKENS = 32
+# A course that is described in fewer tokens is described with each item, so that items of many courses share a pack.
+_COURSE_WITH_ITEM_TOKENS = 60
+# Pairs of a text's estimated tokens and the most knowledge points that it has: a text no longer than an exercise has
+# few. There are only three steps, because a provider prepares each schema that it has not seen.
+_POINTS_BY_TOKENS = ((200, 3), (600, 6))
+MOST_POINTS = 10
+_HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LLMRequest:
+    """One request to a language model. `messages` do not hold the schema; see `with_schema`.
+
+    The answer may take `max_answer_tokens`, have `max_items` entries, and name `max_points` knowledge points of a
+    course text.
+    """
+
+    kind: Kind
+    messages: list[Message]
+    max_answer_tokens: int
+    max_items: int
+    max_points: int
+
+
+@dataclass(frozen=True)
+class LLMResponse:
+    """The text of an answer. `complete` is False for an answer that was cut at its limit of tokens."""
+
+    text: str
+    complete: bool
+    input_tokens: int
+    output_tokens: int
+
+
+class Unanswerable(Exception):
+    """The provider will not or cannot answer these items (too long, content filter). Others are not concerned."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Cancelled(Exception):
+    """The job was cancelled: no more of it is asked, and no more paid. What was answered before is in the cache."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A document as it leaves this process: `body` and `course` are redacted.
+
+    `key` is a SHA-256 digest, the same for the same question. `language` is what the model is told to answer in; it
+    is empty where the language of the text needs no telling.
+    """
+
+    document: Document
+    redactor: Redactor
+    body: str
+    course: str
+    language: str
+    key: str
+
+    @property
+    def tokens(self) -> int:
+        return estimated_tokens(self.body)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What became of one question: an answer, or the reason why there is none.
+
+    The tokens are the question's share of the requests that were made for it.
+    """
+
+    question: Question
+    answer: Answer | None
+    reason: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+def question_of(document: Document, settings: AnalyzerSettings) -> Question:
+    """Redact a document, describe its courses beside it, and derive its cache key."""
+    redactor = Redactor(document.people if settings.redaction else ())
+    redact = redactor.redact if settings.redaction else str
+    sections = [(label, redact(text)) for label, text in document.sections]
+
+    # Names of the document's own language come first: small models go on in the language of the first name they read.
+    chinese = bool(_language(document.text))
+    points: tuple[str, ...] = ()
+    if document.kind != "interaction":
+        points = tuple(sorted(document.known_points, key=lambda point: bool(_HAN.search(point)) != chinese))
+    # A few knowledge points are told once for all items of the course, of many the nearest ones for this item alone.
+    few = len(points) <= settings.known_points
+    nearest = () if few else most_relevant(document.text, points, settings.known_points)
+
+    # A course's name and description may name people too; their placeholders are counted apart from the text's.
+    redact_course = Redactor(document.people).redact if settings.redaction else str
+    about = [
+        (
+            "course",
+            redact_course(course.name) + (f" ({redact_course(course.description)})" if course.description else ""),
+        )
+        for course in document.courses
+        if course.name
+    ]
+    if few and points:
+        about.append(("known knowledge points", "; ".join(points)))
+    apart = estimated_tokens(_lines(about)) > _COURSE_WITH_ITEM_TOKENS
+    own = [("known knowledge points", "; ".join(nearest))] if nearest else []
+    # The text comes last: small models quote what they have read last, be it a name of a knowledge point.
+    body = _lines([*([] if apart else about), *own, *sections])
+
+    # What is known of a course is no part of the key: it grows with each import, which would then ask all again.
+    courses = [redact(course.name) if course.name else course.course_id for course in document.courses]
+    kind = document.kind
+    named = courses if kind != "interaction" else ()
+    parts = [kind, prompts.version_of(kind), settings.model_for(kind), settings.temperature, named, sections]
+    key = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+    return Question(document, redactor, body, _lines(about) if apart else "", _language(_lines(sections)), key)
+
+
+def _language(text: str) -> str:
+    """Name Chinese only, because small models fall back to the language of the instructions, which is English."""
+    return "中文" if len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text)) else ""
+
+
+def _lines(labelled: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"{label}: {text}" for label, text in labelled)
+
+
+def packs(questions: Sequence[Question], size: int, tokens: int) -> list[list[Question]]:
+    """Group questions with the same course description into packs of at most `size` questions and `tokens` of text.
+
+    A question that is longer than `tokens` is a pack of its own.
+    """
+    by_course: dict[str, list[Question]] = {}
+    for question in questions:
+        by_course.setdefault(question.course, []).append(question)
+    made: list[list[Question]] = []
+    for same_course in by_course.values():
+        pack: list[Question] = []
+        for question in same_course:
+            full = len(pack) == size or sum(packed.tokens for packed in pack) + question.tokens > tokens
+            if pack and full:
+                made.append(pack)
+                pack = []
+            pack.append(question)
+        made.append(pack)
+    return made
+
+
+def item_ids(count: int) -> list[str]:
+    """Return the ids that the items of a pack have in a prompt and in its answer."""
+    return [f"r{number}" for number in range(1, count + 1)]
+
+
+def request_of(kind: Kind, pack: Sequence[Question], settings: AnalyzerSettings) -> LLMRequest:
+    answer_tokens = (settings.answer_tokens or ANSWER_TOKENS[kind]) * len(pack) + _ENVELOPE_TOKENS
+    limit = answer_tokens + settings.thinking_tokens
+    return LLMRequest(kind, messages_of(kind, pack), limit, len(pack), most_points(pack))
+
+
+def most_points(pack: Sequence[Question]) -> int:
+    """Return how many knowledge points the longest text of the pack may have."""
+    longest = max(estimated_tokens(question.document.text) for question in pack)
+    return next((points for tokens, points in _POINTS_BY_TOKENS if longest <= tokens), MOST_POINTS)
+
+
+def messages_of(kind: Kind, pack: Sequence[Question]) -> list[Message]:
+    """Return the system and the user message for a pack whose questions share one course description.
+
+    The instructions come first and are the same for all, because providers cache a common beginning. The students'
+    texts come last, each between marks that no text of the pack holds, so that none can close its mark and speak as
+    somebody else.
+    """
+    digest = hashlib.sha256("\0".join(question.body for question in pack).encode()).hexdigest()
+    marks = ("item", *(f"item-{digest[:length]}" for length in (4, 8, 16, 64)))
+    fence = next(mark for mark in marks if not any(mark in question.body for question in pack))
+    shown = []
+    for item_id, question in zip(item_ids(len(pack)), pack, strict=True):
+        language = f' language="{question.language}"' if question.language else ""
+        # The backslashes of formulas are doubled, so that a passage that is copied as it stands is right within JSON.
+        body = question.body.replace("\\", "\\\\")
+        shown.append(f'<{fence} id="{item_id}"{language}>\n{body}\n</{fence}>')
+    # Beside a course whose knowledge points have English names, small models forget what the instructions said.
+    told = dict.fromkeys(question.language for question in pack if question.language)
+    reminder = [f'\nlanguage="{language}"：名称、主题、说明和类别一律用中文书写。' for language in told]
+    head = f"{pack[0].course}\n\n" if pack[0].course else ""
+    asked = f"{head}Items ({len(pack)}), each between <{fence}> marks:\n\n" + "\n".join([*shown, *reminder])
+    return [
+        {"role": "system", "content": prompts.instructions(prompts.version_of(kind))},
+        {"role": "user", "content": asked},
+    ]
+
+
+def with_schema(request: LLMRequest) -> list[Message]:
+    """Return the messages with the schema in them, for servers that do not take it beside the messages."""
+    schema = schema_of(request.kind, request.max_items, request.max_points)
+    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    first, *others = request.messages
+    system = {**first, "content": f"{first['content']}\nThe JSON must follow this JSON Schema:\n{text}\n"}
+    return [system, *others]
+
+
+def repair_of(answer: str, problem: str) -> list[Message]:
+    """Return the one further turn after an answer that does not validate."""
+    return [
+        {"role": "assistant", "content": answer},
+        {"role": "user", "content": f"That answer is not valid: {problem}. Send the corrected JSON object only."},
+    ]
+
+
+def estimated_request(messages: Sequence[Message]) -> int:
+    """Estimate the tokens of messages, with four for the envelope of each."""
+    return sum(estimated_tokens(message["content"]) + 4 for message in messages)

@@ -1,0 +1,146 @@
+"""Rules that fire on the words of a text: the kinds of mistake that it names, and the prerequisites that it states."""
+
+# ruff: noqa: E501 - a pattern is read as one line
+
+import re
+from dataclasses import dataclass
+
+from edugraph_analyzer.rule_based.lexicon_reading import Language, language_of
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A rule that fired: the kind of mistake, in the text's language, and the words that say so."""
+
+    name: str
+    words: str
+    confidence: float
+
+
+_SAID = 0.6  # the text names the mistake
+_SHOWN = 0.5  # the two answers show it
+_FLOAT_NOISE = 1e-9
+
+
+def _rule(zh_name: str, en_name: str, zh: str, en: str) -> tuple[dict[Language, str], re.Pattern[str]]:
+    return {"zh": zh_name, "en": en_name}, re.compile(f"{zh}|{en}", re.IGNORECASE)
+
+
+_RULES = (
+    _rule("符号错误", "sign error", r"符号(?:写|看|弄)?(?:错|反|没变|忘)|(?:没有?|忘[了记]?|未|老是不|不)变号",
+          r"sign errors?\b|(?:forgot|dropped|lost|ignored|missed|wrong|without changing)[^.\n]{0,20}\bsigns?\b"),
+    _rule("单位错误", "unit error", r"单位(?:换算|没写|写错|忘|漏|错|不统一)|(?:漏|忘)了?(?:写)?单位",
+          r"unit (?:error|conversion)|(?:forgot|missing|wrong|without|mixed)[^.\n]{0,12}\bunits?\b"),
+    _rule("审题错误", "misread question", r"看错|抄错|读错|看漏|漏看|没看清|审题|读反|看反",
+          r"\bmisread|\bmiscopied|copied[^.\n]{0,30}wrong|read[^.\n]{0,20}wrong"),
+    _rule("粗心", "careless slip", r"粗心|马虎|笔误", r"\bcareless"),
+    _rule("概念混淆", "concept confusion", r"混淆|搞混|弄混|当成了?|误认为|概念(?:不清|错误|没分清)|没有?分清|记反|弄反",
+          r"\bconfus(?:ed|es|ing)\b[^.\n]{0,40}\b(?:with|and|for)\b|\bmix(?:ed|es) up\b|\bmistook\b|\bmisconception"),
+    _rule("公式误用", "wrong formula", r"公式[^，。\n]{0,6}(?:错|成了?|反|混)|套错公式|误用公式",
+          r"wrong formula|formula[^.\n]{0,15}(?:wrong|incorrect)|(?:area|perimeter|volume) formula instead"),
+    _rule("遗漏步骤", "missed step", r"漏(?:乘|除|加|减|写|算|掉)|忘(?:记|了)?(?:乘|除|加|减|通分|检验|讨论)|少(?:乘|写|算)了?|跳步",
+          r"\bforgot to\b|\bskipped\b|\bleft out\b|only multiplied|\bmissed (?:a|the) step"),
+    _rule("计算错误", "calculation error", r"计算(?:错|出错|失误)|算错|忘(?:记|了)?(?:进位|借位)|(?:进位|借位)(?:错|出错)",
+          r"arithmetic (?:error|mistake|slip)|calculation (?:error|mistake|slip)|miscalculat|forgot to (?:carry|borrow)"),
+    _rule("时态错误", "tense error", r"时态(?:用|写)?错|(?:用|写)(?:成|错)了?(?:一般)?(?:现在|过去|完成)时|应(?:该)?用(?:一般)?(?:现在|过去|完成|将来)",
+          r"wrong tense|tense (?:error|mistake)|should be (?:in )?(?:the )?(?:past|present|future)"),
+    _rule("差一错误", "off-by-one error", r"差一(?:位|个)?错误|多算了?一个|少算了?一个",
+          r"off[- ]by[- ]one|loop stopped at|index starts at 0|end of (?:the )?range is not included"),
+)  # fmt: skip
+_EXCEPTION = re.compile(r"\b(?:Syntax|Type|Name|Index|Key|Value|Indentation|Attribute|ZeroDivision)Error\b")
+_ANSWERS = re.compile(
+    r"(?:学生答案|Student's answer)\s*[:：]\s*(?P<own>.+)\n\s*(?:正确答案|Correct answer)\s*[:：]\s*(?P<right>.+)",
+    re.IGNORECASE,
+)
+
+
+def mistakes_in(text: str) -> list[Fired]:
+    """Return the kinds of mistake that a rule is sure of, the most general rules last. Often there are none."""
+    language = language_of(text)
+    fired = [Fired(names[language], match[0], _SAID) for names, rule in _RULES if (match := rule.search(text))]
+    raised = _EXCEPTION.search(text)
+    if raised:
+        fired.insert(0, Fired(raised[0], raised[0], _SAID))
+    answers = _ANSWERS.search(text)
+    own, right = (_number(answers["own"]), _number(answers["right"])) if answers else (None, None)
+    if answers and own and right and own != right:
+        ratio = abs(own / right)
+        if own == -right:
+            fired.append(Fired({"zh": "符号错误", "en": "sign error"}[language], answers["own"].strip(), _SHOWN))
+        elif any(abs(ratio / 10.0**power - 1) < _FLOAT_NOISE for power in (-3, -2, -1, 1, 2, 3)):
+            name = {"zh": "小数点错误", "en": "decimal point error"}[language]
+            fired.append(Fired(name, answers["own"].strip(), _SHOWN))
+    return fired
+
+
+def _number(text: str) -> float | None:
+    bare = text.strip().strip("$ ").replace(",", "")
+    return float(bare) if re.fullmatch(r"-?\d+(?:\.\d+)?", bare) else None
+
+
+# --- prerequisites --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A prerequisite that a text states: `point` needs `requires`, and `words` say so."""
+
+    point: str
+    requires: str
+    words: str
+
+
+_ZH = r"[^，。；：、！？,.;:!?\s]"
+_EN = r"[A-Za-z][A-Za-z' \-]*?"
+_AND_MORE = r"(?P<requires>[^。；！？,.;!?\n]{2,80}?)"
+_CUES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        (
+            rf"(?:在)?(?:学习?|掌握|理解){{1,2}}(?P<point>{_ZH}{{2,16}}?)(?:之前|以前|前)[，,]?(?:你|我们|同学们|学生)?(?:需要|应该?|要|必须|得)?(?:首?先)?"
+            rf"(?:熟练)?(?:掌握|学会|学好|学过|学习|了解|理解|复习|熟悉|会){_AND_MORE}(?=[。；！？，,;\n]|$)"
+        ),
+        rf"(?:所以|因此|可见)?(?P<requires>{_ZH}{{2,16}}?)是(?:学习|学好|理解|掌握)?(?P<point>{_ZH}{{2,16}}?)的(?:重要)?(?:基础|前提|先修)",
+        rf"(?P<point>{_ZH}{{2,16}}?)(?:以|建立在)(?P<requires>{_ZH}{{2,20}}?)(?:为基础|为前提|的?基础上|之上)",
+        rf"(?:掌握|学会|理解)了?{_AND_MORE}(?:之?后)?[，,]?(?:才能|再)(?:学习?|理解|掌握)(?P<point>{_ZH}{{2,16}}?)(?=[。；！？，,;\n]|$)",
+        (
+            rf"before (?:learning|studying|starting|you learn|you study|tackling) (?P<point>{_EN}),? (?:you|students|learners|we|one) "
+            rf"(?:need|needs|should|must|have to|has to)(?: to)?(?: first)?(?: know| learn| master| understand| be comfortable with| review)? ?"
+            rf"{_AND_MORE}(?=[.;!?\n,]| because| since|$)"
+        ),
+        rf"(?P<requires>{_EN}) (?:is|are) (?:a |the |an )?(?:prerequisites?|foundations?|basis|essential) (?:for|of|to) (?P<point>{_EN})(?=[.;!?\n,]|$)",
+        rf"(?P<point>{_EN}) (?:builds?|depends?|relies|rely|is based|are based) (?:up)?on {_AND_MORE}(?=[.;!?\n,]| because| since|$)",
+        rf"(?P<point>{_EN}) (?:requires?|assumes?) (?:that you know |knowledge of |an understanding of |knowing )?{_AND_MORE}(?=[.;!?\n,]| because|$)",
+    )
+)
+_BETWEEN = re.compile(r"\s*(?:和|与|以及|及|、|，|,|\band\b)\s*")
+_TRIMMED = re.compile(
+    r"^(?:the|a|an|some|your|what|how|that|both|all of|学习|掌握)\s*\b|^(?:学习|掌握)|[也又都还]$|\s+(?:first|well|too|already)$",
+    re.IGNORECASE,
+)
+_LONGEST_WORDS = 5
+
+
+def prerequisites_in(text: str) -> list[Stated]:
+    """Return the pairs that sentences state, each once. What is too long to be a name is left out."""
+    pairs: dict[tuple[str, str], Stated] = {}
+    for cue in _CUES:
+        for match in cue.finditer(text):
+            point = _trimmed(match["point"])
+            for requires in map(_trimmed, _BETWEEN.split(match["requires"])):
+                if _is_name(point) and _is_name(requires) and point.casefold() != requires.casefold():
+                    pairs.setdefault(
+                        (point.casefold(), requires.casefold()), Stated(point, requires, match[0].strip())
+                    )
+    return list(pairs.values())
+
+
+def _trimmed(words: str) -> str:
+    return _TRIMMED.sub("", words.strip()).strip()
+
+
+_SHORTEST_NAME, _LONGEST_NAME = 2, 40
+
+
+def _is_name(words: str) -> bool:
+    return _SHORTEST_NAME <= len(words) <= _LONGEST_NAME and len(words.split()) <= _LONGEST_WORDS

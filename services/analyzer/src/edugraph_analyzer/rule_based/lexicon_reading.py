@@ -1,0 +1,140 @@
+"""What words alone say of a text: its language, its sentences, the concepts it names and how its writer feels."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from edugraph_analyzer.rule_based import lexicon
+
+Language = Literal["zh", "en"]
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_LATIN_WORD = re.compile(r"[A-Za-z]{2,}")
+_SENTENCE = re.compile(r"[^。！？!?；;\n.]+(?:\.(?=\S)[^。！？!?；;\n.]*)*[。！？!?；;.]*[”\"’']?")
+
+
+def language_of(text: str) -> Language:
+    """Name the language of most of a text. Two Chinese characters say about as much as one English word."""
+    return "zh" if len(_HAN.findall(text)) >= len(_LATIN_WORD.findall(text)) else "en"
+
+
+def sentence_with(text: str, word: str, longest: int = 200) -> str | None:
+    """Return the first sentence that holds `word`, or the word itself if that has more than `longest` characters."""
+    for match in _SENTENCE.finditer(text):
+        sentence = match[0].strip()
+        if sentence and word.casefold() in sentence.casefold():
+            return sentence if len(sentence) <= longest else word
+    return None
+
+
+# --- concepts -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A concept that a text names: `words` as they stand there, at `place` (an index) for the first time."""
+
+    name: str
+    category: str | None
+    words: str
+    place: int
+    times: int
+
+
+def mentions(text: str, known_points: Sequence[str] = ()) -> list[Mention]:
+    """Return the concepts of the course and of the word list that the text names, in the order of the text.
+
+    A longer name hides a shorter one within it.
+    """
+    own = {name.casefold(): (name, _category(name)) for name in known_points if len(name) > 1}
+    catalogue = {**_catalogue(), **own}
+    found: dict[str, list[re.Match[str]]] = {}
+    for match in _mention_pattern(tuple(known_points)).finditer(text):
+        name = (catalogue.get(match[0].casefold()) or catalogue[_singular(match[0])])[0]
+        found.setdefault(name, []).append(match)
+    return [
+        Mention(name, _category(name), matches[0][0], matches[0].start(), len(matches))
+        for name, matches in found.items()
+    ]
+
+
+def canonical(words: str, known_points: Sequence[str] = ()) -> str:
+    """Return the listed name for these words, or the words themselves."""
+    own = {name.casefold(): name for name in known_points}
+    folded = words.casefold()
+    return own.get(folded) or _catalogue().get(folded, _catalogue().get(_singular(words), (words, None)))[0]
+
+
+def _category(name: str) -> str | None:
+    return _catalogue().get(name.casefold(), (name, None))[1]
+
+
+def _singular(words: str) -> str:
+    return words.casefold().removesuffix("s")
+
+
+@lru_cache
+def _catalogue() -> dict[str, tuple[str, str | None]]:
+    """Return the concept's name and category by every spelling, folded."""
+    return {
+        spelling.casefold(): (name, category)
+        for name, category, *others in lexicon.entries("concepts")
+        for spelling in (name, *others)
+    }
+
+
+@lru_cache(maxsize=256)
+def _mention_pattern(known_points: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of all spellings, the longest first.
+
+    Latin words stand alone, perhaps in the plural. Chinese ones stand in the run of the sentence.
+    """
+    spellings = {*_catalogue(), *(name.casefold() for name in known_points if len(name) > 1)}
+    patterns = []
+    for spelling in sorted(spellings, key=lambda spelling: (-len(spelling), spelling)):
+        plural = "s?" if spelling[-1].isalpha() else ""
+        alone = rf"(?<![A-Za-z]){re.escape(spelling)}{plural}(?![A-Za-z])"
+        patterns.append(re.escape(spelling) if _HAN.search(spelling) else alone)
+    return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+# --- sentiment ------------------------------------------------------------------------------------------------
+
+_NEGATED = -0.8
+_REACH_OF_NEGATION = 16  # characters before a cue
+# A negation belongs to the next word: 不太|开心, not really happy. In Chinese it stands right before it.
+_CHINESE_NEGATION = re.compile(r"(?:不|没|没有|别|不用|不太|不是|不会|不怎么|并不|无)$")
+_ENGLISH_NEGATION = re.compile(r"(?:\b(?:not|no|never|hardly|without)|n't)\s(?:\w+\s)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Feeling:
+    """`score` is the sum of the weights of the cues, negated ones turned round.
+
+    `cues` are as they stand in the text.
+    """
+
+    score: float
+    cues: tuple[str, ...]
+
+
+def feeling(text: str) -> Feeling:
+    weights, pattern = _sentiment_words()
+    found: dict[str, None] = {}
+    scores = []
+    for match in pattern.finditer(text):
+        before = text[max(match.start() - _REACH_OF_NEGATION, 0) : match.start()]
+        negation = _CHINESE_NEGATION if _HAN.search(match[0]) else _ENGLISH_NEGATION
+        scores.append(weights[match[0].casefold()] * (_NEGATED if negation.search(before) else 1))
+        found[match[0]] = None
+    return Feeling(sum(scores), tuple(found))
+
+
+@lru_cache
+def _sentiment_words() -> tuple[dict[str, float], re.Pattern[str]]:
+    """Return the weights by folded word, and a pattern of all the words, the longest first."""
+    weights = {word.casefold(): float(weight) for word, weight in lexicon.entries("sentiment")}
+    longest_first = sorted(weights, key=lambda word: (-len(word), word))
+    alone = [word if _HAN.search(word) else rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])" for word in longest_first]
+    return weights, re.compile("|".join(alone), re.IGNORECASE)

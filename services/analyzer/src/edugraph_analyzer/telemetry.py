@@ -1,0 +1,83 @@
+"""The analyzer's metrics. Each function names an event of the analysis and hides the instruments behind it."""
+
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.platform import metrics
+
+_NEARLY_SPENT = 0.9  # share of a budget
+
+
+def open_models(models: dict[Kind, str], requests_per_minute: int, tokens_per_minute: int | None) -> None:
+    """Start everything that is counted of these models at zero, so that a rate has a beginning."""
+    for kind, model in models.items():
+        rate_limits(model, requests_per_minute, tokens_per_minute)
+        for status in metrics.ANSWERS:
+            metrics.PROVIDER_REQUESTS.open(model=model, status=status)
+        for direction in ("input", "output"):
+            metrics.TOKENS.open(model=model, kind=kind, direction=direction)
+        metrics.COST.open(model=model, kind=kind)
+        for instrument in (metrics.PROVIDER_SECONDS, metrics.LIMITER_WAIT):
+            instrument.open(model=model)
+        for counter in (metrics.LIMITER_REFUSALS, metrics.LIMITER_PAUSES):
+            counter.open(model=model)
+
+
+def waited_for_slot(model: str, seconds: float) -> None:
+    metrics.LIMITER_WAIT.observe(seconds, model=model)
+
+
+def slot_refused(model: str) -> None:
+    metrics.LIMITER_REFUSALS.add(model=model)
+
+
+def provider_paused(model: str) -> None:
+    metrics.LIMITER_PAUSES.add(model=model)
+
+
+def rate_limits(model: str, requests_per_minute: int, tokens_per_minute: int | None) -> None:
+    metrics.LIMITER_LIMIT.set(requests_per_minute, model=model, unit="requests")
+    metrics.LIMITER_LIMIT.set(tokens_per_minute or 0, model=model, unit="tokens")
+
+
+def provider_answered(model: str, status: str, seconds: float) -> None:
+    """Count one HTTP attempt. `status` is a number, or says why there is none: timeout, cut, unreadable."""
+    metrics.PROVIDER_REQUESTS.add(model=model, status=status)
+    metrics.PROVIDER_SECONDS.observe(seconds, model=model)
+
+
+def tokens_used(model: str, kind: Kind, input_tokens: int, output_tokens: int, cost: float) -> None:
+    metrics.TOKENS.add(input_tokens, model=model, kind=kind, direction="input")
+    metrics.TOKENS.add(output_tokens, model=model, kind=kind, direction="output")
+    metrics.COST.add(cost, model=model, kind=kind)
+
+
+def pack_sent(kind: Kind, items: int) -> None:
+    metrics.PACK_ITEMS.observe(items, kind=kind)
+
+
+def asked_again(kind: Kind, way: metrics.PartWay) -> None:
+    metrics.REPAIRS.add(kind=kind, way=way)
+
+
+def waited_for_another_process(kind: Kind, seconds: float) -> None:
+    metrics.FLIGHT_WAITS.observe(seconds, kind=kind)
+
+
+def cache_looked_up(kind: Kind, hits: int, misses: int) -> None:
+    metrics.CACHE.add(hits, kind=kind, result="hit")
+    metrics.CACHE.add(misses, kind=kind, result="miss")
+
+
+def pack_analysed(kind: Kind, numbers: dict[metrics.AnalysisOutcome, int]) -> None:
+    for outcome, number in numbers.items():
+        metrics.ANALYSES.add(number, kind=kind, outcome=outcome)
+
+
+def budget_checked(spent: float, budget: float) -> None:
+    level = "spent" if spent >= budget else "nearly" if spent >= _NEARLY_SPENT * budget else "under"
+    metrics.BUDGETS.add(level=level)
+
+
+def job_ended(state: str | None) -> None:
+    """Count a job that has ended; `state` is None for one that goes on."""
+    if state:
+        metrics.JOBS_ENDED.add(state=state)

@@ -1,0 +1,25 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_analyzer.costs import cost_of, estimated_tokens, split_in_proportion
+from edugraph_analyzer.settings import Price
+
+
+def test_cost_is_by_the_million() -> None:
+    prices = {"m": Price(input=0.15, output=0.60)}
+    assert cost_of("m", 1_000_000, 500_000, prices) == pytest.approx(0.45)
+    assert cost_of("another", 1_000_000, 0, prices) == 0
+
+
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 500), min_size=1, max_size=100))
+def test_parts_add_up(total: int, weights: list[int]) -> None:
+    parts = split_in_proportion(total, weights)
+    assert sum(parts) == total
+    assert len(parts) == len(weights)
+    assert min(parts) >= 0
+
+
+def test_a_wide_character_is_a_token() -> None:
+    assert estimated_tokens("移项要变号") == 5
+    assert estimated_tokens("abcdefg") == 2

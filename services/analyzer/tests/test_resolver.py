@@ -1,0 +1,148 @@
+"""Packs, single questions and the one repair turn, with a model that answers from a list."""
+
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.pipeline import Resolver
+from edugraph_analyzer.prompting.questions import Cancelled, LLMResponse, Unanswerable, question_of
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.contracts.errors import Wait
+
+SETTINGS = AnalyzerSettings(openai_api_key="k", model="m", prices={"m": {"input": 1, "output": 1}})
+
+
+def entry(number: int, text: str = "words", **other) -> dict:
+    return {"id": f"r{number}", "sentiment": "neutral", "topics": [], "evidence": [text], "confidence": 0.8} | other
+
+
+def answers(*entries) -> LLMResponse:
+    return LLMResponse(json.dumps({"answers": entries}), True, 100, 50)
+
+
+class ScriptedClient:
+    def __init__(self, *replies) -> None:
+        self.replies, self.asked = list(replies), []
+
+    def complete(self, request, check):
+        check()
+        self.asked.append(request)
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+class Budget:
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.usages, self.failure = [], failure
+
+    def check(self, job_id):
+        if self.failure:
+            raise self.failure
+
+    def add(self, job_id, kind, model, usage):
+        self.usages.append(usage)
+
+
+def questions(count: int):
+    for number in range(count):
+        data = {"teacher_id": "t", "student_id": "s", "text": f"words of item {number}"}
+        record = {"type": "teacher_interaction", "timestamp": "2026-01-05T08:00:00Z", "data": data}
+        yield question_of(read_document(record, "interaction", []), SETTINGS)
+
+
+def resolve(
+    model: ScriptedClient,
+    count: int,
+    budget: Budget | None = None,
+    settings: AnalyzerSettings = SETTINGS,
+    cancelled=lambda _: False,
+):
+    resolver = Resolver(settings, model, budget or Budget(), "job", "interaction", is_cancelled=cancelled)
+    return list(resolver.resolve(list(questions(count))))
+
+
+def test_a_pack_is_one_request_and_its_tokens_are_shared_out() -> None:
+    model, budget = ScriptedClient(answers(*(entry(number) for number in range(1, 11)))), Budget()
+    resolutions = resolve(model, 10, budget)
+    assert len(model.asked) == 1
+    assert all(each.answer for each in resolutions)
+    assert sum(each.input_tokens for each in resolutions) == 100
+    assert sum(each.output_tokens for each in resolutions) == 50
+    assert [(usage.requests, usage.input_tokens) for usage in budget.usages] == [(1, 100)]
+    assert budget.usages[0].cost == pytest.approx(150 / 1_000_000)
+
+
+def test_what_a_pack_leaves_out_is_asked_for_alone() -> None:
+    model = ScriptedClient(answers(entry(1), entry(2, sentiment="?")), answers(entry(1)), answers(entry(1)))
+    with capture_logs() as lines:
+        resolutions = resolve(model, 3)
+    assert len(model.asked) == 3
+    assert all(each.answer for each in resolutions)
+    answered = next(line for line in lines if line["event"] == "pack_answered")
+    assert (answered["kind"], answered["items"], answered["invalid"]) == ("interaction", 3, 2)
+
+
+def test_exchanged_items_are_asked_for_alone() -> None:
+    packed = answers(entry(1, "words of item 1"), entry(2, "words of item 0"))
+    model = ScriptedClient(packed, answers(entry(1, "words of item 0")), answers(entry(1, "words of item 1")))
+    assert all(each.answer for each in resolve(model, 2))
+    assert len(model.asked) == 3
+
+
+def test_one_repair_turn_and_never_a_second() -> None:
+    prose = LLMResponse("I think so.", True, 10, 5)
+    model = ScriptedClient(prose, prose)
+    (resolution,) = resolve(model, 1)
+    assert resolution.answer is None
+    assert "does not validate" in resolution.reason
+    assert len(model.asked) == 2
+    assert [message["role"] for message in model.asked[1].messages] == ["system", "user", "assistant", "user"]
+    assert resolution.input_tokens == 20
+
+
+def test_a_repaired_answer_counts_both_turns() -> None:
+    model = ScriptedClient(answers(entry(1, confidence=7)), answers(entry(1)))
+    (resolution,) = resolve(model, 1)
+    assert resolution.answer
+    assert resolution.input_tokens == 200
+    assert "confidence" in model.asked[1].messages[-1]["content"]
+
+
+def test_a_cut_answer_is_said_to_be_cut() -> None:
+    cut = LLMResponse('{"answers": [', False, 10, 5)
+    (resolution,) = resolve(ScriptedClient(cut, cut), 1)
+    assert "cut at its limit" in resolution.reason
+
+
+def test_one_item_that_is_refused_does_not_take_its_pack_with_it() -> None:
+    model = ScriptedClient(Unanswerable("filter"), answers(entry(1)), Unanswerable("filter"), answers(entry(1)))
+    resolutions = resolve(model, 3)
+    assert [bool(each.answer) for each in resolutions] == [True, False, True]
+    assert resolutions[1].reason == "filter"
+
+
+def test_an_item_that_is_too_long_is_not_sent() -> None:
+    small = AnalyzerSettings(openai_api_key="k", model="m", longest_item_tokens=3)
+    model = ScriptedClient()
+    resolutions = resolve(model, 2, settings=small)
+    assert not model.asked
+    assert all("LONGEST_ITEM" in each.reason for each in resolutions)
+
+
+def test_a_spent_budget_asks_for_nothing() -> None:
+    model = ScriptedClient()
+    with pytest.raises(Wait):
+        resolve(model, 1, Budget(Wait("spent", 60)))
+    assert not model.asked
+
+
+def test_a_job_that_is_cancelled_between_two_requests_makes_no_second_one() -> None:
+    states = iter([False, True])
+    model = ScriptedClient(answers(entry(1)), answers(entry(1)), answers(entry(1)))
+    with pytest.raises(Cancelled):
+        resolve(model, 3, cancelled=lambda _: next(states))
+    assert len(model.asked) == 1

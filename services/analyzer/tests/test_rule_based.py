@@ -1,0 +1,145 @@
+import time
+
+import pytest
+
+from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.rule_based import libraries as rule_libraries
+from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer, model_name
+from edugraph_analyzer.rule_based.cue_rules import mistakes_in, prerequisites_in
+from edugraph_common.contracts.messages import CourseContext
+
+
+@pytest.fixture(params=["with libraries", "own lexicon"])
+def libraries(request, monkeypatch) -> str:
+    if request.param == "own lexicon":
+        monkeypatch.setattr(rule_libraries, "installed", lambda: ())
+    return request.param
+
+
+def finding(record_type: str, context: CourseContext | None = None, **data):
+    kinds = {"student_interaction": "interaction", "error_record": "error", "course_content": "knowledge_points"}
+    record = {"type": record_type, "timestamp": "2026-01-05T08:00:00Z", "data": data}
+    return RuleBasedAnalyzer().finding(read_document(record, kinds[record_type], [context] if context else []))
+
+
+def chat(text: str, **data):
+    people = {"student_id_from": "a", "student_id_to": "b", "interaction_type": "chat"}
+    return finding("student_interaction", **people, text=text, **data).finding
+
+
+def mistake(text: str, context: CourseContext | None = None):
+    return finding("error_record", context, student_id="a", course_id="c", error_text=text).finding
+
+
+SENTIMENTS = [
+    ("原来如此！你讲得比我自己翻书清楚多了，太感谢啦。", "positive"),
+    ("终于懂了，谢谢你！", "positive"),
+    ("今天的实验真好玩。", "positive"),
+    ("别担心，你做得好。", "positive"),
+    ("我不想学数学了，怎么都学不会。", "negative"),
+    ("大家都笑我，我很难受。", "negative"),
+    ("这节课太快，我跟不上。", "negative"),
+    ("分数题我一点也不喜欢。", "negative"),
+    ("第三题选哪个？", "neutral"),
+    ("明天记得带量角器。", "neutral"),
+    ("Thank you, that saved my evening!", "positive"),
+    ("Great progress, keep it up.", "positive"),
+    ("I finally got it and it works!", "positive"),
+    ("I am stuck and so frustrated with fractions.", "negative"),
+    ("Python hates me, I give up.", "negative"),
+    ("I don't understand slope at all.", "negative"),
+    ("This is not good.", "negative"),
+    ("Which page is the homework on?", "neutral"),
+    ("The test is on Friday.", "neutral"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentiment"), SENTIMENTS)
+def test_sentiment(text: str, sentiment: str, libraries: str) -> None:
+    assert chat(text).sentiment == sentiment
+
+
+def test_topics_are_those_that_the_record_and_the_text_name(libraries: str) -> None:
+    assert chat("移项为什么要变号？", topics=["一元一次方程"]).topics == ("一元一次方程", "移项")
+    assert chat("I mixed up perimeter and area.").topics == ("perimeter", "area")
+
+
+def test_a_mistake_is_linked_to_the_points_of_its_course(libraries: str) -> None:
+    course = CourseContext(course_id="c", name="代数", knowledge_points=("去分母的方法", "平面镶嵌", "数轴"))
+    found = mistake("去分母时右边的 1 没有乘 6", course)
+    assert any(point.name in ("去分母", "去分母的方法") for point in found.knowledge_points)
+    english = CourseContext(course_id="c", name="Algebra", knowledge_points=("Adding fractions", "Photosynthesis"))
+    found = mistake("Added fractions by adding tops and bottoms", english)
+    assert "Adding fractions" in [point.name for point in found.knowledge_points]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("移项时忘了变号", ["符号错误"]),
+        ("单位换算时乘了 3.6", ["单位错误"]),
+        ("if score = 60: gives SyntaxError", ["SyntaxError"]),
+        ("题目：化简\n学生答案：$$-3$$\n正确答案：$$3$$", ["符号错误"]),
+        ("Question: x\nStudent's answer: $$0.25$$\nCorrect answer: $$2.5$$", ["decimal point error"]),
+        ("Question: x\nStudent's answer: $$7$$\nCorrect answer: $$9$$", []),
+        ("答案是 9", []),
+        ("She chose B.", []),
+    ],
+)
+def test_an_error_type_only_if_a_rule_fires(text: str, names: list[str]) -> None:
+    assert [fired.name for fired in mistakes_in(text)] == names
+    assert [found.name for found in mistake(text).error_types] == names
+
+
+def test_what_words_cannot_show_stays_empty(libraries: str) -> None:
+    found = mistake("移项时忘了变号")
+    assert (found.difficulty, found.severity) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("学习密度之前需要先掌握质量和体积的测量。", [("密度", "质量"), ("密度", "体积的测量")]),
+        ("最小公倍数是通分的基础。", [("通分", "最小公倍数")]),
+        ("Before learning while loops you need conditionals.", [("while loops", "conditionals")]),
+        ("Slope is based on ratios and the coordinate plane.", [("Slope", "ratios"), ("Slope", "coordinate plane")]),
+        ("通分很重要。", []),
+        ("Slope is the rise divided by the run.", []),
+    ],
+)
+def test_prerequisites_are_those_that_a_sentence_states(text: str, pairs: list) -> None:
+    assert [(each.point, each.requires) for each in prerequisites_in(text)] == pairs
+
+
+def test_content_has_points_in_the_order_of_the_text(libraries: str) -> None:
+    text = "质量与体积之比叫做密度。学习密度之前需要先掌握质量。"
+    found = finding("course_content", course_id="c", title="密度", content=text).finding
+    names = [point.name for point in found.knowledge_points]
+    assert names.index("质量") < names.index("密度")
+    assert {point.name for point in found.knowledge_points if point.importance == "core"} == {"密度"}
+    assert [(each.point, each.requires) for each in found.prerequisites] == [("密度", "质量")]
+
+
+def test_evidence_stands_in_the_text(libraries: str) -> None:
+    text = "移项时忘了变号，写成 3x + 2x。"
+    assert all(quote in text for quote in mistake(text).evidence)
+    assert mistake(text).evidence
+
+
+def test_each_finding_names_what_made_it(libraries: str) -> None:
+    origin = finding("error_record", student_id="a", course_id="c", error_text="x").origin
+    assert (origin.analyser, origin.model, origin.cost) == ("offline", model_name(), 0)
+    assert origin.model.startswith("offline-lexicon")
+    assert ("+" in origin.model) == (libraries == "with libraries")
+
+
+@pytest.mark.skipif("use" not in rule_libraries.installed(), reason="the extra `offline` is not installed")
+def test_only_the_thread_that_asks_computes_the_nearness() -> None:
+    """More threads of the encoder spin and wait for each other: a text then takes a hundred times the CPU."""
+    names = ("fractions", "negative numbers", "一元一次方程")
+    rule_libraries.nearness("1/2 + 1/3 = 2/5", names)  # loads the encoder
+    whole, own = time.process_time(), time.thread_time()
+    for number in range(20):
+        rule_libraries.nearness(f"{number}: I added both denominators. 分母不能直接相加。", names)
+    whole, own = time.process_time() - whole, time.thread_time() - own
+    assert whole < 1.2 * own

@@ -1,0 +1,49 @@
+"""Answers that only the gateway gives. Each has its ids and links."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.outcomes import ENDED, JobReport
+
+
+class JobAnswer(JobReport):
+    """`seconds_left` is an estimate by the speed so far; null where there is nothing to go by."""
+
+    seconds_left: float | None = None
+    links: dict[str, str] = {}
+
+
+class JobList(ContractModel):
+    jobs: tuple[JobAnswer, ...]
+    links: dict[str, str] = {}
+
+
+class GraphDigest(ContractModel):
+    digest: str = Field(description="64 hex digits over all nodes, relationships and properties but the ledger")
+    links: dict[str, str] = {}
+
+
+class Health(ContractModel):
+    status: str = "ok"
+
+
+class Version(ContractModel):
+    version: str
+    api: str = "v1"
+
+
+def job_answer(report: JobReport, now: datetime) -> JobAnswer:
+    """Add the links of a job and, for one that runs, the seconds that the slower of import and analysis needs."""
+    seconds_left: float | None = None
+    if report.state not in ENDED:
+        analysis, spent_seconds = report.analysis, (now - report.created).total_seconds()
+        steps = ((report.batches_done, report.batches), (analysis.done + analysis.failed, analysis.expected))
+        estimates = [spent_seconds * (total - done) / done for done, total in steps if done]
+        seconds_left = round(max(estimates), 1) if estimates else None
+    base = f"/v1/jobs/{report.job_id}"
+    fields: dict[str, Any] = {name: getattr(report, name) for name in JobReport.model_fields}
+    links = {"self": base, **{name: f"{base}/{name}" for name in ("rejects", "events", "cancel", "resume")}}
+    return JobAnswer(**fields, seconds_left=seconds_left, links=links)

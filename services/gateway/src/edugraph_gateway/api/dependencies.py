@@ -1,0 +1,68 @@
+"""What the routes get from FastAPI: an admitted caller, and the parts of the gateway that they need."""
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from edugraph_common.contracts.api import Check
+from edugraph_common.platform.api_keys import Scope
+from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.object_store import Blobs
+from edugraph_gateway.auth.callers import Caller
+from edugraph_gateway.gateway import Gateway
+from edugraph_gateway.graph_reader import GraphReader
+from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
+from edugraph_gateway.operations.readiness import Probes
+from edugraph_gateway.operations.task_results import TaskResults
+from edugraph_gateway.submission.intake import Intake
+
+bearer = HTTPBearer(auto_error=False, description="An API key (edugraph keys create) or an OIDC access token")
+
+
+def gateway_of(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+def admitted(scope: Scope) -> Any:
+    """Return the dependency that admits a caller with this scope. It raises Problem 401, 403, 429, or Retryable."""
+
+    async def admit(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+    ) -> Caller:
+        return await gateway_of(request).admission.admit(credentials.credentials if credentials else "", scope)
+
+    return Depends(admit)
+
+
+def part(select: Callable[[Gateway], Any]) -> Any:
+    """Return the dependency that gives one part of the gateway."""
+
+    # FastAPI would run a function that is not async in a thread.
+    async def selected(request: Request) -> Any:
+        return select(gateway_of(request))
+
+    return Depends(selected)
+
+
+Reader = Annotated[Caller, admitted("read")]
+Submitter = Annotated[Caller, admitted("submit")]
+Operator = Annotated[Caller, admitted("operate")]
+Eraser = Annotated[Caller, admitted("erase")]
+
+AuditDep = Annotated[Audit, part(lambda gateway: gateway.audit)]
+BlobsDep = Annotated[Blobs, part(lambda gateway: gateway.blobs)]
+ClockDep = Annotated[Callable[[], datetime], part(lambda gateway: gateway.now)]
+DeadLettersDep = Annotated[DeadLetterOperator, part(lambda gateway: gateway.dead_letters)]
+DiagnoseDep = Annotated[Callable[[], list[Check]], part(lambda gateway: gateway.diagnose)]
+EndingDep = Annotated[Event, part(lambda gateway: gateway.ending)]
+GraphDep = Annotated[GraphReader, part(lambda gateway: gateway.graph)]
+IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
+JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
+ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
+ResultsDep = Annotated[TaskResults, part(lambda gateway: gateway.results)]

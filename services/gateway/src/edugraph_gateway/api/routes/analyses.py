@@ -1,0 +1,139 @@
+"""POST /v1/analyses/…: have records read by the model, without importing them from a file first."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field, ValidationError
+
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.findings import KIND_OF_SUBJECT, Kind, Subject, kind_to_read
+from edugraph_common.contracts.messages import (
+    INLINE_RECORDS,
+    REQUEST_CONTENT_PACK,
+    Analysis,
+    AnalysisBatch,
+    AnalysisEstimate,
+)
+from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
+from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.sources.rows import as_invalid_record
+from edugraph_gateway.api.dependencies import IntakeDep, Submitter
+from edugraph_gateway.problems import Problem, invalid, problem_responses
+from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
+from edugraph_gateway.submission.request_body import json_body
+from edugraph_gateway.submission.submit import Submission, Task
+
+router = APIRouter(tags=["analyses"])
+QUEUE = "llm_analysis"
+PACK_TASKS: dict[Kind, str] = {
+    "interaction": "analyze_interaction_task",
+    "error": "analyze_error_task",
+    "knowledge_points": "extract_knowledge_points_task",
+}
+BATCH_TASKS: dict[Kind, str] = {
+    "interaction": "batch_analyze_interactions_task",
+    "error": "batch_analyze_errors_task",
+}
+
+
+class AnalysisRequest(ContractModel):
+    records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
+
+
+_REQUEST_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": AnalysisRequest.model_json_schema()}},
+    }
+}
+
+
+@router.post(
+    "/v1/analyses/{subject}",
+    status_code=202,
+    responses=problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
+    openapi_extra=_REQUEST_BODY,
+)
+async def start_analysis(
+    request: Request,
+    caller: Submitter,
+    intake: IntakeDep,
+    subject: Subject,
+    idempotency_key: IdempotencyKey = None,
+) -> Accepted:
+    """Each record must be valid and have a text to read; if one is not, none is taken."""
+    kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
+    intake.backpressure.check(QUEUE)
+    body = await json_body(request, intake.limits)
+    records = parse_records(body, kind)
+    fingerprint = hashlib.sha256(body).hexdigest()
+
+    async def first() -> Done:
+        return Done(fingerprint, await submitter.submit(analysis_submission(submitter.new_id(), kind, records)))
+
+    async def seen() -> str:
+        return fingerprint
+
+    name = key_name(caller.client_id, f"analyses/{subject}", idempotency_key) if idempotency_key else None
+    return await idempotent_run(intake.idempotency, name, first, seen)
+
+
+@router.post(
+    "/v1/analyses/{subject}/estimate",
+    status_code=202,
+    responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    openapi_extra=_REQUEST_BODY,
+)
+async def estimate_analysis(request: Request, _caller: Submitter, intake: IntakeDep, subject: Subject) -> Accepted:
+    """What reading these records would cost: the result of the task, made by an analyzer without asking the model."""
+    kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
+    intake.backpressure.check(QUEUE)
+    records = parse_records(await json_body(request, intake.limits), kind)
+    request_id = submitter.new_id()
+    message = AnalysisEstimate(job_id=request_id, kind=kind, records=tuple(record.to_json() for record in records))
+    return await submitter.send_task(Task("estimate_analysis_task", message, task_id_for(request_id, "estimate")))
+
+
+def parse_records(body: bytes, kind: Kind) -> list[Record]:
+    """Raises Problem 422, which lists the records that are wrong."""
+    try:
+        values = AnalysisRequest.model_validate_json(body).records
+    except ValidationError as error:
+        raise invalid(error) from None
+    records: list[Record] = []
+    wrong: list[dict[str, Any]] = []
+    for index, value in enumerate(values):
+        try:
+            record = parse_record(value)
+            if kind_to_read(record) != kind:
+                expected = f"a record with a text for {kind}"
+                raise InvalidRecord("type", expected, record.type, "has nothing to read here")  # noqa: TRY301
+            records.append(record)
+        except Exception as fault:  # noqa: BLE001 - the boundary of a row: whatever is wrong is said of that row alone
+            problem = as_invalid_record(fault)
+            named = {name: getattr(problem, name) for name in ("field", "expected", "found", "reason")}
+            wrong.append({"record": index, **named})
+    if wrong:
+        few = f"{len(wrong)} of {len(values)} records cannot be read as {kind}; correct them and send all again."
+        raise Problem(422, "invalid-records", few, errors=wrong)
+    return records
+
+
+def analysis_submission(job_id: str, kind: Kind, records: list[Record]) -> Submission:
+    """One task for all records where there is a task for batches of this kind, else one for each pack."""
+    values = tuple(record.to_json() for record in records)
+    if len(values) > 1 and kind in BATCH_TASKS:
+        batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, records=values, expected=len(values))
+        tasks = [Task(BATCH_TASKS[kind], batch, task_id_for(job_id, f"analysis-{kind}-0"))]
+    else:
+        tasks = []
+        for start in range(0, len(values), REQUEST_CONTENT_PACK):
+            pack = f"{kind}-0-{start // REQUEST_CONTENT_PACK}"
+            message = Analysis(
+                job_id=job_id, pack=pack, kind=kind, records=values[start : start + REQUEST_CONTENT_PACK]
+            )
+            tasks.append(Task(PACK_TASKS[kind], message, task_id_for(job_id, pack)))
+    source = f"{kind} inline"
+    return Submission(job_id=job_id, kind="analysis", source=source, tasks=tasks, to_analyse=len(records))

@@ -1,0 +1,112 @@
+"""/v1/dead-letters: what was given up, and what to do with it."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.routes import QUEUES
+from edugraph_gateway.api.dependencies import AuditDep, ClockDep, DeadLettersDep, Operator
+from edugraph_gateway.operations.dead_letter_operator import DeadLetter, Replayed
+from edugraph_gateway.problems import problem_responses
+
+router = APIRouter(tags=["dead letters"])
+REPLAYS_PER_SECOND = 50.0
+_answers = problem_responses(401, 403, 404, 409, 422, 429, 503)
+
+QueueName = StrEnum("QueueName", {name.upper(): name for name in QUEUES})  # type: ignore[misc]
+TaskId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+class DeadLetters(ContractModel):
+    counts: dict[str, int]
+    letters: tuple[DeadLetter, ...]
+    links: dict[str, str] = {}
+
+
+class WholeLetter(ContractModel):
+    """`arguments` are those of the task; they may hold records. Null where the body cannot be read."""
+
+    letter: DeadLetter
+    arguments: Any
+    links: dict[str, str] = {}
+
+
+class Dropped(ContractModel):
+    dropped: int
+
+
+@router.get("/v1/dead-letters", responses=_answers)
+def list_letters(
+    _caller: Operator,
+    dead_letters: DeadLettersDep,
+    queue: QueueName | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> DeadLetters:
+    """How many there are in each queue, and the oldest of one queue or of all."""
+    counts = dead_letters.counts()
+    chosen = [str(queue)] if queue else [name for name, number in counts.items() if number]
+    letters = [letter for name in chosen for letter in dead_letters.oldest(name, limit)]
+    return DeadLetters(counts=counts, letters=tuple(letters[:limit]), links={"self": "/v1/dead-letters"})
+
+
+@router.get("/v1/dead-letters/{queue}/{task_id}", responses=_answers)
+def show_letter(_caller: Operator, dead_letters: DeadLettersDep, queue: QueueName, task_id: TaskId) -> WholeLetter:
+    letter, arguments = dead_letters.show(str(queue), task_id)
+    base = f"/v1/dead-letters/{queue}/{task_id}"
+    return WholeLetter(letter=letter, arguments=arguments, links={"self": base, "replay": f"{base}/replay"})
+
+
+@router.post("/v1/dead-letters/{queue}/{task_id}/replay", responses=_answers)
+def replay_letter(
+    *,
+    caller: Operator,
+    dead_letters: DeadLettersDep,
+    audit: AuditDep,
+    now: ClockDep,
+    queue: QueueName,
+    task_id: TaskId,
+) -> Replayed:
+    """Send it again, with no tries used up. A task that has succeeded meanwhile is not done again."""
+    audit.record(caller.client_id, "dead.replay", f"{queue}/{task_id}", now())
+    return dead_letters.replay(str(queue), task_id)
+
+
+@router.post("/v1/dead-letters/{queue}/replay", responses=_answers)
+def replay_letters(
+    *,
+    caller: Operator,
+    dead_letters: DeadLettersDep,
+    audit: AuditDep,
+    now: ClockDep,
+    queue: QueueName,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+) -> Replayed:
+    """Send the oldest again, at most 50 a second. Those that no worker could read are left where they are."""
+    audit.record(caller.client_id, "dead.replay", f"{queue}, {limit} at most", now())
+    return dead_letters.replay_all(str(queue), limit, REPLAYS_PER_SECOND)
+
+
+@router.delete("/v1/dead-letters/{queue}/{task_id}", responses=_answers)
+def drop_letter(
+    *,
+    caller: Operator,
+    dead_letters: DeadLettersDep,
+    audit: AuditDep,
+    now: ClockDep,
+    queue: QueueName,
+    task_id: TaskId,
+) -> Dropped:
+    """It is gone for good."""
+    audit.record(caller.client_id, "dead.drop", f"{queue}/{task_id}", now())
+    return Dropped(dropped=dead_letters.drop(str(queue), task_id))
+
+
+@router.delete("/v1/dead-letters/{queue}", responses=_answers)
+def drop_letters(
+    caller: Operator, dead_letters: DeadLettersDep, audit: AuditDep, now: ClockDep, queue: QueueName
+) -> Dropped:
+    """All of the queue are gone for good."""
+    audit.record(caller.client_id, "dead.drop", f"{queue}, all", now())
+    return Dropped(dropped=dead_letters.drop_all(str(queue)))

@@ -1,0 +1,29 @@
+"""/healthz: the process lives. /readyz: it could take work. Both are open to all, and tell nothing else."""
+
+from fastapi import APIRouter, Request
+
+from edugraph_gateway.api.answers import Health, Version
+from edugraph_gateway.api.dependencies import ProbesDep, Reader
+from edugraph_gateway.problems import Problem, problem_responses
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    return Health()
+
+
+@router.get("/readyz", responses=problem_responses(503))
+async def readyz(probes: ProbesDep) -> Health:
+    """503 names what is missing: broker, redis, blobs."""
+    missing = await probes.missing()
+    if missing:
+        detail = f"No answer from: {', '.join(missing)}. Nothing is accepted until it is back."
+        raise Problem(503, "not-ready", detail, retry_after=2, missing=missing)
+    return Health()
+
+
+@router.get("/v1/version", responses=problem_responses(401, 403, 429, 503))
+async def version(request: Request, _caller: Reader) -> Version:
+    return Version(version=request.app.version)

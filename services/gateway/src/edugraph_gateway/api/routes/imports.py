@@ -1,0 +1,239 @@
+"""POST /v1/imports: up to 1,000 records inline, a file of any size that streams into the blob store, or its URL."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, cast, get_args
+
+import anyio.to_thread
+from fastapi import APIRouter, Request
+from pydantic import Field, ValidationError
+
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import INLINE_RECORDS, BatchSize, Compression, Format, ImportJob
+from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.object_store import shown
+from edugraph_common.sources import parse_mapping, store_mapping
+from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_gateway.api.dependencies import IntakeDep, Submitter
+from edugraph_gateway.deadlines import in_time
+from edugraph_gateway.problems import Problem, invalid, invalid_fields, problem_responses
+from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
+from edugraph_gateway.submission.intake import Intake
+from edugraph_gateway.submission.request_body import drain, json_body, pieces
+from edugraph_gateway.submission.submit import JobSubmitter, Submission, Task
+from edugraph_gateway.submission.uploads import Upload, scan_of, store_upload
+
+router = APIRouter(tags=["imports"])
+TASK, QUEUE = "import_records_with_callback", "data_import"
+FILES = ("application/x-ndjson", "text/csv", "application/octet-stream")
+NAME = r"^[^\x00-\x1f\x7f]+$"
+OPEN_TIMEOUT_SECONDS = 3.0  # in which a file outside must show that it is there
+DRAIN_SECONDS = 2.0  # in which a client may go on sending what was refused already
+
+
+class ImportOptions(ContractModel):
+    batch_size: BatchSize = 1_000
+    parallel_batches: Annotated[int, Field(ge=1, le=1_000)] = 64
+    analyze: bool = False
+
+
+class FileImport(ImportOptions):
+    """Options of an upload, as query parameters. `name` is what the file is called in lists.
+
+    `mapping` says which column of a CSV is which field, as JSON.
+    """
+
+    format: Format = "ndjson"
+    mapping: Annotated[str | None, Field(max_length=16_384)] = None
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=NAME)] = "upload"
+
+
+class InlineImport(ImportOptions):
+    """Records are not checked here: those that are not valid are set aside by the import, one by one."""
+
+    records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
+
+
+class OutsideImport(FileImport):
+    """A file that is read where it is; it must be there, and stay as it is, until the job has ended.
+
+    `compression`: found by the URL's ending where it is not given. `mapping` and `format` as those of an upload.
+    """
+
+    url: Annotated[str, Field(min_length=1, max_length=2_000)]
+    name: Annotated[str | None, Field(min_length=1, max_length=200, pattern=NAME)] = None  # type: ignore[assignment]
+    compression: Compression | None = None
+
+
+_REQUEST_BODY = {
+    "required": True,
+    "description": "Records inline, the URL of a file outside, or a file, plain, gzip or zstd (Content-Encoding).",
+    "content": {
+        "application/json": {
+            "schema": {"oneOf": [InlineImport.model_json_schema(), OutsideImport.model_json_schema()]}
+        },
+        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in FILES},
+    },
+}
+
+
+_QUERY = [
+    {"name": name, "in": "query", "required": False, "schema": schema, "description": "of a file"}
+    for name, schema in FileImport.model_json_schema()["properties"].items()
+]
+
+
+@router.post(
+    "/v1/imports",
+    status_code=202,
+    responses=problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
+    openapi_extra={"requestBody": _REQUEST_BODY, "parameters": _QUERY},
+)
+async def start_import(
+    request: Request, caller: Submitter, intake: IntakeDep, idempotency_key: IdempotencyKey = None
+) -> Accepted:
+    """Accepted means kept: the body is stored and the broker has confirmed the message."""
+    intake.backpressure.check(QUEUE)
+    name = key_name(caller.client_id, "imports", idempotency_key) if idempotency_key else None
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type == "application/json":
+        return await import_json(intake, request, name)
+    if content_type not in FILES:
+        words = f"Send application/json with records, or a file as one of {', '.join(FILES)}."
+        raise Problem(415, "content-type", words)
+    # FastAPI would read the options for small requests too, and they would take a seventh longer.
+    try:
+        options = FileImport.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise invalid_fields([(("query", *detail["loc"]), detail["msg"]) for detail in found]) from None
+    return await import_upload(intake, request, options, name)
+
+
+async def import_json(intake: Intake, request: Request, name: str | None) -> Accepted:
+    """Take records inline, or the URL of a file outside. `name` is that of the idempotency key."""
+    submitter = intake.submitter
+    body = await json_body(request, intake.limits)
+    wanted = _parse(body)
+    fingerprint = hashlib.sha256(body).hexdigest()
+
+    async def first() -> Done:
+        job_id = submitter.new_id()
+        if isinstance(wanted, OutsideImport):
+            return Done(fingerprint, await submitter.submit(await _look_outside(submitter, job_id, wanted)))
+        job = ImportJob(job_id=job_id, **dict(wanted))
+        return Done(fingerprint, await submitter.submit(import_submission(job, "inline")))
+
+    async def seen() -> str:
+        return fingerprint
+
+    return await idempotent_run(intake.idempotency, name, first, seen)
+
+
+def _parse(body: bytes) -> InlineImport | OutsideImport:
+    """Raises Problem 422. What names a URL and no records is meant to be a file outside."""
+    try:
+        return InlineImport.model_validate_json(body)
+    except ValidationError as error:
+        try:
+            given = json.loads(body)
+        except (ValueError, RecursionError):
+            given = None
+        if not (isinstance(given, dict) and "url" in given and "records" not in given):
+            raise invalid(error) from None
+    try:
+        return OutsideImport.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImport) -> Submission:
+    """Return the submission of a file outside that was looked at.
+
+    Raises Rejected for a file that is not there or not allowed, MalformedFile for an empty one, Retryable.
+    """
+
+    def look() -> None:
+        if "://" not in wanted.url:
+            raise Rejected("url must be a URL: a path within the store is for nobody outside")
+        with submitter.blobs.open(wanted.url) as file:
+            if not file.read(1):
+                raise MalformedFile("the file is empty: it holds no record")
+        if wanted.mapping:
+            store_mapping(submitter.blobs, job_id, parse_mapping(wanted.mapping.encode()))
+
+    try:
+        await in_time(look, OPEN_TIMEOUT_SECONDS, submitter.threads)
+    except Exception:
+        await anyio.to_thread.run_sync(submitter.blobs.delete, f"jobs/{job_id}")
+        raise
+    path = shown(wanted.url)
+    by_name = content_encoding_of(path)
+    options = wanted.model_dump(exclude={"name", "mapping", "url", "compression"})
+    compression = wanted.compression or (None if by_name == "identity" else by_name)
+    job = ImportJob(job_id=job_id, source=wanted.url, compression=compression, **options)
+    return import_submission(job, wanted.name or path.rsplit("/", 1)[-1])
+
+
+async def import_upload(intake: Intake, request: Request, options: FileImport, name: str | None) -> Accepted:
+    """Take a file. The options are part of what was asked for, so they are part of the fingerprint."""
+    limits, submitter = intake.limits, intake.submitter
+    named = request.headers.get("content-encoding", "identity").strip().lower()
+    if named not in get_args(ContentEncoding):
+        raise Problem(415, "content-encoding", "Send the file as it is, or packed by gzip or zstd.")
+    encoding = cast("ContentEncoding", named)
+    body = pieces(request, max_bytes=limits.max_upload_bytes, idle_timeout_seconds=limits.idle_timeout_seconds)
+
+    def fingerprint(digest: str) -> str:
+        return hashlib.sha256(f"{options.model_dump_json()}{digest}".encode()).hexdigest()
+
+    async def first() -> Done:
+        job, digest = await _store(submitter, options, encoding, body, limits.max_unpacked_bytes)
+        return Done(fingerprint(digest), await submitter.submit(import_submission(job, options.name)))
+
+    async def seen() -> str:
+        digest = hashlib.sha256()
+        async for piece in body:
+            await anyio.to_thread.run_sync(digest.update, piece)
+        return fingerprint(digest.hexdigest())
+
+    try:
+        async with intake.upload_slots.take():
+            return await idempotent_run(intake.idempotency, name, first, seen)
+    except Exception:
+        await drain(request, DRAIN_SECONDS)
+        raise
+
+
+async def _store(
+    submitter: JobSubmitter,
+    options: FileImport,
+    encoding: ContentEncoding,
+    body: AsyncIterator[bytes],
+    max_unpacked_bytes: int,
+) -> tuple[ImportJob, str]:
+    """Return the job and the SHA-256 of the body. After an error nothing is left."""
+    job_id, blobs = submitter.new_id(), submitter.blobs
+    key = f"jobs/{job_id}/source.{options.format}{SUFFIXES[encoding]}"
+    try:
+        mapping = parse_mapping(options.mapping.encode()) if options.mapping else None
+        upload = Upload(blobs, key, encoding, scan_of(options.format, mapping), max_unpacked_bytes)
+        if mapping:
+            await anyio.to_thread.run_sync(store_mapping, blobs, job_id, mapping)
+        digest = await store_upload(upload, body)
+    except Exception:
+        await anyio.to_thread.run_sync(blobs.delete, f"jobs/{job_id}")
+        raise
+    wanted = options.model_dump(exclude={"name", "mapping"})
+    compression = None if encoding == "identity" else encoding
+    return ImportJob(job_id=job_id, source=key, compression=compression, **wanted), digest
+
+
+def import_submission(job: ImportJob, source: str) -> Submission:
+    """`source` is what people see the job by."""
+    task = Task(TASK, job, task_id_for(job.job_id, "split"))
+    return Submission(job_id=job.job_id, kind="import", source=source, tasks=[task])

@@ -1,0 +1,161 @@
+"""/v1/jobs: what is done, what is stuck, what failed; stop it, go on with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from threading import Event
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Path, Query
+from starlette.responses import StreamingResponse
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
+from edugraph_common.platform.job_store import Jobs
+from edugraph_gateway.api.answers import JobAnswer, JobList, job_answer
+from edugraph_gateway.api.dependencies import (
+    AuditDep,
+    BlobsDep,
+    ClockDep,
+    EndingDep,
+    IntakeDep,
+    JobsDep,
+    Operator,
+    Reader,
+)
+from edugraph_gateway.operations.resume import resume
+from edugraph_gateway.problems import Problem, not_found, problem_responses
+
+router = APIRouter(tags=["jobs"])
+PIECE_BYTES = 1 << 16
+LOOK_INTERVAL_SECONDS = 0.5  # between two looks at a job that is followed
+ALIVE_SECONDS = 15.0  # after so long without a change the stream says that it is alive
+
+JobId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Offset = Annotated[int, Query(ge=0, le=1_000_000)]
+
+
+@router.get("/v1/jobs", responses=problem_responses(401, 403, 422, 429, 503))
+def list_jobs(
+    _caller: Reader,
+    jobs: JobsDep,
+    clock: ClockDep,
+    limit: Limit = 20,
+    offset: Offset = 0,
+    state: JobState | None = None,
+) -> JobList:
+    """The newest first. With `state`, the newest of those, and `offset` counts only them."""
+    now = clock()
+    reports = jobs.newest(limit, offset, now, state)
+    only = f"&state={state}".replace(" ", "%20") if state else ""
+    links = {"self": f"/v1/jobs?limit={limit}&offset={offset}{only}"}
+    if len(reports) == limit:
+        links["next"] = f"/v1/jobs?limit={limit}&offset={offset + limit}{only}"
+    return JobList(jobs=tuple(job_answer(report, now) for report in reports), links=links)
+
+
+@router.get("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
+def show_job(_caller: Reader, jobs: JobsDep, now: ClockDep, job_id: JobId) -> JobAnswer:
+    return job_answer(existing_job(jobs, job_id, now()), now())
+
+
+@router.post("/v1/jobs/{job_id}/cancel", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
+def cancel_job(caller: Operator, jobs: JobsDep, audit: AuditDep, now: ClockDep, job_id: JobId) -> JobAnswer:
+    """What has not begun stays undone; what is done is kept."""
+    report = existing_job(jobs, job_id, now())
+    audit.record(caller.client_id, "job.cancel", job_id, now())
+    if not jobs.cancel(job_id, now()):
+        raise Problem(409, "ended", f"The job has ended already: {report.state}.")
+    return job_answer(existing_job(jobs, job_id, now()), now())
+
+
+@router.post("/v1/jobs/{job_id}/resume", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
+async def resume_job(
+    *, caller: Operator, jobs: JobsDep, audit: AuditDep, intake: IntakeDep, now: ClockDep, job_id: JobId
+) -> JobAnswer:
+    """Do the rest of a job that was cancelled, or of one with failures; what is written is not written again."""
+
+    def note() -> None:
+        existing_job(jobs, job_id, now())
+        audit.record(caller.client_id, "job.resume", job_id, now())
+
+    await anyio.to_thread.run_sync(note)
+    await resume(intake.submitter, job_id)
+    return await anyio.to_thread.run_sync(lambda: job_answer(existing_job(jobs, job_id, now()), now()))
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        **problem_responses(401, 403, 404, 422, 429, 503),
+    },
+)
+async def follow_job(
+    _caller: Reader, jobs: JobsDep, now: ClockDep, ending: EndingDep, job_id: JobId
+) -> StreamingResponse:
+    """Server-Sent Events: the job at each change (event `job`), until it has ended."""
+    await anyio.to_thread.run_sync(lambda: existing_job(jobs, job_id, now()))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(changes(jobs, job_id, now, ending), media_type="text/event-stream", headers=headers)
+
+
+@router.get(
+    "/v1/jobs/{job_id}/rejects",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}},
+        **problem_responses(401, 403, 404, 422, 429, 503),
+    },
+)
+def download_rejects(
+    _caller: Reader, jobs: JobsDep, blobs: BlobsDep, now: ClockDep, job_id: JobId
+) -> StreamingResponse:
+    """All records that were set aside, one JSON a line: line, field, expected, found, reason and the raw record."""
+    existing_job(jobs, job_id, now())
+
+    def joined(keys: list[str]) -> Iterator[bytes]:
+        for key in keys:
+            with blobs.open(key) as file:
+                while piece := file.read(PIECE_BYTES):
+                    yield piece
+
+    return StreamingResponse(
+        joined(blobs.keys(f"jobs/{job_id}/rejects")),
+        media_type="application/x-ndjson",
+        headers={"Content-Disposition": f'attachment; filename="rejects-{job_id}.ndjson"'},
+    )
+
+
+def existing_job(jobs: Jobs, job_id: str, now: datetime) -> JobReport:
+    """Raises Problem 404."""
+    report = jobs.report(job_id, now)
+    if report is None:
+        raise not_found("job", job_id)
+    return report
+
+
+async def changes(jobs: Jobs, job_id: str, now: Callable[[], datetime], ending: Event) -> AsyncIterator[str]:
+    """Give a Server-Sent Event at each change of a job.
+
+    A Redis that is away for a while is waited for: the stream stays open. A gateway that ends closes it.
+    """
+    last: JobReport | None = None
+    quiet_seconds, number = 0.0, 0
+    while (last is None or last.state not in ENDED) and not ending.is_set():
+        report = last
+        with suppress(Retryable):
+            report = await anyio.to_thread.run_sync(lambda: existing_job(jobs, job_id, now()))
+        if report is not None and report != last:
+            number, last, quiet_seconds = number + 1, report, 0.0
+            shown = job_answer(report, now()).model_dump_json()
+            yield f"id: {number}\nevent: job\ndata: {shown}\n\n"
+        elif quiet_seconds >= ALIVE_SECONDS:
+            quiet_seconds = 0.0
+            yield ": alive\n\n"
+        await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+        quiet_seconds += LOOK_INTERVAL_SECONDS

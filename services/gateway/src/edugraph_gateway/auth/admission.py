@@ -1,0 +1,77 @@
+"""Before every operation: is the caller known, do they have the scope, and is their rate limit kept."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from weakref import WeakValueDictionary
+
+from anyio import CapacityLimiter
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.api_keys import Scope
+from edugraph_gateway.auth.callers import ANYBODY, Caller, KeyRing
+from edugraph_gateway.auth.oidc import Issuer
+from edugraph_gateway.deadlines import in_time
+from edugraph_gateway.problems import Problem
+from edugraph_gateway.submission.rate_limiter import RateLimiter
+
+TIMEOUT_SECONDS = 2.0
+LOOKUP_THREADS = 40  # callers that are looked up side by side
+
+
+class Admission:
+    """Belongs to one event loop. Without `require_key` everybody has all scopes; `issuer` is None without OIDC."""
+
+    def __init__(
+        self,
+        key_ring: KeyRing,
+        issuer: Issuer | None,
+        rate_limiter: RateLimiter,
+        now: Callable[[], datetime],
+        *,
+        require_key: bool,
+    ) -> None:
+        self._key_ring, self._issuer, self._rate_limiter, self._now = key_ring, issuer, rate_limiter, now
+        self._require_key = require_key
+        self._threads = CapacityLimiter(LOOKUP_THREADS)
+        self._lookups: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def admit(self, token: str, scope: Scope) -> Caller:
+        """Raises Problem 401, 403 or 429, and Retryable when the caller cannot be looked up in time."""
+        remembered = self._remembered(token, scope)
+        if remembered is not None:
+            return remembered
+        try:
+            # One request of a caller asks at a time: what it brings may be enough for those that waited.
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._lookups.setdefault(token, asyncio.Lock()):
+                remembered = self._remembered(token, scope)
+                if remembered is not None:
+                    return remembered
+                return await in_time(lambda: self._look_up(token, scope), TIMEOUT_SECONDS, self._threads)
+        except TimeoutError:
+            raise Retryable(f"the caller could not be looked up within {TIMEOUT_SECONDS:g} s") from None
+
+    def _remembered(self, token: str, scope: Scope) -> Caller | None:
+        """Return a caller who was here a moment ago and has a request left. It asks no server."""
+        caller = self._keeper(token).remembered(token, self._now()) if self._require_key else ANYBODY
+        if caller is None or scope not in caller.scopes:
+            return None
+        return caller if self._rate_limiter.spend(caller.client_id) else None
+
+    def _look_up(self, token: str, scope: Scope) -> Caller:
+        caller: Caller | None = ANYBODY
+        if self._require_key:
+            caller = self._keeper(token).caller(token, self._now()) if token else None
+        if caller is None:
+            raise Problem(401, "key", "No valid API key: send Authorization: Bearer with one (edugraph keys create).")
+        if scope not in caller.scopes:
+            raise Problem(403, "scope", f"This needs the scope {scope}, which your key or token has not.")
+        wait_seconds = self._rate_limiter.take(caller.client_id)
+        if wait_seconds:
+            words = "More requests than this client may send; slow down."
+            raise Problem(429, "rate", words, retry_after=wait_seconds)
+        return caller
+
+    def _keeper(self, token: str) -> KeyRing | Issuer:
+        """Return who knows such a token: an API key begins with eg_, which no JWT does."""
+        return self._key_ring if self._issuer is None or token.startswith("eg_") else self._issuer

@@ -1,0 +1,54 @@
+"""Who calls: API keys and their scopes, with a short memory."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from edugraph_common.platform.api_keys import SCOPES, ApiKey, ApiKeys, Scope, matches, split_token
+
+REMEMBERED_SECONDS = 5.0  # a revoked key ends at the latest after that
+MAX_REMEMBERED_KEYS = 10_000
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`client_id` names the client in limits, idempotency keys and the audit log; it is no secret."""
+
+    client_id: str
+    scopes: tuple[Scope, ...]
+
+
+ANYBODY = Caller("anybody", SCOPES)
+
+
+class KeyRing:
+    """API keys with a short memory, so that Redis is not asked at every request."""
+
+    def __init__(self, keys: ApiKeys, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keys, self._clock = keys, clock
+        self._looked_up: dict[str, tuple[float, ApiKey | None]] = {}
+
+    def caller(self, token: str, now: datetime) -> Caller | None:
+        """Return None for a wrong, revoked or expired key. It may ask Redis: raises Retryable."""
+        key_id, secret = split_token(token)
+        key, fresh = self._look_back(key_id)
+        if key_id and not fresh:
+            key = self._keys.find(key_id)
+            if len(self._looked_up) >= MAX_REMEMBERED_KEYS:
+                self._looked_up.clear()
+            self._looked_up[key_id] = (self._clock(), key)
+        # The secret is compared for a key that does not exist too, so that the time tells nothing about which exist.
+        if not matches(key, secret) or key is None or not key.is_valid(now):
+            return None
+        return Caller(key.key_id, key.scopes)
+
+    def remembered(self, token: str, now: datetime) -> Caller | None:
+        """Return the caller if that needs no looking up. It never waits."""
+        _, fresh = self._look_back(split_token(token)[0])
+        return self.caller(token, now) if fresh else None
+
+    def _look_back(self, key_id: str) -> tuple[ApiKey | None, bool]:
+        """Return the key as it was looked up last, and whether that is recent enough to go by."""
+        looked_up_at, key = self._looked_up.get(key_id, (-REMEMBERED_SECONDS, None))
+        return key, self._clock() - looked_up_at < REMEMBERED_SECONDS

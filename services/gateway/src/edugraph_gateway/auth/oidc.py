@@ -1,0 +1,126 @@
+"""Access tokens of an OpenID Connect issuer: signature, issuer, audience and time are checked here, offline.
+
+The issuer's keys are fetched once and kept. A key id that is not among them may be new, so the keys are fetched
+again, but at most once in 30 seconds: anybody can make up key ids.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import httpx
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.api_keys import SCOPES
+from edugraph_gateway.auth.callers import Caller
+from edugraph_gateway.settings import GatewaySettings
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
+KEYS_LIFETIME_SECONDS = 3_600.0
+REFETCH_AFTER_SECONDS = 30.0
+RETRY_AFTER_SECONDS = 5.0  # when the issuer did not answer
+FETCH_TIMEOUT_SECONDS = 0.9  # for each of the two answers
+LEEWAY_SECONDS = 30  # by which clocks may differ
+MAX_TOKEN_LENGTH = 16_384
+MAX_SUBJECT_LENGTH = 255
+_REGISTRY = jws.JWSRegistry(algorithms=list(ALGORITHMS))
+
+
+class Issuer:
+    """`fetch` gives the JSON of an address; it raises httpx.HTTPError or ValueError."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        fetch: Callable[[str], Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url, self._prefix = (settings.oidc_issuer or "").rstrip("/"), settings.oidc_scope_prefix
+        self._issuer, self._scope_claim = settings.oidc_issuer or "", settings.oidc_scope_claim
+        self._audience = settings.oidc_audience or ""
+        self._fetch, self._clock = fetch or _fetch, clock
+        self._fetching = threading.Lock()
+        self._keys: KeySet | None = None
+        self._fetched_at, self._tried_at = -KEYS_LIFETIME_SECONDS, -REFETCH_AFTER_SECONDS
+
+    def caller(self, token: str, now: datetime) -> Caller | None:
+        """Return None for a token that is not good. Raises Retryable without keys while the issuer is away."""
+        key_id = _key_id(token)
+        if key_id is None:
+            return None
+        if not self._has_fresh(key_id):
+            self._fetch_keys(key_id)
+        return self.remembered(token, now)
+
+    def remembered(self, token: str, now: datetime) -> Caller | None:
+        """Return the caller by the keys that are here. It never waits."""
+        key_id = _key_id(token)
+        if self._keys is None or key_id is None or not self._has_fresh(key_id):
+            return None
+        rules = jwt.JWTClaimsRegistry(
+            now=int(now.timestamp()),
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": self._issuer},
+            aud={"essential": True, "value": self._audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+        try:
+            claims = jwt.decode(token, self._keys, registry=_REGISTRY).claims
+            rules.validate(claims)
+        except (JoseError, ValueError):
+            return None
+        subject, given = claims["sub"], claims.get(self._scope_claim)
+        # The subject becomes part of Redis keys and log lines.
+        if not isinstance(subject, str) or not subject.isprintable() or len(subject) > MAX_SUBJECT_LENGTH:
+            return None
+        names = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
+        return Caller(f"oidc:{subject}", tuple(scope for scope in SCOPES if f"{self._prefix}{scope}" in names))
+
+    def _has_fresh(self, key_id: str) -> bool:
+        return self._clock() - self._fetched_at < KEYS_LIFETIME_SECONDS and self._has(key_id)
+
+    def _has(self, key_id: str) -> bool:
+        return self._keys is not None and any(key.kid == key_id for key in self._keys.keys)
+
+    def _fetch_keys(self, key_id: str) -> None:
+        with self._fetching:
+            if self._has_fresh(key_id) or self._clock() - self._tried_at < REFETCH_AFTER_SECONDS:
+                return
+            self._tried_at = self._clock()
+            try:
+                described = self._fetch(f"{self._url}/.well-known/openid-configuration")
+                if described["issuer"] != self._issuer:
+                    raise ValueError("the issuer says that it is another")  # noqa: TRY301 - one handler for all faults
+                self._keys = KeySet.import_key_set(self._fetch(described["jwks_uri"]))
+                self._fetched_at = self._clock()
+            except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
+                self._tried_at = self._clock() - REFETCH_AFTER_SECONDS + RETRY_AFTER_SECONDS
+                if not self._has(key_id):
+                    raise Retryable(f"the OIDC issuer does not give its keys ({type(error).__name__})") from error
+                # An issuer that is away keeps nobody out whose key is known.
+                self._fetched_at = self._clock() - KEYS_LIFETIME_SECONDS + RETRY_AFTER_SECONDS
+
+
+def _key_id(token: str) -> str | None:
+    """Return None for what is no token that we take. A token without a key id has an empty one."""
+    if len(token) > MAX_TOKEN_LENGTH:
+        return None
+    try:
+        header = jws.extract_compact(token.encode()).headers()
+    except (JoseError, ValueError):
+        return None
+    key_id = header.get("kid", "")
+    return key_id if header.get("alg") in ALGORITHMS and isinstance(key_id, str) else None
+
+
+def _fetch(url: str) -> Any:
+    answer = httpx.get(url, timeout=FETCH_TIMEOUT_SECONDS)
+    answer.raise_for_status()
+    return json.loads(answer.content)

@@ -1,0 +1,86 @@
+"""What is wrong with the servers behind the gateway, and what to do about each fault."""
+
+from collections.abc import Callable, Iterable
+
+import redis
+
+from edugraph_common.contracts.api import Check
+from edugraph_common.contracts.errors import Failure, Retryable, what
+from edugraph_common.contracts.graph_schema import LABELS
+from edugraph_common.messaging.provisioning import check_topology
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.settings import Settings
+from edugraph_gateway.graph_reader import GraphReader
+from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
+
+Fault = tuple[str, str]  # what is wrong, what to do
+ADVICE = {
+    "broker": "Check that RabbitMQ runs and that EDUGRAPH_BROKER_URL and …_BROKER_MANAGEMENT_URL are right.",
+    "redis": "Check that Redis runs and that EDUGRAPH_REDIS_URL is right.",
+    "graph": "Check that Neo4j runs and that EDUGRAPH_NEO4J_URI, …_USER and …_PASSWORD are right.",
+    "blobs": "Check EDUGRAPH_BLOB_URL and who may write there.",
+    "dead letters": "Check that RabbitMQ runs.",
+}
+
+
+def diagnose(
+    *,
+    settings: Settings,
+    client: "redis.Redis",
+    graph: GraphReader,
+    blobs: Blobs,
+    dead_letters: DeadLetterOperator,
+    new_id: Callable[[], str],
+) -> list[Check]:
+    """Make every check, whatever the others say. It takes some seconds when servers are away."""
+
+    def graph_faults() -> Iterable[Fault]:
+        missing = sorted(set(LABELS) - graph.constrained_labels())
+        if missing:
+            yield f"no constraint on {', '.join(missing)}", "An import makes them; import any file, then look again."
+
+    def dead_letter_faults() -> Iterable[Fault]:
+        counts = dead_letters.counts() if settings.on_rabbitmq else {}
+        for queue, number in counts.items():
+            if number:
+                yield f"{number} dead letters of {queue}", "Look at them: edugraph dead list"
+
+    checks: dict[str, Callable[[], Iterable[Fault]]] = {
+        "broker": lambda: [(problem, "Run: edugraph topology apply") for problem in check_topology(settings)],
+        "redis": lambda: _redis_faults(client),
+        "graph": graph_faults,
+        "blobs": lambda: _blob_faults(blobs, f"doctor/{new_id()}"),
+        "dead letters": dead_letter_faults,
+    }
+    made = []
+    for name, look in checks.items():
+        try:
+            faults = list(look())
+        except Failure as failure:
+            faults = [(failure.reason, ADVICE[name])]
+        problems = tuple(problem for problem, _ in faults)
+        advice = tuple(dict.fromkeys(advice for _, advice in faults if advice))
+        made.append(Check(name=name, ok=not faults, problems=problems, advice=advice))
+    return made
+
+
+def _redis_faults(client: "redis.Redis") -> Iterable[Fault]:
+    """Raises Retryable when Redis does not answer."""
+    try:
+        policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
+        client.ping()
+    except redis.ResponseError:
+        return  # a managed Redis that does not tell its configuration
+    except redis.RedisError as error:
+        raise Retryable(f"Redis does not answer ({what(error)})") from error
+    if policy != "noeviction":
+        yield f"Redis may evict results and jobs (maxmemory-policy {policy})", "Set maxmemory-policy to noeviction."
+
+
+def _blob_faults(blobs: Blobs, key: str) -> Iterable[Fault]:
+    """Write a blob, read it and delete it."""
+    with blobs.write(key) as file:
+        file.write(b"doctor")
+    if blobs.read(key, 0, 6) != b"doctor":
+        yield "the blob store does not give back what was written", ADVICE["blobs"]
+    blobs.delete(key)

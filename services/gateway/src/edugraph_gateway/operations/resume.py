@@ -1,0 +1,51 @@
+"""Sending a job's tasks again, from the first batch that is not written."""
+
+import json
+
+import anyio.to_thread
+
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ImportJob, Message
+from edugraph_common.contracts.routes import ROUTES
+from edugraph_common.messaging.publisher import task_id_for
+from edugraph_gateway.problems import Problem
+from edugraph_gateway.submission.submit import JobSubmitter, Task
+
+CONTRACTS: dict[str, type[Message]] = {
+    "import.split": ImportJob,
+    "analysis.batch": AnalysisBatch,
+    "analysis.interaction": Analysis,
+    "analysis.error": Analysis,
+    "analysis.knowledge_points": Analysis,
+}
+
+
+async def resume(submitter: JobSubmitter, job_id: str) -> None:
+    """Raises Problem 409 for a job that cannot be resumed, Retryable when the broker did not confirm."""
+    jobs = submitter.jobs
+
+    def open_again() -> list[Task]:
+        stored = jobs.tasks(job_id)
+        if stored is None:
+            raise Problem(
+                409, "too-old", "The job is too old to be resumed: send its file again, nothing is written twice."
+            )
+        if not jobs.resume(job_id, submitter.now()):
+            raise Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
+        tasks = []
+        for name, body, task_id in json.loads(stored):
+            message = CONTRACTS[ROUTES[name].key].model_validate(body)
+            if isinstance(message, ImportJob):
+                # A split has an id of its own each time; an analysis is the same task as before, so it is done once.
+                message = message.model_copy(update={"next_batch": jobs.first_open_batch(job_id)})
+                task_id = task_id_for(job_id, f"split-resume-{submitter.new_id()}")  # noqa: PLW2901
+            tasks.append(Task(name, message, task_id))
+        return tasks
+
+    tasks = await anyio.to_thread.run_sync(open_again)
+    try:
+        for task in tasks:
+            await submitter.publisher.send(task.name, task.message, task_id=task.task_id)
+    except Failure:
+        await anyio.to_thread.run_sync(jobs.cancel, job_id, submitter.now())
+        raise

@@ -1,0 +1,20 @@
+"""What the routes that take work share."""
+
+from dataclasses import dataclass
+
+from edugraph_gateway.submission.backpressure import Backpressure
+from edugraph_gateway.submission.idempotency import IdempotencyStore
+from edugraph_gateway.submission.request_body import BodyLimits
+from edugraph_gateway.submission.submit import JobSubmitter
+from edugraph_gateway.submission.uploads import UploadSlots
+
+
+@dataclass(frozen=True)
+class Intake:
+    """One group, because FastAPI would need longer to solve five dependencies than a small submission takes."""
+
+    backpressure: Backpressure
+    idempotency: IdempotencyStore
+    submitter: JobSubmitter
+    upload_slots: UploadSlots
+    limits: BodyLimits

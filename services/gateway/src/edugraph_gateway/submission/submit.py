@@ -1,0 +1,83 @@
+"""A job is accepted when it is in Redis and the broker has confirmed each of its messages, or not at all."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from anyio import CancelScope, CapacityLimiter
+
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.messages import Message
+from edugraph_common.platform.job_store import Jobs, NewJob
+from edugraph_common.platform.object_store import Blobs
+from edugraph_gateway.deadlines import in_time
+from edugraph_gateway.submission.publisher import Publisher
+
+CREATE_TIMEOUT_SECONDS = 2.0
+WITHDRAW_TIMEOUT_SECONDS = 0.5
+
+
+class Task(NamedTuple):
+    name: str
+    message: Message
+    task_id: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """`source` is what people see the job by; `to_analyse` is the number of records of an analysis job."""
+
+    job_id: str
+    kind: Literal["import", "analysis"]
+    source: str
+    tasks: Sequence[Task]
+    to_analyse: int = 0
+
+
+@dataclass(frozen=True)
+class JobSubmitter:
+    """`new_id` gives ids of jobs that nobody can guess; `now` gives aware times."""
+
+    jobs: Jobs
+    blobs: Blobs
+    publisher: Publisher
+    new_id: Callable[[], str]
+    now: Callable[[], datetime]
+    threads: CapacityLimiter
+
+    async def submit(self, submission: Submission) -> Accepted:
+        """Raises Retryable or Rejected; then nothing is left of the job, its blobs included."""
+        job_id, tasks = submission.job_id, submission.tasks
+        # `resume` makes the tasks again from this.
+        stored = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks])
+        job = NewJob(job_id, submission.kind, submission.source, self.now(), submission.to_analyse, stored)
+        try:
+            await in_time(lambda: self.jobs.create_all([job]), CREATE_TIMEOUT_SECONDS, self.threads)
+            for task in tasks:
+                await self.publisher.send(task.name, task.message, task_id=task.task_id)
+        except Failure:
+
+            def withdraw() -> None:
+                # The broker may have taken the message all the same: its worker then sees a job that was cancelled.
+                with suppress(Failure):
+                    self.jobs.withdraw(job_id, self.now())
+                with suppress(Failure):
+                    self.blobs.delete(f"jobs/{job_id}")
+
+            # The client's answer does not wait for servers that may be away: the thread goes on by itself.
+            with CancelScope(shield=True), suppress(Failure):
+                await in_time(withdraw, WITHDRAW_TIMEOUT_SECONDS, self.threads)
+            raise
+        first = tasks[0].task_id
+        links = {"self": f"/v1/jobs/{job_id}", "task": f"/v1/tasks/{first}", "rejects": f"/v1/jobs/{job_id}/rejects"}
+        return Accepted(job_id=job_id, task_id=first, links=links)
+
+    async def send_task(self, task: Task) -> Accepted:
+        """Publish one task that belongs to no job. Raises Retryable or Rejected."""
+        await self.publisher.send(task.name, task.message, task_id=task.task_id)
+        links = {"task": f"/v1/tasks/{task.task_id}"}
+        return Accepted(job_id=task.message.job_id, task_id=task.task_id, links=links)

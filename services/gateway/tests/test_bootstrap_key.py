@@ -1,0 +1,42 @@
+"""The bootstrap key admits its owner without a store; nothing else does."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from edugraph_common.platform.api_keys import SCOPES
+from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
+from edugraph_gateway.auth.callers import KeyRing
+
+TOKEN = "eg_bootstrap_" + "s" * 48
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class NoStore:
+    def hget(self, *_):
+        return None
+
+
+def ring(first):
+    return KeyRing(KeysWithBootstrap(NoStore(), first))
+
+
+def test_it_has_all_scopes():
+    caller = ring(TOKEN).caller(TOKEN, NOW)
+    assert caller is not None
+    assert caller.scopes == SCOPES
+
+
+@pytest.mark.parametrize("token", ["eg_bootstrap_" + "x" * 48, "eg_other_" + "s" * 48, "", "bootstrap"])
+def test_nothing_else_opens(token):
+    assert ring(TOKEN).caller(token, NOW) is None
+
+
+def test_without_one_there_is_none():
+    assert ring(None).caller(TOKEN, NOW) is None
+
+
+@pytest.mark.parametrize("first", ["eg_bootstrap_short", "password", "eg__" + "s" * 48])
+def test_a_key_of_another_form_is_refused_at_the_start(first):
+    with pytest.raises(ValueError, match="EDUGRAPH_BOOTSTRAP_KEY"):
+        KeysWithBootstrap(NoStore(), first)

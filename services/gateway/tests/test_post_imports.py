@@ -1,0 +1,121 @@
+"""What POST /v1/imports answers, without any server."""
+
+import asyncio
+import dataclasses
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.platform.job_store import NewJob
+from edugraph_gateway.app import make_application
+from edugraph_gateway.gateway import open_gateway
+from edugraph_gateway.problems import Problem
+from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.submission import submit
+
+RECORDS = json.dumps({"records": [{"any": "thing"}]})
+JSON = {"Content-Type": "application/json"}
+
+
+class Accepting:
+    """Jobs and the publisher; `failure` is what the broker says, `create` what Redis does."""
+
+    def __init__(self, failure: Exception | None, create: Callable[[], object]) -> None:
+        self._failure, self._create = failure, create
+
+    def create_all(self, jobs: Sequence[NewJob]) -> int:
+        self._create()
+        return len(jobs)
+
+    def withdraw(self, _job_id: str, _now: Any) -> None: ...
+
+    async def send(self, _task: str, _message: Any, *, task_id: str) -> None:
+        if self._failure:
+            raise self._failure
+
+
+def _application(
+    folder: Path,
+    *,
+    auth: str = "off",
+    failure: Exception | None = None,
+    wait_seconds: float = 0,
+    create: Callable[[], object] = lambda: None,
+) -> FastAPI:
+    nowhere = {"broker_url": "amqp://127.0.0.1:1//", "redis_url": "redis://127.0.0.1:1/0"}
+    settings = GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth})
+    opened, accepting = open_gateway(settings, new_id=lambda: "0" * 24), Accepting(failure, create)
+    submitter = dataclasses.replace(
+        opened.intake.submitter,
+        jobs=accepting,  # type: ignore[arg-type]
+        publisher=accepting,  # type: ignore[arg-type]
+    )
+    backpressure: Any = SimpleNamespace(check=lambda _queue: None)
+    opened.admission._rate_limiter = SimpleNamespace(  # type: ignore[assignment]
+        spend=lambda _client: not wait_seconds, take=lambda _client: wait_seconds
+    )
+    intake = dataclasses.replace(opened.intake, submitter=submitter, backpressure=backpressure)
+    return make_application(dataclasses.replace(opened, intake=intake))
+
+
+async def _post(application: FastAPI, body: str, headers: dict[str, str]) -> httpx.Response:
+    transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        return await client.post("/v1/imports", content=body, headers=headers)
+
+
+CASES: dict[str, tuple[str, dict[str, str], dict[str, Any], int]] = {
+    "accepted": (RECORDS, JSON, {}, 202),
+    "no key": (RECORDS, JSON, {"auth": "on"}, 401),
+    "not a bearer": (RECORDS, {**JSON, "Authorization": "Basic eA=="}, {"auth": "on"}, 401),
+    "no turn": (RECORDS, JSON, {"wait_seconds": 3}, 429),
+    "a long key": (RECORDS, {**JSON, "Idempotency-Key": "k" * 256}, {}, 422),
+    "an empty key": (RECORDS, {**JSON, "Idempotency-Key": ""}, {}, 422),
+    "a key of two words": (RECORDS, {**JSON, "Idempotency-Key": "a b"}, {}, 422),
+    "another type": (RECORDS, {"Content-Type": "text/plain"}, {}, 415),
+    "not JSON": ("{", JSON, {}, 422),
+    "no records": ('{"records": []}', JSON, {}, 422),
+    "too large": ("x" * 2_000_000, JSON, {}, 413),
+    "refused": (RECORDS, JSON, {"failure": Rejected("no")}, 422),
+    "broker away": (RECORDS, JSON, {"failure": Retryable("away")}, 503),
+    "a problem below": (RECORDS, JSON, {"failure": Problem(409, "x", "y")}, 409),
+    "a bug": (RECORDS, JSON, {"failure": ZeroDivisionError()}, 500),
+}
+
+
+@pytest.mark.parametrize(("body", "headers", "given", "status"), CASES.values(), ids=CASES)
+def test_it_answers_each_request_as_the_api_says(
+    tmp_path: Path, body: str, headers: dict[str, str], given: dict[str, Any], status: int
+) -> None:
+    answer = asyncio.run(_post(_application(tmp_path, **given), body, headers))
+    assert answer.status_code == status
+    if status == 202:
+        base = f"/v1/jobs/{'0' * 24}"
+        assert answer.json()["job_id"] == "0" * 24
+        assert answer.json()["links"]["self"] == base
+    else:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == status
+
+
+def test_a_redis_that_hangs_is_waited_for_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: `in_time` in `submit` (the requests wait as long as Redis does)."""
+    monkeypatch.setattr(submit, "CREATE_TIMEOUT_SECONDS", 0.1)
+    go_on = threading.Event()
+    application = _application(tmp_path, create=lambda: go_on.wait(1))
+
+    async def post_many() -> list[httpx.Response]:
+        try:
+            return await asyncio.wait_for(asyncio.gather(*(_post(application, RECORDS, JSON) for _ in range(20))), 8)
+        finally:
+            go_on.set()
+
+    assert {answer.status_code for answer in asyncio.run(post_many())} == {503}

@@ -1,0 +1,161 @@
+"""Splitting a file into batches, and reading a batch.
+
+A file is scanned once into byte ranges, which are kept in an index beside it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record, as_json
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import (
+    UTF8,
+    Chunk,
+    NotRelevant,
+    ReadPlan,
+    Row,
+    compress_frame,
+    frames_key,
+    load_mapping,
+    load_read_plan,
+    load_rows,
+    open_text,
+    read_plan_key,
+    store_read_plan,
+)
+from edugraph_common.sources.compression import content_encoding_of
+from edugraph_common.sources.rows import as_invalid_record, make_reject, parse_rows
+from edugraph_importer.graph import RecordBatch, derive_facts
+from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
+
+MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
+
+_RANGE_FIELDS = ("offset", "length", "first_line")  # of a ByteRange, as in a BatchRange
+
+
+@dataclass(frozen=True)
+class ReadBatch:
+    """`graph`: what the graph is to know. `not_relevant`: the number of rows of each name that mean nothing to it."""
+
+    graph: RecordBatch
+    not_relevant: dict[str, int]
+
+
+def rejects_key(job_id: str, batch: int) -> str:
+    return f"jobs/{job_id}/rejects/{batch:08d}.ndjson"
+
+
+def count_batches(blobs: Blobs, job: ImportJob) -> int:
+    """Return the number of batches of the whole job; the first call scans the file.
+
+    Raises MalformedFile, Rejected or Retryable.
+    """
+    if job.source is None:
+        return -(-len(job.records or ()) // job.batch_size)
+    key = index_key(job.job_id)
+    if not blobs.exists(key):
+        # The index appears only when the whole file was found to be usable, and all that it refers to is there.
+        with blobs.open(job.source) as file, blobs.write(key) as index:
+            mapping = load_mapping(blobs, job.job_id)
+            plan, text = open_text(file, job.format, _compression(job), mapping)
+            chunks = plan.source.chunks(text, job.batch_size)
+            if _can_be_read_in_place(job, plan):
+                ranges: Iterable[BatchRange] = ((chunk.offset, len(chunk.text), chunk.first_line) for chunk in chunks)
+            else:
+                ranges = _write_frames(blobs, job, chunks)
+            write_ranges(index, ranges)
+            store_read_plan(blobs, job.job_id, plan)
+    return count_ranges(blobs, job.job_id)
+
+
+def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iterator[BatchRange]:
+    """Pack each batch into a compressed frame of its own, since its rows cannot be read where they are."""
+    offset = 0
+    with blobs.write(frames_key(job.job_id)) as file:
+        for chunk in chunks:
+            packed = compress_frame(chunk.text)
+            file.write(packed)
+            yield offset, len(packed), chunk.first_line
+            offset += len(packed)
+
+
+def _can_be_read_in_place(job: ImportJob, plan: ReadPlan) -> bool:
+    return _compression(job) is None and plan.encoding == UTF8
+
+
+def _compression(job: ImportJob) -> Compression | None:
+    """The gateway names a compressed file by its ending."""
+    by_name = content_encoding_of(job.source or "")
+    return job.compression or (None if by_name == "identity" else by_name)
+
+
+def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
+    """Return the batches from `job.next_batch` up to `end`, which is not among them."""
+    numbers = range(job.next_batch, end)
+    common = {"job_id": job.job_id, "traceparent": job.traceparent, "deadline": job.deadline, "analyze": job.analyze}
+    size = job.batch_size
+    if job.source is None:
+        records, starts = job.records or (), (number * size for number in numbers)
+        return [
+            ImportBatch(**common, batch=start // size, records=records[start : start + size], first_line=1 + start)
+            for start in starts
+        ]
+    key = read_plan_key(job.job_id)
+    in_place = _can_be_read_in_place(job, load_read_plan(blobs, key))
+    whole = ByteRange(
+        source=job.source if in_place else frames_key(job.job_id),
+        offset=0,
+        length=0,
+        first_line=1,
+        format=job.format,
+        compression=None if in_place else "zstd",
+        reading=None if job.format == "ndjson" else key,
+    )
+    return [
+        ImportBatch(
+            **common, batch=number, rows=whole.model_copy(update=dict(zip(_RANGE_FIELDS, entry, strict=True)))
+        )
+        for number, entry in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True)
+    ]
+
+
+def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
+    """Raise Rejected for a message without rows, and for rows that are gone; Retryable if the store is away."""
+    if message.records is not None:
+        rows: Iterable[Row] = parse_rows(enumerate(message.records, start=message.first_line))
+    elif message.rows is not None:
+        rows = load_rows(blobs, message.rows)
+    else:
+        raise Rejected("the message has neither rows nor records")
+    records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
+    for line, row in rows:
+        match row:
+            case Record():
+                try:
+                    derive_facts(row)
+                except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
+                    rejects.append(make_reject(line, as_json(row.to_json()).encode(), as_invalid_record(fault)))
+                else:
+                    records.append((line, row))
+            case Reject():
+                rejects.append(row)
+            case NotRelevant(name):
+                names[name if name in names or len(names) < MAX_NAMES else "(other)"] += 1
+            case _:
+                assert_never(row)
+    number = len(records) + len(rejects) + names.total()
+    batch = RecordBatch(job_id=message.job_id, batch=message.batch, records=records, rejects=rejects, read=number)
+    return ReadBatch(batch, dict(names))
+
+
+def store_rejects(blobs: Blobs, job_id: str, batch: int, rejects: Iterable[Reject]) -> None:
+    """Store all rejects of a batch, whole, one JSON a line. A redelivered batch writes the same again."""
+    lines = [reject.model_dump_json() for reject in rejects]
+    if lines:
+        with blobs.write(rejects_key(job_id, batch)) as file:
+            file.write(("\n".join(lines) + "\n").encode())

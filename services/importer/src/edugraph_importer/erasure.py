@@ -1,0 +1,250 @@
+"""Erasing a student from the blob store: the rows that name them, and the rejects that quote such rows.
+
+A row is compared by the ids that the import itself would read in it, and never by its bytes: 4 is in S0104, and an id
+may be written with escapes. Blanks take the row's place, and every other byte stays where it is (docs/adr/0008). What
+cannot be erased is reported with the reason, and keeps nothing else from being erased.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate, groupby
+from typing import Any
+
+from pydantic import ValidationError
+
+from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.platform.object_store import Blobs, Gone
+from edugraph_common.sources import (
+    STUDENT_FIELDS,
+    ReadPlan,
+    Source,
+    blank_rows,
+    compress_frame,
+    decompress_frame,
+    frames_key,
+    load_mapping,
+    load_read_plan,
+    open_text,
+    read_plan_key,
+)
+from edugraph_common.sources.compression import compressing, content_encoding_of
+from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
+from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
+
+MAX_LEFT_SHOWN = 100
+_SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
+_NAMING_NOBODY = ("/ranges", "/reading.json", "/mapping.json")
+
+_OPEN = "its job has not ended; forget the student again when it has"
+_PART = "it is being written, or a write of it broke off; forget the student again when no upload is under way"
+
+
+@dataclass
+class Erased:
+    """`files` in which rows were blanked, `rows` and `rejects` in all; `left`: what may still name the student."""
+
+    files: int = 0
+    rows: int = 0
+    rejects: int = 0
+    left: list[dict[str, str]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        counts = {"files": self.files, "rows": self.rows, "rejects": self.rejects}
+        return {**counts, "left": self.left[:MAX_LEFT_SHOWN], "left_in_all": len(self.left)}
+
+
+@dataclass
+class StudentRows:
+    """A predicate that chooses the rows which name a student.
+
+    It counts them as `found`, and as `unreadable` the rows that cannot be decoded but may name the student.
+    """
+
+    student_id: str
+    plan: ReadPlan
+    found: int = 0
+    unreadable: int = 0
+
+    def __post_init__(self) -> None:
+        self._source: Source = self.plan.source
+        word = re.escape(self.student_id)
+        self._word = re.compile(rf"(?<!\w){word}(?!\w)")
+        self._bytes = self.student_id.encode()
+        mapping = self.plan.mapping
+        # A mapping may give an id that is not written in the cells.
+        self._all = mapping is not None and not STUDENT_FIELDS.isdisjoint({*mapping.constants, *mapping.values})
+
+    def __call__(self, raw: bytes) -> bool:
+        # Decoding every row takes twenty times as long as looking for those that can hold the id at all.
+        if not (self._all or self._bytes in raw or b"\\" in raw or b'""' in raw):
+            return False
+        try:
+            chosen = self.student_id in self._source.students(raw)
+        except InvalidRecord:
+            self.doubt(raw.decode(errors="replace"))
+            return False
+        self.found += chosen
+        return chosen
+
+    def doubt(self, text: str) -> None:
+        """Count text that cannot be decoded if the id is a word of it."""
+        self.unreadable += self._word.search(text) is not None
+
+
+def erase_from_blobs(
+    blobs: Blobs, student_id: str, is_open: Callable[[str], bool], go_on: Callable[[], None]
+) -> Erased:
+    """Erase the student from the files of all jobs.
+
+    `is_open`: whether a job may still read its file; then nothing of it changes. `go_on` is called often, and keeps
+    the claim on the erasure.
+    """
+    eraser = _Eraser(blobs, student_id, is_open, go_on)
+    keys = blobs.keys("jobs")
+    for job_id, found in groupby((key for key in keys if ".part-" not in key), lambda key: key.split("/")[1]):
+        eraser.erase_job(job_id, list(found))
+    for key in keys:
+        if ".part-" in key and blobs.exists(key):
+            eraser.leave(key, _PART)
+    return eraser.erased
+
+
+class _Eraser:
+    def __init__(
+        self, blobs: Blobs, student_id: str, is_open: Callable[[str], bool], go_on: Callable[[], None]
+    ) -> None:
+        self._blobs, self._student_id = blobs, student_id
+        self._is_open, self._go_on = is_open, go_on
+        self.erased = Erased()
+
+    def leave(self, key: str, reason: str) -> None:
+        self.erased.left.append({"job_id": key.split("/")[1], "key": key, "reason": reason})
+
+    def erase_job(self, job_id: str, keys: list[str]) -> None:
+        is_open, rows, rejects = self._is_open(job_id), 0, 0
+        if not is_open and frames_key(job_id) in keys and not self._blobs.exists(index_key(job_id)):
+            self._blobs.delete(frames_key(job_id))  # Writing them broke off: without an index nobody reads them.
+        for key in keys:
+            self._go_on()
+            if not key.endswith(_NAMING_NOBODY):
+                found = self._erase_blob(job_id, key, is_open=is_open)
+                rows, rejects = (rows, rejects + found) if "/rejects/" in key else (max(rows, found), rejects)
+        self.erased.files += rows > 0
+        self.erased.rows += rows
+        self.erased.rejects += rejects
+
+    def _erase_blob(self, job_id: str, key: str, *, is_open: bool) -> int:
+        """Return how many rows or rejects were blanked. What cannot be erased is left and reported."""
+        try:
+            return self._blank(job_id, key, is_open=is_open)
+        except (Gone, FileNotFoundError, EmptyFile):
+            return 0
+        except (MalformedFile, Rejected) as problem:
+            self.leave(key, str(problem))
+        except Retryable:
+            raise
+        except Exception as bug:  # noqa: BLE001 - the outermost loop over blobs: one of them must not keep the others
+            self.leave(key, f"it cannot be read ({type(bug).__name__})")
+        return 0
+
+    def _blank(self, job_id: str, key: str, *, is_open: bool) -> int:
+        """Read the blob to find out whether it names the student, and if it does, a second time to change it.
+
+        It is replaced whole, so that whoever reads it meanwhile gets the old content or the new.
+        """
+        chosen = StudentRows(self._student_id, self._read_plan(job_id, key))
+        if "/rejects/" in key:
+            change = self._changed_rejects
+        elif key == frames_key(job_id):
+            change = self._changed_frames
+        elif _SOURCE.fullmatch(key):
+            change = self._changed_source
+        else:
+            raise MalformedFile("it is no file of an import")
+        for _ in change(key, chosen):
+            pass
+        found = chosen.found
+        if chosen.unreadable:
+            self.leave(key, f"{chosen.unreadable} rows of it cannot be decoded and hold this id as a word")
+        if found and is_open:
+            self.leave(key, _OPEN)
+            return 0
+        if found and key == frames_key(job_id):
+            self._write_frames(job_id, change(key, chosen))
+        elif found:
+            with self._blobs.write(key) as file, compressing(file, content_encoding_of(key)) as packed:
+                for text in change(key, chosen):
+                    packed.write(text)
+                self._go_on()
+        return found
+
+    def _read_plan(self, job_id: str, key: str) -> ReadPlan:
+        """Return the plan by which the import read the file, or would read it if it never began."""
+        if self._blobs.exists(read_plan_key(job_id)):
+            return load_read_plan(self._blobs, read_plan_key(job_id))
+        source = _SOURCE.fullmatch(key)
+        if source is None:
+            return ReadPlan()  # The records came inside the message.
+        form: Format = source[1]  # type: ignore[assignment]  # the pattern knows the formats
+        with self._blobs.open(key) as file:
+            plan, _ = open_text(file, form, _compression(key), load_mapping(self._blobs, job_id))
+        return plan
+
+    def _write_frames(self, job_id: str, frames: Iterator[bytes]) -> None:
+        """Write the frames and their index. The index is gone until it fits again.
+
+        A job that is resumed without an index is split once more.
+        """
+        lengths = list[int]()
+        first_lines = [first_line for _, _, first_line in self._ranges(job_id)]
+        with self._blobs.write(frames_key(job_id)) as file:
+            lengths += map(file.write, frames)
+            self._go_on()
+            self._blobs.delete(index_key(job_id))
+        offsets = accumulate(lengths[:-1], initial=0)
+        with self._blobs.write(index_key(job_id)) as index:
+            write_ranges(index, zip(offsets, lengths, first_lines, strict=True))
+
+    def _ranges(self, job_id: str) -> list[BatchRange]:
+        return list(read_ranges(self._blobs, job_id, range(count_ranges(self._blobs, job_id))))
+
+    def _changed_source(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
+        with self._blobs.open(key) as file:
+            yield from blank_rows(file, chosen.plan, _compression(key), chosen)
+
+    def _changed_frames(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
+        source = chosen.plan.source
+        with self._blobs.open(key) as file:
+            for _, length, _ in self._ranges(key.split("/")[1]):
+                packed = file.read(length)
+                text = decompress_frame(packed)
+                changed = source.blank(text, chosen)
+                yield packed if changed == text else compress_frame(changed)
+
+    def _changed_rejects(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
+        """Leave out a reject whose row names the student. If the row is not kept, the faulty value decides."""
+        with self._blobs.open(key) as file:
+            for line in file:
+                try:
+                    reject = Reject.model_validate_json(line)
+                except ValidationError:
+                    chosen.doubt(line.decode(errors="replace"))
+                    yield line
+                    continue
+                if reject.raw is not None:
+                    names_student = chosen(reject.raw.encode(errors="replace"))
+                else:
+                    is_student_field = reject.field.rsplit(".", 1)[-1] in STUDENT_FIELDS
+                    names_student = is_student_field and reject.found == self._student_id
+                    chosen.found += names_student
+                if not names_student:
+                    yield line
+
+
+def _compression(key: str) -> Any:
+    form = content_encoding_of(key)
+    return None if form == "identity" else form

@@ -1,0 +1,228 @@
+"""Batches of records and packs of findings, each written in one transaction, once.
+
+A ledger row is written with each of them and answers for it when the same message is delivered again.
+"""
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import neo4j
+
+from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
+from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.sources.rows import as_invalid_record
+from edugraph_importer.graph import finding_facts, prerequisites, record_facts
+from edugraph_importer.graph.aggregates import AggregateUpdates, FindingUpdate, delete_orphans
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.unit_of_work import (
+    Row,
+    lock_and_load,
+    run_rows,
+    write_changed_state,
+    write_records,
+)
+from edugraph_importer.graph.versions import (
+    Classified,
+    ErasedStudents,
+    StoredVersion,
+    classify,
+    lock_superseded,
+    remove_superseded,
+    stored_versions,
+)
+
+
+@dataclass(frozen=True)
+class RecordBatch:
+    """`records`: (line, record). `rejects`: lines that were no valid records. `read`: the number of lines of both."""
+
+    job_id: str
+    batch: int
+    records: Sequence[tuple[int, Record]]
+    rejects: Sequence[Reject]
+    read: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.job_id}:{self.batch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`new_course_records`: how many the graph did not know. `excluded`: prerequisites, as "a > b"."""
+
+    new_course_records: int
+    excluded: tuple[str, ...]
+
+
+def apply(
+    tx: neo4j.ManagedTransaction, records: Classified, findings: Sequence[FindingUpdate], erased: ErasedStudents
+) -> Applied:
+    """Write records and what was found in them, in place of what they supersede.
+
+    All transactions take their locks in this order: the prerequisites as a whole, superseded records, then all other
+    nodes. What can be computed without locks is computed before.
+    """
+    superseded = lock_superseded(tx, records.superseded)
+    edges = prerequisites.plan_changes(tx, findings, superseded.findings)
+    staged, aggregates, finding_rows = records.staged(), AggregateUpdates(), defaultdict[str, list[Row]](list)
+    nodes = superseded.nodes | {node for record in records.records for node in record_facts.nodes(record)}
+    nodes.update(edges.nodes())
+    for update in findings:
+        nodes.update(update.nodes())
+        aggregates.add(update, staged)
+        update.add_rows(finding_rows)
+    unit = lock_and_load(tx, nodes, {(data.student_id, data.course_id) for _, data in records.states})
+    erased.check()
+
+    # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
+    # last, because they are recomputed from the links that were just written.
+    remove_superseded(tx, unit, superseded)
+    new_course_records = unit.merge(staged)
+    write_records(tx, staged)
+    for name in sorted(finding_rows):
+        run_rows(tx, name, finding_rows[name])
+    prerequisites.write_changes(tx, edges)
+    aggregates.write(tx, unit)
+    write_changed_state(tx, unit)
+    delete_orphans(tx, superseded.nodes | aggregates.unlinked)
+    return Applied(new_course_records, edges.newly_excluded)
+
+
+def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcome:
+    earlier = tx.run(CYPHER["batch_outcome"], id=batch.id).single()
+    if earlier is not None:
+        return BatchOutcome.model_validate_json(earlier["outcome"])
+    start = time.monotonic()
+    records = [record for _, record in batch.records]
+    erased = ErasedStudents(tx, records)
+    classified = classify(batch.records, stored_versions(tx, records), erased)
+    applied = apply(tx, classified, (), erased)
+    by_type = Counter[str](record.type for record, _ in classified.events.values())
+    by_type.update(record.type for record in classified.superseded_here)
+    by_type += Counter(course_record=applied.new_course_records)
+    outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
+    # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
+    # work to do waits for it.
+    refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
+    ledger_row = {"id": batch.id, "job_id": batch.job_id, "batch": batch.batch, "set_aside": refused}
+    _write_ledger(tx, "write_batch_outcome", ledger_row, outcome)
+    return outcome
+
+
+def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[str], seconds: float) -> BatchOutcome:
+    rejects = sorted([*batch.rejects, *classified.rejects], key=lambda reject: reject.line)
+    return BatchOutcome(
+        job_id=batch.job_id,
+        batch=batch.batch,
+        state="written",
+        read=batch.read,
+        written=by_type.total(),
+        unchanged=len(batch.records) - len(classified.rejects) - by_type.total(),
+        rejected=len(rejects),
+        by_type=dict(sorted(by_type.items())),
+        reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
+        errors=tuple(reject.model_copy(update={"raw": None}) for reject in rejects[:BATCH_SHOWN_ERRORS]),
+        seconds=round(seconds, 6),
+    )
+
+
+def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsOutcome:
+    pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
+    earlier = tx.run(CYPHER["pack_outcome"], id=pack_id).single()
+    if earlier is not None:
+        return FindingsOutcome.model_validate_json(earlier["outcome"])
+    pairs: list[tuple[Record, RecordFinding]] = []
+    for finding in message.findings:
+        try:
+            record = parse_record(finding.record)
+            record_facts.derive_facts(record)
+        except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
+            as_invalid_record(fault)
+            continue
+        if KIND_OF_TYPE.get(record.type) == finding.finding.kind:
+            pairs.append((record, finding))
+    records = [record for record, _ in pairs]
+    # Only the findings of course texts can have prerequisites. Their lock comes before those of the records.
+    if any(record.type == "course_content" for record in records):
+        prerequisites.lock_edges(tx)
+    stored, stored_findings = _lock_records(tx, records)
+    erased = ErasedStudents(tx, records)
+    classified = classify(list(enumerate(records)), stored, erased)
+    applied = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), erased)
+    invalid, refused = len(message.findings) - len(pairs), classified.rejects
+    error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
+    outcome = FindingsOutcome(
+        job_id=message.job_id,
+        pack=message.pack,
+        state="written",
+        findings=len(pairs) - len(refused),
+        failed=message.failed + invalid + len(refused),
+        set_aside=applied.excluded,
+        error=error or (f"the record {refused[0].reason}" if refused else None),
+    )
+    ledger_row = {"id": pack_id, "job_id": message.job_id, "pack": message.pack}
+    _write_ledger(tx, "write_pack_outcome", ledger_row, outcome)
+    return outcome
+
+
+def _lock_records(
+    tx: neo4j.ManagedTransaction, records: Sequence[Record]
+) -> tuple[dict[str, StoredVersion], dict[str, str]]:
+    """Lock the records that are in the graph. Return, by id, their versions and the findings stored with them."""
+    ids, versions, findings = sorted({record.record_id for record in records}), dict[str, StoredVersion](), {}
+    for label in RECORD_LABELS if ids else ():
+        row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
+        for record_id, timestamp, content_hash, finding in row["records"]:
+            versions[record_id] = StoredVersion.read(label, timestamp, content_hash)
+            if finding is not None:
+                findings[record_id] = finding
+    return versions, findings
+
+
+def _finding_updates(
+    pairs: Sequence[tuple[Record, RecordFinding]], classified: Classified, stored_findings: Mapping[str, str]
+) -> list[FindingUpdate]:
+    """Return one update for each record whose finding changes. If a record comes twice, its last finding counts."""
+    # Records to write come last: an older version of one of them may have been unchanged until here.
+    current = {record.record_id: record.content_hash for record in (*classified.unchanged, *classified.records)}
+    last = {
+        record.record_id: (record, finding)
+        for record, finding in pairs
+        if current.get(record.record_id) == record.content_hash
+    }
+    updates: list[FindingUpdate] = []
+    for record_id, (record, finding) in last.items():
+        # The finding of a superseded version was about the older text, and goes with it.
+        old_text = None if record_id in classified.superseded else stored_findings.get(record_id)
+        new_text = finding_facts.stored_text(finding)
+        if new_text != old_text:
+            old, new = finding_facts.facts_of_stored(old_text), finding_facts.facts_of(finding.finding)
+            updates.append(FindingUpdate(record, finding, old, new, new_text))
+    return updates
+
+
+def _write_ledger(
+    tx: neo4j.ManagedTransaction,
+    statement: str,
+    row: Row,
+    outcome: BatchOutcome | FindingsOutcome,
+) -> None:
+    tx.run(CYPHER[statement], outcome=outcome.model_dump_json(), **row).consume()
+
+
+def batch_outcomes(connection: Connection, job_id: str) -> list[BatchOutcome]:
+    rows = connection.read(CYPHER["batch_outcomes"], prefix=f"{job_id}:", job_id=job_id)
+    return [BatchOutcome.model_validate_json(row["outcome"]) for row in rows]
+
+
+def graph_rejects(connection: Connection, job_id: str, batch: int) -> tuple[Reject, ...]:
+    rows = connection.read(CYPHER["batch_set_aside"], id=f"{job_id}:{batch}")
+    return tuple(Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"]))

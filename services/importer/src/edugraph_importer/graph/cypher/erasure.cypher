@@ -1,0 +1,78 @@
+// name: records_of_student
+// Returns all records that a student sent, received or made.
+MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE]-(n)
+RETURN DISTINCT labels(n)[0] AS label, n.id AS record, n.timestamp AS timestamp
+
+// name: neighbours
+// Returns the nodes that these records name, by whatever relationship.
+// for: ErrorRecord, Interaction
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})--(m)
+RETURN n.id AS record, labels(m)[0] AS label, m.id AS id
+
+// name: relationships_of_student
+// Returns a student's other relationships; those to records are counted elsewhere.
+MATCH (s:Student {id: $id})-[r]-(m)
+WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE']
+RETURN type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS properties
+
+// name: delete_records
+// Deletes records and all that links them.
+// for: CourseContent, ErrorRecord, Interaction
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+DETACH DELETE n
+
+// name: delete_student
+// Deletes a student and all that is left of their relationships.
+MATCH (s:Student {id: $id})
+DETACH DELETE s
+
+// name: create_tombstone
+// Keeps the hash of an id, so that a replay does not bring the student back.
+MERGE (t:Tombstone {id: $id})
+
+// name: names_Student
+// Returns how a student is called by all records that name them.
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY|MADE]-(n)
+WHERE r.name IS NOT NULL
+RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
+
+// name: names_Teacher
+// Returns how a teacher is called by all records that name them.
+UNWIND $ids AS id
+MATCH (t:Teacher {id: id})-[r:SENT]->(n:Interaction)
+WHERE r.name IS NOT NULL
+RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
+
+// name: names_Course
+// Returns how a course is called by all records that name it.
+UNWIND $ids AS id
+MATCH (c:Course {id: id})<-[r:IN_COURSE]-(n)
+WHERE r.name IS NOT NULL
+RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
+
+// name: learns_of_Student
+// Returns what a student's courses say of the student.
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[r:LEARNS]->(c:Course)
+RETURN id, properties(r) AS properties
+
+// name: learns_of_Course
+// Returns what a course's students say of the course.
+UNWIND $ids AS id
+MATCH (c:Course {id: id})<-[r:LEARNS]-(s:Student)
+RETURN id, properties(r) AS properties
+
+// name: outcomes_with
+// Returns batches whose report may quote a text.
+MATCH (b:ImportBatch)
+WHERE b.outcome CONTAINS $text OR b.set_aside CONTAINS $text
+RETURN b.id AS id, b.outcome AS outcome, b.set_aside AS set_aside
+
+// name: set_outcomes
+// Replaces reports by ones without what they quoted.
+UNWIND $rows AS row
+MATCH (b:ImportBatch {id: row.id})
+SET b.outcome = row.outcome, b.set_aside = row.set_aside

@@ -1,0 +1,172 @@
+"""The one module that knows the driver of the database: a connection of this process, its transactions, its errors.
+
+Every error leaves as Retryable or Rejected, with the server's code and never its message: messages quote values.
+"""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
+
+import neo4j
+from neo4j.exceptions import (
+    AuthConfigurationError,
+    AuthError,
+    CertificateConfigurationError,
+    ClientError,
+    ConfigurationError,
+    ConstraintError,
+    DriverError,
+    Neo4jError,
+    TransactionError,
+)
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from edugraph_common.contracts.errors import Rejected, Retryable, what
+from edugraph_common.contracts.graph_schema import LABELS
+from edugraph_importer.graph.queries import CYPHER
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[Concatenate[neo4j.ManagedTransaction, P], T]
+
+RETRY_SECONDS = 30.0  # A transaction that failed temporarily is retried for this long.
+# A client that vanished without a word leaves its transaction, and its locks, to the server until this time is over.
+# The time is longer than any batch takes, including its waits for locks.
+TRANSACTION_SECONDS = 60.0
+_RETRY_PAUSE_SECONDS = 0.01  # It may be short: the transaction that was faster has committed already.
+# The codes of a transaction that the server ended itself, because its time was over, perhaps in the wait for a lock.
+_ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
+_ENTITY_NOT_FOUND = "Neo.ClientError.Statement.EntityNotFound"
+_UNUSABLE_SETTINGS = (ConfigurationError, AuthConfigurationError, CertificateConfigurationError)
+
+
+class GraphSettings(BaseSettings):
+    """Where the graph database is. Read from EDUGRAPH_NEO4J_URI, …_USER, …_PASSWORD and …_DATABASE."""
+
+    model_config = SettingsConfigDict(env_prefix="EDUGRAPH_NEO4J_", extra="ignore", frozen=True)
+
+    uri: str
+    user: str
+    password: SecretStr
+    database: str = "neo4j"
+
+
+class StaleRead(Exception):
+    """Another transaction changed what this one had read before it took its locks; this one starts again."""
+
+
+class Connection:
+    """A connection that opens at first use, once in each process: a forked child opens its own.
+
+    Threads may share it. `retries` counts the transactions that had to be retried, by the server's code.
+    """
+
+    def __init__(self, settings: GraphSettings, *, transaction_seconds: float = TRANSACTION_SECONDS) -> None:
+        self._settings = settings
+        self._with_time_limit = neo4j.unit_of_work(timeout=transaction_seconds)
+        self._driver: neo4j.Driver | None = None
+        self._owner_pid = 0
+        self._has_node_locks = True
+        self._opening = threading.Lock()
+        self.retries: Counter[str] = Counter()
+
+    def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in one transaction, and again if another transaction got in its way.
+
+        The driver itself retries what the server calls transient. The loop here retries what only this application
+        knows to be a lost race.
+        """
+
+        @self._with_time_limit
+        def attempt(tx: neo4j.ManagedTransaction) -> T:
+            try:
+                if not self._has_node_locks:
+                    # The embedded engine has no locks: it only refuses a transaction that changed what another one
+                    # changed. What a transaction only reads, and relationships that it adds, are not among that.
+                    # So each transaction changes one node that all share.
+                    tx.run(CYPHER["take_turn"]).consume()
+                return work(tx, *args, **kwargs)
+            except Neo4jError as error:
+                self.retries[error.code or "unknown"] += 1
+                raise
+            except StaleRead:
+                self.retries["Overtaken"] += 1  # This is the label's value in the metric, which keeps its name.
+                raise
+
+        with _translated_errors(), self._session() as session:
+            end = time.monotonic() + RETRY_SECONDS
+            while True:
+                try:
+                    return session.execute_write(attempt)
+                except (ClientError, StaleRead) as error:
+                    if not _is_lost_race(error) or time.monotonic() > end:
+                        raise
+                time.sleep(_RETRY_PAUSE_SECONDS)
+
+    def create_constraints(self) -> None:
+        """Create the constraints; doing it again changes nothing. The server answers once a constraint holds.
+
+        Each one wants a transaction of its own, before anything is loaded.
+        """
+        for label in LABELS:
+            with _translated_errors(), self._session() as session:
+                session.execute_write(lambda tx, query: tx.run(query).consume(), CYPHER[f"constraint_{label}"])
+
+    def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
+        with _translated_errors(), self._session() as session:
+            return session.execute_read(lambda tx: list(tx.run(query, parameters)))
+
+    def close(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None and self._owner_pid == os.getpid():
+            driver.close()
+
+    def _session(self) -> neo4j.Session:
+        with self._opening:
+            if self._driver is None or self._owner_pid != os.getpid():
+                self._driver = neo4j.GraphDatabase.driver(
+                    self._settings.uri,
+                    auth=(self._settings.user, self._settings.password.get_secret_value()),
+                    notifications_min_severity="OFF",
+                    telemetry_disabled=True,
+                    max_transaction_retry_time=RETRY_SECONDS,
+                    initial_retry_delay=0.1,  # The default of a second is long compared with a batch.
+                    user_agent="edugraph-importer",
+                )
+                self._owner_pid = os.getpid()
+                self._has_node_locks = "ArcadeDB" not in self._driver.get_server_info().agent
+            return self._driver.session(database=self._settings.database, fetch_size=-1)
+
+
+def _is_lost_race(error: ClientError | StaleRead) -> bool:
+    """Return whether another transaction was first to create or delete what this one wanted to create or use."""
+    return isinstance(error, StaleRead | ConstraintError) or error.code == _ENTITY_NOT_FOUND
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Raise the driver's errors as Retryable or Rejected. The cause is left out: its message may quote a record."""
+    try:
+        yield
+    except StaleRead:
+        raise Retryable("the graph changed under a transaction too often") from None
+    except AuthError:
+        raise Rejected("the graph database refuses the user or the password") from None
+    except ClientError as error:
+        ended = any(code in (error.code or "") for code in _ENDED_BY_SERVER)
+        if _is_lost_race(error) or error.is_retryable() or ended:
+            raise Retryable(f"the graph database could not do it now ({error.code})") from None
+        raise Rejected(f"the graph database refused a statement ({error.code})") from None
+    except Neo4jError as error:
+        raise Retryable(f"the graph database could not do it now ({error.code})") from None
+    except _UNUSABLE_SETTINGS as error:
+        raise Rejected(f"the graph database cannot be addressed ({type(error).__name__})") from None
+    except TransactionError as error:
+        raise Rejected(f"the graph database's driver was misused ({type(error).__name__})") from None
+    except (DriverError, OSError) as error:
+        raise Retryable(f"the graph database does not answer ({what(error)})") from None

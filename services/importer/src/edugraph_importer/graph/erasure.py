@@ -1,0 +1,114 @@
+"""Erasing a student, so that the graph is as if none of the records that name them had ever come.
+
+A record may have given a name to somebody else, or a spelling to a topic: those are recomputed from the records that
+stay. Nodes that only the removed records named go with them.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import neo4j
+
+from edugraph_common.contracts.outcomes import BatchOutcome, Reject
+from edugraph_common.contracts.records import shorten
+from edugraph_importer.graph import aggregates
+from edugraph_importer.graph.driver import StaleRead
+from edugraph_importer.graph.last_write_wins import read_fields
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Node, Pair
+from edugraph_importer.graph.unit_of_work import NAMED_LABELS, lock_and_load, run_rows, write_changed_state
+from edugraph_importer.graph.versions import tombstone
+
+_RECORD_LABELS = ("ErrorRecord", "Interaction")  # The texts of a course name no student.
+
+
+@dataclass(slots=True)
+class Footprint:
+    """All that a student's records touch. `records`: ids by label. `relates_to`: pairs to recompute."""
+
+    records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    version_keys: set[str] = field(default_factory=set)
+    nodes: set[Node] = field(default_factory=set)
+    relates_to: set[Pair] = field(default_factory=set)
+    relationships: int = 0
+
+
+def erase(tx: neo4j.ManagedTransaction, student_id: str) -> dict[str, int]:
+    """Return how many nodes were removed, by label, and how many relationships."""
+    footprint = _read_footprint(tx, student_id)
+    for label in _RECORD_LABELS:
+        tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(footprint.records[label])).consume()
+    unit = lock_and_load(tx, footprint.nodes | {("Student", student_id)}, ())
+    # The footprint was read to know what to lock. A record that arrived meanwhile changed it.
+    if _read_footprint(tx, student_id) != footprint:
+        raise StaleRead
+    tx.run(CYPHER["create_tombstone"], id=tombstone(student_id)).consume()
+
+    was_there = any(footprint.records.values()) or footprint.relationships > 0
+    removed = Counter({"Student": int(was_there), "relationships": footprint.relationships})
+    for label in _RECORD_LABELS:
+        tx.run(CYPHER[f"delete_records_{label}"], ids=sorted(footprint.records[label])).consume()
+        removed[label] = len(footprint.records[label])
+    tx.run(CYPHER["delete_student"], id=student_id).consume()
+
+    aggregates.recompute_relates_to(tx, footprint.relates_to)
+    aggregates.recompute_spellings(tx, unit, {node for node in footprint.nodes if node[0] in NAMED_LABELS})
+    aggregates.recompute_fields(tx, unit, footprint.nodes, footprint.version_keys)
+    write_changed_state(tx, unit)
+    removed.update(aggregates.delete_orphans(tx, footprint.nodes))
+    _clear_ledger(tx, student_id, set[str]().union(*footprint.records.values()))
+    return {name: count for name, count in sorted(removed.items()) if count}
+
+
+def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
+    footprint = Footprint()
+    for row in tx.run(CYPHER["records_of_student"], id=student_id):
+        footprint.records[row["label"]].add(row["record"])
+        footprint.version_keys.add(aggregates.version_key(row))
+    for label in _RECORD_LABELS:
+        neighbours: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for row in tx.run(CYPHER[f"neighbours_{label}"], ids=sorted(footprint.records[label])):
+            footprint.relationships += 1
+            footprint.nodes.add((row["label"], row["id"]))
+            neighbours[row["record"]][row["label"]].add(row["id"])
+        for ids in neighbours.values():
+            for error_type in ids["ErrorType"]:
+                footprint.relates_to.update((error_type, point) for point in ids["KnowledgePoint"])
+    for row in tx.run(CYPHER["relationships_of_student"], id=student_id):
+        footprint.relationships += 1
+        footprint.nodes.add((row["label"], row["id"]))
+        if row["type"] == "LEARNS":
+            fields = read_fields(row["properties"], LEARNS_FIELDS)
+            footprint.version_keys.update(version_key for _, version_key in fields.values())
+    footprint.nodes.discard(("Student", student_id))
+    return footprint
+
+
+def _clear_ledger(tx: neo4j.ManagedTransaction, student_id: str, record_ids: set[str]) -> None:
+    """Clear the reports of batches: one may quote the student's id, as the value that was found at fault."""
+    quoted = {shorten(text) for text in (student_id, *record_ids)}
+    # A report is stored as JSON, and quotes at most the first characters of a value.
+    searched = json.dumps(student_id[:40], ensure_ascii=False)[1:-1]
+    rows = []
+    for row in tx.run(CYPHER["outcomes_with"], text=searched):
+        outcome = BatchOutcome.model_validate_json(row["outcome"])
+        errors = tuple(_cleared(outcome.errors, quoted, student_id))
+        rejects = [Reject.model_validate(reject) for reject in json.loads(row["set_aside"])]
+        cleared_rejects = [reject.model_dump() for reject in _cleared(rejects, quoted, student_id)]
+        rows.append(
+            {
+                "id": row["id"],
+                "outcome": outcome.model_copy(update={"errors": errors}).model_dump_json(),
+                "set_aside": json.dumps(cleared_rejects, ensure_ascii=False),
+            }
+        )
+    run_rows(tx, "set_outcomes", rows)
+
+
+def _cleared(rejects: Iterable[Reject], quoted: set[str], student_id: str) -> Iterator[Reject]:
+    inside = json.dumps(student_id, ensure_ascii=False)
+    for reject in rejects:
+        names_student = reject.found in quoted or inside in reject.found
+        yield reject.model_copy(update={"found": ""}) if names_student else reject

@@ -1,0 +1,80 @@
+"""The graph as the importer's tasks see it."""
+
+from collections.abc import Iterable
+
+from edugraph_common.contracts.messages import CourseContext, Findings
+from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
+from edugraph_importer.graph import apply, erasure
+from edugraph_importer.graph.apply import RecordBatch
+from edugraph_importer.graph.driver import Connection, GraphSettings
+from edugraph_importer.graph.queries import CYPHER
+
+
+class Graph:
+    """One for each process; the connection opens at first use and is not shared across a fork.
+
+    Every method raises Retryable (the database is away or busy) or Rejected (it refuses).
+    """
+
+    def __init__(self, settings: GraphSettings) -> None:
+        self._connection = Connection(settings)
+
+    @property
+    def retries(self) -> dict[str, int]:
+        """How many attempts at a transaction failed and were retried, by the server's code."""
+        return dict(self._connection.retries)
+
+    def prepare(self) -> None:
+        """Create the constraints and wait until they hold. Doing it again changes nothing."""
+        self._connection.create_constraints()
+
+    def write_batch(self, batch: RecordBatch) -> BatchOutcome:
+        """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
+        return self._connection.write(apply.write_batch, batch)
+
+    def write_findings(self, message: Findings) -> FindingsOutcome:
+        """Write a pack's records, if they are new, and what was found in them, in place of older findings.
+
+        A pack that was written before is answered from the ledger.
+        """
+        return self._connection.write(apply.write_findings, message)
+
+    def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
+        """Return what the graph knows of each course, for those who read its texts, in the order given.
+
+        A course that is not there has its id only. Knowledge points stand in the order of the course.
+        """
+        ids = list(dict.fromkeys(course_ids))
+        rows = [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)]
+        contexts = []
+        for course_id in ids:
+            of_course = [row for row in rows if row["id"] == course_id]
+            points = [row for row in of_course if row["point"] is not None]
+            points.sort(key=lambda row: (row["place"] is None, row["place"] or 0, str(row["point"])))
+            contexts.append(
+                CourseContext(
+                    course_id=course_id,
+                    name=of_course[0]["name"] if of_course else None,
+                    description=of_course[0]["description"] if of_course else None,
+                    knowledge_points=tuple(str(row["point"]) for row in points),
+                )
+            )
+        return tuple(contexts)
+
+    def outcomes(self, job_id: str) -> list[BatchOutcome]:
+        """Return the outcomes of the job's batches that were written, in their order."""
+        return apply.batch_outcomes(self._connection, job_id)
+
+    def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
+        """Return all records of a written batch that the graph itself refused, without `raw`."""
+        return apply.graph_rejects(self._connection, job_id, batch)
+
+    def erase_student(self, student_id: str) -> dict[str, int]:
+        """Remove a student with their records and all that came with them; a hash of the id stays.
+
+        Return how many nodes were removed, by label, and how many `relationships`.
+        """
+        return self._connection.write(erasure.erase, student_id)
+
+    def close(self) -> None:
+        self._connection.close()

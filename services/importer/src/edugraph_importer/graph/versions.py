@@ -1,0 +1,257 @@
+"""The version rule: of several versions of one record, the latest is the record (docs/adr/0003).
+
+`classify` says which records of a transaction are new, which are unchanged, which versions in the graph they
+supersede, and which records the graph cannot take. A superseded version is removed as if it had never come: its node
+goes, and the aggregates that it had a part in are recomputed from the records that stay.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+import neo4j
+from neo4j.time import DateTime
+
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import CourseRecord, Record, iso, shorten
+from edugraph_importer.graph import aggregates, finding_facts, prerequisites, record_facts
+from edugraph_importer.graph.aggregates import InteractionTotal
+from edugraph_importer.graph.driver import StaleRead
+from edugraph_importer.graph.finding_facts import FindingFacts
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, MistakeKey, Node, Pair
+from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork
+
+# Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
+_INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with", "like": "likes", None: "teaches"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """The version that the graph has under a record's id. A later version has a greater (timestamp, content hash)."""
+
+    label: str
+    timestamp: str
+    content_hash: str
+
+    @classmethod
+    def read(cls, label: str, timestamp: DateTime, content_hash: str) -> "StoredVersion":
+        return cls(label, iso(timestamp.to_native()), content_hash)
+
+    @property
+    def version(self) -> tuple[str, str]:
+        return self.timestamp, self.content_hash
+
+
+@dataclass(slots=True)
+class Classified:
+    """The records of a transaction, by what happens to them.
+
+    `events`: by id, the records to write, with their content hashes. `states`: course_records with their data; they
+    have no node. `superseded`: by id, the version in the graph that a newer one replaces. `superseded_here`: versions
+    that are new, but not the latest of their id in this transaction. `stale`: versions older than the graph's.
+    """
+
+    events: dict[str, tuple[Record, str]] = field(default_factory=dict)
+    states: list[tuple[Record, CourseRecord]] = field(default_factory=list)
+    unchanged: list[Record] = field(default_factory=list)
+    superseded: dict[str, StoredVersion] = field(default_factory=dict)
+    superseded_here: list[Record] = field(default_factory=list)
+    stale: list[Record] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def records(self) -> list[Record]:
+        """The records to write."""
+        return [record for record, _ in self.events.values()] + [record for record, _ in self.states]
+
+    def staged(self) -> UnitOfWork:
+        staged = UnitOfWork.staged()
+        for record, content_hash in self.events.values():
+            staged.add_record(record, content_hash)
+        for record, data in self.states:
+            staged.add_course_record(record, data)
+        return staged
+
+
+class ErasedStudents:
+    """The students that were erased before this transaction began."""
+
+    def __init__(self, tx: neo4j.ManagedTransaction, records: Iterable[Record]) -> None:
+        self._tx = tx
+        self._tombstones = self._count_tombstones()
+        self._students: AbstractSet[str] = frozenset()
+        if self._tombstones:
+            by_hash = {tombstone(student): student for each in records for _, student in record_facts.students(each)}
+            rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash))
+            self._students = frozenset(by_hash[row["id"]] for row in rows)
+
+    def field_naming_one(self, record: Record) -> str | None:
+        """Return the field that names an erased student."""
+        if not self._students:
+            return None
+        return next((name for name, student in record_facts.students(record) if student in self._students), None)
+
+    def check(self) -> None:
+        """Raise StaleRead if somebody was erased meanwhile. To be called under the locks.
+
+        An erasure locks the student before it creates the tombstone. So if the number of tombstones is the same now,
+        no student of this transaction can be erased before it ends.
+        """
+        if self._count_tombstones() != self._tombstones:
+            raise StaleRead
+
+    def _count_tombstones(self) -> int:
+        return int(self._tx.run(CYPHER["count_tombstones"]).single(strict=True)["erased"])
+
+
+def tombstone(student_id: str) -> str:
+    return hashlib.sha256(student_id.encode()).hexdigest()
+
+
+def stored_versions(tx: neo4j.ManagedTransaction, records: Iterable[Record]) -> dict[str, StoredVersion]:
+    """Return what the graph holds under the ids of these records."""
+    ids = {record.record_id for record in records if record.type in LABEL_OF_TYPE}
+    rows = tx.run(CYPHER["stored_versions"], ids=sorted(ids)) if ids else ()
+    return {
+        record_id: StoredVersion.read(row["label"], timestamp, content_hash)
+        for row in rows
+        for record_id, timestamp, content_hash in row["versions"]
+    }
+
+
+def classify(
+    records: Sequence[tuple[int, Record]], stored: Mapping[str, StoredVersion], erased: ErasedStudents
+) -> Classified:
+    """Classify records that come with their lines."""
+    classified, latest = Classified(), dict(stored)
+    for line, record in records:
+        record_id, erased_field = record.record_id, erased.field_naming_one(record)
+        if erased_field:
+            classified.rejects.append(
+                Reject(
+                    line=line,
+                    field=erased_field,
+                    expected="a student who was not forgotten",
+                    found="",  # The id is left out: nothing of an erased student may be kept.
+                    reason="belongs to a student who was forgotten",
+                )
+            )
+            continue
+        if isinstance(record.data, CourseRecord):
+            classified.states.append((record, record.data))
+            continue
+        new = StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash)
+        current = latest.get(record_id)
+        if current is None or (current.label == new.label and current.version < new.version):
+            # This is the latest version so far. It supersedes one of this transaction, or the one in the graph.
+            if record_id in classified.events:
+                classified.superseded_here.append(classified.events[record_id][0])
+            elif current is not None:
+                classified.superseded[record_id] = current
+            classified.events[record_id], latest[record_id] = (record, new.content_hash), new
+        elif current.label != new.label:
+            classified.rejects.append(
+                Reject(
+                    line=line,
+                    field="record_id",
+                    expected="an id that no record of another kind has",
+                    found=shorten(record_id),
+                    reason="is already used by a record of another kind",
+                )
+            )
+        elif current.version == new.version:
+            # The same record came again, perhaps by another file.
+            classified.unchanged.append(record)
+        else:
+            (classified.superseded_here if record_id in classified.events else classified.stale).append(record)
+    return classified
+
+
+@dataclass(slots=True)
+class SupersededVersions:
+    """All that the superseded versions had a part in. `findings`: what was found in them, by their ids."""
+
+    records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    findings: dict[str, FindingFacts] = field(default_factory=dict)
+    version_keys: set[str] = field(default_factory=set)
+    nodes: set[Node] = field(default_factory=set)
+    interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
+    mistakes: set[MistakeKey] = field(default_factory=set)
+    relates_to: set[Pair] = field(default_factory=set)
+    contains: set[Pair] = field(default_factory=set)
+
+
+def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, StoredVersion]) -> SupersededVersions:
+    """Lock the versions and read what they are linked to.
+
+    Raise StaleRead if one of them is not what the transaction saw before.
+    """
+    locked = SupersededVersions()
+    if any(version.label == "CourseContent" for version in superseded.values()):
+        prerequisites.lock_edges(tx)
+    for label in RECORD_LABELS:
+        expected = {key: each.content_hash for key, each in superseded.items() if each.label == label}
+        if expected:
+            row = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(expected)).single(strict=True)
+            # The versions were classified before they were locked, so another transaction may have replaced one.
+            if {record_id: content_hash for record_id, _, content_hash, _ in row["records"]} != expected:
+                raise StaleRead
+            locked.records[label] = sorted(expected)
+            for record_id, _, _, finding in row["records"]:
+                locked.findings[record_id] = finding_facts.facts_of_stored(finding)
+    for label, record_ids in locked.records.items():
+        _read_links(tx, locked, label, record_ids)
+    return locked
+
+
+def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> None:
+    links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    interaction_types: dict[str, Any] = {}
+    for row in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
+        links[row["record"]][row["type"]].add(row["end"])
+        interaction_types[row["record"]] = row["interaction_type"]
+        locked.nodes.add((row["label"], row["end"]))
+        locked.version_keys.add(aggregates.version_key(row))
+    # The ends of a record's links, combined, are the aggregates that it had a part in.
+    for record_id, ends in links.items():
+        if label == "Interaction":
+            pairs = {(sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]}
+            locked.interactions[_INTERACTION_TOTAL[interaction_types[record_id]]] |= pairs
+        elif label == "ErrorRecord":
+            locked.mistakes |= {
+                (student_id, error_type, course_id)
+                for student_id in ends["MADE"]
+                for error_type in ends["OF_TYPE"]
+                for course_id in ends["IN_COURSE"]
+            }
+            locked.relates_to |= {(error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]}
+        else:
+            locked.contains |= {(course_id, point) for course_id in ends["IN_COURSE"] for point in ends["DESCRIBES"]}
+
+
+def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded: SupersededVersions) -> None:
+    """Remove the versions and recompute what they had a part in. `superseded.nodes` must be locked.
+
+    The caller sees to prerequisites, and to nodes that nothing names any more.
+    """
+    if not superseded.records:
+        return
+    # The nodes go first: the newer versions are created under the same ids, and must not be counted with them.
+    for label in RECORD_LABELS:
+        if superseded.records[label]:
+            tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
+    for total, pairs in superseded.interactions.items():
+        aggregates.recompute_interactions(tx, total, pairs)
+    aggregates.recompute_has_error(tx, superseded.mistakes)
+    aggregates.recompute_relates_to(tx, superseded.relates_to)
+    aggregates.recompute_contains(tx, superseded.contains)
+    named = {node for node in superseded.nodes if node[0] in NAMED_LABELS}
+    aggregates.recompute_spellings(tx, unit, named)
+    points = {node_id for label, node_id in superseded.nodes if label == "KnowledgePoint"}
+    aggregates.recompute_descriptions(tx, unit, points)
+    aggregates.recompute_fields(tx, unit, superseded.nodes, superseded.version_keys)

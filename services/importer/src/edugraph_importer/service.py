@@ -1,0 +1,207 @@
+"""The importer's service: it splits a file, writes batches, sums a job up, writes findings and erases students.
+
+How its work arrives is the business of the tasks.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from celery import Celery
+
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.events import Event, EventType
+from edugraph_common.contracts.messages import Findings, ImportAggregate, ImportBatch, ImportJob
+from edugraph_common.contracts.outcomes import (
+    AnalysisProgress,
+    BatchOutcome,
+    FindingsOutcome,
+    ImportReport,
+)
+from edugraph_common.contracts.records import ErrorRecord
+from edugraph_common.messaging.publisher import emit, send, task_id_for
+from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_importer import telemetry
+from edugraph_importer.analysis_requests import request_analysis
+from edugraph_importer.batching import count_batches, read_batch, store_rejects, window
+from edugraph_importer.erasure import erase_from_blobs
+from edugraph_importer.graph import Graph
+
+log = structlog.get_logger("edugraph.importer")
+
+
+@dataclass(frozen=True)
+class Importer:
+    """One for each process. `now` gives times with a time zone."""
+
+    app: Celery
+    graph: Graph
+    jobs: Jobs
+    blobs: Blobs
+    now: Callable[[], datetime]
+
+    def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate] | None:
+        """Return the next window of batches, and the message that sums them up; None if the job has ended.
+
+        A file that is unusable as a whole ends its job. It becomes no dead letter, which would count against the
+        importer.
+        """
+        if self.jobs.is_cancelled(job.job_id):
+            return None
+        try:
+            total = count_batches(self.blobs, job)
+        except MalformedFile as problem:
+            self.fail(job.job_id, str(problem))
+            return None
+        # The first window makes sure that the constraints exist: without them nothing is written exactly once.
+        if job.next_batch == 0:
+            self.graph.prepare()
+        if not self.jobs.begin(job.job_id, total, self.now()):
+            return None
+        end = min(job.next_batch + job.parallel_batches, total)
+        after = ImportAggregate(
+            job_id=job.job_id, traceparent=job.traceparent, job=job, batches=total, window_end=end
+        )
+        return window(self.blobs, job, end), after
+
+    def write_batch(self, message: ImportBatch) -> BatchOutcome:
+        """Write a batch, unless its job was cancelled meanwhile."""
+        if self.jobs.is_cancelled(message.job_id):
+            return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
+        with telemetry.step("read"):
+            found = read_batch(self.blobs, message)
+        with telemetry.step("write"), telemetry.retries_of(self.graph):
+            written = self.graph.write_batch(found.graph)
+        outcome = written.model_copy(update={"not_relevant": found.not_relevant})
+        rejects = list(found.graph.rejects)
+        if outcome.rejected > len(rejects):  # The graph refused some records, too.
+            rejects += self.graph.rejects(message.job_id, message.batch)
+        store_rejects(self.blobs, message.job_id, message.batch, rejects)
+        records = [record for _, record in found.graph.records]
+        if message.analyze:
+            errors = (record.data for record in records if isinstance(record.data, ErrorRecord))
+            contexts = self.graph.course_contexts(sorted({course for data in errors for course in data.courses}))
+            asked = request_analysis(self.app, message, records, contexts)
+            outcome = outcome.model_copy(update={"analysis_expected": asked})
+        with telemetry.step("settle"):
+            self._settle(outcome, [record.type for record in records])
+        return outcome
+
+    def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
+        """Settle a batch that was given up; its job goes on. Return its outcome."""
+        if message.records is not None:
+            read = len(message.records)
+        else:
+            try:
+                read = read_batch(self.blobs, message).graph.read
+            except Exception as error:  # noqa: BLE001 - a failed batch fails its job, however many rows are counted
+                # Whatever keeps the rows from being counted must not keep the batch from being settled as failed.
+                log.warning("rows_not_counted", batch=message.batch, error=type(error).__name__)
+                read = 0
+        outcome = BatchOutcome(
+            job_id=message.job_id, batch=message.batch, state="failed", read=read, failed=read, error=reason
+        )
+        self._settle(outcome)
+        return outcome
+
+    def sum_up(self, message: ImportAggregate) -> ImportReport:
+        """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
+        job = message.job
+        if not self.jobs.is_cancelled(message.job_id):
+            self._settle_lost(message)
+            if message.window_end < message.batches:
+                following = job.model_copy(update={"next_batch": message.window_end})
+                task_id = task_id_for(job.job_id, f"split-{message.window_end}")
+                send(self.app, "import_records_with_callback", following, task_id=task_id)
+            else:
+                self.jobs.imported(job.job_id, self.now())
+            self._finish(job.job_id)
+        report = self.jobs.report(message.job_id, self.now())
+        if report is None:
+            raise Rejected("Redis does not know this job; what was written stays in the graph")
+        seconds = max((report.updated - report.created).total_seconds(), 0.001)
+        same = ("job_id", "batches", "failed_batches", "read", "written", "unchanged", "rejected", "failed")
+        return ImportReport(
+            **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "not_relevant", "errors")},
+            seconds=seconds,
+            records_per_second=report.read / seconds,
+        )
+
+    def fail(self, job_id: str, reason: str) -> None:
+        """End the whole job."""
+        self.jobs.fail(job_id, reason, self.now())
+        self._ended(job_id, "failed")
+
+    def write_findings(self, message: Findings) -> FindingsOutcome:
+        with telemetry.retries_of(self.graph):
+            outcome = self.graph.write_findings(message)
+        self._settle_pack(message, len(message.findings), message.failed, message.error)
+        return outcome
+
+    def erase_student(self, student_id: str) -> dict[str, Any]:
+        """Return how much was removed, from the graph by label and from the blob store; and what was left, and why.
+
+        Doing it again removes nothing. Raises Wait while another student is being erased: both would replace the same
+        files.
+        """
+        with self.jobs.erasing() as go_on:
+            removed = self.graph.erase_student(student_id)
+            erased = erase_from_blobs(self.blobs, student_id, self.jobs.is_open, go_on)
+        return {**removed, **erased.to_json()}
+
+    def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
+        number = len(message.findings) + message.failed
+        self._settle_pack(message, 0, number, reason)
+        return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
+
+    def _settle_lost(self, message: ImportAggregate) -> None:
+        """Settle batches of the window whose task ended without doing so, for example because it was revoked."""
+        lost = self.jobs.unsettled(message.job_id, range(message.job.next_batch, message.window_end))
+        if lost:
+            for batch in window(self.blobs, message.job, message.window_end):
+                if batch.batch in lost:
+                    self.batch_failed(batch, "its task ended without an outcome")
+
+    def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> None:
+        # A redelivered batch settles nothing, and so is not counted again. Its event has the same id as before.
+        if self.jobs.settle_batch(outcome, self.now()):
+            telemetry.batch(outcome, types)
+        shown = outcome.model_dump(mode="json", exclude={"errors"})
+        self._emit("io.edugraph.batch.completed", outcome.job_id, shown, f"batch-{outcome.batch}")
+        self._finish(outcome.job_id)
+
+    def _settle_pack(self, message: Findings, done: int, failed: int, error: str | None) -> None:
+        origins = [found.origin for found in message.findings]
+        progress = AnalysisProgress(
+            done=done,
+            failed=failed,
+            cached=sum(origin.cached for origin in origins),
+            input_tokens=sum(origin.input_tokens for origin in origins),
+            output_tokens=sum(origin.output_tokens for origin in origins),
+            cost=sum(origin.cost for origin in origins),
+        )
+        if self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error):
+            telemetry.findings(done, failed)
+        shown = {"job_id": message.job_id, "pack": message.pack, "done": done, "failed": failed}
+        self._emit("io.edugraph.analysis.completed", message.job_id, shown, message.pack)
+        self._finish(message.job_id)
+
+    def _finish(self, job_id: str) -> None:
+        state = self.jobs.finish_if_complete(job_id, self.now())
+        if state:
+            self._ended(job_id, state)
+
+    def _ended(self, job_id: str, state: str) -> None:
+        telemetry.job(state)
+        self._emit("io.edugraph.import.completed", job_id, {"job_id": job_id, "state": state}, state)
+
+    def _emit(self, event_type: EventType, job_id: str, data: dict[str, object], step: str) -> None:
+        event_id = task_id_for(job_id, f"{event_type}:{step}")
+        event = Event(
+            id=event_id, source="/edugraph/importer", type=event_type, subject=job_id, time=self.now(), data=data
+        )
+        emit(self.app, event)

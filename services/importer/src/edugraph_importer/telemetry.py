@@ -1,0 +1,60 @@
+"""The importer's metrics. Nothing is counted twice: only what the job counted, too, is counted here."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from edugraph_common.contracts.outcomes import BatchOutcome
+from edugraph_common.platform import metrics, tracing
+from edugraph_importer.graph import Graph
+
+
+@contextmanager
+def step(name: metrics.BatchStep) -> Iterator[None]:
+    """Measure one step of a batch, whether it succeeds or not."""
+    begun = time.perf_counter()
+    try:
+        with tracing.span(f"batch: {name}"):
+            yield
+    finally:
+        metrics.BATCH_SECONDS.observe(time.perf_counter() - begun, step=name)
+
+
+@contextmanager
+def retries_of(graph: Graph) -> Iterator[None]:
+    """Count the transactions that are retried meanwhile. The metric has the last part of the server's code."""
+    before = graph.retries
+    try:
+        yield
+    finally:
+        for code, number in graph.retries.items():
+            added = number - before.get(code, 0)
+            if added:
+                metrics.REPEATS.add(added, code=code.rsplit(".", 1)[-1])
+                structlog.get_logger("edugraph.graph").info("transaction_repeated", code=code, times=added)
+
+
+def batch(outcome: BatchOutcome, types: Iterable[str]) -> None:
+    """Count a batch. `types` are those of its valid records, among which are those that the graph refused."""
+    metrics.BATCHES.add(state=outcome.state)
+    for record_type, number in outcome.by_type.items():
+        metrics.RECORDS.add(number, type=record_type, outcome="written")
+    unchanged = Counter(types) - Counter(outcome.by_type)
+    if unchanged.total() != outcome.unchanged:
+        unchanged = Counter({"unknown": outcome.unchanged})
+    for record_type, number in unchanged.items():
+        metrics.RECORDS.add(number, type=record_type, outcome="unchanged")
+    metrics.RECORDS.add(outcome.rejected, type="unknown", outcome="rejected")
+    metrics.RECORDS.add(outcome.failed, type="unknown", outcome="failed")
+
+
+def findings(done: int, failed: int) -> None:
+    metrics.FINDINGS.add(done, outcome="written")
+    metrics.FINDINGS.add(failed, outcome="failed")
+
+
+def job(state: str) -> None:
+    metrics.JOBS_ENDED.add(state=state)

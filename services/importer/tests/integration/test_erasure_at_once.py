@@ -1,0 +1,123 @@
+"""Several students forgotten at the same time, on the real servers: each erasure ends, and none undoes another."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from engines import real_servers
+
+from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.messages import ImportJob
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
+from edugraph_importer.erasure import erase_from_blobs
+from edugraph_importer.graph import Graph
+from edugraph_importer.service import Importer
+
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+STUDENTS = tuple(f"{number}" for number in range(6))
+
+
+@pytest.fixture
+def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
+    monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
+    client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
+    yield Importer(cast("Any", None), graph, Jobs(client), Blobs(str(tmp_path)), now=lambda: NOW)
+    client.close()
+
+
+def chat(number: int) -> str:
+    people = {"student_id_from": STUDENTS[number % 6], "student_id_to": STUDENTS[(number + 1) % 6]}
+    data = {**people, "interaction_type": "chat", "text": f"text {number}", "topics": ["4"]}
+    return json.dumps({"type": "student_interaction", "timestamp": "2026-01-01", "data": data}) + "\n"
+
+
+def imported(importer: Importer) -> str:
+    """The id of a job of its own, which has ended."""
+    job_id = uuid4().hex
+    job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.ndjson", batch_size=10)
+    with importer.blobs.write(job.source or "") as file:
+        file.writelines(chat(number).encode() for number in range(60))
+    importer.jobs.create(job_id, "import", "a.ndjson", NOW)
+    planned = importer.plan(job)
+    assert planned is not None
+    for message in planned[0]:
+        importer.write_batch(message)
+    importer.sum_up(planned[1])
+    assert not importer.jobs.is_open(job_id)
+    return job_id
+
+
+def forgotten(importer: Importer, student: str) -> dict[str, Any]:
+    while True:
+        try:
+            return importer.erase_student(student)
+        except Wait:  # the task is sent again
+            continue
+
+
+def kept_without_the_first_three() -> list[str]:
+    return [chat(number) for number in range(60) if not {number % 6, (number + 1) % 6} & {0, 1, 2}]
+
+
+def test_each_ends_and_takes_out_its_own(importer: Importer, room: Any) -> None:
+    ids = [imported(importer) for _ in range(3)]
+
+    with ThreadPoolExecutor(3) as pool:
+        erased = list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
+    assert [each["left"] for each in erased] == [[], [], []]
+    assert sum(each.get("Interaction", 0) for each in erased) == 40
+    for job_id in ids:
+        source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
+        assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()
+    names = {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")}
+    assert names == set(STUDENTS[3:])
+
+
+def test_no_erasure_undoes_what_another_wrote(importer: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is held up just before it replaces a file, as a large file would hold it up."""
+    ids = [imported(importer) for _ in range(2)]
+
+    def slowly(blobs: Blobs, student: str, is_open: Any, go_on: Any) -> Any:
+        def held_up() -> None:
+            time.sleep(0.1)
+            go_on()
+
+        return erase_from_blobs(blobs, student, is_open, held_up)
+
+    monkeypatch.setattr("edugraph_importer.service.erase_from_blobs", slowly)
+    monkeypatch.setattr(Graph, "erase_student", lambda *_: {})
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
+    for job_id in ids:
+        source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
+        assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()
+
+
+def test_the_graph_alone_takes_them_all_at_once(importer: Importer, graph: Graph, room: Any) -> None:
+    imported(importer)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(graph.erase_student, STUDENTS))
+    assert room.query("MATCH (s:Student) RETURN s") == room.query("MATCH (t:Topic) RETURN t") == []
+
+
+def test_a_job_that_has_not_ended_is_left_and_named(importer: Importer) -> None:
+    running, ended = imported(importer), imported(importer)
+    importer.jobs.begin(running, 6, NOW)
+    before = importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20)
+    erased = importer.erase_student("4")
+    assert importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20) == before
+    assert (erased["files"], [left["job_id"] for left in erased["left"]]) == (1, [running])
+    importer.jobs.cancel(running, NOW)
+    again = importer.erase_student("4")
+    assert (again["files"], again["left"]) == (1, [])
+    assert importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20) == importer.blobs.read(
+        f"jobs/{ended}/source.ndjson", 0, 1 << 20
+    )

@@ -1,0 +1,138 @@
+"""Forgetting a student: what goes, what stays, and that it does not come back."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_importer.graph import Graph, RecordBatch, unit_of_work, versions
+from edugraph_importer.graph.versions import tombstone
+
+ALICE = "alice-4711"
+
+
+def record(kind: str, record_id: str, day: int = 1, **data: Any) -> Record:
+    return parse_record(
+        {"type": kind, "timestamp": f"2026-01-0{day}T00:00:00Z", "record_id": record_id, "data": data}
+    )
+
+
+def chat(record_id: str, sender: str, receiver: str, day: int = 1, **data: Any) -> Record:
+    people = {"student_id_from": sender, "student_id_to": receiver, "interaction_type": "chat"}
+    return record("student_interaction", record_id, day, **people, **data)
+
+
+def write(graph: Graph, *records: Record, job: str = "job", rejects: tuple[Reject, ...] = ()) -> Any:
+    lines = list(enumerate(records, start=1))
+    return graph.write_batch(RecordBatch(job, 0, lines, rejects, len(records) + len(rejects)))
+
+
+def test_it_says_what_it_removed_and_only_a_hash_stays(graph: Graph, room: Any) -> None:
+    write(
+        graph,
+        chat("r1", ALICE, "b", topics=["Only hers"]),
+        chat("r2", "b", ALICE),
+        record("error_record", "r3", student_id=ALICE, course_id="c", error_text="x", error_type="Sign"),
+        record("course_record", "r4", student_id=ALICE, course_id="c", course_name="Named by her"),
+        record("teacher_interaction", "r5", teacher_id="t", student_id=ALICE, text="y"),
+        record("course_content", "r6", course_id="c", content="z"),
+    )
+    removed = graph.erase_student(ALICE)
+    relationships = removed.pop("relationships")
+    assert removed == {"ErrorRecord": 1, "ErrorType": 1, "Interaction": 3, "Student": 2, "Teacher": 1, "Topic": 1}
+    assert relationships == 15
+    rows = room.query("MATCH (n) WHERE NOT n:Lock RETURN labels(n)[0] AS label, properties(n) AS p")
+    assert {row["label"] for row in rows} == {"Course", "CourseContent", "ImportBatch", "ImportJob", "Tombstone"}
+    assert ALICE not in json.dumps(rows, default=str)
+    assert room.query("MATCH (t:Tombstone) RETURN t.id AS id") == [{"id": tombstone(ALICE)}]
+
+
+def test_others_keep_what_others_said_of_them(graph: Graph, room: Any) -> None:
+    write(
+        graph,
+        chat("r1", "b", "c", 1, student_name_from="Ben", topics=["Algebra"]),
+        chat("r2", ALICE, "b", 2, student_name_to="Benny", topics=["algebra"]),
+        record("course_record", "r3", 1, student_id="b", course_id="m", course_name="Math"),
+        record("course_record", "r4", 2, student_id=ALICE, course_id="m", course_name="Maths"),
+    )
+    graph.erase_student(ALICE)
+    assert room.query("MATCH (s:Student {id: 'b'}) RETURN s.name AS name") == [{"name": "Ben"}]
+    assert room.query("MATCH (c:Course) RETURN c.name AS name") == [{"name": "Math"}]
+    assert room.query("MATCH (t:Topic) RETURN t.name AS n, t.aliases AS a") == [{"n": "Algebra", "a": None}]
+
+
+def test_a_replay_does_not_bring_them_back(graph: Graph, room: Any) -> None:
+    write(graph, chat("r1", ALICE, "b"), chat("r2", "b", "c"))
+    graph.erase_student(ALICE)
+    before = room.digest()
+    outcome = write(graph, chat("r1", ALICE, "b"), chat("r2", "b", "c"), job="again")
+    assert (outcome.written, outcome.unchanged, outcome.rejected) == (0, 1, 1)
+    (reject,) = outcome.errors
+    assert (reject.field, reject.found) == ("data.student_id_from", "")
+    assert reject.reason == "belongs to a student who was forgotten"
+    assert room.digest() == before
+    assert graph.erase_student(ALICE) == {}
+
+
+def test_reports_do_not_quote_them(graph: Graph, room: Any) -> None:
+    wrong = [
+        Reject(line=1, field="data.student_id", expected="text", found=ALICE, reason="is wrong"),
+        Reject(line=2, field="data", expected="an object", found=f'["{ALICE}", 1]', reason="is wrong"),
+        Reject(line=3, field="data.x", expected="text", found="other", reason="is wrong"),
+    ]
+    write(
+        graph,
+        chat(f"{ALICE}-1", ALICE, "b"),
+        record("course_content", f"{ALICE}-1", course_id="c", content="z"),
+        rejects=tuple(wrong),
+    )
+    graph.erase_student(ALICE)
+    (outcome,) = graph.outcomes("job")
+    assert sorted(each.found for each in outcome.errors) == ["", "", "", "other"]
+    assert ALICE not in json.dumps(room.query("MATCH (n) RETURN properties(n) AS p"))
+
+
+def test_somebody_unknown_is_remembered_as_forgotten(graph: Graph) -> None:
+    assert graph.erase_student("nobody") == {}
+    assert write(graph, chat("r", "nobody", "b")).rejected == 1
+
+
+def test_a_batch_under_way_does_not_escape(graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looked for tombstones before there was one, and writes after."""
+    original, once = versions.stored_versions, [True]
+
+    def erased_meanwhile(*arguments: Any) -> Any:
+        if once:
+            once.clear()
+            thread = threading.Thread(target=Graph(room.settings).erase_student, args=(ALICE,))
+            thread.start()
+            thread.join()
+        return original(*arguments)
+
+    monkeypatch.setattr("edugraph_importer.graph.apply.stored_versions", erased_meanwhile)
+    assert write(graph, chat("r", ALICE, "b")).rejected == 1
+    assert room.query("MATCH (s:Student) RETURN s") == []
+
+
+def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
+    graph: Graph, room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(graph, chat("r1", ALICE, "b"))
+    original, once = unit_of_work.lock_and_load, [True]
+
+    def written_meanwhile(*arguments: Any) -> Any:
+        if once:
+            once.clear()
+            thread = threading.Thread(
+                target=write, args=(Graph(room.settings), chat("r2", "b", ALICE)), kwargs={"job": "x"}
+            )
+            thread.start()
+            thread.join()
+        return original(*arguments)
+
+    monkeypatch.setattr("edugraph_importer.graph.erasure.lock_and_load", written_meanwhile)
+    graph.erase_student(ALICE)
+    assert room.query("MATCH (n:Interaction) RETURN n") == []

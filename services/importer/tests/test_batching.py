@@ -1,0 +1,92 @@
+"""A file of any source is cut once, by references that stay small, and read back batch by batch."""
+
+import gzip
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edugraph_common.contracts.messages import Format, ImportJob
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import frames_key, load_read_plan, parse_mapping, read_plan_key, store_mapping
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_importer.batching import ReadBatch, count_batches, read_batch, window
+from edugraph_importer.range_index import index_key
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MAPPING = parse_mapping("{type: course_content, columns: {编号: course_id, 正文: content, 时间: timestamp}}")
+TABLE = "编号,正文,时间\n" + "".join(f'C{n},"第 {n} 课\n第二行",2026-01-01\n' for n in range(25))
+LINES = "".join(
+    json.dumps({"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id": f"C{n}", "content": "x"}})
+    + "\n"
+    for n in range(25)
+)
+EVENTS = "".join(json.dumps({"name": f"event_{n % 2}"}) + "\n" for n in range(25))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(str(tmp_path))
+
+
+def job_of(blobs: Blobs, data: bytes, file_format: Format, ending: str = "") -> ImportJob:
+    key = f"jobs/j/source{ending}"
+    with blobs.write(key) as file:
+        file.write(data)
+    if file_format == "csv":
+        store_mapping(blobs, "j", MAPPING)
+    return ImportJob(job_id="j", source=key, format=file_format, batch_size=10)
+
+
+def batches(blobs: Blobs, job: ImportJob) -> Iterator[ReadBatch]:
+    for message in window(blobs, job, count_batches(blobs, job)):
+        assert len(message.model_dump_json()) < 1_000
+        yield read_batch(blobs, message)
+
+
+@pytest.mark.parametrize(("pack", "ending"), [(bytes, ""), (gzip.compress, ".gz"), (zstd.compress, ".zst")])
+@pytest.mark.parametrize(("text", "file_format"), [(LINES, "ndjson"), (TABLE, "csv")])
+def test_every_row_is_in_one_batch_with_its_line_packed_or_not(
+    blobs: Blobs, pack: Callable[[bytes], bytes], ending: str, text: str, file_format: Format
+) -> None:
+    found = list(batches(blobs, job_of(blobs, pack(text.encode()), file_format, ending)))
+    records = [each for batch in found for each in batch.graph.records]
+    assert [batch.graph.read for batch in found] == [10, 10, 5]
+    assert [record.data.course_id for _, record in records] == [f"C{n}" for n in range(25)]
+    assert [line for line, _ in records] == [n + 1 if file_format == "ndjson" else 2 * n + 2 for n in range(25)]
+    assert blobs.exists(frames_key("j")) == bool(ending)
+
+
+def test_a_table_in_another_encoding_is_kept_in_frames_of_utf8(blobs: Blobs) -> None:
+    found = list(batches(blobs, job_of(blobs, TABLE.encode("gb18030"), "csv")))
+    assert sum(len(batch.graph.records) for batch in found) == 25
+    header = load_read_plan(blobs, read_plan_key("j")).header
+    assert header is not None
+    assert header.raw == "编号,正文,时间"
+
+
+def test_what_is_not_relevant_is_read_and_counted_by_name(blobs: Blobs) -> None:
+    found = list(batches(blobs, job_of(blobs, EVENTS.encode(), "openedx")))
+    assert found[0].graph.read == 10
+    assert found[0].not_relevant == {"event_0": 5, "event_1": 5}
+
+
+@pytest.mark.parametrize(
+    ("data", "file_format", "ending"),
+    [
+        (b"", "ndjson", ""),
+        ("编号,正文\nC1,x\n".encode(), "csv", ""),
+        (gzip.compress(LINES.encode())[:-20], "ndjson", ".gz"),
+    ],
+)
+def test_an_unusable_file_leaves_no_index(blobs: Blobs, data: bytes, file_format: Format, ending: str) -> None:
+    with pytest.raises(MalformedFile):
+        count_batches(blobs, job_of(blobs, data, file_format, ending))
+    assert not blobs.exists(index_key("j"))
+    assert not blobs.exists(frames_key("j"))

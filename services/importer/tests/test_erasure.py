@@ -1,0 +1,324 @@
+"""What of a forgotten student leaves the blob store, and that nothing of anybody else does."""
+
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.messages import Format, ImportJob
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import parse_mapping, store_mapping
+from edugraph_importer.batching import count_batches, read_batch, rejects_key, store_rejects, window
+from edugraph_importer.erasure import erase_from_blobs
+from edugraph_importer.graph.record_facts import students
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MAPPING = parse_mapping(
+    "{type: student_interaction, columns: {从: student_id_from, 到: student_id_to, 话: text, 时间: timestamp},"
+    " constants: {interaction_type: chat}}"
+)
+PACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
+UNPACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.decompress, ".zst": zstd.decompress}
+# Ids that are in each other, in numbers, in quotes, and written with escapes.
+IDS = ("4", "S0104", "S01", "14", "学-7", '"q"', "a\\b", "2026")
+
+
+@dataclass
+class Ground:
+    """A blob store, and the jobs in it that have not ended."""
+
+    blobs: Blobs
+    opened: set[str] = field(default_factory=set)
+
+    def put(self, key: str, content: bytes) -> None:
+        with self.blobs.write(key) as file:
+            file.write(content)
+
+    def content(self, key: str) -> bytes:
+        return self.blobs.read(key, 0, 1 << 30)
+
+    def all(self) -> dict[str, bytes]:
+        return {key: self.content(key) for key in self.blobs.keys("jobs")}
+
+    def split(self, data: bytes, form: Format, ending: str, job_id: str = "j") -> ImportJob:
+        """The job, cut into batches as the importer does."""
+        job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.{form}{ending}", format=form, batch_size=3)
+        self.put(job.source or "", PACK[ending](data))
+        if form == "csv":
+            store_mapping(self.blobs, job_id, MAPPING)
+        count_batches(self.blobs, job)
+        return job
+
+    def records(self, job: ImportJob) -> list[list[tuple[int, Any]]]:
+        """Of each batch: line and record, by the index as it is now."""
+        messages = window(self.blobs, job, count_batches(self.blobs, job))
+        return [list(read_batch(self.blobs, message).graph.records) for message in messages]
+
+    def erase(self, student: str) -> dict[str, Any]:
+        return erase_from_blobs(self.blobs, student, self.opened.__contains__, lambda: None).to_json()
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    return Ground(Blobs(str(tmp_path)))
+
+
+def chat(sender: str, receiver: str, text: str = "hi", *, escaped: bool = False) -> str:
+    people = {"student_id_from": sender, "student_id_to": receiver, "interaction_type": "chat", "text": text}
+    record = {"type": "student_interaction", "timestamp": "2026-01-01", "data": people}
+    return json.dumps(record, ensure_ascii=escaped)
+
+
+def statement(sender: str, receiver: str, text: str = "hi", *, escaped: bool = False) -> str:
+    value = {
+        "actor": {"account": {"homePage": "https://4", "name": sender}},
+        "verb": {"id": "http://x/commented"},
+        "object": {"objectType": "Agent", "mbox": f"mailto:{receiver}"},
+        "result": {"response": text},
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+    return json.dumps(value, ensure_ascii=escaped)
+
+
+def event(sender: str, receiver: str, text: str = "hi", *, escaped: bool = False) -> str:
+    known = int(sender) if sender.isdigit() else sender
+    value = {
+        "name": "edx.forum.comment.created",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "context": {"user_id": known, "course_id": "c4"},
+        "data": {"body": text, "target_username": receiver},
+    }
+    return json.dumps(value, ensure_ascii=escaped)
+
+
+def table_row(sender: str, receiver: str, text: str = "hi", *, escaped: bool = False) -> str:
+    line = io.StringIO()
+    quoting = csv.QUOTE_ALL if escaped else csv.QUOTE_MINIMAL
+    csv.writer(line, lineterminator="\n", quoting=quoting).writerow([sender, receiver, text, "2026-01-01"])
+    return line.getvalue()[:-1]
+
+
+LINES: dict[Format, Callable[..., str]] = {"ndjson": chat, "xapi": statement, "openedx": event, "csv": table_row}
+HEADER = "从,到,话,时间\r\n"
+ids = st.sampled_from(IDS)
+row = st.tuples(ids, ids, st.sampled_from(["4", "to S0104: hi", "两\n行 4", "x" * 400]), st.booleans())
+
+
+@given(
+    form=st.sampled_from(sorted(LINES)),
+    rows=st.lists(row, min_size=1, max_size=12),
+    student=ids,
+    ending=st.sampled_from(sorted(PACK)),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "gb18030", "utf-16"]),
+    array=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_file_loses_the_rows_that_name_them_and_no_other_byte(
+    *,
+    tmp_path_factory: pytest.TempPathFactory,
+    form: Format,
+    rows: list[tuple[str, str, str, bool]],
+    student: str,
+    ending: str,
+    encoding: str,
+    array: bool,
+) -> None:
+    ground = Ground(Blobs(str(tmp_path_factory.mktemp("blobs"))))
+    texts = [LINES[form](*given_row[:3], escaped=given_row[3]) for given_row in rows]
+    blanks = ["".join(char if char in "\r\n" else " " for char in text) for text in texts]
+    encoding = encoding if form == "csv" else "utf-8"
+    between, begin, end = (",\n", "[\n", "\n]") if array and form not in {"csv", "ndjson"} else ("\n", "", "\n")
+    whole = ((HEADER if form == "csv" else begin) + between.join(texts) + end).encode(encoding)
+    job = ground.split(whole, form, ending)
+    before = ground.records(job)
+    assert sum(map(len, before)) == len(rows)
+    untouched = ground.all()
+
+    theirs = [student in given_row[:2] for given_row in rows]
+    erased = ground.erase(student)
+    assert (erased["files"], erased["rows"], erased["left"]) == (int(any(theirs)), sum(theirs), [])
+    after = ground.records(job)
+    assert after == [
+        [(line, record) for line, record in batch if student not in dict(students(record)).values()]
+        for batch in before
+    ]
+    found = UNPACK[ending](ground.content(job.source or "")).decode(encoding)
+    if not any(theirs):
+        assert ground.all() == untouched
+    elif form != "csv":
+        kept = between.join(blank if gone else text for text, blank, gone in zip(texts, blanks, theirs, strict=True))
+        assert len(found.encode()) == len(whole)
+        assert found.split() == (begin + kept + end).split()
+    else:
+        kept_rows = [text for text, gone in zip(texts, theirs, strict=True) if not gone]
+        parsed = [cells for cells in csv.reader(io.StringIO(found, newline="")) if any(map(str.strip, cells))]
+        assert parsed == list(csv.reader(io.StringIO(HEADER + "\n".join(kept_rows), newline="")))
+    assert ground.erase(student)["rows"] == 0
+
+
+@pytest.mark.parametrize("ending", sorted(PACK))
+def test_bytes_of_the_others_stay_where_they_are(ground: Ground, ending: str) -> None:
+    others = [chat("S0104", "b"), "  {broken: 4 ", chat("c", "d", "4")]
+    whole = "\r\n".join([others[0], chat("4", "b"), *others[1:]]) + "\r\n"
+    job = ground.split(whole.encode(), "ndjson", ending)
+    index = ground.content("jobs/j/ranges")
+    ground.erase("4")
+    expected = "\r\n".join([others[0], " " * len(chat("4", "b")), *others[1:]]) + "\r\n"
+    assert UNPACK[ending](ground.content(job.source or "")) == expected.encode()
+    assert (ground.content("jobs/j/ranges") == index) is (ending == "")
+
+
+def test_a_row_that_is_no_valid_record_or_not_relevant_names_them_too(ground: Ground) -> None:
+    rows = [
+        {"context": {"user_id": 4}, "name": "play_video", "event": "{}"},
+        {"context": {"user_id": 14}, "name": "play_video", "event": "{}"},
+        {"context": {"user_id": 14}, "event": {"user_id": 4}},
+        {"context": {"user_id": 4}, "name": "edx.grades.course.grade_calculated", "event": {"user_id": 5}},
+    ]
+    ground.split("".join(json.dumps(each) + "\n" for each in rows).encode(), "openedx", "")
+    assert ground.erase("4")["rows"] == 2
+    kept = ground.content("jobs/j/source.openedx").split(b"\n")
+    assert [bool(line.strip()) for line in kept] == [False, True, False, True, False]
+
+
+def test_a_member_of_a_group_is_named(ground: Ground) -> None:
+    group = {"objectType": "Group", "member": [{"mbox": "mailto:a@x"}, {"account": {"name": "4"}}]}
+    row = {"actor": group, "verb": {"id": "v/completed"}, "object": {"id": "http://c/4"}}
+    other = {"actor": {"mbox": "mailto:b@x"}, "verb": {"id": "v/completed"}, "object": {"id": "4"}}
+    ground.split(f"{json.dumps(row)}\n{json.dumps(other)}\n".encode(), "xapi", "")
+    assert ground.erase("4")["rows"] == 1
+    assert ground.content("jobs/j/source.xapi").split() == json.dumps(other).encode().split()
+
+
+def test_rejects_are_compared_by_their_rows(ground: Ground) -> None:
+    def reject(line: int, raw: str | None, field: str = "data.x", found: str = "") -> Reject:
+        return Reject(line=line, field=field, expected="x", found=found, reason="is wrong", raw=raw)
+
+    raws = [
+        json.dumps({"student_id": "S0104", "progress": 4}),
+        json.dumps({"type": "none", "data": {"student_id_to": "4"}}),
+        json.dumps({"student_id": " 4 "}),
+        '{"student_id": "4", broken',
+        '{"student_id": "S0104", broken',
+    ]
+    rejects = [reject(line, raw) for line, raw in enumerate(raws)]
+    rejects += [reject(5, None, "data.student_id", "4"), reject(6, None, "record_id", "4")]
+    store_rejects(ground.blobs, "inline", 0, rejects)
+    erased = ground.erase("4")
+    kept = [json.loads(line)["line"] for line in ground.content(rejects_key("inline", 0)).splitlines()]
+    assert (erased["rejects"], kept) == (3, [0, 3, 4, 6])
+    (left,) = erased["left"]
+    assert (left["job_id"], left["key"]) == ("inline", rejects_key("inline", 0))
+    assert left["reason"].startswith("1 rows of it cannot be decoded")
+
+
+def test_rejects_of_a_table_are_read_by_its_mapping(ground: Ground) -> None:
+    ground.split((HEADER + "S0104,4\n4,x,y,2026-01-01\n").encode(), "csv", "")
+    raws = ["S0104,x", "4", "S0104,14,4,4", "x,4"]
+    rejects = [Reject(line=n, field="", expected="", found="", reason="", raw=raw) for n, raw in enumerate(raws)]
+    store_rejects(ground.blobs, "j", 0, rejects)
+    erased = ground.erase("4")
+    kept = [json.loads(line)["line"] for line in ground.content(rejects_key("j", 0)).splitlines()]
+    assert (erased["rejects"], erased["rows"], kept) == (2, 2, [0, 2])
+
+
+def test_a_job_that_has_not_ended_keeps_its_files_and_is_named(ground: Ground) -> None:
+    text = (chat("4", "b") + "\n").encode()
+    for job_id in ("running", "ended"):
+        ground.split(text, "ndjson", ".gz", job_id)
+    ground.put("jobs/queued/source.ndjson", text)
+    ground.split((chat("c", "d") + "\n").encode(), "ndjson", "", "other")
+    ground.opened |= {"running", "queued", "other"}
+    before = ground.all()
+    erased = ground.erase("4")
+    after = ground.all()
+    assert {key for key in before if before[key] != after[key]} == {
+        "jobs/ended/ranges",
+        "jobs/ended/rows.zst",
+        "jobs/ended/source.ndjson.gz",
+    }
+    assert (erased["files"], erased["rows"]) == (1, 1)
+    assert {left["job_id"] for left in erased["left"]} == {"running", "queued"}
+    assert all("has not ended" in left["reason"] for left in erased["left"])
+
+
+def test_what_cannot_be_read_is_reported_and_stops_nothing(ground: Ground) -> None:
+    good = (chat("4", "b") + "\n").encode()
+    ground.put("jobs/a/source.ndjson.gz", b"no gzip")
+    ground.put("jobs/b/source.csv", b"a,b\n4,5\n")
+    ground.put("jobs/c/source.ndjson.zst", zstd.compress(good)[:-3])
+    ground.put("jobs/d/reading.json", b"{")
+    ground.put("jobs/d/source.ndjson", good)
+    ground.put("jobs/e/rows.zst", b"")
+    ground.put("jobs/f/source.ndjson.part-0a", good)
+    ground.put("jobs/y/source.ndjson", b" \n")
+    ground.put("jobs/z/source.ndjson", good)
+    erased = ground.erase("4")
+    assert (erased["files"], erased["left_in_all"]) == (1, 5)
+    assert [left["job_id"] for left in erased["left"]] == ["a", "b", "c", "d", "f"]
+    assert not ground.content("jobs/z/source.ndjson").strip()
+
+
+def test_frames_whose_index_is_lost_go_and_the_job_is_split_again(ground: Ground) -> None:
+    text = "".join(f"{chat(str(student), 'x')}\n" for student in range(10))
+    job = ground.split(text.encode(), "ndjson", ".gz")
+    ground.blobs.delete("jobs/j/ranges")
+    ground.erase("4")
+    assert not ground.blobs.exists("jobs/j/rows.zst")
+    assert [[line for line, _ in batch] for batch in ground.records(job)] == [[1, 2, 3], [4, 6], [7, 8, 9], [10]]
+
+
+def test_a_blob_that_vanished_meanwhile_is_done(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (chat("4", "b") + "\n").encode()
+    ground.put("jobs/a/source.ndjson", text)
+    ground.put("jobs/b/source.ndjson", text)
+    keys = ground.blobs.keys("jobs")
+    ground.blobs.delete("jobs/a")
+    monkeypatch.setattr(ground.blobs, "keys", lambda _: keys)
+    erased = ground.erase("4")
+    assert (erased["files"], erased["left"]) == (1, [])
+
+
+def test_several_students_at_once_while_files_come_and_go(ground: Ground) -> None:
+    """One after the other is the business of Jobs.erasing; here each has files that others replace and delete."""
+    for job in range(30):
+        ground.split((chat(str(job % 3), "x") + "\n").encode(), "ndjson", ".gz", f"j{job}")
+    failures: list[BaseException] = []
+
+    def erase(student: str) -> None:
+        try:
+            for _ in range(5):  # as often as the task would be tried
+                try:
+                    ground.erase(student)
+                except Retryable:
+                    continue
+                break
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            failures.append(error)
+
+    def delete() -> None:
+        for job in range(0, 30, 2):
+            ground.blobs.delete(f"jobs/j{job}")
+
+    threads = [Thread(target=erase, args=(student,)) for student in "012"] + [Thread(target=delete)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

@@ -1,0 +1,57 @@
+import re
+from importlib.resources import files
+
+from edugraph_common.contracts.graph_schema import LABELS, RELATIONSHIPS
+from edugraph_importer.graph.queries import CYPHER
+
+FOLDER = files("edugraph_importer.graph") / "cypher"
+TEXTS = [file.read_text("utf-8") for file in FOLDER.iterdir() if file.name.endswith(".cypher")]
+
+
+def test_every_statement_says_what_it_is_for() -> None:
+    for text in TEXTS:
+        for part in text.split("// name: ")[1:]:
+            assert part.splitlines()[1].startswith("// "), part.splitlines()[0]
+
+
+def test_names_are_given_once() -> None:
+    assert sum(text.count("// name: ") for text in TEXTS) == len(
+        {name for text in TEXTS for name in re.findall(r"// name: (.*)", text)}
+    )
+
+
+def test_every_label_has_its_constraint() -> None:
+    assert {name.removeprefix("constraint_") for name in CYPHER if name.startswith("constraint_")} == set(LABELS)
+
+
+def test_labels_and_relationships_are_of_the_closed_lists() -> None:
+    for name, text in CYPHER.items():
+        assert set(re.findall(r"\(\w*:(\w+)", text)) <= set(LABELS), name
+        kinds = {kind for found in re.findall(r"\[\w*:([\w|]+)", text) for kind in found.split("|")}
+        assert kinds <= set(RELATIONSHIPS), name
+
+
+def test_every_statement_is_used() -> None:
+    source = "".join(
+        file.read_text("utf-8") for file in files("edugraph_importer.graph").iterdir() if file.name.endswith(".py")
+    )
+    for text in TEXTS:
+        for name in re.findall(r"// name: (\w+)", text):
+            stem = re.sub(
+                r"_(ABOUT|OF_TYPE|CONCERNS|DESCRIBES|Topic|ErrorType|KnowledgePoint|Student|Teacher|Course)$",
+                "",
+                name,
+            )
+            pairs = re.sub(r"_(relates_to|contains|chat_with|likes|teaches)$", "", stem)
+            assert stem in source or pairs in source, name
+
+
+def test_every_match_by_id_seeks_its_index() -> None:
+    for name, text in CYPHER.items():
+        for line in text.splitlines():
+            assert not re.match(r"(OPTIONAL )?MATCH \(\w+:\w+ \{id: ", line) or "USING INDEX SEEK" in line, name
+
+
+def test_the_hint_stands_between_the_pattern_and_what_follows() -> None:
+    assert "{id: row.id})-[r:ABOUT]->(t) USING INDEX SEEK n:Interaction(id) WHERE t.id" in CYPHER["unlink_ABOUT"]
+    assert "{id: id}) USING INDEX SEEK n:Topic(id)\n" in CYPHER["delete_orphans_Topic"]

@@ -1,0 +1,117 @@
+from typing import Any
+
+from edugraph_common.contracts.records import CourseRecord, parse_record
+from edugraph_importer.graph.last_write_wins import Spellings
+from edugraph_importer.graph.unit_of_work import UnitOfWork
+
+
+def _staged(*values: dict[str, Any]) -> UnitOfWork:
+    staged = UnitOfWork.staged()
+    for value in values:
+        record = parse_record({"timestamp": "2026-01-01T00:00:00Z"} | value)
+        if isinstance(record.data, CourseRecord):
+            staged.add_course_record(record, record.data)
+        else:
+            staged.add_record(record, "hash")
+    return staged
+
+
+def _error(**data: Any) -> dict[str, Any]:
+    return {
+        "type": "error_record",
+        "data": {"student_id": "a", "course_id": "c", "error_text": "x", "error_type": "Sign"} | data,
+    }
+
+
+def test_mistakes_are_folded_into_one_row_for_each_student_type_and_course() -> None:
+    unit = _staged(
+        _error(occurrence_count=2, severity="low", resolved=True),
+        _error(severity="high") | {"timestamp": "2026-01-02T00:00:00Z"},
+        _error(course_id="d"),
+    )
+    sums = unit.mistakes["a", "sign", "c"]
+    assert len(unit.mistakes) == 2
+    assert (sums.count, sums.weight, sums.resolved) == (3, 3.0, True)
+    assert (sums.first, sums.last) == ("2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.000000Z")
+
+
+def test_each_kind_of_record_has_its_own_rows() -> None:
+    people = {"student_id_from": "a", "student_id_to": "b"}
+    unit = _staged(
+        {"type": "student_interaction", "data": people | {"interaction_type": "chat", "topics": ["T", "t"]}},
+        {"type": "student_interaction", "data": people | {"interaction_type": "like", "like_count": 4}},
+        {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "a"}},
+        {"type": "course_content", "data": {"course_id": "c", "content": "x"}},
+        _error(course_ids=["d"]),
+    )
+    assert {name: len(rows) for name, rows in unit.rows.items() if rows} == {
+        "create_chat": 1,
+        "create_like": 1,
+        "create_teacher_interaction": 1,
+        "create_course_content": 1,
+        "create_error_record": 1,
+        "in_more_courses": 1,
+        "about": 1,
+    }
+    assert unit.rows["create_like"][0]["count"] == 4
+    assert unit.rows["about"][0]["spelled"] == ["T", "t"]
+
+
+def test_only_what_changed_is_written_again() -> None:
+    unit = UnitOfWork()
+    unit.load_node(("Student", "a"), {"name": "Ana", "stamp": "2026-02-01"})
+    unit.put_field(("Student", "a"), "name", "Old", "2026-01-01")
+    assert not unit.changed_nodes
+    unit.put_field(("Student", "a"), "name", "Ana María", "2026-03-01")
+    assert unit.changed_nodes == {("Student", "a")}
+
+
+def test_merging_what_was_staged_is_as_if_its_records_had_been_added_there() -> None:
+    staged = _staged(
+        {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "a", "student_name": "Old"}},
+        _error(student_name="Ana María", error_type="SIGN") | {"timestamp": "2026-03-01T00:00:00Z"},
+    )
+    unit = UnitOfWork()
+    unit.load_node(("Student", "a"), {"name": "Ana", "stamp": "2026-02-01"})
+    unit.load_node(("Teacher", "t"), {})
+    unit.load_node(("Course", "c"), {"name": "C", "stamp": "2026-01-01"})
+    unit.load_node(("ErrorType", "sign"), {"name": "Sign", "name_stamp": "2026-01-01"})
+    unit.merge(staged)
+    assert unit.fields["Student", "a"]["name"][0] == "Ana María"
+    assert unit.spellings["ErrorType", "sign"].properties()["aliases"] == ["SIGN"]
+    assert unit.changed_nodes == {("Student", "a"), ("ErrorType", "sign")}
+
+
+def test_course_records_that_are_known_are_not_counted_again() -> None:
+    value = {"type": "course_record", "data": {"student_id": "a", "course_id": "c", "progress": 50}}
+    later = value | {"timestamp": "2026-03-01T00:00:00Z"}
+    first = UnitOfWork()
+    _load(first)
+    assert first.merge(_staged(value, value)) == 1
+    second = UnitOfWork()
+    _load(second)
+    second.load_learns(("a", "c"), {"progress": 50.0, "records": "".join(first.learns_marks["a", "c"])})
+    assert second.merge(_staged(value, later)) == 1
+    assert second.changed_learns == {("a", "c")}
+    assert not second.new_learns
+
+
+def test_merged_spellings_are_those_of_all_mentions() -> None:
+    mentions = [("b", "2"), ("a", "3"), ("c", "1"), ("a", "2")]
+    for cut in range(len(mentions) + 1):
+        one, other = _spelled(mentions[:cut]), _spelled(mentions[cut:])
+        one.merge(other)
+        assert one == _spelled(mentions)
+        assert not one.merge(other)
+
+
+def _spelled(mentions: list[tuple[str, str]]) -> Spellings:
+    spellings = Spellings()
+    for spelling, version_key in mentions:
+        spellings.add(spelling, version_key)
+    return spellings
+
+
+def _load(unit: UnitOfWork) -> None:
+    unit.load_node(("Student", "a"), {})
+    unit.load_node(("Course", "c"), {})
