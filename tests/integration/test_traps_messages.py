@@ -123,19 +123,19 @@ def test_urgent_messages_overtake(bench: Bench, guarded: bool) -> None:
     assert (done_before < 10) is guarded
 
 
-def test_a_task_keeps_its_priority_in_its_message_and_its_retries(bench: Bench) -> None:
+def test_a_task_keeps_its_priority_in_its_message_and_its_retries(fresh: Bench) -> None:
     """Out: priority in celery_app's task_routes; ROUTES in async_publisher.task_message."""
-    bench.empty()
+    apply_topology(fresh.app, fresh.settings)
     job = ImportJob(job_id="j", source="s")
-    send(bench.app, "import_records_with_callback", job, task_id=uuid4().hex)
-    made = task_message(bench.app, "import_records_with_callback", job, uuid4().hex)
-    assert [bench.take("data_import")[0]["priority"], made.properties.priority] == [URGENT, URGENT]
-    bench.send("retry", priority=URGENT, times=99)
-    worker = bench.start()
+    send(fresh.app, "import_records_with_callback", job, task_id=uuid4().hex)
+    made = task_message(fresh.app, "import_records_with_callback", job, uuid4().hex)
+    assert [fresh.take("data_import")[0]["priority"], made.properties.priority] == [URGENT, URGENT]
+    worker = fresh.start()
+    fresh.send("retry", priority=URGENT)
     until(lambda: worker.logged("task_retried"))
-    worker.end()
-    retried = until(lambda: bench.take("data_import"))
-    assert [message["priority"] for message in retried] == [URGENT]
+    worker.terminate()
+    (retried,) = until(lambda: fresh.take("data_import"))
+    assert (retried["retries"], retried["priority"]) == (1, URGENT)
 
 
 def test_a_message_goes_through_the_exchange_of_its_queue(bench: Bench) -> None:
