@@ -246,7 +246,11 @@ class Bench:
 
     def send(self, action: str = "work", *, name: str = TRAP, **fields: Any) -> str:
         """The task's id, which is also the job's."""
-        options = {key: fields.pop(key) for key in ("countdown", "soft_time_limit", "time_limit") if key in fields}
+        options = {
+            key: fields.pop(key)
+            for key in ("countdown", "soft_time_limit", "time_limit", "priority")
+            if key in fields
+        }
         task_id = uuid4().hex
         body = {"job_id": task_id, "action": action, **fields}
         self.app.send_task(name, (body,), task_id=task_id, argsrepr="", mandatory=True, **options)
@@ -279,7 +283,7 @@ class Bench:
                 until(lambda channel=channel: channel.basic_get(queue)[0], 5)  # type: ignore[misc]
 
     def take(self, queue: str) -> list[dict[str, Any]]:
-        """All messages of a queue: their headers, with `key` and `body`."""
+        """All messages of a queue: their headers, with `key`, `priority` and `body`."""
         with pika_channel(self.settings) as channel:
             return list(_messages(channel, queue))
 
@@ -289,7 +293,8 @@ def _messages(channel: BlockingChannel, queue: str) -> Iterator[dict[str, Any]]:
         method, properties, body = channel.basic_get(queue, auto_ack=True)
         if method is None:
             return
-        yield {**(properties.headers or {}), "key": method.routing_key, "body": body}
+        told = {"key": method.routing_key, "priority": properties.priority, "body": body}
+        yield {**(properties.headers or {}), **told}
 
 
 class Control:

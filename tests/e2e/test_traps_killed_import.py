@@ -6,18 +6,15 @@ A worker that was killed is started again, as Kubernetes would. EDUGRAPH_KILL_SE
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from engines import CHECKOUT, System, family
+from engines import System, family
+from made_records import write_records
 
 from edugraph_cli.processes import worker_command
 from edugraph_common.contracts.outcomes import ENDED, JobReport
-
-sys.path.insert(0, str(CHECKOUT / "benchmarks"))
-from made_records import write_records
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
 RECORDS = 100_000

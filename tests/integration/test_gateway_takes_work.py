@@ -201,6 +201,28 @@ def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(addresses: dict[str, st
     assert all(a.headers["retry-after"] for a in answers if a.status_code == 429)
 
 
+def test_a_queue_without_room_is_503_and_takes_nothing(
+    addresses: dict[str, str], client: httpx.Client, running: Gateway
+) -> None:
+    """The broker refuses the message, and the job is withdrawn. Out: QueueFull in problems.problem_of."""
+    vhost = addresses["EDUGRAPH_BROKER_URL"].rpartition("/")[2]
+    url = f"{addresses['EDUGRAPH_BROKER_MANAGEMENT_URL']}/api/policies/{vhost}/no-room"
+    no_room = {"max-length-bytes": 1, "overflow": "reject-publish"}
+    policy = {"pattern": "^data_import$", "apply-to": "queues", "priority": 99, "definition": no_room}
+    httpx.put(url, json=policy, timeout=10).raise_for_status()
+    try:
+        # The broker applies a policy a moment later.
+        assert within(10, lambda: post_records(client).status_code == 503)
+        before, blobs = running.queued("data_import"), _blobs(running)
+        refused = post_records(client)
+        assert (running.queued("data_import"), _blobs(running)) == (before, blobs)
+    finally:
+        httpx.delete(url, timeout=10).raise_for_status()
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:edugraph:problem:pressure")
+    assert int(refused.headers["retry-after"]) > 0
+    assert within(10, lambda: post_records(client).status_code == 202)
+
+
 @pytest.mark.parametrize(("many", "task"), [(1, "analyze_error_task"), (3, "batch_analyze_errors_task")])
 def test_analyses_go_to_the_analyzers_queue(running: Gateway, client: httpx.Client, many: int, task: str) -> None:
     record = {

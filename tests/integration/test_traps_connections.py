@@ -134,6 +134,18 @@ def test_worker_answers_each_inspection_while_it_works(bench: Bench) -> None:
     assert [queue["name"] for queue in queues] == ["data_import"]
 
 
+@both_slow
+def test_reconnection_while_another_node_is_away(bench: Bench, proxy: Proxy, guarded: bool) -> None:
+    """Celery declares the delay queues on each node again, and waits for the one that is away. Out: QuickConsumer."""
+    here = bench.environment(proxy.port)["EDUGRAPH_BROKER_URL"]
+    both_nodes = f"{here};{here.replace(f':{proxy.port}/', ':1/')}"
+    bench.start(without="" if guarded else "delays once", EDUGRAPH_BROKER_URL=both_nodes)
+    proxy.cut()
+    began, task_id = time.monotonic(), bench.send()
+    until(lambda: bench.state(task_id) == "SUCCESS", 60)
+    assert (time.monotonic() - began < 7) is guarded
+
+
 def test_remote_control_can_be_turned_off(bench: Bench) -> None:
     """Out: the setting remote_control."""
     bench.start(EDUGRAPH_REMOTE_CONTROL="false")

@@ -3,10 +3,12 @@
 `guarded` false takes the guard out and shows the fault, so that a guard that is no longer needed is seen too.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from uuid import uuid4
 
 import amqp.exceptions
 import kombu.exceptions
@@ -15,12 +17,15 @@ from celery.app.base import Celery
 from kombu.transport.native_delayed_delivery import calculate_routing_key
 from traps import TRAP, Bench, both, both_slow, stays, until
 
-from edugraph_common.contracts.errors import Rejected, Retryable
-from edugraph_common.contracts.messages import ImportBatch
+from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable
+from edugraph_common.contracts.messages import ImportBatch, ImportJob
+from edugraph_common.contracts.routes import QUEUES, URGENT
 from edugraph_common.messaging.celery_app import make_app, make_publisher
 from edugraph_common.messaging.provisioning import all_queues, apply_topology, check_topology
 from edugraph_common.messaging.publisher import LARGEST_BODY, send
 from edugraph_common.messaging.task_base import backoff
+from edugraph_common.messaging.topology import TASK_QUEUE_BYTES, policies
+from edugraph_gateway.submission.async_publisher import AsyncPublisher, task_message
 
 pytestmark = pytest.mark.real
 
@@ -69,6 +74,68 @@ def test_a_changed_policy_of_ours_is_named(bench: Bench) -> None:
     )
     apply_topology(bench.app, bench.settings)
     until(lambda: check_topology(bench.settings) == [])
+
+
+@both
+def test_full_queue_refuses_what_is_sent(fresh: Bench, guarded: bool) -> None:
+    """A queue that is full drops its oldest message by default, after it was confirmed.
+    Out: overflow in topology.policies, and the translation of a refusal in publisher.broker_errors.
+    """
+    apply_topology(fresh.app, fresh.settings)
+    fresh.policy(max_length_bytes=20_000, **({} if guarded else {"overflow": "drop-head"}))
+    asked = ImportBatch(job_id="j", batch=1, records=({"text": "x" * 1_000},))
+
+    async def send_at_once() -> list[BaseException | None]:
+        publisher = AsyncPublisher(make_publisher("trap", fresh.settings), fresh.settings, timeout_seconds=10)
+        sending = (publisher.send("import_batch_task", asked, task_id=uuid4().hex) for _ in range(100))
+        answers = await asyncio.gather(*sending, return_exceptions=True)
+        publisher.close()
+        return answers
+
+    refused = [answer for answer in asyncio.run(send_at_once()) if answer is not None]
+    if guarded:
+        assert {type(answer) for answer in refused} == {QueueFull}
+        assert fresh.depth("data_import") == 100 - len(refused)
+        with pytest.raises(QueueFull):
+            send(fresh.app, "import_batch_task", asked, task_id=uuid4().hex)
+    else:
+        assert not refused
+        assert fresh.depth("data_import") < 100
+
+
+def test_each_task_queue_is_bounded_in_bytes() -> None:
+    """That it is in effect is what check_topology says. Out: max-length-bytes in topology.policies."""
+    for queue in QUEUES:
+        definition = policies()[f"edugraph.{queue}"]["definition"]
+        assert (definition["max-length-bytes"], definition["overflow"]) == (TASK_QUEUE_BYTES, "reject-publish")
+
+
+@both
+def test_urgent_messages_overtake(bench: Bench, guarded: bool) -> None:
+    """Splits, aggregates and the only batch of a small job do not wait for all that was sent before them.
+    Out: the priority.
+    """
+    others = [bench.send(seconds=0.1) for _ in range(60)]
+    urgent = bench.send(**({"priority": URGENT} if guarded else {}))
+    bench.start()
+    until(lambda: bench.state(urgent) == "SUCCESS", 60)
+    done_before = sum(bool(bench.noted("done", other)) for other in others)
+    assert (done_before < 10) is guarded
+
+
+def test_a_task_keeps_its_priority_in_its_message_and_its_retries(fresh: Bench) -> None:
+    """Out: priority in celery_app's task_routes; ROUTES in async_publisher.task_message."""
+    apply_topology(fresh.app, fresh.settings)
+    job = ImportJob(job_id="j", source="s")
+    send(fresh.app, "import_records_with_callback", job, task_id=uuid4().hex)
+    made = task_message(fresh.app, "import_records_with_callback", job, uuid4().hex)
+    assert [fresh.take("data_import")[0]["priority"], made.properties.priority] == [URGENT, URGENT]
+    worker = fresh.start()
+    fresh.send("retry", priority=URGENT)
+    until(lambda: worker.logged("task_retried"))
+    worker.terminate()
+    (retried,) = until(lambda: fresh.take("data_import"))
+    assert (retried["retries"], retried["priority"]) == (1, URGENT)
 
 
 def test_a_message_goes_through_the_exchange_of_its_queue(bench: Bench) -> None:

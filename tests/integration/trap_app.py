@@ -18,6 +18,7 @@ from edugraph_common.contracts.messages import Message
 from edugraph_common.messaging.celery_app import App, confirm_in_children, make_app
 from edugraph_common.messaging.task_base import EduGraphTask
 from edugraph_common.messaging.worker.circuit_breaker import add_circuit_breaker
+from edugraph_common.messaging.worker.consumer import QuickConsumer
 from edugraph_common.messaging.worker.dead_letter_listener import DeadLetterListener
 from edugraph_common.messaging.worker.remote_control import add_remote_control
 from edugraph_common.messaging.worker.shutdown import limit_shutdown
@@ -107,6 +108,8 @@ def make_trap_app() -> App:
         limit_shutdown(settings.shutdown_grace)
     if "confirms in children" not in without:
         confirm_in_children(trap_app)
+    if "delays once" not in without:
+        trap_app.conf.worker_consumer = QuickConsumer
     if "notices" not in without:
         trap_app.steps["consumer"].add(DeadLetterListener)
     if "remote control" not in without:

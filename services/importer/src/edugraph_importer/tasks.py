@@ -15,6 +15,7 @@ from edugraph_common.contracts.messages import (
     ImportJob,
     Message,
 )
+from edugraph_common.contracts.routes import URGENT
 from edugraph_common.messaging.celery_app import App
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.messaging.task_base import EduGraphTask
@@ -71,7 +72,7 @@ def import_records_with_callback(self: DataImportTask, body: Any) -> str:
     callback.on_error(instead.set(task_id=task_id_for(after.job_id, f"{step}-instead")))
     if not batches:
         return str(callback.clone(args=([],)).apply_async().id)
-    return str(chord([_signature(batch) for batch in batches])(callback).id)
+    return str(chord([_signature(batch, after.batches) for batch in batches])(callback).id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
@@ -84,7 +85,7 @@ def import_records_async(self: DataImportTask, body: Any) -> str:
         return ""
     batches, after = planned
     self.importer.jobs.imported(after.job_id, self.importer.now())
-    return str(group([_signature(batch) for batch in batches]).apply_async().id)
+    return str(group([_signature(batch, after.batches) for batch in batches]).apply_async().id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="aggregate_import_results", contract=ImportAggregate)
@@ -105,6 +106,8 @@ def forget_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     return self.importer.erase_student(self.parse(ForgetStudent, body).student_id)
 
 
-def _signature(batch: ImportBatch) -> Any:
-    task_id = task_id_for(batch.job_id, f"batch-{batch.batch}")
-    return import_batch_task.s(batch.model_dump(mode="json")).set(task_id=task_id)
+def _signature(batch: ImportBatch, of: int) -> Any:
+    """The only batch of a small job is done before those of large ones."""
+    signature = import_batch_task.s(batch.model_dump(mode="json"))
+    signature.set(task_id=task_id_for(batch.job_id, f"batch-{batch.batch}"))
+    return signature.set(priority=URGENT) if of == 1 else signature

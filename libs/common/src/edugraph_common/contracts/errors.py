@@ -27,6 +27,13 @@ class Wait(Failure):
         return type(self), (self.reason, self.seconds)
 
 
+class QueueFull(Wait):
+    """A queue has no room for the message. Nothing was taken."""
+
+    def __init__(self, reason: str = "a queue of the broker is full", seconds: float = 15) -> None:
+        super().__init__(reason, seconds)
+
+
 class Rejected(Failure):
     """Trying again cannot help: malformed, invalid, refused. Dead-lettered with the reason."""
 

@@ -62,7 +62,10 @@ def make_app(name: str, settings: Settings) -> App:
         task_default_exchange=TASKS.name,
         task_default_exchange_type=TASKS.type,
         task_create_missing_queues=False,
-        task_routes={task: {"queue": route.queue, "routing_key": route.key} for task, route in ROUTES.items()},
+        task_routes={
+            task: {"queue": route.queue, "routing_key": route.key, "priority": route.priority}
+            for task, route in ROUTES.items()
+        },
         task_acks_late=True,
         # A message whose worker died goes back to its queue, up to the queue's delivery limit.
         task_reject_on_worker_lost=True,
@@ -113,7 +116,15 @@ def make_app(name: str, settings: Settings) -> App:
         app.conf.broker_transport_options = {
             "visibility_timeout": 2 * HARD_TIME_LIMIT_SECONDS,
             "health_check_interval": 10,
+            # One step means no priorities: to Redis' transport a high number would be the least urgent one.
+            "priority_steps": [0],
         }
+    _verify_certificates(app, settings)
+    stamp_messages()
+    return app
+
+
+def _verify_certificates(app: Celery, settings: Settings) -> None:
     broker, results = urlsplit(settings.broker_urls[0]), urlsplit(settings.redis_url.get_secret_value())
     if broker.scheme == "amqps":
         # py-amqp checks who signed a certificate, but compares the host name only when it is told the name. It is
@@ -122,8 +133,6 @@ def make_app(name: str, settings: Settings) -> App:
     if results.scheme == "rediss":
         # Celery refuses the address of a Redis with TLS that does not say whether certificates are checked.
         app.conf.redis_backend_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-    stamp_messages()
-    return app
 
 
 def make_publisher(name: str, settings: Settings, *, timeout: float = 4.0) -> App:

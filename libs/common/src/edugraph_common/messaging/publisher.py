@@ -11,7 +11,7 @@ import kombu.exceptions
 from celery import Celery
 from celery.canvas import Signature
 
-from edugraph_common.contracts.errors import Rejected, Retryable, what
+from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable, what
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import INLINE_BYTES, Message
 from edugraph_common.messaging.topology import EVENTS
@@ -28,7 +28,8 @@ def task_id_for(job_id: str, step: str) -> str:
 def send(app: Celery, task: str, message: Message, *, task_id: str, link_error: Signature | None = None) -> str:
     """Publish one task message and wait for the broker's confirm. Returns the task id.
 
-    Raises Retryable when the broker did not confirm, Rejected when the message is too large.
+    Raises Retryable when the broker did not confirm, QueueFull when it refused, Rejected when the message is too
+    large.
     """
     body = message.model_dump(mode="json")
     check_size(message)
@@ -92,7 +93,13 @@ def broker_errors() -> Iterator[None]:
         raise Retryable("the broker lacks an exchange; run: edugraph topology apply") from error
     except amqp.exceptions.ChannelError as error:
         raise Retryable("no queue takes this message; run: edugraph topology apply") from error
-    except (kombu.exceptions.OperationalError, amqp.exceptions.AMQPError, OSError) as error:
+    except kombu.exceptions.OperationalError as error:
+        if isinstance(error.__cause__, amqp.exceptions.MessageNacked):
+            raise QueueFull from error
+        raise Retryable(f"the broker did not confirm the message ({what(error)})") from error
+    except amqp.exceptions.MessageNacked as error:
+        raise QueueFull from error
+    except (amqp.exceptions.AMQPError, OSError) as error:
         raise Retryable(f"the broker did not confirm the message ({what(error)})") from error
 
 

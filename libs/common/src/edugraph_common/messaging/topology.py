@@ -18,6 +18,9 @@ EVENTS = Exchange("edugraph.events", type="topic", durable=True)
 DELIVERY_LIMIT = 5
 # Without it a quorum queue drops a message that was put back 20 times.
 NO_LIMIT = -1
+# Of the bodies that wait in one task queue. Three full queues fit the bundled broker's volume of 4 GiB, with room for
+# dead letters: a disk alarm would stop workers too, which publish before they acknowledge.
+TASK_QUEUE_BYTES = 1024**3
 # Longer than the hard time limit of a task (3,600 s) and its way to the worker: RabbitMQ closes the channel of a
 # consumer that holds a message for longer.
 CONSUMER_TIMEOUT_MS = 4_500_000
@@ -66,6 +69,8 @@ def policies() -> dict[str, dict[str, Any]]:
                 # At least once: a dead letter leaves its queue only when the other queue has it.
                 "dead-letter-strategy": "at-least-once",
                 "delivery-limit": DELIVERY_LIMIT,
+                "max-length-bytes": TASK_QUEUE_BYTES,
+                # The sender is told that there is no room, where the default would drop the oldest message.
                 "overflow": "reject-publish",
             },
         }

@@ -22,7 +22,7 @@ from celery.signals import before_task_publish
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 
-from edugraph_common.contracts.errors import Retryable, what
+from edugraph_common.contracts.errors import QueueFull, Retryable, what
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.celery_app import HEARTBEAT_SECONDS
@@ -65,7 +65,10 @@ class AsyncPublisher:
         self._events: list[dict[str, Any]] = []
 
     async def send(self, task: str, message: Message, *, task_id: str) -> None:
-        """Return when the broker has the message in a queue. Raises Retryable, and Rejected for a large message."""
+        """Return when the broker has the message in a queue.
+
+        Raises Retryable, QueueFull, and Rejected for a large message.
+        """
         made = task_message(self._app, task, message, task_id)
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -140,7 +143,7 @@ class AsyncPublisher:
             if future is None or future.done():
                 continue
             if isinstance(method, pika.spec.Basic.Nack):
-                future.set_exception(Retryable("the broker refused the message: a queue is full"))
+                future.set_exception(QueueFull())
             elif task_id in self._returned:
                 future.set_exception(Retryable("no queue takes this message; run: edugraph topology apply"))
             else:
@@ -175,6 +178,7 @@ def task_message(app: Celery, task: str, message: Message, task_id: str) -> Task
         content_encoding="utf-8",
         correlation_id=task_id,
         delivery_mode=PERSISTENT,
+        priority=ROUTES[task].priority,
         headers={name: header_value(value) for name, value in headers.items()},
     )
     written = json.dumps(made.body).encode()
