@@ -37,6 +37,7 @@ check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff format --check
 	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src evaluation scripts
 	@$(RUN) lint-imports
+	@$(RUN) python scripts/house.py
 
 format: env-dev ## format the code
 	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format
@@ -52,6 +53,9 @@ bench-gateway: env-dev test-servers ## submissions a second against bare pika an
 
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
 	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_import.py
+
+bench-compare: env-dev test-servers ## this checkout's speed against that of another one, in turns: OTHER=PATH (ten minutes)
+	@$(RUN) python benchmarks/compare.py $(OTHER) $(BENCH_ARGS)
 
 servers: ## start RabbitMQ, Redis and Neo4j for `make up`
 	@$(SERVERS) up

@@ -4,7 +4,7 @@ chaos: env-dev ## kill and cut everything under a running import, and compare wi
 	@$(CHAOS)/run.py
 .PHONY: chaos
 
-chaos-cluster: env-dev ## three RabbitMQ nodes, the leader of each queue killed in turn under submissions (two minutes)
+chaos-cluster: env-dev ## three RabbitMQ nodes, the leader of each queue killed in turn under submissions, then one for CHAOS_AWAY_SECONDS=30 (three minutes)
 	@$(CHAOS)/cluster.py
 .PHONY: chaos-cluster
 

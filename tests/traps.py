@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -189,6 +190,21 @@ class Bench:
         changed = {**policy["definition"], **{name.replace("_", "-"): value for name, value in changes.items()}}
         path = f"/api/policies/{self.vhost}/edugraph.data_import"
         self.api.put(path, json={**policy, "definition": changed}).raise_for_status()
+
+    @contextmanager
+    def allowed(self, configure: str) -> Iterator[None]:
+        """The user of this bench may declare only what matches."""
+        user = urlsplit(self.settings.broker_url.get_secret_value()).username or ""
+        path, rights = f"/api/permissions/{self.vhost}/{user}", {"write": ".*", "read": ".*"}
+        self.api.put(path, json={**rights, "configure": configure}).raise_for_status()
+        try:
+            yield
+        finally:
+            self.api.put(path, json={**rights, "configure": ".*"}).raise_for_status()
+
+    def inspect(self) -> dict[str, Any]:
+        """The workers that answer, and what each consumes."""
+        return dict(self.app.control.inspect(timeout=3, limit=1).active_queues() or {})
 
     def chord(self, *members: dict[str, Any], errback: bool = False) -> tuple[list[str], str]:
         """Publish a chord of traps; the ids of its members, and of its body."""

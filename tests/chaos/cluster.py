@@ -1,10 +1,13 @@
 """`make chaos-cluster`: three RabbitMQ nodes; the leader of each queue is killed in turn while submissions go on.
 
-Prints what was accepted, lost and doubled, and the longest stall. Ends with 1 when anything was lost or doubled.
+At last the node that the importer is connected to is killed, and stays away for CHAOS_AWAY_SECONDS (30). Prints what
+was accepted, lost and doubled, the longest stall, and after how many seconds without that node the importer had done a
+task and answered `inspect`. Ends with 1 when anything was lost or doubled, or when that took too long.
 """
 
 import contextlib
 import json
+import math
 import os
 import sys
 import threading
@@ -16,8 +19,10 @@ from uuid import uuid4
 
 import httpx
 from addresses import clean
+from celery import Celery
 from ground import Ground, fresh_ground
 from made_records import made_records
+from pydantic import SecretStr
 from rabbit_cluster import Cluster, rabbit_cluster
 from run import FOLDER, emptied
 from supervised import Supervised
@@ -25,10 +30,14 @@ from supervised import Supervised
 from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.platform.settings import Settings
 
-RECORDS, PAUSE = 5, 0.15  # of one submission; seconds between two
+RECORDS, PAUSE = 5, 0.3  # of one submission; seconds between two
 BEFORE, AWAY, AFTER = 2.0, 5.0, 2.0  # seconds of submissions around a kill
-ENDS_WITHIN = 180  # seconds
+LONG_AWAY = float(os.environ.get("CHAOS_AWAY_SECONDS", "30"))
+CONSUMES_WITHIN, ANSWERS_WITHIN = 20.0, 40.0  # seconds after the kill
+ENDS_WITHIN = 600  # seconds
 
 
 @dataclass
@@ -84,7 +93,7 @@ def main() -> int:
     ):
         found = _scenario(ground, cluster, FOLDER / "cluster")
     (FOLDER / "cluster.json").write_text(json.dumps(found, indent=1))
-    return int(bool(found["lost"] or found["doubled"]))
+    return int(bool(found["lost"] or found["doubled"] or not found["back in time"]))
 
 
 def _scenario(ground: Ground, cluster: Cluster, folder: Path) -> dict[str, object]:
@@ -99,9 +108,10 @@ def _scenario(ground: Ground, cluster: Cluster, folder: Path) -> dict[str, objec
         submissions = Submissions(system.url)
         with submissions.going_on():
             killed = [_kill_leader(cluster, queue) for queue in QUEUES]
+            consumed, answered = _stay_away(cluster, system.logs / "importer.log", environment)
         states, written = _ended(system.url, submissions.accepted)
         others = _others(system.url, set(submissions.accepted))
-    return _said(submissions, killed, states, written, others)
+    return _said(submissions, killed, states, written, others) | _said_of_the_long_absence(consumed, answered)
 
 
 def _kill_leader(cluster: Cluster, queue: str) -> str:
@@ -112,6 +122,55 @@ def _kill_leader(cluster: Cluster, queue: str) -> str:
     cluster.start(leader)
     time.sleep(AFTER)
     return f"{queue} led by {leader}"
+
+
+def _stay_away(cluster: Cluster, log: Path, environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds after the kill until the importer had done a task that it received since, and until it answered."""
+    home = cluster.home_of_consumer("data_import")
+    consumed = answered = math.inf
+    with make_app("chaos", _settings(environment)) as app:
+        cluster.kill(home)
+        began, before = time.monotonic(), log.stat().st_size
+        while time.monotonic() < began + LONG_AWAY:
+            if consumed == math.inf and _has_done_a_task(log.read_bytes()[before:]):
+                consumed = time.monotonic() - began
+            if answered == math.inf and _importer_answers(app):
+                answered = time.monotonic() - began
+            time.sleep(0.1)
+    cluster.start(home)
+    time.sleep(AFTER)
+    return consumed, answered
+
+
+def _has_done_a_task(log: bytes) -> bool:
+    """A job would not do: it ends when its last task does, which may be behind those of many others."""
+    _, connected, after = log.partition(b"Connected to ")
+    _, received, after = after.partition(b" received")
+    return bool(connected and received) and b'"SUCCESS"' in after
+
+
+def _settings(environment: dict[str, str]) -> Settings:
+    return Settings(
+        broker_url=SecretStr(environment["EDUGRAPH_BROKER_URL"]),
+        redis_url=SecretStr(environment["EDUGRAPH_REDIS_URL"]),
+        blob_url=environment["EDUGRAPH_BLOB_URL"],
+    )
+
+
+def _importer_answers(app: Celery) -> bool:
+    with contextlib.suppress(Exception):
+        answers = app.control.inspect(timeout=2).active_queues() or {}
+        return any(queue["name"] == "data_import" for queues in answers.values() for queue in queues)
+    return False
+
+
+def _said_of_the_long_absence(consumed: float, answered: float) -> dict[str, object]:
+    print(  # noqa: T201 - its answer
+        f"the importer's node away for {LONG_AWAY:.0f} s: a task was done after {consumed:.1f} s (at most "
+        f"{CONSUMES_WITHIN:.0f}), inspect was answered after {answered:.1f} s (at most {ANSWERS_WITHIN:.0f})"
+    )
+    in_time = consumed <= CONSUMES_WITHIN and answered <= ANSWERS_WITHIN
+    return {"consumed again": consumed, "answered again": answered, "back in time": in_time}
 
 
 def _ended(url: str, jobs: list[str]) -> tuple[dict[str, str], dict[str, int]]:

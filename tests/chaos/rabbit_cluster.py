@@ -48,6 +48,12 @@ class Cluster:
     def leader(self, queue: str) -> str:
         return str(self._queue(queue)["leader"])
 
+    def home_of_consumer(self, queue: str) -> str:
+        """The node that a consumer of this queue is connected to."""
+        with httpx.Client(base_url=self.management, timeout=10) as api:
+            consumers = api.get("/api/consumers/%2F").raise_for_status().json()
+        return next(str(each["channel_details"]["node"]) for each in consumers if each["queue"]["name"] == queue)
+
     def kill(self, node: str) -> None:
         self.nodes[node].kill()
 

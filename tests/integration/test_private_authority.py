@@ -30,8 +30,7 @@ from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.async_publisher import AsyncPublisher
-from edugraph_importer.graph.connection import Connection
-from edugraph_importer.graph.settings import GraphSettings
+from edugraph_importer.graph.driver import Connection, GraphSettings
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

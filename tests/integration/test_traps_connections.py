@@ -12,14 +12,19 @@ from pathlib import Path
 import pytest
 from engines import given
 from proxy import Proxy
-from traps import ADDRESSES, Bench, Control, both, both_slow, slow, stays, until
+from traps import ADDRESSES, TRAP, Bench, Control, both, both_slow, slow, stays, until
 
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.topology import CONSUMER_TIMEOUT_MS
 
 pytestmark = pytest.mark.real
 QUICK_HEART = {"broker_heartbeat": 4}  # only to see the same sooner
-EXCLUSIVE = {"control_queue_exclusive": True, "control_queue_durable": False, "broker_channel_error_retry": False}
+CELERYS_OWN = {
+    "worker_enable_remote_control": True,
+    "control_queue_exclusive": True,
+    "control_queue_durable": False,
+    "broker_channel_error_retry": False,
+}
 
 
 @pytest.fixture
@@ -67,18 +72,38 @@ def test_swallowed_connection(bench: Bench, proxy: Proxy, guarded: bool) -> None
 
 
 @both
-def test_pidbox_lock_after_a_half_open_connection(bench: Bench, proxy: Proxy, guarded: bool) -> None:
-    """The broker still holds the exclusive control queue of a connection that is gone, and the worker exits.
-    Out: control_queue_exclusive=False.
+def test_control_queue_that_nobody_may_declare(bench: Bench, guarded: bool) -> None:
+    """As when the node on which the control queue lives is lost: the worker must consume without it.
+    Out: RemoteControl, by Celery's own, which declares its queue before the worker consumes.
     """
-    conf = {} if guarded else EXCLUSIVE
-    worker = bench.start(f"half-{guarded}", conf={**conf, **QUICK_HEART}, port=proxy.port)
+    conf, without = ({}, "") if guarded else (CELERYS_OWN, "remote control")
+    with bench.allowed(r"^(?!.*pidbox).*$"):
+        worker = bench.start(conf=conf, without=without, wait=guarded)
+        task_id = bench.send()
+        if guarded:
+            until(lambda: bench.state(task_id) == "SUCCESS")
+            until(lambda: worker.logged("remote_control_away"))
+        else:
+            assert stays(lambda: bench.state(task_id) == "PENDING", 8)
+    if guarded:
+        # The worker tries again by itself.
+        until(bench.inspect, 30)
+
+
+@both
+def test_worker_answers_after_a_half_open_connection(bench: Bench, proxy: Proxy, guarded: bool) -> None:
+    """The broker still holds what belongs to a connection that is gone. Celery's own control queue is exclusive to
+    it, and the worker exits. Out: RemoteControl, by Celery's own.
+    """
+    conf, without = ({}, "") if guarded else (CELERYS_OWN, "remote control")
+    worker = bench.start(f"half-{guarded}", conf={**conf, **QUICK_HEART}, without=without, port=proxy.port)
     proxy.half_open()
     if guarded:
         # To the consumer that is only the broker's ghost, or to the new one: it is done all the same.
         task_id = bench.send()
         until(lambda: bench.state(task_id) == "SUCCESS", 40)
         assert worker.alive()
+        until(bench.inspect, 40)
     else:
         until(lambda: not worker.alive(), 20)
         assert worker.logged("RESOURCE_LOCKED")
@@ -86,12 +111,35 @@ def test_pidbox_lock_after_a_half_open_connection(bench: Bench, proxy: Proxy, gu
 
 @both_slow
 def test_two_workers_of_one_name(bench: Bench, guarded: bool) -> None:
-    """The second one finds the first one's control queue locked and exits. Out: control_queue_exclusive=False."""
-    conf = {} if guarded else EXCLUSIVE
-    bench.start(f"same-{guarded}", conf=conf)
-    second = bench.start(f"same-{guarded}", conf=conf, wait=False)
+    """The second one finds the first one's control queue locked and exits. Out: RemoteControl, by Celery's own."""
+    conf, without = ({}, "") if guarded else (CELERYS_OWN, "remote control")
+    bench.start(f"same-{guarded}", conf=conf, without=without)
+    second = bench.start(f"same-{guarded}", conf=conf, without=without, wait=False)
     until(lambda: second.logged(" ready.") or not second.alive(), 30)
     assert second.alive() is guarded
+
+
+def test_worker_answers_each_inspection_while_it_works(bench: Bench) -> None:
+    """`make celery-status` and Flower's pages on workers. Out: RemoteControl."""
+    bench.start(concurrency=2)
+    task_id = bench.send(seconds=20)
+    until(lambda: bench.noted("begun", task_id))
+    until(bench.inspect)
+    inspect = bench.app.control.inspect(timeout=5, limit=1)
+    [active] = inspect.active().values()
+    assert [task["id"] for task in active] == [task_id]
+    assert all(TRAP in registered for registered in inspect.registered().values())
+    assert all(stats["pool"]["max-concurrency"] == 2 for stats in inspect.stats().values())
+    [queues] = inspect.active_queues().values()
+    assert [queue["name"] for queue in queues] == ["data_import"]
+
+
+def test_remote_control_can_be_turned_off(bench: Bench) -> None:
+    """Out: the setting remote_control."""
+    bench.start(EDUGRAPH_REMOTE_CONTROL="false")
+    task_id = bench.send()
+    until(lambda: bench.state(task_id) == "SUCCESS")
+    assert not bench.inspect()
 
 
 def test_consumer_timeout_is_longer_than_any_task(bench: Bench) -> None:
@@ -145,7 +193,6 @@ def test_connection_lost_in_the_middle_of_a_task(bench: Bench, proxy: Proxy, gua
 
 FORK = """
 import os, sys, time
-from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.platform.settings import Settings
 app = make_app("p", Settings())
 app.conf.broker_transport_options = {"confirm_publish": True}

@@ -136,6 +136,18 @@ def test_hard_time_limit_of_a_member_of_a_chord(bench: Bench) -> None:
     assert sorted(outcome["state"] for outcome in json.loads(outcomes)) == ["failed", "written"]
 
 
+@both
+def test_child_that_holds_too_much_memory(bench: Bench, guarded: bool) -> None:
+    """It is replaced after its task. Out: worker_max_memory_per_child, by the setting's 0."""
+    bench.start(EDUGRAPH_CHILD_MEMORY_MIB="1" if guarded else "0")
+    tasks = []
+    for _ in range(3):
+        tasks.append(bench.send())
+        until(lambda: bench.state(tasks[-1]) == "SUCCESS")
+    processes = {process for task in tasks for process in bench.noted("process", task)}
+    assert len(processes) == (3 if guarded else 1)
+
+
 def test_waiting_uses_no_try(bench: Bench) -> None:
     """Four waits, more than the three retries. Out: count `retries` up in EduGraphTask._wait."""
     bench.start()

@@ -18,7 +18,7 @@ from traps import TRAP, Bench, both, both_slow, stays, until
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.messaging.celery_app import make_app, make_publisher
-from edugraph_common.messaging.provisioning import apply_topology, check_topology
+from edugraph_common.messaging.provisioning import all_queues, apply_topology, check_topology
 from edugraph_common.messaging.publisher import LARGEST_BODY, send
 from edugraph_common.messaging.task_base import backoff
 
@@ -41,6 +41,34 @@ def test_the_topology_is_what_the_code_says(bench: Bench) -> None:
     assert check_topology(bench.settings) == []
     apply_topology(bench.app, bench.settings)
     assert check_topology(bench.settings) == []
+
+
+def test_a_foreign_policy_of_higher_priority_is_named(fresh: Bench) -> None:
+    """Ours is set and not in effect. Out: compare the policies by name, in provisioning.check_topology."""
+    apply_topology(fresh.app, fresh.settings)
+    path = f"/api/policies/{fresh.vhost}/ha-all"
+    foreign = {"pattern": ".*", "apply-to": "queues", "priority": 50, "definition": {"max-length": 10}}
+    fresh.api.put(path, json=foreign).raise_for_status()
+    # The broker tells of it some seconds later, of one queue after the other.
+    problems = until(lambda: (found := check_topology(fresh.settings)) and len(found) == len(all_queues()) and found)
+    [of_imports] = [
+        problem for problem in problems if problem.startswith("queue data_import is ruled by policy ha-all")
+    ]
+    assert "dead-letter-exchange is not set and must be edugraph.dead" in of_imports
+    assert "max-length is 10 and must be not set" in of_imports
+    fresh.api.delete(path).raise_for_status()
+    until(lambda: check_topology(fresh.settings) == [])
+
+
+def test_a_changed_policy_of_ours_is_named(bench: Bench) -> None:
+    bench.policy(overflow="drop-head")
+    [problem] = until(lambda: check_topology(bench.settings))
+    assert problem == (
+        "queue data_import is ruled by policy edugraph.data_import (ours is edugraph.data_import): "
+        "overflow is drop-head and must be reject-publish"
+    )
+    apply_topology(bench.app, bench.settings)
+    until(lambda: check_topology(bench.settings) == [])
 
 
 def test_a_message_goes_through_the_exchange_of_its_queue(bench: Bench) -> None:

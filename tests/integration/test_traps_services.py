@@ -81,9 +81,35 @@ def ask(bench: Bench) -> str:
     return send(bench.app, "extract_knowledge_points_task", pack, task_id=job)
 
 
-def analyzer(bench: Bench, provider: str, grace: int) -> Worker:
-    of_model = {"EDUGRAPH_OPENAI_BASE_URL": f"{provider}/v1", "EDUGRAPH_OPENAI_API_KEY": uuid4().hex}
+def analyzer(bench: Bench, provider: str, grace: int, **environment: str) -> Worker:
+    of_model = {"EDUGRAPH_OPENAI_BASE_URL": f"{provider}/v1", "EDUGRAPH_OPENAI_API_KEY": uuid4().hex, **environment}
     return start(bench, "edugraph_analyzer.worker", "llm_analysis", EDUGRAPH_SHUTDOWN_GRACE=str(grace), **of_model)
+
+
+def test_connection_lost_with_a_model_call_in_flight(bench: Bench, provider: str) -> None:
+    """The answer is paid for: it is waited for, and the pack that comes again finds it. Its findings leave once.
+    Out: worker_cancel_long_running_tasks_on_connection_loss of the analyzer.
+    """
+    httpx.post(f"{provider}/script", json={"latency": 6}, timeout=10)
+    with Proxy(bench.settings.broker_url.get_secret_value()) as proxy:
+        analyzer(bench, provider, 30, EDUGRAPH_BROKER_URL=f"{proxy.address.rsplit('/', 1)[0]}/{bench.vhost}")
+        task = ask(bench)
+        until(lambda: asked(provider) == 1)
+        proxy.cut()
+        until(lambda: bench.state(task) == "SUCCESS", 60)
+        until(lambda: bench.unacknowledged("llm_analysis") == bench.depth("llm_analysis") == 0, 40)
+    assert asked(provider) == 1
+    assert len(bench.take("graph_findings")) == 1
+
+
+def test_each_task_has_a_time_limit_of_its_own(bench: Bench) -> None:
+    """Out: task_annotations in celery_app."""
+    start(bench, "edugraph_importer.worker", "data_import")
+    until(bench.inspect)
+    (told,) = bench.app.control.inspect(timeout=5, limit=1).registered("soft_time_limit", "time_limit").values()
+    limits = {line.split(" ")[0]: line.partition(" ")[2] for line in told}
+    assert limits["import_batch_task"] == "[soft_time_limit=300 time_limit=360]"
+    assert limits["import_records_with_callback"] == "[soft_time_limit=3300 time_limit=3600]"
 
 
 @pytest.mark.parametrize(("grace", "calls"), [(30, 1), (1, 2)], ids=["within the grace", "after the grace"])

@@ -19,6 +19,7 @@ from edugraph_common.messaging.celery_app import App, confirm_in_children, make_
 from edugraph_common.messaging.task_base import EduGraphTask
 from edugraph_common.messaging.worker.circuit_breaker import add_circuit_breaker
 from edugraph_common.messaging.worker.dead_letter_listener import DeadLetterListener
+from edugraph_common.messaging.worker.remote_control import add_remote_control
 from edugraph_common.messaging.worker.shutdown import limit_shutdown
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.platform.job_store import connect
@@ -48,6 +49,7 @@ class TrapTask(EduGraphTask):
 def trap_task(self: TrapTask, body: Any) -> dict[str, Any]:
     message = self.parse(Trap, body)
     begun = note(message, "begun", f"{time.time():.3f}")
+    note(message, "process", str(os.getpid()))
     if message.action != "work" and begun <= message.times:
         misbehave(self, message)
     time.sleep(message.seconds)
@@ -107,6 +109,8 @@ def make_trap_app() -> App:
         confirm_in_children(trap_app)
     if "notices" not in without:
         trap_app.steps["consumer"].add(DeadLetterListener)
+    if "remote control" not in without:
+        add_remote_control(trap_app, settings)
     return trap_app
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.sources import UTF8, compression_of
 from edugraph_common.sources.compression import decompressed_head
@@ -18,7 +18,7 @@ _COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
 _TRACKING_LOG_MARK = b"[tracking]"
 
 
-class DetectedFile(Frozen):
+class DetectedFile(ContractModel):
     """The encoding and the delimiter are those of a table; the delimiter is None for every other format."""
 
     format: Format

@@ -12,7 +12,7 @@ from pydantic import Field
 from edugraph_cli.detection import HEAD_BYTES, DetectedFile, detect_file
 from edugraph_cli.display import FAILED, INVALID, print_table, say, show_json, stop
 from edugraph_cli.mapping_suggestion import suggest_mapping
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
@@ -24,7 +24,7 @@ _ROWS_OF_A_CHUNK = 1_000
 _ROWS_FOR_A_SUGGESTION = 50
 
 
-class DryRun(Frozen):
+class DryRun(ContractModel):
     """`valid`, `rejected` and `not_relevant` add up to `read`. `by_type` counts the valid rows."""
 
     read_plan: ReadPlan = Field(serialization_alias="reading")

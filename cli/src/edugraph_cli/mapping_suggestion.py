@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import yaml
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, RECORD_TYPES, RecordType
 from edugraph_common.sources.cells import DATES
 
@@ -31,7 +31,7 @@ _DATE_FORMATS = (
 )
 
 
-class MappingSuggestion(Frozen):
+class MappingSuggestion(ContractModel):
     """`mapping` is the text of a mapping file. `open_points` are the sentences that say what a person must decide."""
 
     mapping: str

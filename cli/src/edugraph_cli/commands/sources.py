@@ -4,11 +4,11 @@ from rich.table import Table
 
 from edugraph_cli.display import out, say, show_json
 from edugraph_cli.options import Json
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Format
 
 
-class SourceInfo(Frozen):
+class SourceInfo(ContractModel):
     """`becomes` says which rows become which records; all other rows are counted as not relevant, by name."""
 
     format: Format

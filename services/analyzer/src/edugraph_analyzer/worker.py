@@ -24,6 +24,9 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     """Make the app, connected to nothing: each child of the pool opens what it needs at its first task."""
     app = make_app("edugraph-analyzer", settings)
     app.conf.imports = ("edugraph_analyzer.tasks",)
+    # A request that is under way when the broker's connection is lost will be paid for. Its answer is kept, and the
+    # pack that comes again waits for it (flight.py), so it is let finish.
+    app.conf.worker_cancel_long_running_tasks_on_connection_loss = False
     log_tasks(settings)
     models = {kind: model.model_for(kind) for kind in get_args(Kind)}
     open_models = partial(telemetry.open_models, models, model.requests_per_minute, model.tokens_per_minute)

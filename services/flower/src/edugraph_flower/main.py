@@ -6,10 +6,14 @@ By itself Flower shows its pages, tasks' arguments and results among them, to an
 import os
 import sys
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from celery import Celery
+from celery.app.control import Control
 from celery.bin.celery import celery as celery_command
+from kombu.pidbox import Mailbox
 
 SECRETS = ("FLOWER_OAUTH2_KEY", "FLOWER_OAUTH2_SECRET", "FLOWER_OAUTH2_REDIRECT_URI")
 SHORTEST_PASSWORD = 8
@@ -59,16 +63,37 @@ def check_credentials(environment: Mapping[str, str]) -> None:
         raise Refused(f"OAuth needs {', '.join(missing)} too")
 
 
+class FreshReplies(Mailbox):
+    """Takes the answers of workers from a new queue each time.
+
+    Celery's has the same name for as long as the process lives. If the broker's node that it lives on is lost,
+    nobody can declare it again before the node is back, and Flower would wait that long.
+    """
+
+    def __call__(self, connection: Any) -> "FreshReplies":
+        bound: FreshReplies = super().__call__(connection)
+        bound.own_oid = uuid4().hex
+        return bound
+
+    @property
+    def oid(self) -> str:
+        return self.own_oid
+
+
+class ControlWithFreshReplies(Control):
+    Mailbox = FreshReplies
+
+
 def make_app(environment: Mapping[str, str]) -> Celery:
     """Only what looks at workers: it sends no task. Raises Refused."""
     broker = environment.get("EDUGRAPH_BROKER_URL")
     if not broker:
         raise Refused("set EDUGRAPH_BROKER_URL")
-    app = Celery("edugraph-flower", broker=broker)
+    app = Celery("edugraph-flower", broker=broker, control=ControlWithFreshReplies)
     app.conf.update(
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
-        # As the workers have it: an exclusive queue stays locked by a connection that was cut.
+        # An exclusive queue stays locked by a connection that was cut.
         control_queue_exclusive=False,
         control_queue_durable=True,
     )

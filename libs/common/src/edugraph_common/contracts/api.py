@@ -1,9 +1,9 @@
 """Answers of the gateway that its clients read too. Each has its ids and links."""
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 
 
-class Accepted(Frozen):
+class Accepted(ContractModel):
     """The job is stored and its message confirmed by the broker."""
 
     job_id: str
@@ -11,7 +11,7 @@ class Accepted(Frozen):
     links: dict[str, str] = {}
 
 
-class Mistakes(Frozen):
+class Mistakes(ContractModel):
     """How often a knowledge point was behind a mistake, and of how many students."""
 
     knowledge_point: str
@@ -20,26 +20,26 @@ class Mistakes(Frozen):
     students: int
 
 
-class GraphSummary(Frozen):
+class GraphSummary(ContractModel):
     nodes: dict[str, int]
     relationships: dict[str, int]
     frequent_mistakes: tuple[Mistakes, ...]
     links: dict[str, str] = {}
 
 
-class Node(Frozen):
+class Node(ContractModel):
     id: str
     label: str
     name: str
 
 
-class Edge(Frozen):
+class Edge(ContractModel):
     source: str
     target: str
     type: str
 
 
-class GraphPicture(Frozen):
+class GraphPicture(ContractModel):
     """Nodes are named `Label:id`."""
 
     nodes: tuple[Node, ...]
@@ -47,7 +47,7 @@ class GraphPicture(Frozen):
     links: dict[str, str] = {}
 
 
-class Check(Frozen):
+class Check(ContractModel):
     """One server behind the gateway."""
 
     name: str
@@ -56,7 +56,7 @@ class Check(Frozen):
     advice: tuple[str, ...] = ()
 
 
-class Diagnosis(Frozen):
+class Diagnosis(ContractModel):
     ok: bool
     checks: tuple[Check, ...]
     links: dict[str, str] = {}

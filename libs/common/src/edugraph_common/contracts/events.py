@@ -6,7 +6,7 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json
 from datetime import datetime
 from typing import Any, Literal
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import MessageModel
 
 EventType = Literal[
     "io.edugraph.import.completed",
@@ -16,7 +16,7 @@ EventType = Literal[
 ]
 
 
-class Event(Frozen):
+class Event(MessageModel):
     specversion: Literal["1.0"] = "1.0"
     id: str
     source: str

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.records import Level, Name, Record, Severity, StudentInteraction, TeacherInteraction
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -33,7 +33,7 @@ KIND_OF_SUBJECT: dict[Subject, Kind] = {
 }
 
 
-class Origin(Frozen):
+class Origin(MessageModel):
     """Where a finding comes from and what it cost. `analyser` is "model" or "offline"."""
 
     analyser: Literal["model", "offline"]
@@ -45,7 +45,7 @@ class Origin(Frozen):
     cached: bool = False
 
 
-class Quoting(Frozen):
+class Quoting(MessageModel):
     """`evidence`: words of the text.
 
     `evidence_found` is False if no quoted words stand in the text: the finding is kept, with its confidence capped.
@@ -63,12 +63,12 @@ class InteractionFinding(Quoting):
     topics: tuple[Name, ...] = ()
 
 
-class FoundErrorType(Frozen):
+class FoundErrorType(MessageModel):
     name: Name
     confidence: Share
 
 
-class LinkedPoint(Frozen):
+class LinkedPoint(MessageModel):
     """A knowledge point behind a mistake; `strength`: how much of the mistake it explains."""
 
     name: Name
@@ -84,7 +84,7 @@ class ErrorFinding(Quoting):
     severity: Severity | None = None
 
 
-class FoundPoint(Frozen):
+class FoundPoint(MessageModel):
     """`order` is the place in the text, from 1."""
 
     name: Name
@@ -94,7 +94,7 @@ class FoundPoint(Frozen):
     order: int | None = Field(default=None, ge=1)
 
 
-class Prerequisite(Frozen):
+class Prerequisite(MessageModel):
     """`point` depends on `requires`."""
 
     point: Name
@@ -111,7 +111,7 @@ class ContentFinding(Quoting):
 Finding = Annotated[InteractionFinding | ErrorFinding | ContentFinding, Field(discriminator="kind")]
 
 
-class RecordFinding(Frozen):
+class RecordFinding(MessageModel):
     """`record` is the record's own JSON (`Record.to_json`)."""
 
     record: dict[str, Any]

@@ -5,9 +5,9 @@ Each task takes exactly one argument: the JSON of its message.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
 
 INLINE_RECORDS = 1_000
@@ -22,7 +22,21 @@ Compression = Literal["gzip", "zstd"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
 
-class Message(Frozen):
+class Sent(MessageModel):
+    """Leaves out what has its default, but for the version, so that an older release reads all that it must know.
+
+    A default therefore never changes within a version.
+    """
+
+    @model_serializer(mode="wrap")
+    def without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        kept = {name for name, field in fields.items() if getattr(self, name) != field.default}
+        return {name: value for name, value in written.items() if name in kept or name == "version"}
+
+
+class Message(Sent):
     """What every message carries. `deadline`: seconds since 1970, after which waiting for a provider ends."""
 
     version: Literal[1] = 1
@@ -31,7 +45,7 @@ class Message(Frozen):
     deadline: float | None = None
 
 
-class ByteRange(Frozen):
+class ByteRange(Sent):
     """Rows of a blob: `length` bytes from `offset` of it; `first_line` is that of the file as it came, from 1.
 
     With `compression` they are one whole frame. `reading`: the blob that says how the rows are read, where the
@@ -78,7 +92,7 @@ class ImportAggregate(Message):
     window_end: int
 
 
-class CourseContext(Frozen):
+class CourseContext(Sent):
     """What a model needs to know of a course."""
 
     course_id: str

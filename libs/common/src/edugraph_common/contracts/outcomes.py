@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.records import escaped
 
 # The first errors that a batch's outcome and a job's report keep; all of them are in the rejects blobs.
@@ -17,7 +17,7 @@ JOB_SHOWN_ERRORS = 20
 Shown = Annotated[str, BeforeValidator(escaped)]
 
 
-class Reject(Frozen):
+class Reject(MessageModel):
     """One record that was set aside. `raw` is the source's own form, so that it can be corrected and sent again."""
 
     line: int
@@ -28,7 +28,7 @@ class Reject(Frozen):
     raw: Shown | None = None
 
 
-class BatchOutcome(Frozen):
+class BatchOutcome(MessageModel):
     """`written`, `unchanged`, `rejected` and those not relevant add up to `read`, unless the batch failed: then
     `failed` is `read`.
     """
@@ -51,7 +51,7 @@ class BatchOutcome(Frozen):
     seconds: float = 0.0
 
 
-class ImportReport(Frozen):
+class ImportReport(MessageModel):
     """Totals of an import: the answer of aggregate_import_results."""
 
     version: Literal[1] = 1
@@ -71,7 +71,7 @@ class ImportReport(Frozen):
     records_per_second: float = 0.0
 
 
-class FindingsOutcome(Frozen):
+class FindingsOutcome(MessageModel):
     """What record_findings_task did with one pack."""
 
     version: Literal[1] = 1
@@ -84,7 +84,7 @@ class FindingsOutcome(Frozen):
     error: str | None = None
 
 
-class FailedOutcome(Frozen):
+class FailedOutcome(MessageModel):
     """The answer of a chord's member that gave up: if it failed instead, the chord's body would never run."""
 
     job_id: str
@@ -107,7 +107,7 @@ JobState = Literal["queued", "running", "waiting", "succeeded", "partly failed",
 ENDED: frozenset[JobState] = frozenset({"succeeded", "partly failed", "failed", "cancelled"})
 
 
-class AnalysisProgress(Frozen):
+class AnalysisProgress(MessageModel):
     expected: int = 0
     done: int = 0
     failed: int = 0
@@ -117,7 +117,7 @@ class AnalysisProgress(Frozen):
     cost: float = 0.0
 
 
-class JobReport(Frozen):
+class JobReport(MessageModel):
     """A job as the gateway shows it. `error` says in one sentence why a job failed as a whole."""
 
     version: Literal[1] = 1

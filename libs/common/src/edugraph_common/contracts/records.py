@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 
 LONGEST_TEXT = 100_000  # characters
 SHOWN_VALUE = 80  # characters of a wrong value that are shown again
@@ -83,7 +83,7 @@ Level = Literal["beginner", "intermediate", "advanced"]
 Severity = Literal["low", "medium", "high"]
 
 
-class StudentInteraction(Frozen):
+class StudentInteraction(ContractModel):
     student_id_from: Id
     student_id_to: Id
     interaction_type: Literal["chat", "like"]
@@ -96,7 +96,7 @@ class StudentInteraction(Frozen):
     topics: tuple[Name, ...] = Field(default=(), max_length=100)
 
 
-class TeacherInteraction(Frozen):
+class TeacherInteraction(ContractModel):
     teacher_id: Id
     student_id: Id
     teacher_name: Name | None = None
@@ -108,7 +108,7 @@ class TeacherInteraction(Frozen):
     course_id: Id | None = None
 
 
-class CourseRecord(Frozen):
+class CourseRecord(ContractModel):
     student_id: Id
     course_id: Id
     student_name: Name | None = None
@@ -121,7 +121,7 @@ class CourseRecord(Frozen):
     time_spent: Annotated[float, Field(ge=0, allow_inf_nan=False, description="minutes")] | None = None
 
 
-class ErrorRecord(Frozen):
+class ErrorRecord(ContractModel):
     student_id: Id
     error_text: RequiredText
     course_id: Id | None = None
@@ -148,7 +148,7 @@ class ErrorRecord(Frozen):
         return tuple(dict.fromkeys(first + self.course_ids))
 
 
-class CourseContent(Frozen):
+class CourseContent(ContractModel):
     course_id: Id
     content: RequiredText
     course_name: Name | None = None
@@ -167,7 +167,7 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
 )
 
 
-class Record(Frozen):
+class Record(ContractModel):
     """A valid record. `record_id` is always filled; `content_hash` tells two contents of one id apart."""
 
     type: RecordType
@@ -232,7 +232,7 @@ def parse_record(value: object) -> Record:
     )
 
 
-class _Head(Frozen):
+class _Head(ContractModel):
     timestamp: Timestamp
     record_id: Id | None = None
 

@@ -16,8 +16,22 @@ from edugraph_common.messaging.headers import stamp_messages
 from edugraph_common.messaging.topology import TASKS, task_queues
 from edugraph_common.platform.settings import Settings
 
+# For a split, an erasure and other tasks that go over a whole file.
 SOFT_TIME_LIMIT_SECONDS = 3_300
 HARD_TIME_LIMIT_SECONDS = 3_600
+# A batch takes seconds and tries Neo4j for two minutes, a pack is a few requests of at most a minute each: one that
+# takes longer hangs, and its process is lost to all others meanwhile.
+SOFT_TIME_LIMITS_SECONDS = {
+    "import_batch_task": 300,
+    "aggregate_import_results": 300,
+    "record_findings_task": 300,
+    "estimate_analysis_task": 300,
+    "analyze_interaction_task": 900,
+    "analyze_error_task": 900,
+    "extract_knowledge_points_task": 900,
+}
+# Between the soft limit, with which a task gives up by itself, and the hard one, with which its process is killed.
+LAST_SECONDS = 60
 TASKS_PER_CHILD = 1_000
 # A chord must not outlive the results of its members.
 RESULTS_KEPT_SECONDS = 7 * 86_400
@@ -55,7 +69,13 @@ def make_app(name: str, settings: Settings) -> App:
         task_track_started=True,
         task_time_limit=HARD_TIME_LIMIT_SECONDS,
         task_soft_time_limit=SOFT_TIME_LIMIT_SECONDS,
+        task_annotations={
+            task: {"soft_time_limit": seconds, "time_limit": seconds + LAST_SECONDS}
+            for task, seconds in SOFT_TIME_LIMITS_SECONDS.items()
+        },
         worker_max_tasks_per_child=TASKS_PER_CHILD,
+        # In KiB. A child that has ever held more is replaced after the task that it runs.
+        worker_max_memory_per_child=settings.child_memory_mib * 1024 or None,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=True,
@@ -79,13 +99,16 @@ def make_app(name: str, settings: Settings) -> App:
             },
             # A closed channel means that the worker connects again, and not that it exits.
             broker_channel_error_retry=True,
-            # A half-open connection keeps an exclusive queue locked, and the worker would exit.
+            # Celery's own remote control keeps a worker from consuming when a node is lost: worker/remote_control.py.
+            worker_enable_remote_control=False,
+            # The queue for the answers of workers: a half-open connection keeps an exclusive one locked.
             control_queue_exclusive=False,
             control_queue_durable=True,
             # A message comes back when the connection is lost; the task that ran for it must not run on beside it.
             worker_cancel_long_running_tasks_on_connection_loss=True,
         )
     else:
+        app.conf.worker_enable_remote_control = settings.remote_control
         # The visibility time-out is longer than a task may run, or Redis' transport delivers it a second time.
         app.conf.broker_transport_options = {
             "visibility_timeout": 2 * HARD_TIME_LIMIT_SECONDS,

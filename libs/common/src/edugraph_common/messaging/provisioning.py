@@ -3,6 +3,8 @@
 `apply_topology` changes only what is missing, so it can run before every start.
 """
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +29,8 @@ from edugraph_common.platform.settings import Settings
 
 EXCHANGES = (TASKS, DEAD, EVENTS)
 DELAY_LEVELS = 28
+# The broker gathers figures of queues each 5 s, and what is in effect for a queue comes with them.
+POLICIES_KNOWN_WITHIN_SECONDS = 15
 
 
 def apply_topology(app: Celery, settings: Settings) -> list[str]:
@@ -82,18 +86,49 @@ def check_topology(settings: Settings) -> list[str]:
                     problems.append(f"{kind} {name} is missing")
     with management(settings) as api:
         bound = api.get(f"/api/bindings/{vhost(settings)}").raise_for_status().json()
-        set_policies: list[dict[str, Any]] = api.get(f"/api/policies/{vhost(settings)}").raise_for_status().json()
+        queues_found = _queues_with_policies(api, settings)
     bindings = {(entry["source"], entry["destination"], entry["routing_key"]) for entry in bound}
     wanted = {(exchange.name, queue.name, key) for queue in all_queues() for exchange, key in _bindings(queue)}
     wanted |= {(TASKS.name, queue.name, f"#.{queue.routing_key}") for queue in task_queues()}
     problems += [f"{queue} is not bound to {source} by {key}" for source, queue, key in sorted(wanted - bindings)]
-    definitions = {entry["name"]: entry["definition"] for entry in set_policies}
     problems += [
-        f"policy {name} is missing or different"
-        for name, policy in policies().items()
-        if definitions.get(name) != policy["definition"]
+        problem
+        for queue in all_queues()
+        # That a queue is missing has been said.
+        if queue.name in queues_found
+        for problem in _policy_problems(queue.name, queues_found[queue.name])
     ]
     return problems
+
+
+def _queues_with_policies(api: httpx.Client, settings: Settings) -> dict[str, dict[str, Any]]:
+    """The queues by name. RabbitMQ does not say what is in effect for one that was declared a few seconds ago."""
+    end = time.monotonic() + POLICIES_KNOWN_WITHIN_SECONDS
+    while True:
+        queues: list[dict[str, Any]] = api.get(f"/api/queues/{vhost(settings)}").raise_for_status().json()
+        if all("effective_policy_definition" in queue for queue in queues) or time.monotonic() > end:
+            return {queue["name"]: queue for queue in queues}
+        time.sleep(0.5)
+
+
+def _policy_problems(queue: str, found: dict[str, Any]) -> list[str]:
+    """One sentence if what is in effect for a queue is not our policy.
+
+    Of several policies that match a queue only the one with the highest priority applies, so a policy that is set as
+    it must be says nothing yet.
+    """
+    name, policy = next((name, policy) for name, policy in policies().items() if re.match(policy["pattern"], queue))
+    wanted, effective = policy["definition"], found.get("effective_policy_definition") or {}
+    differences = [
+        f"{key} is {effective.get(key, 'not set')} and must be {wanted.get(key, 'not set')}"
+        for key in sorted({*wanted, *effective})
+        if effective.get(key) != wanted.get(key)
+    ]
+    rulers = [f"policy {found['policy']}" if found.get("policy") else "no policy"]
+    if found.get("operator_policy"):
+        rulers.append(f"operator policy {found['operator_policy']}")
+    ruled = f"queue {queue} is ruled by {' and '.join(rulers)} (ours is {name})"
+    return [f"{ruled}: {'; '.join(differences)}"] if differences else []
 
 
 def all_queues() -> list[Queue]:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, cast, get_args
 
 import redis
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.redis_errors import redis_errors
 
 KEYS = "edugraph:keys"
@@ -21,7 +21,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
 
-class ApiKey(Frozen):
+class ApiKey(ContractModel):
     """What is known of a key, its secret only as a hash."""
 
     key_id: str

@@ -35,6 +35,14 @@ class Settings(BaseSettings):
         description="deaths in a row, of two jobs or more and not of rejected data; then a worker pauses its queue",
     )
     dead_letter_pause: float = Field(default=60, gt=0, description="seconds of the first pause; each next is longer")
+    child_memory_mib: int = Field(
+        default=768,
+        ge=0,
+        description="MiB; a child of a worker's pool that has held more is replaced after its task; 0: no limit",
+    )
+    remote_control: bool = Field(
+        default=True, description="workers answer `celery inspect` and Flower's pages on workers; false: they do not"
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65_535, description="of each process's /metrics, apart from the gateway's API; 0: none"
     )

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.cells import CellReader
@@ -17,7 +17,7 @@ from edugraph_common.sources.rows import Row, Span, as_invalid_record, blank_row
 DELIMITERS = (",", "\t", ";", "|")
 
 
-class Header(Frozen):
+class Header(ContractModel):
     """The header of a table. It is stored as part of the read plan.
 
     `raw` is the header as it stands in the file, `size` its bytes in UTF-8 with a byte order mark, and `lines` how

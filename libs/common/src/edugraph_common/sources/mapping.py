@@ -20,7 +20,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, RecordType
 from edugraph_common.sources.ndjson import MalformedFile
 
@@ -43,7 +43,7 @@ Constant = Annotated[str | bool | list[str], BeforeValidator(_text)]
 Cells = Annotated[dict[str, Constant], BeforeValidator(_texts)]
 
 
-class Mapping(Frozen):
+class Mapping(ContractModel):
     """A mapping file. It is stored as part of the read plan."""
 
     type: RecordType | None = None

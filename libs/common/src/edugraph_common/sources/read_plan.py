@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import IO, assert_never
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.sources.compression import decompressed_blocks
@@ -22,7 +22,7 @@ from edugraph_common.sources.students import students_of_record
 from edugraph_common.sources.xapi import read_statement, students_of_statement
 
 
-class ReadPlan(Frozen):
+class ReadPlan(ContractModel):
     """A CSV has the `encoding` of the file as it came, a `header` and a `mapping`; JSON has a `layout`."""
 
     format: Format = "ndjson"

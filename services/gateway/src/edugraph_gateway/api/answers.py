@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 
 
@@ -16,21 +16,21 @@ class JobAnswer(JobReport):
     links: dict[str, str] = {}
 
 
-class JobList(Frozen):
+class JobList(ContractModel):
     jobs: tuple[JobAnswer, ...]
     links: dict[str, str] = {}
 
 
-class GraphDigest(Frozen):
+class GraphDigest(ContractModel):
     digest: str = Field(description="64 hex digits over all nodes, relationships and properties but the ledger")
     links: dict[str, str] = {}
 
 
-class Health(Frozen):
+class Health(ContractModel):
     status: str = "ok"
 
 
-class Version(Frozen):
+class Version(ContractModel):
     version: str
     api: str = "v1"
 

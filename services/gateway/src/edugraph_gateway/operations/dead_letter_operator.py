@@ -14,7 +14,7 @@ from typing import Any, cast
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.routes import QUEUES, ROUTES, dead_queue_name
 from edugraph_common.messaging.dead_letters import (
@@ -36,7 +36,7 @@ PERSISTENT = 2
 DEATH_HEADERS = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-edugraph-", "x-opt-")
 
 
-class DeadLetter(Frozen):
+class DeadLetter(ContractModel):
     """`died` is missing where the broker itself gave the message up; `job_id` for a message that is none of ours."""
 
     queue: str
@@ -49,7 +49,7 @@ class DeadLetter(Frozen):
     bytes: int = 0
 
 
-class Replayed(Frozen):
+class Replayed(ContractModel):
     """`skipped` tasks had succeeded meanwhile and are dropped; `left` are letters that no task can be made of."""
 
     replayed: int = 0

@@ -5,14 +5,14 @@ from typing import Any
 from celery import states
 from pydantic import Field
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import given_up_state
 from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import Settings
 
 
-class TaskAnswer(Frozen):
+class TaskAnswer(ContractModel):
     """A task that nobody has heard of shows PENDING: Celery cannot tell it from one that has not begun."""
 
     task_id: str

@@ -19,7 +19,7 @@ from anyio import CancelScope
 from fastapi import Header
 
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_gateway.problems import Problem
@@ -41,7 +41,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-class StoredRequest(Frozen):
+class StoredRequest(ContractModel):
     """`fingerprint` is the SHA-256 of what was asked for. Without an answer the request is under way."""
 
     claim: str

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
 
+from edugraph_common.messaging.worker.consumer import QuickConsumer
 from edugraph_common.platform import metrics
 from edugraph_common.platform.settings import Settings
 
@@ -87,8 +87,8 @@ def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
     return HealthStep
 
 
-def _alive_while_connecting(health: Health) -> type[Consumer]:
-    class AliveWhileConnecting(Consumer):
+def _alive_while_connecting(health: Health) -> type[QuickConsumer]:
+    class AliveWhileConnecting(QuickConsumer):
         """While a worker waits for the broker no event loop runs, so the waiting itself gives the sign of life."""
 
         def ensure_connected(self, connection: Any) -> Any:

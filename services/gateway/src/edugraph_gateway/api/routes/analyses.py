@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.findings import KIND_OF_SUBJECT, Kind, Subject, kind_to_read
 from edugraph_common.contracts.messages import (
     INLINE_RECORDS,
@@ -38,7 +38,7 @@ BATCH_TASKS: dict[Kind, str] = {
 }
 
 
-class AnalysisRequest(Frozen):
+class AnalysisRequest(ContractModel):
     records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
 
 

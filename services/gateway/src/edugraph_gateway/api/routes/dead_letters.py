@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_gateway.api.dependencies import AuditDep, ClockDep, DeadLettersDep, Operator
 from edugraph_gateway.operations.dead_letter_operator import DeadLetter, Replayed
@@ -19,13 +19,13 @@ QueueName = StrEnum("QueueName", {name.upper(): name for name in QUEUES})  # typ
 TaskId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-class DeadLetters(Frozen):
+class DeadLetters(ContractModel):
     counts: dict[str, int]
     letters: tuple[DeadLetter, ...]
     links: dict[str, str] = {}
 
 
-class WholeLetter(Frozen):
+class WholeLetter(ContractModel):
     """`arguments` are those of the task; they may hold records. Null where the body cannot be read."""
 
     letter: DeadLetter
@@ -33,7 +33,7 @@ class WholeLetter(Frozen):
     links: dict[str, str] = {}
 
 
-class Dropped(Frozen):
+class Dropped(ContractModel):
     dropped: int
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.contract_model import Frozen
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import INLINE_RECORDS, BatchSize, Compression, Format, ImportJob
 from edugraph_common.messaging.publisher import task_id_for
@@ -35,7 +35,7 @@ OPEN_TIMEOUT_SECONDS = 3.0  # in which a file outside must show that it is there
 DRAIN_SECONDS = 2.0  # in which a client may go on sending what was refused already
 
 
-class ImportOptions(Frozen):
+class ImportOptions(ContractModel):
     batch_size: BatchSize = 1_000
     parallel_batches: Annotated[int, Field(ge=1, le=1_000)] = 64
     analyze: bool = False
