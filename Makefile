@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export UV_PROJECT_ENVIRONMENT := .venv
 UV := $(shell command -v uv || echo .run/uv/bin/uv)
 RUN := $(UV) run --no-sync
-SERVERS := python3 scripts/servers.py
+SERVERS := python3 -m tools.servers
 TEST_SERVERS := $(SERVERS) --tests
 RUN_DIR := .run
 # Tests and benches delete what they find, so these addresses have names that no service reads.
@@ -29,13 +29,21 @@ SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos
 test: env-dev test-servers ## set up what the tests need and run all of them, but for the traps (make traps)
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SLOW_TESTS) $(PYTEST_ARGS)
 
-unit: env-dev ## the tests that need no server
+unit: env-dev ## the tests that need no server, and open no connection unless they say why
 	@$(RUN) pytest -m 'not real and not embedded' $(PYTEST_ARGS)
+
+# What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
+FAST := -m 'not real' $(SLOW_TESTS) --ignore=tests/e2e
+COVERED := --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_cli
+
+fast: env-dev ## unit tests and those on the embedded engines, without servers, and what they cover (two minutes)
+	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) pytest $(FAST) $(COVERED) --cov-report= $(PYTEST_ARGS)
+	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) coverage report --format=total | sed 's/^/coverage of the fast layer, in percent: /'
 
 check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy libs/common/src services/importer/src services/analyzer/src services/gateway/src cli/src evaluation scripts
+	@$(RUN) mypy libs/common services/importer services/analyzer services/gateway cli evaluation scripts tools tests benchmarks
 	@$(RUN) lint-imports
 	@$(RUN) python scripts/house.py
 
@@ -49,10 +57,10 @@ settings-page: env-dev ## write docs/configuration.md from the settings
 	@$(RUN) python scripts/settings_page.py
 
 bench-gateway: env-dev test-servers ## submissions a second against bare pika and Celery, latency, memory of a 2 GB upload
-	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_gateway.py
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_gateway.py
 
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
-	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_import.py
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py
 
 bench-compare: env-dev test-servers ## this checkout's speed against that of another one, in turns: OTHER=PATH (ten minutes)
 	@$(RUN) python benchmarks/compare.py $(OTHER) $(BENCH_ARGS)
@@ -77,4 +85,4 @@ down: ## end them with a warm shutdown
 
 -include make/*.mk
 
-.PHONY: help env-dev demo test unit check format isolation servers servers-stop test-servers test-servers-stop up down
+.PHONY: help env-dev demo test unit fast check format isolation servers servers-stop test-servers test-servers-stop up down

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def ceiling(engine: Engine, records: list[Record]) -> dict[str, float]:
     found = {}
     for size, writers in ((1_000, 1), (1_000, 2), (2_500, 1), (2_500, 2), (5_000, 1), (5_000, 2)):
         with fresh_graph(engine) as graph:
-            rate = timed(len(records), lambda g=graph, s=size, w=writers: write_all(g, records, s, w))
+            rate = timed(len(records), partial(write_all, graph, records, size, writers))
         found[f"(a) batches of {size:,}, {writers} writers"] = rate
     return found
 

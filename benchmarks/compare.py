@@ -50,7 +50,7 @@ def rate_of(checkout: Path, program: str, *arguments: str) -> float:
     addresses = next((run / name for name in ("test-servers.env", "servers.env") if (run / name).exists()), None)
     if addresses is None:
         sys.exit(f"{checkout} has no servers for benches: run `make env-dev test-servers` there")
-    shell = f'set -a; source {addresses}; set +a; PYTHONPATH=tests:benchmarks exec .venv/bin/python -c "$@"'
+    shell = f'set -a; source {addresses}; set +a; PYTHONPATH=.:tests:benchmarks exec .venv/bin/python -c "$@"'
     command = ["bash", "-c", shell, "bench", program, *arguments]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
     if done.returncode:

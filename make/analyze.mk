@@ -2,6 +2,6 @@ evaluate: env-dev ## agreement with human labels: the provider that is set, or t
 	@$(RUN) python -m evaluation $(EVALUATE_ARGS)
 
 bench-analyze: env-dev test-servers ## the analyzer against the test provider: limit, packing, faults, nothing paid twice (about four minutes)
-	@$(ON_TEST_SERVERS) PYTHONPATH=tests $(RUN) python benchmarks/bench_analyze.py $(BENCH_ARGS)
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_analyze.py $(BENCH_ARGS)
 
 .PHONY: evaluate bench-analyze

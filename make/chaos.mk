@@ -1,4 +1,4 @@
-CHAOS := PYTHONPATH=tests:scripts:benchmarks $(RUN) python tests/chaos
+CHAOS := PYTHONPATH=.:tests:benchmarks $(RUN) python tests/chaos
 
 chaos: env-dev ## kill and cut everything under a running import, and compare with one in peace (CHAOS_SEEDS=10, half an hour)
 	@$(CHAOS)/run.py

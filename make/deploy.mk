@@ -10,7 +10,7 @@ chart-test: $(if $(shell command -v uv),,.run/uv/bin/uv) ## the chart's tests: H
 chart-checkov: $(if $(shell command -v uv),,.run/uv/bin/uv) ## checkov on the rendered chart; its exceptions are in deploy/k8s/tests/checkov.yaml
 	@mkdir -p .run/chart
 	@for values in "" minimal production everything; do \
-	  "$$(python3 deploy/k8s/tests/get_helm.py 4)" template edugraph deploy/k8s $${values:+-f deploy/k8s/examples/$$values.yaml} \
+	  "$$(python3 -m tools.helm 4)" template edugraph deploy/k8s $${values:+-f deploy/k8s/examples/$$values.yaml} \
 	    --api-versions keda.sh/v1alpha1 --api-versions monitoring.coreos.com/v1 >.run/chart/$${values:-default}.yaml || exit; \
 	done
 	@$(UV) tool run --quiet --from checkov==3.3.30 checkov --config-file deploy/k8s/tests/checkov.yaml --directory .run/chart

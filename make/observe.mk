@@ -39,8 +39,8 @@ dashboards: env-dev ## write deploy/k8s/dashboards/*.json
 	@$(RUN) python deploy/dashboards/make.py
 
 alerts: ## check and test the alerts with promtool
-	@python3 scripts/promtool.py check rules deploy/k8s/alerts/rules.yaml
-	@python3 scripts/promtool.py test rules deploy/k8s/alerts/tests.yaml
+	@python3 -m tools.prometheus check rules deploy/k8s/alerts/rules.yaml
+	@python3 -m tools.prometheus test rules deploy/k8s/alerts/tests.yaml
 
 observe: env-dev ## Prometheus on the stack of `make up`; an import with analysis, and every panel must have data
 	@$(RUN) python scripts/observe.py up

@@ -10,13 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import prometheus_run
-from server_tools.common import ServerError, say
 from stack import RUN, running, servers
 
 from edugraph_cli.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from tools import prometheus  # noqa: E402
+from tools.common import ServerError, say  # noqa: E402
+
 FOLDER, STATE = RUN / "prometheus", RUN / "prometheus.json"
 SETTLED = 25  # seconds: some scrapes after the last change
 
@@ -29,7 +31,7 @@ def up() -> int:
     down()
     port = free_port()
     try:
-        process = prometheus_run.start(FOLDER, port, targets(state["metrics"]))
+        process = prometheus.start(FOLDER, port, targets(state["metrics"]))
     except ServerError as error:
         say(str(error), "observe")
         return 3

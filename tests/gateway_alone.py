@@ -1,5 +1,6 @@
 """A gateway process alone, on servers of the test's choice: nothing takes what it puts into the queues."""
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -41,9 +42,17 @@ class Gateway:
     def queued(self, queue: str) -> int:
         connection = pika.BlockingConnection(pika.URLParameters(self.broker))
         try:
-            return connection.channel().queue_declare(queue, passive=True).method.message_count
+            return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
         finally:
             connection.close()
+
+    def take(self, queue: str) -> list[tuple[Any, Any]]:
+        """Take all messages of a queue: headers and arguments."""
+        with pika.BlockingConnection(pika.URLParameters(self.broker)) as connection:
+            channel, found = connection.channel(), []
+            while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+                found.append((got[1].headers, json.loads(got[2])))
+        return found
 
     def resident(self) -> int:
         """MB of memory now."""

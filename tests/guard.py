@@ -56,7 +56,7 @@ class GraphServer:
     password: str
     database: str = "neo4j"
 
-    variable = "EDUGRAPH_TEST_NEO4J_URI"
+    variable: ClassVar[str] = "EDUGRAPH_TEST_NEO4J_URI"
     index = CLAIM.replace("-", "_")
 
     def where(self) -> str:
@@ -66,8 +66,8 @@ class GraphServer:
     def connected(self) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
         import neo4j
 
-        auth, quiet = (self.user, self.password), "OFF"
-        with neo4j.GraphDatabase.driver(self.uri, auth=auth, notifications_min_severity=quiet) as driver:
+        auth = (self.user, self.password)
+        with neo4j.GraphDatabase.driver(self.uri, auth=auth, notifications_min_severity="OFF") as driver:
             yield lambda cypher: [row.data() for row in driver.execute_query(cypher, database_=self.database).records]
 
     def strange(self) -> str:
@@ -104,7 +104,7 @@ class RedisServer:
 
     url: str
 
-    variable = "EDUGRAPH_TEST_REDIS_URL"
+    variable: ClassVar[str] = "EDUGRAPH_TEST_REDIS_URL"
 
     def where(self) -> str:
         parts = urlsplit(self.url)
@@ -144,7 +144,7 @@ class Broker:
 
     management: str
 
-    variable = "EDUGRAPH_TEST_BROKER_MANAGEMENT_URL"
+    variable: ClassVar[str] = "EDUGRAPH_TEST_BROKER_MANAGEMENT_URL"
 
     def where(self) -> str:
         parts = urlsplit(self.management)

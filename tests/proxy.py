@@ -87,7 +87,12 @@ class Proxy:
 
     def _do(self, change: Callable[[], None]) -> None:
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (change(), done.set()))
+
+        def do() -> None:
+            change()
+            done.set()
+
+        self._loop.call_soon_threadsafe(do)
         done.wait(10)
 
     def _swallow(self) -> None:

@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import trustme
-from server_tools import debian
-from server_tools.checkout import BLOCK_SIZE, FIRST_PORT, Checkout, choose_ports
-from server_tools.neo4j import Neo4j
-from server_tools.rabbitmq import USER, RabbitMQ
-from server_tools.redis import Redis
-from server_tools.server import PROJECT_NAMES, Server
+
+from tools.debian import packages as debian
+from tools.servers.checkout import BLOCK_SIZE, FIRST_PORT, Checkout, choose_ports
+from tools.servers.neo4j import Neo4j
+from tools.servers.rabbitmq import USER, RabbitMQ
+from tools.servers.redis import Redis
+from tools.servers.server import PROJECT_NAMES, Server
 
 FOR_RABBITMQ = """\
 listeners.ssl.local = 127.0.0.1:{amqp}

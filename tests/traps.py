@@ -241,7 +241,7 @@ class Bench:
         with pika_channel(self.settings) as channel:
             for queue in ("data_import", "data_import.dead", "data_import.notices"):
                 ask = partial(channel.queue_declare, queue, passive=True)
-                until(lambda ask=ask: ask().method.consumer_count == 0, 60)
+                until(lambda ask=ask: ask().method.consumer_count == 0, 60)  # type: ignore[misc]
                 channel.queue_purge(queue)
 
     def send(self, action: str = "work", *, name: str = TRAP, **fields: Any) -> str:
@@ -276,7 +276,7 @@ class Bench:
         """Look at the first message so often, as a tool does that lists a queue."""
         for _ in range(times):
             with pika_channel(self.settings) as channel:
-                until(lambda channel=channel: channel.basic_get(queue)[0], 5)
+                until(lambda channel=channel: channel.basic_get(queue)[0], 5)  # type: ignore[misc]
 
     def take(self, queue: str) -> list[dict[str, Any]]:
         """All messages of a queue: their headers, with `key` and `body`."""
@@ -296,16 +296,21 @@ class Control:
     """rabbitmqctl of the broker that this checkout started; it can do what no client can."""
 
     def __init__(self) -> None:
-        script = Path(os.environ.get("EDUGRAPH_SERVERS_SCRIPT", CHECKOUT / "scripts" / "servers.py"))
-        self._command = [sys.executable, str(script), "--tests"]
+        self._checkout = Path(os.environ.get("EDUGRAPH_SERVERS_CHECKOUT", CHECKOUT))
+        self._command = [sys.executable, "-m", "tools.servers", "--tests"]
         mine = subprocess.run(
-            [*self._command, "env", "--only", "rabbitmq"], capture_output=True, text=True, check=False
+            [*self._command, "env", "--only", "rabbitmq"],
+            cwd=self._checkout,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if f"EDUGRAPH_TEST_BROKER_URL={given(ADDRESSES[0])[ADDRESSES[0]]}" not in mine.stdout.splitlines():
-            missing("this broker was not started by scripts/servers.py, so no test may stop it or raise its alarm")
+            missing("this broker was not started by `make test-servers`, so no test may stop it or raise its alarm")
 
     def __call__(self, *arguments: str) -> None:
-        subprocess.run([*self._command, "ctl", "rabbitmqctl", *arguments], check=True, capture_output=True)
+        command = [*self._command, "ctl", "rabbitmqctl", *arguments]
+        subprocess.run(command, cwd=self._checkout, check=True, capture_output=True)
 
     @contextmanager
     def memory_alarm(self) -> Iterator[None]:

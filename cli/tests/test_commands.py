@@ -34,6 +34,7 @@ def test_a_missing_file_a_directory_and_an_empty_file_are_one_sentence(tmp_path:
         assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.loopback("a port where nothing listens")
 @pytest.mark.parametrize(
     "arguments",
     [

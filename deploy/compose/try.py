@@ -23,9 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "deploy" / "compose")]
+sys.path[:0] = [str(ROOT), str(ROOT / "deploy" / "compose")]
 from make_env import filled  # noqa: E402
-from server_tools import cache, debian, docker, podman  # noqa: E402
+
+from tools import cache, docker, podman  # noqa: E402
+from tools.debian import packages as debian  # noqa: E402
 
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
 FILE = ROOT / "examples" / "school_en.ndjson"

@@ -83,8 +83,8 @@ def _syntax(expressions: list[str]) -> Iterator[str]:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"groups": [{"name": "dashboards", "rules": rules}]}, file)
         file.flush()
-        command = [sys.executable, str(ROOT / "scripts" / "promtool.py"), "check", "rules", file.name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "tools.prometheus", "check", "rules", file.name]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         yield done.stderr.strip()
 

@@ -22,10 +22,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 CHART = ROOT / "deploy" / "k8s"
-sys.path[:0] = [str(ROOT / "scripts"), str(CHART / "tests")]
-from get_helm import program  # noqa: E402
-from server_tools import docker, podman, registry  # noqa: E402
-from server_tools.common import ServerError  # noqa: E402
+sys.path.insert(0, str(ROOT))
+from tools import docker, podman  # noqa: E402
+from tools.common import ServerError  # noqa: E402
+from tools.helm import program  # noqa: E402
+from tools.servers import registry  # noqa: E402
 
 HOOK = {"url": "https://a.example/in", "existingSecret": "hook"}  # so that all that can run is rendered
 MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"

@@ -32,9 +32,13 @@ def disturbances(ground: Ground, system: Supervised, rng: random.Random) -> Iter
 
 def _of_processes(system: Supervised) -> Iterator[Disturbance]:
     for name in WORKERS:
-        yield Disturbance(f"kill {name}", lambda rng, name=name: system.kill(name, children_too=rng.random() < 0.5))
+        yield Disturbance(f"kill {name}", partial(_kill, system, name))
         yield Disturbance(f"kill a child of {name}", partial(system.kill_child, name))
     yield Disturbance("kill gateway", lambda _: system.kill("gateway", children_too=True))
+
+
+def _kill(system: Supervised, name: str, rng: random.Random) -> None:
+    system.kill(name, children_too=rng.random() < 0.5)
 
 
 def _of_servers(ground: Ground) -> Iterator[Disturbance]:
@@ -51,10 +55,14 @@ def _away(ground: Ground, name: str, end: Callable[[str], None], rng: random.Ran
 
 def _of_connections(ground: Ground) -> Iterator[Disturbance]:
     for name, proxy in ground.proxies.items():
-        yield Disturbance(f"cut {name}", lambda _, proxy=proxy: proxy.cut())
-        yield Disturbance(f"half-open {name}", lambda _, proxy=proxy: proxy.half_open())
+        yield Disturbance(f"cut {name}", partial(_without_chance, proxy.cut))
+        yield Disturbance(f"half-open {name}", partial(_without_chance, proxy.half_open))
         yield Disturbance(f"swallow {name}", partial(_for_a_while, proxy.swallow, proxy.heal))
-        yield Disturbance(f"delay {name}", lambda rng, proxy=proxy: _delay(proxy, rng))
+        yield Disturbance(f"delay {name}", partial(_delay, proxy))
+
+
+def _without_chance(do: Callable[[], None], _: random.Random) -> None:
+    do()
 
 
 def _delay(proxy: Proxy, rng: random.Random) -> None:

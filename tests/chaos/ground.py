@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy import Proxy
-from server_tools.checkout import Checkout
-from server_tools.cli import SERVERS
-from server_tools.redis import Redis
-from server_tools.server import PROJECT_NAMES, Server
+
+from tools.servers.checkout import Checkout
+from tools.servers.cli import SERVERS
+from tools.servers.redis import Redis
+from tools.servers.server import PROJECT_NAMES, Server
 
 # The address of each server that goes through a proxy. The management API does not: the driver itself counts by it.
 THROUGH = {"rabbitmq": "EDUGRAPH_BROKER_URL", "redis": "EDUGRAPH_REDIS_URL", "neo4j": "EDUGRAPH_NEO4J_URI"}

@@ -63,9 +63,9 @@ class Deliveries:
 def digest(environment: Mapping[str, str], rows: Path) -> str:
     """Leaves the graph in `rows`, a line for each node and relationship, so that a difference can be looked at."""
     auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
-    address, quiet = environment["EDUGRAPH_NEO4J_URI"], "OFF"
+    address = environment["EDUGRAPH_NEO4J_URI"]
     with (
-        neo4j.GraphDatabase.driver(address, auth=auth, notifications_min_severity=quiet) as driver,
+        neo4j.GraphDatabase.driver(address, auth=auth, notifications_min_severity="OFF") as driver,
         driver.session() as session,
         rows.open("w", encoding="utf-8") as file,
     ):

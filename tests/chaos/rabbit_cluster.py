@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from server_tools import docker
-from server_tools.checkout import Checkout
-from server_tools.common import ServerError, write_private
-from server_tools.rabbitmq import RabbitMQ
+
+from tools import docker
+from tools.common import ServerError, write_private
+from tools.servers.checkout import Checkout
+from tools.servers.rabbitmq import RabbitMQ
 
 NODES = 3
 COOKIE = "chaosoftheloopback"  # of the loopback alone; Erlang wants one that all nodes share

@@ -16,9 +16,6 @@ import redis
 from feeding import Client, cook
 from ground import Ground
 from observing import compared, digest, waiting_messages
-from server_tools import cache
-from server_tools.neo4j import Neo4j, find_java
-from server_tools.server import clean_env
 from supervised import Supervised
 from traps import slow, until
 
@@ -26,6 +23,9 @@ from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.platform.settings import Settings
+from tools import cache
+from tools.servers.neo4j import Neo4j, find_java
+from tools.servers.server import clean_env
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), slow]
 PARTS = ("gateway", "importer", "findings", "analyzer")
@@ -37,8 +37,8 @@ def test_all_comes_back_from_a_backup(ground: Ground, tmp_path: Path) -> None:
     declare_topology(environment)
     with Supervised.run(environment, tmp_path / "logs", PARTS) as system:
         client = Client(system.url)
-        reports = {client.submit(path, analyze=True): None for path in (food.main, food.texts)}
-        reports = {job: compared(ended(system.url, job)) for job in reports}
+        jobs = [client.submit(path, analyze=True) for path in (food.main, food.texts)]
+        reports = {job: compared(ended(system.url, job)) for job in jobs}
         bury(environment)
         until(lambda: waiting_messages(ground.direct) == {"data_import.dead": 1}, 30, every=1)
     before = digest(ground.direct, tmp_path / "before.ndjson")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.events import Event
@@ -17,6 +19,7 @@ from edugraph_common.contracts.messages import (
     AnalysisBatch,
     AnalysisEstimate,
     Findings,
+    ForgetStudent,
     ImportAggregate,
     ImportBatch,
     ImportJob,
@@ -34,6 +37,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "analysis": Analysis,
     "analysis_estimate": AnalysisEstimate,
     "findings": Findings,
+    "forget_student": ForgetStudent,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,
@@ -65,6 +69,22 @@ def _kept(one: Any, other: Any) -> Any:
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         return [_kept(each, another) for each, another in zip(one, other, strict=True)]
     return one
+
+
+def test_every_task_message_has_a_golden_file() -> None:
+    assert set(Message.__subclasses__()) <= set(CONTRACTS.values())
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_what_a_field_is_when_it_is_left_out_stays_the_same(name: str) -> None:
+    """A message that waits in a queue leaves defaults out, so a changed default changes what it asks for."""
+    defaults = json.loads((GOLDEN / "defaults.json").read_text(encoding="utf-8"))
+    assert _defaults(CONTRACTS[name]) == defaults[name]
+
+
+def _defaults(contract: type[BaseModel]) -> dict[str, Any]:
+    fields = {name: each for name, each in contract.model_fields.items() if not each.is_required()}
+    return {name: to_jsonable_python(each.get_default(call_default_factory=True)) for name, each in fields.items()}
 
 
 @pytest.mark.parametrize("name", TASK_MESSAGES)

@@ -18,7 +18,8 @@ import guard
 import httpx
 import pytest
 from engines import CHECKOUT, own_vhost
-from server_tools.server import PROJECT_NAMES
+
+from tools.servers.server import PROJECT_NAMES
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 URL = "http://127.0.0.1:8080"

@@ -54,7 +54,7 @@ def test_progress_never_goes_backwards_and_ends_at_all_of_it(system: System, tmp
     job = system.client.import_file(_records(tmp_path / "records.ndjson", number), batch_size=500).job_id
     steps, shares, seen = Steps(), [], []
     for report in system.client.follow(job):
-        steps.take(report)
+        steps.update(report)
         shares.append(steps.batches / (steps.batches_total or 10**9))
         seen.append(report)
     assert len(shares) > 4

@@ -1,9 +1,39 @@
-"""The bench of the traps: one virtual host for each module of tests, and no worker left over from the test before."""
+"""The bench of the traps: one virtual host for each module of tests, and no worker left over from the test before.
+
+And a Redis: the real one of the tests, and an embedded Valkey that is started here.
+"""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
+import guard
 import pytest
+from engines import given
 from traps import Bench
+
+from edugraph_cli.embedded.valkey_server import valkey_server
+from edugraph_cli.processes import Processes
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param("redis", marks=pytest.mark.real), pytest.param("valkey", marks=pytest.mark.embedded)],
+)
+def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "redis":
+        yield given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]
+        return
+    folder = tmp_path_factory.mktemp("valkey")
+    valkey, processes = valkey_server(folder), Processes(logs=folder / "logs", environment={})
+    try:
+        processes.start("valkey", valkey.command)
+        processes.wait_until("valkey", valkey.answers)
+        with ExitStack() as ours:
+            for number in range(16):
+                ours.enter_context(guard.started_here({"EDUGRAPH_REDIS_URL": valkey.url(number)}))
+            yield valkey.url(1)
+    finally:
+        processes.stop()
 
 
 @pytest.fixture(scope="module")

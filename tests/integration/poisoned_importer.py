@@ -8,7 +8,7 @@ from edugraph_importer.worker import app
 
 __all__ = ["app"]
 POISON = "poison"
-_read_batch = service.read_batch
+_read_batch = service.read_batch  # type: ignore[attr-defined]
 
 
 def _read_and_die(*arguments: Any) -> Any:
@@ -18,4 +18,4 @@ def _read_and_die(*arguments: Any) -> Any:
     return found
 
 
-service.read_batch = _read_and_die
+service.read_batch = _read_and_die  # type: ignore[attr-defined,assignment]

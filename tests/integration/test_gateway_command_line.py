@@ -60,7 +60,7 @@ def _work(running: Gateway, job_id: str, batches: int) -> None:
         failed = batch == batches - 1
         counts = {"failed": 10, "error": "Neo4j is away"} if failed else {"written": 10}
         state = "failed" if failed else "written"
-        jobs.settle_batch(BatchOutcome(job_id=job_id, batch=batch, state=state, read=10, **counts), now)  # type: ignore[arg-type]
+        jobs.settle_batch(BatchOutcome(job_id=job_id, batch=batch, state=state, read=10, **counts), now)
     jobs.imported(job_id, now)
     jobs.finish_if_complete(job_id, now)
 

@@ -39,6 +39,8 @@ class Issuer:
 
 @contextmanager
 def _issuer() -> Iterator[Issuer]:
+    issuer = Issuer("")
+
     class Handler(Silent):
         def do_GET(self) -> None:  # noqa: N802 - the name that http.server looks for
             issuer.asked.append(self.path)
@@ -49,7 +51,7 @@ def _issuer() -> Iterator[Issuer]:
             self.wfile.write(json.dumps(body).encode())
 
     with http_server(Handler) as url:
-        issuer = Issuer(url)
+        issuer.url = url
         yield issuer
 
 

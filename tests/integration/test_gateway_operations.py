@@ -33,16 +33,6 @@ def client(running: Gateway) -> Iterator[httpx.Client]:
         yield http
 
 
-def _take(running: Gateway, queue: str) -> list[tuple[Any, Any]]:
-    """All messages of a queue: headers and arguments."""
-    connection, found = pika.BlockingConnection(pika.URLParameters(running.broker)), []
-    channel = connection.channel()
-    while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
-        found.append((got[1].headers, json.loads(got[2])))
-    connection.close()
-    return found
-
-
 def _bury(running: Gateway, task_id: str, task: str = "import_batch_task") -> None:
     """As the broker itself does it: a delayed message that was refused."""
     connection = pika.BlockingConnection(pika.URLParameters(running.broker))
@@ -80,10 +70,11 @@ def _letters(client: httpx.Client) -> list[dict[str, Any]]:
 @pytest.fixture
 def clean(running: Gateway, client: httpx.Client) -> None:
     client.delete("/v1/dead-letters/data_import")
-    _take(running, "data_import")
+    running.take("data_import")
 
 
-def test_looking_at_dead_letters_leaves_them_there(clean: None, running: Gateway, client: httpx.Client) -> None:
+@pytest.mark.usefixtures("clean")
+def test_looking_at_dead_letters_leaves_them_there(running: Gateway, client: httpx.Client) -> None:
     ids = [uuid4().hex for _ in range(3)]
     for task_id in ids:
         _bury(running, task_id)
@@ -95,20 +86,22 @@ def test_looking_at_dead_letters_leaves_them_there(clean: None, running: Gateway
     assert letter["arguments"][0]["batch"] == 0
 
 
-def test_a_replayed_letter_begins_anew_and_is_gone(clean: None, running: Gateway, client: httpx.Client) -> None:
+@pytest.mark.usefixtures("clean")
+def test_a_replayed_letter_begins_anew_and_is_gone(running: Gateway, client: httpx.Client) -> None:
     task_id = uuid4().hex
     _bury(running, task_id)
     assert within(3, lambda: len(_letters(client)) == 1)
     answer = client.post(f"/v1/dead-letters/data_import/{task_id}/replay")
     assert answer.json() == {"replayed": 1, "skipped": 0, "left": 0}
     assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 404
-    [(headers, (arguments, _, embed))] = _take(running, "data_import")
+    [(headers, (arguments, _, embed))] = running.take("data_import")
     assert (headers["id"], headers["retries"], headers.get("eta")) == (task_id, 0, None)
     assert not [name for name in headers if name.startswith(("x-death", "x-edugraph", "x-delivery"))]
     assert (arguments[0]["job_id"], embed["chord"]) == ("j", None)
 
 
-def test_a_task_that_succeeded_is_not_done_again(clean: None, running: Gateway, client: httpx.Client) -> None:
+@pytest.mark.usefixtures("clean")
+def test_a_task_that_succeeded_is_not_done_again(running: Gateway, client: httpx.Client) -> None:
     done, gave_up = uuid4().hex, uuid4().hex
     backend = make_app("test", Settings.model_validate({**_settings(running)})).backend
     backend.store_result(done, {"state": "written"}, "SUCCESS")
@@ -117,11 +110,12 @@ def test_a_task_that_succeeded_is_not_done_again(clean: None, running: Gateway, 
         _bury(running, task_id)
     assert within(3, lambda: len(_letters(client)) == 2)
     assert client.post("/v1/dead-letters/data_import/replay").json() == {"replayed": 1, "skipped": 1, "left": 0}
-    assert [headers["id"] for headers, _ in _take(running, "data_import")] == [gave_up]
+    assert [headers["id"] for headers, _ in running.take("data_import")] == [gave_up]
     assert _letters(client) == []
 
 
-def test_a_letter_is_dropped(clean: None, running: Gateway, client: httpx.Client) -> None:
+@pytest.mark.usefixtures("clean")
+def test_a_letter_is_dropped(running: Gateway, client: httpx.Client) -> None:
     ids = [uuid4().hex for _ in range(3)]
     for task_id in ids:
         _bury(running, task_id)
@@ -132,7 +126,8 @@ def test_a_letter_is_dropped(clean: None, running: Gateway, client: httpx.Client
     assert client.get("/v1/dead-letters/nonsense/x").status_code == 422
 
 
-def test_a_task_nobody_knows_is_not_replayed(clean: None, running: Gateway, client: httpx.Client) -> None:
+@pytest.mark.usefixtures("clean")
+def test_a_task_nobody_knows_is_not_replayed(running: Gateway, client: httpx.Client) -> None:
     task_id = uuid4().hex
     _bury(running, task_id, task="nonsense")
     assert within(3, lambda: len(_letters(client)) == 1)
@@ -140,12 +135,13 @@ def test_a_task_nobody_knows_is_not_replayed(clean: None, running: Gateway, clie
     assert within(3, lambda: len(_letters(client)) == 1)
 
 
+@pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize(
     ("body", "died"),
     [(b"\xff not json", "2026-01-01T00:00:00+00:00"), (b"[]", "yesterday"), (b"{}", None), (b"7", "")],
 )
 def test_a_letter_that_nobody_can_read_is_shown_and_can_only_be_dropped(
-    clean: None, running: Gateway, client: httpx.Client, body: bytes, died: str | None
+    running: Gateway, client: httpx.Client, body: bytes, died: str | None
 ) -> None:
     task_id = uuid4().hex
     headers = {"id": task_id, "task": "import_batch_task", **({} if died is None else {"x-edugraph-died": died})}
@@ -160,25 +156,27 @@ def test_a_letter_that_nobody_can_read_is_shown_and_can_only_be_dropped(
     assert client.delete(f"/v1/dead-letters/data_import/{task_id}").json() == {"dropped": 1}
 
 
+@pytest.mark.usefixtures("clean")
 def test_one_letter_that_cannot_be_sent_again_keeps_none_of_the_others(
-    clean: None, running: Gateway, client: httpx.Client
+    running: Gateway, client: httpx.Client
 ) -> None:
     _bury_as_it_is(running, b"\xff", {"id": "broken", "task": "import_batch_task"})
     _bury(running, "whole")
     assert within(3, lambda: len(_letters(client)) == 2)
     answer = client.post("/v1/dead-letters/data_import/replay")
     assert answer.json() == {"replayed": 1, "skipped": 0, "left": 1}
-    assert [headers["id"] for headers, _ in _take(running, "data_import")] == ["whole"]
+    assert [headers["id"] for headers, _ in running.take("data_import")] == ["whole"]
     assert within(3, lambda: [letter["task_id"] for letter in _letters(client)] == ["broken"])
 
 
-def test_cancel_and_resume(clean: None, running: Gateway, client: httpx.Client) -> None:
+@pytest.mark.usefixtures("clean")
+def test_cancel_and_resume(running: Gateway, client: httpx.Client) -> None:
     job = post_records(client).json()["job_id"]
     assert client.post(f"/v1/jobs/{job}/resume").status_code == 409
     assert client.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelled"
     assert client.post(f"/v1/jobs/{job}/cancel").status_code == 409
     assert client.post(f"/v1/jobs/{job}/resume").json()["state"] == "running"
-    first, again = _take(running, "data_import")
+    first, again = running.take("data_import")
     assert first[0]["id"] != again[0]["id"]
     assert first[1][0] == again[1][0]
     assert client.post("/v1/jobs/unknown/cancel").status_code == 404
@@ -225,14 +223,13 @@ def test_a_gateway_that_ends_does_not_wait_for_those_who_follow_a_job(
             assert time.monotonic() - begun < 10
 
 
-def test_forgetting_a_student_is_sent_to_the_importer_and_audited(
-    clean: None, running: Gateway, client: httpx.Client
-) -> None:
+@pytest.mark.usefixtures("clean")
+def test_forgetting_a_student_is_sent_to_the_importer_and_audited(running: Gateway, client: httpx.Client) -> None:
     answer = client.delete("/v1/students/s%2F1%20王")
     assert answer.status_code == 202
-    [(headers, (arguments, _, _))] = _take(running, "data_import")
+    [(headers, (arguments, _, _))] = running.take("data_import")
     assert (headers["task"], arguments[0]["student_id"]) == ("forget_student_task", "s/1 王")
-    entries = connect(running.environment["EDUGRAPH_REDIS_URL"]).xrevrange("edugraph:audit", count=1)
+    entries: Any = connect(running.environment["EDUGRAPH_REDIS_URL"]).xrevrange("edugraph:audit", count=1)
     assert entries[0][1]["action"] == "student.forget"
     assert "王" not in str(entries)
     assert "王" not in running.log.read_text()

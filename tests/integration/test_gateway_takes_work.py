@@ -114,7 +114,8 @@ def test_a_malformed_file_leaves_no_job_and_no_blob(
     assert (_blobs(running), running.queued("data_import"), client.get("/v1/jobs").json()) == before
 
 
-def test_a_client_that_vanishes_leaves_nothing(running: Gateway, client: httpx.Client) -> None:
+@pytest.mark.usefixtures("client")
+def test_a_client_that_vanishes_leaves_nothing(running: Gateway) -> None:
     before = _blobs(running)
 
     def broken() -> Iterator[bytes]:
@@ -135,7 +136,8 @@ def test_500_submissions_with_50_keys_make_50_jobs(running: Gateway) -> None:
     assert running.queued("data_import") == before + 50
 
 
-def test_a_key_with_another_body_is_a_conflict(running: Gateway, client: httpx.Client) -> None:
+@pytest.mark.usefixtures("running")
+def test_a_key_with_another_body_is_a_conflict(client: httpx.Client) -> None:
     key = {"Idempotency-Key": uuid4().hex}
     first = client.post("/v1/imports", content=LINE, headers={**NDJSON, **key})
     same = client.post("/v1/imports", content=LINE, headers={**NDJSON, **key})
@@ -209,7 +211,9 @@ def test_analyses_go_to_the_analyzers_queue(running: Gateway, client: httpx.Clie
     before = running.queued("llm_analysis")
     answer = client.post("/v1/analyses/errors", json={"records": [record] * many})
     assert answer.status_code == 202
-    assert running.queued("llm_analysis") == before + 1
+    waiting = running.take("llm_analysis")
+    assert len(waiting) == before + 1
+    assert waiting[-1][0]["task"] == task
     job = client.get(answer.json()["links"]["self"]).json()
     assert (job["kind"], job["analysis"]["expected"]) == ("analysis", many)
 

@@ -5,7 +5,8 @@ Each server is as its owner had it until the test is over: the run's own claim i
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
 from uuid import uuid4
 
 import guard
@@ -92,7 +93,7 @@ STRANGERS = [(GraphServer, a_node), (guard.RedisServer, a_key), (Broker, a_virtu
 
 @pytest.mark.parametrize(("kind", "stranger"), STRANGERS, ids=lambda each: each.__name__)
 def test_a_server_with_what_no_test_made_is_refused(
-    servers: dict[type, Server], kind: type, stranger: Callable[[Server], "contextmanager[str]"]
+    servers: dict[type, Any], kind: type, stranger: Callable[[Server], "AbstractContextManager[str]"]
 ) -> None:
     server = servers[kind]
     with unclaimed(server), stranger(server) as name:
@@ -104,7 +105,7 @@ def test_a_server_with_what_no_test_made_is_refused(
 
 
 @pytest.mark.parametrize("kind", [GraphServer, guard.RedisServer, Broker])
-def test_an_empty_server_is_claimed_and_given_back(servers: dict[type, Server], kind: type) -> None:
+def test_an_empty_server_is_claimed_and_given_back(servers: dict[type, Any], kind: type) -> None:
     server = servers[kind]
     with unclaimed(server):
         guard.claim(address(server))
@@ -117,7 +118,7 @@ def test_an_empty_server_is_claimed_and_given_back(servers: dict[type, Server], 
 
 
 @pytest.mark.parametrize(("kind", "stranger"), STRANGERS[:3], ids=lambda each: each.__name__)
-def test_what_a_killed_run_left_is_deleted(servers: dict[type, Server], kind: type, stranger) -> None:
+def test_what_a_killed_run_left_is_deleted(servers: dict[type, Any], kind: type, stranger) -> None:
     server = servers[kind]
     with unclaimed(server):
         server.claim()
@@ -128,7 +129,7 @@ def test_what_a_killed_run_left_is_deleted(servers: dict[type, Server], kind: ty
 
 
 @pytest.mark.parametrize(("kind", "made"), STRANGERS[:3], ids=lambda each: each.__name__)
-def test_what_its_tests_made_goes_with_the_run(servers: dict[type, Server], kind: type, made, monkeypatch) -> None:
+def test_what_its_tests_made_goes_with_the_run(servers: dict[type, Any], kind: type, made, monkeypatch) -> None:
     server = servers[kind]
     with unclaimed(server), monkeypatch.context() as run:
         run.setattr(guard, "_claimed", set())
@@ -141,7 +142,7 @@ def test_what_its_tests_made_goes_with_the_run(servers: dict[type, Server], kind
 
 
 def test_a_virtual_host_that_no_run_makes_is_refused_though_the_broker_is_claimed(
-    servers: dict[type, Server],
+    servers: dict[type, Any],
 ) -> None:
     broker = servers[Broker]
     with broker.api() as api:
@@ -154,7 +155,7 @@ def test_a_virtual_host_that_no_run_makes_is_refused_though_the_broker_is_claime
     assert CLAIM in broker.virtual_hosts()
 
 
-def test_nothing_is_deleted_where_the_run_was_not_let_in(servers: dict[type, Server]) -> None:
+def test_nothing_is_deleted_where_the_run_was_not_let_in(servers: dict[type, Any]) -> None:
     graph = servers[GraphServer]
     with unclaimed(graph), a_node(graph):
         with pytest.raises(Refused, match="claim"):
@@ -162,7 +163,7 @@ def test_nothing_is_deleted_where_the_run_was_not_let_in(servers: dict[type, Ser
         assert graph.strange() == "1 nodes"
 
 
-def test_the_claim_is_no_node_and_no_constraint(servers: dict[type, Server]) -> None:
+def test_the_claim_is_no_node_and_no_constraint(servers: dict[type, Any]) -> None:
     """So that no count, digest or page of the graph sees it."""
     graph = servers[GraphServer]
     with graph.connected() as run:
@@ -174,7 +175,8 @@ def test_the_claim_is_no_node_and_no_constraint(servers: dict[type, Server]) -> 
         assert run("MATCH (n) RETURN count(n) AS n") == [{"n": 0}]
 
 
-def test_a_second_run_at_the_same_time_is_refused(servers: dict[type, Server], monkeypatch) -> None:
+@pytest.mark.usefixtures("servers")
+def test_a_second_run_at_the_same_time_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(guard, "_locks", [])
     with pytest.raises(Refused, match="another run"):
         guard._only_one_run()

@@ -1,6 +1,5 @@
 """The whole system under a real Prometheus and a real Flower: what an operator sees of it."""
 
-import importlib
 import json
 import os
 import signal
@@ -9,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,6 +17,7 @@ from engines import CHECKOUT, SLOW, System, given, missing, real_engine
 
 from edugraph_cli.processes import free_port
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
+from tools import prometheus
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not SLOW, reason="takes five minutes: EDUGRAPH_SLOW=1")]
 DASHBOARDS = sorted((CHECKOUT / "deploy" / "k8s" / "dashboards").glob("*.json"))
@@ -33,18 +32,15 @@ FIRES_WITHIN = 150
 class Observed:
     system: System
     port: int
-    prometheus: Any
 
     def firing(self) -> set[tuple[str, str]]:
-        alerts = self.prometheus.ask(self.port, "alerts")["alerts"]
+        alerts = prometheus.ask(self.port, "alerts")["alerts"]
         firing = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
         return {(labels["alertname"], labels.get("queue", "")) for labels in firing}
 
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
-    sys.path.insert(0, str(CHECKOUT / "scripts"))
-    prometheus = importlib.import_module("prometheus_run")
     with real_engine(tmp_path_factory.mktemp("observed")) as plain, scripted_provider() as url:
         ours = {
             "EDUGRAPH_METRICS_PORT": str(free_metrics_ports()),
@@ -58,7 +54,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
             port = free_port()
             process = prometheus.start(engine.folder / "prometheus", port, _targets(engine.environment))
             try:
-                yield Observed(system, port, prometheus)
+                yield Observed(system, port)
             finally:
                 process.terminate()
                 process.wait(30)
@@ -81,7 +77,7 @@ def worked(observed: Observed) -> Observed:
 
 
 def test_everything_is_scraped(worked: Observed) -> None:
-    targets = worked.prometheus.ask(worked.port, "targets")["activeTargets"]
+    targets = prometheus.ask(worked.port, "targets")["activeTargets"]
     assert {target["labels"]["job"]: target["health"] for target in targets} == dict.fromkeys(
         ("gateway", "importer", "findings", "analyzer", "rabbitmq"), "up"
     )
@@ -96,7 +92,7 @@ def test_every_panel_has_data(worked: Observed) -> None:
 
 @pytest.mark.skipif(not SHARED_CHECK.exists(), reason="the shared checker is not here")
 def test_the_shared_checker_agrees(worked: Observed) -> None:
-    programs = importlib.import_module("server_tools.prometheus").program("promtool").parent
+    programs = prometheus.program("promtool").parent
     command = [sys.executable, str(SHARED_CHECK), f"--prom=http://127.0.0.1:{worked.port}", *map(str, DASHBOARDS)]
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -108,7 +104,7 @@ def test_counted_in_prometheus_is_what_was_done(worked: Observed) -> None:
         len((CHECKOUT / "examples" / name).read_text(encoding="utf-8").splitlines())
         for name in ("courses.ndjson", "school_zh.ndjson", "school_en.ndjson")
     )
-    (result,) = worked.prometheus.ask(worked.port, "query", query="sum(edugraph_records_total)")["result"]
+    (result,) = prometheus.ask(worked.port, "query", query="sum(edugraph_records_total)")["result"]
     assert float(result["value"][1]) == rows
 
 

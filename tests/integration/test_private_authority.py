@@ -16,8 +16,6 @@ import redis
 import trustme
 from engines import CHECKOUT, Engine, missing
 from secured_servers import secured_servers
-from server_tools import docker
-from server_tools.common import ServerError
 
 from edugraph_cli.serving import Pools
 from edugraph_common.contracts.errors import Retryable
@@ -31,6 +29,8 @@ from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.async_publisher import AsyncPublisher
 from edugraph_importer.graph.driver import Connection, GraphSettings
+from tools import docker
+from tools.common import ServerError
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -67,7 +67,7 @@ def jobs_in_redis() -> None:
 
 
 def results_of_celery() -> None:
-    make_app("tls", GatewaySettings()).backend.client.ping()
+    make_app("tls", GatewaySettings()).backend.client.ping()  # type: ignore[attr-defined] # of the Redis backend
 
 
 def graph_of_the_importer() -> None:
@@ -149,8 +149,9 @@ def test_it_works_with_the_private_authority(
     client()
 
 
+@pytest.mark.usefixtures("environment")
 @each_client
-def test_it_is_refused_without(client: Callable[[], None], environment: pytest.MonkeyPatch) -> None:
+def test_it_is_refused_without(client: Callable[[], None]) -> None:
     assert_refused(client)
 
 

@@ -14,12 +14,12 @@ import pika
 import pytest
 from engines import given
 from gateway_alone import Gateway, gateway, post_records, within
-from server_tools.checkout import Checkout
-from server_tools.rabbitmq import RabbitMQ
 
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.platform.settings import Settings
+from tools.servers.checkout import Checkout
+from tools.servers.rabbitmq import RabbitMQ
 
 pytestmark = pytest.mark.real
 LONGEST = 5.0  # seconds

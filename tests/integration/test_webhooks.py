@@ -37,6 +37,8 @@ class Receiver:
 
 @contextmanager
 def _receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+
     class Handler(Silent):
         def do_POST(self) -> None:  # noqa: N802 - the name that http.server looks for
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -46,7 +48,7 @@ def _receiver() -> Iterator[Receiver]:
             self.end_headers()
 
     with http_server(Handler) as url:
-        receiver = Receiver(url)
+        receiver.url = url
         yield receiver
 
 

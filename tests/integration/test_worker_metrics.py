@@ -107,7 +107,7 @@ def _settings(engine: Engine) -> Settings:
 
 def publish(engine: Engine, batch: int, number: int = 1) -> None:
     app: App = make_app("publisher", _settings(engine))
-    app.conf.result_backend = "disabled://"
+    app.conf.result_backend = "disabled://"  # type: ignore[misc] # celery-types knows it as read-only
     for _ in range(number):
         app.send_task("import_batch_task", args=({"job_id": "measured", "batch": batch, "records": []},))
 

@@ -23,7 +23,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import fake_answers  # type: ignore[import-not-found]  # beside this program, not in a package
+import fake_answers  # beside this program, not in a package
 
 _LONG = 3_600
 

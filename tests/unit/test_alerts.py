@@ -17,8 +17,8 @@ RULES = [rule for group in yaml.safe_load((ALERTS / "rules.yaml").read_text())["
 
 
 def promtool(*arguments: str) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / "promtool.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ALERTS, check=False)
+    command = [sys.executable, "-m", "tools.prometheus", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode == 3:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -26,11 +26,11 @@ def promtool(*arguments: str) -> str:
 
 
 def test_the_rules_are_valid() -> None:
-    assert f"{len(RULES)} rules found" in promtool("check", "rules", "rules.yaml")
+    assert f"{len(RULES)} rules found" in promtool("check", "rules", str(ALERTS / "rules.yaml"))
 
 
 def test_each_fires_when_it_must_and_not_when_it_must_not() -> None:
-    promtool("test", "rules", "tests.yaml")
+    promtool("test", "rules", str(ALERTS / "tests.yaml"))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

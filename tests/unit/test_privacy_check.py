@@ -53,7 +53,7 @@ def test_texts_without_an_attack_are_not_taken_for_one() -> None:
 
 def test_without_the_guards_the_attacks_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questions, "speaks_to_model", lambda _: False)
-    monkeypatch.setattr("edugraph_analyzer.pipeline.found_in", lambda quotes, text: (text,))
+    monkeypatch.setattr("edugraph_analyzer.pipeline.found_in", lambda _, text: (text,))
     report = attack_report(read_attacks(FOLDER / "attacks.ndjson"))
     assert len(report["default packing"]) == 56
     assert report["one student per pack"] == []

@@ -169,9 +169,8 @@ def test_a_release_that_is_not_scraped_at_all_is_told_though_others_are(chart, f
     cases = [case(others, [alert]), case([*others, 'namespace="default", release="edugraph"'], [])]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [own]}))
     (tmp_path / "tests.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": cases}))
-    promtool = [sys.executable, str(CHART.parents[1] / "scripts" / "promtool.py")]
-    command = [*promtool, "test", "rules", str(tmp_path / "tests.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tools.prometheus", "test", "rules", str(tmp_path / "tests.yaml")]
+    done = subprocess.run(command, cwd=CHART.parents[1], capture_output=True, text=True, check=False)
     if done.returncode == 3:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr

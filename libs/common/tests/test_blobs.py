@@ -35,7 +35,7 @@ def _at(address: str, monkeypatch: pytest.MonkeyPatch) -> Blobs:
     return Blobs(f"s3://b-{uuid4().hex}/edugraph")
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.loopback("moto is an S3 server"))])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blobs:
     if request.param == "folder":
         return Blobs(str(tmp_path / "store"))
@@ -46,6 +46,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return store
 
 
+@pytest.mark.loopback("a port where nothing listens")
 def test_a_bucket_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = _at("http://127.0.0.1:9", monkeypatch)
     with pytest.raises(Retryable, match="EndpointConnectionError"):

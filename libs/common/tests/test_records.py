@@ -18,7 +18,7 @@ CHAT = {
 
 
 def changed(**data: Any) -> dict[str, Any]:
-    return {**CHAT, "data": {**CHAT["data"], **data}}
+    return {**CHAT, "data": {**dict(CHAT["data"]), **data}}
 
 
 def test_a_timestamp_is_kept_in_utc_and_naive_means_utc() -> None:

@@ -32,7 +32,7 @@ class Memory:
     def get(self, name):
         return self.kept.get(name)
 
-    def set(self, name, value, ex=None):
+    def set(self, name, value, ex=None):  # noqa: ARG002 - the signature of what it stands for
         self.kept[name] = value
 
 
@@ -51,11 +51,11 @@ class Gate:
         self.passed.append((model, tokens))
         return Slot(0, 0.0, "1:x")
 
-    def pause(self, model, seconds):
+    def pause(self, _model, seconds):
         self.paused.append(seconds)
         return seconds or 2.0
 
-    def settle(self, model, slot, tokens):
+    def settle(self, _model, _slot, tokens):
         self.settled.append(tokens)
 
 
@@ -215,10 +215,10 @@ def test_a_server_that_ignores_the_format_is_asked_in_the_prompt_next_time() -> 
 
 def test_without_redis_the_capabilities_are_found_again() -> None:
     class Away(Memory):
-        def get(self, name):
+        def get(self, _name):
             raise redis.ConnectionError
 
-        def set(self, name, value, ex=None):
+        def set(self, _name, _value, **_options):
             raise redis.ConnectionError
 
     assert model(lambda _: httpx2.Response(200, json=completion()), memory=Away()).complete(REQUEST).complete

@@ -40,11 +40,11 @@ class Budget:
     def __init__(self, failure: Exception | None = None) -> None:
         self.usages, self.failure = [], failure
 
-    def check(self, job_id):
+    def check(self, _job_id):
         if self.failure:
             raise self.failure
 
-    def add(self, job_id, kind, model, usage):
+    def add(self, _job_id, _kind, _model, usage):
         self.usages.append(usage)
 
 

@@ -54,17 +54,20 @@ SENTIMENTS = [
 ]
 
 
+@pytest.mark.usefixtures("libraries")
 @pytest.mark.parametrize(("text", "sentiment"), SENTIMENTS)
-def test_sentiment(text: str, sentiment: str, libraries: str) -> None:
+def test_sentiment(text: str, sentiment: str) -> None:
     assert chat(text).sentiment == sentiment
 
 
-def test_topics_are_those_that_the_record_and_the_text_name(libraries: str) -> None:
+@pytest.mark.usefixtures("libraries")
+def test_topics_are_those_that_the_record_and_the_text_name() -> None:
     assert chat("移项为什么要变号？", topics=["一元一次方程"]).topics == ("一元一次方程", "移项")
     assert chat("I mixed up perimeter and area.").topics == ("perimeter", "area")
 
 
-def test_a_mistake_is_linked_to_the_points_of_its_course(libraries: str) -> None:
+@pytest.mark.usefixtures("libraries")
+def test_a_mistake_is_linked_to_the_points_of_its_course() -> None:
     course = CourseContext(course_id="c", name="代数", knowledge_points=("去分母的方法", "平面镶嵌", "数轴"))
     found = mistake("去分母时右边的 1 没有乘 6", course)
     assert any(point.name in ("去分母", "去分母的方法") for point in found.knowledge_points)
@@ -91,7 +94,8 @@ def test_an_error_type_only_if_a_rule_fires(text: str, names: list[str]) -> None
     assert [found.name for found in mistake(text).error_types] == names
 
 
-def test_what_words_cannot_show_stays_empty(libraries: str) -> None:
+@pytest.mark.usefixtures("libraries")
+def test_what_words_cannot_show_stays_empty() -> None:
     found = mistake("移项时忘了变号")
     assert (found.difficulty, found.severity) == (None, None)
 
@@ -111,7 +115,8 @@ def test_prerequisites_are_those_that_a_sentence_states(text: str, pairs: list) 
     assert [(each.point, each.requires) for each in prerequisites_in(text)] == pairs
 
 
-def test_content_has_points_in_the_order_of_the_text(libraries: str) -> None:
+@pytest.mark.usefixtures("libraries")
+def test_content_has_points_in_the_order_of_the_text() -> None:
     text = "质量与体积之比叫做密度。学习密度之前需要先掌握质量。"
     found = finding("course_content", course_id="c", title="密度", content=text).finding
     names = [point.name for point in found.knowledge_points]
@@ -120,7 +125,8 @@ def test_content_has_points_in_the_order_of_the_text(libraries: str) -> None:
     assert [(each.point, each.requires) for each in found.prerequisites] == [("密度", "质量")]
 
 
-def test_evidence_stands_in_the_text(libraries: str) -> None:
+@pytest.mark.usefixtures("libraries")
+def test_evidence_stands_in_the_text() -> None:
     text = "移项时忘了变号，写成 3x + 2x。"
     assert all(quote in text for quote in mistake(text).evidence)
     assert mistake(text).evidence

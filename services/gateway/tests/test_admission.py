@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -155,7 +156,7 @@ def test_a_full_queue_is_refused_by_the_last_look_and_nobody_waits_for_the_next(
 
 def test_a_broker_that_does_not_answer_is_not_a_full_queue() -> None:
     """Out: the handler of Retryable in `check` (the queue is never looked at again)."""
-    answers = iter([3, Retryable("away"), 11])
+    answers: Iterator[int | Retryable] = iter([3, Retryable("away"), 11])
 
     def look(_queue: str) -> int:
         answer = next(answers)

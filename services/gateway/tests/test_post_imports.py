@@ -37,7 +37,7 @@ class Accepting:
 
     def withdraw(self, _job_id: str, _now: Any) -> None: ...
 
-    async def send(self, _task: str, _message: Any, *, task_id: str) -> None:
+    async def send(self, _task: str, _message: Any, *, task_id: str) -> None:  # noqa: ARG002 - the signature of what it stands for
         if self._failure:
             raise self._failure
 

@@ -16,7 +16,7 @@ class JobsWithGaps:
 
     gaps: set[int] = field(default_factory=set)
 
-    def unsettled(self, job_id: str, batches: range) -> set[int]:
+    def unsettled(self, _job_id: str, batches: range) -> set[int]:
         return self.gaps & set(batches)
 
 
@@ -26,7 +26,7 @@ def test_only_the_lost_batches_of_the_window_are_settled(
 ) -> None:
     given_up: list[tuple[int, int]] = []
 
-    def give_up(_: Importer, batch: ImportBatch, reason: str) -> None:
+    def give_up(_: Importer, batch: ImportBatch, _reason: str) -> None:
         given_up.append((batch.batch, len(batch.records or ())))
 
     monkeypatch.setattr(Importer, "batch_failed", give_up)

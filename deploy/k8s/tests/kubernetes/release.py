@@ -20,9 +20,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[3]
 CHART = ROOT / "deploy" / "k8s"
-sys.path[:0] = [str(HERE), str(HERE.parent), str(ROOT / "scripts")]
-from get_helm import program  # noqa: E402
-from server_tools.common import ServerError  # noqa: E402
+sys.path[:0] = [str(HERE), str(ROOT)]
+from tools.common import ServerError  # noqa: E402
+from tools.helm import program  # noqa: E402
 
 RELEASE = "edugraph"
 USER = 1_000_000 + secrets.randbelow(1_000_000_000)  # any id must do

@@ -17,15 +17,16 @@ import tempfile
 from http import HTTPStatus
 from pathlib import Path
 
-from cluster import Cluster
 from monitoring import monitoring
 from network import connections
 from pod_logs import PodLogs, discreet
-from programs import Options, missing
 from release import RELEASE, ROOT, USER, Failed, Release, Report, of_a_job
 from scaling import by_cpu, by_queue, probes
-from server_tools.common import ServerError
 from under_load import ALL, UPGRADE, under_way
+
+from tools.common import ServerError
+from tools.kubernetes.cluster import Cluster
+from tools.kubernetes.programs import Options, missing
 
 NOT_RUN = 3  # the exit code, as of other things here that need what a machine lacks
 

@@ -2,12 +2,13 @@
 
 import json
 import os
-import threading
+from contextlib import closing
 from typing import Any
 
 import neo4j
 import pytest
 from pydantic import SecretStr
+from threads import at_once
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.graph_schema import LABELS
@@ -49,12 +50,13 @@ def one(room: Any, cypher: str, **parameters: Any) -> dict[str, Any]:
     return rows[0]
 
 
-def test_prepare_makes_every_constraint_and_may_be_repeated_at_once(graph: Graph, room: Any) -> None:
-    threads = [threading.Thread(target=Graph(room.settings).prepare) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+@pytest.mark.usefixtures("graph")
+def test_prepare_makes_every_constraint_and_may_be_repeated_at_once(room: Any) -> None:
+    def prepare() -> None:
+        with closing(Graph(room.settings)) as another:
+            another.prepare()
+
+    at_once([prepare] * 4)
     for label in LABELS:
         with pytest.raises(neo4j.exceptions.ConstraintError):
             room.driver.execute_query(f"CREATE (:{label} {{id: 'x'}}) CREATE (:{label} {{id: 'x'}})")
@@ -243,16 +245,17 @@ def _gone() -> neo4j.exceptions.ClientError:
 
 def test_a_wrong_password_is_rejected_without_saying_it(room: Any) -> None:
     settings = GraphSettings(uri=room.settings.uri, user="nobody", password=SecretStr("not-the-password"))
-    with pytest.raises(Rejected) as failure:
-        write(Graph(settings), chat("r"))
+    with closing(Graph(settings)) as graph, pytest.raises(Rejected) as failure:
+        write(graph, chat("r"))
     assert "not-the-password" not in str(failure.value)
 
 
+@pytest.mark.loopback("a port where nothing listens")
 def test_no_server_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edugraph_importer.graph.driver.RETRY_SECONDS", 0.1)
     settings = GraphSettings(uri="bolt://127.0.0.1:1", user="nobody", password=SecretStr("x"))
-    with pytest.raises(Retryable):
-        write(Graph(settings), chat("r"))
+    with closing(Graph(settings)) as graph, pytest.raises(Retryable):
+        write(graph, chat("r"))
 
 
 def test_values_of_a_record_are_not_in_errors(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +271,11 @@ def test_a_forked_child_opens_its_own_connection(graph: Graph, room: Any) -> Non
     write(graph, chat("r"))
     child = os.fork()
     if child == 0:
-        os._exit(0 if write(graph, chat("child"), job="child").written == 1 else 1)
+        code = 1
+        try:
+            code = 0 if write(graph, chat("child"), job="child").written == 1 else 1
+        finally:
+            os._exit(code)  # whatever happened: an exception would go on into a second run of pytest
     write(graph, chat("parent"), job="parent")
     assert os.waitpid(child, 0)[1] == 0
     assert one(room, "MATCH (n:Interaction) RETURN count(n) AS n") == {"n": 3}

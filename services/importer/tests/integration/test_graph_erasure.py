@@ -1,10 +1,12 @@
 """Forgetting a student: what goes, what stays, and that it does not come back."""
 
 import json
-import threading
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
+from threads import in_a_thread
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, parse_record
@@ -107,9 +109,8 @@ def test_a_batch_under_way_does_not_escape(graph: Graph, room: Any, monkeypatch:
     def erased_meanwhile(*arguments: Any) -> Any:
         if once:
             once.clear()
-            thread = threading.Thread(target=Graph(room.settings).erase_student, args=(ALICE,))
-            thread.start()
-            thread.join()
+            with closing(Graph(room.settings)) as another:
+                in_a_thread(partial(another.erase_student, ALICE))
         return original(*arguments)
 
     monkeypatch.setattr("edugraph_importer.graph.apply.stored_versions", erased_meanwhile)
@@ -126,11 +127,8 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
     def written_meanwhile(*arguments: Any) -> Any:
         if once:
             once.clear()
-            thread = threading.Thread(
-                target=write, args=(Graph(room.settings), chat("r2", "b", ALICE)), kwargs={"job": "x"}
-            )
-            thread.start()
-            thread.join()
+            with closing(Graph(room.settings)) as another:
+                in_a_thread(partial(write, another, chat("r2", "b", ALICE), job="x"))
         return original(*arguments)
 
     monkeypatch.setattr("edugraph_importer.graph.erasure.lock_and_load", written_meanwhile)

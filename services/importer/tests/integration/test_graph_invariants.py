@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from threads import at_once
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
@@ -291,25 +292,17 @@ def test_writers_side_by_side_make_the_same_graph(room: Any, data: st.DataObject
 
 
 def side_by_side(graph: Graph, work: Iterable[RecordBatch | Findings], writers: int = 4) -> None:
-    rest, lock, failures = iter(work), threading.Lock(), []
+    rest, lock = iter(work), threading.Lock()
 
     def write() -> None:
-        try:
-            while True:
-                with lock:
-                    message = next(rest, None)
-                if message is None:
-                    return
-                deliver(graph, message)
-        except Exception as failure:  # noqa: BLE001 - told to the test below
-            failures.append(failure)
+        while True:
+            with lock:
+                message = next(rest, None)
+            if message is None:
+                return
+            deliver(graph, message)
 
-    threads = [threading.Thread(target=write) for _ in range(writers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    at_once([write] * writers)
 
 
 # What the records themselves say, summed up the plain way: the graph must agree.

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import pytest
+from threads import at_once
 
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch
@@ -67,8 +68,4 @@ def side_by_side(graph: Graph, work: list[RecordBatch]) -> None:
                 return
             graph.write_batch(batch)
 
-    threads = [threading.Thread(target=write) for _ in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([write] * WRITERS)

@@ -62,7 +62,7 @@ _KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 def _plan(room: Room, text: str) -> list[str]:
     parameters = dict.fromkeys(re.findall(r"\$(\w+)", text))
-    summary = room.driver.execute_query(f"EXPLAIN {text}", parameters).summary  # type: ignore[arg-type]
+    summary = room.driver.execute_query(f"EXPLAIN {text}", parameters).summary
     return list(_steps(summary.plan)) if summary.plan else []
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .common import ServerError, write_private
+from tools.common import ServerError, write_private
 
 PORT_NAMES = ("amqp", "management", "prometheus", "distribution", "epmd", "redis", "bolt")
 # Below the range Linux hands out to outgoing connections, so that a remembered port is still free tomorrow.

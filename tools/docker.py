@@ -6,7 +6,7 @@ import functools
 import os
 import subprocess
 
-from .common import ServerError
+from tools.common import ServerError
 
 Done = subprocess.CompletedProcess[str]
 

@@ -1,4 +1,4 @@
-"""scripts/servers.py without servers: ports, notes, given addresses, processes, cache, and what docker is asked."""
+"""tools/servers without servers: ports, notes, given addresses, processes, cache, and what docker is asked."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from threads import at_once
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from server_tools import cache, checkout, cli, common, docker, processes  # noqa: E402
-from server_tools.neo4j import Neo4j  # noqa: E402
-from server_tools.rabbitmq import RabbitMQ  # noqa: E402
-from server_tools.redis import Redis  # noqa: E402
-from server_tools.server import TEST_NAMES  # noqa: E402
+from tools import cache, common, docker
+from tools.servers import checkout, cli, processes
+from tools.servers.neo4j import Neo4j
+from tools.servers.rabbitmq import RabbitMQ
+from tools.servers.redis import Redis
+from tools.servers.server import TEST_NAMES
 
 OF_PRODUCTION = [name for server in cli.SERVERS.values() for name in (*server.variables, *server.optional)]
 VARIABLES = [*OF_PRODUCTION, *(TEST_NAMES[name] for name in OF_PRODUCTION)]
+pytestmark = pytest.mark.loopback("asks the machine which ports are free, and takes one")
 linux_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
 
@@ -177,8 +176,9 @@ def test_a_process_and_its_helpers_end_together(tmp_path: Path) -> None:
     assert processes.members(record) == []
 
 
+@pytest.mark.usefixtures("tmp_path")
 @linux_only
-def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
+def test_a_recycled_pid_is_not_ours() -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         record = {"pid": stranger.pid, "identity": "boot/1"}
         processes.kill(record)
@@ -186,7 +186,8 @@ def test_a_recycled_pid_is_not_ours(tmp_path: Path) -> None:
         stranger.kill()
 
 
-def test_two_builders_build_once(here: checkout.Checkout) -> None:
+@pytest.mark.usefixtures("here")
+def test_two_builders_build_once() -> None:
     calls: list[Path] = []
 
     def build(folder: Path, _: int) -> None:
@@ -194,16 +195,13 @@ def test_two_builders_build_once(here: checkout.Checkout) -> None:
         time.sleep(0.1)
         (folder / "program").touch()
 
-    threads = [threading.Thread(target=cache.built, args=("thing", build)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once([partial(cache.built, "thing", build)] * 3)
     assert len(calls) == 1
     assert (cache.folder() / "thing" / "program").exists()
 
 
-def test_a_broken_build_is_started_over(here: checkout.Checkout) -> None:
+@pytest.mark.usefixtures("here")
+def test_a_broken_build_is_started_over() -> None:
     def broken(folder: Path, lock: int) -> None:
         (folder / "rest").touch()
         cache.run_logged(["sh", "-c", "echo out of space; exit 1"], folder.parent / "log", lock)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .common import ServerError, last_lines, say
+from tools.common import ServerError, last_lines, say
 
 _in_this_process: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 

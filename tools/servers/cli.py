@@ -7,9 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import cache
+from tools import cache
+from tools.common import ServerError, say, write_private
+
 from .checkout import Checkout
-from .common import ServerError, say, write_private
 from .neo4j import Neo4j
 from .rabbitmq import RabbitMQ
 from .redis import Redis
@@ -152,7 +153,7 @@ def _names(text: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="servers.py", description="Real servers for this checkout.")
+    parser = argparse.ArgumentParser(prog="tools.servers", description="Real servers for this checkout.")
     parser.add_argument("--tests", action="store_true", help="the tests' own set, not the one of `make up`")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run in (up, down, status, env):

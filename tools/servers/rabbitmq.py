@@ -11,8 +11,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from . import debian, docker, processes
-from .common import ServerError, write_private
+from tools import docker
+from tools.common import ServerError, write_private
+from tools.debian import packages as debian
+
+from . import processes
 from .server import Server, clean_env
 
 USER = "edugraph"

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import unpacked
-from .common import ServerError
+from tools.common import ServerError
+from tools.debian import unpacked
 
 READY_WITHIN = 30  # seconds
 

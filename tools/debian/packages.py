@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache
-from .common import ServerError, last_lines, say
+from tools import cache
+from tools.common import ServerError, last_lines, say
 
 RELEASE, RELEASE_NUMBER = "trixie", 13
 PACKAGES = ["rabbitmq-server", "redis-server"]

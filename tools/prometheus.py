@@ -1,7 +1,13 @@
-"""Runs Prometheus on given targets, with our alerts. Its files are its owner's alone and go to one folder."""
+"""Prometheus on given targets with our alerts, and promtool: `python3 -m tools.prometheus check rules FILE`.
+
+Debian 13's programs are used. Those of Debian 12 are too old for the checks (`promtool promql format`).
+"""
+
+from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -10,13 +16,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from server_tools.prometheus import program
+from tools.common import ServerError, say
+from tools.debian import unpacked
 
 RULES = Path(__file__).resolve().parent.parent / "deploy" / "k8s" / "alerts" / "rules.yaml"
 INTERVAL = "5s"
 
 
-def start(folder: Path, port: int, targets: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def program(name: str) -> Path:
+    """Return the path of `prometheus` or `promtool`; get both first where they are missing."""
+    return unpacked.programs("prometheus", ("prometheus", "promtool")) / name
+
+
+def start(folder: Path, port: int, targets: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """`targets`: address by name of the job. Returns when it answers; it outlives its starter."""
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "prometheus.json"  # JSON is YAML too
@@ -51,7 +63,7 @@ def _configuration(targets: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _wait(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -60,3 +72,16 @@ def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise RuntimeError("Prometheus did not start; its log is prometheus.log in its folder")
+
+
+def main(arguments: list[str]) -> int:
+    """Run promtool. Exit code 3 says that it cannot be had."""
+    try:
+        return subprocess.call([str(program("promtool")), *arguments])
+    except ServerError as error:
+        say(str(error), "promtool")
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

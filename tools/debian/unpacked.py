@@ -10,19 +10,19 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import cache, debian
-from .common import ServerError, say
+from tools import cache
+from tools.common import ServerError, say
+
+from .packages import RELEASE, debian_number
 
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def programs(name: str, packages: Sequence[str]) -> Path:
     """Return the folder with the packages' programs; get them first where they are missing."""
-    if debian.debian_number() is None:
+    if debian_number() is None:
         raise ServerError(f"this tool gets {', '.join(packages)} from Debian's packages only")
-    return (
-        cache.built(f"{name}-{debian.RELEASE}", lambda folder, lock: _get(folder, lock, name, packages)) / "usr/bin"
-    )
+    return cache.built(f"{name}-{RELEASE}", lambda folder, lock: _get(folder, lock, name, packages)) / "usr/bin"
 
 
 def _get(folder: Path, lock: int, name: str, packages: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ def _apt_options(state: Path) -> list[str]:
     for name in ("lists/partial", "archives/partial"):
         (state / name).mkdir(parents=True)
     sources = state / "sources.list"
-    sources.write_text(f"deb [signed-by={KEYS}] http://deb.debian.org/debian {debian.RELEASE} main\n")
+    sources.write_text(f"deb [signed-by={KEYS}] http://deb.debian.org/debian {RELEASE} main\n")
     settings = {
         "Dir::Etc::sourcelist": sources,
         "Dir::Etc::sourceparts": "-",

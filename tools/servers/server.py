@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import docker, processes
+from tools import docker
+from tools.common import ServerError, last_lines, say
+
+from . import processes
 from .checkout import Checkout, port_is_free
-from .common import ServerError, last_lines, say
 
 PATIENCE = 120  # seconds until a server must answer; a busy CI machine is many times slower than a laptop
 

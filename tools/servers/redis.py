@@ -5,8 +5,11 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from . import debian, docker, processes
-from .common import write_private
+from tools import docker
+from tools.common import write_private
+from tools.debian import packages as debian
+
+from . import processes
 from .server import Server, clean_env
 
 # Every write is kept across a crash, and nothing is thrown out when memory runs short: an error is easier to

