@@ -10,17 +10,19 @@ from edugraph_analyzer.plain_text import plain_reading
 _TRIES = 8
 _FENCE_CHARACTERS = 16
 
+# Positive and negative are words of mathematics too.
+_NUMBER = r"\s(?:odd |even |whole )?(?:numbers?|integers?|terms?|signs?|slope|root|solutions?|factors?|divisors?)"
 # A text that speaks of other items, or of the answer, goes alone: whatever a model makes of it concerns nobody else.
 # A text that is taken for one and is none costs one request. Each repetition has a bound.
 _SPEAKS_TO_MODEL = re.compile(
     r"</?\s?item|\"(?:answers|sentiment|evidence|confidence|severity)\"|(?:system|assistant|developer)\s?(?:prompt|message|mode|:)|\bprompt\b"
     r"|(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rules?|above|previous|everything)"
     r"|\byou are (?:now|a|an)\b.{0,20}\b(?:assistant|model|ai|bot)\b"
-    r"|\br\s?\d{1,2}\b.{0,60}\b(?:sentiment|positive|negative|neutral|severity|evidence)|\b(?:sentiment|positive|negative|neutral|severity|evidence)\b.{0,40}\br\s?\d{1,2}\b"
-    r"|\b(?:other|all|every|each|next|previous|remaining|following|rest of the|else)\b.{0,80}\b(?:sentiment|positive|negative|neutral|severity|evidence|confidence|bad marks|label|in anger|unhappy|happy|miserable)"
-    r"|\b(?:sentiment|positive|negative|neutral|severity|evidence|label|rate|mark|mood)\b.{0,60}\b(?:other|all|every|each|next|remaining|following|rest of|second one|last one)\b"
+    rf"|\br\s?\d{{1,2}}\b.{{0,60}}\b(?:sentiment|positive(?!{_NUMBER})|negative(?!{_NUMBER})|neutral|severity|evidence)|\b(?:sentiment|positive(?!{_NUMBER})|negative(?!{_NUMBER})|neutral|severity|evidence)\b.{{0,40}}\br\s?\d{{1,2}}\b"
+    rf"|\b(?:other|all|every|each|next|previous|remaining|following|rest of the|else)\b.{{0,80}}\b(?:sentiment|positive(?!{_NUMBER})|negative(?!{_NUMBER})|neutral|severity|evidence|confidence|bad marks|label|in anger|unhappy|happy|miserable)"
+    rf"|\b(?:sentiment|positive(?!{_NUMBER})|negative(?!{_NUMBER})|neutral|severity|evidence|label|rate|mark|mood)\b.{{0,60}}\b(?:other|all|every|each|next|remaining|following|rest of|second one|last one)\b"
     r"|(?:忽略|无视|忘记|忘掉|不要管|覆盖).{0,20}(?:指令|指示|要求|规则|提示|上面|以上|之前|前面)|系统(?:提示|消息|指令)|提示词|语言模型|开发者模式"
-    r"|(?:其他|其它|其余|别的|别人|所有|全部|每个|每一?条|下一条|上一条|后面|剩下|同批|除本条|一起被读|第[二三四五]条|r\s?\d).{0,30}(?:情感|情绪|心情|消极|积极|负面|正面|中性|严重|置信|抱怨|差评|沮丧|开心|高兴|negative|positive|neutral|severity)"
+    rf"|(?:其他|其它|其余|别的|别人|所有|全部|每个|每一?条|下一条|上一条|后面|剩下|同批|除本条|一起被读|第[二三四五]条|r\s?\d).{{0,30}}(?:情感|情绪|心情|消极|积极|负面|正面|中性|严重|置信|抱怨|差评|沮丧|开心|高兴|negative(?!{_NUMBER})|positive(?!{_NUMBER})|neutral|severity)"
     r"|(?:情感|消极|积极|负面|正面|证据).{0,20}(?:其他|其余|别的|别人|所有条|每条|r\s?\d)",
     re.IGNORECASE | re.DOTALL,
 )
