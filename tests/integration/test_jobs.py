@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,7 @@ from engines import real_servers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport, Reject
+from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, Reject
 from edugraph_common.platform.job_store import Jobs, NewJob, connect
 
 pytestmark = pytest.mark.real
@@ -142,3 +143,38 @@ def test_a_job_is_resumed_where_the_first_batch_is_not_yet_written_or_read(jobs:
     assert jobs.first_open_batch(job_id) == 1
     jobs.settle_pack(job_id, "interaction-1-0", AnalysisProgress(done=4), NOW)
     assert jobs.first_open_batch(job_id) == 3
+
+
+def batch_outcomes() -> st.SearchStrategy[BatchOutcome]:
+    """Any outcome of a batch that was read, or of one that failed with as many rows as the split saw."""
+    count = st.integers(0, 50)
+    names = st.dictionaries(st.sampled_from(["play_video", "(page request)", "hint"]), count)
+    counts = st.fixed_dictionaries({"written": count, "unchanged": count, "rejected": count, "not_relevant": names})
+
+    def written(numbers: dict[str, Any]) -> dict[str, Any]:
+        rows = numbers["written"] + numbers["unchanged"] + numbers["rejected"]
+        return {"state": "written", "read": rows + sum(numbers["not_relevant"].values()), **numbers}
+
+    failed = count.map(lambda rows: {"state": "failed", "read": rows, "failed": rows, "error": "the blob is gone"})
+    return (counts.map(written) | failed).map(lambda fields: BatchOutcome(job_id="j", batch=0, **fields))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), batch_outcomes()), max_size=12))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_became_of_the_rows_adds_up_whatever_becomes_of_the_batches(
+    jobs: Jobs, deliveries: list[tuple[int, BatchOutcome]]
+) -> None:
+    """Each of the four batches may end, fail, be delivered again and be replayed, or never end."""
+    job_id = started(jobs, 4)
+    expected: dict[int, BatchOutcome] = {}
+    for batch, given_outcome in deliveries:
+        jobs.settle_batch(given_outcome.model_copy(update={"job_id": job_id, "batch": batch}), NOW)
+        before = expected.get(batch)
+        if before is None or (before.state == "failed" and given_outcome.state == "written"):
+            expected[batch] = given_outcome
+        seen = report(jobs, job_id)
+        assert sum(seen.outcomes.values()) == seen.read == sum(each.read for each in expected.values())
+    jobs.imported(job_id, NOW)
+    state = jobs.finish_if_complete(job_id, NOW)
+    failures = any(each.state == "failed" for each in expected.values())
+    assert state in ((None,) if len(expected) < 4 else ("failed", "partly failed") if failures else ENDED)

@@ -31,7 +31,7 @@ from edugraph_common.sources import (
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.rows import as_invalid_record, make_reject, parse_rows
 from edugraph_importer.graph import RecordBatch, derive_facts
-from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
+from edugraph_importer.range_index import BatchRange, count_ranges, count_rows, index_key, read_ranges, write_ranges
 
 MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
 
@@ -65,12 +65,19 @@ def count_batches(blobs: Blobs, job: ImportJob) -> int:
             plan, text = open_text(file, job.format, _compression(job), mapping)
             chunks = plan.source.chunks(text, job.batch_size)
             if _can_be_read_in_place(job, plan):
-                ranges: Iterable[BatchRange] = ((chunk.offset, len(chunk.text), chunk.first_line) for chunk in chunks)
+                ranges: Iterable[BatchRange] = (
+                    (chunk.offset, len(chunk.text), chunk.first_line, chunk.rows) for chunk in chunks
+                )
             else:
                 ranges = _write_frames(blobs, job, chunks)
             write_ranges(index, ranges)
             store_read_plan(blobs, job.job_id, plan)
     return count_ranges(blobs, job.job_id)
+
+
+def expected_rows(blobs: Blobs, job: ImportJob) -> int:
+    """Return the number of rows of the whole job, as the split saw them."""
+    return len(job.records or ()) if job.source is None else count_rows(blobs, job.job_id)
 
 
 def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iterator[BatchRange]:
@@ -80,7 +87,7 @@ def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iter
         for chunk in chunks:
             packed = compress_frame(chunk.text)
             file.write(packed)
-            yield offset, len(packed), chunk.first_line
+            yield offset, len(packed), chunk.first_line, chunk.rows
             offset += len(packed)
 
 
@@ -102,7 +109,13 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     if job.source is None:
         records, starts = job.records or (), (number * size for number in numbers)
         return [
-            ImportBatch(**common, batch=start // size, records=records[start : start + size], first_line=1 + start)
+            ImportBatch(
+                **common,
+                batch=start // size,
+                records=(part := records[start : start + size]),
+                first_line=1 + start,
+                expected=len(part),
+            )
             for start in starts
         ]
     key = read_plan_key(job.job_id)
@@ -118,9 +131,12 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     )
     return [
         ImportBatch(
-            **common, batch=number, rows=whole.model_copy(update=dict(zip(_RANGE_FIELDS, entry, strict=True)))
+            **common,
+            batch=number,
+            rows=whole.model_copy(update=dict(zip(_RANGE_FIELDS, place, strict=True))),
+            expected=rows,
         )
-        for number, entry in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True)
+        for number, (*place, rows) in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True)
     ]
 
 

@@ -27,7 +27,7 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import request_analysis
-from edugraph_importer.batching import count_batches, read_batch, store_rejects, window
+from edugraph_importer.batching import count_batches, expected_rows, read_batch, store_rejects, window
 from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph
 
@@ -54,13 +54,14 @@ class Importer:
             return None
         try:
             total = count_batches(self.blobs, job)
+            rows = expected_rows(self.blobs, job)
         except MalformedFile as problem:
             self.fail(job.job_id, str(problem))
             return None
         # The first window makes sure that the constraints exist: without them nothing is written exactly once.
         if job.next_batch == 0:
             self.graph.prepare()
-        if not self.jobs.begin(job.job_id, total, self.now()):
+        if not self.jobs.begin(job.job_id, total, self.now(), expected=rows):
             return None
         end = min(job.next_batch + job.parallel_batches, total)
         after = ImportAggregate(
@@ -92,10 +93,15 @@ class Importer:
         return outcome
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
-        """Settle a batch that was given up; its job goes on. Return its outcome."""
+        """Settle a batch that was given up; its job goes on. Return its outcome.
+
+        All rows that the split saw count as read and failed, also when nobody can read them any more.
+        """
         if message.records is not None:
             read = len(message.records)
-        else:
+        elif message.expected is not None:
+            read = message.expected
+        else:  # the sender is of a release that did not count them
             try:
                 read = read_batch(self.blobs, message).graph.read
             except Exception as error:  # noqa: BLE001 - a failed batch fails its job, however many rows are counted
@@ -124,7 +130,17 @@ class Importer:
         if report is None:
             raise Rejected("Redis does not know this job; what was written stays in the graph")
         seconds = max((report.updated - report.created).total_seconds(), 0.001)
-        same = ("job_id", "batches", "failed_batches", "read", "written", "unchanged", "rejected", "failed")
+        same = (
+            "job_id",
+            "batches",
+            "failed_batches",
+            "expected",
+            "read",
+            "written",
+            "unchanged",
+            "rejected",
+            "failed",
+        )
         return ImportReport(
             **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "not_relevant", "errors")},
             seconds=seconds,

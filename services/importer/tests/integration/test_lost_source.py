@@ -64,4 +64,7 @@ def test_a_source_that_is_lost_after_the_split_is_no_success(
     report = ended(importer, whole_batches, lost)
     assert (report.state, report.written + report.unchanged) == (state, 10 * whole_batches)
     assert report.failed_batches == tuple(range(whole_batches, 4))
+    # Guard: the batch's expected number in Importer.batch_failed.
+    assert (report.expected, report.read, report.failed) == (40, 40, 40 - 10 * whole_batches)
+    assert sum(report.outcomes.values()) == report.read
     assert "jobs/j/source.ndjson" in (report.error or "")

@@ -75,13 +75,17 @@ class ImportJob(Message):
 
 
 class ImportBatch(Message):
-    """import.batch: write one batch. Exactly one of `rows` and `records` is set."""
+    """import.batch: write one batch. Exactly one of `rows` and `records` is set.
+
+    `expected`: how many rows the split saw, so that a batch which cannot be read is counted; None from older senders.
+    """
 
     batch: int = Field(ge=0)
     rows: ByteRange | None = None
     records: tuple[dict[str, Any], ...] | None = None
     first_line: int = Field(default=1, ge=1, description="of inline records")
     analyze: bool = False
+    expected: int | None = Field(default=None, ge=0)
 
 
 class ImportAggregate(Message):

@@ -97,9 +97,9 @@ class Jobs:
         with redis_errors():
             return int(cast("int", self._create(keys, [TASKS_KEPT, *arguments])))
 
-    def begin(self, job_id: str, batches: int, now: datetime) -> bool:
-        """The number of batches is known from now on. False for a job that was cancelled: it does not begin."""
-        self._update(job_id, now, batches=batches)
+    def begin(self, job_id: str, batches: int, now: datetime, *, expected: int = 0) -> bool:
+        """The number of batches and of rows is known from now on. False for a job that was cancelled."""
+        self._update(job_id, now, batches=batches, expected=expected)
         return self._change(job_id, "running", now, "queued", "running", "failed", "partly failed", "succeeded")
 
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
@@ -264,7 +264,7 @@ def _job(job_id: str, part: str = "") -> str:
 def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) -> JobReport:
     number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
     waiting = _waiting(fields.get("waiting_for"), fields.get("waiting_until"), now)
-    counts = ("batches", "batches_done", "read", "written", "unchanged", "rejected", "failed")
+    counts = ("batches", "batches_done", "expected", "read", "written", "unchanged", "rejected", "failed")
     return JobReport(
         job_id=job_id,
         kind=cast("Any", fields["kind"]),
