@@ -1,7 +1,7 @@
 """What people see of a job: each batch and pack counted once, whatever arrives twice and in whatever order."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, Reject
-from edugraph_common.platform.job_store import Jobs, NewJob, connect
+from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs, NewJob, connect
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -178,3 +178,58 @@ def test_what_became_of_the_rows_adds_up_whatever_becomes_of_the_batches(
     state = jobs.finish_if_complete(job_id, NOW)
     failures = any(each.state == "failed" for each in expected.values())
     assert state in ((None,) if len(expected) < 4 else ("failed", "partly failed") if failures else ENDED)
+
+
+def test_a_window_is_sent_once_by_whoever_claims_it_first(jobs: Jobs) -> None:
+    job_id = uuid4().hex
+    assert jobs.begin(job_id, 3, NOW) == "unknown"
+    jobs.create(job_id, "import", "a.ndjson", NOW)
+    assert jobs.begin(job_id, 3, NOW) == "begun"
+    assert jobs.begin(job_id, 3, NOW) == "busy"
+    assert jobs.begin(job_id, 3, NOW, first_batch=2) == "begun"
+    jobs.unclaim(job_id, 0)
+    assert jobs.begin(job_id, 3, NOW) == "begun"
+    after_its_death = NOW + timedelta(seconds=CLAIM_SECONDS + 1)
+    assert jobs.begin(job_id, 3, after_its_death) == "begun"
+    jobs.sent(job_id, 0)
+    assert jobs.begin(job_id, 3, after_its_death + timedelta(days=1)) == "sent"
+    jobs.cancel(job_id, NOW)
+    assert jobs.begin(job_id, 3, NOW) == "cancelled"
+    assert jobs.resume(job_id, NOW) == 1
+    assert [jobs.standing(job_id, generation) for generation in (0, 1)] == ["stale", "open"]
+    assert [jobs.begin(job_id, 3, NOW, generation=generation) for generation in (0, 1)] == ["stale", "begun"]
+
+
+def test_a_resumed_job_does_not_end_before_what_failed_was_tried_again(jobs: Jobs) -> None:
+    job_id = started(jobs, 3)
+    for batch, state in enumerate(("written", "failed", "failed")):
+        settled = outcome(job_id, batch, state)
+        expected = 4 if state == "written" else 0
+        jobs.settle_batch(settled.model_copy(update={"analysis_expected": expected}), NOW)
+    jobs.settle_pack(job_id, "knowledge_points-0-0", AnalysisProgress(done=3, failed=1, cost=0.5), NOW, "no answer")
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "partly failed"
+    assert jobs.resume(job_id, NOW) == 1
+    seen = report(jobs, job_id)
+    assert (seen.state, seen.error, seen.batches_done, seen.failed_batches) == ("running", None, 1, ())
+    assert (seen.read, seen.failed, seen.analysis.done, seen.analysis.failed, seen.analysis.cost) == (5, 0, 0, 0, 0)
+    assert jobs.open_batches(job_id, range(3)) == {0, 1, 2}
+    jobs.settle_batch(outcome(job_id, 1), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    jobs.imported(job_id, NOW)  # an aggregate of before
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    jobs.settle_batch(outcome(job_id, 2), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    jobs.settle_pack(job_id, "knowledge_points-0-0", AnalysisProgress(done=4, cost=0.75), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "succeeded"
+    seen = report(jobs, job_id)
+    assert (seen.read, seen.analysis.done, seen.analysis.cost) == (15, 4, 0.75)
+    assert jobs.resume(job_id, NOW) == 0
+
+
+def test_a_failure_never_takes_the_place_of_a_cancellation(jobs: Jobs) -> None:
+    job_id = started(jobs, 1)
+    jobs.cancel(job_id, NOW)
+    assert not jobs.fail(job_id, "the file is broken", NOW)
+    assert (report(jobs, job_id).state, report(jobs, job_id).error) == ("cancelled", None)
+    assert not jobs.fail(uuid4().hex, "nobody knows it", NOW)

@@ -104,7 +104,7 @@ def _compression(job: ImportJob) -> Compression | None:
 def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     """Return the batches from `job.next_batch` up to `end`, which is not among them."""
     numbers = range(job.next_batch, end)
-    common = {"job_id": job.job_id, "traceparent": job.traceparent, "deadline": job.deadline, "analyze": job.analyze}
+    common = {name: getattr(job, name) for name in ("job_id", "traceparent", "deadline", "analyze", "generation")}
     size = job.batch_size
     if job.source is None:
         records, starts = job.records or (), (number * size for number in numbers)

@@ -3,7 +3,8 @@
 How its work arrives is the business of the tasks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import structlog
 from celery import Celery
 
-from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.events import Event, EventType
 from edugraph_common.contracts.messages import Findings, ImportAggregate, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import (
@@ -22,7 +23,7 @@ from edugraph_common.contracts.outcomes import (
 )
 from edugraph_common.contracts.records import ErrorRecord
 from edugraph_common.messaging.publisher import emit, send, task_id_for
-from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
@@ -45,12 +46,15 @@ class Importer:
     now: Callable[[], datetime]
 
     def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate] | None:
-        """Return the next window of batches, and the message that sums them up; None if the job has ended.
+        """Return the next window of batches, and the message that sums them up. Whoever gets it must be `sending` it.
+
+        None for a job that was cancelled, and for a window that was sent before: a message may be delivered twice.
+        Batches that are done already are left out. Raises Wait while another process sends the same window.
 
         A file that is unusable as a whole ends its job. It becomes no dead letter, which would count against the
         importer.
         """
-        if self.jobs.is_cancelled(job.job_id):
+        if self.jobs.standing(job.job_id, job.generation) in ("cancelled", "stale"):
             return None
         try:
             total = count_batches(self.blobs, job)
@@ -61,17 +65,41 @@ class Importer:
         # The first window makes sure that the constraints exist: without them nothing is written exactly once.
         if job.next_batch == 0:
             self.graph.prepare()
-        if not self.jobs.begin(job.job_id, total, self.now(), expected=rows):
+        claim = self.jobs.begin(
+            job.job_id,
+            total,
+            self.now(),
+            expected=rows,
+            first_batch=job.next_batch,
+            generation=job.generation,
+        )
+        if claim == "busy":
+            raise Wait("another process sends these batches, or died while it did", CLAIM_SECONDS / 4)
+        if claim != "begun":
+            log.info("window_left_out", batch=job.next_batch, reason=claim)
             return None
         end = min(job.next_batch + job.parallel_batches, total)
         after = ImportAggregate(
             job_id=job.job_id, traceparent=job.traceparent, job=job, batches=total, window_end=end
         )
-        return window(self.blobs, job, end), after
+        still_open = self.jobs.open_batches(job.job_id, range(job.next_batch, end))
+        return [batch for batch in window(self.blobs, job, end) if batch.batch in still_open], after
+
+    @contextmanager
+    def sending(self, job: ImportJob) -> Iterator[None]:
+        """Around the sending of a planned window: it is sent once, and may be sent again if that failed."""
+        try:
+            yield
+        except BaseException:
+            self.jobs.unclaim(job.job_id, job.next_batch)
+            raise
+        self.jobs.sent(job.job_id, job.next_batch)
 
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
-        """Write a batch, unless its job was cancelled meanwhile."""
-        if self.jobs.is_cancelled(message.job_id):
+        """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again."""
+        standing = self.jobs.standing(message.job_id, message.generation)
+        if standing in ("cancelled", "stale"):
+            log.info("batch_left_out", batch=message.batch, reason=standing)
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
         with telemetry.step("read"):
             found = read_batch(self.blobs, message)
@@ -117,7 +145,7 @@ class Importer:
     def sum_up(self, message: ImportAggregate) -> ImportReport:
         """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
         job = message.job
-        if not self.jobs.is_cancelled(message.job_id):
+        if self.jobs.standing(message.job_id, job.generation) not in ("cancelled", "stale"):
             self._settle_lost(message)
             if message.window_end < message.batches:
                 following = job.model_copy(update={"next_batch": message.window_end})
@@ -148,9 +176,9 @@ class Importer:
         )
 
     def fail(self, job_id: str, reason: str) -> None:
-        """End the whole job."""
-        self.jobs.fail(job_id, reason, self.now())
-        self._ended(job_id, "failed")
+        """End the whole job, unless it was cancelled."""
+        if self.jobs.fail(job_id, reason, self.now()):
+            self._ended(job_id, "failed")
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with telemetry.retries_of(self.graph):

@@ -9,7 +9,7 @@ from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ImportJo
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_gateway.problems import Problem
-from edugraph_gateway.submission.submit import JobSubmitter, Task
+from edugraph_gateway.submission.submit import JobSubmitter, Task, deadline_of_job
 
 CONTRACTS: dict[str, type[Message]] = {
     "import.split": ImportJob,
@@ -28,16 +28,19 @@ async def resume(submitter: JobSubmitter, job_id: str) -> None:
         stored = jobs.tasks(job_id)
         if stored is None:
             raise Problem(
-                409, "too-old", "The job is too old to be resumed: send its file again, nothing is written twice."
+                409, "too-old", "Nobody knows what the job was to do: send its file again, nothing is written twice."
             )
-        if not jobs.resume(job_id, submitter.now()):
+        generation = jobs.resume(job_id, submitter.now())
+        if not generation:
             raise Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
         tasks = []
         for name, body, task_id in json.loads(stored):
             message = CONTRACTS[ROUTES[name].key].model_validate(body)
+            message = message.model_copy(update={"deadline": deadline_of_job(submitter.now())})
             if isinstance(message, ImportJob):
                 # A split has an id of its own each time; an analysis is the same task as before, so it is done once.
-                message = message.model_copy(update={"next_batch": jobs.first_open_batch(job_id)})
+                first = jobs.first_open_batch(job_id)
+                message = message.model_copy(update={"next_batch": first, "generation": generation})
                 task_id = task_id_for(job_id, f"split-resume-{submitter.new_id()}")  # noqa: PLW2901
             tasks.append(Task(name, message, task_id))
         return tasks
