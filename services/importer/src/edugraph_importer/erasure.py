@@ -37,7 +37,7 @@ from edugraph_importer.range_index import BatchRange, count_ranges, index_key, r
 
 MAX_LEFT_SHOWN = 100
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
-_NAMING_NOBODY = ("/index", "/reading.json", "/mapping.json")
+_NAMING_NOBODY = ("/index", "/job.json", "/cancelled", "/reading.json", "/mapping.json")
 
 _OPEN = "its job has not ended; forget the student again when it has"
 _PART = "it is being written, or a write of it broke off; forget the student again when no upload is under way"

@@ -3,6 +3,7 @@
 How its work arrives is the business of the tasks.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +25,19 @@ from edugraph_common.contracts.outcomes import (
 from edugraph_common.contracts.records import ErrorRecord
 from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, cancelled_key, shown
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import request_analysis
-from edugraph_importer.batching import count_batches, expected_rows, read_batch, store_rejects, window
+from edugraph_importer.batching import (
+    count_batches,
+    expected_rows,
+    load_job,
+    read_batch,
+    store_job,
+    store_rejects,
+    window,
+)
 from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph
 
@@ -54,8 +63,14 @@ class Importer:
         A file that is unusable as a whole ends its job. It becomes no dead letter, which would count against the
         importer.
         """
-        if self.jobs.standing(job.job_id, job.generation) in ("cancelled", "stale"):
+        standing = self.jobs.standing(job.job_id, job.generation)
+        if standing in ("cancelled", "stale"):
             return None
+        if standing == "unknown":
+            # Nothing is known of its batches either. The graph's ledger answers for those that are written.
+            job = job.model_copy(update={"next_batch": 0})
+            if not self.recreate(job):
+                return None
         try:
             total = count_batches(self.blobs, job)
             rows = expected_rows(self.blobs, job)
@@ -65,6 +80,7 @@ class Importer:
         # The first window makes sure that the constraints exist: without them nothing is written exactly once.
         if job.next_batch == 0:
             self.graph.prepare()
+            store_job(self.blobs, job)
         claim = self.jobs.begin(
             job.job_id,
             total,
@@ -98,6 +114,8 @@ class Importer:
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
         """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again."""
         standing = self.jobs.standing(message.job_id, message.generation)
+        if standing == "unknown" and (job := load_job(self.blobs, message.job_id)):
+            self._begin_again(job.model_copy(update={"generation": message.generation}))
         if standing in ("cancelled", "stale"):
             log.info("batch_left_out", batch=message.batch, reason=standing)
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
@@ -145,7 +163,10 @@ class Importer:
     def sum_up(self, message: ImportAggregate) -> ImportReport:
         """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
         job = message.job
-        if self.jobs.standing(message.job_id, job.generation) not in ("cancelled", "stale"):
+        standing = self.jobs.standing(message.job_id, job.generation)
+        if standing == "unknown":
+            self._begin_again(job)
+        elif standing not in ("cancelled", "stale"):
             self._settle_lost(message)
             if message.window_end < message.batches:
                 following = job.model_copy(update={"next_batch": message.window_end})
@@ -174,6 +195,31 @@ class Importer:
             seconds=seconds,
             records_per_second=report.read / seconds,
         )
+
+    def recreate(self, job: ImportJob) -> bool:
+        """Make a job that Redis has lost known again, from its message. False if it was cancelled.
+
+        Raises Rejected for a job whose deadline has passed: Redis forgets jobs that are over, and a message which was
+        kept for longer must not bring one back.
+        """
+        if job.deadline is not None and job.deadline < self.now().timestamp():
+            raise Rejected("Redis does not know this job, and its deadline has passed; send its file again")
+        if self.blobs.exists(cancelled_key(job.job_id)):
+            log.info("job_left_out", reason="it was cancelled before Redis lost it")
+            return False
+        name = shown(job.source).rsplit("/", 1)[-1] if job.source else "inline"
+        task = ["import_records_with_callback", job.model_dump(mode="json"), task_id_for(job.job_id, "split")]
+        if self.jobs.create(job.job_id, "import", name, self.now(), tasks=json.dumps([task])):
+            log.warning("job_recreated", job=job.job_id, reason="Redis had lost it")
+        return True
+
+    def _begin_again(self, job: ImportJob) -> None:
+        """Send a job that Redis has lost from its first batch on. Several workers may do so: windows are claimed."""
+        first = job.model_copy(update={"next_batch": 0})
+        if not self.blobs.exists(cancelled_key(job.job_id)):
+            # The split comes first: it makes the job known, too, if this process dies before it could.
+            send(self.app, "import_records_with_callback", first, task_id=task_id_for(job.job_id, "split-again"))
+            self.recreate(first)
 
     def fail(self, job_id: str, reason: str) -> None:
         """End the whole job, unless it was cancelled."""

@@ -8,6 +8,7 @@ from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ImportJob, Message
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.object_store import cancelled_key
 from edugraph_gateway.problems import Problem
 from edugraph_gateway.submission.submit import JobSubmitter, Task, deadline_of_job
 
@@ -30,6 +31,7 @@ async def resume(submitter: JobSubmitter, job_id: str) -> None:
             raise Problem(
                 409, "too-old", "Nobody knows what the job was to do: send its file again, nothing is written twice."
             )
+        submitter.blobs.delete(cancelled_key(job_id))
         generation = jobs.resume(job_id, submitter.now())
         if not generation:
             raise Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
