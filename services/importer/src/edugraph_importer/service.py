@@ -41,6 +41,8 @@ from edugraph_importer.batching import (
 from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph
 
+FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as well; others' queues stay open
+
 log = structlog.get_logger("edugraph.importer")
 
 
@@ -139,7 +141,7 @@ class Importer:
         return outcome
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
-        """Settle a batch that was given up; its job goes on. Return its outcome.
+        """Settle a batch that was given up; its job goes on, unless too many failed in a row. Return its outcome.
 
         All rows that the split saw count as read and failed, also when nobody can read them any more.
         """
@@ -158,6 +160,12 @@ class Importer:
             job_id=message.job_id, batch=message.batch, state="failed", read=read, failed=read, error=reason
         )
         self._settle(outcome)
+        in_a_row = self.jobs.failed_in_a_row(message.job_id)
+        if in_a_row >= FAILED_BATCHES_IN_A_ROW:
+            why = f"{in_a_row} batches failed one after another, so the rest was left out; the last one: {reason}"
+            if self.jobs.fail(message.job_id, why, self.now(), stop=True):
+                log.error("job_stopped", job=message.job_id, failed_batches=in_a_row, reason=reason)
+                self._ended(message.job_id, "failed")
         return outcome
 
     def sum_up(self, message: ImportAggregate) -> ImportReport:

@@ -35,6 +35,7 @@ LOOKED_AT = 500  # jobs at once, when those of one state are looked for
 ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
 ERASING_WAIT_SECONDS = 5.0
+FAILED_STATES: tuple[JobState, ...] = ("failed", "partly failed")
 CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor failed has died
 # A submission that was withdrawn is remembered for longer than its message may wait in a queue.
 WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
@@ -165,6 +166,11 @@ class Jobs:
                 self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), JOB_SHOWN_ERRORS])
             )
 
+    def failed_in_a_row(self, job_id: str) -> int:
+        """Return how many batches failed since the last one that was written."""
+        with redis_errors():
+            return int(cast("str | None", self._redis.hget(_job(job_id), "failed_in_a_row")) or 0)
+
     def unsettled(self, job_id: str, batches: range) -> set[int]:
         """Those of these batches that have no outcome yet."""
         with redis_errors():
@@ -189,9 +195,9 @@ class Jobs:
     def fail(self, job_id: str, error: str, now: datetime, *, stop: bool = False) -> bool:
         """End the whole job as failed, with one sentence that says why. False for one that was cancelled or is done.
 
-        `stop`: workers skip what of it they have not begun.
+        `stop`: workers skip what of it they have not begun. Only a job that has not ended can be stopped.
         """
-        open_states: tuple[JobState, ...] = ("queued", "running", "failed", "partly failed")
+        open_states: tuple[JobState, ...] = ("queued", "running") if stop else ("queued", "running", *FAILED_STATES)
         return self._change(job_id, "failed", now, *open_states, error=error, stop=stop)
 
     def cancel(self, job_id: str, now: datetime) -> bool:

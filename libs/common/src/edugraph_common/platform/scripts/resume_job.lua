@@ -35,5 +35,5 @@ redis.call('DEL', windows)
 redis.call('HSET', job, 'state', 'running', 'updated', ARGV[1], 'failed_batches', '[]')
 -- An analysis job has no batches; its packs alone decide when it ends.
 if redis.call('HGET', job, 'kind') == 'import' then redis.call('HSET', job, 'imported', 0) end
-redis.call('HDEL', job, 'finished', 'error', 'stopped', 'last_batch_error', 'last_pack_error')
+redis.call('HDEL', job, 'finished', 'error', 'stopped', 'failed_in_a_row', 'last_batch_error', 'last_pack_error')
 return redis.call('HINCRBY', job, 'generation', 1)
