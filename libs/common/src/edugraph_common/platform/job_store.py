@@ -32,6 +32,7 @@ from edugraph_common.platform.redis_errors import redis_errors
 
 JOBS = "edugraph:jobs"
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
+REAPING = "edugraph:reaping"
 ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
 ERASING_WAIT_SECONDS = 5.0
@@ -213,6 +214,35 @@ class Jobs:
         with redis_errors():
             states = from_states or ("cancelled", "failed", "partly failed")
             return int(cast("int", self._resume(keys, [_iso(now), *states])))
+
+    def quiet(self, now: datetime, seconds: float) -> dict[str, float]:
+        """Return the open jobs of which nothing was heard for so long and that wait for nobody, with the seconds.
+
+        Those that were created more than two deadlines ago are left alone.
+        """
+        found = {}
+        with redis_errors():
+            earliest = now.timestamp() - 2 * JOB_DEADLINE_SECONDS
+            ids = cast("list[str]", self._redis.zrangebyscore(JOBS, earliest, now.timestamp() - seconds))
+            for start in range(0, len(ids), LOOKED_AT):
+                page = ids[start : start + LOOKED_AT]
+                pipe = self._redis.pipeline(transaction=False)
+                for job_id in page:
+                    pipe.hmget(_job(job_id), "state", "updated", "waiting_until")
+                for job_id, (state, updated, until) in zip(page, pipe.execute(), strict=True):
+                    if state in ("queued", "running") and float(until or 0) <= now.timestamp():
+                        found[job_id] = (now - datetime.fromisoformat(updated)).total_seconds()
+        return {job_id: silence for job_id, silence in found.items() if silence >= seconds}
+
+    def take_turn_to_reap(self, seconds: float) -> bool:
+        """False if another process has had its turn within this time."""
+        with redis_errors():
+            return bool(self._redis.set(REAPING, "1", nx=True, px=int(seconds * 1_000)))
+
+    def count_restart(self, job_id: str) -> int:
+        """Return how often the job was sent again since it last made progress, this time included."""
+        with redis_errors():
+            return int(self._redis.hincrby(_job(job_id), "restarts", 1))
 
     def tasks(self, job_id: str) -> str | None:
         """As given to `create`."""

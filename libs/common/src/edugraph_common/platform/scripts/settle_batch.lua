@@ -53,4 +53,5 @@ for _, reject in ipairs(new.errors) do
 end
 redis.call('HSET', batches, ARGV[1], ARGV[2])
 redis.call('HSET', job, 'updated', ARGV[3])
+redis.call('HDEL', job, 'restarts')
 return 1

@@ -22,5 +22,6 @@ end
 count(new, 1)
 redis.call('HSET', packs, ARGV[1], ARGV[2])
 redis.call('HSET', job, 'updated', ARGV[3])
+redis.call('HDEL', job, 'restarts')
 if ARGV[4] ~= '' then redis.call('HSET', job, 'last_pack_error', ARGV[4]) end
 return 1
