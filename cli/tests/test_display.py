@@ -73,3 +73,11 @@ def test_the_line_of_progress_counts_them_where_there_are_any() -> None:
     steps.update(_report({"a": 2, "b": 1}))
     assert one_line(_report({"a": 2, "b": 1}), steps).endswith("0 rejected, 0 failed, 3 not relevant")
     assert one_line(_report({}), steps).endswith("0 rejected, 0 failed")
+
+
+def test_the_report_says_how_many_rows_were_not_read_and_what_does_not_add_up() -> None:
+    report = _report({"a": 2})
+    assert not [line for line in _shown(report) if "not read" in line or "add up" in line]
+    wrong = "\n".join(_shown(report.model_copy(update={"expected": 1_005, "read": 4})))
+    assert "1,001 of 1,005 rows were not read" in wrong
+    assert "add up to 5 and not to 4" in wrong

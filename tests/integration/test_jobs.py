@@ -1,7 +1,8 @@
 """What people see of a job: each batch and pack counted once, whatever arrives twice and in whatever order."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -9,8 +10,8 @@ from engines import real_servers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport, Reject
-from edugraph_common.platform.job_store import Jobs, NewJob, connect
+from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, Reject
+from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs, NewJob, connect
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -142,3 +143,93 @@ def test_a_job_is_resumed_where_the_first_batch_is_not_yet_written_or_read(jobs:
     assert jobs.first_open_batch(job_id) == 1
     jobs.settle_pack(job_id, "interaction-1-0", AnalysisProgress(done=4), NOW)
     assert jobs.first_open_batch(job_id) == 3
+
+
+def batch_outcomes() -> st.SearchStrategy[BatchOutcome]:
+    """Any outcome of a batch that was read, or of one that failed with as many rows as the split saw."""
+    count = st.integers(0, 50)
+    names = st.dictionaries(st.sampled_from(["play_video", "(page request)", "hint"]), count)
+    counts = st.fixed_dictionaries({"written": count, "unchanged": count, "rejected": count, "not_relevant": names})
+
+    def written(numbers: dict[str, Any]) -> dict[str, Any]:
+        rows = numbers["written"] + numbers["unchanged"] + numbers["rejected"]
+        return {"state": "written", "read": rows + sum(numbers["not_relevant"].values()), **numbers}
+
+    failed = count.map(lambda rows: {"state": "failed", "read": rows, "failed": rows, "error": "the blob is gone"})
+    return (counts.map(written) | failed).map(lambda fields: BatchOutcome(job_id="j", batch=0, **fields))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), batch_outcomes()), max_size=12))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_became_of_the_rows_adds_up_whatever_becomes_of_the_batches(
+    jobs: Jobs, deliveries: list[tuple[int, BatchOutcome]]
+) -> None:
+    """Each of the four batches may end, fail, be delivered again and be replayed, or never end."""
+    job_id = started(jobs, 4)
+    expected: dict[int, BatchOutcome] = {}
+    for batch, given_outcome in deliveries:
+        jobs.settle_batch(given_outcome.model_copy(update={"job_id": job_id, "batch": batch}), NOW)
+        before = expected.get(batch)
+        if before is None or (before.state == "failed" and given_outcome.state == "written"):
+            expected[batch] = given_outcome
+        seen = report(jobs, job_id)
+        assert sum(seen.outcomes.values()) == seen.read == sum(each.read for each in expected.values())
+    jobs.imported(job_id, NOW)
+    state = jobs.finish_if_complete(job_id, NOW)
+    failures = any(each.state == "failed" for each in expected.values())
+    assert state in ((None,) if len(expected) < 4 else ("failed", "partly failed") if failures else ENDED)
+
+
+def test_a_window_is_sent_once_by_whoever_claims_it_first(jobs: Jobs) -> None:
+    job_id = uuid4().hex
+    assert jobs.begin(job_id, 3, NOW) == "unknown"
+    jobs.create(job_id, "import", "a.ndjson", NOW)
+    assert jobs.begin(job_id, 3, NOW) == "begun"
+    assert jobs.begin(job_id, 3, NOW) == "busy"
+    assert jobs.begin(job_id, 3, NOW, first_batch=2) == "begun"
+    jobs.unclaim(job_id, 0)
+    assert jobs.begin(job_id, 3, NOW) == "begun"
+    after_its_death = NOW + timedelta(seconds=CLAIM_SECONDS + 1)
+    assert jobs.begin(job_id, 3, after_its_death) == "begun"
+    jobs.sent(job_id, 0)
+    assert jobs.begin(job_id, 3, after_its_death + timedelta(days=1)) == "sent"
+    jobs.cancel(job_id, NOW)
+    assert jobs.begin(job_id, 3, NOW) == "cancelled"
+    assert jobs.resume(job_id, NOW) == 1
+    assert [jobs.standing(job_id, generation) for generation in (0, 1)] == ["stale", "open"]
+    assert [jobs.begin(job_id, 3, NOW, generation=generation) for generation in (0, 1)] == ["stale", "begun"]
+
+
+def test_a_resumed_job_does_not_end_before_what_failed_was_tried_again(jobs: Jobs) -> None:
+    job_id = started(jobs, 3)
+    for batch, state in enumerate(("written", "failed", "failed")):
+        settled = outcome(job_id, batch, state)
+        expected = 4 if state == "written" else 0
+        jobs.settle_batch(settled.model_copy(update={"analysis_expected": expected}), NOW)
+    jobs.settle_pack(job_id, "knowledge_points-0-0", AnalysisProgress(done=3, failed=1, cost=0.5), NOW, "no answer")
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "partly failed"
+    assert jobs.resume(job_id, NOW) == 1
+    seen = report(jobs, job_id)
+    assert (seen.state, seen.error, seen.batches_done, seen.failed_batches) == ("running", None, 1, ())
+    assert (seen.read, seen.failed, seen.analysis.done, seen.analysis.failed, seen.analysis.cost) == (5, 0, 0, 0, 0)
+    assert jobs.open_batches(job_id, range(3)) == {0, 1, 2}
+    jobs.settle_batch(outcome(job_id, 1), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    jobs.imported(job_id, NOW)  # an aggregate of before
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    jobs.settle_batch(outcome(job_id, 2), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    jobs.settle_pack(job_id, "knowledge_points-0-0", AnalysisProgress(done=4, cost=0.75), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "succeeded"
+    seen = report(jobs, job_id)
+    assert (seen.read, seen.analysis.done, seen.analysis.cost) == (15, 4, 0.75)
+    assert jobs.resume(job_id, NOW) == 0
+
+
+def test_a_failure_never_takes_the_place_of_a_cancellation(jobs: Jobs) -> None:
+    job_id = started(jobs, 1)
+    jobs.cancel(job_id, NOW)
+    assert not jobs.fail(job_id, "the file is broken", NOW)
+    assert (report(jobs, job_id).state, report(jobs, job_id).error) == ("cancelled", None)
+    assert not jobs.fail(uuid4().hex, "nobody knows it", NOW)

@@ -83,9 +83,7 @@ def print_report(report: JobReport) -> None:
     for sentence in filter(None, (report.waiting_for, report.error)):
         say(f"  {sentence}")
     if report.kind == "import":
-        names = ("read", "written", "unchanged", "rejected", "failed")
-        counts = {name: getattr(report, name) for name in names}
-        print_table("Records", counts | {"not relevant": sum(report.not_relevant.values())})
+        print_counts(report)
     if report.by_type:
         print_table("Written, by type", report.by_type)
     if report.not_relevant:
@@ -100,6 +98,15 @@ def print_report(report: JobReport) -> None:
     if report.analysis.expected:
         print_table("Analysis", report.analysis.model_dump())
     say(f"Took {((report.finished or report.updated) - report.created).total_seconds():.1f} s")
+
+
+def print_counts(report: JobReport) -> None:
+    """Print what became of the rows of an import: all that were read, and those that were not."""
+    print_table("Records", {"read": report.read, **report.outcomes})
+    if report.expected > report.read:
+        say(f"  {report.expected - report.read:,} of {report.expected:,} rows were not read")
+    if (total := sum(report.outcomes.values())) != report.read:
+        say(f"  These counts add up to {total:,} and not to {report.read:,}; please report this as a bug")
 
 
 def say(text: str) -> None:

@@ -12,7 +12,7 @@ from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import frames_key, load_read_plan, parse_mapping, read_plan_key, store_mapping
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_importer.batching import ReadBatch, count_batches, read_batch, window
+from edugraph_importer.batching import ReadBatch, count_batches, expected_rows, read_batch, window
 from edugraph_importer.range_index import index_key
 
 if sys.version_info >= (3, 14):
@@ -47,7 +47,9 @@ def job_of(blobs: Blobs, data: bytes, file_format: Format, ending: str = "") -> 
 def batches(blobs: Blobs, job: ImportJob) -> Iterator[ReadBatch]:
     for message in window(blobs, job, count_batches(blobs, job)):
         assert len(message.model_dump_json()) < 1_000
-        yield read_batch(blobs, message)
+        found = read_batch(blobs, message)
+        assert found.graph.read == message.expected
+        yield found
 
 
 @pytest.mark.parametrize(("pack", "ending"), [(bytes, ""), (gzip.compress, ".gz"), (zstd.compress, ".zst")])
@@ -75,6 +77,20 @@ def test_what_is_not_relevant_is_read_and_counted_by_name(blobs: Blobs) -> None:
     found = list(batches(blobs, job_of(blobs, EVENTS.encode(), "openedx")))
     assert found[0].graph.read == 10
     assert found[0].not_relevant == {"event_0": 5, "event_1": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "file_format"),
+    [
+        ("\n" + LINES.replace("\n", "\n \r\n") + "\n\n", "ndjson"),
+        (TABLE.replace("2026-01-01\n", '2026-01-01\n , ,""\n\n'), "csv"),
+        ("\ufeff[\n" + EVENTS.replace("\n", ",\n") + "]\n", "openedx"),
+        ("[" + EVENTS.replace("\n", " , ") + "\n]", "openedx"),
+    ],
+)
+def test_blank_rows_are_expected_by_nobody(blobs: Blobs, text: str, file_format: Format) -> None:
+    job = job_of(blobs, text.encode(), file_format)
+    assert sum(batch.graph.read for batch in batches(blobs, job)) == 25 == expected_rows(blobs, job)
 
 
 @pytest.mark.parametrize(

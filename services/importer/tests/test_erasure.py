@@ -179,11 +179,11 @@ def test_bytes_of_the_others_stay_where_they_are(ground: Ground, ending: str) ->
     others = [chat("S0104", "b"), "  {broken: 4 ", chat("c", "d", "4")]
     whole = "\r\n".join([others[0], chat("4", "b"), *others[1:]]) + "\r\n"
     job = ground.split(whole.encode(), "ndjson", ending)
-    index = ground.content("jobs/j/ranges")
+    index = ground.content("jobs/j/index")
     ground.erase("4")
     expected = "\r\n".join([others[0], " " * len(chat("4", "b")), *others[1:]]) + "\r\n"
     assert UNPACK[ending](ground.content(job.source or "")) == expected.encode()
-    assert (ground.content("jobs/j/ranges") == index) is (ending == "")
+    assert (ground.content("jobs/j/index") == index) is (ending == "")
 
 
 def test_a_row_that_is_no_valid_record_or_not_relevant_names_them_too(ground: Ground) -> None:
@@ -251,7 +251,7 @@ def test_a_job_that_has_not_ended_keeps_its_files_and_is_named(ground: Ground) -
     erased = ground.erase("4")
     after = ground.all()
     assert {key for key in before if before[key] != after[key]} == {
-        "jobs/ended/ranges",
+        "jobs/ended/index",
         "jobs/ended/rows.zst",
         "jobs/ended/source.ndjson.gz",
     }
@@ -280,7 +280,7 @@ def test_what_cannot_be_read_is_reported_and_stops_nothing(ground: Ground) -> No
 def test_frames_whose_index_is_lost_go_and_the_job_is_split_again(ground: Ground) -> None:
     text = "".join(f"{chat(str(student), 'x')}\n" for student in range(10))
     job = ground.split(text.encode(), "ndjson", ".gz")
-    ground.blobs.delete("jobs/j/ranges")
+    ground.blobs.delete("jobs/j/index")
     ground.erase("4")
     assert not ground.blobs.exists("jobs/j/rows.zst")
     assert [[line for line, _ in batch] for batch in ground.records(job)] == [[1, 2, 3], [4, 6], [7, 8, 9], [10]]

@@ -1,5 +1,6 @@
 """The FastAPI application: routes, and one form for every error."""
 
+import asyncio
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from edugraph_gateway.api.routes import (
 )
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import NotThere
+from edugraph_gateway.operations.reaper import keep_reaping
 from edugraph_gateway.problems import (
     PROBLEM_SCHEMA,
     Problem,
@@ -48,7 +50,9 @@ def make_application(gateway: Gateway) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
+        reaping = asyncio.create_task(keep_reaping(gateway.intake.submitter, gateway.queue_depth))
         yield
+        reaping.cancel()
         gateway.publisher.close()
         gateway.graph.close()
         tracing.turn_off()

@@ -57,6 +57,7 @@ class Gateway:
     audit: Audit
     diagnose: Callable[[], list[Check]]
     broker_figures: BrokerFigures
+    queue_depth: Callable[[str], int]
     now: Callable[[], datetime]
     ending: threading.Event = field(default_factory=threading.Event)
 
@@ -117,5 +118,6 @@ def open_gateway(
             settings=settings, client=client, graph=graph, blobs=blobs, dead_letters=dead_letters, new_id=new_id
         ),
         broker_figures=broker_figures(settings, celery_app),
+        queue_depth=queue_depth(celery_app),
         now=now,
     )

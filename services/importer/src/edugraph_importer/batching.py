@@ -12,7 +12,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, as_json
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, shown
 from edugraph_common.sources import (
     UTF8,
     Chunk,
@@ -31,7 +31,7 @@ from edugraph_common.sources import (
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.rows import as_invalid_record, make_reject, parse_rows
 from edugraph_importer.graph import RecordBatch, derive_facts
-from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
+from edugraph_importer.range_index import BatchRange, count_ranges, count_rows, index_key, read_ranges, write_ranges
 
 MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
 
@@ -50,6 +50,29 @@ def rejects_key(job_id: str, batch: int) -> str:
     return f"jobs/{job_id}/rejects/{batch:08d}.ndjson"
 
 
+def job_key(job_id: str) -> str:
+    return f"jobs/{job_id}/job.json"
+
+
+def store_job(blobs: Blobs, job: ImportJob) -> None:
+    """Keep the message of a job beside its file, so that a batch of it can bring the job back if Redis loses it.
+
+    One whose records are inside the message is not kept: records are where they can be erased, and nowhere else. Nor
+    is one whose URL holds a secret. Both are brought back by their own messages.
+    """
+    if job.source is not None and job.source == shown(job.source):
+        with blobs.write(job_key(job.job_id)) as file:
+            file.write(job.model_dump_json().encode())
+
+
+def load_job(blobs: Blobs, job_id: str) -> ImportJob | None:
+    """Return None for a job that was not stored."""
+    if not blobs.exists(job_key(job_id)):
+        return None
+    with blobs.open(job_key(job_id)) as file:
+        return ImportJob.model_validate_json(file.read())
+
+
 def count_batches(blobs: Blobs, job: ImportJob) -> int:
     """Return the number of batches of the whole job; the first call scans the file.
 
@@ -65,12 +88,19 @@ def count_batches(blobs: Blobs, job: ImportJob) -> int:
             plan, text = open_text(file, job.format, _compression(job), mapping)
             chunks = plan.source.chunks(text, job.batch_size)
             if _can_be_read_in_place(job, plan):
-                ranges: Iterable[BatchRange] = ((chunk.offset, len(chunk.text), chunk.first_line) for chunk in chunks)
+                ranges: Iterable[BatchRange] = (
+                    (chunk.offset, len(chunk.text), chunk.first_line, chunk.rows) for chunk in chunks
+                )
             else:
                 ranges = _write_frames(blobs, job, chunks)
             write_ranges(index, ranges)
             store_read_plan(blobs, job.job_id, plan)
     return count_ranges(blobs, job.job_id)
+
+
+def expected_rows(blobs: Blobs, job: ImportJob) -> int:
+    """Return the number of rows of the whole job, as the split saw them."""
+    return len(job.records or ()) if job.source is None else count_rows(blobs, job.job_id)
 
 
 def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iterator[BatchRange]:
@@ -80,7 +110,7 @@ def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iter
         for chunk in chunks:
             packed = compress_frame(chunk.text)
             file.write(packed)
-            yield offset, len(packed), chunk.first_line
+            yield offset, len(packed), chunk.first_line, chunk.rows
             offset += len(packed)
 
 
@@ -97,12 +127,18 @@ def _compression(job: ImportJob) -> Compression | None:
 def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     """Return the batches from `job.next_batch` up to `end`, which is not among them."""
     numbers = range(job.next_batch, end)
-    common = {"job_id": job.job_id, "traceparent": job.traceparent, "deadline": job.deadline, "analyze": job.analyze}
+    common = {name: getattr(job, name) for name in ("job_id", "traceparent", "deadline", "analyze", "generation")}
     size = job.batch_size
     if job.source is None:
         records, starts = job.records or (), (number * size for number in numbers)
         return [
-            ImportBatch(**common, batch=start // size, records=records[start : start + size], first_line=1 + start)
+            ImportBatch(
+                **common,
+                batch=start // size,
+                records=(part := records[start : start + size]),
+                first_line=1 + start,
+                expected=len(part),
+            )
             for start in starts
         ]
     key = read_plan_key(job.job_id)
@@ -118,9 +154,12 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     )
     return [
         ImportBatch(
-            **common, batch=number, rows=whole.model_copy(update=dict(zip(_RANGE_FIELDS, entry, strict=True)))
+            **common,
+            batch=number,
+            rows=whole.model_copy(update=dict(zip(_RANGE_FIELDS, place, strict=True))),
+            expected=rows,
         )
-        for number, entry in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True)
+        for number, (*place, rows) in zip(numbers, read_ranges(blobs, job.job_id, numbers), strict=True)
     ]
 
 

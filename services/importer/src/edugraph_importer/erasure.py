@@ -37,7 +37,7 @@ from edugraph_importer.range_index import BatchRange, count_ranges, index_key, r
 
 MAX_LEFT_SHOWN = 100
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
-_NAMING_NOBODY = ("/ranges", "/reading.json", "/mapping.json")
+_NAMING_NOBODY = ("/index", "/job.json", "/cancelled", "/reading.json", "/mapping.json")
 
 _OPEN = "its job has not ended; forget the student again when it has"
 _PART = "it is being written, or a write of it broke off; forget the student again when no upload is under way"
@@ -200,14 +200,17 @@ class _Eraser:
         A job that is resumed without an index is split once more.
         """
         lengths = list[int]()
-        first_lines = [first_line for _, _, first_line in self._ranges(job_id)]
+        places = [(first_line, rows) for _, _, first_line, rows in self._ranges(job_id)]
         with self._blobs.write(frames_key(job_id)) as file:
             lengths += map(file.write, frames)
             self._go_on()
             self._blobs.delete(index_key(job_id))
         offsets = accumulate(lengths[:-1], initial=0)
         with self._blobs.write(index_key(job_id)) as index:
-            write_ranges(index, zip(offsets, lengths, first_lines, strict=True))
+            write_ranges(
+                index,
+                ((*span, *place) for span, place in zip(zip(offsets, lengths, strict=True), places, strict=True)),
+            )
 
     def _ranges(self, job_id: str) -> list[BatchRange]:
         return list(read_ranges(self._blobs, job_id, range(count_ranges(self._blobs, job_id))))
@@ -219,7 +222,7 @@ class _Eraser:
     def _changed_frames(self, key: str, chosen: StudentRows) -> Iterator[bytes]:
         source = chosen.plan.source
         with self._blobs.open(key) as file:
-            for _, length, _ in self._ranges(key.split("/")[1]):
+            for _, length, _, _ in self._ranges(key.split("/")[1]):
                 packed = file.read(length)
                 text = decompress_frame(packed)
                 changed = source.blank(text, chosen)

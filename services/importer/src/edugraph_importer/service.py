@@ -3,7 +3,9 @@
 How its work arrives is the business of the tasks.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import structlog
 from celery import Celery
 
-from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.events import Event, EventType
 from edugraph_common.contracts.messages import Findings, ImportAggregate, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import (
@@ -22,14 +24,24 @@ from edugraph_common.contracts.outcomes import (
 )
 from edugraph_common.contracts.records import ErrorRecord
 from edugraph_common.messaging.publisher import emit, send, task_id_for
-from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
+from edugraph_common.platform.object_store import Blobs, cancelled_key, shown
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import request_analysis
-from edugraph_importer.batching import count_batches, read_batch, store_rejects, window
+from edugraph_importer.batching import (
+    count_batches,
+    expected_rows,
+    load_job,
+    read_batch,
+    store_job,
+    store_rejects,
+    window,
+)
 from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph
+
+FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as well; others' queues stay open
 
 log = structlog.get_logger("edugraph.importer")
 
@@ -45,32 +57,69 @@ class Importer:
     now: Callable[[], datetime]
 
     def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate] | None:
-        """Return the next window of batches, and the message that sums them up; None if the job has ended.
+        """Return the next window of batches, and the message that sums them up. Whoever gets it must be `sending` it.
+
+        None for a job that was cancelled, and for a window that was sent before: a message may be delivered twice.
+        Batches that are done already are left out. Raises Wait while another process sends the same window.
 
         A file that is unusable as a whole ends its job. It becomes no dead letter, which would count against the
         importer.
         """
-        if self.jobs.is_cancelled(job.job_id):
+        standing = self.jobs.standing(job.job_id, job.generation)
+        if standing in ("cancelled", "stale"):
             return None
+        if standing == "unknown":
+            # Nothing is known of its batches either. The graph's ledger answers for those that are written.
+            job = job.model_copy(update={"next_batch": 0})
+            if not self.recreate(job):
+                return None
         try:
             total = count_batches(self.blobs, job)
+            rows = expected_rows(self.blobs, job)
         except MalformedFile as problem:
             self.fail(job.job_id, str(problem))
             return None
         # The first window makes sure that the constraints exist: without them nothing is written exactly once.
         if job.next_batch == 0:
             self.graph.prepare()
-        if not self.jobs.begin(job.job_id, total, self.now()):
+            store_job(self.blobs, job)
+        claim = self.jobs.begin(
+            job.job_id,
+            total,
+            self.now(),
+            expected=rows,
+            first_batch=job.next_batch,
+            generation=job.generation,
+        )
+        if claim == "busy":
+            raise Wait("another process sends these batches, or died while it did", CLAIM_SECONDS / 4)
+        if claim != "begun":
+            log.info("window_left_out", batch=job.next_batch, reason=claim)
             return None
         end = min(job.next_batch + job.parallel_batches, total)
         after = ImportAggregate(
             job_id=job.job_id, traceparent=job.traceparent, job=job, batches=total, window_end=end
         )
-        return window(self.blobs, job, end), after
+        still_open = self.jobs.open_batches(job.job_id, range(job.next_batch, end))
+        return [batch for batch in window(self.blobs, job, end) if batch.batch in still_open], after
+
+    @contextmanager
+    def sending(self, job: ImportJob) -> Iterator[None]:
+        """Around the sending of a planned window: it is sent once, and may be sent again if that failed."""
+        try:
+            yield
+        except BaseException:
+            self.jobs.unclaim(job.job_id, job.next_batch)
+            raise
+        self.jobs.sent(job.job_id, job.next_batch)
 
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
-        """Write a batch, unless its job was cancelled meanwhile."""
-        if self.jobs.is_cancelled(message.job_id):
+        """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again."""
+        standing = self.jobs.standing(message.job_id, message.generation)
+        if standing == "unknown" and (job := load_job(self.blobs, message.job_id)):
+            self._begin_again(job.model_copy(update={"generation": message.generation}))
+        if standing in ("cancelled", "stale"):
+            log.info("batch_left_out", batch=message.batch, reason=standing)
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
         with telemetry.step("read"):
             found = read_batch(self.blobs, message)
@@ -92,10 +141,15 @@ class Importer:
         return outcome
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
-        """Settle a batch that was given up; its job goes on. Return its outcome."""
+        """Settle a batch that was given up; its job goes on, unless too many failed in a row. Return its outcome.
+
+        All rows that the split saw count as read and failed, also when nobody can read them any more.
+        """
         if message.records is not None:
             read = len(message.records)
-        else:
+        elif message.expected is not None:
+            read = message.expected
+        else:  # the sender is of a release that did not count them
             try:
                 read = read_batch(self.blobs, message).graph.read
             except Exception as error:  # noqa: BLE001 - a failed batch fails its job, however many rows are counted
@@ -106,12 +160,21 @@ class Importer:
             job_id=message.job_id, batch=message.batch, state="failed", read=read, failed=read, error=reason
         )
         self._settle(outcome)
+        in_a_row = self.jobs.failed_in_a_row(message.job_id)
+        if in_a_row >= FAILED_BATCHES_IN_A_ROW:
+            why = f"{in_a_row} batches failed one after another, so the rest was left out; the last one: {reason}"
+            if self.jobs.fail(message.job_id, why, self.now(), stop=True):
+                log.error("job_stopped", job=message.job_id, failed_batches=in_a_row, reason=reason)
+                self._ended(message.job_id, "failed")
         return outcome
 
     def sum_up(self, message: ImportAggregate) -> ImportReport:
         """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""
         job = message.job
-        if not self.jobs.is_cancelled(message.job_id):
+        standing = self.jobs.standing(message.job_id, job.generation)
+        if standing == "unknown":
+            self._begin_again(job)
+        elif standing not in ("cancelled", "stale"):
             self._settle_lost(message)
             if message.window_end < message.batches:
                 following = job.model_copy(update={"next_batch": message.window_end})
@@ -124,17 +187,52 @@ class Importer:
         if report is None:
             raise Rejected("Redis does not know this job; what was written stays in the graph")
         seconds = max((report.updated - report.created).total_seconds(), 0.001)
-        same = ("job_id", "batches", "failed_batches", "read", "written", "unchanged", "rejected", "failed")
+        same = (
+            "job_id",
+            "batches",
+            "failed_batches",
+            "expected",
+            "read",
+            "written",
+            "unchanged",
+            "rejected",
+            "failed",
+        )
         return ImportReport(
             **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "not_relevant", "errors")},
             seconds=seconds,
             records_per_second=report.read / seconds,
         )
 
+    def recreate(self, job: ImportJob) -> bool:
+        """Make a job that Redis has lost known again, from its message. False if it was cancelled.
+
+        Raises Rejected for a job whose deadline has passed: Redis forgets jobs that are over, and a message which was
+        kept for longer must not bring one back.
+        """
+        if job.deadline is not None and job.deadline < self.now().timestamp():
+            raise Rejected("Redis does not know this job, and its deadline has passed; send its file again")
+        if self.blobs.exists(cancelled_key(job.job_id)):
+            log.info("job_left_out", reason="it was cancelled before Redis lost it")
+            return False
+        name = shown(job.source).rsplit("/", 1)[-1] if job.source else "inline"
+        task = ["import_records_with_callback", job.model_dump(mode="json"), task_id_for(job.job_id, "split")]
+        if self.jobs.create(job.job_id, "import", name, self.now(), tasks=json.dumps([task])):
+            log.warning("job_recreated", job=job.job_id, reason="Redis had lost it")
+        return True
+
+    def _begin_again(self, job: ImportJob) -> None:
+        """Send a job that Redis has lost from its first batch on. Several workers may do so: windows are claimed."""
+        first = job.model_copy(update={"next_batch": 0})
+        if not self.blobs.exists(cancelled_key(job.job_id)):
+            # The split comes first: it makes the job known, too, if this process dies before it could.
+            send(self.app, "import_records_with_callback", first, task_id=task_id_for(job.job_id, "split-again"))
+            self.recreate(first)
+
     def fail(self, job_id: str, reason: str) -> None:
-        """End the whole job."""
-        self.jobs.fail(job_id, reason, self.now())
-        self._ended(job_id, "failed")
+        """End the whole job, unless it was cancelled."""
+        if self.jobs.fail(job_id, reason, self.now()):
+            self._ended(job_id, "failed")
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with telemetry.retries_of(self.graph):

@@ -70,9 +70,10 @@ def import_records_with_callback(self: DataImportTask, body: Any) -> str:
     # A batch that ends as FAILURE keeps the chord's body from running. This one runs instead, and settles that batch.
     instead = aggregate_import_results.si([], after.model_dump(mode="json"))
     callback.on_error(instead.set(task_id=task_id_for(after.job_id, f"{step}-instead")))
-    if not batches:
-        return str(callback.clone(args=([],)).apply_async().id)
-    return str(chord([_signature(batch, after.batches) for batch in batches])(callback).id)
+    with self.importer.sending(after.job):
+        if not batches:
+            return str(callback.clone(args=([],)).apply_async().id)
+        return str(chord([_signature(batch, after.batches) for batch in batches])(callback).id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
@@ -84,8 +85,9 @@ def import_records_async(self: DataImportTask, body: Any) -> str:
     if planned is None:
         return ""
     batches, after = planned
-    self.importer.jobs.imported(after.job_id, self.importer.now())
-    return str(group([_signature(batch, after.batches) for batch in batches]).apply_async().id)
+    with self.importer.sending(after.job):
+        self.importer.jobs.imported(after.job_id, self.importer.now())
+        return str(group([_signature(batch, after.batches) for batch in batches]).apply_async().id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="aggregate_import_results", contract=ImportAggregate)

@@ -110,7 +110,7 @@ def test_the_graph_alone_takes_them_all_at_once(importer: Importer, graph: Graph
 
 def test_a_job_that_has_not_ended_is_left_and_named(importer: Importer) -> None:
     running, ended = imported(importer), imported(importer)
-    importer.jobs.begin(running, 6, NOW)
+    assert importer.jobs.begin(running, 6, NOW, first_batch=6) == "begun"
     before = importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20)
     erased = importer.erase_student("4")
     assert importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20) == before

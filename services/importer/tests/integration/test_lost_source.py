@@ -16,7 +16,7 @@ from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.graph import Graph
-from edugraph_importer.service import Importer
+from edugraph_importer.service import FAILED_BATCHES_IN_A_ROW, Importer
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -64,4 +64,56 @@ def test_a_source_that_is_lost_after_the_split_is_no_success(
     report = ended(importer, whole_batches, lost)
     assert (report.state, report.written + report.unchanged) == (state, 10 * whole_batches)
     assert report.failed_batches == tuple(range(whole_batches, 4))
+    # Guard: the batch's expected number in Importer.batch_failed.
+    assert (report.expected, report.read, report.failed) == (40, 40, 40 - 10 * whole_batches)
+    assert sum(report.outcomes.values()) == report.read
     assert "jobs/j/source.ndjson" in (report.error or "")
+
+
+def test_a_job_whose_batches_fail_in_a_row_is_failed_as_a_whole_and_others_go_on(importer: Importer) -> None:
+    """Guard: the limit in Importer.batch_failed."""
+    number = FAILED_BATCHES_IN_A_ROW + 10
+    records = tuple({**LINE, "record_id": f"r{n}"} for n in range(number))
+    good, bad = (ImportJob(job_id=uuid4().hex, records=records, batch_size=1) for _ in range(2))
+    planned = {}
+    for job in (good, bad):
+        importer.jobs.create(job.job_id, "import", "inline", NOW)
+        planned[job.job_id] = importer.plan(job)
+    batches, after = planned[bad.job_id] or ([], None)
+    states = [
+        importer.batch_failed(batch, "the disk is full").state
+        if importer.jobs.standing(bad.job_id, 0) == "open"
+        else importer.write_batch(batch).state
+        for batch in batches
+    ]
+    assert states == ["failed"] * FAILED_BATCHES_IN_A_ROW + ["cancelled"] * 10
+    assert after is not None
+    importer.sum_up(after)
+    report = importer.jobs.report(bad.job_id, NOW)
+    assert report is not None
+    assert (report.state, report.expected, report.read) == ("failed", number, FAILED_BATCHES_IN_A_ROW)
+    assert "20 batches failed one after another" in (report.error or "")
+    assert "the disk is full" in (report.error or "")
+    written = [importer.write_batch(batch).state for batch in (planned[good.job_id] or ([], None))[0]]
+    assert written == ["written"] * number
+    # Whoever has repaired the cause resumes the job.
+    generation = importer.jobs.resume(bad.job_id, NOW)
+    again = importer.plan(bad.model_copy(update={"generation": generation}))
+    assert again is not None
+    assert [importer.write_batch(batch).state for batch in again[0]] == ["written"] * number
+    importer.sum_up(again[1])
+    ended_well = importer.jobs.report(bad.job_id, NOW)
+    assert ended_well is not None
+    assert (ended_well.state, ended_well.read) == ("succeeded", number)
+
+
+def test_a_success_in_between_starts_the_count_again(importer: Importer) -> None:
+    records = tuple({**LINE, "record_id": f"s{n}"} for n in range(2 * FAILED_BATCHES_IN_A_ROW))
+    job = ImportJob(job_id=uuid4().hex, records=records, batch_size=1)
+    importer.jobs.create(job.job_id, "import", "inline", NOW)
+    for batch in (importer.plan(job) or ([], None))[0]:
+        if batch.batch == FAILED_BATCHES_IN_A_ROW - 1:
+            importer.write_batch(batch)
+        elif batch.batch < 2 * FAILED_BATCHES_IN_A_ROW - 2:
+            importer.batch_failed(batch, "the disk is full")
+    assert importer.jobs.standing(job.job_id, 0) == "open"

@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
 
+JOB_DEADLINE_SECONDS = 7 * 86_400  # from a job's submission, or the last time it was resumed
 INLINE_RECORDS = 1_000
 INLINE_BYTES = 1_048_576
 # Course texts in one Analysis message. They are long, so an import, which has many, sends few at a time. A request of
@@ -62,7 +63,10 @@ class ByteRange(Sent):
 
 
 class ImportJob(Message):
-    """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on."""
+    """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on.
+
+    `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
+    """
 
     source: str | None = None
     format: Format = "ndjson"
@@ -72,16 +76,22 @@ class ImportJob(Message):
     parallel_batches: int = Field(default=64, ge=1, le=1_000)
     analyze: bool = False
     next_batch: int = Field(default=0, ge=0)
+    generation: int = Field(default=0, ge=0)
 
 
 class ImportBatch(Message):
-    """import.batch: write one batch. Exactly one of `rows` and `records` is set."""
+    """import.batch: write one batch. Exactly one of `rows` and `records` is set.
+
+    `expected`: how many rows the split saw, so that a batch which cannot be read is counted; None from older senders.
+    """
 
     batch: int = Field(ge=0)
     rows: ByteRange | None = None
     records: tuple[dict[str, Any], ...] | None = None
     first_line: int = Field(default=1, ge=1, description="of inline records")
     analyze: bool = False
+    expected: int | None = Field(default=None, ge=0)
+    generation: int = Field(default=0, ge=0)
 
 
 class ImportAggregate(Message):

@@ -52,12 +52,13 @@ class BatchOutcome(MessageModel):
 
 
 class ImportReport(MessageModel):
-    """Totals of an import: the answer of aggregate_import_results."""
+    """Totals of an import: the answer of aggregate_import_results. The counts are those of a JobReport."""
 
     version: Literal[1] = 1
     job_id: str
     batches: int
     failed_batches: tuple[int, ...] = ()
+    expected: int = 0
     read: int = 0
     written: int = 0
     unchanged: int = 0
@@ -118,7 +119,11 @@ class AnalysisProgress(MessageModel):
 
 
 class JobReport(MessageModel):
-    """A job as the gateway shows it. `error` says in one sentence why a job failed as a whole."""
+    """A job as the gateway shows it. `error` says in one sentence why a job failed as a whole.
+
+    `written`, `unchanged`, `rejected`, `failed` and `not_relevant` add up to `read` at any time. `expected` is the
+    number of rows that the split saw: those beyond `read` have not been read, or never were in a job that has ended.
+    """
 
     version: Literal[1] = 1
     job_id: str
@@ -131,6 +136,7 @@ class JobReport(MessageModel):
     batches: int = 0
     batches_done: int = 0
     failed_batches: tuple[int, ...] = ()
+    expected: int = 0
     read: int = 0
     written: int = 0
     unchanged: int = 0
@@ -143,3 +149,9 @@ class JobReport(MessageModel):
     analysis: AnalysisProgress = AnalysisProgress()
     waiting_for: str | None = None
     error: str | None = None
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """What became of the rows that were read: each of them is in exactly one of these counts."""
+        counts = {name: getattr(self, name) for name in ("written", "unchanged", "rejected", "failed")}
+        return counts | {"not relevant": sum(self.not_relevant.values())}

@@ -5,7 +5,6 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import (
     ENDED,
     JOB_SHOWN_ERRORS,
@@ -32,10 +32,17 @@ from edugraph_common.platform.redis_errors import redis_errors
 
 JOBS = "edugraph:jobs"
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
+REAPING = "edugraph:reaping"
 ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
 ERASING_WAIT_SECONDS = 5.0
-TASKS_KEPT = 86_400  # seconds in which a job can be resumed
+FAILED_STATES: tuple[JobState, ...] = ("failed", "partly failed")
+CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor failed has died
+# A submission that was withdrawn is remembered for longer than its message may wait in a queue.
+WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
+
+Standing = Literal["open", "ended", "cancelled", "stale", "unknown"]
+Claim = Literal["begun", "unknown", "cancelled", "stale", "sent", "busy"]
 
 
 def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis":
@@ -51,7 +58,7 @@ def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis"
 
 
 class NewJob(NamedTuple):
-    """`tasks`: what `resume` sends again, kept for a day."""
+    """`tasks`: what `resume` sends again, kept as long as the job."""
 
     job_id: str
     kind: Literal["import", "analysis"]
@@ -72,7 +79,9 @@ class Jobs:
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
         self._create = _script(client, "create_job")
+        self._begin_window = _script(client, "begin_window")
         self._change_state = _script(client, "change_state")
+        self._resume = _script(client, "resume_job")
         self._settle_batch = _script(client, "settle_batch")
         self._settle_pack = _script(client, "settle_pack")
         self._finish = _script(client, "finish_job")
@@ -87,7 +96,7 @@ class Jobs:
         to_analyse: int = 0,
         tasks: str = "",
     ) -> bool:
-        """False if the job is already there. `tasks`: what `resume` sends again, kept for a day."""
+        """False if the job is already there. `tasks`: what `resume` sends again, kept as long as the job."""
         return self.create_all([NewJob(job_id, kind, source, now, to_analyse, tasks)]) == 1
 
     def create_all(self, jobs: Sequence["NewJob"]) -> int:
@@ -95,12 +104,60 @@ class Jobs:
         keys = [JOBS, *(key for job in jobs for key in (_job(job.job_id), _job(job.job_id, "tasks")))]
         arguments = [argument for job in jobs for argument in job.arguments()]
         with redis_errors():
-            return int(cast("int", self._create(keys, [TASKS_KEPT, *arguments])))
+            return int(cast("int", self._create(keys, arguments)))
 
-    def begin(self, job_id: str, batches: int, now: datetime) -> bool:
-        """The number of batches is known from now on. False for a job that was cancelled: it does not begin."""
-        self._update(job_id, now, batches=batches)
-        return self._change(job_id, "running", now, "queued", "running", "failed", "partly failed", "succeeded")
+    def begin(
+        self,
+        job_id: str,
+        batches: int,
+        now: datetime,
+        *,
+        expected: int = 0,
+        first_batch: int = 0,
+        generation: int = 0,
+    ) -> Claim:
+        """Claim a window of batches for the caller, who says `sent` or `unclaim` soon.
+
+        The number of batches and of rows of the job is known from now on. Any answer but "begun" says why the caller
+        must not send the window: it was sent before, another process is at it, or it belongs to an older generation.
+        """
+        keys = [_job(job_id), _job(job_id, "windows")]
+        arguments: list[str | float] = [
+            generation,
+            first_batch,
+            batches,
+            expected,
+            _iso(now),
+            now.timestamp(),
+            CLAIM_SECONDS,
+        ]
+        with redis_errors():
+            return cast("Claim", self._begin_window(keys, arguments))
+
+    def sent(self, job_id: str, first_batch: int) -> None:
+        """The window that begins with this batch is in the queue: whoever else would send it must not."""
+        with redis_errors():
+            self._redis.hset(_job(job_id, "windows"), str(first_batch), "sent")
+
+    def unclaim(self, job_id: str, first_batch: int) -> None:
+        with redis_errors():
+            self._redis.hdel(_job(job_id, "windows"), str(first_batch))
+
+    def standing(self, job_id: str, generation: int) -> Standing:
+        """Say whether work of this generation is to be done.
+
+        Work is "stale" while a later generation is at it; what is replayed after the job's end is none the less done.
+        """
+        with redis_errors():
+            kept = cast("list[str | None]", self._redis.hmget(_job(job_id), "state", "generation", "stopped"))
+        state, current, stopped = kept
+        if state is None:
+            return "unknown"
+        if state == "cancelled" or stopped:
+            return "cancelled"
+        if state in ENDED:
+            return "ended"
+        return "stale" if generation < int(current or 0) else "open"
 
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
         """False if the batch was settled before, or Redis does not know the job."""
@@ -109,6 +166,11 @@ class Jobs:
             return bool(
                 self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), JOB_SHOWN_ERRORS])
             )
+
+    def failed_in_a_row(self, job_id: str) -> int:
+        """Return how many batches failed since the last one that was written."""
+        with redis_errors():
+            return int(cast("str | None", self._redis.hget(_job(job_id), "failed_in_a_row")) or 0)
 
     def unsettled(self, job_id: str, batches: range) -> set[int]:
         """Those of these batches that have no outcome yet."""
@@ -123,7 +185,7 @@ class Jobs:
         self, job_id: str, pack: str, progress: AnalysisProgress, now: datetime, error: str | None = None
     ) -> bool:
         """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before."""
-        keys = [_job(job_id), _job(job_id, "packs")]
+        keys = [_job(job_id), _job(job_id, "packs"), _job(job_id, "analysed")]
         with redis_errors():
             return bool(self._settle_pack(keys, [pack, progress.model_dump_json(), _iso(now), error or ""]))
 
@@ -131,20 +193,59 @@ class Jobs:
         """All batches are settled."""
         self._update(job_id, now, imported=1)
 
-    def fail(self, job_id: str, error: str, now: datetime) -> None:
-        """End the whole job as failed, with one sentence that says why."""
-        self._update(job_id, now, state="failed", error=error, finished=_iso(now))
+    def fail(self, job_id: str, error: str, now: datetime, *, stop: bool = False) -> bool:
+        """End the whole job as failed, with one sentence that says why. False for one that was cancelled or is done.
+
+        `stop`: workers skip what of it they have not begun. Only a job that has not ended can be stopped.
+        """
+        open_states: tuple[JobState, ...] = ("queued", "running") if stop else ("queued", "running", *FAILED_STATES)
+        return self._change(job_id, "failed", now, *open_states, error=error, stop=stop)
 
     def cancel(self, job_id: str, now: datetime) -> bool:
         """Workers skip what of it they have not begun. False for a job that had ended."""
-        return self._change(job_id, "cancelled", now, "queued", "running", finished=True)
+        return self._change(job_id, "cancelled", now, "queued", "running")
 
-    def resume(self, job_id: str, now: datetime) -> bool:
-        """A job that was cancelled or has failures is open again. False for any other."""
-        return self._change(job_id, "running", now, "cancelled", "failed", "partly failed")
+    def resume(self, job_id: str, now: datetime, *from_states: JobState) -> int:
+        """Open a job that was cancelled or has failures again. Return its new generation; 0 for any other job.
+
+        What failed counts as not done from now on, so that the job cannot end before it was tried again.
+        """
+        keys = [_job(job_id, part) for part in ("", "batches", "packs", "analysed", "windows")]
+        with redis_errors():
+            states = from_states or ("cancelled", "failed", "partly failed")
+            return int(cast("int", self._resume(keys, [_iso(now), *states])))
+
+    def quiet(self, now: datetime, seconds: float) -> dict[str, float]:
+        """Return the open jobs of which nothing was heard for so long and that wait for nobody, with the seconds.
+
+        Those that were created more than two deadlines ago are left alone.
+        """
+        found = {}
+        with redis_errors():
+            earliest = now.timestamp() - 2 * JOB_DEADLINE_SECONDS
+            ids = cast("list[str]", self._redis.zrangebyscore(JOBS, earliest, now.timestamp() - seconds))
+            for start in range(0, len(ids), LOOKED_AT):
+                page = ids[start : start + LOOKED_AT]
+                pipe = self._redis.pipeline(transaction=False)
+                for job_id in page:
+                    pipe.hmget(_job(job_id), "state", "updated", "waiting_until")
+                for job_id, (state, updated, until) in zip(page, pipe.execute(), strict=True):
+                    if state in ("queued", "running") and float(until or 0) <= now.timestamp():
+                        found[job_id] = (now - datetime.fromisoformat(updated)).total_seconds()
+        return {job_id: silence for job_id, silence in found.items() if silence >= seconds}
+
+    def take_turn_to_reap(self, seconds: float) -> bool:
+        """False if another process has had its turn within this time."""
+        with redis_errors():
+            return bool(self._redis.set(REAPING, "1", nx=True, px=int(seconds * 1_000)))
+
+    def count_restart(self, job_id: str) -> int:
+        """Return how often the job was sent again since it last made progress, this time included."""
+        with redis_errors():
+            return int(self._redis.hincrby(_job(job_id), "restarts", 1))
 
     def tasks(self, job_id: str) -> str | None:
-        """As given to `create`; None when they are too old."""
+        """As given to `create`."""
         with redis_errors():
             return cast("str | None", self._redis.get(_job(job_id, "tasks")))
 
@@ -153,15 +254,26 @@ class Jobs:
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(_job(job_id, "batches"))
-            pipe.hgetall(_job(job_id, "packs"))
-            outcomes, packs = pipe.execute()
-        analysed: Counter[int] = Counter()
-        for pack, progress in packs.items():  # KIND-BATCH-NUMBER
-            analysed[int(pack.split("-")[1])] += json.loads(progress)["done"]
-        kept = map(BatchOutcome.model_validate_json, outcomes.values())
-        written = (outcome for outcome in kept if outcome.state == "written")
-        done = {outcome.batch for outcome in written if analysed[outcome.batch] >= outcome.analysis_expected}
+            pipe.hgetall(_job(job_id, "analysed"))
+            outcomes, analysed = pipe.execute()
+        done = {int(batch) for batch, outcome in outcomes.items() if _is_done(outcome, analysed.get(batch))}
         return next(batch for batch in range(len(done) + 1) if batch not in done)
+
+    def open_batches(self, job_id: str, batches: range) -> set[int]:
+        """Return those of these batches that are not written, or of which something is still to be analysed."""
+        names = [str(batch) for batch in batches]
+        if not names:
+            return set()
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hmget(_job(job_id, "batches"), names)
+            pipe.hmget(_job(job_id, "analysed"), names)
+            outcomes, analysed = pipe.execute()
+        return {
+            batch
+            for batch, outcome, done in zip(batches, outcomes, analysed, strict=True)
+            if not outcome or not _is_done(outcome, done)
+        }
 
     def withdraw(self, job_id: str, now: datetime) -> None:
         """A job that was never accepted: in no list, and cancelled for a worker that gets its message anyway."""
@@ -171,7 +283,7 @@ class Jobs:
             pipe.hsetnx(_job(job_id), "created", _iso(now))
             pipe.zrem(JOBS, job_id)
             pipe.hset(_job(job_id), mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)})
-            pipe.expire(_job(job_id), 86_400)
+            pipe.expire(_job(job_id), WITHDRAWN_SECONDS)
             pipe.execute()
 
     def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
@@ -185,8 +297,8 @@ class Jobs:
         self._update(job_id, now, waiting_for=reason, waiting_until=until)
 
     def is_cancelled(self, job_id: str) -> bool:
-        with redis_errors():
-            return self._redis.hget(_job(job_id), "state") == "cancelled"
+        """It was cancelled, or failed as a whole: what has not begun stays undone."""
+        return self.standing(job_id, 0) == "cancelled"
 
     def is_open(self, job_id: str) -> bool:
         """It may still read its file. A job that Redis does not know is not open."""
@@ -245,8 +357,10 @@ class Jobs:
             if len(ids) < LOOKED_AT:
                 return
 
-    def _change(self, job_id: str, state: JobState, now: datetime, *from_states: str, finished: bool = False) -> bool:
-        arguments = [state, _iso(now), _iso(now) if finished else "", *from_states]
+    def _change(
+        self, job_id: str, state: JobState, now: datetime, *from_states: JobState, error: str = "", stop: bool = False
+    ) -> bool:
+        arguments = [state, _iso(now), error, "1" if stop else "", *from_states]
         with redis_errors():
             return bool(self._change_state([_job(job_id)], arguments))
 
@@ -264,7 +378,7 @@ def _job(job_id: str, part: str = "") -> str:
 def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) -> JobReport:
     number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
     waiting = _waiting(fields.get("waiting_for"), fields.get("waiting_until"), now)
-    counts = ("batches", "batches_done", "read", "written", "unchanged", "rejected", "failed")
+    counts = ("batches", "batches_done", "expected", "read", "written", "unchanged", "rejected", "failed")
     return JobReport(
         job_id=job_id,
         kind=cast("Any", fields["kind"]),
@@ -283,6 +397,11 @@ def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) 
         error=fields.get("error"),
         **{name: number.get(name, 0) for name in counts},
     )
+
+
+def _is_done(outcome: str, analysed: str | None) -> bool:
+    kept = BatchOutcome.model_validate_json(outcome)
+    return kept.state == "written" and int(analysed or 0) >= kept.analysis_expected
 
 
 def _waiting(reason: str | None, until: str | None, now: float) -> str | None:

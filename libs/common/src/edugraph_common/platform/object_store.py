@@ -127,6 +127,11 @@ def is_below(url: str, prefixes: Sequence[str]) -> bool:
     return usable and any(url.startswith(f"{prefix.rstrip('/')}/") for prefix in prefixes)
 
 
+def cancelled_key(job_id: str) -> str:
+    """The blob that says that a job was cancelled, for the case that Redis forgets it while messages of it wait."""
+    return f"jobs/{job_id}/cancelled"
+
+
 def shown(key: str) -> str:
     """Without what may be a secret: the query of a signed URL."""
     return key.split("?", maxsplit=1)[0]

@@ -9,7 +9,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.cells import CellReader
-from edugraph_common.sources.chunking import Chunk, split_rows
+from edugraph_common.sources.chunking import BLANK, Chunk, split_rows
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, MalformedFile
 from edugraph_common.sources.rows import Row, Span, as_invalid_record, blank_row, blank_spans, make_reject
@@ -86,7 +86,9 @@ class CsvSource:
                     yield block[left:]
                 left = max(0, left - len(block))
 
-        return split_rows(body(), rows_per_chunk, self._rows.end, offset=header.size, first_line=header.lines + 1)
+        blank = BLANK + b'"' + header.delimiter.encode()
+        start = {"offset": header.size, "first_line": header.lines + 1}
+        return split_rows(body(), rows_per_chunk, self._rows.end, blank=blank, **start)
 
     def rows(self, text: bytes, first_line: int) -> Iterator[Row]:
         line, counted = first_line, 0

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, shorten
-from edugraph_common.sources.chunking import Chunk, split_rows
+from edugraph_common.sources.chunking import BLANK, Chunk, split_rows
 from edugraph_common.sources.ndjson import BOM, LineScan, MalformedFile, numbered_lines
 from edugraph_common.sources.rows import NotRelevant, Row, Span, as_invalid_record, blank_spans, make_reject
 
@@ -60,7 +60,7 @@ class Values:
     """
 
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
-        return split_rows(blocks, rows_per_chunk, value_end)
+        return split_rows(blocks, rows_per_chunk, value_end, blank=BLANK + b",[]")
 
     def raw_rows(self, text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
         """Yield each value on one line, with the line of the file on which it starts."""

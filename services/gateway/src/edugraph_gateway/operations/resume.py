@@ -6,10 +6,12 @@ import anyio.to_thread
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ImportJob, Message
+from edugraph_common.contracts.outcomes import JobState
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.object_store import cancelled_key
 from edugraph_gateway.problems import Problem
-from edugraph_gateway.submission.submit import JobSubmitter, Task
+from edugraph_gateway.submission.submit import JobSubmitter, Task, deadline_of_job
 
 CONTRACTS: dict[str, type[Message]] = {
     "import.split": ImportJob,
@@ -20,32 +22,40 @@ CONTRACTS: dict[str, type[Message]] = {
 }
 
 
+def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState, ...] = ()) -> list[Task]:
+    """Open a job as a new generation and return the tasks to send, from its first batch that is not done.
+
+    Raises Problem 409 for a job that is in none of these states; without states, in none that can be resumed.
+    """
+    jobs = submitter.jobs
+    stored = jobs.tasks(job_id)
+    if stored is None:
+        raise Problem(
+            409, "too-old", "Nobody knows what the job was to do: send its file again, nothing is written twice."
+        )
+    submitter.blobs.delete(cancelled_key(job_id))
+    generation = jobs.resume(job_id, submitter.now(), *from_states)
+    if not generation:
+        raise Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
+    tasks = []
+    for name, body, task_id in json.loads(stored):
+        message = CONTRACTS[ROUTES[name].key].model_validate(body)
+        message = message.model_copy(update={"deadline": deadline_of_job(submitter.now())})
+        if isinstance(message, ImportJob):
+            # A split has an id of its own each time; an analysis is the same task as before, so it is done once.
+            first = jobs.first_open_batch(job_id)
+            message = message.model_copy(update={"next_batch": first, "generation": generation})
+            task_id = task_id_for(job_id, f"split-resume-{submitter.new_id()}")  # noqa: PLW2901
+        tasks.append(Task(name, message, task_id))
+    return tasks
+
+
 async def resume(submitter: JobSubmitter, job_id: str) -> None:
     """Raises Problem 409 for a job that cannot be resumed, Retryable when the broker did not confirm."""
-    jobs = submitter.jobs
-
-    def open_again() -> list[Task]:
-        stored = jobs.tasks(job_id)
-        if stored is None:
-            raise Problem(
-                409, "too-old", "The job is too old to be resumed: send its file again, nothing is written twice."
-            )
-        if not jobs.resume(job_id, submitter.now()):
-            raise Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
-        tasks = []
-        for name, body, task_id in json.loads(stored):
-            message = CONTRACTS[ROUTES[name].key].model_validate(body)
-            if isinstance(message, ImportJob):
-                # A split has an id of its own each time; an analysis is the same task as before, so it is done once.
-                message = message.model_copy(update={"next_batch": jobs.first_open_batch(job_id)})
-                task_id = task_id_for(job_id, f"split-resume-{submitter.new_id()}")  # noqa: PLW2901
-            tasks.append(Task(name, message, task_id))
-        return tasks
-
-    tasks = await anyio.to_thread.run_sync(open_again)
+    tasks = await anyio.to_thread.run_sync(open_again, submitter, job_id)
     try:
         for task in tasks:
             await submitter.publisher.send(task.name, task.message, task_id=task.task_id)
     except Failure:
-        await anyio.to_thread.run_sync(jobs.cancel, job_id, submitter.now())
+        await anyio.to_thread.run_sync(submitter.jobs.cancel, job_id, submitter.now())
         raise

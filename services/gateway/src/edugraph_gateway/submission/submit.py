@@ -11,7 +11,7 @@ from anyio import CancelScope, CapacityLimiter
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.contracts.messages import Message
+from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, Message
 from edugraph_common.platform.job_store import Jobs, NewJob
 from edugraph_common.platform.object_store import Blobs
 from edugraph_gateway.deadlines import in_time
@@ -19,6 +19,11 @@ from edugraph_gateway.submission.publisher import Publisher
 
 CREATE_TIMEOUT_SECONDS = 2.0
 WITHDRAW_TIMEOUT_SECONDS = 0.5
+
+
+def deadline_of_job(now: datetime) -> float:
+    """Return until when its tasks wait for a provider, in seconds since 1970."""
+    return now.timestamp() + JOB_DEADLINE_SECONDS
 
 
 class Task(NamedTuple):
@@ -51,7 +56,8 @@ class JobSubmitter:
 
     async def submit(self, submission: Submission) -> Accepted:
         """Raises Retryable or Rejected; then nothing is left of the job, its blobs included."""
-        job_id, tasks = submission.job_id, submission.tasks
+        job_id, deadline = submission.job_id, {"deadline": deadline_of_job(self.now())}
+        tasks = [task._replace(message=task.message.model_copy(update=deadline)) for task in submission.tasks]
         # `resume` makes the tasks again from this.
         stored = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks])
         job = NewJob(job_id, submission.kind, submission.source, self.now(), submission.to_analyse, stored)

@@ -3,7 +3,8 @@ local job = KEYS[1]
 local function number(name) return tonumber(redis.call('HGET', job, name) or '0') end
 
 local state = redis.call('HGET', job, 'state')
-if not state or state == 'cancelled' or state == 'succeeded' or (state == 'failed' and redis.call('HEXISTS', job, 'failed_batches') == 0) then return '' end
+if not state or redis.call('HEXISTS', job, 'stopped') == 1 then return '' end
+if state == 'cancelled' or state == 'succeeded' or (state == 'failed' and redis.call('HEXISTS', job, 'failed_batches') == 0) then return '' end
 if number('imported') == 0 or number('batches_done') < number('batches') then return '' end
 if number('analysis_done') + number('analysis_failed') < number('analysis_expected') then return '' end
 

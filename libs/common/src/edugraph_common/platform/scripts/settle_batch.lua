@@ -43,11 +43,15 @@ end
 count(new, 1)
 if new.state == 'failed' then
   failed_batches('add')
+  redis.call('HINCRBY', job, 'failed_in_a_row', 1)
   redis.call('HSET', job, 'last_batch_error', new.error ~= cjson.null and new.error or '')
+else
+  redis.call('HDEL', job, 'failed_in_a_row')
 end
 for _, reject in ipairs(new.errors) do
   if redis.call('LLEN', errors) < tonumber(ARGV[4]) then redis.call('RPUSH', errors, cjson.encode(reject)) end
 end
 redis.call('HSET', batches, ARGV[1], ARGV[2])
 redis.call('HSET', job, 'updated', ARGV[3])
+redis.call('HDEL', job, 'restarts')
 return 1

@@ -1,6 +1,7 @@
 -- Count a pack's findings into its job once; a pack that failed and was replayed replaces its failed count.
--- KEYS: job, its packs. ARGV: pack, progress (JSON), now, error. Returns 1 if it counted.
-local job, packs = KEYS[1], KEYS[2]
+-- KEYS: job, its packs, its analysed records by batch. ARGV: pack, progress (JSON), now, error. Returns 1 if it counted.
+local job, packs, analysed = KEYS[1], KEYS[2], KEYS[3]
+local batch = string.match(ARGV[1], '^[%a_]+%-(%d+)%-')  -- KIND-BATCH-NUMBER
 if redis.call('EXISTS', job) == 0 then return 0 end
 
 local function count(progress, sign)
@@ -8,6 +9,7 @@ local function count(progress, sign)
     redis.call('HINCRBY', job, 'analysis_' .. name, sign * progress[name])
   end
   redis.call('HINCRBYFLOAT', job, 'analysis_cost', sign * progress.cost)
+  if batch then redis.call('HINCRBY', analysed, batch, sign * progress.done) end
 end
 
 local new = cjson.decode(ARGV[2])
@@ -20,5 +22,6 @@ end
 count(new, 1)
 redis.call('HSET', packs, ARGV[1], ARGV[2])
 redis.call('HSET', job, 'updated', ARGV[3])
+redis.call('HDEL', job, 'restarts')
 if ARGV[4] ~= '' then redis.call('HSET', job, 'last_pack_error', ARGV[4]) end
 return 1

@@ -8,12 +8,14 @@ from threading import Event
 from typing import Annotated
 
 import anyio.to_thread
+import structlog
 from fastapi import APIRouter, Path, Query
 from starlette.responses import StreamingResponse
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.object_store import cancelled_key
 from edugraph_gateway.api.answers import JobAnswer, JobList, job_answer
 from edugraph_gateway.api.dependencies import (
     AuditDep,
@@ -28,6 +30,7 @@ from edugraph_gateway.api.dependencies import (
 from edugraph_gateway.operations.resume import resume
 from edugraph_gateway.problems import Problem, not_found, problem_responses
 
+log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
 PIECE_BYTES = 1 << 16
 LOOK_INTERVAL_SECONDS = 0.5  # between two looks at a job that is followed
@@ -63,12 +66,20 @@ def show_job(_caller: Reader, jobs: JobsDep, now: ClockDep, job_id: JobId) -> Jo
 
 
 @router.post("/v1/jobs/{job_id}/cancel", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
-def cancel_job(caller: Operator, jobs: JobsDep, audit: AuditDep, now: ClockDep, job_id: JobId) -> JobAnswer:
+def cancel_job(
+    *, caller: Operator, jobs: JobsDep, blobs: BlobsDep, audit: AuditDep, now: ClockDep, job_id: JobId
+) -> JobAnswer:
     """What has not begun stays undone; what is done is kept."""
     report = existing_job(jobs, job_id, now())
     audit.record(caller.client_id, "job.cancel", job_id, now())
     if not jobs.cancel(job_id, now()):
         raise Problem(409, "ended", f"The job has ended already: {report.state}.")
+    try:
+        with blobs.write(cancelled_key(job_id)) as file:
+            file.write(b"{}")
+    except Retryable as away:
+        # The job is cancelled all the same. The mark is for a Redis that loses all it has.
+        log.warning("cancellation_not_marked", job=job_id, reason=away.reason)
     return job_answer(existing_job(jobs, job_id, now()), now())
 
 

@@ -1,0 +1,72 @@
+"""The reaper: a job of which nothing was heard for long is sent again, or failed with the reason.
+
+Such a job has lost what would have carried it on: its gateway died between creating the job and sending its message,
+or Redis has lost the counter of its chord. A job that only stands behind others in a queue is no such job: nothing is
+done while messages wait. Any number of gateways may do this side by side.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import anyio.to_thread
+import structlog
+
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.routes import QUEUES
+from edugraph_gateway.operations.resume import open_again
+from edugraph_gateway.problems import Problem
+from edugraph_gateway.submission.submit import JobSubmitter, Task
+
+INTERVAL_SECONDS = 60.0
+# A task that is being worked on is in no queue. The longest may take a quarter of an hour.
+QUIET_SECONDS = 1_200.0
+# After so long it is sent again however much waits in the queues.
+LONGEST_QUIET_SECONDS = 6 * 3_600.0
+MOST_RESTARTS = 3
+
+log = structlog.get_logger()
+
+
+async def keep_reaping(submitter: JobSubmitter, queue_depth: Callable[[str], int]) -> None:
+    """Reap each minute, until it is cancelled. `queue_depth` gives the number of messages that wait in a queue."""
+    while True:
+        await asyncio.sleep(INTERVAL_SECONDS)
+        try:
+            await reap(submitter, queue_depth)
+        except Failure as away:
+            log.warning("reaper_waits", reason=away.reason)
+
+
+async def reap(
+    submitter: JobSubmitter, queue_depth: Callable[[str], int], quiet_seconds: float = QUIET_SECONDS
+) -> list[str]:
+    """Return the ids of the jobs that were sent again or failed. Raises Retryable when a server is away."""
+    jobs, reaped = submitter.jobs, list[str]()
+
+    def find() -> list[str]:
+        if not jobs.take_turn_to_reap(INTERVAL_SECONDS / 2):
+            return []
+        quiet = jobs.quiet(submitter.now(), quiet_seconds)
+        if quiet and any(map(queue_depth, QUEUES)):
+            quiet = {job_id: seconds for job_id, seconds in quiet.items() if seconds >= LONGEST_QUIET_SECONDS}
+        return list(quiet)
+
+    def open_or_fail(job_id: str) -> list[Task]:
+        restarts, why = jobs.count_restart(job_id), f"It was sent again {MOST_RESTARTS} times and made no progress."
+        if restarts <= MOST_RESTARTS:
+            try:
+                tasks = open_again(submitter, job_id, ("queued", "running"))
+            except Problem as problem:
+                why = problem.detail
+            else:
+                log.warning("job_reaped", job=job_id, outcome="sent again", restarts=restarts)
+                return tasks
+        jobs.fail(job_id, f"{why} Resume the job when the cause is repaired.", submitter.now(), stop=True)
+        log.error("job_reaped", job=job_id, outcome="failed", reason=why)
+        return []
+
+    for job_id in await anyio.to_thread.run_sync(find):
+        for task in await anyio.to_thread.run_sync(open_or_fail, job_id):
+            await submitter.publisher.send(task.name, task.message, task_id=task.task_id)
+        reaped.append(job_id)
+    return reaped

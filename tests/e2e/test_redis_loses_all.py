@@ -1,0 +1,115 @@
+"""Redis loses all that it holds, between any two commands: no accepted record is lost with it."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from engines import System, family
+from guard import RedisServer
+
+from edugraph_cli.client import Refused
+from edugraph_common.contracts.outcomes import ENDED, JobReport
+
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
+START = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def records(run: str, number: int) -> list[dict[str, object]]:
+    return [
+        {
+            "type": "course_record",
+            "timestamp": (START + timedelta(seconds=index)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "record_id": f"{run}-{index}",
+            "data": {"student_id": f"{run}-{index}", "course_id": f"{run}", "progress": 50},
+        }
+        for index in range(number)
+    ]
+
+
+def stored(path: Path, number: int) -> Path:
+    rows = records(path.parent.name, number)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def lose_all(system: System) -> None:
+    RedisServer(system.engine.environment["EDUGRAPH_REDIS_URL"]).empty()
+
+
+@contextmanager
+def importers_stopped(system: System) -> Iterator[None]:
+    pids = family(system.processes.running["importer"].pid)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def ended(system: System, job: str, seconds: float = 90) -> JobReport | None:
+    """None for a job that is not there after a while."""
+    end, report = datetime.now(UTC) + timedelta(seconds=seconds), None
+    while datetime.now(UTC) < end and (report is None or report.state not in ENDED):
+        try:
+            report = system.client.job(job)
+        except Refused:
+            report = None
+        time.sleep(0.3)
+    return report
+
+
+def students(system: System) -> int:
+    return system.client.graph_summary().nodes.get("Student", 0)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_before_the_split(clean: System, tmp_path: Path, inline: bool) -> None:
+    """Guard: Importer.recreate."""
+    with importers_stopped(clean):
+        if inline:
+            body = {"records": records(tmp_path.name, 1_000), "batch_size": 100}
+            job = httpx.post(f"{clean.url}/v1/imports", json=body, timeout=30).json()["job_id"]
+        else:
+            job = clean.client.import_file(stored(tmp_path / "records.ndjson", 1_000), batch_size=100).job_id
+        lose_all(clean)
+    report = ended(clean, job)
+    assert report is not None
+    assert (report.state, report.read, report.written, report.batches) == ("succeeded", 1_000, 1_000, 10)
+    assert students(clean) == 1_000
+    assert clean.client.jobs()[0].job_id == job
+
+
+def test_in_the_middle(clean: System, tmp_path: Path) -> None:
+    """Guard: Importer._begin_again, from a batch or from the end of a window."""
+    file = stored(tmp_path / "records.ndjson", 6_000)
+    with file.open("rb") as content:
+        options = {"batch_size": "100", "parallel_batches": "20", "name": file.name}
+        job = clean.client.import_stream(content, options).job_id
+    for report in clean.client.follow(job):
+        if report.batches_done >= 15:
+            break
+    lose_all(clean)
+    end = ended(clean, job)
+    assert end is not None
+    assert (end.state, end.batches_done, end.read) == ("succeeded", 60, 6_000)
+    assert end.written + end.unchanged == 6_000
+    assert students(clean) == 6_000
+
+
+def test_a_job_that_was_cancelled_is_not_brought_back(clean: System, tmp_path: Path) -> None:
+    """Guard: the blob `cancelled_key`."""
+    with importers_stopped(clean):
+        job = clean.client.import_file(stored(tmp_path / "records.ndjson", 300)).job_id
+        clean.client.cancel(job)
+        lose_all(clean)
+    assert ended(clean, job, seconds=6) is None
+    assert students(clean) == 0
