@@ -2,8 +2,10 @@
 
 import io
 import json
+import math
 import os
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record
 from edugraph_common.sources import NotRelevant, Row, open_text
 from edugraph_common.sources.openedx import decode_event, read_event
+from edugraph_common.sources.rows import latest_timestamp
 from edugraph_common.sources.xapi import read_statement
 
 DEFAULT_DATA = Path(__file__).parents[3].parent / "shared" / "data"
@@ -175,3 +178,26 @@ def test_every_xapi_file_is_imported_or_counted() -> None:
 def rows_of(path: Path, file_format: Format) -> list[Row]:
     plan, text = open_text(io.BytesIO(path.read_bytes()), file_format, None)
     return [row for chunk in plan.source.chunks(text, 5) for row in plan.source.rows(chunk.text, chunk.first_line)]
+
+
+@pytest.mark.parametrize(("share", "progress"), [(1.0, 100.0), (1.05, 100.0), (1.5, 100.0), (0.5, 50.0)])
+def test_bonus_points_make_no_more_than_the_whole_course(share: float, progress: float) -> None:
+    graded = read_event(event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": share}))
+    assert data_of(graded)["progress"] == progress
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.6, 85, math.nan])
+def test_what_is_no_share_of_points_is_rejected(share: float) -> None:
+    with pytest.raises(InvalidRecord, match="progress"):
+        read_event(event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": share}))
+
+
+def test_an_event_of_the_far_future_is_rejected_if_the_job_says_when_it_was_accepted() -> None:
+    line = json.dumps(
+        event("edx.course.enrollment.activated", {"user_id": "7"}, time="2026-03-07T00:00:00Z")
+    ).encode()
+    plan, _ = open_text(io.BytesIO(line), "openedx", None)
+    for accepted, kind in (("2026-03-05", Reject), ("2026-03-06", Record)):
+        latest = latest_timestamp(datetime.fromisoformat(accepted + "T00:00:00Z").timestamp())
+        assert [type(row) for _, row in plan.source.rows(line, 1, latest)] == [kind]
+    assert [type(row) for _, row in plan.source.rows(line, 1)] == [Record]

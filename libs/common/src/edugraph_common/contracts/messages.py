@@ -62,7 +62,11 @@ class ByteRange(Sent):
 
 
 class ImportJob(Message):
-    """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on."""
+    """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on.
+
+    `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
+    rejected; there is no such bound for jobs of older senders, which have None.
+    """
 
     source: str | None = None
     format: Format = "ndjson"
@@ -72,6 +76,7 @@ class ImportJob(Message):
     parallel_batches: int = Field(default=64, ge=1, le=1_000)
     analyze: bool = False
     next_batch: int = Field(default=0, ge=0)
+    accepted_at: float | None = None
 
 
 class ImportBatch(Message):
@@ -82,6 +87,7 @@ class ImportBatch(Message):
     records: tuple[dict[str, Any], ...] | None = None
     first_line: int = Field(default=1, ge=1, description="of inline records")
     analyze: bool = False
+    accepted_at: float | None = None
 
 
 class ImportAggregate(Message):
@@ -113,6 +119,7 @@ class AnalysisBatch(Message):
     records: tuple[dict[str, Any], ...] | None = None
     contexts: tuple[CourseContext, ...] = ()
     expected: int | None = Field(default=None, ge=0)
+    accepted_at: float | None = None
 
 
 class AnalysisEstimate(Message):
