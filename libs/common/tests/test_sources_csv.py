@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from edugraph_common.contracts.messages import Compression
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
 from edugraph_common.sources import Mapping, open_text, parse_mapping
+from edugraph_common.sources.compression import compressing, decompressor
 from edugraph_common.sources.csv_source import CsvRows
 from edugraph_common.sources.encoding import detect_encoding
 from edugraph_common.sources.ndjson import MalformedFile
@@ -377,3 +379,18 @@ def test_a_row_of_the_far_future_is_rejected() -> None:
     assert (reject.field, reject.found) == ("时间 (timestamp)", "2026-03-07T00:00:00.000000Z")
     assert reject.raw.startswith("S2,")
     assert latest_timestamp(None) is None
+
+
+@pytest.mark.parametrize("packed", ["gzip", "zstd"])
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(packed: Compression) -> None:
+    text = b"x" * (64 << 20)
+    out = io.BytesIO()
+    with compressing(out, packed) as file:
+        file.write(text)
+    blocks = decompressor(packed).feed(out.getvalue())
+    if packed == "zstd":
+        with pytest.raises(MalformedFile, match="more than 1000 times its size"):
+            list(blocks)
+        assert len(list(islice(decompressor(packed).feed(out.getvalue()), 8))) == 8
+    else:  # gzip cannot do more than 1,032 times, which the bytes that are free allow here.
+        assert sum(map(len, blocks)) == len(text)

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import time
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -201,3 +202,11 @@ def test_an_event_of_the_far_future_is_rejected_if_the_job_says_when_it_was_acce
         latest = latest_timestamp(datetime.fromisoformat(accepted + "T00:00:00Z").timestamp())
         assert [type(row) for _, row in plan.source.rows(line, 1, latest)] == [kind]
     assert [type(row) for _, row in plan.source.rows(line, 1)] == [Record]
+
+
+@pytest.mark.parametrize("text", ["<" * 100_000, "<a" * 50_000, "<" + " >" * 50_000, "<p>" * 33_000 + "<"])
+def test_a_hostile_post_is_read_in_linear_time(text: str) -> None:
+    post = event("edx.forum.response.created", {"body": text, "target_username": "li"})
+    began = time.process_time()
+    read_event(post)
+    assert time.process_time() - began < 1

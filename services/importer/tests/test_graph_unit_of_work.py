@@ -54,7 +54,7 @@ def test_each_kind_of_record_has_its_own_rows() -> None:
         "about": 1,
     }
     assert unit.rows["create_like"][0]["count"] == 4
-    assert unit.rows["about"][0]["spelled"] == ["T", "t"]
+    assert unit.rows["about"][0]["spelled"] == ["Topic", "topic"]
 
 
 def test_only_what_changed_is_written_again() -> None:

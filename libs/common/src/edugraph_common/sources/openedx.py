@@ -20,7 +20,7 @@ from edugraph_common.sources.students import as_id
 
 _PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
 _MAX_SHARE_WITH_BONUS = 1.5
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*+>")  # no second "<", so that each character is looked at once
 
 
 def _id(value: object) -> object:
