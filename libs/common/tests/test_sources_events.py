@@ -110,8 +110,6 @@ def test_statements_of_a_course() -> None:
     }
     completed = data_of(read_statement(statement("completed", result={"duration": "PT1H30M"})))
     assert (completed["progress"], completed["time_spent"]) == (100, 90)
-    earned = data_of(read_statement(statement("earned", result={"score": {"raw": 3, "max": 4}})))
-    assert earned["progress"] == 75
 
 
 def test_a_wrong_answer_is_a_mistake_in_the_course_around_it() -> None:
@@ -137,7 +135,7 @@ def test_what_is_said_to_a_person_is_an_interaction() -> None:
         ({"actor": {"objectType": "Agent"}}, "actor"),
         ({"timestamp": "yesterday"}, "data.enrollment_date"),
         ({"version": "2.0.0"}, "version"),
-        ({"result": {"score": {"scaled": "much"}}}, "result.score.scaled"),
+        ({"result": {"completion": "maybe"}}, "result.completion"),
     ],
 )
 def test_a_statement_that_cannot_be_read_says_where(change: dict[str, Any], field: str) -> None:
@@ -210,3 +208,45 @@ def test_a_hostile_post_is_read_in_linear_time(text: str) -> None:
     began = time.process_time()
     read_event(post)
     assert time.process_time() - began < 1
+
+
+GROUP = {"objectType": "Group", "member": [{"account": {"homePage": "http://lms", "name": "u8"}}]}
+PROGRESS = {"extensions": {"http://x/extensions/progress": 40}}
+
+
+@pytest.mark.parametrize(
+    ("verb", "other", "name"),
+    [
+        ("completed", {"result": {"completion": False}}, "completed"),
+        ("passed", {"result": {"completion": False}}, "passed"),
+        ("scored", {"result": {"score": {"scaled": 1.05}}}, "scored"),
+        ("earned", {"result": {"score": {"raw": 3, "max": 4}}}, "earned"),
+        ("progressed", {"result": {"score": {"scaled": 0.5}}}, "progressed"),
+        ("completed", {"actor": GROUP}, "completed (by a group)"),
+        ("liked", {"object": GROUP}, "liked (of a Group)"),
+        ("commented", {"object": {"objectType": "SubStatement"}}, "commented (of a SubStatement)"),
+    ],
+)
+def test_a_statement_that_says_nothing_of_a_person_or_progress_is_counted_by_name(
+    verb: str, other: dict[str, Any], name: str
+) -> None:
+    assert read_statement(statement(verb, **other)) == NotRelevant(name)
+
+
+def test_progress_is_what_a_statement_says_it_is() -> None:
+    result = {**PROGRESS, "score": {"scaled": 0.9}, "completion": None, "duration": None}
+    assert data_of(read_statement(statement("progressed", result=result)))["progress"] == 40
+
+
+@pytest.mark.parametrize("wrap", [lambda course: course, lambda course: [course]])
+def test_nulls_and_a_single_activity_in_place_of_a_list_are_read(wrap: Any) -> None:
+    course = {"id": "http://lms/course/C2", "definition": {"type": "http://x/course", "name": None}}
+    wrong = statement(
+        "answered",
+        actor={"name": None, "mbox": None, "account": {"homePage": "http://lms", "name": "u7"}},
+        context={"contextActivities": {"parent": wrap(course), "grouping": None}},
+        result={"success": False, "response": "5", "extensions": None},
+        version=None,
+    )
+    assert data_of(read_statement(wrong))["course_id"] == "C2"
+    assert data_of(read_statement(statement("completed", result=None, context=None)))["progress"] == 100
