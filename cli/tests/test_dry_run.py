@@ -109,3 +109,29 @@ def test_the_files_of_open_edx_are_told_apart() -> None:
     for folder, expected in (("tracking", "openedx"), ("xapi", "xapi")):
         for path in sorted((OPENEDX / folder).glob("*.json")):
             assert detect_file(path.name, path.read_bytes()[:HEAD_BYTES]).format == expected, path.name
+
+
+def test_the_dry_run_says_which_encoding_was_detected_and_how_sure_it_is(tmp_path: Path) -> None:
+    table = "ученик;курс;ошибка;время\n" + "".join(
+        f"S{n};Алгебра;Ученик пропустил знак минус;45291,625\n" for n in range(9)
+    )
+    mapping = (
+        "type: error_record\ncolumns: {ученик: student_id, курс: course_id, ошибка: error_text, время: timestamp}\n"
+    )
+    (tmp_path / "t.csv").write_bytes(table.encode("cp1251"))
+    (tmp_path / "m.yaml").write_text(mapping + "date_formats: [excel]\n", "utf-8")
+    command = ["import", "--dry-run", "--mapping", str(tmp_path / "m.yaml"), str(tmp_path / "t.csv")]
+    found = CliRunner().invoke(app, command)
+    assert found.exit_code == 0, found.output
+    assert "cp1251 (detected, " in found.output
+    machine = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert machine["detected"]["encoding"] == "cp1251"
+    assert machine["detected"]["encoding_lead"] > 0.05
+
+
+def test_excel_days_and_decimal_commas_are_suggested() -> None:
+    suggestion = suggest_mapping(
+        ["student_id", "course_id", "timestamp", "progress"], [["S1", "C1", "45291,625", "85,5 %"]]
+    )
+    mapping = parse_mapping(suggestion.mapping)
+    assert (mapping.date_formats, mapping.decimal) == (("excel",), ",")

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections import Counter
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -16,8 +17,9 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
-from edugraph_common.sources import Mapping, NotRelevant, ReadPlan, open_text, parse_mapping
+from edugraph_common.sources import UTF8, Mapping, NotRelevant, ReadPlan, open_text, parse_mapping
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.rows import MAX_FUTURE
 
 SHOWN_REJECTS = 20
 _ROWS_OF_A_CHUNK = 1_000
@@ -42,9 +44,13 @@ def dry_run(
     file_format: Format,
     mapping: Mapping | None = None,
     compression: Compression | None = None,
+    *,
     shown_rejects: int = SHOWN_REJECTS,
+    latest: datetime | None = None,
 ) -> DryRun:
     """Read the whole file once, as the import would, and keep the first `shown_rejects` rejects.
+
+    `latest`: the latest timestamp that a record may have.
 
     Raises MalformedFile.
     """
@@ -53,7 +59,7 @@ def dry_run(
     errors: list[Reject] = []
     source = plan.source
     for chunk in source.chunks(text, _ROWS_OF_A_CHUNK):
-        for _, row in source.rows(chunk.text, chunk.first_line):
+        for _, row in source.rows(chunk.text, chunk.first_line, latest):
             match row:
                 case Record():
                     types[row.type] += 1
@@ -92,13 +98,15 @@ def print_dry_run(
             file.seek(0)
             mapping = parse_mapping(mapping_path.read_bytes()) if mapping_path else None
             if detected.format == "csv" and mapping is None and not as_json:
-                _print_suggestion(file, path, detected.compression)
+                _print_suggestion(file, path, detected)
                 return INVALID
-            report = dry_run(file, detected.format, mapping, detected.compression)
+            report = dry_run(
+                file, detected.format, mapping, detected.compression, latest=datetime.now(UTC) + MAX_FUTURE
+            )
     except MalformedFile as problem:
         stop(f"{path}: {problem}", INVALID)
     if as_json:
-        show_json(report.model_dump(mode="json", by_alias=True))
+        show_json({"detected": detected.model_dump(mode="json"), **report.model_dump(mode="json", by_alias=True)})
     else:
         _print_report(path, detected, report)
     return FAILED if report.rejected else 0
@@ -106,7 +114,7 @@ def print_dry_run(
 
 def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
     header = report.read_plan.header
-    table = f", {report.read_plan.encoding}, delimiter {header.delimiter!r}" if header else ""
+    table = f", {_encoding_words(report.read_plan, detected)}, delimiter {header.delimiter!r}" if header else ""
     compression = f", {detected.compression}" if detected.compression else ""
     say(f"{path.name}: {detected.format}{table}{compression}; nothing was written")
     counts = {"read": report.read, "valid": report.valid, "rejected": report.rejected}
@@ -126,14 +134,24 @@ def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
         say(f"  line {error.line}: {error.field} {error.reason} (expected {error.expected}{found})")
 
 
-def _print_suggestion(file: IO[bytes], path: Path, compression: Compression | None) -> None:
+def _encoding_words(plan: ReadPlan, detected: DetectedFile) -> str:
+    """Say which encoding it is and how sure that is, unless the mapping names it or it is UTF-8."""
+    if plan.encoding == UTF8 or (plan.mapping and plan.mapping.encoding):
+        return plan.encoding
+    others = f"{detected.encoding_lead:.0%} ahead of {detected.next_best_encoding}"
+    return f"{plan.encoding} (detected, {others if detected.next_best_encoding else 'no other fits'})"
+
+
+def _print_suggestion(file: IO[bytes], path: Path, detected: DetectedFile) -> None:
     """Print a mapping file whose open points are comments, so that standard output can be saved as it is."""
-    plan, text = open_text(file, "csv", compression)
+    plan, text = open_text(file, "csv", detected.compression)
     header = plan.header
     assert header is not None  # noqa: S101 - every CSV has a header
-    rows = csv.reader(io.StringIO(next(text, b"").decode(errors="replace")), delimiter=header.delimiter)
-    suggestion = suggest_mapping(header.columns, list(islice(rows, _ROWS_FOR_A_SUGGESTION + 1))[1:])
-    say(f"# A suggested mapping ({plan.encoding}, delimiter {header.delimiter!r}). Save and check it, then run")
+    body = next(text, b"")[header.size :].decode(errors="replace")
+    rows = csv.reader(io.StringIO(body), delimiter=header.delimiter)
+    suggestion = suggest_mapping(header.columns, list(islice(rows, _ROWS_FOR_A_SUGGESTION)))
+    read_as = f"{_encoding_words(plan, detected)}, delimiter {header.delimiter!r}"
+    say(f"# A suggested mapping ({read_as}). Save and check it, then run")
     say(f"# edugraph import --dry-run --mapping FILE {path}")
     for point in suggestion.open_points:
         say(f"# {point}")

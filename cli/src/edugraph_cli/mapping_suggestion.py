@@ -4,6 +4,7 @@
 stand for a field's allowed values.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ import yaml
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, RECORD_TYPES, RecordType
-from edugraph_common.sources.cells import DATES
+from edugraph_common.sources.cells import DATES, NUMBERS
+from edugraph_common.sources.mapping import EXCEL
 
 _DATE_FORMATS = (
     "%Y/%m/%d %H:%M:%S",
@@ -29,6 +31,10 @@ _DATE_FORMATS = (
     "%d/%m/%Y %H:%M",
     "%m/%d/%Y %H:%M",
 )
+
+
+_EXCEL_DAYS = re.compile(r"[2-6]\d{4}(?:[.,]\d+)?")  # 1954 to 2091, as Excel counts days
+_DECIMAL_COMMA = re.compile(r"\d+,\d+ ?[%％]?")
 
 
 class MappingSuggestion(ContractModel):
@@ -58,6 +64,9 @@ def suggest_mapping(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Map
         suggested["values"] = {field: meanings for field, meanings in values.items() if meanings}
     if formats := _date_formats(cells):
         suggested["date_formats"] = formats
+    numbers = [cell for field in NUMBERS for cell in cells.get(field, ()) if not cell.isdigit()]
+    if numbers and all(_DECIMAL_COMMA.fullmatch(cell) for cell in numbers):
+        suggested["decimal"] = ","
     missing = sorted((_required(record_type) | {"timestamp"}) - set(cells))
     if missing:
         suggested["constants"] = dict.fromkeys(missing, "?")
@@ -103,6 +112,9 @@ def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:
     formats: list[str] = []
     for field, seen in cells.items():
         if field not in DATES or all(_is_date(cell) for cell in seen):
+            continue
+        if seen and all(_EXCEL_DAYS.fullmatch(cell) for cell in seen):
+            formats.append(EXCEL)
             continue
         fitting = (form for form in _DATE_FORMATS if all(_is_date(cell, form) for cell in seen))
         first = next(fitting, None)

@@ -1,8 +1,12 @@
 """CSV with a mapping: wrong rows one by one with their own lines, whole-file faults in one sentence."""
 
 import csv
+import gzip
 import io
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,8 +16,11 @@ from edugraph_common.contracts.messages import Compression
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record
 from edugraph_common.sources import Mapping, open_text, parse_mapping
+from edugraph_common.sources.compression import compressing, decompressor
 from edugraph_common.sources.csv_source import CsvRows
+from edugraph_common.sources.encoding import detect_encoding
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.rows import latest_timestamp
 
 HEADER = ["学号", "课程", "错误", "时间", "程度"]
 MAPPING = parse_mapping(
@@ -211,3 +218,175 @@ def test_an_open_quote_costs_its_own_line_and_no_more_however_far_the_next_quote
     found = read(data)
     rejects = [reject for _, reject in found if isinstance(reject, Reject)]
     assert (len(found), [reject.line for reject in rejects]) == (5_001, [2])
+
+
+COURSES = "type: course_record\ncolumns: {s: student_id, c: course_id, t: timestamp, p: progress, m: time_spent}\n"
+
+
+def course_row(cells: str, settings: str = "") -> Any:
+    [(_, found)] = read(f"s|c|t|p|m\nS1|C1|{cells}\n".encode(), parse_mapping(COURSES + settings))
+    return found
+
+
+@given(st.integers(61 * 86_400, 73_000 * 86_400))
+def test_excel_days_are_dates_if_the_mapping_says_so(seconds: int) -> None:
+    days = f"{seconds / 86_400:.10f}"
+    expected = datetime(1899, 12, 30, tzinfo=UTC) + timedelta(seconds=seconds)
+    assert course_row(f"{days}|1|1", "date_formats: [excel]").timestamp == expected
+    assert course_row(f"{days.replace('.', ',')}|1|1", "date_formats: ['%Y', excel]").timestamp == expected
+    assert isinstance(course_row(f"{days}|1|1"), Reject)
+    assert isinstance(course_row(f"{days}|1|1", "date_formats: ['%d.%m.%Y']"), Reject)
+
+
+@pytest.mark.parametrize("cell", ["60", "0.5", "1735689600.5", "9999999", "-45291", "4.5e4", "nan"])
+def test_what_is_no_day_of_excel_is_rejected(cell: str) -> None:
+    found = course_row(f"{cell}|1|1", "date_formats: [excel]")
+    assert (found.field, found.expected) == ("t (timestamp)", "a date like 45291.625 (Excel)")
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 1), datetime(2037, 12, 31)),  # noqa: DTZ001 - the zone is the point of the test
+    st.sampled_from(["Asia/Shanghai", "Europe/Berlin", "America/New_York", "UTC"]),
+    st.sampled_from(["", "date_format: '%Y-%m-%d %H:%M:%S.%f'"]),
+)
+def test_a_date_without_a_zone_is_of_the_time_zone_of_the_mapping(
+    moment: datetime, zone: str, date_format: str
+) -> None:
+    found = course_row(f"{moment:%Y-%m-%d %H:%M:%S.%f}|1|1", f"time_zone: {zone}\n{date_format}")
+    assert found.timestamp == moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    named = course_row("2026-03-04T08:00:00+02:00|1|1", f"time_zone: {zone}")
+    assert named.timestamp == datetime(2026, 3, 4, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("settings", "progress", "minutes", "expected"),
+    [
+        ("", "85.5", "1.5", (85.5, 1.5)),
+        ("", "85.5 %", "1.5", (85.5, 1.5)),
+        ("", "85％", "", (85.0, None)),
+        ("decimal: ','", "85,5", "1,25", (85.5, 1.25)),
+        ("decimal: ','", "85,5%", "90", (85.5, 90.0)),
+        ("", "85,5", "1", "p (data.progress)"),
+        ("", "85", "1.5 %", "m (data.time_spent)"),
+        ("decimal: ','", "85.5", "1", "p (data.progress)"),
+        ("decimal: ','", "1.085,5", "1", "p (data.progress)"),
+        ("", "105 %", "1", "p (data.progress)"),
+    ],
+)
+def test_numbers_are_read_as_the_mapping_says(settings: str, progress: str, minutes: str, expected: Any) -> None:
+    found = course_row(f"2026-03-04|{progress}|{minutes}", settings)
+    if isinstance(found, Reject):
+        assert found.field == expected
+    else:
+        assert (found.data.progress, found.data.time_spent) == expected
+
+
+def test_an_unknown_time_zone_is_no_setting() -> None:
+    with pytest.raises(MalformedFile, match=r"mars/Olympus is no known time zone"):
+        parse_mapping(COURSES + "time_zone: Mars/Olympus")
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_a_zero_byte_is_damage_to_its_row_and_no_other_encoding(at: int) -> None:
+    lines = table([row(1), row(2), row(3)]).decode().splitlines(keepends=True)
+    data = "".join([*lines[:3], lines[3][:at] + "\0" + lines[3][at:], *lines[4:]]).encode()
+    assert [type(found) for _, found in read(data)] == [Record, Reject, Record]
+
+
+# Words of schools, in the encoding that Windows or Excel would save them in there.
+WORDS = {
+    "gb18030": ["数学", "答成应该是别的", "王小明", "忘了变号", "移项时忘记变号"],
+    "big5": ["數學", "答成應該是別的", "王小明", "忘了變號", "移項時忘記變號"],
+    "cp932": ["数学", "答えがまちがいです", "山田太郎", "カタカナの問題", "マイナスを忘れた"],
+    "cp949": ["수학", "답이 틀렸습니다", "김철수", "부호를 잊었다", "이차함수의 그래프"],
+    "cp1250": ["Błąd w równaniu", "Święty Łukasz", "źle rozwiązał", "uczeń pominął minus", "Příliš žluťoučký kůň"],
+    "cp1251": ["Алгебра", "Ученик ответил неверно", "Иванов Иван", "Пропустил знак минус", "геометрия"],
+    "cp1252": ["La réponse était fausse", "élève à côté", "El niño olvidó", "Übung größer", "señal según"],
+    "cp1253": ["Άλγεβρα", "Απάντησε λάθος", "Γιώργος", "ξέχασε το μείον", "γεωμετρία"],
+}
+WORD_LISTS = st.sampled_from(sorted(WORDS)).flatmap(
+    lambda encoding: st.tuples(
+        st.just(encoding),
+        st.lists(st.sampled_from(WORDS[encoding]), min_size=3, unique=True).flatmap(
+            lambda words: st.integers(1, 12).map(lambda times: words * times)
+        ),
+    )
+)
+
+
+@given(WORD_LISTS)
+def test_a_text_is_never_surely_in_another_encoding_than_its_own(encoded: tuple[str, list[str]]) -> None:
+    encoding, words = encoded
+    data = ("id,text\r\n" + "".join(f"S{number},{word}\r\n" for number, word in enumerate(words))).encode(encoding)
+    detected = detect_encoding(data)
+    assert not detected.is_sure or data.decode(detected.encoding) == data.decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "big5", "cp932", "cp1251"])
+def test_a_table_of_some_rows_is_read_in_its_own_encoding(encoding: str) -> None:
+    words = WORDS[encoding] * 4
+    rows = [row(number, 错误=word, 课程="C") for number, word in enumerate(words)]
+    out = "s,c,e,t,g\n" + "".join(f"{a},{b},{c},{d},high\n" for a, b, c, d, _ in rows)
+    mapping = parse_mapping(
+        "{type: error_record, columns: {s: student_id, c: course_id, e: error_text, t: timestamp, g: severity},"
+        " date_format: '%Y/%m/%d'}"
+    )
+    assert [found.data.error_text for _, found in read(out.encode(encoding), mapping)] == words
+
+
+def test_an_encoding_that_cannot_be_told_is_refused_with_what_to_do_and_read_if_it_is_named() -> None:
+    data = table([row(1, 学号="niño", 课程="C", 错误="señal")], ["s", "c", "e", "t", "g"]).decode()
+    settings = "{type: error_record, columns: {s: student_id, c: course_id, e: error_text, t: timestamp, g: null}"
+    with pytest.raises(MalformedFile, match=r"cannot be told for sure .*encoding: cp1252.*iconv") as refused:
+        read(data.replace("高", "").encode("cp1252"), parse_mapping(settings + ", date_format: '%Y/%m/%d'}"))
+    assert ". " not in str(refused.value)
+    named = parse_mapping(settings + ", date_format: '%Y/%m/%d', encoding: cp1252}")
+    [(_, found)] = read(data.replace("高", "").encode("cp1252"), named)
+    assert found.data.error_text == "señal"
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", "SEP=;\n", '"sep=;"\r\n', "sep=;;;\n", "\ufeffsep=;\r\n"])
+def test_a_first_line_that_names_the_delimiter_is_no_header(first: str) -> None:
+    data = first + table([row(1), row(2, 程度="?")], delimiter=";").decode()
+    [(_, record), (line, _)] = read(data.encode())
+    assert isinstance(record, Record)
+    assert line == 2 + 1 + 2  # the header, and two lines of the first row
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_header_without_an_end_is_refused(encoding: str) -> None:
+    with pytest.raises(MalformedFile, match=r"the header is longer than 262,144 bytes"):
+        read(("a,b" * 700_000 + "\nS1,C1\n").encode(encoding))
+
+
+def test_a_header_that_lies_in_several_frames_is_read_whole() -> None:
+    data = table([row(1)])
+    packed = gzip.compress(data[:3]) + gzip.compress(data[3:])
+    assert [type(found) for _, found in read(packed, packed="gzip")] == [Record]
+
+
+def test_a_row_of_the_far_future_is_rejected() -> None:
+    plan, text = open_text(io.BytesIO(table([row(1), row(2, 时间="2026/03/07")])), "csv", None, MAPPING)
+    latest = latest_timestamp(datetime(2026, 3, 5, tzinfo=UTC).timestamp())
+    [chunk] = plan.source.chunks(text, 10)
+    [(_, record), (_, reject)] = plan.source.rows(chunk.text, chunk.first_line, latest)
+    assert isinstance(record, Record)
+    assert isinstance(reject, Reject)
+    assert (reject.field, reject.found) == ("时间 (timestamp)", "2026-03-07T00:00:00.000000Z")
+    assert reject.raw.startswith("S2,")
+    assert latest_timestamp(None) is None
+
+
+@pytest.mark.parametrize("packed", ["gzip", "zstd"])
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(packed: Compression) -> None:
+    text = b"x" * (64 << 20)
+    out = io.BytesIO()
+    with compressing(out, packed) as file:
+        file.write(text)
+    blocks = decompressor(packed).feed(out.getvalue())
+    if packed == "zstd":
+        with pytest.raises(MalformedFile, match="more than 1000 times its size"):
+            list(blocks)
+        assert len(list(islice(decompressor(packed).feed(out.getvalue()), 8))) == 8
+    else:  # gzip cannot do more than 1,032 times, which the bytes that are free allow here.
+        assert sum(map(len, blocks)) == len(text)

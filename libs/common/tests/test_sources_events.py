@@ -2,8 +2,11 @@
 
 import io
 import json
+import math
 import os
+import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record
 from edugraph_common.sources import NotRelevant, Row, open_text
 from edugraph_common.sources.openedx import decode_event, read_event
+from edugraph_common.sources.rows import latest_timestamp
 from edugraph_common.sources.xapi import read_statement
 
 DEFAULT_DATA = Path(__file__).parents[3].parent / "shared" / "data"
@@ -106,8 +110,6 @@ def test_statements_of_a_course() -> None:
     }
     completed = data_of(read_statement(statement("completed", result={"duration": "PT1H30M"})))
     assert (completed["progress"], completed["time_spent"]) == (100, 90)
-    earned = data_of(read_statement(statement("earned", result={"score": {"raw": 3, "max": 4}})))
-    assert earned["progress"] == 75
 
 
 def test_a_wrong_answer_is_a_mistake_in_the_course_around_it() -> None:
@@ -133,7 +135,7 @@ def test_what_is_said_to_a_person_is_an_interaction() -> None:
         ({"actor": {"objectType": "Agent"}}, "actor"),
         ({"timestamp": "yesterday"}, "data.enrollment_date"),
         ({"version": "2.0.0"}, "version"),
-        ({"result": {"score": {"scaled": "much"}}}, "result.score.scaled"),
+        ({"result": {"completion": "maybe"}}, "result.completion"),
     ],
 )
 def test_a_statement_that_cannot_be_read_says_where(change: dict[str, Any], field: str) -> None:
@@ -175,3 +177,76 @@ def test_every_xapi_file_is_imported_or_counted() -> None:
 def rows_of(path: Path, file_format: Format) -> list[Row]:
     plan, text = open_text(io.BytesIO(path.read_bytes()), file_format, None)
     return [row for chunk in plan.source.chunks(text, 5) for row in plan.source.rows(chunk.text, chunk.first_line)]
+
+
+@pytest.mark.parametrize(("share", "progress"), [(1.0, 100.0), (1.05, 100.0), (1.5, 100.0), (0.5, 50.0)])
+def test_bonus_points_make_no_more_than_the_whole_course(share: float, progress: float) -> None:
+    graded = read_event(event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": share}))
+    assert data_of(graded)["progress"] == progress
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.6, 85, math.nan])
+def test_what_is_no_share_of_points_is_rejected(share: float) -> None:
+    with pytest.raises(InvalidRecord, match="progress"):
+        read_event(event("edx.grades.course.grade_calculated", {"user_id": "9", "percent_grade": share}))
+
+
+def test_an_event_of_the_far_future_is_rejected_if_the_job_says_when_it_was_accepted() -> None:
+    line = json.dumps(
+        event("edx.course.enrollment.activated", {"user_id": "7"}, time="2026-03-07T00:00:00Z")
+    ).encode()
+    plan, _ = open_text(io.BytesIO(line), "openedx", None)
+    for accepted, kind in (("2026-03-05", Reject), ("2026-03-06", Record)):
+        latest = latest_timestamp(datetime.fromisoformat(accepted + "T00:00:00Z").timestamp())
+        assert [type(row) for _, row in plan.source.rows(line, 1, latest)] == [kind]
+    assert [type(row) for _, row in plan.source.rows(line, 1)] == [Record]
+
+
+@pytest.mark.parametrize("text", ["<" * 100_000, "<a" * 50_000, "<" + " >" * 50_000, "<p>" * 33_000 + "<"])
+def test_a_hostile_post_is_read_in_linear_time(text: str) -> None:
+    post = event("edx.forum.response.created", {"body": text, "target_username": "li"})
+    began = time.process_time()
+    read_event(post)
+    assert time.process_time() - began < 1
+
+
+GROUP = {"objectType": "Group", "member": [{"account": {"homePage": "http://lms", "name": "u8"}}]}
+PROGRESS = {"extensions": {"http://x/extensions/progress": 40}}
+
+
+@pytest.mark.parametrize(
+    ("verb", "other", "name"),
+    [
+        ("completed", {"result": {"completion": False}}, "completed"),
+        ("passed", {"result": {"completion": False}}, "passed"),
+        ("scored", {"result": {"score": {"scaled": 1.05}}}, "scored"),
+        ("earned", {"result": {"score": {"raw": 3, "max": 4}}}, "earned"),
+        ("progressed", {"result": {"score": {"scaled": 0.5}}}, "progressed"),
+        ("completed", {"actor": GROUP}, "completed (by a group)"),
+        ("liked", {"object": GROUP}, "liked (of a Group)"),
+        ("commented", {"object": {"objectType": "SubStatement"}}, "commented (of a SubStatement)"),
+    ],
+)
+def test_a_statement_that_says_nothing_of_a_person_or_progress_is_counted_by_name(
+    verb: str, other: dict[str, Any], name: str
+) -> None:
+    assert read_statement(statement(verb, **other)) == NotRelevant(name)
+
+
+def test_progress_is_what_a_statement_says_it_is() -> None:
+    result = {**PROGRESS, "score": {"scaled": 0.9}, "completion": None, "duration": None}
+    assert data_of(read_statement(statement("progressed", result=result)))["progress"] == 40
+
+
+@pytest.mark.parametrize("wrap", [lambda course: course, lambda course: [course]])
+def test_nulls_and_a_single_activity_in_place_of_a_list_are_read(wrap: Any) -> None:
+    course = {"id": "http://lms/course/C2", "definition": {"type": "http://x/course", "name": None}}
+    wrong = statement(
+        "answered",
+        actor={"name": None, "mbox": None, "account": {"homePage": "http://lms", "name": "u7"}},
+        context={"contextActivities": {"parent": wrap(course), "grouping": None}},
+        result={"success": False, "response": "5", "extensions": None},
+        version=None,
+    )
+    assert data_of(read_statement(wrong))["course_id"] == "C2"
+    assert data_of(read_statement(statement("completed", result=None, context=None)))["progress"] == 100

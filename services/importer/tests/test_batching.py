@@ -4,6 +4,7 @@ import gzip
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,9 @@ def job_of(blobs: Blobs, data: bytes, file_format: Format, ending: str = "") -> 
 
 def batches(blobs: Blobs, job: ImportJob) -> Iterator[ReadBatch]:
     for message in window(blobs, job, count_batches(blobs, job)):
-        assert len(message.model_dump_json()) < 1_000
+        assert message.records or len(message.model_dump_json()) < 1_000
         found = read_batch(blobs, message)
-        assert found.graph.read == message.expected
+        assert message.records or found.graph.read == message.expected
         yield found
 
 
@@ -106,3 +107,19 @@ def test_an_unusable_file_leaves_no_index(blobs: Blobs, data: bytes, file_format
         count_batches(blobs, job_of(blobs, data, file_format, ending))
     assert not blobs.exists(index_key("j"))
     assert not blobs.exists(frames_key("j"))
+
+
+@pytest.mark.parametrize(("accepted", "rejected"), [("2025-12-30", 25), ("2025-12-31", 0), (None, 0)])
+@pytest.mark.parametrize("inline", [False, True])
+def test_what_is_dated_more_than_a_day_after_the_job_was_accepted_is_rejected(
+    blobs: Blobs, accepted: str | None, rejected: int, *, inline: bool
+) -> None:
+    job = job_of(blobs, LINES.encode(), "ndjson")
+    if inline:
+        job = job.model_copy(update={"source": None, "records": tuple(map(json.loads, LINES.splitlines()))})
+    if accepted:
+        accepted_at = datetime.fromisoformat(accepted).replace(tzinfo=UTC).timestamp()
+        job = job.model_copy(update={"accepted_at": accepted_at})
+    found = list(batches(blobs, job))
+    rejects = [reject for batch in found for reject in batch.graph.rejects]
+    assert (len(rejects), {reject.field for reject in rejects} - {"timestamp"}) == (rejected, set())

@@ -54,11 +54,14 @@ def test_what_requires_itself_is_dropped_and_the_strongest_claim_stays() -> None
         return Prerequisite(point=point, requires=requires, confidence=confidence)
 
     facts = finding_facts.facts_of(
-        ContentFinding(prerequisites=(claim("A", "a", 1), claim("A", "B", 0.25), claim("a", "b", 0.5)), confidence=1)
+        ContentFinding(
+            prerequisites=(claim("Alpha", "alpha", 1), claim("Alpha", "Beta", 0.25), claim("alpha", "beta", 0.5)),
+            confidence=1,
+        )
     )
-    assert facts.prerequisites == {("a", "b"): 0.5}
-    assert facts.links_of("DESCRIBES")["a"]["requires"] == ["b"]
-    assert facts.links_of("DESCRIBES")["b"]["importance"] is None
+    assert facts.prerequisites == {("alpha", "beta"): 0.5}
+    assert facts.links_of("DESCRIBES")["alpha"]["requires"] == ["beta"]
+    assert facts.links_of("DESCRIBES")["beta"]["importance"] is None
 
 
 def test_what_it_cost_does_not_make_another_finding() -> None:

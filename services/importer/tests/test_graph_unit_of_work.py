@@ -38,7 +38,7 @@ def test_mistakes_are_folded_into_one_row_for_each_student_type_and_course() -> 
 def test_each_kind_of_record_has_its_own_rows() -> None:
     people = {"student_id_from": "a", "student_id_to": "b"}
     unit = _staged(
-        {"type": "student_interaction", "data": people | {"interaction_type": "chat", "topics": ["T", "t"]}},
+        {"type": "student_interaction", "data": people | {"interaction_type": "chat", "topics": ["Topic", "topic"]}},
         {"type": "student_interaction", "data": people | {"interaction_type": "like", "like_count": 4}},
         {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "a"}},
         {"type": "course_content", "data": {"course_id": "c", "content": "x"}},
@@ -54,7 +54,7 @@ def test_each_kind_of_record_has_its_own_rows() -> None:
         "about": 1,
     }
     assert unit.rows["create_like"][0]["count"] == 4
-    assert unit.rows["about"][0]["spelled"] == ["T", "t"]
+    assert unit.rows["about"][0]["spelled"] == ["Topic", "topic"]
 
 
 def test_only_what_changed_is_written_again() -> None:

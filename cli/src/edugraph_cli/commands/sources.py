@@ -32,7 +32,7 @@ SOURCES = (
     SourceInfo(
         format="xapi",
         reads="xAPI 1.0.3 statements, one on each line or as a JSON array",
-        becomes="registered, completed, passed, progressed, earned on a course: course_record · a wrong answer: "
+        becomes="registered, completed, passed, progressed on a course: course_record · a wrong answer: "
         "error_record · commented, liked on a person: student_interaction",
     ),
     SourceInfo(

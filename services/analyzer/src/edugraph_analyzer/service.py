@@ -22,7 +22,7 @@ from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import Row, load_rows
-from edugraph_common.sources.rows import parse_rows
+from edugraph_common.sources.rows import latest_timestamp, parse_rows
 
 log = structlog.get_logger()
 
@@ -46,9 +46,11 @@ class AnalyzerService:
         if self.jobs.is_cancelled(message.job_id):
             return
         if message.records is not None:
-            rows: Iterable[Row] = parse_rows(enumerate(message.records, start=1))
+            rows: Iterable[Row] = parse_rows(
+                enumerate(message.records, start=1), latest_timestamp(message.accepted_at)
+            )
         elif message.rows is not None:
-            rows = load_rows(self.blobs, message.rows)
+            rows = load_rows(self.blobs, message.rows, message.accepted_at)
         else:
             raise Rejected("the message has neither rows nor records")
         read = (row for _, row in rows if isinstance(row, Record))

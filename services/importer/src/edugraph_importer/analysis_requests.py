@@ -38,6 +38,7 @@ def request_analysis(
                 records=message.records,
                 contexts=contexts if kind == "error" else (),
                 expected=kinds[kind],
+                accepted_at=message.accepted_at,
             )
             task_id = task_id_for(message.job_id, f"analysis-{kind}-{message.batch}")
             send(app, task, batch_request, task_id=task_id)

@@ -29,7 +29,7 @@ from edugraph_common.sources import (
     store_read_plan,
 )
 from edugraph_common.sources.compression import content_encoding_of
-from edugraph_common.sources.rows import as_invalid_record, make_reject, parse_rows
+from edugraph_common.sources.rows import as_invalid_record, latest_timestamp, make_reject, parse_rows
 from edugraph_importer.graph import RecordBatch, derive_facts
 from edugraph_importer.range_index import BatchRange, count_ranges, count_rows, index_key, read_ranges, write_ranges
 
@@ -127,7 +127,8 @@ def _compression(job: ImportJob) -> Compression | None:
 def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     """Return the batches from `job.next_batch` up to `end`, which is not among them."""
     numbers = range(job.next_batch, end)
-    common = {name: getattr(job, name) for name in ("job_id", "traceparent", "deadline", "analyze", "generation")}
+    handed_on = ("job_id", "traceparent", "deadline", "analyze", "generation", "accepted_at")
+    common = {name: getattr(job, name) for name in handed_on}
     size = job.batch_size
     if job.source is None:
         records, starts = job.records or (), (number * size for number in numbers)
@@ -166,9 +167,10 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
 def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     """Raise Rejected for a message without rows, and for rows that are gone; Retryable if the store is away."""
     if message.records is not None:
-        rows: Iterable[Row] = parse_rows(enumerate(message.records, start=message.first_line))
+        numbered = enumerate(message.records, start=message.first_line)
+        rows: Iterable[Row] = parse_rows(numbered, latest_timestamp(message.accepted_at))
     elif message.rows is not None:
-        rows = load_rows(blobs, message.rows)
+        rows = load_rows(blobs, message.rows, message.accepted_at)
     else:
         raise Rejected("the message has neither rows nor records")
     records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()

@@ -1,40 +1,161 @@
 """The one rule for when two spellings name the same knowledge point, topic or error type.
 
-The canonical name is the spelling without differences of case, width, spacing and punctuation. It is the
-id of the node in the graph.
+The canonical name is the spelling without those differences of case, width, spacing and punctuation that mean
+nothing. It is the id of the node in the graph. Where a difference may mean something, as in formulas, the names stay
+apart: two nodes of one thing can be merged later, one node of two things cannot be taken apart.
 """
 
 import hashlib
+import re
 import unicodedata
 from functools import lru_cache
+from itertools import groupby
 
-_MEANINGFUL = frozenset("#%")  # "C#" is not "C", and "5%" is not "5".
-# NFKC makes "½" of a fraction slash, and formulas use a minus sign of their own.
-_TO_ONE_SIGN = str.maketrans("⁄−", "/-")
-_BOTH_NEIGHBOURS = 2  # characters
 MAX_BYTES = 8_000  # in UTF-8; Neo4j's index takes 8,167 at most.
 _KEPT_CHARACTERS = 200  # of a canonical name that is longer, for people to read
+
+# What is only another form of the same characters. 10² is not 102, ① not 1 and ℝ not R, so those are not among them.
+_SAME_CHARACTERS = frozenset(
+    f"<{form}>"
+    for form in (
+        "wide", "narrow", "small", "compat", "square", "vertical", "noBreak", "fraction",
+        "initial", "medial", "final", "isolated",
+    )
+)  # fmt: skip
+_TO_ONE_SIGN = str.maketrans(dict.fromkeys("−‐‒–—―", "-") | dict.fromkeys("′’‘ʹʼ", "'") | {"⁄": "/"})
+_APOSTROPHE = re.compile(r"(?<=[^\W\d_]{2})'(?=[^\W\d_])")
+_MEANINGFUL = frozenset("#%")  # "C#" is not "C", and "5%" is not "5".
+_OPERATORS = frozenset("-/*:&_")  # between numbers and letters that stand alone
+_POSTFIXES = frozenset("!*")  # n!, A*
+_PRIME = "'"
+_SHORT_WORD = 2  # letters: Co is not CO, and a is not A
+# These are short, but no symbols of anything that is told from them by its case.
+_PREPOSITIONS = frozenset({"of", "to", "by", "or", "an", "is", "in", "on", "at", "as"})
+
+Token = tuple[str, str]
+"""Its kind and its text. A word has letters that have a case, a sign is punctuation, the minus one before a term."""
+_WORD, _DIGITS, _SPACE, _SIGN, _MINUS, _OTHER = "word", "digits", "space", "sign", "minus", "other"
+_NOTHING: Token = (_SPACE, "")
 
 
 @lru_cache(maxsize=65_536)
 def canonical_name(name: str) -> str:
-    """Return the canonical form of a name; it is never empty, and it is its own canonical form.
-
-    Spaces and punctuation count only between two digits: "1/2" is not "12". A name that consists of nothing else
-    keeps them.
-    """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).translate(_TO_ONE_SIGN)
-    words = " ".join(folded.split())
-    kept: list[str] = []
-    for index, char in enumerate(words):
-        if char not in _MEANINGFUL and (char == " " or unicodedata.category(char)[0] in "PC"):
-            neighbours = words[max(index - 1, 0) : index] + words[index + 1 : index + 2]
-            if len(neighbours) < _BOTH_NEIGHBOURS or not neighbours.isdigit():
-                continue
-        kept.append(char)
-    canonical = unicodedata.normalize("NFKC", "".join(kept)) or words or name
-    # NFKC may make 18 characters of one. What is then too long for Neo4j's index is told by its hash.
+    """Return the canonical form of a name; it is never empty, and it is its own canonical form."""
+    canonical = name
+    while (shorter := _fold(canonical)) != canonical:
+        canonical = shorter
+    # What is too long for Neo4j's index is told by its hash.
     encoded = canonical.encode()
     if len(encoded) > MAX_BYTES:
         return f"{canonical[:_KEPT_CHARACTERS]}#{hashlib.sha256(encoded).hexdigest()}"
     return canonical
+
+
+def _fold(name: str) -> str:
+    plain = unicodedata.normalize("NFC", _same_characters(name)).translate(_TO_ONE_SIGN)
+    text = " ".join(_APOSTROPHE.sub("", plain).split())
+    tokens: list[Token] = []
+    for kind, group in groupby(text, _kind):
+        characters = "".join(group)
+        tokens += [(kind, sign) for sign in characters] if kind == _SIGN else [(kind, characters)]
+    kept = [_NOTHING]
+    for index, token in enumerate(tokens):
+        found = _kept_sign(tokens, index, kept[-1]) if token[0] == _SIGN else token
+        if found[0] == _SPACE and kept[-1][0] == _SPACE:
+            continue
+        if found[1]:
+            kept.append((_WORD, _without_case(found[1])) if found[0] == _WORD else found)
+    kept.append(_NOTHING)
+    folded = "".join(
+        token[1]
+        for index, token in enumerate(kept)
+        if token[0] != _SPACE or (token[1] and _space_counts(kept[index - 1], kept[index + 1]))
+    )
+    return unicodedata.normalize("NFC", folded) or text or name
+
+
+def _same_characters(name: str) -> str:
+    """Return the text with full width, ligatures and the like as plain characters, as NFKC does with all forms."""
+    plain: list[str] = []
+    for char in name:
+        form, _, codes = unicodedata.decomposition(char).partition(" ")
+        if form not in _SAME_CHARACTERS:
+            plain.append(char)
+            continue
+        if form == "<fraction>" and plain and plain[-1][-1:].isdigit():
+            plain.append(" ")  # 1½ is not 11/2.
+        plain.append(_same_characters("".join(chr(int(code, 16)) for code in codes.split())))
+    return "".join(plain)
+
+
+def _kind(char: str) -> str:
+    category = unicodedata.category(char)
+    if char == " ":
+        return _SPACE
+    if category[0] == "N":
+        return _DIGITS
+    if category[0] == "L" and (char.upper() != char or char.lower() != char):
+        return _WORD
+    return _SIGN if category[0] in "PC" and char not in _MEANINGFUL else _OTHER
+
+
+def _kept_sign(tokens: list[Token], index: int, before: Token) -> Token:
+    """Return the sign, or what stands in its place where it means nothing: a space, or nothing at all.
+
+    `before` is what was kept of the tokens before it.
+    """
+    sign = tokens[index][1]
+
+    def at(place: int) -> Token:
+        return tokens[place] if 0 <= place < len(tokens) else _NOTHING
+
+    def beyond_space(step: int) -> Token:
+        return at(index + 2 * step) if at(index + step)[0] == _SPACE else at(index + step)
+
+    left, right = at(index - 1), at(index + 1)
+    if unicodedata.category(sign)[0] == "C":
+        return _NOTHING
+    if sign == _PRIME:
+        quoted = left[0] == _WORD and at(index - 2)[1] == _PRIME
+        is_prime = (_is_atom(left) or before == (_SIGN, _PRIME)) and right[0] != _WORD and not quoted
+        return (_SIGN, sign) if is_prime else (_OTHER, "")
+    means_something = (
+        (left[0] == _DIGITS and right[0] == _DIGITS)
+        or (sign in _POSTFIXES and (_is_atom(left) or left[1] == ")"))
+        or (sign in _OPERATORS and _ends_term(beyond_space(-1)) and _begins_term(beyond_space(1)))
+    )
+    if means_something:
+        return (_SIGN, sign)
+    is_minus = sign == "-" and _is_atom(right) and left[0] not in (_WORD, _DIGITS)
+    return (_MINUS, sign) if is_minus else (_SPACE, " ")
+
+
+def _is_atom(token: Token) -> bool:
+    """Say whether the token is what formulas are made of: a number, or a letter that stands alone."""
+    return token[0] == _DIGITS or (token[0] == _WORD and len(token[1]) == 1)
+
+
+def _ends_term(token: Token) -> bool:
+    return _is_atom(token) or token[1] in _POSTFIXES or token[1] in (")", _PRIME)
+
+
+def _begins_term(token: Token) -> bool:
+    return _is_atom(token) or token[1] == "("
+
+
+def _without_case(word: str) -> str:
+    """Fold the case of whole words. In short ones and in those like NaCl it tells one thing from another."""
+    if len(word) <= _SHORT_WORD:
+        return word.lower() if word.lower() in _PREPOSITIONS else word
+    is_plain = word.islower() or word.isupper() or (word[0].isupper() and word[1:].islower())
+    return word.casefold() if is_plain else word
+
+
+def _space_counts(left: Token, right: Token) -> bool:
+    """Say whether two tokens would mean something else without the space between them."""
+    if left[0] == right[0] == _WORD:
+        return any(len(word) <= _SHORT_WORD or not word.islower() for word in (left[1], right[1]))
+    if left[0] == right[0] == _DIGITS:
+        return True
+    # A minus before a number is no hyphen, and a prime no apostrophe.
+    return (left[0] == _WORD and right[0] == _MINUS) or (left == (_SIGN, _PRIME) and right[0] == _WORD)

@@ -66,6 +66,8 @@ class ImportJob(Message):
     """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on.
 
     `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
+    `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
+    rejected; there is no such bound for jobs of older senders, which have None.
     """
 
     source: str | None = None
@@ -77,6 +79,7 @@ class ImportJob(Message):
     analyze: bool = False
     next_batch: int = Field(default=0, ge=0)
     generation: int = Field(default=0, ge=0)
+    accepted_at: float | None = None
 
 
 class ImportBatch(Message):
@@ -92,6 +95,7 @@ class ImportBatch(Message):
     analyze: bool = False
     expected: int | None = Field(default=None, ge=0)
     generation: int = Field(default=0, ge=0)
+    accepted_at: float | None = None
 
 
 class ImportAggregate(Message):
@@ -123,6 +127,7 @@ class AnalysisBatch(Message):
     records: tuple[dict[str, Any], ...] | None = None
     contexts: tuple[CourseContext, ...] = ()
     expected: int | None = Field(default=None, ge=0)
+    accepted_at: float | None = None
 
 
 class AnalysisEstimate(Message):

@@ -28,6 +28,7 @@ LONGEST_TEXT = 100_000  # characters
 SHOWN_VALUE = 80  # characters of a wrong value that are shown again
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ISO_DATE = re.compile(r"\s*+\d{4}-\d\d-\d\d")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
@@ -60,8 +61,8 @@ def _utc(value: datetime) -> datetime:
 
 
 def _iso_text(value: object) -> object:
-    """Pydantic would take a bare number for seconds since 1970; the contract says ISO 8601."""
-    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit()):
+    """Pydantic would take a bare number, such as a date of Excel, for seconds since 1970."""
+    if isinstance(value, int | float) or (isinstance(value, str) and not _ISO_DATE.match(value)):
         raise ValueError("not an ISO 8601 date and time")
     return value
 

@@ -1,16 +1,26 @@
 """The cells of one row of a table become the JSON of one record, as the mapping says."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache, partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from edugraph_common.contracts.records import InvalidRecord, shorten
-from edugraph_common.sources.mapping import ENVELOPE, Mapping
+from edugraph_common.sources.mapping import ENVELOPE, EXCEL, Mapping
 from edugraph_common.sources.students import STUDENT_FIELDS, as_id
 
 DATES = frozenset({"timestamp", "enrollment_date", "completion_date"})
 LISTS = frozenset({"topics", "course_ids"})
+SHARES = frozenset({"progress"})  # percentages, in which "85 %" is 85
+NUMBERS = SHARES | {"time_spent", "message_count", "like_count", "interaction_count", "occurrence_count"}
+
+_ISO_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.,]+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
+_EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
+_EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
+_FIRST_EXCEL_DAY = 61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
 
 CellParser = Callable[[str], Any]
 """Raises ValueError, whose text is the form that was expected."""
@@ -64,24 +74,65 @@ class CellReader:
 
 
 def _parser(mapping: Mapping, field: str) -> CellParser:
-    if field in mapping.values:
-        values = mapping.values[field]
-        # A cell that the mapping does not name may hold the value itself.
-        return lambda cell: values.get(cell.strip(), cell)
-    if field in DATES and mapping.date_formats:
-        return partial(_parse_date, mapping.date_formats)
-    if field in LISTS:
-        return lambda cell: [item.strip() for item in cell.split(mapping.list_separator) if item.strip()]
-    return str
+    parse: CellParser = str
+    if field in DATES and (mapping.date_formats or mapping.time_zone):
+        parse = partial(_parse_date, mapping.date_formats, ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC)
+    elif field in NUMBERS:
+        parse = partial(_parse_number, mapping.decimal, field in SHARES)
+    elif field in LISTS:
+        parse = partial(_parse_list, mapping.list_separator)
+    if field not in mapping.values:
+        return parse
+    values = mapping.values[field]
+    # A cell that the mapping does not name may hold the value itself.
+    return lambda cell: values[cell.strip()] if cell.strip() in values else parse(cell)
+
+
+def _parse_list(separator: str, cell: str) -> list[str]:
+    return [item.strip() for item in cell.split(separator) if item.strip()]
+
+
+def _parse_number(decimal: str, is_share: bool, cell: str) -> str:
+    """Return the number as JSON writes it. The contract of records says whether it is one."""
+    number = cell.strip()
+    if is_share:
+        number = number.rstrip("%％").rstrip()
+    if decimal == ".":
+        return number
+    if not _DECIMAL_COMMA.fullmatch(number):
+        raise ValueError("a number like 85,5 (the mapping's decimal is a comma)")
+    return number.replace(",", ".")
 
 
 @lru_cache(maxsize=4_096)
-def _parse_date(date_formats: tuple[str, ...], cell: str) -> datetime:
-    """Cached, since to read a date costs as much as all the rest of a row, and the rows of a table share dates."""
+def _parse_date(date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> datetime | str:
+    """Cached, since to read a date costs as much as all the rest of a row, and the rows of a table share dates.
+
+    Without a format, what is not ISO 8601 is returned as it is, and the contract of records says what is wrong.
+    """
+    text = cell.strip()
+    if not date_formats:
+        try:
+            moment = datetime.fromisoformat(text) if _ISO_WITHOUT_ZONE.fullmatch(text) else None
+        except ValueError:
+            moment = None
+        return moment.replace(tzinfo=zone) if moment else cell
     for date_format in date_formats:
         try:
-            moment = datetime.strptime(cell.strip(), date_format)  # noqa: DTZ007 - the next line adds the zone
+            moment = _parse_excel(text) if date_format == EXCEL else datetime.strptime(text, date_format)  # noqa: DTZ007 - the next line adds the zone
         except ValueError:
             continue
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    raise ValueError(f"a date like {' or '.join(date_formats)}")
+        return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+    shown = ("45291.625 (Excel)" if date_format == EXCEL else date_format for date_format in date_formats)
+    raise ValueError(f"a date like {' or '.join(shown)}")
+
+
+def _parse_excel(cell: str) -> datetime:
+    """Read days since the end of 1899, to the millisecond, which is as much as Excel shows. Raises ValueError."""
+    days = float(cell.replace(",", ".")) if _EXCEL_DAYS.fullmatch(cell) else 0.0
+    if days < _FIRST_EXCEL_DAY:
+        raise ValueError
+    try:
+        return _EXCEL_EPOCH + timedelta(milliseconds=round(days * 86_400_000))
+    except OverflowError:
+        raise ValueError from None

@@ -29,6 +29,29 @@ BLOCK_BYTES = 1 << 20  # how much is read from a file, and handed on decompresse
 MAX_WINDOW_LOG = 27  # a zstd frame may ask for 128 MiB of memory, as much as `zstd -d` itself allows
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _LEVEL = 3
+# Logs of equal lines unpack to a few hundred times their size. What is small unpacked cannot do any harm.
+MAX_RATIO = 1_000
+UNPACKED_BYTES_FREE = 8 << 20
+
+
+class _RatioLimit:
+    """Refuses a file that unpacks to far more than any table or log does, before it has cost time and memory."""
+
+    def __init__(self) -> None:
+        self._packed_bytes = self._unpacked_bytes = 0
+
+    def count_packed(self, block: bytes) -> None:
+        self._packed_bytes += len(block)
+
+    def check(self, block: bytes) -> bytes:
+        """Return the unpacked block. Raises MalformedFile."""
+        self._unpacked_bytes += len(block)
+        if self._unpacked_bytes > UNPACKED_BYTES_FREE + MAX_RATIO * self._packed_bytes:
+            raise MalformedFile(
+                f"the file unpacks to more than {MAX_RATIO} times its size, which no table or log does; "
+                "send it uncompressed if it is one"
+            )
+        return block
 
 
 class Decompressor(Protocol):
@@ -56,9 +79,10 @@ class Gzip:
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
-        self._inside = False
+        self._inside, self._limit = False, _RatioLimit()
 
     def feed(self, block: bytes) -> Iterator[bytes]:
+        self._limit.count_packed(block)
         while block:
             self._inside = True
             try:
@@ -66,7 +90,7 @@ class Gzip:
             except zlib.error:
                 raise _other_format("gzip") from None
             if decompressed:
-                yield decompressed
+                yield self._limit.check(decompressed)
             block = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if self._member.eof:
                 self._member, self._inside = zlib.decompressobj(wbits=31), False
@@ -81,9 +105,10 @@ class Zstd:
 
     def __init__(self) -> None:
         self._frame = _frame_decompressor()
-        self._inside = False
+        self._inside, self._limit = False, _RatioLimit()
 
     def feed(self, block: bytes) -> Iterator[bytes]:
+        self._limit.count_packed(block)
         while block or not self._frame.needs_input:
             self._inside = True
             try:
@@ -91,7 +116,7 @@ class Zstd:
             except zstd.ZstdError:
                 raise _other_format("zstd") from None
             if decompressed:
-                yield decompressed
+                yield self._limit.check(decompressed)
             block = b""
             if self._frame.eof:
                 block = self._frame.unused_data

@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import Reject
@@ -12,9 +13,22 @@ from edugraph_common.sources.cells import CellReader
 from edugraph_common.sources.chunking import BLANK, Chunk, split_rows
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, MalformedFile
-from edugraph_common.sources.rows import Row, Span, as_invalid_record, blank_row, blank_spans, make_reject
+from edugraph_common.sources.rows import (
+    Row,
+    Span,
+    as_invalid_record,
+    blank_row,
+    blank_spans,
+    check_timestamp,
+    make_reject,
+)
 
 DELIMITERS = (",", "\t", ";", "|")
+_SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
+
+
+# The head of a file has 1 MiB, of which UTF-16 may leave half: a header that is longer than this may go on after it.
+MAX_HEADER_BYTES = MAX_ROW_BYTES // 4
 
 
 class Header(ContractModel):
@@ -90,7 +104,7 @@ class CsvSource:
         start = {"offset": header.size, "first_line": header.lines + 1}
         return split_rows(body(), rows_per_chunk, self._rows.end, blank=blank, **start)
 
-    def rows(self, text: bytes, first_line: int) -> Iterator[Row]:
+    def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
         line, counted = first_line, 0
         for begin, end in self._spans(text):
             line += text.count(b"\n", counted, begin)
@@ -101,7 +115,7 @@ class CsvSource:
                 cells = self._rows.cells(raw.decode())
                 if not any(cell.strip() for cell in cells):
                     continue  # Spreadsheets leave rows of blank cells at the end of a table.
-                row = self._record(cells)
+                row = self._record(cells, latest)
             except Exception as fault:  # noqa: BLE001 - the boundary of the row
                 row = make_reject(line, raw, as_invalid_record(fault))
             yield line, row
@@ -125,14 +139,14 @@ class CsvSource:
                 yield start, start + len(raw)
             start = end
 
-    def _record(self, cells: list[str]) -> Record:
+    def _record(self, cells: list[str], latest: datetime | None) -> Record:
         expected = len(self._header.columns)
         if len(cells) < expected or any(cell.strip() for cell in cells[expected:]):
             shown = shorten(f"{len(cells)} cells: {self._header.delimiter.join(cells)}")
             raise InvalidRecord("(row)", f"{expected} cells", shown, "has not as many cells as the header")
         value = self._reader.record(cells)
         try:
-            return parse_record(value)
+            return check_timestamp(parse_record(value), latest)
         except InvalidRecord as problem:
             raise self._reader.by_column(problem) from None
 
@@ -140,7 +154,8 @@ class CsvSource:
 def read_header(head: bytes, delimiter: str | None) -> Header:
     """Read the header of a table. `head` is the first part of the text, in UTF-8.
 
-    Without a delimiter, the one that gives most columns is taken. Raises MalformedFile.
+    A first line such as `sep=;`, by which Excel is told the delimiter, is skipped. Without a delimiter, that one is
+    taken, or else the one that gives most columns. Raises MalformedFile.
     """
     text = head.removeprefix(BOM)
     if not text.strip():
@@ -148,10 +163,17 @@ def read_header(head: bytes, delimiter: str | None) -> Header:
     if b"\r" in text.lstrip().split(b"\n", 1)[0].rstrip(b"\r"):
         raise MalformedFile("the lines end with CR alone; save the file with LF or CRLF")
     start = len(text) - len(text.lstrip(b"\r\n"))
+    if sep_line := _SEP_LINE.match(text, start):
+        start, delimiter = sep_line.end(), delimiter or sep_line[1].decode()
     found: list[Header] = []
     for candidate in (delimiter,) if delimiter else DELIMITERS:
         rows = CsvRows(candidate)
         end = rows.end(text, start, final=True)
+        if end - start > MAX_HEADER_BYTES:
+            raise MalformedFile(
+                f"the header is longer than {MAX_HEADER_BYTES:,} bytes: the file is no table whose first line names "
+                "the columns"
+            )
         raw = text[start:end].decode(errors="replace").rstrip("\r\n")
         try:
             columns = tuple(cell.strip() for cell in rows.cells(raw))

@@ -4,13 +4,22 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, shorten
 from edugraph_common.sources.chunking import BLANK, Chunk, split_rows
 from edugraph_common.sources.ndjson import BOM, LineScan, MalformedFile, numbered_lines
-from edugraph_common.sources.rows import NotRelevant, Row, Span, as_invalid_record, blank_spans, make_reject
+from edugraph_common.sources.rows import (
+    NotRelevant,
+    Row,
+    Span,
+    as_invalid_record,
+    blank_spans,
+    check_timestamp,
+    make_reject,
+)
 
 Layout = Literal["lines", "values"]
 
@@ -114,11 +123,13 @@ class JsonSource:
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
         return self.layout.chunks(blocks, rows_per_chunk)
 
-    def rows(self, text: bytes, first_line: int) -> Iterator[Row]:
+    def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
         for line, raw in self.layout.raw_rows(text, first_line):
             row: Record | NotRelevant | Reject
             try:
                 row = self.read(self.decode(raw))
+                if isinstance(row, Record):
+                    check_timestamp(row, latest)
             except Exception as fault:  # noqa: BLE001 - the boundary of the row
                 row = make_reject(line, raw, as_invalid_record(fault))
             yield line, row

@@ -4,7 +4,9 @@ type: course_record               # or map a column to the field type
 columns: {学号: student_id, 备注: null}   # null: the import leaves the column out
 constants: {timestamp: "2026-07-03T17:00:00+08:00"}
 values: {difficulty: {高级: advanced}}    # the value that a cell stands for
-date_formats: ["%Y/%m/%d"]        # without a format, dates are ISO 8601
+date_formats: ["%Y/%m/%d", excel] # without a format, dates are ISO 8601; excel: days as Excel counts them, 45291.625
+time_zone: Asia/Shanghai          # of dates that name none; without it, they are UTC
+decimal: ","                      # 85,5 is a number and 85.5 is none; without it, the other way round
 list_separator: ";"
 delimiter: ","                    # detected if it is not given
 encoding: gb18030                 # detected if it is not given
@@ -15,7 +17,8 @@ import codecs
 import string
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -25,6 +28,7 @@ from edugraph_common.contracts.records import DATA_OF_TYPE, RecordType
 from edugraph_common.sources.ndjson import MalformedFile
 
 ENVELOPE = ("type", "timestamp", "record_id")
+EXCEL = "excel"
 _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 
 
@@ -51,6 +55,8 @@ class Mapping(ContractModel):
     constants: dict[str, Constant] = {}
     values: dict[str, Cells] = {}
     date_formats: tuple[str, ...] = ()
+    time_zone: str | None = None
+    decimal: Literal[".", ","] = "."
     list_separator: str = Field(default=";", min_length=1)
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     encoding: str | None = None
@@ -84,10 +90,20 @@ class Mapping(ContractModel):
             raise ValueError(f"{value} is no known text encoding") from None
         return codecs.lookup(value).name.removesuffix("-sig")
 
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, value: str | None) -> str | None:
+        try:
+            return ZoneInfo(value).key if value is not None else None
+        except (OSError, ValueError, KeyError):
+            raise ValueError(f"{value} is no known time zone; use a name such as Asia/Shanghai") from None
+
     @field_validator("date_formats")
     @classmethod
     def _readable(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
         for date_format in formats:
+            if date_format == EXCEL:
+                continue
             try:
                 datetime.strptime("", date_format)  # noqa: DTZ007 - nothing is read
             except ValueError as error:

@@ -19,7 +19,8 @@ from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import as_id
 
 _PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
-_TAG = re.compile(r"<[^>]*>")
+_MAX_SHARE_WITH_BONUS = 1.5
+_TAG = re.compile(r"<[^<>]*+>")  # no second "<", so that each character is looked at once
 
 
 def _id(value: object) -> object:
@@ -162,8 +163,14 @@ def _passed(event: _Event) -> Extracted:
 
 
 def _graded(event: _Event) -> Extracted:
-    """The share of the course's points that was earned so far is the nearest to progress that a log has."""
+    """The share of the course's points that was earned so far is the nearest to progress that a log has.
+
+    Bonus points make it more than 1, and then nothing of the course is missing. Much more is no share, and is
+    rejected.
+    """
     share = event.data.percent_grade
+    if share is not None and 1 < share <= _MAX_SHARE_WITH_BONUS:
+        share = 1.0
     return None if share is None else _course_record(event, progress=round(share * 100, 4))
 
 

@@ -10,7 +10,7 @@ from typing import IO, assert_never
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.sources.compression import decompressed_blocks
+from edugraph_common.sources.compression import BLOCK_BYTES, decompressed_blocks
 from edugraph_common.sources.csv_source import CsvSource, Header, check_header, read_header
 from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, utf8
 from edugraph_common.sources.json_source import JsonSource, Layout, Lines, Values, layout_of
@@ -80,9 +80,13 @@ def open_text(
 ) -> tuple[ReadPlan, Iterator[bytes]]:
     """Return how to read the file, and its text in UTF-8. The file need not be seekable. Raises MalformedFile."""
     blocks = decompressed_blocks(file, compression)
-    head = next(blocks, b"")
-    plan = make_read_plan(head, file_format, mapping)
-    return plan, text_of(chain((head,), blocks), plan)
+    head = bytearray()
+    for block in blocks:  # A compressed file may begin with many small frames.
+        head += block
+        if len(head) >= BLOCK_BYTES:
+            break
+    plan = make_read_plan(bytes(head), file_format, mapping)
+    return plan, text_of(chain((bytes(head),), blocks), plan)
 
 
 def text_of(blocks: Iterable[bytes], plan: ReadPlan) -> Iterator[bytes]:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, as_json, escaped, parse_record
+from edugraph_common.contracts.records import InvalidRecord, Record, as_json, escaped, iso, parse_record
 from edugraph_common.sources.chunking import Chunk
 
 Line = int
@@ -19,6 +20,7 @@ Span = tuple[int, int]
 
 # These exceptions may come between two lines of any code, and say nothing of the row that was being read.
 _FAULTS_OF_THE_PROCESS = (MemoryError, SoftTimeLimitExceeded)
+MAX_FUTURE = timedelta(days=1)
 _NOT_A_LINE_END = re.compile(rb"[^\r\n]")
 
 
@@ -43,8 +45,11 @@ class Source(Protocol):
         """
         ...
 
-    def rows(self, text: bytes, first_line: Line) -> Iterator[Row]:
-        """Read the rows of a chunk. A wrong row becomes one Reject, whose `raw` is the row as it came."""
+    def rows(self, text: bytes, first_line: Line, latest: datetime | None = None) -> Iterator[Row]:
+        """Read the rows of a chunk. A wrong row becomes one Reject, whose `raw` is the row as it came.
+
+        So does a record whose timestamp is after `latest`.
+        """
         ...
 
     def students(self, raw: bytes) -> frozenset[str]:
@@ -59,11 +64,30 @@ class Source(Protocol):
         ...
 
 
-def parse_rows(rows: Iterable[tuple[Line, Any]]) -> Iterator[tuple[Line, Record | Reject]]:
+def latest_timestamp(accepted_at: float | None) -> datetime | None:
+    """Return the latest timestamp that a record of a job may have, if the job says when it was accepted.
+
+    The latest record of a node gives its values, so one that is dated into the far future would win for ever. A day
+    is more than any two clocks and time zones differ.
+    """
+    return datetime.fromtimestamp(accepted_at, UTC) + MAX_FUTURE if accepted_at is not None else None
+
+
+def check_timestamp(record: Record, latest: datetime | None) -> Record:
+    """Return the record. Raises InvalidRecord where it is dated after `latest`."""
+    if latest and record.timestamp > latest:
+        reason = "lies in the future of the moment at which the job was accepted"
+        raise InvalidRecord("timestamp", f"at most {iso(latest)}", iso(record.timestamp), reason)
+    return record
+
+
+def parse_rows(
+    rows: Iterable[tuple[Line, Any]], latest: datetime | None = None
+) -> Iterator[tuple[Line, Record | Reject]]:
     """Read the records of a message, which are decoded already. A wrong one never touches its neighbours."""
     for line, value in rows:
         try:
-            yield line, parse_record(value)
+            yield line, check_timestamp(parse_record(value), latest)
         except Exception as fault:  # noqa: BLE001 - the boundary of the row
             yield line, make_reject(line, escaped(as_json(value)).encode(), as_invalid_record(fault))
 

@@ -8,7 +8,7 @@ from edugraph_common.platform.object_store import Blobs, shown
 from edugraph_common.sources.compression import decompress_frame
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.read_plan import ReadPlan
-from edugraph_common.sources.rows import Row
+from edugraph_common.sources.rows import Row, latest_timestamp
 
 
 def mapping_key(job_id: str) -> str:
@@ -51,8 +51,8 @@ def load_read_plan(blobs: Blobs, key: str) -> ReadPlan:
         return ReadPlan.model_validate_json(file.read())
 
 
-def load_rows(blobs: Blobs, rows: ByteRange) -> Iterator[Row]:
-    """Read the rows of a batch.
+def load_rows(blobs: Blobs, rows: ByteRange, accepted_at: float | None = None) -> Iterator[Row]:
+    """Read the rows of a batch of a job that was accepted then.
 
     Raises Rejected when a blob is gone or shorter than it was, Retryable when the store does not answer.
     """
@@ -61,4 +61,4 @@ def load_rows(blobs: Blobs, rows: ByteRange) -> Iterator[Row]:
     if len(data) < rows.length:
         raise Rejected(f"the blob {shown(rows.source)} ends before these rows do: it is not what was split")
     text = decompress_frame(data) if rows.compression else data
-    return plan.source.rows(text, rows.first_line)
+    return plan.source.rows(text, rows.first_line, latest_timestamp(accepted_at))

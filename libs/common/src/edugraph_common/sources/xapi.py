@@ -7,9 +7,9 @@ https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.rows import NotRelevant
@@ -19,9 +19,14 @@ _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 
 
 class _Part(BaseModel):
-    """A part of a statement, of which only the fields that are read are kept."""
+    """A part of a statement, of which only the fields that are read are kept. A null counts as no field."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
 class _Account(_Part):
@@ -58,31 +63,27 @@ class _Object(_Agent):
         return (self.definition.type or "").endswith("/course")
 
 
+def _as_list(value: object) -> object:
+    """Statements of version 0.95 have a single activity where a list stands now."""
+    return (value,) if isinstance(value, dict) else value
+
+
+_Objects = Annotated[tuple[_Object, ...], BeforeValidator(_as_list)]
+
+
 class _Activities(_Part):
-    parent: tuple[_Object, ...] = ()
-    grouping: tuple[_Object, ...] = ()
+    parent: _Objects = ()
+    grouping: _Objects = ()
 
 
 class _Context(_Part):
     activities: _Activities = Field(default=_Activities(), alias="contextActivities")
 
 
-class _Score(_Part):
-    scaled: float | None = None
-    raw: float | None = None
-    max: float | None = None
-
-    @property
-    def percent(self) -> float | None:
-        if self.scaled is not None:
-            return round(self.scaled * 100, 4)
-        return round(100 * self.raw / self.max, 4) if self.raw is not None and self.max else None
-
-
 class _Result(_Part):
     success: bool | None = None
+    completion: bool | None = None
     response: str | None = None
-    score: _Score = _Score()
     duration: timedelta | None = None
     extensions: dict[str, Any] = {}
 
@@ -134,6 +135,10 @@ def read_statement(value: Any) -> Record | NotRelevant:
     if extract is None:
         return NotRelevant(verb)
     statement = _parsed(value)
+    if statement.actor.kind == "Group":
+        return NotRelevant(f"{verb} (by a group)")
+    if statement.object.kind in ("SubStatement", "Group"):
+        return NotRelevant(f"{verb} (of a {statement.object.kind})")
     extracted = extract(statement, verb)
     if extracted is None:
         return NotRelevant(verb)
@@ -159,19 +164,21 @@ def _enrolled(statement: _Statement, _verb: str) -> Extracted:
 
 
 def _finished(statement: _Statement, verb: str) -> Extracted:
+    if statement.result.completion is False:
+        return None
     progress = 100 if verb == "completed" else None
     return _course_record(statement, completion_date=statement.moment, progress=progress)
 
 
 def _progressed(statement: _Statement, _verb: str) -> Extracted:
+    """A score says how well something was done, not how much of it."""
     stated = [value for iri, value in statement.result.extensions.items() if iri.endswith("/progress")]
-    progress = stated[0] if stated else statement.result.score.percent
-    return None if progress is None else _course_record(statement, progress=progress)
+    return _course_record(statement, progress=stated[0]) if stated else None
 
 
 def _course_record(statement: _Statement, **fields: Any) -> Extracted:
     course, actor = statement.object, statement.actor
-    if not course.is_course or actor.kind == "Group":
+    if not course.is_course:
         return None
     spent = statement.result.duration
     data = {
@@ -187,7 +194,7 @@ def _course_record(statement: _Statement, **fields: Any) -> Extracted:
 def _answered(statement: _Statement, _verb: str) -> Extracted:
     """A wrong answer is a mistake; a right one has nothing for the graph."""
     result, asked = statement.result, statement.object.definition
-    if result.success is not False or not (result.response or "").strip() or statement.actor.kind == "Group":
+    if result.success is not False or not (result.response or "").strip():
         return None
     return "error_record", {
         "student_id": _person(statement.actor, "actor"),
@@ -209,7 +216,7 @@ def _liked(statement: _Statement, _verb: str) -> Extracted:
 
 def _interaction(statement: _Statement, **fields: Any) -> Extracted:
     """Take only what is said to a person: a post in a forum does not tell whom it answers."""
-    if statement.object.kind != "Agent" or statement.actor.kind == "Group":
+    if statement.object.kind != "Agent":
         return None
     sender, receiver = statement.actor, statement.object
     return "student_interaction", {
@@ -228,8 +235,6 @@ _EXTRACTORS: dict[str, Callable[[_Statement, str], Extracted]] = {
     "completed": _finished,
     "passed": _finished,
     "progressed": _progressed,
-    "earned": _progressed,
-    "scored": _progressed,
     "answered": _answered,
     "evaluated": _answered,
     "attempted": _answered,

@@ -125,7 +125,7 @@ async def import_json(intake: Intake, request: Request, name: str | None) -> Acc
         job_id = submitter.new_id()
         if isinstance(wanted, OutsideImport):
             return Done(fingerprint, await submitter.submit(await _look_outside(submitter, job_id, wanted)))
-        job = ImportJob(job_id=job_id, **dict(wanted))
+        job = ImportJob(job_id=job_id, accepted_at=submitter.now().timestamp(), **dict(wanted))
         return Done(fingerprint, await submitter.submit(import_submission(job, "inline")))
 
     async def seen() -> str:
@@ -175,7 +175,8 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
     by_name = content_encoding_of(path)
     options = wanted.model_dump(exclude={"name", "mapping", "url", "compression"})
     compression = wanted.compression or (None if by_name == "identity" else by_name)
-    job = ImportJob(job_id=job_id, source=wanted.url, compression=compression, **options)
+    accepted_at = submitter.now().timestamp()
+    job = ImportJob(job_id=job_id, source=wanted.url, compression=compression, accepted_at=accepted_at, **options)
     return import_submission(job, wanted.name or path.rsplit("/", 1)[-1])
 
 
@@ -230,7 +231,9 @@ async def _store(
         raise
     wanted = options.model_dump(exclude={"name", "mapping"})
     compression = None if encoding == "identity" else encoding
-    return ImportJob(job_id=job_id, source=key, compression=compression, **wanted), digest
+    accepted_at = submitter.now().timestamp()
+    job = ImportJob(job_id=job_id, source=key, compression=compression, accepted_at=accepted_at, **wanted)
+    return job, digest
 
 
 def import_submission(job: ImportJob, source: str) -> Submission:
