@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -245,7 +246,8 @@ def test_counting_the_rows_of_a_failed_batch_never_raises(monkeypatch: pytest.Mo
     settled: list[Any] = []
     monkeypatch.setattr(Importer, "_settle", lambda _, outcome: settled.append(outcome))
     nothing = cast("Any", None)
-    importer = Importer(app=nothing, graph=nothing, jobs=nothing, blobs=Blobs(str(tmp_path)), now=nothing)
+    jobs = cast("Any", SimpleNamespace(failed_in_a_row=lambda _: 1))
+    importer = Importer(app=nothing, graph=nothing, jobs=jobs, blobs=Blobs(str(tmp_path)), now=nothing)
     outcome = importer.batch_failed(ImportBatch(job_id="j", batch=0), "it failed")
     assert (outcome.state, outcome.failed, settled) == ("failed", 0, [outcome])
 
