@@ -178,6 +178,8 @@ def test_cancel_and_resume(running: Gateway, client: httpx.Client) -> None:
     assert client.post(f"/v1/jobs/{job}/resume").json()["state"] == "running"
     first, again = running.take("data_import")
     assert first[0]["id"] != again[0]["id"]
+    assert again[1][0][0].pop("deadline") >= first[1][0][0].pop("deadline")
+    assert again[1][0][0].pop("generation") == 1
     assert first[1][0] == again[1][0]
     assert client.post("/v1/jobs/unknown/cancel").status_code == 404
 

@@ -116,8 +116,8 @@ class Importer:
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
         """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again."""
         standing = self.jobs.standing(message.job_id, message.generation)
-        if standing == "unknown" and (job := load_job(self.blobs, message.job_id)):
-            self._begin_again(job.model_copy(update={"generation": message.generation}))
+        if standing == "unknown":
+            self._begin_again_from(message)
         if standing in ("cancelled", "stale"):
             log.info("batch_left_out", batch=message.batch, reason=standing)
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
@@ -137,7 +137,14 @@ class Importer:
             asked = request_analysis(self.app, message, records, contexts)
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
-            self._settle(outcome, [record.type for record in records])
+            types = [record.type for record in records]
+            if not self._settle(outcome, types) and self.jobs.unsettled(
+                message.job_id, range(message.batch, message.batch + 1)
+            ):
+                # Redis lost the job while this batch was being written, and nothing else may carry the job on.
+                if self.jobs.standing(message.job_id, message.generation) == "unknown":
+                    self._begin_again_from(message)
+                self._settle(outcome, types)
         return outcome
 
     def batch_failed(self, message: ImportBatch, reason: str) -> BatchOutcome:
@@ -229,6 +236,11 @@ class Importer:
             send(self.app, "import_records_with_callback", first, task_id=task_id_for(job.job_id, "split-again"))
             self.recreate(first)
 
+    def _begin_again_from(self, message: ImportBatch) -> None:
+        """Send the batch's job from its first batch on, if it was stored."""
+        if job := load_job(self.blobs, message.job_id):
+            self._begin_again(job.model_copy(update={"generation": message.generation}))
+
     def fail(self, job_id: str, reason: str) -> None:
         """End the whole job, unless it was cancelled."""
         if self.jobs.fail(job_id, reason, self.now()):
@@ -264,13 +276,15 @@ class Importer:
                 if batch.batch in lost:
                     self.batch_failed(batch, "its task ended without an outcome")
 
-    def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> None:
+    def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> bool:
         # A redelivered batch settles nothing, and so is not counted again. Its event has the same id as before.
-        if self.jobs.settle_batch(outcome, self.now()):
+        settled = self.jobs.settle_batch(outcome, self.now())
+        if settled:
             telemetry.batch(outcome, types)
         shown = outcome.model_dump(mode="json", exclude={"errors"})
         self._emit("io.edugraph.batch.completed", outcome.job_id, shown, f"batch-{outcome.batch}")
         self._finish(outcome.job_id)
+        return settled
 
     def _settle_pack(self, message: Findings, done: int, failed: int, error: str | None) -> None:
         origins = [found.origin for found in message.findings]

@@ -80,6 +80,7 @@ class Jobs:
         self._redis = client
         self._create = _script(client, "create_job")
         self._begin_window = _script(client, "begin_window")
+        self._mark_sent = _script(client, "mark_sent")
         self._change_state = _script(client, "change_state")
         self._resume = _script(client, "resume_job")
         self._settle_batch = _script(client, "settle_batch")
@@ -135,9 +136,13 @@ class Jobs:
             return cast("Claim", self._begin_window(keys, arguments))
 
     def sent(self, job_id: str, first_batch: int) -> None:
-        """The window that begins with this batch is in the queue: whoever else would send it must not."""
+        """The window that begins with this batch is in the queue: whoever else would send it must not.
+
+        Only a claimed window is marked. If Redis has lost the claim meanwhile, the job begins again, and its new
+        split must send the window.
+        """
         with redis_errors():
-            self._redis.hset(_job(job_id, "windows"), str(first_batch), "sent")
+            self._mark_sent([_job(job_id, "windows")], [first_batch])
 
     def unclaim(self, job_id: str, first_batch: int) -> None:
         with redis_errors():
