@@ -1,7 +1,10 @@
 """Nothing but health is open; a key does what its scopes say, and no more once it is revoked."""
 
+import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -83,3 +86,52 @@ def test_no_secret_is_in_redis_or_in_the_log(guarded: Gateway, client: httpx.Cli
     stored = connect(guarded.environment["EDUGRAPH_REDIS_URL"]).hgetall("edugraph:keys")
     assert secret not in str(stored)
     assert secret not in guarded.log.read_text()
+
+
+def test_streams_are_limited_for_each_key_and_end_with_it(
+    guarded: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Out: `_open` in EventStreams.take, `_give_back` in EventStream, `admission.holds` in follow_job."""
+    keys, now = ApiKeys(connect(guarded.environment["EDUGRAPH_REDIS_URL"])), datetime.now(UTC)
+    made, other = keys.create("a", ["read", "submit"], now), keys.create("b", ["read"], now)
+    header, others = ({"Authorization": f"Bearer {key.token}"} for key in (made, other))
+    folder = tmp_path_factory.mktemp("streams")
+    with (
+        gateway(guarded.environment, folder, auth="on", max_streams_per_client="2") as running,
+        running.client() as client,
+    ):
+        job = client.post("/v1/imports", json={"records": [RECORD]}, headers=header).json()["job_id"]
+        path = f"/v1/jobs/{job}/events"
+
+        def status(headers: dict[str, str]) -> int:
+            with client.stream("GET", path, headers=headers) as stream:
+                return stream.status_code
+
+        with client.stream("GET", path, headers=header) as first:
+            lines = first.iter_lines()
+            next(lines)
+            with client.stream("GET", path, headers=header):
+                assert status(header) == 429
+                assert status(others) == 200
+            assert within(3, lambda: status(header) == 200)
+            begun = time.monotonic()
+            assert keys.revoke(made.key.key_id)
+            list(lines)
+            assert time.monotonic() - begun < 5
+
+
+def test_headers_that_do_not_come_end_the_connection(guarded: Gateway) -> None:
+    """Out: `http=ImpatientProtocol` in main.py (the connections stay open for ever)."""
+    address = urlsplit(guarded.url)
+    begun, sent = (
+        time.monotonic(),
+        (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /"),
+    )
+    opened = [socket.create_connection((address.hostname, address.port), timeout=15) for _ in sent]
+    for connection, data in zip(opened, sent, strict=True):
+        connection.sendall(data)
+    for connection in opened:
+        while connection.recv(4096):
+            pass
+        connection.close()
+    assert time.monotonic() - begun < 13

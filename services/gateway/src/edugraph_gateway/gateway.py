@@ -16,6 +16,7 @@ from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_gateway.api.event_streams import EventStreams
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
 from edugraph_gateway.auth.callers import KeyRing
@@ -59,6 +60,7 @@ class Gateway:
     broker_figures: BrokerFigures
     queue_depth: Callable[[str], int]
     now: Callable[[], datetime]
+    event_streams: EventStreams
     ending: threading.Event = field(default_factory=threading.Event)
 
 
@@ -120,4 +122,5 @@ def open_gateway(
         broker_figures=broker_figures(settings, celery_app),
         queue_depth=queue_depth(celery_app),
         now=now,
+        event_streams=EventStreams(settings.max_streams_per_client),
     )

@@ -37,6 +37,9 @@ class GatewaySettings(Settings):
     client_burst_requests: int = Field(
         default=1_000, ge=1, description="of one client's minute, how many in one burst"
     )
+    max_streams_per_client: int = Field(
+        default=50, ge=1, description="jobs that one client may follow at once, of one gateway; one more gets 429"
+    )
     max_queue_depth: int = Field(default=10_000, ge=1, description="messages that may wait before POSTs get 503")
 
     publish_timeout_seconds: float = Field(

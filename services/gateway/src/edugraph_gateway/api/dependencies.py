@@ -13,6 +13,8 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
+from edugraph_gateway.api.event_streams import EventStreams
+from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.graph_reader import GraphReader
@@ -55,14 +57,22 @@ Submitter = Annotated[Caller, admitted("submit")]
 Operator = Annotated[Caller, admitted("operate")]
 Eraser = Annotated[Caller, admitted("erase")]
 
+
+async def token_of(credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]) -> str:
+    return credentials.credentials if credentials else ""
+
+
+AdmissionDep = Annotated[Admission, part(lambda gateway: gateway.admission)]
 AuditDep = Annotated[Audit, part(lambda gateway: gateway.audit)]
 BlobsDep = Annotated[Blobs, part(lambda gateway: gateway.blobs)]
 ClockDep = Annotated[Callable[[], datetime], part(lambda gateway: gateway.now)]
 DeadLettersDep = Annotated[DeadLetterOperator, part(lambda gateway: gateway.dead_letters)]
 DiagnoseDep = Annotated[Callable[[], list[Check]], part(lambda gateway: gateway.diagnose)]
 EndingDep = Annotated[Event, part(lambda gateway: gateway.ending)]
+EventStreamsDep = Annotated[EventStreams, part(lambda gateway: gateway.event_streams)]
 GraphDep = Annotated[GraphReader, part(lambda gateway: gateway.graph)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
 ResultsDep = Annotated[TaskResults, part(lambda gateway: gateway.results)]
+TokenDep = Annotated[str, Depends(token_of)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -50,6 +51,21 @@ class Admission:
                 return await in_time(lambda: self._look_up(token, scope), TIMEOUT_SECONDS, self._threads)
         except TimeoutError:
             raise Retryable(f"the caller could not be looked up within {TIMEOUT_SECONDS:g} s") from None
+
+    async def holds(self, token: str, scope: Scope) -> bool:
+        """Whether a caller who was admitted still would be: the key is not revoked, the token not run out.
+
+        A Redis that is away changes nothing: nobody is turned out because of it.
+        """
+        if not self._require_key:
+            return True
+        with suppress(Retryable):
+            keeper, now = self._keeper(token), self._now()
+            caller = keeper.remembered(token, now) or await in_time(
+                lambda: keeper.caller(token, now), TIMEOUT_SECONDS, self._threads
+            )
+            return caller is not None and scope in caller.scopes
+        return True
 
     def _remembered(self, token: str, scope: Scope) -> Caller | None:
         """Return a caller who was here a moment ago and has a request left. It asks no server."""

@@ -1,10 +1,9 @@
 """/v1/jobs: what is done, what is stuck, what failed; stop it, go on with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from threading import Event
 from typing import Annotated
 
 import anyio.to_thread
@@ -18,15 +17,19 @@ from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import cancelled_key
 from edugraph_gateway.api.answers import JobAnswer, JobList, job_answer
 from edugraph_gateway.api.dependencies import (
+    AdmissionDep,
     AuditDep,
     BlobsDep,
     ClockDep,
     EndingDep,
+    EventStreamsDep,
     IntakeDep,
     JobsDep,
     Operator,
     Reader,
+    TokenDep,
 )
+from edugraph_gateway.api.event_streams import EventStream
 from edugraph_gateway.operations.resume import resume
 from edugraph_gateway.problems import Problem, not_found, problem_responses
 
@@ -107,12 +110,24 @@ async def resume_job(
     },
 )
 async def follow_job(
-    _caller: Reader, jobs: JobsDep, now: ClockDep, ending: EndingDep, job_id: JobId
-) -> StreamingResponse:
-    """Server-Sent Events: the job at each change (event `job`), until it has ended."""
+    *,
+    caller: Reader,
+    token: TokenDep,
+    admission: AdmissionDep,
+    streams: EventStreamsDep,
+    jobs: JobsDep,
+    now: ClockDep,
+    ending: EndingDep,
+    job_id: JobId,
+) -> EventStream:
+    """Server-Sent Events: the job at each change (event `job`), until it has ended or the key is revoked."""
     await anyio.to_thread.run_sync(lambda: existing_job(jobs, job_id, now()))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(changes(jobs, job_id, now, ending), media_type="text/event-stream", headers=headers)
+
+    async def goes_on() -> bool:
+        return not ending.is_set() and await admission.holds(token, "read")
+
+    give_back = streams.take(caller.client_id)
+    return EventStream(changes(jobs, job_id, now, goes_on), give_back)
 
 
 @router.get(
@@ -150,14 +165,16 @@ def existing_job(jobs: Jobs, job_id: str, now: datetime) -> JobReport:
     return report
 
 
-async def changes(jobs: Jobs, job_id: str, now: Callable[[], datetime], ending: Event) -> AsyncIterator[str]:
+async def changes(
+    jobs: Jobs, job_id: str, now: Callable[[], datetime], goes_on: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[str]:
     """Give a Server-Sent Event at each change of a job.
 
-    A Redis that is away for a while is waited for: the stream stays open. A gateway that ends closes it.
+    A Redis that is away for a while is waited for: the stream stays open until `goes_on` says no.
     """
     last: JobReport | None = None
     quiet_seconds, number = 0.0, 0
-    while (last is None or last.state not in ENDED) and not ending.is_set():
+    while (last is None or last.state not in ENDED) and await goes_on():
         report = last
         with suppress(Retryable):
             report = await anyio.to_thread.run_sync(lambda: existing_job(jobs, job_id, now()))
