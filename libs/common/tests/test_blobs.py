@@ -4,8 +4,9 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from uuid import uuid4
 
 import pytest
@@ -182,3 +183,49 @@ def test_a_folder_that_others_change_is_listed_whole_and_deleted_whole(tmp_path:
         for deletion in [pool.submit(blobs.delete, "jobs/j") for _ in range(4)]:
             deletion.result()
     assert blobs.keys("jobs") == []
+
+
+def test_a_link_out_of_an_allowed_folder_is_refused(tmp_path: Path) -> None:
+    """Out: `_leads_inside` in `_place`."""
+    for folder in ("real", "secret"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a").write_bytes(folder.encode())
+    (tmp_path / "exports").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "out").symlink_to(tmp_path / "secret" / "a")
+    (tmp_path / "real" / "folder").symlink_to(tmp_path / "secret")
+    (tmp_path / "real" / "within").symlink_to(tmp_path / "real" / "a")
+    place = f"file://{tmp_path}/exports"
+    blobs = Blobs(str(tmp_path / "store"), [place])
+    for name in ("a", "within"):
+        assert blobs.read(f"{place}/{name}", 0, 10) == b"real"
+    for name in ("out", "folder/a"):
+        with pytest.raises(Rejected, match="is a link"):
+            blobs.open(f"{place}/{name}")
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """Out: `_NO_REDIRECTS`: then the secret is read."""
+    content = {"/in/a": b"allowed", "/secret": b"secret"}
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = content.get(self.path, b"moved")
+            self.send_response(200 if self.path in content else 302)
+            self.send_header("Location", "/secret")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 - as the library names it
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}/in"
+        blobs = Blobs("/nowhere", [place])
+        assert blobs.read(f"{place}/a", 0, 7) == b"allowed"
+        with pytest.raises(Rejected, match="redirects to another place"):
+            blobs.open(f"{place}/b?signature=x")
+        server.shutdown()

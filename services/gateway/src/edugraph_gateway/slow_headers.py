@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEADERS_TIMEOUT_SECONDS = 10.0
 
 
-class ImpatientProtocol(HttpToolsProtocol):  # type: ignore[misc]
+class ImpatientProtocol(HttpToolsProtocol):
     """Gives each request's headers 10 seconds; a body has its own limit (`request_body.pieces`)."""
 
     _headers_timer: asyncio.TimerHandle | None = None

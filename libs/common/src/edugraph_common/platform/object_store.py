@@ -26,6 +26,19 @@ class Gone(Rejected):
     """There is no such blob, or there is none any more."""
 
 
+class Redirected(Rejected):
+    """fsspec makes a FileNotFoundError of it while a file is opened."""
+
+
+async def _refuse_redirects(answer: Any) -> None:
+    if 300 <= answer.status < 400:  # noqa: PLR2004
+        raise Redirected("a file outside redirects to another place; give that one, if it is allowed")
+
+
+# What was allowed is the place that was named, and not the one that its server sends us to: that may be inside.
+_NO_REDIRECTS = {"allow_redirects": False, "client_kwargs": {"raise_for_status": _refuse_redirects}}
+
+
 class Blobs:
     """Keys are relative paths below `url`. Raises Retryable when the store does not answer.
 
@@ -59,7 +72,9 @@ class Blobs:
             fs, path = self._place(key)
             try:
                 return cast("IO[bytes]", fs.open(path, "rb"))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if isinstance(error.__cause__, Redirected):
+                    raise error.__cause__ from None
                 raise Gone(f"the blob {shown(key)} is gone") from None
 
     def read(self, key: str, offset: int, length: int) -> bytes:
@@ -109,10 +124,17 @@ class Blobs:
         if not is_below(key, self._imports_from):
             raise Rejected(f"{shown(key)} is not below any of EDUGRAPH_IMPORTS_FROM")
         try:
-            fs, path = url_to_fs(key)
+            fs, path = url_to_fs(key, **(_NO_REDIRECTS if key.startswith(("http://", "https://")) else {}))
         except (ImportError, ValueError):
             raise Rejected(f"no installed package of fsspec reads {key.split('://', maxsplit=1)[0]}://") from None
+        if isinstance(fs, LocalFileSystem) and not self._leads_inside(Path(path)):
+            raise Rejected(f"{shown(key)} is a link to a place that is not below any of EDUGRAPH_IMPORTS_FROM")
         return fs, str(path)
+
+    def _leads_inside(self, path: Path) -> bool:
+        """Whether the file is below an allowed folder when all links are followed, those of the folder included."""
+        allowed = (url.removeprefix("file://") for url in self._imports_from if url.startswith("file://"))
+        return any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in allowed)
 
     def _path(self, key: str) -> str:
         if ".." in key.split("/") or key.startswith("/") or "://" in key:
