@@ -13,9 +13,9 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
-from edugraph_gateway.api.event_streams import EventStreams
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.callers import Caller
+from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator

@@ -29,7 +29,7 @@ from edugraph_gateway.api.dependencies import (
     Reader,
     TokenDep,
 )
-from edugraph_gateway.api.event_streams import EventStream
+from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.resume import resume
 from edugraph_gateway.problems import Problem, not_found, problem_responses
 
