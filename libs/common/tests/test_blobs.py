@@ -203,6 +203,7 @@ def test_a_link_out_of_an_allowed_folder_is_refused(tmp_path: Path) -> None:
             blobs.open(f"{place}/{name}")
 
 
+@pytest.mark.loopback("a small HTTP server redirects out of the allowed place")
 def test_a_redirect_is_not_followed() -> None:
     """Out: `_NO_REDIRECTS`: then the secret is read."""
     content = {"/in/a": b"allowed", "/secret": b"secret"}
