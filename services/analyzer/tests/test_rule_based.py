@@ -144,8 +144,10 @@ def test_only_the_thread_that_asks_computes_the_nearness() -> None:
     """More threads of the encoder spin and wait for each other: a text then takes a hundred times the CPU."""
     names = ("fractions", "negative numbers", "一元一次方程")
     rule_libraries.nearness("1/2 + 1/3 = 2/5", names)  # loads the encoder
-    whole, own = time.process_time(), time.thread_time()
-    for number in range(20):
-        rule_libraries.nearness(f"{number}: I added both denominators. 分母不能直接相加。", names)
-    whole, own = time.process_time() - whole, time.thread_time() - own
-    assert whole < 1.2 * own
+    ratios = []
+    for attempt in range(5):  # threads of other tests may take their share of one attempt, but hardly of all
+        whole, own = time.process_time(), time.thread_time()
+        for number in range(20):
+            rule_libraries.nearness(f"{attempt}, {number}: I added both denominators. 分母不能直接相加。", names)
+        ratios.append((time.process_time() - whole) / (time.thread_time() - own))
+    assert min(ratios) < 1.2
