@@ -37,9 +37,10 @@ ANALYZE = """
 import json
 from contextlib import nullcontext
 import bench_analyze as bench
+from engines import given
 with getattr(bench, "bench", nullcontext)():
     *_, same = bench.runs([1], 10)
-    result = bench.perform(same, bench.given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"])
+    result = bench.perform(same, given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"])
 print(json.dumps({"rate": result["second_items_per_second"]}))
 """
 
