@@ -13,6 +13,7 @@ import httpx
 import pytest
 from engines import System, family
 from guard import RedisServer
+from traps import slow
 
 from edugraph_cli.client import Refused
 from edugraph_common.contracts.outcomes import ENDED, JobReport
@@ -88,6 +89,7 @@ def test_before_the_split(clean: System, tmp_path: Path, inline: bool) -> None:
     assert clean.client.jobs()[0].job_id == job
 
 
+@slow
 def test_in_the_middle(clean: System, tmp_path: Path) -> None:
     """Guard: Importer._begin_again, from a batch or from the end of a window."""
     file = stored(tmp_path / "records.ndjson", 6_000)

@@ -9,8 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from addresses import in_ci
-
-from conftest import CHART, Chart
+from rendered_chart import CHART, Chart
 
 VERSIONS = ("1.29", "1.33", "1.37")
 MODELS = {

@@ -4,8 +4,7 @@ import hashlib
 import re
 
 import pytest
-
-from conftest import Chart
+from rendered_chart import Chart
 
 CAPABILITIES = {"drop": ["ALL"]}
 

@@ -5,8 +5,7 @@ import re
 
 import pytest
 import yaml
-
-from conftest import CHART
+from rendered_chart import CHART
 
 
 @pytest.mark.parametrize(
