@@ -39,14 +39,6 @@ class DataImportTask(EduGraphTask):
         elif isinstance(message, Findings):
             self.importer.findings_failed(message, reason)
 
-    def failed_outcome(self, message: Message, reason: str) -> dict[str, Any]:
-        return {
-            "job_id": message.job_id,
-            "batch": getattr(message, "batch", None),
-            "state": "failed",
-            "error": reason,
-        }
-
 
 @shared_task(base=DataImportTask, bind=True, name="import_batch_task", contract=ImportBatch)
 def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
