@@ -61,6 +61,21 @@ def test_an_accepted_import_is_in_the_queue_and_in_the_list(running: Gateway, cl
     assert client.get(accepted.json()["links"]["task"]).json()["state"] == "PENDING"
 
 
+def test_records_that_came_inline_are_in_redis_for_a_day_at_most(running: Gateway, client: httpx.Client) -> None:
+    """Out: EXPIRE in create_job.lua, or `inline` in JobSubmitter.submit. Of a file Redis holds no record."""
+    inline = [post_records(client), client.post("/v1/analyses/knowledge-points", json={"records": [RECORD]})]
+    lines = f"{json.dumps(RECORD)}\n".encode()
+    stored = client.post("/v1/imports", content=lines, headers={"Content-Type": "application/x-ndjson"})
+    server = connect(running.environment["EDUGRAPH_REDIS_URL"])
+    for answer in inline:
+        assert answer.status_code == 202, answer.text
+        kept = f"edugraph:job:{{{answer.json()['job_id']}}}:tasks"
+        assert "Fractions are parts of a whole." in str(server.get(kept))
+        assert 0 < int(server.ttl(kept)) <= 86_400
+    of_a_file = f"edugraph:job:{{{stored.json()['job_id']}}}:tasks"
+    assert json.loads(str(server.get(of_a_file)))[0][1].get("records") is None
+
+
 def test_a_monitor_hears_of_each_task_that_was_sent(addresses: dict[str, str], client: httpx.Client) -> None:
     fields = {name: addresses[f"EDUGRAPH_{name.upper()}"] for name in ("broker_url", "redis_url")}
     app = make_publisher("monitor", Settings.model_validate({**fields, "blob_url": "/tmp"}))

@@ -224,7 +224,10 @@ class Importer:
             return False
         name = shown(job.source).rsplit("/", 1)[-1] if job.source else "inline"
         task = ["import_records_with_callback", job.model_dump(mode="json"), task_id_for(job.job_id, "split")]
-        if self.jobs.create(job.job_id, "import", name, self.now(), tasks=json.dumps([task])):
+        inline = job.records is not None
+        if self.jobs.create(
+            job.job_id, "import", name, self.now(), tasks=json.dumps([task]), tasks_hold_records=inline
+        ):
             log.warning("job_recreated", job=job.job_id, reason="Redis had lost it")
         return True
 

@@ -41,6 +41,8 @@ CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor
 # A submission that was withdrawn is remembered for longer than its message may wait in a queue.
 WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
 
+INLINE_RECORDS_KEPT_SECONDS = 86_400
+
 Standing = Literal["open", "ended", "cancelled", "stale", "unknown"]
 Claim = Literal["begun", "unknown", "cancelled", "stale", "sent", "busy"]
 
@@ -58,7 +60,10 @@ def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis"
 
 
 class NewJob(NamedTuple):
-    """`tasks`: what `resume` sends again, kept as long as the job."""
+    """`tasks` are what `resume` sends again. They are kept as long as the job, and for a day if they hold records.
+
+    Records are personal data and may be a megabyte a job, which Redis must not hold for ever.
+    """
 
     job_id: str
     kind: Literal["import", "analysis"]
@@ -66,11 +71,20 @@ class NewJob(NamedTuple):
     created: datetime
     to_analyse: int = 0
     tasks: str = ""
+    tasks_hold_records: bool = False
 
     def arguments(self) -> list[str | float]:
         """As create_job.lua takes them."""
-        created = self.created
-        return [self.job_id, self.kind, self.source, _iso(created), created.timestamp(), self.to_analyse, self.tasks]
+        return [
+            self.job_id,
+            self.kind,
+            self.source,
+            _iso(self.created),
+            self.created.timestamp(),
+            self.to_analyse,
+            self.tasks,
+            INLINE_RECORDS_KEPT_SECONDS if self.tasks_hold_records else 0,
+        ]
 
 
 class Jobs:
@@ -96,9 +110,10 @@ class Jobs:
         *,
         to_analyse: int = 0,
         tasks: str = "",
+        tasks_hold_records: bool = False,
     ) -> bool:
-        """False if the job is already there. `tasks`: what `resume` sends again, kept as long as the job."""
-        return self.create_all([NewJob(job_id, kind, source, now, to_analyse, tasks)]) == 1
+        """False if the job is already there. The arguments are those of `NewJob`."""
+        return self.create_all([NewJob(job_id, kind, source, now, to_analyse, tasks, tasks_hold_records)]) == 1
 
     def create_all(self, jobs: Sequence["NewJob"]) -> int:
         """In one round trip. Returns how many of them were not there yet."""
@@ -287,6 +302,7 @@ class Jobs:
             # A `create` that comes late finds the job there already.
             pipe.hsetnx(_job(job_id), "created", _iso(now))
             pipe.zrem(JOBS, job_id)
+            pipe.delete(_job(job_id, "tasks"))
             pipe.hset(_job(job_id), mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)})
             pipe.expire(_job(job_id), WITHDRAWN_SECONDS)
             pipe.execute()

@@ -60,7 +60,8 @@ class JobSubmitter:
         tasks = [task._replace(message=task.message.model_copy(update=deadline)) for task in submission.tasks]
         # `resume` makes the tasks again from this.
         stored = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks])
-        job = NewJob(job_id, submission.kind, submission.source, self.now(), submission.to_analyse, stored)
+        inline = any(getattr(task.message, "records", None) is not None for task in tasks)
+        job = NewJob(job_id, submission.kind, submission.source, self.now(), submission.to_analyse, stored, inline)
         try:
             await in_time(lambda: self.jobs.create_all([job]), CREATE_TIMEOUT_SECONDS, self.threads)
             for task in tasks:
