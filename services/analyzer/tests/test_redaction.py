@@ -7,8 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from edugraph_analyzer import private_names
 from edugraph_analyzer.documents import Person
+from edugraph_analyzer.plain_text import plain_reading
 from edugraph_analyzer.redaction import Redactor, holds_placeholder
 
 
@@ -69,3 +73,42 @@ def test_placeholders_are_known_however_a_model_writes_them(written: str) -> Non
 def test_the_same_words_get_the_same_placeholder_in_all_sections() -> None:
     redactor = Redactor((student("Alice"),))
     assert redactor.redact("Alice?") + redactor.redact("Yes, Alice") == "[STUDENT_1]?Yes, [STUDENT_1]"
+
+
+KINDS_OF_PARTS = (
+    ("Emin", "Sam", "Anne-Marie", "Li", "O'Neil", "x"),
+    ("王", "小明", "欧阳静", "Sam", "Ёлкин"),
+    ("S", "S0104", "517", "20260131", "12345678"),
+)
+BETWEEN = ("", " ", "-", ".", ", ")
+SPELLINGS = (str.swapcase, str.lower, lambda part: part.replace("i", "ı"), lambda part: part)
+
+
+@st.composite
+def people_and_texts(draw: st.DrawFn) -> tuple[str, str]:
+    """A name or an id, and a text that holds some of its parts in another order, case and spelling."""
+    parts = draw(st.lists(st.sampled_from(draw(st.sampled_from(KINDS_OF_PARTS))), min_size=1, max_size=3))
+    told = draw(st.lists(st.sampled_from((*parts, "学号")), max_size=3))
+    spelled = [draw(st.sampled_from(SPELLINGS))(part) for part in told]
+    return draw(st.sampled_from(BETWEEN)).join(parts), draw(st.sampled_from(BETWEEN)).join(spelled)
+
+
+@settings(max_examples=300)
+@given(given_pair=people_and_texts(), is_name=st.booleans())
+@example(given_pair=("王小明", "小明同学"), is_name=True)
+@example(given_pair=("Sam Emin", "emın"), is_name=True)
+@example(given_pair=("S-20260131", "20260131"), is_name=False)
+def test_no_place_of_a_person_is_passed_over_unread(given_pair: tuple[str, str], is_name: bool) -> None:
+    """A text that holds no part of a person is not searched; searched all the same, it would give nothing.
+
+    Out: `_FOLDED_BY_RE`, or any list in `_parts_of_any_match`.
+    """
+    value, text = given_pair
+    person, plain = Person("STUDENT", value, is_name), plain_reading(text)[0]
+    searched = [
+        (*match.span(), person.role)
+        for pattern in private_names._patterns_of(person)
+        for match in pattern.finditer(plain)
+        if match.end() > match.start()
+    ]
+    assert list(private_names.own_names(plain, [person])) == searched

@@ -112,6 +112,9 @@ _IN_LESSONS = frozenset(
 _NOT_A_PERSON = frozenset({"小时", "老师", "小学", "小数", "小心", "小组", "小于", "小孩", "小说", "老是", "小明"})
 _SHORTEST_ID = 4  # characters; shorter ones are too common a string to be told from other words
 _LONG_DIGITS = re.compile(r"\d{6,20}")
+_ID_PARTS = re.compile(r"[A-Za-z]+|\d+|[^\W\d_]+|[^\w\s\-./]")
+# A pattern that ignores case takes this for an i, whose lower case it is not.
+_FOLDED_BY_RE = str.maketrans({"ı": "i"})
 _GAP = r"[\s·・.]{0,3}"
 
 
@@ -126,11 +129,32 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def own_names(plain: str, people: Iterable[Person]) -> Iterator[Span]:
+    """Yield each place of a plain text that names one of the people."""
+    folded = plain.lower().translate(_FOLDED_BY_RE)
     for person in people:
+        # Each record names other people, and compiling the patterns of one takes longer than all else that is done
+        # with a record whose answer is cached. Few texts hold any part of a name or an id.
+        if not any(all(part in folded for part in parts) for parts in _parts_of_any_match(person)):
+            continue
         for pattern in _patterns_of(person):
             for match in pattern.finditer(plain):
                 if match.end() > match.start():
                     yield (*match.span(), person.role)
+
+
+def _parts_of_any_match(person: Person) -> list[list[str]]:
+    """Return lists of parts, in lower case: what a pattern of the person matches holds all the parts of one list.
+
+    Only parts in ASCII or Chinese are told, whose other case is known; an empty list says that any text may match.
+    """
+    plain = plain_reading(person.value)[0].strip()
+    if not person.is_name:
+        whole = [part.lower() for part in _ID_PARTS.findall(plain) if part.isascii()]
+        return [whole, *([digits] for digits in _LONG_DIGITS.findall(plain))]
+    if _HAN.search(plain):
+        return [[char.lower()] for char in plain]
+    parts = re.split(r"[\s,._\-]+", plain) if plain.isascii() else ()
+    return [[part.lower()] for part in parts if part] or [[]]
 
 
 @lru_cache(maxsize=4_096)
@@ -195,7 +219,7 @@ def _word(inner: str, *, ignore_case: bool = False) -> str:
 
 def _id_patterns(own_id: str) -> Iterator[str]:
     """The id as a whole word, its separators free; a long run of digits in it also alone. Short ids after a cue."""
-    loose = r"[\s\-_./]{0,3}".join(map(re.escape, re.findall(r"[A-Za-z]+|\d+|[^\W\d_]+|[^\w\s\-./]", own_id)))
+    loose = r"[\s\-_./]{0,3}".join(map(re.escape, _ID_PARTS.findall(own_id)))
     if not loose:
         return
     # Letters and digits together: S01 is an id wherever it stands, 12 is not.
