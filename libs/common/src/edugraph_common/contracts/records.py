@@ -53,7 +53,7 @@ def _not_blank(value: str) -> str:
 
 
 def _utc(value: datetime) -> datetime:
-    """A timestamp without a zone means UTC (DESIGN section 3)."""
+    """Return the moment in UTC; a timestamp without a zone means UTC (docs/data-model.md)."""
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
