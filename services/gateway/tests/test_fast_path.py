@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable
 from edugraph_common.platform.api_keys import ApiKeys, Scope
 from edugraph_common.platform.job_store import NewJob
+from edugraph_gateway import telemetry
 from edugraph_gateway.api.routes.imports import FastPath, start_import
 from edugraph_gateway.app import make_application
 from edugraph_gateway.auth.admission import Admission
@@ -169,8 +171,11 @@ async def _post_all(application: FastAPI, requests: Sequence[Sent], tokens: dict
 def _seen(requests: Sequence[Sent], servers: Servers, *, fast: bool) -> dict[str, Any]:
     """Send the requests to a gateway of its own. Return all that can be seen of it: outside, behind it, in its log."""
     world = World(servers)
+    lines: list[dict[str, Any]] = []
+    request_log = SimpleNamespace(info=lambda event, **fields: lines.append({"event": event, **fields, "seconds": 0}))
+    logging = patch.object(telemetry, "request_log", return_value=request_log)
     solving = patch.object(fastapi.routing, "solve_dependencies", side_effect=solve_dependencies)
-    with tempfile.TemporaryDirectory() as name, structlog.testing.capture_logs() as lines, solving as solved:
+    with tempfile.TemporaryDirectory() as name, structlog.testing.capture_logs() as bugs, logging, solving as solved:
         folder = Path(name)
         application = _application(folder, world)
         if not fast:
@@ -178,7 +183,6 @@ def _seen(requests: Sequence[Sent], servers: Servers, *, fast: bool) -> dict[str
             application.user_middleware = others
         answers = asyncio.run(_post_all(application, requests, _tokens(world)))
         blobs = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    shown = [{key: line[key] for key in line if key not in ("seconds", "place")} for line in lines]
     return {
         "answers": answers,
         "created": world.created,
@@ -187,7 +191,8 @@ def _seen(requests: Sequence[Sent], servers: Servers, *, fast: bool) -> dict[str
         "idempotency": world.requests,
         "tokens": world.tokens,
         "blobs": blobs,
-        "log": shown,
+        "log": lines,
+        "bugs": [(line["event"], line["error"]) for line in bugs],
         "solved_dependencies": sum(call.kwargs["dependant"].call is start_import for call in solved.call_args_list),
     }
 
