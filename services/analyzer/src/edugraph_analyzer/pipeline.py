@@ -283,11 +283,13 @@ class Resolver:
             log.debug("pack_answered", kind=self._kind, items=len(pack), invalid=invalid)
             for resolution in resolutions:
                 # Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged. A
-                # sentiment has nothing else to be checked by, so it needs a quote from its own text.
+                # sentiment has nothing else to be checked by, so it needs a quote from its own text. The neighbours'
+                # texts are read last: to read each of them for each item takes longer than all else here.
                 own, quotes = resolution.question, tuple(resolution.answer.evidence if resolution.answer else ())
-                unproven = not found_in(quotes, own.body)
-                elsewhere = any(found_in(quotes, other.body) for other in pack if other is not own)
-                doubtful = unproven and (elsewhere or self._kind == "interaction")
+                doubtful = not found_in(quotes, own.body) and (
+                    self._kind == "interaction"
+                    or any(found_in(quotes, other.body) for other in pack if other is not own)
+                )
                 if resolution.answer is None or doubtful:
                     telemetry.asked_again(self._kind, "single")
                     yield self._resolve_alone(own)
