@@ -76,6 +76,40 @@ def test_records_that_came_inline_are_in_redis_for_a_day_at_most(running: Gatewa
     assert json.loads(str(server.get(of_a_file)))[0][1].get("records") is None
 
 
+def test_records_of_a_large_body_are_in_the_store_and_nowhere_else(running: Gateway, client: httpx.Client) -> None:
+    """Out: the comparison with RECORDS_IN_MESSAGE_BYTES in import_json or start_analysis."""
+    course = [{**RECORD, "record_id": f"large-{number}"} for number in range(1_000)]
+    chat = {
+        "type": "student_interaction",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "data": {
+            "student_id_from": "s-1",
+            "student_id_to": "s-2",
+            "interaction_type": "chat",
+            "text": "1/2 is a half.",
+        },
+    }
+    chats = [{**chat, "record_id": f"large-{number}"} for number in range(1_000)]
+    running.take("data_import"), running.take("llm_analysis")
+    answers = {
+        "data_import": client.post("/v1/imports", json={"records": course, "batch_size": 77}),
+        "llm_analysis": client.post("/v1/analyses/interactions", json={"records": chats}),
+    }
+    server = connect(running.environment["EDUGRAPH_REDIS_URL"])
+    for queue, answer in answers.items():
+        assert answer.status_code == 202, answer.text
+        job_id = answer.json()["job_id"]
+        [(_, [[message], *_])] = running.take(queue)
+        kept = str(server.get(f"edugraph:job:{{{job_id}}}:tasks"))
+        for text in (json.dumps(message), kept):
+            assert "large-" not in text
+            assert f"jobs/{job_id}/source.ndjson" in text
+    file = f"jobs/{answers['data_import'].json()['job_id']}/source.ndjson"
+    with Blobs(running.environment["EDUGRAPH_BLOB_URL"]).open(file) as blob:
+        assert [json.loads(line) for line in blob.read().splitlines()] == course
+    assert client.get(answers["data_import"].json()["links"]["self"]).json()["source"] == "inline"
+
+
 def test_a_monitor_hears_of_each_task_that_was_sent(addresses: dict[str, str], client: httpx.Client) -> None:
     fields = {name: addresses[f"EDUGRAPH_{name.upper()}"] for name in ("broker_url", "redis_url")}
     app = make_publisher("monitor", Settings.model_validate({**fields, "blob_url": "/tmp"}))

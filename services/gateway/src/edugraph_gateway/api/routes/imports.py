@@ -1,4 +1,7 @@
-"""POST /v1/imports: up to 1,000 records inline, a file of any size that streams into the blob store, or its URL."""
+"""POST /v1/imports: up to 1,000 records inline, a file of any size that streams into the blob store, or its URL.
+
+Records inline go into the blob store as well where they are more than a message should carry.
+"""
 
 import hashlib
 import json
@@ -12,10 +15,17 @@ from pydantic import Field, ValidationError
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import INLINE_RECORDS, BatchSize, Compression, Format, ImportJob
+from edugraph_common.contracts.messages import (
+    INLINE_RECORDS,
+    RECORDS_IN_MESSAGE_BYTES,
+    BatchSize,
+    Compression,
+    Format,
+    ImportJob,
+)
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.object_store import shown
-from edugraph_common.sources import parse_mapping, store_mapping
+from edugraph_common.sources import parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import IntakeDep, Submitter
@@ -125,7 +135,11 @@ async def import_json(intake: Intake, request: Request, name: str | None) -> Acc
         job_id = submitter.new_id()
         if isinstance(wanted, OutsideImport):
             return Done(fingerprint, await submitter.submit(await _look_outside(submitter, job_id, wanted)))
-        job = ImportJob(job_id=job_id, accepted_at=submitter.now().timestamp(), **dict(wanted))
+        fields = dict(wanted)
+        if len(body) > RECORDS_IN_MESSAGE_BYTES:
+            stored = await submitter.store_records(job_id, wanted.records)
+            fields = {**fields, "records": None, "source": stored.source}
+        job = ImportJob(job_id=job_id, accepted_at=submitter.now().timestamp(), **fields)
         return Done(fingerprint, await submitter.submit(import_submission(job, "inline")))
 
     async def seen() -> str:
@@ -219,7 +233,7 @@ async def _store(
 ) -> tuple[ImportJob, str]:
     """Return the job and the SHA-256 of the body. After an error nothing is left."""
     job_id, blobs = submitter.new_id(), submitter.blobs
-    key = f"jobs/{job_id}/source.{options.format}{SUFFIXES[encoding]}"
+    key = source_key(job_id, f"{options.format}{SUFFIXES[encoding]}")
     try:
         mapping = parse_mapping(options.mapping.encode()) if options.mapping else None
         upload = Upload(blobs, key, encoding, scan_of(options.format, mapping), max_unpacked_bytes)
