@@ -1,5 +1,6 @@
 """What people see of a job: each batch and pack counted once, whatever arrives twice and in whatever order."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,11 +8,12 @@ from uuid import uuid4
 
 import pytest
 from engines import real_servers
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, Reject
-from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs, NewJob, connect
+from edugraph_common.platform.job_store import CLAIM_SECONDS, JOBS, Jobs, NewJob, connect
+from edugraph_common.platform.settings import JOB_RETENTION_DAYS
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -233,3 +235,108 @@ def test_a_failure_never_takes_the_place_of_a_cancellation(jobs: Jobs) -> None:
     assert not jobs.fail(job_id, "the file is broken", NOW)
     assert (report(jobs, job_id).state, report(jobs, job_id).error) == ("cancelled", None)
     assert not jobs.fail(uuid4().hex, "nobody knows it", NOW)
+
+
+_STEPS = st.sampled_from(
+    [
+        "begin",
+        "sent",
+        "settle_batch",
+        "fail_batch",
+        "settle_pack",
+        "imported",
+        "waits",
+        "restart",
+        "finish",
+        "fail",
+        "stop",
+        "cancel",
+        "resume",
+        "withdraw",
+    ]
+)
+
+
+def step(jobs: Jobs, job_id: str, name: str, number: int) -> None:
+    """Do one thing that a gateway or worker may do to a job, whether or not it makes sense now."""
+    failed = AnalysisProgress(done=number, failed=number)
+    steps: dict[str, Any] = {
+        "begin": lambda: jobs.begin(job_id, 2, NOW, first_batch=number, generation=number),
+        "sent": lambda: jobs.sent(job_id, number),
+        "settle_batch": lambda: jobs.settle_batch(outcome(job_id, number), NOW),
+        "fail_batch": lambda: jobs.settle_batch(outcome(job_id, number, "failed"), NOW),
+        "settle_pack": lambda: jobs.settle_pack(job_id, f"error-{number}-0", failed, NOW, "no answer"),
+        "imported": lambda: jobs.imported(job_id, NOW),
+        "waits": lambda: jobs.waits(job_id, "the limit", NOW.timestamp(), NOW),
+        "restart": lambda: jobs.count_restart(job_id),
+        "finish": lambda: jobs.finish_if_complete(job_id, NOW),
+        "fail": lambda: jobs.fail(job_id, "the file is broken", NOW),
+        "stop": lambda: jobs.fail(job_id, "the file is broken", NOW, stop=True),
+        "cancel": lambda: jobs.cancel(job_id, NOW),
+        "resume": lambda: jobs.resume(job_id, NOW),
+        "withdraw": lambda: jobs.withdraw(job_id, NOW),
+    }
+    steps[name]()
+
+
+@example(created=True, inline=False, steps=[("fail", 0), ("begin", 0)])
+@example(created=True, inline=False, steps=[("fail", 0), ("settle_pack", 0)])
+@example(created=True, inline=False, steps=[("begin", 0), ("cancel", 0), ("resume", 0)])
+@given(
+    created=st.booleans(),
+    inline=st.booleans(),
+    steps=st.lists(st.tuples(_STEPS, st.integers(0, 1)), max_size=15),
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_key_of_a_job_expires_when_it_has_ended_and_not_before(
+    jobs: Jobs, created: bool, inline: bool, steps: list[tuple[str, int]]
+) -> None:
+    """Out: a call of `ended`, `opened` or `written` in a script, what `withdraw` deletes, EXISTS in if_known.lua."""
+    server, job_id = jobs._redis, uuid4().hex
+    if created:
+        jobs.create(job_id, "import", "a.ndjson", NOW, tasks="[]", tasks_hold_records=inline)
+    for name, number in steps:
+        step(jobs, job_id, name, number)
+    left = {str(key): int(server.ttl(key)) for key in server.scan_iter(f"edugraph:job:{{{job_id}}}*", count=1_000)}
+    of_tasks = left.pop(f"edugraph:job:{{{job_id}}}:tasks", None)
+    if of_tasks is not None and inline:
+        assert 0 < of_tasks <= 86_400
+    elif of_tasks is not None:
+        left["tasks"] = of_tasks
+    if jobs.is_open(job_id):
+        assert set(left.values()) == {-1}
+    else:
+        assert all(0 < seconds <= JOB_RETENTION_DAYS * 86_400 for seconds in left.values())
+        assert max(left.values(), default=0) - min(left.values(), default=0) <= 1
+        assert bool(left) == (created or any(name == "withdraw" for name, _ in steps))
+    server.zrem(JOBS, job_id)
+
+
+def test_records_leave_redis_when_their_job_has_succeeded(jobs: Jobs) -> None:
+    """Out: DEL in finish_job.lua."""
+    kept = {}
+    for inline in (True, False):
+        job_id = uuid4().hex
+        jobs.create(job_id, "import", "inline", NOW, tasks="[]", tasks_hold_records=inline)
+        jobs.begin(job_id, 1, NOW)
+        jobs.settle_batch(outcome(job_id, 0), NOW)
+        assert jobs.tasks(job_id) == "[]"
+        jobs.imported(job_id, NOW)
+        assert jobs.finish_if_complete(job_id, NOW) == "succeeded"
+        kept[inline] = jobs.tasks(job_id)
+    assert kept == {True: None, False: "[]"}
+
+
+def test_a_job_that_has_expired_leaves_the_list(jobs: Jobs) -> None:
+    """Out: ZREM in forget_expired. A job that runs is never forgotten, however old it is."""
+    for_a_moment = Jobs(jobs._redis, retention_seconds=1)
+    long_ago = NOW.replace(year=1990)
+    ended, running = uuid4().hex, uuid4().hex
+    for job_id in (ended, running):
+        for_a_moment.create(job_id, "import", "a.ndjson", long_ago)
+    for_a_moment.cancel(ended, NOW)
+    time.sleep(1.1)
+    assert for_a_moment.forget_expired(long_ago + timedelta(seconds=2)) == 1
+    assert jobs._redis.zscore(JOBS, ended) is None
+    assert jobs._redis.zscore(JOBS, running) is not None
+    for_a_moment.withdraw(running, NOW)
