@@ -13,10 +13,12 @@ import pytest
 from backports import zstd
 from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtual_host, within
 
+from edugraph_common.contracts.api import Accepted
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
+from edugraph_gateway.submission.idempotency import Done, IdempotencyStore
 
 pytestmark = pytest.mark.real
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -248,6 +250,49 @@ def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(addresses: dict[str, st
         answers = [client.get("/v1/jobs") for _ in range(60)]
     assert 429 in {answer.status_code for answer in answers}
     assert all(a.headers["retry-after"] for a in answers if a.status_code == 429)
+
+
+def test_an_import_with_analysis_is_held_back_by_the_queue_of_analyses_too(
+    addresses: dict[str, str], running: Gateway, tmp_path: Path
+) -> None:
+    """Out: the check of ANALYSIS_QUEUE in import_json or import_upload."""
+    running.take("data_import"), running.take("llm_analysis")
+    records = {"records": [RECORD]}
+    with gateway(addresses, tmp_path, max_queue_depth="3") as strict, strict.client() as client:
+        assert within(10, lambda: client.post("/v1/analyses/knowledge-points", json=records).status_code == 503)
+        held_back = [
+            client.post("/v1/imports", json={**records, "analyze": True}),
+            client.post("/v1/imports?analyze=true", content=LINE, headers=NDJSON),
+        ]
+        assert client.post("/v1/imports", json=records).status_code == 202
+        assert client.post("/v1/imports", content=LINE, headers=NDJSON).status_code == 202
+    for answer in held_back:
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        assert "messages wait in llm_analysis" in answer.json()["detail"]
+    running.take("llm_analysis")
+
+
+def test_whoever_lost_the_claim_of_a_key_leaves_the_answer_of_whoever_has_it(addresses: dict[str, str]) -> None:
+    """Out: the comparison of claims in complete.lua."""
+    client = connect(addresses["EDUGRAPH_REDIS_URL"])
+    store, name = IdempotencyStore(client), f"edugraph:idempotency:test:{uuid4().hex}"
+
+    def done(job_id: str) -> Done:
+        return Done(job_id, Accepted(job_id=job_id, task_id=job_id, links={}))
+
+    slow = store.claim(name)
+    client.delete(name)  # it ran out, as its gateway did not renew it
+    quick = store.claim(name)
+    assert slow is not None
+    assert quick is not None
+    assert not store.complete(name, slow, done("slow"))
+    assert store.complete(name, quick, done("quick"))
+    assert not store.complete(name, slow, done("slow"))
+    kept = store.recall(name)
+    assert kept is not None
+    assert (kept.fingerprint, kept.answer) == done("quick")
+    client.close()
 
 
 def test_a_queue_without_room_is_503_and_takes_nothing(

@@ -11,8 +11,9 @@ from engines import real_servers
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, Reject
-from edugraph_common.platform.job_store import CLAIM_SECONDS, JOBS, Jobs, NewJob, connect
+from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, JobState, Reject
+from edugraph_common.platform import job_store
+from edugraph_common.platform.job_store import CLAIM_SECONDS, JOBS, Jobs, NewJob, Place, connect
 from edugraph_common.platform.settings import JOB_RETENTION_DAYS
 
 pytestmark = pytest.mark.real
@@ -60,7 +61,7 @@ def test_jobs_that_are_created_together_are_as_if_one_by_one(jobs: Jobs) -> None
     assert [report(jobs, job_id).source for job_id in (*ids, old)] == ["a", "b", "error inline", "a.ndjson"]
     assert [jobs.tasks(job_id) for job_id in ids] == ["[0]", None, "[2]"]
     assert [report(jobs, job_id).analysis.expected for job_id in ids] == [0, 0, 7]
-    assert {job.job_id for job in jobs.newest(3, 0, NOW)} == set(ids)
+    assert {job.job_id for job in jobs.newest(3, NOW)[0]} == set(ids)
     for job_id in ids:
         jobs.withdraw(job_id, NOW)
 
@@ -340,3 +341,40 @@ def test_a_job_that_has_expired_leaves_the_list(jobs: Jobs) -> None:
     assert jobs._redis.zscore(JOBS, ended) is None
     assert jobs._redis.zscore(JOBS, running) is not None
     for_a_moment.withdraw(running, NOW)
+
+
+@given(
+    seconds=st.lists(st.integers(0, 2), min_size=1, max_size=9),
+    limit=st.integers(1, 4),
+    added=st.integers(0, 3),
+    gone=st.sets(st.integers(0, 8), max_size=3),
+    state=st.sampled_from(["queued", None]),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pages_show_each_job_once_while_jobs_are_added_and_expire(
+    *, jobs: Jobs, seconds: list[int], limit: int, added: int, gone: set[int], state: JobState | None
+) -> None:
+    """Out: the comparison with `after` in _older (jobs of one moment, and those that were added, are shown twice), or
+    the report that is looked for (a page is short by what has expired).
+    """
+    ahead, ids = NOW.replace(year=2100), [uuid4().hex for _ in seconds]
+    for job_id, second in zip(ids, seconds, strict=True):
+        jobs.create(job_id, "import", "a.ndjson", ahead + timedelta(seconds=second))
+    for number in gone & set(range(len(ids))):
+        jobs._redis.delete(f"edugraph:job:{{{ids[number]}}}")
+    expected = sorted((second, ids[n]) for n, second in enumerate(seconds) if n not in gone)[::-1]
+    new, seen, place = list[str](), list[str](), None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_store, "LOOKED_AT", 2)
+        while len(seen) < len(expected):
+            page, place = jobs.newest(limit, NOW, state, place)
+            seen += [job.job_id for job in page if job.job_id in ids]
+            assert len(page) == limit or place is None
+            for _ in range(added):
+                new.append(uuid4().hex)
+                jobs.create(new[-1], "import", "a.ndjson", ahead + timedelta(days=1))
+            if place is None or Place.of(str(place)).created < ahead.timestamp():
+                break
+    assert seen == [job_id for _, job_id in expected]
+    for job_id in (*ids, *new):
+        jobs.withdraw(job_id, NOW)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import resources
-from itertools import count, islice
+from itertools import islice
 from typing import Any, Literal, NamedTuple, cast
 
 import redis
@@ -87,6 +87,22 @@ class NewJob(NamedTuple):
             self.tasks,
             INLINE_RECORDS_KEPT_SECONDS if self.tasks_hold_records else 0,
         ]
+
+
+class Place(NamedTuple):
+    """Where a job is in the list of all jobs, from the newest to the oldest. As text it is CREATED:JOB."""
+
+    created: float
+    job_id: str
+
+    def __str__(self) -> str:
+        return f"{self.created!r}:{self.job_id}"
+
+    @classmethod
+    def of(cls, text: str) -> "Place":
+        """Raises ValueError for another text."""
+        created, _, job_id = text.partition(":")
+        return cls(float(created), job_id)
 
 
 class Jobs:
@@ -378,26 +394,54 @@ class Jobs:
             fields, errors = pipe.execute()
         return _report(job_id, fields, errors, now.timestamp()) if fields.get("kind") else None
 
-    def newest(self, limit: int, offset: int, now: datetime, state: JobState | None = None) -> list[JobReport]:
-        """With `state`, the newest of those that are in it; `offset` counts these only."""
-        with redis_errors():
-            if state is None:
-                ids = cast("list[str]", self._redis.zrevrange(JOBS, offset, offset + limit - 1))
-            else:
-                ids = list(islice(self._in_state(state, now), offset, offset + limit))
-        return [report for job_id in ids if (report := self.report(job_id, now))]
+    def newest(
+        self, limit: int, now: datetime, state: JobState | None = None, after: "Place | None" = None
+    ) -> tuple[list[JobReport], "Place | None"]:
+        """Return the newest jobs that are older than the one at `after`, and the place to go on after.
 
-    def _in_state(self, state: JobState, now: datetime) -> Iterator[str]:
-        for start in count(0, LOOKED_AT):
-            ids = cast("list[str]", self._redis.zrevrange(JOBS, start, start + LOOKED_AT - 1))
-            pipe = self._redis.pipeline(transaction=False)
-            for job_id in ids:
-                pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until")
-            for job_id, (kept, reason, until) in zip(ids, pipe.execute(), strict=True):
-                if kept and _state(kept, _waiting(reason, until, now.timestamp())) == state:
-                    yield job_id
-            if len(ids) < LOOKED_AT:
+        There is no such place when no older job is left. Jobs that are added meanwhile, and those that expire, change
+        nothing of the pages that follow.
+        """
+        with redis_errors():
+            at_once = LOOKED_AT if state else limit + 1
+            found = list(islice(self._older(after, now, state, at_once), limit + 1))
+        return [report for _, report in found[:limit]], found[limit - 1][0] if len(found) > limit else None
+
+    def _older(
+        self, after: "Place | None", now: datetime, state: JobState | None, at_once: int
+    ) -> Iterator[tuple["Place", JobReport]]:
+        latest: str | float = after.created if after else "+inf"
+        skip = 0
+        while True:
+            page = cast(
+                "list[tuple[str, float]]",
+                self._redis.zrevrangebyscore(JOBS, latest, "-inf", start=skip, num=at_once, withscores=True),
+            )
+            wanted = self._in_state(state, now, [job_id for job_id, _ in page])
+            for job_id, created in page:
+                if after is None or (created, job_id) < after:
+                    after = Place(created, job_id)
+                    # One that has expired, or was withdrawn meanwhile, takes no place of the page.
+                    report = self.report(job_id, now) if job_id in wanted else None
+                    if report:
+                        yield after, report
+            if len(page) < at_once:
                 return
+            # From the last one on. Any number of jobs may have been created at the very same time.
+            skip = skip + at_once if page[-1][1] == latest else 0
+            latest = page[-1][1]
+
+    def _in_state(self, state: JobState | None, now: datetime, ids: Sequence[str]) -> set[str]:
+        if state is None:
+            return set(ids)
+        pipe = self._redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until")
+        return {
+            job_id
+            for job_id, (kept, reason, until) in zip(ids, pipe.execute(), strict=True)
+            if kept and _state(kept, _waiting(reason, until, now.timestamp())) == state
+        }
 
     def _change(
         self, job_id: str, state: JobState, now: datetime, *from_states: JobState, error: str = "", stop: bool = False

@@ -39,6 +39,7 @@ from edugraph_gateway.submission.uploads import Upload, scan_of, store_upload
 
 router = APIRouter(tags=["imports"])
 TASK, QUEUE = "import_records_with_callback", "data_import"
+ANALYSIS_QUEUE = "llm_analysis"  # for which an import with `analyze` makes work as well
 FILES = ("application/x-ndjson", "text/csv", "application/octet-stream")
 NAME = r"^[^\x00-\x1f\x7f]+$"
 OPEN_TIMEOUT_SECONDS = 3.0  # in which a file outside must show that it is there
@@ -129,6 +130,8 @@ async def import_json(intake: Intake, request: Request, name: str | None) -> Acc
     submitter = intake.submitter
     body = await json_body(request, intake.limits)
     wanted = _parse(body)
+    if wanted.analyze:
+        intake.backpressure.check(ANALYSIS_QUEUE)
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
@@ -197,6 +200,8 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
 async def import_upload(intake: Intake, request: Request, options: FileImport, name: str | None) -> Accepted:
     """Take a file. The options are part of what was asked for, so they are part of the fingerprint."""
     limits, submitter = intake.limits, intake.submitter
+    if options.analyze:
+        intake.backpressure.check(ANALYSIS_QUEUE)
     named = request.headers.get("content-encoding", "identity").strip().lower()
     if named not in get_args(ContentEncoding):
         raise Problem(415, "content-encoding", "Send the file as it is, or packed by gzip or zstd.")
