@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 import redis
 import structlog
+from redis.exceptions import OutOfMemoryError
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.cache.single_flight import SingleFlight
@@ -53,7 +54,7 @@ from edugraph_analyzer.prompting.questions import (
 )
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Retryable, what
+from edugraph_common.contracts.errors import RedisFull, Retryable, what
 from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis
 
@@ -152,6 +153,8 @@ class Pipeline:
                 failed.append(Unanswered(document.record.record_id, error.reason))
         try:
             flight = self._resolved(message, questions)
+        except OutOfMemoryError:
+            raise RedisFull from None
         except redis.RedisError as error:
             raise Retryable(f"Redis does not answer ({what(error)})") from None
         findings, unanswered = self._mapped(questions, flight)

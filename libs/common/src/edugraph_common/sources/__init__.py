@@ -19,8 +19,10 @@ from edugraph_common.sources.stored import (
     load_rows,
     mapping_key,
     read_plan_key,
+    source_key,
     store_mapping,
     store_read_plan,
+    store_records,
 )
 from edugraph_common.sources.students import STUDENT_FIELDS
 
@@ -46,6 +48,8 @@ __all__ = [
     "open_text",
     "parse_mapping",
     "read_plan_key",
+    "source_key",
     "store_mapping",
     "store_read_plan",
+    "store_records",
 ]
