@@ -10,7 +10,10 @@ ENTITY_LABELS = ("Course", "ErrorType", "KnowledgePoint", "Student", "Teacher", 
 TOMBSTONE_LABELS = ("Tombstone",)
 # Nodes that only serve as locks: the prerequisites are written by one transaction at a time.
 LOCK_LABELS = ("Lock",)
-LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS
+# One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
+SCHEMA_LABELS = ("Schema",)
+SCHEMA_VERSION = 1
+LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS + SCHEMA_LABELS
 
 RELATIONSHIPS = (
     "ABOUT",
