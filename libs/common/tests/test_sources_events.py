@@ -15,14 +15,24 @@ import pytest
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record
-from edugraph_common.sources import NotRelevant, Row, open_text
-from edugraph_common.sources.openedx import decode_event, read_event
+from edugraph_common.sources import NotRelevant, Platforms, Row, open_text, openedx, xapi
+from edugraph_common.sources.openedx import decode_event
 from edugraph_common.sources.rows import latest_timestamp
-from edugraph_common.sources.xapi import read_statement
 
 DEFAULT_DATA = Path(__file__).parents[3].parent / "shared" / "data"
 OPENEDX = Path(os.environ.get("EDUGRAPH_SHARED_DATA", DEFAULT_DATA)) / "openedx"
 shared = pytest.mark.skipif(not OPENEDX.is_dir(), reason=f"no Open edX data at {OPENEDX} (EDUGRAPH_SHARED_DATA)")
+
+
+SCHOOL = Platforms({"lms": ""})
+
+
+def read_event(value: Any) -> Record | NotRelevant:
+    return openedx.read_event(value, SCHOOL)
+
+
+def read_statement(value: Any) -> Record | NotRelevant:
+    return xapi.read_statement(value, SCHOOL)
 
 
 def event(name: str, data: Any, **other: Any) -> dict[str, Any]:

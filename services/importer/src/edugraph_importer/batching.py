@@ -4,8 +4,9 @@ A file is scanned once into byte ranges, which are kept in an index beside it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import assert_never
 
 from edugraph_common.contracts.errors import Rejected
@@ -17,6 +18,7 @@ from edugraph_common.sources import (
     UTF8,
     Chunk,
     NotRelevant,
+    Platforms,
     ReadPlan,
     Row,
     compress_frame,
@@ -73,8 +75,10 @@ def load_job(blobs: Blobs, job_id: str) -> ImportJob | None:
         return ImportJob.model_validate_json(file.read())
 
 
-def count_batches(blobs: Blobs, job: ImportJob) -> int:
+def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:
     """Return the number of batches of the whole job; the first call scans the file.
+
+    `prefixes`: of the ids of each platform.
 
     Raises MalformedFile, Rejected or Retryable.
     """
@@ -85,7 +89,7 @@ def count_batches(blobs: Blobs, job: ImportJob) -> int:
         # The index appears only when the whole file was found to be usable, and all that it refers to is there.
         with blobs.open(job.source) as file, blobs.write(key) as index:
             mapping = load_mapping(blobs, job.job_id)
-            plan, text = open_text(file, job.format, _compression(job), mapping)
+            plan, text = open_text(file, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
             chunks = plan.source.chunks(text, job.batch_size)
             if _can_be_read_in_place(job, plan):
                 ranges: Iterable[BatchRange] = (

@@ -67,7 +67,8 @@ class ImportJob(Message):
 
     `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
     `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
-    rejected; there is no such bound for jobs of older senders, which have None.
+    rejected; there is no such bound for jobs of older senders, which have None. `platform`: the address of the one
+    that wrote a log; None is the school's own.
     """
 
     source: str | None = None
@@ -80,6 +81,7 @@ class ImportJob(Message):
     next_batch: int = Field(default=0, ge=0)
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
+    platform: str | None = None
 
 
 class ImportBatch(Message):
