@@ -198,7 +198,7 @@ def test_good_rows_arrive_whatever_stands_between_them(
     staged = UnitOfWork.staged()
     for record in classified.records:
         staged.add(record_facts.facts_of(record))
-    can_be_sent([staged.rows, staged.fields, staged.learns_marks, [*staged.mistakes]])
+    can_be_sent([staged.rows, staged.fields, staged.learns, [*staged.mistakes]])
     for _, node_id in staged.nodes:
         assert len(node_id.encode()) <= LONGEST_INDEXED
     outcome = apply._batch_outcome(found.graph, classified, Counter[str](), 0.0)

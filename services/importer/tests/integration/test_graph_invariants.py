@@ -131,26 +131,19 @@ def record_lists(draw: st.DrawFn) -> list[Record]:
 
 @st.composite
 def versions_of(draw: st.DrawFn, records: Sequence[Record]) -> list[Record]:
-    """The records, and other contents under the ids of some of them."""
-    kinds = [record.type for record in records]
-    return [
-        *records,
-        *(
-            parse_record(
-                {"type": kind, "timestamp": draw(moment), "record_id": f"r{number}", "data": draw(DATA[kind])}
-            )
-            for number, kind in enumerate(kinds)
-            for _ in range(draw(st.integers(0, 2)))
-            if kind in KIND_OF_TYPE
-        ),
-    ]
+    """The records, and other contents under the ids of some of them, some of another type."""
+    versions = list(records)
+    for number, record in enumerate(records):
+        for kind in draw(st.lists(st.sampled_from([record.type, record.type, *DATA]), max_size=2)):
+            value = {"type": kind, "timestamp": draw(moment), "record_id": f"r{number}", "data": draw(DATA[kind])}
+            versions.append(parse_record(value))
+    return versions
 
 
 def latest_versions(records: Iterable[Record]) -> list[Record]:
-    """Of each id that has a node; a course_record is a state, and all of them count."""
-    states = [record for record in records if record.type not in KIND_OF_TYPE]
-    events = sorted((r for r in records if r.type in KIND_OF_TYPE), key=lambda r: (r.timestamp, r.content_hash))
-    return [*states, *{record.record_id: record for record in events}.values()]
+    """Of each id."""
+    in_order = sorted(records, key=lambda each: (each.timestamp, each.content_hash))
+    return list({record.record_id: record for record in in_order}.values())
 
 
 @st.composite

@@ -4,7 +4,7 @@ Every node has exactly one label and one unique key `id`; each label has a const
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
-RECORD_LABELS = ("CourseContent", "ErrorRecord", "Interaction")
+RECORD_LABELS = ("CourseContent", "CourseRecord", "ErrorRecord", "Interaction")
 ENTITY_LABELS = ("Course", "ErrorType", "KnowledgePoint", "Student", "Teacher", "Topic")
 # Forgotten students' ids, hashed: a replay does not bring them back.
 TOMBSTONE_LABELS = ("Tombstone",)
@@ -12,7 +12,7 @@ TOMBSTONE_LABELS = ("Tombstone",)
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS + SCHEMA_LABELS
 
 RELATIONSHIPS = (
@@ -23,6 +23,7 @@ RELATIONSHIPS = (
     "DEPENDS_ON",
     "DESCRIBES",
     "HAS_ERROR",
+    "HAS_RECORD",
     "IN_COURSE",
     "LEARNS",
     "LIKES",

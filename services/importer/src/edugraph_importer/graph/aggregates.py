@@ -14,13 +14,15 @@ import neo4j
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS
 from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT, MistakeKey, Node, Pair
+from edugraph_importer.graph.record_facts import LEARNS_FIELDS, SEVERITY_WEIGHT, MistakeKey, Node, Pair
 from edugraph_importer.graph.unit_of_work import (
     LATEST_FIELDS,
     NAMED_LABELS,
+    Fields,
     MistakeTotals,
     Spellings,
     UnitOfWork,
+    merge_fields,
     mistake_rows,
     put_field,
     read_fields,
@@ -29,8 +31,8 @@ from edugraph_importer.graph.unit_of_work import (
 
 InteractionTotal = Literal["chat_with", "likes", "teaches"]
 
-# What a course_record says of the nodes at the ends of LEARNS: field of LEARNS -> field of the node.
-_NODE_FIELD_OF_LEARNS: Mapping[str, Mapping[str, str]] = {
+# What a CourseRecord says of its student and its course: its field -> field of the node.
+_NODE_FIELD_OF_COURSE_RECORD: Mapping[str, Mapping[str, str]] = {
     "Student": {"student_name": "name"},
     "Course": {"course_name": "name", "course_description": "description", "difficulty": "difficulty"},
 }
@@ -48,6 +50,7 @@ class Outdated:
     mistakes: set[MistakeKey] = field(default_factory=set)
     relates_to: set[Pair] = field(default_factory=set)
     contains: set[Pair] = field(default_factory=set)
+    learns: set[Pair] = field(default_factory=set)
     spellings: set[Node] = field(default_factory=set)
     descriptions: set[str] = field(default_factory=set)
     fields: set[Node] = field(default_factory=set)
@@ -79,6 +82,7 @@ def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated
     _recompute_has_error(tx, outdated.mistakes)
     _recompute_pairs(tx, "relates_to", outdated.relates_to)
     _recompute_pairs(tx, "contains", outdated.contains)
+    _recompute_learns(tx, unit, outdated.learns)
     _recompute_spellings(tx, unit, outdated.spellings)
     _recompute_descriptions(tx, unit, outdated.descriptions)
     _recompute_fields(tx, unit, outdated.fields, outdated.version_keys)
@@ -126,6 +130,21 @@ def _recompute_interactions(tx: neo4j.ManagedTransaction, total: InteractionTota
     run_rows(tx, f"create_{total}", totals)
 
 
+def _recompute_learns(tx: neo4j.ManagedTransaction, unit: UnitOfWork, pairs: Iterable[Pair]) -> None:
+    rows: list[Row] = [{"student": student_id, "course": course_id} for student_id, course_id in sorted(pairs)]
+    found: dict[Pair, Fields] = defaultdict(dict)
+    for row in tx.run(CYPHER["course_records"], rows=rows) if rows else ():
+        merge_fields(found[row["student"], row["course"]], given_fields(row, LEARNS_FIELDS))
+    for pair in pairs:
+        unit.replace_learns(pair, found.get(pair))
+
+
+def given_fields(row: neo4j.Record, names: Iterable[str]) -> Fields:
+    """Return what a CourseRecord gives of these fields. A carried one has its version keys with it."""
+    properties = row["properties"]
+    return read_fields(properties if properties.get("carried") else properties | {"stamp": version_key(row)}, names)
+
+
 def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
     ids = defaultdict(list)
     for label, node_id in sorted(nodes):
@@ -165,9 +184,9 @@ def _recompute_fields(
     for label, node_ids in ids.items():
         for row in tx.run(CYPHER[f"names_{label}"], ids=node_ids):
             put_field(unit.fields[label, row["id"]], "name", row["name"], version_key(row))
-        given = _NODE_FIELD_OF_LEARNS.get(label, {})
-        for row in tx.run(CYPHER[f"learns_of_{label}"], ids=node_ids) if given else ():
-            for name, (value, decided_by) in read_fields(row["properties"], given).items():
+        given = _NODE_FIELD_OF_COURSE_RECORD.get(label, {})
+        for row in tx.run(CYPHER[f"course_records_of_{label}"], ids=node_ids) if given else ():
+            for name, (value, decided_by) in given_fields(row, given).items():
                 put_field(unit.fields[label, row["id"]], given[name], value, decided_by)
 
 

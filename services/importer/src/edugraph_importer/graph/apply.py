@@ -54,18 +54,12 @@ class RecordBatch:
         return f"{self.job_id}:{self.batch}"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """`new_course_records`: how many the graph did not know. `excluded`: prerequisites, as "a > b"."""
-
-    new_course_records: int
-    excluded: tuple[str, ...]
-
-
 def apply(
     tx: neo4j.ManagedTransaction, records: Classified, findings: Sequence[FindingUpdate], erased: ErasedStudents
-) -> Applied:
+) -> tuple[str, ...]:
     """Write records and what was found in them, in place of what they supersede.
+
+    Return the prerequisites that are excluded from now on, as "a > b".
 
     All transactions take their locks in this order: the prerequisites as a whole, superseded records, then all other
     nodes. What can be computed without locks is computed before.
@@ -77,13 +71,15 @@ def apply(
         staged.add(record_facts.facts_of(record))
     for update in findings:
         staged.add(changes.add(update))
-    unit = lock_and_load(tx, superseded.nodes.union(staged.nodes, edges.nodes()), staged.learns)
+    unit = lock_and_load(
+        tx, superseded.nodes.union(staged.nodes, edges.nodes()), superseded.outdated.learns.union(staged.learns)
+    )
     erased.check()
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
     remove_superseded(tx, unit, superseded)
-    new_course_records = unit.merge(staged)
+    unit.merge(staged)
     write_records(tx, staged)
     for name in sorted(changes.rows):
         run_rows(tx, name, changes.rows[name])
@@ -92,7 +88,7 @@ def apply(
     recompute(tx, unit, changes.outdated)
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked)
-    return Applied(new_course_records, edges.newly_excluded)
+    return edges.newly_excluded
 
 
 def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcome:
@@ -103,10 +99,9 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcom
     records = [record for _, record in batch.records]
     erased = ErasedStudents(tx, records)
     classified = classify(batch.records, stored_versions(tx, records), erased)
-    applied = apply(tx, classified, (), erased)
+    apply(tx, classified, (), erased)
     by_type = Counter[str](record.type for record in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
-    by_type += Counter(course_record=applied.new_course_records)
     outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
     # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
     # work to do waits for it.
@@ -155,7 +150,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
     stored, stored_findings = _lock_records(tx, records)
     erased = ErasedStudents(tx, records)
     classified = classify(list(enumerate(records)), stored, erased)
-    applied = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), erased)
+    excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), erased)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
     outcome = FindingsOutcome(
@@ -164,7 +159,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
         state="written",
         findings=len(pairs) - len(refused),
         failed=message.failed + invalid + len(refused),
-        set_aside=applied.excluded,
+        set_aside=excluded,
         error=error or (f"the record {refused[0].reason}" if refused else None),
     )
     ledger_row = {"id": pack_id, "job_id": message.job_id, "pack": message.pack}

@@ -4,6 +4,8 @@ Each step is done in transactions of its own and changes nothing when it is done
 in the middle of it leaves a graph that the next one brings to its end.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 
 import neo4j
@@ -11,13 +13,21 @@ import neo4j
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_importer.graph.driver import Connection
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.record_facts import (
+    COURSE_RECORD_FIELDS,
+    LEARNS_FIELDS,
+    Pair,
+    dated_properties,
+    time_of,
+)
+from edugraph_importer.graph.unit_of_work import field_properties, learns_row, read_fields, run_rows
 
 UNVERSIONED = 1  # releases that wrote no version wrote this one
 NEWER_GRAPH_SECONDS = 30.0
 
 Step = Callable[[Connection], None]
-STEPS: Mapping[int, Step] = {}  # version -> what makes the next version of it
+CARRIED_STUDENTS = 500  # in one transaction
 
 
 class OutdatedGraph(Exception):
@@ -32,12 +42,12 @@ def check_version(tx: neo4j.ManagedTransaction) -> None:
     _refuse_newer(row["version"], SCHEMA_VERSION)
 
 
-def migrate(connection: Connection, steps: Mapping[int, Step] = STEPS, target: int = SCHEMA_VERSION) -> None:
+def migrate(connection: Connection, steps: Mapping[int, Step] | None = None, target: int = SCHEMA_VERSION) -> None:
     """Bring the graph to the version of this release, step by step. Raise Wait for a graph that is newer."""
     version = _version(connection, target)
     _refuse_newer(version, target)
     while version < target:
-        steps[version](connection)
+        (STEPS if steps is None else steps)[version](connection)
         version += 1
         connection.write(_set_version, version)
     connection.write(_set_version, target)
@@ -61,3 +71,44 @@ def _refuse_newer(version: int, known: int) -> None:
             "run the release that wrote it, or a later one",
             NEWER_GRAPH_SECONDS,
         )
+
+
+def carry_course_records(connection: Connection) -> None:
+    """Version 2: course_records are nodes, of which LEARNS is derived.
+
+    Version 1 kept of them only what LEARNS says. So that it is not lost when a later record is taken back, it becomes
+    one CourseRecord for each LEARNS, marked as carried.
+    """
+    after = ""
+    while students := [
+        row["id"] for row in connection.read(CYPHER["next_students"], after=after, limit=CARRIED_STUDENTS)
+    ]:
+        connection.write(_carry, students)
+        after = students[-1]
+
+
+def _carry(tx: neo4j.ManagedTransaction, students: list[str]) -> None:
+    carried, learns = list[Row](), list[Row]()
+    for old in list(tx.run(CYPHER["lock_old_learns"], ids=students)):
+        pair = (old["student"], old["course"])
+        fields = read_fields(old["properties"], COURSE_RECORD_FIELDS)
+        properties = field_properties(fields, COURSE_RECORD_FIELDS)
+        row = {
+            "student": pair[0],
+            "course": pair[1],
+            "id": carried_id(pair),
+            "at": time_of(properties["stamp"]) or None,
+        }
+        carried.append(
+            row | dated_properties({name: value for name, value in properties.items() if value is not None})
+        )
+        learns.append(learns_row(pair, {name: each for name, each in fields.items() if name in LEARNS_FIELDS}))
+    run_rows(tx, "create_carried", carried)
+    run_rows(tx, "replace_learns", learns)
+
+
+def carried_id(pair: Pair) -> str:
+    return f"carried:{hashlib.sha256(json.dumps(pair).encode()).hexdigest()}"
+
+
+STEPS: Mapping[int, Step] = {1: carry_course_records}  # version -> what makes the next version of it

@@ -17,7 +17,7 @@ from neo4j.time import DateTime
 
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record, iso, shorten
+from edugraph_common.contracts.records import Record, iso
 from edugraph_importer.graph import aggregates, finding_facts, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
@@ -51,13 +51,12 @@ class StoredVersion:
 class Classified:
     """The records of a transaction, by what happens to them.
 
-    `events`: by id, the records to write. `states`: course_records, which have no node. `superseded`: by id, the
-    version in the graph that a newer one replaces. `superseded_here`: versions that are new, but not the latest of
-    their id in this transaction. `stale`: versions older than the graph's.
+    `events`: by id, the records to write. `superseded`: by id, the version in the graph that a newer one replaces.
+    `superseded_here`: versions that are new, but not the latest of their id in this transaction. `stale`: versions
+    older than the graph's.
     """
 
     events: dict[str, Record] = field(default_factory=dict)
-    states: list[Record] = field(default_factory=list)
     unchanged: list[Record] = field(default_factory=list)
     superseded: dict[str, StoredVersion] = field(default_factory=dict)
     superseded_here: list[Record] = field(default_factory=list)
@@ -67,7 +66,7 @@ class Classified:
     @property
     def records(self) -> list[Record]:
         """The records to write."""
-        return [*self.events.values(), *self.states]
+        return list(self.events.values())
 
 
 class ErasedStudents:
@@ -107,7 +106,7 @@ def tombstone(student_id: str) -> str:
 
 def stored_versions(tx: neo4j.ManagedTransaction, records: Iterable[Record]) -> dict[str, StoredVersion]:
     """Return what the graph holds under the ids of these records."""
-    ids = {record.record_id for record in records if record.type in LABEL_OF_TYPE}
+    ids = {record.record_id for record in records}
     rows = tx.run(CYPHER["stored_versions"], ids=sorted(ids)) if ids else ()
     return {
         record_id: StoredVersion.read(row["label"], timestamp, content_hash)
@@ -134,28 +133,15 @@ def classify(
                 )
             )
             continue
-        if record.type not in LABEL_OF_TYPE:
-            classified.states.append(record)
-            continue
         new = StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash)
         current = latest.get(record_id)
-        if current is None or (current.label == new.label and current.version < new.version):
+        if current is None or current.version < new.version:
             # This is the latest version so far. It supersedes one of this transaction, or the one in the graph.
             if record_id in classified.events:
                 classified.superseded_here.append(classified.events[record_id])
             elif current is not None:
                 classified.superseded[record_id] = current
             classified.events[record_id], latest[record_id] = record, new
-        elif current.label != new.label:
-            classified.rejects.append(
-                Reject(
-                    line=line,
-                    field="record_id",
-                    expected="an id that no record of another kind has",
-                    found=shorten(record_id),
-                    reason="is already used by a record of another kind",
-                )
-            )
         elif current.version == new.version:
             # The same record came again, perhaps by another file.
             classified.unchanged.append(record)
@@ -224,6 +210,10 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
             }
             outdated.relates_to |= {
                 (error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]
+            }
+        elif label == "CourseRecord":
+            outdated.learns |= {
+                (student_id, course_id) for student_id in ends["HAS_RECORD"] for course_id in ends["IN_COURSE"]
             }
         else:
             outdated.contains |= {

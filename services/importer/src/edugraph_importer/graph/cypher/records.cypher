@@ -3,6 +3,9 @@
 MATCH (n:CourseContent) WHERE n.id IN $ids
 RETURN 'CourseContent' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
 UNION ALL
+MATCH (n:CourseRecord) WHERE n.id IN $ids
+RETURN 'CourseRecord' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
+UNION ALL
 MATCH (n:ErrorRecord) WHERE n.id IN $ids
 RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
 UNION ALL
@@ -101,6 +104,17 @@ CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord {
 })-[:IN_COURSE {name: row.course_name}]->(c)
 FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE {stated_as: row.spelled}]->(type))
 
+// name: create_course_record
+// Creates what a record says of a student in a course; `p` has what it gives, but for the dates.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (c:Course {id: row.course})
+CREATE (s)-[:HAS_RECORD]->(n:CourseRecord {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
+})-[:IN_COURSE]->(c)
+SET n += row.p
+
 // name: create_course_content
 // Creates a text of a course.
 UNWIND $rows AS row
@@ -147,6 +161,20 @@ UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
 RETURN collect([row.student, row.course, properties(r)]) AS learns
+
+// name: course_records
+// Returns all that says how these students stand in these courses.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (s)-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c) WHERE c.id = row.course
+RETURN row.student AS student, row.course AS course, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
+
+// name: remove_learns
+// Removes relationships that no record states any more.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
+DELETE r
 
 // name: create_learns
 // Creates the relationship of a student's first record in a course.
