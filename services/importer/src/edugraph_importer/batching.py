@@ -12,7 +12,7 @@ from typing import assert_never
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record, as_json
+from edugraph_common.contracts.records import Record, Withdrawal, as_json
 from edugraph_common.platform.object_store import Blobs, shown
 from edugraph_common.sources import (
     UTF8,
@@ -178,6 +178,7 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     else:
         raise Rejected("the message has neither rows nor records")
     records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
+    withdrawn = list[str]()
     for line, row in rows:
         match row:
             case Record():
@@ -187,14 +188,16 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
                     rejects.append(make_reject(line, as_json(row.to_json()).encode(), as_invalid_record(fault)))
                 else:
                     records.append((line, row))
+            case Withdrawal():
+                withdrawn.append(row.record_id)
             case Reject():
                 rejects.append(row)
             case NotRelevant(name):
                 names[name if name in names or len(names) < MAX_NAMES else "(other)"] += 1
             case _:
                 assert_never(row)
-    number = len(records) + len(rejects) + names.total()
-    batch = RecordBatch(job_id=message.job_id, batch=message.batch, records=records, rejects=rejects, read=number)
+    number = len(records) + len(withdrawn) + len(rejects) + names.total()
+    batch = RecordBatch(message.job_id, message.batch, records, rejects, read=number, withdrawn=withdrawn)
     return ReadBatch(batch, dict(names))
 
 

@@ -19,6 +19,7 @@ from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import STUDENT_FIELDS, as_id
 
+READING = 1  # to be raised when an event becomes another record than before
 _PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
 _MAX_SHARE_WITH_BONUS = 1.5
 _IDS = {*STUDENT_FIELDS, "course_id"}
@@ -124,7 +125,8 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     record_type, data = extracted
     given = {field: item for field, item in data.items() if item is not None}
     given |= {field: platforms.log_id(given[field]) for field in _IDS & given.keys()}
-    return parse_record({"type": record_type, "timestamp": event.timestamp, "data": given})
+    envelope = platforms.envelope(READING, value)
+    return parse_record({**envelope, "type": record_type, "timestamp": event.timestamp, "data": given})
 
 
 def students_of_event(value: Any, platforms: Platforms) -> Iterator[str]:

@@ -6,9 +6,14 @@ platform has none, so that what it sends by xAPI, its logs, rosters and files me
 setting does not name hold its whole address.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from edugraph_common.contracts.records import escaped
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _COURSE_FOLDERS = ("/course/", "/courses/")
@@ -37,6 +42,16 @@ class Platforms:
         prefix = self.prefixes.get(platform_key(platform))
         # No address has a bar, so where the address ends is certain.
         return f"{platform.strip()}|{name}" if prefix is None else prefix + name
+
+    def envelope(self, reading: int, event: Any) -> dict[str, Any]:
+        """Return what the record of an event has beside its type, time and data: the adapter's reading, and an id.
+
+        The id is that of the event and not of what the adapter makes of it. Releases without the setting had neither.
+        """
+        if self.prefixes is None:
+            return {}
+        canonical = json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return {"reading": reading, "record_id": hashlib.sha256(escaped(canonical).encode()).hexdigest()}
 
     def log_id(self, name: str) -> str:
         return self.account_id(self.log, name)

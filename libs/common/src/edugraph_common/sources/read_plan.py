@@ -10,7 +10,7 @@ from typing import IO, assert_never
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
-from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.records import parse_row
 from edugraph_common.sources.compression import BLOCK_BYTES, decompressed_blocks
 from edugraph_common.sources.csv_source import CsvSource, Header, check_header, read_header
 from edugraph_common.sources.encoding import UTF8, encoding_mark, encoding_of, utf8
@@ -49,7 +49,7 @@ class ReadPlan(ContractModel):
         platforms = self.ids
         match self.format:
             case "ndjson":
-                return JsonSource(Lines(), parse_record, students_of_record)
+                return JsonSource(Lines(), parse_row, students_of_record)
             case "xapi":
                 statements = Values() if self.layout == "values" else Lines()
                 return JsonSource(

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, shorten
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import as_id
 
+READING = 1  # to be raised when a statement becomes another record than before
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 
 
@@ -130,13 +131,21 @@ Extracted = tuple[str, Fields] | None
 """The type and the data of a record, or None where the statement has nothing for the graph."""
 
 
-def read_statement(value: Any, platforms: Platforms) -> Record | NotRelevant:
-    """Read a decoded statement. Raises InvalidRecord."""
+def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | NotRelevant:
+    """Read a decoded statement. One that voids another takes back what that one says. Raises InvalidRecord."""
     named = value.get("verb") if isinstance(value, dict) else None
     iri = named.get("id") if isinstance(named, dict) else None
     if not isinstance(iri, str) or not iri:
         raise InvalidRecord("verb.id", "the IRI of a verb", shorten(iri or value), "is missing")
     verb = shorten(iri.rstrip("/").rsplit("/", 1)[-1])
+    if verb == "voided":
+        voided = value.get("object")
+        record_id = voided.get("id") if isinstance(voided, dict) else None
+        if not isinstance(record_id, str):
+            raise InvalidRecord(
+                "object.id", "the id of the statement that is voided", shorten(record_id), "is missing"
+            )
+        return Withdrawal(record_id=record_id)
     extract = _EXTRACTORS.get(verb)
     if extract is None:
         return NotRelevant(verb)
@@ -149,7 +158,9 @@ def read_statement(value: Any, platforms: Platforms) -> Record | NotRelevant:
     if extracted is None:
         return NotRelevant(verb)
     record_type, data = extracted
-    record = {"type": record_type, "timestamp": statement.moment, "record_id": statement.id}
+    record = {**platforms.envelope(READING, value), "type": record_type, "timestamp": statement.moment}
+    if statement.id:
+        record["record_id"] = statement.id
     return parse_record({**record, "data": {name: item for name, item in data.items() if item is not None}})
 
 

@@ -14,7 +14,7 @@ import neo4j
 from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
-from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import finding_facts, prerequisites, record_facts
@@ -32,8 +32,10 @@ from edugraph_importer.graph.versions import (
     Classified,
     ErasedStudents,
     StoredVersion,
+    WithdrawnRecords,
     classify,
     lock_superseded,
+    note_readings,
     remove_superseded,
     stored_versions,
 )
@@ -41,13 +43,17 @@ from edugraph_importer.graph.versions import (
 
 @dataclass(frozen=True)
 class RecordBatch:
-    """`records`: (line, record). `rejects`: lines that were no valid records. `read`: the number of lines of both."""
+    """`records`: (line, record). `rejects`: lines that were no valid records. `withdrawn`: ids that are taken back.
+
+    `read`: the number of lines of all these, and of what means nothing to the graph.
+    """
 
     job_id: str
     batch: int
     records: Sequence[tuple[int, Record]]
     rejects: Sequence[Reject]
     read: int
+    withdrawn: Sequence[str] = ()
 
     @property
     def id(self) -> str:
@@ -55,7 +61,11 @@ class RecordBatch:
 
 
 def apply(
-    tx: neo4j.ManagedTransaction, records: Classified, findings: Sequence[FindingUpdate], erased: ErasedStudents
+    tx: neo4j.ManagedTransaction,
+    records: Classified,
+    findings: Sequence[FindingUpdate],
+    erased: ErasedStudents,
+    withdrawn: WithdrawnRecords,
 ) -> tuple[str, ...]:
     """Write records and what was found in them, in place of what they supersede.
 
@@ -65,6 +75,7 @@ def apply(
     nodes. What can be computed without locks is computed before.
     """
     superseded = lock_superseded(tx, records.superseded)
+    note_readings(tx, records.reread)
     edges = prerequisites.plan_changes(tx, findings, superseded.findings)
     staged, changes = UnitOfWork.staged(), FindingChanges()
     for record in records.records:
@@ -81,6 +92,8 @@ def apply(
     remove_superseded(tx, unit, superseded)
     unit.merge(staged)
     write_records(tx, staged)
+    withdrawn.check()
+    withdrawn.write(records.unknown_withdrawn)
     for name in sorted(changes.rows):
         run_rows(tx, name, changes.rows[name])
     prerequisites.write_changes(tx, edges)
@@ -97,11 +110,13 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcom
         return BatchOutcome.model_validate_json(earlier["outcome"])
     start = time.monotonic()
     records = [record for _, record in batch.records]
-    erased = ErasedStudents(tx, records)
-    classified = classify(batch.records, stored_versions(tx, records), erased)
-    apply(tx, classified, (), erased)
+    erased, withdrawn = ErasedStudents(tx, records), WithdrawnRecords(tx, records, batch.withdrawn)
+    stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
+    classified = classify(batch.records, stored, erased, withdrawn)
+    apply(tx, classified, (), erased, withdrawn)
     by_type = Counter[str](record.type for record in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
+    by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
     outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
     # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
     # work to do waits for it.
@@ -119,7 +134,7 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
         state="written",
         read=batch.read,
         written=by_type.total(),
-        unchanged=len(batch.records) - len(classified.rejects) - by_type.total(),
+        unchanged=len(batch.records) + len(batch.withdrawn) - len(classified.rejects) - by_type.total(),
         rejected=len(rejects),
         by_type=dict(sorted(by_type.items())),
         reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
@@ -148,9 +163,9 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
     if any(record.type == "course_content" for record in records):
         prerequisites.lock_edges(tx)
     stored, stored_findings = _lock_records(tx, records)
-    erased = ErasedStudents(tx, records)
-    classified = classify(list(enumerate(records)), stored, erased)
-    excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), erased)
+    erased, withdrawn = ErasedStudents(tx, records), WithdrawnRecords(tx, records)
+    classified = classify(list(enumerate(records)), stored, erased, withdrawn)
+    excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), erased, withdrawn)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
     outcome = FindingsOutcome(
@@ -174,8 +189,8 @@ def _lock_records(
     ids, versions, findings = sorted({record.record_id for record in records}), dict[str, StoredVersion](), {}
     for label in RECORD_LABELS if ids else ():
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        for record_id, timestamp, content_hash, finding in row["records"]:
-            versions[record_id] = StoredVersion.read(label, timestamp, content_hash)
+        for record_id, *version, finding in row["records"]:
+            versions[record_id] = StoredVersion.read(label, *version)
             if finding is not None:
                 findings[record_id] = finding
     return versions, findings

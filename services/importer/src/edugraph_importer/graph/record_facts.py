@@ -88,6 +88,7 @@ def facts_of(record: Record) -> Facts:
         "type": record.type,
         "stamp": record.version_key,
         "at": time_of(record.version_key),
+        "reading": record.reading or None,
     }
     match record.data:
         case StudentInteraction() as data:
