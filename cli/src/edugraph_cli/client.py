@@ -218,6 +218,10 @@ class Client:
         """Take a student out of the graph. The task says when it is done."""
         return Accepted.model_validate(self._json("DELETE", f"/v1/students/{quote(student_id, safe='')}"))
 
+    def derive_graph(self, *, repair: bool) -> Accepted:
+        """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
+        return Accepted.model_validate(self._json("POST", f"/v1/graph/{'rebuild' if repair else 'verify'}"))
+
     def diagnosis(self) -> Diagnosis:
         return Diagnosis.model_validate(self._json("GET", "/v1/diagnosis"))
 

@@ -165,6 +165,15 @@ class Findings(Message):
     error: str | None = None
 
 
+class DeriveGraph(Message):
+    """import.split: derive all sums and names of the graph from its records, and say what was wrong.
+
+    With `repair` it is written; without, nothing changes. `job_id` names the request.
+    """
+
+    repair: bool = False
+
+
 class ForgetStudent(Message):
     """import.split: take a student, and all that was said of them, out of the graph. `job_id` names the request."""
 

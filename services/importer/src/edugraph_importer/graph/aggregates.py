@@ -43,7 +43,7 @@ class Outdated:
     """The aggregates that something had a part in which is taken back.
 
     `descriptions`: ids of knowledge points. `fields`: nodes whose names, and other fields of records, may have been
-    given by a removed record; `version_keys` are those of the removed records.
+    given by a removed record; `version_keys` are those of the removed records. With `any_field`, any may be wrong.
     """
 
     interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
@@ -55,6 +55,7 @@ class Outdated:
     descriptions: set[str] = field(default_factory=set)
     fields: set[Node] = field(default_factory=set)
     version_keys: set[str] = field(default_factory=set)
+    any_field: bool = False
 
 
 def raise_pairs(
@@ -85,7 +86,7 @@ def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated
     _recompute_learns(tx, unit, outdated.learns)
     _recompute_spellings(tx, unit, outdated.spellings)
     _recompute_descriptions(tx, unit, outdated.descriptions)
-    _recompute_fields(tx, unit, outdated.fields, outdated.version_keys)
+    _recompute_fields(tx, unit, outdated)
 
 
 def _recompute_pairs(tx: neo4j.ManagedTransaction, relationship_type: str, pairs: Iterable[Pair]) -> None:
@@ -168,16 +169,14 @@ def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, poin
             put_field(fields, name, row[name], version_key(row))
 
 
-def _recompute_fields(
-    tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: Iterable[Node], removed: set[str]
-) -> None:
-    """Recompute the fields of the nodes that took one from a removed record. `removed`: the records' version keys."""
+def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated) -> None:
+    """Recompute the fields of the nodes that took one from a removed record."""
     ids = defaultdict(list)
-    for label, node_id in sorted(nodes):
+    for label, node_id in sorted(outdated.fields):
         if label in ("Course", "Student", "Teacher"):
             fields = unit.fields[label, node_id]
             # Most nodes took nothing from the removed records, and to read all records of a course would take long.
-            if any(decided_by in removed for _, decided_by in fields.values()):
+            if outdated.any_field or any(key in outdated.version_keys for _, key in fields.values()):
                 ids[label].append(node_id)
                 unit.fields[label, node_id] = {}
                 unit.changed_nodes.add((label, node_id))

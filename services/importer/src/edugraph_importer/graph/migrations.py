@@ -81,7 +81,7 @@ def carry_course_records(connection: Connection) -> None:
     """
     after = ""
     while students := [
-        row["id"] for row in connection.read(CYPHER["next_students"], after=after, limit=CARRIED_STUDENTS)
+        row["id"] for row in connection.read(CYPHER["next_ids_Student"], after=after, limit=CARRIED_STUDENTS)
     ]:
         connection.write(_carry, students)
         after = students[-1]

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_importer.graph import apply, erasure, migrations
+from edugraph_importer.graph import apply, erasure, migrations, rebuild
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.queries import CYPHER
@@ -89,6 +89,14 @@ class Graph:
         Return how many nodes were removed, by label, and how many `relationships`.
         """
         return self._write(erasure.erase, student_id)
+
+    def derive_anew(self, *, repair: bool) -> dict[str, Any]:
+        """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
+
+        Return how many nodes were looked at, how many of what is derived was wrong by label and type, and some of it.
+        """
+        migrations.migrate(self._connection)
+        return rebuild.derive(self._connection, repair=repair).to_json()
 
     def close(self) -> None:
         self._connection.close()

@@ -18,11 +18,6 @@ MATCH (p:FindingsPack) WITH p LIMIT 1 RETURN p.id AS id
 MERGE (s:Schema {id: 'graph'})
 SET s.version = CASE WHEN s.version > $version THEN s.version ELSE $version END
 
-// name: next_students
-// Returns the next students in the order of their ids.
-MATCH (s:Student) WHERE s.id > $after
-RETURN s.id AS id ORDER BY id LIMIT $limit
-
 // name: lock_old_learns
 // Locks students and returns how they stand in courses, as releases before version 2 of the schema kept it.
 UNWIND $ids AS id
