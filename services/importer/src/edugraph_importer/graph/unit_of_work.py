@@ -222,8 +222,8 @@ class UnitOfWork:
             self.learns.pop(pair, None)
             self.removed_learns.add(pair)
         else:
+            (self.changed_learns if pair in self.learns else self.new_learns).add(pair)
             self.learns[pair] = {"progress": (0.0, NEVER)} | fields
-            self.changed_learns.add(pair)
 
     def merge(self, staged: "UnitOfWork") -> None:
         """Merge the staged state of nodes and LEARNS; staged rows and mistakes are written as they are."""

@@ -42,7 +42,10 @@ class StoredVersion:
     reading: int
 
     @classmethod
-    def read(cls, label: str, timestamp: DateTime, content_hash: str, reading: int | None) -> "StoredVersion":
+    def read(cls, label: str, timestamp: DateTime | None, content_hash: str, reading: int | None) -> "StoredVersion":
+        """Raise StaleRead for a record that another transaction deletes at this moment: it has no properties."""
+        if timestamp is None:
+            raise StaleRead
         return cls(label, iso(timestamp.to_native()), content_hash, reading or 0)
 
     @property
