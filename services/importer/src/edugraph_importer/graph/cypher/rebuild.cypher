@@ -51,9 +51,9 @@ MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n:ErrorRecord)-[:CONCERNS]->(k)
 RETURN DISTINCT 'RELATES_TO' AS type, t.id AS from, k.id AS to, null AS course
 
 // name: stated_Course
-// Returns which knowledge points the texts of these courses describe.
+// Returns which knowledge points the texts of these courses describe. The text has no label, so that no plan begins there.
 UNWIND $ids AS id
-MATCH (c:Course {id: id})<-[:IN_COURSE]-(n:CourseContent)-[d:DESCRIBES]->(k)
+MATCH (c:Course {id: id})<-[:IN_COURSE]-(n)-[d:DESCRIBES]->(k)
 WHERE d.importance IS NOT NULL
 RETURN DISTINCT 'CONTAINS' AS type, c.id AS from, k.id AS to, null AS course
 
