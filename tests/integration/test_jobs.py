@@ -11,9 +11,18 @@ from engines import real_servers
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, JobState, Reject
 from edugraph_common.platform import job_store
-from edugraph_common.platform.job_store import CLAIM_SECONDS, JOBS, Jobs, NewJob, Place, connect
+from edugraph_common.platform.job_store import (
+    CLAIM_SECONDS,
+    JOB_SCHEMA_VERSION,
+    JOBS,
+    Jobs,
+    NewJob,
+    Place,
+    connect,
+)
 from edugraph_common.platform.settings import JOB_RETENTION_DAYS
 
 pytestmark = pytest.mark.real
@@ -51,6 +60,20 @@ def test_a_job_is_created_once(jobs: Jobs) -> None:
     job_id = started(jobs, 1)
     assert not jobs.create(job_id, "import", "other", NOW)
     assert report(jobs, job_id).source == "a.ndjson"
+
+
+def test_a_job_of_a_later_release_waits_for_it(jobs: Jobs) -> None:
+    """To take the guard out: let `standing` read no version."""
+    job_id = started(jobs, 1)
+    assert jobs.standing(job_id, 0) == "open"
+    client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
+    assert client.hget(f"edugraph:job:{{{job_id}}}", "schema") == str(JOB_SCHEMA_VERSION)
+    client.hset(f"edugraph:job:{{{job_id}}}", "schema", str(JOB_SCHEMA_VERSION + 1))
+    with pytest.raises(Wait, match="the job's state in Redis has schema version"):
+        jobs.standing(job_id, 0)
+    client.hdel(f"edugraph:job:{{{job_id}}}", "schema")
+    assert jobs.standing(job_id, 0) == "open"
+    client.close()
 
 
 def test_jobs_that_are_created_together_are_as_if_one_by_one(jobs: Jobs) -> None:

@@ -45,6 +45,10 @@ WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
 INLINE_RECORDS_KEPT_SECONDS = 86_400
 PARTS = ("", "tasks", "windows", "batches", "errors", "packs", "analysed")  # as keys_of_job.lua names them
 
+# The form in which a job is kept, written with each job; jobs of releases that wrote none have 1.
+JOB_SCHEMA_VERSION = 1
+NEWER_JOB_SECONDS = 30.0
+
 Standing = Literal["open", "ended", "cancelled", "stale", "unknown"]
 Claim = Literal["begun", "unknown", "cancelled", "stale", "sent", "busy"]
 
@@ -86,6 +90,7 @@ class NewJob(NamedTuple):
             self.to_analyse,
             self.tasks,
             INLINE_RECORDS_KEPT_SECONDS if self.tasks_hold_records else 0,
+            JOB_SCHEMA_VERSION,
         ]
 
 
@@ -188,10 +193,19 @@ class Jobs:
         """Say whether work of this generation is to be done.
 
         Work is "stale" while a later generation is at it; what is replayed after the job's end is none the less done.
+        Raises Wait for a job of a later release, which may be about to take over.
         """
         with redis_errors():
-            kept = cast("list[str | None]", self._redis.hmget(_job(job_id), "state", "generation", "stopped"))
-        state, current, stopped = kept
+            kept = cast(
+                "list[str | None]", self._redis.hmget(_job(job_id), "state", "generation", "stopped", "schema")
+            )
+        state, current, stopped, schema = kept
+        if schema is not None and int(schema) > JOB_SCHEMA_VERSION:
+            raise Wait(
+                f"the job's state in Redis has schema version {schema}, and this release knows up to "
+                f"{JOB_SCHEMA_VERSION}: run the release that wrote it, or a later one",
+                NEWER_JOB_SECONDS,
+            )
         if state is None:
             return "unknown"
         if state == "cancelled" or stopped:

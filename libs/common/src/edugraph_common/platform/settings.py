@@ -34,6 +34,10 @@ class Settings(BaseSettings):
         default=(),
         description="URLs, divided by spaces, below which imports may read files where they are: s3://exports/2026/",
     )
+    platform_prefixes: dict[str, str] = Field(
+        default={},
+        description='JSON: of each learning platform, by its address, what its ids begin with; "" for your own',
+    )
     log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
     log_level: str = Field(default="INFO", description="of all loggers")
     shutdown_grace: int = Field(default=45, ge=0, description="seconds that SIGTERM leaves to what a worker runs")
@@ -74,6 +78,15 @@ class Settings(BaseSettings):
         if isinstance(urls, tuple) and any(not re.fullmatch(r"[a-z][a-z0-9+.-]*://.*[^/].*", url) for url in urls):
             raise ValueError("each must be a scheme and at least one name: s3://exports/")
         return urls
+
+    @field_validator("platform_prefixes")
+    @classmethod
+    def prefixes_end_visibly(cls, value: dict[str, str]) -> dict[str, str]:
+        """Raises ValueError for prefixes that would make one id of two."""
+        for prefix in value.values():
+            if prefix and (prefix != prefix.strip() or prefix[-1].isalnum()):
+                raise ValueError(f"the prefix {prefix!r} must end in a sign such as : so that ids begin visibly")
+        return value
 
     @property
     def broker_urls(self) -> list[str]:

@@ -58,11 +58,13 @@ class ImportOptions(ContractModel):
 class FileImport(ImportOptions):
     """Options of an upload, as query parameters. `name` is what the file is called in lists.
 
-    `mapping` says which column of a CSV is which field, as JSON.
+    `mapping` says which column of a CSV is which field, as JSON. `platform` is the address of the platform that wrote
+    an Open edX log, if it is not the school's own.
     """
 
     format: Format = "ndjson"
     mapping: Annotated[str | None, Field(max_length=16_384)] = None
+    platform: Annotated[str | None, Field(min_length=1, max_length=100, pattern=NAME)] = None
     name: Annotated[str, Field(min_length=1, max_length=200, pattern=NAME)] = "upload"
 
 
