@@ -44,6 +44,7 @@ RESULTS = ROOT / ".run" / "mutants"
 SHARE_KILLED = 0.90
 SHORTEST_TIME_OUT_SECONDS = 20.0
 PASSED, FAILED, NOT_IN_PLACE = 0, 1, 90  # exit codes of a child
+EXAMPLES_OF_INVARIANTS = "5"  # of each invariant of the graph, which are slow
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
 
 
@@ -248,12 +249,13 @@ class Runner:
                         found[mutant.name] = runner.forked(partial(run_with, mutant, session))
                 return True
 
+        session_log = self._log.with_suffix(".session.log")
         session = os.fork()
         if not session:
             try:
                 prepare_child()
                 os.close(read)
-                log = os.open(RESULTS / "session.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                log = os.open(session_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 os.dup2(log, 1)
                 pytest.main(self._module.pytest_arguments(self._seed), plugins=[Plugin()])
                 loaded = [name for name, one in sys.modules.items() if _of_others(name, one)]
@@ -266,9 +268,7 @@ class Runner:
             text = pipe.read()
         os.waitpid(session, 0)
         if not text or "" not in (told := json.loads(text))[0]:
-            sys.exit(
-                f"the tests of {self._module.name} fail without a mutant; see {RESULTS}/session.log, {self._log}"
-            )
+            sys.exit(f"the tests of {self._module.name} fail without a mutant; see {self._log} and {session_log}")
         self._time_out_seconds = max(SHORTEST_TIME_OUT_SECONDS, 10 * told[0][""][1] + 20)
         return {name: (code, seconds) for name, (code, seconds) in told[0].items()}, told[1]
 
@@ -287,6 +287,7 @@ class Runner:
 
 
 def prepare_child() -> None:
+    os.environ.setdefault("EDUGRAPH_EXAMPLES", EXAMPLES_OF_INVARIANTS)
     ctypes.CDLL(None).prctl(SUBREAPER, 1)
     from hypothesis import Phase, settings
 
@@ -327,7 +328,7 @@ def say(line: str) -> None:
 
 
 def judge(module: Module, seed: int, count: int, only: str, *, quick: bool) -> list[Result]:
-    equivalents, log = load_equivalents(), RESULTS / "child.log"
+    equivalents, log = load_equivalents(), RESULTS / f"{module.name}.log"
     mutants = [mutant for mutant in chosen(module, seed, count) if only in mutant.name]
     to_try = [mutant for mutant in mutants if mutant.name not in equivalents]
     runner = Runner(module, seed, log)

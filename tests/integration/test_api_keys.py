@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import KEYS, ApiKeys, matches, split_token
+from edugraph_common.platform.api_keys import KEYS, SCOPES, ApiKeys, matches, split_token
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -57,6 +57,18 @@ def test_id_and_secret_are_drawn_apart(keys: ApiKeys) -> None:
 
     assert keys.create("a", ["read"], NOW, random=random).token == "eg_66_2020"
     assert drawn == [6, 32]
+
+
+def test_keys_of_an_older_release_are_found_where_it_put_them(keys: ApiKeys, server: "redis.Redis") -> None:
+    stored = (
+        '{"key_id":"a","name":"n","scopes":["read","submit","operate","erase"],"secret_hash":"0",'
+        '"created":"2026-01-01T00:00:00Z","expires":null}'
+    )
+    server.hset("edugraph:keys", "a", stored)
+    found = keys.find("a")
+    assert found is not None
+    assert found.model_dump_json() == stored
+    assert found.scopes == SCOPES
 
 
 def test_keys_are_listed_the_oldest_first(keys: ApiKeys) -> None:

@@ -1,0 +1,295 @@
+"""The version rule without a graph: which records are written, and what a superseded version had a part in."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from neo4j.time import DateTime
+
+from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Origin, RecordFinding
+from edugraph_common.contracts.records import Record, iso, parse_record
+from edugraph_importer.graph import finding_facts
+from edugraph_importer.graph.driver import StaleRead
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.versions import (
+    ErasedStudents,
+    StoredVersion,
+    classify,
+    lock_superseded,
+    stored_versions,
+    tombstone,
+)
+
+
+class Tx:
+    """Answers statements by their name, from rows or from a function of the parameters; `asked` has them in order."""
+
+    def __init__(self, **answers: Any) -> None:
+        self._names = {text: name for name, text in CYPHER.items()}
+        self.answers, self.asked = answers, []
+
+    def run(self, statement: str, **parameters: Any) -> Any:
+        name = self._names[statement]
+        self.asked.append((name, parameters))
+        answer = self.answers.get(name, [])
+        rows = answer(**parameters) if callable(answer) else answer
+        return Rows(rows)
+
+
+class Rows(list[Any]):
+    def single(self, *, strict: bool = False) -> Any:
+        assert strict
+        [row] = self
+        return row
+
+    def consume(self) -> None:
+        return
+
+
+def chat(record_id: str, at: str = "2026-01-01T00:00:00Z", **data: Any) -> Record:
+    people = {"student_id_from": "a", "student_id_to": "b", "interaction_type": "chat"}
+    return parse_record(
+        {"type": "student_interaction", "timestamp": at, "record_id": record_id, "data": people | data}
+    )
+
+
+def mistake(record_id: str, at: str = "2026-01-01T00:00:00Z") -> Record:
+    data = {"student_id": "a", "course_id": "c", "error_text": "x"}
+    return parse_record({"type": "error_record", "timestamp": at, "record_id": record_id, "data": data})
+
+
+def course_record() -> Record:
+    head = {"type": "course_record", "timestamp": "2026-01-01T00:00:00Z"}
+    return parse_record({**head, "data": {"student_id": "a", "course_id": "c"}})
+
+
+def version_of(record: Record) -> StoredVersion:
+    label = {"student_interaction": "Interaction", "error_record": "ErrorRecord"}[record.type]
+    return StoredVersion(label, iso(record.timestamp), record.content_hash)
+
+
+def nobody_erased() -> ErasedStudents:
+    return ErasedStudents(Tx(count_tombstones=[{"erased": 0}]), [])
+
+
+def classified(*records: Record, stored: dict[str, StoredVersion] | None = None) -> Any:
+    return classify(list(enumerate(records, start=7)), stored or {}, nobody_erased())
+
+
+# --- which records are written ------------------------------------------------------------------------------------
+
+OLD, NEW = chat("r", "2026-01-01T00:00:00Z"), chat("r", "2026-01-02T00:00:00Z")
+
+
+def test_a_record_that_nobody_knows_is_written() -> None:
+    found = classified(OLD, course_record())
+    assert found.events == {"r": (OLD, OLD.content_hash)}
+    assert [record for record, _ in found.states] == [course_record()]
+    assert found.records == [OLD, course_record()]
+    assert not any([found.unchanged, found.superseded, found.superseded_here, found.stale, found.rejects])
+
+
+def test_a_later_version_supersedes_the_one_in_the_graph() -> None:
+    found = classified(NEW, stored={"r": version_of(OLD)})
+    assert found.events == {"r": (NEW, NEW.content_hash)}
+    assert found.superseded == {"r": version_of(OLD)}
+    assert not found.superseded_here
+
+
+def test_an_earlier_version_than_that_in_the_graph_is_stale() -> None:
+    found = classified(OLD, stored={"r": version_of(NEW)})
+    assert (found.events, found.superseded, found.stale) == ({}, {}, [OLD])
+
+
+def test_the_same_version_is_unchanged_whether_it_is_in_the_graph_or_came_just_now() -> None:
+    assert classified(OLD, stored={"r": version_of(OLD)}).unchanged == [OLD]
+    found = classified(OLD, OLD)
+    assert (found.records, found.unchanged) == ([OLD], [OLD])
+
+
+def test_of_two_versions_of_one_time_the_greater_hash_is_the_later() -> None:
+    less, greater = sorted((chat("r", text="one"), chat("r", text="two")), key=lambda record: record.content_hash)
+    assert classified(greater, stored={"r": version_of(less)}).superseded
+    assert classified(less, stored={"r": version_of(greater)}).stale == [less]
+
+
+def test_within_one_transaction_the_earlier_version_is_superseded_here_in_either_order() -> None:
+    for records in ((OLD, NEW), (NEW, OLD)):
+        found = classified(*records)
+        assert found.records == [NEW]
+        assert found.superseded_here == [OLD]
+        assert not any([found.stale, found.superseded])
+
+
+def test_what_three_versions_leave_is_the_latest_and_the_graph_s_is_superseded_once() -> None:
+    middle = chat("r", "2026-01-01T12:00:00Z")
+    found = classified(middle, NEW, stored={"r": version_of(OLD)})
+    assert found.superseded == {"r": version_of(OLD)}
+    assert (found.records, found.superseded_here) == ([NEW], [middle])
+
+
+def test_an_id_of_another_kind_is_set_aside_however_late_it_comes() -> None:
+    other = mistake("r", "2026-02-01T00:00:00Z")
+    for stored, records in (({"r": version_of(OLD)}, [other]), ({}, [OLD, other])):
+        found = classified(*records, stored=stored)
+        [reject] = found.rejects
+        assert (reject.field, reject.found, reject.line) == ("record_id", "r", 6 + len(records))
+        assert reject.reason == "is already used by a record of another kind"
+        assert reject.expected == "an id that no record of another kind has"
+        assert other not in found.records
+        assert not any([found.stale, found.unchanged, found.superseded])
+
+
+@given(st.permutations([OLD, NEW, chat("r", "2026-01-03T00:00:00Z"), chat("q")]))
+def test_the_order_does_not_matter(records: list[Record]) -> None:
+    found = classified(*records)
+    assert {record.record_id: iso(record.timestamp) for record in found.records} == {
+        "r": "2026-01-03T00:00:00.000000Z",
+        "q": "2026-01-01T00:00:00.000000Z",
+    }
+    assert len(found.superseded_here) == 2
+
+
+# --- erased students ----------------------------------------------------------------------------------------------
+
+
+def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id() -> None:
+    tx = Tx(
+        count_tombstones=[{"erased": 1}], tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == tombstone("b")]
+    )
+    erased = ErasedStudents(tx, [chat("r"), mistake("m")])
+    assert tx.asked[1] == ("tombstones", {"ids": sorted([tombstone("a"), tombstone("b")])})
+    found = classify([(3, chat("r")), (4, mistake("m"))], {}, erased)
+    [reject] = found.rejects
+    assert (reject.line, reject.field, reject.found) == (3, "data.student_id_to", "")
+    assert reject.reason == "belongs to a student who was forgotten"
+    assert [record.record_id for record in found.records] == ["m"]
+
+
+def test_where_nobody_was_erased_nothing_is_asked_of_each_record() -> None:
+    tx = Tx(count_tombstones=[{"erased": 0}])
+    assert ErasedStudents(tx, [chat("r")]).field_naming_one(chat("r")) is None
+    assert [name for name, _ in tx.asked] == ["count_tombstones"]
+
+
+def test_an_erasure_meanwhile_makes_the_transaction_begin_anew() -> None:
+    tx = Tx(count_tombstones=[{"erased": 1}], tombstones=[])
+    erased = ErasedStudents(tx, [chat("r")])
+    erased.check()
+    tx.answers["count_tombstones"] = [{"erased": 2}]
+    with pytest.raises(StaleRead):
+        erased.check()
+
+
+# --- what the graph has -------------------------------------------------------------------------------------------
+
+MOMENT = DateTime.fromisoformat("2026-01-01T00:00:00.000000000+00:00")
+
+
+def test_the_versions_of_records_that_have_nodes_are_read() -> None:
+    tx = Tx(stored_versions=[{"label": "Interaction", "versions": [["r", MOMENT, "h"], ["s", MOMENT, "i"]]}])
+    found = stored_versions(tx, [chat("s"), chat("r"), course_record()])
+    at = "2026-01-01T00:00:00.000000Z"
+    assert found == {"r": StoredVersion("Interaction", at, "h"), "s": StoredVersion("Interaction", at, "i")}
+    assert tx.asked == [("stored_versions", {"ids": ["r", "s"]})]
+
+
+def test_nothing_is_asked_for_records_without_nodes() -> None:
+    tx = Tx()
+    assert stored_versions(tx, [course_record()]) == {}
+    assert tx.asked == []
+
+
+def link(record: str, kind: str, label: str, end: str, interaction_type: str | None = None) -> dict[str, Any]:
+    return {
+        "record": record,
+        "type": kind,
+        "label": label,
+        "end": end,
+        "interaction_type": interaction_type,
+        "timestamp": MOMENT,
+    }
+
+
+def old(label: str) -> StoredVersion:
+    return StoredVersion(label, "2026-01-01T00:00:00.000000Z", "h")
+
+
+def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> None:
+    rows = [
+        link("r", "SENT", "Student", "a", "like"),
+        link("r", "RECEIVED_BY", "Student", "b", "like"),
+        link("r", "ABOUT", "Topic", "t", "like"),
+        link("t", "SENT", "Teacher", "x"),
+        link("t", "RECEIVED_BY", "Student", "b"),
+        link("c", "SENT", "Student", "b", "chat"),
+        link("c", "RECEIVED_BY", "Student", "a", "chat"),
+    ]
+    locked = [["c", None, "h", None], ["r", None, "h", None], ["t", None, "h", None]]
+    tx = Tx(lock_records_Interaction=[{"records": locked}], links_of_Interaction=rows)
+    found = lock_superseded(tx, dict.fromkeys(("r", "t", "c"), old("Interaction")))
+    assert found.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
+    assert found.records == {"Interaction": ["c", "r", "t"]}
+    assert {("Student", "a"), ("Student", "b"), ("Teacher", "x"), ("Topic", "t")} == found.nodes
+    assert "2026-01-01T00:00:00.000000Z|r" in found.version_keys
+    assert not any([found.mistakes, found.relates_to, found.contains])
+    assert [name for name, _ in tx.asked] == ["lock_records_Interaction", "links_of_Interaction"]
+    assert tx.asked[0][1] == tx.asked[1][1] == {"ids": ["c", "r", "t"]}
+
+
+def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
+    rows = [
+        link("m", "MADE", "Student", "a"),
+        *(link("m", "OF_TYPE", "ErrorType", each) for each in ("e", "f")),
+        *(link("m", "IN_COURSE", "Course", each) for each in ("c", "d")),
+        link("m", "CONCERNS", "KnowledgePoint", "p"),
+    ]
+    tx = Tx(lock_records_ErrorRecord=[{"records": [["m", None, "h", None]]}], links_of_ErrorRecord=rows)
+    found = lock_superseded(tx, {"m": old("ErrorRecord")})
+    assert found.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
+    assert found.relates_to == {("e", "p"), ("f", "p")}
+    assert not any([found.interactions, found.contains])
+
+
+def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_prerequisites_first() -> None:
+    rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "DESCRIBES", "KnowledgePoint", "p")]
+    tx = Tx(lock_records_CourseContent=[{"records": [["k", None, "h", None]]}], links_of_CourseContent=rows)
+    found = lock_superseded(tx, {"k": old("CourseContent")})
+    assert found.contains == {("c", "p")}
+    assert not any([found.interactions, found.mistakes, found.relates_to])
+    assert [name for name, _ in tx.asked] == [
+        "lock_prerequisites",
+        "lock_records_CourseContent",
+        "links_of_CourseContent",
+    ]
+
+
+@pytest.mark.parametrize("records", [[], [["r", None, "another", None]]])
+def test_a_version_that_is_not_there_any_more_makes_the_transaction_begin_anew(records: list[Any]) -> None:
+    tx = Tx(lock_records_Interaction=[{"records": records}])
+    with pytest.raises(StaleRead):
+        lock_superseded(tx, {"r": old("Interaction")})
+
+
+def test_what_was_found_in_a_superseded_version_is_known() -> None:
+    finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), confidence=1)
+    origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
+    text = finding_facts.stored_text(RecordFinding(record=mistake("m").to_json(), finding=finding, origin=origin))
+    tx = Tx(lock_records_ErrorRecord=[{"records": [["m", None, "h", text]]}])
+    found = lock_superseded(tx, {"m": old("ErrorRecord")})
+    assert found.findings == {"m": finding_facts.facts_of(finding)}
+
+
+def test_nothing_is_locked_for_nothing() -> None:
+    tx = Tx()
+    assert not lock_superseded(tx, {}).records
+    assert tx.asked == []
+
+
+def test_a_tombstone_is_a_hash() -> None:
+    assert tombstone("a") == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+
+
+def test_a_version_of_the_graph_is_read_to_the_microsecond() -> None:
+    assert StoredVersion.read("L", MOMENT, "h").version == ("2026-01-01T00:00:00.000000Z", "h")
