@@ -26,12 +26,11 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import _lru_cache_wrapper, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -44,7 +43,6 @@ RESULTS = ROOT / ".run" / "mutants"
 SHARE_KILLED = 0.90
 SHORTEST_TIME_OUT_SECONDS = 20.0
 PASSED, FAILED, NOT_IN_PLACE = 0, 1, 90  # exit codes of a child
-EXAMPLES_OF_INVARIANTS = "5"  # of each invariant of the graph, which are slow
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
 
 
@@ -53,7 +51,6 @@ class Module:
     name: str
     files: tuple[Path, ...]
     guards: tuple[str, ...]
-    graph: bool = False
 
     def mutants(self) -> list[Mutant]:
         return [mutant for file in self.files for mutant in mutants_of(file)]
@@ -69,7 +66,7 @@ class Module:
 def load_modules() -> dict[str, Module]:
     named = tomllib.loads(MODULES.read_text(encoding="utf-8"))
     return {
-        name: Module(name, tuple(ROOT / file for file in one["files"]), tuple(one["guards"]), one.get("graph", False))
+        name: Module(name, tuple(ROOT / file for file in one["files"]), tuple(one["guards"]))
         for name, one in named.items()
     }
 
@@ -219,10 +216,9 @@ class Runner:
         """End what a killed child had started: it is ours now (PR_SET_CHILD_SUBREAPER)."""
         mine = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
         for pid in map(int, mine):
-            if pid not in KEPT:
-                with suppress(ProcessLookupError, ChildProcessError):
-                    os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, 0)
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
     def in_session(self, mutants: list[Mutant]) -> tuple[dict[str, tuple[int, float]], list[str]]:
         """Try the mutants of functions and scripts in forks of one session, which has collected the tests.
@@ -287,7 +283,6 @@ class Runner:
 
 
 def prepare_child() -> None:
-    os.environ.setdefault("EDUGRAPH_EXAMPLES", EXAMPLES_OF_INVARIANTS)
     ctypes.CDLL(None).prctl(SUBREAPER, 1)
     from hypothesis import Phase, settings
 
@@ -307,20 +302,6 @@ def warm(names: list[str]) -> None:
     for name in names:
         with suppress(Exception):
             importlib.import_module(name)
-
-
-KEPT: set[int] = set()  # processes that outlive each child
-
-
-def keep_one_graph(folder: Path) -> None:
-    """Start the embedded graph once; each child's tests are given this one, and empty it themselves."""
-    from edugraph_cli.embedded.graph_server import EmbeddedGraph
-
-    server = EmbeddedGraph(folder)
-    address = server.start()
-    assert server._process is not None  # noqa: S101, SLF001
-    KEPT.add(server._process.pid)  # noqa: SLF001
-    vars(sys.modules[EmbeddedGraph.__module__])["EmbeddedGraph"] = lambda _: nullcontext(address)
 
 
 def say(line: str) -> None:
@@ -387,12 +368,7 @@ def main() -> int:
             code = 1
             try:
                 ctypes.CDLL(None).prctl(SUBREAPER, 1)
-                with TemporaryDirectory(prefix="edugraph-mutants-") as folder:
-                    if modules[name].graph:
-                        keep_one_graph(Path(folder))
-                    results = judge(modules[name], options.seed, options.count, options.only, quick=options.quick)
-                    for pid in KEPT:
-                        os.kill(pid, signal.SIGKILL)
+                results = judge(modules[name], options.seed, options.count, options.only, quick=options.quick)
                 line, enough = row(name, results, options.seed)
                 told = {"row": line, "seed": options.seed, "mutants": [asdict(result) for result in results]}
                 text = json.dumps(told, ensure_ascii=False, indent=1)

@@ -6,45 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from neo4j.time import DateTime
+from statements import Transaction
 
 from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Origin, RecordFinding
 from edugraph_common.contracts.records import Record, iso, parse_record
 from edugraph_importer.graph import finding_facts
 from edugraph_importer.graph.driver import StaleRead
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
     ErasedStudents,
     StoredVersion,
+    SupersededVersions,
     classify,
     lock_superseded,
+    remove_superseded,
     stored_versions,
     tombstone,
 )
-
-
-class Tx:
-    """Answers statements by their name, from rows or from a function of the parameters; `asked` has them in order."""
-
-    def __init__(self, **answers: Any) -> None:
-        self._names = {text: name for name, text in CYPHER.items()}
-        self.answers, self.asked = answers, []
-
-    def run(self, statement: str, **parameters: Any) -> Any:
-        name = self._names[statement]
-        self.asked.append((name, parameters))
-        answer = self.answers.get(name, [])
-        rows = answer(**parameters) if callable(answer) else answer
-        return Rows(rows)
-
-
-class Rows(list[Any]):
-    def single(self, *, strict: bool = False) -> Any:
-        assert strict
-        [row] = self
-        return row
-
-    def consume(self) -> None:
-        return
 
 
 def chat(record_id: str, at: str = "2026-01-01T00:00:00Z", **data: Any) -> Record:
@@ -70,7 +48,7 @@ def version_of(record: Record) -> StoredVersion:
 
 
 def nobody_erased() -> ErasedStudents:
-    return ErasedStudents(Tx(count_tombstones=[{"erased": 0}]), [])
+    return ErasedStudents(Transaction(count_tombstones=[{"erased": 0}]), [])
 
 
 def classified(*records: Record, stored: dict[str, StoredVersion] | None = None) -> Any:
@@ -155,7 +133,7 @@ def test_the_order_does_not_matter(records: list[Record]) -> None:
 
 
 def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id() -> None:
-    tx = Tx(
+    tx = Transaction(
         count_tombstones=[{"erased": 1}], tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == tombstone("b")]
     )
     erased = ErasedStudents(tx, [chat("r"), mistake("m")])
@@ -168,13 +146,13 @@ def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id()
 
 
 def test_where_nobody_was_erased_nothing_is_asked_of_each_record() -> None:
-    tx = Tx(count_tombstones=[{"erased": 0}])
+    tx = Transaction(count_tombstones=[{"erased": 0}])
     assert ErasedStudents(tx, [chat("r")]).field_naming_one(chat("r")) is None
     assert [name for name, _ in tx.asked] == ["count_tombstones"]
 
 
 def test_an_erasure_meanwhile_makes_the_transaction_begin_anew() -> None:
-    tx = Tx(count_tombstones=[{"erased": 1}], tombstones=[])
+    tx = Transaction(count_tombstones=[{"erased": 1}], tombstones=[])
     erased = ErasedStudents(tx, [chat("r")])
     erased.check()
     tx.answers["count_tombstones"] = [{"erased": 2}]
@@ -188,7 +166,7 @@ MOMENT = DateTime.fromisoformat("2026-01-01T00:00:00.000000000+00:00")
 
 
 def test_the_versions_of_records_that_have_nodes_are_read() -> None:
-    tx = Tx(stored_versions=[{"label": "Interaction", "versions": [["r", MOMENT, "h"], ["s", MOMENT, "i"]]}])
+    tx = Transaction(stored_versions=[{"label": "Interaction", "versions": [["r", MOMENT, "h"], ["s", MOMENT, "i"]]}])
     found = stored_versions(tx, [chat("s"), chat("r"), course_record()])
     at = "2026-01-01T00:00:00.000000Z"
     assert found == {"r": StoredVersion("Interaction", at, "h"), "s": StoredVersion("Interaction", at, "i")}
@@ -196,7 +174,7 @@ def test_the_versions_of_records_that_have_nodes_are_read() -> None:
 
 
 def test_nothing_is_asked_for_records_without_nodes() -> None:
-    tx = Tx()
+    tx = Transaction()
     assert stored_versions(tx, [course_record()]) == {}
     assert tx.asked == []
 
@@ -227,7 +205,7 @@ def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> No
         link("c", "RECEIVED_BY", "Student", "a", "chat"),
     ]
     locked = [["c", None, "h", None], ["r", None, "h", None], ["t", None, "h", None]]
-    tx = Tx(lock_records_Interaction=[{"records": locked}], links_of_Interaction=rows)
+    tx = Transaction(lock_records_Interaction=[{"records": locked}], links_of_Interaction=rows)
     found = lock_superseded(tx, dict.fromkeys(("r", "t", "c"), old("Interaction")))
     assert found.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
     assert found.records == {"Interaction": ["c", "r", "t"]}
@@ -245,7 +223,7 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
         *(link("m", "IN_COURSE", "Course", each) for each in ("c", "d")),
         link("m", "CONCERNS", "KnowledgePoint", "p"),
     ]
-    tx = Tx(lock_records_ErrorRecord=[{"records": [["m", None, "h", None]]}], links_of_ErrorRecord=rows)
+    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", None]]}], links_of_ErrorRecord=rows)
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
     assert found.relates_to == {("e", "p"), ("f", "p")}
@@ -254,7 +232,7 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
 
 def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_prerequisites_first() -> None:
     rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "DESCRIBES", "KnowledgePoint", "p")]
-    tx = Tx(lock_records_CourseContent=[{"records": [["k", None, "h", None]]}], links_of_CourseContent=rows)
+    tx = Transaction(lock_records_CourseContent=[{"records": [["k", None, "h", None]]}], links_of_CourseContent=rows)
     found = lock_superseded(tx, {"k": old("CourseContent")})
     assert found.contains == {("c", "p")}
     assert not any([found.interactions, found.mistakes, found.relates_to])
@@ -267,7 +245,7 @@ def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_
 
 @pytest.mark.parametrize("records", [[], [["r", None, "another", None]]])
 def test_a_version_that_is_not_there_any_more_makes_the_transaction_begin_anew(records: list[Any]) -> None:
-    tx = Tx(lock_records_Interaction=[{"records": records}])
+    tx = Transaction(lock_records_Interaction=[{"records": records}])
     with pytest.raises(StaleRead):
         lock_superseded(tx, {"r": old("Interaction")})
 
@@ -276,15 +254,55 @@ def test_what_was_found_in_a_superseded_version_is_known() -> None:
     finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), confidence=1)
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
     text = finding_facts.stored_text(RecordFinding(record=mistake("m").to_json(), finding=finding, origin=origin))
-    tx = Tx(lock_records_ErrorRecord=[{"records": [["m", None, "h", text]]}])
+    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", text]]}])
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.findings == {"m": finding_facts.facts_of(finding)}
 
 
 def test_nothing_is_locked_for_nothing() -> None:
-    tx = Tx()
+    tx = Transaction()
     assert not lock_superseded(tx, {}).records
     assert tx.asked == []
+
+
+def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_gone() -> None:
+    unit = UnitOfWork.staged()
+    unit.fields["Student", "a"] = {"name": ("Ana", "k|r")}
+    gone = SupersededVersions(
+        version_keys={"k|r"},
+        nodes={("Student", "a"), ("Topic", "t"), ("KnowledgePoint", "p")},
+        mistakes={("a", "e", "c")},
+        relates_to={("e", "p")},
+        contains={("c", "p")},
+    )
+    gone.records["ErrorRecord"] = ["m", "r"]
+    gone.interactions["likes"] = {("a", "b")}
+    tx = Transaction()
+    remove_superseded(tx, unit, gone)
+    asked = dict(tx.asked)
+    assert tx.names()[0] == "delete_records_ErrorRecord"
+    assert asked["delete_records_ErrorRecord"] == {"ids": ["m", "r"]}
+    assert asked["recompute_likes"] == asked["remove_likes"] == {"rows": [{"from": "a", "to": "b"}]}
+    assert asked["recompute_has_error"] == {"rows": [{"student": "a", "type": "e", "course": "c"}]}
+    assert asked["recompute_relates_to"] == {"rows": [{"from": "e", "to": "p"}]}
+    assert asked["recompute_contains"] == {"rows": [{"from": "c", "to": "p"}]}
+    assert (asked["spellings_Topic"], asked["spellings_KnowledgePoint"]) == ({"ids": ["t"]}, {"ids": ["p"]})
+    assert asked["descriptions"] == {"ids": ["p"]}
+    assert asked["names_Student"] == {"ids": ["a"]}
+    assert unit.fields["Student", "a"] == {}
+
+
+def test_where_nothing_is_superseded_nothing_is_removed() -> None:
+    tx = Transaction()
+    remove_superseded(tx, UnitOfWork.staged(), SupersededVersions(nodes={("Topic", "t")}))
+    assert tx.asked == []
+
+
+def test_what_is_staged_is_what_is_written() -> None:
+    staged = classified(OLD, course_record()).staged()
+    assert [row["id"] for row in staged.rows["create_chat"]] == ["r"]
+    assert staged.rows["create_chat"][0]["hash"] == OLD.content_hash
+    assert list(staged.learns) == [("a", "c")]
 
 
 def test_a_tombstone_is_a_hash() -> None:
