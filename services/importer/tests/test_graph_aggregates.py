@@ -220,6 +220,7 @@ def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
         update(TEXT, points(FoundPoint(name="q", order=1, importance="core"))),
     )
     made.relates_to, made.contains, made.mistakes = {("x", "p"), ("w", "p")}, {("c", "z")}, {("a", "x", "c")}
+    made.spellings, made.descriptions = {("Topic", "t")}, {"d"}
     tx = Transaction(recompute_relates_to=[{"from": "w", "to": "p", "strength": 1.0}])
     made.write(tx, UnitOfWork.staged())
     assert tx.rows("raise_relates_to") == [
@@ -237,6 +238,8 @@ def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
         == [{"student": "a", "type": "x", "course": "c"}]
     )
     names = tx.names()
+    assert dict(tx.asked)["spellings_Topic"] == {"ids": ["t"]}
+    assert dict(tx.asked)["descriptions"] == {"ids": ["d"]}
     assert names.index("remove_relates_to") < len(names) - names[::-1].index("raise_relates_to") - 1
 
 
@@ -339,6 +342,7 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
     unit = UnitOfWork.staged()
     for label in ("Course", "Student", "Teacher"):
         unit.fields[label, "x"] = {"name": ("Old", "k|gone")}
+    unit.fields["Course", "x"]["difficulty"] = ("advanced", "k|other")  # one field of a removed record is enough
     unit.fields["Student", "untouched"] = {"name": ("Kept", "k|other")}
     unit.fields["Topic", "x"] = {"name": ("Old", "k|gone")}
     learns = {
