@@ -243,6 +243,10 @@ class Runner:
                 for mutant in mutants:
                     if mutant.function or mutant.text:
                         found[mutant.name] = runner.forked(partial(run_with, mutant, session))
+                # Tests that fail by themselves would take each survivor for killed.
+                for _ in range(2):
+                    if runner.forked(lambda: run_collected(session))[0] != PASSED:
+                        found.clear()
                 return True
 
         session_log = self._log.with_suffix(".session.log")

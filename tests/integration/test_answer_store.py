@@ -140,25 +140,43 @@ def test_a_lease_is_renewed_by_its_owner_alone(server, store, key) -> None:
 
 
 def test_leases_are_renewed_while_their_owner_works_and_not_after(server, key) -> None:
-    store, other = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=0.6), f"{key}-2"
+    store, other = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=1), f"{key}-2"
     store.look("error", [key, other], "one")
     with store.renewed([key, other], "one"):
-        for _ in range(9):
-            time.sleep(0.1)
+        for _ in range(7):
+            time.sleep(0.2)
             assert (lease(server, key), lease(server, other)) == (b"one", b"one")
     assert "lease" not in {thread.name for thread in threading.enumerate()}
-    time.sleep(0.75)
+    time.sleep(1.1)
     assert lease(server, key) is None
 
 
-def test_leases_are_renewed_three_times_in_their_life(server, key) -> None:
+def test_leases_are_renewed_three_times_in_their_life(server, key, monkeypatch: pytest.MonkeyPatch) -> None:
     store: Any = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=0.6)
+    waits: list[float | None] = []
     renewals: list[list[object]] = []
-    store._renew = lambda **call: renewals.append(call["args"])
-    with store.renewed([key], "one"):
-        time.sleep(0.7)
-    assert 2 <= len(renewals) <= 3
-    assert renewals[0] == ["one", 600]
+    three_came = threading.Event()
+
+    class Ticks(threading.Event):
+        """Nothing is waited for until three renewals came."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return super().wait(0.001)
+
+    def renew(**call: Any) -> None:
+        renewals.append(call["args"])
+        if len(renewals) == 3:
+            three_came.set()
+
+    store._renew = renew
+    with monkeypatch.context() as patch:
+        patch.setattr("edugraph_analyzer.cache.store.threading.Event", Ticks)
+        with store.renewed([key], "one"):
+            patch.undo()
+            assert three_came.wait(10)
+    assert set(waits) - {None} == {0.2}  # None: a thread waits for its own start
+    assert renewals[:3] == [["one", 600]] * 3
 
 
 def test_a_renewal_that_failed_is_tried_again(server, key) -> None:

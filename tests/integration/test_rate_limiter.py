@@ -93,7 +93,7 @@ def test_the_first_slot_is_now_and_each_next_one_an_interval_later(gate: Gate) -
     assert [slot.at - first.at for slot in slots] == [
         round(gate.limiter.limits.interval_seconds * SECOND) * n for n in (1, 2, 3)
     ]
-    assert slots[2].wait_seconds == pytest.approx((slots[2].at - gate.now()) / SECOND, abs=0.2)
+    assert slots[2].wait_seconds == pytest.approx((slots[2].at - gate.now()) / SECOND, abs=0.5)
     assert {slot.queue_since for slot in slots} == {first.queue_since}
     assert before <= first.queue_since <= first.at
 
@@ -112,7 +112,7 @@ def test_a_slot_as_far_off_as_allowed_is_given_and_one_further_off_reserves_noth
     with pytest.raises(Wait) as caught:
         gate.reserve(wait=1.1)  # the third is two intervals off
     assert gate.server.hgetall(gate.key("line")) == state
-    assert caught.value.seconds == pytest.approx(2.03 - 1.1 / 2, abs=0.2)  # when half of the patience is enough
+    assert caught.value.seconds == pytest.approx(2.03 - 1.1 / 2, abs=0.5)  # when half of the patience is enough
 
 
 def test_one_who_is_refused_comes_back_after_a_second_at_the_earliest(server, name) -> None:
@@ -149,7 +149,7 @@ def test_the_queue_is_kept_an_hour_longer_than_its_last_slot(gate: Gate) -> None
 def test_slots_begin_where_a_pause_ends(gate: Gate) -> None:
     gate.limiter.pause("m", 7)
     slot = gate.reserve()
-    assert slot.wait_seconds == pytest.approx(7, abs=0.2)
+    assert slot.wait_seconds == pytest.approx(7, abs=0.5)
     assert slot.at == int(gate.server.get(gate.key("pause")))
 
 
@@ -161,7 +161,7 @@ def test_a_request_before_its_slot_is_told_how_long_to_wait(gate: Gate) -> None:
     slot = gate.reserve()
     answer, wait = gate.confirm(slot)
     assert answer == TOO_EARLY
-    assert wait / SECOND == pytest.approx(slot.wait_seconds, abs=0.2)
+    assert wait / SECOND == pytest.approx(slot.wait_seconds, abs=0.5)
     assert wait > 0
 
 
@@ -169,7 +169,7 @@ def test_a_request_may_leave_at_its_slot_and_a_little_after_but_not_long_after(g
     slot = gate.reserve()
     now = gate.now()
     assert gate.confirm(slot, at=now) == [GO, 0]
-    assert gate.confirm(slot, at=gate.now() - round((LATEST_SECONDS - 0.15) * SECOND)) == [GO, 0]
+    assert gate.confirm(slot, at=gate.now() - round((LATEST_SECONDS - 0.3) * SECOND)) == [GO, 0]
     assert gate.confirm(slot, at=gate.now() - round((LATEST_SECONDS + 0.01) * SECOND)) == [LOST, 0]
     assert gate.confirm(slot, at=gate.now() - 60 * SECOND) == [LOST, 0]
 
@@ -217,7 +217,7 @@ def test_one_who_lost_a_slot_waits_for_another_and_has_less_patience(server, nam
     with pytest.raises(Wait) as caught:  # of 2.5 s, one was lost with the slot: the next one is 2 s off
         gate.limiter.acquire("m", 1)
     assert len(gate.slept) == 1
-    assert caught.value.seconds == pytest.approx(2 - 1.5 / 2, abs=0.25)
+    assert caught.value.seconds == pytest.approx(2 - 1.5 / 2, abs=0.5)
 
 
 def test_a_slot_that_was_slept_through_costs_an_interval_of_patience(server, name) -> None:
@@ -258,9 +258,9 @@ def test_a_request_waits_for_as_many_old_ones_as_it_needs_the_room_of(server, na
     for age, tokens in ((50, 300), (40, 300), (30, 300)):
         gate.server.zadd(gate.key("tokens"), {f"{tokens}:old-{age}": now - age * SECOND})
     assert gate.reserve(100).wait_seconds == 0
-    assert gate.reserve(200, wait=100).wait_seconds == pytest.approx(INTERVAL - 50, abs=0.3)
+    assert gate.reserve(200, wait=100).wait_seconds == pytest.approx(INTERVAL - 50, abs=0.5)
     slot = gate.reserve(500, wait=100)  # 300 leave after 11 s, 300 more after 21 s: 300 + 100 + 200 stay
-    assert slot.wait_seconds == pytest.approx(INTERVAL - 30, abs=0.3)
+    assert slot.wait_seconds == pytest.approx(INTERVAL - 30, abs=0.5)
 
 
 def test_a_request_that_fits_exactly_goes_at_once(server, name) -> None:
@@ -295,7 +295,7 @@ def test_the_log_has_the_tokens_of_each_slot_and_is_kept_as_long_as_they_count(s
     assert gate.log() == {"10:id-0": first.at, "20:id-1": second.at}
     assert (first.entry, second.entry) == ("10:id-0", "20:id-1")
     kept = gate.server.pttl(gate.key("tokens")) / 1_000
-    assert kept == pytest.approx(second.wait_seconds + INTERVAL + 1, abs=0.3)
+    assert kept == pytest.approx(second.wait_seconds + INTERVAL + 1, abs=0.5)
 
 
 def test_without_a_limit_of_tokens_none_are_logged(gate: Gate) -> None:
@@ -346,9 +346,9 @@ def test_what_no_window_can_hold_is_rejected_and_what_fills_one_is_not(server, n
 
 def test_a_shorter_pause_does_not_end_a_longer_one(gate: Gate) -> None:
     assert gate.limiter.pause("m", 10) == pytest.approx(10, abs=0.01)
-    assert gate.limiter.pause("m", 2) == pytest.approx(10, abs=0.2)
-    assert gate.reserve().wait_seconds == pytest.approx(10, abs=0.3)
-    assert gate.limiter.pause("m", 20) == pytest.approx(20, abs=0.2)
+    assert gate.limiter.pause("m", 2) == pytest.approx(10, abs=0.5)
+    assert gate.reserve().wait_seconds == pytest.approx(10, abs=0.5)
+    assert gate.limiter.pause("m", 20) == pytest.approx(20, abs=0.5)
 
 
 def test_a_pause_is_kept_an_hour_longer_than_it_lasts(gate: Gate) -> None:
@@ -359,7 +359,7 @@ def test_a_pause_is_kept_an_hour_longer_than_it_lasts(gate: Gate) -> None:
 
 def test_refusals_without_a_time_double_the_pause_up_to_a_minute(gate: Gate) -> None:
     pauses = [gate.limiter.pause("m", None) for _ in range(7)]
-    assert pauses == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.2)
+    assert pauses == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.5)
     assert 119_000 < gate.server.pttl(gate.key("refusals")) <= 120_000  # after two minutes of peace they begin anew
 
 

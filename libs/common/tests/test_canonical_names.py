@@ -99,7 +99,7 @@ def test_every_prime_is_a_prime_an_apostrophe_or_a_quotation_mark(prime: str) ->
         ("n!/k!", "n!/k!"), ("(a)/(b)", "a/b"), ("f'/g", "f'/g"), ("a, b - c", "a b-c"), ("5 5", "5 5"), ("5 . 5", "5 5"),
         ("加 法", "加法"), ("加-法", "加法"), ("x 加", "x加"), ("C#", "C#"), ("5 %", "5%"), ("NaCl  test", "NaCl test"),
         ("SIN", "sin"), ("SiN x", "SiN x"), ("Sine", "sine"), ("pH", "pH"), ("In", "in"), ("a\u200bb", "ab"), ("a - - b", "a b"),
-        (" - a", "a"), ("word -a", "word -a"), ("word-a", "word a"), ("5-a", "5-a"), ("(-a)", "-a"), ("加-1", "加-1"),
+        (" - a", "a"), ("x -y", "x-y"), ("x- y", "x-y"), ("a /b", "a/b"), ("word -a", "word -a"), ("word-a", "word a"), ("5-a", "5-a"), ("(-a)", "-a"), ("加-1", "加-1"),
         ("eigen value", "eigenvalue"), ("Eigen  Value", "eigenvalue"), ("two of us", "two of us"), ("", ""), ("...", "..."),
     ],
 )  # fmt: skip
