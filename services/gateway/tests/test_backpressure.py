@@ -230,6 +230,13 @@ def test_tokens_are_lost_after_a_second_and_are_one_client_s_own() -> None:
     assert not limiter.spend("c")
 
 
+def test_a_client_that_took_no_token_has_none_however_short_the_machine_is_up() -> None:
+    clock = Clock()
+    clock.now = 0.5
+    limiter: Any = RateLimiter(Bucket(_2=0), per_minute=600, burst=100, clock=clock)
+    assert not limiter.spend("c")
+
+
 def test_the_tokens_of_too_many_clients_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rate_limiter.MAX_CLIENTS == 10_000
     monkeypatch.setattr(rate_limiter, "MAX_CLIENTS", 2)
