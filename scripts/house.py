@@ -5,9 +5,10 @@ How each figure is counted:
 - A function is every `def` and `async def` in `src/` of the packages, methods and nested functions included. Its
   length is the number of lines from `def` to its end, decorators left out, docstring included.
 - A private helper that is read once is a function whose name begins with one underscore and whose name is read
-- A private helper that is read once is a function whose name begins with one underscore and whose name is read
   exactly once in its package (a call, a reference, an attribute): a jump for the reader that saves no repetition.
 - The files of a way are the paths of its numbered list in docs/architecture.md; each must exist.
+- The stops of a way are those of the one parameter that needs most of them, among all parameters of all functions in
+  the files of the way. `stops.py` says how they are counted.
 """
 
 import argparse
@@ -21,13 +22,15 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
+import stops
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = tuple(
     sorted(path.parent for path in ROOT.glob("*/**/src/edugraph_*/__init__.py") if "flower" not in str(path))
 )
 LONGEST_FUNCTION, USUAL_FUNCTION, USUAL_SHARE = 80, 40, 0.90
 MOST_READ_ONCE_SHARE = 0.12
-MOST_FILES_OF_A_WAY = 30
+MOST_FILES_OF_A_WAY, MOST_STOPS = 30, 12
 
 
 class Function(NamedTuple):
@@ -74,6 +77,11 @@ def way_files(heading: str) -> list[str]:
     return [path for line in listed for path in re.findall(r"`([\w./-]+\.(?:py|lua|cypher))`", line)]
 
 
+def longest_walks(files: list[str]) -> list[stops.Walk]:
+    """Return what becomes of each parameter in the files of a way, the one with most stops first."""
+    return stops.walks(found for path in set(files) for found in ROOT.glob(f"*/**/{path}"))
+
+
 def figures_of(mine: list[Function], module_lines: list[int]) -> dict[str, float]:
     """Return the figures of one row of the table. Lengths are in lines, shares are of the functions."""
     lengths = [function.lines for function in mine]
@@ -89,7 +97,7 @@ def figures_of(mine: list[Function], module_lines: list[int]) -> dict[str, float
     }
 
 
-def missed(whole: dict[str, float], ways: dict[str, list[str]]) -> Iterator[str]:
+def missed(whole: dict[str, float], ways: dict[str, list[str]], walks: dict[str, list[stops.Walk]]) -> Iterator[str]:
     """Say in a sentence what misses its goal."""
     if whole["longest_lines"] > LONGEST_FUNCTION:
         yield f"a function has {whole['longest_lines']:.0f} lines; the goal is at most {LONGEST_FUNCTION}"
@@ -101,16 +109,24 @@ def missed(whole: dict[str, float], ways: dict[str, list[str]]) -> Iterator[str]
         absent = [path for path in files if not any(ROOT.glob(f"*/**/{path}"))]
         if not files or absent or len(set(files)) > MOST_FILES_OF_A_WAY:
             yield f"{heading}: {len(set(files))} files (1 to 30 expected); not there: {', '.join(absent) or '-'}"
+        for walk in walks[heading]:
+            if len(walk.stops) > MOST_STOPS:
+                yield f"{heading}: {walk}; the goal is at most {MOST_STOPS}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print figures about the shape of the code.")
-    parser.add_argument("--list", choices=("read-once", "long"), help="name the functions behind a figure")
+    parser.add_argument("--list", choices=("read-once", "long", "stops"), help="name the functions behind a figure")
     parser.add_argument("--package", help="one package only, for example edugraph_importer")
     parser.add_argument("--json", type=Path, default=ROOT / ".run" / "house.json", help="where the figures are left")
     options = parser.parse_args()
     packages = [path for path in PACKAGES if options.package in (None, path.name)]
     found = [function for package in packages for function in functions(package)]
+    ways = {heading: way_files(heading) for heading in ("The way of a record", "The way of a text")}
+    walks = {heading: longest_walks(files) for heading, files in ways.items()}
+    if options.list == "stops":
+        print("\n".join(f"{heading}: {walk}" for heading in ways for walk in walks[heading][:10]))
+        return 0
     if options.list:
         wanted = [f for f in found if (f.read_once if options.list == "read-once" else f.lines > USUAL_FUNCTION)]
         print("\n".join(f"{f.module}:{f.line} {f.name} ({f.lines} lines)" for f in wanted))
@@ -120,12 +136,14 @@ def main() -> int:
     table["all"] = figures_of(found, [size for lines in sizes.values() for size in lines])
     for name, row in table.items():
         print(f"{name:<18}", *(f"{title} {value:.3g}" for title, value in row.items()), sep="  ")
-    ways = {heading: way_files(heading) for heading in ("The way of a record", "The way of a text")}
     for heading, files in ways.items():
-        print(f"{heading}: {len(set(files))} files")
+        print(f"{heading}: {len(set(files))} files; of one parameter {walks[heading][0]}")
+    most_stops = {heading: len(walks[heading][0].stops) for heading in ways}
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(table | {"ways": ways}, indent=1) + "\n", encoding="utf-8")
-    misses = list(missed(table["all"], ways))
+    options.json.write_text(
+        json.dumps(table | {"ways": ways, "stops": most_stops}, indent=1) + "\n", encoding="utf-8"
+    )
+    misses = list(missed(table["all"], ways, walks))
     for miss in misses:
         print(f"missed: {miss}", file=sys.stderr)
     return 1 if misses else 0

@@ -37,8 +37,8 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-        self.port = int(server.sockets[0].getsockname()[1])
+        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 
     def __exit__(
@@ -47,6 +47,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
 
     @property
     def address(self) -> str:
@@ -110,11 +111,16 @@ class Proxy:
             link.server.close()
 
     async def _end(self) -> None:
+        self._server.close()
+        # A connection that is still open when its loop is closed warns whichever test the garbage collector meets.
+        sides = [side for link in self._links for side in (link.client, link.server)]
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        self._cut()
+        for side in sides:
+            side.transport.abort()
+        await asyncio.gather(*(side.wait_closed() for side in sides), return_exceptions=True)
 
     async def _listen(self) -> asyncio.Server:
         return await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -134,6 +140,8 @@ class Proxy:
         # Cancelled at the end of the proxy: that is no error of the connection's.
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(self._pump(reader, server, link), self._pump(answers, writer, link))
+            for side in (writer, server):
+                side.close()
         self._links.discard(link)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link) -> None:

@@ -16,7 +16,11 @@ from made_records import write_records
 from edugraph_cli.processes import worker_command
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 
-pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.timeout(1_500),  # two imports of at most ten minutes each, and the records to make
+    pytest.mark.parametrize("engine", ["real"], indirect=True),
+]
 RECORDS = 100_000
 SEED = int(os.environ.get("EDUGRAPH_KILL_SEED", "1"))
 REPORTED = ("state", "read", "written", "unchanged", "rejected", "failed", "batches", "failed_batches", "by_type")

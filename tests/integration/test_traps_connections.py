@@ -205,6 +205,7 @@ def test_connection_lost_in_the_middle_of_a_task(bench: Bench, proxy: Proxy, gua
 
 FORK = """
 import os, sys, time
+from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.platform.settings import Settings
 app = make_app("p", Settings())
 app.conf.broker_transport_options = {"confirm_publish": True}
@@ -237,6 +238,7 @@ def test_fork_after_publish(bench: Bench, guarded: bool, tmp_path: Path) -> None
             assert process.wait(30) == 0
             assert bench.depth("data_import") > 2
         else:
+            until(lambda: bench.depth("data_import"))  # or it failed before it could publish
             with suppress(subprocess.TimeoutExpired):
                 assert process.wait(8) != 0
     finally:

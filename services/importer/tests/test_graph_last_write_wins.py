@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_importer.graph.last_write_wins import Fields, Spellings, field_properties, put_field, read_fields
+from edugraph_importer.graph.unit_of_work import Fields, Spellings, field_properties, put_field, read_fields
 
 NAMES = ("a", "b", "c")
 said = st.tuples(st.sampled_from(NAMES), st.integers(0, 9), st.sampled_from("12345"))

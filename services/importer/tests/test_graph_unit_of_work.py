@@ -1,18 +1,14 @@
 from typing import Any
 
-from edugraph_common.contracts.records import CourseRecord, parse_record
-from edugraph_importer.graph.last_write_wins import Spellings
-from edugraph_importer.graph.unit_of_work import UnitOfWork
+from edugraph_common.contracts.records import parse_record
+from edugraph_importer.graph.record_facts import facts_of
+from edugraph_importer.graph.unit_of_work import Spellings, UnitOfWork
 
 
 def _staged(*values: dict[str, Any]) -> UnitOfWork:
     staged = UnitOfWork.staged()
     for value in values:
-        record = parse_record({"timestamp": "2026-01-01T00:00:00Z"} | value)
-        if isinstance(record.data, CourseRecord):
-            staged.add_course_record(record, record.data)
-        else:
-            staged.add_record(record, "hash")
+        staged.add(facts_of(parse_record({"timestamp": "2026-01-01T00:00:00Z"} | value)))
     return staged
 
 

@@ -21,6 +21,7 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_importer.batching import ReadBatch, count_batches, read_batch, store_rejects, window
 from edugraph_importer.graph import apply, record_facts
+from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import ErasedStudents, classify
 from edugraph_importer.service import Importer
 
@@ -194,9 +195,11 @@ def test_good_rows_arrive_whatever_stands_between_them(
 
     store_rejects(blobs, "j", 0, found.graph.rejects)
     classified = classify(found.graph.records, {}, NobodyErased())
-    staged = classified.staged()
+    staged = UnitOfWork.staged()
+    for record in classified.records:
+        staged.add(record_facts.facts_of(record))
     can_be_sent([staged.rows, staged.fields, staged.learns_marks, [*staged.mistakes]])
-    for _, node_id in {node for _, each in found.graph.records for node in record_facts.nodes(each)}:
+    for _, node_id in staged.nodes:
         assert len(node_id.encode()) <= LONGEST_INDEXED
     outcome = apply._batch_outcome(found.graph, classified, Counter[str](), 0.0)
     outcome.model_copy(update={"not_relevant": found.not_relevant}).model_dump_json()

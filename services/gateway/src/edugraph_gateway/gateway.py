@@ -36,6 +36,7 @@ from edugraph_gateway.submission.rate_limiter import RateLimiter
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.submit import JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots
+from edugraph_gateway.submission.write_coalescing import WriteCoalescing
 
 REDIS_TIMEOUT_SECONDS = 1.5  # it is tried twice; a POST must be answered within 5 s
 WRITE_THREADS = 8  # for short writes to Redis and looks at files outside
@@ -83,6 +84,7 @@ def open_gateway(
         jobs=jobs,
         blobs=blobs,
         publisher=publisher,
+        create=WriteCoalescing(jobs.create_all, threads).create,
         new_id=new_id,
         now=now,
         threads=threads,

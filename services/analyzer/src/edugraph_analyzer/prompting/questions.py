@@ -78,6 +78,7 @@ class TooLong(Unreadable):
 class Question:
     """A document as it leaves this process: `body` and `course` are redacted.
 
+    `tokens` is the estimate for the body, and `most_points` how many knowledge points a text of its length may have.
     `key` is a SHA-256 digest, the same for the same question. `language` is what the model is told to answer in; it
     is empty where the language of the text needs no telling. `alone` says that it must share no pack.
     """
@@ -89,10 +90,8 @@ class Question:
     language: str
     key: str
     alone: bool
-
-    @property
-    def tokens(self) -> int:
-        return estimated_tokens(self.body)
+    tokens: int
+    most_points: int
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,8 @@ def question_of(document: Document, settings: AnalyzerSettings, members: CourseN
 
     `members` are the names of the people of the document's courses, which are redacted too.
     """
-    if estimated_tokens(document.text) > settings.longest_item_tokens:
+    text_tokens = estimated_tokens(document.text)
+    if text_tokens > settings.longest_item_tokens:
         raise TooLong
     redactor = Redactor(document.people if settings.redaction else (), members)
     redact = redactor.redact if settings.redaction else str
@@ -155,7 +155,9 @@ def question_of(document: Document, settings: AnalyzerSettings, members: CourseN
         parts.append("one student per pack")
     key = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
     course, language = _lines(about) if apart else "", _language(_lines(sections))
-    return Question(document, redactor, body, course, language, key, speaks_to_model(_lines(sections)))
+    alone = speaks_to_model(_lines(sections))
+    points_of_text = next((most for tokens, most in _POINTS_BY_TOKENS if text_tokens <= tokens), MOST_POINTS)
+    return Question(document, redactor, body, course, language, key, alone, estimated_tokens(body), points_of_text)
 
 
 def _language(text: str) -> str:
@@ -207,8 +209,7 @@ def request_of(
 
 def most_points(pack: Sequence[Question]) -> int:
     """Return how many knowledge points the longest text of the pack may have."""
-    longest = max(estimated_tokens(question.document.text) for question in pack)
-    return next((points for tokens, points in _POINTS_BY_TOKENS if longest <= tokens), MOST_POINTS)
+    return max(question.most_points for question in pack)
 
 
 def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str]) -> list[Message]:

@@ -1,7 +1,7 @@
 """A job is accepted when it is in Redis and the broker has confirmed each of its messages, or not at all."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,6 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.publisher import Publisher
 
-CREATE_TIMEOUT_SECONDS = 2.0
 WITHDRAW_TIMEOUT_SECONDS = 0.5
 
 
@@ -45,11 +44,12 @@ class Submission:
 
 @dataclass(frozen=True)
 class JobSubmitter:
-    """`new_id` gives ids of jobs that nobody can guess; `now` gives aware times."""
+    """`create` puts a job into Redis or raises Retryable. `new_id` gives ids that nobody can guess."""
 
     jobs: Jobs
     blobs: Blobs
     publisher: Publisher
+    create: Callable[[NewJob], Awaitable[None]]
     new_id: Callable[[], str]
     now: Callable[[], datetime]
     threads: CapacityLimiter
@@ -63,7 +63,7 @@ class JobSubmitter:
         inline = any(getattr(task.message, "records", None) is not None for task in tasks)
         job = NewJob(job_id, submission.kind, submission.source, self.now(), submission.to_analyse, stored, inline)
         try:
-            await in_time(lambda: self.jobs.create_all([job]), CREATE_TIMEOUT_SECONDS, self.threads)
+            await self.create(job)
             for task in tasks:
                 await self.publisher.send(task.name, task.message, task_id=task.task_id)
         except Failure:

@@ -5,7 +5,7 @@ A ledger row is written with each of them and answers for it when the same messa
 
 import json
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, BatchOutcome,
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import finding_facts, prerequisites, record_facts
-from edugraph_importer.graph.aggregates import AggregateUpdates, FindingUpdate, delete_orphans
-from edugraph_importer.graph.driver import Connection
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
+from edugraph_importer.graph.finding_facts import FindingChanges, FindingUpdate
+from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.unit_of_work import (
-    Row,
+    UnitOfWork,
     lock_and_load,
     run_rows,
     write_changed_state,
@@ -72,14 +72,12 @@ def apply(
     """
     superseded = lock_superseded(tx, records.superseded)
     edges = prerequisites.plan_changes(tx, findings, superseded.findings)
-    staged, aggregates, finding_rows = records.staged(), AggregateUpdates(), defaultdict[str, list[Row]](list)
-    nodes = superseded.nodes | {node for record in records.records for node in record_facts.nodes(record)}
-    nodes.update(edges.nodes())
+    staged, changes = UnitOfWork.staged(), FindingChanges()
+    for record in records.records:
+        staged.add(record_facts.facts_of(record))
     for update in findings:
-        nodes.update(update.nodes())
-        aggregates.add(update, staged)
-        update.add_rows(finding_rows)
-    unit = lock_and_load(tx, nodes, {(data.student_id, data.course_id) for _, data in records.states})
+        staged.add(changes.add(update))
+    unit = lock_and_load(tx, superseded.nodes.union(staged.nodes, edges.nodes()), staged.learns)
     erased.check()
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
@@ -87,12 +85,13 @@ def apply(
     remove_superseded(tx, unit, superseded)
     new_course_records = unit.merge(staged)
     write_records(tx, staged)
-    for name in sorted(finding_rows):
-        run_rows(tx, name, finding_rows[name])
+    for name in sorted(changes.rows):
+        run_rows(tx, name, changes.rows[name])
     prerequisites.write_changes(tx, edges)
-    aggregates.write(tx, unit)
+    raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
+    recompute(tx, unit, changes.outdated)
     write_changed_state(tx, unit)
-    delete_orphans(tx, superseded.nodes | aggregates.unlinked)
+    delete_orphans(tx, superseded.nodes | changes.unlinked)
     return Applied(new_course_records, edges.newly_excluded)
 
 
@@ -105,7 +104,7 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcom
     erased = ErasedStudents(tx, records)
     classified = classify(batch.records, stored_versions(tx, records), erased)
     applied = apply(tx, classified, (), erased)
-    by_type = Counter[str](record.type for record, _ in classified.events.values())
+    by_type = Counter[str](record.type for record in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
     by_type += Counter(course_record=applied.new_course_records)
     outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
@@ -216,13 +215,3 @@ def _write_ledger(
     outcome: BatchOutcome | FindingsOutcome,
 ) -> None:
     tx.run(CYPHER[statement], outcome=outcome.model_dump_json(), **row).consume()
-
-
-def batch_outcomes(connection: Connection, job_id: str) -> list[BatchOutcome]:
-    rows = connection.read(CYPHER["batch_outcomes"], prefix=f"{job_id}:", job_id=job_id)
-    return [BatchOutcome.model_validate_json(row["outcome"]) for row in rows]
-
-
-def graph_rejects(connection: Connection, job_id: str, batch: int) -> tuple[Reject, ...]:
-    rows = connection.read(CYPHER["batch_set_aside"], id=f"{job_id}:{batch}")
-    return tuple(Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"]))

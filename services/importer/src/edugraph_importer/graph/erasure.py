@@ -14,11 +14,17 @@ import neo4j
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import shorten
 from edugraph_importer.graph import aggregates
+from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
-from edugraph_importer.graph.last_write_wins import read_fields
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Node, Pair
-from edugraph_importer.graph.unit_of_work import NAMED_LABELS, lock_and_load, run_rows, write_changed_state
+from edugraph_importer.graph.unit_of_work import (
+    NAMED_LABELS,
+    lock_and_load,
+    read_fields,
+    run_rows,
+    write_changed_state,
+)
 from edugraph_importer.graph.versions import tombstone
 
 _RECORD_LABELS = ("ErrorRecord", "Interaction")  # The texts of a course name no student.
@@ -53,9 +59,13 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str) -> dict[str, int]:
         removed[label] = len(footprint.records[label])
     tx.run(CYPHER["delete_student"], id=student_id).consume()
 
-    aggregates.recompute_relates_to(tx, footprint.relates_to)
-    aggregates.recompute_spellings(tx, unit, {node for node in footprint.nodes if node[0] in NAMED_LABELS})
-    aggregates.recompute_fields(tx, unit, footprint.nodes, footprint.version_keys)
+    outdated = Outdated(
+        relates_to=footprint.relates_to,
+        spellings={node for node in footprint.nodes if node[0] in NAMED_LABELS},
+        fields=footprint.nodes,
+        version_keys=footprint.version_keys,
+    )
+    aggregates.recompute(tx, unit, outdated)
     write_changed_state(tx, unit)
     removed.update(aggregates.delete_orphans(tx, footprint.nodes))
     _clear_ledger(tx, student_id, set[str]().union(*footprint.records.values()))

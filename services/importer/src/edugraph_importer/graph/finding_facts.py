@@ -1,10 +1,12 @@
 """What one finding says, in the terms of the graph, kept apart from what its record states.
 
 `FindingFacts` is a pure function of the finding, so that what an older finding wrote follows from its stored JSON.
+What changes when a newer one takes its place follows from the two (`FindingUpdate`, `FindingChanges`).
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +22,10 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.records import CourseContent, ErrorRecord, Record
 from edugraph_importer.graph import record_facts
-from edugraph_importer.graph.record_facts import Pair
+from edugraph_importer.graph.aggregates import Outdated
+from edugraph_importer.graph.queries import Row
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Facts, Node, Pair
+from edugraph_importer.graph.unit_of_work import LATEST_FIELDS
 
 # Relationship type of a found link -> label of the node at its end.
 TARGET_LABEL = {
@@ -176,3 +181,96 @@ def _links_by_name(names: Iterable[str]) -> Links:
 
 def _raise(link: dict[str, Any], name: str, value: float) -> None:
     link[name] = max(value, link.get(name, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class FindingUpdate:
+    """The finding of one record, and the older one (or none) whose place it takes. `text`: the new one as stored."""
+
+    record: Record
+    finding: RecordFinding
+    old: FindingFacts
+    new: FindingFacts
+    text: str
+
+    def nodes(self) -> Iterator[Node]:
+        """Yield all nodes that the update may change."""
+        yield from record_facts.nodes(self.record)
+        for relationship_type, label in TARGET_LABEL.items():
+            ends = {*self.old.links_of(relationship_type), *self.new.links_of(relationship_type)}
+            yield from ((label, end) for end in ends)
+
+    def links(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield (relationship type, id of its end, properties) of what is found now; absent properties are None."""
+        for relationship_type, links in self.new.links.items():
+            yield from ((relationship_type, end, properties) for end, properties in links.items())
+
+    def dropped_links(self) -> Iterator[tuple[str, str]]:
+        """Yield (relationship type, id of its end) of what is no longer found."""
+        for relationship_type, links in self.old.links.items():
+            still_found = self.new.links_of(relationship_type)
+            yield from ((relationship_type, end) for end in links if end not in still_found)
+
+
+@dataclass(slots=True)
+class FindingChanges:
+    """What the finding updates of one transaction write, raise and make recompute, and what they may orphan."""
+
+    rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    raised_relates_to: dict[Pair, tuple[float, float]] = field(default_factory=dict)
+    raised_contains: dict[Pair, tuple[str, int | None]] = field(default_factory=dict)
+    outdated: Outdated = field(default_factory=Outdated)
+    unlinked: set[Node] = field(default_factory=set)
+
+    def add(self, update: FindingUpdate) -> Facts:
+        """Add one update. Return what only adds to mistakes, names and descriptions."""
+        record, old, new = update.record, update.old, update.new
+        added = Facts(record.version_key, set(update.nodes()))
+        properties = node_properties(update.finding, update.text)
+        self.rows[f"set_finding_{LABEL_OF_TYPE[record.type]}"].append({"id": record.record_id, "p": properties})
+        for relationship_type, end in update.dropped_links():
+            self.rows[f"unlink_{relationship_type}"].append({"id": record.record_id, "end": end})
+            self.unlinked.add((TARGET_LABEL[relationship_type], end))
+            self.outdated.spellings.add((TARGET_LABEL[relationship_type], end))
+        for relationship_type, end, properties in update.links():
+            self.rows[f"link_{relationship_type}"].append({"id": record.record_id, "end": end, "p": properties})
+            node = (TARGET_LABEL[relationship_type], end)
+            old_spellings = old.links_of(relationship_type).get(end, {}).get("found_as", ())
+            # A spelling that is no longer found may be the node's name or alias because of this record alone.
+            if set(old_spellings) - set(properties["found_as"]):
+                self.outdated.spellings.add(node)
+            added.spellings += [(node, spelling) for spelling in properties["found_as"]]
+        old_points, new_points = old.links_of("DESCRIBES"), new.links_of("DESCRIBES")
+        for point in {*old_points, *new_points}:
+            for name in LATEST_FIELDS["KnowledgePoint"]:
+                old_value, new_value = old_points.get(point, {}).get(name), new_points.get(point, {}).get(name)
+                if old_value is not None and old_value != new_value:
+                    self.outdated.descriptions.add(point)
+                added.fields.append((("KnowledgePoint", point), name, new_value))
+        self._add_pairs(update)
+        if isinstance(data := record.data, ErrorRecord):
+            old_types, new_types = error_types(record, old), error_types(record, new)
+            old_severity, new_severity = severity(data, old), severity(data, new)
+            # With another severity, all mistakes of the record weigh differently.
+            for error_type in old_types - new_types if old_severity == new_severity else old_types:
+                self.outdated.mistakes.update((data.student_id, error_type, course_id) for course_id in data.courses)
+            for error_type in new_types - old_types:
+                added.mistakes += record_facts.mistakes(data, error_type, new_severity)
+        return added
+
+    def _add_pairs(self, update: FindingUpdate) -> None:
+        """Recompute a pair that the old finding had too, if it changed; raise a pair that is new."""
+        record, old, new = update.record, update.old, update.new
+        old_pairs, new_pairs = relates_to(record, old), relates_to(record, new)
+        self.outdated.relates_to |= {pair for pair, value in old_pairs.items() if new_pairs.get(pair) != value}
+        for pair in new_pairs.keys() - old_pairs.keys():
+            (strength, confidence), raised = new_pairs[pair], self.raised_relates_to.get(pair, (0.0, 0.0))
+            self.raised_relates_to[pair] = (max(raised[0], strength), max(raised[1], confidence))
+        old_contents, new_contents = contains(record, old), contains(record, new)
+        self.outdated.contains |= {pair for pair, value in old_contents.items() if new_contents.get(pair) != value}
+        for pair in new_contents.keys() - old_contents.keys():
+            (importance, order), raised_content = new_contents[pair], self.raised_contains.get(pair)
+            if raised_content is not None:
+                importance = min(importance, raised_content[0])  # "core" is smaller than "supplementary"
+                order = min((each for each in (order, raised_content[1]) if each is not None), default=None)
+            self.raised_contains[pair] = (importance, order)

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 import neo4j
 
-from edugraph_importer.graph.aggregates import FindingUpdate
-from edugraph_importer.graph.finding_facts import FindingFacts
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.finding_facts import FindingFacts, FindingUpdate
+from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node, Pair
-from edugraph_importer.graph.unit_of_work import Row, run_rows
+from edugraph_importer.graph.unit_of_work import run_rows
 
 Edge = tuple[float, bool]  # (confidence, whether it is excluded)
 

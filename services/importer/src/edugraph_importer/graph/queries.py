@@ -10,7 +10,9 @@ anew.
 
 import re
 from importlib.resources import files
-from typing import LiteralString
+from typing import Any, LiteralString
+
+Row = dict[str, Any]  # one row of a statement's parameter `rows`
 
 _MATCH_BY_ID = re.compile(r"(?:OPTIONAL )?MATCH \((\w+):(\w+|\{label\}) \{id: ")
 _AFTER_PATTERN = re.compile(r" (?=WHERE |RETURN )")

@@ -1,5 +1,6 @@
 """The graph as the importer's tasks see it."""
 
+import json
 from collections.abc import Iterable
 
 from edugraph_common.contracts.messages import CourseContext, Findings
@@ -63,11 +64,13 @@ class Graph:
 
     def outcomes(self, job_id: str) -> list[BatchOutcome]:
         """Return the outcomes of the job's batches that were written, in their order."""
-        return apply.batch_outcomes(self._connection, job_id)
+        rows = self._connection.read(CYPHER["batch_outcomes"], prefix=f"{job_id}:", job_id=job_id)
+        return [BatchOutcome.model_validate_json(row["outcome"]) for row in rows]
 
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return all records of a written batch that the graph itself refused, without `raw`."""
-        return apply.graph_rejects(self._connection, job_id, batch)
+        rows = self._connection.read(CYPHER["batch_set_aside"], id=f"{job_id}:{batch}")
+        return tuple(Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"]))
 
     def erase_student(self, student_id: str) -> dict[str, int]:
         """Remove a student with their records and all that came with them; a hash of the id stays.

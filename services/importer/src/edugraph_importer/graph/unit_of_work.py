@@ -4,6 +4,14 @@ It holds the rows of the new records, and the state of the nodes and LEARNS rela
 Records are staged before any lock is taken (`UnitOfWork.staged`). Then the transaction locks and reads its nodes
 (`lock_and_load`) and merges what was staged into their state. The less is done under the locks, the sooner the next
 transaction gets them.
+
+Several records agree on one value by these rules, in whatever order they arrive. Of a field, the latest record wins
+(`Fields`). Of the spellings of a name, the earliest one is shown and the others are aliases (`Spellings`). A version
+key says what is earlier: it is text that sorts as (timestamp, record id).
+
+In the graph, the version key of the record that gave a value stands beside it. Most often one record gave all values
+of a node, so the newest key is kept once, as the property `stamp`, and only a field that is older has its own, as
+`{field}_stamp`.
 """
 
 from collections import defaultdict
@@ -16,29 +24,14 @@ import neo4j
 from neo4j.time import DateTime
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS
-from edugraph_common.contracts.records import (
-    CourseContent,
-    CourseRecord,
-    ErrorRecord,
-    Record,
-    StudentInteraction,
-    TeacherInteraction,
-    iso,
-)
+from edugraph_common.contracts.records import iso
 from edugraph_importer.graph import record_facts
-from edugraph_importer.graph.last_write_wins import (
-    NEVER,
-    Fields,
-    Spellings,
-    field_properties,
-    merge_fields,
-    put_field,
-    read_fields,
-)
-from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import LEARNS_FIELDS, MistakeKey, Node, Pair
+from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Facts, MistakeKey, Node, Pair
 
-Row = dict[str, Any]  # one row of a statement's parameter `rows`
+NEVER = ""  # The version key of a default: every record is later.
+
+Fields = dict[str, tuple[Any, str]]  # field -> (value, version key)
 
 # The fields of a node that the latest record decides, each one by itself.
 LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -61,6 +54,81 @@ _RECORD_STATEMENTS = (
     "in_more_courses",
     "about",
 )
+
+
+def read_fields(properties: Mapping[str, Any], names: Iterable[str]) -> Fields:
+    """Return the fields that the properties hold; this is the inverse of `field_properties`."""
+    shared = properties.get("stamp", NEVER)
+    return {
+        name: (properties[name], properties.get(f"{name}_stamp", shared))
+        for name in names
+        if properties.get(name) is not None
+    }
+
+
+def put_field(fields: Fields, name: str, value: Any, version_key: str) -> bool:
+    """Take the value if it is later than the one that is there. Return whether that changed anything."""
+    current = fields.get(name)
+    if value is None or (current is not None and current[1] >= version_key):
+        return False
+    fields[name] = (value, version_key)
+    return True
+
+
+def merge_fields(fields: Fields, others: Fields) -> bool:
+    """Act as if the others had been put one by one. Return whether that changed anything."""
+    changes = [put_field(fields, name, value, version_key) for name, (value, version_key) in others.items()]
+    return any(changes)
+
+
+def field_properties(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
+    """Return what `SET n += …` needs: every property that `read_fields` reads; None removes a property."""
+    newest = max((version_key for _, version_key in fields.values()), default=None)
+    properties: dict[str, Any] = {"stamp": newest}
+    for name in names:
+        value, version_key = fields.get(name, (None, newest))
+        properties[name] = value
+        properties[f"{name}_stamp"] = None if version_key == newest else version_key
+    return properties
+
+
+@dataclass(slots=True)
+class Spellings:
+    """The spellings of one node. The name is the spelling with the smallest (version key, spelling)."""
+
+    name: str | None = None
+    version_key: str = ""
+    aliases: set[str] = field(default_factory=set)
+
+    @classmethod
+    def read(cls, properties: Mapping[str, Any]) -> Self:
+        name, version_key = properties.get("name"), properties.get("name_stamp") or ""
+        return cls(name, version_key, set(properties.get("aliases") or ()))
+
+    def add(self, spelling: str, version_key: str) -> bool:
+        """Take one more mention. Return whether that changed anything."""
+        before = (self.name, self.version_key, len(self.aliases))
+        if self.name is None:
+            self.name, self.version_key = spelling, version_key
+        elif (version_key, spelling) < (self.version_key, self.name):
+            self.aliases = (self.aliases | {self.name}) - {spelling}
+            self.name, self.version_key = spelling, version_key
+        elif spelling != self.name:
+            self.aliases.add(spelling)
+        return before != (self.name, self.version_key, len(self.aliases))
+
+    def merge(self, other: "Spellings") -> bool:
+        """Act as if every mention of the other one had been added. Return whether that changed anything."""
+        before = (self.name, self.version_key, len(self.aliases))
+        if other.name is not None:
+            self.add(other.name, other.version_key)
+            self.aliases |= other.aliases - {self.name}
+        return before != (self.name, self.version_key, len(self.aliases))
+
+    def properties(self) -> dict[str, Any]:
+        """Return what `SET n += …` needs; None removes a property."""
+        aliases = sorted(self.aliases) or None
+        return {"name": self.name, "name_stamp": self.version_key or None, "aliases": aliases}
 
 
 @dataclass(slots=True)
@@ -91,13 +159,14 @@ class MistakeTotals:
 
 @dataclass(slots=True)
 class UnitOfWork:
-    """`rows`: by the name of the statement that writes them.
+    """`rows`: by the name of the statement that writes them. `nodes`: all that is named in them.
 
     `fields`, `spellings`, `learns` and `learns_marks` are state that `lock_and_load` reads from the graph. The marks
     are those of the course_records that stated a LEARNS relationship. `mistakes` are totals to add to the graph's.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    nodes: set[Node] = field(default_factory=set)
     fields: dict[Node, Fields] = field(default_factory=dict)
     spellings: dict[Node, Spellings] = field(default_factory=dict)
     changed_nodes: set[Node] = field(default_factory=set)
@@ -123,6 +192,41 @@ class UnitOfWork:
         self.learns[pair] = read_fields(properties, LEARNS_FIELDS)
         self.learns_marks[pair] = record_facts.parse_marks(properties.get("records", ""))
 
+    def add(self, facts: Facts) -> None:
+        """Add what one record states or its finding adds. The nodes that it names are loaded, or this is staged."""
+        version_key = facts.version_key
+        self.nodes |= facts.nodes
+        for statement, row in facts.rows:
+            self.rows[statement].append(row)
+        for node, name, value in facts.fields:
+            self.put_field(node, name, value, version_key)
+        for node, spelling in facts.spellings:
+            if self.spellings[node].add(spelling, version_key):
+                self.changed_nodes.add(node)
+        for each in facts.mistakes:
+            totals = self.mistakes[each.key]
+            totals.add(each.number, each.weight, record_facts.time_of(version_key))
+            totals.put_resolved(each.resolved, version_key)
+        if facts.learns is not None:
+            pair, mark, values = facts.learns
+            self.add_learns(pair, {mark}, {name: (value, version_key) for name, value in values.items()})
+
+    def add_learns(self, pair: Pair, marks: set[str], fields: Fields) -> int:
+        """Add what the course_records with these marks say of one LEARNS relationship. Return how many are new.
+
+        A course_record that comes again is recognised by its mark.
+        """
+        if pair not in self.learns:
+            self.learns[pair], self.learns_marks[pair] = {"progress": (0.0, NEVER)}, set()
+            self.new_learns.add(pair)
+        # A record that is older than the state is new all the same; it may change nothing but the marks.
+        new_marks = marks - self.learns_marks[pair]
+        if new_marks:
+            self.learns_marks[pair] |= new_marks
+            self.changed_learns.add(pair)
+            merge_fields(self.learns[pair], fields)
+        return len(new_marks)
+
     def merge(self, staged: "UnitOfWork") -> int:
         """Merge the staged state of nodes and LEARNS; staged rows and mistakes are written as they are.
 
@@ -134,109 +238,11 @@ class UnitOfWork:
         for node, spellings in staged.spellings.items():
             if self.spellings[node].merge(spellings):
                 self.changed_nodes.add(node)
-        # A course_record that comes again is recognised by its mark, and is not counted as new.
-        number = 0
-        for pair, fields in staged.learns.items():
-            self._ensure_learns(pair)
-            # A record that is older than the state is new all the same; it may change nothing but the marks.
-            new_marks = staged.learns_marks[pair] - self.learns_marks[pair]
-            if new_marks:
-                self.learns_marks[pair] |= new_marks
-                self.changed_learns.add(pair)
-                merge_fields(self.learns[pair], fields)
-            number += len(new_marks)
-        return number
+        return sum(self.add_learns(pair, staged.learns_marks[pair], fields) for pair, fields in staged.learns.items())
 
     def put_field(self, node: Node, name: str, value: Any, version_key: str) -> None:
         if put_field(self.fields[node], name, value, version_key):
             self.changed_nodes.add(node)
-
-    def add_spelling(self, node: Node, spelling: str, version_key: str) -> None:
-        if self.spellings[node].add(spelling, version_key):
-            self.changed_nodes.add(node)
-
-    def add_record(self, record: Record, content_hash: str) -> None:
-        """Add a record that has no node in the graph yet. The nodes that it names are loaded, or this is staged."""
-        version_key = record.version_key
-        row: Row = {
-            "id": record.record_id,
-            "hash": content_hash,
-            "type": record.type,
-            "stamp": version_key,
-            "at": time_of(version_key),
-        }
-        match record.data:
-            case StudentInteraction() as data:
-                self._add_student_interaction(row, data)
-            case TeacherInteraction() as data:
-                row |= {"from": data.teacher_id, "to": data.student_id, "course": data.course_id}
-                row |= {"from_name": data.teacher_name, "to_name": data.student_name}
-                row |= {"subject": data.subject, "text": data.text, "feedback": data.feedback}
-                row["count"] = data.interaction_count
-                self.rows["create_teacher_interaction"].append(row)
-                self.put_field(("Teacher", data.teacher_id), "name", data.teacher_name, version_key)
-                self.put_field(("Student", data.student_id), "name", data.student_name, version_key)
-            case ErrorRecord() as data:
-                self._add_error_record(record, row, data)
-            case CourseContent() as data:
-                row |= {"course": data.course_id, "course_name": data.course_name}
-                row |= {"title": data.title, "content": data.content}
-                self.rows["create_course_content"].append(row)
-                self.put_field(("Course", data.course_id), "name", data.course_name, version_key)
-
-    def add_course_record(self, record: Record, data: CourseRecord) -> None:
-        """Stage a course_record. It becomes no node: it changes LEARNS, its student and its course."""
-        version_key, pair = record.version_key, (data.student_id, data.course_id)
-        student, course = ("Student", data.student_id), ("Course", data.course_id)
-        self._ensure_learns(pair)
-        self.learns_marks[pair].add(record_facts.mark(record))
-        given = record_facts.learns_fields(data)
-        merge_fields(self.learns[pair], {name: (value, version_key) for name, value in given.items()})
-        self.put_field(student, "name", data.student_name, version_key)
-        self.put_field(course, "name", data.course_name, version_key)
-        self.put_field(course, "description", data.course_description, version_key)
-        self.put_field(course, "difficulty", data.difficulty, version_key)
-
-    def count_mistakes(self, record: Record, data: ErrorRecord, error_type: str, severity: str | None) -> None:
-        """Count the mistakes of one record and error type, in each of its courses."""
-        weight = data.occurrence_count * record_facts.SEVERITY_WEIGHT[severity]
-        for course_id in data.courses:
-            totals = self.mistakes[data.student_id, error_type, course_id]
-            totals.add(data.occurrence_count, weight, time_of(record.version_key))
-            totals.put_resolved(record_facts.resolved(data), record.version_key)
-
-    def _add_student_interaction(self, row: Row, data: StudentInteraction) -> None:
-        is_chat, version_key = data.interaction_type == "chat", row["stamp"]
-        row |= {"from": data.student_id_from, "to": data.student_id_to, "course": data.course_id}
-        row |= {"from_name": data.student_name_from, "to_name": data.student_name_to, "text": data.text}
-        row["count"] = data.message_count if is_chat else data.like_count
-        self.rows["create_chat" if is_chat else "create_like"].append(row)
-        self.put_field(("Student", data.student_id_from), "name", data.student_name_from, version_key)
-        self.put_field(("Student", data.student_id_to), "name", data.student_name_to, version_key)
-        for topic, spellings in record_facts.topics(data).items():
-            self.rows["about"].append({"id": row["id"], "topic": topic, "spelled": spellings})
-            for spelling in spellings:
-                self.add_spelling(("Topic", topic), spelling, version_key)
-
-    def _add_error_record(self, record: Record, row: Row, data: ErrorRecord) -> None:
-        first_course, *other_courses = data.courses
-        row |= {"student": data.student_id, "course": first_course, "count": data.occurrence_count}
-        row |= {"name": data.student_name, "course_name": data.course_name, "question": data.question}
-        row |= {"error_text": data.error_text, "severity": data.severity, "resolved": record_facts.resolved(data)}
-        self.rows["create_error_record"].append(row)
-        self.rows["in_more_courses"] += [{"id": row["id"], "course": course_id} for course_id in other_courses]
-        self.put_field(("Student", data.student_id), "name", data.student_name, record.version_key)
-        self.put_field(("Course", first_course), "name", data.course_name, record.version_key)
-        for error_type, spellings in record_facts.error_types(data).items():
-            row |= {"error_type": error_type, "spelled": spellings}
-            for spelling in spellings:
-                self.add_spelling(("ErrorType", error_type), spelling, record.version_key)
-            self.count_mistakes(record, data, error_type, data.severity)
-
-    def _ensure_learns(self, pair: Pair) -> None:
-        if pair not in self.learns:
-            self.learns[pair], self.learns_marks[pair] = {"progress": (0.0, NEVER)}, set()
-            self.new_learns.add(pair)
 
 
 def lock_and_load(tx: neo4j.ManagedTransaction, nodes: Iterable[Node], learns: Iterable[Pair]) -> UnitOfWork:
@@ -316,8 +322,3 @@ def run_rows(tx: neo4j.ManagedTransaction, name: str, rows: list[Row]) -> None:
     """Run the named statement over the rows, if there are any."""
     if rows:
         tx.run(CYPHER[name], rows=rows).consume()
-
-
-def time_of(version_key: str) -> str:
-    """Return the record's time as ISO text, with which its version key begins."""
-    return version_key.partition("|")[0]

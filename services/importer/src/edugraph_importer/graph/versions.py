@@ -17,13 +17,13 @@ from neo4j.time import DateTime
 
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import CourseRecord, Record, iso, shorten
+from edugraph_common.contracts.records import Record, iso, shorten
 from edugraph_importer.graph import aggregates, finding_facts, prerequisites, record_facts
-from edugraph_importer.graph.aggregates import InteractionTotal
+from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, MistakeKey, Node, Pair
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
 from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork
 
 # Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
@@ -51,13 +51,13 @@ class StoredVersion:
 class Classified:
     """The records of a transaction, by what happens to them.
 
-    `events`: by id, the records to write, with their content hashes. `states`: course_records with their data; they
-    have no node. `superseded`: by id, the version in the graph that a newer one replaces. `superseded_here`: versions
-    that are new, but not the latest of their id in this transaction. `stale`: versions older than the graph's.
+    `events`: by id, the records to write. `states`: course_records, which have no node. `superseded`: by id, the
+    version in the graph that a newer one replaces. `superseded_here`: versions that are new, but not the latest of
+    their id in this transaction. `stale`: versions older than the graph's.
     """
 
-    events: dict[str, tuple[Record, str]] = field(default_factory=dict)
-    states: list[tuple[Record, CourseRecord]] = field(default_factory=list)
+    events: dict[str, Record] = field(default_factory=dict)
+    states: list[Record] = field(default_factory=list)
     unchanged: list[Record] = field(default_factory=list)
     superseded: dict[str, StoredVersion] = field(default_factory=dict)
     superseded_here: list[Record] = field(default_factory=list)
@@ -67,15 +67,7 @@ class Classified:
     @property
     def records(self) -> list[Record]:
         """The records to write."""
-        return [record for record, _ in self.events.values()] + [record for record, _ in self.states]
-
-    def staged(self) -> UnitOfWork:
-        staged = UnitOfWork.staged()
-        for record, content_hash in self.events.values():
-            staged.add_record(record, content_hash)
-        for record, data in self.states:
-            staged.add_course_record(record, data)
-        return staged
+        return [*self.events.values(), *self.states]
 
 
 class ErasedStudents:
@@ -142,18 +134,18 @@ def classify(
                 )
             )
             continue
-        if isinstance(record.data, CourseRecord):
-            classified.states.append((record, record.data))
+        if record.type not in LABEL_OF_TYPE:
+            classified.states.append(record)
             continue
         new = StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash)
         current = latest.get(record_id)
         if current is None or (current.label == new.label and current.version < new.version):
             # This is the latest version so far. It supersedes one of this transaction, or the one in the graph.
             if record_id in classified.events:
-                classified.superseded_here.append(classified.events[record_id][0])
+                classified.superseded_here.append(classified.events[record_id])
             elif current is not None:
                 classified.superseded[record_id] = current
-            classified.events[record_id], latest[record_id] = (record, new.content_hash), new
+            classified.events[record_id], latest[record_id] = record, new
         elif current.label != new.label:
             classified.rejects.append(
                 Reject(
@@ -174,16 +166,12 @@ def classify(
 
 @dataclass(slots=True)
 class SupersededVersions:
-    """All that the superseded versions had a part in. `findings`: what was found in them, by their ids."""
+    """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to."""
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     findings: dict[str, FindingFacts] = field(default_factory=dict)
-    version_keys: set[str] = field(default_factory=set)
     nodes: set[Node] = field(default_factory=set)
-    interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
-    mistakes: set[MistakeKey] = field(default_factory=set)
-    relates_to: set[Pair] = field(default_factory=set)
-    contains: set[Pair] = field(default_factory=set)
+    outdated: Outdated = field(default_factory=Outdated)
 
 
 def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, StoredVersion]) -> SupersededVersions:
@@ -206,32 +194,41 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding)
     for label, record_ids in locked.records.items():
         _read_links(tx, locked, label, record_ids)
+    outdated = locked.outdated
+    outdated.fields = locked.nodes
+    outdated.spellings = {node for node in locked.nodes if node[0] in NAMED_LABELS}
+    outdated.descriptions = {node_id for node_label, node_id in locked.nodes if node_label == "KnowledgePoint"}
     return locked
 
 
 def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> None:
+    outdated = locked.outdated
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     interaction_types: dict[str, Any] = {}
     for row in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
         links[row["record"]][row["type"]].add(row["end"])
         interaction_types[row["record"]] = row["interaction_type"]
         locked.nodes.add((row["label"], row["end"]))
-        locked.version_keys.add(aggregates.version_key(row))
+        outdated.version_keys.add(aggregates.version_key(row))
     # The ends of a record's links, combined, are the aggregates that it had a part in.
     for record_id, ends in links.items():
         if label == "Interaction":
             pairs = {(sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]}
-            locked.interactions[_INTERACTION_TOTAL[interaction_types[record_id]]] |= pairs
+            outdated.interactions[_INTERACTION_TOTAL[interaction_types[record_id]]] |= pairs
         elif label == "ErrorRecord":
-            locked.mistakes |= {
+            outdated.mistakes |= {
                 (student_id, error_type, course_id)
                 for student_id in ends["MADE"]
                 for error_type in ends["OF_TYPE"]
                 for course_id in ends["IN_COURSE"]
             }
-            locked.relates_to |= {(error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]}
+            outdated.relates_to |= {
+                (error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]
+            }
         else:
-            locked.contains |= {(course_id, point) for course_id in ends["IN_COURSE"] for point in ends["DESCRIBES"]}
+            outdated.contains |= {
+                (course_id, point) for course_id in ends["IN_COURSE"] for point in ends["DESCRIBES"]
+            }
 
 
 def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded: SupersededVersions) -> None:
@@ -245,13 +242,4 @@ def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded
     for label in RECORD_LABELS:
         if superseded.records[label]:
             tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
-    for total, pairs in superseded.interactions.items():
-        aggregates.recompute_interactions(tx, total, pairs)
-    aggregates.recompute_has_error(tx, superseded.mistakes)
-    aggregates.recompute_relates_to(tx, superseded.relates_to)
-    aggregates.recompute_contains(tx, superseded.contains)
-    named = {node for node in superseded.nodes if node[0] in NAMED_LABELS}
-    aggregates.recompute_spellings(tx, unit, named)
-    points = {node_id for label, node_id in superseded.nodes if label == "KnowledgePoint"}
-    aggregates.recompute_descriptions(tx, unit, points)
-    aggregates.recompute_fields(tx, unit, superseded.nodes, superseded.version_keys)
+    aggregates.recompute(tx, unit, superseded.outdated)
