@@ -19,10 +19,9 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import aggregates
-from edugraph_importer.graph.aggregates import AggregateUpdates, FindingUpdate
-from edugraph_importer.graph.finding_facts import NO_FACTS, facts_of
-from edugraph_importer.graph.last_write_wins import Spellings
-from edugraph_importer.graph.unit_of_work import UnitOfWork
+from edugraph_importer.graph.aggregates import Outdated, raise_pairs, recompute
+from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, facts_of
+from edugraph_importer.graph.unit_of_work import Spellings, UnitOfWork
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="1")
 KEY = "2026-01-01T00:00:00.000000Z|r"
@@ -60,11 +59,11 @@ def update(of: Record, new: Finding, old: Finding | None = None) -> FindingUpdat
     return FindingUpdate(of, finding, NO_FACTS if old is None else facts_of(old), facts_of(new), "the text")
 
 
-def added(*updates: FindingUpdate) -> tuple[AggregateUpdates, UnitOfWork]:
-    made, staged = AggregateUpdates(), UnitOfWork.staged()
+def added(*updates: FindingUpdate) -> tuple[FindingChanges, UnitOfWork]:
+    changes, staged = FindingChanges(), UnitOfWork.staged()
     for each in updates:
-        made.add(each, staged)
-    return made, staged
+        staged.add(changes.add(each))
+    return changes, staged
 
 
 # --- mistakes, and what they relate to ----------------------------------------------------------------------------
@@ -76,7 +75,7 @@ def test_a_type_that_is_found_first_is_counted_and_related_and_nothing_is_recomp
     assert key == ("a", "sign", "c")
     assert (totals.count, totals.weight) == (3, 3 * 2.0)
     assert made.raised_relates_to == {("sign", "fractions"): (0.25, 0.75)}
-    assert not any([made.relates_to, made.mistakes, made.unlinked, made.spellings])
+    assert not any([made.outdated.relates_to, made.outdated.mistakes, made.unlinked, made.outdated.spellings])
 
 
 def test_a_type_that_the_record_states_is_not_counted_again() -> None:
@@ -87,28 +86,28 @@ def test_a_type_that_the_record_states_is_not_counted_again() -> None:
 def test_a_type_that_is_no_longer_found_is_recomputed_in_each_course_and_one_that_stays_is_not() -> None:
     of = record("error_record", student_id="a", course_ids=["c", "d"], error_text="x", error_type="Stated")
     made, staged = added(update(of, types("Stays", "New", p=0.5), types("Stays", "Gone", p=0.5)))
-    assert made.mistakes == {("a", "gone", "c"), ("a", "gone", "d")}
+    assert made.outdated.mistakes == {("a", "gone", "c"), ("a", "gone", "d")}
     assert staged.mistakes.keys() == {("a", "new", "c"), ("a", "new", "d")}
-    assert made.relates_to == {("gone", "p")}
+    assert made.outdated.relates_to == {("gone", "p")}
     assert made.raised_relates_to.keys() == {("new", "p")}
-    assert made.unlinked == made.spellings == {("ErrorType", "gone")}
+    assert made.unlinked == made.outdated.spellings == {("ErrorType", "gone")}
 
 
 def test_with_another_severity_all_mistakes_of_a_record_are_recomputed() -> None:
     of = mistake(error_type="Stated")
     made, _ = added(update(of, types("Found", severity="high"), types("Found", severity="low")))
-    assert made.mistakes == {("a", "stated", "c"), ("a", "found", "c")}
+    assert made.outdated.mistakes == {("a", "stated", "c"), ("a", "found", "c")}
     same, _ = added(update(of, types("Found", severity="low"), types("Found", severity="low")))
-    assert not same.mistakes
+    assert not same.outdated.mistakes
     given, _ = added(update(mistake(severity="low"), types("F", severity="high"), types("F", severity="low")))
-    assert not given.mistakes  # the record's own severity weighs
+    assert not given.outdated.mistakes  # the record's own severity weighs
 
 
 def test_a_pair_whose_strength_changed_is_recomputed_and_not_raised() -> None:
     made, _ = added(update(mistake(), types("Sign", p=0.75), types("Sign", p=0.25)))
-    assert (made.relates_to, made.raised_relates_to) == ({("sign", "p")}, {})
+    assert (made.outdated.relates_to, made.raised_relates_to) == ({("sign", "p")}, {})
     made, _ = added(update(mistake(), types("Sign", p=0.25), types("Sign", p=0.25)))
-    assert (made.relates_to, made.raised_relates_to) == (set(), {})
+    assert (made.outdated.relates_to, made.raised_relates_to) == (set(), {})
 
 
 @pytest.mark.parametrize("strengths", [(0.25, 0.75), (0.75, 0.25)])
@@ -129,7 +128,7 @@ def test_a_point_of_a_text_is_raised_and_described() -> None:
     assert made.raised_contains == {("c", "slope"): ("core", 2)}
     assert staged.fields["KnowledgePoint", "slope"] == {"description": ("rise", KEY), "category": ("lines", KEY)}
     assert staged.spellings["KnowledgePoint", "slope"].name == "Slope"
-    assert not any([made.contains, made.descriptions, made.unlinked, made.spellings])
+    assert not any([made.outdated.contains, made.outdated.descriptions, made.unlinked, made.outdated.spellings])
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1), (None, 1), (1, None)])
@@ -155,7 +154,7 @@ def test_a_point_that_changed_or_is_gone_is_recomputed() -> None:
         FoundPoint(name="same", order=1, importance="core"), FoundPoint(name="changed", order=1, importance="core")
     )
     made, _ = added(update(TEXT, new, old))
-    assert made.contains == {("c", "changed"), ("c", "gone")}
+    assert made.outdated.contains == {("c", "changed"), ("c", "gone")}
     assert made.raised_contains == {}
     assert made.unlinked == {("KnowledgePoint", "gone")}
 
@@ -169,7 +168,7 @@ def test_a_description_that_was_taken_back_is_recomputed() -> None:
     )
     new = points(point("same", "x"), point("changed", "y"), point("omitted", None), point("first", "x"))
     made, staged = added(update(TEXT, new, old))
-    assert made.descriptions == {"changed", "omitted", "gone"}
+    assert made.outdated.descriptions == {"changed", "omitted", "gone"}
     assert staged.fields["KnowledgePoint", "changed"]["description"] == ("y", KEY)
     assert staged.fields["KnowledgePoint", "first"]["description"] == ("x", KEY)
 
@@ -183,11 +182,11 @@ def topics(*names: str) -> InteractionFinding:
 
 def test_a_spelling_that_is_no_longer_found_is_recomputed() -> None:
     made, staged = added(update(CHAT, topics("ALGEBRA", "Sets"), topics("Algebra", "Sets", "Gone")))
-    assert made.spellings == {("Topic", "algebra"), ("Topic", "gone")}
+    assert made.outdated.spellings == {("Topic", "algebra"), ("Topic", "gone")}
     assert made.unlinked == {("Topic", "gone")}
     assert staged.spellings["Topic", "sets"] == Spellings("Sets", KEY)
     more, _ = added(update(CHAT, topics("ALGEBRA", "Algebra"), topics("Algebra")))
-    assert not more.spellings
+    assert not more.outdated.spellings
 
 
 # --- the rows of an update ----------------------------------------------------------------------------------------
@@ -199,8 +198,9 @@ def test_an_update_names_all_nodes_that_it_may_change() -> None:
 
 
 def test_an_update_writes_the_finding_its_links_and_what_it_unlinks() -> None:
-    rows: dict[str, list[Any]] = {name: [] for name in ("set_finding_Interaction", "unlink_ABOUT", "link_ABOUT")}
-    update(CHAT, topics("New"), topics("Old")).add_rows(rows)
+    changes, staged = added(update(CHAT, topics("New"), topics("Old")))
+    rows = changes.rows
+    assert {("Topic", "new"), ("Topic", "old"), ("Student", "a")} <= staged.nodes
     [finding] = rows["set_finding_Interaction"]
     assert (finding["id"], finding["p"]["finding"], finding["p"]["found_model"]) == ("r", "the text", "m")
     assert rows["unlink_ABOUT"] == [{"id": "r", "end": "old"}]
@@ -219,10 +219,15 @@ def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
         update(mistake(), types("Beta", "Alpha", p=0.5)),
         update(TEXT, points(FoundPoint(name="q", order=1, importance="core"))),
     )
-    made.relates_to, made.contains, made.mistakes = {("x", "p"), ("w", "p")}, {("c", "z")}, {("a", "x", "c")}
-    made.spellings, made.descriptions = {("Topic", "t")}, {"d"}
+    made.outdated.relates_to, made.outdated.contains, made.outdated.mistakes = (
+        {("x", "p"), ("w", "p")},
+        {("c", "z")},
+        {("a", "x", "c")},
+    )
+    made.outdated.spellings, made.outdated.descriptions = {("Topic", "t")}, {"d"}
     tx = Transaction(recompute_relates_to=[{"from": "w", "to": "p", "strength": 1.0}])
-    made.write(tx, UnitOfWork.staged())
+    raise_pairs(tx, made.raised_relates_to, made.raised_contains)
+    recompute(tx, UnitOfWork.staged(), made.outdated)
     assert tx.rows("raise_relates_to") == [
         {"from": "alpha", "to": "p", "strength": 0.5, "confidence": 0.75},
         {"from": "beta", "to": "p", "strength": 0.5, "confidence": 0.75},
@@ -245,7 +250,8 @@ def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
 
 def test_nothing_is_asked_for_nothing() -> None:
     tx = Transaction()
-    AggregateUpdates().write(tx, UnitOfWork.staged())
+    raise_pairs(tx, {}, {})
+    recompute(tx, UnitOfWork.staged(), Outdated())
     assert tx.asked == []
 
 
@@ -258,7 +264,7 @@ def test_mistakes_are_summed_with_their_weights_and_the_latest_word_on_them() ->
 
     rows = [row(2, 2, "low", True), row(1, 1, "high", None), row(3, 4, None, None), row(1, 1, "low", False, "d")]
     tx = Transaction(recompute_has_error=rows)
-    aggregates.recompute_has_error(tx, {("a", "t", "d"), ("a", "t", "c")})
+    recompute(tx, UnitOfWork.staged(), Outdated(mistakes={("a", "t", "d"), ("a", "t", "c")}))
     c, d = sorted(tx.rows("has_error"), key=lambda each: str(each["course"]))
     assert (c["count"], c["weight"]) == (7, 2 * 0.5 + 1 * 2.0 + 4 * 1.0)
     assert (c["first"], c["last"]) == ("2026-01-01T00:00:00.000000Z", "2026-01-03T00:00:00.000000Z")
@@ -279,7 +285,7 @@ def test_the_latest_lesson_with_feedback_decides_the_feedback() -> None:
 
     rows = [row(3, 1, None), row(1, 2, "first"), row(2, 4, "second"), row(1, 1, None, "c")]
     tx = Transaction(recompute_teaches=rows)
-    aggregates.recompute_interactions(tx, "teaches", {("t", "c"), ("t", "b")})
+    recompute(tx, UnitOfWork.staged(), Outdated(interactions={"teaches": {("t", "c"), ("t", "b")}}))
     assert tx.rows("remove_teaches") == [{"from": "t", "to": "b"}, {"from": "t", "to": "c"}]
     stamp = "2026-01-02T00:00:00.000000Z|r2"
     by_student = {each["to"]: each for each in tx.rows("create_teaches")}
@@ -297,10 +303,10 @@ def test_the_latest_lesson_with_feedback_decides_the_feedback() -> None:
 def test_totals_of_chats_are_written_as_the_graph_sums_them() -> None:
     total = {"from": "a", "to": "b", "count": 3}
     tx = Transaction(recompute_chat_with=[total])
-    aggregates.recompute_interactions(tx, "chat_with", {("a", "b")})
+    recompute(tx, UnitOfWork.staged(), Outdated(interactions={"chat_with": {("a", "b")}}))
     assert tx.rows("create_chat_with") == [total]
     empty = Transaction()
-    aggregates.recompute_interactions(empty, "likes", set())
+    recompute(empty, UnitOfWork.staged(), Outdated(interactions={"likes": set()}))
     assert empty.asked == []
 
 
@@ -312,7 +318,7 @@ def test_spellings_are_made_anew_from_the_mentions_that_stay() -> None:
         {"id": "t", "spelled": ["t"], "timestamp": at(1), "record": "q"},
     ]
     tx = Transaction(spellings_Topic=mentions)
-    aggregates.recompute_spellings(tx, unit, {("Topic", "u"), ("Topic", "t")})
+    recompute(tx, unit, Outdated(spellings={("Topic", "u"), ("Topic", "t")}))
     assert unit.spellings["Topic", "t"] == Spellings("t", "2026-01-01T00:00:00.000000Z|q", {"T", "t!"})
     assert unit.spellings["Topic", "u"] == Spellings()
     assert unit.changed_nodes == {("Topic", "t"), ("Topic", "u")}
@@ -327,7 +333,7 @@ def test_descriptions_are_made_anew_by_the_latest_text() -> None:
         {"id": "p", "description": "early", "category": "lines", "timestamp": at(1), "record": "q"},
     ]
     tx = Transaction(descriptions=rows)
-    aggregates.recompute_descriptions(tx, unit, {"q", "p"})
+    recompute(tx, unit, Outdated(descriptions={"q", "p"}))
     fields = unit.fields["KnowledgePoint", "p"]
     assert fields == {
         "description": ("late", "2026-01-02T00:00:00.000000Z|r"),
@@ -359,7 +365,7 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
         learns_of_Student=[{"id": "x", "properties": {**learns, "stamp": "2027"}}],
     )
     nodes = {(label, "x") for label in ("Course", "Student", "Teacher", "Topic")} | {("Student", "untouched")}
-    aggregates.recompute_fields(tx, unit, nodes, {"k|gone"})
+    recompute(tx, unit, Outdated(fields=nodes, version_keys={"k|gone"}))
     assert unit.fields["Course", "x"] == {
         "name": ("Algebra", KEY), "description": ("of lines", KEY), "difficulty": ("beginner", KEY),
     }  # fmt: skip

@@ -6,8 +6,7 @@ from statements import Transaction
 
 from edugraph_common.contracts.findings import ContentFinding, Origin, Prerequisite, RecordFinding
 from edugraph_common.contracts.records import parse_record
-from edugraph_importer.graph.aggregates import FindingUpdate
-from edugraph_importer.graph.finding_facts import NO_FACTS, FindingFacts, facts_of
+from edugraph_importer.graph.finding_facts import NO_FACTS, FindingFacts, FindingUpdate, facts_of
 from edugraph_importer.graph.prerequisites import EdgeChanges, excluded_edges, lock_edges, plan_changes, write_changes
 
 Claims = dict[tuple[str, str], float]

@@ -11,6 +11,7 @@ from statements import Transaction
 from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Origin, RecordFinding
 from edugraph_common.contracts.records import Record, iso, parse_record
 from edugraph_importer.graph import finding_facts
+from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
@@ -62,15 +63,15 @@ OLD, NEW = chat("r", "2026-01-01T00:00:00Z"), chat("r", "2026-01-02T00:00:00Z")
 
 def test_a_record_that_nobody_knows_is_written() -> None:
     found = classified(OLD, course_record())
-    assert found.events == {"r": (OLD, OLD.content_hash)}
-    assert [record for record, _ in found.states] == [course_record()]
+    assert found.events == {"r": OLD}
+    assert found.states == [course_record()]
     assert found.records == [OLD, course_record()]
     assert not any([found.unchanged, found.superseded, found.superseded_here, found.stale, found.rejects])
 
 
 def test_a_later_version_supersedes_the_one_in_the_graph() -> None:
     found = classified(NEW, stored={"r": version_of(OLD)})
-    assert found.events == {"r": (NEW, NEW.content_hash)}
+    assert found.events == {"r": NEW}
     assert found.superseded == {"r": version_of(OLD)}
     assert not found.superseded_here
 
@@ -207,11 +208,12 @@ def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> No
     locked = [["c", None, "h", None], ["r", None, "h", None], ["t", None, "h", None]]
     tx = Transaction(lock_records_Interaction=[{"records": locked}], links_of_Interaction=rows)
     found = lock_superseded(tx, dict.fromkeys(("r", "t", "c"), old("Interaction")))
-    assert found.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
+    assert found.outdated.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
     assert found.records == {"Interaction": ["c", "r", "t"]}
     assert {("Student", "a"), ("Student", "b"), ("Teacher", "x"), ("Topic", "t")} == found.nodes
-    assert "2026-01-01T00:00:00.000000Z|r" in found.version_keys
-    assert not any([found.mistakes, found.relates_to, found.contains])
+    assert (found.outdated.fields, found.outdated.spellings) == (found.nodes, {("Topic", "t")})
+    assert "2026-01-01T00:00:00.000000Z|r" in found.outdated.version_keys
+    assert not any([found.outdated.mistakes, found.outdated.relates_to, found.outdated.contains])
     assert [name for name, _ in tx.asked] == ["lock_records_Interaction", "links_of_Interaction"]
     assert tx.asked[0][1] == tx.asked[1][1] == {"ids": ["c", "r", "t"]}
 
@@ -225,17 +227,18 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
     ]
     tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", None]]}], links_of_ErrorRecord=rows)
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
-    assert found.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
-    assert found.relates_to == {("e", "p"), ("f", "p")}
-    assert not any([found.interactions, found.contains])
+    assert found.outdated.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
+    assert found.outdated.relates_to == {("e", "p"), ("f", "p")}
+    assert found.outdated.descriptions == {"p"}
+    assert not any([found.outdated.interactions, found.outdated.contains])
 
 
 def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_prerequisites_first() -> None:
     rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "DESCRIBES", "KnowledgePoint", "p")]
     tx = Transaction(lock_records_CourseContent=[{"records": [["k", None, "h", None]]}], links_of_CourseContent=rows)
     found = lock_superseded(tx, {"k": old("CourseContent")})
-    assert found.contains == {("c", "p")}
-    assert not any([found.interactions, found.mistakes, found.relates_to])
+    assert found.outdated.contains == {("c", "p")}
+    assert not any([found.outdated.interactions, found.outdated.mistakes, found.outdated.relates_to])
     assert [name for name, _ in tx.asked] == [
         "lock_prerequisites",
         "lock_records_CourseContent",
@@ -268,15 +271,18 @@ def test_nothing_is_locked_for_nothing() -> None:
 def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_gone() -> None:
     unit = UnitOfWork.staged()
     unit.fields["Student", "a"] = {"name": ("Ana", "k|r")}
-    gone = SupersededVersions(
+    outdated = Outdated(
         version_keys={"k|r"},
-        nodes={("Student", "a"), ("Topic", "t"), ("KnowledgePoint", "p")},
+        fields={("Student", "a"), ("Topic", "t")},
+        spellings={("Topic", "t"), ("KnowledgePoint", "p")},
+        descriptions={"p"},
         mistakes={("a", "e", "c")},
         relates_to={("e", "p")},
         contains={("c", "p")},
+        interactions={"likes": {("a", "b")}},
     )
+    gone = SupersededVersions(outdated=outdated)
     gone.records["ErrorRecord"] = ["m", "r"]
-    gone.interactions["likes"] = {("a", "b")}
     tx = Transaction()
     remove_superseded(tx, unit, gone)
     asked = dict(tx.asked)
@@ -294,15 +300,8 @@ def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_
 
 def test_where_nothing_is_superseded_nothing_is_removed() -> None:
     tx = Transaction()
-    remove_superseded(tx, UnitOfWork.staged(), SupersededVersions(nodes={("Topic", "t")}))
+    remove_superseded(tx, UnitOfWork.staged(), SupersededVersions(outdated=Outdated(spellings={("Topic", "t")})))
     assert tx.asked == []
-
-
-def test_what_is_staged_is_what_is_written() -> None:
-    staged = classified(OLD, course_record()).staged()
-    assert [row["id"] for row in staged.rows["create_chat"]] == ["r"]
-    assert staged.rows["create_chat"][0]["hash"] == OLD.content_hash
-    assert list(staged.learns) == [("a", "c")]
 
 
 def test_a_tombstone_is_a_hash() -> None:
