@@ -234,6 +234,11 @@ def test_values_come_on_one_line_with_the_line_on_which_they_start() -> None:
     assert list(Lines().raw_rows(b'{"a": 1}\n\n{"b": 2}', 10)) == [(10, b'{"a": 1}'), (12, b'{"b": 2}')]
 
 
+def test_brackets_and_commas_are_no_rows() -> None:
+    [chunk] = Values().chunks([b'[\n{"a": 1},\n{"b": 2}\n]\n', b",\n"], 10)
+    assert chunk.rows == 2
+
+
 def test_chosen_values_are_blanked_and_the_commas_stay() -> None:
     text = b'[{"a": 1}, {"b":\n 2}, no]'
     assert Values().blank(text, lambda row: b"b" in row) == b'[{"a": 1},      \n   , no]'

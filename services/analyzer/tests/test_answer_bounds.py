@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from edugraph_analyzer.documents import Person, read_document
 from edugraph_analyzer.findings.mapping import MappingContext, same_name, to_finding
@@ -95,6 +96,13 @@ def test_every_field_must_be_there_and_no_other(kind: Kind) -> None:
         missing = {name: value for name, value in SAMPLES[kind].items() if name != field}
         assert as_answer(kind, missing) == f"{field}: Field required"
     assert as_answer(kind, {**SAMPLES[kind], "more": 1}) == "more: Extra inputs are not permitted"
+
+
+@pytest.mark.parametrize("kind", ANSWER_OF)
+def test_an_answer_is_not_changed_once_it_was_checked(kind: Kind) -> None:
+    read: Any = as_answer(kind, SAMPLES[kind])
+    with pytest.raises(ValidationError):
+        read.confidence = 0.1
 
 
 def test_three_problems_are_told_at_most() -> None:
@@ -247,7 +255,7 @@ def test_a_name_that_comes_twice_or_would_name_a_person_is_left_out() -> None:
 
 def test_points_come_in_the_order_of_the_text_and_last_those_that_are_not_in_it() -> None:
     points = [{**POINT, "name": name} for name in ("absent", "third", "First", "also absent", "second")]
-    text = found("knowledge_points", "the first, the second, THE THIRD", knowledge_points=points)
+    text = found("knowledge_points", "first, the second, THE THIRD", knowledge_points=points)
     assert [(each.name, each.order) for each in text.knowledge_points] == [
         ("First", 1),
         ("second", 2),
