@@ -282,7 +282,7 @@ def test_numbers_are_read_as_the_mapping_says(settings: str, progress: str, minu
 
 
 def test_an_unknown_time_zone_is_no_setting() -> None:
-    with pytest.raises(MalformedFile, match=r"mars/Olympus is no known time zone"):
+    with pytest.raises(MalformedFile, match=r"Mars/Olympus is no known time zone"):
         parse_mapping(COURSES + "time_zone: Mars/Olympus")
 
 

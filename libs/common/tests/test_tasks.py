@@ -1,10 +1,12 @@
 """What the base of all tasks makes of each kind of failure, called as a worker's child calls it."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery
+import structlog
+from celery import Celery, Task
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as RetryRequested
@@ -12,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import OutOfMemoryError
 
-from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, Wait
-from edugraph_common.contracts.messages import Message
+from edugraph_common.contracts.errors import Failure, RedisFull, Rejected, Retryable, Wait
+from edugraph_common.contracts.messages import ImportBatch, Message
 from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging import task_base as tasks
 from edugraph_common.messaging.task_base import LONGEST_BACKOFF_SECONDS, RETRIES, EduGraphTask, backoff
 
 NAME = "probe_task"
 BODY = {"job_id": "j"}
+NOW = 1_000.0
 
 
 @given(retries=st.integers(0, 2_000), share=st.floats(0, 1))
@@ -38,6 +41,12 @@ class Probe:
     given_up: list[str] = field(default_factory=list)
     buried: list[str] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[tuple[str, float]] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    successes: list[str] = field(default_factory=list)
+    delivered: list[int] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
     broker_away: bool = False
     redis_away: bool = False
     redis_full: bool = False
@@ -51,6 +60,10 @@ class Probe:
             return self.task(body)
         finally:
             self.task.pop_request()
+
+    def requeue_delay_seconds(self, delivery_count: int) -> float:
+        self.delivered.append(delivery_count)
+        return 0.25
 
     def ask_broker(self) -> None:
         if self.broker_away:
@@ -74,9 +87,10 @@ class ProbeTask(EduGraphTask):
             raise AttributeError
         self.probe.given_up.append(reason)
 
-    def on_waiting(self, _message: Message, _reason: str, _until: float) -> None:
+    def on_waiting(self, _message: Message, reason: str, until: float) -> None:
         if self.probe.redis_full:
             raise RedisFull
+        self.probe.waiting.append((reason, until))
 
     def failed_outcome(self, _message: Message, reason: str) -> dict[str, Any]:
         return {"state": "failed", "error": reason}
@@ -85,8 +99,9 @@ class ProbeTask(EduGraphTask):
         self.probe.ask_broker()
         self.probe.sent.append(options)
 
-    def update_state(self, **_: Any) -> None:
+    def update_state(self, **state: Any) -> None:
         """No Redis here."""
+        self.probe.states.append(state)
 
 
 app = Celery("probe", broker="memory://", backend="cache+memory://", set_as_current=False)
@@ -106,7 +121,10 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     probe.task.probe = probe
     monkeypatch.setitem(ROUTES, NAME, Route("data_import", "import.batch"))
     monkeypatch.setattr(tasks, "publish_dead_letter", probe.publish_dead_letter)
-    monkeypatch.setattr(tasks, "requeue_delay_seconds", lambda _: 0)
+    monkeypatch.setattr(tasks, "requeue_delay_seconds", probe.requeue_delay_seconds)
+    monkeypatch.setattr(tasks, "report_failure", lambda queue, job_id: probe.failures.append((queue, job_id)))
+    monkeypatch.setattr(tasks, "report_success", probe.successes.append)
+    monkeypatch.setattr(tasks, "time", SimpleNamespace(time=lambda: NOW, sleep=probe.slept.append))
     probe.task.backend.forget("t")
     return probe
 
@@ -231,3 +249,171 @@ def test_settling_a_dead_one_tells_its_job_first(probe: Probe) -> None:
     probe.task.mark_given_up(Context(id="dead", args=(BODY,)), (BODY,), "poison")
     assert probe.given_up == ["poison"]
     assert probe.task.backend.get_state("dead") == "FAILURE"
+
+
+# --- what others are told -----------------------------------------------------------------------------------------
+
+
+def test_the_worker_s_circuit_breaker_hears_of_each_end_and_not_of_bad_data(probe: Probe) -> None:
+    """Data that is bad says nothing of the worker; a message that this version cannot read does."""
+    probe()
+    assert (probe.successes, probe.failures) == (["data_import"], [])
+    failure: BaseException
+    for failure, request in ((Retryable("away"), {"retries": RETRIES}), (ZeroDivisionError(), {})):
+        probe.failure, probe.failures = failure, []
+        with pytest.raises(Failure):
+            probe(**request)
+        assert probe.failures == [("data_import", "j")]
+    probe.failures = []
+    probe.failure = SoftTimeLimitExceeded()
+    with pytest.raises(Failure):
+        probe()
+    assert probe.failures == [("data_import", "j")]
+    for failure, body in ((Rejected("bad data"), BODY), (Wait("asked to", 7), {**BODY, "deadline": 1.0})):
+        probe.failure, probe.failures = failure, []
+        with pytest.raises(Rejected):
+            probe(body)
+        assert probe.failures == []
+    with pytest.raises(Rejected):
+        probe({"job_id": "j", "version": 2})
+    assert probe.failures == [("data_import", "j")]
+    assert probe.successes == ["data_import"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"), [(0, 1), (0.2, 1), (1, 2), (7.9, 8), (599, 600), (600, 600), (10_000, 600), (-5, 1)]
+)
+def test_a_wait_is_whole_seconds_longer_than_asked_and_ten_minutes_at_most(
+    probe: Probe, asked: float, seconds: int
+) -> None:
+    probe.failure = Wait("asked to", asked)
+    with pytest.raises(Ignore):
+        probe()
+    (sent,) = probe.sent
+    assert sent["countdown"] == seconds
+    assert probe.waiting == [("asked to", NOW + seconds)]
+    assert probe.states == [{"state": "WAITING", "meta": {"reason": "asked to", "seconds": seconds}}]
+
+
+@pytest.mark.parametrize(("deadline", "waits"), [(NOW + 8, True), (NOW + 7.9, False), (0, True), (None, True)])
+def test_a_wait_that_would_end_after_the_deadline_is_none(probe: Probe, deadline: float | None, waits: bool) -> None:
+    """No deadline is none to be kept."""
+    probe.failure = Wait("asked to", 7)
+    with pytest.raises(Ignore if waits else Rejected):
+        probe({**BODY, "deadline": deadline})
+    assert len(probe.sent) == int(waits)
+    assert probe.given_up == ([] if waits else ["asked to; the job's deadline has passed"])
+
+
+def test_a_task_with_outcomes_before_its_message_goes_by_the_message(probe: Probe) -> None:
+    """The body of a chord: its first argument is what the members answered."""
+    probe.failure = Wait("asked to", 7)
+    arguments = ([{"deadline": None}], {**BODY, "deadline": 1.0})
+    probe.task.push_request(args=arguments, kwargs={}, called_directly=False, id="t")
+    with pytest.raises(Rejected, match="deadline"):
+        EduGraphTask._wait(probe.task, probe.failure, arguments)
+    probe.task.pop_request()
+    assert probe.given_up == ["asked to; the job's deadline has passed"]
+
+
+def test_a_message_that_cannot_be_read_waits_without_a_job(probe: Probe) -> None:
+    arguments = ("of another form",)
+    probe.task.push_request(args=arguments, kwargs={}, called_directly=False, id="t")
+    with pytest.raises(Ignore):
+        EduGraphTask._wait(probe.task, Wait("asked to", 7), arguments)
+    probe.task.pop_request()
+    assert (probe.waiting, len(probe.sent)) == ([], 1)
+
+
+@pytest.mark.parametrize(("count", "delivered"), [(None, 0), (3, 3)])
+def test_what_goes_back_rests_first_the_longer_the_more_often_it_came(
+    probe: Probe, count: int | None, delivered: int
+) -> None:
+    probe.failure, probe.broker_away = Rejected("x"), True
+    with pytest.raises(Reject):
+        probe(**({} if count is None else {"x-delivery-count": count}))
+    assert (probe.delivered, probe.slept) == ([delivered], [0.25])
+
+
+def test_the_logs_of_a_try_name_the_job_and_the_try(probe: Probe) -> None:
+    structlog.contextvars.clear_contextvars()
+    probe({**BODY, "traceparent": "not to be named"}, retries=2)
+    assert structlog.contextvars.get_contextvars() == {"tries": 3, "job_id": "j"}
+    structlog.contextvars.clear_contextvars()
+
+
+def test_a_message_is_sent_without_its_rows_and_insists_on_a_queue(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[Any, Any, dict[str, Any]]] = []
+    monkeypatch.setattr(
+        Task, "apply_async", lambda _, args, kwargs, **options: sent.append((args, kwargs, options)) or "id"
+    )
+    rows = {**BODY, "records": [{"text": "Anna"}]}
+    assert EduGraphTask.apply_async(probe.task, [[{"job_id": "of the outcomes"}], rows], None, countdown=5) == "id"
+    assert EduGraphTask.apply_async(probe.task) == "id"
+    hidden = {"kwargsrepr": "{}", "mandatory": True}
+    assert sent == [
+        ([[{"job_id": "of the outcomes"}], rows], None, {"countdown": 5, "argsrepr": "job_id=j", **hidden}),
+        (None, None, {"argsrepr": "", **hidden}),
+    ]
+
+
+def test_a_broker_that_is_away_is_said_by_every_way_of_sending(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Task, "apply_async", away)
+    with pytest.raises(Retryable, match="did not confirm"):
+        EduGraphTask.apply_async(probe.task, [BODY])
+
+
+def test_a_dead_member_of_a_chord_answers_in_its_place(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[str, Any, Any]] = []
+    backend = probe.task.backend
+    monkeypatch.setattr(
+        backend, "mark_as_done", lambda task_id, result, request: done.append((task_id, result, request))
+    )
+    request = Context(id="dead", args=(BODY,), chord={"task": "body"})
+    probe.task.mark_given_up(request, (BODY,), "poison")
+    assert done == [("dead", {"state": "failed", "error": "poison"}, request)]
+    assert probe.given_up == ["poison"]
+
+
+def test_a_dead_message_that_cannot_be_read_fails_its_task_alone(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No errback is called: those are for the body of a chord that never ran."""
+    failed: list[Any] = []
+    monkeypatch.setattr(
+        probe.task.backend, "mark_as_failure", lambda *args, **options: failed.append((args, options))
+    )
+    request = Context(id="dead", args=("x",), chord={"task": "body"})
+    probe.task.mark_given_up(request, ("x",), "poison")
+    [((task_id, error), options)] = failed
+    assert (task_id, error.reason, probe.given_up) == ("dead", "poison", [])
+    assert options == {"request": request, "call_errbacks": False}
+
+
+def test_a_task_that_gave_up_calls_no_errback(probe: Probe) -> None:
+    probe.failure = Rejected("not valid")
+    errbacks: list[Any] = []
+    probe.task.push_request(args=(BODY,), kwargs={}, called_directly=False, id="t", errbacks=[{"task": "other"}])
+    with pytest.raises(Rejected):
+        probe.task(BODY)
+    errbacks.append(probe.task.request.errbacks)
+    probe.task.pop_request()
+    assert errbacks == [None]
+
+
+def test_the_failed_outcome_of_a_batch_names_it() -> None:
+    message = ImportBatch(job_id="j", batch=3, records=())
+    outcome = EduGraphTask.failed_outcome(app.tasks[NAME], message, "poison")
+    assert (outcome["job_id"], outcome["batch"], outcome["error"], outcome["state"]) == ("j", 3, "poison", "failed")
+    assert EduGraphTask.failed_outcome(app.tasks[NAME], Message(job_id="j"), "poison")["batch"] is None
+
+
+def test_a_malformed_message_is_named_by_its_field_and_not_by_its_value(probe: Probe) -> None:
+    for body, words in (({"job_id": "x" * 65}, r"job_id \(string_too_long\)"), ("Anna", r"body \(model_type\)")):
+        with pytest.raises(Rejected, match=rf"malformed message for probe_task: {words}"):
+            probe.task.parse(Message, body)

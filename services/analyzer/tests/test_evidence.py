@@ -60,3 +60,82 @@ def test_a_tab_of_the_text_is_a_space() -> None:
 
 def test_a_quote_with_a_gap_counts_by_its_parts() -> None:
     assert found_in(("移项要变号 … x = 12", "never said"), TEXT) == ("移项要变号", "x = 12")
+
+
+@pytest.mark.parametrize("mark", "“”„«»「」")
+def test_every_kind_of_quotation_mark_is_a_quotation_mark(mark: str) -> None:
+    assert locate('"ab"', f"{mark}ab{mark}") == f"{mark}ab{mark}"
+    assert locate("'ab'", f"{mark}ab{mark}") == "ab"  # but no apostrophe
+
+
+@pytest.mark.parametrize("mark", "‘’`")
+def test_every_kind_of_apostrophe_is_an_apostrophe(mark: str) -> None:
+    assert locate("'ab'", f"{mark}ab{mark}") == f"{mark}ab{mark}"
+
+
+@pytest.mark.parametrize(("mark", "plain"), [("。", "."), ("、", ","), ("，", ","), ("：", ":"), ("？", "?")])
+def test_chinese_punctuation_is_punctuation(mark: str, plain: str) -> None:
+    assert locate(f"ab{plain}", f"ab{mark}") == f"ab{mark}"
+
+
+@pytest.mark.parametrize("dash", "–—−-")
+def test_every_kind_of_dash_is_a_minus_and_none_is_no_minus(dash: str) -> None:
+    assert locate("5 - 3", f"5{dash}3") == f"5{dash}3"
+    assert locate("53", f"5{dash}3") is None
+
+
+@pytest.mark.parametrize("sign", "-/*%+=<>")
+def test_an_operator_is_never_left_out(sign: str) -> None:
+    assert locate("a b.", f"a{sign}b") is None
+    assert locate(f"a{sign}b!", f"a {sign} b") == f"a {sign} b"
+
+
+@pytest.mark.parametrize("sign", "$^~")
+def test_signs_around_formulas_may_be_left_out(sign: str) -> None:
+    assert locate("a b", f"a{sign}b") == f"a{sign}b"
+
+
+@pytest.mark.parametrize(("written", "number"), [("15", "1.5"), ("15", "1,5"), ("1.5", "15"), ("1,500", "1.500")])
+def test_what_stands_within_a_number_is_part_of_it(written: str, number: str) -> None:
+    assert locate(f"x {written}!", f"x {number}") is None
+    assert locate(f"x {number}!", f"x {number}") == f"x {number}"
+
+
+@pytest.mark.parametrize("formula", [r"2\beta", r"2\rho", r"2\times", r"2\frac12"])
+def test_a_formula_is_found_that_was_written_into_json_as_it_stands(formula: str) -> None:
+    read = formula.encode().decode("unicode_escape")
+    assert "\\" not in read
+    assert locate(read, formula) == formula
+
+
+@pytest.mark.parametrize("mark", " \"'“”「」")
+def test_marks_around_a_whole_quote_are_not_part_of_it(mark: str) -> None:
+    assert found_in((f"{mark}ab{mark}",), f"so {mark}ab{mark}.") == ("ab",)
+
+
+@pytest.mark.parametrize("gap", ["…", "……", "...", ".....", " … ", " ... "])
+def test_a_gap_is_told_in_many_ways_and_two_full_stops_are_none(gap: str) -> None:
+    assert found_in((f"ab{gap}ef",), "ab cd ef") == ("ab", "ef")
+    assert found_in(("ab..ef",), "ab cd ef") == ()
+
+
+def test_each_quote_comes_once_in_the_order_asked_for() -> None:
+    assert found_in(("ef", "ab", "EF", "…"), "ab cd ef") == ("ef", "ab")
+    assert found_in((), "ab") == ()
+
+
+def test_two_characters_are_the_shortest_quote() -> None:
+    assert locate("ab", "ab") == "ab"
+    assert locate("b", "ab") is None
+    assert locate("b.", "ab") is None  # a full stop makes it no longer
+
+
+def test_invisible_characters_and_spaces_do_not_count() -> None:
+    assert locate("ab", "a\u200bb") == "a\u200bb"
+    assert locate("a b", "a\u3000\u00a0b") == "a\u3000\u00a0b"
+    assert locate("ＡＢ", "ab") == "ab"
+
+
+def test_the_first_place_is_taken_and_an_exact_one_before_a_loose_one() -> None:
+    assert locate("a.b", "a b, a.b") == "a.b"
+    assert locate("ab", "xab AB") == "ab"

@@ -148,10 +148,10 @@ def parse_mapping(text: str | bytes) -> Mapping:
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in detail["loc"])
+        # A sentence of ours may begin with what the mapping says, which is repeated as it is written there.
         message = detail["msg"].removeprefix("Value error, ")
-        raise MalformedFile(
-            f"the mapping cannot be used: {where + ': ' if where else ''}{message[0].lower()}{message[1:]}"
-        ) from None
+        told = message if message != detail["msg"] else message[0].lower() + message[1:]
+        raise MalformedFile(f"the mapping cannot be used: {where + ': ' if where else ''}{told}") from None
 
 
 def _refuse(verb: str, names: Sequence[str], subject: str) -> None:

@@ -1,0 +1,275 @@
+"""The bounds of each field of a record, and the exact words in which one that cannot be taken is told."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from edugraph_common.contracts.records import (
+    DATA_OF_TYPE,
+    RECORD_TYPES,
+    InvalidRecord,
+    Record,
+    iso,
+    parse_record,
+    shorten,
+)
+
+LEAST: dict[str, dict[str, Any]] = {
+    "student_interaction": {"student_id_from": "a", "student_id_to": "b", "interaction_type": "chat"},
+    "teacher_interaction": {"teacher_id": "t", "student_id": "a"},
+    "course_record": {"student_id": "a", "course_id": "c"},
+    "error_record": {"student_id": "a", "error_text": "1+1=3", "course_id": "c"},
+    "course_content": {"course_id": "c", "content": "Lines."},
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
+    "teacher_interaction": {"interaction_count": 1},
+    "course_record": {"progress": 0.0},
+    "error_record": {"course_ids": (), "occurrence_count": 1, "resolved": False},
+    "course_content": {},
+}
+IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
+NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
+TEXTS = (["", " ", "x" * 100_000, "a\nb", None], ["x" * 100_001, "a\x00", "\ud800", 5])
+COUNTS = ([1, 1_000_000_000], [0, -1, 1_000_000_001, 1.5, "many"])
+MOMENTS = (
+    ["2026-03-02", "2026-03-02T08:00:00+08:00", None],
+    [0, 1.5, "20260302", "tomorrow", "2026-13-01", "9999-12-31T23:00:00-02:00"],
+)
+
+
+def required(values: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
+    return [value for value in values[0] if value is not None], [*values[1], None]
+
+
+def optional(values: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
+    return [*values[0], None], values[1]
+
+
+def lists(values: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
+    good = [[value] for value in values[0] if value is not None]
+    return [[], ["x"] * 100, *good], [["x"] * 101, "x", None, *([value] for value in values[1])]
+
+
+BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
+    *(("student_interaction", name, required(IDS)) for name in ("student_id_from", "student_id_to")),
+    ("student_interaction", "interaction_type", (["chat", "like"], ["poke", None])),
+    *(("student_interaction", name, NAMES) for name in ("student_name_from", "student_name_to")),
+    ("student_interaction", "text", TEXTS),
+    *(("student_interaction", name, COUNTS) for name in ("message_count", "like_count")),
+    ("student_interaction", "course_id", optional(IDS)),
+    ("student_interaction", "topics", lists(NAMES)),
+    *(("teacher_interaction", name, required(IDS)) for name in ("teacher_id", "student_id")),
+    *(("teacher_interaction", name, NAMES) for name in ("teacher_name", "student_name", "subject")),
+    *(("teacher_interaction", name, TEXTS) for name in ("text", "feedback")),
+    ("teacher_interaction", "interaction_count", COUNTS),
+    ("teacher_interaction", "course_id", optional(IDS)),
+    *(("course_record", name, required(IDS)) for name in ("student_id", "course_id")),
+    *(("course_record", name, NAMES) for name in ("student_name", "course_name")),
+    ("course_record", "course_description", TEXTS),
+    ("course_record", "difficulty", (["beginner", "intermediate", "advanced", None], ["hard"])),
+    *(("course_record", name, MOMENTS) for name in ("enrollment_date", "completion_date")),
+    ("course_record", "progress", ([0, 100, 0.5], [-0.01, 100.01, float("nan"), float("inf"), None])),
+    ("course_record", "time_spent", ([0, 1e9, None], [-0.01, float("nan"), float("inf")])),
+    ("error_record", "student_id", required(IDS)),
+    ("error_record", "error_text", (["x", " x", "x" * 100_000], ["", " \n", "x" * 100_001, "a\x00", None])),
+    ("error_record", "course_ids", lists(IDS)),
+    *(("error_record", name, NAMES) for name in ("student_name", "course_name", "error_type")),
+    ("error_record", "question", TEXTS),
+    ("error_record", "error_type_id", optional(IDS)),
+    ("error_record", "severity", (["low", "medium", "high", None], ["bad"])),
+    ("error_record", "occurrence_count", COUNTS),
+    ("error_record", "resolved", ([True, False], ["perhaps", None])),
+    ("course_content", "course_id", required(IDS)),
+    ("course_content", "content", (["x", "x" * 100_000], ["", " ", "x" * 100_001, None])),
+    *(("course_content", name, NAMES) for name in ("course_name", "title")),
+]
+
+
+def whole(kind: str, **data: Any) -> dict[str, Any]:
+    return {"type": kind, "timestamp": "2026-03-02T08:00:00Z", "data": LEAST[kind] | data}
+
+
+def refusal(value: Any) -> InvalidRecord:
+    with pytest.raises(InvalidRecord) as caught:
+        parse_record(value)
+    return caught.value
+
+
+@pytest.mark.parametrize(("kind", "field", "values"), BOUNDS, ids=[f"{kind}.{field}" for kind, field, _ in BOUNDS])
+def test_the_last_value_is_taken_and_the_next_one_refused(
+    kind: str, field: str, values: tuple[list[Any], list[Any]]
+) -> None:
+    for value in values[0]:
+        assert parse_record(whole(kind, **{field: value}))
+    for value in values[1]:
+        assert refusal(whole(kind, **{field: value})).field.startswith(f"data.{field}")
+
+
+def test_every_field_has_its_bounds_here() -> None:
+    told = {(kind, field) for kind, field, _ in BOUNDS} | {("error_record", "course_id")}
+    assert told == {(kind, field) for kind in RECORD_TYPES for field in DATA_OF_TYPE[kind].model_fields}
+
+
+@pytest.mark.parametrize("kind", RECORD_TYPES)
+def test_what_is_left_out_has_its_default_and_is_not_written(kind: str) -> None:
+    record = parse_record(whole(kind))
+    for field in DATA_OF_TYPE[kind].model_fields.keys() - LEAST[kind].keys():
+        assert getattr(record.data, field) == DEFAULTS[kind].get(field)
+    assert record.to_json()["data"] == LEAST[kind]
+    for field in LEAST[kind].keys() - {"course_id"}:
+        without = {name: value for name, value in LEAST[kind].items() if name != field}
+        assert refusal({**whole(kind), "data": without}).reason == "is missing"
+
+
+def test_ids_and_names_lose_the_space_around_them_and_texts_do_not() -> None:
+    record = parse_record(whole("error_record", student_id=" a ", student_name=" Ana ", error_text=" x "))
+    assert (record.data.student_id, record.data.student_name, record.data.error_text) == ("a", "Ana", " x ")
+
+
+def test_courses_come_in_the_order_given_and_once() -> None:
+    def courses(**data: Any) -> tuple[str, ...]:
+        return parse_record(
+            {**whole("error_record"), "data": {"student_id": "a", "error_text": "x", **data}}
+        ).data.courses
+
+    assert courses(course_id="b", course_ids=["c", "b", "a"]) == ("b", "c", "a")
+    assert courses(course_ids=["c", "a"]) == ("c", "a")
+    assert courses(course_id="b") == ("b",)
+
+
+# --- ids and versions ---------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_identified_by_the_hash_of_its_canonical_json() -> None:
+    record = parse_record(whole("course_content", title=None, course_name="é"))
+    text = (
+        '{"data":{"content":"Lines.","course_id":"c","course_name":"é"},'
+        '"timestamp":"2026-03-02T08:00:00.000000Z","type":"course_content"}'
+    )
+    assert record.content_hash == record.record_id == hashlib.sha256(text.encode()).hexdigest()
+    assert record.version_key == f"2026-03-02T08:00:00.000000Z|{record.record_id}"
+
+
+def test_a_record_keeps_its_own_id_and_is_written_whole() -> None:
+    given = {**whole("course_content"), "record_id": " r "}
+    record = parse_record(given)
+    assert record.version_key == "2026-03-02T08:00:00.000000Z|r"
+    written = {**given, "record_id": "r", "timestamp": "2026-03-02T08:00:00.000000Z"}
+    assert record.to_json() == written
+    assert parse_record(written) == record
+    assert isinstance(record, Record)
+
+
+def test_moments_are_written_in_utc_and_sort_as_text() -> None:
+    assert iso(datetime.fromisoformat("2026-03-02T00:30:00.5+08:00")) == "2026-03-01T16:30:00.500000Z"
+    naive = parse_record({**whole("course_content"), "timestamp": "2026-03-02 08:00:00"})
+    assert naive.timestamp == datetime(2026, 3, 2, 8, tzinfo=UTC)
+    assert naive.timestamp.tzinfo is UTC
+
+
+# --- what is said of one that is none -----------------------------------------------------------------------------
+
+TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content"
+WHEN = "an ISO 8601 date and time"
+GOOD = whole("student_interaction")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (5, ("(line)", "one JSON object", "5", "is not a JSON object")),
+        ({**GOOD, "typ": 1}, ("typ", "type, timestamp, record_id, data", "", "is not a field of a record")),
+        ({"timestamp": 1, "data": {}}, ("type", f"one of {TYPES}", "", "is missing")),
+        ({**GOOD, "timestamp": None}, ("timestamp", WHEN, "", "is missing")),
+        ({**GOOD, "data": None}, ("data", "a JSON object with the fields of the type", "", "is missing")),
+        ({**GOOD, "data": [1]}, ("data", "a JSON object with the fields of the type", "[1]", "is not a JSON object")),
+        ({**GOOD, "type": "chat"}, ("type", f"one of {TYPES}", "chat", "is not a known record type")),
+        ({**GOOD, "type": ["x"]}, ("type", f"one of {TYPES}", '["x"]', "is not a known record type")),
+        ({**GOOD, "timestamp": "now"}, ("timestamp", WHEN, "now", "not an ISO 8601 date and time")),
+        ({**GOOD, "record_id": 5}, ("record_id", "1 to 128 characters", "5", "input should be a valid string")),
+        (
+            whole("course_content", more=1),
+            ("data.more", "one of course_id, content, course_name, title", "1", "is not a field of this type"),
+        ),
+        (
+            {**GOOD, "type": "course_content", "data": {"course_id": "c"}},
+            ("data.content", "a value", "", "is missing"),
+        ),
+        (
+            {**whole("error_record"), "data": {"student_id": "a", "error_text": "x"}},
+            ("data", "course_id or course_ids", "", "one of course_id and course_ids is required"),
+        ),
+        (
+            whole("student_interaction", message_count=0),
+            ("data.message_count", "at least 1", "0", "input should be greater than or equal to 1"),
+        ),
+        (
+            whole("course_record", progress=101),
+            ("data.progress", "at most 100.0", "101", "input should be less than or equal to 100"),
+        ),
+        (
+            whole("course_content", course_id=""),
+            ("data.course_id", "length at least 1", "", "string should have at least 1 character"),
+        ),
+        (
+            whole("course_content", title="x" * 501),
+            ("data.title", "length at most 500", "x" * 79 + "…", "string should have at most 500 characters"),
+        ),
+        (
+            whole("student_interaction", interaction_type="poke"),
+            ("data.interaction_type", "'chat' or 'like'", "poke", "input should be 'chat' or 'like'"),
+        ),
+        (whole("course_content", title=5), ("data.title", "text", "5", "input should be a valid string")),
+        (
+            whole("course_record", progress="half"),
+            ("data.progress", "a number", "half", "input should be a valid number, unable to parse string as a number"),
+        ),
+        (
+            whole("student_interaction", message_count="many"),
+            (
+                "data.message_count",
+                "a whole number",
+                "many",
+                "input should be a valid integer, unable to parse string as an integer",
+            ),
+        ),
+        (
+            whole("error_record", resolved="perhaps"),
+            ("data.resolved", "true or false", "perhaps", "input should be a valid boolean, unable to interpret input"),
+        ),
+        (
+            whole("student_interaction", topics=5),
+            ("data.topics", "a list", "5", "input should be a valid tuple"),
+        ),
+        (
+            whole("course_record", enrollment_date="soon"),
+            ("data.enrollment_date", WHEN, "soon", "not an ISO 8601 date and time"),
+        ),
+        (
+            whole("course_record", completion_date="soon"),
+            ("data.completion_date", WHEN, "soon", "not an ISO 8601 date and time"),
+        ),
+        (
+            whole("course_content", content=" "),
+            ("data.content", "a value of the documented form", " ", "is blank"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_record_is_told_by_field_form_value_and_reason(value: Any, told: tuple[str, str, str, str]) -> None:
+    refused = refusal(value)
+    assert (refused.field, refused.expected, refused.found, refused.reason) == told
+    assert str(refused) == f"{told[0]}: {told[3]} (expected {told[1]})"
+
+
+def test_a_found_value_is_shown_in_eighty_characters_whatever_it_is() -> None:
+    assert shorten("x" * 80) == "x" * 80
+    assert shorten("x" * 81) == "x" * 79 + "…"
+    assert shorten({"é": {1}}) == '{"é": "{1}"}'
+    assert shorten("a\ud800") == "a\\ud800"
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shorten(deep) == "(nested too deeply to be shown)"

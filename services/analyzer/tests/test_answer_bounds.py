@@ -1,0 +1,300 @@
+"""What an answer of a model may hold: the last value that is taken and the first that is not, and what it becomes."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from edugraph_analyzer.documents import Person, read_document
+from edugraph_analyzer.findings.mapping import MappingContext, same_name, to_finding
+from edugraph_analyzer.findings.schema import ANSWER_OF, Answer, as_answer, parse_answers, read_json, schema_of
+from edugraph_analyzer.redaction import Redactor
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.messages import CourseContext
+
+TYPE, LINK = {"name": "sign error", "confidence": 0.9}, {"name": "terms", "strength": 0.8, "confidence": 0.7}
+POINT = {"name": "slope", "description": "rise over run", "category": "lines", "importance": "core"}
+NEED = {"point": "slope", "requires": "ratio", "confidence": 0.9}
+SAMPLES: dict[Kind, dict[str, Any]] = {
+    "interaction": {"id": "r", "sentiment": "positive", "topics": ["t"], "evidence": ["said"], "confidence": 0.9},
+    "error": {
+        "id": "r",
+        "evidence": ["said"],
+        "error_types": [TYPE],
+        "knowledge_points": [LINK],
+        "difficulty": "beginner",
+        "severity": "high",
+        "confidence": 0.9,
+    },
+    "knowledge_points": {
+        "id": "r",
+        "knowledge_points": [POINT],
+        "prerequisites": [NEED],
+        "evidence": ["said"],
+        "confidence": 0.9,
+    },
+}
+LABELS = (["x", "x" * 200], ["", "  ", "\n", "x" * 201])
+SHARES = ([0, 0.5, 1], [-0.01, 1.01, float("nan"), None])
+OPTIONAL_LABELS = ([None, *LABELS[0]], LABELS[1])
+
+
+def of_list(entry: dict[str, Any], field: str, values: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
+    """A list with one entry, in which the field has each of the values."""
+    good, bad = ([[{**entry, field: value}] for value in each] for each in values)
+    return good, bad
+
+
+def up_to(count: int, entry: Any) -> tuple[list[Any], list[Any]]:
+    return [[], [entry] * count], [[entry] * (count + 1), None]
+
+
+BOUNDS: list[tuple[Kind, str, tuple[list[Any], list[Any]]]] = [
+    *((kind, "confidence", SHARES) for kind in ANSWER_OF),
+    *((kind, "evidence", up_to(3, "q")) for kind in ANSWER_OF),
+    *((kind, "evidence", ([["q" * 2_000]], [["q" * 2_001]])) for kind in ANSWER_OF),
+    ("interaction", "sentiment", (["positive", "neutral", "negative"], ["glad", None])),
+    ("interaction", "topics", up_to(5, "t")),
+    ("interaction", "topics", ([[each] for each in LABELS[0]], [[each] for each in LABELS[1]])),
+    ("error", "error_types", up_to(3, TYPE)),
+    ("error", "error_types", of_list(TYPE, "name", LABELS)),
+    ("error", "error_types", of_list(TYPE, "confidence", SHARES)),
+    ("error", "knowledge_points", up_to(5, LINK)),
+    ("error", "knowledge_points", of_list(LINK, "name", LABELS)),
+    ("error", "knowledge_points", of_list(LINK, "strength", SHARES)),
+    ("error", "knowledge_points", of_list(LINK, "confidence", SHARES)),
+    ("error", "difficulty", ([None, "beginner", "intermediate", "advanced"], ["hard"])),
+    ("error", "severity", ([None, "low", "medium", "high"], ["bad"])),
+    ("knowledge_points", "knowledge_points", up_to(15, POINT)),
+    ("knowledge_points", "knowledge_points", of_list(POINT, "name", LABELS)),
+    ("knowledge_points", "knowledge_points", of_list(POINT, "description", ([None, "x" * 1_000], ["x" * 1_001]))),
+    ("knowledge_points", "knowledge_points", of_list(POINT, "category", OPTIONAL_LABELS)),
+    ("knowledge_points", "knowledge_points", of_list(POINT, "importance", (["core", "supplementary"], ["some"]))),
+    ("knowledge_points", "prerequisites", up_to(15, NEED)),
+    ("knowledge_points", "prerequisites", of_list(NEED, "point", LABELS)),
+    ("knowledge_points", "prerequisites", of_list(NEED, "requires", LABELS)),
+    ("knowledge_points", "prerequisites", of_list(NEED, "confidence", SHARES)),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "values"), BOUNDS, ids=[f"{kind}.{field}" for kind, field, _ in BOUNDS])
+def test_the_last_value_is_taken_and_the_next_one_refused(
+    kind: Kind, field: str, values: tuple[list[Any], list[Any]]
+) -> None:
+    for value in values[0]:
+        assert not isinstance(as_answer(kind, {**SAMPLES[kind], field: value}), str), value
+    for value in values[1]:
+        problem = as_answer(kind, {**SAMPLES[kind], field: value})
+        assert isinstance(problem, str), value
+        assert problem.startswith(field)
+
+
+@pytest.mark.parametrize("kind", ANSWER_OF)
+def test_every_field_must_be_there_and_no_other(kind: Kind) -> None:
+    for field in SAMPLES[kind]:
+        missing = {name: value for name, value in SAMPLES[kind].items() if name != field}
+        assert as_answer(kind, missing) == f"{field}: Field required"
+    assert as_answer(kind, {**SAMPLES[kind], "more": 1}) == "more: Extra inputs are not permitted"
+
+
+@pytest.mark.parametrize("kind", ANSWER_OF)
+def test_an_answer_is_not_changed_once_it_was_checked(kind: Kind) -> None:
+    read: Any = as_answer(kind, SAMPLES[kind])
+    with pytest.raises(ValidationError):
+        read.confidence = 0.1
+
+
+def test_three_problems_are_told_at_most() -> None:
+    assert str(as_answer("error", {"id": "r"})).count("Field required") == 3
+
+
+def test_a_name_is_one_line() -> None:
+    read = as_answer("interaction", {**SAMPLES["interaction"], "topics": [" a\u200b \n b\t"]})
+    assert isinstance(read, ANSWER_OF["interaction"])
+    assert read.topics == ["a b"]
+
+
+# --- the text of an answer ----------------------------------------------------------------------------------------
+
+
+def test_answers_are_told_apart_by_their_ids() -> None:
+    one = SAMPLES["interaction"]
+    text = json.dumps({"answers": [{**one, "id": 1}, {**one, "id": "2"}, {**one, "id": "2"}, {"id": "4"}, "no", {}]})
+    parsed = parse_answers("interaction", text, ["1", "2", "3", "4"])
+    assert {item: found.id for item, found in parsed.valid.items()} == {"1": "1"}
+    assert parsed.problems["2"] == "it was answered more than once"
+    assert parsed.problems["3"] == "it is missing from the answer"
+    assert "Field required" in parsed.problems["4"]
+    assert parsed.problems.keys() == {"2", "3", "4"}
+
+
+def test_a_bare_list_is_read_too() -> None:
+    assert parse_answers("interaction", json.dumps([SAMPLES["interaction"]]), ["r"]).valid.keys() == {"r"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("no JSON", "the answer is not JSON"),
+        ("null", "the answer is not JSON"),
+        ('{"answer": []}', 'the answer is not an object with a list "answers"'),
+        ('{"answers": {}}', 'the answer is not an object with a list "answers"'),
+        ("7", 'the answer is not an object with a list "answers"'),
+    ],
+)
+def test_an_answer_of_another_form_is_a_problem_of_each_item(text: str, problem: str) -> None:
+    parsed = parse_answers("interaction", text, iter(["a", "b"]))
+    assert parsed.valid == {}
+    assert parsed.problems == {"a": problem, "b": problem}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[1]", [1]),
+        ("  ```json\n[1]\n```  ", [1]),
+        ("```\n[1]```", [1]),
+        ("<think>```json\n[2]\n```</think>[1]", [1]),
+        ("<think>a</think>[1]<think>b", [1]),
+        ("<think>never ends [1]", None),
+        ('["\\u4e2d\\n"]', ["中\n"]),
+        ('["\\u4e2", "\\alpha", "\\/"]', ["\\u4e2", "\\alpha", "/"]),
+        ("0", 0),
+        ("[" * 100_000, None),
+    ],
+)
+def test_json_is_read_without_what_models_put_around_it(text: str, value: Any) -> None:
+    assert read_json(text) == value
+
+
+# --- the schema that a provider is given --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ANSWER_OF)
+def test_a_schema_is_that_of_a_list_of_answers(kind: Kind) -> None:
+    schema = schema_of(kind, 7, 2)
+    assert (schema["type"], schema["required"], schema["additionalProperties"]) == ("object", ["answers"], False)
+    entries = schema["properties"]["answers"]
+    assert (entries["type"], entries["maxItems"]) == ("array", 7)
+    assert entries["items"]["properties"].keys() == SAMPLES[kind].keys()
+    text = json.dumps(schema)
+    for word in ("minimum", "maximum", "maxLength", "minLength", '"title"', '"default"'):
+        assert word not in text
+    assert ("$defs" in schema) == ("$ref" in text)
+
+
+def test_the_description_of_a_point_is_asked_for_though_descriptions_of_fields_are_not() -> None:
+    schema = schema_of("knowledge_points", 7, 2)
+    assert "description" in schema["$defs"]["PointAnswer"]["properties"]
+    entry = schema["properties"]["answers"]["items"]
+    assert entry["properties"]["knowledge_points"]["maxItems"] == 2
+    assert entry["properties"]["prerequisites"]["maxItems"] == 2
+    assert (
+        schema_of("error", 7, 2)["properties"]["answers"]["items"]["properties"]["knowledge_points"]["maxItems"] == 5
+    )
+
+
+# --- the finding that an answer becomes ---------------------------------------------------------------------------
+
+RECORDS: dict[Kind, tuple[str, dict[str, Any]]] = {
+    "interaction": ("teacher_interaction", {"teacher_id": "t", "student_id": "s"}),
+    "error": ("error_record", {"student_id": "s", "course_id": "c"}),
+    "knowledge_points": ("course_content", {"course_id": "c"}),
+}
+FIELD_OF_TEXT: dict[Kind, str] = {"interaction": "text", "error": "error_text", "knowledge_points": "content"}
+
+
+def context(kind: Kind, text: str, known: tuple[str, ...] = ()) -> MappingContext:
+    record_type, data = RECORDS[kind]
+    record = {"type": record_type, "timestamp": "2026-01-05T08:00:00Z", "data": {**data, FIELD_OF_TEXT[kind]: text}}
+    redactor = Redactor((Person("STUDENT", "Alice", is_name=True),))
+    redactor.redact(text)
+    document = read_document(record, kind, [CourseContext(course_id="c", knowledge_points=known)])
+    return MappingContext(document, redactor, 0.5)
+
+
+def found(kind: Kind, text: str, known: tuple[str, ...] = (), **changed: Any) -> Any:
+    read = as_answer(kind, {**SAMPLES[kind], **changed})
+    assert not isinstance(read, str), read
+    answer: Answer = read
+    return to_finding(answer, context(kind, text, known))
+
+
+@pytest.mark.parametrize("kind", ANSWER_OF)
+def test_an_answer_that_quotes_the_text_keeps_its_confidence(kind: Kind) -> None:
+    assert (found(kind, "she said").confidence, found(kind, "she said").evidence) == (0.9, ("said",))
+    assert found(kind, "she said").evidence_found is True
+    assert (found(kind, "nothing").confidence, found(kind, "nothing").evidence) == (0.5, ())
+    assert found(kind, "nothing").evidence_found is False
+    assert found(kind, "nothing", confidence=0.3).confidence == 0.3
+
+
+def test_a_mistake_keeps_all_that_was_found_and_its_parts_are_capped_too() -> None:
+    mistake = found("error", "she said")
+    assert (mistake.difficulty, mistake.severity) == ("beginner", "high")
+    assert [(each.name, each.confidence) for each in mistake.error_types] == [("sign error", 0.9)]
+    assert [(each.name, each.strength, each.confidence) for each in mistake.knowledge_points] == [("terms", 0.8, 0.7)]
+    capped = found("error", "nothing")
+    assert [each.confidence for each in (*capped.error_types, *capped.knowledge_points)] == [0.5, 0.5]
+    assert capped.knowledge_points[0].strength == 0.8
+
+
+def test_a_name_that_comes_twice_or_would_name_a_person_is_left_out() -> None:
+    names = ["Sign  error", "SIGN error", "ｓｉｇｎ error", "[STUDENT_1] again", "other"]
+    mistake = found(
+        "error",
+        "Alice said",
+        error_types=[{**TYPE, "name": name} for name in (names[0], names[1], names[3])],
+        knowledge_points=[{**LINK, "name": name} for name in names],
+    )
+    assert [each.name for each in mistake.error_types] == ["Sign error"]
+    assert [each.name for each in mistake.knowledge_points] == ["Sign error", "other"]
+    assert found("interaction", "Alice said", topics=["a", "A ", "STUDENT_1", "b"]).topics == ("a", "b")
+
+
+def test_points_come_in_the_order_of_the_text_and_last_those_that_are_not_in_it() -> None:
+    points = [{**POINT, "name": name} for name in ("absent", "third", "First", "also absent", "second")]
+    text = found("knowledge_points", "first, the second, THE THIRD", knowledge_points=points)
+    assert [(each.name, each.order) for each in text.knowledge_points] == [
+        ("First", 1),
+        ("second", 2),
+        ("third", 3),
+        ("absent", 4),
+        ("also absent", 5),
+    ]
+
+
+def test_a_point_keeps_what_is_said_of_it_with_names_restored() -> None:
+    points = [{**POINT, "description": "as [STUDENT_1] said"}, {**POINT, "name": "ratio", "description": None}]
+    one, other = found("knowledge_points", "Alice said", knowledge_points=points).knowledge_points
+    assert (one.description, one.category, one.importance) == ("as Alice said", "lines", "core")
+    assert other.description is None
+
+
+def test_a_prerequisite_belongs_to_a_point_that_is_known_and_may_require_a_new_one() -> None:
+    needs = [
+        {"point": "SLOPE", "requires": "new one", "confidence": 0.9},
+        {"point": "of the course", "requires": "Slope", "confidence": 0.4},
+        {"point": "nobody knows", "requires": "slope", "confidence": 0.9},
+        {"point": "slope", "requires": "SLOPE", "confidence": 0.9},
+        {"point": "slope", "requires": "[STUDENT_1]", "confidence": 0.9},
+    ]
+    text = found("knowledge_points", "she said", ("Of The Course",), prerequisites=needs)
+    assert [(each.point, each.requires, each.confidence) for each in text.prerequisites] == [
+        ("slope", "new one", 0.9),
+        ("Of The Course", "slope", 0.4),
+    ]
+    capped = found("knowledge_points", "nothing", ("Of The Course",), prerequisites=needs)
+    assert [each.confidence for each in capped.prerequisites] == [0.5, 0.4]
+
+
+def test_a_point_has_the_spelling_of_this_answer_and_a_mistake_s_that_of_the_course() -> None:
+    assert found("error", "she said", ("Terms",)).knowledge_points[0].name == "Terms"
+    text = found("knowledge_points", "she said", ("SLOPE",))
+    assert text.knowledge_points[0].name == "slope"
+    assert text.prerequisites[0].point == "slope"
+
+
+def test_names_are_the_same_that_differ_in_width_case_and_spaces() -> None:
+    assert same_name("Ｌｉｎｅａｒ  Equations ") == same_name("linear equations") != same_name("linear-equations")

@@ -1,0 +1,127 @@
+"""How private spans become placeholders and come back, whatever finds them: here they are given."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_analyzer import redaction
+from edugraph_analyzer.redaction import TAGS, Redactor, holds_placeholder
+
+Span = tuple[int, int, str]
+
+
+class Found:
+    """A form of private words that finds these spans in any text."""
+
+    def __init__(self, *spans: Span) -> None:
+        self._spans = list(spans)
+
+    def spans(self, _plain: str) -> list[Span]:
+        return self._spans
+
+
+@pytest.fixture
+def finds(monkeypatch: pytest.MonkeyPatch):
+    def set_forms(*spans: Span) -> None:
+        monkeypatch.setattr(redaction, "FORMS", tuple(Found(span) for span in spans))
+
+    return set_forms
+
+
+def test_spans_are_replaced_in_their_order_and_numbered_as_they_appear(finds) -> None:
+    finds((6, 8, "PHONE"), (0, 2, "PHONE"), (3, 5, "EMAIL"))
+    redactor = Redactor(())
+    assert redactor.redact("ab cd ef gh") == "[PHONE_1] [EMAIL_1] [PHONE_2] gh"
+    assert redactor.originals == {"[PHONE_1]": "ab", "[EMAIL_1]": "cd", "[PHONE_2]": "ef"}
+    assert redactor.restore("[PHONE_2], [PHONE_1] and [PHONE_3]") == "ef, ab and [PHONE_3]"
+
+
+def test_spans_that_touch_are_two_and_those_that_overlap_are_one_under_the_first_tag(finds) -> None:
+    finds((0, 2, "PHONE"), (2, 4, "PHONE"))
+    assert Redactor(()).redact("abcd") == "[PHONE_1][PHONE_2]"
+    for spans in (((0, 3, "PHONE"), (2, 4, "EMAIL")), ((0, 3, "EMAIL"), (2, 4, "PHONE"))):
+        finds(*spans)
+        redactor = Redactor(())
+        assert redactor.redact("abcde") == "[EMAIL_1]e"
+        assert redactor.originals == {"[EMAIL_1]": "abcd"}
+
+
+def test_a_span_within_another_leaves_no_rest_of_it(finds) -> None:
+    finds((0, 5, "URL"), (1, 2, "PERSON"), (2, 3, "PHONE"), (4, 6, "CARD"))
+    assert Redactor(()).redact("abcdefg") == "[URL_1]g"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 11), st.integers(1, 4), st.sampled_from(TAGS)), max_size=6),
+    st.text("abc", min_size=12, max_size=12),
+)
+def test_no_character_of_any_span_is_left_and_all_come_back(drawn: list[Span], text: str) -> None:
+    spans = [(start, min(start + length, 12), tag) for start, length, tag in drawn]
+    redactor = Redactor(())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redaction, "FORMS", (Found(*spans),))
+        redacted = redactor.redact(text)
+    private = {place for start, end, _ in spans for place in range(start, end)}
+    rest = redaction._PLACEHOLDER.sub("", redacted)
+    assert rest == "".join(char for place, char in enumerate(text) if place not in private)
+    assert redactor.restore(redacted) == text
+
+
+def test_the_names_of_a_course_are_private_too(finds) -> None:
+    finds()
+    assert Redactor((), Found((0, 2, "PERSON"))).redact("ab cd") == "[PERSON_1] cd"
+    assert Redactor(()).redact("ab cd") == "ab cd"
+
+
+def test_the_same_words_of_one_kind_have_one_placeholder(finds) -> None:
+    finds((0, 2, "PHONE"), (3, 5, "PHONE"), (6, 8, "CARD"))
+    redactor = Redactor(())
+    assert redactor.redact("ab ab ab") == "[PHONE_1] [PHONE_1] [CARD_1]"
+    assert redactor.redact("ab ab ab") == "[PHONE_1] [PHONE_1] [CARD_1]"
+
+
+def test_numbers_that_the_text_uses_itself_are_passed_over(finds) -> None:
+    text = "ab cd said [PHONE_1] and phone_3"
+    finds((0, 2, "PHONE"), (3, 5, "PHONE"))
+    redactor = Redactor(())
+    assert redactor.redact(text) == "[PHONE_2] [PHONE_4] said [PHONE_1] and phone_3"
+    assert redactor.restore(redactor.redact(text)) == text
+
+
+def test_one_character_that_reads_as_several_is_replaced_once(finds) -> None:
+    finds((0, 1, "CARD"), (1, 2, "PHONE"))  # "㎏" reads as "kg"
+    redactor = Redactor(())
+    assert redactor.redact("㎏!") == "[CARD_1]!"
+    assert redactor.restore("[CARD_1]!") == "㎏!"
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_placeholder_of_each_kind_is_known_in_every_bracket(finds, tag: str) -> None:
+    finds((0, 2, tag))
+    redactor = Redactor(())
+    assert redactor.redact("ab") == f"[{tag}_1]"
+    for written in (f"[{tag}_1]", f"【{tag} 1】", f"({tag.lower()}_1)", f"（ {tag}_1 ）", f"<{tag}_1>", f"{tag}_1"):
+        assert redactor.restore(f"x {written} y") == "x ab y"
+        assert holds_placeholder(f"x {written} y")
+    assert not holds_placeholder(f"{tag} alone, {tag}_x")
+
+
+def test_a_placeholder_is_a_word_of_its_own() -> None:
+    assert not holds_placeholder("MYSTUDENT_1")
+    assert not holds_placeholder("STUDENT_123456")
+    assert holds_placeholder("STUDENT_12345")
+    assert holds_placeholder("STUDENTID_7")
+
+
+def test_the_kinds_come_in_the_order_in_which_one_wins_over_another() -> None:
+    """Prompts, docs and answers that are kept name them: docs/privacy.md says what each is."""
+    assert (
+        *("URL", "EMAIL", "ADDRESS", "STUDENT", "TEACHER", "IDNUMBER", "CARD", "PHONE", "ACCOUNT", "IP", "PLATE"),
+        *("BIRTHDATE", "STUDENTID", "PERSON"),
+    ) == TAGS
+
+
+def test_nothing_private_is_nothing_changed(finds) -> None:
+    finds()
+    assert Redactor(()).redact("") == ""
+    assert Redactor(()).redact("ab") == "ab"

@@ -1,0 +1,398 @@
+"""What a finding adds to the aggregates and what it takes back, decided without a graph."""
+
+from typing import Any
+
+import pytest
+from neo4j.time import DateTime
+from statements import Transaction
+
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    ErrorFinding,
+    Finding,
+    FoundErrorType,
+    FoundPoint,
+    InteractionFinding,
+    LinkedPoint,
+    Origin,
+    RecordFinding,
+)
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_importer.graph import aggregates
+from edugraph_importer.graph.aggregates import Outdated, raise_pairs, recompute
+from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, facts_of
+from edugraph_importer.graph.unit_of_work import Spellings, UnitOfWork
+
+ORIGIN = Origin(analyser="model", model="m", prompt_version="1")
+KEY = "2026-01-01T00:00:00.000000Z|r"
+
+
+def record(kind: str, **data: Any) -> Record:
+    return parse_record({"type": kind, "timestamp": "2026-01-01T00:00:00Z", "record_id": "r", "data": data})
+
+
+def mistake(**data: Any) -> Record:
+    return record("error_record", student_id="a", course_id="c", error_text="x", **data)
+
+
+CHAT = record("student_interaction", student_id_from="a", student_id_to="b", interaction_type="chat")
+TEXT = record("course_content", course_id="c", content="x")
+
+
+def types(*names: str, severity: str | None = None, **strengths: float) -> ErrorFinding:
+    return ErrorFinding(
+        error_types=tuple(FoundErrorType(name=name, confidence=0.5) for name in names),
+        knowledge_points=tuple(
+            LinkedPoint(name=name, strength=strength, confidence=0.75) for name, strength in strengths.items()
+        ),
+        severity=severity,
+        confidence=1,
+    )
+
+
+def points(*found: FoundPoint) -> ContentFinding:
+    return ContentFinding(knowledge_points=found, confidence=1)
+
+
+def update(of: Record, new: Finding, old: Finding | None = None) -> FindingUpdate:
+    finding = RecordFinding(record=of.to_json(), finding=new, origin=ORIGIN)
+    return FindingUpdate(of, finding, NO_FACTS if old is None else facts_of(old), facts_of(new), "the text")
+
+
+def added(*updates: FindingUpdate) -> tuple[FindingChanges, UnitOfWork]:
+    changes, staged = FindingChanges(), UnitOfWork.staged()
+    for each in updates:
+        staged.add(changes.add(each))
+    return changes, staged
+
+
+# --- mistakes, and what they relate to ----------------------------------------------------------------------------
+
+
+def test_a_type_that_is_found_first_is_counted_and_related_and_nothing_is_recomputed() -> None:
+    made, staged = added(update(mistake(occurrence_count=3), types("Sign", severity="high", fractions=0.25)))
+    [(key, totals)] = staged.mistakes.items()
+    assert key == ("a", "sign", "c")
+    assert (totals.count, totals.weight) == (3, 3 * 2.0)
+    assert made.raised_relates_to == {("sign", "fractions"): (0.25, 0.75)}
+    assert not any([made.outdated.relates_to, made.outdated.mistakes, made.unlinked, made.outdated.spellings])
+
+
+def test_a_type_that_the_record_states_is_not_counted_again() -> None:
+    _, staged = added(update(mistake(error_type="Sign"), types("sign")))
+    assert not staged.mistakes
+
+
+def test_a_type_that_is_no_longer_found_is_recomputed_in_each_course_and_one_that_stays_is_not() -> None:
+    of = record("error_record", student_id="a", course_ids=["c", "d"], error_text="x", error_type="Stated")
+    made, staged = added(update(of, types("Stays", "New", p=0.5), types("Stays", "Gone", p=0.5)))
+    assert made.outdated.mistakes == {("a", "gone", "c"), ("a", "gone", "d")}
+    assert staged.mistakes.keys() == {("a", "new", "c"), ("a", "new", "d")}
+    assert made.outdated.relates_to == {("gone", "p")}
+    assert made.raised_relates_to.keys() == {("new", "p")}
+    assert made.unlinked == made.outdated.spellings == {("ErrorType", "gone")}
+
+
+def test_with_another_severity_all_mistakes_of_a_record_are_recomputed() -> None:
+    of = mistake(error_type="Stated")
+    made, _ = added(update(of, types("Found", severity="high"), types("Found", severity="low")))
+    assert made.outdated.mistakes == {("a", "stated", "c"), ("a", "found", "c")}
+    same, _ = added(update(of, types("Found", severity="low"), types("Found", severity="low")))
+    assert not same.outdated.mistakes
+    given, _ = added(update(mistake(severity="low"), types("F", severity="high"), types("F", severity="low")))
+    assert not given.outdated.mistakes  # the record's own severity weighs
+
+
+def test_a_pair_whose_strength_changed_is_recomputed_and_not_raised() -> None:
+    made, _ = added(update(mistake(), types("Sign", p=0.75), types("Sign", p=0.25)))
+    assert (made.outdated.relates_to, made.raised_relates_to) == ({("sign", "p")}, {})
+    made, _ = added(update(mistake(), types("Sign", p=0.25), types("Sign", p=0.25)))
+    assert (made.outdated.relates_to, made.raised_relates_to) == (set(), {})
+
+
+@pytest.mark.parametrize("strengths", [(0.25, 0.75), (0.75, 0.25)])
+def test_of_two_records_the_stronger_raises_a_pair(strengths: tuple[float, float]) -> None:
+    made, _ = added(*(update(mistake(), types("Sign", p=strength)) for strength in strengths))
+    assert made.raised_relates_to == {("sign", "p"): (0.75, 0.75)}
+
+
+# --- contents -----------------------------------------------------------------------------------------------------
+
+
+def test_a_point_of_a_text_is_raised_and_described() -> None:
+    made, staged = added(
+        update(
+            TEXT, points(FoundPoint(name="Slope", description="rise", category="lines", order=2, importance="core"))
+        )
+    )
+    assert made.raised_contains == {("c", "slope"): ("core", 2)}
+    assert staged.fields["KnowledgePoint", "slope"] == {"description": ("rise", KEY), "category": ("lines", KEY)}
+    assert staged.spellings["KnowledgePoint", "slope"].name == "Slope"
+    assert not any([made.outdated.contains, made.outdated.descriptions, made.unlinked, made.outdated.spellings])
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1), (None, 1), (1, None)])
+@pytest.mark.parametrize("importance", [("core", "supplementary"), ("supplementary", "core")])
+def test_of_two_texts_core_and_the_smaller_order_raise_a_point(order: Any, importance: Any) -> None:
+    both = zip(order, importance, strict=True)
+    made, _ = added(*(update(TEXT, points(FoundPoint(name="p", order=at, importance=how))) for at, how in both))
+    assert made.raised_contains == {("c", "p"): ("core", 1)}
+
+
+def test_a_point_without_an_order_has_none() -> None:
+    made, _ = added(*(update(TEXT, points(FoundPoint(name="p", importance="core"))) for _ in range(2)))
+    assert made.raised_contains == {("c", "p"): ("core", None)}
+
+
+def test_a_point_that_changed_or_is_gone_is_recomputed() -> None:
+    old = points(
+        FoundPoint(name="same", order=1, importance="core"),
+        FoundPoint(name="changed", order=2, importance="core"),
+        FoundPoint(name="gone", order=3, importance="core"),
+    )
+    new = points(
+        FoundPoint(name="same", order=1, importance="core"), FoundPoint(name="changed", order=1, importance="core")
+    )
+    made, _ = added(update(TEXT, new, old))
+    assert made.outdated.contains == {("c", "changed"), ("c", "gone")}
+    assert made.raised_contains == {}
+    assert made.unlinked == {("KnowledgePoint", "gone")}
+
+
+def test_a_description_that_was_taken_back_is_recomputed() -> None:
+    def point(name: str, text: str | None) -> FoundPoint:
+        return FoundPoint(name=name, description=text, importance="core")
+
+    old = points(
+        point("same", "x"), point("changed", "x"), point("omitted", "x"), point("gone", "x"), point("first", None)
+    )
+    new = points(point("same", "x"), point("changed", "y"), point("omitted", None), point("first", "x"))
+    made, staged = added(update(TEXT, new, old))
+    assert made.outdated.descriptions == {"changed", "omitted", "gone"}
+    assert staged.fields["KnowledgePoint", "changed"]["description"] == ("y", KEY)
+    assert staged.fields["KnowledgePoint", "first"]["description"] == ("x", KEY)
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+def topics(*names: str) -> InteractionFinding:
+    return InteractionFinding(sentiment=None, topics=names, confidence=1)
+
+
+def test_a_spelling_that_is_no_longer_found_is_recomputed() -> None:
+    made, staged = added(update(CHAT, topics("ALGEBRA", "Sets"), topics("Algebra", "Sets", "Gone")))
+    assert made.outdated.spellings == {("Topic", "algebra"), ("Topic", "gone")}
+    assert made.unlinked == {("Topic", "gone")}
+    assert staged.spellings["Topic", "sets"] == Spellings("Sets", KEY)
+    more, _ = added(update(CHAT, topics("ALGEBRA", "Algebra"), topics("Algebra")))
+    assert not more.outdated.spellings
+
+
+# --- the rows of an update ----------------------------------------------------------------------------------------
+
+
+def test_an_update_names_all_nodes_that_it_may_change() -> None:
+    nodes = set(update(CHAT, topics("New"), topics("Old")).nodes())
+    assert {("Student", "a"), ("Student", "b"), ("Topic", "new"), ("Topic", "old")} <= nodes
+
+
+def test_an_update_writes_the_finding_its_links_and_what_it_unlinks() -> None:
+    changes, staged = added(update(CHAT, topics("New"), topics("Old")))
+    rows = changes.rows
+    assert {("Topic", "new"), ("Topic", "old"), ("Student", "a")} <= staged.nodes
+    [finding] = rows["set_finding_Interaction"]
+    assert (finding["id"], finding["p"]["finding"], finding["p"]["found_model"]) == ("r", "the text", "m")
+    assert rows["unlink_ABOUT"] == [{"id": "r", "end": "old"}]
+    assert rows["link_ABOUT"] == [{"id": "r", "end": "new", "p": {"found_as": ["New"]}}]
+
+
+# --- computing anew -----------------------------------------------------------------------------------------------
+
+
+def at(day: int) -> DateTime:
+    return DateTime.fromisoformat(f"2026-01-0{day}T00:00:00.000000000+00:00")
+
+
+def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
+    made, _ = added(
+        update(mistake(), types("Beta", "Alpha", p=0.5)),
+        update(TEXT, points(FoundPoint(name="q", order=1, importance="core"))),
+    )
+    made.outdated.relates_to, made.outdated.contains, made.outdated.mistakes = (
+        {("x", "p"), ("w", "p")},
+        {("c", "z")},
+        {("a", "x", "c")},
+    )
+    made.outdated.spellings, made.outdated.descriptions = {("Topic", "t")}, {"d"}
+    tx = Transaction(recompute_relates_to=[{"from": "w", "to": "p", "strength": 1.0}])
+    raise_pairs(tx, made.raised_relates_to, made.raised_contains)
+    recompute(tx, UnitOfWork.staged(), made.outdated)
+    assert tx.rows("raise_relates_to") == [
+        {"from": "alpha", "to": "p", "strength": 0.5, "confidence": 0.75},
+        {"from": "beta", "to": "p", "strength": 0.5, "confidence": 0.75},
+        {"from": "w", "to": "p", "strength": 1.0},
+    ]
+    assert tx.rows("raise_contains") == [{"from": "c", "to": "q", "importance": "core", "order": 1}]
+    both = [{"from": "w", "to": "p"}, {"from": "x", "to": "p"}]
+    assert tx.rows("recompute_relates_to") == tx.rows("remove_relates_to") == both
+    assert tx.rows("recompute_contains") == tx.rows("remove_contains") == [{"from": "c", "to": "z"}]
+    assert (
+        tx.rows("recompute_has_error")
+        == tx.rows("remove_has_error")
+        == [{"student": "a", "type": "x", "course": "c"}]
+    )
+    names = tx.names()
+    assert dict(tx.asked)["spellings_Topic"] == {"ids": ["t"]}
+    assert dict(tx.asked)["descriptions"] == {"ids": ["d"]}
+    assert names.index("remove_relates_to") < len(names) - names[::-1].index("raise_relates_to") - 1
+
+
+def test_nothing_is_asked_for_nothing() -> None:
+    tx = Transaction()
+    raise_pairs(tx, {}, {})
+    recompute(tx, UnitOfWork.staged(), Outdated())
+    assert tx.asked == []
+
+
+def test_mistakes_are_summed_with_their_weights_and_the_latest_word_on_them() -> None:
+    def row(day: int, count: int, severity: str | None, resolved: bool | None, course: str = "c") -> dict[str, Any]:
+        return {
+            "student": "a", "type": "t", "course": course, "timestamp": at(day), "record": f"r{day}",
+            "count": count, "severity": severity, "resolved": resolved,
+        }  # fmt: skip
+
+    rows = [row(2, 2, "low", True), row(1, 1, "high", None), row(3, 4, None, None), row(1, 1, "low", False, "d")]
+    tx = Transaction(recompute_has_error=rows)
+    recompute(tx, UnitOfWork.staged(), Outdated(mistakes={("a", "t", "d"), ("a", "t", "c")}))
+    c, d = sorted(tx.rows("has_error"), key=lambda each: str(each["course"]))
+    assert (c["count"], c["weight"]) == (7, 2 * 0.5 + 1 * 2.0 + 4 * 1.0)
+    assert (c["first"], c["last"]) == ("2026-01-01T00:00:00.000000Z", "2026-01-03T00:00:00.000000Z")
+    assert (c["resolved"], d["resolved"], d["count"]) == (True, False, 1)
+    assert tx.names() == ["recompute_has_error", "remove_has_error", "has_error"]
+
+
+def test_the_latest_lesson_with_feedback_decides_the_feedback() -> None:
+    def row(day: int, count: int, feedback: str | None, to: str = "b") -> dict[str, Any]:
+        return {
+            "from": "t",
+            "to": to,
+            "count": count,
+            "feedback": feedback,
+            "timestamp": at(day),
+            "record": f"r{day}",
+        }
+
+    rows = [row(3, 1, None), row(1, 2, "first"), row(2, 4, "second"), row(1, 1, None, "c")]
+    tx = Transaction(recompute_teaches=rows)
+    recompute(tx, UnitOfWork.staged(), Outdated(interactions={"teaches": {("t", "c"), ("t", "b")}}))
+    assert tx.rows("remove_teaches") == [{"from": "t", "to": "b"}, {"from": "t", "to": "c"}]
+    stamp = "2026-01-02T00:00:00.000000Z|r2"
+    by_student = {each["to"]: each for each in tx.rows("create_teaches")}
+    assert by_student["b"] == {
+        "from": "t",
+        "to": "b",
+        "count": 7,
+        "feedback": "second",
+        "stamp": stamp,
+        "last": at(3),
+    }
+    assert (by_student["c"]["count"], by_student["c"]["feedback"], by_student["c"]["stamp"]) == (1, None, None)
+
+
+def test_totals_of_chats_are_written_as_the_graph_sums_them() -> None:
+    total = {"from": "a", "to": "b", "count": 3}
+    tx = Transaction(recompute_chat_with=[total])
+    recompute(tx, UnitOfWork.staged(), Outdated(interactions={"chat_with": {("a", "b")}}))
+    assert tx.rows("create_chat_with") == [total]
+    empty = Transaction()
+    recompute(empty, UnitOfWork.staged(), Outdated(interactions={"likes": set()}))
+    assert empty.asked == []
+
+
+def test_spellings_are_made_anew_from_the_mentions_that_stay() -> None:
+    unit = UnitOfWork.staged()
+    unit.spellings["Topic", "t"] = Spellings("GONE", "2025", {"x"})
+    mentions = [
+        {"id": "t", "spelled": ["T", "t!"], "timestamp": at(2), "record": "r"},
+        {"id": "t", "spelled": ["t"], "timestamp": at(1), "record": "q"},
+    ]
+    tx = Transaction(spellings_Topic=mentions)
+    recompute(tx, unit, Outdated(spellings={("Topic", "u"), ("Topic", "t")}))
+    assert unit.spellings["Topic", "t"] == Spellings("t", "2026-01-01T00:00:00.000000Z|q", {"T", "t!"})
+    assert unit.spellings["Topic", "u"] == Spellings()
+    assert unit.changed_nodes == {("Topic", "t"), ("Topic", "u")}
+    assert tx.asked == [("spellings_Topic", {"ids": ["t", "u"]})]
+
+
+def test_descriptions_are_made_anew_by_the_latest_text() -> None:
+    unit = UnitOfWork.staged()
+    unit.fields["KnowledgePoint", "p"] = {"description": ("gone", "2027")}
+    rows = [
+        {"id": "p", "description": "late", "category": None, "timestamp": at(2), "record": "r"},
+        {"id": "p", "description": "early", "category": "lines", "timestamp": at(1), "record": "q"},
+    ]
+    tx = Transaction(descriptions=rows)
+    recompute(tx, unit, Outdated(descriptions={"q", "p"}))
+    fields = unit.fields["KnowledgePoint", "p"]
+    assert fields == {
+        "description": ("late", "2026-01-02T00:00:00.000000Z|r"),
+        "category": ("lines", "2026-01-01T00:00:00.000000Z|q"),
+    }
+    assert unit.fields["KnowledgePoint", "q"] == {}
+    assert unit.changed_nodes == {("KnowledgePoint", "p"), ("KnowledgePoint", "q")}
+    assert tx.asked == [("descriptions", {"ids": ["p", "q"]})]
+
+
+def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
+    unit = UnitOfWork.staged()
+    for label in ("Course", "Student", "Teacher"):
+        unit.fields[label, "x"] = {"name": ("Old", "k|gone")}
+    unit.fields["Course", "x"]["difficulty"] = ("advanced", "k|other")  # one field of a removed record is enough
+    unit.fields["Student", "untouched"] = {"name": ("Kept", "k|other")}
+    unit.fields["Topic", "x"] = {"name": ("Old", "k|gone")}
+    learns = {
+        "course_name": "Algebra",
+        "course_description": "of lines",
+        "difficulty": "beginner",
+        "student_name": "Ana",
+        "stamp": KEY,
+    }
+    tx = Transaction(
+        names_Student=[{"id": "x", "name": "Early", "timestamp": at(1), "record": "q"}],
+        names_Teacher=[{"id": "x", "name": "T", "timestamp": at(1), "record": "q"}],
+        learns_of_Course=[{"id": "x", "properties": learns}],
+        learns_of_Student=[{"id": "x", "properties": {**learns, "stamp": "2027"}}],
+    )
+    nodes = {(label, "x") for label in ("Course", "Student", "Teacher", "Topic")} | {("Student", "untouched")}
+    recompute(tx, unit, Outdated(fields=nodes, version_keys={"k|gone"}))
+    assert unit.fields["Course", "x"] == {
+        "name": ("Algebra", KEY), "description": ("of lines", KEY), "difficulty": ("beginner", KEY),
+    }  # fmt: skip
+    assert unit.fields["Student", "x"] == {"name": ("Ana", "2027")}
+    assert unit.fields["Teacher", "x"] == {"name": ("T", "2026-01-01T00:00:00.000000Z|q")}
+    assert unit.fields["Student", "untouched"] == {"name": ("Kept", "k|other")}
+    assert unit.fields["Topic", "x"] == {"name": ("Old", "k|gone")}
+    assert unit.changed_nodes == {("Course", "x"), ("Student", "x"), ("Teacher", "x")}
+    assert sorted(tx.names()) == [
+        "learns_of_Course",
+        "learns_of_Student",
+        "names_Course",
+        "names_Student",
+        "names_Teacher",
+    ]
+    assert all(parameters == {"ids": ["x"]} for _, parameters in tx.asked)
+
+
+def test_orphans_are_deleted_by_label_and_counted() -> None:
+    tx = Transaction(delete_orphans_Topic=[{"deleted": 1}])
+    nodes = {("Topic", "u"), ("Topic", "t"), ("Course", "c")}
+    assert aggregates.delete_orphans(tx, nodes) == {"Topic": 1, "Course": 0}
+    assert sorted(tx.asked) == [
+        ("delete_orphans_Course", {"ids": ["c"]}),
+        ("delete_orphans_Topic", {"ids": ["t", "u"]}),
+    ]
+
+
+def test_a_version_key_is_the_time_and_the_id() -> None:
+    assert aggregates.version_key({"timestamp": at(1), "record": "r"}) == KEY
