@@ -356,13 +356,12 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
         "course_description": "of lines",
         "difficulty": "beginner",
         "student_name": "Ana",
-        "stamp": KEY,
     }
     tx = Transaction(
         names_Student=[{"id": "x", "name": "Early", "timestamp": at(1), "record": "q"}],
         names_Teacher=[{"id": "x", "name": "T", "timestamp": at(1), "record": "q"}],
-        learns_of_Course=[{"id": "x", "properties": learns}],
-        learns_of_Student=[{"id": "x", "properties": {**learns, "stamp": "2027"}}],
+        course_records_of_Course=[{"id": "x", "properties": learns, "timestamp": at(1), "record": "r"}],
+        course_records_of_Student=[{"id": "x", "properties": {**learns, "carried": True, "stamp": "2027"}}],
     )
     nodes = {(label, "x") for label in ("Course", "Student", "Teacher", "Topic")} | {("Student", "untouched")}
     recompute(tx, unit, Outdated(fields=nodes, version_keys={"k|gone"}))
@@ -375,8 +374,8 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
     assert unit.fields["Topic", "x"] == {"name": ("Old", "k|gone")}
     assert unit.changed_nodes == {("Course", "x"), ("Student", "x"), ("Teacher", "x")}
     assert sorted(tx.names()) == [
-        "learns_of_Course",
-        "learns_of_Student",
+        "course_records_of_Course",
+        "course_records_of_Student",
         "names_Course",
         "names_Student",
         "names_Teacher",
