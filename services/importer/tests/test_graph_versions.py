@@ -230,6 +230,7 @@ def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id()
     [reject] = found.rejects
     assert (reject.line, reject.field, reject.found) == (3, "data.student_id_to", "")
     assert reject.reason == "belongs to a student who was forgotten"
+    assert reject.expected == "a student who was not forgotten"
     assert [record.record_id for record in found.records] == ["m"]
 
 
