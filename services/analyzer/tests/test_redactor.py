@@ -16,7 +16,7 @@ class Found:
     def __init__(self, *spans: Span) -> None:
         self._spans = list(spans)
 
-    def spans(self, _plain: str) -> list[Span]:
+    def spans(self, *_text: str) -> list[Span]:
         return self._spans
 
 

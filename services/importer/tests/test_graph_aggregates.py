@@ -197,6 +197,19 @@ def test_an_update_names_all_nodes_that_it_may_change() -> None:
     assert {("Student", "a"), ("Student", "b"), ("Topic", "new"), ("Topic", "old")} <= nodes
 
 
+def test_a_link_has_the_strongest_of_what_was_found_under_its_names() -> None:
+    found = ErrorFinding(
+        error_types=tuple(
+            FoundErrorType(name=name, confidence=each) for name, each in (("Sign", 0.25), ("SIGN", 0.75))
+        ),
+        confidence=1,
+    )
+    changes, _ = added(update(mistake(), found))
+    assert changes.rows["link_OF_TYPE"] == [
+        {"id": "r", "end": "sign", "p": {"found_as": ["SIGN", "Sign"], "confidence": 0.75}}
+    ]
+
+
 def test_an_update_writes_the_finding_its_links_and_what_it_unlinks() -> None:
     changes, staged = added(update(CHAT, topics("New"), topics("Old")))
     rows = changes.rows
@@ -356,13 +369,12 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
         "course_description": "of lines",
         "difficulty": "beginner",
         "student_name": "Ana",
-        "stamp": KEY,
     }
     tx = Transaction(
         names_Student=[{"id": "x", "name": "Early", "timestamp": at(1), "record": "q"}],
         names_Teacher=[{"id": "x", "name": "T", "timestamp": at(1), "record": "q"}],
-        learns_of_Course=[{"id": "x", "properties": learns}],
-        learns_of_Student=[{"id": "x", "properties": {**learns, "stamp": "2027"}}],
+        course_records_of_Course=[{"id": "x", "properties": learns, "timestamp": at(1), "record": "r"}],
+        course_records_of_Student=[{"id": "x", "properties": {**learns, "carried": True, "stamp": "2027"}}],
     )
     nodes = {(label, "x") for label in ("Course", "Student", "Teacher", "Topic")} | {("Student", "untouched")}
     recompute(tx, unit, Outdated(fields=nodes, version_keys={"k|gone"}))
@@ -375,13 +387,30 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
     assert unit.fields["Topic", "x"] == {"name": ("Old", "k|gone")}
     assert unit.changed_nodes == {("Course", "x"), ("Student", "x"), ("Teacher", "x")}
     assert sorted(tx.names()) == [
-        "learns_of_Course",
-        "learns_of_Student",
+        "course_records_of_Course",
+        "course_records_of_Student",
         "names_Course",
         "names_Student",
         "names_Teacher",
     ]
     assert all(parameters == {"ids": ["x"]} for _, parameters in tx.asked)
+
+
+def test_what_a_student_learns_is_made_anew_from_the_course_records_that_stay() -> None:
+    def row(day: int, course: str, **properties: Any) -> dict[str, Any]:
+        return {"student": "a", "course": course, "properties": properties, "timestamp": at(day), "record": f"r{day}"}
+
+    rows = [row(2, "c", progress=50.0, time_spent=5.0), row(1, "c", progress=90.0), row(1, "e", time_spent=1.0)]
+    unit, tx = UnitOfWork.staged(), Transaction(course_records=rows)
+    unit.learns["a", "c"] = unit.learns["a", "d"] = {"progress": (100.0, "2027")}
+    recompute(tx, unit, Outdated(learns={("a", "e"), ("a", "d"), ("a", "c")}))
+    assert tx.rows("course_records") == [{"student": "a", "course": course} for course in "cde"]
+    second = "2026-01-02T00:00:00.000000Z|r2"
+    assert unit.learns["a", "c"] == {"progress": (50.0, second), "time_spent": (5.0, second)}
+    assert unit.learns["a", "e"]["time_spent"] == (1.0, "2026-01-01T00:00:00.000000Z|r1")
+    assert ("a", "d") not in unit.learns
+    assert (unit.changed_learns, unit.new_learns) == ({("a", "c")}, {("a", "e")})
+    assert unit.removed_learns == {("a", "d")}
 
 
 def test_orphans_are_deleted_by_label_and_counted() -> None:

@@ -80,3 +80,21 @@ def test_what_was_stored_is_understood_again() -> None:
     stored = finding_facts.stored_text(RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin))
     assert finding_facts.facts_of_stored(stored) == finding_facts.facts_of(finding)
     assert finding_facts.facts_of_stored(None) == finding_facts.NO_FACTS
+
+
+def test_what_was_found_stands_on_its_record_and_what_is_no_longer_found_is_taken_off() -> None:
+    finding = ErrorFinding(difficulty="beginner", severity="high", confidence=0.5, evidence=("x",))
+    origin = Origin(analyser="model", model="m", prompt_version="1", cost=0.5)
+    whole = RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin)
+    assert finding_facts.node_properties(whole, "text") == {
+        "finding": "text",
+        "found_analyser": "model",
+        "found_confidence": 0.5,
+        "found_difficulty": "beginner",
+        "found_evidence": ["x"],
+        "found_model": "m",
+        "found_prompt_version": "1",
+        "found_sentiment": None,
+        "found_severity": "high",
+    }
+    assert set(finding_facts.PROPERTIES) | {"finding"} == set(finding_facts.node_properties(whole, "text"))

@@ -1,5 +1,6 @@
 """The version rule without a graph: which records are written, and what a superseded version had a part in."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ from neo4j.time import DateTime
 from statements import Transaction
 
 from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Origin, RecordFinding
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.records import Record, iso, parse_record
 from edugraph_importer.graph import finding_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
     ErasedStudents,
@@ -21,6 +24,7 @@ from edugraph_importer.graph.versions import (
     WithdrawnRecords,
     classify,
     lock_superseded,
+    note_readings,
     remove_superseded,
     stored_versions,
     tombstone,
@@ -45,20 +49,24 @@ def course_record() -> Record:
 
 
 def version_of(record: Record) -> StoredVersion:
-    label = {"student_interaction": "Interaction", "error_record": "ErrorRecord"}[record.type]
-    return StoredVersion(label, iso(record.timestamp), record.content_hash, record.reading)
+    return StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash, record.reading)
 
 
 def nobody_erased() -> ErasedStudents:
     return ErasedStudents(Transaction(count_tombstones=[{"erased": 0}]), [])
 
 
-def none_withdrawn() -> WithdrawnRecords:
-    return WithdrawnRecords(Transaction(count_withdrawn=[{"withdrawn": 0}]), [])
+def withdrawn_records(records: Sequence[Record] = (), *now: str, before: Sequence[str] = ()) -> WithdrawnRecords:
+    """Those that this transaction takes back, and those that were taken back before."""
+    known = [{"id": tombstone(each)} for each in before]
+    return WithdrawnRecords(Transaction(count_withdrawn=[{"withdrawn": len(before)}], withdrawn=known), records, now)
 
 
-def classified(*records: Record, stored: dict[str, StoredVersion] | None = None) -> Any:
-    return classify(list(enumerate(records, start=7)), stored or {}, nobody_erased(), none_withdrawn())
+def classified(
+    *records: Record, stored: dict[str, StoredVersion] | None = None, withdrawn: WithdrawnRecords | None = None
+) -> Any:
+    lines = list(enumerate(records, start=7))
+    return classify(lines, stored or {}, nobody_erased(), withdrawn or withdrawn_records(records))
 
 
 # --- which records are written ------------------------------------------------------------------------------------
@@ -67,10 +75,8 @@ OLD, NEW = chat("r", "2026-01-01T00:00:00Z"), chat("r", "2026-01-02T00:00:00Z")
 
 
 def test_a_record_that_nobody_knows_is_written() -> None:
-    progress = course_record()
-    found = classified(OLD, progress)
-    assert found.events == {"r": OLD, progress.record_id: progress}
-    assert found.records == [OLD, progress]
+    found = classified(OLD, course_record())
+    assert list(found.events.values()) == found.records == [OLD, course_record()]
     assert not any([found.unchanged, found.superseded, found.superseded_here, found.stale, found.rejects])
 
 
@@ -113,31 +119,92 @@ def test_what_three_versions_leave_is_the_latest_and_the_graph_s_is_superseded_o
     assert (found.records, found.superseded_here) == ([NEW], [middle])
 
 
-def test_an_id_is_one_record_whatever_its_kind() -> None:
+def test_a_later_version_may_be_of_another_kind() -> None:
     other = mistake("r", "2026-02-01T00:00:00Z")
     found = classified(other, stored={"r": version_of(OLD)})
     assert (found.events, found.superseded) == ({"r": other}, {"r": version_of(OLD)})
-    for records in ([OLD, other], [other, OLD]):
-        found = classified(*records)
-        assert (found.records, found.superseded_here) == ([other], [OLD])
 
 
-def test_of_one_content_the_newer_reading_is_noted_and_nothing_is_written() -> None:
-    again = OLD.model_copy(update={"reading": OLD.reading + 1})
+# --- readings, and records that are taken back --------------------------------------------------------------------
+
+
+def read_again(record: Record, reading: int) -> Record:
+    return record.model_copy(update={"reading": reading})
+
+
+def test_of_two_readings_of_one_moment_the_higher_counts() -> None:
+    one, other = read_again(chat("r", text="one"), 1), read_again(chat("r", text="two"), 2)
+    assert classified(other, stored={"r": version_of(one)}).events == {"r": other}
+    assert classified(one, stored={"r": version_of(other)}).stale == [one]
+
+
+def test_the_same_content_in_a_higher_reading_is_unchanged_and_its_reading_is_noted() -> None:
+    again = read_again(OLD, 2)
     found = classified(again, stored={"r": version_of(OLD)})
-    assert (found.unchanged, found.records, found.reread) == ([again], [], {"r": version_of(again)})
-    assert not classified(OLD, stored={"r": version_of(again)}).reread
+    assert (found.unchanged, found.events, found.reread) == ([again], {}, {"r": version_of(again)})
+    lower = classified(OLD, stored={"r": version_of(again)})
+    assert (lower.unchanged, lower.reread) == ([OLD], {})
+    here = classified(OLD, again)
+    assert (here.events, here.unchanged, here.reread) == ({"r": again}, [again], {})
 
 
-def test_a_record_that_was_taken_back_is_stale_whenever_it_comes() -> None:
-    tx = Transaction(count_withdrawn=[{"withdrawn": 1}], withdrawn=[{"id": tombstone("before")}])
-    withdrawn = WithdrawnRecords(tx, [chat("before"), chat("r"), chat("q")], ["r", "unknown"])
-    stored = {"r": version_of(OLD)}
-    found = classify([(1, chat("before")), (2, NEW), (3, chat("q"))], stored, nobody_erased(), withdrawn)
-    assert [record.record_id for record in found.stale] == ["before", "r"]
-    assert [record.record_id for record in found.records] == ["q"]
-    assert found.superseded == stored
+def test_a_reading_is_not_noted_of_a_version_that_is_superseded() -> None:
+    found = classified(read_again(OLD, 2), NEW, stored={"r": version_of(OLD)})
+    assert (found.reread, found.events) == ({}, {"r": NEW})
+    assert found.superseded["r"].content_hash == OLD.content_hash
+
+
+def test_readings_are_written_by_label_and_in_order() -> None:
+    tx = Transaction()
+    noted = {"s": StoredVersion("Interaction", "t", "h", 2), "r": StoredVersion("Interaction", "t", "i", 3)}
+    note_readings(tx, noted | {"m": StoredVersion("ErrorRecord", "t", "j", 4)})
+    assert tx.rows("raise_reading_Interaction") == [
+        {"id": "r", "hash": "i", "reading": 3},
+        {"id": "s", "hash": "h", "reading": 2},
+    ]
+    assert tx.rows("raise_reading_ErrorRecord") == [{"id": "m", "hash": "j", "reading": 4}]
+    assert len(tx.asked) == 2
+
+
+def test_what_is_taken_back_supersedes_the_version_in_the_graph_and_never_comes_again() -> None:
+    found = classified(NEW, stored={"r": version_of(OLD)}, withdrawn=withdrawn_records([NEW], "r", "unknown"))
+    assert found.superseded == {"r": version_of(OLD)}
     assert (found.withdrawn, found.unknown_withdrawn) == (["r", "unknown"], ["unknown"])
+    assert (found.records, found.stale) == ([], [NEW])
+    later = classified(NEW, chat("q"), withdrawn=withdrawn_records([NEW, chat("q")], before=["r"]))
+    assert (later.records, later.stale, later.withdrawn) == ([chat("q")], [NEW], [])
+
+
+def test_what_was_taken_back_before_is_not_taken_back_again() -> None:
+    withdrawn = withdrawn_records([], "r", "s", before=["r"])
+    assert withdrawn.new == ["s"]
+    assert "r" in withdrawn
+    assert "s" in withdrawn
+    assert "q" not in withdrawn
+
+
+def test_a_record_that_is_taken_back_meanwhile_makes_the_transaction_begin_anew() -> None:
+    tx = Transaction(count_withdrawn=[{"withdrawn": 0}])
+    withdrawn = WithdrawnRecords(tx, [OLD])
+    assert tx.names() == ["count_withdrawn"]  # where nothing was taken back, nothing is asked of each record
+    withdrawn.check()
+    tx.answers["count_withdrawn"] = [{"withdrawn": 1}]
+    with pytest.raises(StaleRead):
+        withdrawn.check()
+
+
+def test_the_keys_of_unknown_records_are_held_and_only_hashes_stay() -> None:
+    held = {f"hold_keys_{label}": [{"held": 1}] for label in RECORD_LABELS}
+    tx = Transaction(count_withdrawn=[{"withdrawn": 0}], **held)
+    withdrawn = WithdrawnRecords(tx, [], ["s", "r"])
+    withdrawn.write(["s"])
+    names = [name for label in RECORD_LABELS for name in (f"hold_keys_{label}", f"delete_records_{label}")]
+    assert tx.names() == ["count_withdrawn", *names, "create_withdrawn"]
+    assert all(parameters == {"ids": ["s"]} for name, parameters in tx.asked if name in names)
+    assert tx.rows("create_withdrawn") == [{"id": each} for each in sorted((tombstone("r"), tombstone("s")))]
+    tx.answers[f"hold_keys_{RECORD_LABELS[0]}"] = [{"held": 0}]
+    with pytest.raises(StaleRead):
+        withdrawn.write(["s"])
 
 
 @given(st.permutations([OLD, NEW, chat("r", "2026-01-03T00:00:00Z"), chat("q")]))
@@ -159,10 +226,11 @@ def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id()
     )
     erased = ErasedStudents(tx, [chat("r"), mistake("m")])
     assert tx.asked[1] == ("tombstones", {"ids": sorted([tombstone("a"), tombstone("b")])})
-    found = classify([(3, chat("r")), (4, mistake("m"))], {}, erased, none_withdrawn())
+    found = classify([(3, chat("r")), (4, mistake("m"))], {}, erased, withdrawn_records())
     [reject] = found.rejects
     assert (reject.line, reject.field, reject.found) == (3, "data.student_id_to", "")
     assert reject.reason == "belongs to a student who was forgotten"
+    assert reject.expected == "a student who was not forgotten"
     assert [record.record_id for record in found.records] == ["m"]
 
 
@@ -186,20 +254,26 @@ def test_an_erasure_meanwhile_makes_the_transaction_begin_anew() -> None:
 MOMENT = DateTime.fromisoformat("2026-01-01T00:00:00.000000000+00:00")
 
 
-def test_the_versions_of_records_that_have_nodes_are_read() -> None:
-    tx = Transaction(
-        stored_versions=[{"label": "Interaction", "versions": [["r", MOMENT, "h", 1], ["s", MOMENT, "i", None]]}]
-    )
-    found = stored_versions(tx, ["s", "r"])
+def test_the_versions_under_the_ids_are_read() -> None:
+    versions = [["r", MOMENT, "h", None], ["s", MOMENT, "i", 2]]
+    tx = Transaction(stored_versions=[{"label": "Interaction", "versions": versions}])
     at = "2026-01-01T00:00:00.000000Z"
-    assert found == {"r": StoredVersion("Interaction", at, "h", 1), "s": StoredVersion("Interaction", at, "i", 0)}
+    assert stored_versions(tx, {"s", "r"}) == {
+        "r": StoredVersion("Interaction", at, "h", 0),
+        "s": StoredVersion("Interaction", at, "i", 2),
+    }
     assert tx.asked == [("stored_versions", {"ids": ["r", "s"]})]
 
 
-def test_nothing_is_asked_for_no_records() -> None:
+def test_nothing_is_asked_for_no_record() -> None:
     tx = Transaction()
     assert stored_versions(tx, []) == {}
     assert tx.asked == []
+
+
+def test_a_record_that_is_being_deleted_makes_the_transaction_begin_anew() -> None:
+    with pytest.raises(StaleRead):
+        StoredVersion.read("Interaction", None, "h", None)
 
 
 def link(record: str, kind: str, label: str, end: str, interaction_type: str | None = None) -> dict[str, Any]:
@@ -227,7 +301,7 @@ def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> No
         link("c", "SENT", "Student", "b", "chat"),
         link("c", "RECEIVED_BY", "Student", "a", "chat"),
     ]
-    locked = [["c", None, "h", None], ["r", None, "h", None], ["t", None, "h", None]]
+    locked = [["c", None, "h", None, None], ["r", None, "h", None, None], ["t", None, "h", None, None]]
     tx = Transaction(lock_records_Interaction=[{"records": locked}], links_of_Interaction=rows)
     found = lock_superseded(tx, dict.fromkeys(("r", "t", "c"), old("Interaction")))
     assert found.outdated.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
@@ -247,7 +321,9 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
         *(link("m", "IN_COURSE", "Course", each) for each in ("c", "d")),
         link("m", "CONCERNS", "KnowledgePoint", "p"),
     ]
-    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", None]]}], links_of_ErrorRecord=rows)
+    tx = Transaction(
+        lock_records_ErrorRecord=[{"records": [["m", None, "h", None, None]]}], links_of_ErrorRecord=rows
+    )
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.outdated.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
     assert found.outdated.relates_to == {("e", "p"), ("f", "p")}
@@ -257,7 +333,9 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
 
 def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_prerequisites_first() -> None:
     rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "DESCRIBES", "KnowledgePoint", "p")]
-    tx = Transaction(lock_records_CourseContent=[{"records": [["k", None, "h", None]]}], links_of_CourseContent=rows)
+    tx = Transaction(
+        lock_records_CourseContent=[{"records": [["k", None, "h", None, None]]}], links_of_CourseContent=rows
+    )
     found = lock_superseded(tx, {"k": old("CourseContent")})
     assert found.outdated.contains == {("c", "p")}
     assert not any([found.outdated.interactions, found.outdated.mistakes, found.outdated.relates_to])
@@ -268,7 +346,17 @@ def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_
     ]
 
 
-@pytest.mark.parametrize("records", [[], [["r", None, "another", None]]])
+def test_a_superseded_course_record_had_a_part_in_what_its_student_learns() -> None:
+    rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "HAS_RECORD", "Student", "a")]
+    tx = Transaction(
+        lock_records_CourseRecord=[{"records": [["k", None, "h", None, None]]}], links_of_CourseRecord=rows
+    )
+    found = lock_superseded(tx, {"k": old("CourseRecord")})
+    assert found.outdated.learns == {("a", "c")}
+    assert not any([found.outdated.contains, found.outdated.mistakes])
+
+
+@pytest.mark.parametrize("records", [[], [["r", None, "another", None, None]]])
 def test_a_version_that_is_not_there_any_more_makes_the_transaction_begin_anew(records: list[Any]) -> None:
     tx = Transaction(lock_records_Interaction=[{"records": records}])
     with pytest.raises(StaleRead):
@@ -279,7 +367,7 @@ def test_what_was_found_in_a_superseded_version_is_known() -> None:
     finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), confidence=1)
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
     text = finding_facts.stored_text(RecordFinding(record=mistake("m").to_json(), finding=finding, origin=origin))
-    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", text]]}])
+    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", None, text]]}])
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.findings == {"m": finding_facts.facts_of(finding)}
 
@@ -331,4 +419,4 @@ def test_a_tombstone_is_a_hash() -> None:
 
 
 def test_a_version_of_the_graph_is_read_to_the_microsecond() -> None:
-    assert StoredVersion.read("L", MOMENT, "h", 2).version == ("2026-01-01T00:00:00.000000Z", 2, "h")
+    assert StoredVersion.read("L", MOMENT, "h", 3).version == ("2026-01-01T00:00:00.000000Z", 3, "h")
