@@ -2,7 +2,7 @@
 
 `make bench-gateway`, on the tests' servers: one run on one machine, the gateway and pika in turns.
 The clients run on the same cores as the gateway and the servers: the table says how much of them they took.
-One table, JSON beside it; exits 1 when a figure is missed.
+One table with the goals, JSON beside it; exits 1 when a goal is missed.
 """
 
 import argparse
@@ -31,7 +31,9 @@ from edugraph_common.platform.settings import Settings
 
 BODY = json.dumps({"records": [RECORD]}).encode()
 JSON = "application/json"
-LONGEST_P99, LARGEST_MB = 25, 200
+# What a figure must reach or keep to; docs/adr/0014-small-submissions.md is about the first.
+LEAST = {"gateway / pika": 0.8}
+LARGEST = {"p99_ms": 25, "memory_peak_mb": 200}
 TURNS = 5
 RESULTS = Path(__file__).parent / "results"
 
@@ -58,17 +60,17 @@ def main() -> int:
 
 
 def _report(figures: dict[str, Any]) -> int:
-    """One table, JSON beside it. 1 if a figure misses its goal."""
-    goals = {
-        "gateway / pika": figures["gateway / pika"] >= 1,
-        "p99_ms": figures["p99_ms"] <= LONGEST_P99,
-        "memory_peak_mb": figures["memory_peak_mb"] < LARGEST_MB,
-    }
+    """Print one table, and write JSON beside it. Return 1 if a figure misses its goal."""
+    goals = {name: f">= {least:g}" for name, least in LEAST.items()}
+    goals |= {name: f"<= {largest:g}" for name, largest in LARGEST.items()}
+    missed = [name for name, least in LEAST.items() if figures[name] < least]
+    missed += [name for name, largest in LARGEST.items() if figures[name] > largest]
     for name, value in figures.items():
-        print(f"{name:<42}{value:>10} {'' if goals.get(name, True) else 'MISSED'}".rstrip())
+        print(f"{name:<42}{value:>10} {goals.get(name, ''):<8}{'MISSED' if name in missed else ''}".rstrip())
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gateway.json").write_text(json.dumps(figures, indent=1))
-    return int(not all(goals.values()))
+    text = json.dumps({**figures, "goals": goals, "missed": missed}, indent=1)
+    (RESULTS / "gateway.json").write_text(text)
+    return int(bool(missed))
 
 
 def _measure(running: Gateway, addresses: dict[str, str], given: argparse.Namespace) -> dict[str, Any]:

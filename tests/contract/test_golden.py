@@ -18,6 +18,7 @@ from edugraph_common.contracts.messages import (
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
+    DeriveGraph,
     Findings,
     ForgetStudent,
     ImportAggregate,
@@ -26,7 +27,7 @@ from edugraph_common.contracts.messages import (
     Message,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport
-from edugraph_common.contracts.records import InvalidRecord, parse_record
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[ContractModel]] = {
@@ -37,6 +38,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "analysis": Analysis,
     "analysis_estimate": AnalysisEstimate,
     "findings": Findings,
+    "derive_graph": DeriveGraph,
     "forget_student": ForgetStudent,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
@@ -151,3 +153,13 @@ def test_golden_records_are_read_and_keep_their_ids() -> None:
     parsed = [parse_record(json.loads(line)) for line in lines]
     assert len({record.type for record in parsed}) == 5
     assert [record.content_hash[:12] for record in parsed] == json.loads(golden("record_hashes"))
+
+
+def test_golden_envelopes_are_read() -> None:
+    """What takes a record back, and what an adapter read in a newer way."""
+    lines = (GOLDEN / "envelopes.v1.ndjson").read_text(encoding="utf-8").splitlines()
+    by_id, by_content, read = [parse_row(json.loads(line)) for line in lines]
+    assert by_id == Withdrawal(record_id="r-1")
+    assert isinstance(read, Record)
+    assert by_content == Withdrawal(record_id=read.content_hash)
+    assert (read.record_id, read.reading) == ("r-3", 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import neo4j
 import pika
 import pytest
 from engines import System, real_engine
@@ -77,6 +78,13 @@ def _bury(commands: Commands, task_id: str) -> None:
     connection.close()
 
 
+def _damage(commands: Commands) -> None:
+    servers = commands.system.engine.environment
+    auth = (servers["EDUGRAPH_NEO4J_USER"], servers["EDUGRAPH_NEO4J_PASSWORD"])
+    with neo4j.GraphDatabase.driver(servers["EDUGRAPH_NEO4J_URI"], auth=auth) as driver:
+        driver.execute_query("MATCH (s:Student) WITH s LIMIT 1 SET s.name = 'nobody says so'")
+
+
 def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> None:
     student = f"s-{uuid4().hex[:8]}"
     file = _file(tmp_path, student)
@@ -97,7 +105,13 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert estimate["items"] == 20
     assert commands.json("analyze", "errors", str(analysed), "--follow")["analysis"]["done"] == 20
     assert commands.json("graph", "summary")["nodes"]["ErrorRecord"] >= 20
-    assert len(commands.json("graph", "digest")["digest"]) == 64
+    digest = commands.json("graph", "digest")["digest"]
+    assert len(digest) == 64
+    assert commands.json("graph", "verify")["wrong"] == {}
+    _damage(commands)
+    assert commands.json("graph", "verify", code=1)["wrong"] == {"Student": 1}
+    assert commands.json("graph", "rebuild")["wrong"] == {"Student": 1}
+    assert commands.json("graph", "digest")["digest"] == digest
     task = commands.json("forget", student, "--yes")["task_id"]
     until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
     assert commands.json("sources")[0]["format"] == "ndjson"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self, cast
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -34,11 +34,12 @@ class ClientSettings(BaseSettings):
 
 @dataclass(frozen=True)
 class FileSource:
-    """What a file is. `mapping` is the text of the mapping file of a CSV."""
+    """What a file is. `mapping`: the text of the mapping file of a CSV. `platform`: whose log it is."""
 
     format: Format = "ndjson"
     compression: Compression | None = None
     mapping: str | None = None
+    platform: str | None = None
 
 
 _CONTENT_TYPES: dict[Format, str] = {
@@ -111,7 +112,8 @@ class Client:
         """Stream a file. `options` are those of POST /v1/imports: name, batch_size, parallel_batches, analyze."""
         source = source or FileSource()
         compression = {"Content-Encoding": source.compression} if source.compression else {}
-        mapping = {"mapping": source.mapping} if source.mapping else {}
+        given = {"mapping": source.mapping, "platform": source.platform}
+        about = {name: value for name, value in given.items() if value}
 
         def chunks() -> Iterator[bytes]:
             while chunk := file.read(CHUNK_BYTES):
@@ -120,7 +122,7 @@ class Client:
 
         return self._submit(
             "/v1/imports",
-            params={**options, "format": source.format, **mapping},
+            params={**options, "format": source.format, **about},
             content=chunks(),
             headers={"Content-Type": _CONTENT_TYPES[source.format], **compression, **(headers or {})},
         )
@@ -130,7 +132,8 @@ class Client:
     ) -> Accepted:
         """Import a file that gateway and workers read where it is, from a place that the operator allows."""
         source = source or FileSource()
-        options = {"format": source.format, "mapping": source.mapping, "batch_size": batch_size, "analyze": analyze}
+        options: dict[str, Any] = {"format": source.format, "mapping": source.mapping, "platform": source.platform}
+        options |= {"batch_size": batch_size, "analyze": analyze}
         given = {name: value for name, value in options.items() if value is not None}
         return self._submit("/v1/imports", json={"url": url, **given})
 
@@ -149,10 +152,15 @@ class Client:
     def job(self, job_id: str) -> JobReport:
         return _report(self._json("GET", f"/v1/jobs/{job_id}"))
 
-    def jobs(self, limit: int = 20, offset: int = 0, state: JobState | None = None) -> list[JobReport]:
-        only = {"state": state} if state else {}
-        answer = self._json("GET", "/v1/jobs", params={"limit": str(limit), "offset": str(offset), **only})
-        return [_report(entry) for entry in answer["jobs"]]
+    def jobs(self, limit: int = 20, cursor: str | None = None, state: JobState | None = None) -> list[JobReport]:
+        return self.job_page(limit, cursor, state)[0]
+
+    def job_page(self, limit: int, cursor: str | None, state: JobState | None) -> tuple[list[JobReport], str | None]:
+        """Return the newest jobs after a cursor, and the cursor of the page after them, if there is one."""
+        given = {"limit": str(limit), "cursor": cursor, "state": state}
+        answer = self._json("GET", "/v1/jobs", params={name: value for name, value in given.items() if value})
+        following = parse_qs(urlsplit(answer["links"].get("next", "")).query)
+        return [_report(entry) for entry in answer["jobs"]], following.get("cursor", [None])[0]
 
     def follow(
         self,
@@ -214,6 +222,10 @@ class Client:
     def forget(self, student_id: str) -> Accepted:
         """Take a student out of the graph. The task says when it is done."""
         return Accepted.model_validate(self._json("DELETE", f"/v1/students/{quote(student_id, safe='')}"))
+
+    def derive_graph(self, *, repair: bool) -> Accepted:
+        """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
+        return Accepted.model_validate(self._json("POST", f"/v1/graph/{'rebuild' if repair else 'verify'}"))
 
     def diagnosis(self) -> Diagnosis:
         return Diagnosis.model_validate(self._json("GET", "/v1/diagnosis"))

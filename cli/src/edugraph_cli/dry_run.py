@@ -15,8 +15,8 @@ from edugraph_cli.display import FAILED, INVALID, print_table, say, show_json, s
 from edugraph_cli.mapping_suggestion import suggest_mapping
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import Compression, Format
-from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
+from edugraph_common.contracts.records import Record, Withdrawal
 from edugraph_common.sources import UTF8, Mapping, NotRelevant, ReadPlan, open_text, parse_mapping
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.rows import MAX_FUTURE
@@ -63,6 +63,8 @@ def dry_run(
             match row:
                 case Record():
                     types[row.type] += 1
+                case Withdrawal():
+                    types[WITHDRAWAL] += 1
                 case NotRelevant():
                     not_relevant[row.name] += 1
                 case Reject():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.records import InvalidRecord, parse_record
+from edugraph_common.contracts.records import InvalidRecord, Withdrawal, parse_record, parse_row
 
 CHAT = {
     "type": "student_interaction",
@@ -114,3 +114,39 @@ def test_a_wrong_value_is_shown_shortened() -> None:
     with pytest.raises(InvalidRecord) as caught:
         parse_record(changed(student_id_to="x" * 1000))
     assert len(caught.value.found) == 80
+
+
+def test_what_is_withdrawn_needs_only_an_id_or_the_content_itself() -> None:
+    when = CHAT["timestamp"]
+    assert parse_row({"timestamp": when, "record_id": "r", "withdrawn": True}) == Withdrawal(record_id="r")
+    assert parse_row({**CHAT, "record_id": "r", "withdrawn": True}) == Withdrawal(record_id="r")
+    assert parse_row({**CHAT, "withdrawn": True}) == Withdrawal(record_id=parse_record(CHAT).record_id)
+    assert parse_row({**CHAT, "withdrawn": False}) == parse_record(CHAT) == parse_row(CHAT)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"withdrawn": "perhaps"}, "withdrawn"),
+        ({"withdrawn": True, "timestamp": None, "record_id": "r"}, "timestamp"),
+        ({"withdrawn": True, "data": {}}, "data.student_id_from"),
+        ({"withdrawn": True, "record_id": "r", "nobody_knows": 1}, "nobody_knows"),
+        ({"reading": -1}, "reading"),
+    ],
+)
+def test_a_wrong_envelope_says_where(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRecord) as problem:
+        parse_row({**CHAT, **change})
+    assert problem.value.field == field
+
+
+def test_where_only_records_are_taken_a_withdrawal_is_none() -> None:
+    with pytest.raises(InvalidRecord, match="takes a record back"):
+        parse_record({**CHAT, "withdrawn": True})
+
+
+def test_the_reading_travels_with_the_record_and_is_no_part_of_its_content() -> None:
+    read = parse_record({**CHAT, "reading": 2})
+    assert parse_record(read.to_json()) == read
+    assert (read.reading, read.content_hash) == (2, parse_record(CHAT).content_hash)
+    assert "reading" not in parse_record(CHAT).to_json()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.messages import Compression
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.records import Record, Withdrawal
 from edugraph_common.sources import Mapping, open_text, parse_mapping
 from edugraph_common.sources.compression import compressing, decompressor
 from edugraph_common.sources.csv_source import CsvRows
@@ -390,3 +390,18 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(packed: Compression)
         assert len(list(islice(decompressor(packed).feed(out.getvalue()), 8))) == 8
     else:  # gzip cannot do more than 1,032 times, which the bytes that are free allow here.
         assert sum(map(len, blocks)) == len(text)
+
+
+def test_a_row_may_take_a_record_back() -> None:
+    mapping = parse_mapping(
+        "{type: course_record, columns: {id: record_id, who: student_id, course: course_id, at: timestamp, gone: withdrawn},"
+        " values: {withdrawn: {ja: true}}}"
+    )
+    rows = [
+        ["r1", "S1", "C1", "2026-03-04", ""],
+        ["r2", "", "", "2026-03-04", "ja"],
+        ["r3", "S1", "C1", "2026-03-04", "x"],
+    ]
+    [(_, record), (_, withdrawn), (line, wrong)] = read(table(rows, ["id", "who", "course", "at", "gone"]), mapping)
+    assert (record.record_id, withdrawn) == ("r1", Withdrawal(record_id="r2"))
+    assert (line, wrong.field) == (4, "gone (withdrawn)")

@@ -14,15 +14,25 @@ import pytest
 
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record
-from edugraph_common.sources import NotRelevant, Row, open_text
-from edugraph_common.sources.openedx import decode_event, read_event
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal
+from edugraph_common.sources import NotRelevant, Platforms, Row, open_text, openedx, xapi
+from edugraph_common.sources.openedx import decode_event
 from edugraph_common.sources.rows import latest_timestamp
-from edugraph_common.sources.xapi import read_statement
 
 DEFAULT_DATA = Path(__file__).parents[3].parent / "shared" / "data"
 OPENEDX = Path(os.environ.get("EDUGRAPH_SHARED_DATA", DEFAULT_DATA)) / "openedx"
 shared = pytest.mark.skipif(not OPENEDX.is_dir(), reason=f"no Open edX data at {OPENEDX} (EDUGRAPH_SHARED_DATA)")
+
+
+SCHOOL = Platforms({"lms": ""})
+
+
+def read_event(value: Any) -> Record | NotRelevant:
+    return openedx.read_event(value, SCHOOL)
+
+
+def read_statement(value: Any) -> Record | Withdrawal | NotRelevant:
+    return xapi.read_statement(value, SCHOOL)
 
 
 def event(name: str, data: Any, **other: Any) -> dict[str, Any]:
@@ -46,7 +56,7 @@ def statement(verb: str, **other: Any) -> dict[str, Any]:
     }
 
 
-def data_of(row: Record | NotRelevant) -> dict[str, Any]:
+def data_of(row: Record | Withdrawal | NotRelevant) -> dict[str, Any]:
     assert isinstance(row, Record)
     return row.data.model_dump(mode="json", exclude_unset=True)
 
@@ -250,3 +260,26 @@ def test_nulls_and_a_single_activity_in_place_of_a_list_are_read(wrap: Any) -> N
     )
     assert data_of(read_statement(wrong))["course_id"] == "C2"
     assert data_of(read_statement(statement("completed", result=None, context=None)))["progress"] == 100
+
+
+def test_a_voiding_statement_takes_back_the_one_that_it_voids() -> None:
+    voided = {"objectType": "StatementRef", "id": "5f1e5f9e-0000-4000-8000-000000000001"}
+    assert read_statement(statement("voided", object=voided)) == Withdrawal(record_id=voided["id"])
+    with pytest.raises(InvalidRecord) as problem:
+        read_statement(statement("voided", object={"objectType": "StatementRef"}))
+    assert problem.value.field == "object.id"
+
+
+def test_the_id_of_an_event_is_that_of_the_event_and_not_of_what_is_made_of_it() -> None:
+    """To take the guard out: let `Platforms.envelope` give no `record_id`."""
+    made = event("edx.course.enrollment.activated", {"user_id": "7"})
+    reads = [openedx.read_event(made, Platforms(known)) for known in ({"lms": ""}, {"lms": "mooc:"})]
+    assert all(isinstance(each, Record) and each.reading == openedx.READING for each in reads)
+    assert len({each.record_id for each in reads if isinstance(each, Record)}) == 1
+    older, ignored = openedx.read_event(made, Platforms()), {**made, "x": 1}
+    assert isinstance(older, Record)
+    assert (older.reading, older.record_id) == (0, older.content_hash)
+    assert read_event(ignored) != reads[0]
+    nameless = {name: item for name, item in statement("registered").items() if name != "id"}
+    assert isinstance(found := read_statement(nameless), Record)
+    assert found.record_id not in ("", found.content_hash)

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from edugraph_common.contracts.errors import Rejected, Retryable
@@ -19,7 +20,8 @@ from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.problems import Problem
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.submission import submit
+from edugraph_gateway.submission import write_coalescing
+from edugraph_gateway.submission.write_coalescing import WriteCoalescing
 
 RECORDS = json.dumps({"records": [{"any": "thing"}]})
 JSON = {"Content-Type": "application/json"}
@@ -57,6 +59,7 @@ def _application(
         opened.intake.submitter,
         jobs=accepting,  # type: ignore[arg-type]
         publisher=accepting,  # type: ignore[arg-type]
+        create=WriteCoalescing(accepting.create_all, CapacityLimiter(8)).create,
     )
     backpressure: Any = SimpleNamespace(check=lambda _queue: None)
     opened.admission._rate_limiter = SimpleNamespace(  # type: ignore[assignment]
@@ -107,8 +110,8 @@ def test_it_answers_each_request_as_the_api_says(
 
 
 def test_a_redis_that_hangs_is_waited_for_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Out: `in_time` in `submit` (the requests wait as long as Redis does)."""
-    monkeypatch.setattr(submit, "CREATE_TIMEOUT_SECONDS", 0.1)
+    """Out: the time-outs in `write_coalescing` (the requests wait as long as Redis does)."""
+    monkeypatch.setattr(write_coalescing, "TIMEOUT_SECONDS", 0.1)
     go_on = threading.Event()
     application = _application(tmp_path, create=lambda: go_on.wait(1))
 

@@ -40,6 +40,8 @@ UNPACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.decompress
 # Ids that are in each other, in numbers, in quotes, and written with escapes.
 IDS = ("4", "S0104", "S01", "14", "学-7", '"q"', "a\\b", "2026")
 
+PREFIXES = {"4": "", "mooc": "mooc:"}  # of platforms, by their address
+
 
 @dataclass
 class Ground:
@@ -66,16 +68,16 @@ class Ground:
         self.put(job.source or "", PACK[ending](data))
         if form == "csv":
             store_mapping(self.blobs, job_id, MAPPING.model_copy(update={"encoding": encoding}))
-        count_batches(self.blobs, job)
+        count_batches(self.blobs, job, PREFIXES)
         return job
 
     def records(self, job: ImportJob) -> list[list[tuple[int, Any]]]:
         """Of each batch: line and record, by the index as it is now."""
-        messages = window(self.blobs, job, count_batches(self.blobs, job))
+        messages = window(self.blobs, job, count_batches(self.blobs, job, PREFIXES))
         return [list(read_batch(self.blobs, message).graph.records) for message in messages]
 
     def erase(self, student: str) -> dict[str, Any]:
-        return erase_from_blobs(self.blobs, student, self.opened.__contains__, lambda: None).to_json()
+        return erase_from_blobs(self.blobs, student, self.opened.__contains__, lambda: None, PREFIXES).to_json()
 
 
 @pytest.fixture
@@ -98,6 +100,22 @@ def statement(sender: str, receiver: str, text: str = "hi", *, escaped: bool = F
         "timestamp": "2026-01-01T00:00:00Z",
     }
     return json.dumps(value, ensure_ascii=escaped)
+
+
+@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("student", ["4", "mooc:4", "https://x|4"])
+def test_an_account_is_erased_on_its_own_platform(ground: Ground, student: str, split: bool) -> None:
+    """To take the guard out: let `names_of` return only the id, or `students_of_statement` only the name."""
+    pages = {"4": "https://4", "mooc:4": "https://mooc", "https://x|4": "https://x"}
+    lines = {name: statement("4", "b").replace("https://4", page) for name, page in pages.items()}
+    whole = "".join(line + "\n" for line in lines.values())
+    if split:
+        ground.split(whole.encode(), "xapi", "")
+    else:
+        ground.put("jobs/j/source.xapi", whole.encode())
+    assert ground.erase(student)["rows"] == 1
+    left = ground.content("jobs/j/source.xapi").decode().splitlines()
+    assert [line for line in left if line.strip()] == [line for name, line in lines.items() if name != student]
 
 
 def event(sender: str, receiver: str, text: str = "hi", *, escaped: bool = False) -> str:

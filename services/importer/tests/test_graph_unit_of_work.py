@@ -78,18 +78,19 @@ def test_merging_what_was_staged_is_as_if_its_records_had_been_added_there() -> 
     assert unit.changed_nodes == {("Student", "a"), ("ErrorType", "sign")}
 
 
-def test_course_records_that_are_known_are_not_counted_again() -> None:
-    value = {"type": "course_record", "data": {"student_id": "a", "course_id": "c", "progress": 50}}
-    later = value | {"timestamp": "2026-03-01T00:00:00Z"}
-    first = UnitOfWork()
-    _load(first)
-    assert first.merge(_staged(value, value)) == 1
-    second = UnitOfWork()
-    _load(second)
-    second.load_learns(("a", "c"), {"progress": 50.0, "records": "".join(first.learns_marks["a", "c"])})
-    assert second.merge(_staged(value, later)) == 1
-    assert second.changed_learns == {("a", "c")}
-    assert not second.new_learns
+def test_learns_takes_each_field_from_the_latest_that_gives_it() -> None:
+    value = {"type": "course_record", "data": {"student_id": "a", "course_id": "c", "progress": 50, "time_spent": 3}}
+    later = {
+        **value,
+        "timestamp": "2026-03-01T00:00:00Z",
+        "data": {"student_id": "a", "course_id": "c", "progress": 40},
+    }
+    unit = UnitOfWork()
+    _load(unit)
+    unit.merge(_staged(later, value))
+    assert {name: each[0] for name, each in unit.learns["a", "c"].items()} == {"progress": 40.0, "time_spent": 3.0}
+    assert unit.new_learns == {("a", "c")}
+    assert [row["p"] for row in unit.rows["create_course_record"]] == []  # rows are written as they were staged
 
 
 def test_merged_spellings_are_those_of_all_mentions() -> None:

@@ -22,7 +22,7 @@ from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_importer.batching import ReadBatch, count_batches, read_batch, store_rejects, window
 from edugraph_importer.graph import apply, record_facts
 from edugraph_importer.graph.unit_of_work import UnitOfWork
-from edugraph_importer.graph.versions import ErasedStudents, classify
+from edugraph_importer.graph.versions import ErasedStudents, WithdrawnRecords, classify
 from edugraph_importer.service import Importer
 
 LONGEST_INDEXED = 8_167  # bytes, of Neo4j
@@ -161,6 +161,11 @@ class NobodyErased(ErasedStudents):
         self._students = frozenset()
 
 
+class NothingWithdrawn(WithdrawnRecords):
+    def __init__(self) -> None:
+        self._before = self._now = frozenset()
+
+
 def can_be_sent(values: object) -> None:
     """The driver sends UTF-8 and nothing else, and whole numbers of 64 bits."""
     if isinstance(values, str):
@@ -194,11 +199,11 @@ def test_good_rows_arrive_whatever_stands_between_them(
     assert all(reject.field and reject.reason for reject in found.graph.rejects)
 
     store_rejects(blobs, "j", 0, found.graph.rejects)
-    classified = classify(found.graph.records, {}, NobodyErased())
+    classified = classify(found.graph.records, {}, NobodyErased(), NothingWithdrawn())
     staged = UnitOfWork.staged()
     for record in classified.records:
         staged.add(record_facts.facts_of(record))
-    can_be_sent([staged.rows, staged.fields, staged.learns_marks, [*staged.mistakes]])
+    can_be_sent([staged.rows, staged.fields, staged.learns, [*staged.mistakes]])
     for _, node_id in staged.nodes:
         assert len(node_id.encode()) <= LONGEST_INDEXED
     outcome = apply._batch_outcome(found.graph, classified, Counter[str](), 0.0)
@@ -209,8 +214,8 @@ def test_good_rows_arrive_whatever_stands_between_them(
 @pytest.mark.parametrize(
     "where",
     [
-        "edugraph_common.sources.rows.parse_record",
-        "edugraph_common.sources.read_plan.parse_record",
+        "edugraph_common.sources.rows.parse_row",
+        "edugraph_common.sources.read_plan.parse_row",
         "edugraph_importer.batching.derive_facts",
     ],
 )

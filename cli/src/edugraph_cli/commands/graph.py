@@ -1,9 +1,10 @@
-"""`edugraph graph digest|summary`."""
+"""`edugraph graph digest|summary|verify|rebuild`."""
 
 import typer
 
 from edugraph_cli.client import Client
-from edugraph_cli.display import plain_errors, print_rows, print_table, say, show_json
+from edugraph_cli.commands.tasks import print_task
+from edugraph_cli.display import FAILED, plain_errors, print_rows, print_table, say, show_json
 from edugraph_cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="The graph: what is in it, and one hash of all of it.")
@@ -34,3 +35,36 @@ def summary(as_json: Json = False) -> None:
         say("The most frequent mistakes, by knowledge point")
         rows = [(m.name or m.knowledge_point, m.mistakes, m.students) for m in answer.frequent_mistakes]
         print_rows(("knowledge point", "mistakes", "students"), rows)
+
+
+@app.command()
+def verify(as_json: Json = False) -> None:
+    """Compare every sum, name and prerequisite with the records, and change nothing. Exits with 1 if any is wrong."""
+    if _derive(repair=False, as_json=as_json):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def rebuild(as_json: Json = False) -> None:
+    """Derive every sum, name and prerequisite from the records, and say what was wrong. Imports may go on."""
+    _derive(repair=True, as_json=as_json)
+
+
+def _derive(*, repair: bool, as_json: bool) -> bool:
+    """Wait until it is done, and show it. Return whether anything was wrong."""
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.derive_graph(repair=repair).task_id)
+    if task["state"] != "SUCCESS":
+        print_task(task, as_json)
+    result = task["result"]
+    if as_json:
+        show_json(result)
+    else:
+        say(f"{result['checked']} nodes and what begins at them were compared with the records.")
+        if result["wrong"]:
+            print_table("Were wrong, and are right now" if repair else "Wrong", result["wrong"])
+            for each in result["shown"]:
+                say(f"  {each}")
+        else:
+            say("All of it is what the records say.")
+    return bool(result["wrong"])

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -43,6 +44,9 @@ def import_file(  # noqa: PLR0917 - typer makes options of the parameters
     analyze: Annotated[bool, typer.Option("--analyze", help="also have the texts read by the model")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
     mapping: Annotated[Path | None, typer.Option(help="the file that maps a CSV's columns to fields")] = None,
+    platform: Annotated[
+        str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")] = False,
     as_json: Json = False,
 ) -> None:
@@ -69,9 +73,10 @@ def import_file(  # noqa: PLR0917 - typer makes options of the parameters
                 format=file_format or ("csv" if is_table else "ndjson"),
                 mapping=mapping.read_text(encoding="utf-8") if mapping else None,
             )
+            source = replace(source, platform=platform)
             accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, source=source)
         else:
-            source = source_of(path, mapping, file_format)
+            source = replace(source_of(path, mapping, file_format), platform=platform)
             if file == "-":
                 options = {"name": "stdin", "batch_size": str(batch_size), "analyze": str(analyze).lower()}
                 accepted = client.import_stream(sys.stdin.buffer, options, source=source)

@@ -29,6 +29,7 @@ from edugraph_gateway.api.routes import (
     students,
     tasks,
 )
+from edugraph_gateway.api.routes.imports import FastPath
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import NotThere
 from edugraph_gateway.operations.reaper import keep_reaping
@@ -42,6 +43,7 @@ from edugraph_gateway.problems import (
 )
 from edugraph_gateway.telemetry import observe
 
+EXPECTED_ERRORS = (Problem, Failure, MalformedFile, RequestValidationError, HTTPException)
 log = structlog.get_logger()
 
 
@@ -70,7 +72,10 @@ def make_application(gateway: Gateway) -> FastAPI:
     for module in (imports, analyses, jobs, tasks, graph, health, documents, dead_letters, students, diagnosis):
         application.include_router(module.router)
 
-    for error_type in (Problem, Failure, MalformedFile, RequestValidationError, HTTPException):
+    async def answer_error(_request: Request, error: Exception) -> Response:
+        return error_answer(error)
+
+    for error_type in EXPECTED_ERRORS:
         application.add_exception_handler(error_type, answer_error)
 
     # The problem is the one schema that no model of FastAPI makes.
@@ -82,13 +87,14 @@ def make_application(gateway: Gateway) -> FastAPI:
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
+    application.add_middleware(FastPath, expected=EXPECTED_ERRORS, answer_to=error_answer)
     application.add_middleware(BugsAnswered)
     observe(application, gateway)
     return application
 
 
-async def answer_error(_request: Request, error: Exception) -> Response:
-    """Return the problem that an expected error is to the client; any other error is raised again."""
+def error_answer(error: Exception) -> Response:
+    """Return the problem that one of `EXPECTED_ERRORS` is to the client; any other error is raised again."""
     if isinstance(error, Problem):
         return problem_answer(error)
     if isinstance(error, NotThere):

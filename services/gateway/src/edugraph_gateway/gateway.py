@@ -36,6 +36,7 @@ from edugraph_gateway.submission.rate_limiter import RateLimiter
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.submit import JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots
+from edugraph_gateway.submission.write_coalescing import WriteCoalescing
 
 REDIS_TIMEOUT_SECONDS = 1.5  # it is tried twice; a POST must be answered within 5 s
 WRITE_THREADS = 8  # for short writes to Redis and looks at files outside
@@ -73,7 +74,7 @@ def open_gateway(
     """Return a gateway that is connected to nothing yet: each client connects at its first use."""
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
     celery_app = make_publisher("edugraph-gateway", settings)
-    jobs, blobs = Jobs(client), Blobs(settings.blob_url, settings.imports_from)
+    jobs, blobs = Jobs(client, settings.job_retention_seconds), Blobs(settings.blob_url, settings.imports_from)
     results, graph = TaskResults(settings, REDIS_TIMEOUT_SECONDS), GraphReader(settings)
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
     dead_letters = DeadLetterOperator(settings, results.is_done)
@@ -83,6 +84,7 @@ def open_gateway(
         jobs=jobs,
         blobs=blobs,
         publisher=publisher,
+        create=WriteCoalescing(jobs.create_all, threads).create,
         new_id=new_id,
         now=now,
         threads=threads,

@@ -1,6 +1,7 @@
 """What the gateway shows of itself: each request counted, timed and given a trace, and /metrics on its own port."""
 
 import time
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -11,17 +12,17 @@ from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.instruments import exposition, open_all
 from edugraph_common.platform.metrics_server import serve_metrics
 from edugraph_gateway.gateway import Gateway
+from edugraph_gateway.request_log import request_log
 
 UNKNOWN = "(no such route)"
 PROBES = frozenset({"/healthz", "/readyz"})
-log = structlog.get_logger()
 
 
 def observe(application: FastAPI, gateway: Gateway) -> None:
     tracing.turn_on("gateway", gateway.settings.tracing)
     open_all(metrics.INSTRUMENTS, ["gateway"])
     describe_build("gateway")
-    application.add_middleware(Telemetry)
+    application.add_middleware(Telemetry, log=request_log(gateway.settings, __name__))
 
 
 def serve_own_metrics(gateway: Gateway) -> None:
@@ -37,8 +38,8 @@ def serve_own_metrics(gateway: Gateway) -> None:
 class Telemetry:
     """Counts, times, traces and logs each request. It is the outermost middleware, so that it sees every answer."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, log: Any) -> None:
+        self._app, self._log = app, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,6 +77,6 @@ class Telemetry:
     def _count(self, method: str, route: str, status: int, seconds: float) -> None:
         """The log has what is asked for by people and programs, not by probes."""
         if route not in PROBES:
-            log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
+            self._log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
         metrics.HTTP_REQUESTS.add(method=method, route=route, status=str(status))
         metrics.HTTP_SECONDS.observe(seconds, route=route)

@@ -4,19 +4,21 @@ A file is scanned once into byte ranges, which are kept in an index beside it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import assert_never
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record, as_json
+from edugraph_common.contracts.records import Record, Withdrawal, as_json
 from edugraph_common.platform.object_store import Blobs, shown
 from edugraph_common.sources import (
     UTF8,
     Chunk,
     NotRelevant,
+    Platforms,
     ReadPlan,
     Row,
     compress_frame,
@@ -73,8 +75,10 @@ def load_job(blobs: Blobs, job_id: str) -> ImportJob | None:
         return ImportJob.model_validate_json(file.read())
 
 
-def count_batches(blobs: Blobs, job: ImportJob) -> int:
+def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:
     """Return the number of batches of the whole job; the first call scans the file.
+
+    `prefixes`: of the ids of each platform.
 
     Raises MalformedFile, Rejected or Retryable.
     """
@@ -85,7 +89,7 @@ def count_batches(blobs: Blobs, job: ImportJob) -> int:
         # The index appears only when the whole file was found to be usable, and all that it refers to is there.
         with blobs.open(job.source) as file, blobs.write(key) as index:
             mapping = load_mapping(blobs, job.job_id)
-            plan, text = open_text(file, job.format, _compression(job), mapping)
+            plan, text = open_text(file, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
             chunks = plan.source.chunks(text, job.batch_size)
             if _can_be_read_in_place(job, plan):
                 ranges: Iterable[BatchRange] = (
@@ -174,6 +178,7 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
     else:
         raise Rejected("the message has neither rows nor records")
     records, rejects, names = list[tuple[int, Record]](), list[Reject](), Counter[str]()
+    withdrawn = list[str]()
     for line, row in rows:
         match row:
             case Record():
@@ -183,14 +188,16 @@ def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
                     rejects.append(make_reject(line, as_json(row.to_json()).encode(), as_invalid_record(fault)))
                 else:
                     records.append((line, row))
+            case Withdrawal():
+                withdrawn.append(row.record_id)
             case Reject():
                 rejects.append(row)
             case NotRelevant(name):
                 names[name if name in names or len(names) < MAX_NAMES else "(other)"] += 1
             case _:
                 assert_never(row)
-    number = len(records) + len(rejects) + names.total()
-    batch = RecordBatch(job_id=message.job_id, batch=message.batch, records=records, rejects=rejects, read=number)
+    number = len(records) + len(withdrawn) + len(rejects) + names.total()
+    batch = RecordBatch(message.job_id, message.batch, records, rejects, read=number, withdrawn=withdrawn)
     return ReadBatch(batch, dict(names))
 
 

@@ -6,9 +6,10 @@ cannot be erased is reported with the reason, and keeps nothing else from being 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     STUDENT_FIELDS,
+    Platforms,
     ReadPlan,
     Source,
     blank_rows,
@@ -73,14 +75,14 @@ class StudentRows:
         self._source: Source = self.plan.source
         word = re.escape(self.student_id)
         self._word = re.compile(rf"(?<!\w){word}(?!\w)")
-        self._bytes = self.student_id.encode()
+        self._names = [name.encode() for name in self.plan.ids.names_of(self.student_id)]
         mapping = self.plan.mapping
         # A mapping may give an id that is not written in the cells.
         self._all = mapping is not None and not STUDENT_FIELDS.isdisjoint({*mapping.constants, *mapping.values})
 
     def __call__(self, raw: bytes) -> bool:
         # Decoding every row takes twenty times as long as looking for those that can hold the id at all.
-        if not (self._all or self._bytes in raw or b"\\" in raw or b'""' in raw):
+        if not (self._all or any(name in raw for name in self._names) or b"\\" in raw or b'""' in raw):
             return False
         try:
             chosen = self.student_id in self._source.students(raw)
@@ -96,14 +98,18 @@ class StudentRows:
 
 
 def erase_from_blobs(
-    blobs: Blobs, student_id: str, is_open: Callable[[str], bool], go_on: Callable[[], None]
+    blobs: Blobs,
+    student_id: str,
+    is_open: Callable[[str], bool],
+    go_on: Callable[[], None],
+    prefixes: Mapping[str, str] = MappingProxyType({}),
 ) -> Erased:
-    """Erase the student from the files of all jobs.
+    """Erase the student from the files of all jobs. `prefixes`: of the ids of each platform, for unread files.
 
     `is_open`: whether a job may still read its file; then nothing of it changes. `go_on` is called often, and keeps
     the claim on the erasure.
     """
-    eraser = _Eraser(blobs, student_id, is_open, go_on)
+    eraser = _Eraser(blobs, student_id, is_open, go_on, prefixes)
     keys = blobs.keys("jobs")
     for job_id, found in groupby((key for key in keys if ".part-" not in key), lambda key: key.split("/")[1]):
         eraser.erase_job(job_id, list(found))
@@ -115,9 +121,14 @@ def erase_from_blobs(
 
 class _Eraser:
     def __init__(
-        self, blobs: Blobs, student_id: str, is_open: Callable[[str], bool], go_on: Callable[[], None]
+        self,
+        blobs: Blobs,
+        student_id: str,
+        is_open: Callable[[str], bool],
+        go_on: Callable[[], None],
+        prefixes: Mapping[str, str],
     ) -> None:
-        self._blobs, self._student_id = blobs, student_id
+        self._blobs, self._student_id, self._prefixes = blobs, student_id, prefixes
         self._is_open, self._go_on = is_open, go_on
         self.erased = Erased()
 
@@ -191,7 +202,8 @@ class _Eraser:
             return ReadPlan()  # The records came inside the message.
         form: Format = source[1]  # type: ignore[assignment]  # the pattern knows the formats
         with self._blobs.open(key) as file:
-            plan, _ = open_text(file, form, _compression(key), load_mapping(self._blobs, job_id))
+            mapping = load_mapping(self._blobs, job_id)
+            plan, _ = open_text(file, form, _compression(key), mapping, Platforms(self._prefixes))
         return plan
 
     def _write_frames(self, job_id: str, frames: Iterator[bytes]) -> None:

@@ -4,9 +4,9 @@ How its work arrives is the business of the tasks.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,13 +48,14 @@ log = structlog.get_logger("edugraph.importer")
 
 @dataclass(frozen=True)
 class Importer:
-    """One for each process. `now` gives times with a time zone."""
+    """One for each process. `now` gives times with a time zone; `platform_prefixes` are by platform_key."""
 
     app: Celery
     graph: Graph
     jobs: Jobs
     blobs: Blobs
     now: Callable[[], datetime]
+    platform_prefixes: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate] | None:
         """Return the next window of batches, and the message that sums them up. Whoever gets it must be `sending` it.
@@ -74,7 +75,7 @@ class Importer:
             if not self.recreate(job):
                 return None
         try:
-            total = count_batches(self.blobs, job)
+            total = count_batches(self.blobs, job, self.platform_prefixes)
             rows = expected_rows(self.blobs, job)
         except MalformedFile as problem:
             self.fail(job.job_id, str(problem))
@@ -263,7 +264,9 @@ class Importer:
         """
         with self.jobs.erasing() as go_on:
             removed = self.graph.erase_student(student_id)
-            erased = erase_from_blobs(self.blobs, student_id, self.jobs.is_open, go_on)
+            erased = erase_from_blobs(
+                self.blobs, student_id, self.jobs.is_open, go_on, prefixes=self.platform_prefixes
+            )
         return {**removed, **erased.to_json()}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:

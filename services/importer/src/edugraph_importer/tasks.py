@@ -8,6 +8,7 @@ from typing import Any, cast
 from celery import chord, group, shared_task
 
 from edugraph_common.contracts.messages import (
+    DeriveGraph,
     Findings,
     ForgetStudent,
     ImportAggregate,
@@ -92,6 +93,12 @@ def aggregate_import_results(self: DataImportTask, _outcomes: list[Any], body: A
 def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Write the findings of one pack. Return a FindingsOutcome."""
     return self.importer.write_findings(self.parse(Findings, body)).model_dump(mode="json")
+
+
+@shared_task(base=DataImportTask, bind=True, name="derive_graph_task", contract=DeriveGraph)
+def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
+    return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
 
 
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)

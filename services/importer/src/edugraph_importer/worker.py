@@ -15,6 +15,7 @@ from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
+from edugraph_common.sources.platforms import platform_key
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.service import Importer
 
@@ -34,9 +35,10 @@ def make_worker(settings: Settings) -> App:
         return Importer(
             app=app,
             graph=Graph(GraphSettings()),
-            jobs=Jobs(connect(settings.redis_url.get_secret_value())),
+            jobs=Jobs(connect(settings.redis_url.get_secret_value()), settings.job_retention_seconds),
             blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
+            platform_prefixes={platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()},
         )
 
     def close(**_: Any) -> None:

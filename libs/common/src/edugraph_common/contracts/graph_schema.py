@@ -4,13 +4,16 @@ Every node has exactly one label and one unique key `id`; each label has a const
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
-RECORD_LABELS = ("CourseContent", "ErrorRecord", "Interaction")
+RECORD_LABELS = ("CourseContent", "CourseRecord", "ErrorRecord", "Interaction")
 ENTITY_LABELS = ("Course", "ErrorType", "KnowledgePoint", "Student", "Teacher", "Topic")
-# Forgotten students' ids, hashed: a replay does not bring them back.
-TOMBSTONE_LABELS = ("Tombstone",)
+# Hashes of the ids of forgotten students, and of records that were taken back: a replay does not bring them back.
+TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 # Nodes that only serve as locks: the prerequisites are written by one transaction at a time.
 LOCK_LABELS = ("Lock",)
-LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS
+# One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
+SCHEMA_LABELS = ("Schema",)
+SCHEMA_VERSION = 2
+LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS + SCHEMA_LABELS
 
 RELATIONSHIPS = (
     "ABOUT",
@@ -20,6 +23,7 @@ RELATIONSHIPS = (
     "DEPENDS_ON",
     "DESCRIBES",
     "HAS_ERROR",
+    "HAS_RECORD",
     "IN_COURSE",
     "LEARNS",
     "LIKES",

@@ -13,6 +13,9 @@ from edugraph_common.contracts.findings import Kind, RecordFinding
 JOB_DEADLINE_SECONDS = 7 * 86_400  # from a job's submission, or the last time it was resumed
 INLINE_RECORDS = 1_000
 INLINE_BYTES = 1_048_576
+# The records of a larger JSON body are stored as a file. Those of a smaller one travel inside its message, and are in
+# Redis too, for a day at most.
+RECORDS_IN_MESSAGE_BYTES = 65_536
 # Course texts in one Analysis message. They are long, so an import, which has many, sends few at a time. A request of
 # the API has few, and its texts share a message as records of other kinds do.
 IMPORT_CONTENT_PACK = 4
@@ -67,7 +70,8 @@ class ImportJob(Message):
 
     `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
     `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
-    rejected; there is no such bound for jobs of older senders, which have None.
+    rejected; there is no such bound for jobs of older senders, which have None. `platform`: the address of the one
+    that wrote a log; None is the school's own.
     """
 
     source: str | None = None
@@ -80,6 +84,7 @@ class ImportJob(Message):
     next_batch: int = Field(default=0, ge=0)
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
+    platform: str | None = None
 
 
 class ImportBatch(Message):
@@ -161,6 +166,15 @@ class Findings(Message):
     findings: tuple[RecordFinding, ...] = Field(max_length=100)
     failed: int = 0
     error: str | None = None
+
+
+class DeriveGraph(Message):
+    """import.split: derive all sums and names of the graph from its records, and say what was wrong.
+
+    With `repair` it is written; without, nothing changes. `job_id` names the request.
+    """
+
+    repair: bool = False
 
 
 class ForgetStudent(Message):

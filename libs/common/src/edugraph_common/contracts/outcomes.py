@@ -12,6 +12,8 @@ from edugraph_common.contracts.records import escaped
 BATCH_SHOWN_ERRORS = 10
 JOB_SHOWN_ERRORS = 20
 
+WITHDRAWAL = "withdrawal"  # among the types of records that were written: what took a record back
+
 
 # What comes from a row may hold half a surrogate pair, which no UTF-8 can.
 Shown = Annotated[str, BeforeValidator(escaped)]

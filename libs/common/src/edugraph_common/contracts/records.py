@@ -1,7 +1,8 @@
 """The input contract, version 1: five types of learning record, one JSON object each.
 
 `parse_record` turns one decoded JSON value into a `Record`, or raises `InvalidRecord`, which names the field,
-the form that was expected, the value that was found (shortened) and the reason.
+the form that was expected, the value that was found (shortened) and the reason. `parse_row` also takes what takes a
+record back.
 """
 
 import hashlib
@@ -79,6 +80,7 @@ Name = Annotated[
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(_storable)]
 RequiredText = Annotated[Text, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Reading = Annotated[int, Field(ge=0, le=1_000_000)]
 Timestamp = Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_utc)]
 Level = Literal["beginner", "intermediate", "advanced"]
 Severity = Literal["low", "medium", "high"]
@@ -169,12 +171,17 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
 
 
 class Record(ContractModel):
-    """A valid record. `record_id` is always filled; `content_hash` tells two contents of one id apart."""
+    """A valid record. `record_id` is always filled; `content_hash` tells two contents of one id apart.
+
+    `reading` is the adapter's own number, which it raises when it reads a source differently: of two readings of one
+    event, the higher one counts.
+    """
 
     type: RecordType
     timestamp: Timestamp
     record_id: Id
     data: Data
+    reading: Reading = 0
 
     @cached_property
     def content_hash(self) -> str:
@@ -194,7 +201,14 @@ class Record(ContractModel):
             "timestamp": iso(self.timestamp),
             "record_id": self.record_id,
             "data": data,
+            **({"reading": self.reading} if self.reading else {}),
         }
+
+
+class Withdrawal(ContractModel):
+    """Takes back the record of this id, whatever its content, and whether it came before or comes later."""
+
+    record_id: Id
 
 
 def iso(moment: datetime) -> str:
@@ -216,6 +230,24 @@ class InvalidRecord(Exception):
         self.field, self.expected, self.found, self.reason = field, expected, found, reason
 
 
+def parse_row(value: object) -> Record | Withdrawal:
+    """Read what a source may send: a record, or `withdrawn: true` with the id or the whole content of one.
+
+    Raises InvalidRecord, for the first thing that is wrong.
+    """
+    if not isinstance(value, dict) or value.get("withdrawn") is None:
+        return parse_record(value)
+    _refuse_unknown(value)
+    try:
+        head = _Head.model_validate({key: value.get(key) for key in _HEAD})
+    except ValidationError as error:
+        raise _first_problem(error, value) from None
+    rest = {key: item for key, item in value.items() if key != "withdrawn"}
+    if not head.withdrawn:
+        return parse_record(rest)
+    return Withdrawal(record_id=head.record_id or parse_record(rest).record_id)
+
+
 def parse_record(value: object) -> Record:
     """Raises InvalidRecord, for the first thing that is wrong."""
     envelope = _envelope(value)
@@ -224,32 +256,48 @@ def parse_record(value: object) -> Record:
         raise InvalidRecord("type", f"one of {', '.join(RECORD_TYPES)}", shorten(kind), "is not a known record type")
     try:
         data = DATA_OF_TYPE[kind].model_validate(envelope["data"])
-        head = _Head.model_validate({key: envelope.get(key) for key in ("timestamp", "record_id")})
+        head = _Head.model_validate({key: envelope.get(key) for key in _HEAD})
     except ValidationError as error:
         raise _first_problem(error, envelope) from None
+    if head.withdrawn:
+        raise InvalidRecord("withdrawn", "a record", "true", "takes a record back, where only records are taken")
     record_id = head.record_id or content_hash(kind, head.timestamp, data)
     return Record.model_construct(
-        type=cast("RecordType", kind), timestamp=head.timestamp, record_id=record_id, data=data
+        type=cast("RecordType", kind),
+        timestamp=head.timestamp,
+        record_id=record_id,
+        data=data,
+        reading=head.reading or 0,
     )
 
 
 class _Head(ContractModel):
     timestamp: Timestamp
     record_id: Id | None = None
+    withdrawn: bool | None = None
+    reading: Reading | None = None
+
+
+_HEAD = tuple(_Head.model_fields)
+_FIELDS = ("type", *_HEAD, "data")
 
 
 def _envelope(value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRecord("(line)", "one JSON object", shorten(value), "is not a JSON object")
-    unknown = sorted(set(value) - {"type", "timestamp", "record_id", "data"})
-    if unknown:
-        raise InvalidRecord(shorten(unknown[0]), "type, timestamp, record_id, data", "", "is not a field of a record")
+    _refuse_unknown(value)
     for key in ("type", "timestamp", "data"):
         if value.get(key) is None:
             raise InvalidRecord(key, _EXPECTED[key], "", "is missing")
     if not isinstance(value["data"], dict):
         raise InvalidRecord("data", _EXPECTED["data"], shorten(value["data"]), "is not a JSON object")
     return value
+
+
+def _refuse_unknown(value: Mapping[str, Any]) -> None:
+    unknown = sorted(set(value) - set(_FIELDS))
+    if unknown:
+        raise InvalidRecord(shorten(unknown[0]), ", ".join(_FIELDS), "", "is not a field of a record")
 
 
 _EXPECTED = {
@@ -261,13 +309,13 @@ _EXPECTED = {
 
 def _first_problem(error: ValidationError, envelope: Mapping[str, Any]) -> InvalidRecord:
     detail = error.errors(include_url=False)[0]
-    head = detail["loc"] and detail["loc"][0] in ("timestamp", "record_id")
+    head = detail["loc"] and detail["loc"][0] in _HEAD
     path = ".".join(str(part) for part in detail["loc"])
     field = path if head else ".".join(filter(None, ("data", path)))
     found = "" if detail["type"] in ("missing", "value_error") and not path else shorten(detail.get("input"))
     if detail["type"] == "missing":
         found = ""
-    return InvalidRecord(field, _expected_form(detail, str(envelope["type"])), found, _reason(detail))
+    return InvalidRecord(field, _expected_form(detail, str(envelope.get("type"))), found, _reason(detail))
 
 
 def _reason(detail: ErrorDetails) -> str:

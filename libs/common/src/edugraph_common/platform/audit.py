@@ -14,7 +14,16 @@ from edugraph_common.platform.redis_errors import redis_errors
 
 AUDIT = "edugraph:audit"
 KEPT = 100_000  # entries
-Action = Literal["student.forget", "dead.replay", "dead.drop", "job.cancel", "job.resume", "key.create", "key.revoke"]
+Action = Literal[
+    "student.forget",
+    "dead.replay",
+    "dead.drop",
+    "graph.rebuild",
+    "job.cancel",
+    "job.resume",
+    "key.create",
+    "key.revoke",
+]
 log = structlog.get_logger("audit")
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+JOB_RETENTION_DAYS = 30
+
 
 class Settings(BaseSettings):
     """Addresses may hold passwords, so they are secrets. None has a default that would open anything."""
@@ -22,9 +24,19 @@ class Settings(BaseSettings):
     blob_url: str = Field(
         description="a folder, or a URL that fsspec knows, shared by gateway and workers; the images have s3://"
     )
+    job_retention_days: int = Field(
+        default=JOB_RETENTION_DAYS,
+        ge=8,
+        le=3_650,
+        description="days that Redis keeps a job after its end; more than the week in which its messages may come",
+    )
     imports_from: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="URLs, divided by spaces, below which imports may read files where they are: s3://exports/2026/",
+    )
+    platform_prefixes: dict[str, str] = Field(
+        default={},
+        description='JSON: of each learning platform, by its address, what its ids begin with; "" for your own',
     )
     log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
     log_level: str = Field(default="INFO", description="of all loggers")
@@ -67,10 +79,23 @@ class Settings(BaseSettings):
             raise ValueError("each must be a scheme and at least one name: s3://exports/")
         return urls
 
+    @field_validator("platform_prefixes")
+    @classmethod
+    def prefixes_end_visibly(cls, value: dict[str, str]) -> dict[str, str]:
+        """Raises ValueError for prefixes that would make one id of two."""
+        for prefix in value.values():
+            if prefix and (prefix != prefix.strip() or prefix[-1].isalnum()):
+                raise ValueError(f"the prefix {prefix!r} must end in a sign such as : so that ids begin visibly")
+        return value
+
     @property
     def broker_urls(self) -> list[str]:
         """One for each node of a cluster: a client goes on with the next when one is away."""
         return self.broker_url.get_secret_value().split(";")
+
+    @property
+    def job_retention_seconds(self) -> int:
+        return self.job_retention_days * 86_400
 
     @property
     def on_rabbitmq(self) -> bool:

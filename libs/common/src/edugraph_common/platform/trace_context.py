@@ -13,7 +13,8 @@ _current: ContextVar[str | None] = ContextVar("edugraph_traceparent", default=No
 
 def new() -> str:
     """A trace of its own, sampled."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    digits = secrets.token_hex(24)
+    return f"00-{digits[:32]}-{digits[32:]}-01"
 
 
 def accepted(value: str | None) -> str | None:

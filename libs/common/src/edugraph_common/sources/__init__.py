@@ -10,6 +10,7 @@ from edugraph_common.sources.chunking import Chunk
 from edugraph_common.sources.compression import compress_frame, compression_of, decompress_frame
 from edugraph_common.sources.encoding import UTF8
 from edugraph_common.sources.mapping import Mapping, parse_mapping
+from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.read_plan import ReadPlan, make_read_plan, open_text
 from edugraph_common.sources.rows import NotRelevant, Row, Source
 from edugraph_common.sources.stored import (
@@ -19,8 +20,10 @@ from edugraph_common.sources.stored import (
     load_rows,
     mapping_key,
     read_plan_key,
+    source_key,
     store_mapping,
     store_read_plan,
+    store_records,
 )
 from edugraph_common.sources.students import STUDENT_FIELDS
 
@@ -30,6 +33,7 @@ __all__ = [
     "Chunk",
     "Mapping",
     "NotRelevant",
+    "Platforms",
     "ReadPlan",
     "Row",
     "Source",
@@ -46,6 +50,8 @@ __all__ = [
     "open_text",
     "parse_mapping",
     "read_plan_key",
+    "source_key",
     "store_mapping",
     "store_read_plan",
+    "store_records",
 ]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_row, shorten
 from edugraph_common.sources.cells import CellReader
 from edugraph_common.sources.chunking import BLANK, Chunk, split_rows
 from edugraph_common.sources.mapping import Mapping
@@ -110,7 +110,7 @@ class CsvSource:
             line += text.count(b"\n", counted, begin)
             counted = begin
             raw = text[begin:end]
-            row: Record | Reject
+            row: Record | Withdrawal | Reject
             try:
                 cells = self._rows.cells(raw.decode())
                 if not any(cell.strip() for cell in cells):
@@ -139,14 +139,14 @@ class CsvSource:
                 yield start, start + len(raw)
             start = end
 
-    def _record(self, cells: list[str], latest: datetime | None) -> Record:
+    def _record(self, cells: list[str], latest: datetime | None) -> Record | Withdrawal:
         expected = len(self._header.columns)
         if len(cells) < expected or any(cell.strip() for cell in cells[expected:]):
             shown = shorten(f"{len(cells)} cells: {self._header.delimiter.join(cells)}")
             raise InvalidRecord("(row)", f"{expected} cells", shown, "has not as many cells as the header")
         value = self._reader.record(cells)
         try:
-            return check_timestamp(parse_record(value), latest)
+            return check_timestamp(parse_row(value), latest)
         except InvalidRecord as problem:
             raise self._reader.by_column(problem) from None
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, shorten
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, shorten
 from edugraph_common.sources.chunking import BLANK, Chunk, split_rows
 from edugraph_common.sources.ndjson import BOM, LineScan, MalformedFile, numbered_lines
 from edugraph_common.sources.rows import (
@@ -116,7 +116,7 @@ class JsonSource:
     """
 
     layout: Lines | Values
-    read: Callable[[Any], Record | NotRelevant]
+    read: Callable[[Any], Record | Withdrawal | NotRelevant]
     student_ids: Callable[[Any], Iterable[str]]
     decode: Callable[[bytes], Any] = decode_json
 
@@ -125,11 +125,9 @@ class JsonSource:
 
     def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
         for line, raw in self.layout.raw_rows(text, first_line):
-            row: Record | NotRelevant | Reject
+            row: Record | Withdrawal | NotRelevant | Reject
             try:
-                row = self.read(self.decode(raw))
-                if isinstance(row, Record):
-                    check_timestamp(row, latest)
+                row = check_timestamp(self.read(self.decode(raw)), latest)
             except Exception as fault:  # noqa: BLE001 - the boundary of the row
                 row = make_reject(line, raw, as_invalid_record(fault))
             yield line, row

@@ -1,7 +1,7 @@
 """Open edX tracking logs: one event on each line, as bare JSON or behind the prefix of the log.
 
 The numeric user id is the id of a student, since all events have it. A forum event names its target by username
-alone, so there the username is the id.
+alone, so there the username is the id. Whose log it is must be told from outside: many events have no host.
 https://docs.openedx.org/en/latest/developers/references/internal_data_formats/tracking_logs/index.html
 """
 
@@ -15,11 +15,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
 from edugraph_common.sources.json_source import decode_json
+from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
-from edugraph_common.sources.students import as_id
+from edugraph_common.sources.students import STUDENT_FIELDS, as_id
 
+READING = 1  # to be raised when an event becomes another record than before
 _PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
 _MAX_SHARE_WITH_BONUS = 1.5
+_IDS = {*STUDENT_FIELDS, "course_id"}
 _TAG = re.compile(r"<[^<>]*+>")  # no second "<", so that each character is looked at once
 
 
@@ -104,7 +107,7 @@ def decode_event(line: bytes) -> Any:
     return decode_json(line[start:] if start > 0 else line)
 
 
-def read_event(value: Any) -> Record | NotRelevant:
+def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     """Read a decoded event. Raises InvalidRecord."""
     if not isinstance(value, dict):
         raise InvalidRecord("(line)", "one JSON object", shorten(value), "is not a JSON object")
@@ -121,17 +124,19 @@ def read_event(value: Any) -> Record | NotRelevant:
         return NotRelevant(name)
     record_type, data = extracted
     given = {field: item for field, item in data.items() if item is not None}
-    return parse_record({"type": record_type, "timestamp": event.timestamp, "data": given})
+    given |= {field: platforms.log_id(given[field]) for field in _IDS & given.keys()}
+    envelope = platforms.envelope(READING, value)
+    return parse_record({**envelope, "type": record_type, "timestamp": event.timestamp, "data": given})
 
 
-def students_of_event(value: Any) -> Iterator[str]:
+def students_of_event(value: Any, platforms: Platforms) -> Iterator[str]:
     """Yield what `_Event.student_id` would be, and the target of a forum event, for an event of any name and form."""
     event = _dict(value)
     context, data = _dict(event.get("context")), _dict(_payload(event))
     ids = (data.get("user_id"), context.get("user_id"))
     names = (data.get("username"), context.get("username"), event.get("username"))
-    yield next(filter(None, map(as_id, (*ids, *names))), "")
-    yield as_id(data.get("target_username"))
+    found = (next(filter(None, map(as_id, (*ids, *names))), ""), as_id(data.get("target_username")))
+    yield from (platforms.log_id(name) for name in found if name)
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -4,13 +4,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, as_json, escaped, iso, parse_record
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, as_json, escaped, iso, parse_row
 from edugraph_common.sources.chunking import Chunk
+
+RowT = TypeVar("RowT")
 
 Line = int
 """The number of a line in its file, from 1."""
@@ -31,7 +33,7 @@ class NotRelevant:
     name: str
 
 
-Row = tuple[Line, Record | Reject | NotRelevant]
+Row = tuple[Line, Record | Withdrawal | Reject | NotRelevant]
 """The line of the file on which a row starts, and what the row is."""
 
 
@@ -73,21 +75,21 @@ def latest_timestamp(accepted_at: float | None) -> datetime | None:
     return datetime.fromtimestamp(accepted_at, UTC) + MAX_FUTURE if accepted_at is not None else None
 
 
-def check_timestamp(record: Record, latest: datetime | None) -> Record:
-    """Return the record. Raises InvalidRecord where it is dated after `latest`."""
-    if latest and record.timestamp > latest:
+def check_timestamp(row: RowT, latest: datetime | None) -> RowT:
+    """Return the row. Raises InvalidRecord for a record that is dated after `latest`."""
+    if latest and isinstance(row, Record) and row.timestamp > latest:
         reason = "lies in the future of the moment at which the job was accepted"
-        raise InvalidRecord("timestamp", f"at most {iso(latest)}", iso(record.timestamp), reason)
-    return record
+        raise InvalidRecord("timestamp", f"at most {iso(latest)}", iso(row.timestamp), reason)
+    return row
 
 
 def parse_rows(
     rows: Iterable[tuple[Line, Any]], latest: datetime | None = None
-) -> Iterator[tuple[Line, Record | Reject]]:
+) -> Iterator[tuple[Line, Record | Withdrawal | Reject]]:
     """Read the records of a message, which are decoded already. A wrong one never touches its neighbours."""
     for line, value in rows:
         try:
-            yield line, check_timestamp(parse_record(value), latest)
+            yield line, check_timestamp(parse_row(value), latest)
         except Exception as fault:  # noqa: BLE001 - the boundary of the row
             yield line, make_reject(line, escaped(as_json(value)).encode(), as_invalid_record(fault))
 

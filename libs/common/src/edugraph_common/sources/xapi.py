@@ -1,7 +1,7 @@
 """xAPI 1.0.3 statements: about a course, about a wrong answer, and from one person to another.
 
 The last part of a verb's IRI tells what it is, since registries differ in the rest. The id of a statement is the
-record_id.
+record_id. Accounts and courses get their ids by the setting of platforms (platforms.py).
 https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 """
 
@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, shorten
+from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import as_id
 
+READING = 1  # to be raised when a statement becomes another record than before
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 
 
@@ -30,6 +32,7 @@ class _Part(BaseModel):
 
 
 class _Account(_Part):
+    home_page: str | None = Field(default=None, alias="homePage")
     name: str
 
 
@@ -41,10 +44,12 @@ class _Agent(_Part):
     mbox_sha1sum: str | None = None
     openid: str | None = None
 
-    @property
-    def id(self) -> str | None:
+    def id(self, platforms: Platforms) -> str | None:
+        """A mail address and an OpenID are the same on all platforms."""
         mail = self.mbox.removeprefix("mailto:") if self.mbox else None
-        return (self.account.name if self.account else None) or mail or self.mbox_sha1sum or self.openid
+        account = self.account
+        named = platforms.account_id(account.home_page, account.name) if account and account.name else None
+        return named or mail or self.mbox_sha1sum or self.openid
 
 
 class _Definition(_Part):
@@ -103,7 +108,7 @@ class _Statement(_Part):
         return self.timestamp or self.stored
 
 
-def students_of_statement(value: Any) -> Iterator[str]:
+def students_of_statement(value: Any, platforms: Platforms) -> Iterator[str]:
     """Yield the ids of the actor, of the person whom the statement is about, and of the members of a group."""
     waiting = [value]
     while waiting:
@@ -114,6 +119,8 @@ def students_of_statement(value: Any) -> Iterator[str]:
             # This is what `_Agent.id` would be, although the agent may be wrong in other ways.
             account = found.get("account")
             name = as_id(account.get("name")) if isinstance(account, dict) else ""
+            if name and isinstance(account, dict):
+                name = platforms.account_id(as_id(account.get("homePage")), name)
             mail = as_id(found.get("mbox")).removeprefix("mailto:")
             yield name or mail or as_id(found.get("mbox_sha1sum")) or as_id(found.get("openid"))
             waiting += [found.get(part) for part in ("actor", "object", "member")]
@@ -124,13 +131,21 @@ Extracted = tuple[str, Fields] | None
 """The type and the data of a record, or None where the statement has nothing for the graph."""
 
 
-def read_statement(value: Any) -> Record | NotRelevant:
-    """Read a decoded statement. Raises InvalidRecord."""
+def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | NotRelevant:
+    """Read a decoded statement. One that voids another takes back what that one says. Raises InvalidRecord."""
     named = value.get("verb") if isinstance(value, dict) else None
     iri = named.get("id") if isinstance(named, dict) else None
     if not isinstance(iri, str) or not iri:
         raise InvalidRecord("verb.id", "the IRI of a verb", shorten(iri or value), "is missing")
     verb = shorten(iri.rstrip("/").rsplit("/", 1)[-1])
+    if verb == "voided":
+        voided = value.get("object")
+        record_id = voided.get("id") if isinstance(voided, dict) else None
+        if not isinstance(record_id, str):
+            raise InvalidRecord(
+                "object.id", "the id of the statement that is voided", shorten(record_id), "is missing"
+            )
+        return Withdrawal(record_id=record_id)
     extract = _EXTRACTORS.get(verb)
     if extract is None:
         return NotRelevant(verb)
@@ -139,11 +154,13 @@ def read_statement(value: Any) -> Record | NotRelevant:
         return NotRelevant(f"{verb} (by a group)")
     if statement.object.kind in ("SubStatement", "Group"):
         return NotRelevant(f"{verb} (of a {statement.object.kind})")
-    extracted = extract(statement, verb)
+    extracted = extract(statement, verb, platforms)
     if extracted is None:
         return NotRelevant(verb)
     record_type, data = extracted
-    record = {"type": record_type, "timestamp": statement.moment, "record_id": statement.id}
+    record = {**platforms.envelope(READING, value), "type": record_type, "timestamp": statement.moment}
+    if statement.id:
+        record["record_id"] = statement.id
     return parse_record({**record, "data": {name: item for name, item in data.items() if item is not None}})
 
 
@@ -159,77 +176,77 @@ def _parsed(value: Any) -> _Statement:
         raise InvalidRecord(field, detail["msg"], found, reason) from None
 
 
-def _enrolled(statement: _Statement, _verb: str) -> Extracted:
-    return _course_record(statement, enrollment_date=statement.moment)
+def _enrolled(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+    return _course_record(statement, platforms, enrollment_date=statement.moment)
 
 
-def _finished(statement: _Statement, verb: str) -> Extracted:
+def _finished(statement: _Statement, verb: str, platforms: Platforms) -> Extracted:
     if statement.result.completion is False:
         return None
     progress = 100 if verb == "completed" else None
-    return _course_record(statement, completion_date=statement.moment, progress=progress)
+    return _course_record(statement, platforms, completion_date=statement.moment, progress=progress)
 
 
-def _progressed(statement: _Statement, _verb: str) -> Extracted:
+def _progressed(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
     """A score says how well something was done, not how much of it."""
     stated = [value for iri, value in statement.result.extensions.items() if iri.endswith("/progress")]
-    return _course_record(statement, progress=stated[0]) if stated else None
+    return _course_record(statement, platforms, progress=stated[0]) if stated else None
 
 
-def _course_record(statement: _Statement, **fields: Any) -> Extracted:
+def _course_record(statement: _Statement, platforms: Platforms, **fields: Any) -> Extracted:
     course, actor = statement.object, statement.actor
     if not course.is_course:
         return None
     spent = statement.result.duration
     data = {
-        "student_id": _person(actor, "actor"),
+        "student_id": _person(actor, "actor", platforms),
         "student_name": actor.name,
-        "course_id": _course_id(course),
+        "course_id": _course_id(course, platforms),
         "course_name": _in_language(course.definition.name),
         "time_spent": spent.total_seconds() / 60 if spent is not None else None,
     }
     return "course_record", {**data, **fields}
 
 
-def _answered(statement: _Statement, _verb: str) -> Extracted:
+def _answered(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
     """A wrong answer is a mistake; a right one has nothing for the graph."""
     result, asked = statement.result, statement.object.definition
     if result.success is not False or not (result.response or "").strip():
         return None
     return "error_record", {
-        "student_id": _person(statement.actor, "actor"),
+        "student_id": _person(statement.actor, "actor", platforms),
         "student_name": statement.actor.name,
-        "course_id": _context_course(statement),
+        "course_id": _context_course(statement, platforms),
         "question": _in_language(asked.description) or _in_language(asked.name),
         "error_text": result.response,
     }
 
 
-def _said(statement: _Statement, _verb: str) -> Extracted:
+def _said(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
     text = (statement.result.response or "").strip()
-    return _interaction(statement, interaction_type="chat", text=text) if text else None
+    return _interaction(statement, platforms, interaction_type="chat", text=text) if text else None
 
 
-def _liked(statement: _Statement, _verb: str) -> Extracted:
-    return _interaction(statement, interaction_type="like")
+def _liked(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+    return _interaction(statement, platforms, interaction_type="like")
 
 
-def _interaction(statement: _Statement, **fields: Any) -> Extracted:
+def _interaction(statement: _Statement, platforms: Platforms, **fields: Any) -> Extracted:
     """Take only what is said to a person: a post in a forum does not tell whom it answers."""
     if statement.object.kind != "Agent":
         return None
     sender, receiver = statement.actor, statement.object
     return "student_interaction", {
-        "student_id_from": _person(sender, "actor"),
-        "student_id_to": _person(receiver, "object"),
+        "student_id_from": _person(sender, "actor", platforms),
+        "student_id_to": _person(receiver, "object", platforms),
         "student_name_from": sender.name,
         "student_name_to": receiver.name,
-        "course_id": _context_course(statement),
+        "course_id": _context_course(statement, platforms),
         **fields,
     }
 
 
-_EXTRACTORS: dict[str, Callable[[_Statement, str], Extracted]] = {
+_EXTRACTORS: dict[str, Callable[[_Statement, str, Platforms], Extracted]] = {
     "registered": _enrolled,
     "enrolled": _enrolled,
     "completed": _finished,
@@ -247,25 +264,21 @@ _EXTRACTORS: dict[str, Callable[[_Statement, str], Extracted]] = {
 }
 
 
-def _person(agent: _Agent, field: str) -> str:
-    if not agent.id:
+def _person(agent: _Agent, field: str, platforms: Platforms) -> str:
+    found = agent.id(platforms)
+    if not found:
         raise InvalidRecord(field, "an account, mbox, mbox_sha1sum or openid", "", "does not say who it is")
-    return agent.id
+    return found
 
 
-def _context_course(statement: _Statement) -> str | None:
+def _context_course(statement: _Statement, platforms: Platforms) -> str | None:
     activities = statement.context.activities
-    found = (_course_id(each) for each in (*activities.parent, *activities.grouping) if each.is_course)
+    found = (_course_id(each, platforms) for each in (*activities.parent, *activities.grouping) if each.is_course)
     return next(found, None)
 
 
-def _course_id(course: _Object) -> str | None:
-    """Return the IRI, or only the course's own id, as logs name it, where the IRI is the address of a course page."""
-    iri = (course.iri or "").rstrip("/")
-    for folder in ("/course/", "/courses/"):
-        if folder in iri:
-            return iri.rsplit(folder, 1)[1]
-    return iri or None
+def _course_id(course: _Object, platforms: Platforms) -> str | None:
+    return platforms.course_id(course.iri) or None if course.iri else None
 
 
 def _in_language(texts: dict[str, str]) -> str | None:

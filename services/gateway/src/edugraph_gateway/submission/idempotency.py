@@ -10,19 +10,21 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib import resources
 from typing import Annotated, NamedTuple, cast
 
 import anyio
 import anyio.to_thread
 import redis
 from anyio import CancelScope
-from fastapi import Header
+from fastapi import Header, Request
+from pydantic import TypeAdapter, ValidationError
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform.redis_errors import redis_errors
-from edugraph_gateway.problems import Problem
+from edugraph_gateway.problems import Problem, invalid_fields
 
 ANSWER_LIFETIME_SECONDS = 86_400
 CLAIM_LIFETIME_SECONDS = 60  # without a sign of life
@@ -39,6 +41,18 @@ IdempotencyKey = Annotated[
         description="The same key within a day gives the same job; with another body it is 409.",
     ),
 ]
+
+
+_KEY = TypeAdapter[str | None](IdempotencyKey)
+
+
+def given_key(request: Request) -> str | None:
+    """Return what `IdempotencyKey` gives, where FastAPI reads no parameters. Raises Problem 422."""
+    key = request.headers.get("idempotency-key")
+    try:
+        return None if key is None else _KEY.validate_python(key)
+    except ValidationError as error:
+        raise invalid_fields([(("header", "Idempotency-Key"), error.errors()[0]["msg"])]) from None
 
 
 class StoredRequest(ContractModel):
@@ -60,7 +74,8 @@ class IdempotencyStore:
     """The requests of the last day by their keys. It blocks, and raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis") -> None:
-        self._redis = client
+        script = resources.files("edugraph_gateway.submission").joinpath("scripts", "complete.lua").read_text()
+        self._redis, self._complete = client, client.register_script(script)
 
     def claim(self, name: str) -> str | None:
         """Return a token to the first who asks, None to the others."""
@@ -73,10 +88,11 @@ class IdempotencyStore:
         with redis_errors():
             self._redis.expire(name, CLAIM_LIFETIME_SECONDS)
 
-    def complete(self, name: str, claim: str, done: Done) -> None:
+    def complete(self, name: str, claim: str, done: Done) -> bool:
+        """Keep the answer. False if another request holds the claim, as this one had lost it: its answer stays."""
         text = StoredRequest(claim=claim, fingerprint=done.fingerprint, answer=done.answer).model_dump_json()
         with redis_errors():
-            self._redis.set(name, text, ex=ANSWER_LIFETIME_SECONDS)
+            return bool(self._complete([name], [claim, text, ANSWER_LIFETIME_SECONDS]))
 
     def give_back(self, name: str, claim: str) -> None:
         stored = self.recall(name)

@@ -14,13 +14,15 @@ import neo4j
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS
 from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT, MistakeKey, Node, Pair
+from edugraph_importer.graph.record_facts import LEARNS_FIELDS, SEVERITY_WEIGHT, MistakeKey, Node, Pair
 from edugraph_importer.graph.unit_of_work import (
     LATEST_FIELDS,
     NAMED_LABELS,
+    Fields,
     MistakeTotals,
     Spellings,
     UnitOfWork,
+    merge_fields,
     mistake_rows,
     put_field,
     read_fields,
@@ -29,8 +31,8 @@ from edugraph_importer.graph.unit_of_work import (
 
 InteractionTotal = Literal["chat_with", "likes", "teaches"]
 
-# What a course_record says of the nodes at the ends of LEARNS: field of LEARNS -> field of the node.
-_NODE_FIELD_OF_LEARNS: Mapping[str, Mapping[str, str]] = {
+# What a CourseRecord says of its student and its course: its field -> field of the node.
+_NODE_FIELD_OF_COURSE_RECORD: Mapping[str, Mapping[str, str]] = {
     "Student": {"student_name": "name"},
     "Course": {"course_name": "name", "course_description": "description", "difficulty": "difficulty"},
 }
@@ -41,17 +43,19 @@ class Outdated:
     """The aggregates that something had a part in which is taken back.
 
     `descriptions`: ids of knowledge points. `fields`: nodes whose names, and other fields of records, may have been
-    given by a removed record; `version_keys` are those of the removed records.
+    given by a removed record; `version_keys` are those of the removed records. With `any_field`, any may be wrong.
     """
 
     interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
     mistakes: set[MistakeKey] = field(default_factory=set)
     relates_to: set[Pair] = field(default_factory=set)
     contains: set[Pair] = field(default_factory=set)
+    learns: set[Pair] = field(default_factory=set)
     spellings: set[Node] = field(default_factory=set)
     descriptions: set[str] = field(default_factory=set)
     fields: set[Node] = field(default_factory=set)
     version_keys: set[str] = field(default_factory=set)
+    any_field: bool = False
 
 
 def raise_pairs(
@@ -79,9 +83,10 @@ def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated
     _recompute_has_error(tx, outdated.mistakes)
     _recompute_pairs(tx, "relates_to", outdated.relates_to)
     _recompute_pairs(tx, "contains", outdated.contains)
+    _recompute_learns(tx, unit, outdated.learns)
     _recompute_spellings(tx, unit, outdated.spellings)
     _recompute_descriptions(tx, unit, outdated.descriptions)
-    _recompute_fields(tx, unit, outdated.fields, outdated.version_keys)
+    _recompute_fields(tx, unit, outdated)
 
 
 def _recompute_pairs(tx: neo4j.ManagedTransaction, relationship_type: str, pairs: Iterable[Pair]) -> None:
@@ -126,6 +131,21 @@ def _recompute_interactions(tx: neo4j.ManagedTransaction, total: InteractionTota
     run_rows(tx, f"create_{total}", totals)
 
 
+def _recompute_learns(tx: neo4j.ManagedTransaction, unit: UnitOfWork, pairs: Iterable[Pair]) -> None:
+    rows: list[Row] = [{"student": student_id, "course": course_id} for student_id, course_id in sorted(pairs)]
+    found: dict[Pair, Fields] = defaultdict(dict)
+    for row in tx.run(CYPHER["course_records"], rows=rows) if rows else ():
+        merge_fields(found[row["student"], row["course"]], given_fields(row, LEARNS_FIELDS))
+    for pair in pairs:
+        unit.replace_learns(pair, found.get(pair))
+
+
+def given_fields(row: neo4j.Record, names: Iterable[str]) -> Fields:
+    """Return what a CourseRecord gives of these fields. A carried one has its version keys with it."""
+    properties = row["properties"]
+    return read_fields(properties if properties.get("carried") else properties | {"stamp": version_key(row)}, names)
+
+
 def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
     ids = defaultdict(list)
     for label, node_id in sorted(nodes):
@@ -149,25 +169,23 @@ def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, poin
             put_field(fields, name, row[name], version_key(row))
 
 
-def _recompute_fields(
-    tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: Iterable[Node], removed: set[str]
-) -> None:
-    """Recompute the fields of the nodes that took one from a removed record. `removed`: the records' version keys."""
+def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated) -> None:
+    """Recompute the fields of the nodes that took one from a removed record."""
     ids = defaultdict(list)
-    for label, node_id in sorted(nodes):
+    for label, node_id in sorted(outdated.fields):
         if label in ("Course", "Student", "Teacher"):
             fields = unit.fields[label, node_id]
             # Most nodes took nothing from the removed records, and to read all records of a course would take long.
-            if any(decided_by in removed for _, decided_by in fields.values()):
+            if outdated.any_field or any(key in outdated.version_keys for _, key in fields.values()):
                 ids[label].append(node_id)
                 unit.fields[label, node_id] = {}
                 unit.changed_nodes.add((label, node_id))
     for label, node_ids in ids.items():
         for row in tx.run(CYPHER[f"names_{label}"], ids=node_ids):
             put_field(unit.fields[label, row["id"]], "name", row["name"], version_key(row))
-        given = _NODE_FIELD_OF_LEARNS.get(label, {})
-        for row in tx.run(CYPHER[f"learns_of_{label}"], ids=node_ids) if given else ():
-            for name, (value, decided_by) in read_fields(row["properties"], given).items():
+        given = _NODE_FIELD_OF_COURSE_RECORD.get(label, {})
+        for row in tx.run(CYPHER[f"course_records_of_{label}"], ids=node_ids) if given else ():
+            for name, (value, decided_by) in given_fields(row, given).items():
                 put_field(unit.fields[label, row["id"]], given[name], value, decided_by)
 
 

@@ -14,7 +14,7 @@ import neo4j
 from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
-from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import finding_facts, prerequisites, record_facts
@@ -32,8 +32,10 @@ from edugraph_importer.graph.versions import (
     Classified,
     ErasedStudents,
     StoredVersion,
+    WithdrawnRecords,
     classify,
     lock_superseded,
+    note_readings,
     remove_superseded,
     stored_versions,
 )
@@ -41,50 +43,57 @@ from edugraph_importer.graph.versions import (
 
 @dataclass(frozen=True)
 class RecordBatch:
-    """`records`: (line, record). `rejects`: lines that were no valid records. `read`: the number of lines of both."""
+    """`records`: (line, record). `rejects`: lines that were no valid records. `withdrawn`: ids that are taken back.
+
+    `read`: the number of lines of all these, and of what means nothing to the graph.
+    """
 
     job_id: str
     batch: int
     records: Sequence[tuple[int, Record]]
     rejects: Sequence[Reject]
     read: int
+    withdrawn: Sequence[str] = ()
 
     @property
     def id(self) -> str:
         return f"{self.job_id}:{self.batch}"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """`new_course_records`: how many the graph did not know. `excluded`: prerequisites, as "a > b"."""
-
-    new_course_records: int
-    excluded: tuple[str, ...]
-
-
 def apply(
-    tx: neo4j.ManagedTransaction, records: Classified, findings: Sequence[FindingUpdate], erased: ErasedStudents
-) -> Applied:
+    tx: neo4j.ManagedTransaction,
+    records: Classified,
+    findings: Sequence[FindingUpdate],
+    erased: ErasedStudents,
+    withdrawn: WithdrawnRecords,
+) -> tuple[str, ...]:
     """Write records and what was found in them, in place of what they supersede.
+
+    Return the prerequisites that are excluded from now on, as "a > b".
 
     All transactions take their locks in this order: the prerequisites as a whole, superseded records, then all other
     nodes. What can be computed without locks is computed before.
     """
     superseded = lock_superseded(tx, records.superseded)
+    note_readings(tx, records.reread)
     edges = prerequisites.plan_changes(tx, findings, superseded.findings)
     staged, changes = UnitOfWork.staged(), FindingChanges()
     for record in records.records:
         staged.add(record_facts.facts_of(record))
     for update in findings:
         staged.add(changes.add(update))
-    unit = lock_and_load(tx, superseded.nodes.union(staged.nodes, edges.nodes()), staged.learns)
+    unit = lock_and_load(
+        tx, superseded.nodes.union(staged.nodes, edges.nodes()), superseded.outdated.learns.union(staged.learns)
+    )
     erased.check()
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
     remove_superseded(tx, unit, superseded)
-    new_course_records = unit.merge(staged)
+    unit.merge(staged)
     write_records(tx, staged)
+    withdrawn.check()
+    withdrawn.write(records.unknown_withdrawn)
     for name in sorted(changes.rows):
         run_rows(tx, name, changes.rows[name])
     prerequisites.write_changes(tx, edges)
@@ -92,7 +101,7 @@ def apply(
     recompute(tx, unit, changes.outdated)
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked)
-    return Applied(new_course_records, edges.newly_excluded)
+    return edges.newly_excluded
 
 
 def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcome:
@@ -101,12 +110,13 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcom
         return BatchOutcome.model_validate_json(earlier["outcome"])
     start = time.monotonic()
     records = [record for _, record in batch.records]
-    erased = ErasedStudents(tx, records)
-    classified = classify(batch.records, stored_versions(tx, records), erased)
-    applied = apply(tx, classified, (), erased)
+    erased, withdrawn = ErasedStudents(tx, records), WithdrawnRecords(tx, records, batch.withdrawn)
+    stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
+    classified = classify(batch.records, stored, erased, withdrawn)
+    apply(tx, classified, (), erased, withdrawn)
     by_type = Counter[str](record.type for record in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
-    by_type += Counter(course_record=applied.new_course_records)
+    by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
     outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
     # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
     # work to do waits for it.
@@ -124,7 +134,7 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
         state="written",
         read=batch.read,
         written=by_type.total(),
-        unchanged=len(batch.records) - len(classified.rejects) - by_type.total(),
+        unchanged=len(batch.records) + len(batch.withdrawn) - len(classified.rejects) - by_type.total(),
         rejected=len(rejects),
         by_type=dict(sorted(by_type.items())),
         reasons=dict(sorted(Counter(reject.reason for reject in rejects).items())),
@@ -153,9 +163,9 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
     if any(record.type == "course_content" for record in records):
         prerequisites.lock_edges(tx)
     stored, stored_findings = _lock_records(tx, records)
-    erased = ErasedStudents(tx, records)
-    classified = classify(list(enumerate(records)), stored, erased)
-    applied = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), erased)
+    erased, withdrawn = ErasedStudents(tx, records), WithdrawnRecords(tx, records)
+    classified = classify(list(enumerate(records)), stored, erased, withdrawn)
+    excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), erased, withdrawn)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
     outcome = FindingsOutcome(
@@ -164,7 +174,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
         state="written",
         findings=len(pairs) - len(refused),
         failed=message.failed + invalid + len(refused),
-        set_aside=applied.excluded,
+        set_aside=excluded,
         error=error or (f"the record {refused[0].reason}" if refused else None),
     )
     ledger_row = {"id": pack_id, "job_id": message.job_id, "pack": message.pack}
@@ -179,8 +189,8 @@ def _lock_records(
     ids, versions, findings = sorted({record.record_id for record in records}), dict[str, StoredVersion](), {}
     for label in RECORD_LABELS if ids else ():
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        for record_id, timestamp, content_hash, finding in row["records"]:
-            versions[record_id] = StoredVersion.read(label, timestamp, content_hash)
+        for record_id, *version, finding in row["records"]:
+            versions[record_id] = StoredVersion.read(label, *version)
             if finding is not None:
                 findings[record_id] = finding
     return versions, findings

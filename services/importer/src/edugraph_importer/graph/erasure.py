@@ -17,7 +17,7 @@ from edugraph_importer.graph import aggregates
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Node, Pair
+from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, Node, Pair
 from edugraph_importer.graph.unit_of_work import (
     NAMED_LABELS,
     lock_and_load,
@@ -27,7 +27,7 @@ from edugraph_importer.graph.unit_of_work import (
 )
 from edugraph_importer.graph.versions import tombstone
 
-_RECORD_LABELS = ("ErrorRecord", "Interaction")  # The texts of a course name no student.
+_RECORD_LABELS = ("CourseRecord", "ErrorRecord", "Interaction")  # The texts of a course name no student.
 
 
 @dataclass(slots=True)
@@ -76,7 +76,11 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
     footprint = Footprint()
     for row in tx.run(CYPHER["records_of_student"], id=student_id):
         footprint.records[row["label"]].add(row["record"])
-        footprint.version_keys.add(aggregates.version_key(row))
+        if row["carried"]:
+            fields = read_fields(row["carried"], COURSE_RECORD_FIELDS)
+            footprint.version_keys.update(version_key for _, version_key in fields.values())
+        else:
+            footprint.version_keys.add(aggregates.version_key(row))
     for label in _RECORD_LABELS:
         neighbours: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for row in tx.run(CYPHER[f"neighbours_{label}"], ids=sorted(footprint.records[label])):
@@ -89,9 +93,6 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
     for row in tx.run(CYPHER["relationships_of_student"], id=student_id):
         footprint.relationships += 1
         footprint.nodes.add((row["label"], row["id"]))
-        if row["type"] == "LEARNS":
-            fields = read_fields(row["properties"], LEARNS_FIELDS)
-            footprint.version_keys.update(version_key for _, version_key in fields.values())
     footprint.nodes.discard(("Student", student_id))
     return footprint
 

@@ -44,11 +44,7 @@ def plan_changes(
     new = _strongest(claim for update in updates for claim in update.new.prerequisites.items())
     if not old and not new:
         return EdgeChanges()
-    edges: dict[Pair, Edge] = {
-        (point, required): (confidence, row["excluded"])
-        for row in tx.run(CYPHER["prerequisites"])
-        for point, required, confidence in row["claims"]
-    }
+    edges = _stored_edges(tx)
     claims = [(pair, confidence) for pair, (confidence, _) in edges.items() if pair not in old]
     if old:
         # An edge that loses a claim has the strongest of the other claims, if there are any.
@@ -60,9 +56,30 @@ def plan_changes(
             for required, confidence in zip(row["requires"], row["confidence"], strict=True)
             if (row["id"], required) in old
         ]
-    strongest = _strongest([*claims, *new.items()])
-    excluded = excluded_edges(strongest)
-    wanted: dict[Pair, Edge] = {pair: (confidence, pair in excluded) for pair, confidence in strongest.items()}
+    return _changes(edges, _strongest([*claims, *new.items()]), new)
+
+
+def plan_rebuild(tx: neo4j.ManagedTransaction) -> EdgeChanges:
+    """Plan what differs from the claims of all texts."""
+    claims = (
+        ((row["id"], required), confidence)
+        for row in tx.run(CYPHER["all_claims"])
+        for required, confidence in zip(row["requires"], row["confidence"], strict=True)
+    )
+    return _changes(_stored_edges(tx), _strongest(claims), ())
+
+
+def _stored_edges(tx: neo4j.ManagedTransaction) -> dict[Pair, Edge]:
+    return {
+        (point, required): (confidence, row["excluded"])
+        for row in tx.run(CYPHER["prerequisites"])
+        for point, required, confidence in row["claims"]
+    }
+
+
+def _changes(edges: Mapping[Pair, Edge], claims: Mapping[Pair, float], new: Iterable[Pair]) -> EdgeChanges:
+    excluded = excluded_edges(claims)
+    wanted: dict[Pair, Edge] = {pair: (confidence, pair in excluded) for pair, confidence in claims.items()}
     changed = {pair: wanted.get(pair) for pair in {*edges, *wanted} if edges.get(pair) != wanted.get(pair)}
     reported = excluded & {*new, *changed}
     return EdgeChanges(changed, tuple(sorted(f"{point} > {required}" for point, required in reported)))

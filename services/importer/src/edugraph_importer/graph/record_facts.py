@@ -4,10 +4,12 @@
 state of the nodes that it names.
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
+
+from neo4j.time import DateTime
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.records import (
@@ -17,6 +19,7 @@ from edugraph_common.contracts.records import (
     Record,
     StudentInteraction,
     TeacherInteraction,
+    iso,
 )
 from edugraph_importer.graph.queries import Row
 
@@ -25,31 +28,23 @@ Pair = tuple[str, str]  # (id, id): a relationship's start and end
 MistakeKey = tuple[str, str, str]  # (student id, error type id, course id): one HAS_ERROR relationship
 SpellingsById = dict[str, list[str]]  # node id -> its spellings, sorted
 
-MARK_LENGTH = 12  # characters
-
-# The label of the node that a record becomes. A course_record has none: it is a state and not an event.
+# The label of the node that a record becomes.
 LABEL_OF_TYPE = {
     "student_interaction": "Interaction",
     "teacher_interaction": "Interaction",
     "error_record": "ErrorRecord",
     "course_content": "CourseContent",
+    "course_record": "CourseRecord",
 }
 
 # The weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
 SEVERITY_WEIGHT = {"low": 0.5, "medium": 1.0, "high": 2.0, None: 1.0}
 
-# The fields that LEARNS takes from a course_record. What the record says of the course and of the student's name is
-# kept there, too, so that the erasure of a student can take back exactly what came with them.
-LEARNS_FIELDS = (
-    "enrollment_date",
-    "progress",
-    "completion_date",
-    "time_spent",
-    "student_name",
-    "course_name",
-    "course_description",
-    "difficulty",
-)
+_DATES = {"enrollment_date": "enrolled", "completion_date": "completed"}
+
+# The fields that LEARNS takes from CourseRecords, each one from the latest that gives it; and all that one may give.
+LEARNS_FIELDS = ("enrollment_date", "progress", "completion_date", "time_spent")
+COURSE_RECORD_FIELDS = (*LEARNS_FIELDS, "student_name", "course_name", "course_description", "difficulty")
 
 
 class Mistakes(NamedTuple):
@@ -65,7 +60,6 @@ class Learns(NamedTuple):
     """What one course_record says of one LEARNS relationship."""
 
     pair: Pair
-    mark: str
     values: dict[str, Any]
 
 
@@ -94,6 +88,7 @@ def facts_of(record: Record) -> Facts:
         "type": record.type,
         "stamp": record.version_key,
         "at": time_of(record.version_key),
+        "reading": record.reading or None,
     }
     match record.data:
         case StudentInteraction() as data:
@@ -114,8 +109,11 @@ def facts_of(record: Record) -> Facts:
             facts.rows.append(("create_course_content", row))
             facts.fields.append((("Course", data.course_id), "name", data.course_name))
         case CourseRecord() as data:
-            # It becomes no node: it changes LEARNS, its student and its course.
-            facts.learns = Learns((data.student_id, data.course_id), mark(record), learns_fields(data))
+            given = course_record_fields(data)
+            row |= {"student": data.student_id, "course": data.course_id}
+            facts.rows.append(("create_course_record", row | dated_properties(given)))
+            pair = (data.student_id, data.course_id)
+            facts.learns = Learns(pair, {name: value for name, value in given.items() if name in LEARNS_FIELDS})
             student, course = ("Student", data.student_id), ("Course", data.course_id)
             facts.fields.append((student, "name", data.student_name))
             facts.fields.append((course, "name", data.course_name))
@@ -207,23 +205,24 @@ def resolved(data: ErrorRecord) -> bool | None:
     return data.resolved if "resolved" in data.model_fields_set else None
 
 
-def learns_fields(data: CourseRecord) -> dict[str, Any]:
-    """Return what the record gives of LEARNS_FIELDS, without what it leaves out."""
-    given = data.model_fields_set
-    return {name: getattr(data, name) for name in LEARNS_FIELDS if name in given}
+def course_record_fields(data: CourseRecord) -> dict[str, Any]:
+    """Return what the record gives of COURSE_RECORD_FIELDS, without what it leaves out."""
+    given = {name: getattr(data, name) for name in COURSE_RECORD_FIELDS if name in data.model_fields_set}
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def mark(record: Record) -> str:
-    """Return a short hash that tells a course_record from the others of its student and course.
+def dated_properties(properties: Mapping[str, Any]) -> Row:
+    """Return the properties as `p`, and beside them the dates, of which the statement makes times.
 
-    By it, a record that comes again is recognised.
+    Times are sent as text: the driver's own way to send them costs as much as all the rest of a batch.
     """
-    return hashlib.sha256(f"{record.record_id}|{record.content_hash}".encode()).hexdigest()[:MARK_LENGTH]
+    rest = {name: value for name, value in properties.items() if name not in _DATES}
+    dates = {alias: properties.get(name) for name, alias in _DATES.items()}
+    return {"p": rest, **{alias: _iso_text(value) for alias, value in dates.items()}}
 
 
-def parse_marks(text: str) -> set[str]:
-    """Split the marks that LEARNS holds. They are kept as one text: a list costs Neo4j twice as much to write."""
-    return {text[start : start + MARK_LENGTH] for start in range(0, len(text), MARK_LENGTH)}
+def _iso_text(value: datetime | DateTime | None) -> str | None:
+    return None if value is None else iso(value.to_native() if isinstance(value, DateTime) else value)
 
 
 def spellings_by_id(names: Iterable[str]) -> SpellingsById:

@@ -2,19 +2,26 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any, ParamSpec, TypeVar
+
+import neo4j
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_importer.graph import apply, erasure
+from edugraph_importer.graph import apply, erasure, migrations, rebuild
 from edugraph_importer.graph.apply import RecordBatch
-from edugraph_importer.graph.driver import Connection, GraphSettings
+from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.queries import CYPHER
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Graph:
     """One for each process; the connection opens at first use and is not shared across a fork.
 
-    Every method raises Retryable (the database is away or busy) or Rejected (it refuses).
+    Every method raises Retryable (the database is away or busy) or Rejected (it refuses). What writes raises Wait for
+    a graph of a later release.
     """
 
     def __init__(self, settings: GraphSettings) -> None:
@@ -26,19 +33,23 @@ class Graph:
         return dict(self._connection.retries)
 
     def prepare(self) -> None:
-        """Create the constraints and wait until they hold. Doing it again changes nothing."""
+        """Create the constraints, wait until they hold, and bring the graph to the version of this release.
+
+        Doing it again changes nothing.
+        """
         self._connection.create_constraints()
+        migrations.migrate(self._connection)
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._connection.write(apply.write_batch, batch)
+        return self._write(apply.write_batch, batch)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger.
         """
-        return self._connection.write(apply.write_findings, message)
+        return self._write(apply.write_findings, message)
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
         """Return what the graph knows of each course, for those who read its texts, in the order given.
@@ -77,7 +88,28 @@ class Graph:
 
         Return how many nodes were removed, by label, and how many `relationships`.
         """
-        return self._connection.write(erasure.erase, student_id)
+        return self._write(erasure.erase, student_id)
+
+    def derive_anew(self, *, repair: bool) -> dict[str, Any]:
+        """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
+
+        Return how many nodes were looked at, how many of what is derived was wrong by label and type, and some of it.
+        """
+        migrations.migrate(self._connection)
+        return rebuild.derive(self._connection, repair=repair).to_json()
 
     def close(self) -> None:
         self._connection.close()
+
+    def _write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do the work in a transaction, in a graph of this release's version."""
+
+        def checked(tx: neo4j.ManagedTransaction) -> T:
+            migrations.check_version(tx)
+            return work(tx, *args, **kwargs)
+
+        try:
+            return self._connection.write(checked)
+        except migrations.OutdatedGraph:
+            migrations.migrate(self._connection)
+            return self._connection.write(checked)

@@ -17,14 +17,11 @@ of a node, so the newest key is kept once, as the property `stamp`, and only a f
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Self
 
 import neo4j
-from neo4j.time import DateTime
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS
-from edugraph_common.contracts.records import iso
 from edugraph_importer.graph import record_facts
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Facts, MistakeKey, Node, Pair
@@ -47,6 +44,7 @@ NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
 # Records come before what refers to them.
 _RECORD_STATEMENTS = (
     "create_course_content",
+    "create_course_record",
     "create_error_record",
     "create_chat",
     "create_like",
@@ -161,8 +159,8 @@ class MistakeTotals:
 class UnitOfWork:
     """`rows`: by the name of the statement that writes them. `nodes`: all that is named in them.
 
-    `fields`, `spellings`, `learns` and `learns_marks` are state that `lock_and_load` reads from the graph. The marks
-    are those of the course_records that stated a LEARNS relationship. `mistakes` are totals to add to the graph's.
+    `fields`, `spellings` and `learns` are state that `lock_and_load` reads from the graph. `removed_learns` are no
+    longer stated by a record that is in the graph. `mistakes` are totals to add to the graph's.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -171,9 +169,9 @@ class UnitOfWork:
     spellings: dict[Node, Spellings] = field(default_factory=dict)
     changed_nodes: set[Node] = field(default_factory=set)
     learns: dict[Pair, Fields] = field(default_factory=dict)
-    learns_marks: dict[Pair, set[str]] = field(default_factory=dict)
     new_learns: set[Pair] = field(default_factory=set)
     changed_learns: set[Pair] = field(default_factory=set)
+    removed_learns: set[Pair] = field(default_factory=set)
     mistakes: dict[MistakeKey, MistakeTotals] = field(default_factory=lambda: defaultdict(MistakeTotals))
 
     @classmethod
@@ -190,7 +188,6 @@ class UnitOfWork:
 
     def load_learns(self, pair: Pair, properties: Mapping[str, Any]) -> None:
         self.learns[pair] = read_fields(properties, LEARNS_FIELDS)
-        self.learns_marks[pair] = record_facts.parse_marks(properties.get("records", ""))
 
     def add(self, facts: Facts) -> None:
         """Add what one record states or its finding adds. The nodes that it names are loaded, or this is staged."""
@@ -208,37 +205,36 @@ class UnitOfWork:
             totals.add(each.number, each.weight, record_facts.time_of(version_key))
             totals.put_resolved(each.resolved, version_key)
         if facts.learns is not None:
-            pair, mark, values = facts.learns
-            self.add_learns(pair, {mark}, {name: (value, version_key) for name, value in values.items()})
+            pair, values = facts.learns
+            self.add_learns(pair, {name: (value, version_key) for name, value in values.items()})
 
-    def add_learns(self, pair: Pair, marks: set[str], fields: Fields) -> int:
-        """Add what the course_records with these marks say of one LEARNS relationship. Return how many are new.
-
-        A course_record that comes again is recognised by its mark.
-        """
+    def add_learns(self, pair: Pair, fields: Fields) -> None:
+        """Add what course_records say of one LEARNS relationship."""
         if pair not in self.learns:
-            self.learns[pair], self.learns_marks[pair] = {"progress": (0.0, NEVER)}, set()
+            self.learns[pair] = {"progress": (0.0, NEVER)}
             self.new_learns.add(pair)
-        # A record that is older than the state is new all the same; it may change nothing but the marks.
-        new_marks = marks - self.learns_marks[pair]
-        if new_marks:
-            self.learns_marks[pair] |= new_marks
+        if merge_fields(self.learns[pair], fields):
             self.changed_learns.add(pair)
-            merge_fields(self.learns[pair], fields)
-        return len(new_marks)
 
-    def merge(self, staged: "UnitOfWork") -> int:
-        """Merge the staged state of nodes and LEARNS; staged rows and mistakes are written as they are.
+    def replace_learns(self, pair: Pair, fields: Fields | None) -> None:
+        """Take what the course_records that are in the graph say of a LEARNS relationship; None: there are none."""
+        if fields is None:
+            self.learns.pop(pair, None)
+            self.removed_learns.add(pair)
+        else:
+            (self.changed_learns if pair in self.learns else self.new_learns).add(pair)
+            self.learns[pair] = {"progress": (0.0, NEVER)} | fields
 
-        Return how many of the staged course_records are new.
-        """
+    def merge(self, staged: "UnitOfWork") -> None:
+        """Merge the staged state of nodes and LEARNS; staged rows and mistakes are written as they are."""
         for node, fields in staged.fields.items():
             if merge_fields(self.fields[node], fields):
                 self.changed_nodes.add(node)
         for node, spellings in staged.spellings.items():
             if self.spellings[node].merge(spellings):
                 self.changed_nodes.add(node)
-        return sum(self.add_learns(pair, staged.learns_marks[pair], fields) for pair, fields in staged.learns.items())
+        for pair, fields in staged.learns.items():
+            self.add_learns(pair, fields)
 
     def put_field(self, node: Node, name: str, value: Any, version_key: str) -> None:
         if put_field(self.fields[node], name, value, version_key):
@@ -286,29 +282,20 @@ def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
         rows[label].append({"id": node[1], "p": properties})
     for label in ENTITY_LABELS:
         run_rows(tx, f"set_{label}", rows[label])
-    new = [_learns_row(unit, pair) for pair in sorted(unit.new_learns)]
+    gone = [{"student": student_id, "course": course_id} for student_id, course_id in sorted(unit.removed_learns)]
+    run_rows(tx, "remove_learns", gone)
+    new = [learns_row(pair, unit.learns[pair]) for pair in sorted(unit.new_learns)]
     for row in new:
         # A new relationship has nothing to remove, and looking for it takes as long as writing the rest.
         row["p"] = {name: value for name, value in row["p"].items() if value is not None}
     run_rows(tx, "create_learns", new)
     changed = sorted(unit.changed_learns - unit.new_learns)
-    run_rows(tx, "set_learns", [_learns_row(unit, pair) for pair in changed])
+    run_rows(tx, "set_learns", [learns_row(pair, unit.learns[pair]) for pair in changed])
 
 
-def _learns_row(unit: UnitOfWork, pair: Pair) -> Row:
-    marks = "".join(sorted(unit.learns_marks[pair]))
-    properties = field_properties(unit.learns[pair], LEARNS_FIELDS) | {"records": marks}
-    # The statement makes times of these two, so they stand beside the other properties.
-    enrolled, completed = properties.pop("enrollment_date"), properties.pop("completion_date")
-    dates = {"enrolled": _iso_text(enrolled), "completed": _iso_text(completed)}
-    return {"student": pair[0], "course": pair[1], "p": properties, **dates}
-
-
-def _iso_text(value: datetime | DateTime | None) -> str | None:
-    """Times are sent as text: the driver's own way to send them costs as much as all the rest of a batch."""
-    if value is None:
-        return None
-    return iso(value.to_native() if isinstance(value, DateTime) else value)
+def learns_row(pair: Pair, fields: Fields) -> Row:
+    properties = record_facts.dated_properties(field_properties(fields, LEARNS_FIELDS))
+    return {"student": pair[0], "course": pair[1], **properties}
 
 
 def mistake_rows(mistakes: Mapping[MistakeKey, MistakeTotals]) -> list[Row]:

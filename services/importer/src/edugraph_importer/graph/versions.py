@@ -1,5 +1,7 @@
 """The version rule: of several versions of one record, the latest is the record (docs/adr/0003).
 
+A record that was taken back has no version any more, whatever arrives later.
+
 `classify` says which records of a transaction are new, which are unchanged, which versions in the graph they
 supersede, and which records the graph cannot take. A superseded version is removed as if it had never come: its node
 goes, and the aggregates that it had a part in are recomputed from the records that stay.
@@ -7,7 +9,7 @@ goes, and the aggregates that it had a part in are recomputed from the records t
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +19,14 @@ from neo4j.time import DateTime
 
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import Record, iso, shorten
+from edugraph_common.contracts.records import Record, iso
 from edugraph_importer.graph import aggregates, finding_facts, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
-from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
-from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork
+from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork, run_rows
 
 # Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
 _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with", "like": "likes", None: "teaches"}
@@ -32,42 +34,53 @@ _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with"
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """The version that the graph has under a record's id. A later version has a greater (timestamp, content hash)."""
+    """The version that the graph has under a record's id; the one with the greatest `version` is the record."""
 
     label: str
     timestamp: str
     content_hash: str
+    reading: int
 
     @classmethod
-    def read(cls, label: str, timestamp: DateTime, content_hash: str) -> "StoredVersion":
-        return cls(label, iso(timestamp.to_native()), content_hash)
+    def read(cls, label: str, timestamp: DateTime | None, content_hash: str, reading: int | None) -> "StoredVersion":
+        """Raise StaleRead for a record that another transaction deletes at this moment: it has no properties."""
+        if timestamp is None:
+            raise StaleRead
+        return cls(label, iso(timestamp.to_native()), content_hash, reading or 0)
 
     @property
-    def version(self) -> tuple[str, str]:
-        return self.timestamp, self.content_hash
+    def version(self) -> tuple[str, int, str]:
+        return self.timestamp, self.reading, self.content_hash
+
+    def has_content_of(self, other: "StoredVersion") -> bool:
+        return self.content_hash == other.content_hash  # which is made of the timestamp, too
 
 
 @dataclass(slots=True)
 class Classified:
     """The records of a transaction, by what happens to them.
 
-    `events`: by id, the records to write. `states`: course_records, which have no node. `superseded`: by id, the
-    version in the graph that a newer one replaces. `superseded_here`: versions that are new, but not the latest of
-    their id in this transaction. `stale`: versions older than the graph's.
+    `events`: by id, the records to write. `superseded`: by id, the version in the graph that a newer one replaces.
+    `superseded_here`: versions that are new, but not the latest of their id in this transaction. `stale`: versions
+    older than the graph's, and records that were taken back. `withdrawn`: the ids that are taken back now;
+    `unknown_withdrawn`: those of them that the graph does not have. `reread`: by id, versions in the graph whose
+    content a newer reading confirms.
     """
 
     events: dict[str, Record] = field(default_factory=dict)
-    states: list[Record] = field(default_factory=list)
     unchanged: list[Record] = field(default_factory=list)
     superseded: dict[str, StoredVersion] = field(default_factory=dict)
     superseded_here: list[Record] = field(default_factory=list)
     stale: list[Record] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+    unknown_withdrawn: list[str] = field(default_factory=list)
+    reread: dict[str, StoredVersion] = field(default_factory=dict)
 
     @property
     def records(self) -> list[Record]:
         """The records to write."""
-        return [*self.events.values(), *self.states]
+        return list(self.events.values())
 
 
 class ErasedStudents:
@@ -101,26 +114,76 @@ class ErasedStudents:
         return int(self._tx.run(CYPHER["count_tombstones"]).single(strict=True)["erased"])
 
 
-def tombstone(student_id: str) -> str:
-    return hashlib.sha256(student_id.encode()).hexdigest()
+class WithdrawnRecords:
+    """The records that were taken back before this transaction, and those that it takes back itself."""
+
+    def __init__(
+        self, tx: neo4j.ManagedTransaction, records: Iterable[Record], withdrawn: Collection[str] = ()
+    ) -> None:
+        self._tx = tx
+        self._number = self._count()
+        self._before: AbstractSet[str] = frozenset()
+        self._now = frozenset(withdrawn)
+        if self._number:
+            by_hash = {tombstone(record_id): record_id for record_id in (*(r.record_id for r in records), *withdrawn)}
+            rows = tx.run(CYPHER["withdrawn"], ids=sorted(by_hash))
+            self._before = frozenset(by_hash[row["id"]] for row in rows)
+
+    def __contains__(self, record_id: str) -> bool:
+        return record_id in self._before or record_id in self._now
+
+    @property
+    def new(self) -> list[str]:
+        return sorted(self._now - self._before)
+
+    def check(self) -> None:
+        """Raise StaleRead if a record was taken back meanwhile. To be called when all records are written.
+
+        Whoever takes back a record that the graph does not have holds its key. So either that transaction has ended
+        before a record could be written here, and is seen now, or it waits and finds the record.
+        """
+        if self._count() != self._number:
+            raise StaleRead
+
+    def write(self, unknown: Sequence[str]) -> None:
+        """Keep what is taken back now. `unknown`: ids that the graph had no record of."""
+        for label in RECORD_LABELS if unknown else ():
+            row = self._tx.run(CYPHER[f"hold_keys_{label}"], ids=unknown).single(strict=True)
+            if row["held"] != len(unknown):
+                raise StaleRead
+            self._tx.run(CYPHER[f"delete_records_{label}"], ids=unknown).consume()
+        run_rows(self._tx, "create_withdrawn", [{"id": each} for each in sorted(map(tombstone, self.new))])
+
+    def _count(self) -> int:
+        return int(self._tx.run(CYPHER["count_withdrawn"]).single(strict=True)["withdrawn"])
 
 
-def stored_versions(tx: neo4j.ManagedTransaction, records: Iterable[Record]) -> dict[str, StoredVersion]:
+def tombstone(node_id: str) -> str:
+    """Return what is kept of an id that must not come back."""
+    return hashlib.sha256(node_id.encode()).hexdigest()
+
+
+def stored_versions(tx: neo4j.ManagedTransaction, ids: Collection[str]) -> dict[str, StoredVersion]:
     """Return what the graph holds under the ids of these records."""
-    ids = {record.record_id for record in records if record.type in LABEL_OF_TYPE}
     rows = tx.run(CYPHER["stored_versions"], ids=sorted(ids)) if ids else ()
     return {
-        record_id: StoredVersion.read(row["label"], timestamp, content_hash)
+        record_id: StoredVersion.read(row["label"], *version)
         for row in rows
-        for record_id, timestamp, content_hash in row["versions"]
+        for record_id, *version in row["versions"]
     }
 
 
 def classify(
-    records: Sequence[tuple[int, Record]], stored: Mapping[str, StoredVersion], erased: ErasedStudents
+    records: Sequence[tuple[int, Record]],
+    stored: Mapping[str, StoredVersion],
+    erased: ErasedStudents,
+    withdrawn: WithdrawnRecords,
 ) -> Classified:
     """Classify records that come with their lines."""
-    classified, latest = Classified(), dict(stored)
+    new_ids = withdrawn.new
+    classified, latest = Classified(withdrawn=new_ids), dict(stored)
+    classified.superseded |= {record_id: stored[record_id] for record_id in new_ids if record_id in stored}
+    classified.unknown_withdrawn += [record_id for record_id in new_ids if record_id not in stored]
     for line, record in records:
         record_id, erased_field = record.record_id, erased.field_naming_one(record)
         if erased_field:
@@ -134,31 +197,28 @@ def classify(
                 )
             )
             continue
-        if record.type not in LABEL_OF_TYPE:
-            classified.states.append(record)
+        if record_id in withdrawn:
+            classified.stale.append(record)
             continue
-        new = StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash)
+        new = StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash, record.reading)
         current = latest.get(record_id)
-        if current is None or (current.label == new.label and current.version < new.version):
+        if current is not None and current.has_content_of(new):
+            # The same record came again, perhaps by another file, or read in a newer way.
+            classified.unchanged.append(record)
+            if new.reading > current.reading:
+                latest[record_id] = new
+                if record_id in classified.events:
+                    classified.events[record_id] = record
+                else:
+                    classified.reread[record_id] = new
+        elif current is None or current.version < new.version:
             # This is the latest version so far. It supersedes one of this transaction, or the one in the graph.
             if record_id in classified.events:
                 classified.superseded_here.append(classified.events[record_id])
             elif current is not None:
                 classified.superseded[record_id] = current
             classified.events[record_id], latest[record_id] = record, new
-        elif current.label != new.label:
-            classified.rejects.append(
-                Reject(
-                    line=line,
-                    field="record_id",
-                    expected="an id that no record of another kind has",
-                    found=shorten(record_id),
-                    reason="is already used by a record of another kind",
-                )
-            )
-        elif current.version == new.version:
-            # The same record came again, perhaps by another file.
-            classified.unchanged.append(record)
+            classified.reread.pop(record_id, None)
         else:
             (classified.superseded_here if record_id in classified.events else classified.stale).append(record)
     return classified
@@ -187,10 +247,10 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
         if expected:
             row = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(expected)).single(strict=True)
             # The versions were classified before they were locked, so another transaction may have replaced one.
-            if {record_id: content_hash for record_id, _, content_hash, _ in row["records"]} != expected:
+            if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
                 raise StaleRead
             locked.records[label] = sorted(expected)
-            for record_id, _, _, finding in row["records"]:
+            for record_id, *_, finding in row["records"]:
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding)
     for label, record_ids in locked.records.items():
         _read_links(tx, locked, label, record_ids)
@@ -199,6 +259,16 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     outdated.spellings = {node for node in locked.nodes if node[0] in NAMED_LABELS}
     outdated.descriptions = {node_id for node_label, node_id in locked.nodes if node_label == "KnowledgePoint"}
     return locked
+
+
+def note_readings(tx: neo4j.ManagedTransaction, reread: Mapping[str, StoredVersion]) -> None:
+    for label in RECORD_LABELS:
+        rows: list[Row] = [
+            {"id": record_id, "hash": version.content_hash, "reading": version.reading}
+            for record_id, version in sorted(reread.items())
+            if version.label == label
+        ]
+        run_rows(tx, f"raise_reading_{label}", rows)
 
 
 def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> None:
@@ -224,6 +294,10 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
             }
             outdated.relates_to |= {
                 (error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]
+            }
+        elif label == "CourseRecord":
+            outdated.learns |= {
+                (student_id, course_id) for student_id in ends["HAS_RECORD"] for course_id in ends["IN_COURSE"]
             }
         else:
             outdated.contains |= {

@@ -1,13 +1,20 @@
-"""GET /v1/graph/…: what is in the graph, without writing to it."""
+"""GET /v1/graph/…: what is in the graph. POST: have the importer compare it with its records, or derive it anew."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from edugraph_common.contracts.api import GraphPicture, GraphSummary
+from edugraph_common.contracts.api import Accepted, GraphPicture, GraphSummary
+from edugraph_common.contracts.messages import DeriveGraph
+from edugraph_common.messaging.publisher import task_id_for
 from edugraph_gateway.api.answers import GraphDigest
-from edugraph_gateway.api.dependencies import GraphDep, Reader
+from edugraph_gateway.api.dependencies import AuditDep, ClockDep, GraphDep, IntakeDep, Operator, Reader
+from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import problem_responses
+from edugraph_gateway.submission.intake import Intake
+from edugraph_gateway.submission.submit import Task
+
+AUDIT_TIMEOUT_SECONDS = 2.0
 
 router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 429, 503))
 
@@ -30,3 +37,23 @@ def graph_picture(
 ) -> GraphPicture:
     """Some relationships and their ends, to be drawn."""
     return graph.picture(limit).model_copy(update={"links": {"self": f"/v1/graph/picture?limit={limit}"}})
+
+
+@router.post("/v1/graph/verify", status_code=202)
+async def verify_graph(_caller: Operator, intake: IntakeDep) -> Accepted:
+    """Compare every sum, name and prerequisite with the records: follow the task, whose result says what is wrong."""
+    return await _derive(intake, repair=False)
+
+
+@router.post("/v1/graph/rebuild", status_code=202)
+async def rebuild_graph(caller: Operator, audit: AuditDep, now: ClockDep, intake: IntakeDep) -> Accepted:
+    """Derive every sum, name and prerequisite from the records: follow the task, whose result says what was wrong."""
+    who, threads = caller.client_id, intake.submitter.threads
+    await in_time(lambda: audit.record(who, "graph.rebuild", "all", now()), AUDIT_TIMEOUT_SECONDS, threads)
+    return await _derive(intake, repair=True)
+
+
+async def _derive(intake: Intake, *, repair: bool) -> Accepted:
+    request_id = intake.submitter.new_id()
+    message = DeriveGraph(job_id=request_id, repair=repair)
+    return await intake.submitter.send_task(Task("derive_graph_task", message, task_id_for(request_id, "derive")))

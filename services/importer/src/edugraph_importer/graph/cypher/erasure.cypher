@@ -1,11 +1,12 @@
 // name: records_of_student
-// Returns all records that a student sent, received or made.
-MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE]-(n)
-RETURN DISTINCT labels(n)[0] AS label, n.id AS record, n.timestamp AS timestamp
+// Returns all records that a student sent, received or made, or that say how the student stands in a course.
+MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|HAS_RECORD]-(n)
+RETURN DISTINCT labels(n)[0] AS label, n.id AS record, n.timestamp AS timestamp,
+  CASE WHEN n.carried THEN properties(n) ELSE null END AS carried
 
 // name: neighbours
 // Returns the nodes that these records name, by whatever relationship.
-// for: ErrorRecord, Interaction
+// for: CourseRecord, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})--(m)
 RETURN n.id AS record, labels(m)[0] AS label, m.id AS id
@@ -13,12 +14,12 @@ RETURN n.id AS record, labels(m)[0] AS label, m.id AS id
 // name: relationships_of_student
 // Returns a student's other relationships; those to records are counted elsewhere.
 MATCH (s:Student {id: $id})-[r]-(m)
-WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE']
+WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE', 'HAS_RECORD']
 RETURN type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS properties
 
 // name: delete_records
 // Deletes records and all that links them.
-// for: CourseContent, ErrorRecord, Interaction
+// for: CourseContent, CourseRecord, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 DETACH DELETE n
@@ -53,17 +54,17 @@ MATCH (c:Course {id: id})<-[r:IN_COURSE]-(n)
 WHERE r.name IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
 
-// name: learns_of_Student
-// Returns what a student's courses say of the student.
+// name: course_records_of_Student
+// Returns all that says how a student stands in courses.
 UNWIND $ids AS id
-MATCH (s:Student {id: id})-[r:LEARNS]->(c:Course)
-RETURN id, properties(r) AS properties
+MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)
+RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
 
-// name: learns_of_Course
-// Returns what a course's students say of the course.
+// name: course_records_of_Course
+// Returns all that says how students stand in a course.
 UNWIND $ids AS id
-MATCH (c:Course {id: id})<-[r:LEARNS]-(s:Student)
-RETURN id, properties(r) AS properties
+MATCH (c:Course {id: id})<-[:IN_COURSE]-(n:CourseRecord)
+RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
 
 // name: outcomes_with
 // Returns batches whose report may quote a text.

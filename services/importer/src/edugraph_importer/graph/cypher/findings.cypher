@@ -6,11 +6,11 @@ SET n.id = 'prerequisites'
 // name: lock_records
 // Locks records in the order given and reads what is stored of them. The lock is not taken by setting the key: Neo4j
 // 2026.08 would then refuse a new record under that key in the same transaction, though the old one was deleted.
-// for: CourseContent, ErrorRecord, Interaction
+// for: CourseContent, CourseRecord, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 SET n.content_hash = n.content_hash
-RETURN collect([id, n.timestamp, n.content_hash, n.finding]) AS records
+RETURN collect([id, n.timestamp, n.content_hash, n.reading, n.finding]) AS records
 
 // name: set_finding
 // Sets what was found in a record on its own node.

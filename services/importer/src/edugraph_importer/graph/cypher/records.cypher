@@ -1,13 +1,16 @@
 // name: stored_versions
 // Returns which of these record ids are in use, in whatever label, and for which version.
 MATCH (n:CourseContent) WHERE n.id IN $ids
-RETURN 'CourseContent' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
+RETURN 'CourseContent' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+UNION ALL
+MATCH (n:CourseRecord) WHERE n.id IN $ids
+RETURN 'CourseRecord' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
 UNION ALL
 MATCH (n:ErrorRecord) WHERE n.id IN $ids
-RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
+RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
 UNION ALL
 MATCH (n:Interaction) WHERE n.id IN $ids
-RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash]) AS versions
+RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
 
 // name: count_tombstones
 // Returns a number that grows whenever a student is erased. The count store answers it at once.
@@ -16,6 +19,34 @@ MATCH (t:Tombstone) RETURN count(t) AS erased
 // name: tombstones
 // Returns which of these (hashed) students were erased.
 MATCH (t:Tombstone) WHERE t.id IN $ids RETURN t.id AS id
+
+// name: count_withdrawn
+// Returns a number that grows whenever a record is taken back. The count store answers it at once.
+MATCH (w:Withdrawn) RETURN count(w) AS withdrawn
+
+// name: withdrawn
+// Returns which of these (hashed) records were taken back.
+MATCH (w:Withdrawn) WHERE w.id IN $ids RETURN w.id AS id
+
+// name: create_withdrawn
+// Keeps the hashes of the ids of records that are taken back.
+UNWIND $rows AS row
+MERGE (w:Withdrawn {id: row.id})
+
+// name: hold_keys
+// Creates placeholders, so that nobody else can create a record under these ids before the transaction ends.
+// for: CourseContent, CourseRecord, ErrorRecord, Interaction
+UNWIND $ids AS id
+MERGE (n:{label} {id: id})
+ON CREATE SET n.held = true
+RETURN count(n.held) AS held
+
+// name: raise_reading
+// Notes that an adapter reads the record in a newer way, and still finds the same in it.
+// for: CourseContent, CourseRecord, ErrorRecord, Interaction
+UNWIND $rows AS row
+MATCH (n:{label} {id: row.id}) WHERE n.content_hash = row.hash AND coalesce(n.reading, 0) < row.reading
+SET n.reading = row.reading
 
 // name: lock
 // Creates the nodes that are missing, locks all of them in the order given, and reads them.
@@ -40,7 +71,7 @@ MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
-  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   interaction_type: 'chat', text: row.text, message_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -57,7 +88,7 @@ MATCH (a:Student {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
-  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   interaction_type: 'like', text: row.text, like_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -74,7 +105,7 @@ MATCH (a:Teacher {id: row.from})
 MATCH (b:Student {id: row.to})
 OPTIONAL MATCH (c:Course {id: row.course})
 CREATE (a)-[:SENT {name: row.from_name}]->(n:Interaction {
-  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   subject: row.subject, text: row.text, feedback: row.feedback, interaction_count: row.count
 })-[:RECEIVED_BY {name: row.to_name}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
@@ -95,18 +126,29 @@ MATCH (s:Student {id: row.student})
 MATCH (c:Course {id: row.course})
 OPTIONAL MATCH (t:ErrorType {id: row.error_type})
 CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord {
-  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   question: row.question, error_text: row.error_text, severity: row.severity,
   occurrence_count: row.count, resolved: row.resolved
 })-[:IN_COURSE {name: row.course_name}]->(c)
 FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE {stated_as: row.spelled}]->(type))
+
+// name: create_course_record
+// Creates what a record says of a student in a course; `p` has what it gives, but for the dates.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (c:Course {id: row.course})
+CREATE (s)-[:HAS_RECORD]->(n:CourseRecord {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
+})-[:IN_COURSE]->(c)
+SET n += row.p
 
 // name: create_course_content
 // Creates a text of a course.
 UNWIND $rows AS row
 MATCH (c:Course {id: row.course})
 CREATE (n:CourseContent {
-  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at),
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   title: row.title, content: row.content
 })-[:IN_COURSE {name: row.course_name}]->(c)
 
@@ -147,6 +189,20 @@ UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
 RETURN collect([row.student, row.course, properties(r)]) AS learns
+
+// name: course_records
+// Returns all that says how these students stand in these courses.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (s)-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c) WHERE c.id = row.course
+RETURN row.student AS student, row.course AS course, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
+
+// name: remove_learns
+// Removes relationships that no record states any more.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
+DELETE r
 
 // name: create_learns
 // Creates the relationship of a student's first record in a course.

@@ -1,10 +1,52 @@
 // name: constraint
 // Makes `id` the unique key of a label. It runs in a transaction of its own, before any load.
-// for: CourseContent, ErrorRecord, Interaction, Course, ErrorType, KnowledgePoint, Student, Teacher, Topic, ImportBatch, ImportJob, FindingsPack, Tombstone, Lock
+// for: CourseContent, CourseRecord, ErrorRecord, Interaction, Course, ErrorType, KnowledgePoint, Student, Teacher, Topic, ImportBatch, ImportJob, FindingsPack, Tombstone, Withdrawn, Lock, Schema
 CREATE CONSTRAINT edugraph_{label} IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE
 
 // name: drop_index
 // Drops the index that a constraint left when the server was killed while it made the constraint. The server refuses
 // to drop one that belongs to a constraint.
-// for: CourseContent, ErrorRecord, Interaction, Course, ErrorType, KnowledgePoint, Student, Teacher, Topic, ImportBatch, ImportJob, FindingsPack, Tombstone, Lock
+// for: CourseContent, CourseRecord, ErrorRecord, Interaction, Course, ErrorType, KnowledgePoint, Student, Teacher, Topic, ImportBatch, ImportJob, FindingsPack, Tombstone, Withdrawn, Lock, Schema
 DROP INDEX edugraph_{label} IF EXISTS
+
+// name: schema_version
+// Returns in which form the graph is kept. There is one such node, and perhaps no index on it yet.
+MATCH (s:Schema) RETURN s.version AS version
+
+// name: ledger_rows
+// Returns a row or two if anything was ever written, perhaps by a release that kept no version.
+MATCH (b:ImportBatch) WITH b LIMIT 1 RETURN b.id AS id
+UNION ALL
+MATCH (p:FindingsPack) WITH p LIMIT 1 RETURN p.id AS id
+
+// name: set_schema_version
+// Sets in which form the graph is kept; a process that comes late sets nothing back.
+MERGE (s:Schema {id: 'graph'})
+SET s.version = CASE WHEN s.version > $version THEN s.version ELSE $version END
+
+// name: lock_old_learns
+// Locks students and returns how they stand in courses, as releases before version 2 of the schema kept it.
+UNWIND $ids AS id
+MATCH (s:Student {id: id})
+SET s.id = id
+WITH s
+MATCH (s)-[r:LEARNS]->(c:Course) WHERE r.records IS NOT NULL
+RETURN s.id AS student, c.id AS course, properties(r) AS properties
+
+// name: create_carried
+// Keeps what an older release knew of a student in a course, where its records are not known one by one.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (c:Course {id: row.course})
+CREATE (s)-[:HAS_RECORD]->(n:CourseRecord {
+  id: row.id, carried: true, timestamp: datetime(row.at),
+  enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
+})-[:IN_COURSE]->(c)
+SET n += row.p
+
+// name: replace_learns
+// Leaves nothing of what an older release kept there.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
+SET r = row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)

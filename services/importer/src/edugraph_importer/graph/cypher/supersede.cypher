@@ -1,6 +1,6 @@
 // name: links_of
 // Returns what these records are linked to, and how.
-// for: CourseContent, ErrorRecord, Interaction
+// for: CourseContent, CourseRecord, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,

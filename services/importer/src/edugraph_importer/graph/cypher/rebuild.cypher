@@ -1,0 +1,64 @@
+// name: next_ids
+// Returns the next nodes in the order of their ids.
+// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+MATCH (n:{label}) WHERE n.id > $after
+RETURN n.id AS id ORDER BY id LIMIT $limit
+
+// name: derived_nodes
+// Returns what is stored on nodes whose properties are derived from records.
+// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+RETURN n.id AS id, properties(n) AS properties
+
+// name: derived_relationships
+// Returns the relationships that are derived from records and begin at these nodes.
+// for: Course, ErrorType, Student
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})-[r:CHAT_WITH|CONTAINS|HAS_ERROR|LEARNS|LIKES|RELATES_TO]->(m)
+RETURN type(r) AS type, n.id AS from, m.id AS to, r.course_id AS course, properties(r) AS properties
+
+// name: derived_teaches
+// Returns the totals of teachers' interactions with these students.
+UNWIND $ids AS id
+MATCH (n:Student {id: id})<-[r:TEACHES]-(m)
+RETURN type(r) AS type, m.id AS from, n.id AS to, null AS course, properties(r) AS properties
+
+// name: stated_Student
+// Returns what the records of these students state: type of relationship, its ends, and the course of a mistake.
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[:SENT]->(n:Interaction)-[:RECEIVED_BY]->(b)
+RETURN DISTINCT CASE n.interaction_type WHEN 'chat' THEN 'CHAT_WITH' ELSE 'LIKES' END AS type,
+  s.id AS from, b.id AS to, null AS course
+UNION ALL
+UNWIND $ids AS id
+MATCH (s:Student {id: id})<-[:RECEIVED_BY]-(n:Interaction {record_type: 'teacher_interaction'})<-[:SENT]-(t)
+RETURN DISTINCT 'TEACHES' AS type, t.id AS from, s.id AS to, null AS course
+UNION ALL
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[:MADE]->(n:ErrorRecord)-[:OF_TYPE]->(t)
+MATCH (n)-[:IN_COURSE]->(c)
+RETURN DISTINCT 'HAS_ERROR' AS type, s.id AS from, t.id AS to, c.id AS course
+UNION ALL
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
+RETURN DISTINCT 'LEARNS' AS type, s.id AS from, c.id AS to, null AS course
+
+// name: stated_ErrorType
+// Returns which knowledge points are behind mistakes of these types.
+UNWIND $ids AS id
+MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n:ErrorRecord)-[:CONCERNS]->(k)
+RETURN DISTINCT 'RELATES_TO' AS type, t.id AS from, k.id AS to, null AS course
+
+// name: stated_Course
+// Returns which knowledge points the texts of these courses describe. The text has no label, so that no plan begins there.
+UNWIND $ids AS id
+MATCH (c:Course {id: id})<-[:IN_COURSE]-(n)-[d:DESCRIBES]->(k)
+WHERE d.importance IS NOT NULL
+RETURN DISTINCT 'CONTAINS' AS type, c.id AS from, k.id AS to, null AS course
+
+// name: all_claims
+// Returns all prerequisites that texts claim.
+MATCH (k:KnowledgePoint)<-[d:DESCRIBES]-(n:CourseContent)
+WHERE d.requires IS NOT NULL
+RETURN k.id AS id, d.requires AS requires, d.requires_confidence AS confidence

@@ -1,0 +1,114 @@
+"""The version of the graph's form, and the steps that lead from each version to the next.
+
+Each step is done in transactions of its own and changes nothing when it is done again, so that a process which dies
+in the middle of it leaves a graph that the next one brings to its end.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+
+import neo4j
+
+from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.record_facts import (
+    COURSE_RECORD_FIELDS,
+    LEARNS_FIELDS,
+    Pair,
+    dated_properties,
+    time_of,
+)
+from edugraph_importer.graph.unit_of_work import field_properties, learns_row, read_fields, run_rows
+
+UNVERSIONED = 1  # releases that wrote no version wrote this one
+NEWER_GRAPH_SECONDS = 30.0
+
+Step = Callable[[Connection], None]
+CARRIED_STUDENTS = 500  # in one transaction
+
+
+class OutdatedGraph(Exception):
+    """The graph is to be migrated before anything is written to it."""
+
+
+def check_version(tx: neo4j.ManagedTransaction) -> None:
+    """Raise OutdatedGraph for a graph that is older than this release, or new; Wait for one that is newer."""
+    row = tx.run(CYPHER["schema_version"]).single()
+    if row is None or row["version"] < SCHEMA_VERSION:
+        raise OutdatedGraph
+    _refuse_newer(row["version"], SCHEMA_VERSION)
+
+
+def migrate(connection: Connection, steps: Mapping[int, Step] | None = None, target: int = SCHEMA_VERSION) -> None:
+    """Bring the graph to the version of this release, step by step. Raise Wait for a graph that is newer."""
+    version = _version(connection, target)
+    _refuse_newer(version, target)
+    while version < target:
+        (STEPS if steps is None else steps)[version](connection)
+        version += 1
+        connection.write(_set_version, version)
+    connection.write(_set_version, target)
+
+
+def _version(connection: Connection, target: int) -> int:
+    for row in connection.read(CYPHER["schema_version"]):
+        return int(row["version"])
+    return UNVERSIONED if connection.read(CYPHER["ledger_rows"]) else target
+
+
+def _set_version(tx: neo4j.ManagedTransaction, version: int) -> None:
+    tx.run(CYPHER["set_schema_version"], version=version).consume()
+
+
+def _refuse_newer(version: int, known: int) -> None:
+    """Another release may be about to take over, so the work is kept for it."""
+    if version > known:
+        raise Wait(
+            f"the graph has schema version {version}, and this release knows up to {known}: "
+            "run the release that wrote it, or a later one",
+            NEWER_GRAPH_SECONDS,
+        )
+
+
+def carry_course_records(connection: Connection) -> None:
+    """Version 2: course_records are nodes, of which LEARNS is derived.
+
+    Version 1 kept of them only what LEARNS says. So that it is not lost when a later record is taken back, it becomes
+    one CourseRecord for each LEARNS, marked as carried.
+    """
+    after = ""
+    while students := [
+        row["id"] for row in connection.read(CYPHER["next_ids_Student"], after=after, limit=CARRIED_STUDENTS)
+    ]:
+        connection.write(_carry, students)
+        after = students[-1]
+
+
+def _carry(tx: neo4j.ManagedTransaction, students: list[str]) -> None:
+    carried, learns = list[Row](), list[Row]()
+    for old in list(tx.run(CYPHER["lock_old_learns"], ids=students)):
+        pair = (old["student"], old["course"])
+        fields = read_fields(old["properties"], COURSE_RECORD_FIELDS)
+        properties = field_properties(fields, COURSE_RECORD_FIELDS)
+        row = {
+            "student": pair[0],
+            "course": pair[1],
+            "id": carried_id(pair),
+            "at": time_of(properties["stamp"]) or None,
+        }
+        carried.append(
+            row | dated_properties({name: value for name, value in properties.items() if value is not None})
+        )
+        learns.append(learns_row(pair, {name: each for name, each in fields.items() if name in LEARNS_FIELDS}))
+    run_rows(tx, "create_carried", carried)
+    run_rows(tx, "replace_learns", learns)
+
+
+def carried_id(pair: Pair) -> str:
+    return f"carried:{hashlib.sha256(json.dumps(pair).encode()).hexdigest()}"
+
+
+STEPS: Mapping[int, Step] = {1: carry_course_records}  # version -> what makes the next version of it

@@ -1,0 +1,144 @@
+"""What the graph derives from its records, derived anew: all sums, names, descriptions and prerequisites.
+
+To compare is to derive in a transaction that is taken back. Records and what was found in them are not touched.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import neo4j
+
+from edugraph_common.contracts.graph_schema import ENTITY_LABELS
+from edugraph_importer.graph import prerequisites
+from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, recompute
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.record_facts import Node
+from edugraph_importer.graph.unit_of_work import NAMED_LABELS, lock_and_load, write_changed_state
+
+NODES_AT_ONCE = 50  # in one transaction
+SHOWN_DIFFERENCES = 100
+
+Key = tuple[
+    str, str, str, str
+]  # type, ids of its ends, and a mistake's course; of a node: label, id, nothing, nothing
+State = dict[Key, dict[str, Any]]
+
+_BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Student")
+_TOTALS: dict[str, InteractionTotal] = {"CHAT_WITH": "chat_with", "LIKES": "likes", "TEACHES": "teaches"}
+
+
+@dataclass
+class Comparison:
+    """`wrong`: how many nodes and relationships differ from what the records say, by label and type.
+
+    `shown`: some of them, each as its label or type and its ids.
+    """
+
+    checked: int = 0
+    wrong: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, keys: Iterable[Key]) -> None:
+        for name, *ids in keys:
+            self.wrong[name] += 1
+            if len(self.shown) < SHOWN_DIFFERENCES:
+                self.shown.append(" ".join([name, *(each for each in ids if each)]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"checked": self.checked, "wrong": dict(sorted(self.wrong.items())), "shown": self.shown}
+
+
+class _TakenBack(Exception):
+    """Ends a transaction that only compares."""
+
+    def __init__(self, wrong: list[Key]) -> None:
+        super().__init__()
+        self.wrong = wrong
+
+
+def derive(connection: Connection, *, repair: bool) -> Comparison:
+    """Derive everything, a few nodes at a time, and say what was wrong. Without `repair`, nothing is changed."""
+    comparison = Comparison()
+
+    def portion(work: Any, *arguments: Any) -> None:
+        try:
+            comparison.add(connection.write(work, *arguments, repair=repair))
+        except _TakenBack as end:
+            comparison.add(end.wrong)
+
+    for label in ENTITY_LABELS:
+        after = ""
+        while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=NODES_AT_ONCE):
+            ids = [str(row["id"]) for row in rows]
+            portion(_derive_nodes, label, ids)
+            comparison.checked, after = comparison.checked + len(ids), ids[-1]
+    portion(_derive_prerequisites)
+    return comparison
+
+
+def _derive_nodes(tx: neo4j.ManagedTransaction, label: str, ids: list[str], *, repair: bool) -> list[Key]:
+    outdated, nodes = _outdated(tx, label, ids)
+    unit = lock_and_load(tx, nodes, outdated.learns)
+    before = _state(tx, label, ids)
+    recompute(tx, unit, outdated)
+    write_changed_state(tx, unit)
+    after = _state(tx, label, ids)
+    return _ended([key for key in sorted({*before, *after}) if before.get(key) != after.get(key)], repair=repair)
+
+
+def _derive_prerequisites(tx: neo4j.ManagedTransaction, *, repair: bool) -> list[Key]:
+    prerequisites.lock_edges(tx)
+    changes = prerequisites.plan_rebuild(tx)
+    lock_and_load(tx, changes.nodes(), ())
+    prerequisites.write_changes(tx, changes)
+    return _ended([("DEPENDS_ON", *pair, "") for pair in sorted(changes.changed)], repair=repair)
+
+
+def _ended(wrong: list[Key], *, repair: bool) -> list[Key]:
+    if not repair:
+        raise _TakenBack(wrong)
+    return wrong
+
+
+def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple[Outdated, set[Node]]:
+    """Return all that is derived of these nodes, as it is stored or as records state it, and what is to be locked."""
+    nodes: set[Node] = {(label, node_id) for node_id in ids}
+    outdated = Outdated(fields=set(nodes), any_field=True)
+    if label in NAMED_LABELS:
+        outdated.spellings = set(nodes)
+    if label == "KnowledgePoint":
+        outdated.descriptions = set(ids)
+    if label not in _BEGINS_RELATIONSHIPS:
+        return outdated, nodes
+    rows = [key for key in _state(tx, label, ids) if key[0] not in ENTITY_LABELS]
+    stated = tx.run(CYPHER[f"stated_{label}"], ids=ids)
+    rows += [(row["type"], row["from"], row["to"], row["course"] or "") for row in stated]
+    for name, start, end, course in rows:
+        if name in _TOTALS:
+            outdated.interactions[_TOTALS[name]].add((start, end))
+            nodes |= {("Teacher" if name == "TEACHES" else "Student", start), ("Student", end)}
+        elif name == "LEARNS":
+            outdated.learns.add((start, end))
+            nodes.add(("Course", end))
+        elif name == "HAS_ERROR":
+            outdated.mistakes.add((start, end, course))
+            nodes.add(("ErrorType", end))
+        else:
+            (outdated.relates_to if name == "RELATES_TO" else outdated.contains).add((start, end))
+            nodes.add(("KnowledgePoint", end))
+    return outdated, nodes
+
+
+def _state(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> State:
+    """Return what is stored: properties of the nodes, and of the relationships that are derived with them."""
+    found: State = {
+        (label, row["id"], "", ""): row["properties"] for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=ids)
+    }
+    names = [f"derived_relationships_{label}"] if label in _BEGINS_RELATIONSHIPS else []
+    for name in [*names, "derived_teaches"] if label == "Student" else names:
+        for row in tx.run(CYPHER[name], ids=ids):
+            found[row["type"], row["from"], row["to"], row["course"] or ""] = row["properties"]
+    return found

@@ -1,0 +1,200 @@
+"""The version of the graph's form: migrated step by step, and never by an older release.
+
+`fixtures/graph_version_1.json` was written by the last release with version 1: the first 40 of its records.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edugraph_common.contracts.errors import Retryable, Wait
+from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_importer.graph import Graph, RecordBatch
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.migrations import UNVERSIONED, migrate
+from edugraph_importer.graph.record_facts import students
+
+
+@pytest.fixture
+def connection(room: Any) -> Iterator[Connection]:
+    with closing(Connection(room.settings)) as opened:
+        yield opened
+
+
+def version(room: Any) -> int | None:
+    rows = room.query("MATCH (s:Schema) RETURN s.version AS version")
+    return rows[0]["version"] if rows else None
+
+
+def like(record_id: str) -> Record:
+    data = {"student_id_from": "a", "student_id_to": "b", "interaction_type": "like"}
+    value = {"type": "student_interaction", "timestamp": "2026-03-01T08:00:00Z", "record_id": record_id, "data": data}
+    return parse_record(value)
+
+
+def batch(number: int) -> RecordBatch:
+    return RecordBatch("job", number, [(1, like(f"r{number}"))], (), 1)
+
+
+def test_the_first_write_to_a_graph_gives_it_the_version_of_this_release(graph: Graph, room: Any) -> None:
+    graph.write_batch(batch(1))
+    assert version(room) == SCHEMA_VERSION
+
+
+def test_a_graph_is_migrated_step_by_step_from_where_it_stands(
+    graph: Graph, room: Any, connection: Connection
+) -> None:
+    """To take the guard out: let `migrate` begin at `UNVERSIONED`, whatever the graph says."""
+    graph.write_batch(batch(1))
+    room.driver.execute_query("MATCH (s:Schema) SET s.version = 5", database_=room.settings.database)
+    done: list[tuple[int, int | None]] = []
+    steps = {number: lambda _, number=number: done.append((number, version(room))) for number in range(1, 8)}
+    migrate(connection, steps, 8)
+    assert done == [(5, 5), (6, 6), (7, 7)]
+    assert version(room) == 8
+    migrate(connection, steps, 8)
+    assert len(done) == 3
+
+
+def test_a_graph_without_a_version_is_new_or_of_the_first_version(
+    graph: Graph, room: Any, connection: Connection
+) -> None:
+    done: list[int] = []
+    steps = {number: lambda _, number=number: done.append(number) for number in (1, 2)}
+    migrate(connection, steps, 3)
+    assert (done, version(room)) == ([], 3)
+    room.empty()
+    graph.write_batch(batch(1))
+    room.driver.execute_query("MATCH (s:Schema) DELETE s", database_=room.settings.database)
+    migrate(connection, steps, 3)
+    assert (done, version(room)) == ([UNVERSIONED, 2], 3)
+
+
+def test_a_step_that_was_not_finished_is_done_again(graph: Graph, room: Any, connection: Connection) -> None:
+    """To take the guard out: set the target's version before the steps."""
+    graph.write_batch(batch(1))
+    room.driver.execute_query("MATCH (s:Schema) SET s.version = 5", database_=room.settings.database)
+    done: list[int] = []
+
+    def dies(_: Connection) -> None:
+        done.append(6)
+        if done.count(6) == 1:
+            raise Retryable("the database is away")
+
+    steps = {5: lambda _: done.append(5), 6: dies}
+    with pytest.raises(Retryable):
+        migrate(connection, steps, 7)
+    assert version(room) == 6
+    migrate(connection, steps, 7)
+    assert (done, version(room)) == ([5, 6, 6], 7)
+
+
+def test_a_graph_of_a_later_release_is_left_alone(graph: Graph, room: Any) -> None:
+    """To take the guard out: let `check_version` refuse nothing."""
+    graph.write_batch(batch(1))
+    later = SCHEMA_VERSION + 1
+    room.driver.execute_query(
+        "MATCH (s:Schema) SET s.version = $later", later=later, database_=room.settings.database
+    )
+    before = room.digest()
+    for write in (graph.prepare, lambda: graph.write_batch(batch(2)), lambda: graph.erase_student("a")):
+        with pytest.raises(Wait, match=f"has schema version {later}, and this release knows up to {SCHEMA_VERSION}"):
+            write()
+    assert (room.digest(), version(room)) == (before, later)
+
+
+FIXTURE = json.loads((Path(__file__).parent / "fixtures" / "graph_version_1.json").read_text(encoding="utf-8"))
+RECORDS = [parse_record(value) for value in FIXTURE["records"]]
+IMPORTED = RECORDS[: FIXTURE["imported"]]
+
+
+@pytest.fixture
+def old_graph(graph: Graph, room: Any) -> Graph:
+    for each in FIXTURE["nodes"]:
+        query = f"CREATE (n:{each['label']}) SET n = $properties"
+        room.driver.execute_query(query, properties=_typed(each["properties"]), database_=room.settings.database)
+    for each in FIXTURE["relationships"]:
+        (start, a), (end, b) = each["from"], each["to"]
+        query = (
+            f"MATCH (a:{start} {{id: $a}}) MATCH (b:{end} {{id: $b}}) "
+            f"CREATE (a)-[r:{each['type']}]->(b) SET r = $properties"
+        )
+        properties = _typed(each["properties"])
+        room.driver.execute_query(query, a=a, b=b, properties=properties, database_=room.settings.database)
+    return graph
+
+
+def _typed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: datetime.fromisoformat(value["$time"]) if isinstance(value, dict) else value
+        for name, value in properties.items()
+    }
+
+
+def write_all(graph: Graph, records: Sequence[Record], job: str) -> None:
+    graph.write_batch(RecordBatch(job, 0, list(enumerate(records, start=1)), (), len(records)))
+
+
+def states(room: Any) -> dict[str, Any]:
+    """What a graph says of students and courses, without the nodes of single course_records."""
+    learns = room.query("MATCH (s)-[r:LEARNS]->(c) RETURN s.id AS s, c.id AS c, properties(r) AS p")
+    named = room.query("MATCH (n) WHERE n:Student OR n:Course RETURN n.id AS id, properties(n) AS p")
+    return {
+        "learns": {(row["s"], row["c"]): row["p"] for row in learns},
+        "named": {row["id"]: row["p"] for row in named},
+    }
+
+
+def test_a_migrated_graph_says_what_a_fresh_import_says(old_graph: Graph, room: Any) -> None:
+    """To take the guard out: let `_carry` create no carried nodes, or leave their fields' version keys out."""
+    for _ in range(2):
+        old_graph.prepare()
+    migrated, carried = states(room), room.query("MATCH (n:CourseRecord) RETURN n.carried AS carried")
+    assert [row["carried"] for row in carried] == [True] * len(migrated["learns"])
+    assert version(room) == SCHEMA_VERSION
+    write_all(old_graph, RECORDS, "again")
+    digest = room.digest()
+    room.empty()
+    write_all(old_graph, IMPORTED, "fresh")
+    assert states(room) == migrated
+    write_all(old_graph, RECORDS, "rest")
+    assert room.digest() == digest
+
+
+def test_work_on_a_graph_that_nobody_prepared_migrates_it_first(old_graph: Graph, room: Any) -> None:
+    """To take the guard out: let `_write` not check the version. LEARNS would lose what the old records gave."""
+    write_all(old_graph, RECORDS, "again")
+    digest = room.digest()
+    room.empty()
+    write_all(old_graph, RECORDS, "fresh")
+    assert room.digest() == digest
+
+
+def test_what_was_carried_over_stays_when_a_later_record_is_taken_back(old_graph: Graph, room: Any) -> None:
+    old_graph.prepare()
+    before = states(room)
+    value = {"type": "course_record", "record_id": "later", "timestamp": "2026-02-01T00:00:00Z"}
+    data = {"course_id": "m", "progress": 1, "time_spent": 1, "course_name": "X", "student_name": "X"}
+    write_all(old_graph, [parse_record({**value, "data": {**data, "student_id": "a"}})], "first")
+    assert states(room) != before
+    moved = {**value, "timestamp": "2026-02-02T00:00:00Z", "data": {**data, "student_id": "z", "course_id": "z"}}
+    write_all(old_graph, [parse_record(moved)], "corrected")
+    after = states(room)
+    assert {pair: each for pair, each in after["learns"].items() if pair[0] != "z"} == before["learns"]
+    assert {name: each for name, each in after["named"].items() if name != "z"} == before["named"]
+
+
+def test_a_student_is_erased_from_what_was_carried_over(old_graph: Graph, room: Any) -> None:
+    old_graph.prepare()
+    old_graph.erase_student("a")
+    erased = states(room)
+    room.empty()
+    others = [record for record in IMPORTED if "a" not in {student for _, student in students(record)}]
+    write_all(old_graph, others, "fresh")
+    assert states(room) == erased
