@@ -62,6 +62,9 @@ bench-gateway: env-dev test-servers ## submissions a second against bare pika an
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py $(BENCH_ARGS)
 
+bench-redis: env-dev test-servers ## what 30 days of 1,000 inline imports a day leave in Redis, against its maxmemory
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_redis.py $(BENCH_ARGS)
+
 bench-compare: env-dev test-servers ## this checkout's speed against that of another one, in turns: OTHER=PATH (ten minutes)
 	@$(RUN) python benchmarks/compare.py $(OTHER) $(BENCH_ARGS)
 

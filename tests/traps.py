@@ -19,7 +19,7 @@ import httpx
 import pytest
 from celery import chord
 from celery.result import AsyncResult
-from engines import SLOW, given, in_vhost, missing
+from engines import SLOW, given, in_vhost, missing, real_servers
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 
@@ -177,6 +177,25 @@ class Bench:
         if wait:
             until(lambda: worker.logged(" ready.") or not worker.alive(), 30)
             assert worker.alive(), log.read_text()[-3000:]
+        return worker
+
+    def start_service(self, module: str, queue: str, **environment: str) -> Worker:
+        """A worker of a service, on the real graph."""
+        log = self.folder / f"{module}-{len(self.workers)}.log"
+        command = [sys.executable, "-m", "celery", "-A", module, "worker", "-Q", queue, "-c", "1"]
+        graph = {name: value for name, value in real_servers().items() if "NEO4J" in name}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "-n", f"{uuid4().hex}@x"],
+                env={**self.environment(), **graph, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        worker = Worker(process, log)
+        self.workers.append(worker)
+        until(lambda: worker.logged(" ready."), 60)
         return worker
 
     def stop_workers(self) -> None:

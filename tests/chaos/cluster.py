@@ -188,11 +188,12 @@ def _ended(url: str, jobs: list[str]) -> tuple[dict[str, str], dict[str, int]]:
 
 def _others(url: str, accepted: set[str]) -> list[str]:
     """Jobs that nobody was told of and that were done all the same."""
-    found, offset = [], 0
+    found, following = [], "/v1/jobs?limit=100"
     with httpx.Client(base_url=url, timeout=20) as client:
-        while jobs := client.get("/v1/jobs", params={"limit": 100, "offset": offset}).json()["jobs"]:
-            found += [job["job_id"] for job in jobs if job["job_id"] not in accepted and job["written"]]
-            offset += len(jobs)
+        while following:
+            page = client.get(following).json()
+            found += [job["job_id"] for job in page["jobs"] if job["job_id"] not in accepted and job["written"]]
+            following = page["links"].get("next", "")
     return found
 
 

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import guard
 import httpx
 import neo4j
 import pytest
+import redis
 from engines import CHECKOUT, SHARED_RECORDS, System
 
 EXAMPLES = CHECKOUT / "examples"
@@ -55,6 +57,22 @@ def test_findings_come_back_into_the_graph(clean: System) -> None:
     assert summary.nodes["KnowledgePoint"] > 10
     assert summary.relationships["DESCRIBES"] > 10
     assert summary.frequent_mistakes
+
+
+def test_all_that_redis_holds_of_work_that_is_done_expires(clean: System) -> None:
+    """Each name that may stay for ever is here, and in docs/operations.md. Out: the call of `ended` in finish_job.lua."""
+    server = redis.Redis.from_url(clean.engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True)
+    assert clean.import_and_report(EXAMPLES / "school_zh.ndjson", "--analyze")["state"] == "succeeded"
+    few = [json.loads(line) for line in (EXAMPLES / "school_en.ndjson").read_text(encoding="utf-8").splitlines()[:5]]
+    accepted = httpx.post(
+        f"{clean.url}/v1/imports", json={"records": few}, headers={"Idempotency-Key": "a"}, timeout=20
+    )
+    *_, report = clean.client.follow(accepted.json()["job_id"])
+    assert report.state == "succeeded"
+    kept = {str(key) for key in server.scan_iter(count=1_000) if server.ttl(key) == -1}
+    server.close()
+    lasting = {"edugraph:jobs", "edugraph:keys", "edugraph:audit", "edugraph:llm:stats", guard.CLAIM}
+    assert kept <= lasting
 
 
 def test_what_an_analysis_would_take_is_told_before_it(clean: System) -> None:

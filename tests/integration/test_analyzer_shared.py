@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -26,12 +26,14 @@ from threads import at_once
 from edugraph_analyzer.cache import store as answer_store
 from edugraph_analyzer.cache.store import AnswerStore, State
 from edugraph_analyzer.costs import set_budget, usage_of
+from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.estimate import estimate
 from edugraph_analyzer.llm import client
 from edugraph_analyzer.llm.rate_limiter import RateLimiter, RateLimits
 from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.probe import check
 from edugraph_analyzer.prompting import prompts
+from edugraph_analyzer.prompting.questions import messages_of, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.findings import KIND_OF_TYPE, Kind
@@ -472,6 +474,8 @@ PRIVATE_FORMS = {
     "phone": re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d(?:[- ]?\d{4}){2}(?!\d)"),
     "id number": re.compile(r"(?<!\d)\d{17}[\dXx](?!\d)"),
 }
+# The random characters of a mark may be as many digits as a phone number has.
+_MARK = re.compile(r"</?(?:item|course)-[0-9a-f]{16}(?=[ >])")
 OWN_TEXT = ("text", "error_text", "content")
 PLANTED = {"student_name": "欧阳晓彤", "student_name_from": "欧阳晓彤"}
 SENTENCE = "学号 {own}，xiaotong.ouyang@example.com，13812345678，11010519491231002X。"
@@ -499,8 +503,13 @@ def _packs_of_records() -> Iterator[tuple[Kind, list[dict[str, Any]]]]:
 
 
 def _told(provider: Provider) -> str:
+    """What the provider read, without the marks that the analyzer puts around each text."""
     bodies = (json.loads(each["body"]) for each in provider.requests())
-    return "\n".join(message["content"] for body in bodies for message in body["messages"])
+    return _without_marks(message["content"] for body in bodies for message in body["messages"])
+
+
+def _without_marks(contents: Iterable[str]) -> str:
+    return _MARK.sub("<", "\n".join(contents))
 
 
 def _private_words_in(told: str, records: list[dict[str, Any]]) -> list[str]:
@@ -510,7 +519,22 @@ def _private_words_in(told: str, records: list[dict[str, Any]]) -> list[str]:
     return known + [found[0] for form in PRIVATE_FORMS.values() if (found := form.search(told))]
 
 
-@pytest.mark.timeout(900)  # half a minute on an idle machine
+def test_the_marks_around_a_text_are_not_taken_for_private_words() -> None:
+    """Out: `_MARK`. What the text itself says is found."""
+    (record,) = chats("marks", 1).records
+    settings = AnalyzerSettings(openai_api_key="k", model="m")
+    question = question_of(read_document(record, "interaction", ()), settings)
+    told = _without_marks(
+        each["content"] for each in messages_of("interaction", [question], lambda: "f13812345678a40b")
+    )
+    assert "common denominator" in told
+    assert _private_words_in(told, []) == []
+    assert _private_words_in(f"{told}13812345678", []) == ["13812345678"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("redis_url", ["redis"], indirect=True)  # what is redacted is the same whatever keeps answers
+@pytest.mark.timeout(600)  # a minute on an idle machine
 @pytest.mark.skipif(not SHARED_RECORDS.is_dir(), reason=f"no records at {SHARED_RECORDS} (EDUGRAPH_SHARED_DATA)")
 def test_nothing_private_of_any_shared_record_reaches_the_provider(server, provider, name) -> None:
     one = pipeline(server, provider, name, pack_size=100, pack_tokens=200_000, requests_per_minute=1_000_000)

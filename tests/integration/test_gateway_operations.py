@@ -190,8 +190,11 @@ def test_jobs_of_one_state_are_found_however_many_came_after(running: Gateway, c
     later = [post_records(client).json()["job_id"] for _ in range(5)]
     page = client.get("/v1/jobs", params={"state": "cancelled", "limit": 1}).json()
     assert [job["job_id"] for job in page["jobs"]] == [stopped]
-    assert page["links"]["next"] == "/v1/jobs?limit=1&offset=1&state=cancelled"
-    queued = client.get("/v1/jobs", params={"state": "queued", "limit": 2, "offset": 1}).json()["jobs"]
+    refused = client.get("/v1/jobs?offset=1")
+    assert (refused.status_code, "links.next" in refused.json()["detail"]) == (422, True)
+    assert client.get("/v1/jobs?cursor=x").status_code == 422
+    first = client.get("/v1/jobs", params={"state": "queued", "limit": 1}).json()
+    queued = client.get(f"{first['links']['next']}&limit=2").json()["jobs"]
     assert [job["job_id"] for job in queued] == [later[3], later[2]]
     jobs, now = Jobs(connect(running.environment["EDUGRAPH_REDIS_URL"])), datetime.now(UTC)
     jobs.waits(later[0], "provider limit", now.timestamp() + 60, now)

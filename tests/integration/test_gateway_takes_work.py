@@ -13,10 +13,12 @@ import pytest
 from backports import zstd
 from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtual_host, within
 
+from edugraph_common.contracts.api import Accepted
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
+from edugraph_gateway.submission.idempotency import Done, IdempotencyStore
 
 pytestmark = pytest.mark.real
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -74,6 +76,40 @@ def test_records_that_came_inline_are_in_redis_for_a_day_at_most(running: Gatewa
         assert 0 < int(server.ttl(kept)) <= 86_400
     of_a_file = f"edugraph:job:{{{stored.json()['job_id']}}}:tasks"
     assert json.loads(str(server.get(of_a_file)))[0][1].get("records") is None
+
+
+def test_records_of_a_large_body_are_in_the_store_and_nowhere_else(running: Gateway, client: httpx.Client) -> None:
+    """Out: the comparison with RECORDS_IN_MESSAGE_BYTES in import_json or start_analysis."""
+    course = [{**RECORD, "record_id": f"large-{number}"} for number in range(1_000)]
+    chat = {
+        "type": "student_interaction",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "data": {
+            "student_id_from": "s-1",
+            "student_id_to": "s-2",
+            "interaction_type": "chat",
+            "text": "1/2 is a half.",
+        },
+    }
+    chats = [{**chat, "record_id": f"large-{number}"} for number in range(1_000)]
+    running.take("data_import"), running.take("llm_analysis")
+    answers = {
+        "data_import": client.post("/v1/imports", json={"records": course, "batch_size": 77}),
+        "llm_analysis": client.post("/v1/analyses/interactions", json={"records": chats}),
+    }
+    server = connect(running.environment["EDUGRAPH_REDIS_URL"])
+    for queue, answer in answers.items():
+        assert answer.status_code == 202, answer.text
+        job_id = answer.json()["job_id"]
+        [(_, [[message], *_])] = running.take(queue)
+        kept = str(server.get(f"edugraph:job:{{{job_id}}}:tasks"))
+        for text in (json.dumps(message), kept):
+            assert "large-" not in text
+            assert f"jobs/{job_id}/source.ndjson" in text
+    file = f"jobs/{answers['data_import'].json()['job_id']}/source.ndjson"
+    with Blobs(running.environment["EDUGRAPH_BLOB_URL"]).open(file) as blob:
+        assert [json.loads(line) for line in blob.read().splitlines()] == course
+    assert client.get(answers["data_import"].json()["links"]["self"]).json()["source"] == "inline"
 
 
 def test_a_monitor_hears_of_each_task_that_was_sent(addresses: dict[str, str], client: httpx.Client) -> None:
@@ -214,6 +250,49 @@ def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(addresses: dict[str, st
         answers = [client.get("/v1/jobs") for _ in range(60)]
     assert 429 in {answer.status_code for answer in answers}
     assert all(a.headers["retry-after"] for a in answers if a.status_code == 429)
+
+
+def test_an_import_with_analysis_is_held_back_by_the_queue_of_analyses_too(
+    addresses: dict[str, str], running: Gateway, tmp_path: Path
+) -> None:
+    """Out: the check of ANALYSIS_QUEUE in import_json or import_upload."""
+    running.take("data_import"), running.take("llm_analysis")
+    records = {"records": [RECORD]}
+    with gateway(addresses, tmp_path, max_queue_depth="3") as strict, strict.client() as client:
+        assert within(10, lambda: client.post("/v1/analyses/knowledge-points", json=records).status_code == 503)
+        held_back = [
+            client.post("/v1/imports", json={**records, "analyze": True}),
+            client.post("/v1/imports?analyze=true", content=LINE, headers=NDJSON),
+        ]
+        assert client.post("/v1/imports", json=records).status_code == 202
+        assert client.post("/v1/imports", content=LINE, headers=NDJSON).status_code == 202
+    for answer in held_back:
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        assert "messages wait in llm_analysis" in answer.json()["detail"]
+    running.take("llm_analysis")
+
+
+def test_whoever_lost_the_claim_of_a_key_leaves_the_answer_of_whoever_has_it(addresses: dict[str, str]) -> None:
+    """Out: the comparison of claims in complete.lua."""
+    client = connect(addresses["EDUGRAPH_REDIS_URL"])
+    store, name = IdempotencyStore(client), f"edugraph:idempotency:test:{uuid4().hex}"
+
+    def done(job_id: str) -> Done:
+        return Done(job_id, Accepted(job_id=job_id, task_id=job_id, links={}))
+
+    slow = store.claim(name)
+    client.delete(name)  # it ran out, as its gateway did not renew it
+    quick = store.claim(name)
+    assert slow is not None
+    assert quick is not None
+    assert not store.complete(name, slow, done("slow"))
+    assert store.complete(name, quick, done("quick"))
+    assert not store.complete(name, slow, done("slow"))
+    kept = store.recall(name)
+    assert kept is not None
+    assert (kept.fingerprint, kept.answer) == done("quick")
+    client.close()
 
 
 def test_a_queue_without_room_is_503_and_takes_nothing(

@@ -1,5 +1,6 @@
 """What people see of a job: each batch and pack counted once, whatever arrives twice and in whatever order."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,12 +8,22 @@ from uuid import uuid4
 
 import pytest
 from engines import real_servers
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import Wait
-from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, Reject
-from edugraph_common.platform.job_store import CLAIM_SECONDS, JOB_SCHEMA_VERSION, Jobs, NewJob, connect
+from edugraph_common.contracts.outcomes import ENDED, AnalysisProgress, BatchOutcome, JobReport, JobState, Reject
+from edugraph_common.platform import job_store
+from edugraph_common.platform.job_store import (
+    CLAIM_SECONDS,
+    JOB_SCHEMA_VERSION,
+    JOBS,
+    Jobs,
+    NewJob,
+    Place,
+    connect,
+)
+from edugraph_common.platform.settings import JOB_RETENTION_DAYS
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -73,7 +84,7 @@ def test_jobs_that_are_created_together_are_as_if_one_by_one(jobs: Jobs) -> None
     assert [report(jobs, job_id).source for job_id in (*ids, old)] == ["a", "b", "error inline", "a.ndjson"]
     assert [jobs.tasks(job_id) for job_id in ids] == ["[0]", None, "[2]"]
     assert [report(jobs, job_id).analysis.expected for job_id in ids] == [0, 0, 7]
-    assert {job.job_id for job in jobs.newest(3, 0, NOW)} == set(ids)
+    assert {job.job_id for job in jobs.newest(3, NOW)[0]} == set(ids)
     for job_id in ids:
         jobs.withdraw(job_id, NOW)
 
@@ -248,3 +259,145 @@ def test_a_failure_never_takes_the_place_of_a_cancellation(jobs: Jobs) -> None:
     assert not jobs.fail(job_id, "the file is broken", NOW)
     assert (report(jobs, job_id).state, report(jobs, job_id).error) == ("cancelled", None)
     assert not jobs.fail(uuid4().hex, "nobody knows it", NOW)
+
+
+_STEPS = st.sampled_from(
+    [
+        "begin",
+        "sent",
+        "settle_batch",
+        "fail_batch",
+        "settle_pack",
+        "imported",
+        "waits",
+        "restart",
+        "finish",
+        "fail",
+        "stop",
+        "cancel",
+        "resume",
+        "withdraw",
+    ]
+)
+
+
+def step(jobs: Jobs, job_id: str, name: str, number: int) -> None:
+    """Do one thing that a gateway or worker may do to a job, whether or not it makes sense now."""
+    failed = AnalysisProgress(done=number, failed=number)
+    steps: dict[str, Any] = {
+        "begin": lambda: jobs.begin(job_id, 2, NOW, first_batch=number, generation=number),
+        "sent": lambda: jobs.sent(job_id, number),
+        "settle_batch": lambda: jobs.settle_batch(outcome(job_id, number), NOW),
+        "fail_batch": lambda: jobs.settle_batch(outcome(job_id, number, "failed"), NOW),
+        "settle_pack": lambda: jobs.settle_pack(job_id, f"error-{number}-0", failed, NOW, "no answer"),
+        "imported": lambda: jobs.imported(job_id, NOW),
+        "waits": lambda: jobs.waits(job_id, "the limit", NOW.timestamp(), NOW),
+        "restart": lambda: jobs.count_restart(job_id),
+        "finish": lambda: jobs.finish_if_complete(job_id, NOW),
+        "fail": lambda: jobs.fail(job_id, "the file is broken", NOW),
+        "stop": lambda: jobs.fail(job_id, "the file is broken", NOW, stop=True),
+        "cancel": lambda: jobs.cancel(job_id, NOW),
+        "resume": lambda: jobs.resume(job_id, NOW),
+        "withdraw": lambda: jobs.withdraw(job_id, NOW),
+    }
+    steps[name]()
+
+
+@example(created=True, inline=False, steps=[("fail", 0), ("begin", 0)])
+@example(created=True, inline=False, steps=[("fail", 0), ("settle_pack", 0)])
+@example(created=True, inline=False, steps=[("begin", 0), ("cancel", 0), ("resume", 0)])
+@given(
+    created=st.booleans(),
+    inline=st.booleans(),
+    steps=st.lists(st.tuples(_STEPS, st.integers(0, 1)), max_size=15),
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_key_of_a_job_expires_when_it_has_ended_and_not_before(
+    jobs: Jobs, created: bool, inline: bool, steps: list[tuple[str, int]]
+) -> None:
+    """Out: a call of `ended`, `opened` or `written` in a script, what `withdraw` deletes, EXISTS in if_known.lua."""
+    server, job_id = jobs._redis, uuid4().hex
+    if created:
+        jobs.create(job_id, "import", "a.ndjson", NOW, tasks="[]", tasks_hold_records=inline)
+    for name, number in steps:
+        step(jobs, job_id, name, number)
+    left = {str(key): int(server.ttl(key)) for key in server.scan_iter(f"edugraph:job:{{{job_id}}}*", count=1_000)}
+    of_tasks = left.pop(f"edugraph:job:{{{job_id}}}:tasks", None)
+    if of_tasks is not None and inline:
+        assert 0 < of_tasks <= 86_400
+    elif of_tasks is not None:
+        left["tasks"] = of_tasks
+    if jobs.is_open(job_id):
+        assert set(left.values()) == {-1}
+    else:
+        assert all(0 < seconds <= JOB_RETENTION_DAYS * 86_400 for seconds in left.values())
+        assert max(left.values(), default=0) - min(left.values(), default=0) <= 1
+        assert bool(left) == (created or any(name == "withdraw" for name, _ in steps))
+    server.zrem(JOBS, job_id)
+
+
+def test_records_leave_redis_when_their_job_has_succeeded(jobs: Jobs) -> None:
+    """Out: DEL in finish_job.lua."""
+    kept = {}
+    for inline in (True, False):
+        job_id = uuid4().hex
+        jobs.create(job_id, "import", "inline", NOW, tasks="[]", tasks_hold_records=inline)
+        jobs.begin(job_id, 1, NOW)
+        jobs.settle_batch(outcome(job_id, 0), NOW)
+        assert jobs.tasks(job_id) == "[]"
+        jobs.imported(job_id, NOW)
+        assert jobs.finish_if_complete(job_id, NOW) == "succeeded"
+        kept[inline] = jobs.tasks(job_id)
+    assert kept == {True: None, False: "[]"}
+
+
+def test_a_job_that_has_expired_leaves_the_list(jobs: Jobs) -> None:
+    """Out: ZREM in forget_expired. A job that runs is never forgotten, however old it is."""
+    for_a_moment = Jobs(jobs._redis, retention_seconds=1)
+    long_ago = NOW.replace(year=1990)
+    ended, running = uuid4().hex, uuid4().hex
+    for job_id in (ended, running):
+        for_a_moment.create(job_id, "import", "a.ndjson", long_ago)
+    for_a_moment.cancel(ended, NOW)
+    time.sleep(1.1)
+    assert for_a_moment.forget_expired(long_ago + timedelta(seconds=2)) == 1
+    assert jobs._redis.zscore(JOBS, ended) is None
+    assert jobs._redis.zscore(JOBS, running) is not None
+    for_a_moment.withdraw(running, NOW)
+
+
+@given(
+    seconds=st.lists(st.integers(0, 2), min_size=1, max_size=9),
+    limit=st.integers(1, 4),
+    added=st.integers(0, 3),
+    gone=st.sets(st.integers(0, 8), max_size=3),
+    state=st.sampled_from(["queued", None]),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pages_show_each_job_once_while_jobs_are_added_and_expire(
+    *, jobs: Jobs, seconds: list[int], limit: int, added: int, gone: set[int], state: JobState | None
+) -> None:
+    """Out: the comparison with `after` in _older (jobs of one moment, and those that were added, are shown twice), or
+    the report that is looked for (a page is short by what has expired).
+    """
+    ahead, ids = NOW.replace(year=2100), [uuid4().hex for _ in seconds]
+    for job_id, second in zip(ids, seconds, strict=True):
+        jobs.create(job_id, "import", "a.ndjson", ahead + timedelta(seconds=second))
+    for number in gone & set(range(len(ids))):
+        jobs._redis.delete(f"edugraph:job:{{{ids[number]}}}")
+    expected = sorted((second, ids[n]) for n, second in enumerate(seconds) if n not in gone)[::-1]
+    new, seen, place = list[str](), list[str](), None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_store, "LOOKED_AT", 2)
+        while len(seen) < len(expected):
+            page, place = jobs.newest(limit, NOW, state, place)
+            seen += [job.job_id for job in page if job.job_id in ids]
+            assert len(page) == limit or place is None
+            for _ in range(added):
+                new.append(uuid4().hex)
+                jobs.create(new[-1], "import", "a.ndjson", ahead + timedelta(days=1))
+            if place is None or Place.of(str(place)).created < ahead.timestamp():
+                break
+    assert seen == [job_id for _, job_id in expected]
+    for job_id in (*ids, *new):
+        jobs.withdraw(job_id, NOW)

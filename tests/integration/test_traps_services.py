@@ -1,8 +1,6 @@
 """The traps that need more than a trap's task: the real analyzer in a model call, the real importer with a poison batch."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +9,6 @@ from uuid import uuid4
 import httpx
 import pytest
 from beside import scripted_provider
-from engines import real_servers
 from proxy import Proxy
 from traps import Bench, Worker, until
 
@@ -27,42 +24,6 @@ POISON = "poison"  # as poisoned_importer has it, which cannot be imported witho
 def provider() -> Iterator[str]:
     with scripted_provider() as url:
         yield url.removesuffix("/v1")
-
-
-def start(bench: Bench, module: str, queue: str, **environment: str) -> Worker:
-    """A worker of a service, on the bench's virtual host."""
-    log = bench.folder / f"{module}-{len(bench.workers)}.log"
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        module,
-        "worker",
-        "-Q",
-        queue,
-        "-c",
-        "1",
-        "-n",
-        f"{uuid4().hex}@x",
-    ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env={**bench.environment(), **real_servers_of_graph(), **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    worker = Worker(process, log)
-    bench.workers.append(worker)
-    until(lambda: worker.logged(" ready."), 60)
-    return worker
-
-
-def real_servers_of_graph() -> dict[str, str]:
-    return {name: value for name, value in real_servers().items() if "NEO4J" in name}
 
 
 def record(record_id: str) -> dict[str, Any]:
@@ -83,7 +44,9 @@ def ask(bench: Bench) -> str:
 
 def analyzer(bench: Bench, provider: str, grace: int, **environment: str) -> Worker:
     of_model = {"EDUGRAPH_OPENAI_BASE_URL": f"{provider}/v1", "EDUGRAPH_OPENAI_API_KEY": uuid4().hex, **environment}
-    return start(bench, "edugraph_analyzer.worker", "llm_analysis", EDUGRAPH_SHUTDOWN_GRACE=str(grace), **of_model)
+    return bench.start_service(
+        "edugraph_analyzer.worker", "llm_analysis", EDUGRAPH_SHUTDOWN_GRACE=str(grace), **of_model
+    )
 
 
 def test_connection_lost_with_a_model_call_in_flight(bench: Bench, provider: str) -> None:
@@ -104,7 +67,7 @@ def test_connection_lost_with_a_model_call_in_flight(bench: Bench, provider: str
 
 def test_each_task_has_a_time_limit_of_its_own(bench: Bench) -> None:
     """Out: task_annotations in celery_app."""
-    start(bench, "edugraph_importer.worker", "data_import")
+    bench.start_service("edugraph_importer.worker", "data_import")
     until(bench.inspect)
     (told,) = bench.app.control.inspect(timeout=5, limit=1).registered("soft_time_limit", "time_limit").values()
     limits = {line.split(" ")[0]: line.partition(" ")[2] for line in told}
@@ -134,7 +97,7 @@ def test_a_poison_batch_of_the_real_importer(bench: Bench) -> None:
     job, jobs = uuid4().hex, Jobs(bench.redis)
     records = tuple(record(name) for name in (f"{job}-1", POISON, f"{job}-3"))
     assert jobs.create(job, "import", "poison.ndjson", datetime.now(UTC))
-    start(bench, "poisoned_importer", "data_import")
+    bench.start_service("poisoned_importer", "data_import")
     message = ImportJob(job_id=job, records=records, batch_size=1)
     send(bench.app, "import_records_with_callback", message, task_id=job)
     until(lambda: reported(jobs, job)["state"] == "partly failed", 120)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self, cast
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -152,10 +152,15 @@ class Client:
     def job(self, job_id: str) -> JobReport:
         return _report(self._json("GET", f"/v1/jobs/{job_id}"))
 
-    def jobs(self, limit: int = 20, offset: int = 0, state: JobState | None = None) -> list[JobReport]:
-        only = {"state": state} if state else {}
-        answer = self._json("GET", "/v1/jobs", params={"limit": str(limit), "offset": str(offset), **only})
-        return [_report(entry) for entry in answer["jobs"]]
+    def jobs(self, limit: int = 20, cursor: str | None = None, state: JobState | None = None) -> list[JobReport]:
+        return self.job_page(limit, cursor, state)[0]
+
+    def job_page(self, limit: int, cursor: str | None, state: JobState | None) -> tuple[list[JobReport], str | None]:
+        """Return the newest jobs after a cursor, and the cursor of the page after them, if there is one."""
+        given = {"limit": str(limit), "cursor": cursor, "state": state}
+        answer = self._json("GET", "/v1/jobs", params={name: value for name, value in given.items() if value})
+        following = parse_qs(urlsplit(answer["links"].get("next", "")).query)
+        return [_report(entry) for entry in answer["jobs"]], following.get("cursor", [None])[0]
 
     def follow(
         self,

@@ -18,6 +18,18 @@ runAsNonRoot: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{/* Three quarters of the bundled Redis' memory limit, in bytes. The rest is for its buffers and for rewriting its file. */}}
+{{- define "edugraph.redisMaxmemory" -}}
+{{- $limit := dig "limits" "memory" "" .Values.redis.resources }}
+{{- $limit = kindIs "string" $limit | ternary $limit (int64 $limit | toString) }}
+{{- $units := dict "" 1 "k" 1000 "Ki" 1024 "M" 1000000 "Mi" 1048576 "G" 1000000000 "Gi" 1073741824 }}
+{{- if not (regexMatch "^[0-9]+([.][0-9]+)?([kMG]|[KMG]i)?$" $limit) }}
+{{- fail "set redis.resources.limits.memory, such as 512Mi: Redis is told to keep below it" }}
+{{- end }}
+{{- $number := regexFind "^[0-9.]+" $limit }}
+{{- mulf (float64 $number) (float64 (get $units (trimPrefix $number $limit))) 0.75 | int64 }}
+{{- end -}}
+
 {{/* The head of every pod's spec. */}}
 {{- define "edugraph.podHead" -}}
 serviceAccountName: {{ include "edugraph.serviceAccount" . }}

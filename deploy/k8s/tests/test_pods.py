@@ -1,10 +1,12 @@
 """What all pods promise: restricted, stoppable without loss, probed by what they really do."""
 
 import hashlib
+import json
 import re
 
 import pytest
-from rendered_chart import Chart
+import yaml
+from rendered_chart import CHART, Chart
 
 CAPABILITIES = {"drop": ["ALL"]}
 
@@ -79,6 +81,33 @@ def test_image_names(chart, pods):
 
 
 OURS = ("gateway", "importer", "analyzer", "flower", "webhooks", "prepare", "findings", "test")
+
+
+@pytest.mark.parametrize(
+    ("limit", "maxmemory"),
+    [
+        ("512Mi", 402_653_184),
+        ("2Gi", 1_610_612_736),
+        ("1.5Gi", 1_207_959_552),
+        ("1G", 750_000_000),
+        ("600000k", 450_000_000),
+        (1073741824, 805_306_368),
+    ],
+)
+def test_redis_keeps_below_three_quarters_of_its_limit_and_evicts_nothing(chart, pods, limit, maxmemory):
+    """Out: maxmemory in servers/redis.yaml; the kernel would then end Redis again and again."""
+    resources = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": limit}}
+    settings = f"redis.resources={json.dumps(resources)}"
+    (container,) = pods(chart.render(settings))["StatefulSet/edugraph-redis"]["containers"]
+    assert f"'maxmemory {maxmemory}' 'maxmemory-policy noeviction'" in container["command"][-1]
+
+
+def test_compose_has_the_same_share():
+    redis = yaml.safe_load((CHART.parents[1] / "compose.yaml").read_text(encoding="utf-8"))["services"]["redis"]
+    assert redis["mem_limit"] == "512m"
+    assert "'maxmemory 384mb' 'maxmemory-policy noeviction'" in redis["command"][-1]
+
+
 SERVERS = ("rabbitmq", "redis", "neo4j")
 
 

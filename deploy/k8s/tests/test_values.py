@@ -28,6 +28,8 @@ from rendered_chart import CHART
         ('webhooks.url="https://a.example"', "webhooks.existingSecret"),
         ("rabbitmq.enabled=false", "set rabbitmq.external.existingSecret"),
         ("redis.enabled=false", "set redis.external.existingSecret"),
+        ("redis.resources.limits=null", "set redis.resources.limits.memory"),
+        ('redis.resources.limits.memory="much"', "set redis.resources.limits.memory"),
         ("neo4j.enabled=false", "set neo4j.external.uri"),
         ('workers.redis={"service":"importer","queues":["data_import"]}', "another part of the chart has that name"),
     ],

@@ -1,5 +1,6 @@
 """The blob store: whole or not at all, and never outside its folder."""
 
+import os
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -230,3 +231,33 @@ def test_a_redirect_is_not_followed() -> None:
         with pytest.raises(Rejected, match="redirects to another place"):
             blobs.open(f"{place}/b?signature=x")
         server.shutdown()
+
+
+def test_a_blob_is_on_disk_before_it_is_there_and_so_is_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut after the answer loses nothing. Out: either fsync in `write`, or the folders above the blob's."""
+    events: list[str] = []
+    sync, rename = os.fsync, os.rename
+    (tmp_path / "store").mkdir()
+
+    def note_sync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").resolve()
+        events.append(f"sync {path.relative_to(tmp_path)} {path.stat().st_size if path.is_file() else ''}".rstrip())
+        sync(handle)
+
+    def note_rename(source: str, target: str) -> None:
+        events.append(f"rename {Path(target).relative_to(tmp_path)}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    for name, folders in (("a", {"a", ".", ".."}), ("b", {"b", "."})):
+        with Blobs(str(tmp_path / "store")).write(f"jobs/{name}/source.ndjson") as file:
+            file.write(b"x" * 10)
+        part, renamed, *synced = events
+        assert part.startswith(f"sync store/jobs/{name}/source.ndjson.part-")
+        assert part.endswith(" 10")
+        assert renamed == f"rename store/jobs/{name}/source.ndjson"
+        assert {f"sync {os.path.normpath(f'store/jobs/{folder}')}" for folder in folders} == set(synced)
+        events.clear()

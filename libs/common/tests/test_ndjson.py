@@ -1,8 +1,18 @@
 """Files as bytes: whole-file faults are told in one sentence, and lines keep their numbers."""
 
-import pytest
+import json
+from pathlib import Path
+from typing import Any
 
-from edugraph_common.sources.ndjson import MAX_ROW_BYTES, LineScan, MalformedFile, numbered_lines
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import load_rows, store_records
+from edugraph_common.sources.ndjson import MAX_ROW_BYTES, LineScan, MalformedFile, as_ndjson, numbered_lines
+from edugraph_common.sources.rows import parse_rows
 
 
 def scan(data: bytes, size: int = 7) -> LineScan:
@@ -46,3 +56,38 @@ def test_the_last_line_needs_no_line_end() -> None:
 
 def test_a_byte_order_mark_is_no_part_of_the_first_record() -> None:
     assert list(numbered_lines(b"\xef\xbb\xbf{}\n", 1)) == [(1, b"{}")]
+
+
+# Every character there is, halves of surrogate pairs included.
+_TEXTS = st.text(st.characters(exclude_categories=[]))
+_VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXTS, st.lists)
+_RECORDS = st.lists(st.dictionaries(_TEXTS, _VALUES, max_size=3), min_size=1, max_size=5)
+
+
+@given(records=_RECORDS)
+def test_records_that_are_written_as_lines_are_read_as_the_same(records: list[dict[str, Any]]) -> None:
+    """Out: the escape of halves of surrogate pairs, or the end of a line after each record."""
+    lines = list(numbered_lines(as_ndjson(records), 1))
+    assert [line for line, _ in lines] == list(range(1, len(records) + 1))
+    assert [json.loads(text) for _, text in lines] == records
+
+
+def test_stored_records_are_the_rows_that_they_were_in_their_message(tmp_path: Path) -> None:
+    good = {
+        "type": "course_content",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": "a",
+        "data": {"course_id": "c", "content": "½ of a whole"},
+    }
+    records = [good, {"type": "nothing"}, {**good, "data": {}}, {**good, "record_id": "b"}]
+    rows = list(load_rows(Blobs(str(tmp_path)), store_records(Blobs(str(tmp_path)), "job", records)))
+    of_message = list(parse_rows(enumerate(records, start=1)))
+    without_raw = [(line, getattr(row, "reason", None) or row) for line, row in rows]
+    assert without_raw == [(line, getattr(row, "reason", None) or row) for line, row in of_message]
+
+
+def test_a_record_that_is_longer_than_a_row_may_be_is_refused_by_its_number(tmp_path: Path) -> None:
+    """Out: the comparison with MAX_ROW_BYTES in store_records; the import would refuse the file as a whole."""
+    with pytest.raises(Rejected, match="record 2 has more than"):
+        store_records(Blobs(str(tmp_path)), "job", [{}, {"a": "x" * MAX_ROW_BYTES}])
+    assert not Blobs(str(tmp_path)).keys("jobs")

@@ -10,8 +10,9 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as RetryRequested
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.exceptions import OutOfMemoryError
 
-from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging import task_base as tasks
@@ -39,6 +40,7 @@ class Probe:
     sent: list[dict[str, Any]] = field(default_factory=list)
     broker_away: bool = False
     redis_away: bool = False
+    redis_full: bool = False
     cannot_open: bool = False
     task: Any = None
 
@@ -66,9 +68,15 @@ class ProbeTask(EduGraphTask):
     def on_given_up(self, _message: Message, reason: str) -> None:
         if self.probe.redis_away:
             raise Retryable("Redis does not answer")
+        if self.probe.redis_full:
+            raise RedisFull
         if self.probe.cannot_open:
             raise AttributeError
         self.probe.given_up.append(reason)
+
+    def on_waiting(self, _message: Message, _reason: str, _until: float) -> None:
+        if self.probe.redis_full:
+            raise RedisFull
 
     def failed_outcome(self, _message: Message, reason: str) -> dict[str, Any]:
         return {"state": "failed", "error": reason}
@@ -135,6 +143,17 @@ def test_wait_uses_no_try(probe: Probe) -> None:
     assert (sent["retries"], sent["countdown"]) == (2, 8)
 
 
+@pytest.mark.parametrize("failure", [OutOfMemoryError("OOM"), RedisFull()])
+def test_a_full_redis_is_waited_for_though_it_cannot_be_told_so(probe: Probe, failure: BaseException) -> None:
+    """Out: OutOfMemoryError in `__call__`, or `suppress` in `_wait`."""
+    probe.failure, probe.redis_full = failure, True
+    with pytest.raises(Ignore):
+        probe(retries=2)
+    (sent,) = probe.sent
+    assert (sent["retries"], sent["countdown"]) == (2, 16)
+    assert probe.given_up == probe.buried == []
+
+
 def test_wait_ends_with_the_deadline(probe: Probe) -> None:
     probe.failure = Wait("asked to", 7)
     with pytest.raises(Rejected, match="deadline"):
@@ -176,11 +195,11 @@ def test_what_a_broken_process_cannot_tell_its_job_is_still_buried(probe: Probe)
     assert (probe.buried, probe.given_up) == (["not valid"], [])
 
 
-@pytest.mark.parametrize("away", ["broker_away", "redis_away"])
+@pytest.mark.parametrize("away", ["broker_away", "redis_away", "redis_full"])
 @pytest.mark.parametrize("failure", [Retryable("x"), Wait("x", 1), Rejected("x")])
 def test_what_cannot_be_told_goes_back_to_its_queue(probe: Probe, failure: BaseException, away: str) -> None:
     """Whatever the task wanted to say, it is said by the next delivery."""
-    if away == "redis_away" and not isinstance(failure, Rejected):
+    if away != "broker_away" and not isinstance(failure, Rejected):
         pytest.skip("told to the broker alone")
     probe.failure = failure
     setattr(probe, away, True)

@@ -4,15 +4,18 @@ like private words and is not.
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edugraph_analyzer import private_names
 from edugraph_analyzer.documents import Person
-from edugraph_analyzer.plain_text import plain_reading
+from edugraph_analyzer.plain_text import folded, plain_reading
+from edugraph_analyzer.private_forms import FORMS, Form
+from edugraph_analyzer.prompting import injection
 from edugraph_analyzer.redaction import Redactor, holds_placeholder
 
 
@@ -112,3 +115,37 @@ def test_no_place_of_a_person_is_passed_over_unread(given_pair: tuple[str, str],
         if match.end() > match.start()
     ]
     assert list(private_names.own_names(plain, [person])) == searched
+
+
+# The hint of numbers that are spelt in Chinese is narrower than their pattern: 一3八0… is not searched for.
+HINTED = [form for form in FORMS if "〇" not in form.hint.pattern]
+
+
+@pytest.mark.parametrize("form", HINTED, ids=[f"{number}-{form.tag}" for number, form in enumerate(HINTED)])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_match_of_a_form_is_passed_over_unread(form: Form, data: st.DataObject) -> None:
+    """Whatever the pattern of a form matches has the form's hint. Out: `folded`."""
+    told = data.draw(st.from_regex(form.pattern).map(lambda text: plain_reading(text)[0]))
+    for text in (told, told.swapcase()):
+        if form.pattern.search(text):
+            assert form.hint.search(folded(text) if form.ignores_case else text)
+
+
+@pytest.mark.parametrize("form", HINTED, ids=[f"{number}-{form.tag}" for number, form in enumerate(HINTED)])
+def test_each_word_that_a_form_is_found_by_is_in_its_hint(form: Form) -> None:
+    """Out: any word of a hint."""
+    words = re.findall(r"[\w' .-]+", re.sub(r"\\s\??", " ", form.pattern.pattern).replace("?", ""))
+    for word in words:
+        for rest in (" 12345678", ":ab_12345", " 1990-01-01"):
+            for text in (f"{word}{rest}", f"1990-01-01 {word}"):
+                if form.pattern.search(text):
+                    assert form.hint.search(folded(text) if form.ignores_case else text), text
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(told=st.from_regex(injection._SPEAKS_TO_MODEL))
+def test_no_words_to_the_model_are_passed_over_unread(told: str) -> None:
+    """Out: any word of `_WORDS_TO_MODEL`."""
+    plain = plain_reading(told)[0]
+    assert injection.speaks_to_model(told) == (injection._SPEAKS_TO_MODEL.search(plain) is not None)

@@ -6,17 +6,25 @@ import uuid
 import pytest
 from structlog.testing import capture_logs
 
+from edugraph_analyzer import pipeline
 from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.pipeline import Resolver
 from edugraph_analyzer.prompting.questions import Cancelled, LLMResponse, Unanswerable, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.findings import Kind
 
 SETTINGS = AnalyzerSettings(openai_api_key="k", model="m", prices={"m": {"input": 1, "output": 1}})
 
 
 def entry(number: int, text: str = "words", **other) -> dict:
     return {"id": f"r{number}", "sentiment": "neutral", "topics": [], "evidence": [text], "confidence": 0.8} | other
+
+
+def mistake(number: int, text: str) -> dict:
+    found = {"error_types": [], "knowledge_points": [], "difficulty": None, "severity": None}
+    return {"id": f"r{number}", "evidence": [text], "confidence": 0.8} | found
 
 
 def answers(*entries) -> LLMResponse:
@@ -48,30 +56,36 @@ class Budget:
         self.usages.append(usage)
 
 
-def questions(count: int):
+def questions(count: int, kind: Kind = "interaction"):
     for number in range(count):
-        data = {"teacher_id": "t", "student_id": "s", "text": f"words of item {number}"}
-        record = {"type": "teacher_interaction", "timestamp": "2026-01-05T08:00:00Z", "data": data}
-        yield question_of(read_document(record, "interaction", []), SETTINGS)
+        words = f"words of item {number}"
+        if kind == "error":
+            record = {"type": "error_record", "data": {"student_id": "s", "course_id": "c", "error_text": words}}
+        else:
+            record = {"type": "teacher_interaction", "data": {"teacher_id": "t", "student_id": "s", "text": words}}
+        record["timestamp"] = "2026-01-05T08:00:00Z"
+        yield question_of(read_document(record, kind, []), SETTINGS)
 
 
 def resolve(
     model: ScriptedClient,
     count: int,
     budget: Budget | None = None,
+    *,
     settings: AnalyzerSettings = SETTINGS,
     cancelled=lambda _: False,
+    kind: Kind = "interaction",
 ):
     resolver = Resolver(
         settings,
         model,
         budget or Budget(),
         "job",
-        "interaction",
+        kind,
         is_cancelled=cancelled,
         new_id=lambda: uuid.uuid4().hex,
     )
-    return list(resolver.resolve(list(questions(count))))
+    return list(resolver.resolve(list(questions(count, kind))))
 
 
 def test_a_pack_is_one_request_and_its_tokens_are_shared_out() -> None:
@@ -100,6 +114,32 @@ def test_exchanged_items_are_asked_for_alone() -> None:
     model = ScriptedClient(packed, answers(entry(1, "words of item 0")), answers(entry(1, "words of item 1")))
     assert all(each.answer for each in resolve(model, 2))
     assert len(model.asked) == 3
+
+
+def test_exchanged_mistakes_are_asked_for_alone_and_those_without_a_quote_are_not() -> None:
+    """Out: the look at the neighbours' texts."""
+    packed = answers(mistake(1, "words of item 1"), mistake(2, "words of item 1"), mistake(3, "words of nobody"))
+    model = ScriptedClient(packed, answers(mistake(1, "words of item 0")))
+    resolutions = resolve(model, 3, kind="error")
+    assert [each.answer.evidence for each in resolutions] == [
+        [f"words of {of}"] for of in ("item 0", "item 1", "nobody")
+    ]
+    assert len(model.asked) == 2
+
+
+@pytest.mark.parametrize("kind", ["interaction", "error"])
+def test_each_text_is_read_once_for_answers_that_quote_it(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading each neighbour's text too makes a pack's time quadratic. Out: reading the own text first."""
+    read = []
+
+    def counted(quotes: tuple[str, ...], text: str) -> tuple[str, ...]:
+        read.append(text)
+        return found_in(quotes, text)
+
+    monkeypatch.setattr(pipeline, "found_in", counted)
+    told = mistake if kind == "error" else entry
+    resolve(ScriptedClient(answers(*(told(number, "words of item") for number in range(1, 11)))), 10, kind=kind)
+    assert len(read) == 10
 
 
 def test_one_repair_turn_and_never_a_second() -> None:

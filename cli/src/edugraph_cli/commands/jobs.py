@@ -18,13 +18,15 @@ JobId = Annotated[str, typer.Argument(help="the id of the job")]
 @app.command("list")
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
-    offset: Annotated[int, typer.Option(min=0)] = 0,
+    cursor: Annotated[str | None, typer.Option(help="go on after the page that told it")] = None,
     state: Annotated[JobState | None, typer.Option(help="only jobs in this state")] = None,
     as_json: Json = False,
 ) -> None:
     """List jobs, the newest first."""
     with plain_errors(), Client.from_environment() as client:
-        reports = client.jobs(limit, offset, state)
+        reports, following = client.job_page(limit, cursor, state)
+    if following:
+        err.print(f"more: --cursor {following}", markup=False, highlight=False)
     if as_json:
         show_json([report.model_dump(mode="json") for report in reports])
         return

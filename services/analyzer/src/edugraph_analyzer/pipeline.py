@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 import redis
 import structlog
+from redis.exceptions import OutOfMemoryError
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.cache.single_flight import SingleFlight
@@ -53,7 +54,7 @@ from edugraph_analyzer.prompting.questions import (
 )
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Retryable, what
+from edugraph_common.contracts.errors import RedisFull, Retryable, what
 from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis
 
@@ -152,6 +153,8 @@ class Pipeline:
                 failed.append(Unanswered(document.record.record_id, error.reason))
         try:
             flight = self._resolved(message, questions)
+        except OutOfMemoryError:
+            raise RedisFull from None
         except redis.RedisError as error:
             raise Retryable(f"Redis does not answer ({what(error)})") from None
         findings, unanswered = self._mapped(questions, flight)
@@ -283,11 +286,13 @@ class Resolver:
             log.debug("pack_answered", kind=self._kind, items=len(pack), invalid=invalid)
             for resolution in resolutions:
                 # Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged. A
-                # sentiment has nothing else to be checked by, so it needs a quote from its own text.
+                # sentiment has nothing else to be checked by, so it needs a quote from its own text. The neighbours'
+                # texts are read last: to read each of them for each item takes longer than all else here.
                 own, quotes = resolution.question, tuple(resolution.answer.evidence if resolution.answer else ())
-                unproven = not found_in(quotes, own.body)
-                elsewhere = any(found_in(quotes, other.body) for other in pack if other is not own)
-                doubtful = unproven and (elsewhere or self._kind == "interaction")
+                doubtful = not found_in(quotes, own.body) and (
+                    self._kind == "interaction"
+                    or any(found_in(quotes, other.body) for other in pack if other is not own)
+                )
                 if resolution.answer is None or doubtful:
                     telemetry.asked_again(self._kind, "single")
                     yield self._resolve_alone(own)

@@ -20,6 +20,14 @@ def plain_reading(text: str) -> tuple[str, list[int] | range]:
     return "".join(plain), origin
 
 
+def folded(plain: str) -> str:
+    """Return a plain reading in lower case: it holds each word in lower case that a pattern finds ignoring case."""
+    if plain.isascii():
+        return plain.lower()
+    # Such a pattern takes these for an i and an s, which are not their lower case.
+    return plain.replace("ı", "i").replace("İ", "i").replace("ſ", "s").lower()
+
+
 @lru_cache(maxsize=4_096)
 def _undone(char: str) -> str:
     if unicodedata.category(char) == "No":  # ① counts things, it spells no number

@@ -37,16 +37,19 @@ def _whole(match: Found) -> tuple[int, int]:
 class Form:
     """`hint` is a cheap pattern without which `pattern` cannot match.
 
-    `span` returns what of a match is to be replaced, or None where the match is harmless.
+    Where the pattern ignores case, the hint is in lower case and is looked for in the text in lower case, because a
+    search that ignores case itself is many times slower. `span` returns what of a match is to be replaced, or None where the match is harmless.
     """
 
     tag: str
     pattern: re.Pattern[str]
     hint: re.Pattern[str]
+    ignores_case: bool
     span: Callable[[Found], tuple[int, int] | None]
 
-    def spans(self, plain: str) -> Iterator[Span]:
-        if self.hint.search(plain):
+    def spans(self, plain: str, lower: str) -> Iterator[Span]:
+        """Yield the private spans of a plain text; `lower` is the text as `plain_text.folded` returns it."""
+        if self.hint.search(lower if self.ignores_case else plain):
             for match in self.pattern.finditer(plain):
                 span = self.span(match)
                 if span is not None and span[0] < span[1]:
@@ -130,6 +133,9 @@ _PHONE_CUES = (
     r"(?:电话|手机|座机|联系方式|打给我|传真|家里号码|号码|拨打|短信|(?<![a-z])(?:phone|mobile|cell|call|ring|tel|fax|text|whats\s?app|sms"
     r"|(?:my|her|his|home|mum's|dad's|mom's|contact) number|(?<!the )number is)(?![a-z]))"
 )
+_PHONE_HINT = (
+    r"电话|手机|座机|联系方式|打给我|传真|号码|拨打|短信|phone|mobile|cell|call|ring|tel|fax|text|whats|sms|number"
+)
 _REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\d{4}|[\s\-.]\d{3}[\s\-.]\d{5})"
 _DIGIT_HAN = "〇零一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
 _HAN_VALUE = {char: str(place) for place, char in enumerate("零一二三四五六七八九")} | {"〇": "0", "幺": "1"}
@@ -192,6 +198,10 @@ _DOCUMENT_CUES = (
     r"(?:护照|通行证|身份证|证件|社保|学籍号?|户口|(?<![a-z])(?:passport|id card|ssn|social security|social insurance|sin|nric|fin|hkid|nino|national insurance"
     r"|national id|aadhaar|pan card|cpf|dni|nie|nif|codice fiscale|tax id|bsn|pesel|personnummer|curp|rut|driving licence|driver's license|visa no)(?![a-z]))"
 )
+_DOCUMENT_HINT = (
+    r"护照|通行证|身份证|证件|社保|学籍|户口|passport|id card|ssn|social|sin(?![a-z])|nric|fin(?![a-z])|hkid|nino|national|aadhaar|pan card"
+    r"|cpf|dni|nie|nif|codice|tax id|bsn|pesel|personnummer|curp|rut|driving|driver's|visa no"
+)
 # Forms that are told from other words without a cue, because they have letters or fixed separators, with their checks.
 _CHECKED_DOCUMENTS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     (r"(?<![a-z0-9])[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z](?![a-z0-9])", r"[a-z]{6}\d\d", codicefiscale.is_valid),
@@ -241,6 +251,10 @@ _ACCOUNT_CUES = (
     r"(?:QQ群?|扣扣|群号|微信|加我?V信?|薇信|威信|V信|抖音|快手|微博|小红书|支付宝|钉钉|B站|知乎|"
     r"(?<![a-z])(?:vx|wx|wechat|weixin|whats\s?app|telegram|skype|discord|insta(?:gram)?|snap(?:chat)?|tik\s?tok|line id|facebook|twitter|kik|steam|bilibili|uid)(?![a-z]))"
 )
+_ACCOUNT_HINT = (
+    r"qq|扣扣|群号|加我?v|微信|v信|薇信|威信|抖音|快手|微博|小红书|支付宝|钉钉|b站|知乎|vx|wx|wechat|weixin|whats|telegram|skype"
+    r"|discord|insta|snap|tik|line id|facebook|twitter|kik|steam|bilibili|uid"
+)
 _AFTER_ACCOUNT_CUE = r"(?:\s?(?:号码?|账号|帐号|id|uid|名|user\s?name|name|number|account|handle))?"
 
 
@@ -286,6 +300,7 @@ _DATE = (
     rf"\d{{1,2}}(?:st|nd|rd|th)?\s(?:of\s)?{_MONTH}(?:,?\s\d{{4}})?|{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s\d{{4}})?|(?:19|20)\d{{6}}(?!\d))"
 )
 _BIRTH_CUE = r"(?:出生(?:日期|年月日?|于|在)?|生日|生辰|生于|(?<![a-z])(?:birth\s?day|b-?day|born|birth|dob)(?![a-z])|d\.o\.b\.?)"
+_BIRTH_HINT = r"出生|生日|生辰|生于|birth|b-?day|born|dob|d\.o\.b"
 _YEAR = re.compile(r"(?:1[0-9]|20)\d\d")
 _OLDEST_BIRTH_YEAR = 1930  # of a pupil's grandparents; whoever was born before it is in a history book
 
@@ -319,7 +334,7 @@ def _form(
     ignore_case: bool = True,
 ) -> Form:
     flags = re.IGNORECASE if ignore_case else re.RegexFlag(0)
-    return Form(tag, re.compile(pattern, flags), re.compile(hint, flags), span)
+    return Form(tag, re.compile(pattern, flags), re.compile(hint), ignore_case, span)
 
 
 FORMS = (
@@ -336,7 +351,7 @@ FORMS = (
     _form("IDNUMBER", r"(?<![a-z0-9])[a-z][1289]\d{8}(?!\d)", r"\d{8}"),
     _form("IDNUMBER", r"(?<![a-z0-9])[stfgm]\d{7}[a-z](?![a-z0-9])", r"[stfgm]\d{7}"),
     _form("IDNUMBER", r"(?<![\d\-])\d{3}-\d{2}-\d{4}(?![\d\-])", r"\d{3}-\d\d-"),
-    _form("IDNUMBER", rf"{_DOCUMENT_CUES}[^\d\n]{{0,24}}?(?P<secret>(?<![a-z])[a-z]{{0,3}}\d(?:[a-z0-9]|[\s\-./](?=[a-z0-9]{{0,6}}\d)){{4,23}}(?:\([\da]\))?)(?![a-z0-9])", _DOCUMENT_CUES, _if(_has_four_digits)),
+    _form("IDNUMBER", rf"{_DOCUMENT_CUES}[^\d\n]{{0,24}}?(?P<secret>(?<![a-z])[a-z]{{0,3}}\d(?:[a-z0-9]|[\s\-./](?=[a-z0-9]{{0,6}}\d)){{4,23}}(?:\([\da]\))?)(?![a-z0-9])", _DOCUMENT_HINT, _if(_has_four_digits)),
     *(_form("IDNUMBER", pattern, hint, _if(check)) for pattern, hint, check in _CHECKED_DOCUMENTS),
     _form("PHONE", r"(?<![\w)\]}$=.])\+[1-9]\d{0,2}(?:[\s.\-]{0,2}\(?\d\)?){6,16}(?!\d)", r"\+\d", _international),
     _form("PHONE", rf"(?<![\d.])(?:\(?(?:\+|00)?86\)?[\s\-]{{0,3}})?1[3-9]\d{_REST_OF_MOBILE}(?!\d)", r"1[3-9]\d", _chinese_mobile),
@@ -344,12 +359,12 @@ FORMS = (
     _form("PHONE", r"(?<![\d.+\-])(?:\(0\d{1,4}\)\s?|0\d{1,4}[\s\-])\d{2,8}(?:[\s\-]\d{2,4}){0,4}(?:[\s\-转x]{1,3}\d{1,5})?(?!\d)", r"0\d", _with_trunk),
     _form("PHONE", r"(?<![\d.])400[\s\-]?\d{3,4}[\s\-]?\d{3,4}(?!\d)", r"400", _if(lambda found: len(_compact(found)) == _TEN)),
     _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?\(?[2-9]\d{2}\)?[\s.\-]{1,2}[2-9]\d{2}[.\-\s]\d{4}(?![\d.]\d)", r"\d{4}", _if(lambda found: bool(re.search(r"[.\-()]", found)) or found[0] == "1")),
-    _form("PHONE", rf"{_PHONE_CUES}[^\d\n]{{0,14}}(?P<secret>\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_CUES),
+    _form("PHONE", rf"{_PHONE_CUES}[^\d\n]{{0,14}}(?P<secret>\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_HINT),
     _form("PHONE", rf"[{_DIGIT_HAN}](?:[\s\-、]?[{_DIGIT_HAN}\d]){{10}}(?![{_DIGIT_HAN}])", rf"[{_DIGIT_HAN}]{{3}}|[{_DIGIT_HAN}][\s\-、]", _if(_is_spelt_mobile)),
     _form("CARD", r"(?<![\d.])[3-6]\d{3}(?:[\s\-]?\d{4}){3}(?:[\s\-]?\d{1,3})?(?!\d)", r"\d{4}", _card),
     _form("CARD", r"(?<![\d.])3[47]\d{2}[\s\-]?\d{6}[\s\-]?\d{5}(?!\d)", r"3[47]\d\d", _card),
     _form("CARD", r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,4})?(?![A-Z0-9])", r"[A-Z]{2}\d\d", _if(iban.is_valid), ignore_case=False),
-    _form("ACCOUNT", rf"{_ACCOUNT_CUES}{_AFTER_ACCOUNT_CUE}[\s:=是为(]{{0,4}}(?:is\s)?(?:(?:id|uid)[\s:]{{1,3}})?(?P<secret>@?[a-z0-9][a-z0-9_.\-]{{2,31}}(?:\#\d{{4}})?)", _ACCOUNT_CUES, _account),
+    _form("ACCOUNT", rf"{_ACCOUNT_CUES}{_AFTER_ACCOUNT_CUE}[\s:=是为(]{{0,4}}(?:is\s)?(?:(?:id|uid)[\s:]{{1,3}})?(?P<secret>@?[a-z0-9][a-z0-9_.\-]{{2,31}}(?:\#\d{{4}})?)", _ACCOUNT_HINT, _account),
     _form("STUDENTID", rf"{ID_CUES}(?P<secret>[a-z]{{0,6}}[\-_]?\d[a-z0-9\-_]{{2,24}})", r"号|准考证|id|no|nr|number|matric|#"),
     _form("STUDENTID", r"(?<![a-z0-9])(?:stu|student|sid|xs|uid)[\-_#]?\d{2,16}(?![a-z0-9])", r"stu|sid|xs|uid"),
     _form("STUDENTID", r"(?<![a-z0-9.$])[a-z]{1,3}[\-]?\d{6,12}(?![a-z0-9])", r"[a-z]-?\d{6}"),
@@ -360,8 +375,8 @@ FORMS = (
     _form("ADDRESS", _EUROPEAN_ADDRESS, r"Calle|Aven|Avda|Rua|Via|Rue|Plaza|Paseo|stra|str\.|weg|platz|gasse", ignore_case=False),
     _form("ADDRESS", rf"(?<!\w)P\.?\s?O\.?\sBox\s\d{{1,7}}{_TOWN}?", r"Box", ignore_case=False),
     _form("ADDRESS", r"(?<![\w.])[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}(?![\w.])", r"\d[A-Z]{2}", ignore_case=False),
-    _form("BIRTHDATE", rf"{_BIRTH_CUE}[^\d\n。!?]{{0,14}}?(?P<secret>{_DATE})", _BIRTH_CUE, _if(_is_birth_date)),
-    _form("BIRTHDATE", rf"(?P<secret>(?<!\d){_DATE})[)）,，\s]{{0,2}}(?:是我?的?生日|出生|生的?(?=[)），。,.\s]|$)|born|is\smy\sb)", _DATE, _if(_is_birth_date)),
+    _form("BIRTHDATE", rf"{_BIRTH_CUE}[^\d\n。!?]{{0,14}}?(?P<secret>{_DATE})", _BIRTH_HINT, _if(_is_birth_date)),
+    _form("BIRTHDATE", rf"(?P<secret>(?<!\d){_DATE})[)）,，\s]{{0,2}}(?:是我?的?生日|出生|生的?(?=[)），。,.\s]|$)|born|is\smy\sb)", r"生|born|is\smy\sb", _if(_is_birth_date)),
     _form("PLATE", rf"[{_PROVINCES}][A-HJ-NP-Z][·.\-\s]?(?=[A-HJ-NP-Z]{{0,5}}\d)[A-HJ-NP-Z0-9]{{4,5}}[A-HJ-NP-Z0-9学警挂港澳](?![A-Za-z0-9])", rf"[{_PROVINCES}][A-Z]", ignore_case=False),
     _form("PLATE", r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}\s[A-Z]{3}(?![A-Za-z0-9])", r"\d\d\s[A-Z]{3}", ignore_case=False),
     _form("PLATE", r"(?:(?i:(?<![a-z])(?:plate|registration|reg|licen[cs]e plate|number plate)(?![a-z]))|车牌)(?:(?i:\s(?:number|no\.?|is))|号码?)?[\s:：是]{0,4}(?:(?i:is)\s)?(?P<secret>[A-Z0-9]{2,4}[\s\-]?[A-Z0-9]{2,4}(?:\s[A-Z])?)(?![A-Za-z0-9])", r"(?i:plate|reg)|车牌", _if(_looks_like_plate), ignore_case=False),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from edugraph_analyzer.documents import Person
-from edugraph_analyzer.plain_text import plain_reading
+from edugraph_analyzer.plain_text import folded, plain_reading
 from edugraph_analyzer.private_forms import ID_CUES, Span
 
 MOST_MEMBERS = 5_000
@@ -113,8 +113,6 @@ _NOT_A_PERSON = frozenset({"小时", "老师", "小学", "小数", "小心", "�
 _SHORTEST_ID = 4  # characters; shorter ones are too common a string to be told from other words
 _LONG_DIGITS = re.compile(r"\d{6,20}")
 _ID_PARTS = re.compile(r"[A-Za-z]+|\d+|[^\W\d_]+|[^\w\s\-./]")
-# A pattern that ignores case takes this for an i, whose lower case it is not.
-_FOLDED_BY_RE = str.maketrans({"ı": "i"})
 _GAP = r"[\s·・.]{0,3}"
 
 
@@ -130,11 +128,11 @@ def split_name(name: str) -> tuple[str, str]:
 
 def own_names(plain: str, people: Iterable[Person]) -> Iterator[Span]:
     """Yield each place of a plain text that names one of the people."""
-    folded = plain.lower().translate(_FOLDED_BY_RE)
+    lower = folded(plain)
     for person in people:
         # Each record names other people, and compiling the patterns of one takes longer than all else that is done
         # with a record whose answer is cached. Few texts hold any part of a name or an id.
-        if not any(all(part in folded for part in parts) for parts in _parts_of_any_match(person)):
+        if not any(all(part in lower for part in parts) for parts in _parts_of_any_match(person)):
             continue
         for pattern in _patterns_of(person):
             for match in pattern.finditer(plain):
@@ -466,14 +464,16 @@ _INTRODUCED = (
     (re.compile(r"(?i:my name is|my name's|(?<![a-z])full name:|i am called|i'm called)\s{1,3}(?P<name>[A-Z][\w'\-]{0,30}(?:\s{1,3}[A-Z][\w'\-]{0,30}){0,3})"), False),
     (re.compile(r"(?i:\b(?:my|his|her)\s(?:best\s)?(?:friend|cousin|brother|sister|mum|mom|dad|mother|father|aunt|auntie|uncle|neighbou?r|classmate|son|daughter)|parent:|guardian:|\bauntie?|\buncle)\s(?P<name>[A-Z][\w'\-]{1,30}(?:\s[A-Z][\w'\-]{1,30}){0,2})"), False),
 )  # fmt: skip
+_ADDRESS = "老师|同学|教授|校长|主任"
+_ADDRESSED = re.compile(_ADDRESS)  # a hint: without one of them the next pattern, which is slow, cannot match
 _COMPOUND_ADDRESSED = re.compile(
-    rf"(?!{_IN_HISTORY})(?:{'|'.join(sorted(COMPOUND_SURNAMES - _SURNAMES_THAT_ARE_WORDS))})(?=老师|同学|教授|校长|主任)"
+    rf"(?!{_IN_HISTORY})(?:{'|'.join(sorted(COMPOUND_SURNAMES - _SURNAMES_THAT_ARE_WORDS))})(?={_ADDRESS})"
 )
 
 
 def introduced_names(plain: str) -> Iterator[Span]:
     """Names of people on no list, where a text says that they are names."""
-    for match in _COMPOUND_ADDRESSED.finditer(plain):
+    for match in _COMPOUND_ADDRESSED.finditer(plain) if _ADDRESSED.search(plain) else ():
         yield (*match.span(), "PERSON")
     for pattern, needs_surname in _INTRODUCED:
         for match in pattern.finditer(plain):

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from edugraph_analyzer.documents import Person
-from edugraph_analyzer.plain_text import plain_reading
+from edugraph_analyzer.plain_text import folded, plain_reading
 from edugraph_analyzer.private_forms import FORMS, Span
 from edugraph_analyzer.private_names import CourseNames, introduced_names, own_names
 
@@ -72,8 +72,9 @@ class Redactor:
         """
         found = [*own_names(plain, self.people), *introduced_names(plain)]
         found += self.members.spans(plain) if self.members else ()
+        lower = folded(plain)
         for form in FORMS:
-            found += form.spans(plain)
+            found += form.spans(plain, lower)
         whole: list[Span] = []
         for start, end, tag in sorted(found):
             if whole and start < whole[-1][1]:

@@ -38,7 +38,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     @cache
     def service() -> AnalyzerService:
         client = connect(settings.redis_url.get_secret_value())
-        jobs = Jobs(client)
+        jobs = Jobs(client, settings.job_retention_seconds)
         return AnalyzerService(
             app=app,
             pipeline=Pipeline(model, client, is_cancelled=jobs.is_cancelled),

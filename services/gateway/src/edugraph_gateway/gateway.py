@@ -74,7 +74,7 @@ def open_gateway(
     """Return a gateway that is connected to nothing yet: each client connects at its first use."""
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
     celery_app = make_publisher("edugraph-gateway", settings)
-    jobs, blobs = Jobs(client), Blobs(settings.blob_url, settings.imports_from)
+    jobs, blobs = Jobs(client, settings.job_retention_seconds), Blobs(settings.blob_url, settings.imports_from)
     results, graph = TaskResults(settings, REDIS_TIMEOUT_SECONDS), GraphReader(settings)
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
     dead_letters = DeadLetterOperator(settings, results.is_done)

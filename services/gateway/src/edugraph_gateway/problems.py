@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
-from edugraph_common.contracts.errors import Failure, QueueFull, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, QueueFull, RedisFull, Rejected, Retryable, Wait
 
 RETRY_AFTER_SECONDS = 5  # where nothing tells a better time
 TITLES = {
@@ -59,6 +59,9 @@ def problem_of(failure: Failure) -> Problem:
     if isinstance(failure, QueueFull):
         words = f"{failure.reason}; nothing was taken, send it again later."
         return Problem(503, "pressure", words, retry_after=failure.seconds)
+    if isinstance(failure, RedisFull):
+        words = f"{failure.reason}; nothing was taken, send it again later."
+        return Problem(503, "full", words, retry_after=failure.seconds)
     if isinstance(failure, Wait):
         return Problem(503, "wait", failure.reason, retry_after=failure.seconds)
     if isinstance(failure, Retryable):

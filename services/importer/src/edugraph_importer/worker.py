@@ -35,7 +35,7 @@ def make_worker(settings: Settings) -> App:
         return Importer(
             app=app,
             graph=Graph(GraphSettings()),
-            jobs=Jobs(connect(settings.redis_url.get_secret_value())),
+            jobs=Jobs(connect(settings.redis_url.get_secret_value()), settings.job_retention_seconds),
             blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
             platform_prefixes={platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()},

@@ -34,6 +34,13 @@ class QueueFull(Wait):
         super().__init__(reason, seconds)
 
 
+class RedisFull(Wait):
+    """Redis has used all the memory that it may. It answers what it knows, and takes nothing more."""
+
+    def __init__(self, reason: str = "Redis is full: give it more memory", seconds: float = 15) -> None:
+        super().__init__(reason, seconds)
+
+
 class Rejected(Failure):
     """Trying again cannot help: malformed, invalid, refused. Dead-lettered with the reason."""
 

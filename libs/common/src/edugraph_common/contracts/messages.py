@@ -13,6 +13,9 @@ from edugraph_common.contracts.findings import Kind, RecordFinding
 JOB_DEADLINE_SECONDS = 7 * 86_400  # from a job's submission, or the last time it was resumed
 INLINE_RECORDS = 1_000
 INLINE_BYTES = 1_048_576
+# The records of a larger JSON body are stored as a file. Those of a smaller one travel inside its message, and are in
+# Redis too, for a day at most.
+RECORDS_IN_MESSAGE_BYTES = 65_536
 # Course texts in one Analysis message. They are long, so an import, which has many, sends few at a time. A request of
 # the API has few, and its texts share a message as records of other kinds do.
 IMPORT_CONTENT_PACK = 4

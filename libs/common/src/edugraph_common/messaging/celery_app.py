@@ -13,6 +13,7 @@ from celery.signals import worker_process_init
 
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.headers import stamp_messages
+from edugraph_common.messaging.result_store import ResultStore
 from edugraph_common.messaging.topology import TASKS, task_queues
 from edugraph_common.platform.settings import Settings
 
@@ -50,6 +51,9 @@ class App(Celery):
 def make_app(name: str, settings: Settings) -> App:
     """Make an app, which is connected to nothing yet."""
     app = App(name, broker=settings.broker_url.get_secret_value(), backend=settings.redis_url.get_secret_value())
+    # Celery looks the store up by the scheme of its address.
+    store = f"{ResultStore.__module__}:{ResultStore.__name__}"
+    app.loader.override_backends = {"redis": store, "rediss": store}
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 
 import redis
@@ -22,8 +22,9 @@ from celery.app.task import Context
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as RetryRequested
 from pydantic import ValidationError
+from redis.exceptions import OutOfMemoryError
 
-from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, RedisFull, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.outcomes import FailedOutcome, given_up_state
 from edugraph_common.contracts.routes import ROUTES
@@ -100,8 +101,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             return answer  # noqa: TRY300 - what is told is part of the attempt
         except (RetryRequested, Ignore, Reject):
             raise
-        except Wait as wait:
-            return self._wait(wait, args)
+        except (Wait, OutOfMemoryError) as wait:  # the latter is of Celery itself, as it sends a chord
+            return self._wait(wait if isinstance(wait, Wait) else RedisFull(), args)
         except Retryable as error:
             return self._retry_or_give_up(error, args)
         except SoftTimeLimitExceeded:
@@ -157,8 +158,9 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         log.info("task_waits", reason=wait.reason, seconds=seconds)
         message = self._message(args)
         with _or_put_back(self.request):
-            if message is not None:
-                self.on_waiting(message, wait.reason, time.time() + seconds)
+            with suppress(RedisFull):  # it keeps people from being told, and not the task from waiting
+                if message is not None:
+                    self.on_waiting(message, wait.reason, time.time() + seconds)
             self.update_state(state="WAITING", meta={"reason": wait.reason, "seconds": seconds})
             self.signature_from_request(
                 self.request, args, {}, countdown=seconds, retries=self.request.retries
@@ -175,7 +177,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             if message is not None:
                 try:
                     self.on_given_up(message, error.reason)
-                except (Retryable, redis.RedisError, Reject):
+                except (Retryable, RedisFull, redis.RedisError, Reject):
                     raise
                 except Exception as bug:  # noqa: BLE001 - the outermost loop still
                     # A process that cannot open its service cannot tell the job. The message must not be lost with
@@ -202,7 +204,7 @@ def _or_put_back(request: Context) -> Iterator[None]:
     """Put the message back into its queue when the broker or Redis is away; the delivery limit bounds how often."""
     try:
         yield
-    except (Retryable, redis.RedisError, Reject) as away:
+    except (Retryable, RedisFull, redis.RedisError, Reject) as away:
         log.warning("task_put_back", error=type(away).__name__)
         time.sleep(requeue_delay_seconds(int(request.get("x-delivery-count") or 0)))
         raise Reject("the broker or Redis was away", requeue=True) from None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import resources
-from itertools import count, islice
+from itertools import islice
 from typing import Any, Literal, NamedTuple, cast
 
 import redis
@@ -29,6 +29,7 @@ from edugraph_common.contracts.outcomes import (
     Reject,
 )
 from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.platform.settings import JOB_RETENTION_DAYS
 
 JOBS = "edugraph:jobs"
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
@@ -42,6 +43,7 @@ CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor
 WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
 
 INLINE_RECORDS_KEPT_SECONDS = 86_400
+PARTS = ("", "tasks", "windows", "batches", "errors", "packs", "analysed")  # as keys_of_job.lua names them
 
 # The form in which a job is kept, written with each job; jobs of releases that wrote none have 1.
 JOB_SCHEMA_VERSION = 1
@@ -64,9 +66,9 @@ def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis"
 
 
 class NewJob(NamedTuple):
-    """`tasks` are what `resume` sends again. They are kept as long as the job, and for a day if they hold records.
+    """`tasks` are what `resume` sends again. They are kept as long as the job.
 
-    Records are personal data and may be a megabyte a job, which Redis must not hold for ever.
+    Those that hold records are kept for a day at most, and not after the job has succeeded: it is personal data.
     """
 
     job_id: str
@@ -92,19 +94,39 @@ class NewJob(NamedTuple):
         ]
 
 
-class Jobs:
-    """Raises Retryable when Redis does not answer. Times are given by the caller."""
+class Place(NamedTuple):
+    """Where a job is in the list of all jobs, from the newest to the oldest. As text it is CREATED:JOB."""
 
-    def __init__(self, client: "redis.Redis") -> None:
-        self._redis = client
+    created: float
+    job_id: str
+
+    def __str__(self) -> str:
+        return f"{self.created!r}:{self.job_id}"
+
+    @classmethod
+    def of(cls, text: str) -> "Place":
+        """Raises ValueError for another text."""
+        created, _, job_id = text.partition(":")
+        return cls(float(created), job_id)
+
+
+class Jobs:
+    """Raises Retryable when Redis does not answer. Times are given by the caller.
+
+    A job is kept for `retention_seconds` after its end.
+    """
+
+    def __init__(self, client: "redis.Redis", retention_seconds: int = JOB_RETENTION_DAYS * 86_400) -> None:
+        self._redis, self._retention_seconds = client, retention_seconds
         self._create = _script(client, "create_job")
-        self._begin_window = _script(client, "begin_window")
         self._mark_sent = _script(client, "mark_sent")
-        self._change_state = _script(client, "change_state")
-        self._resume = _script(client, "resume_job")
-        self._settle_batch = _script(client, "settle_batch")
-        self._settle_pack = _script(client, "settle_pack")
-        self._finish = _script(client, "finish_job")
+        self._if_known = _script(client, "if_known")
+        self._begin_window = _script(client, "keys_of_job", "begin_window")
+        self._change_state = _script(client, "keys_of_job", "change_state")
+        self._resume = _script(client, "keys_of_job", "resume_job")
+        self._settle_batch = _script(client, "keys_of_job", "settle_batch")
+        self._settle_pack = _script(client, "keys_of_job", "settle_pack")
+        self._finish = _script(client, "keys_of_job", "finish_job")
 
     def create(
         self,
@@ -142,7 +164,6 @@ class Jobs:
         The number of batches and of rows of the job is known from now on. Any answer but "begun" says why the caller
         must not send the window: it was sent before, another process is at it, or it belongs to an older generation.
         """
-        keys = [_job(job_id), _job(job_id, "windows")]
         arguments: list[str | float] = [
             generation,
             first_batch,
@@ -153,7 +174,7 @@ class Jobs:
             CLAIM_SECONDS,
         ]
         with redis_errors():
-            return cast("Claim", self._begin_window(keys, arguments))
+            return cast("Claim", self._begin_window(_keys(job_id), arguments))
 
     def sent(self, job_id: str, first_batch: int) -> None:
         """The window that begins with this batch is in the queue: whoever else would send it must not.
@@ -195,11 +216,9 @@ class Jobs:
 
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
         """False if the batch was settled before, or Redis does not know the job."""
-        keys = [_job(outcome.job_id), _job(outcome.job_id, "batches"), _job(outcome.job_id, "errors")]
+        arguments: list[str | float] = [outcome.batch, outcome.model_dump_json(), _iso(now), JOB_SHOWN_ERRORS]
         with redis_errors():
-            return bool(
-                self._settle_batch(keys, [outcome.batch, outcome.model_dump_json(), _iso(now), JOB_SHOWN_ERRORS])
-            )
+            return bool(self._settle_batch(_keys(outcome.job_id), arguments))
 
     def failed_in_a_row(self, job_id: str) -> int:
         """Return how many batches failed since the last one that was written."""
@@ -219,9 +238,9 @@ class Jobs:
         self, job_id: str, pack: str, progress: AnalysisProgress, now: datetime, error: str | None = None
     ) -> bool:
         """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before."""
-        keys = [_job(job_id), _job(job_id, "packs"), _job(job_id, "analysed")]
+        arguments = [pack, progress.model_dump_json(), _iso(now), error or ""]
         with redis_errors():
-            return bool(self._settle_pack(keys, [pack, progress.model_dump_json(), _iso(now), error or ""]))
+            return bool(self._settle_pack(_keys(job_id), arguments))
 
     def imported(self, job_id: str, now: datetime) -> None:
         """All batches are settled."""
@@ -244,10 +263,9 @@ class Jobs:
 
         What failed counts as not done from now on, so that the job cannot end before it was tried again.
         """
-        keys = [_job(job_id, part) for part in ("", "batches", "packs", "analysed", "windows")]
         with redis_errors():
             states = from_states or ("cancelled", "failed", "partly failed")
-            return int(cast("int", self._resume(keys, [_iso(now), *states])))
+            return int(cast("int", self._resume(_keys(job_id), [_iso(now), *states])))
 
     def quiet(self, now: datetime, seconds: float) -> dict[str, float]:
         """Return the open jobs of which nothing was heard for so long and that wait for nobody, with the seconds.
@@ -276,7 +294,26 @@ class Jobs:
     def count_restart(self, job_id: str) -> int:
         """Return how often the job was sent again since it last made progress, this time included."""
         with redis_errors():
-            return int(self._redis.hincrby(_job(job_id), "restarts", 1))
+            return int(cast("int", self._if_known([_job(job_id)], ["HINCRBY", "restarts", 1])))
+
+    def forget_expired(self, now: datetime) -> int:
+        """Take the jobs that have expired out of the list of all jobs. Return how many there were.
+
+        None of them was created less than the retention ago.
+        """
+        forgotten = 0
+        with redis_errors():
+            ids = cast(
+                "list[str]", self._redis.zrangebyscore(JOBS, "-inf", now.timestamp() - self._retention_seconds)
+            )
+            for start in range(0, len(ids), LOOKED_AT):
+                page = ids[start : start + LOOKED_AT]
+                pipe = self._redis.pipeline(transaction=False)
+                for job_id in page:
+                    pipe.exists(_job(job_id))
+                expired = [job_id for job_id, there in zip(page, pipe.execute(), strict=True) if not there]
+                forgotten += int(self._redis.zrem(JOBS, *expired)) if expired else 0
+        return forgotten
 
     def tasks(self, job_id: str) -> str | None:
         """As given to `create`."""
@@ -316,7 +353,7 @@ class Jobs:
             # A `create` that comes late finds the job there already.
             pipe.hsetnx(_job(job_id), "created", _iso(now))
             pipe.zrem(JOBS, job_id)
-            pipe.delete(_job(job_id, "tasks"))
+            pipe.delete(*_keys(job_id)[1:])
             pipe.hset(_job(job_id), mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)})
             pipe.expire(_job(job_id), WITHDRAWN_SECONDS)
             pipe.execute()
@@ -324,7 +361,7 @@ class Jobs:
     def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
         """The job's final state, if this call was the one that ended it."""
         with redis_errors():
-            state = self._finish([_job(job_id)], [_iso(now)])
+            state = self._finish(_keys(job_id), [_iso(now), self._retention_seconds])
         return cast("JobState | None", state or None)
 
     def waits(self, job_id: str, reason: str, until: float, now: datetime) -> None:
@@ -371,43 +408,75 @@ class Jobs:
             fields, errors = pipe.execute()
         return _report(job_id, fields, errors, now.timestamp()) if fields.get("kind") else None
 
-    def newest(self, limit: int, offset: int, now: datetime, state: JobState | None = None) -> list[JobReport]:
-        """With `state`, the newest of those that are in it; `offset` counts these only."""
-        with redis_errors():
-            if state is None:
-                ids = cast("list[str]", self._redis.zrevrange(JOBS, offset, offset + limit - 1))
-            else:
-                ids = list(islice(self._in_state(state, now), offset, offset + limit))
-        return [report for job_id in ids if (report := self.report(job_id, now))]
+    def newest(
+        self, limit: int, now: datetime, state: JobState | None = None, after: "Place | None" = None
+    ) -> tuple[list[JobReport], "Place | None"]:
+        """Return the newest jobs that are older than the one at `after`, and the place to go on after.
 
-    def _in_state(self, state: JobState, now: datetime) -> Iterator[str]:
-        for start in count(0, LOOKED_AT):
-            ids = cast("list[str]", self._redis.zrevrange(JOBS, start, start + LOOKED_AT - 1))
-            pipe = self._redis.pipeline(transaction=False)
-            for job_id in ids:
-                pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until")
-            for job_id, (kept, reason, until) in zip(ids, pipe.execute(), strict=True):
-                if kept and _state(kept, _waiting(reason, until, now.timestamp())) == state:
-                    yield job_id
-            if len(ids) < LOOKED_AT:
+        There is no such place when no older job is left. Jobs that are added meanwhile, and those that expire, change
+        nothing of the pages that follow.
+        """
+        with redis_errors():
+            at_once = LOOKED_AT if state else limit + 1
+            found = list(islice(self._older(after, now, state, at_once), limit + 1))
+        return [report for _, report in found[:limit]], found[limit - 1][0] if len(found) > limit else None
+
+    def _older(
+        self, after: "Place | None", now: datetime, state: JobState | None, at_once: int
+    ) -> Iterator[tuple["Place", JobReport]]:
+        latest: str | float = after.created if after else "+inf"
+        skip = 0
+        while True:
+            page = cast(
+                "list[tuple[str, float]]",
+                self._redis.zrevrangebyscore(JOBS, latest, "-inf", start=skip, num=at_once, withscores=True),
+            )
+            wanted = self._in_state(state, now, [job_id for job_id, _ in page])
+            for job_id, created in page:
+                if after is None or (created, job_id) < after:
+                    after = Place(created, job_id)
+                    # One that has expired, or was withdrawn meanwhile, takes no place of the page.
+                    report = self.report(job_id, now) if job_id in wanted else None
+                    if report:
+                        yield after, report
+            if len(page) < at_once:
                 return
+            # From the last one on. Any number of jobs may have been created at the very same time.
+            skip = skip + at_once if page[-1][1] == latest else 0
+            latest = page[-1][1]
+
+    def _in_state(self, state: JobState | None, now: datetime, ids: Sequence[str]) -> set[str]:
+        if state is None:
+            return set(ids)
+        pipe = self._redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until")
+        return {
+            job_id
+            for job_id, (kept, reason, until) in zip(ids, pipe.execute(), strict=True)
+            if kept and _state(kept, _waiting(reason, until, now.timestamp())) == state
+        }
 
     def _change(
         self, job_id: str, state: JobState, now: datetime, *from_states: JobState, error: str = "", stop: bool = False
     ) -> bool:
-        arguments = [state, _iso(now), error, "1" if stop else "", *from_states]
+        arguments = [state, _iso(now), error, "1" if stop else "", self._retention_seconds, *from_states]
         with redis_errors():
-            return bool(self._change_state([_job(job_id)], arguments))
+            return bool(self._change_state(_keys(job_id), arguments))
 
     def _update(self, job_id: str, now: datetime, **fields: Any) -> None:
-        changes: dict[Any, Any] = {"updated": _iso(now), **fields}
+        changes = {"updated": _iso(now), **fields}
         with redis_errors():
-            self._redis.hset(_job(job_id), mapping=changes)
+            self._if_known([_job(job_id)], ["HSET", *(part for change in changes.items() for part in change)])
 
 
 def _job(job_id: str, part: str = "") -> str:
     # The braces keep all keys of a job on one node of a Redis cluster.
     return f"edugraph:job:{{{job_id}}}" + (f":{part}" if part else "")
+
+
+def _keys(job_id: str) -> list[str]:
+    return [_job(job_id, part) for part in PARTS]
 
 
 def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) -> JobReport:
@@ -460,9 +529,9 @@ def _prefixed(number: dict[str, int], prefix: str) -> dict[str, int]:
     return dict(sorted((key, value) for key, value in found.items() if value))
 
 
-def _script(client: "redis.Redis", name: str) -> Script:
-    text = resources.files("edugraph_common.platform").joinpath("scripts", f"{name}.lua").read_text()
-    return client.register_script(text)
+def _script(client: "redis.Redis", *names: str) -> Script:
+    folder = resources.files("edugraph_common.platform").joinpath("scripts")
+    return client.register_script("\n".join(folder.joinpath(f"{name}.lua").read_text() for name in names))
 
 
 def _iso(moment: datetime) -> str:

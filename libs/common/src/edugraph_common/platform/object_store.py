@@ -3,6 +3,7 @@
 Files outside of it are read where they are, by their URL, if the operator has allowed what it begins with.
 """
 
+import os
 import re
 import secrets
 import sys
@@ -53,14 +54,30 @@ class Blobs:
 
     @contextmanager
     def write(self, key: str) -> Iterator[IO[bytes]]:
-        """The blob appears under its key only when the block ends without an error."""
+        """The blob appears under its key only when the block ends without an error.
+
+        In a folder it is on disk then, and would outlive a power cut; so it does where an object store answers.
+        """
         path, part = self._path(key), self._path(f"{key}.part-{secrets.token_hex(4)}")
+        folder, local = path.rsplit("/", 1)[0], isinstance(self._fs, LocalFileSystem)
         with _store_errors():
-            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            # A name stands in the folder above it, and that of a new folder does too.
+            above = (Path(folder), *Path(folder).parents) if local else ()
+            changed = {Path(folder), *(new.parent for new in above if not new.exists())} if local else set()
+            self._fs.makedirs(folder, exist_ok=True)
             try:
                 with self._fs.open(part, "wb") as file:
                     yield cast("IO[bytes]", file)
+                    if local:
+                        file.flush()
+                        os.fsync(file.fileno())
                 self._fs.mv(part, path)
+                for each in changed:
+                    handle = os.open(each, os.O_RDONLY)
+                    try:
+                        os.fsync(handle)
+                    finally:
+                        os.close(handle)
             finally:
                 # The part is there only after an error; a deletion of the whole folder may be faster.
                 with suppress(FileNotFoundError):

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+JOB_RETENTION_DAYS = 30
+
 
 class Settings(BaseSettings):
     """Addresses may hold passwords, so they are secrets. None has a default that would open anything."""
@@ -21,6 +23,12 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
     blob_url: str = Field(
         description="a folder, or a URL that fsspec knows, shared by gateway and workers; the images have s3://"
+    )
+    job_retention_days: int = Field(
+        default=JOB_RETENTION_DAYS,
+        ge=8,
+        le=3_650,
+        description="days that Redis keeps a job after its end; more than the week in which its messages may come",
     )
     imports_from: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -84,6 +92,10 @@ class Settings(BaseSettings):
     def broker_urls(self) -> list[str]:
         """One for each node of a cluster: a client goes on with the next when one is away."""
         return self.broker_url.get_secret_value().split(";")
+
+    @property
+    def job_retention_seconds(self) -> int:
+        return self.job_retention_days * 86_400
 
     @property
     def on_rabbitmq(self) -> bool:

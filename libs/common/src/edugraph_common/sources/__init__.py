@@ -20,8 +20,10 @@ from edugraph_common.sources.stored import (
     load_rows,
     mapping_key,
     read_plan_key,
+    source_key,
     store_mapping,
     store_read_plan,
+    store_records,
 )
 from edugraph_common.sources.students import STUDENT_FIELDS
 
@@ -48,6 +50,8 @@ __all__ = [
     "open_text",
     "parse_mapping",
     "read_plan_key",
+    "source_key",
     "store_mapping",
     "store_read_plan",
+    "store_records",
 ]

@@ -6,7 +6,8 @@ single bad line is not its business: that line is rejected when the rows are rea
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 MAX_ROW_BYTES = 1_048_576
 BOM = codecs.BOM_UTF8
@@ -81,3 +82,10 @@ def numbered_lines(rows: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
         text = line.removeprefix(BOM) if number == 1 else line
         if text.strip():
             yield number, text
+
+
+def as_ndjson(records: Iterable[dict[str, Any]]) -> bytes:
+    """Write records that are decoded already, one a line, as `numbered_lines` reads them."""
+    texts = (json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in records)
+    # Half a surrogate pair, which no UTF-8 can hold, becomes the escape that JSON has for it.
+    return "".join(f"{text}\n" for text in texts).encode(errors="backslashreplace")

@@ -1,14 +1,21 @@
 """What is stored of a file beside it in the blob store, and how the rows of a batch are read from there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange
 from edugraph_common.platform.object_store import Blobs, shown
 from edugraph_common.sources.compression import decompress_frame
 from edugraph_common.sources.mapping import Mapping, parse_mapping
+from edugraph_common.sources.ndjson import MAX_ROW_BYTES, as_ndjson
 from edugraph_common.sources.read_plan import ReadPlan
 from edugraph_common.sources.rows import Row, latest_timestamp
+
+
+def source_key(job_id: str, ending: str) -> str:
+    """Return the key of a job's file. `ending` is its format, and how it is compressed."""
+    return f"jobs/{job_id}/source.{ending}"
 
 
 def mapping_key(job_id: str) -> str:
@@ -23,6 +30,20 @@ def read_plan_key(job_id: str) -> str:
 def frames_key(job_id: str) -> str:
     """Return the key of the rows of a file that cannot be read in place: one zstd frame for each batch."""
     return f"jobs/{job_id}/rows.zst"
+
+
+def store_records(blobs: Blobs, job_id: str, records: Iterable[dict[str, Any]]) -> ByteRange:
+    """Store records that came inline as the job's file. Return where they are.
+
+    Raises Rejected for a record that is longer than a row of a file may be.
+    """
+    text, key = as_ndjson(records), source_key(job_id, "ndjson")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if len(line) > MAX_ROW_BYTES:
+            raise Rejected(f"record {number} has more than {MAX_ROW_BYTES:,} bytes; leave it out, or split it")
+    with blobs.write(key) as file:
+        file.write(text)
+    return ByteRange(source=key, offset=0, length=len(text), first_line=1)
 
 
 def store_mapping(blobs: Blobs, job_id: str, mapping: Mapping) -> None:

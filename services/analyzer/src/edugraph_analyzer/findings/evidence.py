@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
 
 _SAME = str.maketrans({
     "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "「": '"', "」": '"', "‘": "'", "’": "'", "`": "'",
@@ -31,33 +33,46 @@ def locate(quote: str, text: str) -> str | None:
     full stop. Return None if there is neither.
     """
     for words_only in (False, True):
-        plain, origin = _comparable(text, words_only=words_only)
-        for each in (quote, quote.translate(_UNESCAPED)):
-            wanted, _ = _comparable(each, words_only=words_only)
+        pieces = list(_comparable(text, words_only=words_only))
+        plain = "".join(pieces)
+        for each in dict.fromkeys((quote, quote.translate(_UNESCAPED))):
+            wanted = "".join(_comparable(each, words_only=words_only))
             start = plain.find(wanted) if len(wanted) >= SHORTEST_QUOTE else -1
             if start >= 0:
+                origin = [index for index, piece in enumerate(pieces) for _ in piece]
                 return text[origin[start] : origin[start + len(wanted) - 1] + 1]
     return None
 
 
-def _comparable(text: str, *, words_only: bool) -> tuple[str, list[int]]:
-    """Return the characters to compare by, and for each the index in `text` that it comes from.
+def _comparable(text: str, *, words_only: bool) -> Iterable[str]:
+    """Return for each character of the text what it is compared by, which may be nothing.
 
     Spaces, invisible characters and backslashes never count; backslashes come back from JSON doubled or not at all.
     With `words_only` just letters, numbers and operators count, and what stands within a number.
     """
-    plain: list[str] = []
-    origin: list[int] = []
-    for index, char in enumerate(text):
-        for part in unicodedata.normalize("NFKC", char).translate(_SAME).casefold():
-            category = unicodedata.category(part)
-            if not words_only:
-                counts = not part.isspace() and part != "\\" and category != "Cf"
-            elif part in _OF_NUMBERS:
-                counts = text[index + 1 : index + 2].isdigit()
-            else:
-                counts = part in _OPERATORS or (category[0] in "LMNS" and part not in _OF_FORMULAS)
-            if counts:
-                plain.append(part)
-                origin.append(index)
-    return "".join(plain), origin
+    return map(_in_words, text, map(str.isdigit, text[1:] + " ")) if words_only else map(_as_written, text)
+
+
+@lru_cache(maxsize=4_096)
+def _as_written(char: str) -> str:
+    parts = _folded(char)
+    return "".join(
+        part for part in parts if not part.isspace() and part != "\\" and unicodedata.category(part) != "Cf"
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _in_words(char: str, before_digit: bool) -> str:
+    return "".join(
+        part
+        for part in _folded(char)
+        if (
+            before_digit
+            if part in _OF_NUMBERS
+            else part in _OPERATORS or (unicodedata.category(part)[0] in "LMNS" and part not in _OF_FORMULAS)
+        )
+    )
+
+
+def _folded(char: str) -> str:
+    return unicodedata.normalize("NFKC", char).translate(_SAME).casefold()

@@ -17,10 +17,11 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import redis
+from redis.exceptions import OutOfMemoryError
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Rejected, Retryable, Wait, what
+from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, Wait, what
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -123,6 +124,8 @@ class RateLimiter:
                 if answer:
                     break
                 patience -= max(slot.wait_seconds, limits.interval_seconds)  # lost to a pause, or slept through
+        except OutOfMemoryError:
+            raise RedisFull from None
         except redis.RedisError as error:
             raise Retryable(f"the limiter's Redis does not answer ({what(error)}); no request was sent") from None
         telemetry.waited_for_slot(model, time.perf_counter() - begun)

@@ -5,7 +5,7 @@
 import re
 from collections.abc import Callable, Iterable
 
-from edugraph_analyzer.plain_text import plain_reading
+from edugraph_analyzer.plain_text import folded, plain_reading
 
 _TRIES = 8
 _FENCE_CHARACTERS = 16
@@ -28,8 +28,18 @@ _SPEAKS_TO_MODEL = re.compile(
 )
 
 
+# Without one of these that pattern cannot match. Looking for them in lower case is many times faster.
+_WORDS_TO_MODEL = re.compile(
+    r"item|\"answers\"|system|assistant|developer|prompt|ignore|disregard|forget|override|you are |sentiment|positive|negative|neutral"
+    r"|severity|evidence|confidence|bad marks|label|in anger|happy|miserable|rate|mark|mood"
+    r"|忽略|无视|忘记|忘掉|不要管|覆盖|系统|提示词|语言模型|开发者模式"
+    r"|情感|情绪|心情|消极|积极|负面|正面|中性|严重|置信|抱怨|差评|沮丧|开心|高兴|证据"
+)
+
+
 def speaks_to_model(text: str) -> bool:
-    return _SPEAKS_TO_MODEL.search(plain_reading(text)[0]) is not None
+    plain = plain_reading(text)[0]
+    return _WORDS_TO_MODEL.search(folded(plain)) is not None and _SPEAKS_TO_MODEL.search(plain) is not None
 
 
 def new_fence(new_id: Callable[[], str], texts: Iterable[str]) -> str:

@@ -183,12 +183,14 @@ def packs(questions: Sequence[Question], settings: AnalyzerSettings) -> list[lis
     made: list[list[Question]] = []
     for same_course in groups.values():
         pack: list[Question] = []
+        packed_tokens = 0
         for question in same_course:
-            full = len(pack) == size or sum(packed.tokens for packed in pack) + question.tokens > tokens
-            if pack and full:
+            added = question.tokens
+            if pack and (len(pack) == size or packed_tokens + added > tokens):
                 made.append(pack)
-                pack = []
+                pack, packed_tokens = [], 0
             pack.append(question)
+            packed_tokens += added
         made.append(pack)
     return made
 

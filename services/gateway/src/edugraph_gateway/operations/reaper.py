@@ -46,6 +46,7 @@ async def reap(
     def find() -> list[str]:
         if not jobs.take_turn_to_reap(INTERVAL_SECONDS / 2):
             return []
+        jobs.forget_expired(submitter.now())
         quiet = jobs.quiet(submitter.now(), quiet_seconds)
         if quiet and any(map(queue_depth, QUEUES)):
             quiet = {job_id: seconds for job_id, seconds in quiet.items() if seconds >= LONGEST_QUIET_SECONDS}

@@ -28,6 +28,10 @@ def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState
     Raises Problem 409 for a job that is in none of these states; without states, in none that can be resumed.
     """
     jobs = submitter.jobs
+    not_stopped = Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
+    known = jobs.report(job_id, submitter.now())
+    if known is not None and known.state == "succeeded":  # its tasks are gone if they held records
+        raise not_stopped
     stored = jobs.tasks(job_id)
     if stored is None:
         raise Problem(
@@ -36,7 +40,7 @@ def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState
     submitter.blobs.delete(cancelled_key(job_id))
     generation = jobs.resume(job_id, submitter.now(), *from_states)
     if not generation:
-        raise Problem(409, "not-stopped", "Only a job that was cancelled or has failures can be resumed.")
+        raise not_stopped
     tasks = []
     for name, body, task_id in json.loads(stored):
         message = CONTRACTS[ROUTES[name].key].model_validate(body)

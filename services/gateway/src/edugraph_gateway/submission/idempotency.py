@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib import resources
 from typing import Annotated, NamedTuple, cast
 
 import anyio
@@ -73,7 +74,8 @@ class IdempotencyStore:
     """The requests of the last day by their keys. It blocks, and raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis") -> None:
-        self._redis = client
+        script = resources.files("edugraph_gateway.submission").joinpath("scripts", "complete.lua").read_text()
+        self._redis, self._complete = client, client.register_script(script)
 
     def claim(self, name: str) -> str | None:
         """Return a token to the first who asks, None to the others."""
@@ -86,10 +88,11 @@ class IdempotencyStore:
         with redis_errors():
             self._redis.expire(name, CLAIM_LIFETIME_SECONDS)
 
-    def complete(self, name: str, claim: str, done: Done) -> None:
+    def complete(self, name: str, claim: str, done: Done) -> bool:
+        """Keep the answer. False if another request holds the claim, as this one had lost it: its answer stays."""
         text = StoredRequest(claim=claim, fingerprint=done.fingerprint, answer=done.answer).model_dump_json()
         with redis_errors():
-            self._redis.set(name, text, ex=ANSWER_LIFETIME_SECONDS)
+            return bool(self._complete([name], [claim, text, ANSWER_LIFETIME_SECONDS]))
 
     def give_back(self, name: str, claim: str) -> None:
         stored = self.recall(name)

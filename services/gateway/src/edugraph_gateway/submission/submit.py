@@ -5,15 +5,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, Message
+from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, ByteRange, Message
 from edugraph_common.platform.job_store import Jobs, NewJob
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import store_records
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.publisher import Publisher
 
@@ -82,6 +84,16 @@ class JobSubmitter:
         first = tasks[0].task_id
         links = {"self": f"/v1/jobs/{job_id}", "task": f"/v1/tasks/{first}", "rejects": f"/v1/jobs/{job_id}/rejects"}
         return Accepted(job_id=job_id, task_id=first, links=links)
+
+    async def store_records(self, job_id: str, records: Sequence[dict[str, Any]]) -> ByteRange:
+        """Store records that came inline as the file of a job to submit. Raises Retryable; then nothing is left."""
+        try:
+            # The threads of the store are not those of short writes, which would wait for its disk.
+            return await anyio.to_thread.run_sync(store_records, self.blobs, job_id, records)
+        except BaseException:
+            with CancelScope(shield=True), suppress(Failure):
+                await anyio.to_thread.run_sync(self.blobs.delete, f"jobs/{job_id}")
+            raise
 
     async def send_task(self, task: Task) -> Accepted:
         """Publish one task that belongs to no job. Raises Retryable or Rejected."""

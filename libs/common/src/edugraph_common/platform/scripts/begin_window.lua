@@ -1,8 +1,6 @@
--- Claim a window of batches, so that a split which is delivered twice sends it once. KEYS: job, its windows.
--- ARGV: generation, first batch, batches of the job, rows of the job, now, now in seconds, seconds of the claim.
+-- Claim a window of batches, so that a split which is delivered twice sends it once. ARGV: generation, first batch, batches of the job, rows of the job, now, now in seconds, seconds of the claim.
 -- A claim that was not confirmed by `sent` ends by itself, as its process may have died.
 -- Returns 'begun', or why not: 'unknown', 'cancelled', 'stale' (of an older generation), 'sent', 'busy'.
-local job, windows = KEYS[1], KEYS[2]
 local state = redis.call('HGET', job, 'state')
 if not state then return 'unknown' end
 if state == 'cancelled' then return 'cancelled' end
@@ -15,4 +13,5 @@ if claim and tonumber(claim) > tonumber(ARGV[6]) then return 'busy' end
 redis.call('HSET', windows, ARGV[2], ARGV[6] + ARGV[7])
 redis.call('HSET', job, 'generation', ARGV[1], 'state', 'running', 'updated', ARGV[5], 'batches', ARGV[3], 'expected', ARGV[4])
 redis.call('HDEL', job, 'finished', 'error', 'stopped')
+opened()
 return 'begun'

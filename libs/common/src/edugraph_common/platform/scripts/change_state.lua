@@ -1,10 +1,11 @@
--- End a job: change its state if it is one of some. KEYS: job. ARGV: new state, now, why it failed (or ''),
--- 1 if workers are to skip the rest of it (or ''), then the states it may have. Returns 1 if it was changed.
-local state = redis.call('HGET', KEYS[1], 'state')
+-- End a job: change its state if it is one of some. ARGV: new state, now, why it failed (or ''), 1 if workers are to
+-- skip the rest of it (or ''), seconds that it is kept, then the states it may have. Returns 1 if it was changed.
+local state = redis.call('HGET', job, 'state')
 local allowed = false
-for i = 5, #ARGV do if state == ARGV[i] then allowed = true end end
+for i = 6, #ARGV do if state == ARGV[i] then allowed = true end end
 if not allowed then return 0 end
-redis.call('HSET', KEYS[1], 'state', ARGV[1], 'updated', ARGV[2], 'finished', ARGV[2])
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'error', ARGV[3]) end
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'stopped', ARGV[4]) end
+redis.call('HSET', job, 'state', ARGV[1], 'updated', ARGV[2], 'finished', ARGV[2])
+if ARGV[3] ~= '' then redis.call('HSET', job, 'error', ARGV[3]) end
+if ARGV[4] ~= '' then redis.call('HSET', job, 'stopped', ARGV[4]) end
+ended(ARGV[5])
 return 1

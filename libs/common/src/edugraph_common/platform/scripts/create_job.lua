@@ -9,7 +9,10 @@ local function make(job, kept, id, kind, source, now, seconds, to_analyse, tasks
     redis.call('HSET', job, 'batches', 0, 'imported', 1, 'analysis_expected', to_analyse)
   end
   if tasks ~= '' then redis.call('SET', kept, tasks) end
-  if tonumber(keep_seconds) > 0 then redis.call('EXPIRE', kept, keep_seconds) end
+  if tonumber(keep_seconds) > 0 then
+    redis.call('EXPIRE', kept, keep_seconds)
+    redis.call('HSET', job, 'tasks_expire', 1)
+  end
   redis.call('ZADD', KEYS[1], seconds, id)
   return 1
 end

@@ -1,5 +1,5 @@
--- End a job whose import and analysis are both complete. KEYS: job. ARGV: now. Returns the state it ended in, or ''.
-local job = KEYS[1]
+-- End a job whose import and analysis are both complete. ARGV: now, seconds that it is kept. Returns the state it
+-- ended in, or ''.
 local function number(name) return tonumber(redis.call('HGET', job, name) or '0') end
 
 local state = redis.call('HGET', job, 'state')
@@ -22,4 +22,7 @@ end
 if final == state then return '' end
 redis.call('HSET', job, 'state', final, 'updated', ARGV[1], 'finished', ARGV[1])
 if why ~= '' then redis.call('HSET', job, 'error', why) else redis.call('HDEL', job, 'error') end
+ended(ARGV[2])
+-- Nobody resumes it, so the records that its tasks hold are needed no more.
+if final == 'succeeded' and redis.call('HEXISTS', job, 'tasks_expire') == 1 then redis.call('DEL', tasks) end
 return final

@@ -1,7 +1,5 @@
 -- Open a job again, as a new generation: what failed of it counts as not done, and what is left of the older generation
--- is skipped. KEYS: job, its batches, its packs, its analysed records by batch, its windows. ARGV: now, then the states
--- it may have. Returns the generation, or 0.
-local job, batches, packs, analysed, windows = unpack(KEYS)
+-- is skipped. ARGV: now, then the states it may have. Returns the generation, or 0.
 local state, allowed = redis.call('HGET', job, 'state'), false
 for i = 2, #ARGV do if state == ARGV[i] then allowed = true end end
 if not allowed then return 0 end
@@ -31,6 +29,7 @@ if tonumber(redis.call('HGET', job, 'analysis_failed') or '0') > 0 then
     end
   end
 end
+opened()
 redis.call('DEL', windows)
 redis.call('HSET', job, 'state', 'running', 'updated', ARGV[1], 'failed_batches', '[]')
 -- An analysis job has no batches; its packs alone decide when it ends.

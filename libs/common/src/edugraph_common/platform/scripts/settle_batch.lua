@@ -1,6 +1,5 @@
 -- Count a batch's outcome into its job once. A batch that failed and was replayed replaces its failed outcome.
--- KEYS: job, its batches, its first errors. ARGV: batch, outcome (JSON), now, errors shown. Returns 1 if it counted.
-local job, batches, errors = KEYS[1], KEYS[2], KEYS[3]
+-- ARGV: batch, outcome (JSON), now, errors shown. Returns 1 if it counted.
 if redis.call('EXISTS', job) == 0 then return 0 end
 
 -- Names come from the file, so there is no end to them: past the first 200 they are counted together.
@@ -54,4 +53,5 @@ end
 redis.call('HSET', batches, ARGV[1], ARGV[2])
 redis.call('HSET', job, 'updated', ARGV[3])
 redis.call('HDEL', job, 'restarts')
+written()
 return 1

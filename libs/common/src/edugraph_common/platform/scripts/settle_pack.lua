@@ -1,6 +1,5 @@
 -- Count a pack's findings into its job once; a pack that failed and was replayed replaces its failed count.
--- KEYS: job, its packs, its analysed records by batch. ARGV: pack, progress (JSON), now, error. Returns 1 if it counted.
-local job, packs, analysed = KEYS[1], KEYS[2], KEYS[3]
+-- ARGV: pack, progress (JSON), now, error. Returns 1 if it counted.
 local batch = string.match(ARGV[1], '^[%a_]+%-(%d+)%-')  -- KIND-BATCH-NUMBER
 if redis.call('EXISTS', job) == 0 then return 0 end
 
@@ -23,5 +22,6 @@ count(new, 1)
 redis.call('HSET', packs, ARGV[1], ARGV[2])
 redis.call('HSET', job, 'updated', ARGV[3])
 redis.call('HDEL', job, 'restarts')
+written()
 if ARGV[4] ~= '' then redis.call('HSET', job, 'last_pack_error', ARGV[4]) end
 return 1

@@ -11,10 +11,12 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.findings import KIND_OF_SUBJECT, Kind, Subject, kind_to_read
 from edugraph_common.contracts.messages import (
     INLINE_RECORDS,
+    RECORDS_IN_MESSAGE_BYTES,
     REQUEST_CONTENT_PACK,
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
+    ByteRange,
 )
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
 from edugraph_common.messaging.publisher import task_id_for
@@ -71,7 +73,10 @@ async def start_analysis(
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
-        return Done(fingerprint, await submitter.submit(analysis_submission(submitter.new_id(), kind, records)))
+        job_id, stored = submitter.new_id(), None
+        if len(body) > RECORDS_IN_MESSAGE_BYTES and kind in BATCH_TASKS:
+            stored = await submitter.store_records(job_id, [record.to_json() for record in records])
+        return Done(fingerprint, await submitter.submit(analysis_submission(job_id, kind, records, stored)))
 
     async def seen() -> str:
         return fingerprint
@@ -121,11 +126,15 @@ def parse_records(body: bytes, kind: Kind) -> list[Record]:
     return records
 
 
-def analysis_submission(job_id: str, kind: Kind, records: list[Record]) -> Submission:
-    """One task for all records where there is a task for batches of this kind, else one for each pack."""
+def analysis_submission(job_id: str, kind: Kind, records: list[Record], stored: ByteRange | None) -> Submission:
+    """One task for all records where there is a task for batches of this kind, else one for each pack.
+
+    A batch refers to records that are `stored`. Packs of course texts carry theirs: they are no personal data.
+    """
     values = tuple(record.to_json() for record in records)
-    if len(values) > 1 and kind in BATCH_TASKS:
-        batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, records=values, expected=len(values))
+    if stored or (len(values) > 1 and kind in BATCH_TASKS):
+        inline = None if stored else values
+        batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, rows=stored, records=inline, expected=len(values))
         tasks = [Task(BATCH_TASKS[kind], batch, task_id_for(job_id, f"analysis-{kind}-0"))]
     else:
         tasks = []

@@ -1,4 +1,7 @@
-"""POST /v1/imports: up to 1,000 records inline, a file of any size that streams into the blob store, or its URL."""
+"""POST /v1/imports: up to 1,000 records inline, a file of any size that streams into the blob store, or its URL.
+
+Records inline go into the blob store as well where they are more than a message should carry.
+"""
 
 import hashlib
 import json
@@ -15,10 +18,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import INLINE_RECORDS, BatchSize, Compression, Format, ImportJob
+from edugraph_common.contracts.messages import (
+    INLINE_RECORDS,
+    RECORDS_IN_MESSAGE_BYTES,
+    BatchSize,
+    Compression,
+    Format,
+    ImportJob,
+)
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.object_store import shown
-from edugraph_common.sources import parse_mapping, store_mapping
+from edugraph_common.sources import parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import IntakeDep, Submitter, bearer, gateway_of
@@ -32,6 +42,7 @@ from edugraph_gateway.submission.uploads import Upload, scan_of, store_upload
 
 router = APIRouter(tags=["imports"])
 TASK, QUEUE = "import_records_with_callback", "data_import"
+ANALYSIS_QUEUE = "llm_analysis"  # for which an import with `analyze` makes work as well
 FILES = ("application/x-ndjson", "text/csv", "application/octet-stream")
 NAME = r"^[^\x00-\x1f\x7f]+$"
 OPEN_TIMEOUT_SECONDS = 3.0  # in which a file outside must show that it is there
@@ -156,13 +167,19 @@ async def import_json(intake: Intake, request: Request, name: str | None) -> Acc
     submitter = intake.submitter
     body = await json_body(request, intake.limits)
     wanted = _parse(body)
+    if wanted.analyze:
+        intake.backpressure.check(ANALYSIS_QUEUE)
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
         job_id = submitter.new_id()
         if isinstance(wanted, OutsideImport):
             return Done(fingerprint, await submitter.submit(await _look_outside(submitter, job_id, wanted)))
-        job = ImportJob(job_id=job_id, accepted_at=submitter.now().timestamp(), **dict(wanted))
+        fields = dict(wanted)
+        if len(body) > RECORDS_IN_MESSAGE_BYTES:
+            stored = await submitter.store_records(job_id, wanted.records)
+            fields = {**fields, "records": None, "source": stored.source}
+        job = ImportJob(job_id=job_id, accepted_at=submitter.now().timestamp(), **fields)
         return Done(fingerprint, await submitter.submit(import_submission(job, "inline")))
 
     async def seen() -> str:
@@ -220,6 +237,8 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
 async def import_upload(intake: Intake, request: Request, options: FileImport, name: str | None) -> Accepted:
     """Take a file. The options are part of what was asked for, so they are part of the fingerprint."""
     limits, submitter = intake.limits, intake.submitter
+    if options.analyze:
+        intake.backpressure.check(ANALYSIS_QUEUE)
     named = request.headers.get("content-encoding", "identity").strip().lower()
     if named not in get_args(ContentEncoding):
         raise Problem(415, "content-encoding", "Send the file as it is, or packed by gzip or zstd.")
@@ -256,7 +275,7 @@ async def _store(
 ) -> tuple[ImportJob, str]:
     """Return the job and the SHA-256 of the body. After an error nothing is left."""
     job_id, blobs = submitter.new_id(), submitter.blobs
-    key = f"jobs/{job_id}/source.{options.format}{SUFFIXES[encoding]}"
+    key = source_key(job_id, f"{options.format}{SUFFIXES[encoding]}")
     try:
         mapping = parse_mapping(options.mapping.encode()) if options.mapping else None
         upload = Upload(blobs, key, encoding, scan_of(options.format, mapping), max_unpacked_bytes)

@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
-from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
 from edugraph_gateway.api.answers import JobAnswer, JobList, job_answer
 from edugraph_gateway.api.dependencies import (
@@ -31,7 +31,7 @@ from edugraph_gateway.api.dependencies import (
 )
 from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.resume import resume
-from edugraph_gateway.problems import Problem, not_found, problem_responses
+from edugraph_gateway.problems import Problem, invalid_fields, not_found, problem_responses
 
 log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
@@ -41,25 +41,35 @@ ALIVE_SECONDS = 15.0  # after so long without a change the stream says that it i
 
 JobId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 Limit = Annotated[int, Query(ge=1, le=200)]
-Offset = Annotated[int, Query(ge=0, le=1_000_000)]
+Cursor = Annotated[
+    str | None,
+    Query(pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?:[A-Za-z0-9_-]{1,64}$", description="from `next` of the page before"),
+]
 
 
 @router.get("/v1/jobs", responses=problem_responses(401, 403, 422, 429, 503))
 def list_jobs(
+    *,
     _caller: Reader,
     jobs: JobsDep,
     clock: ClockDep,
     limit: Limit = 20,
-    offset: Offset = 0,
+    cursor: Cursor = None,
     state: JobState | None = None,
+    offset: Annotated[int | None, Query(deprecated=True, description="refused: pages go by cursor")] = None,
 ) -> JobList:
-    """The newest first. With `state`, the newest of those, and `offset` counts only them."""
+    """The newest first, with `state` the newest of those. `links.next` is the page after it, where there is one.
+
+    Jobs that are added meanwhile move no job to another page.
+    """
+    if offset is not None:
+        raise invalid_fields([(("query", "offset"), "is not taken any more: follow links.next, or send its cursor")])
     now = clock()
-    reports = jobs.newest(limit, offset, now, state)
+    reports, following = jobs.newest(limit, now, state, Place.of(cursor) if cursor else None)
     only = f"&state={state}".replace(" ", "%20") if state else ""
-    links = {"self": f"/v1/jobs?limit={limit}&offset={offset}{only}"}
-    if len(reports) == limit:
-        links["next"] = f"/v1/jobs?limit={limit}&offset={offset + limit}{only}"
+    links = {"self": f"/v1/jobs?limit={limit}" + (f"&cursor={cursor}" if cursor else "") + only}
+    if following:
+        links["next"] = f"/v1/jobs?limit={limit}&cursor={following}{only}"
     return JobList(jobs=tuple(job_answer(report, now) for report in reports), links=links)
 
 

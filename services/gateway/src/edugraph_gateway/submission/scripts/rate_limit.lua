@@ -1,5 +1,7 @@
+#!lua flags=allow-oom
 -- Takes tokens from a client's bucket (GCRA). KEYS: the client's theoretical arrival time. ARGV: microseconds between
 -- two requests, the largest burst, and how many tokens are wanted. Returns 0, or the microseconds to wait.
+-- A full Redis still grants them (allow-oom), so that people can see what there is: the key is small, and expires soon.
 -- The time is the server's own, because the clocks of gateways may differ.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
