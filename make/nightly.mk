@@ -1,6 +1,7 @@
 # What is too slow for each change, named and timed. docs/testing.md has how long each step takes.
 NIGHTLY := mutants-nightly traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" \
-  "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "evaluate EVALUATE_ARGS=--help" test-servers-stop \
+  "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" \
+  "evaluate EVALUATE_ARGS=--help" test-servers-stop \
   "chaos CHAOS_SEEDS=1 CHAOS_RECORDS=10000 CHAOS_TEXTS=200" up observe observe-stop down servers-stop
 
 nightly: env-dev ## mutants of a quarter of the modules, quick traps, Flower's tests, a smoke of each bench, chaos with one small seed, observe; each timed
