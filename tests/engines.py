@@ -19,6 +19,7 @@ import guard
 import httpx
 import pytest
 from addresses import TESTS, clean, in_ci, named_for_services
+from command_line import edugraph
 
 from edugraph_cli.client import Client
 from edugraph_cli.embedded.servers import embedded_servers
@@ -120,14 +121,7 @@ class System:
 
     def edugraph(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The command line, as a user types it."""
-        return subprocess.run(
-            [sys.executable, "-m", "edugraph_cli", *arguments],
-            env={**os.environ, **self.engine.environment, "EDUGRAPH_URL": self.url},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        return edugraph({**self.engine.environment, "EDUGRAPH_URL": self.url}, *arguments, seconds=240)
 
     def peak_memory(self) -> dict[str, int]:
         """MB of the largest process of each kind, pool children included."""

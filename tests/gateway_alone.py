@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from typing import Any
 import httpx
 import pika
 from engines import own_vhost
+from service_settings import settings_from
 
 from edugraph_cli.processes import Processes, free_port, gateway_command
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.platform.api_keys import ApiKeys, Scope
 from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.settings import Settings
 
 RECORD = {
     "type": "course_content",
@@ -73,23 +72,11 @@ def post_records(client: httpx.Client, **headers: str) -> httpx.Response:
     return client.post("/v1/imports", json={"records": [RECORD]}, headers=headers)
 
 
-def within(seconds: float, condition: Any) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
-
-
 @contextmanager
 def virtual_host() -> Iterator[dict[str, str]]:
     """The real servers, with a virtual host of this test alone and all of the topology in it."""
     with own_vhost() as own:
-        fields = ("broker_url", "broker_management_url", "redis_url")
-        settings = Settings.model_validate(
-            {"blob_url": "/tmp", **{field: own[f"EDUGRAPH_{field.upper()}"] for field in fields}}
-        )
+        settings = settings_from({**own, "EDUGRAPH_BLOB_URL": "/tmp"})
         apply_topology(make_publisher("test", settings), settings)
         yield own
 

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -22,6 +21,7 @@ from celery.result import AsyncResult
 from engines import SLOW, given, in_vhost, missing, real_servers
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
+from waiting import until
 
 from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging.celery_app import make_app, make_publisher
@@ -41,25 +41,6 @@ slow = pytest.mark.skipif(not SLOW, reason="slow: run it by `make traps`")
 # False takes the guard out and shows the fault, so that a guard that is no longer needed is seen too.
 both = pytest.mark.parametrize("guarded", [True, False])
 both_slow = pytest.mark.parametrize("guarded", [True, pytest.param(False, marks=slow)])
-
-
-def until(true: Callable[[], Any], seconds: float = 20, every: float = 0.05) -> Any:
-    """What `true` answers as soon as that is true; fails when it stays false."""
-    end = time.monotonic() + seconds
-    while not (answer := true()):
-        if time.monotonic() > end:
-            pytest.fail(f"not within {seconds:.0f} s: {getattr(true, '__doc__', None) or true}")
-        time.sleep(every)
-    return answer
-
-
-def stays(true: Callable[[], Any], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if not true():
-            return False
-        time.sleep(0.1)
-    return True
 
 
 @dataclass

@@ -22,16 +22,15 @@ from addresses import clean
 from celery import Celery
 from ground import Ground, fresh_ground
 from made_records import made_records
-from pydantic import SecretStr
 from rabbit_cluster import Cluster, rabbit_cluster
 from run import FOLDER, emptied
+from service_settings import settings_from
 from supervised import Supervised
 
 from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.celery_app import make_app
-from edugraph_common.platform.settings import Settings
 
 RECORDS, PAUSE = 5, 0.3  # of one submission; seconds between two
 BEFORE, AWAY, AFTER = 2.0, 5.0, 2.0  # seconds of submissions around a kill
@@ -128,7 +127,7 @@ def _stay_away(cluster: Cluster, log: Path, environment: dict[str, str]) -> tupl
     """Seconds after the kill until the importer had done a task that it received since, and until it answered."""
     home = cluster.home_of_consumer("data_import")
     consumed = answered = math.inf
-    with make_app("chaos", _settings(environment)) as app:
+    with make_app("chaos", settings_from(environment)) as app:
         cluster.kill(home)
         began, before = time.monotonic(), log.stat().st_size
         while time.monotonic() < began + LONG_AWAY:
@@ -147,14 +146,6 @@ def _has_done_a_task(log: bytes) -> bool:
     _, connected, after = log.partition(b"Connected to ")
     _, received, after = after.partition(b" received")
     return bool(connected and received) and b'"SUCCESS"' in after
-
-
-def _settings(environment: dict[str, str]) -> Settings:
-    return Settings(
-        broker_url=SecretStr(environment["EDUGRAPH_BROKER_URL"]),
-        redis_url=SecretStr(environment["EDUGRAPH_REDIS_URL"]),
-        blob_url=environment["EDUGRAPH_BLOB_URL"],
-    )
 
 
 def _importer_answers(app: Celery) -> bool:

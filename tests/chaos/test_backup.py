@@ -1,11 +1,7 @@
 """Backup and restore, as docs/operations.md tells it: everything is lost, and comes back from three copies."""
 
-import json
-import os
 import shutil
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,16 +9,18 @@ from uuid import uuid4
 import httpx
 import pytest
 import redis
+from command_line import edugraph
 from feeding import Client, cook
 from ground import Ground
 from observing import compared, digest, waiting_messages
+from service_settings import settings_from
 from supervised import Supervised
-from traps import slow, until
+from traps import slow
+from waiting import until
 
 from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.platform.settings import Settings
 from tools import cache
 from tools.servers.neo4j import Neo4j, find_java
 from tools.servers.server import clean_env
@@ -50,18 +48,18 @@ def test_all_comes_back_from_a_backup(ground: Ground, tmp_path: Path) -> None:
         assert {job: compared(ended(system.url, job)) for job in reports} == reports
         again = ended(system.url, Client(system.url).submit(food.main))
         assert (again["written"], again["unchanged"]) == (0, 600)
-        assert edugraph(environment, "dead", "replay", "data_import", "--all", url=system.url)
+        assert succeeding(environment, "dead", "replay", "data_import", "--all", url=system.url)
 
 
 def bury(environment: dict[str, str]) -> None:
     """One message that is refused for good."""
-    app = make_publisher("backup-test", settings(environment))
+    app = make_publisher("backup-test", settings_from(environment))
     app.send_task("import_batch_task", ({"job_id": "wrong"},), task_id=uuid4().hex, argsrepr="")
 
 
 def back_up(ground: Ground, environment: dict[str, str], folder: Path) -> None:
     folder.mkdir()
-    letters = edugraph(environment, "dead", "export", "data_import")
+    letters = succeeding(environment, "dead", "export", "data_import")
     (folder / "letters.ndjson").write_text(letters)
     copy_redis(ground, folder)
     ground.stop("neo4j")
@@ -99,7 +97,7 @@ def restore(ground: Ground, environment: dict[str, str], folder: Path) -> None:
     neo4j_admin(ground, "database", "load", "neo4j", f"--from-path={folder}", "--overwrite-destination=true")
     ground.up("neo4j")
     declare_topology(environment)
-    assert "data_import 1" in edugraph(environment, "dead", "restore", str(folder / "letters.ndjson"))
+    assert "data_import 1" in succeeding(environment, "dead", "restore", str(folder / "letters.ndjson"))
 
 
 def neo4j_admin(ground: Ground, *arguments: str) -> None:
@@ -112,24 +110,16 @@ def neo4j_admin(ground: Ground, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def edugraph(environment: dict[str, str], *arguments: str, url: str = "") -> str:
-    command = [sys.executable, "-m", "edugraph_cli", *arguments]
-    own = {**os.environ, **environment, "EDUGRAPH_URL": url}
-    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False, timeout=120)
+def succeeding(environment: dict[str, str], *arguments: str, url: str = "") -> str:
+    done = edugraph({**environment, "EDUGRAPH_URL": url}, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def ended(url: str, job_id: str) -> dict[str, Any]:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        report = json.loads(httpx.get(f"{url}/v1/jobs/{job_id}", timeout=20).text)
-        if report["state"] in ENDED:
-            return dict(report)
-        time.sleep(0.2)
-    pytest.fail(f"the job {job_id} did not end within 120 s")
+    def report() -> dict[str, Any] | None:
+        """The job has ended."""
+        told: dict[str, Any] = httpx.get(f"{url}/v1/jobs/{job_id}", timeout=20).json()
+        return told if told["state"] in ENDED else None
 
-
-def settings(environment: dict[str, str]) -> Settings:
-    fields = ("broker_url", "broker_management_url", "redis_url", "blob_url")
-    return Settings.model_validate({name: environment[f"EDUGRAPH_{name.upper()}"] for name in fields})
+    return dict(until(report, 120, every=0.2))

@@ -21,7 +21,8 @@ from ground import Ground, fresh_ground
 from proxy import Proxy
 from run import PROVIDER
 from supervised import Supervised
-from traps import slow, until
+from traps import slow
+from waiting import until
 
 from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED

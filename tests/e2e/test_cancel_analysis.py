@@ -12,7 +12,7 @@ import httpx
 import pytest
 from beside import scripted_provider
 from engines import System, real_engine
-from traps import stays, until
+from waiting import stays, until
 
 from edugraph_cli.serving import Pools
 

@@ -10,8 +10,8 @@ import neo4j
 import pika
 import pytest
 from engines import System, real_engine
-from gateway_alone import within
 from typer.main import get_command
+from waiting import until
 
 from edugraph_cli.main import app
 from edugraph_cli.serving import Pools
@@ -113,21 +113,21 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("graph", "rebuild")["wrong"] == {"Student": 1}
     assert commands.json("graph", "digest")["digest"] == digest
     task = commands.json("forget", student, "--yes")["task_id"]
-    assert within(30, lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS")
+    until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
     assert commands.json("sources")[0]["format"] == "ndjson"
 
 
 def test_dead_letters_are_looked_at_sent_again_and_dropped(commands: Commands, tmp_path: Path) -> None:
     for task_id in ("one", "two"):
         _bury(commands, task_id)
-    assert within(10, lambda: commands.json("dead", "list")["counts"]["data_import"] == 2)
+    until(lambda: commands.json("dead", "list")["counts"]["data_import"] == 2, 10)
     assert commands.json("dead", "show", "data_import", "one")["letter"]["reason"] == "made up"
     assert commands.json("dead", "replay", "data_import", "one")["replayed"] == 1
     kept = tmp_path / "dead.ndjson"
     kept.write_text(commands.run("dead", "export", "data_import"))
     assert commands.json("dead", "drop", "data_import", "two") == {"dropped": 1}
     assert commands.json("dead", "restore", str(kept)) == {"data_import": 1}
-    assert within(10, lambda: commands.json("dead", "list")["counts"]["data_import"] == 1)
+    until(lambda: commands.json("dead", "list")["counts"]["data_import"] == 1, 10)
     assert commands.json("dead", "drop", "data_import", "two") == {"dropped": 1}
     commands.run("dead", "show", "data_import", "two", code=2)
 

@@ -7,7 +7,8 @@ import httpx
 import pytest
 from engines import System
 from made_records import made_records, write_records
-from traps import slow, until
+from traps import slow
+from waiting import until
 
 from edugraph_common.contracts.outcomes import ENDED
 

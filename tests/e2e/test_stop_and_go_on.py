@@ -4,10 +4,10 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from engines import SLOW, System
+from service_settings import settings_from
 
 from edugraph_cli.progress import Steps
 from edugraph_common.contracts.messages import ImportJob
@@ -15,7 +15,6 @@ from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.messaging.publisher import send
 from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.settings import Settings
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -92,14 +91,10 @@ def _deliver_split_again(system: System, job: str, times: int) -> None:
     client = connect(system.engine.environment["EDUGRAPH_REDIS_URL"])
     [[name, body, task_id]] = json.loads(Jobs(client).tasks(job) or "")
     client.close()
-    app = make_app("test", Settings(**{k.removeprefix("EDUGRAPH_").lower(): v for k, v in _settings(system)}))
+    app = make_app("test", settings_from(system.engine.environment))
     for _ in range(times):
         send(app, name, ImportJob.model_validate(body), task_id=task_id)
     app.close()
-
-
-def _settings(system: System) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in system.engine.environment.items() if name.startswith("EDUGRAPH_")]
 
 
 def _batch_runs(system: System, job: str) -> int:

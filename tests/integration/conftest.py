@@ -1,13 +1,18 @@
 """The bench of the traps: one virtual host for each module of tests, and no worker left over from the test before.
 
-And a Redis: the real one of the tests, and an embedded Valkey that is started here.
+And a Redis: the real one of the tests, and an embedded Valkey that is started here. Tests of the analyzer share it
+under a name of their own, beside a scripted provider.
 """
 
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import guard
 import pytest
+import redis
+from analyzer_bench import Provider
+from beside import scripted_provider
 from engines import given
 from traps import Bench
 
@@ -47,3 +52,24 @@ def bench(virtual_host: Bench) -> Iterator[Bench]:
     yield virtual_host
     virtual_host.stop_workers()
     virtual_host.empty()
+
+
+@pytest.fixture
+def server(redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def name(server: "redis.Redis") -> Iterator[str]:
+    """Of this test alone; everything in Redis that holds it goes afterwards."""
+    own = f"test-{uuid.uuid4().hex[:12]}"
+    yield own
+    for key in server.scan_iter(match=f"*{own}*", count=1_000):
+        server.delete(key)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with scripted_provider() as url:
+        yield Provider(url)

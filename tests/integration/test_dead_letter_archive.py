@@ -1,11 +1,11 @@
 """Dead letters kept in a file: export leaves them, restore brings them back as they were, a replay does each once."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from traps import Bench, until
+from command_line import edugraph
+from traps import Bench
+from waiting import until
 
 from edugraph_cli.dead_letter_archive import export, restore
 from edugraph_common.contracts.errors import Rejected
@@ -37,10 +37,12 @@ def test_dead_letters_are_kept_put_back_and_done(bench: Bench) -> None:
 def test_the_commands(bench: Bench, tmp_path: Path) -> None:
     dead(bench, 2)
     until(lambda: bench.depth("data_import.notices") == 0)
-    made = edugraph(bench, "dead", "export", "data_import")
+    made = edugraph(bench.environment(), "dead", "export", "data_import")
     (tmp_path / "letters.ndjson").write_text(made.stdout)
     assert len(made.stdout.splitlines()) == 2, made.stderr
-    assert "data_import 2" in edugraph(bench, "dead", "restore", str(tmp_path / "letters.ndjson")).stdout
+    assert (
+        "data_import 2" in edugraph(bench.environment(), "dead", "restore", str(tmp_path / "letters.ndjson")).stdout
+    )
     assert bench.depth("data_import.dead") == 4
     assert bench.depth("data_import.notices") == 0, "a task would be told of a second death"
 
@@ -48,8 +50,3 @@ def test_the_commands(bench: Bench, tmp_path: Path) -> None:
 def test_a_line_of_another_form_is_named(bench: Bench) -> None:
     with pytest.raises(Rejected, match="Line 1 is not a dead letter"):
         restore(bench.settings, ['{"some": "thing"}'])
-
-
-def edugraph(bench: Bench, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edugraph_cli", *arguments]
-    return subprocess.run(command, env=bench.environment(), capture_output=True, text=True, timeout=60, check=True)

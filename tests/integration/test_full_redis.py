@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 import redis
-from gateway_alone import gateway, post_records, virtual_host, within
+from gateway_alone import gateway, post_records, virtual_host
 from own_redis import own_redis as start_own_redis
 from redis.exceptions import OutOfMemoryError
-from traps import Bench, stays, until
+from traps import Bench
+from waiting import stays, until
 
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import JobReport
@@ -86,7 +87,7 @@ def test_a_full_redis_is_told_in_one_sentence_and_people_see_what_there_is(
         assert running.queued("data_import") == 1
         assert [path.parent.name for path in (tmp_path / "blobs").rglob("source.*")] == []
         full(False)
-        assert within(10, lambda: post_records(client, **{"Idempotency-Key": "full"}).status_code == 202)
+        until(lambda: post_records(client, **{"Idempotency-Key": "full"}).status_code == 202, 10)
 
 
 def test_an_import_waits_for_a_full_redis_and_loses_nothing(

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from gateway_alone import RECORD, Gateway, api_key, gateway, virtual_host, within
+from gateway_alone import RECORD, Gateway, api_key, gateway, virtual_host
+from waiting import until
 
 from edugraph_common.platform.api_keys import ApiKeys
 from edugraph_common.platform.job_store import connect
@@ -74,7 +75,7 @@ def test_a_revoked_key_ends_within_seconds_and_an_expired_one_at_once(guarded: G
     header = {"Authorization": f"Bearer {made.token}"}
     assert client.get("/v1/jobs", headers=header).status_code == 200
     assert keys.revoke(made.key.key_id)
-    assert within(8, lambda: client.get("/v1/jobs", headers=header).status_code == 401)
+    until(lambda: client.get("/v1/jobs", headers=header).status_code == 401, 8)
     assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {old.token}"}).status_code == 401
 
 
@@ -113,7 +114,7 @@ def test_streams_are_limited_for_each_key_and_end_with_it(
             with client.stream("GET", path, headers=header):
                 assert status(header) == 429
                 assert status(others) == 200
-            assert within(3, lambda: status(header) == 200)
+            until(lambda: status(header) == 200, 3)
             begun = time.monotonic()
             assert keys.revoke(made.key.key_id)
             list(lines)

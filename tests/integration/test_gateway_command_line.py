@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from command_line import edugraph
 from gateway_alone import RECORD, Gateway, gateway, virtual_host
 
 from edugraph_common.contracts.outcomes import BatchOutcome
@@ -26,15 +27,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield started
 
 
-def _edugraph(running: Gateway, *arguments: str, key: str = "") -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "edugraph_cli", *arguments],
-        env={**os.environ, **running.environment, "EDUGRAPH_URL": running.url, "EDUGRAPH_API_KEY": key},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def _edugraph(
+    running: Gateway, *arguments: str, key: str = "", stdin: str | None = None
+) -> "subprocess.CompletedProcess[str]":
+    environment = {**running.environment, "EDUGRAPH_URL": running.url, "EDUGRAPH_API_KEY": key}
+    return edugraph(environment, *arguments, stdin=stdin)
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +166,5 @@ def test_cancel_resume_and_revoke(running: Gateway, key: str, file: Path) -> Non
 def test_analyses_and_standard_input(running: Gateway, key: str, file: Path) -> None:
     done = _edugraph(running, "analyze", "knowledge-points", str(file), "--json", key=key)
     assert json.loads(done.stdout)["job_id"]
-    piped = subprocess.run(
-        [sys.executable, "-m", "edugraph_cli", "import", "-", "--json"],
-        env={**os.environ, "EDUGRAPH_URL": running.url, "EDUGRAPH_API_KEY": key},
-        input=file.read_bytes(),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    piped = _edugraph(running, "import", "-", "--json", key=key, stdin=file.read_text(encoding="utf-8"))
     assert json.loads(piped.stdout)["job_id"]

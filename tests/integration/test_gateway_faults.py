@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import httpx
 import pytest
-from gateway_alone import Gateway, gateway, post_records, virtual_host, within
+from gateway_alone import Gateway, gateway, post_records, virtual_host
 from proxy import Proxy
+from waiting import until
 
 pytestmark = pytest.mark.real
 LONGEST = 5.0  # seconds
@@ -69,19 +70,19 @@ def test_each_post_is_refused_in_time_and_work_goes_on_afterwards(
     faulty: Faulty, server: str, fault: Callable[[Proxy], None]
 ) -> None:
     url, faulty_server = faulty.gateway.url, getattr(faulty, server)
-    assert within(10, lambda: _accepts(url))
+    until(lambda: _accepts(url), 10)
     fault(faulty_server)
     try:
         with ThreadPoolExecutor(24) as threads:
             answers = [*threads.map(_post, [url] * 20), *threads.map(_upload, [url] * 4)]
-        assert within(10, lambda: server in _missing(url))
+        until(lambda: server in _missing(url), 10)
     finally:
         faulty_server.heal()
     assert {status for status, _, _ in answers} == {503}
     assert max(seconds for _, seconds, _ in answers) < LONGEST
     assert all(named for _, _, named in answers)
-    assert within(10, lambda: _accepts(url))
-    assert within(10, lambda: not _missing(url))
+    until(lambda: _accepts(url), 10)
+    until(lambda: not _missing(url), 10)
 
 
 def test_what_was_refused_is_in_no_list(faulty: Faulty) -> None:

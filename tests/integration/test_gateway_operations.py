@@ -12,7 +12,8 @@ from uuid import uuid4
 import httpx
 import pika
 import pytest
-from gateway_alone import Gateway, gateway, post_records, virtual_host, within
+from gateway_alone import Gateway, gateway, post_records, virtual_host
+from waiting import until
 
 from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.platform.job_store import Jobs, connect
@@ -79,7 +80,7 @@ def test_looking_at_dead_letters_leaves_them_there(running: Gateway, client: htt
     for task_id in ids:
         _bury(running, task_id)
     for _ in range(25):  # more than RabbitMQ's default delivery limit
-        assert within(3, lambda: [letter["task_id"] for letter in _letters(client)] == ids)
+        until(lambda: [letter["task_id"] for letter in _letters(client)] == ids, 3)
     letter = client.get(f"/v1/dead-letters/data_import/{ids[1]}").json()
     assert letter["letter"]["reason"].startswith("Neo4j")
     assert (letter["letter"]["tries"], letter["letter"]["job_id"]) == (4, "j")
@@ -90,7 +91,7 @@ def test_looking_at_dead_letters_leaves_them_there(running: Gateway, client: htt
 def test_a_replayed_letter_begins_anew_and_is_gone(running: Gateway, client: httpx.Client) -> None:
     task_id = uuid4().hex
     _bury(running, task_id)
-    assert within(3, lambda: len(_letters(client)) == 1)
+    until(lambda: len(_letters(client)) == 1, 3)
     answer = client.post(f"/v1/dead-letters/data_import/{task_id}/replay")
     assert answer.json() == {"replayed": 1, "skipped": 0, "left": 0}
     assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 404
@@ -108,7 +109,7 @@ def test_a_task_that_succeeded_is_not_done_again(running: Gateway, client: httpx
     backend.store_result(gave_up, {"state": "failed"}, "SUCCESS")
     for task_id in (done, gave_up):
         _bury(running, task_id)
-    assert within(3, lambda: len(_letters(client)) == 2)
+    until(lambda: len(_letters(client)) == 2, 3)
     assert client.post("/v1/dead-letters/data_import/replay").json() == {"replayed": 1, "skipped": 1, "left": 0}
     assert [headers["id"] for headers, _ in running.take("data_import")] == [gave_up]
     assert _letters(client) == []
@@ -119,9 +120,9 @@ def test_a_letter_is_dropped(running: Gateway, client: httpx.Client) -> None:
     ids = [uuid4().hex for _ in range(3)]
     for task_id in ids:
         _bury(running, task_id)
-    assert within(3, lambda: len(_letters(client)) == 3)
+    until(lambda: len(_letters(client)) == 3, 3)
     assert client.delete(f"/v1/dead-letters/data_import/{ids[1]}").json() == {"dropped": 1}
-    assert within(3, lambda: [letter["task_id"] for letter in _letters(client)] == [ids[0], ids[2]])
+    until(lambda: [letter["task_id"] for letter in _letters(client)] == [ids[0], ids[2]], 3)
     assert client.delete("/v1/dead-letters/data_import").json() == {"dropped": 2}
     assert client.get("/v1/dead-letters/nonsense/x").status_code == 422
 
@@ -130,9 +131,9 @@ def test_a_letter_is_dropped(running: Gateway, client: httpx.Client) -> None:
 def test_a_task_nobody_knows_is_not_replayed(running: Gateway, client: httpx.Client) -> None:
     task_id = uuid4().hex
     _bury(running, task_id, task="nonsense")
-    assert within(3, lambda: len(_letters(client)) == 1)
+    until(lambda: len(_letters(client)) == 1, 3)
     assert client.post(f"/v1/dead-letters/data_import/{task_id}/replay").status_code == 422
-    assert within(3, lambda: len(_letters(client)) == 1)
+    until(lambda: len(_letters(client)) == 1, 3)
 
 
 @pytest.mark.usefixtures("clean")
@@ -146,13 +147,13 @@ def test_a_letter_that_nobody_can_read_is_shown_and_can_only_be_dropped(
     task_id = uuid4().hex
     headers = {"id": task_id, "task": "import_batch_task", **({} if died is None else {"x-edugraph-died": died})}
     _bury_as_it_is(running, body, headers)
-    assert within(3, lambda: len(_letters(client)) == 1)
+    until(lambda: len(_letters(client)) == 1, 3)
     shown = client.get(f"/v1/dead-letters/data_import/{task_id}")
     assert (shown.status_code, shown.json()["arguments"]) == (200, None)
     answer = client.post(f"/v1/dead-letters/data_import/{task_id}/replay")
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:edugraph:problem:rejected")
     assert "drop it" in answer.json()["detail"]
-    assert within(3, lambda: len(_letters(client)) == 1)
+    until(lambda: len(_letters(client)) == 1, 3)
     assert client.delete(f"/v1/dead-letters/data_import/{task_id}").json() == {"dropped": 1}
 
 
@@ -162,11 +163,11 @@ def test_one_letter_that_cannot_be_sent_again_keeps_none_of_the_others(
 ) -> None:
     _bury_as_it_is(running, b"\xff", {"id": "broken", "task": "import_batch_task"})
     _bury(running, "whole")
-    assert within(3, lambda: len(_letters(client)) == 2)
+    until(lambda: len(_letters(client)) == 2, 3)
     answer = client.post("/v1/dead-letters/data_import/replay")
     assert answer.json() == {"replayed": 1, "skipped": 0, "left": 1}
     assert [headers["id"] for headers, _ in running.take("data_import")] == ["whole"]
-    assert within(3, lambda: [letter["task_id"] for letter in _letters(client)] == ["broken"])
+    until(lambda: [letter["task_id"] for letter in _letters(client)] == ["broken"], 3)
 
 
 @pytest.mark.usefixtures("clean")

@@ -11,7 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 from backports import zstd
-from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtual_host, within
+from gateway_alone import RECORD, Gateway, api_key, gateway, post_records, virtual_host
+from waiting import until
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.messaging.celery_app import make_publisher
@@ -175,7 +176,7 @@ def test_a_client_that_vanishes_leaves_nothing(running: Gateway) -> None:
 
     with pytest.raises(RuntimeError), running.client() as other:
         other.post("/v1/imports", content=broken(), headers=NDJSON)
-    assert within(5, lambda: _blobs(running) == before)
+    until(lambda: _blobs(running) == before, 5)
 
 
 def test_500_submissions_with_50_keys_make_50_jobs(running: Gateway) -> None:
@@ -245,8 +246,7 @@ def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(addresses: dict[str, st
         ) as strict,
         strict.client(headers=api_key(addresses, "read", "submit")) as client,
     ):
-        pressed = within(10, lambda: post_records(client).status_code == 503)
-        assert pressed
+        until(lambda: post_records(client).status_code == 503, 10)
         answers = [client.get("/v1/jobs") for _ in range(60)]
     assert 429 in {answer.status_code for answer in answers}
     assert all(a.headers["retry-after"] for a in answers if a.status_code == 429)
@@ -259,7 +259,7 @@ def test_an_import_with_analysis_is_held_back_by_the_queue_of_analyses_too(
     running.take("data_import"), running.take("llm_analysis")
     records = {"records": [RECORD]}
     with gateway(addresses, tmp_path, max_queue_depth="3") as strict, strict.client() as client:
-        assert within(10, lambda: client.post("/v1/analyses/knowledge-points", json=records).status_code == 503)
+        until(lambda: client.post("/v1/analyses/knowledge-points", json=records).status_code == 503, 10)
         held_back = [
             client.post("/v1/imports", json={**records, "analyze": True}),
             client.post("/v1/imports?analyze=true", content=LINE, headers=NDJSON),
@@ -306,7 +306,7 @@ def test_a_queue_without_room_is_503_and_takes_nothing(
     httpx.put(url, json=policy, timeout=10).raise_for_status()
     try:
         # The broker applies a policy a moment later.
-        assert within(10, lambda: post_records(client).status_code == 503)
+        until(lambda: post_records(client).status_code == 503, 10)
         before, blobs = running.queued("data_import"), _blobs(running)
         refused = post_records(client)
         assert (running.queued("data_import"), _blobs(running)) == (before, blobs)
@@ -314,7 +314,7 @@ def test_a_queue_without_room_is_503_and_takes_nothing(
         httpx.delete(url, timeout=10).raise_for_status()
     assert (refused.status_code, refused.json()["type"]) == (503, "urn:edugraph:problem:pressure")
     assert int(refused.headers["retry-after"]) > 0
-    assert within(10, lambda: post_records(client).status_code == 202)
+    until(lambda: post_records(client).status_code == 202, 10)
 
 
 @pytest.mark.parametrize(("many", "task"), [(1, "analyze_error_task"), (3, "batch_analyze_errors_task")])

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from traps import Bench, until
+from traps import Bench
+from waiting import until
 
 pytestmark = pytest.mark.real
 LETTERS, MIDDLE, PER_SECOND = 200, 100, 100

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from engines import given
 from proxy import Proxy
-from traps import ADDRESSES, TRAP, Bench, Control, both, both_slow, slow, stays, until
+from traps import ADDRESSES, TRAP, Bench, Control, both, both_slow, slow
+from waiting import stays, until
 
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.topology import CONSUMER_TIMEOUT_MS

@@ -7,7 +7,8 @@ import json
 import time
 
 import pytest
-from traps import Bench, both, both_slow, stays, until
+from traps import Bench, both, both_slow
+from waiting import stays, until
 
 pytestmark = pytest.mark.real
 

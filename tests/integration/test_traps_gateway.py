@@ -13,7 +13,8 @@ import httpx
 import pika
 import pytest
 from engines import given
-from gateway_alone import Gateway, gateway, post_records, within
+from gateway_alone import Gateway, gateway, post_records
+from waiting import until
 
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
@@ -50,7 +51,7 @@ def running(broker: RabbitMQ, tmp_path: Path) -> Iterator[Gateway]:
     settings = Settings.model_validate({**fields, "blob_url": str(tmp_path)})
     apply_topology(make_publisher("test", settings), settings)
     with gateway(own, tmp_path) as started:
-        assert within(15, lambda: not _missing(started.url))
+        until(lambda: not _missing(started.url), 15)
         yield started
 
 
@@ -110,18 +111,18 @@ def _state(url: str, job: str) -> str:
 def _go_through(running: Gateway, away: Callable[[], object], back: Callable[[], object]) -> None:
     """Clients send before, while the broker takes nothing, and after."""
     with Clients(running.url) as clients:
-        assert within(10, lambda: clients.statuses(0)[202] >= 30)
+        until(lambda: clients.statuses(0)[202] >= 30, 10)
         away()
         try:
-            assert within(15, lambda: "broker" in _missing(running.url))
+            until(lambda: "broker" in _missing(running.url), 15)
             during = len(clients.answers)
-            assert within(30, lambda: clients.statuses(during)[503] >= 20)
+            until(lambda: clients.statuses(during)[503] >= 20, 30)
             assert set(clients.statuses(during)) == {503}
         finally:
             back()
-        assert within(40, lambda: not _missing(running.url))
+        until(lambda: not _missing(running.url), 40)
         after = len(clients.answers)
-        assert within(20, lambda: clients.statuses(after)[202] >= 30)
+        until(lambda: clients.statuses(after)[202] >= 30, 20)
     refused = [answer for answer in clients.answers if answer[0] != 202]
     assert {status for status, *_ in refused} == {503}
     assert all(named for _, _, named, _ in refused)

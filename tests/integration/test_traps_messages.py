@@ -15,7 +15,8 @@ import kombu.exceptions
 import pytest
 from celery.app.base import Celery
 from kombu.transport.native_delayed_delivery import calculate_routing_key
-from traps import TRAP, Bench, both, both_slow, stays, until
+from traps import TRAP, Bench, both, both_slow
+from waiting import stays, until
 
 from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable
 from edugraph_common.contracts.messages import ImportBatch, ImportJob

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from beside import scripted_provider
 from proxy import Proxy
-from traps import Bench, Worker, until
+from traps import Bench, Worker
+from waiting import until
 
 from edugraph_common.contracts.messages import Analysis, ImportJob
 from edugraph_common.messaging.publisher import send

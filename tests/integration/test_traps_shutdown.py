@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from traps import Bench, Worker, both_slow, slow, until
+from traps import Bench, Worker, both_slow, slow
+from waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -13,8 +13,9 @@ from uuid import uuid4
 import pika
 import pytest
 from beside import Silent, http_server
-from gateway_alone import virtual_host, within
+from gateway_alone import virtual_host
 from standardwebhooks import Webhook
+from waiting import until
 
 from edugraph_cli.processes import Processes
 from edugraph_common.contracts.events import Event
@@ -100,7 +101,7 @@ def test_an_event_is_told_until_it_is_heard_and_signed(
     with _telling(addresses, receiver, tmp_path):
         _emit(addresses, "io.edugraph.batch.completed")
         event = _emit(addresses)
-        assert within(30, lambda: len(receiver.got) == 3)
+        until(lambda: len(receiver.got) == 3, 30)
     assert _waiting(addresses) == 0
     for secret in (SECRET, OLD):
         for headers, body in receiver.got:
@@ -120,7 +121,7 @@ def test_no_text_leaves_with_a_dead_letter(addresses: dict[str, str], receiver: 
     }
     with _telling(addresses, receiver, tmp_path) as processes:
         _emit(addresses, "io.edugraph.dead_letter", data=data)
-        assert within(10, lambda: receiver.got)
+        until(lambda: receiver.got, 10)
         assert "王小明" not in processes.log_end("webhooks", 1_000)
     assert json.loads(receiver.got[0][1])["data"] == {
         "queue": "data_import",
@@ -135,10 +136,10 @@ def test_what_was_not_heard_at_the_end_of_the_process_is_told_by_the_next(
     receiver.statuses = [503] * 2
     with _telling(addresses, receiver, tmp_path / "one"):
         event = _emit(addresses)
-        assert within(20, lambda: len(receiver.got) == 2)
+        until(lambda: len(receiver.got) == 2, 20)
     assert _waiting(addresses) == 1
     with _telling(addresses, receiver, tmp_path / "two"):
-        assert within(20, lambda: len(receiver.got) == 3)
+        until(lambda: len(receiver.got) == 3, 20)
     assert {headers["webhook-id"] for headers, _ in receiver.got} == {event}
     assert _waiting(addresses) == 0
 
@@ -149,12 +150,12 @@ def test_an_event_of_yesterday_and_one_that_nobody_can_read_hold_up_no_others(
     receiver.statuses = [500]
     with _telling(addresses, receiver, tmp_path) as processes:
         old = _emit(addresses, time=datetime.now(UTC) - timedelta(hours=25))
-        assert within(10, lambda: processes.log_has("webhooks", "webhook_given_up"))
+        until(lambda: processes.log_has("webhooks", "webhook_given_up"), 10)
         connection = pika.BlockingConnection(pika.URLParameters(addresses["EDUGRAPH_BROKER_URL"]))
         connection.channel().basic_publish("edugraph.events", "dead_letter", b"secret nonsense")
         connection.close()
         event = _emit(addresses)
-        assert within(10, lambda: len(receiver.got) == 2)
+        until(lambda: len(receiver.got) == 2, 10)
         assert "nonsense" not in processes.log_end("webhooks", 1_000)
     assert [headers["webhook-id"] for headers, _ in receiver.got] == [old, event]
     assert _waiting(addresses) == 0

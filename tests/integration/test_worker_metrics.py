@@ -7,17 +7,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from engines import SLOW, Engine, real_engine
+from service_settings import settings_from
+from waiting import until
 
 from edugraph_common.messaging.celery_app import App, make_app
 from edugraph_common.messaging.provisioning import apply_topology
-from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
 slow = pytest.mark.skipif(not SLOW, reason="EDUGRAPH_SLOW=1")
@@ -28,7 +29,7 @@ CHILDREN = 26
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with real_engine(tmp_path_factory.mktemp("measured")) as engine:
-        settings = _settings(engine)
+        settings = settings_from(engine.environment)
         apply_topology(make_app("topology", settings), settings)
         yield engine
 
@@ -93,20 +94,8 @@ def worker(engine: Engine, folder: Path, **environment: str) -> Iterator[Worker]
             process.wait(60)
 
 
-def until(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def _settings(engine: Engine) -> Settings:
-    names = ("broker_url", "broker_management_url", "redis_url", "blob_url")
-    return Settings.model_validate({name: engine.environment[f"EDUGRAPH_{name.upper()}"] for name in names})
-
-
 def publish(engine: Engine, batch: int, number: int = 1) -> None:
-    app: App = make_app("publisher", _settings(engine))
+    app: App = make_app("publisher", settings_from(engine.environment))
     app.conf.result_backend = "disabled://"  # type: ignore[misc] # celery-types knows it as read-only
     for _ in range(number):
         app.send_task("import_batch_task", args=({"job_id": "measured", "batch": batch, "records": []},))

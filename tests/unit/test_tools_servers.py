@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from threads import at_once
+from waiting import until
 
 from tools import cache, common, docker
 from tools.servers import checkout, cli, processes
@@ -171,7 +172,7 @@ def test_a_taken_port_is_named(here: checkout.Checkout) -> None:
 @linux_only
 def test_a_process_and_its_helpers_end_together(tmp_path: Path) -> None:
     record = processes.spawn(["sh", "-c", "trap '' TERM; sleep 60 & sleep 60"], dict(os.environ), tmp_path / "log")
-    wait_for(lambda: len(processes.members(record)) == 3)
+    until(lambda: len(processes.members(record)) == 3)
     processes.end(record, patience=0.2)
     assert processes.members(record) == []
 
@@ -240,10 +241,3 @@ def test_mistakes_on_the_command_line(here: checkout.Checkout, arguments: list[s
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments, here.root)
     assert ended.value.code == 2
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)

@@ -41,6 +41,7 @@ TRANSACTION_SECONDS = 60.0
 _RETRY_PAUSE_SECONDS = 0.01  # It may be short: the transaction that was faster has committed already.
 # The codes of a transaction that the server ended itself, because its time was over, perhaps in the wait for a lock.
 _ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
+_INDEX_NAME_TAKEN = "Neo.ClientError.Schema.IndexWithNameAlreadyExists"
 _ENTITY_NOT_FOUND = "Neo.ClientError.Statement.EntityNotFound"
 _UNUSABLE_SETTINGS = (ConfigurationError, AuthConfigurationError, CertificateConfigurationError)
 
@@ -115,7 +116,15 @@ class Connection:
         """
         for label in LABELS:
             with _translated_errors(), self._session() as session:
-                session.execute_write(lambda tx, query: tx.run(query).consume(), CYPHER[f"constraint_{label}"])
+                try:
+                    session.execute_write(_run, CYPHER[f"constraint_{label}"])
+                except ClientError as error:
+                    if error.code != _INDEX_NAME_TAKEN:
+                        raise
+                    # A server that is killed while it makes a constraint keeps the constraint's index without it, and
+                    # would refuse the constraint for ever.
+                    session.execute_write(_run, CYPHER[f"drop_index_{label}"])
+                    session.execute_write(_run, CYPHER[f"constraint_{label}"])
 
     def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
         with _translated_errors(), self._session() as session:
@@ -141,6 +150,10 @@ class Connection:
                 self._owner_pid = os.getpid()
                 self._has_node_locks = "ArcadeDB" not in self._driver.get_server_info().agent
             return self._driver.session(database=self._settings.database, fetch_size=-1)
+
+
+def _run(tx: neo4j.ManagedTransaction, statement: LiteralString) -> None:
+    tx.run(statement).consume()
 
 
 def _is_lost_race(error: ClientError | StaleRead) -> bool:

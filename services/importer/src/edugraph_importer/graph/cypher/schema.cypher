@@ -3,6 +3,12 @@
 // for: CourseContent, CourseRecord, ErrorRecord, Interaction, Course, ErrorType, KnowledgePoint, Student, Teacher, Topic, ImportBatch, ImportJob, FindingsPack, Tombstone, Withdrawn, Lock, Schema
 CREATE CONSTRAINT edugraph_{label} IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE
 
+// name: drop_index
+// Drops the index that a constraint left when the server was killed while it made the constraint. The server refuses
+// to drop one that belongs to a constraint.
+// for: CourseContent, CourseRecord, ErrorRecord, Interaction, Course, ErrorType, KnowledgePoint, Student, Teacher, Topic, ImportBatch, ImportJob, FindingsPack, Tombstone, Withdrawn, Lock, Schema
+DROP INDEX edugraph_{label} IF EXISTS
+
 // name: schema_version
 // Returns in which form the graph is kept. There is one such node, and perhaps no index on it yet.
 MATCH (s:Schema) RETURN s.version AS version

@@ -1,0 +1,116 @@
+"""The rate limit that several analyzers share through Redis: slots in order, pauses, tokens, and a Redis that forgets."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+import redis
+from analyzer_bench import chats, pipeline
+from threads import at_once
+
+from edugraph_analyzer.llm.rate_limiter import RateLimiter, RateLimits
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+
+
+def limiter(
+    server: "redis.Redis", name: str, requests: int, tokens: int | None = None, wait: float = 60
+) -> RateLimiter:
+    return RateLimiter(server, name, RateLimits(requests, tokens, wait))
+
+
+def test_slots_are_evenly_spaced_and_in_order(server, name) -> None:
+    gate, times = limiter(server, name, 600), []
+    lock = threading.Lock()
+
+    def take() -> None:
+        for _ in range(5):
+            slot = gate.acquire("m", 1)
+            with lock:
+                times.append((slot.at, time.monotonic()))
+
+    at_once([take] * 4)
+    slots = sorted(at for at, _ in times)
+    gaps = [later - earlier for earlier, later in pairwise(slots)]
+    assert min(gaps) >= gate.limits.interval_seconds * 1_000_000 - 1
+    assert len(slots) == 20
+
+
+def test_a_slot_too_far_off_reserves_nothing(server, name) -> None:
+    gate = limiter(server, name, 60, wait=1.5)
+    gate.acquire("m", 1)
+    key = f"edugraph:limit:{{{name}:m}}:line"
+    gate.pause("m", 10)
+    before = server.hgetall(key)
+    with pytest.raises(Wait) as caught:
+        gate.acquire("m", 1)
+    assert server.hgetall(key) == before
+    assert 5 < caught.value.seconds <= 10
+
+
+def test_a_pause_stops_those_who_already_have_a_slot(server, name) -> None:
+    gate = limiter(server, name, 60)
+    gate.acquire("m", 1)
+    began = time.monotonic()
+    with ThreadPoolExecutor() as threads:
+        second = threads.submit(gate.acquire, "m", 1)
+        time.sleep(0.2)
+        gate.pause("m", 2.0)
+        second.result()
+    assert time.monotonic() - began >= 2.1
+
+
+def test_refusals_without_a_time_pause_longer_each_time(server, name) -> None:
+    gate = limiter(server, name, 60)
+    assert gate.pause("m", None) == pytest.approx(2, abs=0.01)
+    assert gate.pause("m", None) == pytest.approx(4, abs=0.01)
+
+
+def test_models_and_keys_have_their_own_limit(server, name) -> None:
+    began = time.monotonic()
+    limiter(server, name, 1).acquire("one", 1)
+    limiter(server, name, 1).acquire("another", 1)
+    limiter(server, f"{name}-b", 1).acquire("one", 1)
+    assert time.monotonic() - began < 1
+
+
+def test_tokens_of_a_minute_are_counted_with_the_requests(server, name) -> None:
+    gate = limiter(server, name, 6_000, tokens=1_000, wait=1)
+    for _ in range(4):
+        gate.acquire("m", 250)
+    with pytest.raises(Wait) as caught:
+        gate.acquire("m", 1)
+    assert 50 < caught.value.seconds < 62
+    with pytest.raises(Rejected, match="EDUGRAPH_TOKENS_PER_MINUTE"):
+        gate.acquire("m", 1_001)
+
+
+def test_what_a_request_really_took_replaces_the_estimate(server, name) -> None:
+    gate = limiter(server, name, 6_000, tokens=1_000, wait=1)
+    slot = gate.acquire("m", 1_000)
+    gate.settle("m", slot, 100)
+    gate.acquire("m", 900)
+    with pytest.raises(Wait):
+        gate.acquire("m", 1)
+
+
+def test_a_redis_that_forgot_lets_nobody_go_on_its_old_word(server, name) -> None:
+    gate = limiter(server, name, 60)
+    gate.acquire("m", 1)
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(gate.acquire, "m", 1)
+        time.sleep(0.2)
+        server.delete(f"edugraph:limit:{{{name}:m}}:line")
+        fresh = [gate.acquire("m", 1) for _ in range(2)]
+        slot = waiting.result()
+    times = sorted([*(slot.at for slot in fresh), slot.at])
+    assert min(times[1] - times[0], times[2] - times[1]) >= gate.limits.interval_seconds * 1_000_000 - 1
+
+
+def test_without_redis_nothing_is_sent(provider, name) -> None:
+    provider.script()
+    away = redis.Redis(port=1, retry=None)
+    with pytest.raises(Retryable):
+        pipeline(away, provider, name).analyse(chats(name, 1))
+    assert provider.requests() == []
