@@ -377,6 +377,9 @@ def test_a_file_outside_is_taken_by_its_url_and_not_copied(
         "gzip",
         7,
     )
+    # By which its readers see whether the file was changed since.
+    there = (exports / "week.csv.gz").stat()
+    assert message["outside"] == {"size": there.st_size, "modified": str(there.st_mtime)}
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,26 @@
 """The blob store: whole or not at all, and never outside its folder."""
 
 import os
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
 from edugraph_common.contracts.errors import Rejected, Retryable
-from edugraph_common.platform.object_store import Blobs, is_below
+from edugraph_common.contracts.messages import OutsideFile
+from edugraph_common.platform.object_store import Blobs, Changed, Gone, is_below
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +207,158 @@ def test_a_link_out_of_an_allowed_folder_is_refused(tmp_path: Path) -> None:
     for name in ("out", "folder/a"):
         with pytest.raises(Rejected, match="is a link"):
             blobs.open(f"{place}/{name}")
+
+
+Outside = tuple[Blobs, str, Callable[[bytes], None]]  # of a file: how to read it, its URL, and how to write it
+
+
+@pytest.fixture
+def told() -> dict[str, str]:
+    """The headers in which the HTTP server tells the version of the file."""
+    return {}
+
+
+@pytest.fixture
+def over_http(told: dict[str, str]) -> Iterator[Outside]:
+    kept = {"body": b""}
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            first, last = 0, len(kept["body"])
+            if part := self.headers.get("Range"):
+                start, end = part.removeprefix("bytes=").split("-")
+                first, last = int(start), min(int(end) + 1, last)
+            self.send_response(206 if part else 200)
+            for name, value in {**told, "Content-Length": str(last - first)}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(kept["body"][first:last])
+
+        do_HEAD = do_GET  # noqa: N815 - as the library names it
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}/out"
+        yield Blobs("/nowhere", [place]), f"{place}/a?signature=secret", lambda body: kept.update(body=body)
+        server.shutdown()
+
+
+@pytest.fixture(
+    params=[
+        "file",
+        pytest.param("ETag", marks=pytest.mark.loopback("a small HTTP server")),
+        pytest.param("Last-Modified", marks=pytest.mark.loopback("a small HTTP server")),
+        pytest.param("s3", marks=pytest.mark.loopback("moto is an S3 server")),
+    ]
+)
+def outside(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outside:
+    """A file outside, in each place that changes its etag or its date when the file is written."""
+    if request.param == "file":
+
+        def write(body: bytes) -> None:
+            (tmp_path / "a").write_bytes(body)
+            later = time.time_ns() + next(ticks) * 10**9
+            os.utime(tmp_path / "a", ns=(later, later))
+
+        ticks = count()
+        return Blobs("/nowhere", [f"file://{tmp_path}"]), f"file://{tmp_path}/a", write
+    if request.param != "s3":
+        blobs, url, write_body = request.getfixturevalue("over_http")
+        versions, told = count(), request.getfixturevalue("told")
+
+        def write_version(body: bytes) -> None:
+            write_body(body)
+            told[request.param] = f"version {next(versions)}"
+
+        return blobs, url, write_version
+    address = request.getfixturevalue("s3")
+    bucket = _at(address, monkeypatch)._root.split("/")[0]
+    urllib.request.urlopen(urllib.request.Request(f"{address}/{bucket}", method="PUT")).close()
+
+    def put(body: bytes) -> None:
+        with Blobs(f"s3://{bucket}/out").write("a") as file:
+            file.write(body)
+
+    return Blobs(f"s3://{bucket}/edugraph", [f"s3://{bucket}/out"]), f"s3://{bucket}/out/a", put
+
+
+def test_a_file_outside_that_was_changed_is_not_read(outside: Outside) -> None:
+    """Out: the first `_compare` in `open_unchanged`, or a name in `_TOLD_AS`."""
+    blobs, url, write = outside
+    write(b"as it was")
+    then = blobs.look_outside(url)
+    assert then.size == 9
+    assert then.etag or then.modified
+    assert blobs.read(url, 3, 2, then) == b"it"
+    for now, what in ((b"as it IS!", "another one"), (b"longer than it was", "its size was 9 bytes and is 18")):
+        write(now)
+        with pytest.raises(Changed, match=f"{what}; import the file again") as refused:
+            blobs.read(url, 3, 2, then)
+        assert "secret" not in refused.value.reason
+        with ExitStack() as stack, pytest.raises(Changed):
+            stack.enter_context(blobs.open_unchanged(url, then))
+        assert blobs.read(url, 3, 2) == now[3:5]  # an older gateway noted nothing
+
+
+@pytest.mark.parametrize("fault", [None, EOFError])
+def test_a_change_while_a_file_outside_is_read_is_told(outside: Outside, fault: type[Exception] | None) -> None:
+    """Also where the change made the reading fail. Out: the second `_compare` in `open_unchanged`."""
+    blobs, url, write = outside
+    write(b"as it was")
+    then = blobs.look_outside(url)
+
+    def read() -> None:
+        with blobs.open_unchanged(url, then) as file:
+            assert file.read(2) == b"as"
+            write(b"as it IS!")
+            if fault:
+                raise fault
+
+    with pytest.raises(Changed, match="another one"):
+        read()
+
+
+@pytest.mark.loopback("a small HTTP server")
+def test_of_a_server_that_tells_neither_etag_nor_date_the_size_is_compared(over_http: Outside) -> None:
+    blobs, url, write = over_http
+    write(b"as it was")
+    then = blobs.look_outside(url)
+    assert then == OutsideFile(size=9)
+    write(b"as it IS!")
+    assert blobs.read(url, 6, 3, then) == b"IS!"
+    write(b"as it was not")
+    with pytest.raises(Changed, match="its size was 9 bytes and is 13"):
+        blobs.read(url, 6, 3, then)
+
+
+def test_a_file_outside_that_is_gone_is_not_called_changed(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    blobs, url = Blobs("/nowhere", [f"file://{tmp_path}"]), f"file://{tmp_path}/a"
+    then = blobs.look_outside(url)
+    (tmp_path / "a").unlink()
+    with pytest.raises(Gone):
+        blobs.look_outside(url)
+    with pytest.raises(Gone):
+        blobs.read(url, 0, 1, then)
+
+
+TOLD = st.none() | st.sampled_from(["a", "b"])
+FILES = st.builds(OutsideFile, size=st.none() | st.integers(0, 2), etag=TOLD, modified=TOLD)
+
+
+@given(FILES, FILES)
+def test_only_what_was_told_both_times_is_compared(then: OutsideFile, now: OutsideFile) -> None:
+    both = [
+        name
+        for name in ("size", "etag", "modified")
+        if getattr(then, name) is not None and getattr(now, name) is not None
+    ]
+    decisive = [name for name in both if name != "modified" or "etag" not in both]
+    differ = any(getattr(then, name) != getattr(now, name) for name in decisive)
+    assert (then.change(now) is not None) == (now.change(then) is not None) == differ
 
 
 @pytest.mark.loopback("a small HTTP server redirects out of the allowed place")

@@ -80,14 +80,14 @@ def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = Ma
 
     `prefixes`: of the ids of each platform.
 
-    Raises MalformedFile, Rejected or Retryable.
+    Raises MalformedFile, Changed, Rejected or Retryable.
     """
     if job.source is None:
         return -(-len(job.records or ()) // job.batch_size)
     key = index_key(job.job_id)
     if not blobs.exists(key):
         # The index appears only when the whole file was found to be usable, and all that it refers to is there.
-        with blobs.open(job.source) as file, blobs.write(key) as index:
+        with blobs.write(key) as index, blobs.open_unchanged(job.source, job.outside) as file:
             mapping = load_mapping(blobs, job.job_id)
             plan, text = open_text(file, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
             chunks = plan.source.chunks(text, job.batch_size)
@@ -156,6 +156,7 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
         format=job.format,
         compression=None if in_place else "zstd",
         reading=None if job.format == "ndjson" else key,
+        outside=job.outside if in_place else None,
     )
     return [
         ImportBatch(
@@ -169,7 +170,10 @@ def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
 
 
 def read_batch(blobs: Blobs, message: ImportBatch) -> ReadBatch:
-    """Raise Rejected for a message without rows, and for rows that are gone; Retryable if the store is away."""
+    """Raise Rejected for a message without rows, and for rows that are gone; Retryable if the store is away.
+
+    Raises Changed for rows of a file outside that is not what it was.
+    """
     if message.records is not None:
         numbered = enumerate(message.records, start=message.first_line)
         rows: Iterable[Row] = parse_rows(numbered, latest_timestamp(message.accepted_at))

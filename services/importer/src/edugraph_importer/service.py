@@ -25,7 +25,7 @@ from edugraph_common.contracts.outcomes import (
 from edugraph_common.contracts.records import ErrorRecord
 from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
-from edugraph_common.platform.object_store import Blobs, cancelled_key, shown
+from edugraph_common.platform.object_store import Blobs, Changed, cancelled_key, shown
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import request_analysis
@@ -63,8 +63,8 @@ class Importer:
         None for a job that was cancelled, and for a window that was sent before: a message may be delivered twice.
         Batches that are done already are left out. Raises Wait while another process sends the same window.
 
-        A file that is unusable as a whole ends its job. It becomes no dead letter, which would count against the
-        importer.
+        A file that is unusable as a whole, or was changed, ends its job. It becomes no dead letter, which would count
+        against the importer.
         """
         standing = self.jobs.standing(job.job_id, job.generation)
         if standing in ("cancelled", "stale"):
@@ -77,7 +77,7 @@ class Importer:
         try:
             total = count_batches(self.blobs, job, self.platform_prefixes)
             rows = expected_rows(self.blobs, job)
-        except MalformedFile as problem:
+        except (MalformedFile, Changed) as problem:
             self.fail(job.job_id, str(problem))
             return None
         # The first window makes sure that the constraints exist: without them nothing is written exactly once.
@@ -115,15 +115,23 @@ class Importer:
         self.jobs.sent(job.job_id, job.next_batch)
 
     def write_batch(self, message: ImportBatch) -> BatchOutcome:
-        """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again."""
+        """Write a batch, unless its job was cancelled meanwhile, or resumed: then the same batch was sent again.
+
+        A file outside that was changed fails the whole job, whose rows are no longer where the split saw them. The
+        batch becomes no dead letter, since replaying it cannot help.
+        """
         standing = self.jobs.standing(message.job_id, message.generation)
         if standing == "unknown":
             self._begin_again_from(message)
         if standing in ("cancelled", "stale"):
             log.info("batch_left_out", batch=message.batch, reason=standing)
             return BatchOutcome(job_id=message.job_id, batch=message.batch, state="cancelled")
-        with telemetry.step("read"):
-            found = read_batch(self.blobs, message)
+        try:
+            with telemetry.step("read"):
+                found = read_batch(self.blobs, message)
+        except Changed as change:
+            self._stop(message.job_id, change.reason)
+            return self.batch_failed(message, change.reason)
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             written = self.graph.write_batch(found.graph)
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
@@ -171,10 +179,14 @@ class Importer:
         in_a_row = self.jobs.failed_in_a_row(message.job_id)
         if in_a_row >= FAILED_BATCHES_IN_A_ROW:
             why = f"{in_a_row} batches failed one after another, so the rest was left out; the last one: {reason}"
-            if self.jobs.fail(message.job_id, why, self.now(), stop=True):
-                log.error("job_stopped", job=message.job_id, failed_batches=in_a_row, reason=reason)
-                self._ended(message.job_id, "failed")
+            self._stop(message.job_id, why)
         return outcome
+
+    def _stop(self, job_id: str, reason: str) -> None:
+        """End the whole job as failed and leave out the rest of it, unless it has ended."""
+        if self.jobs.fail(job_id, reason, self.now(), stop=True):
+            log.error("job_stopped", job=job_id, reason=reason)
+            self._ended(job_id, "failed")
 
     def sum_up(self, message: ImportAggregate) -> ImportReport:
         """Continue with the next window, or end the import. Raises Rejected for a job that Redis does not know."""

@@ -1,7 +1,9 @@
-"""A job whose rows are gone says so at its end."""
+"""A job whose rows are gone, or are not what they were, says so at its end."""
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -68,6 +70,51 @@ def test_a_source_that_is_lost_after_the_split_is_no_success(
     assert (report.expected, report.read, report.failed) == (40, 40, 40 - 10 * whole_batches)
     assert sum(report.outcomes.values()) == report.read
     assert "jobs/j/source.ndjson" in (report.error or "")
+
+
+@pytest.mark.parametrize("changed_before", ["the split", "a batch", "it is resumed"])
+def test_a_file_outside_that_was_changed_fails_its_job(
+    importer: Importer, tmp_path: Path, changed_before: str
+) -> None:
+    """Each row of the changed file is valid, but begins elsewhere: the split's offsets would cut it at odd places.
+
+    Out: `job.outside` in `count_batches` or in `window`, `rows.outside` in `load_rows`, `Changed` in `Importer.plan` or
+    in `Importer.write_batch`.
+    """
+    path, blobs = tmp_path / "week.ndjson", Blobs(str(tmp_path / "store"), [f"file://{tmp_path}"])
+    importer = replace(importer, blobs=blobs)
+    url, now = f"file://{path}", iter(range(100))
+
+    def change() -> None:
+        path.write_text("".join(f"{json.dumps({**LINE, 'record_id': f'{next(now)}-x'})}\n" for _ in range(40)))
+
+    change()
+    job = ImportJob(job_id=uuid4().hex, source=url, batch_size=10, outside=blobs.look_outside(url))
+    importer.jobs.create(job.job_id, "import", "week.ndjson", NOW)
+    if changed_before == "the split":
+        change()
+        assert importer.plan(job) is None
+        written = 0
+    else:
+        planned = importer.plan(job)
+        assert planned is not None
+        written = importer.write_batch(planned[0][0]).read
+        if changed_before == "it is resumed":
+            importer.jobs.cancel(job.job_id, NOW)
+            generation = importer.jobs.resume(job.job_id, NOW)
+            planned = importer.plan(job.model_copy(update={"generation": generation}))
+            assert planned is not None
+        change()
+        # The first batch that meets the change ends the job, and the others are left out.
+        left = [message for message in planned[0] if message.batch]
+        assert [importer.write_batch(message).state for message in left] == ["failed", "cancelled", "cancelled"]
+        importer.sum_up(planned[1])
+    report = importer.jobs.report(job.job_id, NOW)
+    assert report is not None
+    assert (report.state, report.written + report.unchanged) == ("failed", written)
+    assert re.fullmatch(
+        f"{url} was changed after its job was accepted: its .*; import the file again", report.error or ""
+    )
 
 
 def test_a_job_whose_batches_fail_in_a_row_is_failed_as_a_whole_and_others_go_on(importer: Importer) -> None:

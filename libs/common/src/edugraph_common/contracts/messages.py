@@ -49,11 +49,34 @@ class Message(Sent):
     deadline: float | None = None
 
 
+class OutsideFile(Sent):
+    """What the place of a file outside tells of it: None is what it does not tell.
+
+    `size` in bytes; `modified` as it was told, since it is only ever compared.
+    """
+
+    size: int | None = Field(default=None, ge=0)
+    etag: str | None = None
+    modified: str | None = None
+
+    def change(self, later: "OutsideFile") -> str | None:
+        """Say what is different now, or None. Only what was told both times is compared; an etag counts for more
+        than a date, which may be new though the content is not.
+        """
+        if None not in (self.size, later.size) and self.size != later.size:
+            return f"its size was {self.size:,} bytes and is {later.size:,}"
+        if self.etag and later.etag:
+            return None if self.etag == later.etag else "its etag is another one"
+        if self.modified and later.modified and self.modified != later.modified:
+            return "the date of its last change is another one"
+        return None
+
+
 class ByteRange(Sent):
     """Rows of a blob: `length` bytes from `offset` of it; `first_line` is that of the file as it came, from 1.
 
     With `compression` they are one whole frame. `reading`: the blob that says how the rows are read, where the
-    format alone does not.
+    format alone does not. `outside`: as in the job.
     """
 
     source: str
@@ -63,6 +86,7 @@ class ByteRange(Sent):
     format: Format = "ndjson"
     compression: Literal["zstd"] | None = None
     reading: str | None = None
+    outside: OutsideFile | None = None
 
 
 class ImportJob(Message):
@@ -71,7 +95,8 @@ class ImportJob(Message):
     `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
     `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
     rejected; there is no such bound for jobs of older senders, which have None. `platform`: the address of the one
-    that wrote a log; None is the school's own.
+    that wrote a log; None is the school's own. `outside`: what the file outside was when the job was accepted; None
+    for a file in the blob store.
     """
 
     source: str | None = None
@@ -85,6 +110,7 @@ class ImportJob(Message):
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
     platform: str | None = None
+    outside: OutsideFile | None = None
 
 
 class ImportBatch(Message):

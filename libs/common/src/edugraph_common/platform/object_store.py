@@ -18,6 +18,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.contracts.messages import OutsideFile
 
 # A listing or deletion that another process disturbs begins anew so many times.
 LISTINGS = 20
@@ -26,6 +27,10 @@ _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|::|(^|/)\.\.?(/|$)")  # fsspec chains
 
 class Gone(Rejected):
     """There is no such blob, or there is none any more."""
+
+
+class Changed(Rejected):
+    """A file outside is not what it was when its job was accepted."""
 
 
 class Redirected(Rejected):
@@ -39,6 +44,9 @@ async def _refuse_redirects(answer: Any) -> None:
 
 # What was allowed is the place that was named, and not the one that its server sends us to: that may be inside.
 _NO_REDIRECTS = {"allow_redirects": False, "client_kwargs": {"raise_for_status": _refuse_redirects}}
+
+# An etag and the time of the last change, as the filesystems of fsspec call them: HTTP, S3, Google, Azure, a folder.
+_TOLD_AS = (("ETag", "etag"), ("Last-Modified", "LastModified", "last_modified", "mtime"))
 
 
 class Blobs:
@@ -86,19 +94,41 @@ class Blobs:
 
     def open(self, key: str) -> IO[bytes]:
         """Raises Gone when there is no such blob, Rejected when it is outside and not allowed."""
-        with _store_errors():
+        with _present(key):
             fs, path = self._place(key)
-            try:
-                return cast("IO[bytes]", fs.open(path, "rb"))
-            except FileNotFoundError as error:
-                if isinstance(error.__cause__, Redirected):
-                    raise error.__cause__ from None
-                raise Gone(f"the blob {shown(key)} is gone") from None
+            return cast("IO[bytes]", fs.open(path, "rb"))
 
-    def read(self, key: str, offset: int, length: int) -> bytes:
-        with self.open(key) as file, _store_errors():
+    @contextmanager
+    def open_unchanged(self, key: str, outside: OutsideFile | None) -> Iterator[IO[bytes]]:
+        """Open a file outside that is `outside` before the block and still is after it. Raises Changed.
+
+        Of other blobs, and of files outside of which nothing was noted, nothing is compared.
+        """
+        with self.open(key) as file:
+            self._compare(key, outside)
+            try:
+                yield file
+            finally:  # A change meanwhile is told as such, also where it made the block fail.
+                self._compare(key, outside)
+
+    def read(self, key: str, offset: int, length: int, outside: OutsideFile | None = None) -> bytes:
+        """Raises Changed as `open_unchanged` does."""
+        with self.open_unchanged(key, outside) as file, _store_errors():
             file.seek(offset)
             return file.read(length)
+
+    def look_outside(self, url: str) -> OutsideFile:
+        """Return what the place of a file outside tells of it now. Raises as `open` does."""
+        with _present(url):
+            fs, path = self._place(url)
+            told = fs.info(path)
+        etag, modified = (next((str(told[name]) for name in names if told.get(name)), None) for names in _TOLD_AS)
+        return OutsideFile(size=told.get("size"), etag=etag, modified=modified)
+
+    def _compare(self, key: str, outside: OutsideFile | None) -> None:
+        change = outside.change(self.look_outside(key)) if outside else None
+        if change:
+            raise Changed(f"{shown(key)} was changed after its job was accepted: {change}; import the file again")
 
     def exists(self, key: str) -> bool:
         """The own `exists` of fsspec answers no where the store does not answer at all."""
@@ -175,6 +205,17 @@ def cancelled_key(job_id: str) -> str:
 def shown(key: str) -> str:
     """Without what may be a secret: the query of a signed URL."""
     return key.split("?", maxsplit=1)[0]
+
+
+@contextmanager
+def _present(key: str) -> Iterator[None]:
+    with _store_errors():
+        try:
+            yield
+        except FileNotFoundError as error:
+            if isinstance(error.__cause__, Redirected):
+                raise error.__cause__ from None
+            raise Gone(f"the blob {shown(key)} is gone") from None
 
 
 @contextmanager

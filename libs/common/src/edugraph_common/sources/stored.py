@@ -75,10 +75,11 @@ def load_read_plan(blobs: Blobs, key: str) -> ReadPlan:
 def load_rows(blobs: Blobs, rows: ByteRange, accepted_at: float | None = None) -> Iterator[Row]:
     """Read the rows of a batch of a job that was accepted then.
 
-    Raises Rejected when a blob is gone or shorter than it was, Retryable when the store does not answer.
+    Raises Rejected when a blob is gone or shorter than it was, Changed when a file outside is not what it was,
+    Retryable when the store does not answer.
     """
     plan = load_read_plan(blobs, rows.reading) if rows.reading else ReadPlan(format=rows.format)
-    data = blobs.read(rows.source, rows.offset, rows.length)
+    data = blobs.read(rows.source, rows.offset, rows.length, rows.outside)
     if len(data) < rows.length:
         raise Rejected(f"the blob {shown(rows.source)} ends before these rows do: it is not what was split")
     text = decompress_frame(data) if rows.compression else data

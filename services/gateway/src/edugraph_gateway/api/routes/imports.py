@@ -25,6 +25,7 @@ from edugraph_common.contracts.messages import (
     Compression,
     Format,
     ImportJob,
+    OutsideFile,
 )
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.object_store import shown
@@ -76,6 +77,8 @@ class InlineImport(ImportOptions):
 
 class OutsideImport(FileImport):
     """A file that is read where it is; it must be there, and stay as it is, until the job has ended.
+
+    A job whose file was changed meanwhile fails: its size, its etag (or its date, where there is none) tell.
 
     `compression`: found by the URL's ending where it is not given. `mapping` and `format` as those of an upload.
     """
@@ -211,7 +214,7 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
     Raises Rejected for a file that is not there or not allowed, MalformedFile for an empty one, Retryable.
     """
 
-    def look() -> None:
+    def look() -> OutsideFile:
         if "://" not in wanted.url:
             raise Rejected("url must be a URL: a path within the store is for nobody outside")
         with submitter.blobs.open(wanted.url) as file:
@@ -219,9 +222,10 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
                 raise MalformedFile("the file is empty: it holds no record")
         if wanted.mapping:
             store_mapping(submitter.blobs, job_id, parse_mapping(wanted.mapping.encode()))
+        return submitter.blobs.look_outside(wanted.url)
 
     try:
-        await in_time(look, OPEN_TIMEOUT_SECONDS, submitter.threads)
+        outside = await in_time(look, OPEN_TIMEOUT_SECONDS, submitter.threads)
     except Exception:
         await anyio.to_thread.run_sync(submitter.blobs.delete, f"jobs/{job_id}")
         raise
@@ -230,7 +234,14 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
     options = wanted.model_dump(exclude={"name", "mapping", "url", "compression"})
     compression = wanted.compression or (None if by_name == "identity" else by_name)
     accepted_at = submitter.now().timestamp()
-    job = ImportJob(job_id=job_id, source=wanted.url, compression=compression, accepted_at=accepted_at, **options)
+    job = ImportJob(
+        job_id=job_id,
+        source=wanted.url,
+        compression=compression,
+        accepted_at=accepted_at,
+        outside=outside,
+        **options,
+    )
     return import_submission(job, wanted.name or path.rsplit("/", 1)[-1])
 
 
