@@ -85,12 +85,12 @@ def test_no_erasure_undoes_what_another_wrote(importer: Importer, monkeypatch: p
     """Each is held up just before it replaces a file, as a large file would hold it up."""
     ids = [imported(importer) for _ in range(2)]
 
-    def slowly(blobs: Blobs, student: str, is_open: Any, go_on: Any) -> Any:
+    def slowly(blobs: Blobs, student: str, is_open: Any, go_on: Any, **options: Any) -> Any:
         def held_up() -> None:
             time.sleep(0.1)
             go_on()
 
-        return erase_from_blobs(blobs, student, is_open, held_up)
+        return erase_from_blobs(blobs, student, is_open, held_up, **options)
 
     monkeypatch.setattr("edugraph_importer.service.erase_from_blobs", slowly)
     monkeypatch.setattr(Graph, "erase_student", lambda *_: {})

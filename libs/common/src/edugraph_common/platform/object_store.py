@@ -20,8 +20,10 @@ from fsspec.implementations.local import LocalFileSystem
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import OutsideFile
 
-# A listing or deletion that another process disturbs begins anew so many times.
+# A listing that another process disturbs begins anew so many times.
 LISTINGS = 20
+# So does a deletion: each that fails was overtaken by another at one entry, of which a folder may have many.
+DELETIONS = 500
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|::|(^|/)\.\.?(/|$)")  # fsspec chains filesystems by `::`
 
 
@@ -158,7 +160,7 @@ class Blobs:
     def delete(self, prefix: str) -> None:
         """Delete a blob, or all below a folder. What is gone already is no error."""
         with _store_errors():
-            for _ in range(LISTINGS):
+            for _ in range(DELETIONS):
                 if not self._fs.exists(self._path(prefix)):
                     return
                 # Somebody else may delete a part of the same folder: then the rest of it is still there.
