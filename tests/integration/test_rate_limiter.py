@@ -4,7 +4,6 @@ A limit of 60 a minute makes slots about one second apart; with `sleep` recorded
 """
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,20 +25,6 @@ from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 SECOND = 1_000_000  # the scripts count microseconds
 GO, LOST, TOO_EARLY = 1, 0, 2
 INTERVAL = 60 / 0.985
-
-
-@pytest.fixture
-def server(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-def name(server: "redis.Redis") -> Iterator[str]:
-    own = f"test-{uuid.uuid4().hex[:12]}"
-    yield own
-    for key in server.scan_iter(match=f"*{own}*", count=1_000):
-        server.delete(key)
 
 
 class Gate:
