@@ -56,7 +56,10 @@ class CsvRows:
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter
         cut = re.escape(delimiter).encode()
-        quoted, plain = rb'"(?:[^"]++|"")*+"', rb'[^"\r\n' + cut + rb"][^\r\n" + cut + rb"]*+"
+        # A CR alone is no end of a row, though no CSV either. If it were one, the row would end early, and what is
+        # left of it might open a quote that swallows its neighbours.
+        quoted, lone_cr = rb'"(?:[^"]++|"")*+"', rb"\r(?!\n)"
+        plain = rb'(?:[^"\r\n' + cut + rb"]|" + lone_cr + rb")(?:[^\r\n" + cut + rb"]++|" + lone_cr + rb")*+"
         field = rb"(?:" + quoted + rb"|" + plain + rb"|)"
         self._row = re.compile(field + rb"(?:" + cut + field + rb")*+\r?(?:\n|\Z)")
         # A row whose last field is quoted and not closed yet.
