@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from edugraph_common.platform.api_keys import ApiKey, ApiKeys, Scope
     from edugraph_common.platform.audit import Audit
 
-app = typer.Typer(no_args_is_help=True, help="API keys: who may read, submit, operate, erase.")
+app = typer.Typer(no_args_is_help=True, help="API keys: who may read, read personal data, submit, operate, erase.")
 
 
 class ScopeName(StrEnum):
     """The scopes of edugraph_common.platform.api_keys, which loads Redis' client: too slow for a help page."""
 
+    READ_OWN = "read:own"
     READ = "read"
+    PERSONAL = "personal"
     SUBMIT = "submit"
     OPERATE = "operate"
     ERASE = "erase"
@@ -46,6 +48,24 @@ def create(
         return
     say(made.token)
     say(f"  {name}: {', '.join(scopes)}. Keep it now: it is not shown again.")
+
+
+@app.command()
+def grant(
+    key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")],
+    scope: Annotated[list[ScopeName], typer.Option(help="may be given several times")],
+    as_json: Json = False,
+) -> None:
+    """Give a key more scopes. Its secret stays; gateways know within 5 seconds."""
+    with plain_errors(), _keys_and_audit() as (keys, audit):
+        granted = keys.grant(key_id, [chosen.value for chosen in scope])
+        if granted is None:
+            stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
+        audit.record(_operator(), "key.grant", f"{key_id}: {', '.join(scope)}", datetime.now(UTC))
+    if as_json:
+        show_json(_without_secret(granted))
+    else:
+        say(f"{key_id} has now: {', '.join(granted.scopes)}.")
 
 
 @app.command("list")

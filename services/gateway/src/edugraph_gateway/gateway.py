@@ -16,6 +16,7 @@ from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
 from edugraph_gateway.auth.callers import KeyRing
@@ -50,6 +51,7 @@ class Gateway:
     admission: Admission
     intake: Intake
     jobs: Jobs
+    task_owners: TaskOwners
     blobs: Blobs
     publisher: Publisher
     results: TaskResults
@@ -79,9 +81,10 @@ def open_gateway(
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
     dead_letters = DeadLetterOperator(settings, results.is_done)
     bootstrap_key = settings.bootstrap_key.get_secret_value() if settings.bootstrap_key else None
-    threads = CapacityLimiter(WRITE_THREADS)
+    threads, task_owners = CapacityLimiter(WRITE_THREADS), TaskOwners(client)
     submitter = JobSubmitter(
         jobs=jobs,
+        task_owners=task_owners,
         blobs=blobs,
         publisher=publisher,
         create=WriteCoalescing(jobs.create_all, threads).create,
@@ -111,6 +114,7 @@ def open_gateway(
             ),
         ),
         jobs=jobs,
+        task_owners=task_owners,
         blobs=blobs,
         publisher=publisher,
         results=results,

@@ -22,6 +22,7 @@ Action = Literal[
     "job.cancel",
     "job.resume",
     "key.create",
+    "key.grant",
     "key.revoke",
 ]
 log = structlog.get_logger("audit")

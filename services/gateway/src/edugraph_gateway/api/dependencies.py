@@ -13,7 +13,8 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
-from edugraph_gateway.auth.admission import Admission
+from edugraph_common.platform.task_owners import TaskOwners
+from edugraph_gateway.auth.admission import Admission, missing_scope
 from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.gateway import Gateway
@@ -31,13 +32,19 @@ def gateway_of(request: Request) -> Gateway:
     return gateway
 
 
-def admitted(scope: Scope) -> Any:
-    """Return the dependency that admits a caller with this scope. It raises Problem 401, 403, 429, or Retryable."""
+def admitted(*any_of: Scope, personal: bool = False) -> Any:
+    """Return the dependency that admits a caller with one of these scopes; with `personal` they need that as well.
+
+    It raises Problem 401, 403, 429, or Retryable.
+    """
 
     async def admit(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
     ) -> Caller:
-        return await gateway_of(request).admission.admit(credentials.credentials if credentials else "", scope)
+        caller = await gateway_of(request).admission.admit(credentials.credentials if credentials else "", *any_of)
+        if personal and not caller.may("personal"):
+            raise missing_scope("personal")
+        return caller
 
     return Depends(admit)
 
@@ -52,9 +59,15 @@ def part(select: Callable[[Gateway], Any]) -> Any:
     return Depends(selected)
 
 
-Reader = Annotated[Caller, admitted("read")]
+READS: tuple[Scope, ...] = ("read", "read:own")
+Reader = Annotated[Caller, admitted(*READS)]
+PersonalReader = Annotated[Caller, admitted(*READS, personal=True)]
+GraphCaller = Annotated[Caller, admitted("read")]
+PictureCaller = Annotated[Caller, admitted("read", personal=True)]
 Submitter = Annotated[Caller, admitted("submit")]
 Operator = Annotated[Caller, admitted("operate")]
+PersonalOperator = Annotated[Caller, admitted("operate", personal=True)]
+JobOperator = Annotated[Caller, admitted("operate", "submit")]
 Eraser = Annotated[Caller, admitted("erase")]
 
 
@@ -74,5 +87,6 @@ GraphDep = Annotated[GraphReader, part(lambda gateway: gateway.graph)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
+TaskOwnersDep = Annotated[TaskOwners, part(lambda gateway: gateway.task_owners)]
 ResultsDep = Annotated[TaskResults, part(lambda gateway: gateway.results)]
 TokenDep = Annotated[str, Depends(token_of)]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_gateway.api.dependencies import AuditDep, ClockDep, DeadLettersDep, Operator
+from edugraph_gateway.api.dependencies import AuditDep, ClockDep, DeadLettersDep, Operator, PersonalOperator
 from edugraph_gateway.operations.dead_letter_operator import DeadLetter, Replayed
 from edugraph_gateway.problems import problem_responses
 
@@ -52,7 +52,9 @@ def list_letters(
 
 
 @router.get("/v1/dead-letters/{queue}/{task_id}", responses=_answers)
-def show_letter(_caller: Operator, dead_letters: DeadLettersDep, queue: QueueName, task_id: TaskId) -> WholeLetter:
+def show_letter(
+    _caller: PersonalOperator, dead_letters: DeadLettersDep, queue: QueueName, task_id: TaskId
+) -> WholeLetter:
     letter, arguments = dead_letters.show(str(queue), task_id)
     base = f"/v1/dead-letters/{queue}/{task_id}"
     return WholeLetter(letter=letter, arguments=arguments, links={"self": base, "replay": f"{base}/replay"})

@@ -31,4 +31,4 @@ async def forget_student(
     await in_time(lambda: audit.record(who, "student.forget", name, now()), AUDIT_TIMEOUT_SECONDS, submitter.threads)
     request_id = submitter.new_id()
     message = ForgetStudent(job_id=request_id, student_id=student_id)
-    return await submitter.send_task(Task("forget_student_task", message, task_id_for(request_id, "forget")))
+    return await submitter.send_task(Task("forget_student_task", message, task_id_for(request_id, "forget")), who)
