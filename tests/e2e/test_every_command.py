@@ -135,7 +135,11 @@ def test_dead_letters_are_looked_at_sent_again_and_dropped(commands: Commands, t
 def test_what_an_operator_does(commands: Commands) -> None:
     key = commands.json("keys", "create", "test", "--scope", "read")["key_id"]
     assert key in {each["key_id"] for each in commands.json("keys", "list")}
+    assert commands.json("keys", "grant", key, "--scope", "personal")["scopes"] == ["read", "personal"]
     assert commands.json("keys", "revoke", key) == {"revoked": key}
+    assert [e["action"] for e in commands.json("audit", "list", "--limit", "3")] == [
+        f"key.{each}" for each in ("revoke", "grant", "create")
+    ]
     assert commands.json("topology", "check") == []
     assert commands.json("topology", "apply")
     assert commands.json("cache", "stats")["hits"] >= 0

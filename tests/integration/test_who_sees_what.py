@@ -23,6 +23,7 @@ from edugraph_cli.client import Client
 from edugraph_cli.serving import Pools
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.platform.api_keys import SCOPES, ApiKeys, Scope
+from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import connect
 
 pytestmark = pytest.mark.real
@@ -223,3 +224,44 @@ def test_a_maker_without_personal_sees_the_file_and_no_row_of_it(marked: Marked)
         report = maker.get(job).json()
         assert (report["source"], report["errors"], report["rejected"]) == (NAME, [], 1)
         assert maker.get(f"{job}/rejects").status_code == 403
+
+
+def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marked) -> None:
+    """Out: one of `trail.shown`, or note_refusal in app.py or in the fast path."""
+    redis_url = marked.system.engine.environment["EDUGRAPH_REDIS_URL"]
+    audit = Audit(connect(redis_url))
+    with marked.client("read", "operate", "personal") as officer:
+        officer.headers["X-Purpose"] = "an answer to a parent"
+        key_id = officer.headers["Authorization"].split("_")[1]
+        reads = [(m, a) for m, path in _operations(officer) if m == "GET" for a in _addresses(marked, path)]
+        for method, address in reads:
+            count = len([entry for entry in audit.newest() if entry.who == key_id])
+            answer = officer.request(method, address)
+            if any(mark in answer.text for mark in MARKS) and "/graph/summary" not in address:
+                entry, *others = [entry for entry in audit.newest() if entry.who == key_id]
+                assert len(others) == count, address
+                assert (entry.action, entry.outcome) == ("personal.read", "shown"), address
+                assert entry.purpose == "an answer to a parent"
+        assert officer.get("/v1/jobs", headers={"X-Purpose": "x" * 201}).status_code == 422
+    with marked.client("read:own") as nobody:
+        key_id = nobody.headers["Authorization"].split("_")[1]
+        job = marked.jobs[0]
+        sent = [
+            nobody.get(f"/v1/jobs/{job}"),
+            nobody.get(f"/v1/tasks/{marked.tasks[0]}"),
+            nobody.delete(f"/v1/students/{STUDENT}"),
+            nobody.post("/v1/imports", json={"records": [_mistake(1)]}),
+        ]
+        assert [answer.status_code for answer in sent] == [404, 404, 403, 403]
+        refusals = [entry for entry in audit.newest() if entry.who == key_id]
+        assert [entry.what for entry in reversed(refusals)] == [
+            "GET /v1/jobs/{job_id}",
+            "GET /v1/tasks/{task_id}",
+            "DELETE /v1/students/{student_id:path}",
+            "POST /v1/imports",
+        ]
+        assert {(entry.action, entry.outcome) for entry in refusals} == {("refused", "refused")}
+        assert refusals[-1].object == audit.object_of("address", f"GET /v1/jobs/{job}")
+        assert STUDENT not in str(refusals)
+    assert httpx.get(f"{marked.system.url}/v1/jobs").status_code == 401
+    assert next(audit.newest()).who == "unknown"

@@ -68,6 +68,7 @@ class World:
         self.withdrawn: list[str] = []
         self.published: list[tuple[str, str, dict[str, Any]]] = []
         self.requests: dict[str, StoredRequest] = {}
+        self.audited: list[Any] = []
         self.keys: dict[str, str] = {}
 
     def hset(self, _name: str, key: str, value: str) -> None:
@@ -75,6 +76,9 @@ class World:
 
     def hget(self, _name: str, key: str) -> str | None:
         return self.keys.get(key)
+
+    def record(self, *entry: Any, **more: Any) -> None:
+        self.audited.append((entry, more))
 
     def spend(self, _client_id: str) -> bool:
         self.tokens -= 1
@@ -139,7 +143,7 @@ def _application(folder: Path, world: Any) -> FastAPI:
         upload_slots=UploadSlots(CapacityLimiter(2), broker_answers),
     )
     admission = Admission(KeyRing(ApiKeys(world)), None, world, lambda: NOW, require_key=own.auth == "on")
-    return make_application(dataclasses.replace(opened, intake=intake, admission=admission))
+    return make_application(dataclasses.replace(opened, intake=intake, admission=admission, audit=world))
 
 
 def _tokens(world: World) -> dict[str, str]:
@@ -188,6 +192,7 @@ def _seen(requests: Sequence[Sent], servers: Servers, *, fast: bool) -> dict[str
         "created": world.created,
         "withdrawn": world.withdrawn,
         "published": world.published,
+        "audited": world.audited,
         "idempotency": world.requests,
         "tokens": world.tokens,
         "blobs": blobs,

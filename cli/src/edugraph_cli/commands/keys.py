@@ -40,7 +40,7 @@ def create(
     """Make a key. It is shown once, since only its hash is kept."""
     now = datetime.now(UTC)
     scopes: list[Scope] = [chosen.value for chosen in scope]
-    with plain_errors(), _keys_and_audit() as (keys, audit):
+    with plain_errors(), keys_and_audit() as (keys, audit):
         made = keys.create(name, scopes, now, expires=now + timedelta(days=days) if days else None)
         audit.record(_operator(), "key.create", made.key.key_id, now)
     if as_json:
@@ -57,7 +57,7 @@ def grant(
     as_json: Json = False,
 ) -> None:
     """Give a key more scopes. Its secret stays; gateways know within 5 seconds."""
-    with plain_errors(), _keys_and_audit() as (keys, audit):
+    with plain_errors(), keys_and_audit() as (keys, audit):
         granted = keys.grant(key_id, [chosen.value for chosen in scope])
         if granted is None:
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
@@ -71,7 +71,7 @@ def grant(
 @app.command("list")
 def list_keys(as_json: Json = False) -> None:
     """List all keys, without their secrets."""
-    with plain_errors(), _keys_and_audit() as (keys, _):
+    with plain_errors(), keys_and_audit() as (keys, _):
         found = keys.all()
     if as_json:
         show_json([_without_secret(key) for key in found])
@@ -94,7 +94,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")], as_json: Json = False
 ) -> None:
     """Revoke a key. Gateways refuse it within 5 seconds."""
-    with plain_errors(), _keys_and_audit() as (keys, audit):
+    with plain_errors(), keys_and_audit() as (keys, audit):
         if not keys.revoke(key_id):
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
         audit.record(_operator(), "key.revoke", key_id, datetime.now(UTC))
@@ -105,14 +105,18 @@ def revoke(
 
 
 @contextmanager
-def _keys_and_audit() -> Iterator["tuple[ApiKeys, Audit]"]:
+def keys_and_audit() -> Iterator["tuple[ApiKeys, Audit]"]:
+    """Yield both, on a connection of their own."""
     from edugraph_cli.commands.topology import broker_settings
     from edugraph_common.platform.api_keys import ApiKeys
     from edugraph_common.platform.audit import Audit
     from edugraph_common.platform.job_store import connect
+    from edugraph_common.platform.settings import secret_of
 
-    with connect(broker_settings().redis_url.get_secret_value(), timeout=4, retries=1) as client:
-        yield ApiKeys(client), Audit(client)
+    settings = broker_settings()
+    with connect(settings.redis_url.get_secret_value(), timeout=4, retries=1) as client:
+        audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)
+        yield ApiKeys(client), audit
 
 
 def _operator() -> str:

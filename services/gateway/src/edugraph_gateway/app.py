@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import tracing
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_gateway.api.dependencies import note_refusal
 from edugraph_gateway.api.routes import (
     analyses,
     dead_letters,
@@ -36,6 +37,7 @@ from edugraph_gateway.operations.reaper import keep_reaping
 from edugraph_gateway.problems import (
     PROBLEM_SCHEMA,
     Problem,
+    Refusal,
     http_problem,
     invalid_fields,
     problem_answer,
@@ -72,7 +74,9 @@ def make_application(gateway: Gateway) -> FastAPI:
     for module in (imports, analyses, jobs, tasks, graph, health, documents, dead_letters, students, diagnosis):
         application.include_router(module.router)
 
-    async def answer_error(_request: Request, error: Exception) -> Response:
+    async def answer_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, Refusal):
+            await note_refusal(request, error)
         return error_answer(error)
 
     for error_type in EXPECTED_ERRORS:
@@ -87,7 +91,7 @@ def make_application(gateway: Gateway) -> FastAPI:
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
-    application.add_middleware(FastPath, expected=EXPECTED_ERRORS, answer_to=error_answer)
+    application.add_middleware(FastPath, expected=EXPECTED_ERRORS, answer_to=answer_error)
     application.add_middleware(BugsAnswered)
     observe(application, gateway)
     return application

@@ -16,6 +16,7 @@ from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.settings import secret_of
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
@@ -80,7 +81,7 @@ def open_gateway(
     results, graph = TaskResults(settings, REDIS_TIMEOUT_SECONDS), GraphReader(settings)
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
     dead_letters = DeadLetterOperator(settings, results.is_done)
-    bootstrap_key = settings.bootstrap_key.get_secret_value() if settings.bootstrap_key else None
+    bootstrap_key = secret_of(settings.bootstrap_key)
     threads, task_owners = CapacityLimiter(WRITE_THREADS), TaskOwners(client)
     submitter = JobSubmitter(
         jobs=jobs,
@@ -121,7 +122,7 @@ def open_gateway(
         graph=graph,
         probes=probes,
         dead_letters=dead_letters,
-        audit=Audit(client),
+        audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
         diagnose=lambda: diagnose(
             settings=settings, client=client, graph=graph, blobs=blobs, dead_letters=dead_letters, new_id=new_id
         ),

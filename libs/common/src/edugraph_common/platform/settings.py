@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 JOB_RETENTION_DAYS = 30
+AUDIT_RETENTION_DAYS = 365
 
 
 class Settings(BaseSettings):
@@ -29,6 +30,17 @@ class Settings(BaseSettings):
         ge=8,
         le=3_650,
         description="days that Redis keeps a job after its end; more than the week in which its messages may come",
+    )
+    audit_retention_days: int = Field(
+        default=AUDIT_RETENTION_DAYS,
+        ge=1,
+        le=3_650,
+        description="days that Redis keeps an entry of the audit log, of which it keeps 100,000 at most",
+    )
+    privacy_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="keys the hashes of persons, in the audit log too; without it that has a random one, in Redis",
     )
     imports_from: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -101,3 +113,7 @@ class Settings(BaseSettings):
     def on_rabbitmq(self) -> bool:
         """False in the embedded run, whose broker is a Valkey."""
         return self.broker_url.get_secret_value().startswith(("amqp://", "amqps://", "pyamqp://"))
+
+
+def secret_of(setting: SecretStr | None) -> str | None:
+    return setting.get_secret_value() if setting else None

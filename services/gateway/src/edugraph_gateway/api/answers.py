@@ -59,3 +59,8 @@ def job_answer(report: JobReport, now: datetime, caller: Caller) -> JobAnswer:
     fields: dict[str, Any] = {name: getattr(report, name) for name in JobReport.model_fields} | hidden
     links = {"self": base, **{name: f"{base}/{name}" for name in ("rejects", "events", "cancel", "resume")}}
     return JobAnswer(**fields, seconds_left=seconds_left, links=links)
+
+
+def names_somebody(report: JobReport, caller: Caller) -> bool:
+    """Whether the answer shows this caller rows that were set aside, or the name of another's file."""
+    return caller.may("personal") and (bool(report.errors) or not caller.owns(report.owner))

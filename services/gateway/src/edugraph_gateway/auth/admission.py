@@ -13,7 +13,7 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_gateway.auth.callers import ANYBODY, Caller, KeyRing
 from edugraph_gateway.auth.oidc import Issuer
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import Problem
+from edugraph_gateway.problems import Problem, Refusal
 from edugraph_gateway.submission.rate_limiter import RateLimiter
 
 TIMEOUT_SECONDS = 2.0
@@ -82,9 +82,9 @@ class Admission:
         if self._require_key:
             caller = self._keeper(token).caller(token, self._now()) if token else None
         if caller is None:
-            raise Problem(401, "key", "No valid API key: send Authorization: Bearer with one (edugraph keys create).")
+            raise Refusal(401, "key", "No valid API key: send Authorization: Bearer with one (edugraph keys create).")
         if not caller.may(*any_of):
-            raise missing_scope(*any_of)
+            raise missing_scope(caller, *any_of)
         wait_seconds = self._rate_limiter.take(caller.client_id)
         if wait_seconds:
             words = "More requests than this client may send; slow down."
@@ -96,5 +96,6 @@ class Admission:
         return self._key_ring if self._issuer is None or token.startswith("eg_") else self._issuer
 
 
-def missing_scope(*any_of: Scope) -> Problem:
-    return Problem(403, "scope", f"This needs the scope {' or '.join(any_of)}, which your key or token has not.")
+def missing_scope(caller: Caller, *any_of: Scope) -> Refusal:
+    words = f"This needs the scope {' or '.join(any_of)}, which your key or token has not."
+    return Refusal(403, "scope", words, caller.client_id)

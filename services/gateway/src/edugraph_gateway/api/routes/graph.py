@@ -1,5 +1,6 @@
 """GET /v1/graph/…: what is in the graph. POST: have the importer compare it with its records, or derive it anew."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -9,8 +10,8 @@ from edugraph_common.contracts.messages import DeriveGraph
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_gateway.api.answers import GraphDigest
 from edugraph_gateway.api.dependencies import (
-    AuditDep,
-    ClockDep,
+    AUDIT_TIMEOUT_SECONDS,
+    AuditTrailDep,
     GraphCaller,
     GraphDep,
     IntakeDep,
@@ -23,7 +24,6 @@ from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.submit import Task
 
-AUDIT_TIMEOUT_SECONDS = 2.0
 SMALLEST_GROUP_STUDENTS = 10
 
 router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 429, 503))
@@ -48,9 +48,10 @@ def graph_summary(caller: GraphCaller, graph: GraphDep) -> GraphSummary:
 
 @router.get("/v1/graph/picture")
 def graph_picture(
-    _caller: PictureCaller, graph: GraphDep, limit: Annotated[int, Query(ge=1, le=5_000)] = 500
+    caller: PictureCaller, graph: GraphDep, trail: AuditTrailDep, limit: Annotated[int, Query(ge=1, le=5_000)] = 500
 ) -> GraphPicture:
     """Some relationships and their ends, people with their names, to be drawn."""
+    trail.shown(caller, "picture", "")
     return graph.picture(limit).model_copy(update={"links": {"self": f"/v1/graph/picture?limit={limit}"}})
 
 
@@ -61,10 +62,10 @@ async def verify_graph(caller: Operator, intake: IntakeDep) -> Accepted:
 
 
 @router.post("/v1/graph/rebuild", status_code=202)
-async def rebuild_graph(caller: Operator, audit: AuditDep, now: ClockDep, intake: IntakeDep) -> Accepted:
+async def rebuild_graph(caller: Operator, trail: AuditTrailDep, intake: IntakeDep) -> Accepted:
     """Derive every sum, name and prerequisite from the records: follow the task, whose result says what was wrong."""
-    who, threads = caller.client_id, intake.submitter.threads
-    await in_time(lambda: audit.record(who, "graph.rebuild", "all", now()), AUDIT_TIMEOUT_SECONDS, threads)
+    note = partial(trail.did, caller, "graph.rebuild", "all")
+    await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     return await _derive(intake, caller, repair=True)
 
 

@@ -5,7 +5,7 @@ Records inline go into the blob store as well where they are more than a message
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, cast, get_args
 
 import anyio.to_thread
@@ -134,6 +134,9 @@ async def start_import(
     return await import_upload(intake, caller, request, options, name)
 
 
+AnswerTo = Callable[[Request, Exception], Awaitable[Response]]
+
+
 class FastPath:
     """A middleware that calls `start_import` with what FastAPI would give it, and hands on all other requests.
 
@@ -142,9 +145,7 @@ class FastPath:
     the types `expected`; other errors are bugs, and are raised.
     """
 
-    def __init__(
-        self, app: ASGIApp, expected: tuple[type[Exception], ...], answer_to: Callable[[Exception], Response]
-    ) -> None:
+    def __init__(self, app: ASGIApp, expected: tuple[type[Exception], ...], answer_to: AnswerTo) -> None:
         self._app, self._expected, self._answer_to = app, expected, answer_to
         routes = (route for route in router.routes if isinstance(route, APIRoute))
         self._route = next(route for route in routes if route.endpoint is start_import)
@@ -162,7 +163,7 @@ class FastPath:
             accepted = await start_import(request, caller, gateway.intake, given_key(request))
             answer = Response(accepted.model_dump_json(), 202, media_type="application/json")
         except self._expected as error:
-            answer = self._answer_to(error)
+            answer = await self._answer_to(request, error)
         await answer(scope, receive, send)
 
 

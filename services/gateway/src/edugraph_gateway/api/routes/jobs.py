@@ -11,16 +11,16 @@ import structlog
 from fastapi import APIRouter, Path, Query
 from starlette.responses import StreamingResponse
 
-from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
-from edugraph_gateway.api.answers import JobAnswer, JobList, job_answer
+from edugraph_gateway.api.answers import JobAnswer, JobList, job_answer, names_somebody
 from edugraph_gateway.api.dependencies import (
     READS,
     AdmissionDep,
-    AuditDep,
+    AuditTrailDep,
     BlobsDep,
     ClockDep,
     EndingDep,
@@ -35,7 +35,7 @@ from edugraph_gateway.api.dependencies import (
 from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.resume import resume
-from edugraph_gateway.problems import Problem, invalid_fields, not_found, problem_responses
+from edugraph_gateway.problems import Problem, invalid_fields, not_found, not_found_for, problem_responses
 
 log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
@@ -56,6 +56,7 @@ def list_jobs(
     *,
     caller: Reader,
     jobs: JobsDep,
+    trail: AuditTrailDep,
     clock: ClockDep,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -71,6 +72,8 @@ def list_jobs(
     now = clock()
     owner = None if caller.may("read") else caller.client_id
     reports, following = jobs.newest(limit, now, state, Place.of(cursor) if cursor else None, owner=owner)
+    if any(names_somebody(report, caller) for report in reports):
+        trail.shown(caller, "jobs", "")
     only = f"&state={state}".replace(" ", "%20") if state else ""
     links = {"self": f"/v1/jobs?limit={limit}" + (f"&cursor={cursor}" if cursor else "") + only}
     if following:
@@ -79,19 +82,22 @@ def list_jobs(
 
 
 @router.get("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
-def show_job(caller: Reader, jobs: JobsDep, now: ClockDep, job_id: JobId) -> JobAnswer:
-    return job_answer(existing_job(jobs, caller, job_id, now(), "read"), now(), caller)
+def show_job(caller: Reader, jobs: JobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId) -> JobAnswer:
+    report = existing_job(jobs, caller, job_id, now(), "read")
+    if names_somebody(report, caller):
+        trail.shown(caller, "job", job_id)
+    return job_answer(report, now(), caller)
 
 
 @router.post("/v1/jobs/{job_id}/cancel", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
 def cancel_job(
-    *, caller: JobOperator, jobs: JobsDep, blobs: BlobsDep, audit: AuditDep, now: ClockDep, job_id: JobId
+    *, caller: JobOperator, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
 ) -> JobAnswer:
     """What has not begun stays undone; what is done is kept. The scope submit is enough for one's own job."""
     report = existing_job(jobs, caller, job_id, now(), "operate")
-    audit.record(caller.client_id, "job.cancel", job_id, now())
-    if not jobs.cancel(job_id, now()):
-        raise Problem(409, "ended", f"The job has ended already: {report.state}.")
+    with trail.doing(caller, "job.cancel", job_id):
+        if not jobs.cancel(job_id, now()):
+            raise Problem(409, "ended", f"The job has ended already: {report.state}.")
     try:
         with blobs.write(cancelled_key(job_id)) as file:
             file.write(b"{}")
@@ -103,16 +109,20 @@ def cancel_job(
 
 @router.post("/v1/jobs/{job_id}/resume", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
 async def resume_job(
-    *, caller: JobOperator, jobs: JobsDep, audit: AuditDep, intake: IntakeDep, now: ClockDep, job_id: JobId
+    *, caller: JobOperator, jobs: JobsDep, trail: AuditTrailDep, intake: IntakeDep, now: ClockDep, job_id: JobId
 ) -> JobAnswer:
     """Do the rest of a job that was cancelled, or of one with failures; what is written is not written again."""
 
     def note() -> None:
         existing_job(jobs, caller, job_id, now(), "operate")
-        audit.record(caller.client_id, "job.resume", job_id, now())
+        trail.did(caller, "job.resume", job_id)
 
     await anyio.to_thread.run_sync(note)
-    await resume(intake.submitter, job_id)
+    try:
+        await resume(intake.submitter, job_id)
+    except (Failure, Problem):
+        await anyio.to_thread.run_sync(trail.failed, caller, "job.resume", job_id)
+        raise
     return await anyio.to_thread.run_sync(
         lambda: job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller)
     )
@@ -133,6 +143,7 @@ async def follow_job(
     admission: AdmissionDep,
     streams: EventStreamsDep,
     jobs: JobsDep,
+    trail: AuditTrailDep,
     now: ClockDep,
     ending: EndingDep,
     job_id: JobId,
@@ -142,7 +153,12 @@ async def follow_job(
     def look() -> JobReport:
         return existing_job(jobs, caller, job_id, now(), "read")
 
-    await anyio.to_thread.run_sync(look)
+    def note() -> None:
+        look()
+        if caller.may("personal"):
+            trail.shown(caller, "job", job_id)
+
+    await anyio.to_thread.run_sync(note)
 
     async def goes_on() -> bool:
         return not ending.is_set() and await admission.holds(token, *READS)
@@ -160,10 +176,11 @@ async def follow_job(
     },
 )
 def download_rejects(
-    caller: PersonalReader, jobs: JobsDep, blobs: BlobsDep, now: ClockDep, job_id: JobId
+    *, caller: PersonalReader, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
 ) -> StreamingResponse:
     """All records that were set aside, one JSON a line: line, field, expected, found, reason and the raw record."""
     existing_job(jobs, caller, job_id, now(), "read")
+    trail.shown(caller, "rejects", job_id)
 
     def joined(keys: list[str]) -> Iterator[bytes]:
         for key in keys:
@@ -184,8 +201,10 @@ def existing_job(jobs: Jobs, caller: Caller, job_id: str, now: datetime, of_othe
     Raises Problem 404, for a job that is there as for one that is not: who may not see it need not know of it.
     """
     report = jobs.report(job_id, now)
-    if report is None or not (caller.may(of_others) or caller.owns(report.owner)):
+    if report is None:
         raise not_found("job", job_id)
+    if not (caller.may(of_others) or caller.owns(report.owner)):
+        raise not_found_for(caller.client_id, "job", job_id)
     return report
 
 
