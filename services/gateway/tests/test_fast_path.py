@@ -74,6 +74,18 @@ class World:
     def hset(self, _name: str, key: str, value: str) -> None:
         self.keys[key] = value
 
+    def pipeline(self) -> "World":
+        return self
+
+    def set(self, name: str, value: str) -> None:
+        self.keys[name] = value
+
+    def execute(self) -> None:
+        """What was asked for is done already."""
+
+    def exists(self, *names: str) -> int:
+        return sum(name in self.keys for name in names)
+
     def hget(self, _name: str, key: str) -> str | None:
         return self.keys.get(key)
 

@@ -1,6 +1,7 @@
 """`edugraph keys create|list|revoke`: speaks to Redis itself, since the first key cannot be made with a key."""
 
 import getpass
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="API keys: who may read, read personal data, submit, operate, erase.")
 
 
+UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
 class ScopeName(StrEnum):
     """The scopes of edugraph_common.platform.api_keys, which loads Redis' client: too slow for a help page."""
 
@@ -34,20 +38,27 @@ class ScopeName(StrEnum):
 def create(
     name: Annotated[str, typer.Argument(help="who or what uses it")],
     scope: Annotated[list[ScopeName], typer.Option(help="may be given several times")],
-    days: Annotated[int | None, typer.Option(min=1, help="until it expires; without it, never")] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="after how long it ends: 12h, 90d or 4w; without it, never")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key. It is shown once, since only its hash is kept."""
+    length = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", expires or "")
+    if expires and not length:
+        stop(f"--expires {expires} is no time: give hours, days or weeks, for example 90d.", INVALID)
     now = datetime.now(UTC)
+    ends = now + int(length[1]) * UNITS[length[2]] if length else None
     scopes: list[Scope] = [chosen.value for chosen in scope]
     with plain_errors(), keys_and_audit() as (keys, audit):
-        made = keys.create(name, scopes, now, expires=now + timedelta(days=days) if days else None)
+        made = keys.create(name, scopes, now, expires=ends)
         audit.record(_operator(), "key.create", made.key.key_id, now)
     if as_json:
         show_json({**_without_secret(made.key), "key": made.token})
         return
     say(made.token)
-    say(f"  {name}: {', '.join(scopes)}. Keep it now: it is not shown again.")
+    until = f", until {ends:%F %R} UTC" if ends else ""
+    say(f"  {name}: {', '.join(scopes)}{until}. Keep it now: it is not shown again.")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.redis_errors import redis_errors
 
 KEYS = "edugraph:keys"
+BOOTSTRAP_ENDED = "edugraph:keys-made"
 # `personal` opens nothing by itself: it adds rejects, texts, quotes and names to what the others show.
 Scope = Literal["read:own", "read", "personal", "submit", "operate", "erase"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -68,8 +69,16 @@ class ApiKeys:
             expires=expires,
         )
         with redis_errors():
-            self._redis.hset(KEYS, key_id, key.model_dump_json())
+            pipe = self._redis.pipeline()
+            pipe.hset(KEYS, key_id, key.model_dump_json())
+            pipe.set(BOOTSTRAP_ENDED, "1")
+            pipe.execute()
         return NewKey(key, f"eg_{key_id}_{secret}")
+
+    def were_made(self) -> bool:
+        """Whether anybody ever made a key here, one that is revoked by now included."""
+        with redis_errors():
+            return bool(self._redis.exists(BOOTSTRAP_ENDED, KEYS))
 
     def all(self) -> list[ApiKey]:
         """The oldest first."""

@@ -82,7 +82,8 @@ class Admission:
         if self._require_key:
             caller = self._keeper(token).caller(token, self._now()) if token else None
         if caller is None:
-            raise Refusal(401, "key", "No valid API key: send Authorization: Bearer with one (edugraph keys create).")
+            words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create"
+            raise Refusal(401, "key", f"{words} (the bootstrap key ends with the first).")
         if not caller.may(*any_of):
             raise missing_scope(caller, *any_of)
         wait_seconds = self._rate_limiter.take(caller.client_id)
