@@ -99,6 +99,7 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert json.loads(commands.run("jobs", "rejects", job))["line"] == 21
     commands.run("jobs", "cancel", job, code=2)
     commands.run("jobs", "resume", job, code=2)
+    assert commands.json("jobs", "delete", job, "--yes") == {"deleted": job}
     analysed = tmp_path / "analysed.ndjson"
     analysed.write_text("".join(file.read_text().splitlines(keepends=True)[:20]))
     estimate = commands.json("analyze", "errors", str(analysed), "--estimate")

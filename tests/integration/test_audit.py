@@ -70,9 +70,8 @@ def test_entries_end_after_their_days(server: "redis.Redis") -> None:
     """Out: XTRIM in note_in_audit.lua."""
     for day in range(300):
         fields = {"time": NOW.isoformat(), "who": "k", "action": "job.cancel", "what": str(day)}
-        server.xadd(AUDIT, fields, id=f"{int((NOW - timedelta(days=400 - day)).timestamp() * 1_000)}-1")  # type: ignore[arg-type]
+        server.xadd(AUDIT, fields, id=f"{int((NOW - timedelta(days=600 - day)).timestamp() * 1_000)}-1")  # type: ignore[arg-type]
     Audit(server, "s" * 16, retention_days=365).record("k", "job.cancel", "j", NOW)
     kept = list(Audit(server, "s" * 16).newest())
-    # Redis takes out whole nodes of the stream, of a hundred entries.
-    assert 266 <= len(kept) <= 366 - 100 + 101
-    assert len(kept) < 301
+    # 235 are too old. Redis takes out whole nodes of the stream, of a hundred entries.
+    assert 66 <= len(kept) <= 166

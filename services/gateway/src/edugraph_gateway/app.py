@@ -34,6 +34,7 @@ from edugraph_gateway.api.routes.imports import FastPath
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import NotThere
 from edugraph_gateway.operations.reaper import keep_reaping
+from edugraph_gateway.operations.sweeper import keep_sweeping
 from edugraph_gateway.problems import (
     PROBLEM_SCHEMA,
     Problem,
@@ -54,9 +55,13 @@ def make_application(gateway: Gateway) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
-        reaping = asyncio.create_task(keep_reaping(gateway.intake.submitter, gateway.queue_depth))
+        working = [
+            asyncio.create_task(keep_reaping(gateway.intake.submitter, gateway.queue_depth)),
+            asyncio.create_task(keep_sweeping(gateway.sweep)),
+        ]
         yield
-        reaping.cancel()
+        for each in working:
+            each.cancel()
         gateway.publisher.close()
         gateway.graph.close()
         tracing.turn_off()

@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from anyio import CapacityLimiter
 
@@ -28,6 +28,7 @@ from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_fig
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.readiness import Probes, make_probes
+from edugraph_gateway.operations.sweeper import Retention, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.backpressure import Backpressure, queue_depth
@@ -63,6 +64,7 @@ class Gateway:
     diagnose: Callable[[], list[Check]]
     broker_figures: BrokerFigures
     queue_depth: Callable[[str], int]
+    sweep: Callable[[], int]
     now: Callable[[], datetime]
     event_streams: EventStreams
     ending: threading.Event = field(default_factory=threading.Event)
@@ -82,6 +84,8 @@ def open_gateway(
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
     dead_letters = DeadLetterOperator(settings, results.is_done)
     bootstrap_key = secret_of(settings.bootstrap_key)
+    days = (settings.source_retention_days, settings.reject_retention_days)
+    retention = Retention(*(timedelta(days=each) for each in days))
     threads, task_owners = CapacityLimiter(WRITE_THREADS), TaskOwners(client)
     submitter = JobSubmitter(
         jobs=jobs,
@@ -128,6 +132,7 @@ def open_gateway(
         ),
         broker_figures=broker_figures(settings, celery_app),
         queue_depth=queue_depth(celery_app),
+        sweep=lambda: sweep(jobs, blobs, retention, now()),
         now=now,
         event_streams=EventStreams(settings.max_streams_per_client),
     )

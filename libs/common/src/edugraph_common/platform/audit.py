@@ -32,6 +32,7 @@ Action = Literal[
     "dead.drop",
     "graph.rebuild",
     "job.cancel",
+    "job.delete",
     "job.resume",
     "key.create",
     "key.grant",

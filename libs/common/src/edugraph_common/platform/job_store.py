@@ -37,6 +37,7 @@ from edugraph_common.platform.task_owners import task_owner_key
 JOBS = "edugraph:jobs"
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
 REAPING = "edugraph:reaping"
+SWEEPING, SWEPT = "edugraph:sweeping", "edugraph:swept"
 ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
 ERASING_WAIT_SECONDS = 5.0
@@ -135,6 +136,7 @@ class Jobs:
         self._settle_batch = _script(client, "keys_of_job", "settle_batch")
         self._settle_pack = _script(client, "keys_of_job", "settle_pack")
         self._finish = _script(client, "keys_of_job", "finish_job")
+        self._delete = _script(client, "keys_of_job", "delete_job")
 
     def create(
         self,
@@ -301,6 +303,20 @@ class Jobs:
         with redis_errors():
             return bool(self._redis.set(REAPING, "1", nx=True, px=int(seconds * 1_000)))
 
+    def take_turn_to_sweep(self, seconds: float) -> bool:
+        """False if another process has had its turn within this time."""
+        with redis_errors():
+            return bool(self._redis.set(SWEEPING, "1", nx=True, px=int(seconds * 1_000)))
+
+    def swept_up_to(self) -> str:
+        """Return the id of the last job whose blobs were looked at; nothing at the beginning of a round."""
+        with redis_errors():
+            return cast("str | None", self._redis.get(SWEPT)) or ""
+
+    def note_swept(self, job_id: str) -> None:
+        with redis_errors():
+            self._redis.set(SWEPT, job_id)
+
     def count_restart(self, job_id: str) -> int:
         """Return how often the job was sent again since it last made progress, this time included."""
         with redis_errors():
@@ -367,6 +383,15 @@ class Jobs:
             pipe.hset(_job(job_id), mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)})
             pipe.expire(_job(job_id), WITHDRAWN_SECONDS)
             pipe.execute()
+
+    def delete(self, job_id: str, now: datetime) -> bool:
+        """Delete what is known of a job that has ended. False for one that has not, or that is not there."""
+        with redis_errors():
+            deleted = bool(self._delete(_keys(job_id), [_iso(now), WITHDRAWN_SECONDS, *sorted(ENDED)]))
+            if deleted:
+                self._redis.zrem(JOBS, job_id)
+                self._redis.delete(f"edugraph:cost:{job_id}")
+        return deleted
 
     def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
         """The job's final state, if this call was the one that ended it."""

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 JOB_RETENTION_DAYS = 30
 AUDIT_RETENTION_DAYS = 365
+DEAD_LETTER_RETENTION_DAYS = 30
 
 
 class Settings(BaseSettings):
@@ -30,6 +31,27 @@ class Settings(BaseSettings):
         ge=8,
         le=3_650,
         description="days that Redis keeps a job after its end; more than the week in which its messages may come",
+    )
+    source_retention_days: int = Field(
+        default=30,
+        ge=8,
+        le=3_650,
+        description="days that an imported file is kept, at least until its job ends; without it no job resumes",
+    )
+    reject_retention_days: int = Field(
+        default=30, ge=8, le=3_650, description="days that rows which were set aside are kept, to be corrected"
+    )
+    result_retention_days: int = Field(
+        default=7,
+        ge=1,
+        le=7,
+        description="days that Redis keeps a task's result, with findings and quotes",
+    )
+    dead_letter_retention_days: int = Field(
+        default=DEAD_LETTER_RETENTION_DAYS,
+        ge=1,
+        le=3_650,
+        description="days that a dead letter waits for an operator; then RabbitMQ drops it",
     )
     audit_retention_days: int = Field(
         default=AUDIT_RETENTION_DAYS,

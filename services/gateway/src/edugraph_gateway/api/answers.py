@@ -27,6 +27,10 @@ class JobList(ContractModel):
     links: dict[str, str] = {}
 
 
+class JobDeleted(ContractModel):
+    deleted: str
+
+
 class GraphDigest(ContractModel):
     digest: str = Field(description="64 hex digits over all nodes, relationships and properties but the ledger")
     links: dict[str, str] = {}

@@ -16,7 +16,7 @@ from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
-from edugraph_gateway.api.answers import JobAnswer, JobList, job_answer, names_somebody
+from edugraph_gateway.api.answers import JobAnswer, JobDeleted, JobList, job_answer, names_somebody
 from edugraph_gateway.api.dependencies import (
     READS,
     AdmissionDep,
@@ -126,6 +126,19 @@ async def resume_job(
     return await anyio.to_thread.run_sync(
         lambda: job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller)
     )
+
+
+@router.delete("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
+def delete_job(
+    *, caller: JobOperator, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
+) -> JobDeleted:
+    """File, rejects and report are gone for good, not what it wrote. The scope submit is enough for one's own job."""
+    existing_job(jobs, caller, job_id, now(), "operate")
+    with trail.doing(caller, "job.delete", job_id):
+        if not jobs.delete(job_id, now()):
+            raise Problem(409, "not-ended", "The job has not ended: cancel it first.")
+        blobs.delete(f"jobs/{job_id}")
+    return JobDeleted(deleted=job_id)
 
 
 @router.get(
