@@ -25,7 +25,8 @@ from edugraph_common.contracts.errors import Rejected, Retryable, what
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.publisher import broker_errors
 from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS, dead_queues, notices_queue, policies, task_queues
-from edugraph_common.platform.settings import Settings
+from edugraph_common.messaging.users import apply_users
+from edugraph_common.platform.settings import Settings, passwords_of
 
 EXCHANGES = (TASKS, DEAD, EVENTS)
 DELAY_LEVELS = 28
@@ -52,8 +53,8 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
         wanted = policies(settings.dead_letter_retention_days)
         for name, policy in wanted.items():
             api.put(f"/api/policies/{vhost(settings)}/{name}", json=policy).raise_for_status()
-    # Celery declares its delay queues when a worker starts. The gateway may be first, and its publisher would then
-    # find no queue for a retry.
+        made = apply_users(api, vhost(settings), passwords_of(settings.broker_users))
+    # Workers do not declare the queues of delayed messages, as Celery would have them do.
     with broker_errors(), app.connection_for_write() as connection:
         declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
         for queue in task_queues():
@@ -63,6 +64,7 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
         f"{len(queues)} quorum queues declared and bound",
         f"{len(wanted)} policies set",
         f"{DELAY_LEVELS} delay queues declared",
+        *([f"users with their permissions: {', '.join(made)}"] if made else []),
     ]
 
 

@@ -28,7 +28,10 @@ CONSUMER_TIMEOUT_MS = 4_500_000
 
 
 def task_queues(*, quorum: bool = True) -> list[Queue]:
-    """Return all task queues. Every publisher declares them too, since the delay of a retry depends on their type."""
+    """Return all task queues. Every publisher knows them too, since the delay of a retry depends on their type.
+
+    On RabbitMQ nobody but `edugraph topology apply` declares them: who may declare a queue may delete it.
+    """
     return [
         Queue(
             name,
@@ -37,6 +40,7 @@ def task_queues(*, quorum: bool = True) -> list[Queue]:
             bindings=[binding(TASKS, routing_key=key) for key in keys],
             queue_arguments=_arguments(quorum=quorum),
             durable=True,
+            no_declare=quorum,
         )
         for name, keys in ROUTING_KEYS.items()
     ]
@@ -53,7 +57,8 @@ def notices_queue(queue: str, *, quorum: bool = True) -> Queue:
 
     The workers of `queue` read it and record what became of the task; the operator keeps the original.
     """
-    return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=_arguments(quorum=quorum))
+    arguments = _arguments(quorum=quorum)
+    return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=arguments, no_declare=quorum)
 
 
 def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,8 @@ JOB_RETENTION_DAYS = 30
 AUDIT_RETENTION_DAYS = 365
 DEAD_LETTER_RETENTION_DAYS = 30
 
+Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]  # that has users of its own
+
 
 class Settings(BaseSettings):
     """Addresses may hold passwords, so they are secrets. None has a default that would open anything."""
@@ -21,6 +23,10 @@ class Settings(BaseSettings):
     )
     broker_management_url: SecretStr | None = Field(
         default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
+    )
+    broker_users: dict[Service, SecretStr] = Field(
+        default={},
+        description='JSON, for `edugraph topology apply`: passwords of each service\'s own user, {"gateway": "…"}',
     )
     redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
     blob_url: str = Field(
@@ -135,6 +141,10 @@ class Settings(BaseSettings):
     def on_rabbitmq(self) -> bool:
         """False in the embedded run, whose broker is a Valkey."""
         return self.broker_url.get_secret_value().startswith(("amqp://", "amqps://", "pyamqp://"))
+
+
+def passwords_of(users: dict[Service, SecretStr]) -> dict[Service, str]:
+    return {service: password.get_secret_value() for service, password in users.items()}
 
 
 def secret_of(setting: SecretStr | None) -> str | None:
