@@ -49,6 +49,7 @@ def serving(
     url = f"http://127.0.0.1:{port}"
     environment = {"EDUGRAPH_AUTH": "off", **environment, "EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port)}
     declare_topology(environment)
+    environment.pop("EDUGRAPH_BROKER_USERS", None)  # no service may know the passwords of the others
     processes = Processes(logs=logs, environment=environment)
     try:
         importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
