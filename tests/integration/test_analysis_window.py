@@ -307,3 +307,31 @@ def test_records_that_have_no_finding_are_asked_again_when_the_job_goes_on(new_w
     resumed = world.report()
     assert resumed is not None
     assert (resumed.state, resumed.analysis.done) == ("succeeded", RECORDS)
+
+
+def test_a_batch_that_asks_twice_is_asked_once(new_world: Callable[[], World]) -> None:
+    """As its task does that comes again. Out: LPOS in ask_analysis.lua."""
+    world = new_world()
+    world.import_all()
+    world.drain()
+    assert sum(number for _, _, number in world.asked) == RECORDS
+
+
+def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(new_world: Callable[[], World]) -> None:
+    """Out: `closed` in keys_of_job.lua."""
+    world = new_world()
+    request = AnalysisBatch(
+        job_id=world.job_id,
+        batch=0,
+        kind="error",
+        rows=ByteRange(source="s", offset=0, length=1, first_line=1),
+        expected=1,
+        generation=0,
+    )
+    world.jobs.cancel(world.job_id, NOW)
+    for standing in ("cancelled", "stale"):
+        assert world.windows.take(world.job_id, 0, START, most=9, pack_records=PACK) == (standing, [])
+        assert world.windows.ask([request], "batch-0") == standing
+        world.jobs.resume(world.job_id, NOW)
+    unsaid = world.windows.take(world.job_id, None, START, most=9, pack_records=PACK)
+    assert unsaid.standing == "open"  # a message of an older sender is never stale
