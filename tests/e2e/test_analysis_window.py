@@ -62,7 +62,7 @@ def huge(system: System, path: Path) -> str:
 
 @pytest.mark.timeout(300)
 def test_a_small_analysis_behind_a_huge_one_is_done_within_ten_seconds(system: System, tmp_path: Path) -> None:
-    """Out: the window in take_packs.lua (EDUGRAPH_PACKS_IN_QUEUE at 10,000 is the same)."""
+    """Out: the window in take_packs.lua (EDUGRAPH_PACKS_IN_QUEUE at 10,000 is the same), or `urgent` of its findings."""
     job = huge(system, tmp_path / "huge.ndjson")
     began = time.monotonic()
     body = {"records": chats(uuid4().hex[:8], 30)}

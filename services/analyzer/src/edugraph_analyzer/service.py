@@ -177,7 +177,9 @@ class AnalyzerService:
         )
         # An edition is a task of its own: what became of another one must not answer for it.
         task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")
-        send(self.app, "record_findings_task", findings, task_id=task_id)
+        # Packs that carry their records are those of small jobs. Where the model is faster than the graph, findings
+        # of a huge job wait by the hundred, and those of a small one would stand behind them.
+        send(self.app, "record_findings_task", findings, task_id=task_id, urgent=message.rows is None)
         if message.rows is not None:
             self.publish_packs(message)
         return PackOutcome(
