@@ -45,7 +45,7 @@ import redis
 from beside import scripted_provider
 address = json.loads(sys.argv[1])["EDUGRAPH_REDIS_URL"]
 run = replace(bench.runs([1], 10)[-1], items=int(sys.argv[2]))
-packs = list(bench.packs_of(run))
+packs, asked = list(bench.packs_of(run)), []
 with redis.Redis.from_url(address, socket_timeout=bench.MOST_SECONDS) as server, scripted_provider(run.script) as url:
     until = time.time() + bench.MOST_SECONDS
     told = {"name": run.name, "url": url, "redis": address, "pack": run.pack, "until": until}
@@ -63,8 +63,9 @@ with redis.Redis.from_url(address, socket_timeout=bench.MOST_SECONDS) as server,
         seconds = time.monotonic() - began
         for worker in workers:
             worker.wait()
-    answers = [json.loads(done) for done in server.lrange(f"{run.name}:done", 0, -1)]
-assert sum(len(answer["found"]) - answer["paid"] for answer in answers) == run.items, "not all came from the cache"
+        asked.append(len(bench.requests_at(url)))
+    found = sum(len(json.loads(done)["found"]) for done in server.lrange(f"{run.name}:done", 0, -1))
+assert (found, asked[1]) == (run.items, asked[0]), "not all came from the cache"
 print(run.items / seconds)
 """
 
