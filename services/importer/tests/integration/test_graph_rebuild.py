@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .test_graph_invariants import EXAMPLES, finding_lists, in_order, latest_only, record_lists
+from .random_imports import EXAMPLES, finding_lists, in_order, latest_only, record_lists
 
 # A property of each kind of derived relationship, and what it is not.
 WRONG = {
