@@ -11,7 +11,19 @@ import structlog
 import typer
 
 from edugraph_cli.client import Client
-from edugraph_cli.commands import dead, doctor, graph, importing, jobs, keys, model, sources, tasks, topology
+from edugraph_cli.commands import (
+    dead,
+    doctor,
+    graph,
+    importing,
+    jobs,
+    keys,
+    model,
+    pseudonyms,
+    sources,
+    tasks,
+    topology,
+)
 from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
 from edugraph_cli.options import Json, Yes
 
@@ -24,6 +36,8 @@ app = typer.Typer(
 app.command("import")(importing.import_file)
 app.command("analyze")(importing.analyze_file)
 app.command("sources")(sources.list_sources)
+app.command("pseudonymize")(pseudonyms.pseudonymize_file)
+app.command("pseudonym")(pseudonyms.show_pseudonym)
 app.command("doctor")(doctor.doctor)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
