@@ -18,6 +18,7 @@ from edugraph_common.contracts.messages import (
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
+    CourseMembersRequest,
     DeriveGraph,
     Findings,
     ForgetStudent,
@@ -38,6 +39,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "analysis": Analysis,
     "analysis_estimate": AnalysisEstimate,
     "findings": Findings,
+    "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
     "forget_student": ForgetStudent,
     "batch_outcome": BatchOutcome,
@@ -156,10 +158,14 @@ def test_golden_records_are_read_and_keep_their_ids() -> None:
 
 
 def test_golden_envelopes_are_read() -> None:
-    """What takes a record back, and what an adapter read in a newer way."""
+    """What takes a record back, what an adapter read in a newer way, and what no provider may see."""
     lines = (GOLDEN / "envelopes.v1.ndjson").read_text(encoding="utf-8").splitlines()
-    by_id, by_content, read = [parse_row(json.loads(line)) for line in lines]
+    by_id, by_content, read, withheld = [parse_row(json.loads(line)) for line in lines]
     assert by_id == Withdrawal(record_id="r-1")
     assert isinstance(read, Record)
     assert by_content == Withdrawal(record_id=read.content_hash)
-    assert (read.record_id, read.reading) == ("r-3", 1)
+    assert (read.record_id, read.reading, read.consent) == ("r-3", 1, True)
+    assert isinstance(withheld, Record)
+    assert not withheld.consent
+    assert withheld.content_hash == read.content_hash
+    assert parse_record(withheld.to_json()) == withheld

@@ -17,6 +17,7 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange
 from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 
@@ -35,7 +36,13 @@ def server(redis_url: str) -> Iterator["redis.Redis"]:
 def analyzer(server: "redis.Redis", tmp_path: Path) -> AnalyzerService:
     nobody: Any = None  # neither a broker nor a model is asked here
     return AnalyzerService(
-        app=nobody, pipeline=nobody, jobs=Jobs(server), blobs=Blobs(str(tmp_path)), now=lambda: NOW, pack_size=PACK
+        app=nobody,
+        pipeline=nobody,
+        jobs=Jobs(server),
+        members=CourseMembers(server),
+        blobs=Blobs(str(tmp_path)),
+        now=lambda: NOW,
+        pack_size=PACK,
     )
 
 

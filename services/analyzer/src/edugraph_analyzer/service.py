@@ -11,18 +11,27 @@ import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
-from edugraph_analyzer.pipeline import PackResult, Pipeline
+from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
-from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.findings import kind_to_read
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, Findings
+from edugraph_common.contracts.messages import (
+    Analysis,
+    AnalysisBatch,
+    AnalysisEstimate,
+    CourseMembersRequest,
+    Findings,
+)
 from edugraph_common.contracts.outcomes import AnalysisProgress
 from edugraph_common.contracts.records import Record
 from edugraph_common.messaging.publisher import send, task_id_for
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import Row, load_rows
 from edugraph_common.sources.rows import latest_timestamp, parse_rows
+
+MEMBERS_SECONDS = 2.0  # until a text is looked at again that waits for the names of its course
 
 log = structlog.get_logger()
 
@@ -34,6 +43,7 @@ class AnalyzerService:
     app: Celery
     pipeline: Pipeline
     jobs: Jobs
+    members: CourseMembers
     blobs: Blobs
     now: Callable[[], datetime]
     pack_size: int
@@ -78,6 +88,9 @@ class AnalyzerService:
         except Cancelled:
             log.info("pack_left_out", reason="the job was cancelled")
             return []
+        except MembersUnknown as unknown:
+            self._ask_for_members(message, unknown.course_ids)
+            raise Wait("the importer has not told yet who is in the course", MEMBERS_SECONDS) from None
         findings = Findings(
             job_id=message.job_id,
             traceparent=message.traceparent,
@@ -86,6 +99,7 @@ class AnalyzerService:
             findings=result.findings,
             failed=len(result.failed),
             error=result.failed[0].reason if result.failed else None,
+            withheld=len(result.withheld),
         )
         task_id = task_id_for(message.job_id, f"findings-{message.pack}")
         send(self.app, "record_findings_task", findings, task_id=task_id)
@@ -93,6 +107,22 @@ class AnalyzerService:
             {"record_id": found.record.get("record_id"), **found.model_dump(mode="json", exclude={"record"})}
             for found in result.findings
         ]
+
+    def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:
+        """Ask the importer, who alone knows the graph, unless somebody did so a moment ago."""
+        if asked := self.members.to_ask(course_ids):
+            request = CourseMembersRequest(
+                job_id=message.job_id,
+                traceparent=message.traceparent,
+                deadline=message.deadline,
+                course_ids=tuple(asked),
+            )
+            send(
+                self.app,
+                "tell_course_members_task",
+                request,
+                task_id=task_id_for(message.job_id, f"members-{message.pack}"),
+            )
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
         """Return an Estimate as JSON; what the cache has costs nothing."""

@@ -15,6 +15,7 @@ from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
@@ -38,11 +39,12 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     @cache
     def service() -> AnalyzerService:
         client = connect(settings.redis_url.get_secret_value())
-        jobs = Jobs(client, settings.job_retention_seconds)
+        jobs, members = Jobs(client, settings.job_retention_seconds), CourseMembers(client)
         return AnalyzerService(
             app=app,
-            pipeline=Pipeline(model, client, is_cancelled=jobs.is_cancelled),
+            pipeline=Pipeline(model, client, is_cancelled=jobs.is_cancelled, members=members),
             jobs=jobs,
+            members=members,
             blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,

@@ -8,6 +8,7 @@ from typing import Any, cast
 from celery import chord, group, shared_task
 
 from edugraph_common.contracts.messages import (
+    CourseMembersRequest,
     DeriveGraph,
     Findings,
     ForgetStudent,
@@ -99,6 +100,12 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+
+
+@shared_task(base=DataImportTask, bind=True, name="tell_course_members_task", contract=CourseMembersRequest)
+def tell_course_members_task(self: DataImportTask, body: Any) -> None:
+    """Tell the analyzer who is in some courses."""
+    self.importer.tell_course_members(self.parse(CourseMembersRequest, body).course_ids)
 
 
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)

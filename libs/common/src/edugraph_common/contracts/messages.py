@@ -184,7 +184,8 @@ class Findings(Message):
     """findings.record: what was found in one pack, and how many of its records failed.
 
     `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
-    model: each edition is written once. None from older senders, whose packs are written once in all.
+    model: each edition is written once. None from older senders, whose packs are written once in all. `withheld`:
+    how many records were not read, since somebody has not agreed to it.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -192,6 +193,7 @@ class Findings(Message):
     findings: tuple[RecordFinding, ...] = Field(max_length=100)
     failed: int = 0
     error: str | None = None
+    withheld: int = Field(default=0, ge=0)
 
 
 class DeriveGraph(Message):
@@ -201,6 +203,12 @@ class DeriveGraph(Message):
     """
 
     repair: bool = False
+
+
+class CourseMembersRequest(Message):
+    """import.split: tell the analyzer who is in these courses, so that no text leaves with one of their names."""
+
+    course_ids: tuple[str, ...] = Field(min_length=1)
 
 
 class ForgetStudent(Message):

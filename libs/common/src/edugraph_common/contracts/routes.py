@@ -36,6 +36,7 @@ ROUTES: dict[str, Route] = {
     "import_records_with_callback": Route("data_import", "import.split", URGENT),
     "forget_student_task": Route("data_import", "import.split", URGENT),
     "derive_graph_task": Route("data_import", "import.split"),
+    "tell_course_members_task": Route("data_import", "import.split", URGENT),
     "import_batch_task": Route("data_import", "import.batch"),
     "aggregate_import_results": Route("data_import", "import.aggregate", URGENT),
     "record_findings_task": Route("graph_findings", "findings.record"),

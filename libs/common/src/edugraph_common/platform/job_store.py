@@ -517,7 +517,7 @@ def _state(state: JobState, waiting: str | None) -> JobState:
 
 
 def _analysis(number: dict[str, int], fields: dict[str, str]) -> AnalysisProgress:
-    names = ("expected", "done", "failed", "cached", "input_tokens", "output_tokens")
+    names = ("expected", "done", "failed", "cached", "input_tokens", "output_tokens", "withheld")
     return AnalysisProgress(
         **{name: number.get(f"analysis_{name}", 0) for name in names},
         cost=float(fields.get("analysis_cost", 0)),

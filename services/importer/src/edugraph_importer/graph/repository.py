@@ -73,6 +73,11 @@ class Graph:
             )
         return tuple(contexts)
 
+    def course_members(self, course_id: str, limit: int) -> set[str]:
+        """Return how the people of a course are called, about `limit` of them at most."""
+        rows = self._connection.read(CYPHER["course_members"], id=course_id, limit=limit)
+        return {name for row in rows for name in (row["name"], row["called"]) if name}
+
     def outcomes(self, job_id: str) -> list[BatchOutcome]:
         """Return the outcomes of the job's batches that were written, in their order."""
         rows = self._connection.read(CYPHER["batch_outcomes"], prefix=f"{job_id}:", job_id=job_id)
