@@ -26,6 +26,7 @@ from edugraph_common.contracts.messages import (
     ImportBatch,
     ImportJob,
     Message,
+    RestrictStudent,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
@@ -42,6 +43,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
     "forget_student": ForgetStudent,
+    "restrict_student": RestrictStudent,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,

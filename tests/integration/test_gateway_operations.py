@@ -241,6 +241,25 @@ def test_forgetting_a_student_is_sent_to_the_importer_and_audited(running: Gatew
     assert "王" not in running.log.read_text()
 
 
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize(
+    ("path", "lifted", "action"),
+    [("restriction", None, "student.restrict"), ("restriction/lift", True, "student.lift")],
+)
+def test_restricting_a_student_is_sent_to_the_importer_and_audited(
+    running: Gateway, client: httpx.Client, path: str, lifted: bool | None, action: str
+) -> None:
+    assert client.post(f"/v1/students/s%2F1%20王/{path}").status_code == 202
+    [(headers, (arguments, _, _))] = running.take("data_import")
+    message = arguments[0]
+    assert (headers["task"], message["student_id"]) == ("restrict_student_task", "s/1 王")
+    assert message.get("lifted") is lifted
+    entries: Any = connect(running.environment["EDUGRAPH_REDIS_URL"]).xrevrange("edugraph:audit", count=1)
+    assert entries[0][1]["action"] == action
+    assert "王" not in str(entries)
+    assert "王" not in running.log.read_text()
+
+
 def test_the_doctor_says_what_is_wrong_and_what_to_do(running: Gateway, client: httpx.Client) -> None:
     checks = {check["name"]: check for check in client.get("/v1/diagnosis").json()["checks"]}
     assert checks["broker"] == {"name": "broker", "ok": True, "problems": [], "advice": []}

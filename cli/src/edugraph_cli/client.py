@@ -223,6 +223,11 @@ class Client:
         """Take a student out of the graph. The task says when it is done."""
         return Accepted.model_validate(self._json("DELETE", f"/v1/students/{quote(student_id, safe='')}"))
 
+    def restrict(self, student_id: str, *, lifted: bool = False) -> Accepted:
+        """Have a student neither analysed nor shown, or again. The task says whether there is such a student."""
+        path = f"/v1/students/{quote(student_id, safe='')}/restriction{'/lift' if lifted else ''}"
+        return Accepted.model_validate(self._json("POST", path))
+
     def derive_graph(self, *, repair: bool) -> Accepted:
         """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
         return Accepted.model_validate(self._json("POST", f"/v1/graph/{'rebuild' if repair else 'verify'}"))

@@ -81,6 +81,29 @@ def forget(
 
 
 @app.command()
+def restrict(
+    student_id: Annotated[str, typer.Argument(help="the id of the student")],
+    lift: Annotated[bool, typer.Option("--lift", help="end the restriction")] = False,
+    as_json: Json = False,
+) -> None:
+    """Keep what is known of a student, but neither analyse nor show it. Exits with 2 if there is no such student."""
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.restrict(student_id, lifted=lift).task_id)
+    if task["state"] != "SUCCESS":
+        tasks.print_task(task, as_json)
+    if as_json:
+        show_json(task["result"])
+    if not task["result"]["found"]:
+        stop(f"The graph has no student {student_id}: nothing was changed.", INVALID)
+    if not as_json:
+        say(
+            f"{student_id} is analysed and shown again."
+            if lift
+            else f"{student_id} is neither analysed nor shown now."
+        )
+
+
+@app.command()
 def demo(
     examples: Annotated[Path, typer.Option(help="the folder with the example files")] = Path("examples"),
     picture: Annotated[Path, typer.Option(help="where to write a picture of it")] = Path(".run/demo-graph.html"),

@@ -81,7 +81,8 @@ class Unanswered:
 class PackResult:
     """Every record of the request is in exactly one of the four.
 
-    A skipped record has no text, which is no fault. A withheld one is sent to no provider, since consent is missing.
+    A skipped record has no text, which is no fault. A withheld one is not read, since consent is missing or a student
+    of it is restricted.
     """
 
     findings: tuple[RecordFinding, ...]
@@ -91,7 +92,7 @@ class PackResult:
 
 
 class MembersUnknown(Exception):
-    """The importer has not told who is in these courses, so no text of them may leave."""
+    """The importer has not told who is in these courses, or whose texts may be read, so none is."""
 
     def __init__(self, course_ids: tuple[str, ...]) -> None:
         super().__init__()
@@ -155,7 +156,6 @@ class Pipeline:
         documents: list[Document] = []
         failed: list[Unanswered] = []
         skipped: list[Unanswered] = []
-        withheld: list[Unanswered] = []
         for number, record in enumerate(message.records, start=1):
             try:
                 documents.append(read_document(record, message.kind, message.contexts))
@@ -163,21 +163,26 @@ class Pipeline:
                 record_id = record.get("record_id")
                 name = record_id if isinstance(record_id, str) else f"(record {number})"
                 (skipped if isinstance(error, Textless) else failed).append(Unanswered(name, error.reason))
+        documents, withheld = self._readable(documents)
 
         if not self._settings.has_provider:
             telemetry.pack_analysed(
-                message.kind, {"offline": len(documents), "unanswered": len(failed), "skipped": len(skipped)}
+                message.kind,
+                {
+                    "offline": len(documents),
+                    "unanswered": len(failed),
+                    "skipped": len(skipped),
+                    "withheld": len(withheld),
+                },
             )
-            return PackResult(tuple(map(self._rule_based.finding, documents)), tuple(failed), tuple(skipped))
+            found = tuple(map(self._rule_based.finding, documents))
+            return PackResult(found, tuple(failed), tuple(skipped), tuple(withheld))
 
         names, unknown = self._names_by_course(message)
         if unknown:
             raise MembersUnknown(unknown)
         questions: list[Question] = []
         for document in documents:
-            if reason := consent_missing(document, self._settings):
-                withheld.append(Unanswered(document.record.record_id, reason))
-                continue
             try:
                 questions.append(question_of(document, self._settings, _members_of(names, document)))
             except TooLong as error:
@@ -202,6 +207,21 @@ class Pipeline:
             },
         )
         return PackResult(tuple(findings), tuple(failed), tuple(skipped), tuple(withheld))
+
+    def _readable(self, documents: Sequence[Document]) -> tuple[list[Document], list[Unanswered]]:
+        """Return the documents that may be read, and those that are withheld. Raises MembersUnknown."""
+        restricted = frozenset[str]() if self._members is None else self._members.restricted()
+        if restricted is None:
+            raise MembersUnknown(())
+        readable, withheld = list[Document](), list[Unanswered]()
+        for document in documents:
+            reason = "a student of it is restricted" if not restricted.isdisjoint(document.students) else ""
+            reason = reason or (consent_missing(document, self._settings) if self._settings.has_provider else "")
+            if reason:
+                withheld.append(Unanswered(document.record.record_id, reason))
+            else:
+                readable.append(document)
+        return readable, withheld
 
     def _names_by_course(self, message: Analysis) -> tuple[dict[str, list[CourseNames]], tuple[str, ...]]:
         """Return the names of the people of each course of these records, and the courses whose list is unknown.

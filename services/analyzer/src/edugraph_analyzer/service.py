@@ -110,12 +110,13 @@ class AnalyzerService:
 
     def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:
         """Ask the importer, who alone knows the graph, unless somebody did so a moment ago."""
-        if asked := self.members.to_ask(course_ids):
+        # An empty id, which no course has, stands for the list of the students who are restricted.
+        if asked := self.members.to_ask(course_ids or ("",)):
             request = CourseMembersRequest(
                 job_id=message.job_id,
                 traceparent=message.traceparent,
                 deadline=message.deadline,
-                course_ids=tuple(asked),
+                course_ids=tuple(filter(None, asked)),
             )
             send(
                 self.app,

@@ -275,10 +275,19 @@ class Importer:
         return outcome
 
     def tell_course_members(self, course_ids: Iterable[str]) -> None:
-        """Tell the analyzer how the people of each course are called."""
+        """Tell the analyzer how the people of each course are called, and whose texts it is not to read."""
+        if self.members.restricted() is None:
+            epoch = self.members.epoch()
+            self.members.tell_restricted(self.graph.restricted_students(), epoch)
         for course_id in sorted(course_ids):
             epoch, now = self.members.epoch(), self.now()
             self.members.tell(course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now)
+
+    def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
+        """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
+        found = self.graph.restrict_student(student_id, restricted=restricted)
+        self.members.forget()  # What the analyzer was told is of before.
+        return {"found": found, "restricted": restricted and found}
 
     def erase_student(self, student_id: str) -> dict[str, Any]:
         """Return how much was removed, from the graph by label and from the blob store; and what was left, and why.

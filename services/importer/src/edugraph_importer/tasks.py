@@ -16,6 +16,7 @@ from edugraph_common.contracts.messages import (
     ImportBatch,
     ImportJob,
     Message,
+    RestrictStudent,
 )
 from edugraph_common.contracts.routes import URGENT
 from edugraph_common.messaging.celery_app import App
@@ -100,6 +101,13 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+
+
+@shared_task(base=DataImportTask, bind=True, name="restrict_student_task", contract=RestrictStudent)
+def restrict_student_task(self: DataImportTask, body: Any) -> dict[str, bool]:
+    """Restrict what is done with a student's data, or lift that. Return whether the student was `found`."""
+    message = self.parse(RestrictStudent, body)
+    return self.importer.restrict_student(message.student_id, restricted=not message.lifted)
 
 
 @shared_task(base=DataImportTask, bind=True, name="tell_course_members_task", contract=CourseMembersRequest)

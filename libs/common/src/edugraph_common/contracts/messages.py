@@ -206,9 +206,22 @@ class DeriveGraph(Message):
 
 
 class CourseMembersRequest(Message):
-    """import.split: tell the analyzer who is in these courses, so that no text leaves with one of their names."""
+    """import.split: tell the analyzer who is in these courses, so that no text leaves with one of their names.
 
-    course_ids: tuple[str, ...] = Field(min_length=1)
+    And whose texts are not to be read, of all courses.
+    """
+
+    course_ids: tuple[str, ...] = ()
+
+
+class RestrictStudent(Message):
+    """import.split: keep what is known of a student, but neither analyse nor show it, until that is `lifted`.
+
+    `job_id` names the request.
+    """
+
+    student_id: str = Field(min_length=1, max_length=128)
+    lifted: bool = False
 
 
 class ForgetStudent(Message):

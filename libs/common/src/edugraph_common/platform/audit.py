@@ -16,6 +16,8 @@ AUDIT = "edugraph:audit"
 KEPT = 100_000  # entries
 Action = Literal[
     "student.forget",
+    "student.restrict",
+    "student.lift",
     "dead.replay",
     "dead.drop",
     "graph.rebuild",

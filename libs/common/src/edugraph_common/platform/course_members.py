@@ -22,6 +22,7 @@ _ASKED_SECONDS = 10
 _NAME_FIELDS = ("student_name", "student_name_from", "student_name_to", "teacher_name")
 # The braces keep all keys on one node of a Redis cluster: they are written in one transaction.
 EPOCH = "edugraph:{members}:epoch"
+_RESTRICTED, _RESTRICTED_KNOWN = "edugraph:{members}:restricted", "edugraph:{members}:restricted-known"
 
 
 class CourseMembers:
@@ -90,8 +91,30 @@ class CourseMembers:
         with redis_errors():
             return [each for each in course_ids if self._redis.set(_asked(each), "1", nx=True, ex=_ASKED_SECONDS)]
 
+    def tell_restricted(self, student_ids: Iterable[str], epoch: str) -> None:
+        """Set the ids of all students whose texts are not to be read; nothing is set in another epoch."""
+        ids = sorted(student_ids)
+
+        def write(pipe: Any) -> None:
+            pipe.delete(_RESTRICTED)
+            if ids:
+                pipe.sadd(_RESTRICTED, *ids)
+                pipe.expire(_RESTRICTED, _NAMES_KEPT_SECONDS)
+            pipe.set(_RESTRICTED_KNOWN, "1", ex=KEPT_SECONDS)
+
+        self._in_epoch(epoch, write)
+
+    def restricted(self) -> frozenset[str] | None:
+        """Return the ids of all students whose texts are not to be read, or None if they are unknown."""
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.exists(_RESTRICTED_KNOWN)
+            pipe.smembers(_RESTRICTED)
+            known, ids = pipe.execute()
+        return frozenset(ids) if known else None
+
     def forget(self) -> None:
-        """Delete all lists, because somebody was erased whose name may be in any of them."""
+        """Delete all lists: somebody was erased whose name may be in any of them, or restricted, or no longer."""
         with redis_errors():
             self._redis.incr(EPOCH)
             for key in self._redis.scan_iter(match="edugraph:{members}:*", count=1_000):

@@ -73,6 +73,18 @@ class Graph:
             )
         return tuple(contexts)
 
+    def restrict_student(self, student_id: str, *, restricted: bool) -> bool:
+        """Mark a student as one of whom nothing is analysed or shown, or take that away. False if there is none."""
+
+        def work(tx: neo4j.ManagedTransaction) -> bool:
+            mark = True if restricted else None
+            return tx.run(CYPHER["restrict_student"], id=student_id, restricted=mark).single() is not None
+
+        return self._write(work)
+
+    def restricted_students(self) -> set[str]:
+        return {row["id"] for row in self._connection.read(CYPHER["restricted_students"])}
+
     def course_members(self, course_id: str, limit: int) -> set[str]:
         """Return how the people of a course are called, about `limit` of them at most."""
         rows = self._connection.read(CYPHER["course_members"], id=course_id, limit=limit)

@@ -1,11 +1,11 @@
-"""DELETE /v1/students/{id}: a student is forgotten. The importer does it, as the only writer of the graph."""
+"""/v1/students/{id}: a student is forgotten, or restricted. The importer does it, as the only writer of the graph."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.messages import ForgetStudent
+from edugraph_common.contracts.messages import ForgetStudent, RestrictStudent
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.audit import pseudonym
 from edugraph_gateway.api.dependencies import AuditDep, ClockDep, Eraser, IntakeDep
@@ -15,13 +15,14 @@ from edugraph_gateway.submission.submit import Task
 
 AUDIT_TIMEOUT_SECONDS = 2.0
 router = APIRouter(tags=["students"])
+_REFUSALS = problem_responses(401, 403, 404, 422, 429, 503)
 StudentId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 @router.delete(
     "/v1/students/{student_id:path}",
     status_code=202,
-    responses=problem_responses(401, 403, 404, 422, 429, 503),
+    responses=_REFUSALS,
 )
 async def forget_student(
     caller: Eraser, audit: AuditDep, now: ClockDep, intake: IntakeDep, student_id: StudentId
@@ -32,3 +33,27 @@ async def forget_student(
     request_id = submitter.new_id()
     message = ForgetStudent(job_id=request_id, student_id=student_id)
     return await submitter.send_task(Task("forget_student_task", message, task_id_for(request_id, "forget")))
+
+
+@router.post("/v1/students/{student_id:path}/restriction", status_code=202, responses=_REFUSALS)
+async def restrict_student(
+    caller: Eraser, audit: AuditDep, now: ClockDep, intake: IntakeDep, student_id: StudentId
+) -> Accepted:
+    """What is known of them is kept, but neither analysed nor shown: follow the task."""
+    submitter, who, name = intake.submitter, caller.client_id, pseudonym(student_id)
+    await in_time(
+        lambda: audit.record(who, "student.restrict", name, now()), AUDIT_TIMEOUT_SECONDS, submitter.threads
+    )
+    message = RestrictStudent(job_id=submitter.new_id(), student_id=student_id)
+    return await submitter.send_task(Task("restrict_student_task", message, task_id_for(message.job_id, "restrict")))
+
+
+@router.post("/v1/students/{student_id:path}/restriction/lift", status_code=202, responses=_REFUSALS)
+async def lift_restriction(
+    caller: Eraser, audit: AuditDep, now: ClockDep, intake: IntakeDep, student_id: StudentId
+) -> Accepted:
+    """They are analysed and shown again: follow the task."""
+    submitter, who, name = intake.submitter, caller.client_id, pseudonym(student_id)
+    await in_time(lambda: audit.record(who, "student.lift", name, now()), AUDIT_TIMEOUT_SECONDS, submitter.threads)
+    message = RestrictStudent(job_id=submitter.new_id(), student_id=student_id, lifted=True)
+    return await submitter.send_task(Task("restrict_student_task", message, task_id_for(message.job_id, "lift")))

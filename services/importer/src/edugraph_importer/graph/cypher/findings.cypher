@@ -200,11 +200,11 @@ MATCH (b:KnowledgePoint {id: row.to})
 CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
 
 // name: delete_orphans
-// Deletes nodes that nothing names any more.
+// Deletes nodes that nothing names any more. A restriction stays, for records that come later.
 // for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
-WHERE NOT EXISTS { (n)--() }
+WHERE NOT EXISTS { (n)--() } AND n.restricted IS NULL
 DELETE n
 RETURN count(*) AS deleted
 
