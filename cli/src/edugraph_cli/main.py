@@ -24,8 +24,9 @@ from edugraph_cli.commands import (
     tasks,
     topology,
 )
-from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
+from edugraph_cli.display import INVALID, out, plain_errors, print_table, say, show_json, stop
 from edugraph_cli.options import Json, Yes
+from edugraph_cli.pseudonyms import private_file
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -78,6 +79,24 @@ def forget(
         show_json(accepted.model_dump(mode="json"))
         return
     say(f"Accepted. This command shows SUCCESS when it is done: edugraph tasks show {accepted.task_id}")
+
+
+@app.command("export-person")
+def export_person(
+    student_id: Annotated[str, typer.Argument(help="the id of the student")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="a ZIP of JSON with an index")],
+) -> None:
+    """Write all that is kept of a student, so that it can be handed to them. index.txt says what was not read."""
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.export_person(student_id).task_id)
+        if task["state"] != "SUCCESS":
+            tasks.print_task(task, as_json=False)
+        part = output.with_name(f"{output.name}.part")
+        with client.export(task["result"]["export"]) as chunks, private_file(part) as file:
+            for chunk in chunks:
+                file.write(chunk)
+        part.replace(output)
+    print_table(str(output), task["result"]["entries"])
 
 
 @app.command()

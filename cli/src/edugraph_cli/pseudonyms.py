@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from stat import S_IMODE
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import IO, Any, Literal, NamedTuple, Self
 
 from edugraph_common.contracts.records import Record, Withdrawal
 from edugraph_common.sources.platforms import UNKNOWN_PLATFORMS, Platforms
@@ -67,6 +67,12 @@ FindWords = Callable[[str, Iterable[Word]], Iterator[tuple[int, int, Word]]]
 
 class UnusableMap(Exception):
     """The file cannot be the map. The message is a sentence for the user."""
+
+
+def private_file(path: Path) -> IO[bytes]:
+    """Open a new file that its owner alone may read, in the place of an old one."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_MODE), "wb")
 
 
 class PseudonymMap:

@@ -1,7 +1,6 @@
 """`edugraph pseudonymize FILE` and `edugraph pseudonym WORD`: nothing of them speaks to a server."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,12 +13,12 @@ from edugraph_cli.commands.importing import check_file
 from edugraph_cli.detection import HEAD_BYTES, detect_file
 from edugraph_cli.display import FAILED, INVALID, err, print_table, say, stop
 from edugraph_cli.pseudonyms import (
-    PRIVATE_MODE,
     FindWords,
     PseudonymMap,
     UnusableMap,
     Word,
     find_whole_words,
+    private_file,
     pseudonymize,
 )
 from edugraph_common.contracts.messages import Format
@@ -68,7 +67,7 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
             file_format = file_format or ("csv" if mapping else detected.format)
             platforms = Platforms(by_platform, platform)
             plan, text = open_text(source_file, file_format, detected.compression, read_as, platforms)
-            with _private(part) as raw, compressing(raw, content_encoding_of(output.name)) as packed:
+            with private_file(part) as raw, compressing(raw, content_encoding_of(output.name)) as packed:
                 counts, rejects = _write(plan, text, packed, names, find)
         part.replace(output)
     except MalformedFile as problem:
@@ -98,10 +97,6 @@ def show_pseudonym(
             say(names.originals(word) or names.of("person", word))
     except UnusableMap as problem:
         stop(str(problem), INVALID)
-
-
-def _private(path: Path) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, PRIVATE_MODE), "wb")
 
 
 def _write(

@@ -41,6 +41,7 @@ from edugraph_importer.batching import (
 )
 from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph
+from edugraph_importer.person_export import PersonExport, delete_old_exports, export_key
 
 FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as well; others' queues stay open
 
@@ -288,6 +289,16 @@ class Importer:
         found = self.graph.restrict_student(student_id, restricted=restricted)
         self.members.forget()  # What the analyzer was told is of before.
         return {"found": found, "restricted": restricted and found}
+
+    def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:
+        """Write all that is kept of a student as a ZIP. Return its name, and how many entries each part of it has."""
+        now = self.now()
+        delete_old_exports(self.blobs, now)
+        key = export_key(request_id, now)
+        export = PersonExport(student_id, self.graph, self.blobs, self.jobs.entries_with, self.platform_prefixes)
+        with self.blobs.write(key) as file:
+            counts = export.write(file, now)
+        return {"export": key.removeprefix("exports/"), "entries": counts}
 
     def erase_student(self, student_id: str) -> dict[str, Any]:
         """Return how much was removed, from the graph by label and from the blob store; and what was left, and why.

@@ -10,6 +10,7 @@ from celery import chord, group, shared_task
 from edugraph_common.contracts.messages import (
     CourseMembersRequest,
     DeriveGraph,
+    ExportStudent,
     Findings,
     ForgetStudent,
     ImportAggregate,
@@ -101,6 +102,13 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+
+
+@shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)
+def export_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Write all that is kept of a student into the blob store. Return the name of the export."""
+    message = self.parse(ExportStudent, body)
+    return self.importer.export_student(message.job_id, message.student_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="restrict_student_task", contract=RestrictStudent)

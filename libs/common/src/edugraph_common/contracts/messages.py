@@ -214,6 +214,12 @@ class CourseMembersRequest(Message):
     course_ids: tuple[str, ...] = ()
 
 
+class ExportStudent(Message):
+    """import.split: write all that is kept of a student into the blob store. `job_id` names the request."""
+
+    student_id: str = Field(min_length=1, max_length=128)
+
+
 class RestrictStudent(Message):
     """import.split: keep what is known of a student, but neither analyse nor show it, until that is `lifted`.
 

@@ -289,6 +289,16 @@ _BLOBS = (
         exporter="files",
     ),
     DataPlace(
+        "blobs.exports",
+        Store.BLOBS,
+        ("exports/*",),
+        "personal",
+        Words("what was exported of one person", "导出的个人数据"),
+        Words("to hand it to the person", "交给本人"),
+        Words("until it is fetched, or until the next export after a day", "直到被取走，或直到一天之后的下一次导出"),
+        left=Words("it ends by itself, or fetch it once more", "自行结束，或再取一次"),
+    ),
+    DataPlace(
         "blobs.plans",
         Store.BLOBS,
         ("jobs/*/mapping.json", "jobs/*/reading.json"),

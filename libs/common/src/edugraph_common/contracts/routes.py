@@ -35,6 +35,7 @@ ROUTES: dict[str, Route] = {
     "import_records_async": Route("data_import", "import.split", URGENT),
     "import_records_with_callback": Route("data_import", "import.split", URGENT),
     "forget_student_task": Route("data_import", "import.split", URGENT),
+    "export_student_task": Route("data_import", "import.split"),
     "restrict_student_task": Route("data_import", "import.split", URGENT),
     "derive_graph_task": Route("data_import", "import.split"),
     "tell_course_members_task": Route("data_import", "import.split", URGENT),

@@ -16,6 +16,7 @@ AUDIT = "edugraph:audit"
 KEPT = 100_000  # entries
 Action = Literal[
     "student.forget",
+    "student.export",
     "student.restrict",
     "student.lift",
     "dead.replay",

@@ -73,6 +73,18 @@ class Graph:
             )
         return tuple(contexts)
 
+    def export_student(self, student_id: str) -> dict[str, list[dict[str, Any]]]:
+        """Return the `student`, the `relationships` to others, and the `records`, each with all its properties."""
+        statements = {
+            "student": "properties_of_student",
+            "relationships": "relationships_of_student",
+            "records": "whole_records_of_student",
+        }
+        return {
+            name: [row.data() for row in self._connection.read(CYPHER[statement], id=student_id)]
+            for name, statement in statements.items()
+        }
+
     def restrict_student(self, student_id: str, *, restricted: bool) -> bool:
         """Mark a student as one of whom nothing is analysed or shown, or take that away. False if there is none."""
 

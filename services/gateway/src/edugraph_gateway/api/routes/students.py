@@ -1,21 +1,25 @@
 """/v1/students/{id}: a student is forgotten, or restricted. The importer does it, as the only writer of the graph."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from fastapi.responses import StreamingResponse
 
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.messages import ForgetStudent, RestrictStudent
+from edugraph_common.contracts.messages import ExportStudent, ForgetStudent, RestrictStudent
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.audit import pseudonym
-from edugraph_gateway.api.dependencies import AuditDep, ClockDep, Eraser, IntakeDep
+from edugraph_gateway.api.dependencies import AuditDep, BlobsDep, ClockDep, Eraser, IntakeDep
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import problem_responses
+from edugraph_gateway.problems import not_found, problem_responses
 from edugraph_gateway.submission.submit import Task
 
 AUDIT_TIMEOUT_SECONDS = 2.0
 router = APIRouter(tags=["students"])
 _REFUSALS = problem_responses(401, 403, 404, 422, 429, 503)
+PIECE_BYTES = 1 << 20
+ExportName = Annotated[str, Path(max_length=128, pattern=r"^\d{1,12}-[\w-]{1,100}\.zip$")]
 StudentId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -57,3 +61,37 @@ async def lift_restriction(
     await in_time(lambda: audit.record(who, "student.lift", name, now()), AUDIT_TIMEOUT_SECONDS, submitter.threads)
     message = RestrictStudent(job_id=submitter.new_id(), student_id=student_id, lifted=True)
     return await submitter.send_task(Task("restrict_student_task", message, task_id_for(message.job_id, "lift")))
+
+
+@router.post("/v1/students/{student_id:path}/export", status_code=202, responses=_REFUSALS)
+async def export_student(
+    caller: Eraser, audit: AuditDep, now: ClockDep, intake: IntakeDep, student_id: StudentId
+) -> Accepted:
+    """All that is kept of them is written as a ZIP: follow the task, whose result names it; fetch it within a day."""
+    submitter, who, name = intake.submitter, caller.client_id, pseudonym(student_id)
+    await in_time(lambda: audit.record(who, "student.export", name, now()), AUDIT_TIMEOUT_SECONDS, submitter.threads)
+    message = ExportStudent(job_id=submitter.new_id(), student_id=student_id)
+    return await submitter.send_task(Task("export_student_task", message, task_id_for(message.job_id, "export")))
+
+
+@router.get(
+    "/v1/exports/{name}",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
+        **problem_responses(401, 403, 404, 422, 429, 503),
+    },
+)
+def download_export(_caller: Eraser, blobs: BlobsDep, name: ExportName) -> StreamingResponse:
+    """The ZIP, once: it is deleted when it has been sent."""
+    key = f"exports/{name}"
+    if not blobs.exists(key):
+        raise not_found("export", name)
+
+    def pieces() -> Iterator[bytes]:
+        with blobs.open(key) as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+        blobs.delete(key)
+
+    return StreamingResponse(pieces(), media_type="application/zip")
