@@ -291,6 +291,23 @@ def test_whole_words_are_found_without_the_analyzer(text: str, words: list[Word]
     assert list(found()) == expected
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 6)), max_size=6))
+def test_nothing_of_a_word_that_was_found_stays(tmp_path_factory: pytest.TempPathFactory, found: list[Any]) -> None:
+    """However the places of several words lie in each other."""
+    text = "abcdefghijkl"
+    spans = [(start, min(start + size, len(text))) for start, size in found]
+    data = {"student_id": "S1", "course_id": "C1", "error_text": text}
+    record = parse_record({"type": "error_record", "timestamp": "2026-01-01", "data": data})
+    with PseudonymMap(tmp_path_factory.mktemp("map") / "map.db") as names:
+        pseudonym = names.of("person", "S1")
+        word = Word("S1", is_name=False, pseudonym=pseudonym)
+        value = pseudonymize(record, names, lambda *_: iter([(*span, word) for span in spans]))
+    written = value["data"]["error_text"].replace(pseudonym, "")
+    covered = {place for span in spans for place in range(*span)}
+    assert written == "".join(letter for place, letter in enumerate(text) if place not in covered)
+
+
 def test_the_rows_are_those_that_an_import_would_read(tmp_path: Path) -> None:
     """One row of a table that cannot be read hides none of its neighbours."""
     (tmp_path / "mapping.yaml").write_text(MAPPING % "encoding: utf-8")
