@@ -7,10 +7,12 @@ import pytest
 from analyzer_bench import Provider, chats
 
 from edugraph_analyzer.pipeline import MembersUnknown, Pipeline
+from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.messages import Analysis
 from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.job_store import Jobs, connect
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 OFFLINE, MODEL = "offline", "model"
@@ -47,6 +49,35 @@ def test_nothing_is_read_until_it_is_known_who_is_restricted(server, provider, n
     with pytest.raises(MembersUnknown):
         one.analyse(chats(name, 2))
     assert "message 1 of" not in str(provider.requests())
+
+
+def test_the_service_asks_the_importer_once_and_waits(server, provider, name, members, monkeypatch) -> None:
+    provider.script()
+    sent: list[tuple[str, Any]] = []
+    monkeypatch.setattr("edugraph_analyzer.service.send", lambda _, task, message, **__: sent.append((task, message)))
+    nobody: Any = None  # neither a broker nor a blob store is asked
+    service = AnalyzerService(
+        app=nobody,
+        pipeline=pipeline(server, provider, name, members, MODEL, students_without_consent=frozenset({"stu-0001"})),
+        jobs=Jobs(server),
+        members=members,
+        blobs=nobody,
+        now=lambda: NOW,
+        pack_size=10,
+    )
+    message = in_course(chats(name, 2), name)
+    for _ in range(2):
+        with pytest.raises(Wait, match="importer"):
+            service.analyse(message)
+    assert [(task, each.course_ids) for task, each in sent] == [("tell_course_members_task", ())]
+    members.tell_restricted([], members.epoch())
+    with pytest.raises(Wait, match="importer"):
+        service.analyse(message)
+    assert [each.course_ids for _, each in sent[1:]] == [(name,)]
+    members.tell(name, [], members.epoch(), NOW)
+    assert len(service.analyse(message)) == 1
+    task, findings = sent[-1]
+    assert (task, len(findings.findings), findings.failed, findings.withheld) == ("record_findings_task", 1, 0, 1)
 
 
 def test_no_text_leaves_until_it_is_known_who_is_in_its_course(server, provider, name, members) -> None:
