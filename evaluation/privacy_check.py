@@ -146,7 +146,7 @@ def tally(rows: Sequence[Labelled], course: dict[str, CourseNames]) -> Tally:
 
 
 def redactor_of(row: Labelled, course: dict[str, CourseNames]) -> Redactor:
-    return Redactor(row.people, course[row.language])
+    return Redactor(row.people, [course[row.language]])
 
 
 def redaction_report(counts: dict[str, Tally]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ smallest example that breaks one is printed with its seed.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
@@ -38,6 +39,7 @@ from pydantic import SecretStr
 from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import store_mapping
@@ -119,9 +121,14 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
         tempfile.TemporaryDirectory(dir=blobs or Path("/dev/shm")) as folder,
         patch("edugraph_importer.service.emit", lambda *_: None),
     ):
-        graph = cast("Any", StagedGraph())
         yield Importer(
-            cast("Any", None), graph, Jobs(client), AnalysisWindows(client), Blobs(folder), now=lambda: NOW
+            cast("Any", None),
+            cast("Any", StagedGraph()),
+            Jobs(client),
+            AnalysisWindows(client),
+            CourseMembers(client),
+            Blobs(folder),
+            now=lambda: NOW,
         )
     client.close()
 
@@ -212,7 +219,7 @@ def write_to_graph(importer: Importer, addresses: dict[str, str], tally: Tally, 
     empty_graph(addresses)
     user, password = addresses["EDUGRAPH_NEO4J_USER"], addresses["EDUGRAPH_NEO4J_PASSWORD"]
     graph = Graph(GraphSettings(uri=addresses["EDUGRAPH_NEO4J_URI"], user=user, password=SecretStr(password)))
-    real = Importer(cast("Any", None), graph, importer.jobs, importer.windows, importer.blobs, now=lambda: NOW)
+    real = dataclasses.replace(importer, graph=graph)
     try:
         _count(import_lines(real, tally.source, mixed(tally.source, hostile)), tally.written_to_graph)
         with neo4j.GraphDatabase.driver(

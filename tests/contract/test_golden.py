@@ -19,13 +19,16 @@ from edugraph_common.contracts.messages import (
     AnalysisBatch,
     AnalysisEstimate,
     AnalysisWindow,
+    CourseMembersRequest,
     DeriveGraph,
+    ExportStudent,
     Findings,
     ForgetStudent,
     ImportAggregate,
     ImportBatch,
     ImportJob,
     Message,
+    RestrictStudent,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
@@ -40,8 +43,11 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "analysis_estimate": AnalysisEstimate,
     "analysis_window": AnalysisWindow,
     "findings": Findings,
+    "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
     "forget_student": ForgetStudent,
+    "restrict_student": RestrictStudent,
+    "export_student": ExportStudent,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,
@@ -159,10 +165,14 @@ def test_golden_records_are_read_and_keep_their_ids() -> None:
 
 
 def test_golden_envelopes_are_read() -> None:
-    """What takes a record back, and what an adapter read in a newer way."""
+    """What takes a record back, what an adapter read in a newer way, and what no provider may see."""
     lines = (GOLDEN / "envelopes.v1.ndjson").read_text(encoding="utf-8").splitlines()
-    by_id, by_content, read = [parse_row(json.loads(line)) for line in lines]
+    by_id, by_content, read, withheld = [parse_row(json.loads(line)) for line in lines]
     assert by_id == Withdrawal(record_id="r-1")
     assert isinstance(read, Record)
     assert by_content == Withdrawal(record_id=read.content_hash)
-    assert (read.record_id, read.reading) == ("r-3", 1)
+    assert (read.record_id, read.reading, read.consent) == ("r-3", 1, True)
+    assert isinstance(withheld, Record)
+    assert not withheld.consent
+    assert withheld.content_hash == read.content_hash
+    assert parse_record(withheld.to_json()) == withheld

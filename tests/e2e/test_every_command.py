@@ -2,6 +2,7 @@
 
 import ast
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,14 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("graph", "verify", code=1)["wrong"] == {"Student": 1}
     assert commands.json("graph", "rebuild")["wrong"] == {"Student": 1}
     assert commands.json("graph", "digest")["digest"] == digest
+    assert commands.json("restrict", student) == {"found": True, "restricted": True}
+    assert commands.json("restrict", student, "--lift") == {"found": True, "restricted": False}
+    commands.run("export-person", student, "-o", str(tmp_path / "person.zip"))
+    assert "graph/records.ndjson" in zipfile.ZipFile(tmp_path / "person.zip").namelist()
+    names = str(tmp_path / "pseudonyms.db")
+    commands.run("pseudonymize", str(file), "-o", str(tmp_path / "out.ndjson"), "--map", names, code=1)
+    pseudonym = commands.run("pseudonym", student, "--map", names).strip()
+    assert json.loads((tmp_path / "out.ndjson").read_text().splitlines()[0])["data"]["student_id"] == pseudonym
     task = commands.json("forget", student, "--yes")["task_id"]
     until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
     assert commands.json("sources")[0]["format"] == "ndjson"

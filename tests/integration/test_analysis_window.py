@@ -69,6 +69,7 @@ class World:
             pipeline=self,  # type: ignore[arg-type]
             jobs=self.jobs,
             windows=self.windows,
+            members=None,  # type: ignore[arg-type]  # asked by the pipeline, which is this world
             blobs=self.blobs,
             now=lambda: NOW,
             pack_size=PACK,

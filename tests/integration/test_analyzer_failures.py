@@ -18,6 +18,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange
 from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 
@@ -40,6 +41,7 @@ def analyzer(server: "redis.Redis", tmp_path: Path) -> AnalyzerService:
         pipeline=nobody,
         jobs=Jobs(server),
         windows=AnalysisWindows(server),
+        members=CourseMembers(server),
         blobs=Blobs(str(tmp_path)),
         now=lambda: NOW,
         pack_size=PACK,

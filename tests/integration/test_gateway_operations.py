@@ -18,6 +18,7 @@ from waiting import until
 
 from edugraph_common.messaging.celery_app import make_app
 from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
@@ -241,6 +242,38 @@ def test_forgetting_a_student_is_sent_to_the_importer_and_audited(running: Gatew
     assert re.fullmatch(r"[0-9a-f]{32}", entries[0][1]["object"])
     assert "王" not in str(entries)
     assert "王" not in running.log.read_text()
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize(
+    ("path", "task", "lifted", "action"),
+    [
+        ("restriction", "restrict_student_task", None, "student.restrict"),
+        ("restriction/lift", "restrict_student_task", True, "student.lift"),
+        ("export", "export_student_task", None, "student.export"),
+    ],
+)
+def test_what_is_asked_of_a_student_is_sent_to_the_importer_and_audited(  # noqa: PLR0917 - one case a row
+    running: Gateway, client: httpx.Client, path: str, task: str, lifted: bool | None, action: str
+) -> None:
+    assert client.post(f"/v1/students/s%2F1%20王/{path}").status_code == 202
+    [(headers, (arguments, _, _))] = running.take("data_import")
+    message = arguments[0]
+    assert (headers["task"], message["student_id"]) == (task, "s/1 王")
+    assert message.get("lifted") is lifted
+    entries: Any = connect(running.environment["EDUGRAPH_REDIS_URL"]).xrevrange("edugraph:audit", count=1)
+    assert entries[0][1]["action"] == action
+    assert "王" not in str(entries)
+    assert "王" not in running.log.read_text()
+
+
+def test_an_export_is_sent_once(running: Gateway, client: httpx.Client) -> None:
+    with Blobs(running.environment["EDUGRAPH_BLOB_URL"]).write("exports/1-abc.zip") as file:
+        file.write(b"zip" * 1_000_000)
+    answer = client.get("/v1/exports/1-abc.zip")
+    assert (answer.status_code, len(answer.content)) == (200, 3_000_000)
+    assert client.get("/v1/exports/1-abc.zip").status_code == 404
+    assert client.get("/v1/exports/..%2Fjobs%2Fx.zip").status_code in (404, 422)
 
 
 def test_the_doctor_says_what_is_wrong_and_what_to_do(running: Gateway, client: httpx.Client) -> None:

@@ -227,6 +227,21 @@ class Client:
         """Take a student out of the graph. The task says when it is done."""
         return Accepted.model_validate(self._json("DELETE", f"/v1/students/{quote(student_id, safe='')}"))
 
+    def export_person(self, student_id: str) -> Accepted:
+        """Have all that is kept of a student written. The task's result has the name of the `export`."""
+        return Accepted.model_validate(self._json("POST", f"/v1/students/{quote(student_id, safe='')}/export"))
+
+    @contextmanager
+    def export(self, name: str) -> Iterator[Iterator[bytes]]:
+        """Yield an export in chunks. The gateway has it no more afterwards."""
+        with self._stream(f"/v1/exports/{name}") as answer:
+            yield answer.iter_bytes()
+
+    def restrict(self, student_id: str, *, lifted: bool = False) -> Accepted:
+        """Have a student neither analysed nor shown, or again. The task says whether there is such a student."""
+        path = f"/v1/students/{quote(student_id, safe='')}/restriction{'/lift' if lifted else ''}"
+        return Accepted.model_validate(self._json("POST", path))
+
     def derive_graph(self, *, repair: bool) -> Accepted:
         """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
         return Accepted.model_validate(self._json("POST", f"/v1/graph/{'rebuild' if repair else 'verify'}"))

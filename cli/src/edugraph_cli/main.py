@@ -11,9 +11,23 @@ import structlog
 import typer
 
 from edugraph_cli.client import Client
-from edugraph_cli.commands import audit, dead, doctor, graph, importing, jobs, keys, model, sources, tasks, topology
-from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
+from edugraph_cli.commands import (
+    audit,
+    dead,
+    doctor,
+    graph,
+    importing,
+    jobs,
+    keys,
+    model,
+    pseudonyms,
+    sources,
+    tasks,
+    topology,
+)
+from edugraph_cli.display import INVALID, out, plain_errors, print_table, say, show_json, stop
 from edugraph_cli.options import Json, Yes
+from edugraph_cli.pseudonyms import private_file
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +38,8 @@ app = typer.Typer(
 app.command("import")(importing.import_file)
 app.command("analyze")(importing.analyze_file)
 app.command("sources")(sources.list_sources)
+app.command("pseudonymize")(pseudonyms.pseudonymize_file)
+app.command("pseudonym")(pseudonyms.show_pseudonym)
 app.command("doctor")(doctor.doctor)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
@@ -65,6 +81,47 @@ def forget(
         show_json(accepted.model_dump(mode="json"))
         return
     say(f"Accepted. This command shows SUCCESS when it is done: edugraph tasks show {accepted.task_id}")
+
+
+@app.command("export-person")
+def export_person(
+    student_id: Annotated[str, typer.Argument(help="the id of the student")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="a ZIP of JSON with an index")],
+) -> None:
+    """Write all that is kept of a student, so that it can be handed to them. index.txt says what was not read."""
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.export_person(student_id).task_id)
+        if task["state"] != "SUCCESS":
+            tasks.print_task(task, as_json=False)
+        part = output.with_name(f"{output.name}.part")
+        with client.export(task["result"]["export"]) as chunks, private_file(part) as file:
+            for chunk in chunks:
+                file.write(chunk)
+        part.replace(output)
+    print_table(str(output), task["result"]["entries"])
+
+
+@app.command()
+def restrict(
+    student_id: Annotated[str, typer.Argument(help="the id of the student")],
+    lift: Annotated[bool, typer.Option("--lift", help="end the restriction")] = False,
+    as_json: Json = False,
+) -> None:
+    """Keep what is known of a student, but neither analyse nor show it. Exits with 2 if there is no such student."""
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.restrict(student_id, lifted=lift).task_id)
+    if task["state"] != "SUCCESS":
+        tasks.print_task(task, as_json)
+    if as_json:
+        show_json(task["result"])
+    if not task["result"]["found"]:
+        stop(f"The graph has no student {student_id}: nothing was changed.", INVALID)
+    if not as_json:
+        say(
+            f"{student_id} is analysed and shown again."
+            if lift
+            else f"{student_id} is neither analysed nor shown now."
+        )
 
 
 @app.command()

@@ -192,4 +192,4 @@ def test_names_of_members_of_the_course_do_not_leave() -> None:
     data = {"student_id": "s1", "course_id": "c", "error_text": "和赵一诺一起算，漏乘了"}
     record = {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "data": data}
     document = read_document(record, "error", [])
-    assert "和[PERSON_1]一起算" in question_of(document, SETTINGS, CourseNames(["赵一诺"])).body
+    assert "和[PERSON_1]一起算" in question_of(document, SETTINGS, [CourseNames(["赵一诺"])]).body

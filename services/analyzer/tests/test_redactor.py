@@ -1,10 +1,13 @@
 """How private spans become placeholders and come back, whatever finds them: here they are given."""
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_analyzer import redaction
+from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.redaction import TAGS, Redactor, holds_placeholder
 
 Span = tuple[int, int, str]
@@ -69,7 +72,7 @@ def test_no_character_of_any_span_is_left_and_all_come_back(drawn: list[Span], t
 
 def test_the_names_of_a_course_are_private_too(finds) -> None:
     finds()
-    assert Redactor((), Found((0, 2, "PERSON"))).redact("ab cd") == "[PERSON_1] cd"
+    assert Redactor((), [cast("CourseNames", Found((0, 2, "PERSON")))]).redact("ab cd") == "[PERSON_1] cd"
     assert Redactor(()).redact("ab cd") == "ab cd"
 
 

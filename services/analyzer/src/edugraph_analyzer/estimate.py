@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edugraph_analyzer.costs import cost_of
-from edugraph_analyzer.documents import Unreadable, read_document
+from edugraph_analyzer.documents import Document, Unreadable, read_document
 from edugraph_analyzer.llm.rate_limiter import RateLimits
+from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting.questions import (
     Question,
     TooLong,
@@ -50,10 +51,12 @@ def estimate(
     requests: Iterable[Analysis],
     settings: AnalyzerSettings,
     kept: Callable[[Kind, Sequence[str]], set[str]] = lambda _kind, _keys: set(),
+    members: Callable[[Document], Sequence[CourseNames]] = lambda _document: (),
 ) -> Estimate:
     """Estimate some requests, which must all be of one kind.
 
     `kept` returns those of the given question keys whose answers the cache has (`AnswerStore.kept`).
+    `members` returns the names of the people of a document's courses.
     """
     questions: dict[str, Question] = {}
     items = without_text = 0
@@ -61,7 +64,8 @@ def estimate(
         for record in request.records:
             items += 1
             try:
-                question = question_of(read_document(record, request.kind, request.contexts), settings)
+                document = read_document(record, request.kind, request.contexts)
+                question = question_of(document, settings, members(document))
             except TooLong:
                 continue  # it is not sent, so it costs nothing
             except Unreadable:

@@ -19,8 +19,9 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import redis
@@ -37,6 +38,7 @@ from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
 from edugraph_analyzer.findings.schema import parse_answers
 from edugraph_analyzer.llm.rate_limiter import RateLimiter
+from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.questions import (
     Cancelled,
@@ -57,9 +59,13 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, what
 from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis
+from edugraph_common.contracts.records import Record
+from edugraph_common.platform.course_members import CourseMembers, names_by_course
+from edugraph_common.sources.rows import parse_rows
 
 log = structlog.get_logger()
 
+PREPARED_COURSES = 64  # whose names a process keeps ready
 _CHARACTERS_PER_TOKEN = 4  # how much of a wrong answer is shown again in the repair turn
 
 
@@ -73,11 +79,24 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class PackResult:
-    """Every record of the request is in exactly one of the three. A skipped record has no text, which is no fault."""
+    """Every record of the request is in exactly one of the four.
+
+    A skipped record has no text, which is no fault. A withheld one is not read, since consent is missing or a student
+    of it is restricted.
+    """
 
     findings: tuple[RecordFinding, ...]
     failed: tuple[Unanswered, ...]
     skipped: tuple[Unanswered, ...] = ()
+    withheld: tuple[Unanswered, ...] = ()
+
+
+class MembersUnknown(Exception):
+    """The importer has not told who is in these courses, or whose texts may be read, so none is."""
+
+    def __init__(self, course_ids: tuple[str, ...]) -> None:
+        super().__init__()
+        self.course_ids = course_ids
 
 
 class Completes(Protocol):
@@ -94,8 +113,9 @@ class Pipeline:
 
     Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `with_records`
     gives a pack that refers to its rows its records, or raises Rejected when they are gone. `is_cancelled`
-    says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. Clock, sleep,
-    ids and `transport` (the HTTP transport of the provider's client) are for tests.
+    says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. `members`
+    has the names of the people of each course, and is None in an evaluation. Clock, sleep, ids and `transport` (the
+    HTTP transport of the provider's client) are for tests.
     """
 
     def __init__(
@@ -105,6 +125,7 @@ class Pipeline:
         *,
         with_records: Callable[[Analysis], Analysis] = lambda pack: pack,
         is_cancelled: Callable[[str], bool] = lambda _: False,
+        members: CourseMembers | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -119,12 +140,16 @@ class Pipeline:
         self._limiter = RateLimiter.of_settings(settings, server, sleep=sleep, new_id=new_id)
         self._with_records = with_records
         self._is_cancelled, self._rule_based = is_cancelled, RuleBasedAnalyzer()
+        self._members = members
+        # To prepare the names of a large course takes longer than to look for them in a text.
+        self._prepared = lru_cache(maxsize=PREPARED_COURSES)(CourseNames)
         self._client_options = {"process_id": process_id, "now": now, "transport": transport}
         self._client: Completes | None = None
 
     def estimate(self, message: Analysis) -> Estimate:
         """Estimate what `analyse` would cost. Nothing is sent to the provider."""
-        return estimate([message], self._settings, self._store.kept)
+        names, _ = self._names_by_course(message)
+        return estimate([message], self._settings, self._store.kept, partial(_members_of, names))
 
     def analyse(self, message: Analysis) -> PackResult:
         """Analyse a pack. What was answered before is in the cache, and not paid again.
@@ -132,7 +157,7 @@ class Pipeline:
         Records that are gone have failed. They are no reason to give the pack up: a job may have many thousand packs,
         and none of their replays would find the rows either.
 
-        Raises Retryable, Wait, Rejected, and Cancelled when the job was cancelled meanwhile.
+        Raises Retryable, Wait, Rejected, Cancelled when the job was cancelled meanwhile, and MembersUnknown.
         """
         documents: list[Document] = []
         failed: list[Unanswered] = []
@@ -151,17 +176,28 @@ class Pipeline:
                 record_id = record.get("record_id")
                 name = record_id if isinstance(record_id, str) else f"(record {number})"
                 (skipped if isinstance(error, Textless) else failed).append(Unanswered(name, error.reason))
+        documents, withheld = self._readable(documents)
 
         if not self._settings.has_provider:
             telemetry.pack_analysed(
-                message.kind, {"offline": len(documents), "unanswered": len(failed), "skipped": len(skipped)}
+                message.kind,
+                {
+                    "offline": len(documents),
+                    "unanswered": len(failed),
+                    "skipped": len(skipped),
+                    "withheld": len(withheld),
+                },
             )
-            return PackResult(tuple(map(self._rule_based.finding, documents)), tuple(failed), tuple(skipped))
+            found = tuple(map(self._rule_based.finding, documents))
+            return PackResult(found, tuple(failed), tuple(skipped), tuple(withheld))
 
+        names, unknown = self._names_by_course(message)
+        if unknown:
+            raise MembersUnknown(unknown)
         questions: list[Question] = []
         for document in documents:
             try:
-                questions.append(question_of(document, self._settings))
+                questions.append(question_of(document, self._settings, _members_of(names, document)))
             except TooLong as error:
                 failed.append(Unanswered(document.record.record_id, error.reason))
         try:
@@ -180,9 +216,40 @@ class Pipeline:
                 "cached": cached,
                 "unanswered": len(failed),
                 "skipped": len(skipped),
+                "withheld": len(withheld),
             },
         )
-        return PackResult(tuple(findings), tuple(failed), tuple(skipped))
+        return PackResult(tuple(findings), tuple(failed), tuple(skipped), tuple(withheld))
+
+    def _readable(self, documents: Sequence[Document]) -> tuple[list[Document], list[Unanswered]]:
+        """Return the documents that may be read, and those that are withheld. Raises MembersUnknown."""
+        restricted = frozenset[str]() if self._members is None else self._members.restricted()
+        if restricted is None:
+            raise MembersUnknown(())
+        readable, withheld = list[Document](), list[Unanswered]()
+        for document in documents:
+            reason = "a student of it is restricted" if not restricted.isdisjoint(document.students) else ""
+            reason = reason or (consent_missing(document, self._settings) if self._settings.has_provider else "")
+            if reason:
+                withheld.append(Unanswered(document.record.record_id, reason))
+            else:
+                readable.append(document)
+        return readable, withheld
+
+    def _names_by_course(self, message: Analysis) -> tuple[dict[str, list[CourseNames]], tuple[str, ...]]:
+        """Return the names of the people of each course of these records, and the courses whose list is unknown.
+
+        The records name people whom the graph may not know yet. They are looked up apart: the list may be full.
+        """
+        if self._members is None or not self._settings.redaction:
+            return {}, ()
+        rows = parse_rows(enumerate(message.records, start=1))
+        here = names_by_course(row for _, row in rows if isinstance(row, Record))
+        told = self._members.of(here)
+        prepared = {
+            course_id: [self._prepared(told.get(course_id, ())), CourseNames(here[course_id])] for course_id in here
+        }
+        return prepared, tuple(sorted(here.keys() - told.keys()))
 
     def _resolved(self, message: Analysis, questions: Sequence[Question]) -> SingleFlight:
         """Take the answers that there are, and ask for the rest (steps 3 to 8).
@@ -254,6 +321,21 @@ class Pipeline:
             finding = to_finding(resolution.answer, context)
             findings.append(RecordFinding(record=record.to_json(), finding=finding, origin=origin))
         return findings, unanswered
+
+
+def consent_missing(document: Document, settings: AnalyzerSettings) -> str:
+    """Say why a text may not be sent to a provider, or nothing where it may."""
+    if not document.record.consent:
+        return "the record says that there is no consent"
+    if not settings.students_without_consent.isdisjoint(document.students):
+        return "a student of it is in EDUGRAPH_STUDENTS_WITHOUT_CONSENT"
+    if not settings.courses_without_consent.isdisjoint(course.course_id for course in document.courses):
+        return "a course of it is in EDUGRAPH_COURSES_WITHOUT_CONSENT"
+    return ""
+
+
+def _members_of(names: Mapping[str, Sequence[CourseNames]], document: Document) -> list[CourseNames]:
+    return [each for course in document.courses for each in names.get(course.course_id, ())]
 
 
 class Resolver:

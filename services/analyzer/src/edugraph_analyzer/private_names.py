@@ -13,8 +13,7 @@ from functools import lru_cache
 from edugraph_analyzer.documents import Person
 from edugraph_analyzer.plain_text import folded, plain_reading
 from edugraph_analyzer.private_forms import ID_CUES, Span
-
-MOST_MEMBERS = 5_000
+from edugraph_common.platform.course_members import MOST_MEMBERS
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _TITLES = "老师|同学|老|教授|先生|女士|小姐|博士|导师|校长|主任|班长|阿姨|叔叔|爸爸|妈妈|家长|同桌"

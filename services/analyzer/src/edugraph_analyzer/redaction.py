@@ -9,6 +9,7 @@ text first: it takes time in proportion to it.
 # ruff: noqa: E501 - texts and patterns are read as one line
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edugraph_analyzer.documents import Person
@@ -31,11 +32,11 @@ class Redactor:
 
     The same words get the same placeholder, numbered in the order in which they first appear, so that one text that two
     students sent is one text to the cache. `originals` has the words that each placeholder stands for.
-    `members` are the names of the people of the record's courses.
+    `members` are the names of the people of each of the record's courses.
     """
 
     people: tuple[Person, ...]
-    members: CourseNames | None = None
+    members: Sequence[CourseNames] = ()
     originals: dict[str, str] = field(default_factory=dict)
     _placeholders: dict[tuple[str, str], str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -71,7 +72,8 @@ class Redactor:
         Overlapping spans become one, under the tag that comes first in TAGS, so that no rest of either is left.
         """
         found = [*own_names(plain, self.people), *introduced_names(plain)]
-        found += self.members.spans(plain) if self.members else ()
+        for names in self.members:
+            found += names.spans(plain)
         lower = folded(plain)
         for form in FORMS:
             found += form.spans(plain, lower)

@@ -11,15 +11,16 @@ import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
-from edugraph_analyzer.pipeline import PackResult, Pipeline
+from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
-from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.findings import Kind, kind_to_read
 from edugraph_common.contracts.messages import (
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
     AnalysisWindow,
+    CourseMembersRequest,
     Findings,
 )
 from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
@@ -28,6 +29,7 @@ from edugraph_common.contracts.routes import BATCH_TASKS
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.platform.analysis_window import START, AnalysisWindows
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs, cancelled_key
 from edugraph_common.platform.stored_jobs import load_job, store_analysis
@@ -39,6 +41,7 @@ PACK_TASKS: dict[Kind, str] = {
     "error": "analyze_error_task",
     "knowledge_points": "extract_knowledge_points_task",
 }
+MEMBERS_SECONDS = 2.0  # until a text is looked at again that waits for the names of its course
 
 log = structlog.get_logger()
 
@@ -54,6 +57,7 @@ class AnalyzerService:
     pipeline: Pipeline
     jobs: Jobs
     windows: AnalysisWindows
+    members: CourseMembers
     blobs: Blobs
     now: Callable[[], datetime]
     pack_size: int
@@ -165,6 +169,9 @@ class AnalyzerService:
         except Cancelled:
             log.info("pack_left_out", reason="its job was cancelled, resumed or lost")
             return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
+        except MembersUnknown as unknown:
+            self._ask_for_members(message, unknown.course_ids)
+            raise Wait("the importer has not told yet who is in the course", MEMBERS_SECONDS) from None
         findings = Findings(
             job_id=message.job_id,
             traceparent=message.traceparent,
@@ -174,6 +181,7 @@ class AnalyzerService:
             failed=len(result.failed),
             error=result.failed[0].reason if result.failed else None,
             generation=message.generation,
+            withheld=len(result.withheld),
         )
         # An edition is a task of its own: what became of another one must not answer for it.
         task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")
@@ -190,6 +198,23 @@ class AnalyzerService:
             failed=len(result.failed),
             cached=sum(found.origin.cached for found in result.findings),
         )
+
+    def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:
+        """Ask the importer, who alone knows the graph, unless somebody did so a moment ago."""
+        # An empty id, which no course has, stands for the list of the students who are restricted.
+        if asked := self.members.to_ask(course_ids or ("",)):
+            request = CourseMembersRequest(
+                job_id=message.job_id,
+                traceparent=message.traceparent,
+                deadline=message.deadline,
+                course_ids=tuple(filter(None, asked)),
+            )
+            send(
+                self.app,
+                "tell_course_members_task",
+                request,
+                task_id=task_id_for(message.job_id, f"members-{message.pack}"),
+            )
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
         """Return an Estimate as JSON; what the cache has costs nothing."""

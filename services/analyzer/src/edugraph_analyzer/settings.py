@@ -90,6 +90,13 @@ class AnalyzerSettings(BaseSettings):
     redaction: bool = Field(
         default=True, description="private words become placeholders before a text leaves; docs/privacy.md says which"
     )
+    students_without_consent: frozenset[str] = Field(
+        default=frozenset(),
+        description='JSON list of ids; no text with one of them is sent to the provider: ["S0104"]',
+    )
+    courses_without_consent: frozenset[str] = Field(
+        default=frozenset(), description="JSON list of ids; no text of these courses is sent to the provider"
+    )
     cache_ttl_seconds: int = Field(
         default=30 * 86_400, ge=1, description="seconds an answer is kept; until then the same text is not paid again"
     )

@@ -17,6 +17,7 @@ from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
@@ -40,15 +41,20 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     @cache
     def service() -> AnalyzerService:
         client = connect(settings.redis_url.get_secret_value())
-        jobs = Jobs(client, settings.job_retention_seconds)
+        jobs, members = Jobs(client, settings.job_retention_seconds), CourseMembers(client)
         blobs = Blobs(settings.blob_url, settings.imports_from)
         return AnalyzerService(
             app=app,
             pipeline=Pipeline(
-                model, client, with_records=StoredBatches(blobs).with_records, is_cancelled=jobs.is_cancelled
+                model,
+                client,
+                with_records=StoredBatches(blobs).with_records,
+                is_cancelled=jobs.is_cancelled,
+                members=members,
             ),
             jobs=jobs,
             windows=AnalysisWindows(client),
+            members=members,
             blobs=blobs,
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,

@@ -33,7 +33,7 @@ ORDER BY mistakes DESC, id ASC LIMIT $limit
 """
 _EDGES = """
 MATCH (a)-[r]->(b)
-WHERE type(r) IN $types
+WHERE type(r) IN $types AND a.restricted IS NULL AND b.restricted IS NULL
 RETURN labels(a)[0] AS a_label, a.id AS a, coalesce(a.name, a.title, a.id) AS a_name, type(r) AS type,
        labels(b)[0] AS b_label, b.id AS b, coalesce(b.name, b.title, b.id) AS b_name
 LIMIT $limit
@@ -76,7 +76,7 @@ class GraphReader:
         )
 
     def picture(self, limit: int) -> GraphPicture:
-        """Return at most `limit` relationships and the nodes at their ends."""
+        """Return at most `limit` relationships and the nodes at their ends. Nobody who is restricted is shown."""
         with _driver_errors(), self._session() as session:
             rows = list(_rows(session, _EDGES, types=list(SHOWN_RELATIONSHIPS), limit=limit))
         nodes = {node.id: node for row in rows for node in (_node(row, "a"), _node(row, "b"))}
@@ -125,7 +125,8 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
             # What was carried over from an older release stands beside the records, and is none.
             only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
             for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):
-                yield [label, {key: _plain(value) for key, value in row["p"].items()}]
+                # A restriction is said of a student, and comes from no record.
+                yield [label, {key: _plain(value) for key, value in row["p"].items() if key != "restricted"}]
         for name in RELATIONSHIPS:
             only = "WHERE a.carried IS NULL AND b.carried IS NULL " if name in {"HAS_RECORD", "IN_COURSE"} else ""
             query = (

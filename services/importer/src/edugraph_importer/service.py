@@ -4,7 +4,7 @@ How its work arrives is the business of the tasks.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +25,7 @@ from edugraph_common.contracts.outcomes import (
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.course_members import MOST_MEMBERS, CourseMembers, names_by_course
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
 from edugraph_common.platform.object_store import Blobs, Changed, cancelled_key, shown
 from edugraph_common.platform.stored_jobs import load_job, store_job
@@ -40,6 +41,7 @@ from edugraph_importer.batching import (
 )
 from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph
+from edugraph_importer.person_export import PersonExport, delete_old_exports, export_key
 
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
@@ -58,6 +60,7 @@ class Importer:
     graph: Graph
     jobs: Jobs
     windows: AnalysisWindows
+    members: CourseMembers
     blobs: Blobs
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
@@ -137,15 +140,19 @@ class Importer:
         except Changed as change:
             self._stop(message.job_id, change.reason)
             return self.batch_failed(message, change.reason)
+        records = [record for _, record in found.graph.records]
+        epoch, members = self.members.epoch(), names_by_course(records)
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             written = self.graph.write_batch(found.graph)
+        # A list that was told to the analyzer is whole again before any text of this batch is read.
+        self.members.add(members, epoch, self.now())
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
         rejects = list(found.graph.rejects)
         if outcome.rejected > len(rejects):  # The graph refused some records, too.
             rejects += self.graph.rejects(message.job_id, message.batch)
         store_rejects(self.blobs, message.job_id, message.batch, rejects)
-        records = [record for _, record in found.graph.records]
         if message.analyze:
+            self.tell_course_members(members.keys() - self.members.of(members).keys())
             requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts)
             asked = requests.ask(message, records)
             outcome = outcome.model_copy(update={"analysis_expected": asked})
@@ -279,8 +286,33 @@ class Importer:
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with telemetry.retries_of(self.graph):
             outcome = self.graph.write_findings(message)
-        self._settle_pack(message, len(message.findings), message.failed, message.error)
+        self._settle_pack(message, len(message.findings) + message.withheld, message.failed, message.error)
         return outcome
+
+    def tell_course_members(self, course_ids: Iterable[str]) -> None:
+        """Tell the analyzer how the people of each course are called, and whose texts it is not to read."""
+        if self.members.restricted() is None:
+            epoch = self.members.epoch()
+            self.members.tell_restricted(self.graph.restricted_students(), epoch)
+        for course_id in sorted(course_ids):
+            epoch, now = self.members.epoch(), self.now()
+            self.members.tell(course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now)
+
+    def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
+        """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
+        found = self.graph.restrict_student(student_id, restricted=restricted)
+        self.members.forget()  # What the analyzer was told is of before.
+        return {"found": found, "restricted": restricted and found}
+
+    def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:
+        """Write all that is kept of a student as a ZIP. Return its name, and how many entries each part of it has."""
+        now = self.now()
+        delete_old_exports(self.blobs, now)
+        key = export_key(request_id, now)
+        export = PersonExport(student_id, self.graph, self.blobs, self.jobs.entries_with, self.platform_prefixes)
+        with self.blobs.write(key) as file:
+            counts = export.write(file, now)
+        return {"export": key.removeprefix("exports/"), "entries": counts}
 
     def erase_student(self, student_id: str) -> dict[str, Any]:
         """Return how much was removed, from the graph by label and from the blob store; and what was left, and why.
@@ -290,13 +322,14 @@ class Importer:
         """
         with self.jobs.erasing() as go_on:
             removed = self.graph.erase_student(student_id)
+            self.members.forget()
             erased = erase_from_blobs(
                 self.blobs, student_id, self.jobs.is_open, go_on, prefixes=self.platform_prefixes
             )
         return {**removed, **erased.to_json()}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
-        number = len(message.findings) + message.failed
+        number = len(message.findings) + message.withheld + message.failed
         self._settle_pack(message, 0, number, reason)
         return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
 
@@ -327,6 +360,7 @@ class Importer:
             input_tokens=sum(origin.input_tokens for origin in origins),
             output_tokens=sum(origin.output_tokens for origin in origins),
             cost=sum(origin.cost for origin in origins),
+            withheld=message.withheld if done else 0,
         )
         if self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error):
             telemetry.findings(done, failed)

@@ -8,13 +8,16 @@ from typing import Any, cast
 from celery import chord, group, shared_task
 
 from edugraph_common.contracts.messages import (
+    CourseMembersRequest,
     DeriveGraph,
+    ExportStudent,
     Findings,
     ForgetStudent,
     ImportAggregate,
     ImportBatch,
     ImportJob,
     Message,
+    RestrictStudent,
 )
 from edugraph_common.contracts.routes import URGENT
 from edugraph_common.messaging.celery_app import App
@@ -99,6 +102,26 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+
+
+@shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)
+def export_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Write all that is kept of a student into the blob store. Return the name of the export."""
+    message = self.parse(ExportStudent, body)
+    return self.importer.export_student(message.job_id, message.student_id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="restrict_student_task", contract=RestrictStudent)
+def restrict_student_task(self: DataImportTask, body: Any) -> dict[str, bool]:
+    """Restrict what is done with a student's data, or lift that. Return whether the student was `found`."""
+    message = self.parse(RestrictStudent, body)
+    return self.importer.restrict_student(message.student_id, restricted=not message.lifted)
+
+
+@shared_task(base=DataImportTask, bind=True, name="tell_course_members_task", contract=CourseMembersRequest)
+def tell_course_members_task(self: DataImportTask, body: Any) -> None:
+    """Tell the analyzer who is in some courses."""
+    self.importer.tell_course_members(self.parse(CourseMembersRequest, body).course_ids)
 
 
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)

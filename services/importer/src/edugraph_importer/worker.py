@@ -13,6 +13,7 @@ from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
@@ -39,6 +40,7 @@ def make_worker(settings: Settings) -> App:
             graph=Graph(GraphSettings()),
             jobs=Jobs(client, settings.job_retention_seconds),
             windows=AnalysisWindows(client),
+            members=CourseMembers(client),
             blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
             platform_prefixes={platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()},

@@ -16,8 +16,9 @@ from .conftest import Room
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
 # Of one batch of findings at a time, of the ledger when a student is forgotten, of a single row, of all texts when the
-# whole graph is compared, and of what was erased or withdrawn, once a batch.
-MAY_SCAN = {"prerequisites", "outcomes_with", "ledger_rows", "all_claims", "more_removals"}
+# whole graph is compared, of what was erased or withdrawn, once a batch; of the students once a day, or when somebody
+# is restricted.
+MAY_SCAN = {"prerequisites", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students"}
 SINGLE_NODE = "s:Schema"
 
 

@@ -16,6 +16,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.graph import Graph
@@ -31,8 +32,10 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """Tells nobody of events: that needs a broker, and the end of a job does not."""
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody = cast("Any", None)
-    yield Importer(nobody, graph, Jobs(client), AnalysisWindows(client), Blobs(str(tmp_path)), now=lambda: NOW)
+    nobody, blobs = cast("Any", None), Blobs(str(tmp_path))
+    yield Importer(
+        nobody, graph, Jobs(client), AnalysisWindows(client), CourseMembers(client), blobs, now=lambda: NOW
+    )
     client.close()
 
 

@@ -215,7 +215,8 @@ class Findings(Message):
 
     `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
     model: each edition is written once. None from older senders, whose packs are written once in all.
-    `generation`: as in AnalysisBatch.
+    `generation`: as in AnalysisBatch. `withheld`: how many records were not read, because of a missing consent or a
+    restriction.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -224,6 +225,7 @@ class Findings(Message):
     failed: int = 0
     error: str | None = None
     generation: int | None = Field(default=None, ge=0)
+    withheld: int = Field(default=0, ge=0)
 
 
 class DeriveGraph(Message):
@@ -233,6 +235,31 @@ class DeriveGraph(Message):
     """
 
     repair: bool = False
+
+
+class CourseMembersRequest(Message):
+    """import.split: tell the analyzer who is in these courses, so that no text leaves with one of their names.
+
+    And whose texts are not to be read, of all courses.
+    """
+
+    course_ids: tuple[str, ...] = ()
+
+
+class ExportStudent(Message):
+    """import.split: write all that is kept of a student into the blob store. `job_id` names the request."""
+
+    student_id: str = Field(min_length=1, max_length=128)
+
+
+class RestrictStudent(Message):
+    """import.split: keep what is known of a student, but neither analyse nor show it, until that is `lifted`.
+
+    `job_id` names the request.
+    """
+
+    student_id: str = Field(min_length=1, max_length=128)
+    lifted: bool = False
 
 
 class ForgetStudent(Message):

@@ -126,6 +126,8 @@ ENDED: frozenset[JobState] = frozenset({"succeeded", "partly failed", "failed", 
 
 
 class AnalysisProgress(MessageModel):
+    """`withheld` of those that are `done` were not read, since somebody has not agreed to it."""
+
     expected: int = 0
     done: int = 0
     failed: int = 0
@@ -133,6 +135,7 @@ class AnalysisProgress(MessageModel):
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    withheld: int = 0
 
 
 class JobReport(MessageModel):

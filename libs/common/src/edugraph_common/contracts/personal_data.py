@@ -26,7 +26,7 @@ class Store(StrEnum):
 Level = Literal["personal", "pseudonymous", "none"]
 """`pseudonymous`: hashes, or ids that say nothing without another store. `none`: no person's data at all."""
 
-Eraser = Literal["graph", "files", "jobs", "results", "queues", "dead_letters", "answers"]
+Eraser = Literal["graph", "files", "jobs", "results", "queues", "dead_letters", "answers", "members"]
 """What erases a person there; the result of an erasure is grouped by these names."""
 
 Exporter = Literal["graph", "files", "jobs", "results", "dead_letters"]
@@ -89,7 +89,10 @@ _GRAPH = (
         Store.GRAPH,
         ("Student.*",),
         "personal",
-        Words("id and name of a student, and the record that gave the name", "学生的编号和姓名，以及给出姓名的记录"),
+        Words(
+            "id and name of a student, the record that gave the name, and whether the student is restricted",
+            "学生的编号和姓名、给出姓名的记录，以及是否被限制处理",
+        ),
         _PROVENANCE,
         _GRAPH_LIFE,
         eraser="graph",
@@ -289,6 +292,16 @@ _BLOBS = (
         exporter="files",
     ),
     DataPlace(
+        "blobs.exports",
+        Store.BLOBS,
+        ("exports/*",),
+        "personal",
+        Words("what was exported of one person", "导出的个人数据"),
+        Words("to hand it to the person", "交给本人"),
+        Words("until it is fetched, or until the next export after a day", "直到被取走，或直到一天之后的下一次导出"),
+        left=Words("it ends by itself, or fetch it once more", "自行结束，或再取一次"),
+    ),
+    DataPlace(
         "blobs.plans",
         Store.BLOBS,
         ("jobs/*/mapping.json", "jobs/*/reading.json"),
@@ -432,6 +445,37 @@ _REDIS = (
         Words("30 days", "30 天"),
         retention="EDUGRAPH_CACHE_TTL_SECONDS",
         left=_NOT_YET,
+    ),
+    DataPlace(
+        "redis.members",
+        Store.REDIS,
+        ("edugraph:{members}:names:*", "edugraph:{members}:restricted"),
+        "personal",
+        Words(
+            "names of the people of each course, and the ids of students who are restricted",
+            "每门课程的人员姓名，以及被限制处理的学生的编号",
+        ),
+        Words(
+            "no text leaves with such a name, or is read of such a student",
+            "文本不带着这些姓名离开，也不阅读这些学生",
+        ),
+        Words("a day after it was told last", "最后一次告知后一天"),
+        eraser="members",
+        left=Words("the graph has what they are made of", "图谱中有其来源"),
+    ),
+    DataPlace(
+        "redis.members_known",
+        Store.REDIS,
+        (
+            "edugraph:{members}:known:*",
+            "edugraph:{members}:asked:*",
+            "edugraph:{members}:restricted-known",
+            "edugraph:{members}:epoch",
+        ),
+        "none",
+        _NO_PERSON,
+        Words("which of those lists are whole", "哪些名单是完整的"),
+        Words("a day; the number of erasures for ever", "一天；删除的次数永久"),
     ),
     DataPlace(
         "redis.asking",

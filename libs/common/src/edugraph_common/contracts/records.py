@@ -174,7 +174,8 @@ class Record(ContractModel):
     """A valid record. `record_id` is always filled; `content_hash` tells two contents of one id apart.
 
     `reading` is the adapter's own number, which it raises when it reads a source differently: of two readings of one
-    event, the higher one counts.
+    event, the higher one counts. Without `consent` its text is sent to no provider of a model; that is no part of its
+    content.
     """
 
     type: RecordType
@@ -182,6 +183,7 @@ class Record(ContractModel):
     record_id: Id
     data: Data
     reading: Reading = 0
+    consent: bool = True
 
     @cached_property
     def time(self) -> str:
@@ -207,6 +209,7 @@ class Record(ContractModel):
             "record_id": self.record_id,
             "data": data,
             **({"reading": self.reading} if self.reading else {}),
+            **({} if self.consent else {"consent": False}),
         }
 
 
@@ -273,6 +276,7 @@ def parse_record(value: object) -> Record:
         record_id=record_id,
         data=data,
         reading=head.reading or 0,
+        consent=head.consent is not False,
     )
 
 
@@ -281,6 +285,7 @@ class _Head(ContractModel):
     record_id: Id | None = None
     withdrawn: bool | None = None
     reading: Reading | None = None
+    consent: bool | None = None
 
 
 _HEAD = tuple(_Head.model_fields)

@@ -28,6 +28,9 @@ CAPPED = ("personal.read", "refused")
 PAGE = 500  # entries
 Action = Literal[
     "student.forget",
+    "student.export",
+    "student.restrict",
+    "student.lift",
     "dead.replay",
     "dead.drop",
     "graph.rebuild",

@@ -6,6 +6,7 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +37,7 @@ from edugraph_common.platform.task_owners import task_owner_key
 
 JOBS = "edugraph:jobs"
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
+RESULTS = "celery-task-meta-*"
 REAPING = "edugraph:reaping"
 SWEEPING, SWEPT = "edugraph:sweeping", "edugraph:swept"
 ERASING = "edugraph:erasing"
@@ -436,6 +438,29 @@ class Jobs:
             with suppress(redis.RedisError):  # it ends by itself
                 lock.release()
 
+    def entries_with(self, texts: AbstractSet[str]) -> Iterator[tuple[str, Any]]:
+        """Yield key and value of what is kept of jobs, and of results of tasks, where one of these is a value.
+
+        It looks at all jobs and results, and is for an export of one person's data.
+        """
+        for pattern in ("edugraph:job:{*}:tasks", "edugraph:job:{*}:batches", "edugraph:job:{*}:errors", RESULTS):
+            with redis_errors():
+                for key in self._redis.scan_iter(match=pattern, count=1_000):
+                    for text in self._values(key):
+                        value = _decoded(text)
+                        if _holds(value, texts):
+                            yield key, value
+
+    def _values(self, key: str) -> list[str]:
+        match self._redis.type(key):
+            case "list":
+                return cast("list[str]", self._redis.lrange(key, 0, -1))
+            case "hash":
+                return cast("list[str]", self._redis.hvals(key))
+            case "string":
+                return [cast("str", self._redis.get(key) or "")]
+        return []  # it has gone meanwhile
+
     def report(self, job_id: str, now: datetime) -> JobReport | None:
         """None if there is no such job."""
         with redis_errors():
@@ -517,6 +542,21 @@ class Jobs:
             self._if_known([_job(job_id)], ["HSET", *(part for change in changes.items() for part in change)])
 
 
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _holds(value: Any, texts: AbstractSet[str]) -> bool:
+    if isinstance(value, dict):
+        return any(_holds(item, texts) for item in value.values())
+    if isinstance(value, list):
+        return any(_holds(item, texts) for item in value)
+    return isinstance(value, str) and value in texts
+
+
 def _job(job_id: str, part: str = "") -> str:
     # The braces keep all keys of a job on one node of a Redis cluster.
     return f"edugraph:job:{{{job_id}}}" + (f":{part}" if part else "")
@@ -565,7 +605,7 @@ def _state(state: JobState, waiting: str | None) -> JobState:
 
 
 def _analysis(number: dict[str, int], fields: dict[str, str]) -> AnalysisProgress:
-    names = ("expected", "done", "failed", "cached", "input_tokens", "output_tokens")
+    names = ("expected", "done", "failed", "cached", "input_tokens", "output_tokens", "withheld")
     return AnalysisProgress(
         **{name: number.get(f"analysis_{name}", 0) for name in names},
         cost=float(fields.get("analysis_cost", 0)),

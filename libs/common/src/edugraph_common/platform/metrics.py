@@ -13,7 +13,7 @@ from edugraph_common.platform.instruments import Counter, Gauge, Histogram, Inst
 TaskOutcome = Literal["succeeded", "failed", "retried", "waiting", "requeued", "lost"]
 RecordOutcome = Literal["written", "unchanged", "rejected", "failed"]
 BatchStep = Literal["read", "write", "settle"]
-AnalysisOutcome = Literal["asked", "cached", "offline", "unanswered", "skipped"]
+AnalysisOutcome = Literal["asked", "cached", "offline", "unanswered", "skipped", "withheld"]
 BudgetLevel = Literal["under", "nearly", "spent"]
 PartWay = Literal["single", "repair"]
 ReaperOutcome = Literal["sent again", "failed"]
@@ -134,7 +134,7 @@ JOBS_ENDED = Counter("workers", "jobs_ended_total", "Jobs by how they ended", (L
 ANALYSES = Counter(
     "analyzer",
     "analyses_total",
-    "Records analysed, by where their finding came from; skipped: no text to read",
+    "Records analysed, by where their finding came from; skipped: no text to read, withheld: no consent",
     (_kind, Label("outcome", _words(AnalysisOutcome))),
 )
 LIMITER_WAIT = Histogram(

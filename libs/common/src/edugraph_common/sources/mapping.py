@@ -27,7 +27,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, RecordType
 from edugraph_common.sources.ndjson import MalformedFile
 
-ENVELOPE = ("type", "timestamp", "record_id", "withdrawn")
+ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent")
 EXCEL = "excel"
 _DELIMITERS = set(string.punctuation + "\t |") - set("\"'\\")
 

@@ -108,10 +108,10 @@ class Resolution:
     output_tokens: int = 0
 
 
-def question_of(document: Document, settings: AnalyzerSettings, members: CourseNames | None = None) -> Question:
+def question_of(document: Document, settings: AnalyzerSettings, members: Sequence[CourseNames] = ()) -> Question:
     """Redact a document, describe its courses beside it, and derive its cache key. Raises TooLong.
 
-    `members` are the names of the people of the document's courses, which are redacted too.
+    `members` are the names of the people of each of the document's courses, which are redacted too.
     """
     text_tokens = estimated_tokens(document.text)
     if text_tokens > settings.longest_item_tokens:

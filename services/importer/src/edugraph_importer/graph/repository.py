@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, ParamSpec, TypeVar
 
+import neo4j
+
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_importer.graph import apply, erasure, migrations, rebuild
@@ -70,6 +72,37 @@ class Graph:
                 )
             )
         return tuple(contexts)
+
+    def export_student(self, student_id: str) -> dict[str, list[dict[str, Any]]]:
+        """Return the `student`, the `relationships` to others, and the `records`, each with all its properties."""
+        statements = {
+            "student": "properties_of_student",
+            "relationships": "relationships_of_student",
+            "records": "whole_records_of_student",
+        }
+        return {
+            name: [row.data() for row in self._connection.read(CYPHER[statement], id=student_id)]
+            for name, statement in statements.items()
+        }
+
+    def restrict_student(self, student_id: str, *, restricted: bool) -> bool:
+        """Mark a student as one of whom nothing is analysed or shown, or take that away. False if there is none."""
+
+        def work(tx: neo4j.ManagedTransaction) -> bool:
+            schema = tx.run(CYPHER["schema_version"]).single()
+            migrations.check_version(schema["version"] if schema else None)
+            mark = True if restricted else None
+            return tx.run(CYPHER["restrict_student"], id=student_id, restricted=mark).single() is not None
+
+        return self._write(work)
+
+    def restricted_students(self) -> set[str]:
+        return {row["id"] for row in self._connection.read(CYPHER["restricted_students"])}
+
+    def course_members(self, course_id: str, limit: int) -> set[str]:
+        """Return how the people of a course are called, about `limit` of them at most."""
+        rows = self._connection.read(CYPHER["course_members"], id=course_id, limit=limit)
+        return {name for row in rows for name in (row["name"], row["called"]) if name}
 
     def outcomes(self, job_id: str) -> list[BatchOutcome]:
         """Return the outcomes of the job's batches that were written, in their order."""

@@ -4,8 +4,9 @@ local batch = string.match(ARGV[1], '^[%a_]+%-(%d+)%-')  -- KIND-BATCH-NUMBER
 if redis.call('EXISTS', job) == 0 then return 0 end
 
 local function count(progress, sign)
-  for _, name in ipairs({'done', 'failed', 'cached', 'input_tokens', 'output_tokens'}) do
-    redis.call('HINCRBY', job, 'analysis_' .. name, sign * progress[name])
+  for _, name in ipairs({'done', 'failed', 'cached', 'input_tokens', 'output_tokens', 'withheld'}) do
+    -- What an older release settled has no count of what was withheld.
+    redis.call('HINCRBY', job, 'analysis_' .. name, sign * (progress[name] or 0))
   end
   redis.call('HINCRBYFLOAT', job, 'analysis_cost', sign * progress.cost)
   if batch then redis.call('HINCRBY', analysed, batch, sign * progress.done) end

@@ -200,13 +200,25 @@ MATCH (b:KnowledgePoint {id: row.to})
 CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
 
 // name: delete_orphans
-// Deletes nodes that nothing names any more.
+// Deletes nodes that nothing names any more. A restriction stays, for records that come later.
 // for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
-WHERE NOT EXISTS { (n)--() }
+WHERE NOT EXISTS { (n)--() } AND n.restricted IS NULL
 DELETE n
 RETURN count(*) AS deleted
+
+// name: course_members
+// Returns how the people of a course are called: those whose records are in it, by their own name and by the record's.
+MATCH (c:Course {id: $id})
+MATCH (c)<-[:IN_COURSE]-(n)<-[r:SENT|MADE|HAS_RECORD]-(p)
+WHERE coalesce(p.name, r.name) IS NOT NULL
+RETURN DISTINCT p.name AS name, coalesce(r.name, n.student_name) AS called LIMIT $limit
+UNION
+MATCH (c:Course {id: $id})
+MATCH (c)<-[:IN_COURSE]-(n)-[r:RECEIVED_BY]->(p)
+WHERE coalesce(p.name, r.name) IS NOT NULL
+RETURN DISTINCT p.name AS name, r.name AS called LIMIT $limit
 
 // name: course_contexts
 // Returns what the graph has of a course: its name, its description and its knowledge points.

@@ -1,0 +1,139 @@
+"""`edugraph pseudonymize FILE` and `edugraph pseudonym WORD`: nothing of them speaks to a server."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from edugraph_cli.commands.importing import check_file
+from edugraph_cli.detection import HEAD_BYTES, detect_file
+from edugraph_cli.display import FAILED, INVALID, err, print_table, say, stop
+from edugraph_cli.pseudonyms import (
+    FindWords,
+    PseudonymMap,
+    UnusableMap,
+    Word,
+    find_whole_words,
+    private_file,
+    pseudonymize,
+)
+from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.sources import NotRelevant, Platforms, ReadPlan, open_text, parse_mapping
+from edugraph_common.sources.compression import compressing, content_encoding_of
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.platforms import platform_key
+
+SHOWN_REJECTS = 20
+_ROWS_OF_A_CHUNK = 1_000
+_PREFIXES = TypeAdapter(dict[str, str])
+MapFile = Annotated[Path, typer.Option("--map", help="the file that says who is who; it is made if it is not there")]
+
+
+def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
+    file: Annotated[Path, typer.Argument(help="a file (see `edugraph sources`)")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")],
+    map_file: MapFile = Path("pseudonyms.db"),
+    file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="the file that maps a CSV's columns to fields")] = None,
+    platform: Annotated[
+        str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
+    ] = None,
+    prefixes: Annotated[
+        str, typer.Option(envvar="EDUGRAPH_PLATFORM_PREFIXES", help="JSON, as the gateway has it")
+    ] = "{}",
+) -> None:
+    """Replace ids and names of people by pseudonyms, on this machine, and write records that can be imported.
+
+    The map stays here and gives the same pseudonyms in the next file. Names of courses, topics and error types are
+    sent as they are; so are people in texts who are not in the same row.
+    Exits with 0 if every row was written, 1 if some could not be read and were left out.
+    """
+    check_file(file)
+    if mapping:
+        check_file(mapping)
+    find, rule = _rule()
+    part = output.with_name(f"{output.name}.part")
+    try:
+        with PseudonymMap(map_file) as names, file.open("rb") as source_file:
+            detected = detect_file(file.name, source_file.read(HEAD_BYTES))
+            source_file.seek(0)
+            by_platform = {platform_key(name): prefix for name, prefix in _PREFIXES.validate_json(prefixes).items()}
+            read_as = parse_mapping(mapping.read_bytes()) if mapping else None
+            file_format = file_format or ("csv" if mapping else detected.format)
+            platforms = Platforms(by_platform, platform)
+            plan, text = open_text(source_file, file_format, detected.compression, read_as, platforms)
+            with private_file(part) as raw, compressing(raw, content_encoding_of(output.name)) as packed:
+                counts, rejects = _write(plan, text, packed, names, find)
+        part.replace(output)
+    except MalformedFile as problem:
+        stop(f"{file}: {problem}", INVALID)
+    except UnusableMap as problem:
+        stop(str(problem), INVALID)
+    except ValidationError:
+        stop("EDUGRAPH_PLATFORM_PREFIXES is no JSON object of texts.", INVALID)
+    finally:
+        part.unlink(missing_ok=True)
+    for reject in rejects:
+        err.print(f"  line {reject.line}: {reject.field} {reject.reason}", markup=False, highlight=False)
+    print_table(f"{output}: names in texts were found by {rule}", counts)
+    say(f"Who is who stands in {map_file} alone. Keep it, and keep it here.")
+    if counts["left out (unreadable)"]:
+        raise typer.Exit(FAILED)
+
+
+def show_pseudonym(
+    word: Annotated[str, typer.Argument(help="an id of a person, or a pseudonym")],
+    map_file: MapFile = Path("pseudonyms.db"),
+) -> None:
+    """Print whom a pseudonym stands for, or the pseudonym of an id: edugraph forget $(edugraph pseudonym S1)."""
+    check_file(map_file)
+    try:
+        with PseudonymMap(map_file) as names:
+            say(names.originals(word) or names.of("person", word))
+    except UnusableMap as problem:
+        stop(str(problem), INVALID)
+
+
+def _write(
+    plan: ReadPlan, text: Iterable[bytes], file: IO[bytes], names: PseudonymMap, find: FindWords
+) -> tuple[dict[str, int], list[Reject]]:
+    """Write a chunk of rows at a time. Return the counts to show, and the first rows that could not be read."""
+    counts, rejects = Counter[str](), list[Reject]()
+    source, platforms = plan.source, plan.ids
+    for chunk in source.chunks(text, _ROWS_OF_A_CHUNK):
+        for _, row in source.rows(chunk.text, chunk.first_line):
+            if isinstance(row, Reject):
+                counts["left out (unreadable)"] += 1
+                rejects += [row] if len(rejects) < SHOWN_REJECTS else []
+            elif isinstance(row, NotRelevant):
+                counts["left out (not relevant)"] += 1
+            else:
+                counts["written"] += 1
+                value = pseudonymize(row, names, find, platforms)
+                line = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+                file.write(f"{line}\n".encode())
+    names_of_counts = ("written", "left out (unreadable)", "left out (not relevant)")
+    return {name: counts[name] for name in names_of_counts}, rejects
+
+
+def _rule() -> tuple[FindWords, str]:
+    """Return how names are found in texts, and what to call it: the analyzer's way, if it is installed."""
+    try:
+        from edugraph_analyzer.documents import Person
+        from edugraph_analyzer.plain_text import plain_reading
+        from edugraph_analyzer.private_names import own_names
+    except ModuleNotFoundError:
+        return find_whole_words, "whole words (install edugraph-cli[analyzer] for nicknames and forms of address)"
+
+    def find(text: str, words: Iterable[Word]) -> Iterator[tuple[int, int, Word]]:
+        plain, origin = plain_reading(text)
+        for word in words:
+            for start, end, _ in own_names(plain, [Person("STUDENT", word.value, word.is_name)]):
+                yield origin[start], origin[end - 1] + 1, word
+
+    return find, "the analyzer's rules"

@@ -1,0 +1,165 @@
+"""What is kept of a student, as a ZIP of JSON with an index that a person can read.
+
+The index is made from the registry of personal data: it also names the places that an export does not read, and why.
+"""
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.personal_data import PLACES, Exporter
+from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import Platforms, ReadPlan, blank_rows, load_mapping, load_read_plan, open_text
+from edugraph_common.sources.compression import content_encoding_of
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.stored import read_plan_key
+from edugraph_importer.graph import Graph
+
+EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "jobs", "results"})
+KEPT_SECONDS = 86_400
+_SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
+_INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
+EduGraph 保存的关于学生 {student} 的数据，读取时间 {moment}。
+
+Messages were written or received together with other people: look at their rights before this is handed on.
+消息由两人共有：转交之前请考虑他人的权利。
+
+"""
+
+Search = Callable[[AbstractSet[str]], Iterator[tuple[str, Any]]]
+"""(texts) -> key and value of each entry of Redis in which one of these is a value."""
+
+
+def export_key(request_id: str, now: datetime) -> str:
+    return f"exports/{int(now.timestamp())}-{request_id}.zip"
+
+
+def delete_old_exports(blobs: Blobs, now: datetime) -> None:
+    """Delete what nobody has fetched for a day."""
+    for key in blobs.keys("exports"):
+        made = key.removeprefix("exports/").partition("-")[0]
+        if not made.isdigit() or int(made) < now.timestamp() - KEPT_SECONDS:
+            blobs.delete(key)
+
+
+class PersonExport:
+    """Writes the export of one student. `prefixes` are of the ids of each platform, for files not read yet."""
+
+    def __init__(
+        self, student_id: str, graph: Graph, blobs: Blobs, search: Search, prefixes: Mapping[str, str]
+    ) -> None:
+        self._student_id, self._graph, self._blobs = student_id, graph, blobs
+        self._search, self._prefixes = search, prefixes
+        self._counts: dict[str, int] = {}
+        self._problems: list[str] = []
+
+    def write(self, file: IO[bytes], now: datetime) -> dict[str, int]:
+        """Return how many entries each file of the ZIP has."""
+        known = self._graph.export_student(self._student_id)
+        wanted = {self._student_id, *(str(record["properties"]["id"]) for record in known["records"])}
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, entries in known.items():
+                self._add(archive, f"graph/{name}.ndjson", entries)
+            self._add(archive, "files/rows.ndjson", self._rows())
+            self._add(archive, "files/rejects.ndjson", self._rejects())
+            found = ({"key": key, "value": value} for key, value in self._search(wanted))
+            self._add(archive, "redis/jobs_and_results.ndjson", found)
+            archive.writestr("index.txt", self._index(now))
+        return self._counts
+
+    def _add(self, archive: zipfile.ZipFile, name: str, entries: Iterable[Any]) -> None:
+        self._counts[name] = 0
+        with archive.open(name, "w", force_zip64=True) as file:
+            for entry in entries:
+                file.write(
+                    f"{json.dumps(entry, ensure_ascii=False, default=str)}\n".encode(errors="backslashreplace")
+                )
+                self._counts[name] += 1
+
+    def _index(self, now: datetime) -> str:
+        text = _INTRODUCTION.format(student=self._student_id, moment=now.isoformat(timespec="seconds"))
+        text += "".join(f"{name}: {count}\n" for name, count in self._counts.items())
+        text += "".join(f"\n{problem}" for problem in self._problems)
+        for place in PLACES:
+            if place.level == "personal" or place.exporter:
+                read = place.exporter in EXPORTED
+                mark = "read / 已读取" if read else "NOT READ by this export / 本次导出未读取"
+                text += (
+                    f"\n{place.store} {', '.join(place.patterns)}: {mark}\n  {place.holds.en}\n  {place.holds.zh}\n"
+                )
+                text += f"  {place.kept.en} / {place.kept.zh}\n"
+        return text
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        """Yield each row of a file that names the student, as it came."""
+        for key in self._blobs.keys("jobs"):
+            source = _SOURCE.fullmatch(key)
+            if source is None:
+                continue
+            encoding = content_encoding_of(key)
+            compression = None if encoding == "identity" else encoding
+            rows = list[bytes]()
+            try:
+                plan = self._stored_plan(source[1])
+                if plan is None:
+                    form: Format = source[2]  # type: ignore[assignment]  # the pattern knows the formats
+                    mapping = load_mapping(self._blobs, source[1])
+                    with self._blobs.open(key) as file:
+                        plan, _ = open_text(file, form, compression, mapping, Platforms(self._prefixes))
+                with self._blobs.open(key) as file:
+                    for _ in blank_rows(file, plan, compression, self._collector(plan, rows)):
+                        yield from self._taken(key, rows)
+            except (MalformedFile, Rejected) as problem:
+                self._problems.append(f"{key} could not be read whole: {problem}")
+            yield from self._taken(key, rows)
+
+    def _rejects(self) -> Iterator[dict[str, Any]]:
+        for key in self._blobs.keys("jobs"):
+            if "/rejects/" not in key or ".part-" in key:
+                continue
+            plan = self._stored_plan(key.split("/")[1]) or ReadPlan()
+            with self._blobs.open(key) as file:
+                for line in file:
+                    try:
+                        reject = Reject.model_validate_json(line)
+                    except ValidationError:
+                        self._problems.append(f"{key} has a line that is no reject")
+                        continue
+                    rows = list[bytes]()
+                    if reject.raw is not None:
+                        self._collector(plan, rows)(reject.raw.encode(errors="replace"))
+                    if rows or reject.found == self._student_id:
+                        yield {"key": key, **reject.model_dump()}
+
+    def _stored_plan(self, job_id: str) -> ReadPlan | None:
+        key = read_plan_key(job_id)
+        return load_read_plan(self._blobs, key) if self._blobs.exists(key) else None
+
+    def _collector(self, plan: ReadPlan, rows: list[bytes]) -> Callable[[bytes], bool]:
+        """Return what keeps the rows that name the student, and chooses none to be blanked."""
+        source = plan.source
+
+        def collect(raw: bytes) -> bool:
+            try:
+                if self._student_id in source.students(raw):
+                    rows.append(raw)
+            except InvalidRecord:
+                pass  # It names nobody whom an import would know, and is among the rejects if the id is its fault.
+            return False
+
+        return collect
+
+    @staticmethod
+    def _taken(key: str, rows: list[bytes]) -> Iterator[dict[str, Any]]:
+        taken, rows[:] = rows[:], []
+        yield from ({"key": key, "row": row.decode(errors="replace")} for row in taken)

@@ -1,0 +1,65 @@
+"""Who is in a course, as the graph knows it: everybody whose records are in it, as the records call them."""
+
+from collections import defaultdict
+
+from hypothesis import given
+
+from edugraph_common.contracts.records import ErrorRecord, Record, parse_record
+from edugraph_common.platform.course_members import MOST_MEMBERS, names_by_course
+from edugraph_importer.graph import Graph, RecordBatch
+
+from .conftest import Room
+from .random_imports import EXAMPLES, record_lists
+
+NAME_FIELDS = {
+    "student_name": "student_id",
+    "student_name_from": "student_id_from",
+    "student_name_to": "student_id_to",
+    "teacher_name": "teacher_id",
+}
+
+
+@EXAMPLES
+@given(records=record_lists())
+def test_all_names_of_a_course_are_told_and_those_of_nobody_else(room: Room, records: list[Record]) -> None:
+    room.empty()
+    graph: Graph = room.graph
+    graph.write_batch(RecordBatch("members", 0, list(enumerate(records, start=1)), (), len(records)))
+    called, people = defaultdict[str, set[str]](set), defaultdict[tuple[str, str], set[str]](set)
+    in_course = defaultdict[str, set[tuple[str, str]]](set)
+    for record in records:
+        data = record.data
+        courses = data.courses if isinstance(data, ErrorRecord) else (data.course_id,) if data.course_id else ()
+        for name_field, id_field in NAME_FIELDS.items():
+            who = (id_field.partition("_")[0], getattr(data, id_field, None) or "")
+            name = getattr(data, name_field, None)
+            if who[1]:
+                people[who] |= {name} if name else set()
+                for course in courses:
+                    in_course[course].add(who)
+                    called[course] |= {name} if name else set()
+    for course, members in in_course.items():
+        told = graph.course_members(course, MOST_MEMBERS)
+        assert called[course] <= told <= set().union(*(people[who] for who in members))
+    assert {course: names for course, names in names_by_course(records).items() if names} == {
+        course: names for course, names in called.items() if names
+    }
+
+
+def test_a_course_that_is_not_there_has_no_members(graph: Graph) -> None:
+    assert graph.course_members("nowhere", MOST_MEMBERS) == set()
+
+
+def test_no_more_names_are_read_than_are_wanted(room: Room) -> None:
+    room.empty()
+    rows = [
+        {
+            "type": "course_record",
+            "timestamp": "2026-01-01",
+            "data": {"student_id": f"s{number}", "course_id": "c", "student_name": f"name {number}"},
+        }
+        for number in range(9)
+    ]
+    records = [(line, parse_record(row)) for line, row in enumerate(rows, start=1)]
+    room.graph.write_batch(RecordBatch("many", 0, records, (), len(records)))
+    assert len(room.graph.course_members("c", 4)) == 4

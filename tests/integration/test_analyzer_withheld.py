@@ -1,0 +1,116 @@
+"""Whose texts are read: nobody's who is restricted, and by no provider without consent."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from analyzer_bench import Provider, chats
+
+from edugraph_analyzer.pipeline import MembersUnknown, Pipeline
+from edugraph_analyzer.service import AnalyzerService
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.messages import Analysis
+from edugraph_common.platform.course_members import CourseMembers
+from edugraph_common.platform.job_store import Jobs, connect
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+OFFLINE, MODEL = "offline", "model"
+
+
+@pytest.fixture
+def members(redis_url: str) -> CourseMembers:
+    found = CourseMembers(connect(redis_url))
+    found.forget()
+    return found
+
+
+def pipeline(server: Any, provider: Provider, name: str, members: CourseMembers, how: str, **more: Any) -> Pipeline:
+    model = {"openai_api_key": name, "openai_base_url": provider.url, "model": name, "requests_per_minute": 6_000}
+    return Pipeline(AnalyzerSettings(**(model if how == MODEL else {}), **more), server, members=members)
+
+
+def in_course(message: Analysis, course: str) -> Analysis:
+    records = [{**record, "data": record["data"] | {"course_id": course}} for record in message.records]
+    return message.model_copy(update={"records": tuple(records)})
+
+
+@pytest.mark.parametrize("how", [OFFLINE, MODEL])
+def test_nothing_is_read_until_it_is_known_who_is_restricted(server, provider, name, members, how) -> None:
+    provider.script()
+    one = pipeline(server, provider, name, members, how)
+    with pytest.raises(MembersUnknown):
+        one.analyse(chats(name, 2))
+    members.tell_restricted(["stu-0001"], members.epoch())
+    result = one.analyse(chats(name, 2))
+    assert [found.record["record_id"] for found in result.findings] == ["r0"]
+    assert [(each.record_id, each.reason) for each in result.withheld] == [("r1", "a student of it is restricted")]
+    members.forget()  # somebody else was restricted
+    with pytest.raises(MembersUnknown):
+        one.analyse(chats(name, 2))
+    assert "message 1 of" not in str(provider.requests())
+
+
+def test_the_service_asks_the_importer_once_and_waits(server, provider, name, members, monkeypatch) -> None:
+    provider.script()
+    sent: list[tuple[str, Any]] = []
+    monkeypatch.setattr("edugraph_analyzer.service.send", lambda _, task, message, **__: sent.append((task, message)))
+    nobody: Any = None  # neither a broker nor a blob store is asked
+    service = AnalyzerService(
+        app=nobody,
+        pipeline=pipeline(server, provider, name, members, MODEL, students_without_consent=frozenset({"stu-0001"})),
+        jobs=Jobs(server),
+        windows=nobody,
+        members=members,
+        blobs=nobody,
+        now=lambda: NOW,
+        pack_size=10,
+        packs_in_queue=3,
+    )
+    message = in_course(chats(name, 2), name)
+    for _ in range(2):
+        with pytest.raises(Wait, match="importer"):
+            service.analyse(message)
+    assert [(task, each.course_ids) for task, each in sent] == [("tell_course_members_task", ())]
+    members.tell_restricted([], members.epoch())
+    with pytest.raises(Wait, match="importer"):
+        service.analyse(message)
+    assert [each.course_ids for _, each in sent[1:]] == [(name,)]
+    members.tell(name, [], members.epoch(), NOW)
+    assert len(service.analyse(message)) == 1
+    task, findings = sent[-1]
+    assert (task, len(findings.findings), findings.failed, findings.withheld) == ("record_findings_task", 1, 0, 1)
+
+
+def test_no_text_leaves_until_it_is_known_who_is_in_its_course(server, provider, name, members) -> None:
+    provider.script()
+    one, message = pipeline(server, provider, name, members, MODEL), in_course(chats(name, 1), name)
+    members.tell_restricted([], members.epoch())
+    with pytest.raises(MembersUnknown) as unknown:
+        one.analyse(message)
+    assert unknown.value.course_ids == (name,)
+    assert provider.requests() == []
+    members.tell(name, [], members.epoch(), NOW)
+    assert len(one.analyse(message).findings) == 1
+
+
+@pytest.mark.parametrize("how", [OFFLINE, MODEL])
+def test_consent_is_for_what_leaves(server, provider, name, members, how) -> None:
+    provider.script()
+    members.tell_restricted([], members.epoch())
+    message = chats(name, 3)
+    first = {**message.records[0], "consent": False}
+    message = message.model_copy(update={"records": (first, *message.records[1:])})
+    one = pipeline(server, provider, name, members, how, students_without_consent=frozenset({"stu-0001"}))
+    result = one.analyse(message)
+    assert [each.record_id for each in result.withheld] == ([] if how == OFFLINE else ["r0", "r1"])
+    assert len(result.findings) == (3 if how == OFFLINE else 1)
+
+
+def test_a_course_without_consent_is_not_sent(server, provider, name, members) -> None:
+    provider.script()
+    members.tell_restricted([], members.epoch())
+    members.tell(name, [], members.epoch(), NOW)
+    one = pipeline(server, provider, name, members, MODEL, courses_without_consent=frozenset({name}))
+    assert len(one.analyse(in_course(chats(name, 2), name)).withheld) == 2
+    assert provider.requests() == []
