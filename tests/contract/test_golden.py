@@ -15,16 +15,20 @@ from pydantic_core import to_jsonable_python
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import (
+    AdmitPerson,
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
+    CleanJob,
     DeriveGraph,
+    ErasePerson,
     Findings,
     ForgetStudent,
     ImportAggregate,
     ImportBatch,
     ImportJob,
     Message,
+    ReplayErasures,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
@@ -40,6 +44,10 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "findings": Findings,
     "derive_graph": DeriveGraph,
     "forget_student": ForgetStudent,
+    "erase_person": ErasePerson,
+    "admit_person": AdmitPerson,
+    "replay_erasures": ReplayErasures,
+    "clean_job": CleanJob,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,

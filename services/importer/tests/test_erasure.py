@@ -23,7 +23,8 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_importer.batching import count_batches, read_batch, rejects_key, store_rejects, window
-from edugraph_importer.erasure import erase_from_blobs
+from edugraph_importer.erasure.files import erase_from_blobs
+from edugraph_importer.erasure.person import Person
 from edugraph_importer.graph.record_facts import students
 
 if sys.version_info >= (3, 14):
@@ -77,7 +78,13 @@ class Ground:
         return [list(read_batch(self.blobs, message).graph.records) for message in messages]
 
     def erase(self, student: str) -> dict[str, Any]:
-        return erase_from_blobs(self.blobs, student, self.opened.__contains__, lambda: None, PREFIXES).to_json()
+        """Counts and what is left. A dry run before says the same, and changes nothing."""
+        who, before = Person(frozenset({student})), self.all()
+        dry = erase_from_blobs(self.blobs, who, self.opened.__contains__, lambda: None, PREFIXES, dry_run=True)
+        assert self.all() == before
+        erased = erase_from_blobs(self.blobs, who, self.opened.__contains__, lambda: None, PREFIXES)
+        assert dry.counts == erased.counts
+        return {**erased.counts, "left": erased.left, "left_in_all": len(erased.left)}
 
 
 @pytest.fixture

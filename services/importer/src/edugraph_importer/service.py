@@ -6,9 +6,8 @@ How its work arrives is the business of the tasks.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 import structlog
 from celery import Celery
@@ -38,8 +37,8 @@ from edugraph_importer.batching import (
     store_rejects,
     window,
 )
-from edugraph_importer.erasure import erase_from_blobs
-from edugraph_importer.graph import Graph
+from edugraph_importer.erasure import Erasure
+from edugraph_importer.graph import REFUSED, Graph
 
 FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as well; others' queues stay open
 
@@ -54,6 +53,7 @@ class Importer:
     graph: Graph
     jobs: Jobs
     blobs: Blobs
+    erasure: Erasure
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,9 +133,13 @@ class Importer:
             self._stop(message.job_id, change.reason)
             return self.batch_failed(message, change.reason)
         with telemetry.step("write"), telemetry.retries_of(self.graph):
-            written = self.graph.write_batch(found.graph)
+            batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
+            written = self.graph.write_batch(batch)
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
-        rejects = list(found.graph.rejects)
+        rejects = list(batch.rejects)
+        if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
+            # What the graph does not keep may name somebody, too.
+            self.jobs.clean_later(message.job_id)
         if outcome.rejected > len(rejects):  # The graph refused some records, too.
             rejects += self.graph.rejects(message.job_id, message.batch)
         store_rejects(self.blobs, message.job_id, message.batch, rejects)
@@ -265,21 +269,10 @@ class Importer:
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with telemetry.retries_of(self.graph):
             outcome = self.graph.write_findings(message)
+        if outcome.failed > message.failed:
+            self.erasure.note_refused(message)
         self._settle_pack(message, len(message.findings), message.failed, message.error)
         return outcome
-
-    def erase_student(self, student_id: str) -> dict[str, Any]:
-        """Return how much was removed, from the graph by label and from the blob store; and what was left, and why.
-
-        Doing it again removes nothing. Raises Wait while another student is being erased: both would replace the same
-        files.
-        """
-        with self.jobs.erasing() as go_on:
-            removed = self.graph.erase_student(student_id)
-            erased = erase_from_blobs(
-                self.blobs, student_id, self.jobs.is_open, go_on, prefixes=self.platform_prefixes
-            )
-        return {**removed, **erased.to_json()}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = len(message.findings) + message.failed

@@ -8,13 +8,17 @@ from typing import Any, cast
 from celery import chord, group, shared_task
 
 from edugraph_common.contracts.messages import (
+    AdmitPerson,
+    CleanJob,
     DeriveGraph,
+    ErasePerson,
     Findings,
     ForgetStudent,
     ImportAggregate,
     ImportBatch,
     ImportJob,
     Message,
+    ReplayErasures,
 )
 from edugraph_common.contracts.routes import URGENT
 from edugraph_common.messaging.celery_app import App
@@ -103,8 +107,34 @@ def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)
 def forget_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Erase a student from the graph and the blob store. Return how much was removed, and what was left and why."""
-    return self.importer.erase_student(self.parse(ForgetStudent, body).student_id)
+    """Erase a person by one id. Return what was removed, and what was left and why."""
+    return self.importer.erasure.erase((self.parse(ForgetStudent, body).student_id,))
+
+
+@shared_task(base=DataImportTask, bind=True, name="erase_person_task", contract=ErasePerson)
+def erase_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Erase a person by all their ids from every store. Return what was removed, and what was left and why."""
+    asked = self.parse(ErasePerson, body)
+    return self.importer.erasure.erase(asked.ids, asked.names, dry_run=asked.dry_run, block=asked.block)
+
+
+@shared_task(base=DataImportTask, bind=True, name="admit_person_task", contract=AdmitPerson)
+def admit_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Let a person who was erased come in again."""
+    return self.importer.erasure.admit(self.parse(AdmitPerson, body).ids)
+
+
+@shared_task(base=DataImportTask, bind=True, name="replay_erasures_task", contract=ReplayErasures)
+def replay_erasures_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Erase again all who were erased before. Return what a restored backup had brought back."""
+    self.parse(ReplayErasures, body)
+    return self.importer.erasure.replay()
+
+
+@shared_task(base=DataImportTask, bind=True, name="clean_job_task", contract=CleanJob)
+def clean_job_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Take those who were erased out of what an ended job left. Return what was removed."""
+    return self.importer.erasure.clean(self.parse(CleanJob, body).job_id)
 
 
 def _signature(batch: ImportBatch, of: int) -> Any:

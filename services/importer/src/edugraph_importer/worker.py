@@ -1,12 +1,13 @@
 """The importer's process: `celery -A edugraph_importer.worker worker -Q data_import`."""
 
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from celery.signals import worker_process_shutdown
 
 from edugraph_common.messaging.celery_app import App, make_app
+from edugraph_common.messaging.dead_letters import rewrite_dead_letters
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
@@ -14,8 +15,10 @@ from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.settings import Settings
 from edugraph_common.sources.platforms import platform_key
+from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.service import Importer
 
@@ -32,14 +35,15 @@ def make_worker(settings: Settings) -> App:
 
     @cache
     def importer() -> Importer:
-        return Importer(
-            app=app,
-            graph=Graph(GraphSettings()),
-            jobs=Jobs(connect(settings.redis_url.get_secret_value()), settings.job_retention_seconds),
-            blobs=Blobs(settings.blob_url, settings.imports_from),
-            now=lambda: datetime.now(UTC),
-            platform_prefixes={platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()},
+        client = connect(settings.redis_url.get_secret_value())
+        graph, jobs = Graph(GraphSettings()), Jobs(client, settings.job_retention_seconds)
+        blobs = Blobs(settings.blob_url, settings.imports_from)
+        now = partial(datetime.now, UTC)
+        prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
+        erasure = Erasure(
+            graph, jobs, blobs, RedisTexts(client), partial(rewrite_dead_letters, settings), now, prefixes
         )
+        return Importer(app, graph, jobs, blobs, erasure, now, prefixes)
 
     def close(**_: Any) -> None:
         if importer.cache_info().currsize:

@@ -30,7 +30,7 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """Tells nobody of events: that needs a broker, and the end of a job does not."""
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    yield Importer(cast("Any", None), graph, Jobs(client), Blobs(str(tmp_path)), now=lambda: NOW)
+    yield Importer(cast("Any", None), graph, Jobs(client), Blobs(str(tmp_path)), cast("Any", None), now=lambda: NOW)
     client.close()
 
 

@@ -16,6 +16,8 @@ AUDIT = "edugraph:audit"
 KEPT = 100_000  # entries
 Action = Literal[
     "student.forget",
+    "student.admit",
+    "erasures.replay",
     "dead.replay",
     "dead.drop",
     "graph.rebuild",
