@@ -308,7 +308,7 @@ _BLOBS = (
         ),
         Words("to read the file the same way each time", "每次以同样方式读取文件"),
         _WITH_SOURCES,
-        left=Words("a table about one person alone is named in the result", "只涉及一个人的表格会在结果中列出"),
+        eraser="files",
     ),
     DataPlace(
         "blobs.jobs",

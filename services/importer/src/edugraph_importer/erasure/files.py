@@ -5,6 +5,7 @@ may be written with escapes. Blanks take the row's place, and every other byte s
 cannot be erased is reported with the reason, and keeps nothing else from being erased.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,7 +40,10 @@ from edugraph_importer.erasure.person import Person, Who
 from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
-_NAMING_NOBODY = ("/index", "/job.json", "/cancelled", "/reading.json", "/mapping.json")
+_NAMING_NOBODY = ("/index", "/job.json", "/cancelled")
+_LONGEST_PLAN = 1 << 24
+_PLANS = ("/reading.json", "/mapping.json")
+_GONE = "(erased)"
 
 _OPEN = "its job has not ended; it is cleaned within a minute after it has"
 _PART = "it is being written, or a write of it broke off; forget the student again when no upload is under way"
@@ -152,9 +156,12 @@ class _Eraser:
             self._blobs.delete(frames_key(job_id))  # Writing them broke off: without an index nobody reads them.
         for key in keys:
             self._go_on()
-            if not key.endswith(_NAMING_NOBODY):
+            if not key.endswith((*_NAMING_NOBODY, *_PLANS)):
                 found = self._erase_blob(job_id, key, is_open=is_open)
                 rows, rejects = (rows, rejects + found) if "/rejects/" in key else (max(rows, found), rejects)
+        for key in keys:  # when the rows have been read by them
+            if key.endswith(_PLANS):
+                self._erase_plan(job_id, key, is_open=is_open)
         self.erased.files += rows > 0
         self.erased.rows += rows
         self.erased.rejects += rejects
@@ -201,6 +208,34 @@ class _Eraser:
         if found:
             self._replace(job_id, key, change(key, chosen))
         return found
+
+    def _erase_plan(self, job_id: str, key: str, *, is_open: bool) -> None:
+        """Take the person out of a mapping that gives their id by itself. The rows that had the id by it are gone."""
+        try:
+            plan = json.loads(self._blobs.read(key, 0, _LONGEST_PLAN))
+        except (ValueError, Gone):
+            return  # its file was reported as unreadable
+        mapping = plan if key.endswith("/mapping.json") else plan.get("mapping") or {}
+        constants, values = mapping.get("constants", {}), mapping.get("values", {})
+        theirs = [name for name in STUDENT_FIELDS & constants.keys() if self._who.is_among((constants[name],))]
+        cells = [
+            (name, cell)
+            for name in STUDENT_FIELDS & values.keys()
+            for cell, value in values[name].items()
+            if isinstance(value, str) and self._who.is_among((value,))
+        ]
+        if not (theirs or cells) or self._dry_run:
+            return
+        if is_open:
+            self.erased.open_jobs.add(job_id)
+            self.leave(key, _OPEN)
+            return
+        for name in theirs:
+            constants |= {name: _GONE, name.replace("_id", "_name"): _GONE}
+        for name, cell in cells:
+            values[name][cell] = _GONE
+        with self._blobs.write(key) as file:
+            file.write(json.dumps(plan, ensure_ascii=False).encode())
 
     def _replace(self, job_id: str, key: str, changed: Iterator[bytes]) -> None:
         if key == frames_key(job_id):
