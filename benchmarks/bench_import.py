@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import neo4j
-from engines import Engine, bench, real_engine
+from engines import PRIVACY_SECRET, Engine, bench, real_engine
 from guard import empty_graph
 from made_records import made_records, write_records
 
@@ -203,7 +203,7 @@ def message_size() -> int:
 def fresh_graph(engine: Engine) -> Iterator[Graph]:
     empty_graph(engine.environment)
     address = {key: engine.environment[f"EDUGRAPH_NEO4J_{key.upper()}"] for key in ("uri", "user", "password")}
-    graph = Graph(GraphSettings.model_validate(address))
+    graph = Graph(GraphSettings.model_validate(address | {"privacy_secret": PRIVACY_SECRET}))
     graph.prepare()
     try:
         yield graph

@@ -7,6 +7,6 @@ NIGHTLY := mutants-nightly traps-quick flower-test "bench-gateway BENCH_ARGS=--s
 nightly: env-dev ## mutants of a quarter of the modules, quick traps, Flower's tests, a smoke of each bench, fuzz, chaos with one small seed, observe; each timed
 	@python3 -m tools.steps $(NIGHTLY)
 
-weekly: env-dev ## all of Kubernetes, every trap with its guard taken out, chaos of the broker's cluster, backup and degraded modes
-	@python3 -m tools.steps kube-test-all traps observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
+weekly: env-dev ## all of Kubernetes, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes
+	@python3 -m tools.steps kube-test-all traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
 .PHONY: nightly weekly

@@ -34,7 +34,7 @@ REAL = (
     "EDUGRAPH_NEO4J_USER",
     "EDUGRAPH_NEO4J_PASSWORD",
 )
-
+PRIVACY_SECRET = "of the tests alone"  # of no installation
 
 # Tests of minutes run where they are asked for: make traps, make observe-tests.
 SLOW = bool(os.environ.get("EDUGRAPH_SLOW"))
@@ -64,7 +64,7 @@ def in_vhost(broker_url: str, name: str) -> str:
 
 
 def real_servers() -> dict[str, str]:
-    return given(*REAL)
+    return {**given(*REAL), "EDUGRAPH_PRIVACY_SECRET": PRIVACY_SECRET}
 
 
 @contextmanager

@@ -42,7 +42,9 @@ from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources import store_mapping
+from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.service import Importer
 
@@ -121,15 +123,10 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
         tempfile.TemporaryDirectory(dir=blobs or Path("/dev/shm")) as folder,
         patch("edugraph_importer.service.emit", lambda *_: None),
     ):
-        yield Importer(
-            cast("Any", None),
-            cast("Any", StagedGraph()),
-            Jobs(client),
-            AnalysisWindows(client),
-            CourseMembers(client),
-            Blobs(folder),
-            now=lambda: NOW,
-        )
+        nobody, graph = cast("Any", None), cast("Any", StagedGraph())
+        jobs, members, stored = Jobs(client), CourseMembers(client), Blobs(folder)
+        erasure = Erasure(graph, jobs, stored, RedisTexts(client), members, nobody, lambda: NOW)
+        yield Importer(nobody, graph, jobs, AnalysisWindows(client), members, stored, erasure, now=lambda: NOW)
     client.close()
 
 
@@ -219,7 +216,7 @@ def write_to_graph(importer: Importer, addresses: dict[str, str], tally: Tally, 
     empty_graph(addresses)
     user, password = addresses["EDUGRAPH_NEO4J_USER"], addresses["EDUGRAPH_NEO4J_PASSWORD"]
     graph = Graph(GraphSettings(uri=addresses["EDUGRAPH_NEO4J_URI"], user=user, password=SecretStr(password)))
-    real = dataclasses.replace(importer, graph=graph)
+    real = dataclasses.replace(importer, graph=graph, erasure=dataclasses.replace(importer.erasure, graph=graph))
     try:
         _count(import_lines(real, tally.source, mixed(tally.source, hostile)), tally.written_to_graph)
         with neo4j.GraphDatabase.driver(

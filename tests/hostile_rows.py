@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -309,6 +309,12 @@ class StagedGraph:
 
     def prepare(self) -> None:
         """There is nothing to make."""
+
+    def has_erased(self) -> bool:
+        return False
+
+    def erased_among(self, _: Collection[str]) -> frozenset[str]:
+        return frozenset()
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         assert all(reject.field and reject.reason for reject in batch.rejects)

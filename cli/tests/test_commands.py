@@ -132,21 +132,26 @@ def test_every_command_has_a_help_page() -> None:
     for command in (
         ["import"], ["analyze"], ["sources"], ["doctor"], ["forget"], ["demo"], ["jobs", "cancel"],
         ["keys", "create"], ["dead", "replay"], ["topology", "apply"], ["graph", "summary"],
-        ["cache", "clear"], ["provider", "check"],
+        ["cache", "clear"], ["erasures", "admit"], ["provider", "check"],
     ):  # fmt: skip
         assert runner.invoke(app, [*command, "--help"]).exit_code == 0
 
 
 def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = {"job_id": "j1", "key": "jobs/j1/source.csv", "reason": "its job has not ended"}
-    result = {"Student": 1, "files": 2, "rows": 3, "rejects": 0, "left": [left], "left_in_all": 5}
+    left = {"store": "files", "job_id": "j1", "key": "jobs/j1/source.csv", "reason": "its job has not ended"}
+    removed = {"graph": {"Student": 1}, "files": {"files": 2, "rows": 3, "rejects": 0}, "jobs": {"texts": 0}}
+    mention = {"label": "Interaction", "record_id": "r-7"}
+    result = {"removed": removed, "left": [left], "left_in_all": 5, "mentions": [mention], "mentions_in_all": 2}
     task = {"task_id": "t", "state": "SUCCESS", "error": None, "result": result}
-    monkeypatch.setattr(Client, "forget", lambda *_: Accepted(job_id="j", task_id="t", links={}))
+    monkeypatch.setattr(Client, "forget", lambda *_, **__: Accepted(job_id="j", task_id="t", links={}))
     monkeypatch.setattr(Client, "follow_task", lambda *_: task)
     done = runner.invoke(app, ["forget", "4", "--yes", "--follow"])
-    assert "Left in jobs/j1/source.csv (job j1): its job has not ended." in done.output
-    assert "Left in 4 more files." in done.output
+    assert "Left in jobs/j1/source.csv (files): its job has not ended." in done.output
+    assert "Left in 4 more places." in done.output
+    assert "The text of Interaction r-7 names the person" in done.output
+    assert "So do 1 more texts." in done.output
     assert "'rows': 3" in done.output
+    assert "texts': 0" not in done.output
     as_json = runner.invoke(app, ["forget", "4", "--yes", "--follow", "--json"])
     assert json.loads(as_json.stdout)["result"] == result
 

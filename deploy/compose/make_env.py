@@ -1,4 +1,4 @@
-"""`make env`: writes .env from .env.example, every empty …_PASSWORD and the first API key filled at random."""
+"""`make env`: writes .env from .env.example, every empty …_PASSWORD, PRIVACY_SECRET and the first API key filled at random."""
 
 import os
 import re
@@ -13,7 +13,9 @@ def filled(line: str) -> str:
     """What has a value keeps it."""
     if line == "EDUGRAPH_BOOTSTRAP_KEY=":
         return f"{line}eg_bootstrap_{secrets.token_hex(32)}"
-    return f"{line}{secrets.token_hex(24)}" if re.fullmatch(r"[A-Z0-9_]+_PASSWORD=", line) else line
+    return (
+        f"{line}{secrets.token_hex(24)}" if re.fullmatch(r"(?:[A-Z0-9_]+_PASSWORD|PRIVACY_SECRET)=", line) else line
+    )
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines import PRIVACY_SECRET
 from proxy import Proxy
 
 from tools.servers.checkout import Checkout
@@ -85,4 +86,5 @@ def _through_proxies(servers: dict[str, Server], ending: ExitStack) -> Ground:
     }
     proxies = {name: ending.enter_context(Proxy(direct[THROUGH[name]])) for name in servers}
     moved = {THROUGH[name]: proxy.address for name, proxy in proxies.items()}
+    direct["EDUGRAPH_PRIVACY_SECRET"] = PRIVACY_SECRET
     return Ground(servers, proxies, direct, {**direct, **moved})

@@ -15,12 +15,15 @@ from pydantic_core import to_jsonable_python
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import (
+    AdmitPerson,
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
     AnalysisWindow,
+    CleanJob,
     CourseMembersRequest,
     DeriveGraph,
+    ErasePerson,
     ExportStudent,
     Findings,
     ForgetStudent,
@@ -28,6 +31,7 @@ from edugraph_common.contracts.messages import (
     ImportBatch,
     ImportJob,
     Message,
+    ReplayErasures,
     RestrictStudent,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
@@ -48,6 +52,10 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "forget_student": ForgetStudent,
     "restrict_student": RestrictStudent,
     "export_student": ExportStudent,
+    "erase_person": ErasePerson,
+    "admit_person": AdmitPerson,
+    "replay_erasures": ReplayErasures,
+    "clean_job": CleanJob,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,

@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 from edugraph_common.contracts import messages
 from edugraph_common.contracts.messages import (
+    AdmitPerson,
     Analysis,
     AnalysisBatch,
     AnalysisWindow,
     ByteRange,
+    ErasePerson,
     Findings,
     ForgetStudent,
     ImportBatch,
@@ -57,6 +59,15 @@ BOUNDS: list[tuple[type[Any], dict[str, Any], str, list[Any], list[Any]]] = [
     (Findings, FOUND, "pack", ["p", "p" * 128], ["", "p" * 129]),
     (Findings, FOUND, "edition", [None, "e" * 64], ["e" * 65]),
     (ForgetStudent, JOB, "student_id", ["s", "s" * 128], ["", "s" * 129]),
+    (ErasePerson, JOB, "ids", [("s",), ("s" * 128,) * 20], [(), ("",), ("s" * 129,), ("s",) * 21]),
+    (
+        ErasePerson,
+        {**JOB, "ids": ["s"]},
+        "names",
+        [(), ("Al",), ("a" * 500,) * 20],
+        [("a",), ("a" * 501,), ("Al",) * 21],
+    ),
+    (AdmitPerson, JOB, "ids", [("s",), ("s" * 128,) * 20], [(), ("",), ("s",) * 21]),
 ]
 IDS = [f"{contract.__name__}.{field}" for contract, _, field, _, _ in BOUNDS]
 

@@ -81,7 +81,7 @@ def test_a_student_who_is_forgotten_is_gone_and_stays_gone(clean: System, tmp_pa
 
     done = clean.edugraph("forget", student, "--yes", "--follow", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["result"]["Student"] == 1
+    assert json.loads(done.stdout)["result"]["removed"]["graph"]["Student"] == 1
     assert clean.client.graph_digest() == expected
     replayed = clean.import_and_report(CHECKOUT / "examples" / "school_en.ndjson")
     assert _count(replayed, "rejected") > 0

@@ -14,7 +14,7 @@ import kombu.pools
 import pytest
 import redis
 import trustme
-from engines import CHECKOUT, Engine, missing
+from engines import CHECKOUT, PRIVACY_SECRET, Engine, missing
 from secured_servers import secured_servers
 
 from edugraph_cli.serving import Pools
@@ -125,6 +125,7 @@ def environment(addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> p
     kombu.pools.reset()
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EDUGRAPH_PRIVACY_SECRET", PRIVACY_SECRET)
     for name, value in addresses.items():
         monkeypatch.setenv(name, value)
     return monkeypatch

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import neo4j
 import pytest
-from engines import given
+from engines import PRIVACY_SECRET, given
 from proxy import Proxy
 from pydantic import SecretStr
 from traps import both_slow
@@ -29,7 +29,9 @@ def proxy() -> Iterator[Proxy]:
 
 def connection(seconds: float, address: str | None = None) -> Connection:
     uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
-    settings = GraphSettings(uri=address or uri, user=user, password=SecretStr(password))
+    settings = GraphSettings(
+        uri=address or uri, user=user, password=SecretStr(password), privacy_secret=SecretStr(PRIVACY_SECRET)
+    )
     return Connection(settings, transaction_seconds=seconds)
 
 

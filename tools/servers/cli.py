@@ -137,6 +137,8 @@ def _env_lines(checkout: Checkout, names: list[str]) -> str:
             lines.update(SERVERS[name](checkout).environment())
         except ServerError:
             continue  # `up` and `status` have said it
+    if lines and not checkout.test_worker:
+        lines["EDUGRAPH_PRIVACY_SECRET"] = checkout.password("privacy")
     return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 

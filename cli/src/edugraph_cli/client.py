@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.contracts.api import Accepted, Diagnosis, GraphSummary
+from edugraph_common.contracts.api import Accepted, Diagnosis, Erasures, GraphSummary
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -223,9 +223,32 @@ class Client:
         part = f"/{task_id}" if task_id else ""
         return int(self._json("DELETE", f"/v1/dead-letters/{queue}{part}")["dropped"])
 
-    def forget(self, student_id: str) -> Accepted:
-        """Take a student out of the graph. The task says when it is done."""
-        return Accepted.model_validate(self._json("DELETE", f"/v1/students/{quote(student_id, safe='')}"))
+    def forget(
+        self,
+        student_id: str,
+        also: Sequence[str] = (),
+        names: Sequence[str] = (),
+        *,
+        dry_run: bool = False,
+        block: bool = False,
+    ) -> Accepted:
+        """Erase a person with all these ids. The task says when it is done, what was removed, and what was left."""
+        chosen: dict[str, Any] = {"also": list(also), "name": list(names), "dry_run": dry_run, "block": block}
+        params = {name: value for name, value in chosen.items() if value}
+        path = f"/v1/students/{quote(student_id, safe='')}"
+        return Accepted.model_validate(self._json("DELETE", path, params=params))
+
+    def erasures(self) -> tuple[str, ...]:
+        """Return the tombstones of all who were erased."""
+        return Erasures.model_validate(self._json("GET", "/v1/erasures")).tombstones
+
+    def replay_erasures(self) -> Accepted:
+        """Have all who were erased erased again, after a backup was restored."""
+        return Accepted.model_validate(self._json("POST", "/v1/erasures/replay"))
+
+    def admit(self, student_id: str) -> Accepted:
+        """Let a student who was erased come in again."""
+        return Accepted.model_validate(self._json("DELETE", f"/v1/erasures/{quote(student_id, safe='')}"))
 
     def export_person(self, student_id: str) -> Accepted:
         """Have all that is kept of a student written. The task's result has the name of the `export`."""

@@ -15,6 +15,7 @@ from edugraph_cli.commands import (
     audit,
     dead,
     doctor,
+    erasures,
     graph,
     importing,
     jobs,
@@ -26,7 +27,7 @@ from edugraph_cli.commands import (
     topology,
 )
 from edugraph_cli.display import INVALID, out, plain_errors, print_table, say, show_json, stop
-from edugraph_cli.options import Json, Yes
+from edugraph_cli.options import Json
 from edugraph_cli.pseudonyms import private_file
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.command("sources")(sources.list_sources)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)
 app.command("pseudonym")(pseudonyms.show_pseudonym)
 app.command("doctor")(doctor.doctor)
+app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(graph.app, name="graph")
@@ -50,37 +52,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(model.cache_app, name="cache")
 app.add_typer(model.provider_app, name="provider")
 app.add_typer(topology.app, name="topology")
-
-
-@app.command()
-def forget(
-    student_id: Annotated[str, typer.Argument(help="the id of the student")],
-    yes: Yes = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="wait until it is done, and say what was deleted and what was left")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Take a student, with everything that was recorded about them, out of the graph for good."""
-    if not yes:
-        typer.confirm("This cannot be undone. Continue?", abort=True, err=True)
-    with plain_errors(), Client.from_environment() as client:
-        accepted = client.forget(student_id)
-        if follow:
-            task = client.follow_task(accepted.task_id)
-            result = task["result"]
-            if not as_json and isinstance(result, dict) and "left" in result:
-                for left in result["left"]:
-                    say(f"Left in {left['key']} (job {left['job_id']}): {left['reason']}.")
-                if more := result["left_in_all"] - len(result["left"]):
-                    say(f"Left in {more} more files.")
-                deleted = {name: value for name, value in result.items() if name not in {"left", "left_in_all"}}
-                task = {**task, "result": deleted or "nothing was there"}
-            tasks.print_task(task, as_json)
-    if as_json:
-        show_json(accepted.model_dump(mode="json"))
-        return
-    say(f"Accepted. This command shows SUCCESS when it is done: edugraph tasks show {accepted.task_id}")
+app.add_typer(erasures.app, name="erasures")
 
 
 @app.command("export-person")

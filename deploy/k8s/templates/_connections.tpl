@@ -84,6 +84,8 @@ gateway importer analyzer webhooks monitor
   valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .passwordKey }}}}
 {{- end }}
 {{- end }}
+- name: EDUGRAPH_PRIVACY_SECRET
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: privacy-secret}}
 - name: EDUGRAPH_NEO4J_DATABASE
   value: {{ .Values.neo4j.database | quote }}
 {{- end -}}

@@ -23,7 +23,8 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_importer.batching import count_batches, read_batch, rejects_key, store_rejects, window
-from edugraph_importer.erasure import erase_from_blobs
+from edugraph_importer.erasure.files import erase_from_blobs
+from edugraph_importer.erasure.person import Person
 from edugraph_importer.graph.record_facts import students
 
 if sys.version_info >= (3, 14):
@@ -45,9 +46,10 @@ PREFIXES = {"4": "", "mooc": "mooc:"}  # of platforms, by their address
 
 @dataclass
 class Ground:
-    """A blob store, and the jobs in it that have not ended."""
+    """A blob store, and the jobs in it that have not ended. `alone`: nobody else changes it."""
 
     blobs: Blobs
+    alone: bool = True
     opened: set[str] = field(default_factory=set)
 
     def put(self, key: str, content: bytes) -> None:
@@ -77,7 +79,13 @@ class Ground:
         return [list(read_batch(self.blobs, message).graph.records) for message in messages]
 
     def erase(self, student: str) -> dict[str, Any]:
-        return erase_from_blobs(self.blobs, student, self.opened.__contains__, lambda: None, PREFIXES).to_json()
+        """Counts and what is left. A dry run before says the same, and changes nothing."""
+        who, before = Person(frozenset({student})), self.all() if self.alone else {}
+        dry = erase_from_blobs(self.blobs, who, self.opened.__contains__, lambda: None, PREFIXES, dry_run=True)
+        assert not self.alone or self.all() == before
+        erased = erase_from_blobs(self.blobs, who, self.opened.__contains__, lambda: None, PREFIXES)
+        assert not self.alone or dry.counts == erased.counts
+        return {**erased.counts, "left": erased.left, "left_in_all": len(erased.left)}
 
 
 @pytest.fixture
@@ -228,6 +236,35 @@ def test_a_member_of_a_group_is_named(ground: Ground) -> None:
     assert ground.content("jobs/j/source.xapi").split() == json.dumps(other).encode().split()
 
 
+@pytest.mark.parametrize("student", ["4", "14"])
+def test_a_mapping_that_gives_the_id_by_itself_loses_it_with_the_rows(ground: Ground, student: str) -> None:
+    one, other = (
+        "{type: error_record, columns: {话: error_text}, constants: ",
+        "timestamp: '2026-01-01', course_id: c}}",
+    )
+    mappings = {
+        "j": parse_mapping(f"{one}{{student_id: '4', student_name: Ann, {other}"),
+        "k": parse_mapping(
+            "{type: error_record, columns: {谁: student_id, 话: error_text}, values: {student_id: {a: '4', b: S0104}},"
+            " constants: {timestamp: '2026-01-01', course_id: c}}"
+        ),
+    }
+    tables = {"j": "话\nx\ny\n", "k": "谁,话\na,x\nb,y\n"}
+    for job_id, mapping in mappings.items():
+        job = ImportJob(job_id=job_id, source=f"jobs/{job_id}/source.csv", format="csv")
+        ground.put(job.source or "", tables[job_id].encode())
+        store_mapping(ground.blobs, job_id, mapping)
+        count_batches(ground.blobs, job, PREFIXES)
+    before = ground.all()
+    assert ground.erase(student)["rows"] == (3 if student == "4" else 0)
+    plans = [ground.content(f"jobs/{job_id}/{name}") for job_id in "jk" for name in ("mapping.json", "reading.json")]
+    if student == "14":
+        assert ground.all() == before
+    else:
+        assert [b'"4"' in plan or b"Ann" in plan for plan in plans] == [False] * 4
+        assert all(b"S0104" in plan for plan in plans[2:])
+
+
 def test_rejects_are_compared_by_their_rows(ground: Ground) -> None:
     def reject(line: int, raw: str | None, field: str = "data.x", found: str = "") -> Reject:
         return Reject(line=line, field=field, expected="x", found=found, reason="is wrong", raw=raw)
@@ -311,6 +348,7 @@ def test_a_blob_that_vanished_meanwhile_is_done(ground: Ground, monkeypatch: pyt
     ground.put("jobs/a/source.ndjson", text)
     ground.put("jobs/b/source.ndjson", text)
     keys = ground.blobs.keys("jobs")
+    ground.alone = False
     ground.blobs.delete("jobs/a")
     monkeypatch.setattr(ground.blobs, "keys", lambda _: keys)
     erased = ground.erase("4")
@@ -328,6 +366,7 @@ def again_while_retryable(do: Callable[[], object]) -> None:
 
 def test_several_students_at_once_while_files_come_and_go(ground: Ground) -> None:
     """One after the other is the business of Jobs.erasing; here each has files that others replace and delete."""
+    ground.alone = False
     for job in range(30):
         ground.split((chat(str(job % 3), "x") + "\n").encode(), "ndjson", ".gz", f"j{job}")
 

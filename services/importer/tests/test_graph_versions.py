@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from neo4j.time import DateTime
+from pydantic import SecretStr
 from statements import Transaction
 
 from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Origin, RecordFinding
@@ -16,6 +17,7 @@ from edugraph_importer.graph import finding_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
+from edugraph_importer.graph.tombstones import Tombstones, plain_hash
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
     ErasedStudents,
@@ -28,7 +30,6 @@ from edugraph_importer.graph.versions import (
     note_readings,
     remove_superseded,
     stored_versions,
-    tombstone,
 )
 
 
@@ -49,17 +50,20 @@ def course_record() -> Record:
     return parse_record({**head, "data": {"student_id": "a", "course_id": "c"}})
 
 
+TOMBSTONES = Tombstones(SecretStr("of the tests alone"))
+
+
 def version_of(record: Record) -> StoredVersion:
     return StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash, record.reading)
 
 
 def nobody_erased() -> ErasedStudents:
-    return ErasedStudents(Transaction(), [], 0)
+    return ErasedStudents(Transaction(), [], 0, TOMBSTONES)
 
 
 def withdrawn_records(records: Sequence[Record] = (), *now: str, before: Sequence[str] = ()) -> WithdrawnRecords:
     """Those that this transaction takes back, and those that were taken back before."""
-    known = [{"id": tombstone(each)} for each in before]
+    known = [{"id": plain_hash(each)} for each in before]
     return WithdrawnRecords(Transaction(withdrawn=known), records, len(before), now)
 
 
@@ -208,7 +212,7 @@ def test_the_keys_of_unknown_records_are_held_and_only_hashes_stay() -> None:
     names = [name for label in RECORD_LABELS for name in (f"hold_keys_{label}", f"delete_records_{label}")]
     assert tx.names() == [*names, "create_withdrawn"]
     assert all(parameters == {"ids": ["s"]} for name, parameters in tx.asked if name in names)
-    assert tx.rows("create_withdrawn") == [{"id": each} for each in sorted((tombstone("r"), tombstone("s")))]
+    assert tx.rows("create_withdrawn") == [{"id": each} for each in sorted((plain_hash("r"), plain_hash("s")))]
     tx.answers[f"hold_keys_{RECORD_LABELS[0]}"] = [{"held": 0}]
     with pytest.raises(StaleRead):
         withdrawn.write(["s"])
@@ -228,9 +232,10 @@ def test_the_order_does_not_matter(records: list[Record]) -> None:
 
 
 def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id() -> None:
-    tx = Transaction(tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == tombstone("b")])
-    erased = ErasedStudents(tx, [chat("r"), mistake("m")], 1)
-    assert tx.asked[0] == ("tombstones", {"ids": sorted([tombstone("a"), tombstone("b")])})
+    tx = Transaction(tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == TOMBSTONES.of("b")])
+    erased = ErasedStudents(tx, [chat("r"), mistake("m")], 1, TOMBSTONES)
+    forms = [form for student in "ab" for form in (TOMBSTONES.of(student), plain_hash(student))]
+    assert tx.asked[0] == ("tombstones", {"ids": sorted(forms)})
     found = classify([(3, chat("r")), (4, mistake("m"))], {}, erased, withdrawn_records())
     [reject] = found.rejects
     assert (reject.line, reject.field, reject.found) == (3, "data.student_id_to", "")
@@ -241,7 +246,7 @@ def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id()
 
 def test_where_nobody_was_erased_nothing_is_asked_of_each_record() -> None:
     tx = Transaction()
-    assert ErasedStudents(tx, [chat("r")], 0).field_naming_one(chat("r")) is None
+    assert ErasedStudents(tx, [chat("r")], 0, TOMBSTONES).field_naming_one(chat("r")) is None
     assert tx.asked == []
 
 
@@ -410,8 +415,13 @@ def test_where_nothing_is_superseded_nothing_is_removed() -> None:
     assert tx.asked == []
 
 
-def test_a_tombstone_is_a_hash() -> None:
-    assert tombstone("a") == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+def test_a_tombstone_is_a_keyed_hash_of_the_hash_that_older_releases_kept() -> None:
+    plain = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    assert plain_hash("a") == plain
+    assert TOMBSTONES.forms("a") == (TOMBSTONES.of("a"), plain)
+    assert TOMBSTONES.of("a") == TOMBSTONES.keyed(plain)
+    assert TOMBSTONES.of("a").startswith("h1:")
+    assert Tombstones(SecretStr("another installation")).of("a") != TOMBSTONES.of("a")
 
 
 def test_a_version_of_the_graph_is_read_to_the_microsecond() -> None:

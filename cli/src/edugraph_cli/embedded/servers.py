@@ -1,5 +1,6 @@
 """The two small servers of the embedded run, as the settings that the real processes read."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,16 @@ from pathlib import Path
 from edugraph_cli.embedded.graph_server import EmbeddedGraph
 from edugraph_cli.embedded.valkey_server import valkey_server
 from edugraph_cli.processes import Processes
+
+
+def _privacy_secret(folder: Path) -> str:
+    """Return the secret of the run, which stays with its data."""
+    path = folder / "privacy.secret"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(24), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -27,6 +38,7 @@ def embedded_servers(folder: Path) -> Iterator[dict[str, str]]:
             "EDUGRAPH_NEO4J_USER": address.user,
             "EDUGRAPH_NEO4J_PASSWORD": address.password,
             "EDUGRAPH_NEO4J_DATABASE": address.database,
+            "EDUGRAPH_PRIVACY_SECRET": _privacy_secret(folder),
             # All of it listens on the loopback only, for one person on one machine.
             "EDUGRAPH_AUTH": "off",
         }

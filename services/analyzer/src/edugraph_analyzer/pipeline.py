@@ -59,6 +59,7 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, what
 from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis
+from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record
 from edugraph_common.platform.course_members import CourseMembers, names_by_course
 from edugraph_common.sources.rows import parse_rows
@@ -258,11 +259,12 @@ class Pipeline:
         nobody else's. The client is made when there is something to ask, because its SDK takes about a second to
         load.
         """
-        billed_to = {}
+        billed_to, asked_for = {}, {}
         for question in questions:
+            asked_for[question.key] = record_mark(question.document.record.record_id)
             parts = f"{message.job_id}|{message.pack}|{question.document.record.record_id}"
             billed_to[question.key] = hashlib.sha256(parts.encode()).hexdigest()[:16]
-        flight = SingleFlight(self._store, message.kind, self._new_id(), billed_to)
+        flight = SingleFlight(self._store, message.kind, self._new_id(), billed_to, asked_for)
         patience_seconds = self._settings.longest_wait_seconds + self._settings.call_timeout_seconds
         for mine in flight.run(questions, self._sleep, patience_seconds):
             with flight.leased(mine):

@@ -6,7 +6,7 @@ How its work arrives is the business of the tasks.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -39,8 +39,8 @@ from edugraph_importer.batching import (
     store_rejects,
     window,
 )
-from edugraph_importer.erasure import erase_from_blobs
-from edugraph_importer.graph import Graph
+from edugraph_importer.erasure import Erasure
+from edugraph_importer.graph import REFUSED, Graph
 from edugraph_importer.person_export import PersonExport, delete_old_exports, export_key
 
 LOST_ANALYSIS = (
@@ -62,6 +62,7 @@ class Importer:
     windows: AnalysisWindows
     members: CourseMembers
     blobs: Blobs
+    erasure: Erasure
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
 
@@ -143,11 +144,15 @@ class Importer:
         records = [record for _, record in found.graph.records]
         epoch, members = self.members.epoch(), names_by_course(records)
         with telemetry.step("write"), telemetry.retries_of(self.graph):
-            written = self.graph.write_batch(found.graph)
+            batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
+            written = self.graph.write_batch(batch)
         # A list that was told to the analyzer is whole again before any text of this batch is read.
         self.members.add(members, epoch, self.now())
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
-        rejects = list(found.graph.rejects)
+        rejects = list(batch.rejects)
+        if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
+            # What the graph does not keep may name somebody, too.
+            self.jobs.clean_later(message.job_id)
         if outcome.rejected > len(rejects):  # The graph refused some records, too.
             rejects += self.graph.rejects(message.job_id, message.batch)
         store_rejects(self.blobs, message.job_id, message.batch, rejects)
@@ -286,6 +291,8 @@ class Importer:
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with telemetry.retries_of(self.graph):
             outcome = self.graph.write_findings(message)
+        if outcome.failed > message.failed:
+            self.erasure.note_refused(message)
         self._settle_pack(message, len(message.findings) + message.withheld, message.failed, message.error)
         return outcome
 
@@ -313,20 +320,6 @@ class Importer:
         with self.blobs.write(key) as file:
             counts = export.write(file, now)
         return {"export": key.removeprefix("exports/"), "entries": counts}
-
-    def erase_student(self, student_id: str) -> dict[str, Any]:
-        """Return how much was removed, from the graph by label and from the blob store; and what was left, and why.
-
-        Doing it again removes nothing. Raises Wait while another student is being erased: both would replace the same
-        files.
-        """
-        with self.jobs.erasing() as go_on:
-            removed = self.graph.erase_student(student_id)
-            self.members.forget()
-            erased = erase_from_blobs(
-                self.blobs, student_id, self.jobs.is_open, go_on, prefixes=self.platform_prefixes
-            )
-        return {**removed, **erased.to_json()}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = len(message.findings) + message.withheld + message.failed

@@ -8,8 +8,11 @@ from typing import Any, cast
 from celery import chord, group, shared_task
 
 from edugraph_common.contracts.messages import (
+    AdmitPerson,
+    CleanJob,
     CourseMembersRequest,
     DeriveGraph,
+    ErasePerson,
     ExportStudent,
     Findings,
     ForgetStudent,
@@ -17,6 +20,7 @@ from edugraph_common.contracts.messages import (
     ImportBatch,
     ImportJob,
     Message,
+    ReplayErasures,
     RestrictStudent,
 )
 from edugraph_common.contracts.routes import URGENT
@@ -56,7 +60,11 @@ def import_records_with_callback(self: DataImportTask, body: Any) -> str:
 
     Return the chord's task id, or nothing for a job that was cancelled or whose file is unusable.
     """
-    planned = self.importer.plan(self.parse(ImportJob, body))
+    return _begin_window(self, body)
+
+
+def _begin_window(task: DataImportTask, body: Any) -> str:
+    planned = task.importer.plan(task.parse(ImportJob, body))
     if planned is None:
         return ""
     batches, after = planned
@@ -66,10 +74,16 @@ def import_records_with_callback(self: DataImportTask, body: Any) -> str:
     # A batch that ends as FAILURE keeps the chord's body from running. This one runs instead, and settles that batch.
     instead = aggregate_import_results.si([], after.model_dump(mode="json"))
     callback.on_error(instead.set(task_id=task_id_for(after.job_id, f"{step}-instead")))
-    with self.importer.sending(after.job):
+    with task.importer.sending(after.job):
         if not batches:
             return str(callback.clone(args=([],)).apply_async().id)
         return str(chord([_signature(batch, after.batches) for batch in batches])(callback).id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="begin_import_again_task", contract=ImportJob)
+def begin_import_again_task(self: DataImportTask, body: Any) -> str:
+    """Import a job that Redis lost, as import_records_with_callback does. An analyzer may have found it lost."""
+    return _begin_window(self, body)
 
 
 @shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
@@ -126,8 +140,34 @@ def tell_course_members_task(self: DataImportTask, body: Any) -> None:
 
 @shared_task(base=DataImportTask, bind=True, name="forget_student_task", contract=ForgetStudent)
 def forget_student_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """Erase a student from the graph and the blob store. Return how much was removed, and what was left and why."""
-    return self.importer.erase_student(self.parse(ForgetStudent, body).student_id)
+    """Erase a person by one id. Return what was removed, and what was left and why."""
+    return self.importer.erasure.erase((self.parse(ForgetStudent, body).student_id,))
+
+
+@shared_task(base=DataImportTask, bind=True, name="erase_person_task", contract=ErasePerson)
+def erase_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Erase a person by all their ids from every store. Return what was removed, and what was left and why."""
+    asked = self.parse(ErasePerson, body)
+    return self.importer.erasure.erase(asked.ids, asked.names, dry_run=asked.dry_run, block=asked.block)
+
+
+@shared_task(base=DataImportTask, bind=True, name="admit_person_task", contract=AdmitPerson)
+def admit_person_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Let a person who was erased come in again."""
+    return self.importer.erasure.admit(self.parse(AdmitPerson, body).ids)
+
+
+@shared_task(base=DataImportTask, bind=True, name="replay_erasures_task", contract=ReplayErasures)
+def replay_erasures_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Erase again all who were erased before. Return what a restored backup had brought back."""
+    self.parse(ReplayErasures, body)
+    return self.importer.erasure.replay()
+
+
+@shared_task(base=DataImportTask, bind=True, name="clean_job_task", contract=CleanJob)
+def clean_job_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Take those who were erased out of what an ended job left. Return what was removed."""
+    return self.importer.erasure.clean(self.parse(CleanJob, body).job_id)
 
 
 def _signature(batch: ImportBatch, of: int) -> Any:

@@ -1,12 +1,13 @@
 """The importer's process: `celery -A edugraph_importer.worker worker -Q data_import`."""
 
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from celery.signals import worker_process_shutdown
 
 from edugraph_common.messaging.celery_app import App, make_app
+from edugraph_common.messaging.dead_letters import rewrite_dead_letters
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
@@ -16,8 +17,10 @@ from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.settings import Settings
 from edugraph_common.sources.platforms import platform_key
+from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.service import Importer
 
@@ -35,15 +38,29 @@ def make_worker(settings: Settings) -> App:
     @cache
     def importer() -> Importer:
         client = connect(settings.redis_url.get_secret_value())
+        graph, jobs = Graph(GraphSettings()), Jobs(client, settings.job_retention_seconds)
+        blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
+        now = partial(datetime.now, UTC)
+        prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
         return Importer(
             app=app,
-            graph=Graph(GraphSettings()),
-            jobs=Jobs(client, settings.job_retention_seconds),
+            graph=graph,
+            jobs=jobs,
             windows=AnalysisWindows(client),
-            members=CourseMembers(client),
-            blobs=Blobs(settings.blob_url, settings.imports_from),
-            now=lambda: datetime.now(UTC),
-            platform_prefixes={platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()},
+            members=members,
+            blobs=blobs,
+            erasure=Erasure(
+                graph=graph,
+                jobs=jobs,
+                blobs=blobs,
+                texts=RedisTexts(client),
+                members=members,
+                rewrite_letters=partial(rewrite_dead_letters, settings),
+                now=now,
+                platform_prefixes=prefixes,
+            ),
+            now=now,
+            platform_prefixes=prefixes,
         )
 
     def close(**_: Any) -> None:

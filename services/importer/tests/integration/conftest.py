@@ -9,7 +9,7 @@ from typing import Any
 import guard
 import neo4j
 import pytest
-from engines import given, missing
+from engines import PRIVACY_SECRET, given, missing
 from pydantic import SecretStr
 
 from edugraph_gateway.graph_reader import graph_digest
@@ -48,7 +48,9 @@ def _address(settings: GraphSettings) -> dict[str, str]:
 
 def _real() -> Iterator[GraphSettings]:
     uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
-    settings = GraphSettings(uri=uri, user=user, password=SecretStr(password))
+    settings = GraphSettings(
+        uri=uri, user=user, password=SecretStr(password), privacy_secret=SecretStr(PRIVACY_SECRET)
+    )
     guard.empty_graph(_address(settings))  # in portions: an import may have left too much for one transaction
     yield settings
 
@@ -59,7 +61,12 @@ def _embedded(folder: Path) -> Iterator[GraphSettings]:
     from edugraph_cli.embedded.graph_server import EmbeddedGraph
 
     with EmbeddedGraph(folder) as address:
-        settings = GraphSettings(uri=address.uri, user=address.user, password=SecretStr(address.password))
+        settings = GraphSettings(
+            uri=address.uri,
+            user=address.user,
+            password=SecretStr(address.password),
+            privacy_secret=SecretStr(PRIVACY_SECRET),
+        )
         with guard.started_here(_address(settings)):
             yield settings
 

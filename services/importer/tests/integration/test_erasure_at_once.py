@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +12,17 @@ from uuid import uuid4
 import pytest
 from engines import real_servers
 
-from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.messages import ImportJob
+from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
-from edugraph_importer.erasure import erase_from_blobs
+from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_importer.erasure import Erasure
+from edugraph_importer.erasure.files import erase_from_blobs
+from edugraph_importer.erasure.person import Who
 from edugraph_importer.graph import Graph
 from edugraph_importer.service import Importer
 
@@ -31,11 +35,14 @@ STUDENTS = tuple(f"{number}" for number in range(6))
 def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody, blobs = cast("Any", None), Blobs(str(tmp_path))
-    yield Importer(
-        nobody, graph, Jobs(client), AnalysisWindows(client), CourseMembers(client), blobs, now=lambda: NOW
-    )
+    nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
+    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, no_letters, lambda: NOW)
+    yield Importer(nobody, graph, jobs, AnalysisWindows(client), members, blobs, erasure, now=lambda: NOW)
     client.close()
+
+
+def no_letters(change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:  # noqa: ARG001
+    raise Rejected("only RabbitMQ keeps dead letters")
 
 
 def chat(number: int) -> str:
@@ -63,7 +70,7 @@ def imported(importer: Importer) -> str:
 def forgotten(importer: Importer, student: str) -> dict[str, Any]:
     while True:
         try:
-            return importer.erase_student(student)
+            return importer.erasure.erase((student,))
         except Wait:  # the task is sent again
             continue
 
@@ -78,7 +85,7 @@ def test_each_ends_and_takes_out_its_own(importer: Importer, room: Any) -> None:
     with ThreadPoolExecutor(3) as pool:
         erased = list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
     assert [each["left"] for each in erased] == [[], [], []]
-    assert sum(each.get("Interaction", 0) for each in erased) == 40
+    assert sum(each["removed"]["graph"].get("Interaction", 0) for each in erased) == 40
     for job_id in ids:
         source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
         assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()
@@ -90,14 +97,14 @@ def test_no_erasure_undoes_what_another_wrote(importer: Importer, monkeypatch: p
     """Each is held up just before it replaces a file, as a large file would hold it up."""
     ids = [imported(importer) for _ in range(2)]
 
-    def slowly(blobs: Blobs, student: str, is_open: Any, go_on: Any, **options: Any) -> Any:
+    def slowly(blobs: Blobs, who: Who, is_open: Any, go_on: Any, prefixes: Any, **options: Any) -> Any:
         def held_up() -> None:
             time.sleep(0.1)
             go_on()
 
-        return erase_from_blobs(blobs, student, is_open, held_up, **options)
+        return erase_from_blobs(blobs, who, is_open, held_up, prefixes, **options)
 
-    monkeypatch.setattr("edugraph_importer.service.erase_from_blobs", slowly)
+    monkeypatch.setattr("edugraph_importer.erasure.erase_from_blobs", slowly)
     monkeypatch.setattr(Graph, "erase_student", lambda *_: {})
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
@@ -117,12 +124,12 @@ def test_a_job_that_has_not_ended_is_left_and_named(importer: Importer) -> None:
     running, ended = imported(importer), imported(importer)
     assert importer.jobs.begin(running, 6, NOW, first_batch=6) == "begun"
     before = importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20)
-    erased = importer.erase_student("4")
+    erased = importer.erasure.erase(("4",))
     assert importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20) == before
-    assert (erased["files"], [left["job_id"] for left in erased["left"]]) == (1, [running])
+    assert (erased["removed"]["files"]["files"], [left["job_id"] for left in erased["left"]]) == (1, [running])
     importer.jobs.cancel(running, NOW)
-    again = importer.erase_student("4")
-    assert (again["files"], again["left"]) == (1, [])
+    again = importer.erasure.erase(("4",))
+    assert (again["removed"]["files"]["files"], again["left"]) == (1, [])
     assert importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20) == importer.blobs.read(
         f"jobs/{ended}/source.ndjson", 0, 1 << 20
     )

@@ -292,7 +292,12 @@ def _gone() -> neo4j.exceptions.ClientError:
 
 
 def test_a_wrong_password_is_rejected_without_saying_it(room: Any) -> None:
-    settings = GraphSettings(uri=room.settings.uri, user="nobody", password=SecretStr("not-the-password"))
+    settings = GraphSettings(
+        uri=room.settings.uri,
+        user="nobody",
+        password=SecretStr("not-the-password"),
+        privacy_secret=room.settings.privacy_secret,
+    )
     with closing(Graph(settings)) as graph, pytest.raises(Rejected) as failure:
         write(graph, chat("r"))
     assert "not-the-password" not in str(failure.value)
@@ -301,7 +306,9 @@ def test_a_wrong_password_is_rejected_without_saying_it(room: Any) -> None:
 @pytest.mark.loopback("a port where nothing listens")
 def test_no_server_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edugraph_importer.graph.driver.RETRY_SECONDS", 0.1)
-    settings = GraphSettings(uri="bolt://127.0.0.1:1", user="nobody", password=SecretStr("x"))
+    settings = GraphSettings(
+        uri="bolt://127.0.0.1:1", user="nobody", password=SecretStr("x"), privacy_secret=SecretStr("x" * 16)
+    )
     with closing(Graph(settings)) as graph, pytest.raises(Retryable):
         write(graph, chat("r"))
 

@@ -14,7 +14,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch, unit_of_work, versions
 from edugraph_importer.graph.record_facts import students
-from edugraph_importer.graph.versions import tombstone
+from edugraph_importer.graph.tombstones import Tombstones
 
 from .random_imports import EXAMPLES, batch, finding_lists, in_order, latest_only, pack, record_lists, student
 
@@ -55,7 +55,9 @@ def test_it_says_what_it_removed_and_only_a_hash_stays(graph: Graph, room: Any) 
     rows = room.query("MATCH (n) WHERE NOT n:Lock AND NOT n:Schema RETURN labels(n)[0] AS label, properties(n) AS p")
     assert {row["label"] for row in rows} == {"Course", "CourseContent", "ImportBatch", "ImportJob", "Tombstone"}
     assert ALICE not in json.dumps(rows, default=str)
-    assert room.query("MATCH (t:Tombstone) RETURN t.id AS id") == [{"id": tombstone(ALICE)}]
+    assert room.query("MATCH (t:Tombstone) RETURN t.id AS id") == [
+        {"id": Tombstones(room.settings.privacy_secret).of(ALICE)}
+    ]
 
 
 def test_others_keep_what_others_said_of_them(graph: Graph, room: Any) -> None:

@@ -17,8 +17,11 @@ RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index f
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
 # Of one batch of findings at a time, of the ledger when a student is forgotten, of a single row, of all texts when the
 # whole graph is compared, of what was erased or withdrawn, once a batch; of the students once a day, or when somebody
-# is restricted.
-MAY_SCAN = {"prerequisites", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students"}
+# is restricted; of all tombstones when a job is cleaned.
+MAY_SCAN = {
+    "prerequisites", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students",
+    "all_tombstones",
+}  # fmt: skip
 SINGLE_NODE = "s:Schema"
 
 

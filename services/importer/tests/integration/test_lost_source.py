@@ -33,9 +33,8 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
     nobody, blobs = cast("Any", None), Blobs(str(tmp_path))
-    yield Importer(
-        nobody, graph, Jobs(client), AnalysisWindows(client), CourseMembers(client), blobs, now=lambda: NOW
-    )
+    windows, members = AnalysisWindows(client), CourseMembers(client)
+    yield Importer(nobody, graph, Jobs(client), windows, members, blobs, erasure=nobody, now=lambda: NOW)
     client.close()
 
 

@@ -21,6 +21,8 @@ from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph
 from edugraph_importer.service import Importer
 
@@ -44,8 +46,9 @@ def importer(old_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for key, content in {**texts, "jobs/old/source.ndjson": source.encode()}.items():
         with blobs.write(key) as file:
             file.write(content)
-    nobody, windows, members = cast("Any", None), AnalysisWindows(client), CourseMembers(client)
-    yield Importer(nobody, old_graph, Jobs(client), windows, members, blobs, now=lambda: NOW)
+    nobody, jobs, members = cast("Any", None), Jobs(client), CourseMembers(client)
+    erasure = Erasure(old_graph, jobs, blobs, RedisTexts(client), members, nobody, lambda: NOW)
+    yield Importer(nobody, old_graph, jobs, AnalysisWindows(client), members, blobs, erasure, now=lambda: NOW)
     client.delete(*OLD["redis"])
     client.close()
 

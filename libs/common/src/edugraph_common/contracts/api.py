@@ -11,6 +11,12 @@ class Accepted(ContractModel):
     links: dict[str, str] = {}
 
 
+class Erasures(ContractModel):
+    """Of each student who was erased the tombstone: a keyed hash of the id."""
+
+    tombstones: tuple[str, ...]
+
+
 class Mistakes(ContractModel):
     """How often a knowledge point was behind a mistake, and of how many students."""
 

@@ -238,7 +238,7 @@ class DeriveGraph(Message):
 
 
 class CourseMembersRequest(Message):
-    """import.split: tell the analyzer who is in these courses, so that no text leaves with one of their names.
+    """import.members: tell the analyzer who is in these courses, so that no text leaves with one of their names.
 
     And whose texts are not to be read, of all courses.
     """
@@ -263,6 +263,34 @@ class RestrictStudent(Message):
 
 
 class ForgetStudent(Message):
-    """import.split: take a student, and all that was said of them, out of the graph. `job_id` names the request."""
+    """import.split: as ErasePerson, by one id. `job_id` names the request."""
 
     student_id: str = Field(min_length=1, max_length=128)
+
+
+class ErasePerson(Message):
+    """import.split: take a person, and all that was said of them, out of every store. `job_id` names the request.
+
+    `ids`: all that the person has. `names`: what others may call them in their texts, beside what the graph knows.
+    `dry_run`: say what would be removed, and change nothing. `block`: refuse the ids from now on, also if nothing is
+    known of them. It is no ForgetStudent with more fields, since a release that ignored these would do another thing.
+    """
+
+    ids: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(min_length=1, max_length=20)
+    names: tuple[Annotated[str, Field(min_length=2, max_length=500)], ...] = Field(default=(), max_length=20)
+    dry_run: bool = False
+    block: bool = False
+
+
+class AdmitPerson(Message):
+    """import.split: let a person who was erased come in again. `job_id` names the request."""
+
+    ids: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(min_length=1, max_length=20)
+
+
+class ReplayErasures(Message):
+    """import.split: erase again all who were erased before. `job_id` names the request."""
+
+
+class CleanJob(Message):
+    """import.split: take those who were erased out of the files of a job that has ended since."""

@@ -7,6 +7,7 @@ Patterns are those of `fnmatch`, with case, in the names that the store itself u
 queue, `Label.property` and `RELATIONSHIP_TYPE.property` of the graph.
 """
 
+import hashlib
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
@@ -67,12 +68,20 @@ def place_of(store: Store, place: str) -> DataPlace | None:
     return next((each for each in PLACES if each.store is store and each.covers(place)), None)
 
 
+def patterns_of(eraser: Eraser) -> tuple[str, ...]:
+    """Return the Redis keys that an eraser goes through."""
+    served = (each for each in PLACES if each.store is Store.REDIS and each.eraser == eraser)
+    return tuple(pattern for each in served for pattern in each.patterns)
+
+
+def record_mark(record_id: str) -> str:
+    """Return what an answer of the model keeps of the record that it was asked for, so that it can be erased."""
+    return hashlib.sha256(f"record {record_id}".encode()).hexdigest()[:24]
+
+
 _GRAPH_LIFE = Words("until it is erased or withdrawn", "直到被删除或撤回")
 _JOB_LIFE = Words(
     "30 days after the job's end; of a job that runs, until it ends", "任务结束后 30 天；运行中的任务保留到结束"
-)
-_NOT_YET = Words(
-    "not erased there yet; it ends by itself, or an operator drops it", "尚不能在此删除；到期自行消失，或由操作者丢弃"
 )
 _WITH_SOURCES = Words("as long as the source", "与源文件相同")
 _NO_PERSON = Words("it names no person", "其中没有个人数据")
@@ -216,7 +225,7 @@ _GRAPH = (
         Store.GRAPH,
         ("Tombstone.*",),
         "pseudonymous",
-        Words("a hash of the id of an erased student", "被删除学生编号的散列值"),
+        Words("a keyed hash of the id of an erased student", "被删除学生编号的带密钥散列值"),
         Words(
             "a replay, a later import or a restored backup does not bring the student back",
             "重放、再次导入或恢复备份都不会使此学生重现",
@@ -289,6 +298,9 @@ _BLOBS = (
         Words("30 days", "30 天"),
         retention="EDUGRAPH_REJECT_RETENTION_DAYS",
         eraser="files",
+        left=Words(
+            "rows that cannot be decoded and have the id as a word are listed", "无法解码且含有该编号的行会列出"
+        ),
         exporter="files",
     ),
     DataPlace(
@@ -313,7 +325,7 @@ _BLOBS = (
         Words("to read the file the same way each time", "每次以同样方式读取文件"),
         _WITH_SOURCES,
         retention="EDUGRAPH_SOURCE_RETENTION_DAYS",
-        left=Words("a table about one person alone is named in the result", "只涉及一个人的表格会在结果中列出"),
+        eraser="files",
     ),
     DataPlace(
         "blobs.jobs",
@@ -328,6 +340,16 @@ _BLOBS = (
         _WITH_SOURCES,
         retention="EDUGRAPH_SOURCE_RETENTION_DAYS",
         left=Words("the operator chose the name of the file", "文件名由操作者决定"),
+    ),
+    DataPlace(
+        "blobs.erasures",
+        Store.BLOBS,
+        ("erasures/*",),
+        "pseudonymous",
+        Words("a keyed hash of the id of an erased student, and when", "被删除学生编号的带密钥散列值和时间"),
+        Words("to bring erasures into a graph that is restored from an older backup", "把删除带入由旧备份恢复的图谱"),
+        Words("until the student is admitted again", "直到重新接纳此学生"),
+        left=Words("without it, a restored backup would undo the erasure", "没有它，恢复备份就会使删除失效"),
     ),
     DataPlace(
         "blobs.marks",
@@ -354,7 +376,8 @@ _REDIS = (
         _SERVE_JOBS,
         _JOB_LIFE,
         retention="EDUGRAPH_JOB_RETENTION_DAYS",
-        left=_NOT_YET,
+        eraser="jobs",
+        left=Words("a job whose file has the id as a word in its name is listed", "文件名中含有该编号的任务会列出"),
         exporter="jobs",
     ),
     DataPlace(
@@ -369,7 +392,7 @@ _REDIS = (
         _SERVE_JOBS,
         Words("records: until the job has succeeded, a day at most", "记录：直到任务成功，最多一天"),
         retention="EDUGRAPH_JOB_RETENTION_DAYS",
-        left=_NOT_YET,
+        eraser="jobs",
         exporter="jobs",
     ),
     DataPlace(
@@ -384,7 +407,7 @@ _REDIS = (
         _SERVE_JOBS,
         _JOB_LIFE,
         retention="EDUGRAPH_JOB_RETENTION_DAYS",
-        left=_NOT_YET,
+        eraser="jobs",
         exporter="jobs",
     ),
     DataPlace(
@@ -417,7 +440,7 @@ _REDIS = (
         Words("to answer for a task", "查询任务结果"),
         Words("7 days", "7 天"),
         retention="EDUGRAPH_RESULT_RETENTION_DAYS",
-        left=_NOT_YET,
+        eraser="results",
         exporter="results",
     ),
     DataPlace(
@@ -430,7 +453,7 @@ _REDIS = (
         ),
         _TASKS,
         Words("until the window is done, 7 days at most", "直到窗口完成，最多 7 天"),
-        left=_NOT_YET,
+        left=Words("it ends with its window, which a change would break", "随窗口结束；改写其成员会破坏窗口"),
     ),
     DataPlace(
         "redis.answers",
@@ -444,7 +467,8 @@ _REDIS = (
         Words("a text is paid once", "同一文本只付费一次"),
         Words("30 days", "30 天"),
         retention="EDUGRAPH_CACHE_TTL_SECONDS",
-        left=_NOT_YET,
+        eraser="answers",
+        left=Words("answers that an earlier release kept: they end by themselves", "旧版本保存的答复，到期自行消失"),
     ),
     DataPlace(
         "redis.members",
@@ -529,9 +553,22 @@ _REDIS = (
         left=Words("it must show that an erasure took place", "必须能证明删除确已进行"),
     ),
     DataPlace(
+        "redis.to_clean",
+        Store.REDIS,
+        ("edugraph:erasing:*",),
+        "pseudonymous",
+        Words(
+            "jobs that ran while somebody in their files was erased, and hashes of the ids of such records",
+            "运行期间其文件中有人被删除的任务，以及这些记录编号的散列值",
+        ),
+        Words("to clean the job's files and results when it has ended", "任务结束后清理其文件和结果"),
+        Words("until a minute after the job", "直到任务结束后一分钟"),
+        left=Words("it goes when the job has been cleaned", "任务清理后即消失"),
+    ),
+    DataPlace(
         "redis.turns",
         Store.REDIS,
-        ("edugraph:reaping", "edugraph:erasing*", "edugraph:sweeping", "edugraph:swept"),
+        ("edugraph:reaping", "edugraph:erasing", "edugraph:sweeping", "edugraph:swept"),
         "none",
         _NO_PERSON,
         Words(
@@ -579,7 +616,11 @@ _QUEUES = (
         Words("an operator decides: replay or drop", "由操作者决定重放或丢弃"),
         Words("until somebody decides, 30 days at most", "直到有人决定，最多 30 天"),
         retention="EDUGRAPH_DEAD_LETTER_RETENTION_DAYS",
-        left=_NOT_YET,
+        eraser="dead_letters",
+        left=Words(
+            "one that dies after the erasure: erase again, or drop it",
+            "删除之后的死信：再删除一次或丢弃",
+        ),
         exporter="dead_letters",
     ),
     DataPlace(
@@ -590,7 +631,7 @@ _QUEUES = (
         Words("copies of dead letters", "死信的副本"),
         Words("to mark the task of a dead letter as failed", "把死信的任务标记为失败"),
         Words("seconds, while a worker runs", "有工作进程时为数秒"),
-        left=_NOT_YET,
+        eraser="dead_letters",
     ),
     DataPlace(
         "queues.events",

@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 from edugraph_common.contracts.findings import Kind
 
+# What the analyzer asks of the importer has routing keys of its own, so that its user can be refused all others.
+ASKED_BY_ANALYZER = ("import.members", "import.again")
 # The first key of a queue is also the key of its delayed messages.
 ROUTING_KEYS: dict[str, tuple[str, ...]] = {
-    "data_import": ("import.batch", "import.split", "import.aggregate"),
+    "data_import": ("import.batch", "import.split", "import.aggregate", *ASKED_BY_ANALYZER),
     "graph_findings": ("findings.record",),
     "llm_analysis": (
         "analysis.batch",
@@ -39,8 +41,13 @@ ROUTES: dict[str, Route] = {
     "forget_student_task": Route("data_import", "import.split", URGENT),
     "export_student_task": Route("data_import", "import.split"),
     "restrict_student_task": Route("data_import", "import.split", URGENT),
+    "erase_person_task": Route("data_import", "import.split", URGENT),
+    "admit_person_task": Route("data_import", "import.split", URGENT),
+    "replay_erasures_task": Route("data_import", "import.split"),
+    "clean_job_task": Route("data_import", "import.split", URGENT),
     "derive_graph_task": Route("data_import", "import.split"),
-    "tell_course_members_task": Route("data_import", "import.split", URGENT),
+    "tell_course_members_task": Route("data_import", ASKED_BY_ANALYZER[0], URGENT),
+    "begin_import_again_task": Route("data_import", ASKED_BY_ANALYZER[1], URGENT),
     "import_batch_task": Route("data_import", "import.batch"),
     "aggregate_import_results": Route("data_import", "import.aggregate", URGENT),
     "record_findings_task": Route("graph_findings", "findings.record"),

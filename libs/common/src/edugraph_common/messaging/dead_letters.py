@@ -1,6 +1,6 @@
 """A task that gives up sends its message to NAME.dead, with the reason."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.routes import QUEUES, ROUTES, dead_queue_name
 from edugraph_common.messaging.provisioning import pika_channel
 from edugraph_common.messaging.publisher import broker_errors
-from edugraph_common.messaging.topology import DEAD
+from edugraph_common.messaging.topology import DEAD, notices_queue
 from edugraph_common.platform.settings import Settings
 
 REASON, TRIES, DIED = "x-edugraph-reason", "x-edugraph-tries", "x-edugraph-died"
@@ -69,11 +69,51 @@ def count_dead_letters(channel: BlockingChannel, queue: str) -> int:
 def held_letters(channel: BlockingChannel, queue: str, limit: int) -> Iterator[HeldLetter]:
     """Take up to `limit` dead letters of a task queue, the oldest first."""
     count_dead_letters(channel, queue)  # a name that is no queue is told before anything is taken
+    return _held(channel, dead_queue_name(queue), limit)
+
+
+def _held(channel: BlockingChannel, name: str, limit: int) -> Iterator[HeldLetter]:
     for _ in range(limit):
-        method, properties, body = channel.basic_get(dead_queue_name(queue))
+        method, properties, body = channel.basic_get(name)
         if method is None:
             return
         yield HeldLetter(method.delivery_tag, properties, body)
+
+
+class Rewritten(NamedTuple):
+    """`changed` letters and notices; `waiting`: how many messages each task queue holds, which nobody can search."""
+
+    changed: int
+    waiting: dict[str, int]
+
+
+def rewrite_dead_letters(settings: Settings, change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:
+    """Put what `change` makes of it in the place of each dead letter and notice; nothing takes it away.
+
+    A letter keeps its headers, and goes to the end of its queue: the queue has the new one before it loses the old
+    one. Raises Retryable when the broker does not answer.
+    """
+    changed, waiting = 0, {}
+    with dead_letter_channel(settings) as channel:
+        channel.confirm_delivery()
+        for queue in QUEUES:
+            waiting[queue] = int(channel.queue_declare(queue, passive=True).method.message_count)
+            for name in (dead_queue_name(queue), notices_queue(queue).name):
+                number = int(channel.queue_declare(name, passive=True).method.message_count)
+                for held in _held(channel, name, number):
+                    body = change(held.body)
+                    changed += body != held.body
+                    if body != held.body and not dry_run:
+                        _replace(channel, name, held, body)
+    return Rewritten(changed, {queue: number for queue, number in waiting.items() if number})
+
+
+def _replace(channel: BlockingChannel, name: str, held: HeldLetter, body: bytes) -> None:
+    if body:
+        held.properties.headers = {key: header_value(value) for key, value in (held.properties.headers or {}).items()}
+        # To the queue itself: the exchange would tell the task and the job of a second death.
+        channel.basic_publish("", name, body, held.properties, mandatory=True)
+    channel.basic_ack(held.tag)
 
 
 def header_value(value: Any) -> Any:

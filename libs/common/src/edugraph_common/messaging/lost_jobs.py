@@ -28,7 +28,7 @@ def send_lost_job(app: Celery, blobs: Blobs, job_id: str, generation: int | None
         raise Rejected("Redis does not know this job, and its deadline has passed; send its records again")
     if isinstance(job, ImportJob):
         split = job.model_copy(update={"next_batch": 0, "generation": generation or 0})
-        send(app, "import_records_with_callback", split, task_id=task_id_for(job_id, "split-again"))
+        send(app, "begin_import_again_task", split, task_id=task_id_for(job_id, "split-again"))
     else:
         request = job.model_copy(update={"generation": generation})
         send(app, BATCH_TASKS[job.kind], request, task_id=task_id_for(job_id, "analysis-again"))

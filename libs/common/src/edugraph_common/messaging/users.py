@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from edugraph_common.contracts.routes import QUEUES, ROUTES, ROUTING_KEYS
+from edugraph_common.contracts.routes import ASKED_BY_ANALYZER, QUEUES, ROUTES, ROUTING_KEYS
 from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS
 from edugraph_common.platform.settings import Service
 
@@ -51,12 +51,22 @@ def permissions() -> dict[Service, Permissions]:
             configure=r"^(celeryev|amq\.gen.*)$",
             write=rf"^({tasks}|celeryev|amq\.default|amq\.gen.*)$",
             read=rf"^({'|'.join(QUEUES)})\.dead$",
-            routing_keys=_keys(set(ROUTING_KEYS)),
+            routing_keys=_pattern(_keys_of(set(ROUTING_KEYS))),
             tags="monitoring",
         ),
-        "importer": _worker(tasks, events, ("data_import", "graph_findings"), set(ROUTING_KEYS)),
-        # What it found goes to the importer; it can ask for no import, and for nobody's erasure.
-        "analyzer": _worker(tasks, events, ("llm_analysis",), {"llm_analysis", "graph_findings"}),
+        # It takes an erased person out of dead letters, which go back to their queues past the exchange.
+        "importer": _worker(
+            tasks,
+            events,
+            ("data_import", "graph_findings"),
+            _keys_of(set(ROUTING_KEYS)),
+            write=r"|amq\.default",
+            read=rf"|({'|'.join(QUEUES)})\.(dead|notices)",
+        ),
+        # What it found goes to the importer. It can ask for nobody's erasure, and for no import that was not lost.
+        "analyzer": _worker(
+            tasks, events, ("llm_analysis",), _keys_of({"llm_analysis", "graph_findings"}) | {*ASKED_BY_ANALYZER}
+        ),
         "webhooks": Permissions(configure=f"^{webhooks}$", write=f"^{webhooks}$", read=rf"^({webhooks}|{events})$"),
         # Flower and exporters: they hear events, ask workers, and see queues from outside.
         "monitor": Permissions(
@@ -93,20 +103,26 @@ def apply_users(api: httpx.Client, vhost: str, passwords: Mapping[Service, str])
     return names
 
 
-def _worker(tasks: str, events: str, queues: tuple[str, ...], sends_to: set[str]) -> Permissions:
+def _worker(
+    tasks: str, events: str, queues: tuple[str, ...], routing_keys: set[str], *, write: str = "", read: str = ""
+) -> Permissions:
+    """`write` and `read` are more alternatives of the patterns."""
     return Permissions(
         configure=rf"^({CELERY_EXCHANGES}|{WORKERS_OWN})$",
-        write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS})$",
-        read=rf"^(({'|'.join(queues)})(\.notices)?|celery\.pidbox|{WORKERS_OWN})$",
-        routing_keys=_keys(sends_to),
+        write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS}{write})$",
+        read=rf"^(({'|'.join(queues)})(\.notices)?|celery\.pidbox|{WORKERS_OWN}{read})$",
+        routing_keys=_pattern(routing_keys),
         dead_keys=f"^({'|'.join(queues)})$",
     )
 
 
-def _keys(queues: set[str]) -> str:
-    """Return the pattern of the routing keys of some queues. A delayed message has 28 bits before its key."""
-    keys = sorted({route.key for route in ROUTES.values() if route.queue in queues})
-    return rf"^([01]\.)*({'|'.join(map(_escaped, keys))})$"
+def _keys_of(queues: set[str]) -> set[str]:
+    return {route.key for route in ROUTES.values() if route.queue in queues}
+
+
+def _pattern(routing_keys: set[str]) -> str:
+    """Return the pattern of some routing keys. A delayed message has 28 bits before its key."""
+    return rf"^([01]\.)*({'|'.join(map(_escaped, sorted(routing_keys)))})$"
 
 
 def _escaped(name: str) -> str:

@@ -31,6 +31,8 @@ Action = Literal[
     "student.export",
     "student.restrict",
     "student.lift",
+    "student.admit",
+    "erasures.replay",
     "dead.replay",
     "dead.drop",
     "graph.rebuild",

@@ -5,7 +5,8 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -42,7 +43,10 @@ REAPING = "edugraph:reaping"
 SWEEPING, SWEPT = "edugraph:sweeping", "edugraph:swept"
 ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
-ERASING_WAIT_SECONDS = 5.0
+ERASING_WAIT_SECONDS = 3.0  # before another try, of which each keeps a process of the importer for a moment only
+ERASING_BLOCKS_SECONDS = 0.5
+TO_CLEAN = "edugraph:erasing:jobs"  # ids of jobs whose files name somebody who was erased while they ran
+MARKS_TO_CLEAN = "edugraph:erasing:marks"  # of records of theirs whose analysis ended later
 FAILED_STATES: tuple[JobState, ...] = ("failed", "partly failed")
 CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor failed has died
 # A submission that was withdrawn is remembered for longer than its message may wait in a queue.
@@ -417,16 +421,67 @@ class Jobs:
             state = cast("JobState | None", self._redis.hget(_job(job_id), "state"))
         return state is not None and state not in ENDED
 
+    def clean_later(self, job_id: str, marks: Collection[str] = ()) -> None:
+        """Note that the job's files name somebody who was erased, and are to be cleaned when it has ended.
+
+        `marks`: of the records that were refused, and whose analysis left results.
+        """
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            if marks:
+                pipe.sadd(MARKS_TO_CLEAN, *marks)
+            pipe.sadd(TO_CLEAN, job_id)
+            pipe.execute()
+
+    def marks_to_clean(self) -> frozenset[str]:
+        with redis_errors():
+            return frozenset(cast("set[str]", self._redis.smembers(MARKS_TO_CLEAN)))
+
+    def to_clean(self) -> list[str]:
+        """Return the jobs to clean that have ended, or that Redis does not know any more."""
+        with redis_errors():
+            noted = cast("set[str]", self._redis.smembers(TO_CLEAN))
+        return sorted(job_id for job_id in noted if not self.is_open(job_id))
+
+    def cleaned(self, job_id: str, marks: Collection[str]) -> None:
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            pipe.srem(TO_CLEAN, job_id)
+            if marks:
+                pipe.srem(MARKS_TO_CLEAN, *marks)
+            pipe.execute()
+
+    def keys_of(self, job_id: str) -> tuple[str, ...]:
+        """Return all Redis keys of a job."""
+        return tuple(keys_of_job(job_id))
+
+    def sources_with(self, words: re.Pattern[str]) -> list[str]:
+        """Return the jobs whose file has a name in which one of the words stands."""
+        found = []
+        with redis_errors():
+            ids = cast("list[str]", self._redis.zrange(JOBS, 0, -1))
+            for start in range(0, len(ids), LOOKED_AT):
+                page = ids[start : start + LOOKED_AT]
+                pipe = self._redis.pipeline(transaction=False)
+                for job_id in page:
+                    pipe.hget(_job(job_id), "source")
+                found += [
+                    job_id
+                    for job_id, source in zip(page, pipe.execute(), strict=True)
+                    if source and words.search(source)
+                ]
+        return found
+
     @contextmanager
     def erasing(self) -> Iterator[Callable[[], None]]:
         """One process at a time. What it yields is to be called again and again: it says that work goes on.
 
         Raises Wait when another one is at it.
         """
-        lock = self._redis.lock(ERASING, timeout=ERASING_SECONDS, blocking_timeout=ERASING_WAIT_SECONDS)
+        lock = self._redis.lock(ERASING, timeout=ERASING_SECONDS, blocking_timeout=ERASING_BLOCKS_SECONDS)
         with redis_errors():
             if not lock.acquire():
-                raise Wait("another student is being forgotten", ERASING_WAIT_SECONDS)
+                raise Wait("another person is being erased", ERASING_WAIT_SECONDS)
 
         def go_on() -> None:
             with redis_errors():

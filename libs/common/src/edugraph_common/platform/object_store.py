@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import OutsideFile
 
+ERASURES = "erasures"  # the folder with one blob for each erased student
 # A listing that another process disturbs begins anew so many times.
 LISTINGS = 20
 # So does a deletion: each that fails was overtaken by another at one entry, of which a folder may have many.
@@ -229,6 +230,16 @@ def is_below(url: str, prefixes: Sequence[str]) -> bool:
 def cancelled_key(job_id: str) -> str:
     """The blob that says that a job was cancelled, for the case that Redis forgets it while messages of it wait."""
     return f"jobs/{job_id}/cancelled"
+
+
+def erasure_key(tombstone: str) -> str:
+    """The blob that says that somebody was erased, for the case that the graph comes back from an older backup."""
+    return f"{ERASURES}/{tombstone.replace(':', '-')}.json"
+
+
+def tombstone_of(key: str) -> str:
+    """Return the tombstone of an erasure's blob."""
+    return key.removeprefix(f"{ERASURES}/").removesuffix(".json").replace("-", ":", 1)
 
 
 def shown(key: str) -> str:

@@ -25,7 +25,7 @@ from edugraph_common.sources.stored import (
     store_read_plan,
     store_records,
 )
-from edugraph_common.sources.students import STUDENT_FIELDS
+from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
 
 __all__ = [
     "STUDENT_FIELDS",
@@ -54,4 +54,5 @@ __all__ = [
     "store_mapping",
     "store_read_plan",
     "store_records",
+    "students_of_record",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import structlog
 
@@ -23,12 +24,21 @@ class SingleFlight:
     """The questions of one run of one pack.
 
     `lease_owner` names this run among all. `billed_to` names, by question key, the record of a pack that a question
-    is asked for. `resolutions` fills up, by key. `paid` has the keys that this run asked for, and `paid_before` those
+    is asked for, and `asked_for` marks that record, so that its answer can be erased. `resolutions` fills up, by
+    key. `paid` has the keys that this run asked for, and `paid_before` those
     that an earlier try of the same pack asked for, whose cost is still this pack's to report.
     """
 
-    def __init__(self, store: AnswerStore, kind: Kind, lease_owner: str, billed_to: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        store: AnswerStore,
+        kind: Kind,
+        lease_owner: str,
+        billed_to: Mapping[str, str],
+        asked_for: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._store, self._kind, self._lease_owner, self._billed_to = store, kind, lease_owner, billed_to
+        self._asked_for = asked_for
         self.resolutions: dict[str, Resolution] = {}
         self.paid: set[str] = set()
         self.paid_before: set[str] = set()
@@ -106,6 +116,7 @@ class SingleFlight:
             self.paid.add(key)
             receipt = {
                 "by": self._billed_to[key],
+                "of": self._asked_for.get(key),
                 "input": resolution.input_tokens,
                 "output": resolution.output_tokens,
             }

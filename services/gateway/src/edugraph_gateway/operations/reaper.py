@@ -12,7 +12,9 @@ import anyio.to_thread
 import structlog
 
 from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.messages import CleanJob
 from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform import metrics
 from edugraph_gateway.operations.resume import open_again
 from edugraph_gateway.problems import Problem
@@ -34,8 +36,21 @@ async def keep_reaping(submitter: JobSubmitter, queue_depth: Callable[[str], int
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
             await reap(submitter, queue_depth)
+            await clean(submitter)
         except Failure as away:
             log.warning("reaper_waits", reason=away.reason)
+
+
+async def clean(submitter: JobSubmitter) -> list[str]:
+    """Have the files of jobs cleaned that ran while somebody in them was erased. Return the ids of these jobs.
+
+    Cleaning twice changes nothing, so gateways need not take turns. Raises Retryable when a server is away.
+    """
+    to_clean = await anyio.to_thread.run_sync(submitter.jobs.to_clean)
+    for job_id in to_clean:
+        task_id = task_id_for(job_id, f"clean-{submitter.new_id()}")
+        await submitter.publisher.send("clean_job_task", CleanJob(job_id=job_id), task_id=task_id)
+    return to_clean
 
 
 async def reap(

@@ -21,6 +21,7 @@ from edugraph_importer.graph import finding_facts, migrations, prerequisites, re
 from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
 from edugraph_importer.graph.finding_facts import FindingChanges, FindingUpdate
 from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
     UnitOfWork,
     lock_and_load,
@@ -104,13 +105,13 @@ def apply(
     return edges.newly_excluded
 
 
-def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcome:
+def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones) -> BatchOutcome:
     before, earlier = _begin(tx, "ImportBatch", batch.id)
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
     start = time.monotonic()
     records = [record for _, record in batch.records]
-    erased = ErasedStudents(tx, records, before.erased)
+    erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn, batch.withdrawn)
     stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
     classified = classify(batch.records, stored, erased, withdrawn)
@@ -154,7 +155,7 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
     )
 
 
-def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsOutcome:
+def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
     before, earlier = _begin(tx, "FindingsPack", pack_id)
     if earlier is not None:
@@ -174,7 +175,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
     if any(record.type == "course_content" for record in records):
         prerequisites.lock_edges(tx)
     stored, stored_findings = _lock_records(tx, records)
-    erased = ErasedStudents(tx, records, before.erased)
+    erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
     classified = classify(list(enumerate(records)), stored, erased, withdrawn)
     excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), before, withdrawn)

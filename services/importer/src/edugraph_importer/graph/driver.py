@@ -23,7 +23,7 @@ from neo4j.exceptions import (
     Neo4jError,
     TransactionError,
 )
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.contracts.errors import Rejected, Retryable, what
@@ -47,14 +47,24 @@ _UNUSABLE_SETTINGS = (ConfigurationError, AuthConfigurationError, CertificateCon
 
 
 class GraphSettings(BaseSettings):
-    """Where the graph database is. Read from EDUGRAPH_NEO4J_URI, …_USER, …_PASSWORD and …_DATABASE."""
+    """Where the graph database is, and what its tombstones are keyed with.
 
-    model_config = SettingsConfigDict(env_prefix="EDUGRAPH_NEO4J_", extra="ignore", frozen=True)
+    Read from EDUGRAPH_NEO4J_URI, …_USER, …_PASSWORD and …_DATABASE, and from EDUGRAPH_PRIVACY_SECRET.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="EDUGRAPH_NEO4J_", extra="ignore", frozen=True, validate_by_name=True
+    )
 
     uri: str
     user: str
     password: SecretStr
     database: str = "neo4j"
+    privacy_secret: SecretStr = Field(
+        min_length=16,
+        validation_alias="EDUGRAPH_PRIVACY_SECRET",
+        description="keys the hashes of erased students' ids; keep a copy apart from the graph's backups",
+    )
 
 
 class StaleRead(Exception):

@@ -6,8 +6,9 @@ stay. Nodes that only the removed records named go with them.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import neo4j
 
@@ -18,6 +19,7 @@ from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, Node, Pair
+from edugraph_importer.graph.tombstones import KEYED, Tombstones
 from edugraph_importer.graph.unit_of_work import (
     NAMED_LABELS,
     lock_and_load,
@@ -25,9 +27,57 @@ from edugraph_importer.graph.unit_of_work import (
     run_rows,
     write_changed_state,
 )
-from edugraph_importer.graph.versions import tombstone
+from edugraph_importer.graph.versions import erased_among
 
 _RECORD_LABELS = ("CourseRecord", "ErrorRecord", "Interaction")  # The texts of a course name no student.
+
+
+TEXT_FIELDS = ("text", "subject", "feedback", "question", "error_text", "title", "content")
+
+
+class Known(NamedTuple):
+    """What the graph has of a person.
+
+    `records`: ids of the records that name them. `erased`: a tombstone is there.
+    """
+
+    names: frozenset[str]
+    records: frozenset[str]
+    is_there: bool
+    erased: bool
+
+
+def look(tx: neo4j.ManagedTransaction, student_ids: Collection[str], tombstones: Tombstones) -> Known:
+    names, records, is_there = set[str](), set[str](), False
+    for student_id in sorted(student_ids):
+        for row in tx.run(CYPHER["known_names"], id=student_id):
+            is_there = True
+            names.update(name for name in (row["name"], *row["called"], *row["stated"]) if name)
+        records.update(row["record"] for row in tx.run(CYPHER["records_of_student"], id=student_id))
+    erased = bool(erased_among(tx, student_ids, tombstones))
+    return Known(frozenset(names), frozenset(records), is_there, erased)
+
+
+def block(tx: neo4j.ManagedTransaction, made: Collection[str]) -> None:
+    """Create tombstones: refuse those students from now on.
+
+    It comes before the erasure, in a transaction of its own: what imports write meanwhile ends then, so that the
+    erasure is not overtaken again and again by batches of a large import.
+    """
+    for each in sorted(made):
+        tx.run(CYPHER["create_tombstone"], id=each).consume()
+
+
+def unblock(tx: neo4j.ManagedTransaction, made: Collection[str]) -> None:
+    tx.run(CYPHER["delete_tombstones"], ids=sorted(made)).consume()
+
+
+def key_old_tombstones(tx: neo4j.ManagedTransaction, tombstones: Tombstones) -> None:
+    """Key the plain hashes that releases before the secret kept."""
+    old = [row["id"] for row in tx.run(CYPHER["all_tombstones"]) if not row["id"].startswith(KEYED)]
+    if old:
+        block(tx, [tombstones.keyed(each) for each in old])
+        unblock(tx, old)
 
 
 @dataclass(slots=True)
@@ -41,7 +91,7 @@ class Footprint:
     relationships: int = 0
 
 
-def erase(tx: neo4j.ManagedTransaction, student_id: str) -> dict[str, int]:
+def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones) -> dict[str, int]:
     """Return how many nodes were removed, by label, and how many relationships.
 
     Raises what `migrations.check_version` raises.
@@ -55,7 +105,7 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str) -> dict[str, int]:
     # The footprint was read to know what to lock. A record that arrived meanwhile changed it.
     if _read_footprint(tx, student_id) != footprint:
         raise StaleRead
-    tx.run(CYPHER["create_tombstone"], id=tombstone(student_id)).consume()
+    tx.run(CYPHER["create_tombstone"], id=tombstones.of(student_id)).consume()
 
     was_there = any(footprint.records.values()) or footprint.relationships > 0
     removed = Counter({"Student": int(was_there), "relationships": footprint.relationships})

@@ -1,7 +1,7 @@
 """The graph as the importer's tasks see it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import neo4j
@@ -12,9 +12,14 @@ from edugraph_importer.graph import apply, erasure, migrations, rebuild
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.queries import CYPHER
+from edugraph_importer.graph.tombstones import Tombstones
+from edugraph_importer.graph.versions import erased_among
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+TEXT_LABELS = ("CourseContent", "ErrorRecord", "Interaction")
+TEXTS_AT_ONCE = 5_000
 
 
 class Graph:
@@ -26,6 +31,7 @@ class Graph:
 
     def __init__(self, settings: GraphSettings) -> None:
         self._connection = Connection(settings)
+        self._tombstones = Tombstones(settings.privacy_secret)
 
     @property
     def retries(self) -> dict[str, int]:
@@ -39,17 +45,18 @@ class Graph:
         """
         self._connection.create_constraints()
         migrations.migrate(self._connection)
+        self._connection.write(erasure.key_old_tombstones, self._tombstones)
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._write(apply.write_batch, batch)
+        return self._write(apply.write_batch, batch, self._tombstones)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger.
         """
-        return self._write(apply.write_findings, message)
+        return self._write(apply.write_findings, message, self._tombstones)
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
         """Return what the graph knows of each course, for those who read its texts, in the order given.
@@ -114,12 +121,65 @@ class Graph:
         rows = self._connection.read(CYPHER["batch_set_aside"], id=f"{job_id}:{batch}")
         return tuple(Reject.model_validate(reject) for row in rows for reject in json.loads(row["set_aside"]))
 
+    def look(self, student_ids: Collection[str]) -> erasure.Known:
+        """Return what the graph has of a person. Nothing changes."""
+        return self._write(erasure.look, student_ids, self._tombstones)
+
+    def block(self, student_ids: Iterable[str]) -> list[str]:
+        """Refuse what names these students from now on, and return their tombstones.
+
+        Doing it again changes nothing.
+        """
+        made = [self._tombstones.of(each) for each in student_ids]
+        self.bring_back(made)
+        return made
+
+    def bring_back(self, tombstones: Collection[str]) -> None:
+        """Take tombstones in that a backup of the graph does not have."""
+        self._write(erasure.block, tombstones)
+
+    def unblock(self, student_ids: Iterable[str]) -> list[str]:
+        """Let students who were erased come in again. Return what their tombstones were."""
+        forms = [form for each in student_ids for form in self._tombstones.forms(each)]
+        self._write(erasure.unblock, forms)
+        return forms
+
+    def students(self) -> Iterator[str]:
+        """Yield the ids of all students, in their order."""
+        after = ""
+        while rows := self._connection.read(CYPHER["next_ids_Student"], after=after, limit=TEXTS_AT_ONCE):
+            yield from (row["id"] for row in rows)
+            after = rows[-1]["id"]
+
+    def erased_among(self, student_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the students that were erased."""
+        return self._write(erased_among, student_ids, self._tombstones) if student_ids else frozenset()
+
+    def has_erased(self) -> bool:
+        """Return whether anybody was ever erased."""
+        return any(row["erased"] for row in self._connection.read(CYPHER["count_tombstones"]))
+
+    def told_apart(self) -> Callable[[str], bool]:
+        """Return what tells of an id whether its student was erased before now."""
+        known = {row["id"] for row in self._connection.read(CYPHER["all_tombstones"])}
+        return lambda student_id: not known.isdisjoint(self._tombstones.forms(student_id))
+
+    def texts(self) -> Iterator[tuple[str, str, str]]:
+        """Yield label and id of each record, and what people wrote in it. The whole graph is read, page by page."""
+        for label in TEXT_LABELS:
+            after = ""
+            while rows := self._connection.read(CYPHER[f"texts_after_{label}"], after=after, limit=TEXTS_AT_ONCE):
+                for row in rows:
+                    written = (row["properties"].get(name) for name in erasure.TEXT_FIELDS)
+                    yield label, row["id"], "\n".join(text for text in written if text)
+                after = rows[-1]["id"]
+
     def erase_student(self, student_id: str) -> dict[str, int]:
         """Remove a student with their records and all that came with them; a hash of the id stays.
 
         Return how many nodes were removed, by label, and how many `relationships`.
         """
-        return self._write(erasure.erase, student_id)
+        return self._write(erasure.erase, student_id, self._tombstones)
 
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.

@@ -7,7 +7,6 @@ supersede, and which records the graph cannot take. A superseded version is remo
 goes, and the aggregates that it had a part in are recomputed from the records that stay.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -26,10 +25,14 @@ from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
+from edugraph_importer.graph.tombstones import Tombstones, plain_hash
 from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork, run_rows
 
 # Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
 _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with", "like": "likes", None: "teaches"}
+
+
+REFUSED = "belongs to a student who was forgotten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +109,26 @@ class Removals:
 class ErasedStudents:
     """The students that were erased before this transaction began. `number`: of all tombstones then."""
 
-    def __init__(self, tx: neo4j.ManagedTransaction, records: Iterable[Record], number: int) -> None:
+    def __init__(
+        self, tx: neo4j.ManagedTransaction, records: Iterable[Record], number: int, tombstones: Tombstones
+    ) -> None:
         self._students: AbstractSet[str] = frozenset()
         if number:
-            by_hash = {tombstone(student): student for each in records for _, student in record_facts.students(each)}
-            rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash))
-            self._students = frozenset(by_hash[row["id"]] for row in rows)
+            named = {student for each in records for _, student in record_facts.students(each)}
+            self._students = erased_among(tx, named, tombstones)
 
     def field_naming_one(self, record: Record) -> str | None:
         """Return the field that names an erased student."""
         if not self._students:
             return None
         return next((name for name, student in record_facts.students(record) if student in self._students), None)
+
+
+def erased_among(tx: neo4j.ManagedTransaction, student_ids: Iterable[str], tombstones: Tombstones) -> frozenset[str]:
+    """Return those of the students that were erased."""
+    by_hash = {form: each for each in student_ids for form in tombstones.forms(each)}
+    rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash)) if by_hash else ()
+    return frozenset(by_hash[row["id"]] for row in rows)
 
 
 class WithdrawnRecords:
@@ -133,7 +144,9 @@ class WithdrawnRecords:
         self._before: AbstractSet[str] = frozenset()
         self._now = frozenset(withdrawn)
         if number:
-            by_hash = {tombstone(record_id): record_id for record_id in (*(r.record_id for r in records), *withdrawn)}
+            by_hash = {
+                plain_hash(record_id): record_id for record_id in (*(r.record_id for r in records), *withdrawn)
+            }
             rows = tx.run(CYPHER["withdrawn"], ids=sorted(by_hash))
             self._before = frozenset(by_hash[row["id"]] for row in rows)
 
@@ -151,12 +164,7 @@ class WithdrawnRecords:
             if row["held"] != len(unknown):
                 raise StaleRead
             self._tx.run(CYPHER[f"delete_records_{label}"], ids=unknown).consume()
-        run_rows(self._tx, "create_withdrawn", [{"id": each} for each in sorted(map(tombstone, self.new))])
-
-
-def tombstone(node_id: str) -> str:
-    """Return what is kept of an id that must not come back."""
-    return hashlib.sha256(node_id.encode()).hexdigest()
+        run_rows(self._tx, "create_withdrawn", [{"id": each} for each in sorted(map(plain_hash, self.new))])
 
 
 def stored_versions(tx: neo4j.ManagedTransaction, ids: Collection[str]) -> dict[str, StoredVersion]:
@@ -189,7 +197,7 @@ def classify(
                     field=erased_field,
                     expected="a student who was not forgotten",
                     found="",  # The id is left out: nothing of an erased student may be kept.
-                    reason="belongs to a student who was forgotten",
+                    reason=REFUSED,
                 )
             )
             continue

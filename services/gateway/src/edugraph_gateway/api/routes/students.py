@@ -1,15 +1,28 @@
-"""/v1/students/{id}: a student is forgotten, restricted or exported. The importer does it, as it writes the graph."""
+"""/v1/students/{id} and /v1/erasures: who is forgotten, restricted or exported.
+
+The importer does it, as the only writer of the graph.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+import anyio.to_thread
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
+from pydantic import StringConstraints
 
-from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.messages import ExportStudent, ForgetStudent, RestrictStudent
+from edugraph_common.contracts.api import Accepted, Erasures
+from edugraph_common.contracts.messages import (
+    AdmitPerson,
+    ErasePerson,
+    ExportStudent,
+    ForgetStudent,
+    ReplayErasures,
+    RestrictStudent,
+)
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.object_store import ERASURES, tombstone_of
 from edugraph_gateway.api.dependencies import AUDIT_TIMEOUT_SECONDS, AuditTrailDep, BlobsDep, Eraser, IntakeDep
 from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.deadlines import in_time
@@ -20,15 +33,64 @@ router = APIRouter(tags=["students"])
 _REFUSALS = problem_responses(401, 403, 404, 422, 429, 503)
 PIECE_BYTES = 1 << 20
 ExportName = Annotated[str, Path(max_length=128, pattern=r"^\d{1,12}-[\w-]{1,100}\.zip$")]
-StudentId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_ID = r"^[^\x00-\x1f\x7f]+$"
+StudentId = Annotated[str, Path(min_length=1, max_length=128, pattern=_ID)]
+MoreIds = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_ID)], ...],
+    Query(max_length=19, description="other ids of the same person"),
+]
+Names = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=2, max_length=500)], ...],
+    Query(max_length=20, description="what others may call the person in their texts, beside what the graph knows"),
+]
+DryRun = Annotated[bool, Query(description="say what would be removed, and change nothing")]
+Block = Annotated[bool, Query(description="refuse the ids from now on, also if nothing is known of them")]
 
 
 @router.delete("/v1/students/{student_id:path}", status_code=202, responses=_REFUSALS)
-async def forget_student(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId) -> Accepted:
-    """Their name, records and relationships leave the graph: follow the task. A later import does not undo it."""
-    message = ForgetStudent(job_id=intake.submitter.new_id(), student_id=student_id)
-    task = Task("forget_student_task", message, task_id_for(message.job_id, "forget"))
+async def forget_student(  # noqa: PLR0917 - FastAPI reads the parameters of a request from these
+    caller: Eraser,
+    trail: AuditTrailDep,
+    intake: IntakeDep,
+    student_id: StudentId,
+    also: MoreIds = (),
+    name: Names = (),
+    dry_run: DryRun = False,
+    block: Block = False,
+) -> Accepted:
+    """Their name, records and relationships leave every store: follow the task. A later import does not undo it."""
+    request_id = intake.submitter.new_id()
+    task_id = task_id_for(request_id, "forget")
     note = partial(trail.did, caller, "student.forget", "", of=("student", student_id))
+    if not (also or name or dry_run or block):  # a worker of the release before knows this message
+        message = ForgetStudent(job_id=request_id, student_id=student_id)
+        return await _sent(intake.submitter, caller, Task("forget_student_task", message, task_id), note)
+    ids = tuple(dict.fromkeys((student_id, *also)))
+    erase = ErasePerson(job_id=request_id, ids=ids, names=name, dry_run=dry_run, block=block)
+    return await _sent(intake.submitter, caller, Task("erase_person_task", erase, task_id), note)
+
+
+@router.get("/v1/erasures", responses=problem_responses(401, 403, 429, 503))
+async def list_erasures(_: Eraser, blobs: BlobsDep) -> Erasures:
+    """Who was erased, as keyed hashes of their ids."""
+    keys = await anyio.to_thread.run_sync(blobs.keys, ERASURES)
+    return Erasures(tombstones=tuple(map(tombstone_of, keys)))
+
+
+@router.post("/v1/erasures/replay", status_code=202, responses=problem_responses(401, 403, 429, 503))
+async def replay_erasures(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep) -> Accepted:
+    """All who were erased are erased again, after a backup was restored: follow the task."""
+    message = ReplayErasures(job_id=intake.submitter.new_id())
+    task = Task("replay_erasures_task", message, task_id_for(message.job_id, "replay"))
+    return await _sent(intake.submitter, caller, task, partial(trail.did, caller, "erasures.replay", ""))
+
+
+@router.delete("/v1/erasures/{student_id:path}", status_code=202, responses=_REFUSALS)
+async def admit_student(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId) -> Accepted:
+    """A student who was erased may be imported again. What was erased does not come back by itself."""
+    message = AdmitPerson(job_id=intake.submitter.new_id(), ids=(student_id,))
+    task = Task("admit_person_task", message, task_id_for(message.job_id, "admit"))
+    note = partial(trail.did, caller, "student.admit", "", of=("student", student_id))
     return await _sent(intake.submitter, caller, task, note)
 
 

@@ -77,3 +77,25 @@ RETURN b.id AS id, b.outcome AS outcome, b.set_aside AS set_aside
 UNWIND $rows AS row
 MATCH (b:ImportBatch {id: row.id})
 SET b.outcome = row.outcome, b.set_aside = row.set_aside
+
+// name: known_names
+// Returns how a student is called, by the graph and by each record that names them.
+MATCH (s:Student {id: $id})
+OPTIONAL MATCH (s)-[r:SENT|RECEIVED_BY|MADE]-()
+OPTIONAL MATCH (s)-[:HAS_RECORD]->(c:CourseRecord)
+RETURN s.name AS name, collect(DISTINCT r.name) AS called, collect(DISTINCT c.student_name) AS stated
+
+// name: all_tombstones
+// Returns what is kept of all who were erased.
+MATCH (t:Tombstone) RETURN t.id AS id
+
+// name: delete_tombstones
+// Lets erased students come in again.
+MATCH (t:Tombstone) WHERE t.id IN $ids
+DELETE t
+
+// name: texts_after
+// Returns the next records with all that they say.
+// for: CourseContent, ErrorRecord, Interaction
+MATCH (n:{label}) WHERE n.id > $after
+RETURN n.id AS id, properties(n) AS properties ORDER BY id LIMIT $limit

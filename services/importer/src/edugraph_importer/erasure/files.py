@@ -1,10 +1,11 @@
-"""Erasing a student from the blob store: the rows that name them, and the rejects that quote such rows.
+"""Erasing a person from the blob store: the rows that name them, and the rejects that quote such rows.
 
 A row is compared by the ids that the import itself would read in it, and never by its bytes: 4 is in S0104, and an id
 may be written with escapes. Blanks take the row's place, and every other byte stays where it is (docs/adr/0008). What
 cannot be erased is reported with the reason, and keeps nothing else from being erased.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,57 +36,64 @@ from edugraph_common.sources import (
 )
 from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
+from edugraph_importer.erasure.person import Person, Who
 from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
-MAX_LEFT_SHOWN = 100
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
-_NAMING_NOBODY = ("/index", "/job.json", "/cancelled", "/reading.json", "/mapping.json")
+_NAMING_NOBODY = ("/index", "/job.json", "/cancelled")
+_LONGEST_PLAN = 1 << 24
+_PLANS = ("/reading.json", "/mapping.json")
+_GONE = "(erased)"
 
-_OPEN = "its job has not ended; forget the student again when it has"
+_OPEN = "its job has not ended; it is cleaned within a minute after it has"
 _PART = "it is being written, or a write of it broke off; forget the student again when no upload is under way"
 
 
 @dataclass
 class Erased:
-    """`files` in which rows were blanked, `rows` and `rejects` in all; `left`: what may still name the student."""
+    """`files` in which rows were blanked, `rows` and `rejects` in all; `left`: what may still name the person.
+
+    `open_jobs`: those that may still read rows of the person.
+    """
 
     files: int = 0
     rows: int = 0
     rejects: int = 0
     left: list[dict[str, str]] = field(default_factory=list)
+    open_jobs: set[str] = field(default_factory=set)
 
-    def to_json(self) -> dict[str, Any]:
-        counts = {"files": self.files, "rows": self.rows, "rejects": self.rejects}
-        return {**counts, "left": self.left[:MAX_LEFT_SHOWN], "left_in_all": len(self.left)}
+    @property
+    def counts(self) -> dict[str, int]:
+        return {"files": self.files, "rows": self.rows, "rejects": self.rejects}
 
 
 @dataclass
 class StudentRows:
-    """A predicate that chooses the rows which name a student.
+    """A predicate that chooses the rows which name a person as a student.
 
-    It counts them as `found`, and as `unreadable` the rows that cannot be decoded but may name the student.
+    It counts them as `found`, and as `unreadable` the rows that cannot be decoded but may name the person.
     """
 
-    student_id: str
+    who: Who
     plan: ReadPlan
     found: int = 0
     unreadable: int = 0
 
     def __post_init__(self) -> None:
         self._source: Source = self.plan.source
-        word = re.escape(self.student_id)
-        self._word = re.compile(rf"(?<!\w){word}(?!\w)")
-        self._names = [name.encode() for name in self.plan.ids.names_of(self.student_id)]
+        self._names = [name.encode() for each in self.who.ids or () for name in self.plan.ids.names_of(each)]
         mapping = self.plan.mapping
         # A mapping may give an id that is not written in the cells.
-        self._all = mapping is not None and not STUDENT_FIELDS.isdisjoint({*mapping.constants, *mapping.values})
+        self._all = self.who.ids is None or (
+            mapping is not None and not STUDENT_FIELDS.isdisjoint({*mapping.constants, *mapping.values})
+        )
 
     def __call__(self, raw: bytes) -> bool:
         # Decoding every row takes twenty times as long as looking for those that can hold the id at all.
         if not (self._all or any(name in raw for name in self._names) or b"\\" in raw or b'""' in raw):
             return False
         try:
-            chosen = self.student_id in self._source.students(raw)
+            chosen = self.who.is_among(self._source.students(raw))
         except InvalidRecord:
             self.doubt(raw.decode(errors="replace"))
             return False
@@ -93,24 +101,28 @@ class StudentRows:
         return chosen
 
     def doubt(self, text: str) -> None:
-        """Count text that cannot be decoded if the id is a word of it."""
-        self.unreadable += self._word.search(text) is not None
+        """Count text that cannot be decoded if an id is a word of it."""
+        self.unreadable += isinstance(self.who, Person) and self.who.words.search(text) is not None
 
 
 def erase_from_blobs(
     blobs: Blobs,
-    student_id: str,
+    who: Who,
     is_open: Callable[[str], bool],
     go_on: Callable[[], None],
     prefixes: Mapping[str, str] = MappingProxyType({}),
+    *,
+    dry_run: bool = False,
+    folder: str = "jobs",
 ) -> Erased:
-    """Erase the student from the files of all jobs. `prefixes`: of the ids of each platform, for unread files.
+    """Erase the person from the files of all jobs, or of the one in `folder`.
 
-    `is_open`: whether a job may still read its file; then nothing of it changes. `go_on` is called often, and keeps
-    the claim on the erasure.
+    `prefixes`: of the ids of each platform, for unread files. `is_open`: whether a job may still read its file; then
+    nothing of it changes. `go_on` is called often, and keeps the claim on the erasure. With `dry_run` nothing changes
+    at all, and all is counted.
     """
-    eraser = _Eraser(blobs, student_id, is_open, go_on, prefixes)
-    keys = blobs.keys("jobs")
+    eraser = _Eraser(blobs, who, is_open, go_on, prefixes, dry_run=dry_run)
+    keys = blobs.keys(folder)
     for job_id, found in groupby((key for key in keys if ".part-" not in key), lambda key: key.split("/")[1]):
         eraser.erase_job(job_id, list(found))
     for key in keys:
@@ -123,13 +135,15 @@ class _Eraser:
     def __init__(
         self,
         blobs: Blobs,
-        student_id: str,
+        who: Who,
         is_open: Callable[[str], bool],
         go_on: Callable[[], None],
         prefixes: Mapping[str, str],
+        *,
+        dry_run: bool,
     ) -> None:
-        self._blobs, self._student_id, self._prefixes = blobs, student_id, prefixes
-        self._is_open, self._go_on = is_open, go_on
+        self._blobs, self._who, self._prefixes = blobs, who, prefixes
+        self._is_open, self._go_on, self._dry_run = is_open, go_on, dry_run
         self.erased = Erased()
 
     def leave(self, key: str, reason: str) -> None:
@@ -137,13 +151,17 @@ class _Eraser:
 
     def erase_job(self, job_id: str, keys: list[str]) -> None:
         is_open, rows, rejects = self._is_open(job_id), 0, 0
-        if not is_open and frames_key(job_id) in keys and not self._blobs.exists(index_key(job_id)):
+        broken_off = frames_key(job_id) in keys and not self._blobs.exists(index_key(job_id))
+        if broken_off and not is_open and not self._dry_run:
             self._blobs.delete(frames_key(job_id))  # Writing them broke off: without an index nobody reads them.
         for key in keys:
             self._go_on()
-            if not key.endswith(_NAMING_NOBODY):
+            if not key.endswith((*_NAMING_NOBODY, *_PLANS)):
                 found = self._erase_blob(job_id, key, is_open=is_open)
                 rows, rejects = (rows, rejects + found) if "/rejects/" in key else (max(rows, found), rejects)
+        for key in keys:  # when the rows have been read by them
+            if key.endswith(_PLANS):
+                self._erase_plan(job_id, key, is_open=is_open)
         self.erased.files += rows > 0
         self.erased.rows += rows
         self.erased.rejects += rejects
@@ -167,7 +185,7 @@ class _Eraser:
 
         It is replaced whole, so that whoever reads it meanwhile gets the old content or the new.
         """
-        chosen = StudentRows(self._student_id, self._read_plan(job_id, key))
+        chosen = StudentRows(self._who, self._read_plan(job_id, key))
         if "/rejects/" in key:
             change = self._changed_rejects
         elif key == frames_key(job_id):
@@ -182,16 +200,51 @@ class _Eraser:
         if chosen.unreadable:
             self.leave(key, f"{chosen.unreadable} rows of it cannot be decoded and hold this id as a word")
         if found and is_open:
+            self.erased.open_jobs.add(job_id)
             self.leave(key, _OPEN)
             return 0
-        if found and key == frames_key(job_id):
-            self._write_frames(job_id, change(key, chosen))
-        elif found:
-            with self._blobs.write(key) as file, compressing(file, content_encoding_of(key)) as packed:
-                for text in change(key, chosen):
-                    packed.write(text)
-                self._go_on()
+        if self._dry_run:
+            return found
+        if found:
+            self._replace(job_id, key, change(key, chosen))
         return found
+
+    def _erase_plan(self, job_id: str, key: str, *, is_open: bool) -> None:
+        """Take the person out of a mapping that gives their id by itself. The rows that had the id by it are gone."""
+        try:
+            plan = json.loads(self._blobs.read(key, 0, _LONGEST_PLAN))
+        except (ValueError, Gone):
+            return  # its file was reported as unreadable
+        mapping = plan if key.endswith("/mapping.json") else plan.get("mapping") or {}
+        constants, values = mapping.get("constants", {}), mapping.get("values", {})
+        theirs = [name for name in STUDENT_FIELDS & constants.keys() if self._who.is_among((constants[name],))]
+        cells = [
+            (name, cell)
+            for name in STUDENT_FIELDS & values.keys()
+            for cell, value in values[name].items()
+            if isinstance(value, str) and self._who.is_among((value,))
+        ]
+        if not (theirs or cells) or self._dry_run:
+            return
+        if is_open:
+            self.erased.open_jobs.add(job_id)
+            self.leave(key, _OPEN)
+            return
+        for name in theirs:
+            constants |= {name: _GONE, name.replace("_id", "_name"): _GONE}
+        for name, cell in cells:
+            values[name][cell] = _GONE
+        with self._blobs.write(key) as file:
+            file.write(json.dumps(plan, ensure_ascii=False).encode())
+
+    def _replace(self, job_id: str, key: str, changed: Iterator[bytes]) -> None:
+        if key == frames_key(job_id):
+            self._write_frames(job_id, changed)
+            return
+        with self._blobs.write(key) as file, compressing(file, content_encoding_of(key)) as packed:
+            for text in changed:
+                packed.write(text)
+            self._go_on()
 
     def _read_plan(self, job_id: str, key: str) -> ReadPlan:
         """Return the plan by which the import read the file, or would read it if it never began."""
@@ -254,7 +307,7 @@ class _Eraser:
                     names_student = chosen(reject.raw.encode(errors="replace"))
                 else:
                     is_student_field = reject.field.rsplit(".", 1)[-1] in STUDENT_FIELDS
-                    names_student = is_student_field and reject.found == self._student_id
+                    names_student = is_student_field and self._who.is_quoted(reject.found)
                     chosen.found += names_student
                 if not names_student:
                     yield line

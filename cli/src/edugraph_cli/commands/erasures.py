@@ -1,0 +1,98 @@
+"""`edugraph forget`, and `edugraph erasures list|replay|admit`: who is erased, and stays so."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from edugraph_cli.client import Client
+from edugraph_cli.commands import tasks
+from edugraph_cli.display import plain_errors, say, show_json
+from edugraph_cli.options import Json, Yes
+from edugraph_common.contracts.api import Accepted
+
+app = typer.Typer(no_args_is_help=True, help="Who was erased: list them, erase them again, admit one again.")
+
+Follow = Annotated[
+    bool, typer.Option("--follow", "-f", help="wait until it is done, and say what was removed and what was left")
+]
+
+
+def forget(  # noqa: PLR0917 - Typer reads the options of a command from these
+    student_id: Annotated[list[str], typer.Argument(help="the id of the student; all of them, if there are several")],
+    name: Annotated[
+        list[str] | None, typer.Option(help="what others call them in their texts; may be given several times")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be removed, and change nothing")] = False,
+    block: Annotated[bool, typer.Option(help="refuse the ids from now on, also if nothing is known of them")] = False,
+    yes: Yes = False,
+    follow: Follow = False,
+    as_json: Json = False,
+) -> None:
+    """Take a person, with everything that was recorded about them, out of every store for good."""
+    if not (yes or dry_run):
+        typer.confirm("This cannot be undone. Continue?", abort=True, err=True)
+    first, *also = student_id
+    with plain_errors(), Client.from_environment() as client:
+        accepted = client.forget(first, also, name or (), dry_run=dry_run, block=block)
+        _end(client, accepted, follow or dry_run, as_json)
+
+
+@app.command("list")
+def list_erasures(as_json: Json = False) -> None:
+    """List who was erased, as hashes of their ids: nobody can tell from them who it was."""
+    with plain_errors(), Client.from_environment() as client:
+        tombstones = client.erasures()
+    if as_json:
+        show_json(list(tombstones))
+        return
+    for tombstone in tombstones:
+        say(tombstone)
+
+
+@app.command()
+def replay(follow: Follow = False, as_json: Json = False) -> None:
+    """Erase all again who were erased, after a backup was restored that may have them."""
+    with plain_errors(), Client.from_environment() as client:
+        _end(client, client.replay_erasures(), follow, as_json)
+
+
+@app.command()
+def admit(
+    student_id: Annotated[str, typer.Argument(help="the id of the student")],
+    yes: Yes = False,
+    follow: Follow = False,
+    as_json: Json = False,
+) -> None:
+    """Let a student who was erased be imported again. What was erased does not come back by itself."""
+    if not yes:
+        typer.confirm("Records of this student will be imported again. Continue?", abort=True, err=True)
+    with plain_errors(), Client.from_environment() as client:
+        _end(client, client.admit(student_id), follow, as_json)
+
+
+def _end(client: Client, accepted: Accepted, follow: bool, as_json: bool) -> None:
+    """Say what was accepted, or what became of it."""
+    if follow:
+        task = client.follow_task(accepted.task_id)
+        result = task["result"]
+        if not as_json and isinstance(result, dict) and "left" in result:
+            _say_what_is_left(result)
+            removed = {store: counts for store, counts in result["removed"].items() if any(counts.values())}
+            task = {**task, "result": removed or "nothing was there"}
+        tasks.print_task(task, as_json)
+    if as_json:
+        show_json(accepted.model_dump(mode="json"))
+        return
+    say(f"Accepted. This command shows SUCCESS when it is done: edugraph tasks show {accepted.task_id}")
+
+
+def _say_what_is_left(result: Mapping[str, Any]) -> None:
+    for left in result["left"]:
+        say(f"Left in {left['key']} ({left['store']}): {left['reason']}.")
+    if more := result["left_in_all"] - len(result["left"]):
+        say(f"Left in {more} more places.")
+    for mention in result["mentions"]:
+        say(f"The text of {mention['label']} {mention['record_id']} names the person; it is for you to decide.")
+    if more := result["mentions_in_all"] - len(result["mentions"]):
+        say(f"So do {more} more texts.")

@@ -1,0 +1,289 @@
+"""Erasing a person from every store: one eraser for each that the registry of personal data names.
+
+The ids are refused first, so that nothing new of the person is written; then the stores are cleaned, the graph as the
+last one, since it knows which records were the person's. What breaks off is done again from the start.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.messages import Findings, ImportBatch
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.personal_data import Eraser, patterns_of, record_mark
+from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.messaging.dead_letters import Rewritten
+from edugraph_common.platform.course_members import CourseMembers
+from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.object_store import ERASURES, Blobs, erasure_key, tombstone_of
+from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
+from edugraph_importer.erasure.files import erase_from_blobs
+from edugraph_importer.erasure.person import ErasedPeople, Person, Scrubbed, Who
+from edugraph_importer.graph import Graph
+
+MAX_SHOWN = 100
+_SHORTEST_WORD = 3  # of an id that is searched in the texts of others: a shorter one is in too many
+
+
+class RewriteLetters(Protocol):
+    """`rewrite_dead_letters` of one broker. Raises Rejected where there are no dead letters."""
+
+    def __call__(self, change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten: ...
+
+
+@dataclass
+class Report:
+    """`removed`: by eraser, how much of what. `left`: places that may still name the person, and why.
+
+    `mentions`: records of other people whose text names the person.
+    """
+
+    removed: dict[Eraser, dict[str, int]] = field(default_factory=dict)
+    left: list[dict[str, str]] = field(default_factory=list)
+    mentions: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def found(self) -> bool:
+        return bool(self.left) or any(number for counts in self.removed.values() for number in counts.values())
+
+    def leave(self, store: Eraser, key: str, reason: str) -> None:
+        self.left.append({"store": store, "key": key, "reason": reason})
+
+    def to_json(self, *, known: bool, dry_run: bool) -> dict[str, Any]:
+        return {
+            "known": known,
+            "dry_run": dry_run,
+            "removed": self.removed,
+            "left": self.left[:MAX_SHOWN],
+            "left_in_all": len(self.left),
+            "mentions": self.mentions[:MAX_SHOWN],
+            "mentions_in_all": len(self.mentions),
+        }
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """One for each process. `platform_prefixes` are by platform_key."""
+
+    graph: Graph
+    jobs: Jobs
+    blobs: Blobs
+    texts: RedisTexts
+    members: CourseMembers
+    rewrite_letters: RewriteLetters
+    now: Callable[[], datetime]
+    platform_prefixes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def erase(
+        self, ids: Collection[str], names: Collection[str] = (), *, dry_run: bool = False, block: bool = False
+    ) -> dict[str, Any]:
+        """Erase a person with all these ids from every store. Return what was removed, and what was left and why.
+
+        A person of whom nothing is known leaves nothing behind, unless they are to be blocked. Doing it again removes
+        nothing. Raises Wait while another person is being erased: both would replace the same files.
+        """
+        with self.jobs.erasing() as go_on:
+            known = self.graph.look(ids)
+            is_known = known.is_there or known.erased
+            if dry_run or not (is_known or block):
+                report = self._clean(Person(frozenset(ids), known.records), go_on, dry_run=True)
+                if dry_run and known.is_there:
+                    report.removed["graph"] = {"Student": 1, "records": len(known.records)}
+                if dry_run or not report.found:
+                    return report.to_json(known=is_known or report.found, dry_run=dry_run)
+            self._note(self.graph.block(ids))
+            known = self.graph.look(ids)
+            person = Person(frozenset(ids), known.records)
+            report = self._clean(person, go_on, dry_run=False)
+            graph = dict[str, int]()
+            for student_id in sorted(ids):
+                for name, number in self.graph.erase_student(student_id).items():
+                    graph[name] = graph.get(name, 0) + number
+            self.members.forget()
+            report.removed["graph"] = graph
+        report.mentions = self._mentions({*known.names, *names}, ids)
+        return report.to_json(known=True, dry_run=False)
+
+    def admit(self, ids: Collection[str]) -> dict[str, Any]:
+        """Let a person who was erased come in again. What was erased does not come back by itself."""
+        with self.jobs.erasing():
+            for tombstone in self.graph.unblock(ids):
+                self.blobs.delete(erasure_key(tombstone))
+        return {"admitted": len(ids)}
+
+    def replay(self) -> dict[str, Any]:
+        """Erase again all whose erasure stands in the blob store: a restored backup may have brought them back."""
+        with self.jobs.erasing() as go_on:
+            tombstones = [tombstone_of(key) for key in self.blobs.keys(ERASURES)]
+            self.graph.bring_back(tombstones)
+            who = ErasedPeople(self.graph.told_apart())
+            students = [each for each in self.graph.students() if who.is_among((each,))]
+            for student_id in students:
+                self.graph.erase_student(student_id)
+                go_on()
+            self.members.forget()
+            report = self._clean(who, go_on, dry_run=False)
+            report.removed["graph"] = {"Student": len(students)}
+        return {"erasures": len(tombstones), **report.to_json(known=True, dry_run=False)}
+
+    def _note(self, tombstones: Collection[str]) -> None:
+        """Keep the erasure apart from the graph, for a graph that is restored from an older backup."""
+        for tombstone in tombstones:
+            if not self.blobs.exists(erasure_key(tombstone)):
+                with self.blobs.write(erasure_key(tombstone)) as file:
+                    file.write(json.dumps({"at": self.now().isoformat()}).encode())
+
+    def clean(self, job_id: str) -> dict[str, Any]:
+        """Take all who were erased out of what a job left behind, unless it runs again."""
+        with self.jobs.erasing() as go_on:
+            if self.jobs.is_open(job_id):
+                return {}
+            marks = self.jobs.marks_to_clean()
+            who = ErasedPeople(self.graph.told_apart(), marks)
+            erased = erase_from_blobs(
+                self.blobs,
+                who,
+                self.jobs.is_open,
+                go_on,
+                self.platform_prefixes,
+                folder=f"jobs/{job_id}",
+            )
+            texts = self.texts.rewrite((*self.jobs.keys_of(job_id), *patterns_of("results")), _without(who))
+            answers = self._erase_answers(marks)
+            self.jobs.cleaned(job_id, marks)
+        return {"removed": {"files": erased.counts, "jobs": {"texts": texts}, "answers": {"answers": answers}}}
+
+    def cleared(self, message: ImportBatch, rejects: Sequence[Reject]) -> tuple[Reject, ...]:
+        """Return the rejects of a batch, of an erased person nothing but that there was one.
+
+        A row that is no record does not meet the tombstones in the graph, and would be stored as it came.
+        """
+        if not rejects:
+            return ()
+        rows = message.rows
+        plan = ReadPlan(format=rows.format if rows else "ndjson")
+        if rows and rows.reading:
+            plan = load_read_plan(self.blobs, rows.reading)
+        source = plan.source
+        named = [_students(source, reject) for reject in rejects]
+        erased = self.graph.erased_among(frozenset[str]().union(*named))
+        if not erased:
+            return tuple(rejects)
+        self.jobs.clean_later(message.job_id)
+        return tuple(
+            reject if erased.isdisjoint(ids) else reject.model_copy(update={"found": "", "raw": None})
+            for reject, ids in zip(rejects, named, strict=True)
+        )
+
+    def note_refused(self, message: Findings) -> None:
+        """Have removed what the analysis of a person left, who was erased while it ran."""
+        named = {
+            str(found.record.get("record_id")): frozenset(students_of_record(found.record))
+            for found in message.findings
+        }
+        erased = self.graph.erased_among(frozenset[str]().union(*named.values()))
+        marks = [record_mark(record_id) for record_id, ids in named.items() if not erased.isdisjoint(ids)]
+        if marks:
+            self.jobs.clean_later(message.job_id, marks)
+
+    def _clean(self, person: Who, go_on: Callable[[], None], *, dry_run: bool) -> Report:
+        report = Report()
+        erased = erase_from_blobs(
+            self.blobs, person, self.jobs.is_open, go_on, self.platform_prefixes, dry_run=dry_run
+        )
+        report.removed["files"] = erased.counts
+        report.left += [{"store": "files", **left} for left in erased.left]
+        for job_id in () if dry_run else erased.open_jobs:
+            self.jobs.clean_later(job_id)
+        named = self.jobs.sources_with(person.words) if isinstance(person, Person) else []
+        for job_id in named:
+            report.leave("jobs", job_id, "the name of its file has an id as a word in it; delete the job")
+        stores: tuple[Eraser, ...] = ("jobs", "results")
+        for store in stores:
+            changed = self.texts.rewrite(patterns_of(store), _without(person), dry_run=dry_run)
+            report.removed[store] = {"texts": changed}
+        go_on()
+        report.removed["answers"] = {"answers": self._erase_answers(person.marks, dry_run=dry_run)}
+        go_on()
+        with suppress(Rejected):  # the embedded broker has no dead letters
+            rewritten = self.rewrite_letters(_letter_without(person), dry_run=dry_run)
+            report.removed["dead_letters"] = {"letters": rewritten.changed}
+            for queue, number in rewritten.waiting.items() if not dry_run else ():
+                report.leave("queues", queue, f"{number} messages wait; what of them names the person is refused")
+        go_on()
+        return report
+
+    def _erase_answers(self, marks: frozenset[str], *, dry_run: bool = False) -> int:
+        """Drop the model's answers that were asked for a record with one of these marks."""
+        if not marks:
+            return 0
+
+        def change(text: str) -> str:
+            with suppress(ValueError):
+                paid = json.loads(text).get("paid") or {}
+                return "" if paid.get("of") in marks else text
+            return text
+
+        return self.texts.rewrite(patterns_of("answers"), change, dry_run=dry_run)
+
+    def _mentions(self, names: Collection[str], ids: Collection[str]) -> list[dict[str, str]]:
+        """Return the records that are left and whose text names the person.
+
+        A word in letters with spaces between words must stand alone; Chinese has none.
+        """
+        words = sorted({*names, *(each for each in ids if len(each) >= _SHORTEST_WORD)})
+        if not words:
+            return []
+        alone = [rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word) for word in words]
+        pattern = re.compile("|".join(alone), re.IGNORECASE)
+        return [
+            {"label": label, "record_id": record_id}
+            for label, record_id, text in self.graph.texts()
+            if pattern.search(text)
+        ]
+
+
+def _students(source: Source, reject: Reject) -> frozenset[str]:
+    """Return whom the row of a reject names. A row that cannot be decoded names nobody."""
+    try:
+        return source.students((reject.raw or "").encode(errors="replace"))
+    except InvalidRecord:
+        return frozenset()
+
+
+def _without(who: Who) -> Callable[[str], str]:
+    """Return the change of a text in Redis."""
+
+    def change(text: str) -> str:
+        scrubbed = Scrubbed(who, text)
+        return scrubbed.text if scrubbed.removed else text
+
+    return change
+
+
+def _letter_without(who: Who) -> Callable[[bytes], bytes]:
+    """Return the change of a dead letter. A letter that asks to erase nobody but this person is done with."""
+
+    def change(body: bytes) -> bytes:
+        scrubbed = Scrubbed(who, body)
+        try:
+            message = json.loads(body)[0][-1]
+            asked = frozenset[str]() if "data" in message else {*message.get("ids", ()), message.get("student_id")}
+        except (ValueError, LookupError, TypeError, AttributeError):
+            asked = frozenset()
+        asked -= {None}
+        if asked and all(who.is_among((each,)) for each in asked):
+            return b""
+        return scrubbed.text.encode() if scrubbed.removed else body
+
+    return change
+
+
+__all__ = ["ErasedPeople", "Erasure", "Person"]

@@ -1,0 +1,132 @@
+"""Who is erased, and where JSON that passed through the services names them.
+
+Messages, results and reports hold records, findings and rejects. Each of them is compared as a whole by the ids in
+its fields, and never by its text.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.personal_data import record_mark
+from edugraph_common.contracts.records import shorten
+from edugraph_common.sources import STUDENT_FIELDS, students_of_record
+
+_REJECT_FIELDS = frozenset(Reject.model_fields) - {"raw"}
+
+
+@dataclass(frozen=True)
+class Person:
+    """All ids of one person, and the ids of the records that name them, as far as the graph knows them."""
+
+    ids: frozenset[str]
+    records: frozenset[str] = frozenset()
+
+    @cached_property
+    def marks(self) -> frozenset[str]:
+        return frozenset(map(record_mark, self.records))
+
+    def is_among(self, ids: Iterable[str]) -> bool:
+        return not self.ids.isdisjoint(ids)
+
+    @cached_property
+    def words(self) -> re.Pattern[str]:
+        """Matches an id that stands in a text as a word."""
+        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(self.ids)))})(?!\w)")
+
+    def is_quoted(self, found: str) -> bool:
+        """Whether a report quotes one of the ids as the value that was found at fault."""
+        whole = {shorten(each) for each in (*self.ids, *self.records)}
+        return found in whole or any(json.dumps(each, ensure_ascii=False) in found for each in self.ids)
+
+
+@dataclass(frozen=True)
+class ErasedPeople:
+    """All who were erased before, told by their tombstones. Their ids themselves are not known.
+
+    `marks`: of records of theirs that were refused.
+    """
+
+    is_erased: Callable[[str], bool]
+    marks: frozenset[str] = frozenset()
+    ids: None = None
+    _seen: dict[str, bool] = field(default_factory=dict)
+
+    def is_among(self, ids: Iterable[str]) -> bool:
+        for each in ids:
+            if each not in self._seen:
+                self._seen[each] = self.is_erased(each)
+            if self._seen[each]:
+                return True
+        return False
+
+    def is_quoted(self, found: str) -> bool:
+        return self.is_among((found,))
+
+
+Who = Person | ErasedPeople
+
+
+class Scrubbed:
+    """JSON without the records of a person. `removed` counts what went.
+
+    A record becomes {}, so that each row keeps its number: it is rejected, as the record of an erased student would
+    be. A finding goes and counts as failed.
+    """
+
+    def __init__(self, who: Who, text: str | bytes) -> None:
+        self._who, self.removed = who, 0
+        self.is_json = True
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            self.is_json, self.text = False, text if isinstance(text, str) else text.decode(errors="replace")
+            return
+        changed = self._changed(value)
+        self.text = json.dumps(changed, ensure_ascii=False)
+
+    def _changed(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._changed(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if value.keys() >= _REJECT_FIELDS:
+            return self._changed_reject(value)
+        is_theirs = self._is_record(value) and self._who.is_among(students_of_record(value))
+        if is_theirs or ("finding" in value and self._is_finding(value)):
+            self.removed += 1
+            return {}
+        if isinstance(value.get("findings"), list):
+            return self._without_findings(value)
+        return {name: self._changed(each) for name, each in value.items()}
+
+    @staticmethod
+    def _is_record(value: dict[str, Any]) -> bool:
+        return "data" in value or not STUDENT_FIELDS.isdisjoint(value)
+
+    def _changed_reject(self, value: dict[str, Any]) -> dict[str, Any]:
+        raw = value.get("raw")
+        names = isinstance(raw, str) and Scrubbed(self._who, raw).removed > 0
+        if not names and not self._who.is_quoted(str(value["found"])):
+            return value
+        self.removed += 1
+        return {**value, "found": "", **({"raw": None} if "raw" in value else {})}
+
+    def _without_findings(self, value: dict[str, Any]) -> dict[str, Any]:
+        kept = [each for each in value["findings"] if not self._is_finding(each)]
+        gone = len(value["findings"]) - len(kept)
+        self.removed += gone
+        return {**value, "findings": kept, "failed": int(value.get("failed") or 0) + gone} if gone else value
+
+    def _is_finding(self, value: Any) -> bool:
+        """A finding comes with its record, or in a result with the record's id alone."""
+        if not isinstance(value, dict):
+            return False
+        record, record_id = value.get("record"), value.get("record_id")
+        return self._who.is_among(students_of_record(record)) or (
+            isinstance(record_id, str) and record_mark(record_id) in self._who.marks
+        )
