@@ -129,7 +129,8 @@ def test_given_addresses_are_used_and_nothing_starts(
     assert cli.main(["env", "--only", "redis"], here.root) == 0
     out, err = capfd.readouterr()
     url = "redis://:secret@elsewhere:1/2"
-    assert out == f"REDIS_URL={url}\nEDUGRAPH_REDIS_URL={url}\n"
+    secret = here.password("privacy")
+    assert out == f"REDIS_URL={url}\nEDUGRAPH_REDIS_URL={url}\nEDUGRAPH_PRIVACY_SECRET={secret}\n"
     assert here.env_file.read_text() == out
     assert stat.S_IMODE(here.env_file.stat().st_mode) == 0o600
     assert "secret" not in err

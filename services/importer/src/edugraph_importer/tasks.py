@@ -3,6 +3,7 @@
 The base class decides what a failure leads to.
 """
 
+from functools import partial
 from typing import Any, cast
 
 from celery import chord, group, shared_task
@@ -54,17 +55,12 @@ def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     return self.importer.write_batch(self.parse(ImportBatch, body)).model_dump(mode="json")
 
 
-@shared_task(base=DataImportTask, bind=True, name="import_records_with_callback", contract=ImportJob)
-def import_records_with_callback(self: DataImportTask, body: Any) -> str:
+def _import_window(self: DataImportTask, body: Any) -> str:
     """Import a window of batches as a chord that ends in aggregate_import_results.
 
     Return the chord's task id, or nothing for a job that was cancelled or whose file is unusable.
     """
-    return _begin_window(self, body)
-
-
-def _begin_window(task: DataImportTask, body: Any) -> str:
-    planned = task.importer.plan(task.parse(ImportJob, body))
+    planned = self.importer.plan(self.parse(ImportJob, body))
     if planned is None:
         return ""
     batches, after = planned
@@ -74,16 +70,16 @@ def _begin_window(task: DataImportTask, body: Any) -> str:
     # A batch that ends as FAILURE keeps the chord's body from running. This one runs instead, and settles that batch.
     instead = aggregate_import_results.si([], after.model_dump(mode="json"))
     callback.on_error(instead.set(task_id=task_id_for(after.job_id, f"{step}-instead")))
-    with task.importer.sending(after.job):
+    with self.importer.sending(after.job):
         if not batches:
             return str(callback.clone(args=([],)).apply_async().id)
         return str(chord([_signature(batch, after.batches) for batch in batches])(callback).id)
 
 
-@shared_task(base=DataImportTask, bind=True, name="begin_import_again_task", contract=ImportJob)
-def begin_import_again_task(self: DataImportTask, body: Any) -> str:
-    """Import a job that Redis lost, as import_records_with_callback does. An analyzer may have found it lost."""
-    return _begin_window(self, body)
+_window_task = partial(shared_task, base=DataImportTask, bind=True, contract=ImportJob)
+import_records_with_callback = _window_task(name="import_records_with_callback")(_import_window)
+# A job that Redis lost. An analyzer may find that, and its user of the broker may ask for this task alone.
+begin_import_again_task = _window_task(name="begin_import_again_task")(_import_window)
 
 
 @shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
