@@ -29,9 +29,11 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import (
+    AttemptRecord,
     CourseContent,
     CourseRecord,
     ErrorRecord,
+    ItemRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -62,6 +64,11 @@ reading = st.sampled_from([0, 0, 1, 2])
 called = st.sampled_from(["Ana", "王芳", "Ben"])
 topic = st.sampled_from(["Fractions", "fractions", "FRACTIONS!", "加法", "Sign-errors", "sign errors"])
 point = st.sampled_from(["P1", "p1", "P2", "P-2", "P3", "P4", "P5"])
+item = st.sampled_from(["i", "j"])
+outcome = st.one_of(
+    st.fixed_dictionaries({"correct": st.booleans()}, optional={"score": share}),
+    st.fixed_dictionaries({"score": st.sampled_from([-0.5, 0.0, 0.1, 0.1234, 1.0])}),
+)
 
 
 def _fields(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -93,6 +100,20 @@ DATA = {
     ),
     "course_content": _fields(
         {"course_id": course, "content": called}, {"course_name": called, "title": called}
+    ),
+    "attempt_record": st.builds(
+        lambda fields, result: fields | result,
+        _fields(
+            {"student_id": student, "item_id": item},
+            {"student_name": called, "course_id": course, "course_ids": st.lists(course, max_size=2),
+             "item_title": called, "attempt_number": count, "question": called, "response": called,
+             "knowledge_points": st.lists(point, max_size=3), "duration_seconds": count},
+        ),
+        outcome,
+    ),
+    "item_record": _fields(
+        {"item_id": item},
+        {"title": called, "question": called, "course_id": course, "knowledge_points": st.lists(point, max_size=3)},
     ),
 }  # fmt: skip
 FINDING: dict[str, st.SearchStrategy[Any]] = {
@@ -361,6 +382,9 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert mistakes_of(room) == mistakes(records, found)
     assert relationships(room, "RELATES_TO", "strength") == related(records, found)
     assert relationships(room, "CONTAINS", "importance") == contained(records, found)
+    assert practised_in(room) == practised(records)
+    assert points_tested_in(room) == points_of_items(records)
+    assert items_in(room) == items(records)
     claims = claimed(found.values())
     aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
@@ -411,6 +435,8 @@ def taught(records: Iterable[Record]) -> dict[tuple[str, str], tuple[int, dateti
 TEXTS = {
     "Interaction": ("text", "feedback", "subject"),
     "ErrorRecord": ("question", "error_text"),
+    "Attempt": ("question", "response"),
+    "Definition": ("title", "question"),
     "CourseContent": ("title", "content"),
 }
 
@@ -443,7 +469,7 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
         match data:
             case StudentInteraction():
                 people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
-            case CourseContent():
+            case CourseContent() | ItemRecord():
                 people = []
             case _:
                 people = [(data.student_id, data.student_name)]
@@ -540,3 +566,74 @@ def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
             if pair[0] != pair[1]:
                 strongest[pair] = max(claim.confidence, strongest.get(pair, 0.0))
     return strongest
+
+
+def practised_in(room: Any) -> dict[tuple[str, str], tuple[Any, ...]]:
+    rows = room.query("MATCH (a)-[r:PRACTISED]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    assert len(rows) == len({(row["a"], row["b"]) for row in rows})
+    return {
+        (row["a"], row["b"]): (
+            row["p"]["tries"],
+            row["p"]["right"],
+            row["p"]["first"],
+            row["p"]["last"].to_native(),
+        )
+        for row in rows
+    }
+
+
+def practised(records: Iterable[Record]) -> dict[tuple[str, str], tuple[Any, ...]]:
+    tries: dict[tuple[str, str], list[Any]] = {}
+    for record in records:
+        data = record.data
+        if isinstance(data, AttemptRecord):
+            right = max(data.score or 0, 0) * 1000 if data.correct is None else 1000 if data.correct else 0
+            place = (record.timestamp, data.attempt_number or 0, record.record_id)
+            tries.setdefault((data.student_id, data.item_id), []).append((place, round(right)))
+    return {
+        pair: (len(each), sum(right for _, right in each), min(each)[1], max(each)[0][0])
+        for pair, each in tries.items()
+    }
+
+
+def points_tested_in(room: Any) -> dict[tuple[str, str], dict[str, int]]:
+    rows = room.query("MATCH (a:Item)-[r:TESTS]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    return {
+        (row["a"], row["b"]): dict(zip(row["p"]["spellings"], row["p"]["spelling_counts"], strict=True))
+        for row in rows
+    }
+
+
+def points_of_items(records: Iterable[Record]) -> dict[tuple[str, str], dict[str, int]]:
+    told: dict[tuple[str, str], dict[str, int]] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, AttemptRecord | ItemRecord):
+            for spelling in set(data.knowledge_points):
+                counts = told.setdefault((data.item_id, canonical_name(spelling)), {})
+                counts[spelling] = counts.get(spelling, 0) + 1
+    return told
+
+
+def items_in(room: Any) -> dict[str, tuple[str | None, str | None]]:
+    rows = room.query("MATCH (n:Item) RETURN n.id AS id, n.name AS name, n.question AS question")
+    return {row["id"]: (row["name"], row["question"]) for row in rows}
+
+
+def items(records: Iterable[Record]) -> dict[str, tuple[str | None, str | None]]:
+    """The name and the question of each item: its latest definition's, or what most of its attempts call it."""
+    called_by: dict[str, list[str]] = {}
+    title: dict[str, str | None] = {}
+    question: dict[str, str | None] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, AttemptRecord):
+            called_by.setdefault(data.item_id, []).extend([data.item_title] if data.item_title else [])
+        elif isinstance(data, ItemRecord):
+            called_by.setdefault(data.item_id, [])
+            title[data.item_id] = data.title or title.get(data.item_id)
+            question[data.item_id] = data.question or question.get(data.item_id)
+    usual = {
+        item_id: min(names, key=lambda name: (-names.count(name), name), default=None)
+        for item_id, names in called_by.items()
+    }
+    return {item_id: (title.get(item_id) or name, question.get(item_id)) for item_id, name in usual.items()}

@@ -27,6 +27,7 @@ from edugraph_importer.graph.unit_of_work import (
     run_rows,
     write_changed_state,
     write_records,
+    write_tests,
 )
 from edugraph_importer.graph.versions import (
     Classified,
@@ -83,7 +84,10 @@ def apply(
     for update in findings:
         staged.add(changes.add(update))
     unit = lock_and_load(
-        tx, superseded.nodes.union(staged.nodes, edges.nodes()), superseded.outdated.learns.union(staged.learns)
+        tx,
+        superseded.nodes.union(staged.nodes, edges.nodes()),
+        superseded.outdated.learns.union(staged.learns),
+        {*superseded.item_names.tests, *staged.item_names.tests},
     )
     erased.check()
 
@@ -98,6 +102,7 @@ def apply(
         run_rows(tx, name, changes.rows[name])
     prerequisites.write_changes(tx, edges)
     raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
+    changes.outdated.spellings |= write_tests(tx, unit)
     recompute(tx, unit, changes.outdated)
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked)

@@ -25,7 +25,7 @@ from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, ItemNames, Node
 from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork, run_rows
 
 # Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
@@ -226,11 +226,15 @@ def classify(
 
 @dataclass(slots=True)
 class SupersededVersions:
-    """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to."""
+    """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
+
+    `item_names`: what they say of items, to be taken back.
+    """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     findings: dict[str, FindingFacts] = field(default_factory=dict)
     nodes: set[Node] = field(default_factory=set)
+    item_names: ItemNames = field(default_factory=ItemNames)
     outdated: Outdated = field(default_factory=Outdated)
 
 
@@ -258,6 +262,9 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     outdated.fields = locked.nodes
     outdated.spellings = {node for node in locked.nodes if node[0] in NAMED_LABELS}
     outdated.descriptions = {node_id for node_label, node_id in locked.nodes if node_label == "KnowledgePoint"}
+    # What an item tests is counted, so to take it back is to subtract, and reads nothing of the knowledge point.
+    locked.item_names = aggregates.item_names(tx, locked.records)
+    locked.nodes.update(locked.item_names.nodes())
     return locked
 
 
@@ -295,11 +302,13 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
             outdated.relates_to |= {
                 (error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]
             }
+        elif label == "Attempt":
+            outdated.practised |= {(student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]}
         elif label == "CourseRecord":
             outdated.learns |= {
                 (student_id, course_id) for student_id in ends["HAS_RECORD"] for course_id in ends["IN_COURSE"]
             }
-        else:
+        elif label == "CourseContent":
             outdated.contains |= {
                 (course_id, point) for course_id in ends["IN_COURSE"] for point in ends["DESCRIBES"]
             }
@@ -317,3 +326,4 @@ def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded
         if superseded.records[label]:
             tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
     aggregates.recompute(tx, unit, superseded.outdated)
+    unit.count_item_names(superseded.item_names, -1)

@@ -6,7 +6,7 @@ SET n.id = 'prerequisites'
 // name: lock_records
 // Locks records in the order given and reads what is stored of them. The lock is not taken by setting the key: Neo4j
 // 2026.08 would then refuse a new record under that key in the same transaction, though the old one was deleted.
-// for: CourseContent, CourseRecord, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 SET n.content_hash = n.content_hash
@@ -201,7 +201,7 @@ CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
 
 // name: delete_orphans
 // Deletes nodes that nothing names any more.
-// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 WHERE NOT EXISTS { (n)--() }

@@ -1,21 +1,21 @@
 // name: next_ids
 // Returns the next nodes in the order of their ids.
-// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id ORDER BY id LIMIT $limit
 
 // name: derived_nodes
 // Returns what is stored on nodes whose properties are derived from records.
-// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 RETURN n.id AS id, properties(n) AS properties
 
 // name: derived_relationships
 // Returns the relationships that are derived from records and begin at these nodes.
-// for: Course, ErrorType, Student
+// for: Course, ErrorType, Item, Student
 UNWIND $ids AS id
-MATCH (n:{label} {id: id})-[r:CHAT_WITH|CONTAINS|HAS_ERROR|LEARNS|LIKES|RELATES_TO]->(m)
+MATCH (n:{label} {id: id})-[r:CHAT_WITH|CONTAINS|HAS_ERROR|LEARNS|LIKES|PRACTISED|RELATES_TO|TESTS]->(m)
 RETURN type(r) AS type, n.id AS from, m.id AS to, r.course_id AS course, properties(r) AS properties
 
 // name: derived_teaches
@@ -43,6 +43,16 @@ UNION ALL
 UNWIND $ids AS id
 MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
 RETURN DISTINCT 'LEARNS' AS type, s.id AS from, c.id AS to, null AS course
+UNION ALL
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i)
+RETURN DISTINCT 'PRACTISED' AS type, s.id AS from, i.id AS to, null AS course
+
+// name: item_names_of_Item
+// Returns what all records call these items, and the knowledge points that the items test.
+UNWIND $ids AS id
+MATCH (i:Item {id: id})<-[:OF_ITEM|DEFINES]-(n)
+RETURN i.id AS item, n.item_title AS title, n.knowledge_points AS points, count(n) AS records
 
 // name: stated_ErrorType
 // Returns which knowledge points are behind mistakes of these types.
