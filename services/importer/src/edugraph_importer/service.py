@@ -22,7 +22,7 @@ from edugraph_common.contracts.outcomes import (
     FindingsOutcome,
     ImportReport,
 )
-from edugraph_common.contracts.records import ErrorRecord
+from edugraph_common.contracts.records import AttemptRecord, ErrorRecord
 from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
 from edugraph_common.platform.object_store import Blobs, Changed, cancelled_key, shown
@@ -141,7 +141,7 @@ class Importer:
         store_rejects(self.blobs, message.job_id, message.batch, rejects)
         records = [record for _, record in found.graph.records]
         if message.analyze:
-            errors = (record.data for record in records if isinstance(record.data, ErrorRecord))
+            errors = (record.data for record in records if isinstance(record.data, ErrorRecord | AttemptRecord))
             contexts = self.graph.course_contexts(sorted({course for data in errors for course in data.courses}))
             asked = request_analysis(self.app, message, records, contexts)
             outcome = outcome.model_copy(update={"analysis_expected": asked})

@@ -15,7 +15,6 @@ from threads import at_once
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
-    KIND_OF_TYPE,
     ContentFinding,
     ErrorFinding,
     Finding,
@@ -26,6 +25,7 @@ from edugraph_common.contracts.findings import (
     Origin,
     Prerequisite,
     RecordFinding,
+    kind_of_finding,
 )
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import (
@@ -172,7 +172,7 @@ def latest_versions(records: Iterable[Record]) -> list[Record]:
 @st.composite
 def finding_lists(draw: st.DrawFn, records: Sequence[Record]) -> list[RecordFinding]:
     """None, one or two for each record that can have any; of two, the later counts."""
-    kinds = [(record, KIND_OF_TYPE[record.type]) for record in records if record.type in KIND_OF_TYPE]
+    kinds = [(record, kind) for record in records if (kind := kind_of_finding(record))]
     return [
         RecordFinding(record=record.to_json(), finding=draw(FINDING[kind]), origin=ORIGIN)
         for record, kind in kinds
@@ -498,8 +498,10 @@ def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
     return known
 
 
-def types_of(data: ErrorRecord, finding: Finding | None) -> set[str]:
-    stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
+def types_of(data: ErrorRecord | AttemptRecord, finding: Finding | None) -> set[str]:
+    stated = None
+    if isinstance(data, ErrorRecord):
+        stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
     found = finding.error_types if isinstance(finding, ErrorFinding) else ()
     return {canonical_name(each.name) for each in found} | ({stated} if stated else set())
 
@@ -508,15 +510,16 @@ def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple
     sums: dict[tuple[str, str, str], tuple[Any, ...]] = {}
     for record in sorted(records, key=lambda each: each.version_key):
         data, finding = record.data, found.get(record.record_id)
-        if not isinstance(data, ErrorRecord):
+        if not isinstance(data, ErrorRecord | AttemptRecord):
             continue
-        heavy = SEVERITY_WEIGHT[data.severity or getattr(finding, "severity", None)] * data.occurrence_count
+        times, told = getattr(data, "occurrence_count", 1), getattr(data, "severity", None)
+        heavy = SEVERITY_WEIGHT[told or getattr(finding, "severity", None)] * times
         for kind in types_of(data, finding):
             for place in data.courses:
                 key = (data.student_id, kind, place)
                 number, weight, first, _, resolved = sums.get(key, (0, 0.0, record.timestamp, None, False))
-                resolved = data.resolved if "resolved" in data.model_fields_set else resolved
-                sums[key] = (number + data.occurrence_count, weight + heavy, first, record.timestamp, resolved)
+                resolved = getattr(data, "resolved", None) if "resolved" in data.model_fields_set else resolved
+                sums[key] = (number + times, weight + heavy, first, record.timestamp, resolved)
     return sums
 
 
@@ -539,7 +542,7 @@ def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[
     strongest: dict[tuple[str, str], float] = {}
     for record in records:
         data, finding = record.data, found.get(record.record_id)
-        if isinstance(data, ErrorRecord) and isinstance(finding, ErrorFinding):
+        if isinstance(data, ErrorRecord | AttemptRecord) and isinstance(finding, ErrorFinding):
             for kind in types_of(data, finding):
                 for link in finding.knowledge_points:
                     pair = (kind, canonical_name(link.name))

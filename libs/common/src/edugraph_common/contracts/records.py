@@ -160,6 +160,9 @@ class CourseContent(ContractModel):
     title: Name | None = None
 
 
+_HALF = 500  # thousandths of a right answer
+
+
 class AttemptRecord(ContractModel):
     """One try of a student at one item, right or wrong."""
 
@@ -197,6 +200,11 @@ class AttemptRecord(ContractModel):
         """
         share = self.score if self.correct is None else float(self.correct)
         return round((share or 0.0) * 1000)
+
+    @property
+    def is_mistake(self) -> bool:
+        """Whether it is a mistake as an error_record is one: more wrong than right, with words that say how."""
+        return self.outcome_thousandths < _HALF and bool((self.question or self.response or "").strip())
 
 
 class ItemRecord(ContractModel):

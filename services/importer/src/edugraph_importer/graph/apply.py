@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import neo4j
 
-from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
+from edugraph_common.contracts.findings import RecordFinding, kind_of_finding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
@@ -161,7 +161,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
         except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
             as_invalid_record(fault)
             continue
-        if KIND_OF_TYPE.get(record.type) == finding.finding.kind:
+        if kind_of_finding(record) == finding.finding.kind:
             pairs.append((record, finding))
     records = [record for record, _ in pairs]
     # Only the findings of course texts can have prerequisites. Their lock comes before those of the records.

@@ -232,11 +232,12 @@ def attempt_place(version_key: str, attempt_number: int | None) -> str:
     return f"{at}|{attempt_number or 0:010d}|{record_id}"
 
 
-def mistakes(data: ErrorRecord, error_type: str, severity: str | None) -> Iterator[Mistakes]:
-    """Yield the mistakes of one record and error type, in each of its courses."""
-    weight = data.occurrence_count * SEVERITY_WEIGHT[severity]
+def mistakes(data: ErrorRecord | AttemptRecord, error_type: str, severity: str | None) -> Iterator[Mistakes]:
+    """Yield the mistakes of one record and error type, in each of its courses. An attempt may have no course."""
+    number = data.occurrence_count if isinstance(data, ErrorRecord) else 1
     for course_id in data.courses:
-        yield Mistakes((data.student_id, error_type, course_id), data.occurrence_count, weight, resolved(data))
+        key = (data.student_id, error_type, course_id)
+        yield Mistakes(key, number, number * SEVERITY_WEIGHT[severity], resolved(data))
 
 
 def nodes(record: Record) -> Iterator[Node]:
@@ -285,9 +286,9 @@ def error_types(data: ErrorRecord) -> SpellingsById:
     return {data.error_type_id: names} if data.error_type_id else spellings_by_id(names)
 
 
-def resolved(data: ErrorRecord) -> bool | None:
+def resolved(data: ErrorRecord | AttemptRecord) -> bool | None:
     """Return None where the record does not say whether the mistake is resolved."""
-    return data.resolved if "resolved" in data.model_fields_set else None
+    return data.resolved if isinstance(data, ErrorRecord) and "resolved" in data.model_fields_set else None
 
 
 def course_record_fields(data: CourseRecord) -> dict[str, Any]:

@@ -292,17 +292,16 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
         if label == "Interaction":
             pairs = {(sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]}
             outdated.interactions[_INTERACTION_TOTAL[interaction_types[record_id]]] |= pairs
-        elif label == "ErrorRecord":
+        elif label in ("Attempt", "ErrorRecord"):
             outdated.mistakes |= {
                 (student_id, error_type, course_id)
-                for student_id in ends["MADE"]
+                for student_id in ends["MADE"] | ends["TRIED"]
                 for error_type in ends["OF_TYPE"]
                 for course_id in ends["IN_COURSE"]
             }
             outdated.relates_to |= {
                 (error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]
             }
-        elif label == "Attempt":
             outdated.practised |= {(student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]}
         elif label == "CourseRecord":
             outdated.learns |= {

@@ -36,7 +36,7 @@ MATCH (s:Student {id: id})<-[:RECEIVED_BY]-(n:Interaction {record_type: 'teacher
 RETURN DISTINCT 'TEACHES' AS type, t.id AS from, s.id AS to, null AS course
 UNION ALL
 UNWIND $ids AS id
-MATCH (s:Student {id: id})-[:MADE]->(n:ErrorRecord)-[:OF_TYPE]->(t)
+MATCH (s:Student {id: id})-[:MADE|TRIED]->(n)-[:OF_TYPE]->(t)
 MATCH (n)-[:IN_COURSE]->(c)
 RETURN DISTINCT 'HAS_ERROR' AS type, s.id AS from, t.id AS to, c.id AS course
 UNION ALL
@@ -57,7 +57,7 @@ RETURN i.id AS item, n.item_title AS title, n.knowledge_points AS points, count(
 // name: stated_ErrorType
 // Returns which knowledge points are behind mistakes of these types.
 UNWIND $ids AS id
-MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n:ErrorRecord)-[:CONCERNS]->(k)
+MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n)-[:CONCERNS]->(k)
 RETURN DISTINCT 'RELATES_TO' AS type, t.id AS from, k.id AS to, null AS course
 
 // name: stated_Course
