@@ -46,6 +46,7 @@ check: env-dev ## lint, format, types and import contracts
 	@$(RUN) mypy libs/common services/importer services/analyzer services/gateway cli evaluation scripts tools tests benchmarks
 	@$(RUN) lint-imports
 	@$(RUN) python scripts/house.py
+	@$(RUN) python scripts/privacy_page.py --check
 
 format: env-dev ## format the code
 	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format

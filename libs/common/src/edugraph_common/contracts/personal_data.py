@@ -1,0 +1,629 @@
+"""The registry of personal data: every place of the installation that holds data, and what serves a person there.
+
+`docs/privacy.md` gets its inventory from it (`make privacy-page`). Whoever adds a key, a property or a queue adds an
+entry.
+
+Patterns are those of `fnmatch`, with case, in the names that the store itself uses: a Redis key, the key of a blob, a
+queue, `Label.property` and `RELATIONSHIP_TYPE.property` of the graph.
+"""
+
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
+
+
+class Store(StrEnum):
+    """What kind of place it is; a pattern is compared within one store only."""
+
+    GRAPH = "graph"
+    BLOBS = "blob store"
+    REDIS = "Redis"
+    QUEUES = "RabbitMQ"
+    PROCESS = "process"
+    OUTSIDE = "outside"
+
+
+Level = Literal["personal", "pseudonymous", "none"]
+"""`pseudonymous`: hashes, or ids that say nothing without another store. `none`: no person's data at all."""
+
+Eraser = Literal["graph", "files", "jobs", "results", "queues", "dead_letters", "answers"]
+"""What erases a person there; the result of an erasure is grouped by these names."""
+
+Exporter = Literal["graph", "files", "jobs", "results", "dead_letters"]
+"""What reads a person's data there for `edugraph export-person`."""
+
+
+class Words(NamedTuple):
+    """One sentence or phrase in the two languages of the pages."""
+
+    en: str
+    zh: str
+
+
+class DataPlace(NamedTuple):
+    """One kind of place. `kept` says for how long; `retention` names the setting or rule that ends it.
+
+    Without an `eraser`, `left` says why an erasure leaves the place alone, or what is left there beside the eraser.
+    """
+
+    name: str
+    store: Store
+    patterns: tuple[str, ...]
+    level: Level
+    holds: Words
+    purpose: Words
+    kept: Words
+    retention: str | None = None
+    eraser: Eraser | None = None
+    exporter: Exporter | None = None
+    left: Words | None = None
+
+    def covers(self, place: str) -> bool:
+        return any(fnmatchcase(place, pattern) for pattern in self.patterns)
+
+
+def place_of(store: Store, place: str) -> DataPlace | None:
+    """Return the first entry that covers a place, None for one that nobody has listed."""
+    return next((each for each in PLACES if each.store is store and each.covers(place)), None)
+
+
+_GRAPH_LIFE = Words("until it is erased or withdrawn", "直到被删除或撤回")
+_JOB_LIFE = Words(
+    "30 days after the job's end; of a job that runs, until it ends", "任务结束后 30 天；运行中的任务保留到结束"
+)
+_NOT_YET = Words(
+    "not erased there yet; it ends by itself, or an operator drops it", "尚不能在此删除；到期自行消失，或由操作者丢弃"
+)
+_WITH_SOURCES = Words("as long as the source", "与源文件相同")
+_NO_PERSON = Words("it names no person", "其中没有个人数据")
+_SECONDS = Words("seconds to a week", "数秒至一周")
+_TASKS = Words("to do each task once, also after a crash", "使每项任务即使在崩溃后也只执行一次")
+_SERVE_JOBS = Words("to show and to resume a job", "显示和恢复任务")
+_PROVENANCE = Words(
+    "the purpose of the graph: to see what is learned and what is hard", "图谱的用途：了解学到了什么、难在哪里"
+)
+
+_GRAPH = (
+    DataPlace(
+        "graph.student",
+        Store.GRAPH,
+        ("Student.*",),
+        "personal",
+        Words("id and name of a student, and the record that gave the name", "学生的编号和姓名，以及给出姓名的记录"),
+        _PROVENANCE,
+        _GRAPH_LIFE,
+        eraser="graph",
+        exporter="graph",
+    ),
+    DataPlace(
+        "graph.records",
+        Store.GRAPH,
+        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*"),
+        "personal",
+        Words(
+            "texts of messages, feedback, questions, mistakes and answers, outcomes of attempts, progress and dates, "
+            "and what was found in them, with quotes",
+            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，以及在其中发现的内容和引文",
+        ),
+        _PROVENANCE,
+        _GRAPH_LIFE,
+        eraser="graph",
+        exporter="graph",
+        left=Words(
+            "texts of other people that name the person: listed by record, for a person to decide",
+            "他人文本中提到此人的内容：按记录列出，由人来决定",
+        ),
+    ),
+    DataPlace(
+        "graph.of_persons",
+        Store.GRAPH,
+        tuple(
+            f"{name}.*"
+            for name in (
+                "CHAT_WITH",
+                "HAS_ERROR",
+                "HAS_RECORD",
+                "LEARNS",
+                "LIKES",
+                "MADE",
+                "PRACTISED",
+                "RECEIVED_BY",
+                "SENT",
+                "TEACHES",
+                "TRIED",
+            )
+        ),
+        "personal",
+        Words(
+            "who wrote to whom and how often, progress, mistakes by type, tries at each item, feedback, the name "
+            "that a record gave",
+            "谁给谁写过、写过多少，进度，各类错误，各题的作答次数，评语，记录中给出的姓名",
+        ),
+        _PROVENANCE,
+        _GRAPH_LIFE,
+        eraser="graph",
+        exporter="graph",
+    ),
+    DataPlace(
+        "graph.teacher",
+        Store.GRAPH,
+        ("Teacher.*",),
+        "personal",
+        Words("id and name of a teacher", "教师的编号和姓名"),
+        Words("to say who taught and answered", "说明由谁授课和答复"),
+        _GRAPH_LIFE,
+        left=Words("an erasure is of a student; a teacher's records are withdrawn", "删除针对学生；教师的记录用撤回"),
+    ),
+    DataPlace(
+        "graph.courses",
+        Store.GRAPH,
+        ("Course.*", "CourseContent.*", "IN_COURSE.*"),
+        "pseudonymous",
+        Words(
+            "courses and their texts, and which record gave a name; a text may name people",
+            "课程及其文本，以及名称由哪条记录给出；文本中可能提到人",
+        ),
+        Words("what is taught", "课程内容"),
+        _GRAPH_LIFE,
+        eraser="graph",
+        left=Words(
+            "texts of a course that name the person are listed, for a person to decide",
+            "课程文本中提到此人的内容会列出，由人来决定",
+        ),
+    ),
+    DataPlace(
+        "graph.terms",
+        Store.GRAPH,
+        (
+            "Topic.*",
+            "Item.*",
+            "Definition.*",
+            "ErrorType.*",
+            "KnowledgePoint.*",
+            "ABOUT.*",
+            "OF_TYPE.*",
+            "CONCERNS.*",
+            "DESCRIBES.*",
+            "RELATES_TO.*",
+            "CONTAINS.*",
+            "DEPENDS_ON.*",
+            "SET_ASIDE.*",
+            "OF_ITEM.*",
+            "DEFINES.*",
+            "TESTS.*",
+        ),
+        "pseudonymous",
+        Words(
+            "topics, items, types of mistakes and knowledge points with their spellings; what only the person's "
+            "records named goes with them",
+            "话题、题目、错误类型、知识点及其写法；只由此人记录提到的会一并删除",
+        ),
+        _PROVENANCE,
+        _GRAPH_LIFE,
+        eraser="graph",
+    ),
+    DataPlace(
+        "graph.ledger",
+        Store.GRAPH,
+        ("ImportJob.*", "ImportBatch.*", "FindingsPack.*"),
+        "personal",
+        Words(
+            "outcomes of batches and packs; a reject quotes at most 40 characters of the value at fault",
+            "批次的结果；被拒绝的行最多引用出错值的 40 个字符",
+        ),
+        Words("to write each batch once", "使每个批次只写入一次"),
+        Words("for ever", "永久"),
+        eraser="graph",
+        exporter="graph",
+    ),
+    DataPlace(
+        "graph.tombstones",
+        Store.GRAPH,
+        ("Tombstone.*",),
+        "pseudonymous",
+        Words("a hash of the id of an erased student", "被删除学生编号的散列值"),
+        Words(
+            "a replay, a later import or a restored backup does not bring the student back",
+            "重放、再次导入或恢复备份都不会使此学生重现",
+        ),
+        Words("until the student is admitted again", "直到重新接纳此学生"),
+        left=Words("without it, the next import would undo the erasure", "没有它，下一次导入就会使删除失效"),
+    ),
+    DataPlace(
+        "graph.withdrawn",
+        Store.GRAPH,
+        ("Withdrawn.*",),
+        "pseudonymous",
+        Words("hashes of the ids of records that were taken back", "已撤回记录编号的散列值"),
+        Words("a record that was taken back does not come back", "已撤回的记录不再出现"),
+        Words("for ever", "永久"),
+        left=Words(
+            "it is a hash of a record's id, and says of nobody whose it was", "只是记录编号的散列值，看不出属于谁"
+        ),
+    ),
+    DataPlace(
+        "graph.form",
+        Store.GRAPH,
+        ("Lock.*", "Schema.*"),
+        "none",
+        _NO_PERSON,
+        Words("locks, and the version of the graph's form", "锁以及图谱形式的版本"),
+        Words("for ever", "永久"),
+    ),
+)
+
+_BLOBS = (
+    DataPlace(
+        "blobs.being_written",
+        Store.BLOBS,
+        ("jobs/*.part-*",),
+        "personal",
+        Words("a file while it is being uploaded or written", "正在上传或写入的文件"),
+        Words("a blob appears whole or not at all", "文件要么完整出现，要么不出现"),
+        Words("until it is written; what broke off stays", "直到写完；中断的会留下"),
+        eraser="files",
+        left=Words(
+            "what is being written is reported: erase again when no upload runs",
+            "正在写入的会报告：没有上传时再删除一次",
+        ),
+    ),
+    DataPlace(
+        "blobs.sources",
+        Store.BLOBS,
+        ("jobs/*/source.*", "jobs/*/rows.zst"),
+        "personal",
+        Words(
+            "uploaded files as they came, JSON bodies above 64 KiB, and the rows of packed or recoded files",
+            "上传的原始文件、64 KiB 以上的 JSON 请求体，以及压缩或转码文件的行",
+        ),
+        Words("to import, to resume, and to analyse by reference", "导入、恢复以及按引用分析"),
+        Words("until they are deleted with the bucket's lifecycle rule", "直到由存储桶的生命周期规则删除"),
+        eraser="files",
+        exporter="files",
+        left=Words("files of a job that has not ended are cleaned when it has", "未结束任务的文件在任务结束后清理"),
+    ),
+    DataPlace(
+        "blobs.rejects",
+        Store.BLOBS,
+        ("jobs/*/rejects/*",),
+        "personal",
+        Words("rejected rows as they came, with the reason", "被拒绝的原始行及原因"),
+        Words("to correct them and to send them again", "更正后重新发送"),
+        _WITH_SOURCES,
+        eraser="files",
+        exporter="files",
+    ),
+    DataPlace(
+        "blobs.plans",
+        Store.BLOBS,
+        ("jobs/*/mapping.json", "jobs/*/reading.json"),
+        "pseudonymous",
+        Words(
+            "which column is which field, the header of a table, and constants, among which an id may stand",
+            "哪一列对应哪个字段、表头，以及常量（其中可能有编号）",
+        ),
+        Words("to read the file the same way each time", "每次以同样方式读取文件"),
+        _WITH_SOURCES,
+        left=Words("a table about one person alone is named in the result", "只涉及一个人的表格会在结果中列出"),
+    ),
+    DataPlace(
+        "blobs.jobs",
+        Store.BLOBS,
+        ("jobs/*/job.json",),
+        "pseudonymous",
+        Words(
+            "the job's message without records; of a file outside its URL (without a query), size and etag",
+            "不含记录的任务消息；外部文件的网址（不含查询部分）、大小和 etag",
+        ),
+        Words("to bring a job back if Redis loses it", "Redis 丢失任务时将其恢复"),
+        _WITH_SOURCES,
+        left=Words("the operator chose the name of the file", "文件名由操作者决定"),
+    ),
+    DataPlace(
+        "blobs.marks",
+        Store.BLOBS,
+        ("jobs/*/index", "jobs/*/cancelled"),
+        "none",
+        _NO_PERSON,
+        Words("where batches are in the file; that a job was cancelled", "批次在文件中的位置；任务已取消的标记"),
+        _WITH_SOURCES,
+    ),
+)
+
+_REDIS = (
+    DataPlace(
+        "redis.job",
+        Store.REDIS,
+        ("edugraph:job:{*}",),
+        "personal",
+        Words(
+            "state and counts of a job, the name of its file, names of columns or events, the last error",
+            "任务的状态和计数、文件名、列名或事件名、最近的错误",
+        ),
+        _SERVE_JOBS,
+        _JOB_LIFE,
+        retention="EDUGRAPH_JOB_RETENTION_DAYS",
+        left=_NOT_YET,
+        exporter="jobs",
+    ),
+    DataPlace(
+        "redis.job_tasks",
+        Store.REDIS,
+        ("edugraph:job:{*}:tasks",),
+        "personal",
+        Words(
+            "what `resume` sends again: of a body up to 64 KiB its records",
+            "恢复时重新发送的内容：64 KiB 以下的请求体含其记录",
+        ),
+        _SERVE_JOBS,
+        Words("records: until the job has succeeded, a day at most", "记录：直到任务成功，最多一天"),
+        retention="EDUGRAPH_JOB_RETENTION_DAYS",
+        left=_NOT_YET,
+        exporter="jobs",
+    ),
+    DataPlace(
+        "redis.job_outcomes",
+        Store.REDIS,
+        ("edugraph:job:{*}:batches", "edugraph:job:{*}:errors"),
+        "personal",
+        Words(
+            "outcomes of batches, and the first rejects with the value at fault",
+            "批次结果，以及最先被拒绝的行和出错的值",
+        ),
+        _SERVE_JOBS,
+        _JOB_LIFE,
+        retention="EDUGRAPH_JOB_RETENTION_DAYS",
+        left=_NOT_YET,
+        exporter="jobs",
+    ),
+    DataPlace(
+        "redis.job_counts",
+        Store.REDIS,
+        (
+            "edugraph:job:{*}:windows",
+            "edugraph:job:{*}:packs",
+            "edugraph:job:{*}:analysed",
+            "edugraph:jobs",
+            "edugraph:cost:*",
+        ),
+        "none",
+        _NO_PERSON,
+        Words("windows, packs and costs of jobs", "任务的窗口、分组和费用"),
+        Words("as the job; costs 90 days", "与任务相同；费用 90 天"),
+        retention="EDUGRAPH_JOB_RETENTION_DAYS",
+    ),
+    DataPlace(
+        "redis.results",
+        Store.REDIS,
+        ("celery-task-meta-*",),
+        "personal",
+        Words(
+            "results of tasks: outcomes with rejects, findings with quotes, how much an erasure removed",
+            "任务结果：含被拒绝行的批次结果、含引文的发现、删除的数量",
+        ),
+        Words("to answer for a task", "查询任务结果"),
+        Words("7 days", "7 天"),
+        left=_NOT_YET,
+        exporter="results",
+    ),
+    DataPlace(
+        "redis.chords",
+        Store.REDIS,
+        ("celery-taskset-meta-*", "chord-unlock-*"),
+        "personal",
+        Words(
+            "the outcomes of the batches of one window, until all are there", "一个窗口内各批次的结果，直到全部到齐"
+        ),
+        _TASKS,
+        Words("until the window is done, 7 days at most", "直到窗口完成，最多 7 天"),
+        left=_NOT_YET,
+    ),
+    DataPlace(
+        "redis.answers",
+        Store.REDIS,
+        ("edugraph:llm:answer:*",),
+        "personal",
+        Words(
+            "answers of the model with quotes of redacted texts, under a hash of the question",
+            "模型答复及已脱敏文本的引文，以问题的散列值为键",
+        ),
+        Words("a text is paid once", "同一文本只付费一次"),
+        Words("30 days", "30 天"),
+        retention="EDUGRAPH_CACHE_TTL_SECONDS",
+        left=_NOT_YET,
+    ),
+    DataPlace(
+        "redis.asking",
+        Store.REDIS,
+        (
+            "edugraph:llm:lease:*",
+            "edugraph:llm:form:*",
+            "edugraph:llm:refusal:*",
+            "edugraph:llm:stats",
+            "edugraph:limit:*",
+        ),
+        "none",
+        _NO_PERSON,
+        Words("who asks the model just now, what it accepts, the rate limiter", "谁正在询问模型、模型接受什么、限速"),
+        _SECONDS,
+    ),
+    DataPlace(
+        "redis.clients",
+        Store.REDIS,
+        ("edugraph:idempotency:*", "edugraph:turns:*", "edugraph:keys"),
+        "pseudonymous",
+        Words(
+            "API keys as hashes with their names, who sent a request, a fingerprint of its body",
+            "API 密钥的散列值及名称、请求的发送者、请求体的指纹",
+        ),
+        Words("to let callers in, and to take a request once", "验证调用者，同一请求只接受一次"),
+        Words("requests a day; keys until they are revoked", "请求一天；密钥直到撤销"),
+        left=Words("the fingerprint is a hash of a whole body, for a day", "指纹是整个请求体的散列值，保留一天"),
+    ),
+    DataPlace(
+        "redis.audit",
+        Store.REDIS,
+        ("edugraph:audit",),
+        "pseudonymous",
+        Words(
+            "who did what, when, to which job, task or student; students as hashes",
+            "谁在何时对哪个任务或学生做了什么；学生以散列值表示",
+        ),
+        Words("to show who did what cannot be undone", "证明谁做了不可撤销的操作"),
+        Words("the last 100,000 entries", "最近 100,000 条"),
+        left=Words("it must show that an erasure took place", "必须能证明删除确已进行"),
+    ),
+    DataPlace(
+        "redis.turns",
+        Store.REDIS,
+        ("edugraph:reaping", "edugraph:erasing*"),
+        "none",
+        _NO_PERSON,
+        Words(
+            "one process at a time looks for lost jobs, or changes files",
+            "同一时间只有一个进程查找丢失的任务或更改文件",
+        ),
+        _SECONDS,
+    ),
+    DataPlace(
+        "redis.embedded_broker",
+        Store.REDIS,
+        ("_kombu.*", "unacked*", "data_import*", "graph_findings*", "llm_analysis*", "*.pidbox", "*.celery.pidbox"),
+        "personal",
+        Words("messages, in the embedded run, which has no RabbitMQ", "消息（仅内嵌运行时，没有 RabbitMQ）"),
+        _TASKS,
+        Words("until the demo ends", "直到演示结束"),
+        left=Words("the embedded run deletes its folder", "内嵌运行会删除自己的目录"),
+    ),
+)
+
+_QUEUES = (
+    DataPlace(
+        "queues.tasks",
+        Store.QUEUES,
+        ("data_import", "graph_findings", "llm_analysis", "celery_delayed_*"),
+        "personal",
+        Words(
+            "messages that wait: records of small bodies, texts to analyse, findings, ids to erase",
+            "等待中的消息：小请求体的记录、待分析的文本、发现、待删除的编号",
+        ),
+        _TASKS,
+        Words("until they are done; a job's deadline is a week", "直到完成；任务期限为一周"),
+        left=Words(
+            "a message cannot be taken out of the middle of a queue; whoever does it later finds the tombstone, and "
+            "writes nothing of the person",
+            "消息不能从队列中间取出；之后处理它的进程会遇到墓碑，不写入此人的任何内容",
+        ),
+    ),
+    DataPlace(
+        "queues.dead",
+        Store.QUEUES,
+        ("data_import.dead", "graph_findings.dead", "llm_analysis.dead"),
+        "personal",
+        Words("messages that were given up, with the reason", "放弃处理的消息及原因"),
+        Words("an operator decides: replay or drop", "由操作者决定重放或丢弃"),
+        Words("until somebody decides", "直到有人决定"),
+        left=_NOT_YET,
+        exporter="dead_letters",
+    ),
+    DataPlace(
+        "queues.notices",
+        Store.QUEUES,
+        ("*.notices",),
+        "personal",
+        Words("copies of dead letters", "死信的副本"),
+        Words("to mark the task of a dead letter as failed", "把死信的任务标记为失败"),
+        Words("seconds, while a worker runs", "有工作进程时为数秒"),
+        left=_NOT_YET,
+    ),
+    DataPlace(
+        "queues.events",
+        Store.QUEUES,
+        ("edugraph.webhooks", "celeryev.*", "*.pidbox", "*.reply.*", "edugraph.control*"),
+        "none",
+        Words("events: ids and states of jobs, batches, tasks; reasons", "事件：任务、批次的编号和状态；原因"),
+        Words("to tell listeners and the webhook", "通知监听者和网络回调"),
+        Words("a day", "一天"),
+    ),
+)
+
+_ELSEWHERE = (
+    DataPlace(
+        "process.logs",
+        Store.PROCESS,
+        ("log", "metric", "trace"),
+        "none",
+        Words(
+            "no text, name or id of a record (a test of canaries holds it); the audit log's lines have hashes",
+            "不含记录的文本、姓名或编号（由测试保证）；审计日志行含散列值",
+        ),
+        Words("operation", "运行维护"),
+        Words("as your log store is set", "取决于日志系统的设置"),
+    ),
+    DataPlace(
+        "process.caches",
+        Store.PROCESS,
+        ("memory",),
+        "personal",
+        Words(
+            "what a process works on just now; a list of the members of a course, where one is given",
+            "进程正在处理的内容；提供时还有课程成员名单",
+        ),
+        Words("work, and redaction", "处理和脱敏"),
+        Words("until the task ends", "直到任务结束"),
+        left=Words("it ends with the task", "随任务结束"),
+    ),
+    DataPlace(
+        "outside.webhook",
+        Store.OUTSIDE,
+        ("webhook",),
+        "none",
+        Words(
+            "ids and states of jobs and dead letters, and nothing else of an event",
+            "任务和死信的编号与状态，别无其他",
+        ),
+        Words("to tell your own system", "通知贵方系统"),
+        Words("as the receiver keeps it", "取决于接收方"),
+    ),
+    DataPlace(
+        "outside.provider",
+        Store.OUTSIDE,
+        ("provider",),
+        "personal",
+        Words("redacted texts, if a provider is set", "已脱敏的文本（如配置了模型服务）"),
+        Words("to read what a text is about", "理解文本内容"),
+        Words("as your contract with the provider says", "取决于与服务商的合同"),
+        left=Words("ask the provider", "请联系服务商"),
+    ),
+    DataPlace(
+        "outside.sources",
+        Store.OUTSIDE,
+        ("source",),
+        "personal",
+        Words(
+            "files outside (EDUGRAPH_IMPORTS_FROM), and the platforms they come from",
+            "外部文件（EDUGRAPH_IMPORTS_FROM）及其来源平台",
+        ),
+        Words("they are yours", "属于贵方"),
+        Words("as you keep them", "由贵方决定"),
+        left=Words(
+            "EduGraph only reads them; the result names the jobs that did",
+            "EduGraph 只读取它们；结果会列出读取过的任务",
+        ),
+    ),
+    DataPlace(
+        "outside.backups",
+        Store.OUTSIDE,
+        ("backup", "dead letter archive"),
+        "personal",
+        Words(
+            "copies of the graph, of Redis and of blobs, and files of `edugraph dead export`",
+            "图谱、Redis、文件的备份，以及 `edugraph dead export` 的文件",
+        ),
+        Words("to come back after a loss", "丢失后恢复"),
+        Words("as you keep them", "由贵方决定"),
+        left=Words("after a restore, erasures are brought in again", "恢复后重新执行删除"),
+    ),
+)
+
+PLACES: tuple[DataPlace, ...] = (*_GRAPH, *_BLOBS, *_REDIS, *_QUEUES, *_ELSEWHERE)

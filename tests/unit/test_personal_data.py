@@ -1,0 +1,39 @@
+"""The registry of personal data is whole: what the code can write is listed, and every entry says what serves it."""
+
+from privacy_page import CHINESE, ENGLISH, inventory, page
+
+from edugraph_common.contracts.graph_schema import LABELS, RELATIONSHIPS
+from edugraph_common.contracts.personal_data import PLACES, Store, place_of
+from edugraph_common.contracts.routes import QUEUES, dead_queue_name
+from edugraph_common.platform.job_store import PARTS
+
+
+def test_the_pages_are_current() -> None:
+    for language in (ENGLISH, CHINESE):
+        assert language.page.read_text(encoding="utf-8") == page(language), "run: make privacy-page"
+
+
+def test_a_row_has_as_many_cells_as_the_head() -> None:
+    for language in (ENGLISH, CHINESE):
+        assert len({line.count("|") for line in inventory(language).splitlines()}) == 1
+
+
+def test_every_label_relationship_queue_and_part_of_a_job_is_listed() -> None:
+    of_graph = [*(f"{name}.id" for name in (*LABELS, *RELATIONSHIPS))]
+    of_jobs = [f"edugraph:job:{{J}}{':' if part else ''}{part}" for part in PARTS]
+    of_queues = [name for queue in QUEUES for name in (queue, dead_queue_name(queue), f"{queue}.notices")]
+    given = {Store.GRAPH: of_graph, Store.REDIS: of_jobs, Store.QUEUES: of_queues}
+    missing = [place for store, places in given.items() for place in places if place_of(store, place) is None]
+    assert missing == []
+
+
+def test_names_are_used_once_and_patterns_do_not_hide_each_other() -> None:
+    assert len({place.name for place in PLACES}) == len(PLACES)
+    for place in PLACES:
+        for pattern in place.patterns:
+            assert place_of(place.store, pattern.replace("*", "x")) is place, pattern
+
+
+def test_what_is_not_erased_says_why() -> None:
+    silent = [place.name for place in PLACES if place.level != "none" and not place.eraser and not place.left]
+    assert silent == []
