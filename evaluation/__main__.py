@@ -19,7 +19,7 @@ import redis
 
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.rule_based import lexicon
-from edugraph_analyzer.rule_based.analyzer import model_name
+from edugraph_analyzer.rule_based.analyzer import MODEL as OFFLINE_MODEL
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_cli.embedded.valkey_server import valkey_server
 from edugraph_common.contracts.errors import Failure
@@ -156,7 +156,7 @@ def _evaluated(
 
 def _arm(settings: AnalyzerSettings, name: str, pack: int, seed: int) -> Arm:
     if not settings.has_provider:
-        return Arm(name, model_name(), lexicon.VERSION, pack, seed)
+        return Arm(name, OFFLINE_MODEL, lexicon.VERSION, pack, seed)
     kind = DATA_SETS[name].kind
     return Arm(name, settings.model_for(kind), prompts.version_of(kind), pack, seed)
 

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.findings.mapping import same_name
 from edugraph_analyzer.prompting.relevance import most_relevant
-from edugraph_analyzer.rule_based.libraries import nearness
+from edugraph_analyzer.rule_based.encoder import is_installed, nearness
 from edugraph_common.contracts.findings import Finding
 from evaluation.data_sets import DataSet, Sample
 
@@ -84,10 +84,9 @@ def _error_type(data_set: DataSet, finding: Finding) -> str:
 
 
 def nearest(words: str, meanings: Mapping[str, str]) -> str:
-    near = nearness(words, tuple(meanings.values()))
-    if near is None:
+    if not is_installed():
         raise RuntimeError("the extra `offline` of edugraph-analyzer is not installed: run this by `make evaluate`")
-    return max(zip(near, meanings, strict=True))[1]
+    return max(zip(nearness(words, tuple(meanings.values())), meanings, strict=True))[1]
 
 
 # --- figures ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 evaluate: env-dev ## agreement with human labels: the provider that is set, or the offline analyser and a local model (40 minutes, 1.1 GB)
 	@$(RUN) python -m evaluation $(EVALUATE_ARGS)
 
+evaluate-offline: env-dev ## what the offline analyser finds of labelled mistakes, texts and moods (a minute)
+	@$(RUN) python -m evaluation.offline_check
+
 bench-analyze: env-dev test-servers ## the analyzer against the test provider: limit, packing, faults, nothing paid twice (about four minutes)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_analyze.py $(BENCH_ARGS)
 
-.PHONY: evaluate bench-analyze
+.PHONY: evaluate evaluate-offline bench-analyze

@@ -1,11 +1,15 @@
 CHAOS := PYTHONPATH=.:tests:benchmarks $(RUN) python tests/chaos
 
-chaos: env-dev ## kill and cut everything under a running import, and compare with one in peace (CHAOS_SEEDS=10, half an hour)
-	@$(CHAOS)/run.py
+chaos: env-dev chaos-losses ## kill and cut everything under a running import, and compare with one in peace (CHAOS_SEEDS=10 or SEEDS="3 7", half an hour)
+	@$(CHAOS)/run.py $(SEEDS)
 .PHONY: chaos
 
-chaos-cluster: env-dev ## three RabbitMQ nodes, the leader of each queue killed in turn under submissions, then one for CHAOS_AWAY_SECONDS=30 (three minutes)
-	@$(CHAOS)/cluster.py
+chaos-losses: env-dev ## Redis flushed, a source deleted, a poisoned job, cancel and resume, at moments of SEEDS="1 2 3" (a quarter of an hour)
+	@$(CHAOS)/losses.py $(SEEDS) $(CHAOS_ARGS)
+.PHONY: chaos-losses
+
+chaos-cluster: env-dev ## three RabbitMQ nodes, the leader of each queue killed in turn under submissions, then one for CHAOS_AWAY_SECONDS=30; SEEDS="1" (three minutes each)
+	@$(CHAOS)/cluster.py $(SEEDS)
 .PHONY: chaos-cluster
 
 chaos-tests: env-dev ## backup and restore, and each degraded mode, on servers of their own (a quarter of an hour)

@@ -1,14 +1,19 @@
 """`make chaos-cluster`: three RabbitMQ nodes; the leader of each queue is killed in turn while submissions go on.
 
-At last the node that the importer is connected to is killed, and stays away for CHAOS_AWAY_SECONDS (30). Prints what
-was accepted, lost and doubled, the longest stall, and after how many seconds without that node the importer had done a
-task and answered `inspect`. Ends with 1 when anything was lost or doubled, or when that took too long.
+    cluster.py [SEED]…
+
+At last the node that the importer is connected to is killed, and stays away for CHAOS_AWAY_SECONDS (30). A seed decides
+in which order the leaders are killed, and when. Prints for each seed what was accepted, lost and doubled, the longest
+stall, and after how many seconds without that node the importer had done a task and answered `inspect`. Ends with 1
+when anything was lost or doubled, or when that took too long.
 """
 
+import argparse
 import contextlib
 import json
 import math
 import os
+import random
 import sys
 import threading
 import time
@@ -33,7 +38,7 @@ from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.celery_app import make_app
 
 RECORDS, PAUSE = 5, 0.3  # of one submission; seconds between two
-BEFORE, AWAY, AFTER = 2.0, 5.0, 2.0  # seconds of submissions around a kill
+LONGEST_BEFORE, AWAY, AFTER = 4.0, 5.0, 2.0  # seconds of submissions around a kill
 LONG_AWAY = float(os.environ.get("CHAOS_AWAY_SECONDS", "30"))
 CONSUMES_WITHIN, ANSWERS_WITHIN = 20.0, 40.0  # seconds after the kill
 ENDS_WITHIN = 600  # seconds
@@ -82,6 +87,9 @@ class Submissions:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seeds", nargs="*", type=int, default=[1])
+    seeds = parser.parse_args().seeds
     clean(os.environ)
     emptied(FOLDER / "cluster")
     with (
@@ -90,12 +98,14 @@ def main() -> int:
         fresh_ground(FOLDER / "servers", "redis", "neo4j") as ground,
         rabbit_cluster(FOLDER / "cluster-servers") as cluster,
     ):
-        found = _scenario(ground, cluster, FOLDER / "cluster")
+        known = set[str]()
+        found = [_scenario(ground, cluster, FOLDER / "cluster" / str(seed), seed, known) for seed in seeds]
     (FOLDER / "cluster.json").write_text(json.dumps(found, indent=1))
-    return int(bool(found["lost"] or found["doubled"] or not found["back in time"]))
+    return int(any(each["lost"] or each["doubled"] or not each["back in time"] for each in found))
 
 
-def _scenario(ground: Ground, cluster: Cluster, folder: Path) -> dict[str, object]:
+def _scenario(ground: Ground, cluster: Cluster, folder: Path, seed: int, known: set[str]) -> dict[str, object]:
+    """`known`: the jobs of the seeds before; those of this one are added."""
     environment = {
         **ground.environment,
         "EDUGRAPH_BROKER_URL": cluster.urls,
@@ -103,18 +113,26 @@ def _scenario(ground: Ground, cluster: Cluster, folder: Path) -> dict[str, objec
         "EDUGRAPH_BLOB_URL": str(folder / "blobs"),
     }
     declare_topology(environment)
+    rng = random.Random(seed)
+    queues = rng.sample(QUEUES, len(QUEUES))
     with Supervised.run(environment, folder / "logs", ("gateway", "importer")) as system:
         submissions = Submissions(system.url)
         with submissions.going_on():
-            killed = [_kill_leader(cluster, queue) for queue in QUEUES]
+            killed = [_kill_leader(cluster, queue, rng.uniform(0, LONGEST_BEFORE)) for queue in queues]
             consumed, answered = _stay_away(cluster, system.logs / "importer.log", environment)
         states, written = _ended(system.url, submissions.accepted)
-        others = _others(system.url, set(submissions.accepted))
-    return _said(submissions, killed, states, written, others) | _said_of_the_long_absence(consumed, answered)
+        known.update(submissions.accepted)
+        others = _others(system.url, known)
+    print(f"seed {seed}: ", end="")  # noqa: T201 - its answer
+    return (
+        {"seed": seed}
+        | _said(submissions, killed, states, written, others)
+        | _said_of_the_long_absence(consumed, answered)
+    )
 
 
-def _kill_leader(cluster: Cluster, queue: str) -> str:
-    time.sleep(BEFORE)
+def _kill_leader(cluster: Cluster, queue: str, before: float) -> str:
+    time.sleep(before)
     leader = cluster.leader(queue)
     cluster.kill(leader)
     time.sleep(AWAY)
@@ -158,7 +176,8 @@ def _importer_answers(app: Celery) -> bool:
 def _said_of_the_long_absence(consumed: float, answered: float) -> dict[str, object]:
     print(  # noqa: T201 - its answer
         f"the importer's node away for {LONG_AWAY:.0f} s: a task was done after {consumed:.1f} s (at most "
-        f"{CONSUMES_WITHIN:.0f}), inspect was answered after {answered:.1f} s (at most {ANSWERS_WITHIN:.0f})"
+        f"{CONSUMES_WITHIN:.0f}), inspect was answered after {answered:.1f} s (at most {ANSWERS_WITHIN:.0f})",
+        flush=True,
     )
     in_time = consumed <= CONSUMES_WITHIN and answered <= ANSWERS_WITHIN
     return {"consumed again": consumed, "answered again": answered, "back in time": in_time}

@@ -32,9 +32,12 @@ class Food:
 
 @dataclass
 class Client:
-    """`accepted`: job ids by file name. `longest_stall`: seconds that the slowest submission took."""
+    """`options` of each import, beside its name. `accepted`: job ids by file name. `longest_stall`: seconds that the
+    slowest submission took.
+    """
 
     url: str
+    options: dict[str, str] = field(default_factory=dict)
     accepted: dict[str, str] = field(default_factory=dict)
     sent_again: int = 0
     longest_stall: float = 0.0
@@ -53,6 +56,7 @@ class Client:
 
     def _once(self, path: Path, key: str, *, analyze: bool) -> httpx.Response | None:
         options = {"name": path.name, "batch_size": str(BATCH_SIZE), "analyze": str(analyze).lower()}
+        options |= self.options
         headers = {"Idempotency-Key": key, "Content-Type": "application/x-ndjson"}
         try:
             answer = httpx.post(

@@ -4,6 +4,7 @@ One line a seed, and .run/chaos/report.json. Ends with 1 when a graph or a repor
 Only CHAOS_… changes it; docs/operations.md tells what each number means.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -11,7 +12,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -29,7 +30,7 @@ from supervised import Supervised
 
 from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
-from edugraph_common.contracts.routes import dead_queue_name
+from edugraph_common.contracts.routes import QUEUES, dead_queue_name
 
 CHECKOUT = Path(__file__).parents[2]
 FOLDER = CHECKOUT / ".run" / "chaos"
@@ -40,7 +41,11 @@ PROVIDER = {"latency": 0.1}  # whose answers depend on the text alone
 
 @dataclass
 class Run:
-    """What one seed came to. `problems` is empty when all is as in peace."""
+    """What one seed came to. `problems` is empty when all is as in peace.
+
+    `dead_letters` are those of tasks that were not done. The broker also gives up a message whose connection was lost
+    five times, the last time perhaps after its task was done: `done_letters`, which a replay takes out.
+    """
 
     seed: int | None
     seconds: float = 0
@@ -52,6 +57,7 @@ class Run:
     retries: int = 0
     put_back: int = 0
     dead_letters: int = 0
+    done_letters: int = 0
     restarts: dict[str, int] = field(default_factory=dict)
     sent_again: int = 0
     longest_stall: float = 0
@@ -66,7 +72,7 @@ class Run:
             f"{self.seconds:.0f} s (lost {self.seconds - peace.seconds:.0f})",
             f"{len(self.disturbances)} disturbances",
             f"{self.deliveries} deliveries, {self.redeliveries} again",
-            f"{self.retries} retries, {self.put_back} put back, {self.dead_letters} dead",
+            f"{self.retries} retries, {self.put_back} put back, {self.dead_letters} dead, {self.done_letters} dead but done",
             f"{sum(self.restarts.values())} restarts",
             f"{self.sent_again} sent again, longest stall {self.longest_stall:.1f} s",
             f"{self.pending} pending, {len(self.unfinished)} hanging",
@@ -75,17 +81,22 @@ class Run:
 
 
 def main() -> int:
-    seeds, records, texts = (_number("SEEDS", 10), _number("RECORDS", 100_000), _number("TEXTS", 2_000))
-    first = _number("FIRST_SEED", 1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "seeds", nargs="*", type=int, help="CHAOS_SEEDS of them from CHAOS_FIRST_SEED on, when none is named"
+    )
+    first, number = _number("FIRST_SEED", 1), _number("SEEDS", 10)
+    seeds = parser.parse_args().seeds or range(first, first + number)
+    records, texts = _number("RECORDS", 100_000), _number("TEXTS", 2_000)
     clean(os.environ)
     food = cook(FOLDER / "records", records, texts)
     with (FOLDER / "servers.log").open("w") as log, contextlib.redirect_stderr(log):
-        runs = list(_runs(food, range(first, first + seeds)))
+        runs = list(_runs(food, seeds))
     (FOLDER / "report.json").write_text(json.dumps([asdict(run) for run in runs], indent=1, ensure_ascii=False))
     return int(any(run.problems for run in runs))
 
 
-def _runs(food: Food, seeds: range) -> Iterator[Run]:
+def _runs(food: Food, seeds: Sequence[int]) -> Iterator[Run]:
     """One in peace first; prints its line as soon as a run has ended."""
     peace = one_run(None, food)
     peace.problems += missing_in_peace(peace, food)
@@ -104,7 +115,7 @@ def one_run(seed: int | None, food: Food) -> Run:
     run, folder = Run(seed), FOLDER / (f"seed-{seed}" if seed is not None else "peace")
     emptied(folder)
     with fresh_ground(FOLDER / "servers") as ground, scripted_provider(PROVIDER) as address:
-        environment = _environment(ground, folder, address)
+        environment = service_environment(ground, folder, address)
         declare_topology(environment)
         deliveries = Deliveries()
         with (
@@ -112,7 +123,7 @@ def one_run(seed: int | None, food: Food) -> Run:
             Supervised.run(environment, folder / "logs") as system,
         ):
             _feed(run, ground, system, food)
-            _look(run, ground, folder)
+            _look(run, ground, system, folder)
             time.sleep(1)
         run.restarts = dict(system.restarts)
         run.deliveries, run.redeliveries = deliveries.delivered, deliveries.redelivered
@@ -164,7 +175,7 @@ def _await(run: Run, client: Client) -> None:
     end, waiting = time.monotonic() + ENDS_WITHIN, dict(client.accepted)
     while waiting and time.monotonic() < end:
         for name, job_id in list(waiting.items()):
-            report = _report(client.url, job_id)
+            report = job_report(client.url, job_id)
             if report.get("state") in ENDED:
                 run.reports[name] = compared(report)
                 del waiting[name]
@@ -173,7 +184,7 @@ def _await(run: Run, client: Client) -> None:
     run.problems += [f"{name} did not end" for name in run.unfinished]
 
 
-def _report(url: str, job_id: str) -> dict[str, Any]:
+def job_report(url: str, job_id: str) -> dict[str, Any]:
     with suppress(httpx.HTTPError):
         answer = httpx.get(f"{url}/v1/jobs/{job_id}", timeout=20)
         if answer.is_success:
@@ -181,14 +192,17 @@ def _report(url: str, job_id: str) -> dict[str, Any]:
     return {}
 
 
-def _look(run: Run, ground: Ground, folder: Path) -> None:
+def _look(run: Run, ground: Ground, system: Supervised, folder: Path) -> None:
     end = time.monotonic() + SETTLES_WITHIN
     while (left := waiting_messages(ground.direct)) and time.monotonic() < end:
         if not any(not name.endswith(".dead") for name in left):
             break
         time.sleep(1)
-    dead = {dead_queue_name(queue) for queue in ("data_import", "graph_findings", "llm_analysis")}
-    run.dead_letters = sum(number for name, number in left.items() if name in dead)
+    dead = {dead_queue_name(queue) for queue in QUEUES}
+    for queue in QUEUES if dead & left.keys() else ():
+        replayed = httpx.post(f"{system.url}/v1/dead-letters/{queue}/replay", timeout=60).raise_for_status().json()
+        run.dead_letters += replayed["replayed"] + replayed["left"]
+        run.done_letters += replayed["skipped"]
     run.left = {name: number for name, number in left.items() if name not in dead}
     run.pending = pending_tasks(ground.direct)
     run.digest = digest(ground.direct, folder / "graph.ndjson")
@@ -199,7 +213,7 @@ def _look(run: Run, ground: Ground, folder: Path) -> None:
     run.problems += [f"{run.dead_letters} dead letters"] if run.dead_letters else []
 
 
-def _environment(ground: Ground, folder: Path, address: str) -> dict[str, str]:
+def service_environment(ground: Ground, folder: Path, address: str) -> dict[str, str]:
     return {
         **ground.environment,
         "EDUGRAPH_BLOB_URL": str(folder / "blobs"),

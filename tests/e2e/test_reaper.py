@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import anyio
@@ -22,6 +23,15 @@ def gateway(system: System) -> Gateway:
     """A second gateway beside that of the system."""
     given = {name.removeprefix("EDUGRAPH_").lower(): value for name, value in system.engine.environment.items()}
     return open_gateway(GatewaySettings.model_validate(given))
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """By what was done, as the alert EduGraphJobsReaped sees it."""
+    found: list[str] = []
+    counter = SimpleNamespace(add=lambda *, outcome: found.append(outcome))
+    monkeypatch.setattr("edugraph_common.platform.metrics.JOBS_REAPED", counter)
+    return found
 
 
 def lost_job(gateway: Gateway, *, created: datetime, window_sent: bool = False) -> str:
@@ -60,7 +70,9 @@ def ended(system: System, job_id: str) -> JobReport:
 
 
 @pytest.mark.parametrize("window_sent", [False, True])
-def test_a_job_whose_message_is_lost_is_sent_again(system: System, gateway: Gateway, window_sent: bool) -> None:
+def test_a_job_whose_message_is_lost_is_sent_again(
+    system: System, gateway: Gateway, counted: list[str], window_sent: bool
+) -> None:
     """Guard: the new generation of open_again, without which the window that is lost counts as sent."""
     now = datetime.now(UTC)
     job_id = lost_job(gateway, created=now - timedelta(seconds=QUIET_SECONDS + 60), window_sent=window_sent)
@@ -70,10 +82,13 @@ def test_a_job_whose_message_is_lost_is_sent_again(system: System, gateway: Gate
     report = ended(system, job_id)
     assert (report.state, report.batches, report.written) == ("succeeded", 4, 20)
     assert reaped(gateway) == []
+    assert counted == ["sent again"]
     system.client.cancel(young)
 
 
-def test_a_job_that_makes_no_progress_is_failed_with_the_reason(system: System, gateway: Gateway) -> None:
+def test_a_job_that_makes_no_progress_is_failed_with_the_reason(
+    system: System, gateway: Gateway, counted: list[str]
+) -> None:
     job_id = lost_job(gateway, created=datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS + 60))
     for _ in range(MOST_RESTARTS):
         gateway.jobs.count_restart(job_id)
@@ -81,8 +96,21 @@ def test_a_job_that_makes_no_progress_is_failed_with_the_reason(system: System, 
     report = system.client.job(job_id)
     assert report.state == "failed"
     assert "made no progress" in (report.error or "")
+    assert counted == ["failed"]
     system.client.resume(job_id)
     assert ended(system, job_id).state == "succeeded"
+
+
+def test_a_job_of_which_nobody_knows_what_it_was_to_do_is_failed(gateway: Gateway, counted: list[str]) -> None:
+    """As of an analysis that Redis lost and a pack made known again. To resume it would be refused."""
+    job_id, begun = uuid4().hex, datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS + 60)
+    gateway.jobs.create(job_id, "analysis", "inline", begun, to_analyse=20)
+    assert reaped(gateway) == [job_id]
+    report = gateway.jobs.report(job_id, datetime.now(UTC))
+    assert report is not None
+    assert (report.state, counted) == ("failed", ["failed"])
+    assert "send its records again" in (report.error or "")
+    assert "Resume" not in (report.error or "")
 
 
 def test_gateways_take_turns(gateway: Gateway) -> None:

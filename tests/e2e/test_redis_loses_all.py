@@ -10,13 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import neo4j
 import pytest
 from engines import System, family
 from guard import RedisServer
 from traps import slow
+from waiting import until
 
 from edugraph_cli.client import Refused
 from edugraph_common.contracts.outcomes import ENDED, JobReport
+from edugraph_importer.service import LOST_ANALYSIS
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -45,8 +48,9 @@ def lose_all(system: System) -> None:
 
 
 @contextmanager
-def importers_stopped(system: System) -> Iterator[None]:
-    pids = family(system.processes.running["importer"].pid)
+def stopped(system: System, name: str) -> Iterator[None]:
+    """All processes of this worker stand still."""
+    pids = family(system.processes.running[name].pid)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -75,7 +79,7 @@ def students(system: System) -> int:
 @pytest.mark.parametrize("inline", [False, True])
 def test_before_the_split(clean: System, tmp_path: Path, inline: bool) -> None:
     """Guard: Importer.recreate."""
-    with importers_stopped(clean):
+    with stopped(clean, "importer"):
         if inline:
             body = {"records": records(tmp_path.name, 1_000), "batch_size": 100}
             job = httpx.post(f"{clean.url}/v1/imports", json=body, timeout=30).json()["job_id"]
@@ -109,9 +113,64 @@ def test_in_the_middle(clean: System, tmp_path: Path) -> None:
 
 def test_a_job_that_was_cancelled_is_not_brought_back(clean: System, tmp_path: Path) -> None:
     """Guard: the blob `cancelled_key`."""
-    with importers_stopped(clean):
+    with stopped(clean, "importer"):
         job = clean.client.import_file(stored(tmp_path / "records.ndjson", 300)).job_id
         clean.client.cancel(job)
         lose_all(clean)
     assert ended(clean, job, seconds=6) is None
     assert students(clean) == 0
+
+
+def texts(run: str, number: int) -> list[dict[str, object]]:
+    """Mistakes whose texts differ, so that each is asked for."""
+    return [
+        {
+            "type": "error_record",
+            "timestamp": "2026-01-05T08:00:00Z",
+            "record_id": f"{run}-{index}",
+            "data": {"student_id": run, "course_id": run, "error_text": f"{index} + 1 = {index}"},
+        }
+        for index in range(number)
+    ]
+
+
+def analysed(system: System, run: str) -> int:
+    """How many of these mistakes have a finding."""
+    uri, user, password = (
+        system.engine.environment[f"EDUGRAPH_NEO4J_{name}"] for name in ("URI", "USER", "PASSWORD")
+    )
+    with neo4j.GraphDatabase.driver(uri, auth=(user, password), notifications_min_severity="OFF") as driver:
+        query = (
+            "MATCH (e:ErrorRecord) WHERE e.id STARTS WITH $run AND e.finding IS NOT NULL RETURN count(e) AS number"
+        )
+        [row] = driver.execute_query(query, run=run).records
+    return int(row["number"])
+
+
+def test_after_the_last_batch_an_import_ends_with_all_of_its_analysis(clean: System, tmp_path: Path) -> None:
+    """Guard: `_bring_back` in Importer._settle_pack."""
+    file = tmp_path / "texts.ndjson"
+    file.write_text("".join(json.dumps(row) + "\n" for row in texts(tmp_path.name, 60)), encoding="utf-8")
+    with stopped(clean, "findings"):
+        with file.open("rb") as content:
+            job = clean.client.import_stream(content, {"name": file.name, "analyze": "true"}).job_id
+        until(lambda: clean.client.job(job).batches_done == 1, 60)
+        lose_all(clean)
+    report = ended(clean, job)
+    assert report is not None
+    assert (report.state, report.read, report.unchanged + report.written) == ("succeeded", 60, 60)
+    assert (report.analysis.expected, report.analysis.done, report.analysis.failed) == (60, 60, 0)
+    assert analysed(clean, tmp_path.name) == 60
+
+
+def test_an_analysis_whose_counts_are_lost_says_so(clean: System, tmp_path: Path) -> None:
+    """Guard: `fail` in Importer._bring_back: the job would be unknown for ever, while its findings arrive."""
+    with stopped(clean, "findings"):
+        body = {"records": texts(tmp_path.name, 60)}
+        job = httpx.post(f"{clean.url}/v1/analyses/errors", json=body, timeout=30).json()["job_id"]
+        lose_all(clean)
+    report = ended(clean, job)
+    assert report is not None
+    assert (report.state, report.error) == ("failed", LOST_ANALYSIS)
+    until(lambda: analysed(clean, tmp_path.name) == 60, 60)
+    assert clean.client.job(job).state == "failed"

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.messages import ByteRange
+from edugraph_common.sources import parse_mapping
 from edugraph_common.sources.chunking import MAX_CHUNK_BYTES, RowEnd, split_rows
-from edugraph_common.sources.csv_source import CsvRows
-from edugraph_common.sources.json_source import Lines, Values, layout_of, line_end, value_end
+from edugraph_common.sources.csv_source import CsvRows, CsvSource, read_header
+from edugraph_common.sources.json_source import JsonSource, Lines, Values, layout_of, line_end, value_end
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile
+from edugraph_common.sources.rows import NotRelevant
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=8)
 
@@ -130,3 +132,32 @@ def test_the_layout_is_told_by_the_first_value(head: bytes, layout: str) -> None
 def test_a_byte_range_of_an_older_message_is_one_of_plain_ndjson() -> None:
     old = ByteRange.model_validate({"source": "s", "offset": 0, "length": 5, "first_line": 1})
     assert (old.format, old.compression, old.reading) == ("ndjson", None, None)
+
+
+def nothing_of_it(_: object) -> NotRelevant:
+    return NotRelevant("odd")
+
+
+odd_text = st.lists(
+    st.sampled_from([*'ab,;"{}[]: \t', "\r", "\n", "\r\n", "\ufeff", "\u3000", "\xa0", "\x1c", "\x0c"])
+).map("".join)
+
+
+@given(text=odd_text)
+@pytest.mark.parametrize(
+    "source",
+    [
+        CsvSource(read_header(b"a,b\n", ","), parse_mapping("{columns: {a: type, b: timestamp}}")),
+        JsonSource(Lines(json_ends=False), read=nothing_of_it, student_ids=list),
+        JsonSource(Values(), read=nothing_of_it, student_ids=list),
+    ],
+    ids=["csv", "lines", "values"],
+)
+def test_as_many_rows_are_read_as_the_split_has_counted(source: CsvSource | JsonSource, text: str) -> None:
+    """Otherwise the counts of a job do not add up. Out: `is_blank` in CsvSource.rows."""
+    body = ("a,b\n" if isinstance(source, CsvSource) else "") + f"x\n{text}"
+    try:
+        chunks = list(source.chunks([body.encode()], 1_000))
+    except MalformedFile:
+        return
+    assert sum(chunk.rows for chunk in chunks) == sum(len(list(source.rows(c.text, c.first_line))) for c in chunks)

@@ -405,3 +405,16 @@ def test_a_row_may_take_a_record_back() -> None:
     [(_, record), (_, withdrawn), (line, wrong)] = read(table(rows, ["id", "who", "course", "at", "gone"]), mapping)
     assert (record.record_id, withdrawn) == ("r1", Withdrawal(record_id="r2"))
     assert (line, wrong.field) == (4, "gone (withdrawn)")
+
+
+def test_a_row_with_a_lone_cr_and_a_line_end_in_quotes_swallows_no_neighbour() -> None:
+    """Out: `lone_cr` in CsvRows. The row would end at the line end in the quotes, and the next line would open one."""
+    rows = CsvRows(",")
+    text = b'a,\r,"\n"\ngood,1,2\nx"\ngood,3,4\n'
+    ends, at = [], 0
+    while at < len(text):
+        at = rows.end(text, at, True)
+        ends.append(text[:at].count(b"\n"))
+    assert ends == [2, 3, 4, 5]
+    # As much of a stream as there is yet does not decide otherwise.
+    assert {rows.end(text[:length], 0, False) for length in range(len(text))} == {-1, text.index(b"good")}

@@ -3,17 +3,10 @@ import time
 import pytest
 
 from edugraph_analyzer.documents import read_document
-from edugraph_analyzer.rule_based import libraries as rule_libraries
-from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer, model_name
+from edugraph_analyzer.rule_based import encoder
+from edugraph_analyzer.rule_based.analyzer import MODEL, RuleBasedAnalyzer
 from edugraph_analyzer.rule_based.cue_rules import mistakes_in, prerequisites_in
 from edugraph_common.contracts.messages import CourseContext
-
-
-@pytest.fixture(params=["with libraries", "own lexicon"])
-def libraries(request, monkeypatch) -> str:
-    if request.param == "own lexicon":
-        monkeypatch.setattr(rule_libraries, "installed", lambda: ())
-    return request.param
 
 
 def finding(record_type: str, context: CourseContext | None = None, **data):
@@ -54,26 +47,70 @@ SENTIMENTS = [
 ]
 
 
-@pytest.mark.usefixtures("libraries")
 @pytest.mark.parametrize(("text", "sentiment"), SENTIMENTS)
 def test_sentiment(text: str, sentiment: str) -> None:
     assert chat(text).sentiment == sentiment
 
 
-@pytest.mark.usefixtures("libraries")
 def test_topics_are_those_that_the_record_and_the_text_name() -> None:
     assert chat("移项为什么要变号？", topics=["一元一次方程"]).topics == ("一元一次方程", "移项")
     assert chat("I mixed up perimeter and area.").topics == ("perimeter", "area")
 
 
-@pytest.mark.usefixtures("libraries")
 def test_a_mistake_is_linked_to_the_points_of_its_course() -> None:
     course = CourseContext(course_id="c", name="代数", knowledge_points=("去分母的方法", "平面镶嵌", "数轴"))
     found = mistake("去分母时右边的 1 没有乘 6", course)
-    assert any(point.name in ("去分母", "去分母的方法") for point in found.knowledge_points)
+    assert [point.name for point in found.knowledge_points] == ["去分母的方法"]
     english = CourseContext(course_id="c", name="Algebra", knowledge_points=("Adding fractions", "Photosynthesis"))
     found = mistake("Added fractions by adding tops and bottoms", english)
     assert "Adding fractions" in [point.name for point in found.knowledge_points]
+
+
+def test_the_word_list_answers_where_no_point_of_the_course_is_like_the_text() -> None:
+    course = CourseContext(course_id="c", name="Biology", knowledge_points=("photosynthesis", "cell division"))
+    within = mistake("Said that photosynthesis happens at night; forgot the perimeter.", course)
+    assert [point.name for point in within.knowledge_points] == ["photosynthesis"]
+    beside = mistake("Mixed up perimeter and area.", course)
+    assert [point.name for point in beside.knowledge_points] == ["perimeter", "area"]
+    assert all(point.confidence < within.knowledge_points[0].confidence for point in beside.knowledge_points)
+
+
+def test_a_point_of_many_is_less_sure_than_one_of_few() -> None:
+    few = CourseContext(course_id="c", name="Maths", knowledge_points=("slope", "ratio"))
+    many = CourseContext(course_id="c", name="Maths", knowledge_points=("slope", *(f"unit {n}" for n in range(500))))
+    surest = [mistake("The slope is 2.", course).knowledge_points[0].confidence for course in (few, many)]
+    assert surest[0] > 5 * surest[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tutor: Wonderful, I love it!\nstudent: 3/4",
+        "Teacher : 太棒了！\n学生：十二",
+        "老师：真可惜，别难过。\n学生：我选 B",
+        "tutor: Great!\nYou are the best.\nstudent: is it 5?",
+    ],
+)
+def test_a_tutor_s_praise_is_no_mood_of_the_student(text: str) -> None:
+    assert chat(text).sentiment == "neutral"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentiment"),
+    [
+        ("tutor: Great!\nstudent: I hate this\nand I am frustrated", "negative"),
+        ("老师：错了。\n学生：终于懂了，谢谢老师", "positive"),
+        ("Reminder: thank you all for the wonderful afternoon", "positive"),
+        ("student: no thank you, I am done", "neutral"),
+    ],
+)
+def test_a_mood_is_found_in_the_turns_of_the_student(text: str, sentiment: str) -> None:
+    assert chat(text).sentiment == sentiment
+
+
+def test_no_topic_is_made_of_words_that_name_no_concept() -> None:
+    assert chat("Ohh sorry, the chapter was incredibly long yesterday evening").topics == ()
+    assert chat("原来如此，对不起，速度慢一点没关系吧").topics in ((), ("速度",))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +131,6 @@ def test_an_error_type_only_if_a_rule_fires(text: str, names: list[str]) -> None
     assert [found.name for found in mistake(text).error_types] == names
 
 
-@pytest.mark.usefixtures("libraries")
 def test_what_words_cannot_show_stays_empty() -> None:
     found = mistake("移项时忘了变号")
     assert (found.difficulty, found.severity) == (None, None)
@@ -115,7 +151,6 @@ def test_prerequisites_are_those_that_a_sentence_states(text: str, pairs: list) 
     assert [(each.point, each.requires) for each in prerequisites_in(text)] == pairs
 
 
-@pytest.mark.usefixtures("libraries")
 def test_content_has_points_in_the_order_of_the_text() -> None:
     text = "质量与体积之比叫做密度。学习密度之前需要先掌握质量。"
     found = finding("course_content", course_id="c", title="密度", content=text).finding
@@ -125,29 +160,26 @@ def test_content_has_points_in_the_order_of_the_text() -> None:
     assert [(each.point, each.requires) for each in found.prerequisites] == [("密度", "质量")]
 
 
-@pytest.mark.usefixtures("libraries")
 def test_evidence_stands_in_the_text() -> None:
     text = "移项时忘了变号，写成 3x + 2x。"
     assert all(quote in text for quote in mistake(text).evidence)
     assert mistake(text).evidence
 
 
-def test_each_finding_names_what_made_it(libraries: str) -> None:
+def test_each_finding_names_what_made_it() -> None:
     origin = finding("error_record", student_id="a", course_id="c", error_text="x").origin
-    assert (origin.analyser, origin.model, origin.cost) == ("offline", model_name(), 0)
-    assert origin.model.startswith("offline-lexicon")
-    assert ("+" in origin.model) == (libraries == "with libraries")
+    assert (origin.analyser, origin.model, origin.cost) == ("offline", MODEL, 0)
 
 
-@pytest.mark.skipif("use" not in rule_libraries.installed(), reason="the extra `offline` is not installed")
+@pytest.mark.skipif(not encoder.is_installed(), reason="the extra `offline` is not installed")
 def test_only_the_thread_that_asks_computes_the_nearness() -> None:
     """More threads of the encoder spin and wait for each other: a text then takes a hundred times the CPU."""
     names = ("fractions", "negative numbers", "一元一次方程")
-    rule_libraries.nearness("1/2 + 1/3 = 2/5", names)  # loads the encoder
+    encoder.nearness("1/2 + 1/3 = 2/5", names)  # loads the encoder
     ratios = []
     for attempt in range(5):  # threads of other tests may take their share of one attempt, but hardly of all
         whole, own = time.process_time(), time.thread_time()
         for number in range(20):
-            rule_libraries.nearness(f"{attempt}, {number}: I added both denominators. 分母不能直接相加。", names)
+            encoder.nearness(f"{attempt}, {number}: I added both denominators. 分母不能直接相加。", names)
         ratios.append((time.process_time() - whole) / (time.thread_time() - own))
     assert min(ratios) < 1.2

@@ -41,6 +41,10 @@ from edugraph_importer.batching import (
 from edugraph_importer.erasure import erase_from_blobs
 from edugraph_importer.graph import Graph
 
+LOST_ANALYSIS = (
+    "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
+    "is in the graph; send its records again to have the rest, nothing is written twice."
+)
 FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as well; others' queues stay open
 
 log = structlog.get_logger("edugraph.importer")
@@ -257,6 +261,17 @@ class Importer:
         if job := load_job(self.blobs, message.job_id):
             self._begin_again(job.model_copy(update={"generation": message.generation}))
 
+    def _bring_back(self, job_id: str) -> None:
+        """Send a job that was stored again from its first batch on; any other one is known as failed from now on.
+
+        What of an analysis was counted before Redis lost it is counted nowhere else, and nobody else has its records.
+        """
+        if job := load_job(self.blobs, job_id):
+            self._begin_again(job)
+        elif not self.blobs.exists(cancelled_key(job_id)):
+            self.jobs.create(job_id, "analysis", "inline", self.now())
+            self.fail(job_id, LOST_ANALYSIS)
+
     def fail(self, job_id: str, reason: str) -> None:
         """End the whole job, unless it was cancelled."""
         if self.jobs.fail(job_id, reason, self.now()):
@@ -316,6 +331,9 @@ class Importer:
         )
         if self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error):
             telemetry.findings(done, failed)
+        elif self.jobs.standing(message.job_id, 0) == "unknown":
+            # Redis lost the job after its last batch was written, and nothing else may carry the job on.
+            self._bring_back(message.job_id)
         shown = {"job_id": message.job_id, "pack": message.pack, "done": done, "failed": failed}
         self._emit("io.edugraph.analysis.completed", message.job_id, shown, message.pack)
         self._finish(message.job_id)

@@ -8,7 +8,8 @@ import pytest
 from threads import at_once
 
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_importer.graph import Graph, RecordBatch
+from edugraph_importer.graph import Graph, RecordBatch, apply
+from edugraph_importer.graph.unit_of_work import write_records
 
 WRITERS = 4
 
@@ -69,3 +70,24 @@ def side_by_side(graph: Graph, work: list[RecordBatch]) -> None:
             graph.write_batch(batch)
 
     at_once([write] * WRITERS)
+
+
+def test_a_record_that_is_taken_back_while_it_is_written_stays_away(
+    room: Any, graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: `withdrawn.check()` in `apply`. The record would be there, although it was taken back."""
+    [record, other] = crowd(2, seed=1)
+    between = Graph(room.settings)
+    taken_back = RecordBatch("back", 0, (), (), 1, [record.record_id])
+
+    def write_after_it_was_taken_back(*arguments: Any) -> None:
+        monkeypatch.setattr(apply, "write_records", write_records)
+        assert between.write_batch(taken_back).written == 1
+        write_records(*arguments)
+
+    monkeypatch.setattr(apply, "write_records", write_after_it_was_taken_back)
+    graph.write_batch(RecordBatch("job", 0, [(1, record), (2, other)], (), 2))
+    between.close()
+    ids = [record.record_id, other.record_id]
+    rows = room.query("MATCH (n) WHERE n.id IN $ids RETURN n.id AS id", ids=ids)
+    assert [row["id"] for row in rows] == [other.record_id]

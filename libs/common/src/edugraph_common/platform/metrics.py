@@ -16,6 +16,7 @@ BatchStep = Literal["read", "write", "settle"]
 AnalysisOutcome = Literal["asked", "cached", "offline", "unanswered", "skipped"]
 BudgetLevel = Literal["under", "nearly", "spent"]
 PartWay = Literal["single", "repair"]
+ReaperOutcome = Literal["sent again", "failed"]
 
 RECORD_TYPES = (
     "student_interaction",
@@ -224,6 +225,12 @@ HTTP_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30),
 )
 HTTP_ACTIVE = Gauge("gateway", "http_requests_active", "Requests that are being answered", merge="sum")
+JOBS_REAPED = Counter(
+    "gateway",
+    "jobs_reaped_total",
+    "Jobs without progress that nothing would carry on, by what was done about them",
+    (Label("outcome", _words(ReaperOutcome)),),
+)
 BROKER_READ = Gauge(
     "gateway", "broker_read", "1 if the broker's own figures could be read, else 0", opened_apart=True
 )

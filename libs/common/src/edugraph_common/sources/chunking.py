@@ -27,18 +27,23 @@ class Chunk:
     rows: int
 
 
+def is_blank(row: bytes, blank: bytes = BLANK) -> bool:
+    """Say whether a row has no other bytes than these."""
+    return not row.removeprefix(BOM).strip(blank)
+
+
 def split_rows(
     blocks: Iterable[bytes],
     rows_per_chunk: int,
     row_end: RowEnd,
     *,
-    blank: bytes = BLANK,
+    blank: Callable[[bytes], bool] = is_blank,
     offset: int = 0,
     first_line: int = 1,
 ) -> Iterator[Chunk]:
     """Cut the text, which comes in blocks of any size, into chunks of at most `rows_per_chunk` rows.
 
-    A row that has no other bytes than those of `blank` counts for the size of a chunk, but not as a row of it.
+    A row that is `blank` counts for the size of a chunk, but not as a row of it.
 
     Raises MalformedFile for a row longer than `MAX_ROW_BYTES`, EmptyFile for a text without a row.
     """
@@ -58,7 +63,7 @@ def split_rows(
         start = position = 0
         while position < len(text) and (end := row_end(text, position, final)) >= 0:
             check_length(end - position)
-            blank_rows += not text[position:end].removeprefix(BOM).strip(blank)
+            blank_rows += blank(text[position:end])
             position, rows = end, rows + 1
             if rows == rows_per_chunk or kept_bytes + position - start >= MAX_CHUNK_BYTES:
                 chunk = Chunk(offset, line, b"".join([*kept, text[start:position]]), rows - blank_rows)

@@ -10,7 +10,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_row, shorten
 from edugraph_common.sources.cells import CellReader
-from edugraph_common.sources.chunking import BLANK, Chunk, split_rows
+from edugraph_common.sources.chunking import Chunk, split_rows
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import BOM, MAX_ROW_BYTES, MalformedFile
 from edugraph_common.sources.rows import (
@@ -56,11 +56,15 @@ class CsvRows:
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter
         cut = re.escape(delimiter).encode()
-        quoted, plain = rb'"(?:[^"]++|"")*+"', rb'[^"\r\n' + cut + rb"][^\r\n" + cut + rb"]*+"
+        # A CR alone is no end of a row, though no CSV either. If it were one, the row would end early, and what is
+        # left of it might open a quote that swallows its neighbours.
+        quoted, lone_cr = rb'"(?:[^"]++|"")*+"', rb"\r(?!\n)"
+        plain = rb'(?:[^"\r\n' + cut + rb"]|" + lone_cr + rb")(?:[^\r\n" + cut + rb"]++|" + lone_cr + rb")*+"
         field = rb"(?:" + quoted + rb"|" + plain + rb"|)"
         self._row = re.compile(field + rb"(?:" + cut + field + rb")*+\r?(?:\n|\Z)")
         # A row whose last field is quoted and not closed yet.
         self._open = re.compile(rb"(?:" + field + cut + rb')*+"(?:[^"]++|"")*+\Z')
+        self._blank = re.compile(rf'[\s"{re.escape(delimiter)}]*+')
 
     def end(self, text: bytes, start: int, final: bool) -> int:
         """Return where the row ends (see `RowEnd`), which is the same whatever the blocks the text came in."""
@@ -73,6 +77,14 @@ class CsvRows:
             return found.end()
         more = not final and len(text) - start <= MAX_ROW_BYTES and (found or self._open.match(text, start))
         return -1 if more else line
+
+    def is_blank(self, row: bytes) -> bool:
+        """Say whether the row has blank cells only, as spreadsheets leave at the end of a table.
+
+        Splitting and reading both ask here, so that as many rows are read as were expected: a lone quote, which is no
+        CSV, is as blank as the cells of two.
+        """
+        return self._blank.fullmatch(row.removeprefix(BOM).decode(errors="replace")) is not None
 
     def cells(self, row: str) -> list[str]:
         """Raises InvalidRecord."""
@@ -100,9 +112,8 @@ class CsvSource:
                     yield block[left:]
                 left = max(0, left - len(block))
 
-        blank = BLANK + b'"' + header.delimiter.encode()
         start = {"offset": header.size, "first_line": header.lines + 1}
-        return split_rows(body(), rows_per_chunk, self._rows.end, blank=blank, **start)
+        return split_rows(body(), rows_per_chunk, self._rows.end, blank=self._rows.is_blank, **start)
 
     def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
         line, counted = first_line, 0
@@ -110,12 +121,11 @@ class CsvSource:
             line += text.count(b"\n", counted, begin)
             counted = begin
             raw = text[begin:end]
+            if self._rows.is_blank(raw):
+                continue
             row: Record | Withdrawal | Reject
             try:
-                cells = self._rows.cells(raw.decode())
-                if not any(cell.strip() for cell in cells):
-                    continue  # Spreadsheets leave rows of blank cells at the end of a table.
-                row = self._record(cells, latest)
+                row = self._record(self._rows.cells(raw.decode()), latest)
             except Exception as fault:  # noqa: BLE001 - the boundary of the row
                 row = make_reject(line, raw, as_invalid_record(fault))
             yield line, row

@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, shorten
-from edugraph_common.sources.chunking import BLANK, Chunk, split_rows
+from edugraph_common.sources.chunking import BLANK, Chunk, is_blank, split_rows
 from edugraph_common.sources.ndjson import BOM, LineScan, MalformedFile, numbered_lines
 from edugraph_common.sources.rows import (
     NotRelevant,
@@ -27,6 +28,10 @@ _SEPARATORS = re.compile(rb"(?:[\s,\[\]]|\xef\xbb\xbf)*+")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
 _DEPTH = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _NOT_CLOSED = -1
+
+
+# Splitting and reading both ask this, so that as many rows are read as were expected.
+_holds_no_value = partial(is_blank, blank=BLANK + b",[]")
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Values:
     """
 
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
-        return split_rows(blocks, rows_per_chunk, value_end, blank=BLANK + b",[]")
+        return split_rows(blocks, rows_per_chunk, value_end, blank=_holds_no_value)
 
     def raw_rows(self, text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
         """Yield each value on one line, with the line of the file on which it starts."""
@@ -78,7 +83,7 @@ class Values:
             end = value_end(text, start, final=True)
             begin = _skip_separators(text, start)
             line += text.count(b"\n", start, begin)
-            if begin < end:
+            if not _holds_no_value(text[begin:end]):
                 yield line, _one_line(text[begin:end])
             line += text.count(b"\n", begin, end)
             start = end

@@ -77,10 +77,13 @@ class LineScan:
 
 
 def numbered_lines(rows: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not blank with their numbers in the file, without a byte order mark at its start."""
+    """Yield the lines that are not blank with their numbers in the file, without a byte order mark at its start.
+
+    A line of nothing but such a mark, as where files were put together, is blank.
+    """
     for number, line in enumerate(rows.split(b"\n"), start=first_line):
         text = line.removeprefix(BOM) if number == 1 else line
-        if text.strip():
+        if text.removeprefix(BOM).strip():
             yield number, text
 
 

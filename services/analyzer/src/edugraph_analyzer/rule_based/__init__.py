@@ -1,1 +1,1 @@
-"""The analyser without a model: word lists, rules, and optional libraries. It answers where no provider is set."""
+"""The analyser without a model: word lists and rules. It answers where no provider is set."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from edugraph_analyzer.prompting.relevance import pieces
 from edugraph_analyzer.rule_based import lexicon
 
 Language = Literal["zh", "en"]
@@ -19,6 +20,30 @@ def language_of(text: str) -> Language:
     return "zh" if len(_HAN.findall(text)) >= len(_LATIN_WORD.findall(text)) else "en"
 
 
+_TURN = re.compile(r"^[ \t]*(?P<speaker>[^\W\d][\w ]{0,19}?)[ \t]*[:：][ \t]*(?P<words>.*)$", re.MULTILINE)
+_STUDENT = re.compile(r"students?|pupil|learner|child|学生|同学|孩子|生", re.IGNORECASE)
+_OTHER = re.compile(r"tutor|teacher|mentor|instructor|coach|assistant|老师|教师|助教|导师|师", re.IGNORECASE)
+
+
+def students_turns(text: str) -> str:
+    """Return what the student says in a text with turns such as `tutor: …`; of any other text, all of it.
+
+    A line without a speaker goes on with the turn before it.
+    """
+    speakers = [match["speaker"] for match in _TURN.finditer(text)]
+    if not any(map(_OTHER.fullmatch, speakers)) and not any(map(_STUDENT.fullmatch, speakers)):
+        return text
+    own, is_student = [], False
+    for line in text.splitlines():
+        turn = _TURN.match(line)
+        starts = turn is not None and (_STUDENT.fullmatch(turn["speaker"]) or _OTHER.fullmatch(turn["speaker"]))
+        if turn and starts:
+            is_student = _STUDENT.fullmatch(turn["speaker"]) is not None
+        if is_student:
+            own.append(turn["words"] if turn and starts else line)
+    return "\n".join(own)
+
+
 def sentence_with(text: str, word: str, longest: int = 200) -> str | None:
     """Return the first sentence that holds `word`, or the word itself if that has more than `longest` characters."""
     for match in _SENTENCE.finditer(text):
@@ -26,6 +51,18 @@ def sentence_with(text: str, word: str, longest: int = 200) -> str | None:
         if sentence and word.casefold() in sentence.casefold():
             return sentence if len(sentence) <= longest else word
     return None
+
+
+def sentence_like(text: str, name: str, longest: int = 200) -> str | None:
+    """Return the sentence that has the most of a name's words.
+
+    None if it has none of them, or more than `longest` characters.
+    """
+    of_name = set(pieces(name))
+    sentences = [match[0].strip() for match in _SENTENCE.finditer(text)]
+    likest = max(sentences, key=lambda each: len(of_name.intersection(pieces(each))), default="")
+    shares_a_word = not of_name.isdisjoint(pieces(likest))
+    return likest if shares_a_word and len(likest) <= longest else None
 
 
 # --- concepts -------------------------------------------------------------------------------------------------
@@ -124,6 +161,8 @@ def feeling(text: str) -> Feeling:
     found: dict[str, None] = {}
     scores = []
     for match in pattern.finditer(text):
+        if not weights[match[0].casefold()]:
+            continue
         before = text[max(match.start() - _REACH_OF_NEGATION, 0) : match.start()]
         negation = _CHINESE_NEGATION if _HAN.search(match[0]) else _ENGLISH_NEGATION
         scores.append(weights[match[0].casefold()] * (_NEGATED if negation.search(before) else 1))

@@ -13,6 +13,7 @@ import structlog
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.platform import metrics
 from edugraph_gateway.operations.resume import open_again
 from edugraph_gateway.problems import Problem
 from edugraph_gateway.submission.submit import JobSubmitter, Task
@@ -52,22 +53,29 @@ async def reap(
             quiet = {job_id: seconds for job_id, seconds in quiet.items() if seconds >= LONGEST_QUIET_SECONDS}
         return list(quiet)
 
-    def open_or_fail(job_id: str) -> list[Task]:
-        restarts, why = jobs.count_restart(job_id), f"It was sent again {MOST_RESTARTS} times and made no progress."
-        if restarts <= MOST_RESTARTS:
-            try:
-                tasks = open_again(submitter, job_id, ("queued", "running"))
-            except Problem as problem:
-                why = problem.detail
-            else:
-                log.warning("job_reaped", job=job_id, outcome="sent again", restarts=restarts)
-                return tasks
-        jobs.fail(job_id, f"{why} Resume the job when the cause is repaired.", submitter.now(), stop=True)
-        log.error("job_reaped", job=job_id, outcome="failed", reason=why)
-        return []
-
     for job_id in await anyio.to_thread.run_sync(find):
-        for task in await anyio.to_thread.run_sync(open_or_fail, job_id):
+        for task in await anyio.to_thread.run_sync(open_or_fail, submitter, job_id):
             await submitter.publisher.send(task.name, task.message, task_id=task.task_id)
         reaped.append(job_id)
     return reaped
+
+
+def open_or_fail(submitter: JobSubmitter, job_id: str) -> list[Task]:
+    """Return the tasks to send; none for a job that is failed instead."""
+    jobs = submitter.jobs
+    restarts, why = jobs.count_restart(job_id), f"It was sent again {MOST_RESTARTS} times and made no progress."
+    if restarts <= MOST_RESTARTS:
+        try:
+            tasks = open_again(submitter, job_id, ("queued", "running"))
+        except Problem as problem:
+            why = problem.detail
+        else:
+            metrics.JOBS_REAPED.add(outcome="sent again")
+            log.warning("job_reaped", job=job_id, outcome="sent again", restarts=restarts)
+            return tasks
+    else:
+        why += " Resume the job when the cause is repaired."
+    if jobs.fail(job_id, why, submitter.now(), stop=True):
+        metrics.JOBS_REAPED.add(outcome="failed")
+        log.error("job_reaped", job=job_id, outcome="failed", reason=why)
+    return []

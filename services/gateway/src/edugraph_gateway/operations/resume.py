@@ -35,7 +35,7 @@ def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState
     stored = jobs.tasks(job_id)
     if stored is None:
         raise Problem(
-            409, "too-old", "Nobody knows what the job was to do: send its file again, nothing is written twice."
+            409, "too-old", "Nobody knows what the job was to do: send its records again, nothing is written twice."
         )
     submitter.blobs.delete(cancelled_key(job_id))
     generation = jobs.resume(job_id, submitter.now(), *from_states)

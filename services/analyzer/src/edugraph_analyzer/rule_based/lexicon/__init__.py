@@ -3,7 +3,7 @@
 from functools import lru_cache
 from importlib import resources
 
-VERSION = "lexicon.1"
+VERSION = "lexicon.2"
 
 
 @lru_cache

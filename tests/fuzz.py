@@ -1,0 +1,228 @@
+"""`make fuzz`: hostile rows among good ones, 10,000 examples for each source, and what became of each row.
+
+An example is a job of its own: it is split, its batch is read, checked as far down as what would be sent to the graph,
+and counted in Redis, until the job ends. At last each different row of a source goes into the real graph, in batches
+of 1,000 with good rows between them. Promised is that
+
+- every good row arrives, and no batch fails,
+- every job ends, as succeeded,
+- written + unchanged + rejected + failed + not relevant are the rows that were read, and those that were expected.
+
+Prints a table of rows by source and outcome, leaves .run/fuzz.json, and ends with 1 when a promise was broken. The
+smallest example that breaks one is printed with its seed.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import patch
+from uuid import uuid4
+
+import neo4j
+from engines import bench, real_servers
+from guard import empty_graph
+from hostile_rows import HOSTILE, MAPPING, StagedGraph, file_of, mixed
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from edugraph_common.contracts.messages import Format, ImportJob
+from edugraph_common.contracts.outcomes import ENDED, JobReport
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import store_mapping
+from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_importer.service import Importer
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+SOURCES = sorted(HOSTILE)
+OUTCOMES = ("written", "unchanged", "rejected", "failed", "not relevant")
+MOST_HOSTILE_ROWS = 6  # of an example
+
+
+class BrokenPromise(AssertionError):
+    """The message says which, and of what."""
+
+
+@dataclass
+class Tally:
+    """What became of the rows of one source. `written_to_graph`: the same for each different row, in the real graph."""
+
+    source: Format
+    examples: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    written_to_graph: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    broken: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "examples": self.examples,
+            "rows": dict(self.rows),
+            "graph": dict(self.written_to_graph),
+            "reasons": dict(self.reasons.most_common()),
+            "seconds": round(self.seconds, 1),
+            "broken": self.broken,
+        }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=10_000, help="of each source")
+    parser.add_argument("--source", choices=SOURCES, action="append", help="this one only; may be given again")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, default=Path(".run/fuzz.json"))
+    chosen = parser.parse_args()
+    print("source     examples    rows" + "".join(f"{name:>14}" for name in OUTCOMES) + "   seconds  promises")
+    with bench():
+        tallies = [tally for source in chosen.source or SOURCES for tally in _shown(source, chosen)]
+    chosen.json.parent.mkdir(exist_ok=True)
+    chosen.json.write_text(json.dumps([tally.to_json() for tally in tallies], indent=1, ensure_ascii=False))
+    for tally in tallies:
+        for promise in tally.broken:
+            print(f"\n{tally.source}, --seed {chosen.seed}: {promise}")
+    return int(any(tally.broken for tally in tallies))
+
+
+def _shown(source: Format, chosen: argparse.Namespace) -> Iterator[Tally]:
+    addresses = real_servers()
+    with connected_importer(addresses["EDUGRAPH_REDIS_URL"]) as importer:
+        tally, different = try_examples(importer, source, chosen.examples, chosen.seed)
+        began = time.monotonic()
+        write_to_graph(importer, addresses, tally, different)
+        tally.seconds += time.monotonic() - began
+    for title, rows in (("", tally.rows), ("in the graph", tally.written_to_graph)):
+        counts = "".join(f"{rows[name]:>14,}" for name in OUTCOMES)
+        end = "broken" if tally.broken else "kept"
+        examples = f"{tally.source:<9}{tally.examples:>10,}" if not title else f"  {title:<17}"
+        print(f"{examples}{rows['read']:>8,}{counts}{tally.seconds:>10.0f}  {end}", flush=True)
+    yield tally
+
+
+@contextmanager
+def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Importer]:
+    """An importer whose graph is staged, and which tells nobody of events: that needs a broker, a job's end does not."""
+    client = connect(redis_url)
+    with (
+        tempfile.TemporaryDirectory(dir=blobs or Path("/dev/shm")) as folder,
+        patch("edugraph_importer.service.emit", lambda *_: None),
+    ):
+        yield Importer(cast("Any", None), cast("Any", StagedGraph()), Jobs(client), Blobs(folder), now=lambda: NOW)
+    client.close()
+
+
+def try_examples(importer: Importer, source: Format, examples: int, number: int) -> tuple[Tally, list[str]]:
+    """Return what became of the rows, and each different hostile one."""
+    tally, different, began = Tally(source), dict[str, None](), time.monotonic()
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(hostile=st.lists(HOSTILE[source], min_size=1, max_size=MOST_HOSTILE_ROWS))
+    def kept(hostile: list[str]) -> None:
+        report, students = one_job(importer, source, mixed(source, hostile))
+        missing = {f"good{index}" for index in range(len(hostile) + 1)} - students
+        if missing:
+            raise BrokenPromise(f"good rows are missing: {sorted(missing)}")
+        tally.examples += 1
+        _count(report, tally.rows)
+        tally.reasons.update(report.reasons)
+        different.update(dict.fromkeys(hostile))
+
+    try:
+        kept()
+    except Exception as broken:  # noqa: BLE001 - whatever it is, it came of a row
+        tally.broken.append("\n".join([f"{type(broken).__name__}: {broken}", *getattr(broken, "__notes__", ())]))
+    tally.seconds = time.monotonic() - began
+    return tally, list(different)
+
+
+def one_job(importer: Importer, source: Format, lines: Sequence[str]) -> tuple[JobReport, set[str]]:
+    """Import these lines as a job. Return its report and the students of its rows. Raises BrokenPromise."""
+    graph = cast("StagedGraph", importer.graph)
+    graph.students.clear()
+    report = import_lines(importer, source, lines)
+    importer.blobs.delete(f"jobs/{report.job_id}")
+    return report, graph.students
+
+
+def import_lines(importer: Importer, source: Format, lines: Sequence[str]) -> JobReport:
+    """Split, write each batch, sum up. Raises BrokenPromise when the report does not add up, or does not end well."""
+    job_id = uuid4().hex
+    job = ImportJob(
+        job_id=job_id, source=f"jobs/{job_id}/source", format=source, batch_size=1_000, parallel_batches=1_000
+    )
+    with importer.blobs.write(job.source or "") as file:
+        file.write(file_of(source, lines))
+    if source == "csv":
+        store_mapping(importer.blobs, job_id, MAPPING)
+    importer.jobs.create(job_id, "import", source, NOW)
+    planned = importer.plan(job)
+    for message in planned[0] if planned else ():
+        importer.write_batch(type(message).model_validate_json(message.model_dump_json()))
+    if planned:
+        importer.sum_up(planned[1])
+    report = importer.jobs.report(job_id, NOW)
+    if report is None or report.state not in ENDED:
+        raise BrokenPromise(f"a job did not end: {report and report.state}")
+    if report.state != "succeeded":
+        raise BrokenPromise(f"a job with good rows ended as {report.state}: {report.error}")
+    counts = Counter[str]()
+    _count(report, counts)
+    if not report.expected == report.read == sum(counts[name] for name in OUTCOMES):
+        raise BrokenPromise(f"of {report.expected} rows {report.read} were read, and became of them {dict(counts)}")
+    return report
+
+
+def _count(report: JobReport, counts: Counter[str]) -> None:
+    counts.update(
+        {
+            "read": report.read,
+            "written": report.written,
+            "unchanged": report.unchanged,
+            "rejected": report.rejected,
+            "failed": report.failed,
+            "not relevant": sum(report.not_relevant.values()),
+        }
+    )
+
+
+def write_to_graph(importer: Importer, addresses: dict[str, str], tally: Tally, hostile: Sequence[str]) -> None:
+    """Import each of these rows, with good ones between them, into the real graph, which is emptied for it."""
+    empty_graph(addresses)
+    user, password = addresses["EDUGRAPH_NEO4J_USER"], addresses["EDUGRAPH_NEO4J_PASSWORD"]
+    graph = Graph(GraphSettings(uri=addresses["EDUGRAPH_NEO4J_URI"], user=user, password=SecretStr(password)))
+    real = Importer(cast("Any", None), graph, importer.jobs, importer.blobs, now=lambda: NOW)
+    try:
+        _count(import_lines(real, tally.source, mixed(tally.source, hostile)), tally.written_to_graph)
+        with neo4j.GraphDatabase.driver(
+            addresses["EDUGRAPH_NEO4J_URI"], auth=(user, password), notifications_min_severity="OFF"
+        ) as driver:
+            rows, *_ = driver.execute_query("MATCH (s:Student) WHERE s.id STARTS WITH 'good' RETURN s.id AS id")
+        if missing := {f"good{index}" for index in range(len(hostile) + 1)} - {row["id"] for row in rows}:
+            tally.broken.append(f"{len(missing)} good rows are missing in the graph, such as {min(missing)}")
+    except Exception as broken:  # noqa: BLE001 - whatever it is, it came of a row
+        tally.broken.append(f"in the graph: {type(broken).__name__}: {broken}")
+    finally:
+        graph.close()
+        empty_graph(addresses)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

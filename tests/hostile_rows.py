@@ -1,0 +1,333 @@
+"""Rows of every source that are hostile in one way or another, good ones to stand between them, and what must hold.
+
+`StagedGraph` is as much of the graph as there is without a database: it sorts, names and stages what it is given, and
+fails on whatever a driver could not send.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.outcomes import BatchOutcome
+from edugraph_common.sources import parse_mapping
+from edugraph_importer.graph import RecordBatch, apply, record_facts
+from edugraph_importer.graph.unit_of_work import UnitOfWork
+from edugraph_importer.graph.versions import ErasedStudents, WithdrawnRecords, classify
+
+Tree = dict[str, Any]
+
+LONGEST_INDEXED = 8_167  # bytes, of Neo4j
+TYPES = (
+    "student_interaction",
+    "teacher_interaction",
+    "course_record",
+    "error_record",
+    "course_content",
+    "attempt_record",
+    "item_record",
+)
+FIELDS = (
+    "student_id", "student_id_from", "student_id_to", "interaction_type", "teacher_id", "course_id", "topics", "text",
+    "error_text", "error_type", "content", "progress", "message_count", "enrollment_date", "course_ids", "unknown",
+    "item_id", "correct", "score", "response", "knowledge_points", "attempt_number",
+)  # fmt: skip
+MAPPING = parse_mapping(
+    "{columns: {art: type, zeit: timestamp, id: record_id, "
+    + ", ".join(f"{name}: {name}" for name in FIELDS if name != "unknown")
+    + "}, ignore_other_columns: true, encoding: utf-8}"
+)
+
+
+def nested(depth: int, opening: str = "[", closing: str = "]") -> str:
+    """As JSON text: deep values cannot always be written by `json.dumps`."""
+    return opening * depth + closing * depth
+
+
+text = st.one_of(
+    st.sampled_from([
+        "chat", "like", "S1", "", " ", "\x00", "ok \ud83d", "\udc00", "\ufdfa" * 500, "ß" * 500, "㌀" * 500, "a\nb",
+        "0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-05:00", "2026-01-01", "0001-01-01", "1e999", "٣", '"', "\\",
+    ]),
+    st.text(max_size=20),
+    st.text(st.characters(codec=None), max_size=5),
+    st.builds(
+        "{}{}".format,
+        st.datetimes().map(lambda moment: moment.isoformat()),
+        st.sampled_from(["", "Z", "+14:00", "-23:59"]),
+    ),
+)  # fmt: skip
+any_json = st.recursive(
+    st.one_of(text, st.integers(), st.floats(), st.booleans(), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(text, inner, max_size=3)),
+    max_leaves=8,
+)
+value = st.one_of(
+    text.map(json.dumps),
+    st.sampled_from(["NaN", "-Infinity", "1e999", "9" * 5_000, "true", "null", "-0", "{}", "[]", nested(990)]),
+    st.sampled_from([nested(5_000), nested(400, '{"a":', "}").replace("{}", "{1}"), nested(990, '{"a":[', "]}")]),
+    st.lists(text, max_size=3).map(json.dumps),
+    st.dictionaries(text, text, max_size=2).map(json.dumps),
+    st.integers().map(str),
+    any_json.map(json.dumps),
+)
+
+
+def json_object(keys: tuple[str, ...]) -> st.SearchStrategy[str]:
+    pairs = st.lists(st.tuples(st.one_of(st.sampled_from(keys), text), value), max_size=6)
+    return pairs.map(lambda found: "{" + ", ".join(f"{json.dumps(key)}: {item}" for key, item in found) + "}")
+
+
+data = json_object(FIELDS)
+record = st.builds(
+    '{{"type": {}, "timestamp": {}, "record_id": {}, "data": {}}}'.format,
+    st.one_of(st.sampled_from(TYPES).map(json.dumps), value),
+    value,
+    value,
+    data,
+)
+statement = st.builds(
+    '{{"actor": {}, "verb": {{"id": {}}}, "object": {}, "result": {}, "context": {}, "timestamp": {}}}'.format,
+    json_object(("name", "mbox", "account", "objectType", "member")),
+    st.one_of(st.sampled_from(["completed", "answered", "commented", "liked"]).map(json.dumps), value),
+    json_object(("id", "definition", "mbox", "objectType", "name")),
+    json_object(("success", "response", "score", "duration", "extensions")),
+    json_object(("contextActivities", "instructor")),
+    value,
+)
+event = st.builds(
+    '{{"name": {}, "time": {}, "context": {}, "event": {}}}'.format,
+    st.one_of(st.sampled_from(["problem_check", "edx.forum.comment.created"]).map(json.dumps), value),
+    value,
+    json_object(("user_id", "username", "course_id", "module")),
+    json_object(("user_id", "success", "answers", "submission", "body", "target_username", "percent_grade")),
+)
+anything = st.one_of(value, st.sampled_from(["{", "}", '{"a": "', "x" * 2_000, nested(990), "[" * 5_000]))
+
+
+def written(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([cell.encode(errors="ignore").decode() for cell in cells])
+    return line.getvalue()[:-1]
+
+
+cells = st.lists(text, min_size=len(FIELDS) + 3, max_size=len(FIELDS) + 3)
+table_row = st.one_of(cells.map(written), st.just('x"'), st.just("x," * 66_000))
+
+# Rows that are valid but for what is put into a place of them. A leaf is a value of JSON.
+RECORDS: tuple[Tree, ...] = tuple(
+    {"type": kind, "timestamp": "2026-02-01T08:00:00Z", "record_id": f"r-{kind}", "data": data_of_type}
+    for kind, data_of_type in {
+        "student_interaction": {
+            "student_id_from": "a",
+            "student_id_to": "b",
+            "interaction_type": "chat",
+            "topics": ["sums"],
+            "text": "Good.",
+            "message_count": 2,
+            "course_id": "m",
+        },
+        "teacher_interaction": {"teacher_id": "t", "student_id": "a", "feedback": "Show it.", "interaction_count": 2},
+        "course_record": {"student_id": "a", "course_id": "m", "progress": 37.5, "enrollment_date": "2026-01-01"},
+        "error_record": {"student_id": "a", "course_ids": ["m", "n"], "error_text": "1+1=3", "error_type": "sums"},
+        "course_content": {"course_id": "m", "content": "Sums come first.", "title": "Sums"},
+    }.items()
+)
+STATEMENTS: tuple[Tree, ...] = tuple(
+    {
+        "id": "5f1e5f9e-0000-4000-8000-000000000001",
+        "actor": {"name": "Mei", "account": {"homePage": "http://lms", "name": "u7"}},
+        "verb": {"id": f"http://adlnet.gov/expapi/verbs/{verb}"},
+        "object": {
+            "id": "http://lms/q/1",
+            "definition": {"type": "http://x/activities/course", "name": {"zh": "物理"}},
+        },
+        "result": {
+            "success": False,
+            "response": "3",
+            "score": {"scaled": 0.5},
+            "completion": True,
+            "duration": "PT8M",
+        },
+        "context": {"contextActivities": {"parent": [{"id": "http://lms/c"}]}, "platform": "x"},
+        "timestamp": "2026-02-01T08:00:00Z",
+    }
+    for verb in ("completed", "answered", "commented", "progressed", "voided")
+)
+OF_EVENTS: dict[str, Tree] = {
+    "problem_check": {"submission": {"p_1": {"answer": "3", "correct": False, "question": "1+1"}}},
+    "edx.forum.comment.created": {"target_username": "x", "id": "c1"},
+    "edx.course.enrollment.activated": {"mode": "audit"},
+    "edx.grades.course.grade_calculated": {},
+}
+EVENTS: tuple[Tree, ...] = tuple(
+    {
+        "name": name,
+        "time": "2026-02-01T08:00:00Z",
+        "context": {"user_id": 7, "username": "mei", "course_id": "course-v1:X+Y+Z", "module": {"display_name": "Q"}},
+        "event": {
+            "user_id": "7",
+            "problem_id": "p",
+            "success": "incorrect",
+            "percent_grade": 0.5,
+            "body": "hi",
+            **more,
+        },
+    }
+    for name, more in OF_EVENTS.items()
+)
+
+
+def places(tree: Tree) -> list[tuple[str, ...]]:
+    """The way to each value of a tree, from those of its root on."""
+    return [
+        way
+        for name, inner in tree.items()
+        for way in [(name,), *((name, *rest) for rest in (places(inner) if isinstance(inner, dict) else ()))]
+    ]
+
+
+def as_text(value: Any, changes: Mapping[tuple[str, ...], str], way: tuple[str, ...] = ()) -> str:
+    """The value as JSON, with these texts in place of what is at the end of their ways."""
+    if way in changes:
+        return changes[way]
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    inner = (f"{json.dumps(name)}: {as_text(each, changes, (*way, name))}" for name, each in value.items())
+    return "{" + ", ".join(inner) + "}"
+
+
+def nearly(templates: Sequence[Tree]) -> st.SearchStrategy[str]:
+    """A valid row with some of its values exchanged."""
+    return st.sampled_from(templates).flatmap(
+        lambda tree: st.dictionaries(st.sampled_from(places(tree)), value, max_size=3).map(
+            lambda changes: as_text(tree, changes)
+        )
+    )
+
+
+def nearly_a_row(template: Tree) -> st.SearchStrategy[str]:
+    row = [str(template["type"]), str(template["timestamp"]), str(template["record_id"])]
+    row += [_cell(template["data"].get(name)) for name in FIELDS if name != "unknown"] + [""]
+    filled = [place for place, cell in enumerate(row) if cell]
+    return st.dictionaries(st.sampled_from(filled), text, max_size=2).map(
+        lambda changes: written([changes.get(place, cell) for place, cell in enumerate(row)])
+    )
+
+
+def _cell(value: Any) -> str:
+    return ";".join(value) if isinstance(value, list) else str("" if value is None else value)
+
+
+def mostly(first: st.SearchStrategy[str], *others: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """The first half of the time. What `one_of` would do with strategies that are such themselves is another mixture."""
+    return st.sampled_from([*[first] * len(others), *others]).flatmap(lambda chosen: chosen)
+
+
+HOSTILE: dict[Format, st.SearchStrategy[str]] = {
+    "ndjson": mostly(nearly(RECORDS), record, anything),
+    "xapi": mostly(nearly(STATEMENTS), statement, anything),
+    "openedx": mostly(nearly(EVENTS), event, anything),
+    "csv": mostly(st.one_of(*map(nearly_a_row, RECORDS)), table_row),
+}
+
+
+def good_record(number: int) -> str:
+    people = {"student_id_from": f"good{number}", "student_id_to": "x", "interaction_type": "chat", "topics": ["t"]}
+    return json.dumps({"type": "student_interaction", "timestamp": "2026-01-01", "data": people})
+
+
+def good_statement(number: int) -> str:
+    return json.dumps({
+        "actor": {"mbox": f"mailto:good{number}"},
+        "verb": {"id": "x/commented"},
+        "object": {"objectType": "Agent", "mbox": "mailto:x"},
+        "result": {"response": "hi"},
+        "timestamp": "2026-01-01",
+    })  # fmt: skip
+
+
+def good_event(number: int) -> str:
+    return json.dumps({
+        "name": "edx.forum.comment.created",
+        "time": "2026-01-01",
+        "context": {"user_id": f"good{number}"},
+        "event": {"body": "hi", "target_username": "x"},
+    })  # fmt: skip
+
+
+def good_row(number: int) -> str:
+    return f"student_interaction,2026-01-01,,,good{number},x,chat" + "," * 18
+
+
+GOOD: dict[Format, Callable[[int], str]] = {
+    "ndjson": good_record,
+    "xapi": good_statement,
+    "openedx": good_event,
+    "csv": good_row,
+}
+HEADER = ",".join(["art", "zeit", "id", *(name for name in FIELDS if name != "unknown"), "more"]) + "\n"
+
+
+def file_of(form: Format, lines: Sequence[str]) -> bytes:
+    return ((HEADER if form == "csv" else "") + "".join(line + "\n" for line in lines)).encode()
+
+
+def mixed(form: Format, hostile: Sequence[str], first: int = 0) -> list[str]:
+    """A good row, and another after each hostile one: their numbers are `first` and those that follow."""
+    lines = [GOOD[form](first)]
+    for number, line in enumerate(hostile, start=first + 1):
+        lines += [line.replace("\n", " ") if form != "csv" else line, GOOD[form](number)]
+    return lines
+
+
+class NobodyErased(ErasedStudents):
+    def __init__(self) -> None:
+        self._students = frozenset()
+
+
+class NothingWithdrawn(WithdrawnRecords):
+    def __init__(self) -> None:
+        self._before = self._now = frozenset()
+
+
+def can_be_sent(values: object) -> None:
+    """The driver sends UTF-8 and nothing else, and whole numbers of 64 bits."""
+    if isinstance(values, str):
+        values.encode()
+    elif isinstance(values, int):
+        assert abs(values) < 1 << 63
+    elif isinstance(values, dict):
+        can_be_sent([*values.items()])
+    elif isinstance(values, list | tuple | set | frozenset):
+        for each in values:
+            can_be_sent(each)
+
+
+class StagedGraph:
+    """Knows the students of the batches that were written to it."""
+
+    def __init__(self) -> None:
+        self.students: set[str] = set()
+        self.retries: dict[str, int] = {}
+
+    def prepare(self) -> None:
+        """There is nothing to make."""
+
+    def write_batch(self, batch: RecordBatch) -> BatchOutcome:
+        assert all(reject.field and reject.reason for reject in batch.rejects)
+        classified = classify(batch.records, {}, NobodyErased(), NothingWithdrawn())
+        staged = UnitOfWork.staged()
+        for record in classified.records:
+            staged.add(record_facts.facts_of(record))
+        can_be_sent([staged.rows, staged.fields, staged.learns, [*staged.mistakes]])
+        for _, node_id in staged.nodes:
+            assert len(node_id.encode()) <= LONGEST_INDEXED
+        self.students |= {student for _, each in batch.records for _, student in record_facts.students(each)}
+        written = [*classified.records, *classified.superseded_here]
+        return apply._batch_outcome(batch, classified, Counter(record.type for record in written), 0.0)
