@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,7 +14,8 @@ from urllib.parse import urlsplit
 
 from edugraph_cli.client import ClientSettings
 from edugraph_cli.processes import NotReady
-from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports, own_environment, serving
+from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports, own_environment, serving, with_own_users
+from edugraph_common.messaging.users import permissions
 
 RUN = Path(__file__).resolve().parent.parent / ".run"
 STATE, LOGS = RUN / "stack.json", RUN / "logs"
@@ -97,7 +99,10 @@ def serve() -> int:
     environment.setdefault("EDUGRAPH_BLOB_URL", str(RUN / "blobs"))
     environment.setdefault("EDUGRAPH_METRICS_PORT", str(free_metrics_ports()))
     try:
-        with serving(environment, LOGS, Pools(), port_to_listen_on()) as (url, _):
+        own: dict[str, dict[str, str]] = {}
+        if "EDUGRAPH_BROKER_URL" not in own_environment():  # a broker from elsewhere may let us make no users
+            environment, own = with_own_users(environment, {name: secrets.token_hex(24) for name in permissions()})
+        with serving(environment, LOGS, Pools(), port_to_listen_on(), own) as (url, _):
             state = Stack(pid=os.getpid(), url=url, metrics=metrics_ports(environment))
             STATE.write_text(json.dumps(state))
             signal.pause()

@@ -99,6 +99,7 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert json.loads(commands.run("jobs", "rejects", job))["line"] == 21
     commands.run("jobs", "cancel", job, code=2)
     commands.run("jobs", "resume", job, code=2)
+    assert commands.json("jobs", "delete", job, "--yes") == {"deleted": job}
     analysed = tmp_path / "analysed.ndjson"
     analysed.write_text("".join(file.read_text().splitlines(keepends=True)[:20]))
     estimate = commands.json("analyze", "errors", str(analysed), "--estimate")
@@ -135,7 +136,11 @@ def test_dead_letters_are_looked_at_sent_again_and_dropped(commands: Commands, t
 def test_what_an_operator_does(commands: Commands) -> None:
     key = commands.json("keys", "create", "test", "--scope", "read")["key_id"]
     assert key in {each["key_id"] for each in commands.json("keys", "list")}
+    assert commands.json("keys", "grant", key, "--scope", "personal")["scopes"] == ["read", "personal"]
     assert commands.json("keys", "revoke", key) == {"revoked": key}
+    assert [e["action"] for e in commands.json("audit", "list", "--limit", "3")] == [
+        f"key.{each}" for each in ("revoke", "grant", "create")
+    ]
     assert commands.json("topology", "check") == []
     assert commands.json("topology", "apply")
     assert commands.json("cache", "stats")["hits"] >= 0

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import KEYS, SCOPES, ApiKeys, matches, split_token
+from edugraph_common.platform.api_keys import BOOTSTRAP_ENDED, KEYS, ApiKeys, matches, split_token
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -17,9 +17,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def server(redis_url: str) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        client.delete(KEYS)
+        client.delete(KEYS, BOOTSTRAP_ENDED)
         yield client
-        client.delete(KEYS)
+        client.delete(KEYS, BOOTSTRAP_ENDED)
 
 
 @pytest.fixture
@@ -68,7 +68,27 @@ def test_keys_of_an_older_release_are_found_where_it_put_them(keys: ApiKeys, ser
     found = keys.find("a")
     assert found is not None
     assert found.model_dump_json() == stored
-    assert found.scopes == SCOPES
+    assert found.scopes == ("read", "submit", "operate", "erase")
+
+
+def test_that_a_key_was_made_is_known_for_good_also_of_older_releases(keys: ApiKeys, server: "redis.Redis") -> None:
+    assert not keys.were_made()
+    keys.revoke(keys.create("a", ["read"], NOW).key.key_id)
+    assert keys.were_made()
+    server.delete(BOOTSTRAP_ENDED)
+    assert not keys.were_made()
+    server.hset(KEYS, "made by a release that kept nothing else", "{}")
+    assert keys.were_made()
+
+
+def test_a_key_gets_more_scopes_and_keeps_its_secret(keys: ApiKeys) -> None:
+    made = keys.create("a", ["read"], NOW)
+    granted = keys.grant(made.key.key_id, ["personal", "read"])
+    assert granted is not None
+    assert granted.scopes == ("read", "personal")
+    assert keys.find(made.key.key_id) == granted
+    assert matches(granted, split_token(made.token)[1])
+    assert keys.grant("another", ["read"]) is None
 
 
 def test_keys_are_listed_the_oldest_first(keys: ApiKeys) -> None:

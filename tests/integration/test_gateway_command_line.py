@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -158,7 +158,12 @@ def test_cancel_resume_and_revoke(running: Gateway, key: str, file: Path) -> Non
     assert "running" in _edugraph(running, "jobs", "resume", job, key=key).stdout
     assert _edugraph(running, "jobs", "show", job, key=key).returncode == 0
     assert _edugraph(running, "jobs", "rejects", job, key=key).stdout == ""
-    other = json.loads(_edugraph(running, "keys", "create", "x", "--scope", "read", "--json").stdout)
+    wrong = _edugraph(running, "keys", "create", "x", "--scope", "read", "--expires", "soon")
+    assert (wrong.returncode, "90d" in wrong.stderr) == (2, True)
+    ends = ("--expires", "90d", "--json")
+    other = json.loads(_edugraph(running, "keys", "create", "x", "--scope", "read", *ends).stdout)
+    created, expires = (datetime.fromisoformat(other[name]) for name in ("created", "expires"))
+    assert expires - created == timedelta(days=90)
     assert _edugraph(running, "keys", "revoke", other["key_id"]).returncode == 0
     assert _edugraph(running, "keys", "revoke", other["key_id"]).returncode == 2
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -236,7 +237,8 @@ def test_forgetting_a_student_is_sent_to_the_importer_and_audited(running: Gatew
     [(headers, (arguments, _, _))] = running.take("data_import")
     assert (headers["task"], arguments[0]["student_id"]) == ("forget_student_task", "s/1 王")
     entries: Any = connect(running.environment["EDUGRAPH_REDIS_URL"]).xrevrange("edugraph:audit", count=1)
-    assert entries[0][1]["action"] == "student.forget"
+    assert (entries[0][1]["action"], entries[0][1]["outcome"]) == ("student.forget", "accepted")
+    assert re.fullmatch(r"[0-9a-f]{32}", entries[0][1]["object"])
     assert "王" not in str(entries)
     assert "王" not in running.log.read_text()
 

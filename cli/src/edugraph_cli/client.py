@@ -200,6 +200,10 @@ class Client:
     def resume(self, job_id: str) -> JobReport:
         return _report(self._json("POST", f"/v1/jobs/{job_id}/resume"))
 
+    def delete_job(self, job_id: str) -> None:
+        """Delete the file, the rejects and the report of a job that has ended."""
+        self._json("DELETE", f"/v1/jobs/{job_id}")
+
     def dead_letters(self, queue: str | None, limit: int) -> dict[str, Any]:
         """Return `counts` by queue, and the oldest `letters`."""
         only = {"queue": queue} if queue else {}

@@ -11,7 +11,7 @@ import structlog
 import typer
 
 from edugraph_cli.client import Client
-from edugraph_cli.commands import dead, doctor, graph, importing, jobs, keys, model, sources, tasks, topology
+from edugraph_cli.commands import audit, dead, doctor, graph, importing, jobs, keys, model, sources, tasks, topology
 from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
 from edugraph_cli.options import Json, Yes
 
@@ -30,6 +30,7 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(graph.app, name="graph")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 app.add_typer(model.cache_app, name="cache")
 app.add_typer(model.provider_app, name="provider")
 app.add_typer(topology.app, name="topology")

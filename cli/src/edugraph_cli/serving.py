@@ -1,5 +1,6 @@
 """Gateway, importer and analyzer pools on given servers: for `make up`, the demo, tests and benchmarks."""
 
+import json
 import os
 import secrets
 import socket
@@ -7,14 +8,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
 from edugraph_cli.processes import Processes, free_port, gateway_command, worker_command
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
-from edugraph_common.platform.settings import Settings
+from edugraph_common.messaging.users import user_name
+from edugraph_common.platform.settings import Service, Settings
 
+BROKER, MANAGEMENT = "EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL"
 PROCESSES = ("gateway", "importer", "findings", "analyzer")
 
 
@@ -29,9 +33,15 @@ class Pools:
 
 @contextmanager
 def serving(
-    environment: Mapping[str, str], logs: Path, pools: Pools, port: int | None = None
+    environment: Mapping[str, str],
+    logs: Path,
+    pools: Pools,
+    port: int | None = None,
+    own: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[tuple[str, Processes]]:
     """Run everything until the block ends, and yield the gateway's address when all of it is ready.
+
+    `own` are settings of single processes, by their names in `PROCESSES`.
 
     Raises NotReady.
     """
@@ -39,6 +49,7 @@ def serving(
     url = f"http://127.0.0.1:{port}"
     environment = {"EDUGRAPH_AUTH": "off", **environment, "EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port)}
     declare_topology(environment)
+    environment.pop("EDUGRAPH_BROKER_USERS", None)  # no service may know the passwords of the others
     processes = Processes(logs=logs, environment=environment)
     try:
         importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
@@ -50,7 +61,8 @@ def serving(
         }
         ports = metrics_ports(environment)
         for name, command in commands.items():
-            processes.start(name, command, {"EDUGRAPH_METRICS_PORT": str(ports[name])} if ports else {})
+            metrics = {"EDUGRAPH_METRICS_PORT": str(ports[name])} if ports else {}
+            processes.start(name, command, {**metrics, **(own or {}).get(name, {})})
         for name in ("importer", "findings", "analyzer"):
             processes.wait_until(name, lambda name=name: processes.log_has(name, "ready."))  # type: ignore[misc]
 
@@ -65,11 +77,35 @@ def serving(
         processes.stop()
 
 
+def with_own_users(
+    environment: Mapping[str, str], passwords: Mapping[Service, str]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Return the environment by which `declare_topology` makes users, and the broker's addresses of each process."""
+    broker, management = (urlsplit(environment[name]) for name in (BROKER, MANAGEMENT))
+    vhost = quote(unquote(broker.path.removeprefix("/")) or "/", safe="")
+    services: dict[str, Service] = {"gateway": "gateway", "importer": "importer", "findings": "importer"}
+    services |= {"analyzer": "analyzer", "monitor": "monitor", "webhooks": "webhooks"}
+    own = {}
+    for process, service in {
+        **services,
+        "analyzer": "analyzer",
+        "monitor": "monitor",
+        "webhooks": "webhooks",
+    }.items():
+        login = f"{quote(user_name(vhost, service), safe='')}:{passwords[service]}@"
+        own[process] = {
+            name: address._replace(netloc=login + address.netloc.rpartition("@")[2]).geturl()
+            for name, address in ((BROKER, broker), (MANAGEMENT, management))
+        }
+    return {**environment, "EDUGRAPH_BROKER_USERS": json.dumps(dict(passwords))}, own
+
+
 def declare_topology(environment: Mapping[str, str]) -> None:
     """Declare the broker's topology, which must be there before any process publishes."""
     fields = {"broker_url", "broker_management_url", "redis_url", "blob_url"}
     given = {name: value for name in fields if (value := environment.get(f"EDUGRAPH_{name.upper()}"))}
-    settings = Settings.model_validate({**given})
+    users = json.loads(environment.get("EDUGRAPH_BROKER_USERS", "{}"))
+    settings = Settings.model_validate({**given, "broker_users": users})
     apply_topology(make_publisher("edugraph-topology", settings), settings)
 
 

@@ -8,24 +8,50 @@ Addresses as environment variables. The bundled servers' are put together from t
 ($(NAME)), so no address with a password is ever written into an object; external ones come whole from their Secret.
 */}}
 {{- define "edugraph.rabbitmqEnv" -}}
-{{- $full := include "edugraph.fullname" . -}}
-{{- if .Values.rabbitmq.enabled }}
+{{- $root := .root -}}
+{{- $service := .service -}}
+{{- $full := include "edugraph.fullname" $root -}}
+{{- if $root.Values.rabbitmq.enabled }}
+{{- /* The job that prepares the broker makes the users of services; without it all are the operator. */}}
+{{- if and $service $root.Values.prepare.enabled }}
+- name: RABBITMQ_USER
+  value: {{ printf "%s-%s" (urlquery $root.Values.rabbitmq.vhost) $service | urlquery }}
+- name: RABBITMQ_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" $root }}, key: rabbitmq-{{ $service }}-password}}
+{{- else }}
 - name: RABBITMQ_USER
   value: edugraph
 - name: RABBITMQ_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: rabbitmq-password}}
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" $root }}, key: rabbitmq-password}}
+{{- end }}
 - name: EDUGRAPH_BROKER_URL
-  value: amqp://$(RABBITMQ_USER):$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:5672/{{ .Values.rabbitmq.vhost | urlquery }}
+  value: amqp://$(RABBITMQ_USER):$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:5672/{{ $root.Values.rabbitmq.vhost | urlquery }}
 - name: EDUGRAPH_BROKER_MANAGEMENT_URL
   value: http://$(RABBITMQ_USER):$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:15672
 {{- else }}
-{{- with .Values.rabbitmq.external }}
+{{- with $root.Values.rabbitmq.external }}
 - name: EDUGRAPH_BROKER_URL
   valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .urlKey }}}}
 - name: EDUGRAPH_BROKER_MANAGEMENT_URL
   valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .managementUrlKey }}}}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* What the topology makes the users of services from. */}}
+{{- define "edugraph.rabbitmqServices" -}}
+gateway importer analyzer webhooks monitor
+{{- end -}}
+
+{{- define "edugraph.rabbitmqUsersEnv" -}}
+{{- $pairs := list -}}
+{{- range splitList " " (include "edugraph.rabbitmqServices" .) }}
+- name: RABBITMQ_{{ upper . }}_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" $ }}, key: rabbitmq-{{ . }}-password}}
+{{- $pairs = append $pairs (printf "%q: \"$(RABBITMQ_%s_PASSWORD)\"" . (upper .)) }}
+{{- end }}
+- name: EDUGRAPH_BROKER_USERS
+  value: {{ printf "{%s}" (join ", " $pairs) | quote }}
 {{- end -}}
 
 {{- define "edugraph.redisEnv" -}}

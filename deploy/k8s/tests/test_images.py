@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edugraph_common.messaging.users import user_name
+
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILES = sorted(ROOT.glob("services/*/Dockerfile"))
 SERVERS = {"rabbitmq", "redis", "neo4j", "prometheus", "grafana"}
@@ -79,6 +81,19 @@ def test_nothing_listens_beyond_this_machine_by_default():
             assert port.startswith("${BIND:-127.0.0.1}:")
 
 
+def test_each_service_of_compose_has_a_broker_user_of_its_own():
+    services = compose()["services"]
+    given = {name: (its.get("environment") or {}).get("EDUGRAPH_BROKER_URL", "") for name, its in services.items()}
+    users = {name: re.search(r"//([a-z-]+):\$\{(\w+)", url).groups() for name, url in given.items() if url}
+    assert users.pop("topology") == ("edugraph", "RABBITMQ_PASSWORD")
+    as_whom = {"findings": "importer", "flower": "monitor"}
+    for name, (user, password) in users.items():
+        service = as_whom.get(name, name)
+        assert (user, password) == (user_name("edugraph", service), f"RABBITMQ_{service.upper()}_PASSWORD")
+        assert f'"{service}": "${{{password}' in services["topology"]["environment"]["EDUGRAPH_BROKER_USERS"]
+    assert len(users) == 6
+
+
 def test_no_password_has_a_default():
     text = (ROOT / "compose.yaml").read_text()
     assert re.findall(r"\$\{[A-Z0-9_]*(?:PASSWORD|BOOTSTRAP_KEY):-[^}]*\}", text) == []
@@ -91,7 +106,7 @@ def test_env_is_random_and_whole():
     lines = (ROOT / ".env.example").read_text().splitlines()
     first, second = ([filled(line) for line in lines] for _ in range(2))
     secret = [n for n, line in enumerate(lines) if re.match(r"([A-Z0-9_]*PASSWORD|EDUGRAPH_BOOTSTRAP_KEY)=", line)]
-    assert len(secret) == 6
+    assert len(secret) == 11
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
         assert (one != other) == (number in secret), one
     values = [first[number].split("=")[1] for number in secret]

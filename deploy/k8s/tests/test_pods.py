@@ -8,6 +8,8 @@ import pytest
 import yaml
 from rendered_chart import CHART, Chart
 
+from edugraph_common.messaging.users import permissions, user_name
+
 CAPABILITIES = {"drop": ["ALL"]}
 
 
@@ -260,7 +262,7 @@ def _strings(value, name=""):
 def test_the_generated_secret_is_random_and_kept(chart, find):
     secret = find(chart.render(), "Secret", "edugraph-credentials")
     assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert len(set(secret["data"].values())) == len(secret["data"]) == 5
+    assert len(set(secret["data"].values())) == len(secret["data"]) == 10
     other = find(Chart("3" if chart.helm == "4" else "4").render(), "Secret", "edugraph-credentials")
     assert not set(secret["data"].values()) & set(other["data"].values())
     assert "annotations" not in find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")["metadata"]
@@ -304,3 +306,31 @@ def test_any_setting_of_a_bundled_server_restarts_it(chart, find):
     conf = find(objects, "ConfigMap", "edugraph-neo4j")["data"]["neo4j.conf"]
     pod = find(objects, "StatefulSet", "edugraph-neo4j")["spec"]["template"]
     assert pod["metadata"]["annotations"]["checksum/settings"] == hashlib.sha256(conf.strip().encode()).hexdigest()
+
+
+def test_each_service_is_a_user_of_its_own_on_the_bundled_broker(chart, pods):
+    """Out: `service` in the call of edugraph.rabbitmqEnv."""
+    used = {}
+    for name, spec in pods(
+        chart.render("flower.enabled=true", 'webhooks.url="https://x.example/hook"', 'webhooks.existingSecret="s"')
+    ).items():
+        for container in containers(spec):
+            own = variables(container)
+            if "EDUGRAPH_BROKER_URL" in own:
+                key = own["RABBITMQ_PASSWORD"]["valueFrom"]["secretKeyRef"]["key"]
+                used.setdefault((own["RABBITMQ_USER"]["value"], key), set()).add(name.split("edugraph-")[-1])
+            if "EDUGRAPH_BROKER_USERS" in own:
+                made = json.loads(own["EDUGRAPH_BROKER_USERS"]["value"])
+    services = set(permissions())
+    assert set(made) == services
+    assert made["gateway"] == "$(RABBITMQ_GATEWAY_PASSWORD)"
+    operators = used.pop(("edugraph", "rabbitmq-password"))
+    assert all("prepare" in name for name in operators)
+    assert set(used) <= {(user_name("edugraph", each), f"rabbitmq-{each}-password") for each in services}
+    assert len(used) >= 4
+
+
+def test_without_the_job_that_makes_users_all_are_the_operator(chart, pods):
+    for spec in pods(chart.render("prepare.enabled=false")).values():
+        for container in containers(spec):
+            assert variables(container).get("RABBITMQ_USER", {"value": "edugraph"})["value"] == "edugraph"

@@ -68,13 +68,29 @@ class World:
         self.withdrawn: list[str] = []
         self.published: list[tuple[str, str, dict[str, Any]]] = []
         self.requests: dict[str, StoredRequest] = {}
+        self.audited: list[Any] = []
         self.keys: dict[str, str] = {}
 
     def hset(self, _name: str, key: str, value: str) -> None:
         self.keys[key] = value
 
+    def pipeline(self) -> "World":
+        return self
+
+    def set(self, name: str, value: str) -> None:
+        self.keys[name] = value
+
+    def execute(self) -> None:
+        """What was asked for is done already."""
+
+    def exists(self, *names: str) -> int:
+        return sum(name in self.keys for name in names)
+
     def hget(self, _name: str, key: str) -> str | None:
         return self.keys.get(key)
+
+    def record(self, *entry: Any, **more: Any) -> None:
+        self.audited.append((entry, more))
 
     def spend(self, _client_id: str) -> bool:
         self.tokens -= 1
@@ -139,7 +155,7 @@ def _application(folder: Path, world: Any) -> FastAPI:
         upload_slots=UploadSlots(CapacityLimiter(2), broker_answers),
     )
     admission = Admission(KeyRing(ApiKeys(world)), None, world, lambda: NOW, require_key=own.auth == "on")
-    return make_application(dataclasses.replace(opened, intake=intake, admission=admission))
+    return make_application(dataclasses.replace(opened, intake=intake, admission=admission, audit=world))
 
 
 def _tokens(world: World) -> dict[str, str]:
@@ -188,6 +204,7 @@ def _seen(requests: Sequence[Sent], servers: Servers, *, fast: bool) -> dict[str
         "created": world.created,
         "withdrawn": world.withdrawn,
         "published": world.published,
+        "audited": world.audited,
         "idempotency": world.requests,
         "tokens": world.tokens,
         "blobs": blobs,

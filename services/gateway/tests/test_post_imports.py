@@ -66,7 +66,8 @@ def _application(
         spend=lambda _client: not wait_seconds, take=lambda _client: wait_seconds
     )
     intake = dataclasses.replace(opened.intake, submitter=submitter, backpressure=backpressure)
-    return make_application(dataclasses.replace(opened, intake=intake))
+    audit: Any = SimpleNamespace(record=lambda *_, **__: None)
+    return make_application(dataclasses.replace(opened, intake=intake, audit=audit))
 
 
 async def _post(application: FastAPI, body: str, headers: dict[str, str]) -> httpx.Response:

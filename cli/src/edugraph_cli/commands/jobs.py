@@ -1,4 +1,4 @@
-"""`edugraph jobs list|show|rejects|cancel|resume`."""
+"""`edugraph jobs list|show|rejects|cancel|resume|delete`."""
 
 import sys
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.display import FAILED, err, out, plain_errors, print_report, print_rows, say, show_json
-from edugraph_cli.options import Follow, Json
+from edugraph_cli.options import Follow, Json, Yes
 from edugraph_cli.progress import follow_job
 from edugraph_common.contracts.outcomes import JobReport, JobState
 
@@ -75,6 +75,19 @@ def resume(job_id: JobId, as_json: Json = False) -> None:
     with plain_errors(), Client.from_environment() as client:
         report = client.resume(job_id)
     _show_state(report, as_json=as_json)
+
+
+@app.command()
+def delete(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
+    """Delete file, rejects and report of a job that has ended. What it wrote stays in the graph."""
+    if not yes:
+        typer.confirm(f"Delete the file, the rejects and the report of job {job_id}?", abort=True)
+    with plain_errors(), Client.from_environment() as client:
+        client.delete_job(job_id)
+    if as_json:
+        show_json({"deleted": job_id})
+    else:
+        say(f"Job {job_id} is deleted; what it wrote is still in the graph.")
 
 
 def _show_state(report: JobReport, *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """`edugraph keys create|list|revoke`: speaks to Redis itself, since the first key cannot be made with a key."""
 
 import getpass
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
     from edugraph_common.platform.api_keys import ApiKey, ApiKeys, Scope
     from edugraph_common.platform.audit import Audit
 
-app = typer.Typer(no_args_is_help=True, help="API keys: who may read, submit, operate, erase.")
+app = typer.Typer(no_args_is_help=True, help="API keys: who may read, read personal data, submit, operate, erase.")
+
+
+UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 class ScopeName(StrEnum):
     """The scopes of edugraph_common.platform.api_keys, which loads Redis' client: too slow for a help page."""
 
+    READ_OWN = "read:own"
     READ = "read"
+    PERSONAL = "personal"
     SUBMIT = "submit"
     OPERATE = "operate"
     ERASE = "erase"
@@ -32,26 +38,51 @@ class ScopeName(StrEnum):
 def create(
     name: Annotated[str, typer.Argument(help="who or what uses it")],
     scope: Annotated[list[ScopeName], typer.Option(help="may be given several times")],
-    days: Annotated[int | None, typer.Option(min=1, help="until it expires; without it, never")] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="after how long it ends: 12h, 90d or 4w; without it, never")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key. It is shown once, since only its hash is kept."""
+    length = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", expires or "")
+    if expires and not length:
+        stop(f"--expires {expires} is no time: give hours, days or weeks, for example 90d.", INVALID)
     now = datetime.now(UTC)
+    ends = now + int(length[1]) * UNITS[length[2]] if length else None
     scopes: list[Scope] = [chosen.value for chosen in scope]
-    with plain_errors(), _keys_and_audit() as (keys, audit):
-        made = keys.create(name, scopes, now, expires=now + timedelta(days=days) if days else None)
+    with plain_errors(), keys_and_audit() as (keys, audit):
+        made = keys.create(name, scopes, now, expires=ends)
         audit.record(_operator(), "key.create", made.key.key_id, now)
     if as_json:
         show_json({**_without_secret(made.key), "key": made.token})
         return
     say(made.token)
-    say(f"  {name}: {', '.join(scopes)}. Keep it now: it is not shown again.")
+    until = f", until {ends:%F %R} UTC" if ends else ""
+    say(f"  {name}: {', '.join(scopes)}{until}. Keep it now: it is not shown again.")
+
+
+@app.command()
+def grant(
+    key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")],
+    scope: Annotated[list[ScopeName], typer.Option(help="may be given several times")],
+    as_json: Json = False,
+) -> None:
+    """Give a key more scopes. Its secret stays; gateways know within 5 seconds."""
+    with plain_errors(), keys_and_audit() as (keys, audit):
+        granted = keys.grant(key_id, [chosen.value for chosen in scope])
+        if granted is None:
+            stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
+        audit.record(_operator(), "key.grant", f"{key_id}: {', '.join(scope)}", datetime.now(UTC))
+    if as_json:
+        show_json(_without_secret(granted))
+    else:
+        say(f"{key_id} has now: {', '.join(granted.scopes)}.")
 
 
 @app.command("list")
 def list_keys(as_json: Json = False) -> None:
     """List all keys, without their secrets."""
-    with plain_errors(), _keys_and_audit() as (keys, _):
+    with plain_errors(), keys_and_audit() as (keys, _):
         found = keys.all()
     if as_json:
         show_json([_without_secret(key) for key in found])
@@ -74,7 +105,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="the id of the key, as `keys list` shows it")], as_json: Json = False
 ) -> None:
     """Revoke a key. Gateways refuse it within 5 seconds."""
-    with plain_errors(), _keys_and_audit() as (keys, audit):
+    with plain_errors(), keys_and_audit() as (keys, audit):
         if not keys.revoke(key_id):
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
         audit.record(_operator(), "key.revoke", key_id, datetime.now(UTC))
@@ -85,14 +116,18 @@ def revoke(
 
 
 @contextmanager
-def _keys_and_audit() -> Iterator["tuple[ApiKeys, Audit]"]:
+def keys_and_audit() -> Iterator["tuple[ApiKeys, Audit]"]:
+    """Yield both, on a connection of their own."""
     from edugraph_cli.commands.topology import broker_settings
     from edugraph_common.platform.api_keys import ApiKeys
     from edugraph_common.platform.audit import Audit
     from edugraph_common.platform.job_store import connect
+    from edugraph_common.platform.settings import secret_of
 
-    with connect(broker_settings().redis_url.get_secret_value(), timeout=4, retries=1) as client:
-        yield ApiKeys(client), Audit(client)
+    settings = broker_settings()
+    with connect(settings.redis_url.get_secret_value(), timeout=4, retries=1) as client:
+        audit = Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days)
+        yield ApiKeys(client), audit
 
 
 def _operator() -> str:

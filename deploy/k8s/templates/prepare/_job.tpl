@@ -11,7 +11,10 @@ containers:
     securityContext: {{- include "edugraph.containerSecurity" . | nindent 6 }}
     envFrom: {{- include "edugraph.envFrom" . | nindent 6 }}
     env:
-      {{- include "edugraph.rabbitmqEnv" . | nindent 6 }}
+      {{- include "edugraph.rabbitmqEnv" (dict "root" . "service" "") | nindent 6 }}
+      {{- if .Values.rabbitmq.enabled }}
+      {{- include "edugraph.rabbitmqUsersEnv" . | nindent 6 }}
+      {{- end }}
       {{- include "edugraph.redisEnv" . | nindent 6 }}
     resources: {{- toYaml .Values.prepare.resources | nindent 6 }}
     volumeMounts:

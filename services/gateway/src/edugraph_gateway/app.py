@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import tracing
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_gateway.api.dependencies import note_refusal
 from edugraph_gateway.api.routes import (
     analyses,
     dead_letters,
@@ -33,9 +34,11 @@ from edugraph_gateway.api.routes.imports import FastPath
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import NotThere
 from edugraph_gateway.operations.reaper import keep_reaping
+from edugraph_gateway.operations.sweeper import keep_sweeping
 from edugraph_gateway.problems import (
     PROBLEM_SCHEMA,
     Problem,
+    Refusal,
     http_problem,
     invalid_fields,
     problem_answer,
@@ -52,9 +55,13 @@ def make_application(gateway: Gateway) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
-        reaping = asyncio.create_task(keep_reaping(gateway.intake.submitter, gateway.queue_depth))
+        working = [
+            asyncio.create_task(keep_reaping(gateway.intake.submitter, gateway.queue_depth)),
+            asyncio.create_task(keep_sweeping(gateway.sweep)),
+        ]
         yield
-        reaping.cancel()
+        for each in working:
+            each.cancel()
         gateway.publisher.close()
         gateway.graph.close()
         tracing.turn_off()
@@ -72,7 +79,9 @@ def make_application(gateway: Gateway) -> FastAPI:
     for module in (imports, analyses, jobs, tasks, graph, health, documents, dead_letters, students, diagnosis):
         application.include_router(module.router)
 
-    async def answer_error(_request: Request, error: Exception) -> Response:
+    async def answer_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, Refusal):
+            await note_refusal(request, error)
         return error_answer(error)
 
     for error_type in EXPECTED_ERRORS:
@@ -87,7 +96,7 @@ def make_application(gateway: Gateway) -> FastAPI:
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
-    application.add_middleware(FastPath, expected=EXPECTED_ERRORS, answer_to=error_answer)
+    application.add_middleware(FastPath, expected=EXPECTED_ERRORS, answer_to=answer_error)
     application.add_middleware(BugsAnswered)
     observe(application, gateway)
     return application

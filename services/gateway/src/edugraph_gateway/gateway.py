@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from anyio import CapacityLimiter
 
@@ -16,6 +16,8 @@ from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.settings import secret_of
+from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
 from edugraph_gateway.auth.callers import KeyRing
@@ -26,6 +28,7 @@ from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_fig
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.readiness import Probes, make_probes
+from edugraph_gateway.operations.sweeper import Retention, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.backpressure import Backpressure, queue_depth
@@ -50,6 +53,7 @@ class Gateway:
     admission: Admission
     intake: Intake
     jobs: Jobs
+    task_owners: TaskOwners
     blobs: Blobs
     publisher: Publisher
     results: TaskResults
@@ -60,6 +64,7 @@ class Gateway:
     diagnose: Callable[[], list[Check]]
     broker_figures: BrokerFigures
     queue_depth: Callable[[str], int]
+    sweep: Callable[[], int]
     now: Callable[[], datetime]
     event_streams: EventStreams
     ending: threading.Event = field(default_factory=threading.Event)
@@ -78,10 +83,13 @@ def open_gateway(
     results, graph = TaskResults(settings, REDIS_TIMEOUT_SECONDS), GraphReader(settings)
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
     dead_letters = DeadLetterOperator(settings, results.is_done)
-    bootstrap_key = settings.bootstrap_key.get_secret_value() if settings.bootstrap_key else None
-    threads = CapacityLimiter(WRITE_THREADS)
+    bootstrap_key = secret_of(settings.bootstrap_key)
+    days = (settings.source_retention_days, settings.reject_retention_days)
+    retention = Retention(*(timedelta(days=each) for each in days))
+    threads, task_owners = CapacityLimiter(WRITE_THREADS), TaskOwners(client)
     submitter = JobSubmitter(
         jobs=jobs,
+        task_owners=task_owners,
         blobs=blobs,
         publisher=publisher,
         create=WriteCoalescing(jobs.create_all, threads).create,
@@ -111,18 +119,20 @@ def open_gateway(
             ),
         ),
         jobs=jobs,
+        task_owners=task_owners,
         blobs=blobs,
         publisher=publisher,
         results=results,
         graph=graph,
         probes=probes,
         dead_letters=dead_letters,
-        audit=Audit(client),
+        audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
         diagnose=lambda: diagnose(
             settings=settings, client=client, graph=graph, blobs=blobs, dead_letters=dead_letters, new_id=new_id
         ),
         broker_figures=broker_figures(settings, celery_app),
         queue_depth=queue_depth(celery_app),
+        sweep=lambda: sweep(jobs, blobs, retention, now()),
         now=now,
         event_streams=EventStreams(settings.max_streams_per_client),
     )

@@ -26,7 +26,9 @@ QUERY_TIMEOUT_SECONDS = 30.0
 _MISTAKES = """
 MATCH (e)-[:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (s:Student)-[:MADE|TRIED]->(e)
-RETURN k.id AS id, k.name AS name, count(DISTINCT e) AS mistakes, count(DISTINCT s.id) AS students
+WITH k.id AS id, k.name AS name, count(DISTINCT e) AS mistakes, count(DISTINCT s.id) AS students
+WHERE students >= $at_least
+RETURN id, name, mistakes, students
 ORDER BY mistakes DESC, id ASC LIMIT $limit
 """
 _EDGES = """
@@ -53,8 +55,11 @@ class GraphReader:
         with _driver_errors(), self._session() as session:
             return graph_digest(lambda query: _rows(session, query))
 
-    def summary(self) -> GraphSummary:
-        """Return counts by label and type without zeros, and the knowledge points with the most mistakes."""
+    def summary(self, at_least_students: int = 0) -> GraphSummary:
+        """Return counts by label and type without zeros, and the knowledge points with the most mistakes.
+
+        Points behind the mistakes of fewer students are left out.
+        """
         with _driver_errors(), self._session() as session:
             nodes = {label: _count(session, f"MATCH (n:{label})", "n") for label in RECORD_LABELS + ENTITY_LABELS}
             edges = {name: _count(session, f"MATCH ()-[r:{name}]->()", "r") for name in RELATIONSHIPS}
@@ -62,7 +67,7 @@ class GraphReader:
                 Mistakes(
                     knowledge_point=row["id"], name=row["name"], mistakes=row["mistakes"], students=row["students"]
                 )
-                for row in _rows(session, _MISTAKES, limit=MAX_FREQUENT_MISTAKES)
+                for row in _rows(session, _MISTAKES, limit=MAX_FREQUENT_MISTAKES, at_least=at_least_students)
             ]
         return GraphSummary(
             nodes={label: number for label, number in sorted(nodes.items()) if number},

@@ -38,6 +38,14 @@ class Problem(Exception):
         self.status, self.name, self.detail, self.retry_after, self.more = status, name, detail, retry_after, more
 
 
+class Refusal(Problem):
+    """An answer to who may not: it stands in the audit log. `actor` is the client, or "unknown"."""
+
+    def __init__(self, status: int, name: str, detail: str, actor: str = "unknown") -> None:
+        super().__init__(status, name, detail)
+        self.actor = actor
+
+
 def problem_answer(problem: Problem) -> JSONResponse:
     body = {
         "type": f"urn:edugraph:problem:{problem.name}",
@@ -87,7 +95,16 @@ def invalid_fields(found: Sequence[tuple[Sequence[str | int], str]]) -> Problem:
 
 
 def not_found(what: str, identifier: str) -> Problem:
-    return Problem(404, "not-found", f"There is no {what} {identifier[:128]}; check the id.")
+    return Problem(404, "not-found", _not_there(what, identifier))
+
+
+def not_found_for(actor: str, what: str, identifier: str) -> Refusal:
+    """Return the same answer for a thing that is there and that this client may not see."""
+    return Refusal(404, "not-found", _not_there(what, identifier), actor)
+
+
+def _not_there(what: str, identifier: str) -> str:
+    return f"There is no {what} {identifier[:128]}; check the id."
 
 
 PROBLEM_SCHEMA: dict[str, Any] = {

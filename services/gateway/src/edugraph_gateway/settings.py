@@ -17,7 +17,8 @@ class GatewaySettings(Settings):
     port: int = Field(default=8080, ge=1, le=65_535, description="where it listens")
     auth: Literal["on", "off"] = Field(default="on", description="off: everybody may do everything")
     bootstrap_key: SecretStr | None = Field(
-        default=None, description="the first API key, eg_<id>_<secret>, all scopes"
+        default=None,
+        description="eg_<id>_<secret>: an API key with all scopes that ends when the first is made",
     )
 
     oidc_issuer: str | None = Field(

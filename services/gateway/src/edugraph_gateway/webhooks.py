@@ -154,7 +154,7 @@ class Webhooks:
             # The address was away when an event comes back twenty times: the event is not a poisonous one.
             "x-delivery-limit": -1,
         }
-        channel.exchange_declare(EVENTS.name, EVENTS.type, durable=True)
+        channel.exchange_declare(EVENTS.name, passive=True)  # `edugraph topology apply` has declared it
         channel.queue_declare(QUEUE, durable=True, arguments=arguments)
         for key in ROUTING_KEYS:
             channel.queue_bind(QUEUE, EVENTS.name, key)

@@ -132,6 +132,7 @@ class JobReport(MessageModel):
     kind: Literal["import", "analysis"]
     state: JobState
     source: str
+    owner: str = Field(default="", description="the client that made it; empty for jobs of older releases")
     created: datetime
     updated: datetime
     finished: datetime | None = None

@@ -89,7 +89,7 @@ def make_app(name: str, settings: Settings) -> App:
         task_send_sent_event=True,
         # Arguments hold records: they stay out of results, events and Flower.
         result_extended=False,
-        result_expires=RESULTS_KEPT_SECONDS,
+        result_expires=settings.result_retention_days * 86_400,
         result_chord_expires=RESULTS_KEPT_SECONDS,
         redis_socket_timeout=30.0,
         redis_socket_keepalive=True,

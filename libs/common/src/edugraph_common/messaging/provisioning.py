@@ -25,7 +25,8 @@ from edugraph_common.contracts.errors import Rejected, Retryable, what
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.publisher import broker_errors
 from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS, dead_queues, notices_queue, policies, task_queues
-from edugraph_common.platform.settings import Settings
+from edugraph_common.messaging.users import apply_users
+from edugraph_common.platform.settings import Settings, passwords_of
 
 EXCHANGES = (TASKS, DEAD, EVENTS)
 DELAY_LEVELS = 28
@@ -49,10 +50,11 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
             for exchange, key in _bindings(queue):
                 channel.queue_bind(queue.name, exchange.name, key)
     with management(settings) as api:
-        for name, policy in policies().items():
+        wanted = policies(settings.dead_letter_retention_days)
+        for name, policy in wanted.items():
             api.put(f"/api/policies/{vhost(settings)}/{name}", json=policy).raise_for_status()
-    # Celery declares its delay queues when a worker starts. The gateway may be first, and its publisher would then
-    # find no queue for a retry.
+        made = apply_users(api, vhost(settings), passwords_of(settings.broker_users))
+    # Workers do not declare the queues of delayed messages, as Celery would have them do.
     with broker_errors(), app.connection_for_write() as connection:
         declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
         for queue in task_queues():
@@ -60,8 +62,9 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
     return [
         f"{len(EXCHANGES)} exchanges declared",
         f"{len(queues)} quorum queues declared and bound",
-        f"{len(policies())} policies set",
+        f"{len(wanted)} policies set",
         f"{DELAY_LEVELS} delay queues declared",
+        *([f"users with their permissions: {', '.join(made)}"] if made else []),
     ]
 
 
@@ -88,6 +91,7 @@ def check_topology(settings: Settings) -> list[str]:
         bound = api.get(f"/api/bindings/{vhost(settings)}").raise_for_status().json()
         queues_found = _queues_with_policies(api, settings)
     bindings = {(entry["source"], entry["destination"], entry["routing_key"]) for entry in bound}
+    ours = policies(settings.dead_letter_retention_days)
     wanted = {(exchange.name, queue.name, key) for queue in all_queues() for exchange, key in _bindings(queue)}
     wanted |= {(TASKS.name, queue.name, f"#.{queue.routing_key}") for queue in task_queues()}
     problems += [f"{queue} is not bound to {source} by {key}" for source, queue, key in sorted(wanted - bindings)]
@@ -96,7 +100,7 @@ def check_topology(settings: Settings) -> list[str]:
         for queue in all_queues()
         # That a queue is missing has been said.
         if queue.name in queues_found
-        for problem in _policy_problems(queue.name, queues_found[queue.name])
+        for problem in _policy_problems(queue.name, queues_found[queue.name], ours)
     ]
     return problems
 
@@ -111,13 +115,13 @@ def _queues_with_policies(api: httpx.Client, settings: Settings) -> dict[str, di
         time.sleep(0.5)
 
 
-def _policy_problems(queue: str, found: dict[str, Any]) -> list[str]:
+def _policy_problems(queue: str, found: dict[str, Any], ours: dict[str, dict[str, Any]]) -> list[str]:
     """One sentence if what is in effect for a queue is not our policy.
 
     Of several policies that match a queue only the one with the highest priority applies, so a policy that is set as
     it must be says nothing yet.
     """
-    name, policy = next((name, policy) for name, policy in policies().items() if re.match(policy["pattern"], queue))
+    name, policy = next((name, policy) for name, policy in ours.items() if re.match(policy["pattern"], queue))
     wanted, effective = policy["definition"], found.get("effective_policy_definition") or {}
     differences = [
         f"{key} is {effective.get(key, 'not set')} and must be {wanted.get(key, 'not set')}"

@@ -53,7 +53,8 @@ def emit(app: Celery, event: Event) -> None:
         producer.publish(
             event.model_dump_json().encode(),
             exchange=EVENTS,
-            declare=[EVENTS],
+            # RabbitMQ has it from `edugraph topology apply`, and lets services declare nothing.
+            declare=[] if app.conf.task_queues[0].no_declare else [EVENTS],
             routing_key=event.routing_key,
             content_type="application/cloudevents+json",
             content_encoding="utf-8",

@@ -10,6 +10,7 @@ from typing import Any
 from kombu import Exchange, Queue, binding
 
 from edugraph_common.contracts.routes import QUEUES, ROUTING_KEYS, dead_queue_name
+from edugraph_common.platform.settings import DEAD_LETTER_RETENTION_DAYS
 
 TASKS = Exchange("edugraph.tasks", type="topic", durable=True)
 DEAD = Exchange("edugraph.dead", type="topic", durable=True)
@@ -27,7 +28,10 @@ CONSUMER_TIMEOUT_MS = 4_500_000
 
 
 def task_queues(*, quorum: bool = True) -> list[Queue]:
-    """Return all task queues. Every publisher declares them too, since the delay of a retry depends on their type."""
+    """Return all task queues. Every publisher knows them too, since the delay of a retry depends on their type.
+
+    On RabbitMQ nobody but `edugraph topology apply` declares them: who may declare a queue may delete it.
+    """
     return [
         Queue(
             name,
@@ -36,6 +40,7 @@ def task_queues(*, quorum: bool = True) -> list[Queue]:
             bindings=[binding(TASKS, routing_key=key) for key in keys],
             queue_arguments=_arguments(quorum=quorum),
             durable=True,
+            no_declare=quorum,
         )
         for name, keys in ROUTING_KEYS.items()
     ]
@@ -52,10 +57,11 @@ def notices_queue(queue: str, *, quorum: bool = True) -> Queue:
 
     The workers of `queue` read it and record what became of the task; the operator keeps the original.
     """
-    return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=_arguments(quorum=quorum))
+    arguments = _arguments(quorum=quorum)
+    return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=arguments, no_declare=quorum)
 
 
-def policies() -> dict[str, dict[str, Any]]:
+def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> dict[str, dict[str, Any]]:
     """Return RabbitMQ's policies by name, as the management API takes them. One policy applies to a queue."""
     of_task_queues = {
         f"edugraph.{queue}": {
@@ -76,12 +82,16 @@ def policies() -> dict[str, dict[str, Any]]:
         }
         for queue in QUEUES
     }
-    # Whoever looks at dead letters puts them back. They must stay however often that happens.
+    # Whoever looks at dead letters puts them back. However often that happens, they stay until their time is over.
     of_dead_queues = {
         "pattern": r"^.*\.(dead|notices)$",
         "apply-to": "queues",
         "priority": 10,
-        "definition": {"delivery-limit": NO_LIMIT, "overflow": "reject-publish"},
+        "definition": {
+            "delivery-limit": NO_LIMIT,
+            "message-ttl": dead_letter_retention_days * 86_400_000,
+            "overflow": "reject-publish",
+        },
     }
     return of_task_queues | {"edugraph.dead": of_dead_queues}
 

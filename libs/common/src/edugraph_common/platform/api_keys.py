@@ -16,7 +16,9 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.redis_errors import redis_errors
 
 KEYS = "edugraph:keys"
-Scope = Literal["read", "submit", "operate", "erase"]
+BOOTSTRAP_ENDED = "edugraph:keys-made"
+# `personal` opens nothing by itself: it adds rejects, texts, quotes and names to what the others show.
+Scope = Literal["read:own", "read", "personal", "submit", "operate", "erase"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
@@ -67,8 +69,16 @@ class ApiKeys:
             expires=expires,
         )
         with redis_errors():
-            self._redis.hset(KEYS, key_id, key.model_dump_json())
+            pipe = self._redis.pipeline()
+            pipe.hset(KEYS, key_id, key.model_dump_json())
+            pipe.set(BOOTSTRAP_ENDED, "1")
+            pipe.execute()
         return NewKey(key, f"eg_{key_id}_{secret}")
+
+    def were_made(self) -> bool:
+        """Whether anybody ever made a key here, one that is revoked by now included."""
+        with redis_errors():
+            return bool(self._redis.exists(BOOTSTRAP_ENDED, KEYS))
 
     def all(self) -> list[ApiKey]:
         """The oldest first."""
@@ -80,6 +90,16 @@ class ApiKeys:
         """False if there is no such key."""
         with redis_errors():
             return bool(self._redis.hdel(KEYS, key_id))
+
+    def grant(self, key_id: str, scopes: Iterable[Scope]) -> ApiKey | None:
+        """Give a key more scopes; its secret stays. Return the key as it is now, None if there is none."""
+        key = self.find(key_id)
+        if key is None:
+            return None
+        granted = key.model_copy(update={"scopes": tuple(dict.fromkeys((*key.scopes, *scopes)))})
+        with redis_errors():
+            self._redis.hset(KEYS, key_id, granted.model_dump_json())
+        return granted
 
     def find(self, key_id: str) -> ApiKey | None:
         with redis_errors():

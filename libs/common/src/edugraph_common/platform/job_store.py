@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from itertools import islice
 from typing import Any, Literal, NamedTuple, cast
@@ -30,10 +31,13 @@ from edugraph_common.contracts.outcomes import (
 )
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import JOB_RETENTION_DAYS
+from edugraph_common.platform.task_owners import KEPT_SECONDS as TASK_OWNER_KEPT_SECONDS
+from edugraph_common.platform.task_owners import task_owner_key
 
 JOBS = "edugraph:jobs"
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
 REAPING = "edugraph:reaping"
+SWEEPING, SWEPT = "edugraph:sweeping", "edugraph:swept"
 ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
 ERASING_WAIT_SECONDS = 5.0
@@ -66,7 +70,8 @@ def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis"
 
 
 class NewJob(NamedTuple):
-    """`tasks` are what `resume` sends again. They are kept as long as the job.
+    """`owner` is the client that made the job, and asks for the result of its `first_task`. `tasks` are what `resume`
+    sends again, kept as long as the job.
 
     Those that hold records are kept for a day at most, and not after the job has succeeded: it is personal data.
     """
@@ -78,6 +83,8 @@ class NewJob(NamedTuple):
     to_analyse: int = 0
     tasks: str = ""
     tasks_hold_records: bool = False
+    owner: str = ""
+    first_task: str = ""
 
     def arguments(self) -> list[str | float]:
         """As create_job.lua takes them."""
@@ -91,6 +98,8 @@ class NewJob(NamedTuple):
             self.tasks,
             INLINE_RECORDS_KEPT_SECONDS if self.tasks_hold_records else 0,
             JOB_SCHEMA_VERSION,
+            self.owner,
+            TASK_OWNER_KEPT_SECONDS,
         ]
 
 
@@ -127,6 +136,7 @@ class Jobs:
         self._settle_batch = _script(client, "keys_of_job", "settle_batch")
         self._settle_pack = _script(client, "keys_of_job", "settle_pack")
         self._finish = _script(client, "keys_of_job", "finish_job")
+        self._delete = _script(client, "keys_of_job", "delete_job")
 
     def create(
         self,
@@ -144,7 +154,9 @@ class Jobs:
 
     def create_all(self, jobs: Sequence["NewJob"]) -> int:
         """In one round trip. Returns how many of them were not there yet."""
-        keys = [JOBS, *(key for job in jobs for key in (_job(job.job_id), _job(job.job_id, "tasks")))]
+        keys = [JOBS]
+        for job in jobs:
+            keys += [_job(job.job_id), _job(job.job_id, "tasks"), task_owner_key(job.first_task)]
         arguments = [argument for job in jobs for argument in job.arguments()]
         with redis_errors():
             return int(cast("int", self._create(keys, arguments)))
@@ -291,6 +303,20 @@ class Jobs:
         with redis_errors():
             return bool(self._redis.set(REAPING, "1", nx=True, px=int(seconds * 1_000)))
 
+    def take_turn_to_sweep(self, seconds: float) -> bool:
+        """False if another process has had its turn within this time."""
+        with redis_errors():
+            return bool(self._redis.set(SWEEPING, "1", nx=True, px=int(seconds * 1_000)))
+
+    def swept_up_to(self) -> str:
+        """Return the id of the last job whose blobs were looked at; nothing at the beginning of a round."""
+        with redis_errors():
+            return cast("str | None", self._redis.get(SWEPT)) or ""
+
+    def note_swept(self, job_id: str) -> None:
+        with redis_errors():
+            self._redis.set(SWEPT, job_id)
+
     def count_restart(self, job_id: str) -> int:
         """Return how often the job was sent again since it last made progress, this time included."""
         with redis_errors():
@@ -358,6 +384,15 @@ class Jobs:
             pipe.expire(_job(job_id), WITHDRAWN_SECONDS)
             pipe.execute()
 
+    def delete(self, job_id: str, now: datetime) -> bool:
+        """Delete what is known of a job that has ended. False for one that has not, or that is not there."""
+        with redis_errors():
+            deleted = bool(self._delete(_keys(job_id), [_iso(now), WITHDRAWN_SECONDS, *sorted(ENDED)]))
+            if deleted:
+                self._redis.zrem(JOBS, job_id)
+                self._redis.delete(f"edugraph:cost:{job_id}")
+        return deleted
+
     def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
         """The job's final state, if this call was the one that ended it."""
         with redis_errors():
@@ -409,20 +444,29 @@ class Jobs:
         return _report(job_id, fields, errors, now.timestamp()) if fields.get("kind") else None
 
     def newest(
-        self, limit: int, now: datetime, state: JobState | None = None, after: "Place | None" = None
+        self,
+        limit: int,
+        now: datetime,
+        state: JobState | None = None,
+        after: "Place | None" = None,
+        *,
+        owner: str | None = None,
     ) -> tuple[list[JobReport], "Place | None"]:
         """Return the newest jobs that are older than the one at `after`, and the place to go on after.
+
+        With `state` only those in it, with `owner` only those that this client made.
 
         There is no such place when no older job is left. Jobs that are added meanwhile, and those that expire, change
         nothing of the pages that follow.
         """
         with redis_errors():
-            at_once = LOOKED_AT if state else limit + 1
-            found = list(islice(self._older(after, now, state, at_once), limit + 1))
+            at_once = LOOKED_AT if state or owner is not None else limit + 1
+            wanted = partial(self._wanted, state, owner, now)
+            found = list(islice(self._older(after, now, wanted, at_once), limit + 1))
         return [report for _, report in found[:limit]], found[limit - 1][0] if len(found) > limit else None
 
     def _older(
-        self, after: "Place | None", now: datetime, state: JobState | None, at_once: int
+        self, after: "Place | None", now: datetime, among: Callable[[list[str]], set[str]], at_once: int
     ) -> Iterator[tuple["Place", JobReport]]:
         latest: str | float = after.created if after else "+inf"
         skip = 0
@@ -431,7 +475,7 @@ class Jobs:
                 "list[tuple[str, float]]",
                 self._redis.zrevrangebyscore(JOBS, latest, "-inf", start=skip, num=at_once, withscores=True),
             )
-            wanted = self._in_state(state, now, [job_id for job_id, _ in page])
+            wanted = among([job_id for job_id, _ in page])
             for job_id, created in page:
                 if after is None or (created, job_id) < after:
                     after = Place(created, job_id)
@@ -445,16 +489,17 @@ class Jobs:
             skip = skip + at_once if page[-1][1] == latest else 0
             latest = page[-1][1]
 
-    def _in_state(self, state: JobState | None, now: datetime, ids: Sequence[str]) -> set[str]:
-        if state is None:
+    def _wanted(self, state: JobState | None, owner: str | None, now: datetime, ids: Sequence[str]) -> set[str]:
+        if state is None and owner is None:
             return set(ids)
         pipe = self._redis.pipeline(transaction=False)
         for job_id in ids:
-            pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until")
+            pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until", "owner")
         return {
             job_id
-            for job_id, (kept, reason, until) in zip(ids, pipe.execute(), strict=True)
-            if kept and _state(kept, _waiting(reason, until, now.timestamp())) == state
+            for job_id, (kept, reason, until, made_by) in zip(ids, pipe.execute(), strict=True)
+            if kept and state in (None, _state(kept, _waiting(reason, until, now.timestamp())))
+            if owner in (None, made_by or "")
         }
 
     def _change(
@@ -488,6 +533,7 @@ def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) 
         kind=cast("Any", fields["kind"]),
         state=_state(cast("JobState", fields["state"]), waiting),
         source=fields["source"],
+        owner=fields.get("owner", ""),
         created=datetime.fromisoformat(fields["created"]),
         updated=datetime.fromisoformat(fields["updated"]),
         finished=datetime.fromisoformat(fields["finished"]) if "finished" in fields else None,

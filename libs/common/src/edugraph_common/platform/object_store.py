@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import unquote
@@ -156,6 +157,32 @@ class Blobs:
                     continue
                 return sorted(str(path).removeprefix(self._root + "/") for path in found)
         raise Retryable("the blob store changed each time it was listed")
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders in a folder, sorted."""
+        with _store_errors():
+            try:
+                found = self._fs.ls(self._path(prefix), detail=True, refresh=True)
+            except FileNotFoundError:
+                return []
+        names = (str(entry["name"]).rstrip("/") for entry in found if entry["type"] == "directory")
+        return sorted(name.rsplit("/", 1)[-1] for name in names)
+
+    def written(self, prefix: str) -> dict[str, datetime | None]:
+        """Return when each blob below a folder was written; None where the store does not tell."""
+        found = {}
+        for key in self.keys(prefix):
+            with _store_errors(), suppress(FileNotFoundError):
+                info = self._fs.info(self._path(key))
+                told = next((info[name] for name in _TOLD_AS[1] if info.get(name)), None)
+                found[key] = datetime.fromtimestamp(told, UTC) if isinstance(told, int | float) else told
+        return {key: told if isinstance(told, datetime) and told.tzinfo else None for key, told in found.items()}
+
+    def delete_empty(self, prefix: str) -> None:
+        """Delete a folder that holds nothing. An object store has none."""
+        if isinstance(self._fs, LocalFileSystem):
+            with suppress(OSError):  # something is in it, or it is gone
+                Path(self._path(prefix)).rmdir()
 
     def delete(self, prefix: str) -> None:
         """Delete a blob, or all below a folder. What is gone already is no error."""

@@ -7,6 +7,10 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 JOB_RETENTION_DAYS = 30
+AUDIT_RETENTION_DAYS = 365
+DEAD_LETTER_RETENTION_DAYS = 30
+
+Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]  # that has users of its own
 
 
 class Settings(BaseSettings):
@@ -20,6 +24,10 @@ class Settings(BaseSettings):
     broker_management_url: SecretStr | None = Field(
         default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
     )
+    broker_users: dict[Service, SecretStr] = Field(
+        default={},
+        description='JSON, for `edugraph topology apply`: passwords of each service\'s own user, {"gateway": "…"}',
+    )
     redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
     blob_url: str = Field(
         description="a folder, or a URL that fsspec knows, shared by gateway and workers; the images have s3://"
@@ -29,6 +37,38 @@ class Settings(BaseSettings):
         ge=8,
         le=3_650,
         description="days that Redis keeps a job after its end; more than the week in which its messages may come",
+    )
+    source_retention_days: int = Field(
+        default=30,
+        ge=8,
+        le=3_650,
+        description="days that an imported file is kept, at least until its job ends; without it no job resumes",
+    )
+    reject_retention_days: int = Field(
+        default=30, ge=8, le=3_650, description="days that rows which were set aside are kept, to be corrected"
+    )
+    result_retention_days: int = Field(
+        default=7,
+        ge=1,
+        le=7,
+        description="days that Redis keeps a task's result, with findings and quotes",
+    )
+    dead_letter_retention_days: int = Field(
+        default=DEAD_LETTER_RETENTION_DAYS,
+        ge=1,
+        le=3_650,
+        description="days that a dead letter waits for an operator; then RabbitMQ drops it",
+    )
+    audit_retention_days: int = Field(
+        default=AUDIT_RETENTION_DAYS,
+        ge=1,
+        le=3_650,
+        description="days that Redis keeps an entry of the audit log, of which it keeps 100,000 at most",
+    )
+    privacy_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="keys the hashes of persons, in the audit log too; without it that has a random one, in Redis",
     )
     imports_from: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -101,3 +141,11 @@ class Settings(BaseSettings):
     def on_rabbitmq(self) -> bool:
         """False in the embedded run, whose broker is a Valkey."""
         return self.broker_url.get_secret_value().startswith(("amqp://", "amqps://", "pyamqp://"))
+
+
+def passwords_of(users: dict[Service, SecretStr]) -> dict[Service, str]:
+    return {service: password.get_secret_value() for service, password in users.items()}
+
+
+def secret_of(setting: SecretStr | None) -> str | None:
+    return setting.get_secret_value() if setting else None

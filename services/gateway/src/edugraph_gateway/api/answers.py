@@ -7,10 +7,16 @@ from pydantic import Field
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import ENDED, JobReport
+from edugraph_gateway.auth.callers import Caller
+
+HIDDEN = "not shown without the scope personal"
 
 
 class JobAnswer(JobReport):
-    """`seconds_left` is an estimate by the speed so far; null where there is nothing to go by."""
+    """`seconds_left` is an estimate by the speed so far; null where there is nothing to go by.
+
+    Without the scope personal `errors` is empty, and of others' jobs no name is shown.
+    """
 
     seconds_left: float | None = None
     links: dict[str, str] = {}
@@ -19,6 +25,10 @@ class JobAnswer(JobReport):
 class JobList(ContractModel):
     jobs: tuple[JobAnswer, ...]
     links: dict[str, str] = {}
+
+
+class JobDeleted(ContractModel):
+    deleted: str
 
 
 class GraphDigest(ContractModel):
@@ -35,7 +45,7 @@ class Version(ContractModel):
     api: str = "v1"
 
 
-def job_answer(report: JobReport, now: datetime) -> JobAnswer:
+def job_answer(report: JobReport, now: datetime, caller: Caller) -> JobAnswer:
     """Add the links of a job and, for one that runs, the seconds that the slower of import and analysis needs."""
     seconds_left: float | None = None
     if report.state not in ENDED:
@@ -44,6 +54,17 @@ def job_answer(report: JobReport, now: datetime) -> JobAnswer:
         estimates = [spent_seconds * (total - done) / done for done, total in steps if done]
         seconds_left = round(max(estimates), 1) if estimates else None
     base = f"/v1/jobs/{report.job_id}"
-    fields: dict[str, Any] = {name: getattr(report, name) for name in JobReport.model_fields}
+    hidden: dict[str, Any] = {}
+    if not caller.may("personal"):
+        # The names of files, columns and events were given by people; who sent a file knows them anyway.
+        names = {"source": HIDDEN, "owner": "", "error": report.error and HIDDEN}
+        skipped = {"not_relevant": {HIDDEN: sum(report.not_relevant.values())} if report.not_relevant else {}}
+        hidden = {"errors": (), **({} if caller.owns(report.owner) else {**names, **skipped})}
+    fields: dict[str, Any] = {name: getattr(report, name) for name in JobReport.model_fields} | hidden
     links = {"self": base, **{name: f"{base}/{name}" for name in ("rejects", "events", "cancel", "resume")}}
     return JobAnswer(**fields, seconds_left=seconds_left, links=links)
+
+
+def names_somebody(report: JobReport, caller: Caller) -> bool:
+    """Whether the answer shows this caller rows that were set aside, or the name of another's file."""
+    return caller.may("personal") and (bool(report.errors) or not caller.owns(report.owner))

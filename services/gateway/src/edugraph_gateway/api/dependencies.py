@@ -1,28 +1,36 @@
 """What the routes get from FastAPI: an admitted caller, and the parts of the gateway that they need."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from threading import Event
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import TypeAdapter, ValidationError
 
 from edugraph_common.contracts.api import Check
+from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import Scope
-from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
-from edugraph_gateway.auth.admission import Admission
+from edugraph_common.platform.task_owners import TaskOwners
+from edugraph_gateway.auth.admission import Admission, missing_scope
+from edugraph_gateway.auth.audit_trail import AuditTrail
 from edugraph_gateway.auth.callers import Caller
+from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.readiness import Probes
 from edugraph_gateway.operations.task_results import TaskResults
+from edugraph_gateway.problems import Refusal
 from edugraph_gateway.submission.intake import Intake
 
+AUDIT_TIMEOUT_SECONDS = 2.0
 bearer = HTTPBearer(auto_error=False, description="An API key (edugraph keys create) or an OIDC access token")
 
 
@@ -31,13 +39,19 @@ def gateway_of(request: Request) -> Gateway:
     return gateway
 
 
-def admitted(scope: Scope) -> Any:
-    """Return the dependency that admits a caller with this scope. It raises Problem 401, 403, 429, or Retryable."""
+def admitted(*any_of: Scope, personal: bool = False) -> Any:
+    """Return the dependency that admits a caller with one of these scopes; with `personal` they need that as well.
+
+    It raises Problem 401, 403, 429, or Retryable.
+    """
 
     async def admit(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
     ) -> Caller:
-        return await gateway_of(request).admission.admit(credentials.credentials if credentials else "", scope)
+        caller = await gateway_of(request).admission.admit(credentials.credentials if credentials else "", *any_of)
+        if personal and not caller.may("personal"):
+            raise missing_scope(caller, "personal")
+        return caller
 
     return Depends(admit)
 
@@ -52,10 +66,49 @@ def part(select: Callable[[Gateway], Any]) -> Any:
     return Depends(selected)
 
 
-Reader = Annotated[Caller, admitted("read")]
+READS: tuple[Scope, ...] = ("read", "read:own")
+Reader = Annotated[Caller, admitted(*READS)]
+PersonalReader = Annotated[Caller, admitted(*READS, personal=True)]
+GraphCaller = Annotated[Caller, admitted("read")]
+PictureCaller = Annotated[Caller, admitted("read", personal=True)]
 Submitter = Annotated[Caller, admitted("submit")]
 Operator = Annotated[Caller, admitted("operate")]
+PersonalOperator = Annotated[Caller, admitted("operate", personal=True)]
+JobOperator = Annotated[Caller, admitted("operate", "submit")]
 Eraser = Annotated[Caller, admitted("erase")]
+
+
+Purpose = Annotated[
+    str,
+    Header(
+        alias="X-Purpose",
+        max_length=200,
+        pattern=r"^[\x20-\x7e]*$",
+        description="why personal data is read, for the audit log; other letters than ASCII as %E7%94%A8",
+    ),
+]
+_PURPOSE = TypeAdapter[str](Purpose)
+
+
+async def audit_trail(request: Request, purpose: Purpose = "") -> AuditTrail:
+    gateway = gateway_of(request)
+    return AuditTrail(gateway.audit, purpose, gateway.now)
+
+
+async def note_refusal(request: Request, refusal: Refusal) -> None:
+    """Write a refusal into the audit log."""
+    gateway, scope = gateway_of(request), request.scope
+    try:
+        purpose = _PURPOSE.validate_python(request.headers.get("x-purpose", ""))
+    except ValidationError:
+        purpose = "(not readable)"
+    trail, route = (
+        AuditTrail(gateway.audit, purpose, gateway.now),
+        str(getattr(scope.get("route"), "path", scope["path"])),
+    )
+    note = partial(trail.refused, refusal, scope["method"], route, scope["path"])
+    with suppress(Retryable):  # what comes too late for the log changes nothing of the answer
+        await in_time(note, AUDIT_TIMEOUT_SECONDS, gateway.intake.submitter.threads)
 
 
 async def token_of(credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]) -> str:
@@ -63,8 +116,8 @@ async def token_of(credentials: Annotated[HTTPAuthorizationCredentials | None, S
 
 
 AdmissionDep = Annotated[Admission, part(lambda gateway: gateway.admission)]
-AuditDep = Annotated[Audit, part(lambda gateway: gateway.audit)]
 BlobsDep = Annotated[Blobs, part(lambda gateway: gateway.blobs)]
+AuditTrailDep = Annotated[AuditTrail, Depends(audit_trail)]
 ClockDep = Annotated[Callable[[], datetime], part(lambda gateway: gateway.now)]
 DeadLettersDep = Annotated[DeadLetterOperator, part(lambda gateway: gateway.dead_letters)]
 DiagnoseDep = Annotated[Callable[[], list[Check]], part(lambda gateway: gateway.diagnose)]
@@ -74,5 +127,6 @@ GraphDep = Annotated[GraphReader, part(lambda gateway: gateway.graph)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
+TaskOwnersDep = Annotated[TaskOwners, part(lambda gateway: gateway.task_owners)]
 ResultsDep = Annotated[TaskResults, part(lambda gateway: gateway.results)]
 TokenDep = Annotated[str, Depends(token_of)]

@@ -1,7 +1,7 @@
 """Before every operation: is the caller known, do they have the scope, and is their rate limit kept."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from weakref import WeakValueDictionary
@@ -13,7 +13,7 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_gateway.auth.callers import ANYBODY, Caller, KeyRing
 from edugraph_gateway.auth.oidc import Issuer
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import Problem
+from edugraph_gateway.problems import Problem, Refusal
 from edugraph_gateway.submission.rate_limiter import RateLimiter
 
 TIMEOUT_SECONDS = 2.0
@@ -37,22 +37,25 @@ class Admission:
         self._threads = CapacityLimiter(LOOKUP_THREADS)
         self._lookups: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def admit(self, token: str, scope: Scope) -> Caller:
-        """Raises Problem 401, 403 or 429, and Retryable when the caller cannot be looked up in time."""
-        remembered = self._remembered(token, scope)
+    async def admit(self, token: str, *any_of: Scope) -> Caller:
+        """Admit who has one of these scopes.
+
+        Raises Problem 401, 403 or 429, and Retryable when the caller cannot be looked up in time.
+        """
+        remembered = self._remembered(token, any_of)
         if remembered is not None:
             return remembered
         try:
             # One request of a caller asks at a time: what it brings may be enough for those that waited.
             async with asyncio.timeout(TIMEOUT_SECONDS), self._lookups.setdefault(token, asyncio.Lock()):
-                remembered = self._remembered(token, scope)
+                remembered = self._remembered(token, any_of)
                 if remembered is not None:
                     return remembered
-                return await in_time(lambda: self._look_up(token, scope), TIMEOUT_SECONDS, self._threads)
+                return await in_time(lambda: self._look_up(token, any_of), TIMEOUT_SECONDS, self._threads)
         except TimeoutError:
             raise Retryable(f"the caller could not be looked up within {TIMEOUT_SECONDS:g} s") from None
 
-    async def holds(self, token: str, scope: Scope) -> bool:
+    async def holds(self, token: str, *any_of: Scope) -> bool:
         """Whether a caller who was admitted still would be: the key is not revoked, the token not run out.
 
         A Redis that is away changes nothing: nobody is turned out because of it.
@@ -64,24 +67,25 @@ class Admission:
             caller = keeper.remembered(token, now) or await in_time(
                 lambda: keeper.caller(token, now), TIMEOUT_SECONDS, self._threads
             )
-            return caller is not None and scope in caller.scopes
+            return caller is not None and caller.may(*any_of)
         return True
 
-    def _remembered(self, token: str, scope: Scope) -> Caller | None:
+    def _remembered(self, token: str, any_of: Sequence[Scope]) -> Caller | None:
         """Return a caller who was here a moment ago and has a request left. It asks no server."""
         caller = self._keeper(token).remembered(token, self._now()) if self._require_key else ANYBODY
-        if caller is None or scope not in caller.scopes:
+        if caller is None or not caller.may(*any_of):
             return None
         return caller if self._rate_limiter.spend(caller.client_id) else None
 
-    def _look_up(self, token: str, scope: Scope) -> Caller:
+    def _look_up(self, token: str, any_of: Sequence[Scope]) -> Caller:
         caller: Caller | None = ANYBODY
         if self._require_key:
             caller = self._keeper(token).caller(token, self._now()) if token else None
         if caller is None:
-            raise Problem(401, "key", "No valid API key: send Authorization: Bearer with one (edugraph keys create).")
-        if scope not in caller.scopes:
-            raise Problem(403, "scope", f"This needs the scope {scope}, which your key or token has not.")
+            words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create"
+            raise Refusal(401, "key", f"{words} (the bootstrap key ends with the first).")
+        if not caller.may(*any_of):
+            raise missing_scope(caller, *any_of)
         wait_seconds = self._rate_limiter.take(caller.client_id)
         if wait_seconds:
             words = "More requests than this client may send; slow down."
@@ -91,3 +95,8 @@ class Admission:
     def _keeper(self, token: str) -> KeyRing | Issuer:
         """Return who knows such a token: an API key begins with eg_, which no JWT does."""
         return self._key_ring if self._issuer is None or token.startswith("eg_") else self._issuer
+
+
+def missing_scope(caller: Caller, *any_of: Scope) -> Refusal:
+    words = f"This needs the scope {' or '.join(any_of)}, which your key or token has not."
+    return Refusal(403, "scope", words, caller.client_id)

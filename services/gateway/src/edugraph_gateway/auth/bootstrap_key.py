@@ -1,6 +1,7 @@
 """The bootstrap key (EDUGRAPH_BOOTSTRAP_KEY): with it a new installation can be used before anybody made a key.
 
-It is in no store. An operator revokes it by taking the variable out of the gateway's secret.
+It is in no store. It ends with the first key that somebody makes, and stays ended when that one is revoked. A Redis
+that has lost everything has lost that as well: the bootstrap key is then good until keys are made anew.
 """
 
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ class KeysWithBootstrap(ApiKeys):
         )
 
     def find(self, key_id: str) -> ApiKey | None:
-        if self._bootstrap_key is not None and key_id == self._bootstrap_key.key_id:
-            return self._bootstrap_key
-        return super().find(key_id)
+        found = super().find(key_id)
+        bootstrap = self._bootstrap_key
+        if found is None and bootstrap is not None and key_id == bootstrap.key_id and not self.were_made():
+            return bootstrap
+        return found

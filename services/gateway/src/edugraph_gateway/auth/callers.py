@@ -18,6 +18,14 @@ class Caller:
     client_id: str
     scopes: tuple[Scope, ...]
 
+    def may(self, *any_of: Scope) -> bool:
+        """Whether they have one of these scopes."""
+        return any(scope in self.scopes for scope in any_of)
+
+    def owns(self, owner: str) -> bool:
+        """Whether they made a job or task of this owner. What an older release made has no owner."""
+        return owner == self.client_id
+
 
 ANYBODY = Caller("anybody", SCOPES)
 

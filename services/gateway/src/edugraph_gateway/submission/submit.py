@@ -15,11 +15,13 @@ from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, ByteRange, Message
 from edugraph_common.platform.job_store import Jobs, NewJob
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_common.sources import store_records
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.publisher import Publisher
 
 WITHDRAW_TIMEOUT_SECONDS = 0.5
+WRITE_TIMEOUT_SECONDS = 2.0
 
 
 def deadline_of_job(now: datetime) -> float:
@@ -49,6 +51,7 @@ class JobSubmitter:
     """`create` puts a job into Redis or raises Retryable. `new_id` gives ids that nobody can guess."""
 
     jobs: Jobs
+    task_owners: TaskOwners
     blobs: Blobs
     publisher: Publisher
     create: Callable[[NewJob], Awaitable[None]]
@@ -56,14 +59,27 @@ class JobSubmitter:
     now: Callable[[], datetime]
     threads: CapacityLimiter
 
-    async def submit(self, submission: Submission) -> Accepted:
-        """Raises Retryable or Rejected; then nothing is left of the job, its blobs included."""
+    async def submit(self, submission: Submission, owner: str) -> Accepted:
+        """`owner` is the client that makes the job. Raises Retryable or Rejected; then nothing is left of the job,
+        its blobs included.
+        """
         job_id, deadline = submission.job_id, {"deadline": deadline_of_job(self.now())}
         tasks = [task._replace(message=task.message.model_copy(update=deadline)) for task in submission.tasks]
         # `resume` makes the tasks again from this.
         stored = json.dumps([[task.name, task.message.model_dump(mode="json"), task.task_id] for task in tasks])
         inline = any(getattr(task.message, "records", None) is not None for task in tasks)
-        job = NewJob(job_id, submission.kind, submission.source, self.now(), submission.to_analyse, stored, inline)
+        first = tasks[0].task_id
+        job = NewJob(
+            job_id=job_id,
+            kind=submission.kind,
+            source=submission.source,
+            created=self.now(),
+            to_analyse=submission.to_analyse,
+            tasks=stored,
+            tasks_hold_records=inline,
+            owner=owner,
+            first_task=first,
+        )
         try:
             await self.create(job)
             for task in tasks:
@@ -81,7 +97,6 @@ class JobSubmitter:
             with CancelScope(shield=True), suppress(Failure):
                 await in_time(withdraw, WITHDRAW_TIMEOUT_SECONDS, self.threads)
             raise
-        first = tasks[0].task_id
         links = {"self": f"/v1/jobs/{job_id}", "task": f"/v1/tasks/{first}", "rejects": f"/v1/jobs/{job_id}/rejects"}
         return Accepted(job_id=job_id, task_id=first, links=links)
 
@@ -95,8 +110,9 @@ class JobSubmitter:
                 await anyio.to_thread.run_sync(self.blobs.delete, f"jobs/{job_id}")
             raise
 
-    async def send_task(self, task: Task) -> Accepted:
-        """Publish one task that belongs to no job. Raises Retryable or Rejected."""
+    async def send_task(self, task: Task, owner: str) -> Accepted:
+        """Publish one task that belongs to no job but to a client. Raises Retryable or Rejected."""
+        await in_time(lambda: self.task_owners.note(task.task_id, owner), WRITE_TIMEOUT_SECONDS, self.threads)
         await self.publisher.send(task.name, task.message, task_id=task.task_id)
         links = {"task": f"/v1/tasks/{task.task_id}"}
         return Accepted(job_id=task.message.job_id, task_id=task.task_id, links=links)

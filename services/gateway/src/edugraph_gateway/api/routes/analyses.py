@@ -76,7 +76,8 @@ async def start_analysis(
         job_id, stored = submitter.new_id(), None
         if len(body) > RECORDS_IN_MESSAGE_BYTES and kind in BATCH_TASKS:
             stored = await submitter.store_records(job_id, [record.to_json() for record in records])
-        return Done(fingerprint, await submitter.submit(analysis_submission(job_id, kind, records, stored)))
+        submission = analysis_submission(job_id, kind, records, stored)
+        return Done(fingerprint, await submitter.submit(submission, caller.client_id))
 
     async def seen() -> str:
         return fingerprint
@@ -91,14 +92,15 @@ async def start_analysis(
     responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     openapi_extra=_REQUEST_BODY,
 )
-async def estimate_analysis(request: Request, _caller: Submitter, intake: IntakeDep, subject: Subject) -> Accepted:
+async def estimate_analysis(request: Request, caller: Submitter, intake: IntakeDep, subject: Subject) -> Accepted:
     """What reading these records would cost: the result of the task, made by an analyzer without asking the model."""
     kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
     intake.backpressure.check(QUEUE)
     records = parse_records(await json_body(request, intake.limits), kind)
     request_id = submitter.new_id()
     message = AnalysisEstimate(job_id=request_id, kind=kind, records=tuple(record.to_json() for record in records))
-    return await submitter.send_task(Task("estimate_analysis_task", message, task_id_for(request_id, "estimate")))
+    task = Task("estimate_analysis_task", message, task_id_for(request_id, "estimate"))
+    return await submitter.send_task(task, caller.client_id)
 
 
 def parse_records(body: bytes, kind: Kind) -> list[Record]:

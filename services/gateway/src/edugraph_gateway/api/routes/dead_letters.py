@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_gateway.api.dependencies import AuditDep, ClockDep, DeadLettersDep, Operator
+from edugraph_gateway.api.dependencies import AuditTrailDep, DeadLettersDep, Operator, PersonalOperator
 from edugraph_gateway.operations.dead_letter_operator import DeadLetter, Replayed
 from edugraph_gateway.problems import problem_responses
 
@@ -52,7 +52,10 @@ def list_letters(
 
 
 @router.get("/v1/dead-letters/{queue}/{task_id}", responses=_answers)
-def show_letter(_caller: Operator, dead_letters: DeadLettersDep, queue: QueueName, task_id: TaskId) -> WholeLetter:
+def show_letter(
+    caller: PersonalOperator, dead_letters: DeadLettersDep, trail: AuditTrailDep, queue: QueueName, task_id: TaskId
+) -> WholeLetter:
+    trail.shown(caller, "dead letter", f"{queue}/{task_id}")
     letter, arguments = dead_letters.show(str(queue), task_id)
     base = f"/v1/dead-letters/{queue}/{task_id}"
     return WholeLetter(letter=letter, arguments=arguments, links={"self": base, "replay": f"{base}/replay"})
@@ -63,14 +66,13 @@ def replay_letter(
     *,
     caller: Operator,
     dead_letters: DeadLettersDep,
-    audit: AuditDep,
-    now: ClockDep,
+    trail: AuditTrailDep,
     queue: QueueName,
     task_id: TaskId,
 ) -> Replayed:
     """Send it again, with no tries used up. A task that has succeeded meanwhile is not done again."""
-    audit.record(caller.client_id, "dead.replay", f"{queue}/{task_id}", now())
-    return dead_letters.replay(str(queue), task_id)
+    with trail.doing(caller, "dead.replay", f"{queue}/{task_id}"):
+        return dead_letters.replay(str(queue), task_id)
 
 
 @router.post("/v1/dead-letters/{queue}/replay", responses=_answers)
@@ -78,14 +80,13 @@ def replay_letters(
     *,
     caller: Operator,
     dead_letters: DeadLettersDep,
-    audit: AuditDep,
-    now: ClockDep,
+    trail: AuditTrailDep,
     queue: QueueName,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> Replayed:
     """Send the oldest again, at most 50 a second. Those that no worker could read are left where they are."""
-    audit.record(caller.client_id, "dead.replay", f"{queue}, {limit} at most", now())
-    return dead_letters.replay_all(str(queue), limit, REPLAYS_PER_SECOND)
+    with trail.doing(caller, "dead.replay", f"{queue}, {limit} at most"):
+        return dead_letters.replay_all(str(queue), limit, REPLAYS_PER_SECOND)
 
 
 @router.delete("/v1/dead-letters/{queue}/{task_id}", responses=_answers)
@@ -93,20 +94,17 @@ def drop_letter(
     *,
     caller: Operator,
     dead_letters: DeadLettersDep,
-    audit: AuditDep,
-    now: ClockDep,
+    trail: AuditTrailDep,
     queue: QueueName,
     task_id: TaskId,
 ) -> Dropped:
     """It is gone for good."""
-    audit.record(caller.client_id, "dead.drop", f"{queue}/{task_id}", now())
-    return Dropped(dropped=dead_letters.drop(str(queue), task_id))
+    with trail.doing(caller, "dead.drop", f"{queue}/{task_id}"):
+        return Dropped(dropped=dead_letters.drop(str(queue), task_id))
 
 
 @router.delete("/v1/dead-letters/{queue}", responses=_answers)
-def drop_letters(
-    caller: Operator, dead_letters: DeadLettersDep, audit: AuditDep, now: ClockDep, queue: QueueName
-) -> Dropped:
+def drop_letters(caller: Operator, dead_letters: DeadLettersDep, trail: AuditTrailDep, queue: QueueName) -> Dropped:
     """All of the queue are gone for good."""
-    audit.record(caller.client_id, "dead.drop", f"{queue}, all", now())
-    return Dropped(dropped=dead_letters.drop_all(str(queue)))
+    with trail.doing(caller, "dead.drop", f"{queue}, all"):
+        return Dropped(dropped=dead_letters.drop_all(str(queue)))

@@ -1,5 +1,6 @@
 """GET /v1/graph/…: what is in the graph. POST: have the importer compare it with its records, or derive it anew."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,52 +9,68 @@ from edugraph_common.contracts.api import Accepted, GraphPicture, GraphSummary
 from edugraph_common.contracts.messages import DeriveGraph
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_gateway.api.answers import GraphDigest
-from edugraph_gateway.api.dependencies import AuditDep, ClockDep, GraphDep, IntakeDep, Operator, Reader
+from edugraph_gateway.api.dependencies import (
+    AUDIT_TIMEOUT_SECONDS,
+    AuditTrailDep,
+    GraphCaller,
+    GraphDep,
+    IntakeDep,
+    Operator,
+    PictureCaller,
+)
+from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.submit import Task
 
-AUDIT_TIMEOUT_SECONDS = 2.0
+SMALLEST_GROUP_STUDENTS = 10
 
 router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 429, 503))
 
 
 @router.get("/v1/graph/digest")
-def graph_digest(_caller: Reader, graph: GraphDep) -> GraphDigest:
+def graph_digest(_caller: GraphCaller, graph: GraphDep) -> GraphDigest:
     """One hash over all nodes, relationships and properties; two imports of the same records give the same."""
     return GraphDigest(digest=graph.digest(), links={"self": "/v1/graph/digest"})
 
 
 @router.get("/v1/graph/summary")
-def graph_summary(_caller: Reader, graph: GraphDep) -> GraphSummary:
-    """Nodes by label, relationships by type, and the knowledge points with the most mistakes."""
-    return graph.summary().model_copy(update={"links": {"self": "/v1/graph/summary"}})
+def graph_summary(caller: GraphCaller, graph: GraphDep) -> GraphSummary:
+    """Nodes by label, relationships by type, and the knowledge points with the most mistakes.
+
+    Without the scope personal, of points only those behind mistakes of ten students or more: a model names points by
+    words of the texts.
+    """
+    at_least = 0 if caller.may("personal") else SMALLEST_GROUP_STUDENTS
+    return graph.summary(at_least).model_copy(update={"links": {"self": "/v1/graph/summary"}})
 
 
 @router.get("/v1/graph/picture")
 def graph_picture(
-    _caller: Reader, graph: GraphDep, limit: Annotated[int, Query(ge=1, le=5_000)] = 500
+    caller: PictureCaller, graph: GraphDep, trail: AuditTrailDep, limit: Annotated[int, Query(ge=1, le=5_000)] = 500
 ) -> GraphPicture:
-    """Some relationships and their ends, to be drawn."""
+    """Some relationships and their ends, people with their names, to be drawn."""
+    trail.shown(caller, "picture", "")
     return graph.picture(limit).model_copy(update={"links": {"self": f"/v1/graph/picture?limit={limit}"}})
 
 
 @router.post("/v1/graph/verify", status_code=202)
-async def verify_graph(_caller: Operator, intake: IntakeDep) -> Accepted:
+async def verify_graph(caller: Operator, intake: IntakeDep) -> Accepted:
     """Compare every sum, name and prerequisite with the records: follow the task, whose result says what is wrong."""
-    return await _derive(intake, repair=False)
+    return await _derive(intake, caller, repair=False)
 
 
 @router.post("/v1/graph/rebuild", status_code=202)
-async def rebuild_graph(caller: Operator, audit: AuditDep, now: ClockDep, intake: IntakeDep) -> Accepted:
+async def rebuild_graph(caller: Operator, trail: AuditTrailDep, intake: IntakeDep) -> Accepted:
     """Derive every sum, name and prerequisite from the records: follow the task, whose result says what was wrong."""
-    who, threads = caller.client_id, intake.submitter.threads
-    await in_time(lambda: audit.record(who, "graph.rebuild", "all", now()), AUDIT_TIMEOUT_SECONDS, threads)
-    return await _derive(intake, repair=True)
+    note = partial(trail.did, caller, "graph.rebuild", "all")
+    await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
+    return await _derive(intake, caller, repair=True)
 
 
-async def _derive(intake: Intake, *, repair: bool) -> Accepted:
+async def _derive(intake: Intake, caller: Caller, *, repair: bool) -> Accepted:
     request_id = intake.submitter.new_id()
     message = DeriveGraph(job_id=request_id, repair=repair)
-    return await intake.submitter.send_task(Task("derive_graph_task", message, task_id_for(request_id, "derive")))
+    task = Task("derive_graph_task", message, task_id_for(request_id, "derive"))
+    return await intake.submitter.send_task(task, caller.client_id)

@@ -5,7 +5,7 @@ Records inline go into the blob store as well where they are more than a message
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, cast, get_args
 
 import anyio.to_thread
@@ -33,6 +33,7 @@ from edugraph_common.sources import parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import IntakeDep, Submitter, bearer, gateway_of
+from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import Problem, invalid, invalid_fields, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, given_key, idempotent_run, key_name
@@ -120,7 +121,7 @@ async def start_import(
     name = key_name(caller.client_id, "imports", idempotency_key) if idempotency_key else None
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type == "application/json":
-        return await import_json(intake, request, name)
+        return await import_json(intake, caller, request, name)
     if content_type not in FILES:
         words = f"Send application/json with records, or a file as one of {', '.join(FILES)}."
         raise Problem(415, "content-type", words)
@@ -130,7 +131,10 @@ async def start_import(
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise invalid_fields([(("query", *detail["loc"]), detail["msg"]) for detail in found]) from None
-    return await import_upload(intake, request, options, name)
+    return await import_upload(intake, caller, request, options, name)
+
+
+AnswerTo = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class FastPath:
@@ -141,9 +145,7 @@ class FastPath:
     the types `expected`; other errors are bugs, and are raised.
     """
 
-    def __init__(
-        self, app: ASGIApp, expected: tuple[type[Exception], ...], answer_to: Callable[[Exception], Response]
-    ) -> None:
+    def __init__(self, app: ASGIApp, expected: tuple[type[Exception], ...], answer_to: AnswerTo) -> None:
         self._app, self._expected, self._answer_to = app, expected, answer_to
         routes = (route for route in router.routes if isinstance(route, APIRoute))
         self._route = next(route for route in routes if route.endpoint is start_import)
@@ -161,11 +163,11 @@ class FastPath:
             accepted = await start_import(request, caller, gateway.intake, given_key(request))
             answer = Response(accepted.model_dump_json(), 202, media_type="application/json")
         except self._expected as error:
-            answer = self._answer_to(error)
+            answer = await self._answer_to(request, error)
         await answer(scope, receive, send)
 
 
-async def import_json(intake: Intake, request: Request, name: str | None) -> Accepted:
+async def import_json(intake: Intake, caller: Caller, request: Request, name: str | None) -> Accepted:
     """Take records inline, or the URL of a file outside. `name` is that of the idempotency key."""
     submitter = intake.submitter
     body = await json_body(request, intake.limits)
@@ -177,13 +179,14 @@ async def import_json(intake: Intake, request: Request, name: str | None) -> Acc
     async def first() -> Done:
         job_id = submitter.new_id()
         if isinstance(wanted, OutsideImport):
-            return Done(fingerprint, await submitter.submit(await _look_outside(submitter, job_id, wanted)))
+            looked_at = await _look_outside(submitter, job_id, wanted)
+            return Done(fingerprint, await submitter.submit(looked_at, caller.client_id))
         fields = dict(wanted)
         if len(body) > RECORDS_IN_MESSAGE_BYTES:
             stored = await submitter.store_records(job_id, wanted.records)
             fields = {**fields, "records": None, "source": stored.source}
         job = ImportJob(job_id=job_id, accepted_at=submitter.now().timestamp(), **fields)
-        return Done(fingerprint, await submitter.submit(import_submission(job, "inline")))
+        return Done(fingerprint, await submitter.submit(import_submission(job, "inline"), caller.client_id))
 
     async def seen() -> str:
         return fingerprint
@@ -245,7 +248,9 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
     return import_submission(job, wanted.name or path.rsplit("/", 1)[-1])
 
 
-async def import_upload(intake: Intake, request: Request, options: FileImport, name: str | None) -> Accepted:
+async def import_upload(
+    intake: Intake, caller: Caller, request: Request, options: FileImport, name: str | None
+) -> Accepted:
     """Take a file. The options are part of what was asked for, so they are part of the fingerprint."""
     limits, submitter = intake.limits, intake.submitter
     if options.analyze:
@@ -261,7 +266,8 @@ async def import_upload(intake: Intake, request: Request, options: FileImport, n
 
     async def first() -> Done:
         job, digest = await _store(submitter, options, encoding, body, limits.max_unpacked_bytes)
-        return Done(fingerprint(digest), await submitter.submit(import_submission(job, options.name)))
+        submission = import_submission(job, options.name)
+        return Done(fingerprint(digest), await submitter.submit(submission, caller.client_id))
 
     async def seen() -> str:
         digest = hashlib.sha256()

@@ -11,27 +11,31 @@ import structlog
 from fastapi import APIRouter, Path, Query
 from starlette.responses import StreamingResponse
 
-from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
+from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
-from edugraph_gateway.api.answers import JobAnswer, JobList, job_answer
+from edugraph_gateway.api.answers import JobAnswer, JobDeleted, JobList, job_answer, names_somebody
 from edugraph_gateway.api.dependencies import (
+    READS,
     AdmissionDep,
-    AuditDep,
+    AuditTrailDep,
     BlobsDep,
     ClockDep,
     EndingDep,
     EventStreamsDep,
     IntakeDep,
+    JobOperator,
     JobsDep,
-    Operator,
+    PersonalReader,
     Reader,
     TokenDep,
 )
+from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.resume import resume
-from edugraph_gateway.problems import Problem, invalid_fields, not_found, problem_responses
+from edugraph_gateway.problems import Problem, invalid_fields, not_found, not_found_for, problem_responses
 
 log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
@@ -50,8 +54,9 @@ Cursor = Annotated[
 @router.get("/v1/jobs", responses=problem_responses(401, 403, 422, 429, 503))
 def list_jobs(
     *,
-    _caller: Reader,
+    caller: Reader,
     jobs: JobsDep,
+    trail: AuditTrailDep,
     clock: ClockDep,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -60,55 +65,80 @@ def list_jobs(
 ) -> JobList:
     """The newest first, with `state` the newest of those. `links.next` is the page after it, where there is one.
 
-    Jobs that are added meanwhile move no job to another page.
+    With the scope read:own alone those of the caller. Jobs that are added meanwhile move no job to another page.
     """
     if offset is not None:
         raise invalid_fields([(("query", "offset"), "is not taken any more: follow links.next, or send its cursor")])
     now = clock()
-    reports, following = jobs.newest(limit, now, state, Place.of(cursor) if cursor else None)
+    owner = None if caller.may("read") else caller.client_id
+    reports, following = jobs.newest(limit, now, state, Place.of(cursor) if cursor else None, owner=owner)
+    if any(names_somebody(report, caller) for report in reports):
+        trail.shown(caller, "jobs", "")
     only = f"&state={state}".replace(" ", "%20") if state else ""
     links = {"self": f"/v1/jobs?limit={limit}" + (f"&cursor={cursor}" if cursor else "") + only}
     if following:
         links["next"] = f"/v1/jobs?limit={limit}&cursor={following}{only}"
-    return JobList(jobs=tuple(job_answer(report, now) for report in reports), links=links)
+    return JobList(jobs=tuple(job_answer(report, now, caller) for report in reports), links=links)
 
 
 @router.get("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
-def show_job(_caller: Reader, jobs: JobsDep, now: ClockDep, job_id: JobId) -> JobAnswer:
-    return job_answer(existing_job(jobs, job_id, now()), now())
+def show_job(caller: Reader, jobs: JobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId) -> JobAnswer:
+    report = existing_job(jobs, caller, job_id, now(), "read")
+    if names_somebody(report, caller):
+        trail.shown(caller, "job", job_id)
+    return job_answer(report, now(), caller)
 
 
 @router.post("/v1/jobs/{job_id}/cancel", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
 def cancel_job(
-    *, caller: Operator, jobs: JobsDep, blobs: BlobsDep, audit: AuditDep, now: ClockDep, job_id: JobId
+    *, caller: JobOperator, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
 ) -> JobAnswer:
-    """What has not begun stays undone; what is done is kept."""
-    report = existing_job(jobs, job_id, now())
-    audit.record(caller.client_id, "job.cancel", job_id, now())
-    if not jobs.cancel(job_id, now()):
-        raise Problem(409, "ended", f"The job has ended already: {report.state}.")
+    """What has not begun stays undone; what is done is kept. The scope submit is enough for one's own job."""
+    report = existing_job(jobs, caller, job_id, now(), "operate")
+    with trail.doing(caller, "job.cancel", job_id):
+        if not jobs.cancel(job_id, now()):
+            raise Problem(409, "ended", f"The job has ended already: {report.state}.")
     try:
         with blobs.write(cancelled_key(job_id)) as file:
             file.write(b"{}")
     except Retryable as away:
         # The job is cancelled all the same. The mark is for a Redis that loses all it has.
         log.warning("cancellation_not_marked", job=job_id, reason=away.reason)
-    return job_answer(existing_job(jobs, job_id, now()), now())
+    return job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller)
 
 
 @router.post("/v1/jobs/{job_id}/resume", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
 async def resume_job(
-    *, caller: Operator, jobs: JobsDep, audit: AuditDep, intake: IntakeDep, now: ClockDep, job_id: JobId
+    *, caller: JobOperator, jobs: JobsDep, trail: AuditTrailDep, intake: IntakeDep, now: ClockDep, job_id: JobId
 ) -> JobAnswer:
     """Do the rest of a job that was cancelled, or of one with failures; what is written is not written again."""
 
     def note() -> None:
-        existing_job(jobs, job_id, now())
-        audit.record(caller.client_id, "job.resume", job_id, now())
+        existing_job(jobs, caller, job_id, now(), "operate")
+        trail.did(caller, "job.resume", job_id)
 
     await anyio.to_thread.run_sync(note)
-    await resume(intake.submitter, job_id)
-    return await anyio.to_thread.run_sync(lambda: job_answer(existing_job(jobs, job_id, now()), now()))
+    try:
+        await resume(intake.submitter, job_id)
+    except (Failure, Problem):
+        await anyio.to_thread.run_sync(trail.failed, caller, "job.resume", job_id)
+        raise
+    return await anyio.to_thread.run_sync(
+        lambda: job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller)
+    )
+
+
+@router.delete("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
+def delete_job(
+    *, caller: JobOperator, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
+) -> JobDeleted:
+    """File, rejects and report are gone for good, not what it wrote. The scope submit is enough for one's own job."""
+    existing_job(jobs, caller, job_id, now(), "operate")
+    with trail.doing(caller, "job.delete", job_id):
+        if not jobs.delete(job_id, now()):
+            raise Problem(409, "not-ended", "The job has not ended: cancel it first.")
+        blobs.delete(f"jobs/{job_id}")
+    return JobDeleted(deleted=job_id)
 
 
 @router.get(
@@ -126,18 +156,28 @@ async def follow_job(
     admission: AdmissionDep,
     streams: EventStreamsDep,
     jobs: JobsDep,
+    trail: AuditTrailDep,
     now: ClockDep,
     ending: EndingDep,
     job_id: JobId,
 ) -> EventStream:
     """Server-Sent Events: the job at each change (event `job`), until it has ended or the key is revoked."""
-    await anyio.to_thread.run_sync(lambda: existing_job(jobs, job_id, now()))
+
+    def look() -> JobReport:
+        return existing_job(jobs, caller, job_id, now(), "read")
+
+    def note() -> None:
+        look()
+        if caller.may("personal"):
+            trail.shown(caller, "job", job_id)
+
+    await anyio.to_thread.run_sync(note)
 
     async def goes_on() -> bool:
-        return not ending.is_set() and await admission.holds(token, "read")
+        return not ending.is_set() and await admission.holds(token, *READS)
 
     give_back = streams.take(caller.client_id)
-    return EventStream(changes(jobs, job_id, now, goes_on), give_back)
+    return EventStream(changes(look, caller, now, goes_on), give_back)
 
 
 @router.get(
@@ -149,10 +189,11 @@ async def follow_job(
     },
 )
 def download_rejects(
-    _caller: Reader, jobs: JobsDep, blobs: BlobsDep, now: ClockDep, job_id: JobId
+    *, caller: PersonalReader, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
 ) -> StreamingResponse:
     """All records that were set aside, one JSON a line: line, field, expected, found, reason and the raw record."""
-    existing_job(jobs, job_id, now())
+    existing_job(jobs, caller, job_id, now(), "read")
+    trail.shown(caller, "rejects", job_id)
 
     def joined(keys: list[str]) -> Iterator[bytes]:
         for key in keys:
@@ -167,18 +208,26 @@ def download_rejects(
     )
 
 
-def existing_job(jobs: Jobs, job_id: str, now: datetime) -> JobReport:
-    """Raises Problem 404."""
+def existing_job(jobs: Jobs, caller: Caller, job_id: str, now: datetime, of_others: Scope) -> JobReport:
+    """Return a job that the caller made, or any with the scope `of_others`.
+
+    Raises Problem 404, for a job that is there as for one that is not: who may not see it need not know of it.
+    """
     report = jobs.report(job_id, now)
     if report is None:
         raise not_found("job", job_id)
+    if not (caller.may(of_others) or caller.owns(report.owner)):
+        raise not_found_for(caller.client_id, "job", job_id)
     return report
 
 
 async def changes(
-    jobs: Jobs, job_id: str, now: Callable[[], datetime], goes_on: Callable[[], Awaitable[bool]]
+    look: Callable[[], JobReport],
+    caller: Caller,
+    now: Callable[[], datetime],
+    goes_on: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
-    """Give a Server-Sent Event at each change of a job.
+    """Give a Server-Sent Event at each change of a job, which `look` reads anew.
 
     A Redis that is away for a while is waited for: the stream stays open until `goes_on` says no.
     """
@@ -187,10 +236,10 @@ async def changes(
     while (last is None or last.state not in ENDED) and await goes_on():
         report = last
         with suppress(Retryable):
-            report = await anyio.to_thread.run_sync(lambda: existing_job(jobs, job_id, now()))
+            report = await anyio.to_thread.run_sync(look)
         if report is not None and report != last:
             number, last, quiet_seconds = number + 1, report, 0.0
-            shown = job_answer(report, now()).model_dump_json()
+            shown = job_answer(report, now(), caller).model_dump_json()
             yield f"id: {number}\nevent: job\ndata: {shown}\n\n"
         elif quiet_seconds >= ALIVE_SECONDS:
             quiet_seconds = 0.0

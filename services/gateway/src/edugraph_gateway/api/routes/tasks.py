@@ -4,15 +4,28 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from edugraph_gateway.api.dependencies import Reader, ResultsDep
+from edugraph_gateway.api.dependencies import AuditTrailDep, Reader, ResultsDep, TaskOwnersDep
 from edugraph_gateway.operations.task_results import TaskAnswer
-from edugraph_gateway.problems import problem_responses
+from edugraph_gateway.problems import not_found_for, problem_responses
 
 router = APIRouter(tags=["tasks"])
 TaskId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
 @router.get("/v1/tasks/{task_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
-def show_task(_caller: Reader, results: ResultsDep, task_id: TaskId) -> TaskAnswer:
-    """A task that nobody has heard of shows PENDING."""
-    return results.show(task_id)
+def show_task(
+    caller: Reader, results: ResultsDep, owners: TaskOwnersDep, trail: AuditTrailDep, task_id: TaskId
+) -> TaskAnswer:
+    """A task that nobody has heard of shows PENDING. With the scope read:own alone, others' tasks are not there.
+
+    Without the scope personal the result has its counts and ids alone.
+    """
+    own = caller.owns(owners.owner(task_id))
+    if not (own or caller.may("read")):
+        raise not_found_for(caller.client_id, "task", task_id)
+    answer = results.show(task_id)
+    plain = answer.without_personal_data(own=own)
+    if not caller.may("personal") or answer == plain:
+        return plain
+    trail.shown(caller, "task", task_id)
+    return answer

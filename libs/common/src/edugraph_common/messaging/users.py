@@ -1,0 +1,113 @@
+"""RabbitMQ's users: one for each service, with the permissions that it needs and no others.
+
+A permission is a regular expression over names of exchanges and queues. `configure` also lets a user delete what it
+names, so services declare nothing of the topology: `edugraph topology apply` does, as the operator.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import quote
+
+import httpx
+
+from edugraph_common.contracts.routes import QUEUES, ROUTES, ROUTING_KEYS
+from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS
+from edugraph_common.platform.settings import Service
+
+# Celery's events, and commands to workers with their answers, for `celery inspect` and Flower.
+CELERY_EXCHANGES = r"celeryev|celery\.pidbox|reply\.celery\.pidbox"
+WORKERS_OWN = r".+@.+\.celery\.pidbox"
+DELAYS = r"celery_delayed_[0-9]+"
+DELAY_EXCHANGES = tuple(f"celery_delayed_{level}" for level in range(28))
+NOTHING = "^$"
+
+
+class Permissions(NamedTuple):
+    """`routing_keys` are those with which it may publish tasks, delayed or not; `dead_keys`, dead letters."""
+
+    configure: str
+    write: str
+    read: str
+    routing_keys: str = NOTHING
+    dead_keys: str = NOTHING
+    tags: str = ""
+
+
+def user_name(vhost: str, service: Service) -> str:
+    """Return the name of a service's user; `vhost` is quoted for a URL.
+
+    Users belong to the whole broker, so the name of the virtual host stands in theirs.
+    """
+    return f"{'edugraph' if vhost == quote('/', safe='') else vhost}-{service}"
+
+
+def permissions() -> dict[Service, Permissions]:
+    """Return what each service may do in the virtual host."""
+    tasks, events = _escaped(TASKS.name), _escaped(EVENTS.name)
+    webhooks = r"edugraph\.webhooks"
+    return {
+        # It looks at the depth of queues passively, which needs no permission, and probes a queue of its own.
+        "gateway": Permissions(
+            configure=r"^(celeryev|amq\.gen.*)$",
+            write=rf"^({tasks}|celeryev|amq\.default|amq\.gen.*)$",
+            read=rf"^({'|'.join(QUEUES)})\.dead$",
+            routing_keys=_keys(set(ROUTING_KEYS)),
+            tags="monitoring",
+        ),
+        "importer": _worker(tasks, events, ("data_import", "graph_findings"), set(ROUTING_KEYS)),
+        # What it found goes to the importer; it can ask for no import, and for nobody's erasure.
+        "analyzer": _worker(tasks, events, ("llm_analysis",), {"llm_analysis", "graph_findings"}),
+        "webhooks": Permissions(configure=f"^{webhooks}$", write=f"^{webhooks}$", read=rf"^({webhooks}|{events})$"),
+        # Flower and exporters: they hear events, ask workers, and see queues from outside.
+        "monitor": Permissions(
+            configure=rf"^({CELERY_EXCHANGES}|celeryev\..+|.+\.reply\.celery\.pidbox)$",
+            write=r"^(celery\.pidbox|celeryev\..+|.+\.reply\.celery\.pidbox)$",
+            read=rf"^({CELERY_EXCHANGES}|celeryev\..+|.+\.reply\.celery\.pidbox)$",
+            tags="monitoring",
+        ),
+    }
+
+
+def apply_users(api: httpx.Client, vhost: str, passwords: Mapping[Service, str]) -> list[str]:
+    """Make a user for each service that has a password, and set what it may. `vhost` is quoted for a URL.
+
+    A user that is there gets this password and these permissions. Returns the names. Raises httpx.HTTPError.
+    """
+    names = []
+    for service, granted in permissions().items():
+        if service not in passwords:
+            continue
+        name = user_name(vhost, service)
+        address = quote(name, safe="")
+        user = {"password": passwords[service], "tags": granted.tags}
+        api.put(f"/api/users/{address}", json=user).raise_for_status()
+        allowed = {"configure": granted.configure, "write": granted.write, "read": granted.read}
+        api.put(f"/api/permissions/{vhost}/{address}", json=allowed).raise_for_status()
+        patterns = dict.fromkeys((TASKS.name, *DELAY_EXCHANGES), granted.routing_keys) | {
+            DEAD.name: granted.dead_keys
+        }
+        for exchange, pattern in patterns.items():
+            keys = {"exchange": exchange, "write": pattern, "read": NOTHING}
+            api.put(f"/api/topic-permissions/{vhost}/{address}", json=keys).raise_for_status()
+        names.append(name)
+    return names
+
+
+def _worker(tasks: str, events: str, queues: tuple[str, ...], sends_to: set[str]) -> Permissions:
+    return Permissions(
+        configure=rf"^({CELERY_EXCHANGES}|{WORKERS_OWN})$",
+        write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS})$",
+        read=rf"^(({'|'.join(queues)})(\.notices)?|celery\.pidbox|{WORKERS_OWN})$",
+        routing_keys=_keys(sends_to),
+        dead_keys=f"^({'|'.join(queues)})$",
+    )
+
+
+def _keys(queues: set[str]) -> str:
+    """Return the pattern of the routing keys of some queues. A delayed message has 28 bits before its key."""
+    keys = sorted({route.key for route in ROUTES.values() if route.queue in queues})
+    return rf"^([01]\.)*({'|'.join(map(_escaped, keys))})$"
+
+
+def _escaped(name: str) -> str:
+    return name.replace(".", r"\.")

@@ -1,0 +1,9 @@
+-- Delete a job that has ended. ARGV: now, seconds that it is remembered as cancelled, so that a message of it that comes
+-- late is skipped; then the states in which it may be. Returns 1 if it was deleted.
+local state, allowed = redis.call('HGET', job, 'state'), false
+for i = 3, #ARGV do if state == ARGV[i] then allowed = true end end
+if not allowed then return 0 end
+redis.call('DEL', unpack(KEYS))
+redis.call('HSET', job, 'created', ARGV[1], 'updated', ARGV[1], 'finished', ARGV[1], 'state', 'cancelled')
+redis.call('EXPIRE', job, ARGV[2])
+return 1

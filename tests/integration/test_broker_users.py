@@ -1,0 +1,125 @@
+"""RabbitMQ's users: each service does its whole work with its own, and what it must not do is refused by the broker."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pika
+import pika.exceptions
+import pytest
+from celery import Celery
+from engines import own_vhost
+from waiting import until
+
+from edugraph_cli.client import Client
+from edugraph_cli.serving import Pools, declare_topology, serving, with_own_users
+from edugraph_common.messaging.users import permissions
+from edugraph_common.platform.settings import Service
+
+pytestmark = pytest.mark.real
+RECORD = {
+    "type": "error_record",
+    "timestamp": "2026-01-05T08:00:00Z",
+    "data": {"student_id": "s-1", "course_id": "c-1", "error_text": "1/2 + 1/3 = 2/5"},
+}
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A virtual host with all users. `own` are the addresses of each process."""
+
+    environment: dict[str, str]
+    own: dict[str, dict[str, str]]
+
+    def url(self, process: str) -> str:
+        return self.own[process]["EDUGRAPH_BROKER_URL"]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with own_vhost() as plain:
+        folder = tmp_path_factory.mktemp("users")
+        passwords = {service: f"password-of-{service}" for service in permissions()}
+        environment, own = with_own_users(
+            {**plain, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}, passwords
+        )
+        declare_topology(environment)
+        try:
+            yield Broker(environment, own)
+        finally:
+            with httpx.Client(base_url=plain["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
+                for each in own.values():
+                    api.delete(f"/api/users/{urlsplit(each['EDUGRAPH_BROKER_URL']).username}")
+
+
+def test_each_service_does_its_whole_work_with_its_own_user(broker: Broker, tmp_path: Path) -> None:
+    """Out: any part of `permissions`, or `no_declare` in topology.py."""
+    with (
+        serving(broker.environment, tmp_path / "logs", Pools(1, 1, 1), own=broker.own) as (url, _),
+        Client(url) as client,
+    ):
+        *_, report = client.follow(client.import_records([RECORD], analyze=True).job_id)
+        assert (report.state, report.written, report.analysis.done) == ("succeeded", 1, 1)
+        assert client.diagnosis().checks[0].problems == ()
+        with pika.BlockingConnection(pika.URLParameters(broker.environment["EDUGRAPH_BROKER_URL"])) as connection:
+            headers: dict[str, Any] = {"id": "bad", "task": "import_batch_task"}
+            properties = pika.BasicProperties(headers=headers, content_type="application/json", delivery_mode=2)
+            body = json.dumps([[{"job_id": 1}], {}, {}]).encode()
+            connection.channel().basic_publish("edugraph.tasks", "import.batch", body, properties)
+        until(lambda: client.dead_letters("data_import", 5)["counts"]["data_import"] == 1, 20)
+        assert client.dead_letter("data_import", "bad")["letter"]["queue"] == "data_import"
+        assert client.drop("data_import") == 1
+        monitor = Celery("monitor", broker=broker.url("monitor"))
+        monitor.conf.update(control_queue_exclusive=False, control_queue_durable=True)
+        workers = monitor.control.inspect(timeout=5).ping()
+        assert {name.split("@")[0] for name in workers or {}} == {"importer", "findings", "analyzer"}
+        refused = [line for log in (tmp_path / "logs").glob("*.log") for line in log.read_text().splitlines()]
+        assert [line for line in refused if "ACCESS_REFUSED" in line or "refused for user" in line] == []
+
+
+FORBIDDEN: list[tuple[Service, str, Any]] = [
+    ("gateway", "consume", lambda channel: channel.basic_get("data_import")),
+    ("gateway", "delete", lambda channel: channel.queue_delete("data_import")),
+    ("gateway", "dead letters anywhere else", lambda channel: channel.basic_get("data_import.notices")),
+    ("importer", "consume texts", lambda channel: channel.basic_get("llm_analysis")),
+    ("importer", "purge", lambda channel: channel.queue_purge("llm_analysis")),
+    ("analyzer", "delete", lambda channel: channel.queue_delete("llm_analysis")),
+    ("analyzer", "consume imports", lambda channel: channel.basic_get("data_import")),
+    ("analyzer", "read dead letters", lambda channel: channel.basic_get("llm_analysis.dead")),
+    ("analyzer", "forge an erasure", lambda channel: channel.basic_publish("edugraph.tasks", "import.split", b"")),
+    (
+        "analyzer",
+        "forge a delayed erasure",
+        lambda channel: channel.basic_publish("celery_delayed_27", ".".join("0" * 28) + ".import.split", b""),
+    ),
+    ("analyzer", "bury an import", lambda channel: channel.basic_publish("edugraph.dead", "data_import", b"")),
+    ("analyzer", "publish past the exchange", lambda channel: channel.basic_publish("", "data_import", b"")),
+    ("analyzer", "bind", lambda channel: channel.queue_bind("data_import", "edugraph.tasks", "#")),
+    ("webhooks", "publish", lambda channel: channel.basic_publish("edugraph.events", "import.completed", b"")),
+    ("webhooks", "consume", lambda channel: channel.basic_get("data_import")),
+    ("monitor", "publish", lambda channel: channel.basic_publish("edugraph.tasks", "import.batch", b"")),
+    ("monitor", "consume", lambda channel: channel.basic_get("data_import.dead")),
+    ("monitor", "declare", lambda channel: channel.queue_declare("data_import.mine")),
+]
+
+
+@pytest.mark.parametrize(("service", "what", "do"), FORBIDDEN, ids=[f"{s}-{w}" for s, w, _ in FORBIDDEN])
+def test_what_a_service_must_not_do_is_refused(broker: Broker, service: Service, what: str, do: Any) -> None:
+    parameters = pika.URLParameters(broker.url(service))
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker) as refusal:
+            do(channel)
+    assert refusal.value.reply_code == 403, what
+
+
+def test_a_user_reaches_no_other_virtual_host(broker: Broker) -> None:
+    for process in broker.own:
+        url = broker.url(process)
+        with pytest.raises(pika.exceptions.ProbableAccessDeniedError):
+            pika.BlockingConnection(pika.URLParameters(urlsplit(url)._replace(path="/%2F").geturl()))

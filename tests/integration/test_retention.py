@@ -1,0 +1,119 @@
+"""What the sweeper takes and what it leaves, with a real Redis and a folder; and what is left of a job that is deleted."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
+from edugraph_common.contracts.outcomes import BatchOutcome
+from edugraph_common.platform.job_store import JOBS, SWEEPING, SWEPT, Jobs
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.settings import Settings
+from edugraph_gateway.operations.sweeper import Retention, sweep
+
+NOW = datetime.now(UTC)
+KEPT = Retention(sources=timedelta(days=30), rejects=timedelta(days=10))
+
+
+@pytest.fixture
+def server(redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        client.delete(SWEEPING, SWEPT)
+        yield client
+        client.delete(SWEEPING, SWEPT)
+
+
+@pytest.fixture
+def jobs(server: "redis.Redis") -> Iterator[Jobs]:
+    yield Jobs(server)
+    for key in server.scan_iter("edugraph:job:{swept-*"):
+        server.delete(key)
+    server.zrem(JOBS, *(job for job in server.zrange(JOBS, 0, -1) if job.startswith("swept-")), "none")
+
+
+def _put(folder: Path, key: str, days: float) -> Path:
+    path = folder / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    written = (NOW - timedelta(days=days)).timestamp()
+    os.utime(path, (written, written))
+    return path
+
+
+BLOBS = st.sampled_from(["source.ndjson", "rows.zst", "reading.json", "cancelled", "rejects/0.ndjson", "rejects-1"])
+JOB = st.tuples(
+    st.sampled_from(["running", "ended", "unknown"]), st.dictionaries(BLOBS, st.integers(0, 60), max_size=5)
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(made=st.lists(JOB, max_size=6), page=st.integers(1, 4))
+def test_a_blob_goes_when_its_time_is_over_and_its_job_has_ended(
+    jobs: Jobs,
+    server: "redis.Redis",
+    tmp_path: Path,
+    made: list[tuple[str, dict[str, int]]],
+    page: int,
+) -> None:
+    """Out: `is_open` in sweep, or the comparison with `retention.of`."""
+    folder, stays, goes = tmp_path / uuid.uuid4().hex, list[Path](), list[Path]()
+    for state, blobs in made:
+        job = f"swept-{uuid.uuid4().hex}"
+        if state != "unknown":
+            jobs.create(job, "import", "f", NOW)
+        if state == "ended":
+            jobs.cancel(job, NOW)
+        for name, days in blobs.items():
+            over = days >= (10 if name.startswith("rejects") else 30)
+            path = _put(folder, f"jobs/{job}/{name}", days + 0.5)
+            (goes if over and state != "running" else stays).append(path)
+    deleted = 0
+    for _ in range(len(made) // page + 2):
+        server.delete(SWEEPING)
+        deleted += sweep(jobs, Blobs(str(folder)), KEPT, NOW, page)
+    assert deleted == len(goes)
+    assert [path for path in stays if not path.exists()] == [path for path in goes if path.exists()] == []
+    server.delete(SWEPT)
+
+
+def test_processes_take_turns(jobs: Jobs, tmp_path: Path) -> None:
+    _put(tmp_path, "jobs/swept-old/source.csv", 100)
+    assert sweep(jobs, Blobs(str(tmp_path)), KEPT, NOW) == 1
+    _put(tmp_path, "jobs/swept-old/source.csv", 100)
+    assert sweep(jobs, Blobs(str(tmp_path)), KEPT, NOW) == 0
+
+
+def test_no_blob_ends_while_a_message_of_its_job_may_come() -> None:
+    for name in ("source_retention_days", "reject_retention_days"):
+        least = next(rule.ge for rule in Settings.model_fields[name].metadata if hasattr(rule, "ge"))
+        assert least * 86_400 > JOB_DEADLINE_SECONDS
+
+
+def test_a_job_that_has_ended_is_deleted_and_a_late_word_brings_nothing_back(
+    jobs: Jobs, server: "redis.Redis"
+) -> None:
+    """Out: the states in delete_job.lua, or its HSET of `cancelled`."""
+    job = f"swept-{uuid.uuid4().hex}"
+    assert not jobs.delete(job, NOW)
+    jobs.create(job, "import", "pupils of 3b.csv", NOW, tasks="[]")
+    assert not jobs.delete(job, NOW)
+    assert jobs.report(job, NOW) is not None
+    jobs.cancel(job, NOW)
+    assert jobs.delete(job, NOW)
+    assert jobs.report(job, NOW) is None
+    assert not server.zscore(JOBS, job)
+    assert jobs.standing(job, 0) == "cancelled"
+    jobs.settle_batch(BatchOutcome(job_id=job, batch=0, state="written", read=1, written=1), NOW)
+    assert jobs.report(job, NOW) is None
+    left = {
+        key: server.hgetall(key) for key in server.scan_iter(f"edugraph:job:{{{job}}}*") if server.type(key) == "hash"
+    }
+    assert "pupils" not in str(left)
+    assert all(server.ttl(key) > 0 for key in left)

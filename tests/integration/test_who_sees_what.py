@@ -1,0 +1,267 @@
+"""What each scope shows: every operation of the API is called, over data with marks in every place that a person fills.
+
+The marks stand in names, ids, texts, file names, headers, names of fields and of events, in rows that are set aside and
+in a dead letter. Without `personal` none of them is in any answer; with it they are where they should be.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import neo4j
+import pika
+import pytest
+import redis
+from engines import System, real_engine
+from waiting import until
+
+from edugraph_cli.client import Client
+from edugraph_cli.serving import Pools
+from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.platform.api_keys import SCOPES, ApiKeys, Scope
+from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.job_store import connect
+
+pytestmark = pytest.mark.real
+NAME, TEXT, STUDENT = "Canarina Quetzal", "plumbago is what I wrote", "stu-canarina-1"
+MARKS = ("anarina", "uetzal", "plumbago", "stu-can")
+WITHOUT_PERSONAL: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope != "personal")
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A system that holds marked data. `jobs` and `tasks` are all that there are."""
+
+    system: System
+    jobs: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+    def client(self, *scopes: Scope) -> httpx.Client:
+        return httpx.Client(base_url=self.system.url, timeout=30, headers=_bearer(self.system, *scopes))
+
+
+def _bearer(system: System, *scopes: Scope) -> dict[str, str]:
+    keys = ApiKeys(connect(system.engine.environment["EDUGRAPH_REDIS_URL"]))
+    return {"Authorization": f"Bearer {keys.create('test', scopes, datetime.now(UTC)).token}"}
+
+
+def _interaction(number: int) -> dict[str, Any]:
+    data = {"student_id_from": STUDENT, "student_id_to": f"{STUDENT}-{number}", "student_name_from": NAME}
+    text = f"{TEXT}, number {number}: I am so happy about plumbago equations"
+    return {
+        "type": "student_interaction",
+        "timestamp": "2026-03-01T10:00:00Z",
+        "data": {**data, "interaction_type": "chat", "text": text},
+    }
+
+
+def _mistake(number: int) -> dict[str, Any]:
+    data = {"student_id": STUDENT, "course_id": "c-1", "student_name": NAME, "error_text": f"{TEXT} {number}"}
+    return {
+        "type": "error_record",
+        "timestamp": "2026-03-01T10:00:00Z",
+        "data": {**data, "error_type": f"confused by {NAME}"},
+    }
+
+
+def _files() -> dict[str, bytes]:
+    """Files by the content of their query: what is right, what is wrong, and what is read by other formats."""
+    wrong = {"type": "course_record", "timestamp": TEXT, "data": {"student_id": STUDENT, "progress": NAME, NAME: 1}}
+    good = [*map(_interaction, range(3)), *map(_mistake, range(3)), {**_mistake(9), NAME: TEXT}]
+    lines = [*map(json.dumps, [*good, wrong, {"type": TEXT}]), f'{{"type": "{TEXT}', f"{NAME}: {STUDENT}"]
+    event = {"name": f"edx.{NAME}", "time": "2026-03-01T10:00:00Z", "context": {"user_id": STUDENT}}
+    verb = {"actor": {"mbox": f"mailto:{STUDENT}@x.example"}, "verb": {"id": f"http://x/{STUDENT}"}}
+    return {
+        "format=ndjson&analyze=true": ("\n".join(lines) + "\n").encode(),
+        "format=openedx": f"{json.dumps(event)}\n".encode(),
+        "format=xapi": json.dumps({**verb, "object": {"id": "http://x/1"}, "id": STUDENT}).encode() + b"\n",
+        "format=csv": f"{STUDENT},{NAME},{NAME}\n{STUDENT},{NAME},{TEXT}\n".encode(),
+    }
+
+
+def _name_a_point(system: System) -> None:
+    """As a model may do, which names points by words of the texts."""
+    environment = system.engine.environment
+    auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
+    with neo4j.GraphDatabase.driver(environment["EDUGRAPH_NEO4J_URI"], auth=auth) as driver:
+        driver.execute_query(
+            "MATCH (e:ErrorRecord) MERGE (k:KnowledgePoint {id: $point, name: $point}) MERGE (e)-[:CONCERNS]->(k)",
+            point=f"what {NAME} calls plumbago",
+        )
+
+
+def _bury(system: System, letter: Any) -> None:
+    with pika.BlockingConnection(pika.URLParameters(system.engine.environment["EDUGRAPH_BROKER_URL"])) as connection:
+        properties = pika.BasicProperties(
+            content_type="application/json", headers={"id": "buried", "task": "import_batch_task"}, delivery_mode=2
+        )
+        connection.channel().basic_publish("", "data_import.dead", json.dumps(letter).encode(), properties)
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Marked]:
+    with real_engine(tmp_path_factory.mktemp("scopes")) as plain:
+        engine = replace(plain, environment={**plain.environment, "EDUGRAPH_AUTH": "on"})
+        engine.empty()
+        server = redis.Redis.from_url(engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True)
+        before = set(server.scan_iter("celery-task-meta-*", count=1_000))
+        with engine.serve(Pools(importer=1, findings=1, analyzer=1)) as system:
+            token = _bearer(system, *SCOPES)["Authorization"].removeprefix("Bearer ")
+            with Client(system.url, token) as client:
+                jobs, tasks = _fill(system, client)
+            results = set(server.scan_iter("celery-task-meta-*", count=1_000)) - before
+            tasks += [key.removeprefix("celery-task-meta-") for key in results]
+            yield Marked(system, tuple(jobs), tuple(dict.fromkeys(tasks)))
+
+
+def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
+    accepted = [
+        client.import_records([_interaction(20), {"type": TEXT, NAME: STUDENT}], analyze=True),
+        client.analyze("errors", [_mistake(40), _mistake(41)]),
+        client.analyze("interactions", [_interaction(42)]),
+    ]
+    http = httpx.Client(base_url=system.url, timeout=30, headers=client._http.headers)
+    for query, content in _files().items():
+        answer = http.post(
+            f"/v1/imports?{query}&name={NAME}.txt",
+            content=content,
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        assert answer.status_code == 202, answer.text
+        accepted.append(type(accepted[0]).model_validate(answer.json()))
+    for each in accepted:
+        list(client.follow(each.job_id))
+    alone = [client.estimate("errors", [_mistake(50)]), client.derive_graph(repair=False)]
+    for each in alone:
+        client.follow_task(each.task_id)
+    _name_a_point(system)
+    _bury(system, [[{"version": 1, "job_id": "j", "batch": 0, "records": [_mistake(1)]}], {}, {"chord": None}])
+    until(lambda: client.dead_letters("data_import", 1)["letters"], 5)
+    return [each.job_id for each in accepted], [each.task_id for each in (*accepted, *alone)]
+
+
+def _operations(client: httpx.Client) -> list[tuple[str, str]]:
+    document = client.get("/openapi.json").raise_for_status().json()
+    found = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    # What deletes comes last, and what resumes before it: nothing that is to be looked at is gone by then.
+    return sorted(found, key=lambda each: (each[0] == "DELETE", each[0] == "POST", each))
+
+
+def _addresses(marked: Marked, path: str) -> list[str]:
+    """All addresses of a path, one for each thing that there is."""
+    values = {
+        "{job_id}": marked.jobs,
+        "{queue}": tuple(QUEUES),
+        "{subject}": ("errors",),
+        "{student_id}": (STUDENT,),
+        "{task_id}": (*marked.tasks, "buried"),
+    }
+    addresses = [path]
+    for name in re.findall(r"{\w+}", path):
+        addresses = [address.replace(name, value) for address in addresses for value in values[name]]
+    return addresses
+
+
+def _hits(marked: Marked, client: httpx.Client) -> dict[str, str]:
+    """Call every operation on everything, and return what shows a mark."""
+    hits = {}
+    for method, path in _operations(client):
+        for address in _addresses(marked, path):
+            answer = client.request(method, address)
+            assert answer.status_code < 500, (method, address, answer.text)
+            for shown in (answer.text, str(dict(answer.headers))):
+                if any(mark in shown for mark in MARKS):
+                    hits[f"{method} {path}"] = shown
+    return hits
+
+
+def test_without_personal_no_operation_shows_a_mark(marked: Marked) -> None:
+    """Out: each of `job_answer`'s hidden fields, `without_personal_data`, `personal=True` of rejects, picture, letter,
+    and SMALLEST_GROUP_STUDENTS.
+    """
+    with marked.client(*SCOPES) as everything:
+        for path in ("/v1/jobs", "/v1/graph/summary", "/v1/graph/picture", "/v1/dead-letters/data_import/buried"):
+            assert any(mark in everything.get(path).text for mark in MARKS), path
+        for path in ("/v1/jobs/{job_id}", "/v1/jobs/{job_id}/rejects", "/v1/tasks/{task_id}"):
+            assert any(mark in everything.get(a).text for a in _addresses(marked, path) for mark in MARKS), path
+    with marked.client(*WITHOUT_PERSONAL) as analyst:
+        assert len(_operations(analyst)) > 20
+        assert _hits(marked, analyst) == {}
+
+
+def test_a_job_and_its_task_are_there_for_their_maker_alone(marked: Marked) -> None:
+    """Out: `caller.owns` in existing_job or show_task, or `owner=owner` in list_jobs."""
+    own: tuple[Scope, ...] = ("read:own", "submit", "personal")
+    with marked.client(*own) as one, marked.client(*own) as other, marked.client("read", "operate") as reader:
+        body = {"records": [{"type": TEXT, NAME: STUDENT}]}
+        accepted = one.post("/v1/imports", json=body).json()
+        job, task = (f"/v1/jobs/{accepted['job_id']}", f"/v1/tasks/{accepted['task_id']}")
+        until(lambda: one.get(job).json()["state"] == "failed", 20)
+        for path in (job, f"{job}/rejects", f"{job}/events", task):
+            assert (one.get(path).status_code, other.get(path).status_code) == (200, 404), path
+        assert reader.get(job).status_code == reader.get(task).status_code == 200
+        assert [each["job_id"] for each in one.get("/v1/jobs").json()["jobs"]] == [accepted["job_id"]]
+        assert other.get("/v1/jobs").json()["jobs"] == []
+        for action in ("cancel", "resume"):
+            statuses = [client.post(f"{job}/{action}").status_code for client in (other, reader)]
+            assert statuses[0] == 404
+            assert statuses[1] != 404
+        assert other.get("/v1/graph/summary").status_code == 403
+
+
+def test_a_maker_without_personal_sees_the_file_and_no_row_of_it(marked: Marked) -> None:
+    with marked.client("read:own", "submit") as maker:
+        content = json.dumps({"type": "nonsense", "timestamp": TEXT}).encode() + b"\n"
+        sent = maker.post(
+            f"/v1/imports?name={NAME}", content=content, headers={"Content-Type": "application/x-ndjson"}
+        )
+        job = f"/v1/jobs/{sent.json()['job_id']}"
+        until(lambda: maker.get(job).json()["state"] == "failed", 20)
+        report = maker.get(job).json()
+        assert (report["source"], report["errors"], report["rejected"]) == (NAME, [], 1)
+        assert maker.get(f"{job}/rejects").status_code == 403
+
+
+def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marked) -> None:
+    """Out: one of `trail.shown`, or note_refusal in app.py or in the fast path."""
+    redis_url = marked.system.engine.environment["EDUGRAPH_REDIS_URL"]
+    audit = Audit(connect(redis_url))
+    with marked.client("read", "operate", "personal") as officer:
+        officer.headers["X-Purpose"] = "an answer to a parent"
+        key_id = officer.headers["Authorization"].split("_")[1]
+        reads = [(m, a) for m, path in _operations(officer) if m == "GET" for a in _addresses(marked, path)]
+        for method, address in reads:
+            count = len([entry for entry in audit.newest() if entry.who == key_id])
+            answer = officer.request(method, address)
+            if any(mark in answer.text for mark in MARKS) and "/graph/summary" not in address:
+                entry, *others = [entry for entry in audit.newest() if entry.who == key_id]
+                assert len(others) == count, address
+                assert (entry.action, entry.outcome) == ("personal.read", "shown"), address
+                assert entry.purpose == "an answer to a parent"
+        assert officer.get("/v1/jobs", headers={"X-Purpose": "x" * 201}).status_code == 422
+    with marked.client("read:own") as nobody:
+        key_id = nobody.headers["Authorization"].split("_")[1]
+        job = marked.jobs[0]
+        sent = [
+            nobody.get(f"/v1/jobs/{job}"),
+            nobody.get(f"/v1/tasks/{marked.tasks[0]}"),
+            nobody.delete(f"/v1/students/{STUDENT}"),
+            nobody.post("/v1/imports", json={"records": [_mistake(1)]}),
+        ]
+        assert [answer.status_code for answer in sent] == [404, 404, 403, 403]
+        refusals = [entry for entry in audit.newest() if entry.who == key_id]
+        assert [entry.what for entry in reversed(refusals)] == [
+            "GET /v1/jobs/{job_id}",
+            "GET /v1/tasks/{task_id}",
+            "DELETE /v1/students/{student_id:path}",
+            "POST /v1/imports",
+        ]
+        assert {(entry.action, entry.outcome) for entry in refusals} == {("refused", "refused")}
+        assert refusals[-1].object == audit.object_of("address", f"GET /v1/jobs/{job}")
+        assert STUDENT not in str(refusals)
+    assert httpx.get(f"{marked.system.url}/v1/jobs").status_code == 401
+    assert next(audit.newest()).who == "unknown"
