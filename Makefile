@@ -67,7 +67,7 @@ bench-redis: env-dev test-servers ## what 30 days of 1,000 inline imports a day 
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_redis.py $(BENCH_ARGS)
 
 bench-compare: env-dev test-servers ## this checkout's speed against that of another one, in turns: OTHER=PATH (ten minutes)
-	@$(RUN) python benchmarks/compare.py $(OTHER) $(BENCH_ARGS)
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/compare.py $(OTHER) $(BENCH_ARGS)
 
 servers: ## start RabbitMQ, Redis and Neo4j for `make up`
 	@$(SERVERS) up

@@ -37,6 +37,7 @@ from pydantic import SecretStr
 
 from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.contracts.outcomes import ENDED, JobReport
+from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import store_mapping
@@ -118,7 +119,10 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
         tempfile.TemporaryDirectory(dir=blobs or Path("/dev/shm")) as folder,
         patch("edugraph_importer.service.emit", lambda *_: None),
     ):
-        yield Importer(cast("Any", None), cast("Any", StagedGraph()), Jobs(client), Blobs(folder), now=lambda: NOW)
+        graph = cast("Any", StagedGraph())
+        yield Importer(
+            cast("Any", None), graph, Jobs(client), AnalysisWindows(client), Blobs(folder), now=lambda: NOW
+        )
     client.close()
 
 
@@ -208,7 +212,7 @@ def write_to_graph(importer: Importer, addresses: dict[str, str], tally: Tally, 
     empty_graph(addresses)
     user, password = addresses["EDUGRAPH_NEO4J_USER"], addresses["EDUGRAPH_NEO4J_PASSWORD"]
     graph = Graph(GraphSettings(uri=addresses["EDUGRAPH_NEO4J_URI"], user=user, password=SecretStr(password)))
-    real = Importer(cast("Any", None), graph, importer.jobs, importer.blobs, now=lambda: NOW)
+    real = Importer(cast("Any", None), graph, importer.jobs, importer.windows, importer.blobs, now=lambda: NOW)
     try:
         _count(import_lines(real, tally.source, mixed(tally.source, hostile)), tally.written_to_graph)
         with neo4j.GraphDatabase.driver(

@@ -18,6 +18,7 @@ from edugraph_common.contracts.messages import (
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
+    AnalysisWindow,
     DeriveGraph,
     Findings,
     ForgetStudent,
@@ -26,7 +27,7 @@ from edugraph_common.contracts.messages import (
     ImportJob,
     Message,
 )
-from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport
+from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -37,12 +38,14 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "analysis_batch": AnalysisBatch,
     "analysis": Analysis,
     "analysis_estimate": AnalysisEstimate,
+    "analysis_window": AnalysisWindow,
     "findings": Findings,
     "derive_graph": DeriveGraph,
     "forget_student": ForgetStudent,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,
+    "pack_outcome": PackOutcome,
     "job_report": JobReport,
     "event": Event,
 }

@@ -11,6 +11,7 @@ from edugraph_common.contracts import messages
 from edugraph_common.contracts.messages import (
     Analysis,
     AnalysisBatch,
+    AnalysisWindow,
     ByteRange,
     Findings,
     ForgetStudent,
@@ -24,6 +25,7 @@ RANGE = {"source": "s", "offset": 0, "length": 0, "first_line": 1}
 BATCH = {**JOB, "batch": 0}
 OF_A_KIND = {**BATCH, "kind": "error"}
 PACK = {**JOB, "pack": "p", "kind": "error", "records": [{}]}
+REFERRED = {**JOB, "pack": "p", "kind": "error", "rows": RANGE, "count": 1}
 FOUND = {**JOB, "pack": "p", "findings": []}
 
 # contract, the rest of the message, field, what is taken last, what is refused first
@@ -46,6 +48,10 @@ BOUNDS: list[tuple[type[Any], dict[str, Any], str, list[Any], list[Any]]] = [
     (AnalysisBatch, OF_A_KIND, "batch", [0], [-1]),
     (AnalysisBatch, OF_A_KIND, "expected", [None, 0], [-1]),
     (AnalysisBatch, OF_A_KIND, "kind", ["interaction", "error", "knowledge_points"], ["mood"]),
+    (AnalysisBatch, OF_A_KIND, "pack_records", [None, 1, 100], [0, 101]),
+    (AnalysisWindow, JOB, "generation", [None, 0], [-1]),
+    (Analysis, REFERRED, "count", [1, 100], [0, 101]),
+    (Analysis, REFERRED, "first", [0], [-1]),
     (Analysis, PACK, "pack", ["p", "p" * 128], ["", "p" * 129]),
     (Analysis, PACK, "records", [[{}], [{}] * 100], [[], [{}] * 101]),
     (Findings, FOUND, "pack", ["p", "p" * 128], ["", "p" * 129]),
@@ -64,6 +70,12 @@ def test_the_last_value_is_taken_and_the_next_one_refused(
     for value in refused:
         with pytest.raises(ValidationError, match=field):
             contract.model_validate({**rest, field: value})
+
+
+def test_a_pack_has_its_records_or_refers_to_them() -> None:
+    for wrong in ({**PACK, **REFERRED}, {**REFERRED, "rows": None}):
+        with pytest.raises(ValidationError, match="exactly one"):
+            Analysis.model_validate(wrong)
 
 
 def test_a_pack_s_findings_are_a_hundred_at_most() -> None:

@@ -17,6 +17,7 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange
 from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
+from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 
@@ -35,7 +36,14 @@ def server(redis_url: str) -> Iterator["redis.Redis"]:
 def analyzer(server: "redis.Redis", tmp_path: Path) -> AnalyzerService:
     nobody: Any = None  # neither a broker nor a model is asked here
     return AnalyzerService(
-        app=nobody, pipeline=nobody, jobs=Jobs(server), blobs=Blobs(str(tmp_path)), now=lambda: NOW, pack_size=PACK
+        app=nobody,
+        pipeline=nobody,
+        jobs=Jobs(server),
+        windows=AnalysisWindows(server),
+        blobs=Blobs(str(tmp_path)),
+        now=lambda: NOW,
+        pack_size=PACK,
+        packs_in_queue=3,
     )
 
 
@@ -99,7 +107,7 @@ def test_of_a_cancelled_job_nothing_is_cut_into_packs_looked_up_or_counted(
     records = tuple(record for number in range(READ) for record in pack(job, number).records)
     whole = AnalysisBatch(job_id=job, batch=0, kind="interaction", records=records)
     assert list(analyzer.packs(whole)) == []
-    assert analyzer.analyse(pack(job, 1)) == []
+    assert analyzer.analyse(pack(job, 1)).state == "cancelled"
     seen = report(analyzer, job)
     assert (seen.state, seen.analysis.done, seen.analysis.failed) == ("cancelled", 0, 0)
 

@@ -295,26 +295,34 @@ def test_whoever_lost_the_claim_of_a_key_leaves_the_answer_of_whoever_has_it(add
     client.close()
 
 
+@pytest.mark.parametrize(
+    ("queue", "path"), [("data_import", "/v1/imports"), ("llm_analysis", "/v1/analyses/knowledge-points")]
+)
 def test_a_queue_without_room_is_503_and_takes_nothing(
-    addresses: dict[str, str], client: httpx.Client, running: Gateway
+    addresses: dict[str, str], client: httpx.Client, running: Gateway, queue: str, path: str
 ) -> None:
     """The broker refuses the message, and the job is withdrawn. Out: QueueFull in problems.problem_of."""
+
+    def post() -> httpx.Response:
+        return client.post(path, json={"records": [RECORD]})
+
     vhost = addresses["EDUGRAPH_BROKER_URL"].rpartition("/")[2]
     url = f"{addresses['EDUGRAPH_BROKER_MANAGEMENT_URL']}/api/policies/{vhost}/no-room"
     no_room = {"max-length-bytes": 1, "overflow": "reject-publish"}
-    policy = {"pattern": "^data_import$", "apply-to": "queues", "priority": 99, "definition": no_room}
+    policy = {"pattern": f"^{queue}$", "apply-to": "queues", "priority": 99, "definition": no_room}
     httpx.put(url, json=policy, timeout=10).raise_for_status()
     try:
         # The broker applies a policy a moment later.
-        until(lambda: post_records(client).status_code == 503, 10)
-        before, blobs = running.queued("data_import"), _blobs(running)
-        refused = post_records(client)
-        assert (running.queued("data_import"), _blobs(running)) == (before, blobs)
+        until(lambda: post().status_code == 503, 10)
+        before, blobs = running.queued(queue), _blobs(running)
+        refused = post()
+        assert (running.queued(queue), _blobs(running)) == (before, blobs)
     finally:
         httpx.delete(url, timeout=10).raise_for_status()
     assert (refused.status_code, refused.json()["type"]) == (503, "urn:edugraph:problem:pressure")
     assert int(refused.headers["retry-after"]) > 0
-    until(lambda: post_records(client).status_code == 202, 10)
+    assert "full" in refused.json()["detail"]
+    until(lambda: post().status_code == 202, 10)
 
 
 @pytest.mark.parametrize(("many", "task"), [(1, "analyze_error_task"), (3, "batch_analyze_errors_task")])

@@ -19,6 +19,7 @@ from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
     ErasedStudents,
+    Removals,
     StoredVersion,
     SupersededVersions,
     WithdrawnRecords,
@@ -53,13 +54,13 @@ def version_of(record: Record) -> StoredVersion:
 
 
 def nobody_erased() -> ErasedStudents:
-    return ErasedStudents(Transaction(count_tombstones=[{"erased": 0}]), [])
+    return ErasedStudents(Transaction(), [], 0)
 
 
 def withdrawn_records(records: Sequence[Record] = (), *now: str, before: Sequence[str] = ()) -> WithdrawnRecords:
     """Those that this transaction takes back, and those that were taken back before."""
     known = [{"id": tombstone(each)} for each in before]
-    return WithdrawnRecords(Transaction(count_withdrawn=[{"withdrawn": len(before)}], withdrawn=known), records, now)
+    return WithdrawnRecords(Transaction(withdrawn=known), records, len(before), now)
 
 
 def classified(
@@ -183,23 +184,29 @@ def test_what_was_taken_back_before_is_not_taken_back_again() -> None:
     assert "q" not in withdrawn
 
 
-def test_a_record_that_is_taken_back_meanwhile_makes_the_transaction_begin_anew() -> None:
-    tx = Transaction(count_withdrawn=[{"withdrawn": 0}])
-    withdrawn = WithdrawnRecords(tx, [OLD])
-    assert tx.names() == ["count_withdrawn"]  # where nothing was taken back, nothing is asked of each record
-    withdrawn.check()
-    tx.answers["count_withdrawn"] = [{"withdrawn": 1}]
+def test_where_nothing_was_taken_back_nothing_is_asked_of_each_record() -> None:
+    tx = Transaction()
+    assert OLD.record_id not in WithdrawnRecords(tx, [OLD], 0)
+    assert tx.names() == []
+
+
+def test_an_erasure_or_a_withdrawal_meanwhile_makes_the_transaction_begin_anew() -> None:
+    """To take the guard out: let `Removals.check` return at once."""
+    tx = Transaction(more_removals=[])
+    Removals(2, 4).check(tx)
+    assert tx.asked == [("more_removals", {"erased": 2, "withdrawn": 4})]
+    tx.answers["more_removals"] = [{"id": "x"}]
     with pytest.raises(StaleRead):
-        withdrawn.check()
+        Removals(2, 4).check(tx)
 
 
 def test_the_keys_of_unknown_records_are_held_and_only_hashes_stay() -> None:
     held = {f"hold_keys_{label}": [{"held": 1}] for label in RECORD_LABELS}
-    tx = Transaction(count_withdrawn=[{"withdrawn": 0}], **held)
-    withdrawn = WithdrawnRecords(tx, [], ["s", "r"])
+    tx = Transaction(**held)
+    withdrawn = WithdrawnRecords(tx, [], 0, ["s", "r"])
     withdrawn.write(["s"])
     names = [name for label in RECORD_LABELS for name in (f"hold_keys_{label}", f"delete_records_{label}")]
-    assert tx.names() == ["count_withdrawn", *names, "create_withdrawn"]
+    assert tx.names() == [*names, "create_withdrawn"]
     assert all(parameters == {"ids": ["s"]} for name, parameters in tx.asked if name in names)
     assert tx.rows("create_withdrawn") == [{"id": each} for each in sorted((tombstone("r"), tombstone("s")))]
     tx.answers[f"hold_keys_{RECORD_LABELS[0]}"] = [{"held": 0}]
@@ -221,11 +228,9 @@ def test_the_order_does_not_matter(records: list[Record]) -> None:
 
 
 def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id() -> None:
-    tx = Transaction(
-        count_tombstones=[{"erased": 1}], tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == tombstone("b")]
-    )
-    erased = ErasedStudents(tx, [chat("r"), mistake("m")])
-    assert tx.asked[1] == ("tombstones", {"ids": sorted([tombstone("a"), tombstone("b")])})
+    tx = Transaction(tombstones=lambda ids: [{"id": id_} for id_ in ids if id_ == tombstone("b")])
+    erased = ErasedStudents(tx, [chat("r"), mistake("m")], 1)
+    assert tx.asked[0] == ("tombstones", {"ids": sorted([tombstone("a"), tombstone("b")])})
     found = classify([(3, chat("r")), (4, mistake("m"))], {}, erased, withdrawn_records())
     [reject] = found.rejects
     assert (reject.line, reject.field, reject.found) == (3, "data.student_id_to", "")
@@ -235,18 +240,9 @@ def test_a_record_of_an_erased_student_is_rejected_by_its_field_without_the_id()
 
 
 def test_where_nobody_was_erased_nothing_is_asked_of_each_record() -> None:
-    tx = Transaction(count_tombstones=[{"erased": 0}])
-    assert ErasedStudents(tx, [chat("r")]).field_naming_one(chat("r")) is None
-    assert [name for name, _ in tx.asked] == ["count_tombstones"]
-
-
-def test_an_erasure_meanwhile_makes_the_transaction_begin_anew() -> None:
-    tx = Transaction(count_tombstones=[{"erased": 1}], tombstones=[])
-    erased = ErasedStudents(tx, [chat("r")])
-    erased.check()
-    tx.answers["count_tombstones"] = [{"erased": 2}]
-    with pytest.raises(StaleRead):
-        erased.check()
+    tx = Transaction()
+    assert ErasedStudents(tx, [chat("r")], 0).field_naming_one(chat("r")) is None
+    assert tx.asked == []
 
 
 # --- what the graph has -------------------------------------------------------------------------------------------

@@ -94,7 +94,8 @@ def test_counting_the_rows_of_a_failed_batch_never_raises(monkeypatch: pytest.Mo
     monkeypatch.setattr(Importer, "_settle", lambda _, outcome: settled.append(outcome))
     nothing = cast("Any", None)
     jobs = cast("Any", SimpleNamespace(failed_in_a_row=lambda _: 1))
-    importer = Importer(app=nothing, graph=nothing, jobs=jobs, blobs=Blobs(str(tmp_path)), now=nothing)
+    blobs = Blobs(str(tmp_path))
+    importer = Importer(app=nothing, graph=nothing, jobs=jobs, windows=nothing, blobs=blobs, now=nothing)
     outcome = importer.batch_failed(ImportBatch(job_id="j", batch=0), "it failed")
     assert (outcome.state, outcome.failed, settled) == ("failed", 0, [outcome])
 

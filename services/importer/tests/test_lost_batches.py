@@ -32,7 +32,9 @@ def test_only_the_lost_batches_of_the_window_are_settled(
     monkeypatch.setattr(Importer, "batch_failed", give_up)
     jobs = cast("Any", JobsWithGaps(gaps))
     nothing = cast("Any", None)
-    importer = Importer(app=nothing, graph=nothing, jobs=jobs, blobs=nothing, now=lambda: datetime.now(UTC))
+    importer = Importer(
+        app=nothing, graph=nothing, jobs=jobs, windows=nothing, blobs=nothing, now=lambda: datetime.now(UTC)
+    )
     job = ImportJob(job_id="j", records=tuple({"n": n} for n in range(60)), batch_size=10, next_batch=2)
     importer._settle_lost(ImportAggregate(job_id="j", job=job, batches=6, window_end=4))
     assert given_up == [(number, 10) for number in settled]

@@ -1,11 +1,16 @@
-"""What the analyzer reads of a record: its text in labelled sections, the people it names, and its courses."""
+"""What the analyzer reads of a record: its text in labelled sections, the people it names, and its courses.
+
+And how the records of a pack that refers to its rows are read.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edugraph_common.contracts.findings import Kind, kind_of_finding
-from edugraph_common.contracts.messages import CourseContext
+from pydantic import TypeAdapter
+
+from edugraph_common.contracts.findings import Kind, kind_of_finding, kind_to_read
+from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.contracts.records import (
     AttemptRecord,
     CourseContent,
@@ -15,6 +20,8 @@ from edugraph_common.contracts.records import (
     TeacherInteraction,
     parse_record,
 )
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import load_rows
 from edugraph_common.sources.rows import as_invalid_record
 
 # A record is worth asking about only if one of these sections has words: a question or a title alone is context.
@@ -29,6 +36,7 @@ _PERSON_FIELDS = (
     ("STUDENT", "student_id_to", False),
     ("TEACHER", "teacher_id", False),
 )
+_CONTEXTS = TypeAdapter(tuple[CourseContext, ...])
 
 
 class Unreadable(Exception):
@@ -117,3 +125,34 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     name = getattr(data, "course_name", None)
     courses = tuple(given.get(course_id, CourseContext(course_id=course_id, name=name)) for course_id in course_ids)
     return Document(record, kind, sections, people, courses)
+
+
+class StoredBatches:
+    """Reads batches from the blob store, and keeps the one that was read last: its packs follow each other."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._last: tuple[object, tuple[Record, ...], tuple[CourseContext, ...]] | None = None
+
+    def with_records(self, message: Analysis) -> Analysis:
+        """Return a pack with its records and contexts; there may be fewer records than it counts.
+
+        Raises Rejected when the rows are gone or are not what they were, Retryable when the store does not answer.
+        """
+        if message.rows is None:
+            return message
+        # A resumed job is read anew: a student may have been erased from its file meanwhile.
+        batch = (message.job_id, message.generation, message.rows, message.kind, message.accepted_at)
+        if self._last is None or self._last[0] != batch:
+            self._last = None  # one batch at a time
+            rows = load_rows(self._blobs, message.rows, message.accepted_at)
+            records = tuple(row for _, row in rows if isinstance(row, Record) and kind_to_read(row) == message.kind)
+            contexts = message.contexts
+            if message.contexts_key is not None:
+                with self._blobs.open(message.contexts_key) as file:
+                    contexts = _CONTEXTS.validate_json(file.read())
+            self._last = (batch, records, contexts)
+        _, records, contexts = self._last
+        pack = records[message.first : message.first + message.count]
+        update = {"records": tuple(record.to_json() for record in pack), "contexts": contexts}
+        return message.model_copy(update=update)

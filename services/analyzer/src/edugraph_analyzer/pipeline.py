@@ -54,7 +54,7 @@ from edugraph_analyzer.prompting.questions import (
 )
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import RedisFull, Retryable, what
+from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, what
 from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis
 
@@ -92,7 +92,8 @@ class Completes(Protocol):
 class Pipeline:
     """The analysis of packs. There is one in each process.
 
-    Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `is_cancelled`
+    Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `with_records`
+    gives a pack that refers to its rows its records, or raises Rejected when they are gone. `is_cancelled`
     says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. Clock, sleep,
     ids and `transport` (the HTTP transport of the provider's client) are for tests.
     """
@@ -102,6 +103,7 @@ class Pipeline:
         settings: AnalyzerSettings,
         server: "redis.Redis",
         *,
+        with_records: Callable[[Analysis], Analysis] = lambda pack: pack,
         is_cancelled: Callable[[str], bool] = lambda _: False,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
@@ -115,6 +117,7 @@ class Pipeline:
         )
         self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds)
         self._limiter = RateLimiter.of_settings(settings, server, sleep=sleep, new_id=new_id)
+        self._with_records = with_records
         self._is_cancelled, self._rule_based = is_cancelled, RuleBasedAnalyzer()
         self._client_options = {"process_id": process_id, "now": now, "transport": transport}
         self._client: Completes | None = None
@@ -126,11 +129,21 @@ class Pipeline:
     def analyse(self, message: Analysis) -> PackResult:
         """Analyse a pack. What was answered before is in the cache, and not paid again.
 
+        Records that are gone have failed. They are no reason to give the pack up: a job may have many thousand packs,
+        and none of their replays would find the rows either.
+
         Raises Retryable, Wait, Rejected, and Cancelled when the job was cancelled meanwhile.
         """
         documents: list[Document] = []
         failed: list[Unanswered] = []
         skipped: list[Unanswered] = []
+        count, why = message.count, "is in its rows no more"
+        try:
+            message = self._with_records(message)
+        except Rejected as gone:
+            log.warning("pack_not_read", reason=gone.reason)
+            why = gone.reason
+        failed += [Unanswered(f"(record {number})", why) for number in range(len(message.records) + 1, count + 1)]
         for number, record in enumerate(message.records, start=1):
             try:
                 documents.append(read_document(record, message.kind, message.contexts))

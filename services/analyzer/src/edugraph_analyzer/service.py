@@ -1,4 +1,4 @@
-"""What the analyzer does, apart from how its work arrives: cut rows into packs, analyse them, send findings on."""
+"""What the analyzer does, apart from how its work arrives: publish packs, analyse them, send findings on."""
 
 import hashlib
 import json
@@ -14,45 +14,70 @@ from edugraph_analyzer import telemetry
 from edugraph_analyzer.pipeline import PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.findings import kind_to_read
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, Findings
-from edugraph_common.contracts.outcomes import AnalysisProgress
+from edugraph_common.contracts.findings import Kind, kind_to_read
+from edugraph_common.contracts.messages import (
+    Analysis,
+    AnalysisBatch,
+    AnalysisEstimate,
+    AnalysisWindow,
+    Findings,
+)
+from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
 from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.routes import BATCH_TASKS
+from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import send, task_id_for
+from edugraph_common.platform.analysis_window import START, AnalysisWindows
 from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, cancelled_key
+from edugraph_common.platform.stored_jobs import load_job, store_analysis
 from edugraph_common.sources import Row, load_rows
 from edugraph_common.sources.rows import latest_timestamp, parse_rows
+
+PACK_TASKS: dict[Kind, str] = {
+    "interaction": "analyze_interaction_task",
+    "error": "analyze_error_task",
+    "knowledge_points": "extract_knowledge_points_task",
+}
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class AnalyzerService:
-    """The analyzer's work. There is one in each process; `now` gives aware times."""
+    """The analyzer's work. There is one in each process; `now` gives aware times.
+
+    `pack_size`: the records of a pack. `packs_in_queue`: the most packs of one job that are in the queue at a time.
+    """
 
     app: Celery
     pipeline: Pipeline
     jobs: Jobs
+    windows: AnalysisWindows
     blobs: Blobs
     now: Callable[[], datetime]
     pack_size: int
+    packs_in_queue: int
 
     def packs(self, message: AnalysisBatch) -> Iterator[Analysis]:
-        """Yield all records of the kind among the rows, in packs; they are the same packs each time.
+        """Yield all records of the kind that a message holds, in packs; they are the same packs each time.
 
-        A cancelled job has none.
+        A cancelled job has none. Of a message that refers to its rows the packs are published a window at a time,
+        and none is yielded; but those of an older sender, which does not say how many records there are.
         """
-        if self.jobs.is_cancelled(message.job_id):
+        if self.jobs.standing(message.job_id, message.generation) in ("cancelled", "stale"):
             return
         if message.records is not None:
             rows: Iterable[Row] = parse_rows(
                 enumerate(message.records, start=1), latest_timestamp(message.accepted_at)
             )
-        elif message.rows is not None:
+        elif message.rows is None:
+            raise Rejected("the message has neither rows nor records")
+        elif message.expected is None:
             rows = load_rows(self.blobs, message.rows, message.accepted_at)
         else:
-            raise Rejected("the message has neither rows nor records")
+            self._begin(message)
+            return
         read = (row for _, row in rows if isinstance(row, Record))
         records = [record for record in read if kind_to_read(record) == message.kind]
         for number, start in enumerate(range(0, len(records), self.pack_size)):
@@ -64,20 +89,82 @@ class AnalyzerService:
                 kind=message.kind,
                 records=tuple(record.to_json() for record in records[start : start + self.pack_size]),
                 contexts=message.contexts,
+                generation=message.generation,
             )
 
-    def analyse(self, message: Analysis) -> list[dict[str, Any]]:
-        """Analyse a pack and send its findings on to the graph. Returns them as JSON, without their records.
+    def _begin(self, request: AnalysisBatch) -> None:
+        """Begin to publish the packs of a request that refers to its rows."""
+        job_id = request.job_id
+        if load_job(self.blobs, job_id) is None:
+            store_analysis(self.blobs, request)  # a pack of it can bring the job back if Redis loses it
+            if self.jobs.standing(job_id, request.generation) == "unknown" and not self._recreate(request):
+                return
+        if self.windows.ask([request], START) == "unknown":
+            self._begin_again(request)
+            return
+        self.publish_packs(AnalysisWindow(job_id=job_id, deadline=request.deadline, generation=request.generation))
 
-        A pack of a cancelled job is left out and stays uncounted: whoever resumes the job asks for it again.
+    def _recreate(self, request: AnalysisBatch) -> bool:
+        """Make an analysis job that Redis has lost known again, from its request. False if it was cancelled.
+
+        Raises Rejected for a job whose deadline has passed.
+        """
+        if request.deadline is not None and request.deadline < self.now().timestamp():
+            raise Rejected("Redis does not know this job, and its deadline has passed; send its records again")
+        if self.blobs.exists(cancelled_key(request.job_id)):
+            log.info("job_left_out", reason="it was cancelled before Redis lost it")
+            return False
+        task_id = task_id_for(request.job_id, f"analysis-{request.kind}-0")
+        task = [BATCH_TASKS[request.kind], request.model_dump(mode="json"), task_id]
+        source, records = f"{request.kind} inline", request.expected or 0
+        if self.jobs.create(
+            request.job_id, "analysis", source, self.now(), to_analyse=records, tasks=json.dumps([task])
+        ):
+            log.warning("job_recreated", job=request.job_id, reason="Redis had lost it")
+        return True
+
+    def publish_packs(self, message: AnalysisWindow | Analysis) -> None:
+        """Publish the packs for which there is room, now that this message is in the queue no more.
+
+        A message that comes again publishes what it could not. Raises QueueFull or Retryable when the broker did not
+        take one of them.
+        """
+        by = message.pack if isinstance(message, Analysis) else START
+        taken = self.windows.take(
+            message.job_id,
+            message.generation,
+            by,
+            most=self.packs_in_queue,
+            pack_records=self.pack_size,
+        )
+        if taken.standing == "unknown":
+            self._begin_again(message)
+        for pack in taken.packs:
+            # A pack of a resumed job is another task: what became of the one before must not answer for it.
+            step = f"{pack.pack}-{pack.generation}" if pack.generation else pack.pack
+            send(self.app, PACK_TASKS[pack.kind], pack, task_id=task_id_for(pack.job_id, step))
+            self.windows.sent(pack.job_id, by, pack.pack)
+
+    def _begin_again(self, message: AnalysisBatch | AnalysisWindow | Analysis) -> bool:
+        """Have a job that Redis has lost begin again, which asks for all of its packs. False for one that cannot."""
+        return send_lost_job(self.app, self.blobs, message.job_id, message.generation, self.now())
+
+    def analyse(self, message: Analysis) -> PackOutcome:
+        """Analyse a pack, send its findings on to the graph, and let the next packs of its job into the queue.
+
+        A pack of a cancelled job is left out and stays uncounted: whoever resumes the job asks for it again. So is
+        one of a job that Redis has lost.
         """
         try:
-            if self.jobs.is_cancelled(message.job_id):
+            standing = self.jobs.standing(message.job_id, message.generation)
+            if standing in ("cancelled", "stale") or (
+                standing == "unknown" and message.rows is not None and self._begin_again(message)
+            ):
                 raise Cancelled  # noqa: TRY301 - as it comes from within, right before a request
             result = self.pipeline.analyse(message)
         except Cancelled:
-            log.info("pack_left_out", reason="the job was cancelled")
-            return []
+            log.info("pack_left_out", reason="its job was cancelled, resumed or lost")
+            return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
         findings = Findings(
             job_id=message.job_id,
             traceparent=message.traceparent,
@@ -86,13 +173,23 @@ class AnalyzerService:
             findings=result.findings,
             failed=len(result.failed),
             error=result.failed[0].reason if result.failed else None,
+            generation=message.generation,
         )
-        task_id = task_id_for(message.job_id, f"findings-{message.pack}")
-        send(self.app, "record_findings_task", findings, task_id=task_id)
-        return [
-            {"record_id": found.record.get("record_id"), **found.model_dump(mode="json", exclude={"record"})}
-            for found in result.findings
-        ]
+        # An edition is a task of its own: what became of another one must not answer for it.
+        task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")
+        # Packs that carry their records are those of small jobs. Where the model is faster than the graph, findings
+        # of a huge job wait by the hundred, and those of a small one would stand behind them.
+        send(self.app, "record_findings_task", findings, task_id=task_id, urgent=message.rows is None)
+        if message.rows is not None:
+            self.publish_packs(message)
+        return PackOutcome(
+            job_id=message.job_id,
+            pack=message.pack,
+            state="analysed",
+            findings=len(result.findings),
+            failed=len(result.failed),
+            cached=sum(found.origin.cached for found in result.findings),
+        )
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
         """Return an Estimate as JSON; what the cache has costs nothing."""
@@ -101,7 +198,14 @@ class AnalyzerService:
 
     def pack_failed(self, message: Analysis, reason: str) -> None:
         """Tell the job that this pack's records will have no findings."""
-        self._settle_failed(message.job_id, {message.pack: len(message.records)}, reason)
+        self._settle_failed(message.job_id, {message.pack: message.count or len(message.records)}, reason)
+        if message.rows is not None:
+            self.publish_packs(message)
+
+    def window_failed(self, message: AnalysisWindow, reason: str) -> None:
+        """End the job, whose packs nobody would publish; it can be resumed."""
+        if self.jobs.standing(message.job_id, message.generation) == "open":
+            self.jobs.fail(message.job_id, reason, self.now())
 
     def batch_failed(self, message: AnalysisBatch, reason: str) -> None:
         """Tell the job that the rows could not be cut into packs: the batch's records will have no findings.
@@ -113,10 +217,10 @@ class AnalyzerService:
         if message.expected is None:
             self.jobs.fail(message.job_id, reason, self.now())
             return
-        starts = range(0, message.expected, self.pack_size)
+        size = message.pack_records or self.pack_size
+        starts = range(0, message.expected, size)
         sizes = {
-            _pack_name(message, number): min(self.pack_size, message.expected - start)
-            for number, start in enumerate(starts)
+            _pack_name(message, number): min(size, message.expected - start) for number, start in enumerate(starts)
         }
         self._settle_failed(message.job_id, sizes, reason)
 

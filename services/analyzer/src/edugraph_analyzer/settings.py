@@ -67,6 +67,12 @@ class AnalyzerSettings(BaseSettings):
     pack_size: int = Field(
         default=10, ge=1, le=100, description="items in one request; 1: each alone, for a model that mixes them up"
     )
+    packs_in_queue: int = Field(
+        default=32,
+        ge=1,
+        le=10_000,
+        description="most packs of one job in the queue; at least twice the processes of all analyzers together",
+    )
     pack_tokens: int = Field(default=4_000, ge=1, description="most for the texts of one request, estimated")
     one_student_per_pack: bool = Field(
         default=False,

@@ -4,9 +4,8 @@ from typing import Any, cast
 
 from celery import group, shared_task
 
-from edugraph_analyzer.service import AnalyzerService
-from edugraph_common.contracts.findings import Kind
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, Message
+from edugraph_analyzer.service import PACK_TASKS, AnalyzerService
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, AnalysisWindow, Message
 from edugraph_common.messaging.celery_app import App
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.messaging.task_base import EduGraphTask
@@ -26,38 +25,40 @@ class LLMAnalysisTask(EduGraphTask):
             self.analyzer.pack_failed(message, reason)
         elif isinstance(message, AnalysisBatch):
             self.analyzer.batch_failed(message, reason)
+        elif isinstance(message, AnalysisWindow):
+            self.analyzer.window_failed(message, reason)
 
     def on_waiting(self, message: Message, reason: str, until: float) -> None:
         self.analyzer.jobs.waits(message.job_id, reason, until, self.analyzer.now())
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="analyze_interaction_task", contract=Analysis)
-def analyze_interaction_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
-    """Find sentiment and topics of a pack of interactions."""
-    return self.analyzer.analyse(self.parse(Analysis, body))
+def analyze_interaction_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
+    """Find sentiment and topics of a pack of interactions. Return a PackOutcome."""
+    return self.analyzer.analyse(self.parse(Analysis, body)).model_dump(mode="json")
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="analyze_error_task", contract=Analysis)
-def analyze_error_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
-    """Find error types and knowledge points behind a pack of mistakes."""
-    return self.analyzer.analyse(self.parse(Analysis, body))
+def analyze_error_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
+    """Find error types and knowledge points behind a pack of mistakes. Return a PackOutcome."""
+    return self.analyzer.analyse(self.parse(Analysis, body)).model_dump(mode="json")
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="extract_knowledge_points_task", contract=Analysis)
-def extract_knowledge_points_task(self: LLMAnalysisTask, body: Any) -> list[dict[str, Any]]:
-    """Find knowledge points and prerequisites of a pack of course texts."""
-    return self.analyzer.analyse(self.parse(Analysis, body))
+def extract_knowledge_points_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
+    """Find knowledge points and prerequisites of a pack of course texts. Return a PackOutcome."""
+    return self.analyzer.analyse(self.parse(Analysis, body)).model_dump(mode="json")
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="batch_analyze_interactions_task", contract=AnalysisBatch)
 def batch_analyze_interactions_task(self: LLMAnalysisTask, body: Any) -> str:
-    """Analyse all interactions among the rows as a group of packs. Returns the group's id."""
+    """Analyse all interactions of a batch in packs. Returns the id of their group, if all of them were sent."""
     return _start(self, self.parse(AnalysisBatch, body))
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="batch_analyze_errors_task", contract=AnalysisBatch)
 def batch_analyze_errors_task(self: LLMAnalysisTask, body: Any) -> str:
-    """Analyse all mistakes among the rows as a group of packs. Returns the group's id."""
+    """Analyse all mistakes of a batch in packs. Returns the id of their group, if all of them were sent."""
     return _start(self, self.parse(AnalysisBatch, body))
 
 
@@ -67,17 +68,20 @@ def estimate_analysis_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
     return self.analyzer.estimate(self.parse(AnalysisEstimate, body))
 
 
-PACK_TASKS: dict[Kind, Any] = {
-    "interaction": analyze_interaction_task,
-    "error": analyze_error_task,
-    "knowledge_points": extract_knowledge_points_task,
-}
+@shared_task(base=LLMAnalysisTask, bind=True, name="continue_analysis_task", contract=AnalysisWindow)
+def continue_analysis_task(self: LLMAnalysisTask, body: Any) -> None:
+    """Publish packs of a job until its window is full."""
+    self.analyzer.publish_packs(self.parse(AnalysisWindow, body))
 
 
 def _start(task: LLMAnalysisTask, message: AnalysisBatch) -> str:
-    """Send the packs of a batch. Their task ids are the same each time, so that a replay sends no second ones."""
+    """Send the packs of a batch whose records are in the message; of any other its job's window sends them.
+
+    Their task ids are the same each time, so that a replay sends no second ones.
+    """
     signatures = []
     for pack in task.analyzer.packs(message):
         task_id = task_id_for(pack.job_id, pack.pack)
-        signatures.append(PACK_TASKS[pack.kind].s(pack.model_dump(mode="json")).set(task_id=task_id))
+        signature = task.app.tasks[PACK_TASKS[pack.kind]].s(pack.model_dump(mode="json"))
+        signatures.append(signature.set(task_id=task_id))
     return str(group(signatures).apply_async().id) if signatures else ""

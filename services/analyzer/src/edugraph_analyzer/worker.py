@@ -5,6 +5,7 @@ from functools import cache, partial
 from typing import get_args
 
 from edugraph_analyzer import telemetry
+from edugraph_analyzer.documents import StoredBatches
 from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
@@ -15,6 +16,7 @@ from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
+from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
@@ -39,13 +41,18 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     def service() -> AnalyzerService:
         client = connect(settings.redis_url.get_secret_value())
         jobs = Jobs(client, settings.job_retention_seconds)
+        blobs = Blobs(settings.blob_url, settings.imports_from)
         return AnalyzerService(
             app=app,
-            pipeline=Pipeline(model, client, is_cancelled=jobs.is_cancelled),
+            pipeline=Pipeline(
+                model, client, with_records=StoredBatches(blobs).with_records, is_cancelled=jobs.is_cancelled
+            ),
             jobs=jobs,
-            blobs=Blobs(settings.blob_url, settings.imports_from),
+            windows=AnalysisWindows(client),
+            blobs=blobs,
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,
+            packs_in_queue=model.packs_in_queue,
         )
 
     app.work = service

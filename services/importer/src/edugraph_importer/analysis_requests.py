@@ -1,55 +1,105 @@
-"""Requests to the analyzer to read what was imported: they refer to the batch's rows, or carry a few records."""
+"""Requests to the analyzer to read what was imported.
+
+Those of a batch that refers to its rows refer to them, too, and wait in Redis until their job's window has room.
+Those of a batch whose records are in its message carry the records, and are sent at once: such a message has at most
+64 KiB of them (docs/adr/0025-analysis-window.md).
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from celery import Celery
+from pydantic import TypeAdapter
 
-from edugraph_common.contracts.findings import Kind, kind_to_read
+from edugraph_common.contracts.findings import kind_to_read
 from edugraph_common.contracts.messages import (
     IMPORT_CONTENT_PACK,
     Analysis,
     AnalysisBatch,
+    AnalysisWindow,
     CourseContext,
     ImportBatch,
 )
-from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record
+from edugraph_common.contracts.routes import BATCH_TASKS
 from edugraph_common.messaging.publisher import send, task_id_for
+from edugraph_common.platform.analysis_window import START, AnalysisWindows
+from edugraph_common.platform.object_store import Blobs
 
-BATCH_TASKS: dict[Kind, str] = {
-    "interaction": "batch_analyze_interactions_task",
-    "error": "batch_analyze_errors_task",
-}
+CONTEXTS = TypeAdapter(tuple[CourseContext, ...])
 
 
-def request_analysis(
-    app: Celery, message: ImportBatch, records: Sequence[Record], contexts: tuple[CourseContext, ...]
-) -> int:
-    """Return how many records will be read. Asking twice is harmless: packs are named, and are counted once."""
-    kinds = Counter(kind for record in records if (kind := kind_to_read(record)))
-    common = {"job_id": message.job_id, "traceparent": message.traceparent, "deadline": message.deadline}
-    for kind, task in BATCH_TASKS.items():
-        if kinds[kind]:
-            batch_request = AnalysisBatch(
-                **common,
-                batch=message.batch,
-                kind=kind,
-                rows=message.rows,
-                records=message.records,
-                contexts=contexts if kind == "error" else (),
-                expected=kinds[kind],
-                accepted_at=message.accepted_at,
-            )
-            task_id = task_id_for(message.job_id, f"analysis-{kind}-{message.batch}")
-            send(app, task, batch_request, task_id=task_id)
-    contents = [record for record in records if kind_to_read(record) == "knowledge_points"]
-    for start in range(0, len(contents), IMPORT_CONTENT_PACK):
-        pack = f"knowledge_points-{message.batch}-{start // IMPORT_CONTENT_PACK}"
-        request = Analysis(
-            **common,
-            pack=pack,
-            kind="knowledge_points",
-            records=tuple(record.to_json() for record in contents[start : start + IMPORT_CONTENT_PACK]),
-        )
-        send(app, "extract_knowledge_points_task", request, task_id=task_id_for(message.job_id, pack))
-    return kinds.total()
+def contexts_key(job_id: str, batch: int) -> str:
+    return f"jobs/{job_id}/contexts/{batch:08d}.json"
+
+
+@dataclass(frozen=True)
+class AnalysisRequests:
+    """`course_contexts` returns what the graph knows of courses, by their ids."""
+
+    app: Celery
+    windows: AnalysisWindows
+    blobs: Blobs
+    course_contexts: Callable[[Sequence[str]], tuple[CourseContext, ...]]
+
+    def ask(self, message: ImportBatch, records: Sequence[Record]) -> int:
+        """Ask for all records of a batch that have a text to read. Return how many those are.
+
+        Asking twice is harmless: packs are named, and are counted once. Of a job that was cancelled, resumed or lost
+        meanwhile nothing is asked, since it asks for the batch again when it goes on.
+        """
+        kinds = Counter(kind for record in records if (kind := kind_to_read(record)))
+        if not kinds:
+            return 0
+        errors = (record.data for record in records if isinstance(record.data, ErrorRecord | AttemptRecord))
+        contexts = self.course_contexts(sorted({course for data in errors for course in data.courses}))
+        handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", "accepted_at", "generation")
+        common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
+        requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in sorted(kinds.items())]
+        if message.rows is None:
+            self._send_at_once(requests, message.records or (), records, contexts)
+        else:
+            self._let_wait(requests, contexts)
+        return kinds.total()
+
+    def _let_wait(self, requests: Sequence[AnalysisBatch], contexts: tuple[CourseContext, ...]) -> None:
+        first = requests[0]
+        told: dict[str, dict[str, Any]] = {"knowledge_points": {"pack_records": IMPORT_CONTENT_PACK}}
+        if contexts:
+            key = contexts_key(first.job_id, first.batch)
+            with self.blobs.write(key) as file:
+                file.write(CONTEXTS.dump_json(contexts))
+            told["error"] = {"contexts_key": key}
+        by = f"batch-{first.batch}"
+        complete = [request.model_copy(update=told.get(request.kind, {})) for request in requests]
+        if self.windows.ask(complete, by) != "start":
+            return
+        names = ("job_id", "traceparent", "deadline", "generation")
+        start = AnalysisWindow(**{name: getattr(first, name) for name in names})
+        task_id = task_id_for(first.job_id, f"window-{first.generation}-{first.batch}")
+        send(self.app, "continue_analysis_task", start, task_id=task_id)
+        self.windows.sent(first.job_id, by, START)
+
+    def _send_at_once(
+        self,
+        requests: Sequence[AnalysisBatch],
+        values: tuple[dict[str, Any], ...],
+        records: Sequence[Record],
+        contexts: tuple[CourseContext, ...],
+    ) -> None:
+        for request in requests:
+            if request.kind != "knowledge_points":
+                known = contexts if request.kind == "error" else ()
+                whole = request.model_copy(update={"records": values, "contexts": known})
+                task_id = task_id_for(request.job_id, f"analysis-{request.kind}-{request.batch}")
+                send(self.app, BATCH_TASKS[request.kind], whole, task_id=task_id)
+                continue
+            names = ("job_id", "traceparent", "deadline", "generation", "kind")
+            common: dict[str, Any] = {name: getattr(request, name) for name in names}
+            contents = [record.to_json() for record in records if kind_to_read(record) == "knowledge_points"]
+            for start in range(0, len(contents), IMPORT_CONTENT_PACK):
+                name = f"knowledge_points-{request.batch}-{start // IMPORT_CONTENT_PACK}"
+                pack = Analysis(**common, pack=name, records=tuple(contents[start : start + IMPORT_CONTENT_PACK]))
+                send(self.app, "extract_knowledge_points_task", pack, task_id=task_id_for(request.job_id, name))

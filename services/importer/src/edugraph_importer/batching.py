@@ -13,7 +13,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
-from edugraph_common.platform.object_store import Blobs, shown
+from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import (
     UTF8,
     Chunk,
@@ -50,29 +50,6 @@ class ReadBatch:
 
 def rejects_key(job_id: str, batch: int) -> str:
     return f"jobs/{job_id}/rejects/{batch:08d}.ndjson"
-
-
-def job_key(job_id: str) -> str:
-    return f"jobs/{job_id}/job.json"
-
-
-def store_job(blobs: Blobs, job: ImportJob) -> None:
-    """Keep the message of a job beside its file, so that a batch of it can bring the job back if Redis loses it.
-
-    One whose records are inside the message is not kept: records are where they can be erased, and nowhere else. Nor
-    is one whose URL holds a secret. Both are brought back by their own messages.
-    """
-    if job.source is not None and job.source == shown(job.source):
-        with blobs.write(job_key(job.job_id)) as file:
-            file.write(job.model_dump_json().encode())
-
-
-def load_job(blobs: Blobs, job_id: str) -> ImportJob | None:
-    """Return None for a job that was not stored."""
-    if not blobs.exists(job_key(job_id)):
-        return None
-    with blobs.open(job_key(job_id)) as file:
-        return ImportJob.model_validate_json(file.read())
 
 
 def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:

@@ -5,7 +5,7 @@ How its work arrives is the business of the tasks.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,19 +22,19 @@ from edugraph_common.contracts.outcomes import (
     FindingsOutcome,
     ImportReport,
 )
-from edugraph_common.contracts.records import AttemptRecord, ErrorRecord
+from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import emit, send, task_id_for
+from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
 from edugraph_common.platform.object_store import Blobs, Changed, cancelled_key, shown
+from edugraph_common.platform.stored_jobs import load_job, store_job
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
-from edugraph_importer.analysis_requests import request_analysis
+from edugraph_importer.analysis_requests import AnalysisRequests
 from edugraph_importer.batching import (
     count_batches,
     expected_rows,
-    load_job,
     read_batch,
-    store_job,
     store_rejects,
     window,
 )
@@ -57,6 +57,7 @@ class Importer:
     app: Celery
     graph: Graph
     jobs: Jobs
+    windows: AnalysisWindows
     blobs: Blobs
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
@@ -145,9 +146,8 @@ class Importer:
         store_rejects(self.blobs, message.job_id, message.batch, rejects)
         records = [record for _, record in found.graph.records]
         if message.analyze:
-            errors = (record.data for record in records if isinstance(record.data, ErrorRecord | AttemptRecord))
-            contexts = self.graph.course_contexts(sorted({course for data in errors for course in data.courses}))
-            asked = request_analysis(self.app, message, records, contexts)
+            requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts)
+            asked = requests.ask(message, records)
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
             types = [record.type for record in records]
@@ -261,16 +261,15 @@ class Importer:
         if job := load_job(self.blobs, message.job_id):
             self._begin_again(job.model_copy(update={"generation": message.generation}))
 
-    def _bring_back(self, job_id: str) -> None:
-        """Send a job that was stored again from its first batch on; any other one is known as failed from now on.
+    def _bring_back(self, job_id: str, generation: int | None) -> None:
+        """Send a job that was stored again from its beginning; any other one is known as failed from now on.
 
         What of an analysis was counted before Redis lost it is counted nowhere else, and nobody else has its records.
         """
-        if job := load_job(self.blobs, job_id):
-            self._begin_again(job)
-        elif not self.blobs.exists(cancelled_key(job_id)):
-            self.jobs.create(job_id, "analysis", "inline", self.now())
-            self.fail(job_id, LOST_ANALYSIS)
+        with suppress(Rejected):  # its deadline has passed: the findings are written none the less
+            if not send_lost_job(self.app, self.blobs, job_id, generation, self.now()):
+                self.jobs.create(job_id, "analysis", "inline", self.now())
+                self.fail(job_id, LOST_ANALYSIS)
 
     def fail(self, job_id: str, reason: str) -> None:
         """End the whole job, unless it was cancelled."""
@@ -331,9 +330,9 @@ class Importer:
         )
         if self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error):
             telemetry.findings(done, failed)
-        elif self.jobs.standing(message.job_id, 0) == "unknown":
-            # Redis lost the job after its last batch was written, and nothing else may carry the job on.
-            self._bring_back(message.job_id)
+        elif self.jobs.standing(message.job_id, message.generation) == "unknown":
+            # Redis lost the job after its last pack was analysed, and nothing else may carry the job on.
+            self._bring_back(message.job_id, message.generation)
         shown = {"job_id": message.job_id, "pack": message.pack, "done": done, "failed": failed}
         self._emit("io.edugraph.analysis.completed", message.job_id, shown, message.pack)
         self._finish(message.job_id)

@@ -12,6 +12,7 @@ from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
+from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
@@ -32,10 +33,12 @@ def make_worker(settings: Settings) -> App:
 
     @cache
     def importer() -> Importer:
+        client = connect(settings.redis_url.get_secret_value())
         return Importer(
             app=app,
             graph=Graph(GraphSettings()),
-            jobs=Jobs(connect(settings.redis_url.get_secret_value()), settings.job_retention_seconds),
+            jobs=Jobs(client, settings.job_retention_seconds),
+            windows=AnalysisWindows(client),
             blobs=Blobs(settings.blob_url, settings.imports_from),
             now=lambda: datetime.now(UTC),
             platform_prefixes={platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()},

@@ -14,6 +14,7 @@ from engines import real_servers
 
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.messages import ImportJob
+from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.erasure import erase_from_blobs
@@ -29,7 +30,8 @@ STUDENTS = tuple(f"{number}" for number in range(6))
 def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    yield Importer(cast("Any", None), graph, Jobs(client), Blobs(str(tmp_path)), now=lambda: NOW)
+    nobody = cast("Any", None)
+    yield Importer(nobody, graph, Jobs(client), AnalysisWindows(client), Blobs(str(tmp_path)), now=lambda: NOW)
     client.close()
 
 

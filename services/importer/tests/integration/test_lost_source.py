@@ -15,6 +15,7 @@ from engines import real_servers
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.graph import Graph
@@ -30,7 +31,8 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """Tells nobody of events: that needs a broker, and the end of a job does not."""
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    yield Importer(cast("Any", None), graph, Jobs(client), Blobs(str(tmp_path)), now=lambda: NOW)
+    nobody = cast("Any", None)
+    yield Importer(nobody, graph, Jobs(client), AnalysisWindows(client), Blobs(str(tmp_path)), now=lambda: NOW)
     client.close()
 
 

@@ -17,6 +17,7 @@ from engines import given
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, RECORD_LABELS
 from edugraph_common.contracts.messages import ImportAggregate, ImportBatch, ImportJob
+from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.graph import Graph
@@ -42,7 +43,7 @@ def importer(old_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for key, content in {**texts, "jobs/old/source.ndjson": source.encode()}.items():
         with blobs.write(key) as file:
             file.write(content)
-    yield Importer(cast("Any", None), old_graph, Jobs(client), blobs, now=lambda: NOW)
+    yield Importer(cast("Any", None), old_graph, Jobs(client), AnalysisWindows(client), blobs, now=lambda: NOW)
     client.delete(*OLD["redis"])
     client.close()
 

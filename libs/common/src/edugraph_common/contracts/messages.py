@@ -3,9 +3,9 @@
 Each task takes exactly one argument: the JSON of its message.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
@@ -20,6 +20,7 @@ RECORDS_IN_MESSAGE_BYTES = 65_536
 # the API has few, and its texts share a message as records of other kinds do.
 IMPORT_CONTENT_PACK = 4
 REQUEST_CONTENT_PACK = 10
+PACK_RECORDS = 100  # the most that one pack has
 
 Format = Literal["ndjson", "csv", "xapi", "openedx"]
 Compression = Literal["gzip", "zstd"]
@@ -150,6 +151,9 @@ class AnalysisBatch(Message):
     """analysis.batch: analyse all records of one kind among these rows.
 
     `expected`: how many those are, so that a batch which cannot even be read is counted; None from older senders.
+    `pack_records`: how many of them share a pack; None leaves it to the analyzer. `contexts_key`: the blob that has
+    the contexts of rows that are referred to. `generation`: as in ImportJob; what an older sender sent has none, and
+    is never skipped.
     """
 
     batch: int = Field(ge=0)
@@ -159,6 +163,15 @@ class AnalysisBatch(Message):
     contexts: tuple[CourseContext, ...] = ()
     expected: int | None = Field(default=None, ge=0)
     accepted_at: float | None = None
+    pack_records: int | None = Field(default=None, ge=1, le=PACK_RECORDS)
+    contexts_key: str | None = None
+    generation: int | None = Field(default=None, ge=0)
+
+
+class AnalysisWindow(Message):
+    """analysis.batch: publish packs of this job until its window is full. `generation`: as in AnalysisBatch."""
+
+    generation: int | None = Field(default=None, ge=0)
 
 
 class AnalysisEstimate(Message):
@@ -172,12 +185,29 @@ class Analysis(Message):
     """analysis.interaction, analysis.error, analysis.knowledge_points: one pack of records of one kind.
 
     `pack` names the pack within its job, so that its findings are counted once however often they arrive.
+
+    Exactly one of `records` and `rows` is set. `rows`: of the batch that the pack is of; the pack is the `count`
+    records from number `first` on, from 0, of those of its kind. `accepted_at`: as in ImportJob; `contexts_key` and
+    `generation`: as in AnalysisBatch.
     """
 
     pack: str = Field(min_length=1, max_length=128)
     kind: Kind
-    records: tuple[dict[str, Any], ...] = Field(min_length=1, max_length=100)
+    records: tuple[dict[str, Any], ...] = Field(default=(), max_length=PACK_RECORDS)
     contexts: tuple[CourseContext, ...] = ()
+    rows: ByteRange | None = None
+    first: int = Field(default=0, ge=0)
+    count: int = Field(default=0, ge=0, le=PACK_RECORDS)
+    accepted_at: float | None = None
+    contexts_key: str | None = None
+    generation: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def has_records_or_rows(self) -> Self:
+        """Raises ValueError."""
+        if bool(self.records) == (self.rows is not None and self.count > 0):
+            raise ValueError("exactly one of records and rows with a count must be there")
+        return self
 
 
 class Findings(Message):
@@ -185,13 +215,15 @@ class Findings(Message):
 
     `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
     model: each edition is written once. None from older senders, whose packs are written once in all.
+    `generation`: as in AnalysisBatch.
     """
 
     pack: str = Field(min_length=1, max_length=128)
     edition: str | None = Field(default=None, max_length=64)
-    findings: tuple[RecordFinding, ...] = Field(max_length=100)
+    findings: tuple[RecordFinding, ...] = Field(max_length=PACK_RECORDS)
     failed: int = 0
     error: str | None = None
+    generation: int | None = Field(default=None, ge=0)
 
 
 class DeriveGraph(Message):

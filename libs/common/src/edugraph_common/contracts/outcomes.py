@@ -87,6 +87,21 @@ class FindingsOutcome(MessageModel):
     error: str | None = None
 
 
+class PackOutcome(MessageModel):
+    """What an analysis task did with one pack; `cached` of the findings were not paid again.
+
+    The findings themselves travel in a message to the graph, and are not kept with the outcome.
+    """
+
+    version: Literal[1] = 1
+    job_id: str
+    pack: str
+    state: Literal["analysed", "cancelled"]
+    findings: int = 0
+    failed: int = 0
+    cached: int = 0
+
+
 class FailedOutcome(MessageModel):
     """The answer of a chord's member that gave up: if it failed instead, the chord's body would never run."""
 

@@ -313,7 +313,7 @@ _BLOBS = (
     DataPlace(
         "blobs.jobs",
         Store.BLOBS,
-        ("jobs/*/job.json",),
+        ("jobs/*/job.json", "jobs/*/analysis.json"),
         "pseudonymous",
         Words(
             "the job's message without records; of a file outside its URL (without a query), size and etag",
@@ -327,7 +327,7 @@ _BLOBS = (
     DataPlace(
         "blobs.marks",
         Store.BLOBS,
-        ("jobs/*/index", "jobs/*/cancelled"),
+        ("jobs/*/index", "jobs/*/cancelled", "jobs/*/contexts/*"),
         "none",
         _NO_PERSON,
         Words("where batches are in the file; that a job was cancelled", "批次在文件中的位置；任务已取消的标记"),
@@ -389,6 +389,8 @@ _REDIS = (
             "edugraph:job:{*}:windows",
             "edugraph:job:{*}:packs",
             "edugraph:job:{*}:analysed",
+            "edugraph:job:{*}:to_analyse",
+            "edugraph:job:{*}:packs_in_queue",
             "edugraph:jobs",
             "edugraph:cost:*",
         ),
@@ -404,8 +406,8 @@ _REDIS = (
         ("celery-task-meta-*",),
         "personal",
         Words(
-            "results of tasks: outcomes with rejects, findings with quotes, how much an erasure removed",
-            "任务结果：含被拒绝行的批次结果、含引文的发现、删除的数量",
+            "results of tasks: outcomes with rejects, counts of findings, how much an erasure removed",
+            "任务结果：含被拒绝行的批次结果、发现的数量、删除的数量",
         ),
         Words("to answer for a task", "查询任务结果"),
         Words("7 days", "7 天"),

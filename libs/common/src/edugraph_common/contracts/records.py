@@ -261,21 +261,26 @@ class Record(ContractModel):
     reading: Reading = 0
 
     @cached_property
+    def time(self) -> str:
+        """The timestamp as text; see `iso`."""
+        return iso(self.timestamp)
+
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 (hex) of the canonical JSON of type, timestamp and data."""
-        return content_hash(self.type, self.timestamp, self.data)
+        return content_hash(self.type, self.time, self.data)
 
     @cached_property
     def version_key(self) -> str:
         """Text that sorts as (timestamp, record id): the record with the greater key is the later one."""
-        return f"{iso(self.timestamp)}|{self.record_id}"
+        return f"{self.time}|{self.record_id}"
 
     def to_json(self) -> dict[str, Any]:
         """What was given, as JSON values; parsing it again gives an equal record."""
         data = self.data.model_dump(mode="json", exclude_unset=True)
         return {
             "type": self.type,
-            "timestamp": iso(self.timestamp),
+            "timestamp": self.time,
             "record_id": self.record_id,
             "data": data,
             **({"reading": self.reading} if self.reading else {}),
@@ -293,9 +298,9 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def content_hash(record_type: str, timestamp: datetime, data: Data) -> str:
+def content_hash(record_type: str, time: str, data: Data) -> str:
     given = data.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    whole = {"type": record_type, "timestamp": iso(timestamp), "data": given}
+    whole = {"type": record_type, "timestamp": time, "data": given}
     return hashlib.sha256(_CANONICAL.encode(whole).encode()).hexdigest()
 
 
@@ -338,7 +343,7 @@ def parse_record(value: object) -> Record:
         raise _first_problem(error, envelope) from None
     if head.withdrawn:
         raise InvalidRecord("withdrawn", "a record", "true", "takes a record back, where only records are taken")
-    record_id = head.record_id or content_hash(kind, head.timestamp, data)
+    record_id = head.record_id or content_hash(kind, iso(head.timestamp), data)
     return Record.model_construct(
         type=cast("RecordType", kind),
         timestamp=head.timestamp,
@@ -372,7 +377,7 @@ def _envelope(value: object) -> Mapping[str, Any]:
 
 
 def _refuse_unknown(value: Mapping[str, Any]) -> None:
-    unknown = sorted(set(value) - set(_FIELDS))
+    unknown = sorted(value.keys() - set(_FIELDS))
     if unknown:
         raise InvalidRecord(shorten(unknown[0]), ", ".join(_FIELDS), "", "is not a field of a record")
 

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from edugraph_common.contracts.findings import Kind
+
 # The first key of a queue is also the key of its delayed messages.
 ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     "data_import": ("import.batch", "import.split", "import.aggregate"),
@@ -39,12 +41,20 @@ ROUTES: dict[str, Route] = {
     "import_batch_task": Route("data_import", "import.batch"),
     "aggregate_import_results": Route("data_import", "import.aggregate", URGENT),
     "record_findings_task": Route("graph_findings", "findings.record"),
-    "batch_analyze_interactions_task": Route("llm_analysis", "analysis.batch"),
-    "batch_analyze_errors_task": Route("llm_analysis", "analysis.batch"),
+    "batch_analyze_interactions_task": Route("llm_analysis", "analysis.batch", URGENT),
+    "batch_analyze_errors_task": Route("llm_analysis", "analysis.batch", URGENT),
+    "continue_analysis_task": Route("llm_analysis", "analysis.batch", URGENT),
     "estimate_analysis_task": Route("llm_analysis", "analysis.batch", URGENT),
     "analyze_interaction_task": Route("llm_analysis", "analysis.interaction"),
     "analyze_error_task": Route("llm_analysis", "analysis.error"),
     "extract_knowledge_points_task": Route("llm_analysis", "analysis.knowledge_points"),
+}
+
+# A request to analyse a batch, by kind. Course texts share the task of messages, since the message has the kind.
+BATCH_TASKS: dict[Kind, str] = {
+    "interaction": "batch_analyze_interactions_task",
+    "error": "batch_analyze_errors_task",
+    "knowledge_points": "batch_analyze_interactions_task",
 }
 
 

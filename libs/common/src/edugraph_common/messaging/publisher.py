@@ -14,6 +14,7 @@ from celery.canvas import Signature
 from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable, what
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import INLINE_BYTES, Message
+from edugraph_common.contracts.routes import URGENT
 from edugraph_common.messaging.topology import EVENTS
 
 _NAME = re.compile(r"[\w.-]{1,128}", re.ASCII)
@@ -25,14 +26,25 @@ def task_id_for(job_id: str, step: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"edugraph:{job_id}:{step}"))
 
 
-def send(app: Celery, task: str, message: Message, *, task_id: str, link_error: Signature | None = None) -> str:
+def send(
+    app: Celery,
+    task: str,
+    message: Message,
+    *,
+    task_id: str,
+    link_error: Signature | None = None,
+    urgent: bool = False,
+) -> str:
     """Publish one task message and wait for the broker's confirm. Returns the task id.
+
+    `urgent` lets it overtake others of its task.
 
     Raises Retryable when the broker did not confirm, QueueFull when it refused, Rejected when the message is too
     large.
     """
     body = message.model_dump(mode="json")
     check_size(message)
+    options: dict[str, Any] = {"priority": URGENT} if urgent else {}
     with broker_errors():
         app.send_task(
             task,
@@ -43,6 +55,7 @@ def send(app: Celery, task: str, message: Message, *, task_id: str, link_error: 
             mandatory=True,
             add_to_parent=False,
             link_error=link_error,
+            **options,
         )
     return task_id
 

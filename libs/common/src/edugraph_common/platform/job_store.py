@@ -47,7 +47,8 @@ CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor
 WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
 
 INLINE_RECORDS_KEPT_SECONDS = 86_400
-PARTS = ("", "tasks", "windows", "batches", "errors", "packs", "analysed")  # as keys_of_job.lua names them
+# As keys_of_job.lua names them.
+PARTS = ("", "tasks", "windows", "batches", "errors", "packs", "analysed", "to_analyse", "packs_in_queue")
 
 # The form in which a job is kept, written with each job; jobs of releases that wrote none have 1.
 JOB_SCHEMA_VERSION = 1
@@ -127,16 +128,16 @@ class Jobs:
 
     def __init__(self, client: "redis.Redis", retention_seconds: int = JOB_RETENTION_DAYS * 86_400) -> None:
         self._redis, self._retention_seconds = client, retention_seconds
-        self._create = _script(client, "create_job")
-        self._mark_sent = _script(client, "mark_sent")
-        self._if_known = _script(client, "if_known")
-        self._begin_window = _script(client, "keys_of_job", "begin_window")
-        self._change_state = _script(client, "keys_of_job", "change_state")
-        self._resume = _script(client, "keys_of_job", "resume_job")
-        self._settle_batch = _script(client, "keys_of_job", "settle_batch")
-        self._settle_pack = _script(client, "keys_of_job", "settle_pack")
-        self._finish = _script(client, "keys_of_job", "finish_job")
-        self._delete = _script(client, "keys_of_job", "delete_job")
+        self._create = load_script(client, "create_job")
+        self._mark_sent = load_script(client, "mark_sent")
+        self._if_known = load_script(client, "if_known")
+        self._begin_window = load_script(client, "keys_of_job", "begin_window")
+        self._change_state = load_script(client, "keys_of_job", "change_state")
+        self._resume = load_script(client, "keys_of_job", "resume_job")
+        self._settle_batch = load_script(client, "keys_of_job", "settle_batch")
+        self._settle_pack = load_script(client, "keys_of_job", "settle_pack")
+        self._finish = load_script(client, "keys_of_job", "finish_job")
+        self._delete = load_script(client, "keys_of_job", "delete_job")
 
     def create(
         self,
@@ -186,7 +187,7 @@ class Jobs:
             CLAIM_SECONDS,
         ]
         with redis_errors():
-            return cast("Claim", self._begin_window(_keys(job_id), arguments))
+            return cast("Claim", self._begin_window(keys_of_job(job_id), arguments))
 
     def sent(self, job_id: str, first_batch: int) -> None:
         """The window that begins with this batch is in the queue: whoever else would send it must not.
@@ -201,10 +202,11 @@ class Jobs:
         with redis_errors():
             self._redis.hdel(_job(job_id, "windows"), str(first_batch))
 
-    def standing(self, job_id: str, generation: int) -> Standing:
+    def standing(self, job_id: str, generation: int | None) -> Standing:
         """Say whether work of this generation is to be done.
 
         Work is "stale" while a later generation is at it; what is replayed after the job's end is none the less done.
+        Work that does not say its generation is never stale.
         Raises Wait for a job of a later release, which may be about to take over.
         """
         with redis_errors():
@@ -224,13 +226,13 @@ class Jobs:
             return "cancelled"
         if state in ENDED:
             return "ended"
-        return "stale" if generation < int(current or 0) else "open"
+        return "stale" if generation is not None and generation < int(current or 0) else "open"
 
     def settle_batch(self, outcome: BatchOutcome, now: datetime) -> bool:
         """False if the batch was settled before, or Redis does not know the job."""
         arguments: list[str | float] = [outcome.batch, outcome.model_dump_json(), _iso(now), JOB_SHOWN_ERRORS]
         with redis_errors():
-            return bool(self._settle_batch(_keys(outcome.job_id), arguments))
+            return bool(self._settle_batch(keys_of_job(outcome.job_id), arguments))
 
     def failed_in_a_row(self, job_id: str) -> int:
         """Return how many batches failed since the last one that was written."""
@@ -252,7 +254,7 @@ class Jobs:
         """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before."""
         arguments = [pack, progress.model_dump_json(), _iso(now), error or ""]
         with redis_errors():
-            return bool(self._settle_pack(_keys(job_id), arguments))
+            return bool(self._settle_pack(keys_of_job(job_id), arguments))
 
     def imported(self, job_id: str, now: datetime) -> None:
         """All batches are settled."""
@@ -277,7 +279,7 @@ class Jobs:
         """
         with redis_errors():
             states = from_states or ("cancelled", "failed", "partly failed")
-            return int(cast("int", self._resume(_keys(job_id), [_iso(now), *states])))
+            return int(cast("int", self._resume(keys_of_job(job_id), [_iso(now), *states])))
 
     def quiet(self, now: datetime, seconds: float) -> dict[str, float]:
         """Return the open jobs of which nothing was heard for so long and that wait for nobody, with the seconds.
@@ -379,7 +381,7 @@ class Jobs:
             # A `create` that comes late finds the job there already.
             pipe.hsetnx(_job(job_id), "created", _iso(now))
             pipe.zrem(JOBS, job_id)
-            pipe.delete(*_keys(job_id)[1:])
+            pipe.delete(*keys_of_job(job_id)[1:])
             pipe.hset(_job(job_id), mapping={"state": "cancelled", "updated": _iso(now), "finished": _iso(now)})
             pipe.expire(_job(job_id), WITHDRAWN_SECONDS)
             pipe.execute()
@@ -387,7 +389,7 @@ class Jobs:
     def delete(self, job_id: str, now: datetime) -> bool:
         """Delete what is known of a job that has ended. False for one that has not, or that is not there."""
         with redis_errors():
-            deleted = bool(self._delete(_keys(job_id), [_iso(now), WITHDRAWN_SECONDS, *sorted(ENDED)]))
+            deleted = bool(self._delete(keys_of_job(job_id), [_iso(now), WITHDRAWN_SECONDS, *sorted(ENDED)]))
             if deleted:
                 self._redis.zrem(JOBS, job_id)
                 self._redis.delete(f"edugraph:cost:{job_id}")
@@ -396,7 +398,7 @@ class Jobs:
     def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
         """The job's final state, if this call was the one that ended it."""
         with redis_errors():
-            state = self._finish(_keys(job_id), [_iso(now), self._retention_seconds])
+            state = self._finish(keys_of_job(job_id), [_iso(now), self._retention_seconds])
         return cast("JobState | None", state or None)
 
     def waits(self, job_id: str, reason: str, until: float, now: datetime) -> None:
@@ -507,7 +509,7 @@ class Jobs:
     ) -> bool:
         arguments = [state, _iso(now), error, "1" if stop else "", self._retention_seconds, *from_states]
         with redis_errors():
-            return bool(self._change_state(_keys(job_id), arguments))
+            return bool(self._change_state(keys_of_job(job_id), arguments))
 
     def _update(self, job_id: str, now: datetime, **fields: Any) -> None:
         changes = {"updated": _iso(now), **fields}
@@ -520,7 +522,7 @@ def _job(job_id: str, part: str = "") -> str:
     return f"edugraph:job:{{{job_id}}}" + (f":{part}" if part else "")
 
 
-def _keys(job_id: str) -> list[str]:
+def keys_of_job(job_id: str) -> list[str]:
     return [_job(job_id, part) for part in PARTS]
 
 
@@ -575,7 +577,7 @@ def _prefixed(number: dict[str, int], prefix: str) -> dict[str, int]:
     return dict(sorted((key, value) for key, value in found.items() if value))
 
 
-def _script(client: "redis.Redis", *names: str) -> Script:
+def load_script(client: "redis.Redis", *names: str) -> Script:
     folder = resources.files("edugraph_common.platform").joinpath("scripts")
     return client.register_script("\n".join(folder.joinpath(f"{name}.lua").read_text() for name in names))
 

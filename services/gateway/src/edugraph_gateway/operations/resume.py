@@ -44,12 +44,12 @@ def open_again(submitter: JobSubmitter, job_id: str, from_states: tuple[JobState
     tasks = []
     for name, body, task_id in json.loads(stored):
         message = CONTRACTS[ROUTES[name].key].model_validate(body)
-        message = message.model_copy(update={"deadline": deadline_of_job(submitter.now())})
+        update = {"deadline": deadline_of_job(submitter.now()), "generation": generation}
         if isinstance(message, ImportJob):
-            # A split has an id of its own each time; an analysis is the same task as before, so it is done once.
-            first = jobs.first_open_batch(job_id)
-            message = message.model_copy(update={"next_batch": first, "generation": generation})
-            task_id = task_id_for(job_id, f"split-resume-{submitter.new_id()}")  # noqa: PLW2901
+            update["next_batch"] = jobs.first_open_batch(job_id)
+        # It is another task each time: what became of the one before must not answer for it.
+        message = message.model_copy(update=update)
+        task_id = task_id_for(job_id, f"resume-{task_id}-{submitter.new_id()}")  # noqa: PLW2901
         tasks.append(Task(name, message, task_id))
     return tasks
 

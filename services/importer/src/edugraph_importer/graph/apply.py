@@ -17,7 +17,7 @@ from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
-from edugraph_importer.graph import finding_facts, prerequisites, record_facts
+from edugraph_importer.graph import finding_facts, migrations, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
 from edugraph_importer.graph.finding_facts import FindingChanges, FindingUpdate
 from edugraph_importer.graph.queries import CYPHER, Row
@@ -32,6 +32,7 @@ from edugraph_importer.graph.unit_of_work import (
 from edugraph_importer.graph.versions import (
     Classified,
     ErasedStudents,
+    Removals,
     StoredVersion,
     WithdrawnRecords,
     classify,
@@ -65,7 +66,7 @@ def apply(
     tx: neo4j.ManagedTransaction,
     records: Classified,
     findings: Sequence[FindingUpdate],
-    erased: ErasedStudents,
+    before: Removals,
     withdrawn: WithdrawnRecords,
 ) -> tuple[str, ...]:
     """Write records and what was found in them, in place of what they supersede.
@@ -89,14 +90,13 @@ def apply(
         superseded.outdated.learns.union(staged.learns),
         {*superseded.item_names.tests, *staged.item_names.tests},
     )
-    erased.check()
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
     remove_superseded(tx, unit, superseded)
     unit.merge(staged)
     write_records(tx, staged)
-    withdrawn.check()
+    before.check(tx)
     withdrawn.write(records.unknown_withdrawn)
     for name in sorted(changes.rows):
         run_rows(tx, name, changes.rows[name])
@@ -110,15 +110,16 @@ def apply(
 
 
 def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcome:
-    earlier = tx.run(CYPHER["batch_outcome"], id=batch.id).single()
+    before, earlier = _begin(tx, "ImportBatch", batch.id)
     if earlier is not None:
-        return BatchOutcome.model_validate_json(earlier["outcome"])
+        return BatchOutcome.model_validate_json(earlier)
     start = time.monotonic()
     records = [record for _, record in batch.records]
-    erased, withdrawn = ErasedStudents(tx, records), WithdrawnRecords(tx, records, batch.withdrawn)
+    erased = ErasedStudents(tx, records, before.erased)
+    withdrawn = WithdrawnRecords(tx, records, before.withdrawn, batch.withdrawn)
     stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
     classified = classify(batch.records, stored, erased, withdrawn)
-    apply(tx, classified, (), erased, withdrawn)
+    apply(tx, classified, (), before, withdrawn)
     by_type = Counter[str](record.type for record in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
     by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
@@ -129,6 +130,16 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch) -> BatchOutcom
     ledger_row = {"id": batch.id, "job_id": batch.job_id, "batch": batch.batch, "set_aside": refused}
     _write_ledger(tx, "write_batch_outcome", ledger_row, outcome)
     return outcome
+
+
+def _begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tuple[Removals, str | None]:
+    """Return what had been removed before, and the outcome of a batch or pack that was written before, as JSON.
+
+    Raises what `migrations.check_version` raises.
+    """
+    found = {row["name"]: row["value"] for row in tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id)}
+    migrations.check_version(found.get("version"))
+    return Removals(found["erased"], found["withdrawn"]), found.get("outcome")
 
 
 def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[str], seconds: float) -> BatchOutcome:
@@ -150,9 +161,9 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
 
 def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
-    earlier = tx.run(CYPHER["pack_outcome"], id=pack_id).single()
+    before, earlier = _begin(tx, "FindingsPack", pack_id)
     if earlier is not None:
-        return FindingsOutcome.model_validate_json(earlier["outcome"])
+        return FindingsOutcome.model_validate_json(earlier)
     pairs: list[tuple[Record, RecordFinding]] = []
     for finding in message.findings:
         try:
@@ -168,9 +179,10 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings) -> FindingsO
     if any(record.type == "course_content" for record in records):
         prerequisites.lock_edges(tx)
     stored, stored_findings = _lock_records(tx, records)
-    erased, withdrawn = ErasedStudents(tx, records), WithdrawnRecords(tx, records)
+    erased = ErasedStudents(tx, records, before.erased)
+    withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
     classified = classify(list(enumerate(records)), stored, erased, withdrawn)
-    excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), erased, withdrawn)
+    excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), before, withdrawn)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
     outcome = FindingsOutcome(

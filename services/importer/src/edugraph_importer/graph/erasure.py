@@ -13,7 +13,7 @@ import neo4j
 
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import shorten
-from edugraph_importer.graph import aggregates
+from edugraph_importer.graph import aggregates, migrations
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
@@ -52,7 +52,12 @@ class Footprint:
 
 
 def erase(tx: neo4j.ManagedTransaction, student_id: str) -> dict[str, int]:
-    """Return how many nodes were removed, by label, and how many relationships."""
+    """Return how many nodes were removed, by label, and how many relationships.
+
+    Raises what `migrations.check_version` raises.
+    """
+    schema = tx.run(CYPHER["schema_version"]).single()
+    migrations.check_version(schema["version"] if schema else None)
     footprint = _read_footprint(tx, student_id)
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(footprint.records[label])).consume()

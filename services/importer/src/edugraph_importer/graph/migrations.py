@@ -34,12 +34,14 @@ class OutdatedGraph(Exception):
     """The graph is to be migrated before anything is written to it."""
 
 
-def check_version(tx: neo4j.ManagedTransaction) -> None:
-    """Raise OutdatedGraph for a graph that is older than this release, or new; Wait for one that is newer."""
-    row = tx.run(CYPHER["schema_version"]).single()
-    if row is None or row["version"] < SCHEMA_VERSION:
+def check_version(version: int | None) -> None:
+    """Raise OutdatedGraph for a graph that is older than this release, or new; Wait for one that is newer.
+
+    Every transaction that writes calls it first, with what the statement `schema_version` or `begin` returns.
+    """
+    if version is None or version < SCHEMA_VERSION:
         raise OutdatedGraph
-    _refuse_newer(row["version"], SCHEMA_VERSION)
+    _refuse_newer(version, SCHEMA_VERSION)
 
 
 def migrate(connection: Connection, steps: Mapping[int, Step] | None = None, target: int = SCHEMA_VERSION) -> None:

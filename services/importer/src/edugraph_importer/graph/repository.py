@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterable
 from typing import Any, ParamSpec, TypeVar
 
-import neo4j
-
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_importer.graph import apply, erasure, migrations, rebuild
@@ -102,14 +100,9 @@ class Graph:
         self._connection.close()
 
     def _write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do the work in a transaction, in a graph of this release's version."""
-
-        def checked(tx: neo4j.ManagedTransaction) -> T:
-            migrations.check_version(tx)
-            return work(tx, *args, **kwargs)
-
+        """Do the work in a transaction. It checks the version first, and an older graph is migrated for it."""
         try:
-            return self._connection.write(checked)
+            return self._connection.write(work, *args, **kwargs)
         except migrations.OutdatedGraph:
             migrations.migrate(self._connection)
-            return self._connection.write(checked)
+            return self._connection.write(work, *args, **kwargs)

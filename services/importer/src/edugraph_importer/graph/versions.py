@@ -83,14 +83,32 @@ class Classified:
         return list(self.events.values())
 
 
-class ErasedStudents:
-    """The students that were erased before this transaction began."""
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """How many students had been erased and how many records taken back when the transaction began."""
 
-    def __init__(self, tx: neo4j.ManagedTransaction, records: Iterable[Record]) -> None:
-        self._tx = tx
-        self._tombstones = self._count_tombstones()
+    erased: int
+    withdrawn: int
+
+    def check(self, tx: neo4j.ManagedTransaction) -> None:
+        """Raise StaleRead if there are more by now. To be called under the locks, when all records are written.
+
+        An erasure locks the student before it creates the tombstone. So if the number of tombstones is the same now,
+        no student of this transaction can be erased before it ends.
+
+        Whoever takes back a record that the graph does not have holds its key. So either that transaction has ended
+        before a record could be written here, and is seen now, or it waits and finds the record.
+        """
+        if list(tx.run(CYPHER["more_removals"], erased=self.erased, withdrawn=self.withdrawn)):
+            raise StaleRead
+
+
+class ErasedStudents:
+    """The students that were erased before this transaction began. `number`: of all tombstones then."""
+
+    def __init__(self, tx: neo4j.ManagedTransaction, records: Iterable[Record], number: int) -> None:
         self._students: AbstractSet[str] = frozenset()
-        if self._tombstones:
+        if number:
             by_hash = {tombstone(student): student for each in records for _, student in record_facts.students(each)}
             rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash))
             self._students = frozenset(by_hash[row["id"]] for row in rows)
@@ -101,30 +119,20 @@ class ErasedStudents:
             return None
         return next((name for name, student in record_facts.students(record) if student in self._students), None)
 
-    def check(self) -> None:
-        """Raise StaleRead if somebody was erased meanwhile. To be called under the locks.
-
-        An erasure locks the student before it creates the tombstone. So if the number of tombstones is the same now,
-        no student of this transaction can be erased before it ends.
-        """
-        if self._count_tombstones() != self._tombstones:
-            raise StaleRead
-
-    def _count_tombstones(self) -> int:
-        return int(self._tx.run(CYPHER["count_tombstones"]).single(strict=True)["erased"])
-
 
 class WithdrawnRecords:
-    """The records that were taken back before this transaction, and those that it takes back itself."""
+    """The records that were taken back before this transaction, and those that it takes back itself.
+
+    `number`: of all that were taken back before.
+    """
 
     def __init__(
-        self, tx: neo4j.ManagedTransaction, records: Iterable[Record], withdrawn: Collection[str] = ()
+        self, tx: neo4j.ManagedTransaction, records: Iterable[Record], number: int, withdrawn: Collection[str] = ()
     ) -> None:
         self._tx = tx
-        self._number = self._count()
         self._before: AbstractSet[str] = frozenset()
         self._now = frozenset(withdrawn)
-        if self._number:
+        if number:
             by_hash = {tombstone(record_id): record_id for record_id in (*(r.record_id for r in records), *withdrawn)}
             rows = tx.run(CYPHER["withdrawn"], ids=sorted(by_hash))
             self._before = frozenset(by_hash[row["id"]] for row in rows)
@@ -136,15 +144,6 @@ class WithdrawnRecords:
     def new(self) -> list[str]:
         return sorted(self._now - self._before)
 
-    def check(self) -> None:
-        """Raise StaleRead if a record was taken back meanwhile. To be called when all records are written.
-
-        Whoever takes back a record that the graph does not have holds its key. So either that transaction has ended
-        before a record could be written here, and is seen now, or it waits and finds the record.
-        """
-        if self._count() != self._number:
-            raise StaleRead
-
     def write(self, unknown: Sequence[str]) -> None:
         """Keep what is taken back now. `unknown`: ids that the graph had no record of."""
         for label in RECORD_LABELS if unknown else ():
@@ -153,9 +152,6 @@ class WithdrawnRecords:
                 raise StaleRead
             self._tx.run(CYPHER[f"delete_records_{label}"], ids=unknown).consume()
         run_rows(self._tx, "create_withdrawn", [{"id": each} for each in sorted(map(tombstone, self.new))])
-
-    def _count(self) -> int:
-        return int(self._tx.run(CYPHER["count_withdrawn"]).single(strict=True)["withdrawn"])
 
 
 def tombstone(node_id: str) -> str:
@@ -200,7 +196,7 @@ def classify(
         if record_id in withdrawn:
             classified.stale.append(record)
             continue
-        new = StoredVersion(LABEL_OF_TYPE[record.type], iso(record.timestamp), record.content_hash, record.reading)
+        new = StoredVersion(LABEL_OF_TYPE[record.type], record.time, record.content_hash, record.reading)
         current = latest.get(record_id)
         if current is not None and current.has_content_of(new):
             # The same record came again, perhaps by another file, or read in a newer way.

@@ -30,7 +30,8 @@ if tonumber(redis.call('HGET', job, 'analysis_failed') or '0') > 0 then
   end
 end
 opened()
-redis.call('DEL', windows)
+redis.call('DEL', windows, to_analyse, packs_in_queue)
+redis.call('HDEL', job, 'next_record')
 redis.call('HSET', job, 'state', 'running', 'updated', ARGV[1], 'failed_batches', '[]')
 -- An analysis job has no batches; its packs alone decide when it ends.
 if redis.call('HGET', job, 'kind') == 'import' then redis.call('HSET', job, 'imported', 0) end

@@ -18,17 +18,9 @@ UNION ALL
 MATCH (n:Interaction) WHERE n.id IN $ids
 RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
 
-// name: count_tombstones
-// Returns a number that grows whenever a student is erased. The count store answers it at once.
-MATCH (t:Tombstone) RETURN count(t) AS erased
-
 // name: tombstones
 // Returns which of these (hashed) students were erased.
 MATCH (t:Tombstone) WHERE t.id IN $ids RETURN t.id AS id
-
-// name: count_withdrawn
-// Returns a number that grows whenever a record is taken back. The count store answers it at once.
-MATCH (w:Withdrawn) RETURN count(w) AS withdrawn
 
 // name: withdrawn
 // Returns which of these (hashed) records were taken back.

@@ -1,0 +1,87 @@
+"""The window of a job's analysis: which packs are in the queue, and what of the job is still to be published.
+
+A pack that ends makes room for the next one (docs/adr/0025-analysis-window.md). What waits to be published is kept in
+Redis as requests for whole batches, some 400 bytes each. If Redis loses it, the job begins again from what is stored
+beside its file.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
+
+import redis
+
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch
+from edugraph_common.platform.job_store import keys_of_job, load_script
+from edugraph_common.platform.redis_errors import redis_errors
+
+START = "start"  # in the place of a pack: the message that begins to publish packs
+
+WhyNot = Literal["unknown", "cancelled", "stale"]
+_FIELDS_OF_A_PACK = 4
+
+
+class Taken(NamedTuple):
+    """`standing`: "open", or why there are no packs. Whoever took packs sends each of them and then says `sent`."""
+
+    standing: Literal["open"] | WhyNot
+    packs: list[Analysis]
+
+
+class AnalysisWindows:
+    """All methods raise Retryable when Redis does not answer, and RedisFull when it has no room."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._ask = load_script(client, "keys_of_job", "ask_analysis")
+        self._take = load_script(client, "keys_of_job", "take_packs")
+        self._mark_sent = load_script(client, "mark_packs_sent")
+
+    def ask(self, requests: Sequence[AnalysisBatch], by: str) -> Literal["start", "waiting"] | WhyNot:
+        """Put requests of one job, which refer to their rows, behind what it still has to publish.
+
+        After "start" the caller sends an AnalysisWindow and then says `sent` of START; `by` names the caller. Asking
+        again is harmless.
+        """
+        first = requests[0]
+        arguments = [_said(first.generation), by, *(request.model_dump_json() for request in requests)]
+        with redis_errors():
+            return cast("Literal['start', 'waiting'] | WhyNot", self._ask(keys_of_job(first.job_id), arguments))
+
+    def take(self, job_id: str, generation: int | None, by: str, *, most: int, pack_records: int) -> Taken:
+        """Return the packs for which there is room now that `by`, a pack or START, is in the queue no more.
+
+        Until they are `sent` they are returned again to whoever takes as `by`.
+        """
+        with redis_errors():
+            answer = cast("list[str]", self._take(keys_of_job(job_id), [_said(generation), by, most, pack_records]))
+        standing, *values = answer
+        fields = [values[start : start + _FIELDS_OF_A_PACK] for start in range(0, len(values), _FIELDS_OF_A_PACK)]
+        packs = [
+            pack_of(AnalysisBatch.model_validate_json(request), name, int(first), int(count))
+            for name, first, count, request in fields
+        ]
+        return Taken(cast("Literal['open'] | WhyNot", standing), packs)
+
+    def sent(self, job_id: str, by: str, pack: str) -> None:
+        """The pack (or START) that `by` claimed is in the queue: nobody sends it again."""
+        with redis_errors():
+            self._mark_sent([keys_of_job(job_id)[-1]], [by, pack])
+
+
+def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analysis:
+    """Return the message of one pack of a request that refers to its rows."""
+    same = (
+        "job_id",
+        "traceparent",
+        "deadline",
+        "kind",
+        "rows",
+        "contexts",
+        "accepted_at",
+        "contexts_key",
+        "generation",
+    )
+    return Analysis(pack=name, first=first, count=count, **{field: getattr(request, field) for field in same})
+
+
+def _said(generation: int | None) -> str | int:
+    return "" if generation is None else generation

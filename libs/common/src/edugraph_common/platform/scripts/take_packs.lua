@@ -1,0 +1,46 @@
+-- Take the next packs of a job, until its window is full. ARGV: generation, who takes (a pack that has ended, or
+-- 'start'), most packs in the queue, records of a pack where the request does not say.
+-- A pack is claimed by the one that takes it until it has been sent: one that died in between gets it again.
+-- Returns 'open', or why nothing is to be done, then of each pack its name, first record, number of records, request.
+local why_not = closed(ARGV[1])
+if why_not then return {why_not} end
+
+redis.call('HDEL', packs_in_queue, ARGV[2])
+-- Packs are named by their place among the records, so their size must not change while the job runs.
+redis.call('HSETNX', job, 'pack_records', ARGV[4])
+local usual = tonumber(redis.call('HGET', job, 'pack_records'))
+
+local claim, found, there = ARGV[2] .. '\n', {'open'}, 0
+local function add(name, first, number, request)
+  for _, value in ipairs({name, first, number, request}) do found[#found + 1] = value end
+end
+
+local kept = redis.call('HGETALL', packs_in_queue)
+for i = 1, #kept, 2 do
+  if kept[i] ~= 'start' then there = there + 1 end
+  if string.sub(kept[i + 1], 1, #claim) == claim then
+    add(kept[i], string.match(kept[i + 1], '\n(%d+)\n(%d+)\n(.*)$'))
+  end
+end
+while there < tonumber(ARGV[3]) do
+  local request = redis.call('LINDEX', to_analyse, 0)
+  if not request then break end
+  local asked = cjson.decode(request)
+  local size = asked.pack_records or usual
+  local first = tonumber(redis.call('HGET', job, 'next_record') or '0')
+  local number = math.min(size, asked.expected - first)
+  if first + number >= asked.expected then
+    redis.call('LPOP', to_analyse)
+    redis.call('HDEL', job, 'next_record')
+  else
+    redis.call('HSET', job, 'next_record', first + number)
+  end
+  local name = string.format('%s-%d-%d', asked.kind, asked.batch, first / size)
+  if number > 0 and redis.call('HEXISTS', packs_in_queue, name) == 0 then
+    redis.call('HSET', packs_in_queue, name, claim .. first .. '\n' .. number .. '\n' .. request)
+    add(name, first, number, request)
+    there = there + 1
+  end
+end
+written()
+return found

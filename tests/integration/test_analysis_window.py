@@ -1,0 +1,338 @@
+"""The window of a job's analysis: whatever fails or comes twice, each pack is counted once and the job ends."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edugraph_analyzer import service as analyzer_service
+from edugraph_analyzer.pipeline import PackResult, Unanswered
+from edugraph_analyzer.service import AnalyzerService
+from edugraph_common.contracts.errors import QueueFull, Retryable, Wait
+from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.messages import (
+    Analysis,
+    AnalysisBatch,
+    AnalysisWindow,
+    ByteRange,
+    Findings,
+    ImportJob,
+    Message,
+)
+from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
+from edugraph_common.messaging import lost_jobs
+from edugraph_common.platform.analysis_window import START, AnalysisWindows
+from edugraph_common.platform.job_store import Jobs, connect, keys_of_job
+from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.stored_jobs import store_job
+
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
+PACK, WINDOW = 10, 3
+# Kind, batch and the number of its records: one batch fills no pack, one is exactly two, one is more than a window.
+REQUESTS: tuple[tuple[Kind, int, int], ...] = (
+    ("interaction", 0, 4),
+    ("error", 0, 20),
+    ("interaction", 1, 45),
+    ("knowledge_points", 1, 5),
+)
+RECORDS = sum(records for _, _, records in REQUESTS)
+GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "findings.v1.json"
+FOUND = Findings.model_validate_json(GOLDEN.read_text(encoding="utf-8")).findings[0]
+
+
+@dataclass
+class World:
+    """A broker that may refuse, an importer that asks, and one analyzer. What each delivery ends in is chosen."""
+
+    server: "redis.Redis"
+    blobs: Blobs
+    job_id: str = field(default_factory=lambda: uuid4().hex)
+    queue: list[Message] = field(default_factory=list)
+    unsettled: list[Findings] = field(default_factory=list)
+    asked: list[tuple[str, int, int]] = field(default_factory=list)
+    most_in_queue: int = 0
+    accepts: int = 1_000_000  # messages until the broker refuses one
+    generation: int = 0
+    gone: int = 0  # records of each pack that its rows have no more
+
+    def __post_init__(self) -> None:
+        self.jobs, self.windows = Jobs(self.server), AnalysisWindows(self.server)
+        self.service = AnalyzerService(
+            app=None,  # type: ignore[arg-type]  # `send` is this world's
+            pipeline=self,  # type: ignore[arg-type]
+            jobs=self.jobs,
+            windows=self.windows,
+            blobs=self.blobs,
+            now=lambda: NOW,
+            pack_size=PACK,
+            packs_in_queue=WINDOW,
+        )
+        store_job(self.blobs, ImportJob(job_id=self.job_id, source=f"jobs/{self.job_id}/source.ndjson"))
+        self.import_all()
+
+    # What the service calls.
+
+    def analyse(self, message: Analysis) -> PackResult:
+        self.asked.append((message.pack.rsplit("-", 1)[0], message.first, message.count))
+        gone = min(self.gone, message.count)
+        found = tuple(
+            FOUND.model_copy(update={"record": {"record_id": f"{message.first + number}"}})
+            for number in range(message.count - gone)
+        )
+        return PackResult(found, (Unanswered("(record)", "is gone"),) * gone)
+
+    def send(self, _: Any, task: str, message: Message, *, task_id: str, urgent: bool = False) -> str:
+        assert not urgent, "packs that refer to their rows are those of large jobs"
+        if self.accepts <= 0:
+            raise QueueFull
+        self.accepts -= 1
+        if task == "import_records_with_callback":
+            self.generation = max(self.generation, getattr(message, "generation", 0))
+            self.import_all()
+        elif task == "record_findings_task":
+            assert isinstance(message, Findings)
+            self.unsettled.append(message)
+        else:
+            self.queue.append(message)
+        packs = {each.pack for each in self.queue if isinstance(each, Analysis)}
+        self.most_in_queue = max(self.most_in_queue, len(packs))
+        return task_id
+
+    # What happens around it.
+
+    def import_all(self) -> None:
+        """As the importer does, for a new job as for one that goes on."""
+        self.jobs.create(self.job_id, "import", "a.ndjson", NOW)
+        self.jobs.begin(self.job_id, 2, NOW, generation=self.generation)
+        for batch in range(2):
+            of_batch = [each for each in REQUESTS if each[1] == batch]
+            requests = [
+                AnalysisBatch(
+                    job_id=self.job_id,
+                    batch=batch,
+                    kind=kind,
+                    rows=ByteRange(source="s", offset=0, length=1, first_line=1),
+                    expected=records,
+                    pack_records=4 if kind == "knowledge_points" else None,
+                    generation=self.generation,
+                )
+                for kind, _, records in of_batch
+            ]
+            if self.windows.ask(requests, f"batch-{batch}") == "start":
+                self.queue.append(AnalysisWindow(job_id=self.job_id, generation=self.generation))
+                self.windows.sent(self.job_id, f"batch-{batch}", START)
+            expected = sum(records for _, _, records in of_batch)
+            written = BatchOutcome(
+                job_id=self.job_id, batch=batch, state="written", read=50, written=50, analysis_expected=expected
+            )
+            self.jobs.settle_batch(written, NOW)
+        self.jobs.imported(self.job_id, NOW)
+
+    def deliver(self, which: int, accepts: int = 1_000_000, twice: bool = False) -> None:
+        """Hand out one message. One that fails, since the broker takes no more, comes again."""
+        message = self.queue.pop(which % len(self.queue))
+        self.accepts = accepts
+        try:
+            if isinstance(message, Analysis):
+                self.service.analyse(message)
+            elif isinstance(message, AnalysisWindow):
+                self.service.publish_packs(message)
+        except (Wait, Retryable):
+            self.queue.append(message)
+        else:
+            self.queue += [message] * twice
+        self.accepts = 1_000_000
+
+    def settle(self) -> None:
+        message = self.unsettled.pop(0)
+        progress = AnalysisProgress(done=len(message.findings), failed=message.failed)
+        self.jobs.settle_pack(self.job_id, message.pack, progress, NOW, message.error)
+        self.jobs.finish_if_complete(self.job_id, NOW)
+
+    def lose_redis(self) -> None:
+        self.server.delete(*keys_of_job(self.job_id))
+
+    def cancel_and_resume(self) -> None:
+        if self.jobs.cancel(self.job_id, NOW):
+            while self.queue:
+                asked = len(self.asked)
+                self.deliver(0)
+                assert len(self.asked) == asked, "a cancelled job asks no more"
+            self.generation = self.jobs.resume(self.job_id, NOW)
+            self.import_all()
+
+    def report(self) -> JobReport | None:
+        return self.jobs.report(self.job_id, NOW)
+
+    def drain(self) -> None:
+        for _ in range(500):
+            if self.queue:
+                self.deliver(0)
+            elif self.unsettled:
+                self.settle()
+            else:
+                return
+        raise AssertionError("it never ends")
+
+
+@pytest.fixture(scope="module")
+def server(redis_url: str) -> Iterator["redis.Redis"]:
+    with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def new_world(server: "redis.Redis", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], World]]:
+    """Makes a world; what the service sends goes to the one that was made last."""
+    worlds: list[World] = []
+
+    def send(*args: Any, **options: Any) -> str:
+        return worlds[-1].send(*args, **options)
+
+    def make() -> World:
+        worlds.append(World(server, Blobs(str(tmp_path_factory.getbasetemp() / "blobs"))))
+        return worlds[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyzer_service, "send", send)
+        patch.setattr(lost_jobs, "send", send)
+        yield make
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("deliver"), st.integers(0, 9), st.integers(0, 3), st.booleans()),
+    st.tuples(st.just("deliver"), st.integers(0, 9), st.just(100), st.just(False)),
+    st.tuples(st.just("settle")),
+    st.tuples(st.just("lose_redis")),
+    st.tuples(st.just("cancel_and_resume")),
+)
+
+
+@given(events=st.lists(EVENTS, max_size=30))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_record_is_counted_once_whatever_happens(new_world: Callable[[], World], events: list[Any]) -> None:
+    """Deliveries in any order, some of them twice; a broker that refuses after none, one or a few messages; a Redis
+    that loses the job; a job that is cancelled and resumed.
+    """
+    world = new_world()
+    for name, *arguments in events:
+        if (name == "deliver" and not world.queue) or (name == "settle" and not world.unsettled):
+            continue
+        if name == "lose_redis" and not world.queue and not world.unsettled:
+            continue  # the job has ended: nobody need know it any more
+        getattr(world, name)(*arguments)
+    world.drain()
+    report = world.report()
+    assert report is not None
+    assert (report.state, report.analysis.done, report.analysis.failed) == ("succeeded", RECORDS, 0)
+
+
+def test_in_peace_each_record_is_asked_once_and_the_window_is_kept(new_world: Callable[[], World]) -> None:
+    world = new_world()
+    world.drain()
+    assert world.most_in_queue == WINDOW
+    asked = sorted((pack, record) for pack, first, number in world.asked for record in range(first, first + number))
+    assert asked == sorted(
+        (f"{kind}-{batch}", record) for kind, batch, records in REQUESTS for record in range(records)
+    )
+    assert world.server.exists(*keys_of_job(world.job_id)[-2:]) == 0  # nothing is left of the window
+
+
+def test_a_publish_that_is_refused_is_a_wait_and_no_loss(new_world: Callable[[], World]) -> None:
+    """Out: the claim in take_packs.lua."""
+    world = new_world()
+    (start,) = world.queue
+    assert isinstance(start, AnalysisWindow)
+    world.accepts = 1
+    with pytest.raises(QueueFull):
+        world.service.publish_packs(start)
+    world.accepts = 1_000
+    world.service.publish_packs(start)
+    packs = [each.pack for each in world.queue[1:] if isinstance(each, Analysis)]
+    assert packs == ["interaction-0-0", "error-0-0", "error-0-1"]
+
+
+def test_a_pack_that_was_given_up_makes_room_for_the_next(new_world: Callable[[], World]) -> None:
+    """Out: publish_packs in `pack_failed`."""
+    world = new_world()
+    while world.queue:
+        message = world.queue.pop(0)
+        if isinstance(message, Analysis):
+            world.service.pack_failed(message, "the provider is away")
+        else:
+            assert isinstance(message, AnalysisWindow)
+            world.service.publish_packs(message)
+    failed = world.report()
+    assert failed is not None
+    assert (failed.state, failed.analysis.failed) == ("partly failed", RECORDS)
+    world.generation = world.jobs.resume(world.job_id, NOW)
+    world.import_all()
+    world.drain()
+    resumed = world.report()
+    assert resumed is not None
+    assert (resumed.state, resumed.analysis.done, resumed.analysis.failed) == ("succeeded", RECORDS, 0)
+    assert sum(number for _, _, number in world.asked) == RECORDS  # none was asked the first time, all the second
+
+
+def test_packs_of_before_a_resume_are_skipped(new_world: Callable[[], World]) -> None:
+    world = new_world()
+    world.deliver(0)
+    old = [each for each in world.queue if isinstance(each, Analysis)]
+    world.jobs.cancel(world.job_id, NOW)
+    world.generation = world.jobs.resume(world.job_id, NOW)
+    assert {world.service.analyse(pack).state for pack in old} == {"cancelled"}
+    assert world.asked == []
+
+
+def test_records_that_have_no_finding_are_asked_again_when_the_job_goes_on(new_world: Callable[[], World]) -> None:
+    """Out: the packs that resume_job.lua forgets."""
+    world = new_world()
+    world.gone = 3
+    world.drain()
+    report = world.report()
+    assert report is not None
+    assert report.analysis.failed == 3 * (len(world.asked) - 1) + 1  # one of the packs has one record
+    assert (report.state, report.analysis.done + report.analysis.failed) == ("partly failed", RECORDS)
+    assert report.error == "is gone"
+    world.gone = 0
+    world.generation = world.jobs.resume(world.job_id, NOW)
+    world.import_all()
+    world.drain()
+    resumed = world.report()
+    assert resumed is not None
+    assert (resumed.state, resumed.analysis.done) == ("succeeded", RECORDS)
+
+
+def test_a_batch_that_asks_twice_is_asked_once(new_world: Callable[[], World]) -> None:
+    """As its task does that comes again. Out: LPOS in ask_analysis.lua."""
+    world = new_world()
+    world.import_all()
+    world.drain()
+    assert sum(number for _, _, number in world.asked) == RECORDS
+
+
+def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(new_world: Callable[[], World]) -> None:
+    """Out: `closed` in keys_of_job.lua."""
+    world = new_world()
+    request = AnalysisBatch(
+        job_id=world.job_id,
+        batch=0,
+        kind="error",
+        rows=ByteRange(source="s", offset=0, length=1, first_line=1),
+        expected=1,
+        generation=0,
+    )
+    world.jobs.cancel(world.job_id, NOW)
+    for standing in ("cancelled", "stale"):
+        assert world.windows.take(world.job_id, 0, START, most=9, pack_records=PACK) == (standing, [])
+        assert world.windows.ask([request], "batch-0") == standing
+        world.jobs.resume(world.job_id, NOW)
+    unsaid = world.windows.take(world.job_id, None, START, most=9, pack_records=PACK)
+    assert unsaid.standing == "open"  # a message of an older sender is never stale
