@@ -8,7 +8,10 @@ SERVERS := python3 -m tools.servers
 TEST_SERVERS := $(SERVERS) --tests
 RUN_DIR := .run
 # Tests and benches delete what they find, so these addresses have names that no service reads.
-ON_TEST_SERVERS = set -a; source $(RUN_DIR)/test-servers.env; set +a;
+ON_TEST_SERVERS = set -a; for file in $(RUN_DIR)/test-servers*.env; do source $$file; done; set +a;
+# Of what is drawn by lot: the order of shuffled tests (files, and the tests in each), and the places of mutants.
+SEED ?= 16
+SHUFFLED = -p randomly --randomly-seed=$(SEED) --randomly-dont-reset-seed
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -26,19 +29,31 @@ demo: env-dev ## import the examples on the embedded servers and show the graph
 # The traps of the broker wait for its time-outs, and the chaos tests stop servers: make traps, make chaos-tests.
 SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos
 
+# Two workers share the tests out; each has servers of its own, since Neo4j Community has one database.
+test test-rest test-shuffled fast fast-shuffled: WORKERS := 2
+SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
+# What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
+FAST := -m 'not real and not system' $(SLOW_TESTS)
+COVERED := --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_cli
+
 test: env-dev test-servers ## set up what the tests need and run all of them, but for the traps (make traps)
-	@$(ON_TEST_SERVERS) $(RUN) pytest $(SLOW_TESTS) $(PYTEST_ARGS)
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SLOW_TESTS) $(PYTEST_ARGS)
+
+test-rest: env-dev test-servers env-flower ## what `make fast` leaves out of `make test`
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'real or system' $(SLOW_TESTS) $(PYTEST_ARGS)
+
+test-shuffled: env-dev test-servers env-flower ## the tests of `make test` in the order of SEED=16
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SHUFFLED) $(SLOW_TESTS) $(PYTEST_ARGS)
 
 unit: env-dev ## the tests that need no server, and open no connection unless they say why
 	@$(RUN) pytest -m 'not real and not embedded' $(PYTEST_ARGS)
 
-# What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
-FAST := -m 'not real' $(SLOW_TESTS) --ignore=tests/e2e
-COVERED := --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_cli
-
 fast: env-dev ## unit tests and those on the embedded engines, without servers, and what they cover (two minutes)
-	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) pytest $(FAST) $(COVERED) --cov-report= $(PYTEST_ARGS)
+	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) pytest $(SHARED_OUT) $(FAST) $(COVERED) --cov-report= $(PYTEST_ARGS)
 	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) coverage report --format=total | sed 's/^/coverage of the fast layer, in percent: /'
+
+fast-shuffled: env-dev ## the fast layer in the order of SEED=16, without its coverage
+	@$(RUN) pytest $(SHARED_OUT) $(SHUFFLED) $(FAST) $(PYTEST_ARGS)
 
 check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff check
@@ -75,11 +90,12 @@ servers: ## start RabbitMQ, Redis and Neo4j for `make up`
 servers-stop: test-servers-stop ## stop those, and those of the tests
 	@$(SERVERS) down
 
-test-servers: ## start the tests' own, whose data each test run deletes
-	@$(TEST_SERVERS) up
+WORKERS ?= 1
+test-servers: ## start the tests' own, whose data each test run deletes: one set for each of WORKERS=1
+	@for worker in $$(seq $(WORKERS)); do $(TEST_SERVERS) --worker $$worker up || exit; done
 
 test-servers-stop: ## stop just those of the tests
-	@$(TEST_SERVERS) down
+	@for worker in 1 2; do $(TEST_SERVERS) --worker $$worker down || exit; done
 
 up: env-dev servers ## run gateway, importer and analyzer on those servers, in the background
 	@$(RUN) python scripts/stack.py up
@@ -89,4 +105,4 @@ down: ## end them with a warm shutdown
 
 -include make/*.mk
 
-.PHONY: help env-dev demo test unit fast check format isolation servers servers-stop test-servers test-servers-stop up down
+.PHONY: help env-dev demo test test-rest test-shuffled unit fast fast-shuffled check format isolation servers servers-stop test-servers test-servers-stop up down

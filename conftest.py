@@ -1,20 +1,71 @@
-"""For all tests: no setting of the shell reaches them, servers are given back empty, unit tests do not connect."""
+"""For all tests: no setting of the shell reaches them, servers are given back empty, unit tests do not connect.
+
+Also how the tests are shared out between the workers of a run (pytest-xdist, `make test` and `make fast`).
+"""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
-from addresses import clean
+from addresses import clean, lacking, take_own
 from guard import give_back
 
 MAY_CONNECT = ("real", "embedded", "loopback")
+# Engines that are started once for a session. All tests on one of them go to one worker: shared out by file, it would
+# be started for each file. Each of these groups takes minutes.
+ON_SHARED_ENGINE = re.compile(r"(tests/e2e|services/importer/tests/integration)/[^[]*\[(real|neo4j|embedded)\b")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     clean(os.environ)
+    workers = [] if hasattr(config, "workerinput") else getattr(config.option, "tx", None) or []
+    if without := lacking(os.environ, len(workers)):
+        raise pytest.UsageError(
+            f"worker {without[0]} of {len(workers)} has no servers of its own, and two workers would delete each "
+            f"other's data: start them by `make test-servers WORKERS={len(workers)}`, or run without -n"
+        )
+    if not workers:  # this process runs tests
+        take_own(os.environ)
+
+
+class ExitOfAWorker:
+    """Ends the whole run with the sentence by which pytest.exit ended a worker: xdist alone would not print it."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self._session.shouldstop = str(excinfo.value) or excinfo.typename
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(ExitOfAWorker(session))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker: what takes longest comes first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (not ON_SHARED_ENGINE.match(item.nodeid), not item.get_closest_marker("real")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For --dist loadfile."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            """The name of the group that goes to one worker as a whole."""
+            found = ON_SHARED_ENGINE.match(nodeid)
+            return " on ".join(found.groups()) if found else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(trylast=True)

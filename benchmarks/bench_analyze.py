@@ -54,9 +54,12 @@ def work(run: dict[str, Any]) -> None:
     import openai  # noqa: F401 - a second of loading that is no part of the measurement
 
     server.rpush(f"{run['name']}:ready", "1")
-    server.blpop([f"{run['name']}:go"], timeout=60)
-    while time.time() < run["until"] and isinstance(pack := server.lpop(f"{run['name']}:packs"), bytes):
-        result = _analysed(pipeline, json.loads(pack), run["until"])
+    go = server.blpop([f"{run['name']}:go"], timeout=60)
+    if go is None:
+        sys.exit("the bench did not begin within a minute")
+    until = float(go[1])
+    while time.time() < until and isinstance(pack := server.lpop(f"{run['name']}:packs"), bytes):
+        result = _analysed(pipeline, json.loads(pack), until)
         server.rpush(f"{run['name']}:done", json.dumps(result | {"ended": time.time()}))
 
 
@@ -146,14 +149,14 @@ def _performed(run: Run, server: "redis.Redis", address: str, url: str) -> tuple
     """The results of all packs, and how long they took. The processes are ready before the clock starts."""
     server.delete(*(f"{run.name}:{what}" for what in ("packs", "done", "ready", "go")))
     server.rpush(f"{run.name}:packs", *packs_of(run))
-    told = {"name": run.name, "url": url, "redis": address, "pack": run.pack, "until": time.time() + run.seconds + 10}
+    told = {"name": run.name, "url": url, "redis": address, "pack": run.pack}
     command = [sys.executable, __file__, "--work", json.dumps(told)]
     with ExitStack() as stack:
         workers = [stack.enter_context(subprocess.Popen(command)) for _ in range(run.processes)]
         for _ in workers:
             server.blpop([f"{run.name}:ready"], timeout=60)
         began = time.time()
-        server.rpush(f"{run.name}:go", *("1" for _ in workers))
+        server.rpush(f"{run.name}:go", *(began + run.seconds for _ in workers))
         for worker in workers:
             worker.wait(MOST_SECONDS)
     results = [json.loads(done) for done in server.lrange(f"{run.name}:done", 0, -1)]

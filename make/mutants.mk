@@ -1,6 +1,5 @@
 # Mutation testing: docs/testing.md has the table of the last runs.
 MODULE ?= quarter
-SEED ?= 16
 COUNT ?= 40
 MUTANTS = $(RUN) python scripts/mutants.py
 

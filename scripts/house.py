@@ -79,7 +79,10 @@ def way_files(heading: str) -> list[str]:
 
 def longest_walks(files: list[str]) -> list[stops.Walk]:
     """Return what becomes of each parameter in the files of a way, the one with most stops first."""
-    return stops.walks(found for path in set(files) for found in ROOT.glob(f"*/**/{path}"))
+    # Below src alone: servers that run beside make and delete files in .run.
+    return stops.walks(
+        found for path in set(files) for package in PACKAGES for found in package.parent.glob(f"**/{path}")
+    )
 
 
 def figures_of(mine: list[Function], module_lines: list[int]) -> dict[str, float]:

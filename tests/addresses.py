@@ -2,12 +2,17 @@
 
 A test run deletes what its servers hold. So the names that production uses never reach it: `clean` takes them out of
 the environment before a test or a bench begins, and `named_for_services` makes them anew from those of the tests.
+
+Where a run has several workers (pytest-xdist), each has servers of its own: EDUGRAPH_TEST_… names those of the first,
+EDUGRAPH_TEST_2_… those of the second. A worker renames its own to the first's names, and knows no others.
 """
 
 import os
+import re
 from collections.abc import Mapping, MutableMapping
 
 TESTS = "EDUGRAPH_TEST_"
+OF_A_WORKER = re.compile(rf"{TESTS}(\d+)_(.+)")
 # What a shell may say about a run itself: how much of it, with which data.
 SWITCHES = frozenset(
     {
@@ -36,8 +41,46 @@ def clean(environment: MutableMapping[str, str]) -> None:
 
 def named_for_services(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The addresses of the tests' servers, under the names that the services read."""
-    given = {name: value for name, value in environment.items() if name.startswith(TESTS) and value}
-    return {f"EDUGRAPH_{name.removeprefix(TESTS)}": value for name, value in given.items()}
+    return {f"EDUGRAPH_{name}": value for name, value in _of_workers(environment).get(1, {}).items()}
+
+
+def worker_number(environment: Mapping[str, str] = os.environ) -> int:
+    """The number of this worker of the run, from 1 on; also a run without workers is the first."""
+    return int(environment.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) + 1
+
+
+def in_a_run_of_workers(environment: Mapping[str, str] = os.environ) -> bool:
+    return "PYTEST_XDIST_WORKER" in environment
+
+
+def take_own(environment: MutableMapping[str, str]) -> None:
+    """In a worker: leave the addresses of its own servers alone, under the names of the first's."""
+    own = _of_workers(environment).get(worker_number(environment), {})
+    for name in [name for name in environment if name.startswith(TESTS)]:
+        del environment[name]
+    environment.update({f"{TESTS}{name}": value for name, value in own.items()})
+
+
+def lacking(environment: Mapping[str, str], workers: int) -> list[int]:
+    """The workers without servers, where another one has some."""
+    given = _of_workers(environment)
+    return [number for number in range(1, workers + 1) if given and number not in given]
+
+
+def of_each_worker(environment: Mapping[str, str] = os.environ) -> list[dict[str, str]]:
+    """The addresses of each worker's servers, under the names that the services read."""
+    given = sorted(_of_workers(environment).items())
+    return [{f"EDUGRAPH_{name}": value for name, value in own.items()} for _, own in given]
+
+
+def _of_workers(environment: Mapping[str, str]) -> dict[int, dict[str, str]]:
+    found: dict[int, dict[str, str]] = {}
+    for name, value in environment.items():
+        if name.startswith(TESTS) and value:
+            numbered = OF_A_WORKER.fullmatch(name)
+            number, rest = (int(numbered[1]), numbered[2]) if numbered else (1, name.removeprefix(TESTS))
+            found.setdefault(number, {})[rest] = value
+    return found
 
 
 def in_ci(environment: Mapping[str, str] = os.environ) -> bool:

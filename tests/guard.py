@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Protocol
 from urllib.parse import quote, urlsplit
 
+from addresses import worker_number
+
 CLAIM = "edugraph-test-run"
 MADE_BY_TESTS = re.compile(r"(test|trap)-[0-9a-f]{8}")
-LOCK = Path(__file__).parents[1] / ".run" / "test-run.lock"
+LOCKS = Path(__file__).parents[1] / ".run"
 
 
 class Refused(Exception):
@@ -266,11 +268,14 @@ def empty_graph(environment: Mapping[str, str]) -> None:
 
 
 def _only_one_run() -> None:
-    """A second one would delete what the first is about. The system opens the lock when a run dies."""
+    """A second one would delete what the first is about. The system opens the lock when a run dies.
+
+    Workers of one run do not meet: each has servers of its own, and so a lock of its own.
+    """
     if _locks:
         return
-    LOCK.parent.mkdir(exist_ok=True)
-    lock = LOCK.open("w", encoding="utf-8")
+    LOCKS.mkdir(exist_ok=True)
+    lock = (LOCKS / f"test-run-{worker_number()}.lock").open("w", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from addresses import worker_number
 from celery import chord
 from celery.result import AsyncResult
 from engines import SLOW, given, in_vhost, missing, real_servers
@@ -302,7 +303,7 @@ class Control:
 
     def __init__(self) -> None:
         self._checkout = Path(os.environ.get("EDUGRAPH_SERVERS_CHECKOUT", CHECKOUT))
-        self._command = [sys.executable, "-m", "tools.servers", "--tests"]
+        self._command = [sys.executable, "-m", "tools.servers", "--tests", "--worker", str(worker_number())]
         mine = subprocess.run(
             [*self._command, "env", "--only", "rabbitmq"],
             cwd=self._checkout,
@@ -310,7 +311,7 @@ class Control:
             text=True,
             check=False,
         )
-        if f"EDUGRAPH_TEST_BROKER_URL={given(ADDRESSES[0])[ADDRESSES[0]]}" not in mine.stdout.splitlines():
+        if f"BROKER_URL={given(ADDRESSES[0])[ADDRESSES[0]]}\n" not in mine.stdout:
             missing("this broker was not started by `make test-servers`, so no test may stop it or raise its alarm")
 
     def __call__(self, *arguments: str) -> None:

@@ -1,28 +1,44 @@
 """One file, one graph: on every engine, with any number of importer processes and any batch size."""
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from addresses import in_a_run_of_workers
 from engines import CHECKOUT, SHARED_RECORDS, Engine
 
 from edugraph_cli.serving import Pools
 
-SEEN: dict[str, dict[str, str]] = {}  # file -> way of importing it -> digest
+
+@pytest.fixture(scope="session")
+def digests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run, with a file for each way: two workers may import on two engines."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if in_a_run_of_workers() else base) / "digests"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
-def _file() -> Path:
+@pytest.fixture(scope="session")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """So few that they are also imported one by one."""
     shared = SHARED_RECORDS / "bridge.ndjson"
-    return shared if shared.exists() else CHECKOUT / "examples" / "school_zh.ndjson"
+    path = tmp_path_factory.mktemp("records") / "records.ndjson"
+    with (shared if shared.exists() else CHECKOUT / "examples" / "school_zh.ndjson").open(encoding="utf-8") as lines:
+        path.write_text("".join(islice(lines, 240)), encoding="utf-8")
+    return path
 
 
 @pytest.mark.parametrize("importers", [1, 4])
-def test_the_digest_does_not_depend_on_how_the_file_was_imported(engine: Engine, importers: int) -> None:
-    file = _file()
-    digests = SEEN.setdefault(file.name, {})
+def test_the_digest_does_not_depend_on_how_the_file_was_imported(
+    engine: Engine, importers: int, records: Path, digests: Path
+) -> None:
     with engine.serve(Pools(importer=importers, findings=1, analyzer=1)) as system:
         for batch_size in (1, 7, 1_000):
             engine.empty()
-            report = system.import_and_report(file, "--batch-size", str(batch_size))
+            report = system.import_and_report(records, "--batch-size", str(batch_size))
             assert report["state"] == "succeeded"
-            digests[f"{engine.name}, {importers} importers, batches of {batch_size}"] = system.client.graph_digest()
-    assert len(set(digests.values())) == 1, digests
+            way = f"{engine.name}, {importers} importers, batches of {batch_size}"
+            (digests / way).write_text(system.client.graph_digest())
+    seen = {way.name: way.read_text() for way in digests.iterdir()}
+    assert len(set(seen.values())) == 1, seen

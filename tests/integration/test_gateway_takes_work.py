@@ -129,7 +129,9 @@ def test_a_monitor_hears_of_each_task_that_was_sent(addresses: dict[str, str], c
 
 
 @pytest.mark.parametrize(
-    ("encoding", "pack"), [("identity", bytes), ("gzip", gzip.compress), ("zstd", zstd.compress)], ids=str
+    ("encoding", "pack"),
+    [("identity", bytes), ("gzip", gzip.compress), ("zstd", zstd.compress)],
+    ids=["identity", "gzip", "zstd"],
 )
 def test_an_upload_is_kept_as_it_came(running: Gateway, client: httpx.Client, encoding: str, pack: object) -> None:
     body = pack(LINE * 1_000)  # type: ignore[operator]

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from addresses import SWITCHES, in_ci, named_for_services
+from addresses import SWITCHES, TESTS, in_ci, lacking, named_for_services, of_each_worker, take_own
 from engines import CHECKOUT
 
 from edugraph_cli.processes import Processes
@@ -61,6 +62,80 @@ def test_a_developers_settings_reach_no_test() -> None:
 def test_addresses_for_tests_are_all_that_is_handed_on() -> None:
     shell = {**OF_A_DEVELOPER, "EDUGRAPH_TEST_REDIS_URL": "redis://tests/0", "EDUGRAPH_TEST_NEO4J_URI": ""}
     assert named_for_services(shell) == {"EDUGRAPH_REDIS_URL": "redis://tests/0"}
+
+
+TWO_SETS = {
+    "EDUGRAPH_TEST_REDIS_URL": "redis://first/0",
+    "EDUGRAPH_TEST_NEO4J_URI": "bolt://first",
+    "EDUGRAPH_TEST_2_REDIS_URL": "redis://second/0",
+    "HOME": "/home/somebody",
+}
+
+
+@pytest.mark.parametrize(
+    ("xdist", "left"),
+    [
+        ({}, {"EDUGRAPH_REDIS_URL": "redis://first/0", "EDUGRAPH_NEO4J_URI": "bolt://first"}),
+        (
+            {"PYTEST_XDIST_WORKER": "gw0"},
+            {"EDUGRAPH_REDIS_URL": "redis://first/0", "EDUGRAPH_NEO4J_URI": "bolt://first"},
+        ),
+        ({"PYTEST_XDIST_WORKER": "gw1"}, {"EDUGRAPH_REDIS_URL": "redis://second/0"}),
+        ({"PYTEST_XDIST_WORKER": "gw2"}, {}),
+    ],
+)
+def test_a_worker_knows_the_servers_of_no_other_worker(xdist: dict[str, str], left: dict[str, str]) -> None:
+    """Not even one address of another's, where its own set lacks that server."""
+    shell = {**TWO_SETS, **xdist}
+    take_own(shell)
+    assert named_for_services(shell) == left
+    assert shell["HOME"] == "/home/somebody"
+    assert not [name for name in shell if name.startswith("EDUGRAPH_TEST_2_")]
+
+
+def test_workers_without_servers_are_seen_before_they_begin() -> None:
+    assert [lacking(TWO_SETS, workers) for workers in (0, 1, 2, 3)] == [[], [], [], [3]]
+    assert lacking({"HOME": "/home/somebody"}, 2) == []  # nobody has any: those tests are skipped, or fail in CI
+    assert of_each_worker(TWO_SETS)[1] == {"EDUGRAPH_REDIS_URL": "redis://second/0"}
+
+
+def run_of_workers(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Two of them, as `make test` starts them; of this run's servers they know nothing."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(TESTS)}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile"]
+    return subprocess.run(
+        [*command, "--max-worker-restart", "0", *arguments],
+        cwd=CHECKOUT,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_run_whose_second_worker_has_no_servers_does_not_begin() -> None:
+    done = run_of_workers("tests/unit/test_addresses.py", EDUGRAPH_TEST_REDIS_URL="redis://127.0.0.1:9/0")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "worker 2 of 2 has no servers of its own" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("pytest.exit('this graph is somebody else\\'s', returncode=1)", "somebody else's"),
+        ("os._exit(1)", "crashed"),
+    ],
+)
+def test_what_goes_wrong_in_a_worker_is_told_and_fails_the_run(tmp_path: Path, body: str, said: str) -> None:
+    """To take the guard of the first out: do not register ExitOfAWorker in the conftest of the root."""
+    (tmp_path / "test_it.py").write_text(
+        f"import os\nimport pytest\n\n\ndef test_it():\n    {body}\n\n\ndef test_other():\n    pass\n"
+    )
+    shutil.copy(CHECKOUT / "conftest.py", tmp_path)
+    done = run_of_workers("-c", str(CHECKOUT / "pyproject.toml"), f"--rootdir={CHECKOUT}", str(tmp_path))
+    assert said in done.stdout, done.stdout[-3000:] + done.stderr[-2000:]
+    assert done.returncode not in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -52,30 +54,30 @@ def test_a_taken_port_moves_the_whole_block() -> None:
         assert not set(checkout.choose_ports(seed=7).values()) & set(first.values())
 
 
-def test_the_tests_have_a_set_of_their_own(here: checkout.Checkout) -> None:
-    tests = checkout.Checkout(here.root, for_tests=True)
-    assert not set(here.ports().values()) & set(tests.ports().values())
-    assert here.password("redis") != tests.password("redis")
-    for one, other in zip(
-        (RabbitMQ(here), Redis(here), Neo4j(here)), (RabbitMQ(tests), Redis(tests), Neo4j(tests)), strict=True
-    ):
-        assert one.container != other.container
-        assert not other.container.startswith(one.container)  # volumes are deleted by how their names begin
-    nodes = [RabbitMQ(each)._env(each.state)["RABBITMQ_NODENAME"] for each in (here, tests)]
-    assert nodes[0] != nodes[1]
-    folders = [*Redis(here).data_folders(), here.state, here.env_file]
-    assert not set(folders) & {*Redis(tests).data_folders(), tests.state, tests.env_file}
+def test_the_sets_of_one_checkout_share_nothing(here: checkout.Checkout) -> None:
+    """That of `make up`, and one for each worker of a test run."""
+    for first, second in combinations(range(checkout.SETS), 2):
+        one, other = (replace(here, test_worker=number) for number in (first, second))
+        assert not set(one.ports().values()) & set(other.ports().values())
+        assert one.password("redis") != other.password("redis")
+        for kind in cli.SERVERS.values():
+            assert kind(one).container != kind(other).container
+            # Volumes are deleted by how their names begin.
+            assert not kind(other).container.startswith(kind(one).container)
+        nodes = [RabbitMQ(each)._env(each.state)["RABBITMQ_NODENAME"] for each in (one, other)]
+        assert nodes[0] != nodes[1]
+        folders = [{*Redis(each).data_folders(), each.state, each.env_file} for each in (one, other)]
+        assert not folders[0] & folders[1]
 
 
-@pytest.mark.parametrize("for_tests", [True, False])
-def test_the_second_set_avoids_the_ports_of_the_first_though_it_does_not_run(
-    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, for_tests: bool
+@pytest.mark.parametrize("first", range(checkout.SETS))
+def test_a_set_avoids_the_ports_of_another_that_does_not_run(
+    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
-    monkeypatch.setattr(checkout, "BLOCKS", 1)  # so that both begin at the same one
-    first = checkout.Checkout(here.root, for_tests=for_tests)
-    first.ports()
+    monkeypatch.setattr(checkout, "BLOCKS", 1)  # so that all begin at the same one
+    replace(here, test_worker=first).ports()
     with pytest.raises(common.ServerError, match="no free ports"):
-        checkout.Checkout(here.root, for_tests=not for_tests).ports()
+        replace(here, test_worker=(first + 1) % checkout.SETS).ports()
 
 
 def test_the_set_of_the_tests_is_named_by_variables_for_tests_alone(
@@ -87,20 +89,22 @@ def test_the_set_of_the_tests_is_named_by_variables_for_tests_alone(
     assert not capfd.readouterr().out
     monkeypatch.setenv("EDUGRAPH_TEST_REDIS_URL", "redis://elsewhere:1/0")
     assert cli.main(["--tests", "up", "--only", "redis"], here.root) == 0
-    tests = checkout.Checkout(here.root, for_tests=True)
+    tests = checkout.Checkout(here.root, test_worker=1)
     assert tests.env_file.read_text() == "EDUGRAPH_TEST_REDIS_URL=redis://elsewhere:1/0\n"
     assert not here.env_file.exists()
     assert "production" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("worker", "prefix"), [(1, "EDUGRAPH_TEST_"), (2, "EDUGRAPH_TEST_2_")])
 @pytest.mark.parametrize("kind", [RabbitMQ, Redis, Neo4j])
-def test_every_address_of_the_tests_is_named_for_tests(
-    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, kind: type[RabbitMQ]
+def test_every_address_of_the_tests_is_named_for_its_worker(
+    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, kind: type[RabbitMQ], worker: int, prefix: str
 ) -> None:
-    server = kind(checkout.Checkout(here.root, for_tests=True))
+    server = kind(replace(here, test_worker=worker))
     monkeypatch.setattr(server, "running", lambda: True)
     assert len(server.environment()) == len(server.addresses())
-    assert all(name.startswith("EDUGRAPH_TEST_") for name in server.environment())
+    first_letter = len(prefix)
+    assert all(name.startswith(prefix) and name[first_letter].isalpha() for name in server.environment())
 
 
 def test_passwords_are_private_and_stay(here: checkout.Checkout) -> None:

@@ -16,6 +16,7 @@ from tools.common import ServerError, write_private
 PORT_NAMES = ("amqp", "management", "prometheus", "distribution", "epmd", "redis", "bolt")
 # Below the range Linux hands out to outgoing connections, so that a remembered port is still free tomorrow.
 FIRST_PORT, BLOCK_SIZE, BLOCKS = 20000, 10, 1200
+SETS = 3  # of servers in one checkout: that of `make up`, and those of two workers of a test run
 
 
 def port_is_free(port: int) -> bool:
@@ -44,23 +45,24 @@ def choose_ports(seed: int, taken: Collection[int] = ()) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Checkout:
-    """One working copy of the repository, with one of its two sets of servers.
+    """One working copy of the repository, with one of its sets of servers.
 
-    The set that is `for_tests` has folders, ports, passwords and names of its own: a test run deletes what it holds.
+    Set 0 is that of `make up`. Each worker of a test run, counted from 1, has a set with folders, ports, passwords
+    and names of its own: it deletes what it finds there.
     """
 
     root: Path
-    for_tests: bool = False
+    test_worker: int = 0
 
     @property
     def id(self) -> str:
         """A short name for this set, for what is shared by the whole machine (node names, containers)."""
-        return self._folder_id + ("-test" if self.for_tests else "")
+        return self._folder_id + ("", "-test", "-test-2")[self.test_worker]
 
     @property
     def state(self) -> Path:
         """Everything the servers keep: data, logs, ports, passwords."""
-        return self.root / ".run" / ("test-servers" if self.for_tests else "servers")
+        return self.root / ".run" / ("servers", "test-servers", "test-servers-2")[self.test_worker]
 
     @property
     def env_file(self) -> Path:
@@ -83,10 +85,11 @@ class Checkout:
         """Return this checkout's ports; the same ones every time."""
         known = self._read(self.ports_file)
         if not known or set(known["ports"]) != set(PORT_NAMES):
-            other = self._read(replace(self, for_tests=not self.for_tests).ports_file) or {"ports": {}}
-            # Half of all blocks apart, so that the two sets differ though both are started first at the same time.
-            seed = int(self._folder_id, 16) + (BLOCKS // 2 if self.for_tests else 0)
-            known = self._write(self.ports_file, {"ports": choose_ports(seed, other["ports"].values())})
+            notes = [self._read(replace(self, test_worker=number).ports_file) for number in range(SETS)]
+            taken = {port for note in notes if note for port in note["ports"].values()}
+            # A third of all blocks apart, so that the sets differ though all are started first at the same time.
+            seed = int(self._folder_id, 16) + BLOCKS // SETS * self.test_worker
+            known = self._write(self.ports_file, {"ports": choose_ports(seed, taken)})
         ports: dict[str, int] = known["ports"]
         return ports
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tools import cache
 from tools.common import ServerError, say, write_private
 
-from .checkout import Checkout
+from .checkout import SETS, Checkout
 from .neo4j import Neo4j
 from .rabbitmq import RabbitMQ
 from .redis import Redis
@@ -23,7 +23,7 @@ MISSING = 3
 def main(arguments: list[str] | None = None, root: Path | None = None) -> int:
     """Run one command."""
     options = _parser().parse_args(arguments)
-    checkout = Checkout(root or Path(__file__).resolve().parents[2], for_tests=options.tests)
+    checkout = Checkout(root or Path(__file__).resolve().parents[2], options.worker if options.tests else 0)
     checkout.state.mkdir(parents=True, exist_ok=True)
     try:
         # Two commands at once in one checkout would start everything twice; `env`, `status` and `ctl` change nothing.
@@ -155,6 +155,9 @@ def _names(text: str) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools.servers", description="Real servers for this checkout.")
     parser.add_argument("--tests", action="store_true", help="the tests' own set, not the one of `make up`")
+    parser.add_argument(
+        "--worker", type=int, choices=range(1, SETS), default=1, help="of which worker of a test run (with --tests)"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for run in (up, down, status, env):
         command = commands.add_parser(run.__name__, help=run.__doc__)

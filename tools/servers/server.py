@@ -109,13 +109,17 @@ class Server:
 
     def outside_name(self, name: str) -> str:
         """Return the variable by which an address is given from outside."""
-        return TEST_NAMES[name] if self.checkout.for_tests else name
+        if not self.checkout.test_worker:
+            return name
+        # A run without workers uses the set of the first, so that one has no number.
+        number = f"{self.checkout.test_worker}_" if self.checkout.test_worker > 1 else ""
+        return TEST_NAMES[name].replace("_TEST_", f"_TEST_{number}")
 
     def environment(self) -> dict[str, str]:
         """Return the lines for the .env file, empty when the server cannot be used."""
         found = self.given() or (self.addresses() if self.running() else {})
-        if self.checkout.for_tests:
-            return {TEST_NAMES[name]: value for name, value in found.items()}
+        if self.checkout.test_worker:
+            return {self.outside_name(name): value for name, value in found.items()}
         return {**found, **{PROJECT_NAMES[name]: value for name, value in found.items() if name in PROJECT_NAMES}}
 
     def where(self) -> str:

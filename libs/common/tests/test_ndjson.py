@@ -38,8 +38,9 @@ def test_a_last_line_that_is_nested_too_deeply_is_the_business_of_the_import() -
     ],
 )
 def test_a_file_that_is_wrong_as_a_whole_is_told_in_one_sentence(data: bytes, words: str) -> None:
-    with pytest.raises(MalformedFile, match=words):
+    with pytest.raises(MalformedFile, match=words) as told:
         scan(data)
+    assert len(str(told.value).splitlines()) == 1
 
 
 def test_a_line_without_end_is_refused_before_it_is_held() -> None:

@@ -6,12 +6,17 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from threads import in_a_thread
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch, unit_of_work, versions
+from edugraph_importer.graph.record_facts import students
 from edugraph_importer.graph.versions import tombstone
+
+from .random_imports import EXAMPLES, batch, finding_lists, in_order, latest_only, pack, record_lists, student
 
 ALICE = "alice-4711"
 
@@ -131,3 +136,20 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
     monkeypatch.setattr("edugraph_importer.graph.erasure.lock_and_load", written_meanwhile)
     graph.erase_student(ALICE)
     assert room.query("MATCH (n:Interaction) RETURN n") == []
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_a_forgotten_student_was_never_there(room: Any, data: st.DataObject) -> None:
+    records, gone = data.draw(record_lists()), data.draw(student)
+    findings = latest_only(data.draw(finding_lists(records)))
+    others = [record for record in records if gone not in {named for _, named in students(record)}]
+    kept = {record.record_id for record in others}
+    expected = in_order(room, others, [each for each in findings if each.record["record_id"] in kept])
+    in_order(room, records, findings)
+    room.graph.erase_student(gone)
+    assert room.digest() == expected
+    outcome = room.graph.write_batch(batch(records, "replay", 0))
+    room.graph.write_findings(pack(findings, "replay", 0))
+    assert outcome.rejected == len(records) - len(others)
+    assert room.digest() == expected

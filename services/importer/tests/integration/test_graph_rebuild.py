@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.records import parse_record
 
-from .test_graph_invariants import EXAMPLES, finding_lists, in_order, latest_only, record_lists
+from .random_imports import EXAMPLES, finding_lists, in_order, latest_only, record_lists
 
 # A property of each kind of derived relationship, and what it is not.
 WRONG = {

@@ -1,0 +1,294 @@
+"""What the records and findings say, summed up the plain way from them alone: the graph must agree."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.findings import ContentFinding, ErrorFinding, Finding, RecordFinding
+from edugraph_common.contracts.records import (
+    AttemptRecord,
+    CourseContent,
+    CourseRecord,
+    ErrorRecord,
+    ItemRecord,
+    Record,
+    StudentInteraction,
+    TeacherInteraction,
+)
+from edugraph_importer.graph.prerequisites import excluded_edges
+from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT
+
+
+def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> None:
+    found = {each.record["record_id"]: each.finding for each in findings}
+    assert relationships(room, "CHAT_WITH", "message_count") == talks(records, "chat", "message_count")
+    assert relationships(room, "LIKES", "like_count") == talks(records, "like", "like_count")
+    assert taught_in(room) == taught(records)
+    assert texts_in(room) == texts(records)
+    for node, called_in_records in names(records).items():
+        label, node_id = node
+        [row] = room.query(f"MATCH (n:{label} {{id: $id}}) RETURN n.name AS name", id=node_id)
+        assert row["name"] in called_in_records, node
+    assert relationships(room, "LEARNS", "progress") == progress(records)
+    assert mistakes_of(room) == mistakes(records, found)
+    assert relationships(room, "RELATES_TO", "strength") == related(records, found)
+    assert relationships(room, "CONTAINS", "importance") == contained(records, found)
+    assert practised_in(room) == practised(records)
+    assert points_tested_in(room) == points_of_items(records)
+    assert items_in(room) == items(records)
+    claims = claimed(found.values())
+    aside = excluded_edges(claims)
+    followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
+    assert relationships(room, "DEPENDS_ON", "confidence") == followed
+    assert relationships(room, "SET_ASIDE", "confidence") == {pair: claims[pair] for pair in aside}
+
+
+def relationships(room: Any, kind: str, value: str) -> dict[tuple[str, str], Any]:
+    rows = room.query(f"MATCH (a)-[r:{kind}]->(b) RETURN a.id AS a, b.id AS b, r.{value} AS value")
+    assert len(rows) == len({(row["a"], row["b"]) for row in rows})
+    return {(row["a"], row["b"]): row["value"] for row in rows}
+
+
+def talks(records: Iterable[Record], kind: str, counted: str) -> dict[tuple[str, str], int]:
+    sums: dict[tuple[str, str], int] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, StudentInteraction) and data.interaction_type == kind:
+            pair = (data.student_id_from, data.student_id_to)
+            sums[pair] = sums.get(pair, 0) + getattr(data, counted)
+    return sums
+
+
+def taught_in(room: Any) -> dict[tuple[str, str], tuple[int, datetime, str | None]]:
+    rows = room.query("MATCH (a)-[r:TEACHES]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    assert len(rows) == len({(row["a"], row["b"]) for row in rows})
+    return {
+        (row["a"], row["b"]): (
+            row["p"]["interaction_count"],
+            row["p"]["last_interaction_date"].to_native(),
+            row["p"].get("feedback"),
+        )
+        for row in rows
+    }
+
+
+def taught(records: Iterable[Record]) -> dict[tuple[str, str], tuple[int, datetime, str | None]]:
+    sums: dict[tuple[str, str], tuple[int, datetime, str | None]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, TeacherInteraction):
+            pair = (data.teacher_id, data.student_id)
+            number, _, feedback = sums.get(pair, (0, record.timestamp, None))
+            latest = feedback if data.feedback is None else data.feedback
+            sums[pair] = (number + data.interaction_count, record.timestamp, latest)
+    return sums
+
+
+TEXTS = {
+    "Interaction": ("text", "feedback", "subject"),
+    "ErrorRecord": ("question", "error_text"),
+    "Attempt": ("question", "response"),
+    "Definition": ("title", "question"),
+    "CourseContent": ("title", "content"),
+}
+
+
+def texts_in(room: Any) -> dict[str, dict[str, str]]:
+    """What was said, by record id."""
+    return {
+        row["p"]["id"]: {name: row["p"][name] for name in fields if row["p"].get(name) is not None}
+        for label, fields in TEXTS.items()
+        for row in room.query(f"MATCH (n:{label}) RETURN properties(n) AS p")
+    }
+
+
+def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
+    fields = [name for names in TEXTS.values() for name in names]
+    return {
+        record.record_id: {
+            name: getattr(record.data, name) for name in fields if getattr(record.data, name, None) is not None
+        }
+        for record in records
+        if not isinstance(record.data, CourseRecord)
+    }
+
+
+def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
+    """Of each person and course, the name that the latest record gives; two, where it gives one person two names."""
+    latest: dict[tuple[str, str], set[str | None]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data, told = record.data, dict[tuple[str, str], set[str | None]]()
+        match data:
+            case StudentInteraction():
+                people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
+            case CourseContent() | ItemRecord():
+                people = []
+            case _:
+                people = [(data.student_id, data.student_name)]
+        named = [("Student", *person) for person in people]
+        if isinstance(data, TeacherInteraction):
+            named.append(("Teacher", data.teacher_id, data.teacher_name))
+        if isinstance(data, CourseRecord | ErrorRecord | CourseContent):
+            named.append(("Course", data.course_id, data.course_name))
+        for label, node_id, name in named:
+            latest.setdefault((label, node_id), {None})
+            if name is not None:
+                told.setdefault((label, node_id), set()).add(name)
+        latest |= told
+    return latest
+
+
+def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
+    known: dict[tuple[str, str], float] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, CourseRecord):
+            pair = (data.student_id, data.course_id)
+            known.setdefault(pair, 0.0)
+            if "progress" in data.model_fields_set:
+                known[pair] = data.progress
+    return known
+
+
+def types_of(data: ErrorRecord | AttemptRecord, finding: Finding | None) -> set[str]:
+    stated = None
+    if isinstance(data, ErrorRecord):
+        stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
+    found = finding.error_types if isinstance(finding, ErrorFinding) else ()
+    return {canonical_name(each.name) for each in found} | ({stated} if stated else set())
+
+
+def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str, str], tuple[Any, ...]]:
+    sums: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data, finding = record.data, found.get(record.record_id)
+        if not isinstance(data, ErrorRecord | AttemptRecord):
+            continue
+        times, told = getattr(data, "occurrence_count", 1), getattr(data, "severity", None)
+        heavy = SEVERITY_WEIGHT[told or getattr(finding, "severity", None)] * times
+        for kind in types_of(data, finding):
+            for place in data.courses:
+                key = (data.student_id, kind, place)
+                number, weight, first, _, resolved = sums.get(key, (0, 0.0, record.timestamp, None, False))
+                resolved = getattr(data, "resolved", None) if "resolved" in data.model_fields_set else resolved
+                sums[key] = (number + times, weight + heavy, first, record.timestamp, resolved)
+    return sums
+
+
+def mistakes_of(room: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
+    rows = room.query("MATCH (a)-[r:HAS_ERROR]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    assert len(rows) == len({(row["a"], row["b"], row["p"]["course_id"]) for row in rows})
+    return {
+        (row["a"], row["b"], row["p"]["course_id"]): (
+            row["p"]["occurrence_count"],
+            row["p"]["weight"],
+            row["p"]["first_occurrence"].to_native(),
+            row["p"]["last_occurrence"].to_native(),
+            row["p"]["resolved"],
+        )
+        for row in rows
+    }
+
+
+def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], float]:
+    strongest: dict[tuple[str, str], float] = {}
+    for record in records:
+        data, finding = record.data, found.get(record.record_id)
+        if isinstance(data, ErrorRecord | AttemptRecord) and isinstance(finding, ErrorFinding):
+            for kind in types_of(data, finding):
+                for link in finding.knowledge_points:
+                    pair = (kind, canonical_name(link.name))
+                    strongest[pair] = max(link.strength, strongest.get(pair, 0.0))
+    return strongest
+
+
+def contained(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], str]:
+    importance: dict[tuple[str, str], str] = {}
+    for record in records:
+        data, finding = record.data, found.get(record.record_id)
+        if isinstance(data, CourseContent) and isinstance(finding, ContentFinding):
+            for each in finding.knowledge_points:
+                pair = (data.course_id, canonical_name(each.name))
+                importance[pair] = min(each.importance, importance.get(pair, "supplementary"))
+    return importance
+
+
+def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
+    strongest: dict[tuple[str, str], float] = {}
+    for finding in findings:
+        for claim in finding.prerequisites if isinstance(finding, ContentFinding) else ():
+            pair = (canonical_name(claim.point), canonical_name(claim.requires))
+            if pair[0] != pair[1]:
+                strongest[pair] = max(claim.confidence, strongest.get(pair, 0.0))
+    return strongest
+
+
+def practised_in(room: Any) -> dict[tuple[str, str], tuple[Any, ...]]:
+    rows = room.query("MATCH (a)-[r:PRACTISED]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    assert len(rows) == len({(row["a"], row["b"]) for row in rows})
+    return {
+        (row["a"], row["b"]): (
+            row["p"]["tries"],
+            row["p"]["right"],
+            row["p"]["first"],
+            row["p"]["last"].to_native(),
+        )
+        for row in rows
+    }
+
+
+def practised(records: Iterable[Record]) -> dict[tuple[str, str], tuple[Any, ...]]:
+    tries: dict[tuple[str, str], list[Any]] = {}
+    for record in records:
+        data = record.data
+        if isinstance(data, AttemptRecord):
+            right = max(data.score or 0, 0) * 1000 if data.correct is None else 1000 if data.correct else 0
+            place = (record.timestamp, data.attempt_number or 0, record.record_id)
+            tries.setdefault((data.student_id, data.item_id), []).append((place, round(right)))
+    return {
+        pair: (len(each), sum(right for _, right in each), min(each)[1], max(each)[0][0])
+        for pair, each in tries.items()
+    }
+
+
+def points_tested_in(room: Any) -> dict[tuple[str, str], dict[str, int]]:
+    rows = room.query("MATCH (a:Item)-[r:TESTS]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    return {
+        (row["a"], row["b"]): dict(zip(row["p"]["spellings"], row["p"]["spelling_counts"], strict=True))
+        for row in rows
+    }
+
+
+def points_of_items(records: Iterable[Record]) -> dict[tuple[str, str], dict[str, int]]:
+    told: dict[tuple[str, str], dict[str, int]] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, AttemptRecord | ItemRecord):
+            for spelling in set(data.knowledge_points):
+                counts = told.setdefault((data.item_id, canonical_name(spelling)), {})
+                counts[spelling] = counts.get(spelling, 0) + 1
+    return told
+
+
+def items_in(room: Any) -> dict[str, tuple[str | None, str | None]]:
+    rows = room.query("MATCH (n:Item) RETURN n.id AS id, n.name AS name, n.question AS question")
+    return {row["id"]: (row["name"], row["question"]) for row in rows}
+
+
+def items(records: Iterable[Record]) -> dict[str, tuple[str | None, str | None]]:
+    """The name and the question of each item: its latest definition's, or what most of its attempts call it."""
+    called_by: dict[str, list[str]] = {}
+    title: dict[str, str | None] = {}
+    question: dict[str, str | None] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, AttemptRecord):
+            called_by.setdefault(data.item_id, []).extend([data.item_title] if data.item_title else [])
+        elif isinstance(data, ItemRecord):
+            called_by.setdefault(data.item_id, [])
+            title[data.item_id] = data.title or title.get(data.item_id)
+            question[data.item_id] = data.question or question.get(data.item_id)
+    usual = {
+        item_id: min(names, key=lambda name: (-names.count(name), name), default=None)
+        for item_id, names in called_by.items()
+    }
+    return {item_id: (title.get(item_id) or name, question.get(item_id)) for item_id, name in usual.items()}
