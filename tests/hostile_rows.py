@@ -23,10 +23,19 @@ from edugraph_importer.graph.versions import ErasedStudents, WithdrawnRecords, c
 Tree = dict[str, Any]
 
 LONGEST_INDEXED = 8_167  # bytes, of Neo4j
-TYPES = ("student_interaction", "teacher_interaction", "course_record", "error_record", "course_content")
+TYPES = (
+    "student_interaction",
+    "teacher_interaction",
+    "course_record",
+    "error_record",
+    "course_content",
+    "attempt_record",
+    "item_record",
+)
 FIELDS = (
     "student_id", "student_id_from", "student_id_to", "interaction_type", "teacher_id", "course_id", "topics", "text",
     "error_text", "error_type", "content", "progress", "message_count", "enrollment_date", "course_ids", "unknown",
+    "item_id", "correct", "score", "response", "knowledge_points", "attempt_number",
 )  # fmt: skip
 MAPPING = parse_mapping(
     "{columns: {art: type, zeit: timestamp, id: record_id, "
@@ -253,7 +262,7 @@ def good_event(number: int) -> str:
 
 
 def good_row(number: int) -> str:
-    return f"student_interaction,2026-01-01,,,good{number},x,chat" + "," * 12
+    return f"student_interaction,2026-01-01,,,good{number},x,chat" + "," * 18
 
 
 GOOD: dict[Format, Callable[[int], str]] = {

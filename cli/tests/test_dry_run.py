@@ -17,7 +17,9 @@ from edugraph_cli.dry_run import dry_run
 from edugraph_cli.main import app
 from edugraph_cli.mapping_suggestion import suggest_mapping
 from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.records import AttemptRecord, parse_record
 from edugraph_common.sources import parse_mapping
+from edugraph_common.sources.cells import CellReader
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -66,6 +68,34 @@ def test_an_english_table_is_known_by_its_columns_and_what_lacks_is_said() -> No
     suggestion = suggest_mapping(["Student ID", "Course ID", "Wrong Answer", "Question"], [])
     assert suggestion.type == "error_record"
     assert "timestamp has no column" in suggestion.open_points[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "correct", "thousandths"),
+    [
+        (
+            ["学号", "题号", "是否正确", "答案", "知识点", "时间"],
+            ["S1", "q1", "错", "2/5", "分数;通分", "2026-03-05"],
+            False,
+            0,
+        ),
+        (["Student ID", "Question ID", "Score", "Date"], ["S1", "q1", "85 %", "2026-03-05"], None, 850),
+    ],
+)
+def test_a_table_of_answers_is_one_of_attempts(
+    header: list[str], row: list[str], correct: bool | None, thousandths: int
+) -> None:
+    suggestion = suggest_mapping(header, [row])
+    assert (suggestion.type, suggestion.open_points) == ("attempt_record", ())
+    record = parse_record(CellReader(parse_mapping(suggestion.mapping), header).record(row))
+    assert isinstance(record.data, AttemptRecord)
+    assert (record.data.correct, record.data.outcome_thousandths) == (correct, thousandths)
+    assert record.data.knowledge_points == (("分数", "通分") if correct is False else ())
+
+
+def test_a_table_of_items_is_known_by_their_ids_and_titles() -> None:
+    suggestion = suggest_mapping(["题号", "题目", "标题", "知识点", "日期"], [])
+    assert suggestion.type == "item_record"
 
 
 def test_rejects_of_json_are_the_lines_as_they_came() -> None:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from importlib import resources
 from typing import Any, cast
@@ -67,7 +68,7 @@ def suggest_mapping(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Map
     numbers = [cell for field in NUMBERS for cell in cells.get(field, ()) if not cell.isdigit()]
     if numbers and all(_DECIMAL_COMMA.fullmatch(cell) for cell in numbers):
         suggested["decimal"] = ","
-    missing = sorted((_required(record_type) | {"timestamp"}) - set(cells))
+    missing = sorted((_required(record_type, cells.keys()) | {"timestamp"}) - set(cells))
     if missing:
         suggested["constants"] = dict.fromkeys(missing, "?")
     open_points = [f"{field} has no column: name one, or replace the ? by a constant" for field in missing]
@@ -93,18 +94,23 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
             fitting = (field for field in fields if _plain(column) in names[field] and field not in taken)
             columns[column] = next(fitting, None)
         found = {field for field in columns.values() if field}
-        required = _required(record_type)
+        required = _required(record_type, found)
         fitness = (len(found & required) - len(required - found), len(found))
         candidates.append((fitness, record_type, columns))
     _, record_type, columns = max(candidates, key=lambda candidate: candidate[0])
     return record_type, columns
 
 
-def _required(record_type: RecordType) -> set[str]:
+def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
+    """Return the fields that the type needs. `found`: those that have a column."""
     fields = DATA_OF_TYPE[record_type].model_fields
     required = {name for name, field in fields.items() if field.is_required()}
-    # An error record needs course_id or course_ids, which its model says by a check and not by its fields.
-    return required | {"course_id"} if record_type == "error_record" else required
+    # Models say by a check, and not by a field, that they need one of two fields.
+    if record_type == "error_record":
+        required.add("course_id")
+    if record_type == "attempt_record" and "score" not in found:
+        required.add("correct")
+    return required
 
 
 def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:

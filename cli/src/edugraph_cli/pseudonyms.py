@@ -28,12 +28,16 @@ PERSON_FIELDS = {
 }
 """The fields with the id of a person, and the field with that person's name."""
 TEXT_FIELDS = frozenset(
-    {"text", "subject", "feedback", "question", "error_text", "title", "content", "course_description"}
+    {
+        *("text", "subject", "feedback", "question", "error_text", "response", "title", "item_title", "content"),
+        "course_description",
+    }
 )
 KEPT_FIELDS = frozenset(
     {
         *("course_id", "course_ids", "course_name", "topics", "error_type", "error_type_id"),
         *("interaction_type", "message_count", "like_count", "interaction_count", "occurrence_count"),
+        *("item_id", "knowledge_points", "correct", "score", "attempt_number", "duration_seconds"),
         *("difficulty", "severity", "resolved", "progress", "time_spent", "enrollment_date", "completion_date"),
     }
 )

@@ -22,6 +22,8 @@ LEAST: dict[str, dict[str, Any]] = {
     "course_record": {"student_id": "a", "course_id": "c"},
     "error_record": {"student_id": "a", "error_text": "1+1=3", "course_id": "c"},
     "course_content": {"course_id": "c", "content": "Lines."},
+    "attempt_record": {"student_id": "a", "item_id": "q", "correct": True},
+    "item_record": {"item_id": "q"},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
@@ -29,6 +31,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "course_record": {"progress": 0.0},
     "error_record": {"course_ids": (), "occurrence_count": 1, "resolved": False},
     "course_content": {},
+    "attempt_record": {"course_ids": (), "knowledge_points": ()},
+    "item_record": {"knowledge_points": ()},
 }
 IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
 NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
@@ -85,6 +89,21 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     ("course_content", "course_id", required(IDS)),
     ("course_content", "content", (["x", "x" * 100_000], ["", " ", "x" * 100_001, None])),
     *(("course_content", name, NAMES) for name in ("course_name", "title")),
+    *(("attempt_record", name, required(IDS)) for name in ("student_id", "item_id")),
+    ("attempt_record", "correct", ([True, False], ["perhaps"])),
+    ("attempt_record", "score", ([-1, 0, 0.5, 1, None], [-1.01, 1.01, float("nan"), float("inf"), "half"])),
+    *(("attempt_record", name, NAMES) for name in ("student_name", "item_title")),
+    ("attempt_record", "course_id", optional(IDS)),
+    ("attempt_record", "course_ids", lists(IDS)),
+    ("attempt_record", "attempt_number", ([*COUNTS[0], None], COUNTS[1])),
+    *(("attempt_record", name, TEXTS) for name in ("question", "response")),
+    ("attempt_record", "knowledge_points", lists(NAMES)),
+    ("attempt_record", "duration_seconds", ([0, 1e9, None], [-0.01, float("nan"), float("inf")])),
+    ("item_record", "item_id", required(IDS)),
+    ("item_record", "title", NAMES),
+    ("item_record", "question", TEXTS),
+    ("item_record", "course_id", optional(IDS)),
+    ("item_record", "knowledge_points", lists(NAMES)),
 ]
 
 
@@ -119,7 +138,7 @@ def test_what_is_left_out_has_its_default_and_is_not_written(kind: str) -> None:
     for field in DATA_OF_TYPE[kind].model_fields.keys() - LEAST[kind].keys():
         assert getattr(record.data, field) == DEFAULTS[kind].get(field)
     assert record.to_json()["data"] == LEAST[kind]
-    for field in LEAST[kind].keys() - {"course_id"}:
+    for field in LEAST[kind].keys() - {"course_id", "correct"}:
         without = {name: value for name, value in LEAST[kind].items() if name != field}
         assert refusal({**whole(kind), "data": without}).reason == "is missing"
 
@@ -127,6 +146,24 @@ def test_what_is_left_out_has_its_default_and_is_not_written(kind: str) -> None:
 def test_ids_and_names_lose_the_space_around_them_and_texts_do_not() -> None:
     record = parse_record(whole("error_record", student_id=" a ", student_name=" Ana ", error_text=" x "))
     assert (record.data.student_id, record.data.student_name, record.data.error_text) == ("a", "Ana", " x ")
+
+
+@pytest.mark.parametrize(
+    ("result", "thousandths"),
+    [
+        ({"correct": True, "score": 0.2}, 1000),
+        ({"correct": False, "score": 1}, 0),
+        ({"score": 0.3335}, 334),
+        ({"score": 0.0004}, 0),
+        ({"score": -0.5}, 0),
+        ({"score": 1}, 1000),
+    ],
+)
+def test_the_outcome_of_an_attempt_is_in_thousandths_and_correct_decides(
+    result: dict[str, Any], thousandths: int
+) -> None:
+    data = {"student_id": "a", "item_id": "q", **result}
+    assert parse_record({**whole("attempt_record"), "data": data}).data.outcome_thousandths == thousandths
 
 
 def test_courses_come_in_the_order_given_and_once() -> None:
@@ -172,7 +209,7 @@ def test_moments_are_written_in_utc_and_sort_as_text() -> None:
 
 # --- what is said of one that is none -----------------------------------------------------------------------------
 
-TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content"
+TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record"
 WHEN = "an ISO 8601 date and time"
 GOOD = whole("student_interaction")
 
@@ -201,6 +238,10 @@ GOOD = whole("student_interaction")
         (
             {**whole("error_record"), "data": {"student_id": "a", "error_text": "x"}},
             ("data", "course_id or course_ids", "", "one of course_id and course_ids is required"),
+        ),
+        (
+            {**whole("attempt_record"), "data": {"student_id": "a", "item_id": "q"}},
+            ("data", "correct or score", "", "one of correct and score is required"),
         ),
         (
             whole("student_interaction", message_count=0),

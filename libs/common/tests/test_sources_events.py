@@ -1,5 +1,6 @@
 """xAPI statements and Open edX events become records; what they do not tell is counted by name, never an error."""
 
+import hashlib
 import io
 import json
 import math
@@ -76,15 +77,23 @@ def test_an_enrollment_a_grade_and_a_pass_are_states_of_the_course() -> None:
     assert passed["completion_date"] == "2026-03-04T05:06:07Z"
 
 
-def test_the_wrong_parts_of_a_submission_are_one_mistake_and_a_right_one_is_none() -> None:
+def test_a_submission_is_one_attempt_of_which_the_wrong_parts_are_told() -> None:
     parts = {
         "a": {"question": "2+2?", "answer": "5", "correct": False},
         "b": {"question": "3+3?", "answer": "6", "correct": True},
         "c": {"question": "Which?", "answer": ["x", "y"], "correct": False},
     }
-    wrong = data_of(read_event(event("problem_check", {"success": "incorrect", "submission": parts})))
-    assert (wrong["error_text"], wrong["question"]) == ("5\nx, y", "2+2?\nWhich?")
-    assert read_event(event("problem_check", {"success": "correct"})) == NotRelevant("problem_check")
+    graded = {"problem_id": "block@p1", "submission": parts, "grade": 1, "max_grade": 3, "attempts": 2}
+    wrong = data_of(read_event(event("problem_check", {"success": "incorrect", **graded})))
+    assert (wrong["response"], wrong["question"]) == ("5\nx, y", "2+2?\nWhich?")
+    assert (wrong["item_id"], wrong["correct"], wrong["attempt_number"]) == ("block@p1", False, 2)
+    assert wrong["score"] == pytest.approx(1 / 3)
+    right = data_of(read_event(event("problem_check", {"success": "correct", **graded, "max_grade": 0})))
+    assert (right["correct"], right["response"].splitlines()) == (True, ["5", "6", "x, y"])
+    assert "score" not in right
+    with pytest.raises(InvalidRecord, match="problem_id"):
+        read_event(event("problem_check", {"success": "correct"}))
+    assert read_event(event("problem_check", {"success": "unknown"})) == NotRelevant("problem_check")
     assert read_event(event("problem_check", "input_1=choice_2")) == NotRelevant("problem_check")
 
 
@@ -122,13 +131,97 @@ def test_statements_of_a_course() -> None:
     assert (completed["progress"], completed["time_spent"]) == (100, 90)
 
 
-def test_a_wrong_answer_is_a_mistake_in_the_course_around_it() -> None:
-    question = {"id": "http://lms/q1", "definition": {"description": {"en-US": "2+2?"}}}
-    wrong = {"success": False, "response": "5"}
-    found = data_of(read_statement(statement("answered", object=question, result=wrong)))
-    assert (found["course_id"], found["question"], found["error_text"]) == ("C1", "2+2?", "5")
-    right = statement("answered", object=question, result={"success": True, "response": "4"})
-    assert read_statement(right) == NotRelevant("answered")
+QUESTION = {
+    "id": "http://lms/xblock/q1",
+    "definition": {
+        "name": {"en": "Sums"},
+        "description": {"en-US": "2+2?"},
+        "extensions": {"http://id.tincanapi.com/extension/attempt-id": 3},
+    },
+}
+
+
+def test_an_answer_is_an_attempt_in_the_course_around_it_right_or_wrong() -> None:
+    wrong = {"success": False, "response": "5", "duration": "PT1M1.5S"}
+    assert data_of(read_statement(statement("answered", object=QUESTION, result=wrong))) == {
+        "student_id": "u7",
+        "student_name": "Mei",
+        "item_id": "q1",
+        "item_title": "Sums",
+        "course_id": "C1",
+        "correct": False,
+        "attempt_number": 3,
+        "question": "2+2?",
+        "response": "5",
+        "duration_seconds": 61.5,
+    }
+    right = data_of(read_statement(statement("answered", object=QUESTION, result={"success": True, "response": "4"})))
+    assert (right["correct"], right["response"]) == (True, "4")
+
+
+@pytest.mark.parametrize(
+    ("verb", "result", "correct", "score"),
+    [
+        ("passed", {}, True, None),
+        ("mastered", {}, True, None),
+        ("failed", {}, False, None),
+        ("failed", {"success": True}, True, None),
+        ("passed", {"score": {"scaled": 0.8}}, True, 0.8),
+        ("scored", {"score": {"raw": 3, "max": 4}}, None, 0.75),
+        ("scored", {"score": {"raw": 3, "min": 2, "max": 4}}, None, 0.5),
+        ("scored", {"score": {"raw": 9, "max": 4}}, None, 1.0),
+        ("scored", {"score": {"scaled": -0.5}}, None, 0.0),
+        ("completed", {"success": True, "completion": True}, True, None),
+        ("evaluated", {"success": True, "score": {"raw": 0, "max": 0}}, True, None),
+    ],
+)
+def test_what_tells_how_an_attempt_went(
+    verb: str, result: dict[str, Any], correct: bool | None, score: float | None
+) -> None:
+    found = data_of(read_statement(statement(verb, object=QUESTION, result=result)))
+    assert (found.get("correct"), found.get("score")) == (correct, score)
+
+
+@pytest.mark.parametrize(
+    ("verb", "result"), [("answered", {}), ("completed", {"completion": True}), ("scored", {"score": {"raw": 3}})]
+)
+def test_an_attempt_of_which_nothing_tells_how_it_went_is_counted(verb: str, result: dict[str, Any]) -> None:
+    assert read_statement(statement(verb, object=QUESTION, result=result)) == NotRelevant(verb)
+
+
+def test_a_submission_to_open_edx_counts_once_and_its_grade_is_progress() -> None:
+    edx = {"extensions": {"https://w3id.org/xapi/openedx/extension/transformer-version": "1"}}
+    result = {"success": False, "score": {"scaled": 0.25}}
+    submitted = statement("attempted", object=QUESTION, result=result)
+    assert read_statement({**submitted, "context": edx}) == NotRelevant("attempted")
+    assert data_of(read_statement(submitted))["correct"] is False
+    graded = statement("earned", result=result, context=edx)
+    assert data_of(read_statement(graded))["progress"] == 25.0
+    assert read_statement(statement("earned", result=result)) == NotRelevant("earned")
+
+
+def test_the_same_item_has_one_id_in_logs_and_statements_and_no_id_is_too_long() -> None:
+    block = "block-v1:X+Y+Z+type@problem+block@1"
+    for prefixes, prefix in (({"lms": ""}, ""), ({"lms": "a:"}, "a:")):
+        platforms = Platforms(prefixes, log="lms")
+        assert platforms.item_id(f"http://lms/xblock/{block}") == prefix + block == platforms.log_id(block)
+    assert SCHOOL.item_id(f"http://other/xblock/{block}") == f"http://other/xblock/{block}"
+    long = [SCHOOL.item_id(f"http://other/{'x' * 200}{end}") for end in "aab"]
+    assert long[0] == long[1] != long[2]
+    assert len(long[0]) <= 128
+
+
+def test_the_id_of_an_event_stays_when_it_is_read_in_a_newer_way() -> None:
+    """So an export that was imported before attempts were read counts each mistake once."""
+    value = event("problem_check", {"success": "incorrect", "problem_id": "p", "answers": {"a": "5"}})
+    found = read_event(value)
+    assert isinstance(found, Record)
+    whole = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    assert found.record_id == hashlib.sha256(whole.encode()).hexdigest()
+    answered = read_statement(statement("answered", object=QUESTION, result={"success": False}))
+    assert isinstance(answered, Record)
+    assert answered.record_id == "5f1e5f9e-0000-4000-8000-000000000001"
+    assert (found.reading, answered.reading) == (2, 2)
 
 
 def test_what_is_said_to_a_person_is_an_interaction() -> None:
@@ -165,23 +258,32 @@ def test_every_tracking_file_is_imported_or_counted_by_its_event_name() -> None:
         assert isinstance(row, Record) or row == NotRelevant(name), path.name
         types.update([row.type] if isinstance(row, Record) else [])
     assert len(files) == 51
-    assert types == {"course_record": 7, "error_record": 7, "student_interaction": 1}
+    assert types == {"course_record": 7, "attempt_record": 8, "student_interaction": 1}
 
 
 @shared
 def test_a_tracking_log_with_broken_lines_loses_only_these() -> None:
     rows = rows_of(OPENEDX / "tracking.log", "openedx")
-    assert (len(rows), sum(isinstance(row, Record) for _, row in rows)) == (12, 1)
+    assert (len(rows), sum(isinstance(row, Record) for _, row in rows)) == (12, 2)
     assert [line for line, row in rows if isinstance(row, Reject)] == [3, 11]
 
 
 @shared
 def test_every_xapi_file_is_imported_or_counted() -> None:
+    types, counted = Counter[str](), 0
     for path in sorted((OPENEDX / "xapi").glob("*.json")):
         value = json.loads(path.read_text())
         rows = rows_of(path, "xapi")
         assert len(rows) == (len(value) if isinstance(value, list) else 1), path.name
         assert not [row for _, row in rows if isinstance(row, Reject)], path.name
+        statements = value if isinstance(value, list) else [value]
+        verbs = [each["verb"]["id"].rsplit("/", 1)[1] for each in statements]
+        named = [row.name for _, row in rows if isinstance(row, NotRelevant)]
+        assert set(named) <= set(verbs)
+        types.update(row.type for _, row in rows if isinstance(row, Record))
+        counted += len(named)
+    assert types == {"course_record": 7, "attempt_record": 17}
+    assert counted + types.total() == 58
 
 
 def rows_of(path: Path, file_format: Format) -> list[Row]:
@@ -255,7 +357,8 @@ def test_nulls_and_a_single_activity_in_place_of_a_list_are_read(wrap: Any) -> N
         "answered",
         actor={"name": None, "mbox": None, "account": {"homePage": "http://lms", "name": "u7"}},
         context={"contextActivities": {"parent": wrap(course), "grouping": None}},
-        result={"success": False, "response": "5", "extensions": None},
+        result={"success": False, "response": "5", "extensions": None, "score": None},
+        object=QUESTION,
         version=None,
     )
     assert data_of(read_statement(wrong))["course_id"] == "C2"

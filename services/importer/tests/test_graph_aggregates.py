@@ -205,7 +205,7 @@ def test_a_link_has_the_strongest_of_what_was_found_under_its_names() -> None:
         confidence=1,
     )
     changes, _ = added(update(mistake(), found))
-    assert changes.rows["link_OF_TYPE"] == [
+    assert changes.rows["link_OF_TYPE_ErrorRecord"] == [
         {"id": "r", "end": "sign", "p": {"found_as": ["SIGN", "Sign"], "confidence": 0.75}}
     ]
 
@@ -216,8 +216,8 @@ def test_an_update_writes_the_finding_its_links_and_what_it_unlinks() -> None:
     assert {("Topic", "new"), ("Topic", "old"), ("Student", "a")} <= staged.nodes
     [finding] = rows["set_finding_Interaction"]
     assert (finding["id"], finding["p"]["finding"], finding["p"]["found_model"]) == ("r", "the text", "m")
-    assert rows["unlink_ABOUT"] == [{"id": "r", "end": "old"}]
-    assert rows["link_ABOUT"] == [{"id": "r", "end": "new", "p": {"found_as": ["New"]}}]
+    assert rows["unlink_ABOUT_Interaction"] == [{"id": "r", "end": "old"}]
+    assert rows["link_ABOUT_Interaction"] == [{"id": "r", "end": "new", "p": {"found_as": ["New"]}}]
 
 
 # --- computing anew -----------------------------------------------------------------------------------------------

@@ -53,5 +53,8 @@ def test_every_match_by_id_seeks_its_index() -> None:
 
 
 def test_the_hint_stands_between_the_pattern_and_what_follows() -> None:
-    assert "{id: row.id})-[r:ABOUT]->(t) USING INDEX SEEK n:Interaction(id) WHERE t.id" in CYPHER["unlink_ABOUT"]
+    assert (
+        "{id: row.id})-[r:ABOUT]->(t) USING INDEX SEEK n:Interaction(id) WHERE t.id"
+        in CYPHER["unlink_ABOUT_Interaction"]
+    )
     assert "{id: id}) USING INDEX SEEK n:Topic(id)\n" in CYPHER["delete_orphans_Topic"]

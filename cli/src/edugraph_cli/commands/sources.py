@@ -32,13 +32,13 @@ SOURCES = (
     SourceInfo(
         format="xapi",
         reads="xAPI 1.0.3 statements, one on each line or as a JSON array",
-        becomes="registered, completed, passed, progressed on a course: course_record · a wrong answer: "
-        "error_record · commented, liked on a person: student_interaction",
+        becomes="registered, completed, passed, progressed on a course: course_record · answered, passed, failed, "
+        "scored with a result: attempt_record · commented, liked on a person: student_interaction",
     ),
     SourceInfo(
         format="openedx",
         reads="Open edX tracking logs, with or without the log's prefix, or single events",
-        becomes="enrollment, course grade, passed: course_record · an incorrect problem_check: error_record · "
+        becomes="enrollment, course grade, passed: course_record · a problem_check, right or wrong: attempt_record · "
         "forum votes, and posts that name whom they answer: student_interaction",
     ),
 )

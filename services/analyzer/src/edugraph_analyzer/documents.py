@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edugraph_common.contracts.findings import KIND_OF_TYPE, Kind, kind_to_read
+from edugraph_common.contracts.findings import Kind, kind_of_finding, kind_to_read
 from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.contracts.records import (
+    AttemptRecord,
     CourseContent,
     ErrorRecord,
     Record,
@@ -95,7 +96,7 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     except Exception as fault:  # noqa: BLE001 - the boundary of the row
         problem = as_invalid_record(fault)
         raise Unreadable(f"is not a valid record: {problem.field} {problem.reason}") from None
-    if KIND_OF_TYPE.get(record.type) != kind:
+    if kind_of_finding(record) != kind:
         raise Unreadable(f"a {record.type} is not analysed as {kind}")
 
     data = record.data
@@ -107,6 +108,8 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
             labelled = [("subject", data.subject), ("message", data.text), ("feedback", data.feedback)]
         case ErrorRecord():
             labelled = [("question", data.question), ("mistake", data.error_text)]
+        case AttemptRecord():
+            labelled = [("question", data.question or data.item_title), ("mistake", data.response)]
         case CourseContent():
             labelled = [("title", data.title), ("content", data.content)]
     sections = tuple((label, text) for label, text in labelled if text and text.strip())
@@ -117,7 +120,7 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
         Person(role, own, is_name) for role, field, is_name in _PERSON_FIELDS if (own := getattr(data, field, None))
     )
     course = getattr(data, "course_id", None)
-    course_ids = data.courses if isinstance(data, ErrorRecord) else (course,) if course else ()
+    course_ids = data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (course,) if course else ()
     given = {context.course_id: context for context in contexts}
     name = getattr(data, "course_name", None)
     courses = tuple(given.get(course_id, CourseContext(course_id=course_id, name=name)) for course_id in course_ids)

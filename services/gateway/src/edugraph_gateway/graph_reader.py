@@ -22,10 +22,10 @@ from edugraph_gateway.settings import GatewaySettings
 MAX_FREQUENT_MISTAKES = 20
 QUERY_TIMEOUT_SECONDS = 30.0
 
-# A mistake concerns a point by its finding; how often it was made is the record's own count.
+# A mistake is an ErrorRecord or an attempt that went wrong; it concerns a point by its finding.
 _MISTAKES = """
-MATCH (e:ErrorRecord)-[:CONCERNS]->(k:KnowledgePoint)
-OPTIONAL MATCH (s:Student)-[:MADE]->(e)
+MATCH (e)-[:CONCERNS]->(k:KnowledgePoint)
+OPTIONAL MATCH (s:Student)-[:MADE|TRIED]->(e)
 WITH k.id AS id, k.name AS name, count(DISTINCT e) AS mistakes, count(DISTINCT s.id) AS students
 WHERE students >= $at_least
 RETURN id, name, mistakes, students

@@ -22,7 +22,7 @@ from edugraph_common.contracts.messages import (
     CourseContext,
     ImportBatch,
 )
-from edugraph_common.contracts.records import ErrorRecord, Record
+from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record
 from edugraph_common.contracts.routes import BATCH_TASKS
 from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.platform.analysis_window import START, AnalysisWindows
@@ -53,7 +53,7 @@ class AnalysisRequests:
         kinds = Counter(kind for record in records if (kind := kind_to_read(record)))
         if not kinds:
             return 0
-        errors = (record.data for record in records if isinstance(record.data, ErrorRecord))
+        errors = (record.data for record in records if isinstance(record.data, ErrorRecord | AttemptRecord))
         contexts = self.course_contexts(sorted({course for data in errors for course in data.courses}))
         handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", "accepted_at", "generation")
         common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}

@@ -7,9 +7,11 @@ from typing import Any
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import ContentFinding, ErrorFinding, Finding, RecordFinding
 from edugraph_common.contracts.records import (
+    AttemptRecord,
     CourseContent,
     CourseRecord,
     ErrorRecord,
+    ItemRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -32,6 +34,9 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert mistakes_of(room) == mistakes(records, found)
     assert relationships(room, "RELATES_TO", "strength") == related(records, found)
     assert relationships(room, "CONTAINS", "importance") == contained(records, found)
+    assert practised_in(room) == practised(records)
+    assert points_tested_in(room) == points_of_items(records)
+    assert items_in(room) == items(records)
     claims = claimed(found.values())
     aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
@@ -82,6 +87,8 @@ def taught(records: Iterable[Record]) -> dict[tuple[str, str], tuple[int, dateti
 TEXTS = {
     "Interaction": ("text", "feedback", "subject"),
     "ErrorRecord": ("question", "error_text"),
+    "Attempt": ("question", "response"),
+    "Definition": ("title", "question"),
     "CourseContent": ("title", "content"),
 }
 
@@ -114,7 +121,7 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
         match data:
             case StudentInteraction():
                 people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
-            case CourseContent():
+            case CourseContent() | ItemRecord():
                 people = []
             case _:
                 people = [(data.student_id, data.student_name)]
@@ -143,8 +150,10 @@ def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
     return known
 
 
-def types_of(data: ErrorRecord, finding: Finding | None) -> set[str]:
-    stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
+def types_of(data: ErrorRecord | AttemptRecord, finding: Finding | None) -> set[str]:
+    stated = None
+    if isinstance(data, ErrorRecord):
+        stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
     found = finding.error_types if isinstance(finding, ErrorFinding) else ()
     return {canonical_name(each.name) for each in found} | ({stated} if stated else set())
 
@@ -153,15 +162,16 @@ def mistakes(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple
     sums: dict[tuple[str, str, str], tuple[Any, ...]] = {}
     for record in sorted(records, key=lambda each: each.version_key):
         data, finding = record.data, found.get(record.record_id)
-        if not isinstance(data, ErrorRecord):
+        if not isinstance(data, ErrorRecord | AttemptRecord):
             continue
-        heavy = SEVERITY_WEIGHT[data.severity or getattr(finding, "severity", None)] * data.occurrence_count
+        times, told = getattr(data, "occurrence_count", 1), getattr(data, "severity", None)
+        heavy = SEVERITY_WEIGHT[told or getattr(finding, "severity", None)] * times
         for kind in types_of(data, finding):
             for place in data.courses:
                 key = (data.student_id, kind, place)
                 number, weight, first, _, resolved = sums.get(key, (0, 0.0, record.timestamp, None, False))
-                resolved = data.resolved if "resolved" in data.model_fields_set else resolved
-                sums[key] = (number + data.occurrence_count, weight + heavy, first, record.timestamp, resolved)
+                resolved = getattr(data, "resolved", None) if "resolved" in data.model_fields_set else resolved
+                sums[key] = (number + times, weight + heavy, first, record.timestamp, resolved)
     return sums
 
 
@@ -184,7 +194,7 @@ def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[
     strongest: dict[tuple[str, str], float] = {}
     for record in records:
         data, finding = record.data, found.get(record.record_id)
-        if isinstance(data, ErrorRecord) and isinstance(finding, ErrorFinding):
+        if isinstance(data, ErrorRecord | AttemptRecord) and isinstance(finding, ErrorFinding):
             for kind in types_of(data, finding):
                 for link in finding.knowledge_points:
                     pair = (kind, canonical_name(link.name))
@@ -211,3 +221,74 @@ def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
             if pair[0] != pair[1]:
                 strongest[pair] = max(claim.confidence, strongest.get(pair, 0.0))
     return strongest
+
+
+def practised_in(room: Any) -> dict[tuple[str, str], tuple[Any, ...]]:
+    rows = room.query("MATCH (a)-[r:PRACTISED]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    assert len(rows) == len({(row["a"], row["b"]) for row in rows})
+    return {
+        (row["a"], row["b"]): (
+            row["p"]["tries"],
+            row["p"]["right"],
+            row["p"]["first"],
+            row["p"]["last"].to_native(),
+        )
+        for row in rows
+    }
+
+
+def practised(records: Iterable[Record]) -> dict[tuple[str, str], tuple[Any, ...]]:
+    tries: dict[tuple[str, str], list[Any]] = {}
+    for record in records:
+        data = record.data
+        if isinstance(data, AttemptRecord):
+            right = max(data.score or 0, 0) * 1000 if data.correct is None else 1000 if data.correct else 0
+            place = (record.timestamp, data.attempt_number or 0, record.record_id)
+            tries.setdefault((data.student_id, data.item_id), []).append((place, round(right)))
+    return {
+        pair: (len(each), sum(right for _, right in each), min(each)[1], max(each)[0][0])
+        for pair, each in tries.items()
+    }
+
+
+def points_tested_in(room: Any) -> dict[tuple[str, str], dict[str, int]]:
+    rows = room.query("MATCH (a:Item)-[r:TESTS]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    return {
+        (row["a"], row["b"]): dict(zip(row["p"]["spellings"], row["p"]["spelling_counts"], strict=True))
+        for row in rows
+    }
+
+
+def points_of_items(records: Iterable[Record]) -> dict[tuple[str, str], dict[str, int]]:
+    told: dict[tuple[str, str], dict[str, int]] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, AttemptRecord | ItemRecord):
+            for spelling in set(data.knowledge_points):
+                counts = told.setdefault((data.item_id, canonical_name(spelling)), {})
+                counts[spelling] = counts.get(spelling, 0) + 1
+    return told
+
+
+def items_in(room: Any) -> dict[str, tuple[str | None, str | None]]:
+    rows = room.query("MATCH (n:Item) RETURN n.id AS id, n.name AS name, n.question AS question")
+    return {row["id"]: (row["name"], row["question"]) for row in rows}
+
+
+def items(records: Iterable[Record]) -> dict[str, tuple[str | None, str | None]]:
+    """The name and the question of each item: its latest definition's, or what most of its attempts call it."""
+    called_by: dict[str, list[str]] = {}
+    title: dict[str, str | None] = {}
+    question: dict[str, str | None] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, AttemptRecord):
+            called_by.setdefault(data.item_id, []).extend([data.item_title] if data.item_title else [])
+        elif isinstance(data, ItemRecord):
+            called_by.setdefault(data.item_id, [])
+            title[data.item_id] = data.title or title.get(data.item_id)
+            question[data.item_id] = data.question or question.get(data.item_id)
+    usual = {
+        item_id: min(names, key=lambda name: (-names.count(name), name), default=None)
+        for item_id, names in called_by.items()
+    }
+    return {item_id: (title.get(item_id) or name, question.get(item_id)) for item_id, name in usual.items()}

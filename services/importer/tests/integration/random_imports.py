@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.findings import (
-    KIND_OF_TYPE,
     ContentFinding,
     ErrorFinding,
     FoundErrorType,
@@ -21,6 +20,7 @@ from edugraph_common.contracts.findings import (
     Origin,
     Prerequisite,
     RecordFinding,
+    kind_of_finding,
 )
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
@@ -47,6 +47,11 @@ reading = st.sampled_from([0, 0, 1, 2])
 called = st.sampled_from(["Ana", "王芳", "Ben"])
 topic = st.sampled_from(["Fractions", "fractions", "FRACTIONS!", "加法", "Sign-errors", "sign errors"])
 point = st.sampled_from(["P1", "p1", "P2", "P-2", "P3", "P4", "P5"])
+item = st.sampled_from(["i", "j"])
+outcome = st.one_of(
+    st.fixed_dictionaries({"correct": st.booleans()}, optional={"score": share}),
+    st.fixed_dictionaries({"score": st.sampled_from([-0.5, 0.0, 0.1, 0.1234, 1.0])}),
+)
 
 
 def _fields(required: dict[str, Any], optional: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -78,6 +83,20 @@ DATA = {
     ),
     "course_content": _fields(
         {"course_id": course, "content": called}, {"course_name": called, "title": called}
+    ),
+    "attempt_record": st.builds(
+        lambda fields, result: fields | result,
+        _fields(
+            {"student_id": student, "item_id": item},
+            {"student_name": called, "course_id": course, "course_ids": st.lists(course, max_size=2),
+             "item_title": called, "attempt_number": count, "question": called, "response": called,
+             "knowledge_points": st.lists(point, max_size=3), "duration_seconds": count},
+        ),
+        outcome,
+    ),
+    "item_record": _fields(
+        {"item_id": item},
+        {"title": called, "question": called, "course_id": course, "knowledge_points": st.lists(point, max_size=3)},
     ),
 }  # fmt: skip
 FINDING: dict[str, st.SearchStrategy[Any]] = {
@@ -136,7 +155,7 @@ def latest_versions(records: Iterable[Record]) -> list[Record]:
 @st.composite
 def finding_lists(draw: st.DrawFn, records: Sequence[Record]) -> list[RecordFinding]:
     """None, one or two for each record that can have any; of two, the later counts."""
-    kinds = [(record, KIND_OF_TYPE[record.type]) for record in records if record.type in KIND_OF_TYPE]
+    kinds = [(record, kind) for record in records if (kind := kind_of_finding(record))]
     return [
         RecordFinding(record=record.to_json(), finding=draw(FINDING[kind]), origin=ORIGIN)
         for record, kind in kinds

@@ -5,6 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edugraph_common.contracts.records import parse_record
+
 from .random_imports import EXAMPLES, finding_lists, in_order, latest_only, record_lists
 
 # A property of each kind of derived relationship, and what it is not.
@@ -15,11 +17,13 @@ WRONG = {
     "HAS_ERROR": ("occurrence_count", 1_000),
     "LEARNS": ("progress", 101.5),
     "LIKES": ("like_count", 1_000),
+    "PRACTISED": ("right", 1_000_000),
     "RELATES_TO": ("strength", 0.125),
     "SET_ASIDE": ("confidence", 0.125),
     "TEACHES": ("interaction_count", 1_000),
+    "TESTS": ("spelling_counts", [1_000]),
 }
-NAMED = ("Course", "ErrorType", "KnowledgePoint", "Student", "Teacher", "Topic")
+NAMED = ("Course", "ErrorType", "Item", "KnowledgePoint", "Student", "Teacher", "Topic")
 
 
 def damage(room: Any, data: st.DataObject) -> set[str]:
@@ -29,7 +33,9 @@ def damage(room: Any, data: st.DataObject) -> set[str]:
     damaged = set()
     for row in data.draw(st.lists(st.sampled_from(found), max_size=4, unique_by=str)) if found else ():
         name, wrong = WRONG[row["type"]]
-        change = "DELETE r" if data.draw(st.booleans()) else f"SET r.{name} = $wrong"
+        # What TESTS calls a point is a part of how the point is called, so without it the point is wrong, too.
+        deleted = row["type"] != "TESTS" and data.draw(st.booleans())
+        change = "DELETE r" if deleted else f"SET r.{name} = $wrong"
         where = "WHERE r.course_id = $course" if row["course"] else ""
         query = f"MATCH (a {{id: $a}})-[r:{row['type']}]->(b {{id: $b}}) {where} {change}"
         write(room, query, a=row["a"], b=row["b"], course=row["course"], wrong=wrong)
@@ -63,3 +69,13 @@ def test_wrong_sums_are_named_and_derived_anew(room: Any, data: st.DataObject) -
     assert room.graph.derive_anew(repair=True) == found
     assert room.digest() == expected
     assert room.graph.derive_anew(repair=False)["wrong"] == {}
+
+
+def test_what_an_item_tests_is_derived_anew_with_the_name_that_it_gives(room: Any) -> None:
+    value = {"type": "item_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": "r"}
+    expected = in_order(room, [parse_record({**value, "data": {"item_id": "i", "knowledge_points": ["P1"]}})], [])
+    write(room, "MATCH (:Item)-[r:TESTS]->() DELETE r")
+    found = room.graph.derive_anew(repair=False)
+    assert found["shown"] == ["TESTS i P1", "KnowledgePoint P1"]
+    assert room.graph.derive_anew(repair=True)["shown"] == ["TESTS i P1"]
+    assert room.digest() == expected

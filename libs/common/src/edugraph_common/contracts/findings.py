@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from edugraph_common.contracts.contract_model import MessageModel
-from edugraph_common.contracts.records import Level, Name, Record, Severity, StudentInteraction, TeacherInteraction
+from edugraph_common.contracts.records import (
+    AttemptRecord,
+    Level,
+    Name,
+    Record,
+    Severity,
+    StudentInteraction,
+    TeacherInteraction,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Kind = Literal["interaction", "error", "knowledge_points"]
@@ -124,11 +132,23 @@ KIND_OF_TYPE: dict[str, Kind] = {
     "teacher_interaction": "interaction",
     "error_record": "error",
     "course_content": "knowledge_points",
+    "attempt_record": "error",
 }
+
+
+def kind_of_finding(record: Record) -> Kind | None:
+    """Return which kind of finding a record can have. Right answers have none: a model never reads them."""
+    if isinstance(record.data, AttemptRecord) and not record.data.is_mistake:
+        return None
+    return KIND_OF_TYPE.get(record.type)
 
 
 def kind_to_read(record: Record) -> Kind | None:
     """Which kind of analysis a record's text asks for; None where there is nothing to read."""
-    if isinstance(record.data, StudentInteraction | TeacherInteraction) and not (record.data.text or "").strip():
+    data = record.data
+    if isinstance(data, StudentInteraction | TeacherInteraction) and not (data.text or "").strip():
         return None
-    return KIND_OF_TYPE.get(record.type)
+    # A question is context, and no mistake: without a response, there is nothing to read.
+    if isinstance(data, AttemptRecord) and not (data.response or "").strip():
+        return None
+    return kind_of_finding(record)

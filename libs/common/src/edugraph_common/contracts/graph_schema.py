@@ -4,15 +4,15 @@ Every node has exactly one label and one unique key `id`; each label has a const
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
-RECORD_LABELS = ("CourseContent", "CourseRecord", "ErrorRecord", "Interaction")
-ENTITY_LABELS = ("Course", "ErrorType", "KnowledgePoint", "Student", "Teacher", "Topic")
+RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction")
+ENTITY_LABELS = ("Course", "ErrorType", "Item", "KnowledgePoint", "Student", "Teacher", "Topic")
 # Hashes of the ids of forgotten students, and of records that were taken back: a replay does not bring them back.
 TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 # Nodes that only serve as locks: the prerequisites are written by one transaction at a time.
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS + SCHEMA_LABELS
 
 RELATIONSHIPS = (
@@ -20,6 +20,7 @@ RELATIONSHIPS = (
     "CHAT_WITH",
     "CONCERNS",
     "CONTAINS",
+    "DEFINES",
     "DEPENDS_ON",
     "DESCRIBES",
     "HAS_ERROR",
@@ -28,10 +29,14 @@ RELATIONSHIPS = (
     "LEARNS",
     "LIKES",
     "MADE",
+    "OF_ITEM",
     "OF_TYPE",
+    "PRACTISED",
     "RECEIVED_BY",
     "RELATES_TO",
     "SENT",
     "SET_ASIDE",  # a prerequisite that would close a cycle: kept to be seen, never followed
     "TEACHES",
+    "TESTS",
+    "TRIED",
 )

@@ -110,12 +110,12 @@ _GRAPH = (
     DataPlace(
         "graph.records",
         Store.GRAPH,
-        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*"),
+        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*"),
         "personal",
         Words(
-            "texts of messages, feedback, questions and mistakes, progress and dates, and what was found in them, "
-            "with quotes",
-            "消息、评语、题目、错误的文本，进度和日期，以及在其中发现的内容和引文",
+            "texts of messages, feedback, questions, mistakes and answers, outcomes of attempts, progress and dates, "
+            "and what was found in them, with quotes",
+            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，以及在其中发现的内容和引文",
         ),
         _PROVENANCE,
         _GRAPH_LIFE,
@@ -138,15 +138,18 @@ _GRAPH = (
                 "LEARNS",
                 "LIKES",
                 "MADE",
+                "PRACTISED",
                 "RECEIVED_BY",
                 "SENT",
                 "TEACHES",
+                "TRIED",
             )
         ),
         "personal",
         Words(
-            "who wrote to whom and how often, progress, mistakes by type, feedback, the name that a record gave",
-            "谁给谁写过、写过多少，进度，各类错误，评语，记录中给出的姓名",
+            "who wrote to whom and how often, progress, mistakes by type, tries at each item, feedback, the name "
+            "that a record gave",
+            "谁给谁写过、写过多少，进度，各类错误，各题的作答次数，评语，记录中给出的姓名",
         ),
         _PROVENANCE,
         _GRAPH_LIFE,
@@ -185,6 +188,8 @@ _GRAPH = (
         Store.GRAPH,
         (
             "Topic.*",
+            "Item.*",
+            "Definition.*",
             "ErrorType.*",
             "KnowledgePoint.*",
             "ABOUT.*",
@@ -195,12 +200,15 @@ _GRAPH = (
             "CONTAINS.*",
             "DEPENDS_ON.*",
             "SET_ASIDE.*",
+            "OF_ITEM.*",
+            "DEFINES.*",
+            "TESTS.*",
         ),
         "pseudonymous",
         Words(
-            "topics, types of mistakes and knowledge points with their spellings; what only the person's records "
-            "named goes with them",
-            "话题、错误类型、知识点及其写法；只由此人记录提到的会一并删除",
+            "topics, items, types of mistakes and knowledge points with their spellings; what only the person's "
+            "records named goes with them",
+            "话题、题目、错误类型、知识点及其写法；只由此人记录提到的会一并删除",
         ),
         _PROVENANCE,
         _GRAPH_LIFE,

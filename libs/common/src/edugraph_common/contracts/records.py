@@ -1,4 +1,4 @@
-"""The input contract, version 1: five types of learning record, one JSON object each.
+"""The input contract, version 1: the types of learning record, one JSON object each.
 
 `parse_record` turns one decoded JSON value into a `Record`, or raises `InvalidRecord`, which names the field,
 the form that was expected, the value that was found (shortened) and the reason. `parse_row` also takes what takes a
@@ -82,6 +82,8 @@ RequiredText = Annotated[Text, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Reading = Annotated[int, Field(ge=0, le=1_000_000)]
 Timestamp = Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_utc)]
+# A negative score, as xAPI has it for penalties, counts as 0.
+Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(lambda score: max(score, 0.0))]
 Level = Literal["beginner", "intermediate", "advanced"]
 Severity = Literal["low", "medium", "high"]
 
@@ -158,13 +160,88 @@ class CourseContent(ContractModel):
     title: Name | None = None
 
 
-Data = StudentInteraction | TeacherInteraction | CourseRecord | ErrorRecord | CourseContent
-RecordType = Literal["student_interaction", "teacher_interaction", "course_record", "error_record", "course_content"]
+_HALF = 500  # thousandths of a right answer
+
+
+class AttemptRecord(ContractModel):
+    """One try of a student at one item, right or wrong."""
+
+    student_id: Id
+    item_id: Id
+    correct: bool | None = None
+    score: Score | None = None
+    student_name: Name | None = None
+    course_id: Id | None = None
+    course_ids: tuple[Id, ...] = Field(default=(), max_length=100)
+    item_title: Name | None = None
+    attempt_number: Count | None = None
+    question: Text | None = None
+    response: Text | None = None
+    knowledge_points: tuple[Name, ...] = Field(default=(), max_length=100)
+    duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def has_an_outcome(self) -> Self:
+        if self.correct is None and self.score is None:
+            raise ValueError("one of correct and score is required")
+        return self
+
+    @property
+    def courses(self) -> tuple[str, ...]:
+        """All courses of the attempt, each once, in the order given; it may have none."""
+        first = (self.course_id,) if self.course_id else ()
+        return tuple(dict.fromkeys(first + self.course_ids))
+
+    @property
+    def outcome_thousandths(self) -> int:
+        """The share that was right, from 0 to 1000. `correct` decides over `score`.
+
+        Whole numbers have sums that do not depend on their order.
+        """
+        share = self.score if self.correct is None else float(self.correct)
+        return round((share or 0.0) * 1000)
+
+    @property
+    def is_mistake(self) -> bool:
+        """Whether it is a mistake as an error_record is one: more wrong than right, with words that say how."""
+        return self.outcome_thousandths < _HALF and bool((self.question or self.response or "").strip())
+
+
+class ItemRecord(ContractModel):
+    """What an item, such as a question of a quiz, asks and which knowledge points it tests."""
+
+    item_id: Id
+    title: Name | None = None
+    question: Text | None = None
+    course_id: Id | None = None
+    knowledge_points: tuple[Name, ...] = Field(default=(), max_length=100)
+
+
+Data = (
+    StudentInteraction | TeacherInteraction | CourseRecord | ErrorRecord | CourseContent | AttemptRecord | ItemRecord
+)
+RecordType = Literal[
+    "student_interaction",
+    "teacher_interaction",
+    "course_record",
+    "error_record",
+    "course_content",
+    "attempt_record",
+    "item_record",
+]
 RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
 DATA_OF_TYPE: dict[str, type[Data]] = dict(
     zip(
         RECORD_TYPES,
-        (StudentInteraction, TeacherInteraction, CourseRecord, ErrorRecord, CourseContent),
+        (
+            StudentInteraction,
+            TeacherInteraction,
+            CourseRecord,
+            ErrorRecord,
+            CourseContent,
+            AttemptRecord,
+            ItemRecord,
+        ),
         strict=True,
     )
 )
@@ -353,7 +430,9 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
     for key, words in limits.items():
         if key in context:
             return f"{words} {context[key]}"
-    name = str(detail["loc"][0]) if detail["loc"] else ""
+    if not detail["loc"]:
+        return _ONE_OF.get(kind, "a value of the documented form")
+    name = str(detail["loc"][0])
     return _FORMS.get(name, _FORMS_BY_ERROR.get(detail["type"].split("_")[0], "a value of the documented form"))
 
 
@@ -362,8 +441,9 @@ _FORMS = {
     "enrollment_date": "an ISO 8601 date and time",
     "completion_date": "an ISO 8601 date and time",
     "record_id": "1 to 128 characters",
-    "": "course_id or course_ids",
 }
+# What a type wants one of, where no field alone is required.
+_ONE_OF = {"error_record": "course_id or course_ids", "attempt_record": "correct or score"}
 _FORMS_BY_ERROR = {
     "string": "text",
     "int": "a whole number",

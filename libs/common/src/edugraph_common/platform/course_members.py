@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import redis
 
-from edugraph_common.contracts.records import ErrorRecord, Record
+from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record
 from edugraph_common.platform.redis_errors import redis_errors
 
 MOST_MEMBERS = 5_000  # names of one course; of more, those that were heard of last
@@ -148,7 +148,7 @@ def names_by_course(records: Iterable[Record]) -> dict[str, set[str]]:
     found = dict[str, set[str]]()
     for record in records:
         data = record.data
-        courses = data.courses if isinstance(data, ErrorRecord) else (data.course_id,)
+        courses = data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (data.course_id,)
         names = {name for field in _NAME_FIELDS if (name := getattr(data, field, None))}
         for course_id in filter(None, courses):
             found.setdefault(course_id, set()).update(names)

@@ -24,6 +24,8 @@ RECORD_TYPES = (
     "course_record",
     "error_record",
     "course_content",
+    "attempt_record",
+    "item_record",
     "unknown",
 )
 STATUSES = ("200", "400", "401", "402", "403", "404", "408", "409", "422", "425", "429", "500", "502", "503", "504")

@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     privacy_secret: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="keys the hashes of persons: of those who were erased, so that the importer needs it, and in the audit "
-        "log, which else has a random one in Redis; keep a copy apart from the backups",
+        description="keys the hashes of persons: of those who were erased, so that the importer needs it, and in the "
+        "audit log, which else has a random one in Redis; keep a copy apart from the backups",
     )
     imports_from: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,11 +13,14 @@ from edugraph_common.sources.mapping import ENVELOPE, EXCEL, Mapping
 from edugraph_common.sources.students import STUDENT_FIELDS, as_id
 
 DATES = frozenset({"timestamp", "enrollment_date", "completion_date"})
-LISTS = frozenset({"topics", "course_ids"})
-SHARES = frozenset({"progress"})  # percentages, in which "85 %" is 85
-NUMBERS = SHARES | {"time_spent", "message_count", "like_count", "interaction_count", "occurrence_count"}
+LISTS = frozenset({"topics", "course_ids", "knowledge_points"})
+PERCENTAGES = frozenset({"progress"})  # in which "85 %" is 85
+SHARES = frozenset({"score"})  # from 0 to 1, in which "85 %" is 0.85
+_COUNTS = {"message_count", "like_count", "interaction_count", "occurrence_count", "attempt_number"}
+NUMBERS = PERCENTAGES | SHARES | {"time_spent", "duration_seconds"} | _COUNTS
 
 _ISO_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.,]+)?")
+_NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9})?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
 _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
@@ -78,7 +82,7 @@ def _parser(mapping: Mapping, field: str) -> CellParser:
     if field in DATES and (mapping.date_formats or mapping.time_zone):
         parse = partial(_parse_date, mapping.date_formats, ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC)
     elif field in NUMBERS:
-        parse = partial(_parse_number, mapping.decimal, field in SHARES)
+        parse = partial(_parse_number, mapping.decimal, field)
     elif field in LISTS:
         parse = partial(_parse_list, mapping.list_separator)
     if field not in mapping.values:
@@ -92,16 +96,19 @@ def _parse_list(separator: str, cell: str) -> list[str]:
     return [item.strip() for item in cell.split(separator) if item.strip()]
 
 
-def _parse_number(decimal: str, is_share: bool, cell: str) -> str:
+def _parse_number(decimal: str, field: str, cell: str) -> str:
     """Return the number as JSON writes it. The contract of records says whether it is one."""
     number = cell.strip()
-    if is_share:
+    if field in PERCENTAGES | SHARES:
         number = number.rstrip("%％").rstrip()
-    if decimal == ".":
-        return number
-    if not _DECIMAL_COMMA.fullmatch(number):
-        raise ValueError("a number like 85,5 (the mapping's decimal is a comma)")
-    return number.replace(",", ".")
+    is_percentage = field in SHARES and number != cell.strip()
+    if decimal == ",":
+        if not _DECIMAL_COMMA.fullmatch(number):
+            raise ValueError("a number like 85,5 (the mapping's decimal is a comma)")
+        number = number.replace(",", ".")
+    if is_percentage and _NUMBER.fullmatch(number):
+        return str(Decimal(number) / 100)
+    return number
 
 
 @lru_cache(maxsize=4_096)

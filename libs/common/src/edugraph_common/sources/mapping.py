@@ -127,6 +127,8 @@ class Mapping(ContractModel):
             required |= {name for name, field in fields.items() if field.is_required()}
         if self.type == "error_record" and "course_ids" not in given:
             required.add("course_id")
+        if self.type == "attempt_record" and "score" not in given:
+            required.add("correct")
         _refuse("needs", sorted(required - set(given)), self.type or "a record")
         return self
 

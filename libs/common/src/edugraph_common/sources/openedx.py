@@ -19,10 +19,10 @@ from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import STUDENT_FIELDS, as_id
 
-READING = 1  # to be raised when an event becomes another record than before
+READING = 2  # to be raised when an event becomes another record than before
 _PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
 _MAX_SHARE_WITH_BONUS = 1.5
-_IDS = {*STUDENT_FIELDS, "course_id"}
+_IDS = {*STUDENT_FIELDS, "course_id", "item_id"}
 _TAG = re.compile(r"<[^<>]*+>")  # no second "<", so that each character is looked at once
 
 
@@ -42,6 +42,7 @@ class _Part(BaseModel):
 
 class _Module(_Part):
     display_name: str | None = None
+    usage_key: str | None = None
 
 
 class _Context(_Part):
@@ -63,6 +64,10 @@ class _Data(_Part):
     course_id: str | None = None
     percent_grade: float | None = None
     success: str | None = None
+    problem_id: str | None = None
+    grade: float | None = None
+    max_grade: float | None = None
+    attempts: int | None = None
     answers: dict[str, Any] = {}
     submission: dict[str, _Answer] = {}
     body: str | None = None
@@ -185,18 +190,29 @@ def _course_record(event: _Event, **fields: Any) -> Extracted:
 
 
 def _checked(event: _Event) -> Extracted:
-    """Read the server's answer to a submission. All its wrong parts are one mistake, made at that moment."""
-    if event.data.success != "incorrect":
+    """Read the server's answer to a submission, which is one attempt. Of a wrong one, the wrong parts are told."""
+    data, module = event.data, event.context.module
+    if data.success not in ("correct", "incorrect"):
         return None
-    wrong = [part for part in event.data.submission.values() if part.correct is not True]
-    answers = [part.answer for part in wrong] or list(event.data.answers.values())
-    questions = [part.question.strip() for part in wrong if part.question.strip()]
-    return "error_record", {
+    correct = data.success == "correct"
+    told = [part for part in data.submission.values() if correct or part.correct is not True]
+    answers = [part.answer for part in told] or list(data.answers.values())
+    questions = [part.question.strip() for part in told if part.question.strip()]
+    item_id = data.problem_id or module.usage_key
+    if not item_id:
+        raise InvalidRecord("event.problem_id", "the id of a problem", "", "is missing")
+    possible = data.max_grade or 0.0
+    return "attempt_record", {
         "student_id": event.student_id,
         "student_name": event.student_name,
         "course_id": event.course_id,
-        "question": "\n".join(questions) or event.context.module.display_name,
-        "error_text": "\n".join(_plain(answer) for answer in answers).strip() or "(no answer)",
+        "item_id": item_id,
+        "item_title": module.display_name,
+        "correct": correct,
+        "score": min(1.0, data.grade / possible) if data.grade is not None and possible > 0 else None,
+        "attempt_number": data.attempts if data.attempts and data.attempts > 0 else None,
+        "question": "\n".join(questions) or None,
+        "response": "\n".join(_plain(answer) for answer in answers).strip() or "(no answer)",
     }
 
 

@@ -9,7 +9,7 @@ setting does not name hold its whole address.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from edugraph_common.contracts.records import escaped
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _COURSE_FOLDERS = ("/course/", "/courses/")
+_ITEM_FOLDERS = ("/xblock/",)
+_LONGEST_ID = 128  # characters
 
 
 def platform_key(address: str) -> str:
@@ -62,13 +64,18 @@ class Platforms:
         return {account_id, account_id.rpartition("|")[2], *(account_id.removeprefix(prefix) for prefix in known)}
 
     def course_id(self, iri: str) -> str:
-        """Return the id of a course by the IRI of its activity.
+        """Return the id of a course by the IRI of its activity."""
+        return self._own_id(iri, _COURSE_FOLDERS)
 
-        Where a known platform has a page of the course there, the rest of the address is the course's own id, as logs
-        and rosters give it.
-        """
+    def item_id(self, iri: str) -> str:
+        """Return the id of an item by the IRI of its activity; the hash of one that is longer than an id may be."""
+        item_id = self._own_id(iri, _ITEM_FOLDERS)
+        return item_id if len(item_id) <= _LONGEST_ID else f"sha256:{hashlib.sha256(item_id.encode()).hexdigest()}"
+
+    def _own_id(self, iri: str, folders: Iterable[str]) -> str:
+        """Return the rest of the address where a known platform has a page of it, as logs and rosters give it."""
         iri = iri.rstrip("/")
-        own = next((iri.rsplit(folder, 1)[1] for folder in _COURSE_FOLDERS if folder in iri), None)
+        own = next((iri.rsplit(folder, 1)[1] for folder in folders if folder in iri), None)
         if own is None or self.prefixes is None:
             return own or iri
         parts = platform_key(iri).split("/")

@@ -1,4 +1,4 @@
-"""xAPI 1.0.3 statements: about a course, about a wrong answer, and from one person to another.
+"""xAPI 1.0.3 statements: about a course, about an attempt at an item, and from one person to another.
 
 The last part of a verb's IRI tells what it is, since registries differ in the rest. The id of a statement is the
 record_id. Accounts and courses get their ids by the setting of platforms (platforms.py).
@@ -16,7 +16,7 @@ from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import as_id
 
-READING = 1  # to be raised when a statement becomes another record than before
+READING = 2  # to be raised when a statement becomes another record than before
 _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 
 
@@ -56,6 +56,7 @@ class _Definition(_Part):
     type: str | None = None
     name: dict[str, str] = {}
     description: dict[str, str] = {}
+    extensions: dict[str, Any] = {}
 
 
 class _Object(_Agent):
@@ -83,9 +84,32 @@ class _Activities(_Part):
 
 class _Context(_Part):
     activities: _Activities = Field(default=_Activities(), alias="contextActivities")
+    extensions: dict[str, Any] = {}
+
+    @property
+    def is_of_open_edx(self) -> bool:
+        """Whether the router of Open edX made the statement out of an event of its log."""
+        return any("/openedx/" in iri for iri in self.extensions)
+
+
+class _Score(_Part):
+    scaled: float | None = None
+    raw: float | None = None
+    min: float = 0.0
+    max: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """From 0 to 1, or less than 0 for a penalty. A raw score says nothing where the greatest is not told."""
+        if self.scaled is not None:
+            return self.scaled
+        if self.raw is None or self.max is None or self.max <= self.min:
+            return None
+        return max(-1.0, min(1.0, (self.raw - self.min) / (self.max - self.min)))
 
 
 class _Result(_Part):
+    score: _Score = _Score()
     success: bool | None = None
     completion: bool | None = None
     response: str | None = None
@@ -181,6 +205,8 @@ def _enrolled(statement: _Statement, _verb: str, platforms: Platforms) -> Extrac
 
 
 def _finished(statement: _Statement, verb: str, platforms: Platforms) -> Extracted:
+    if not statement.object.is_course:
+        return _tried(statement, verb, platforms)
     if statement.result.completion is False:
         return None
     progress = 100 if verb == "completed" else None
@@ -208,17 +234,37 @@ def _course_record(statement: _Statement, platforms: Platforms, **fields: Any) -
     return "course_record", {**data, **fields}
 
 
-def _answered(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
-    """A wrong answer is a mistake; a right one has nothing for the graph."""
-    result, asked = statement.result, statement.object.definition
-    if result.success is not False or not (result.response or "").strip():
+def _graded(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+    """A grade in a course of Open edX is how much of it was earned: the nearest to progress that it tells."""
+    share = statement.result.score.share
+    if share is None or not statement.context.is_of_open_edx:
         return None
-    return "error_record", {
+    return _course_record(statement, platforms, progress=round(share * 100, 4))
+
+
+def _tried(statement: _Statement, verb: str, platforms: Platforms) -> Extracted:
+    """Read an attempt at an item, right or wrong. Without success and score, nothing tells how it went."""
+    result, item = statement.result, statement.object
+    correct = _MEANT_BY.get(verb) if result.success is None else result.success
+    if item.is_course or not item.iri or (correct is None and result.score.share is None):
+        return None
+    # Open edX says of each submission both that it was evaluated and that it was attempted.
+    if verb == "attempted" and statement.context.is_of_open_edx:
+        return None
+    asked = item.definition
+    number = next((value for iri, value in asked.extensions.items() if iri.endswith("/attempt-id")), None)
+    return "attempt_record", {
         "student_id": _person(statement.actor, "actor", platforms),
         "student_name": statement.actor.name,
+        "item_id": platforms.item_id(item.iri),
+        "item_title": _in_language(asked.name),
         "course_id": _context_course(statement, platforms),
-        "question": _in_language(asked.description) or _in_language(asked.name),
-        "error_text": result.response,
+        "correct": correct,
+        "score": result.score.share,
+        "attempt_number": number if isinstance(number, int) and number > 0 else None,
+        "question": _in_language(asked.description),
+        "response": result.response,
+        "duration_seconds": result.duration.total_seconds() if result.duration is not None else None,
     }
 
 
@@ -246,15 +292,22 @@ def _interaction(statement: _Statement, platforms: Platforms, **fields: Any) -> 
     }
 
 
+# What a verb says of an attempt by itself.
+_MEANT_BY = {"passed": True, "mastered": True, "failed": False}
+
 _EXTRACTORS: dict[str, Callable[[_Statement, str, Platforms], Extracted]] = {
     "registered": _enrolled,
     "enrolled": _enrolled,
     "completed": _finished,
     "passed": _finished,
     "progressed": _progressed,
-    "answered": _answered,
-    "evaluated": _answered,
-    "attempted": _answered,
+    "earned": _graded,
+    "failed": _tried,
+    "mastered": _tried,
+    "scored": _tried,
+    "answered": _tried,
+    "evaluated": _tried,
+    "attempted": _tried,
     "commented": _said,
     "responded": _said,
     "replied": _said,

@@ -14,16 +14,27 @@ import neo4j
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS
 from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LEARNS_FIELDS, SEVERITY_WEIGHT, MistakeKey, Node, Pair
+from edugraph_importer.graph.record_facts import (
+    LEARNS_FIELDS,
+    SEVERITY_WEIGHT,
+    ItemNames,
+    MistakeKey,
+    Node,
+    Pair,
+    attempt_place,
+)
 from edugraph_importer.graph.unit_of_work import (
+    COUNTED,
     LATEST_FIELDS,
     NAMED_LABELS,
     Fields,
     MistakeTotals,
+    PracticeTotals,
     Spellings,
     UnitOfWork,
     merge_fields,
     mistake_rows,
+    practice_rows,
     put_field,
     read_fields,
     run_rows,
@@ -48,6 +59,7 @@ class Outdated:
 
     interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
     mistakes: set[MistakeKey] = field(default_factory=set)
+    practised: set[Pair] = field(default_factory=set)
     relates_to: set[Pair] = field(default_factory=set)
     contains: set[Pair] = field(default_factory=set)
     learns: set[Pair] = field(default_factory=set)
@@ -81,6 +93,7 @@ def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated
     for total, pairs in outdated.interactions.items():
         _recompute_interactions(tx, total, pairs)
     _recompute_has_error(tx, outdated.mistakes)
+    _recompute_practised(tx, outdated.practised)
     _recompute_pairs(tx, "relates_to", outdated.relates_to)
     _recompute_pairs(tx, "contains", outdated.contains)
     _recompute_learns(tx, unit, outdated.learns)
@@ -112,6 +125,32 @@ def _recompute_has_error(tx: neo4j.ManagedTransaction, mistakes: Iterable[Mistak
         one.put_resolved(row["resolved"], version_key(row))
     run_rows(tx, "remove_has_error", rows)
     run_rows(tx, "has_error", mistake_rows(totals))
+
+
+def _recompute_practised(tx: neo4j.ManagedTransaction, pairs: Iterable[Pair]) -> None:
+    """Recompute how students did at items: each student's own attempts are read once."""
+    items: dict[str, list[str]] = defaultdict(list)
+    for student_id, item_id in sorted(pairs):
+        items[student_id].append(item_id)
+    if not items:
+        return
+    rows: list[Row] = [{"student": student_id, "items": item_ids} for student_id, item_ids in items.items()]
+    totals: dict[Pair, PracticeTotals] = defaultdict(PracticeTotals)
+    for row in tx.run(CYPHER["recompute_practised"], rows=rows):
+        place = attempt_place(version_key(row), row["number"])
+        totals[row["student"], row["item"]].add(row["outcome"], place)
+    run_rows(tx, "remove_practised", rows)
+    run_rows(tx, "practised", practice_rows(totals))
+
+
+def item_names(tx: neo4j.ManagedTransaction, records: Mapping[str, Iterable[str]]) -> ItemNames:
+    """Return what these records, given as ids by label, say of items."""
+    names = ItemNames()
+    for label in ("Attempt", "Definition"):
+        ids = sorted(records.get(label, ()))
+        for row in tx.run(CYPHER[f"item_names_{label}"], ids=ids) if ids else ():
+            names.add(row["item"], row["title"], row["points"] or ())
+    return names
 
 
 def _recompute_interactions(tx: neo4j.ManagedTransaction, total: InteractionTotal, pairs: Iterable[Pair]) -> None:
@@ -156,6 +195,9 @@ def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: 
         for row in tx.run(CYPHER[f"spellings_{label}"], ids=ids[label]) if ids[label] else ():
             for spelling in row["spelled"]:
                 unit.spellings[label, row["id"]].add(spelling, version_key(row))
+    for row in tx.run(CYPHER["tested_spellings"], ids=ids["KnowledgePoint"]) if ids["KnowledgePoint"] else ():
+        for spelling in row["spelled"]:
+            unit.spellings["KnowledgePoint", row["id"]].add(spelling, COUNTED)
 
 
 def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, points: Iterable[str]) -> None:
@@ -173,18 +215,22 @@ def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: 
     """Recompute the fields of the nodes that took one from a removed record."""
     ids = defaultdict(list)
     for label, node_id in sorted(outdated.fields):
-        if label in ("Course", "Student", "Teacher"):
+        if label in ("Course", "Item", "Student", "Teacher"):
             fields = unit.fields[label, node_id]
             # Most nodes took nothing from the removed records, and to read all records of a course would take long.
             if outdated.any_field or any(key in outdated.version_keys for _, key in fields.values()):
                 ids[label].append(node_id)
                 unit.fields[label, node_id] = {}
                 unit.changed_nodes.add((label, node_id))
-    for label, node_ids in ids.items():
-        for row in tx.run(CYPHER[f"names_{label}"], ids=node_ids):
+    for row in tx.run(CYPHER["definitions_of_Item"], ids=ids["Item"]) if ids["Item"] else ():
+        for name in LATEST_FIELDS["Item"]:
+            put_field(unit.fields["Item", row["id"]], name, row[name], version_key(row))
+    for label in ("Course", "Student", "Teacher"):
+        node_ids = ids[label]
+        for row in tx.run(CYPHER[f"names_{label}"], ids=node_ids) if node_ids else ():
             put_field(unit.fields[label, row["id"]], "name", row["name"], version_key(row))
         given = _NODE_FIELD_OF_COURSE_RECORD.get(label, {})
-        for row in tx.run(CYPHER[f"course_records_of_{label}"], ids=node_ids) if given else ():
+        for row in tx.run(CYPHER[f"course_records_of_{label}"], ids=node_ids) if given and node_ids else ():
             for name, (value, decided_by) in given_fields(row, given).items():
                 put_field(unit.fields[label, row["id"]], given[name], value, decided_by)
 

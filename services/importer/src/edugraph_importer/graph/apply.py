@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import neo4j
 
-from edugraph_common.contracts.findings import KIND_OF_TYPE, RecordFinding
+from edugraph_common.contracts.findings import RecordFinding, kind_of_finding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
@@ -28,6 +28,7 @@ from edugraph_importer.graph.unit_of_work import (
     run_rows,
     write_changed_state,
     write_records,
+    write_tests,
 )
 from edugraph_importer.graph.versions import (
     Classified,
@@ -85,7 +86,10 @@ def apply(
     for update in findings:
         staged.add(changes.add(update))
     unit = lock_and_load(
-        tx, superseded.nodes.union(staged.nodes, edges.nodes()), superseded.outdated.learns.union(staged.learns)
+        tx,
+        superseded.nodes.union(staged.nodes, edges.nodes()),
+        superseded.outdated.learns.union(staged.learns),
+        {*superseded.item_names.tests, *staged.item_names.tests},
     )
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
@@ -99,6 +103,7 @@ def apply(
         run_rows(tx, name, changes.rows[name])
     prerequisites.write_changes(tx, edges)
     raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
+    changes.outdated.spellings |= write_tests(tx, unit)
     recompute(tx, unit, changes.outdated)
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked)
@@ -168,7 +173,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: 
         except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
             as_invalid_record(fault)
             continue
-        if KIND_OF_TYPE.get(record.type) == finding.finding.kind:
+        if kind_of_finding(record) == finding.finding.kind:
             pairs.append((record, finding))
     records = [record for record, _ in pairs]
     # Only the findings of course texts can have prerequisites. Their lock comes before those of the records.

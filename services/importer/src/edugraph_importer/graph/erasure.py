@@ -18,7 +18,7 @@ from edugraph_importer.graph import aggregates, migrations
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, Node, Pair
+from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, ItemNames, Node, Pair
 from edugraph_importer.graph.tombstones import KEYED, Tombstones
 from edugraph_importer.graph.unit_of_work import (
     NAMED_LABELS,
@@ -26,13 +26,15 @@ from edugraph_importer.graph.unit_of_work import (
     read_fields,
     run_rows,
     write_changed_state,
+    write_tests,
 )
 from edugraph_importer.graph.versions import erased_among
 
-_RECORD_LABELS = ("CourseRecord", "ErrorRecord", "Interaction")  # The texts of a course name no student.
+# What defines an item, and the texts of a course, name no student.
+_RECORD_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 
 
-TEXT_FIELDS = ("text", "subject", "feedback", "question", "error_text", "title", "content")
+TEXT_FIELDS = ("text", "subject", "feedback", "question", "error_text", "response", "title", "content")
 
 
 class Known(NamedTuple):
@@ -82,13 +84,21 @@ def key_old_tombstones(tx: neo4j.ManagedTransaction, tombstones: Tombstones) -> 
 
 @dataclass(slots=True)
 class Footprint:
-    """All that a student's records touch. `records`: ids by label. `relates_to`: pairs to recompute."""
+    """All that a student's records touch. `records`: ids by label. `relates_to`: pairs to recompute.
+
+    `named`: nodes that the records link to. `item_names`: what they say of items, to be taken back.
+    """
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     version_keys: set[str] = field(default_factory=set)
-    nodes: set[Node] = field(default_factory=set)
+    named: set[Node] = field(default_factory=set)
+    item_names: ItemNames = field(default_factory=ItemNames)
     relates_to: set[Pair] = field(default_factory=set)
     relationships: int = 0
+
+    @property
+    def nodes(self) -> set[Node]:
+        return self.named.union(self.item_names.nodes())
 
 
 def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones) -> dict[str, int]:
@@ -101,7 +111,7 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones)
     footprint = _read_footprint(tx, student_id)
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(footprint.records[label])).consume()
-    unit = lock_and_load(tx, footprint.nodes | {("Student", student_id)}, ())
+    unit = lock_and_load(tx, footprint.nodes | {("Student", student_id)}, (), footprint.item_names.tests)
     # The footprint was read to know what to lock. A record that arrived meanwhile changed it.
     if _read_footprint(tx, student_id) != footprint:
         raise StaleRead
@@ -114,10 +124,11 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones)
         removed[label] = len(footprint.records[label])
     tx.run(CYPHER["delete_student"], id=student_id).consume()
 
+    unit.count_item_names(footprint.item_names, -1)
     outdated = Outdated(
         relates_to=footprint.relates_to,
-        spellings={node for node in footprint.nodes if node[0] in NAMED_LABELS},
-        fields=footprint.nodes,
+        spellings={node for node in footprint.named if node[0] in NAMED_LABELS} | write_tests(tx, unit),
+        fields=footprint.named,
         version_keys=footprint.version_keys,
     )
     aggregates.recompute(tx, unit, outdated)
@@ -140,15 +151,16 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
         neighbours: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for row in tx.run(CYPHER[f"neighbours_{label}"], ids=sorted(footprint.records[label])):
             footprint.relationships += 1
-            footprint.nodes.add((row["label"], row["id"]))
+            footprint.named.add((row["label"], row["id"]))
             neighbours[row["record"]][row["label"]].add(row["id"])
         for ids in neighbours.values():
             for error_type in ids["ErrorType"]:
                 footprint.relates_to.update((error_type, point) for point in ids["KnowledgePoint"])
     for row in tx.run(CYPHER["relationships_of_student"], id=student_id):
         footprint.relationships += 1
-        footprint.nodes.add((row["label"], row["id"]))
-    footprint.nodes.discard(("Student", student_id))
+        footprint.named.add((row["label"], row["id"]))
+    footprint.named.discard(("Student", student_id))
+    footprint.item_names = aggregates.item_names(tx, footprint.records)
     return footprint
 
 

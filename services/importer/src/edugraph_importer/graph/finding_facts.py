@@ -20,7 +20,7 @@ from edugraph_common.contracts.findings import (
     InteractionFinding,
     RecordFinding,
 )
-from edugraph_common.contracts.records import CourseContent, ErrorRecord, Record
+from edugraph_common.contracts.records import AttemptRecord, CourseContent, ErrorRecord, Record
 from edugraph_importer.graph import record_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.queries import Row
@@ -143,13 +143,13 @@ def node_properties(finding: RecordFinding, text: str) -> dict[str, Any]:
 
 def error_types(record: Record, facts: FindingFacts) -> set[str]:
     """Return the error types that are stated or found; one that is both counts once."""
-    data = record.data
-    return {*record_facts.error_types(data), *facts.links_of("OF_TYPE")} if isinstance(data, ErrorRecord) else set()
+    stated = record_facts.error_types(record.data) if isinstance(record.data, ErrorRecord) else ()
+    return {*stated, *facts.links_of("OF_TYPE")}
 
 
-def severity(data: ErrorRecord, facts: FindingFacts) -> str | None:
+def severity(data: ErrorRecord | AttemptRecord, facts: FindingFacts) -> str | None:
     """Return the severity that the record gives, or else the one that the finding gives."""
-    return data.severity or facts.severity
+    return (data.severity if isinstance(data, ErrorRecord) else None) or facts.severity
 
 
 def relates_to(record: Record, facts: FindingFacts) -> dict[Pair, tuple[float, float]]:
@@ -226,14 +226,16 @@ class FindingChanges:
         """Add one update. Return what only adds to mistakes, names and descriptions."""
         record, old, new = update.record, update.old, update.new
         added = Facts(record.version_key, set(update.nodes()))
-        properties = node_properties(update.finding, update.text)
-        self.rows[f"set_finding_{LABEL_OF_TYPE[record.type]}"].append({"id": record.record_id, "p": properties})
+        label, properties = LABEL_OF_TYPE[record.type], node_properties(update.finding, update.text)
+        self.rows[f"set_finding_{label}"].append({"id": record.record_id, "p": properties})
         for relationship_type, end in update.dropped_links():
-            self.rows[f"unlink_{relationship_type}"].append({"id": record.record_id, "end": end})
+            self.rows[f"unlink_{relationship_type}_{label}"].append({"id": record.record_id, "end": end})
             self.unlinked.add((TARGET_LABEL[relationship_type], end))
             self.outdated.spellings.add((TARGET_LABEL[relationship_type], end))
         for relationship_type, end, properties in update.links():
-            self.rows[f"link_{relationship_type}"].append({"id": record.record_id, "end": end, "p": properties})
+            self.rows[f"link_{relationship_type}_{label}"].append(
+                {"id": record.record_id, "end": end, "p": properties}
+            )
             node = (TARGET_LABEL[relationship_type], end)
             old_spellings = old.links_of(relationship_type).get(end, {}).get("found_as", ())
             # A spelling that is no longer found may be the node's name or alias because of this record alone.
@@ -248,7 +250,7 @@ class FindingChanges:
                     self.outdated.descriptions.add(point)
                 added.fields.append((("KnowledgePoint", point), name, new_value))
         self._add_pairs(update)
-        if isinstance(data := record.data, ErrorRecord):
+        if isinstance(data := record.data, ErrorRecord | AttemptRecord):
             old_types, new_types = error_types(record, old), error_types(record, new)
             old_severity, new_severity = severity(data, old), severity(data, new)
             # With another severity, all mistakes of the record weigh differently.

@@ -3,7 +3,7 @@
 To compare is to derive in a transaction that is taken back. Records and what was found in them are not touched.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +15,13 @@ from edugraph_importer.graph import prerequisites
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, recompute
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import Node
-from edugraph_importer.graph.unit_of_work import NAMED_LABELS, lock_and_load, write_changed_state
+from edugraph_importer.graph.record_facts import ItemNames, Node, Pair
+from edugraph_importer.graph.unit_of_work import (
+    NAMED_LABELS,
+    lock_and_load,
+    write_changed_state,
+    write_tests,
+)
 
 NODES_AT_ONCE = 50  # in one transaction
 SHOWN_DIFFERENCES = 100
@@ -26,7 +31,7 @@ Key = tuple[
 ]  # type, ids of its ends, and a mistake's course; of a node: label, id, nothing, nothing
 State = dict[Key, dict[str, Any]]
 
-_BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Student")
+_BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Item", "Student")
 _TOTALS: dict[str, InteractionTotal] = {"CHAT_WITH": "chat_with", "LIKES": "likes", "TEACHES": "teaches"}
 
 
@@ -80,10 +85,14 @@ def derive(connection: Connection, *, repair: bool) -> Comparison:
 
 
 def _derive_nodes(tx: neo4j.ManagedTransaction, label: str, ids: list[str], *, repair: bool) -> list[Key]:
-    outdated, nodes = _outdated(tx, label, ids)
-    unit = lock_and_load(tx, nodes, outdated.learns)
+    outdated, nodes, tests = _outdated(tx, label, ids)
+    unit = lock_and_load(tx, nodes, outdated.learns, tests)
     before = _state(tx, label, ids)
     recompute(tx, unit, outdated)
+    if label == "Item":
+        unit.item_names = ItemNames(tests=defaultdict(Counter, {pair: Counter() for pair in unit.stored_tests}))
+        unit.count_item_names(_stated_item_names(tx, ids))
+        write_tests(tx, unit)
     write_changed_state(tx, unit)
     after = _state(tx, label, ids)
     return _ended([key for key in sorted({*before, *after}) if before.get(key) != after.get(key)], repair=repair)
@@ -103,18 +112,29 @@ def _ended(wrong: list[Key], *, repair: bool) -> list[Key]:
     return wrong
 
 
-def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple[Outdated, set[Node]]:
-    """Return all that is derived of these nodes, as it is stored or as records state it, and what is to be locked."""
+def _stated_item_names(tx: neo4j.ManagedTransaction, ids: list[str]) -> ItemNames:
+    names = ItemNames()
+    for row in tx.run(CYPHER["item_names_of_Item"], ids=ids):
+        names.add(row["item"], row["title"], row["points"] or (), row["records"])
+    return names
+
+
+def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple[Outdated, set[Node], set[Pair]]:
+    """Return all that is derived of these nodes, as it is stored or as records state it, and what is to be locked.
+
+    Return what items test beside it, since that is counted and not recomputed.
+    """
     nodes: set[Node] = {(label, node_id) for node_id in ids}
+    tests = set(_stated_item_names(tx, ids).tests) if label == "Item" else set[Pair]()
     outdated = Outdated(fields=set(nodes), any_field=True)
     if label in NAMED_LABELS:
         outdated.spellings = set(nodes)
     if label == "KnowledgePoint":
         outdated.descriptions = set(ids)
     if label not in _BEGINS_RELATIONSHIPS:
-        return outdated, nodes
+        return outdated, nodes, tests
     rows = [key for key in _state(tx, label, ids) if key[0] not in ENTITY_LABELS]
-    stated = tx.run(CYPHER[f"stated_{label}"], ids=ids)
+    stated = tx.run(CYPHER[f"stated_{label}"], ids=ids) if label != "Item" else ()
     rows += [(row["type"], row["from"], row["to"], row["course"] or "") for row in stated]
     for name, start, end, course in rows:
         if name in _TOTALS:
@@ -126,10 +146,16 @@ def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple
         elif name == "HAS_ERROR":
             outdated.mistakes.add((start, end, course))
             nodes.add(("ErrorType", end))
+        elif name == "PRACTISED":
+            outdated.practised.add((start, end))
+            nodes.add(("Item", end))
+        elif name == "TESTS":
+            tests.add((start, end))
         else:
             (outdated.relates_to if name == "RELATES_TO" else outdated.contains).add((start, end))
             nodes.add(("KnowledgePoint", end))
-    return outdated, nodes
+    nodes |= {("KnowledgePoint", point) for _, point in tests}
+    return outdated, nodes, tests
 
 
 def _state(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> State:

@@ -4,6 +4,7 @@
 state of the nodes that it names.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,9 +14,11 @@ from neo4j.time import DateTime
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.records import (
+    AttemptRecord,
     CourseContent,
     CourseRecord,
     ErrorRecord,
+    ItemRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -35,6 +38,8 @@ LABEL_OF_TYPE = {
     "error_record": "ErrorRecord",
     "course_content": "CourseContent",
     "course_record": "CourseRecord",
+    "attempt_record": "Attempt",
+    "item_record": "Definition",
 }
 
 # The weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
@@ -63,6 +68,49 @@ class Learns(NamedTuple):
     values: dict[str, Any]
 
 
+class Practice(NamedTuple):
+    """What one attempt adds to one PRACTISED relationship, whose ends are a student and an item.
+
+    `place` sorts as (timestamp, number of the attempt, record id): the attempt with the smallest is the first.
+    """
+
+    pair: Pair
+    outcome: int  # in thousandths
+    place: str
+
+
+@dataclass(slots=True)
+class ItemNames:
+    """How many records call items, and the knowledge points that they test, by which name.
+
+    They are counts, so that a record is taken back without reading the others that name the item. `titles`: by item,
+    as its attempts call it. `tests`: by (item, knowledge point); a TESTS relationship has one or more.
+    """
+
+    titles: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    tests: dict[Pair, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, item_id: str, title: str | None, knowledge_points: Iterable[str], records: int = 1) -> None:
+        """Count what a record says of an item, or so many records that say the same; -1 takes one back."""
+        if title is not None:
+            self.titles[item_id][title] += records
+        for point, spellings in spellings_by_id(knowledge_points).items():
+            for spelling in spellings:
+                self.tests[item_id, point][spelling] += records
+
+    def merge(self, other: "ItemNames", times: int = 1) -> None:
+        """Count all that the other one counts; with -1, take it back."""
+        for item_id, titles in other.titles.items():
+            self.titles[item_id].update({title: times * number for title, number in titles.items()})
+        for pair, spellings in other.tests.items():
+            self.tests[pair].update({spelling: times * number for spelling, number in spellings.items()})
+
+    def nodes(self) -> Iterator[Node]:
+        yield from (("Item", item_id) for item_id in self.titles)
+        for item_id, point in self.tests:
+            yield from (("Item", item_id), ("KnowledgePoint", point))
+
+
 @dataclass(slots=True)
 class Facts:
     """What one record states, or what its finding adds to that.
@@ -78,6 +126,8 @@ class Facts:
     spellings: list[tuple[Node, str]] = field(default_factory=list)
     mistakes: list[Mistakes] = field(default_factory=list)
     learns: Learns | None = None
+    practice: Practice | None = None
+    item_names: ItemNames | None = None
 
 
 def facts_of(record: Record) -> Facts:
@@ -119,6 +169,16 @@ def facts_of(record: Record) -> Facts:
             facts.fields.append((course, "name", data.course_name))
             facts.fields.append((course, "description", data.course_description))
             facts.fields.append((course, "difficulty", data.difficulty))
+        case AttemptRecord() as data:
+            _add_attempt_record(facts, row, data)
+        case ItemRecord() as data:
+            row |= {"item": data.item_id, "course": data.course_id, "title": data.title, "question": data.question}
+            row["points"] = list(data.knowledge_points) or None
+            facts.rows.append(("create_item_definition", row))
+            facts.fields.append((("Item", data.item_id), "title", data.title))
+            facts.fields.append((("Item", data.item_id), "question", data.question))
+            facts.item_names = ItemNames()
+            facts.item_names.add(data.item_id, None, data.knowledge_points)
     return facts
 
 
@@ -150,11 +210,34 @@ def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
         facts.mistakes += mistakes(data, error_type, data.severity)
 
 
-def mistakes(data: ErrorRecord, error_type: str, severity: str | None) -> Iterator[Mistakes]:
-    """Yield the mistakes of one record and error type, in each of its courses."""
-    weight = data.occurrence_count * SEVERITY_WEIGHT[severity]
+def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
+    courses, outcome = data.courses, data.outcome_thousandths
+    row |= {"student": data.student_id, "name": data.student_name, "item": data.item_id}
+    row |= {"course": courses[0] if courses else None, "title": data.item_title, "outcome": outcome}
+    row |= {"correct": data.correct, "score": data.score, "number": data.attempt_number}
+    row |= {"question": data.question, "response": data.response, "seconds": data.duration_seconds}
+    row["points"] = list(data.knowledge_points) or None
+    facts.rows.append(("create_attempt", row))
+    facts.rows += [("attempt_in_more_courses", {"id": row["id"], "course": course_id}) for course_id in courses[1:]]
+    facts.fields.append((("Student", data.student_id), "name", data.student_name))
+    place = attempt_place(facts.version_key, data.attempt_number)
+    facts.practice = Practice((data.student_id, data.item_id), outcome, place)
+    facts.item_names = ItemNames()
+    facts.item_names.add(data.item_id, data.item_title, data.knowledge_points)
+
+
+def attempt_place(version_key: str, attempt_number: int | None) -> str:
+    """Return the place of an attempt among others, as `Practice` has it. An attempt without a number comes first."""
+    at, _, record_id = version_key.partition("|")
+    return f"{at}|{attempt_number or 0:010d}|{record_id}"
+
+
+def mistakes(data: ErrorRecord | AttemptRecord, error_type: str, severity: str | None) -> Iterator[Mistakes]:
+    """Yield the mistakes of one record and error type, in each of its courses. An attempt may have no course."""
+    number = data.occurrence_count if isinstance(data, ErrorRecord) else 1
     for course_id in data.courses:
-        yield Mistakes((data.student_id, error_type, course_id), data.occurrence_count, weight, resolved(data))
+        key = (data.student_id, error_type, course_id)
+        yield Mistakes(key, number, number * SEVERITY_WEIGHT[severity], resolved(data))
 
 
 def nodes(record: Record) -> Iterator[Node]:
@@ -162,7 +245,7 @@ def nodes(record: Record) -> Iterator[Node]:
     data = record.data
     for _, student_id in students(record):
         yield "Student", student_id
-    if isinstance(data, ErrorRecord):
+    if isinstance(data, ErrorRecord | AttemptRecord):
         yield from (("Course", course_id) for course_id in data.courses)
     elif data.course_id:
         yield "Course", data.course_id
@@ -173,6 +256,9 @@ def nodes(record: Record) -> Iterator[Node]:
             yield from (("Topic", topic) for topic in topics(data))
         case ErrorRecord():
             yield from (("ErrorType", error_type) for error_type in error_types(data))
+        case AttemptRecord() | ItemRecord():
+            yield "Item", data.item_id
+            yield from (("KnowledgePoint", point) for point in spellings_by_id(data.knowledge_points))
 
 
 def derive_facts(record: Record) -> None:
@@ -186,7 +272,7 @@ def students(record: Record) -> Iterator[tuple[str, str]]:
     if isinstance(data, StudentInteraction):
         yield "data.student_id_from", data.student_id_from
         yield "data.student_id_to", data.student_id_to
-    elif not isinstance(data, CourseContent):
+    elif not isinstance(data, CourseContent | ItemRecord):
         yield "data.student_id", data.student_id
 
 
@@ -200,9 +286,9 @@ def error_types(data: ErrorRecord) -> SpellingsById:
     return {data.error_type_id: names} if data.error_type_id else spellings_by_id(names)
 
 
-def resolved(data: ErrorRecord) -> bool | None:
+def resolved(data: ErrorRecord | AttemptRecord) -> bool | None:
     """Return None where the record does not say whether the mistake is resolved."""
-    return data.resolved if "resolved" in data.model_fields_set else None
+    return data.resolved if isinstance(data, ErrorRecord) and "resolved" in data.model_fields_set else None
 
 
 def course_record_fields(data: CourseRecord) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from edugraph_importer.graph.versions import erased_among
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TEXT_LABELS = ("CourseContent", "ErrorRecord", "Interaction")
+TEXT_LABELS = ("Attempt", "CourseContent", "Definition", "ErrorRecord", "Interaction")
 TEXTS_AT_ONCE = 5_000
 
 

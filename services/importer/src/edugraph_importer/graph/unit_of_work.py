@@ -14,7 +14,7 @@ of a node, so the newest key is kept once, as the property `stamp`, and only a f
 `{field}_stamp`.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -24,7 +24,7 @@ import neo4j
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS
 from edugraph_importer.graph import record_facts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Facts, MistakeKey, Node, Pair
+from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Facts, ItemNames, MistakeKey, Node, Pair
 
 NEVER = ""  # The version key of a default: every record is later.
 
@@ -33,10 +33,14 @@ Fields = dict[str, tuple[Any, str]]  # field -> (value, version key)
 # The fields of a node that the latest record decides, each one by itself.
 LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Course": ("name", "description", "difficulty"),
+    "Item": ("title", "question"),
     "KnowledgePoint": ("description", "category"),
     "Student": ("name",),
     "Teacher": ("name",),
 }
+
+# The version key of a spelling that is only counted (TESTS): all that dated texts say of a name comes before it.
+COUNTED = "~"
 
 # The labels whose id is the canonical name of their spellings.
 NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
@@ -49,7 +53,10 @@ _RECORD_STATEMENTS = (
     "create_chat",
     "create_like",
     "create_teacher_interaction",
+    "create_attempt",
+    "create_item_definition",
     "in_more_courses",
+    "attempt_in_more_courses",
     "about",
 )
 
@@ -156,11 +163,49 @@ class MistakeTotals:
 
 
 @dataclass(slots=True)
+class PracticeTotals:
+    """The totals of one PRACTISED relationship, in thousandths of a right answer. Times are ISO text."""
+
+    tries: int = 0
+    right: int = 0
+    first: int | None = None  # the outcome of the first attempt
+    first_place: str | None = None
+    last: str | None = None
+
+    def add(self, outcome: int, place: str) -> None:
+        at = record_facts.time_of(place)
+        self.tries += 1
+        self.right += outcome
+        if self.first_place is None or place < self.first_place:
+            self.first, self.first_place = outcome, place
+        self.last = at if self.last is None else max(self.last, at)
+
+    def row(self) -> Row:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def read_counts(properties: Mapping[str, Any]) -> Counter[str]:
+    """Return how many records use which spelling; this is the inverse of `counts_properties`."""
+    spellings, numbers = properties.get("spellings") or (), properties.get("spelling_counts") or ()
+    return Counter(dict(zip(spellings, numbers, strict=False)))
+
+
+def counts_properties(counts: Counter[str]) -> dict[str, Any]:
+    """Return what `SET n += …` needs; None removes a property."""
+    used = sorted((+counts).items())
+    return {
+        "spellings": [spelling for spelling, _ in used] or None,
+        "spelling_counts": [number for _, number in used] or None,
+    }
+
+
+@dataclass(slots=True)
 class UnitOfWork:
     """`rows`: by the name of the statement that writes them. `nodes`: all that is named in them.
 
-    `fields`, `spellings` and `learns` are state that `lock_and_load` reads from the graph. `removed_learns` are no
-    longer stated by a record that is in the graph. `mistakes` are totals to add to the graph's.
+    `fields`, `spellings`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
+    `removed_learns` are no longer stated by a record that is in the graph. `mistakes` and `practice` are totals to
+    add to the graph's. `stored_tests`: TESTS as the graph has them.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -173,6 +218,9 @@ class UnitOfWork:
     changed_learns: set[Pair] = field(default_factory=set)
     removed_learns: set[Pair] = field(default_factory=set)
     mistakes: dict[MistakeKey, MistakeTotals] = field(default_factory=lambda: defaultdict(MistakeTotals))
+    practice: dict[Pair, PracticeTotals] = field(default_factory=lambda: defaultdict(PracticeTotals))
+    item_names: ItemNames = field(default_factory=ItemNames)
+    stored_tests: dict[Pair, Counter[str]] = field(default_factory=dict)
 
     @classmethod
     def staged(cls) -> Self:
@@ -185,6 +233,8 @@ class UnitOfWork:
             self.fields[node] = read_fields(properties, LATEST_FIELDS[label])
         if label in NAMED_LABELS:
             self.spellings[node] = Spellings.read(properties)
+        if label == "Item":
+            self.item_names.titles[node[1]] = read_counts(properties)
 
     def load_learns(self, pair: Pair, properties: Mapping[str, Any]) -> None:
         self.learns[pair] = read_fields(properties, LEARNS_FIELDS)
@@ -204,9 +254,26 @@ class UnitOfWork:
             totals = self.mistakes[each.key]
             totals.add(each.number, each.weight, record_facts.time_of(version_key))
             totals.put_resolved(each.resolved, version_key)
+        if facts.item_names is not None:
+            self.add_item_names(facts.item_names)
+        if facts.practice is not None:
+            self.practice[facts.practice.pair].add(facts.practice.outcome, facts.practice.place)
         if facts.learns is not None:
             pair, values = facts.learns
             self.add_learns(pair, {name: (value, version_key) for name, value in values.items()})
+
+    def add_item_names(self, names: ItemNames) -> None:
+        """Add what a record calls its item, and the knowledge points that the item tests."""
+        self.count_item_names(names)
+        for (_, point), spellings in names.tests.items():
+            for spelling in spellings:
+                if self.spellings["KnowledgePoint", point].add(spelling, COUNTED):
+                    self.changed_nodes.add(("KnowledgePoint", point))
+
+    def count_item_names(self, names: ItemNames, times: int = 1) -> None:
+        """Count what records say of items; with -1, take it back."""
+        self.item_names.merge(names, times)
+        self.changed_nodes |= {("Item", item_id) for item_id in names.titles}
 
     def add_learns(self, pair: Pair, fields: Fields) -> None:
         """Add what course_records say of one LEARNS relationship."""
@@ -226,7 +293,7 @@ class UnitOfWork:
             self.learns[pair] = {"progress": (0.0, NEVER)} | fields
 
     def merge(self, staged: "UnitOfWork") -> None:
-        """Merge the staged state of nodes and LEARNS; staged rows and mistakes are written as they are."""
+        """Merge the staged state of nodes, LEARNS and TESTS; staged rows and totals are written as they are."""
         for node, fields in staged.fields.items():
             if merge_fields(self.fields[node], fields):
                 self.changed_nodes.add(node)
@@ -235,14 +302,17 @@ class UnitOfWork:
                 self.changed_nodes.add(node)
         for pair, fields in staged.learns.items():
             self.add_learns(pair, fields)
+        self.count_item_names(staged.item_names)
 
     def put_field(self, node: Node, name: str, value: Any, version_key: str) -> None:
         if put_field(self.fields[node], name, value, version_key):
             self.changed_nodes.add(node)
 
 
-def lock_and_load(tx: neo4j.ManagedTransaction, nodes: Iterable[Node], learns: Iterable[Pair]) -> UnitOfWork:
-    """Lock the nodes, create those that are missing, and read them and the LEARNS relationships.
+def lock_and_load(
+    tx: neo4j.ManagedTransaction, nodes: Iterable[Node], learns: Iterable[Pair], tests: Iterable[Pair] = ()
+) -> UnitOfWork:
+    """Lock the nodes, create those that are missing, and read them and the LEARNS and TESTS relationships.
 
     Every transaction locks by label and then by id, so that no two of them can wait for each other.
     """
@@ -259,6 +329,11 @@ def lock_and_load(tx: neo4j.ManagedTransaction, nodes: Iterable[Node], learns: I
     for row in tx.run(CYPHER["read_learns"], rows=rows) if rows else ():
         for student_id, course_id, properties in row["learns"]:
             unit.load_learns((student_id, course_id), properties)
+    rows = [{"item": item_id, "point": point} for item_id, point in tests]
+    for row in tx.run(CYPHER["read_tests"], rows=rows) if rows else ():
+        for item_id, point, properties in row["tests"]:
+            counts = read_counts(properties)
+            unit.stored_tests[item_id, point], unit.item_names.tests[item_id, point] = counts, counts.copy()
     return unit
 
 
@@ -268,6 +343,24 @@ def write_records(tx: neo4j.ManagedTransaction, staged: UnitOfWork) -> None:
         # A new key is a lock, too, so new nodes are created in the order of their ids.
         run_rows(tx, name, sorted(staged.rows[name], key=lambda row: str(row["id"])))
     run_rows(tx, "has_error", mistake_rows(staged.mistakes))
+    run_rows(tx, "practised", practice_rows(staged.practice))
+
+
+def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> set[Node]:
+    """Write the TESTS relationships that changed. Return the knowledge points that lost a spelling by that."""
+    changed, gone, lost = list[Row](), list[Row](), set[Node]()
+    for pair, counts in sorted(unit.item_names.tests.items()):
+        before = unit.stored_tests.get(pair, Counter())
+        row: Row = {"item": pair[0], "point": pair[1]}
+        if +counts and +counts != before:
+            changed.append(row | counts_properties(counts))
+        elif before and not +counts:
+            gone.append(row)
+        if any(counts[spelling] <= 0 for spelling in before):
+            lost.add(("KnowledgePoint", pair[1]))
+    run_rows(tx, "remove_tests", gone)
+    run_rows(tx, "set_tests", changed)
+    return lost
 
 
 def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
@@ -279,6 +372,10 @@ def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
             properties |= field_properties(unit.fields[node], LATEST_FIELDS[label])
         if label in NAMED_LABELS:
             properties |= unit.spellings[node].properties()
+        if label == "Item":
+            titles = unit.item_names.titles[node[1]]
+            usual = min((+titles).items(), key=lambda each: (-each[1], each[0]), default=(None, 0))[0]
+            properties |= counts_properties(titles) | {"name": properties["title"] or usual}
         rows[label].append({"id": node[1], "p": properties})
     for label in ENTITY_LABELS:
         run_rows(tx, f"set_{label}", rows[label])
@@ -302,6 +399,12 @@ def mistake_rows(mistakes: Mapping[MistakeKey, MistakeTotals]) -> list[Row]:
     return [
         {"student": student_id, "type": error_type, "course": course_id, **totals.row()}
         for (student_id, error_type, course_id), totals in mistakes.items()
+    ]
+
+
+def practice_rows(practice: Mapping[Pair, PracticeTotals]) -> list[Row]:
+    return [
+        {"student": student_id, "item": item_id, **totals.row()} for (student_id, item_id), totals in practice.items()
     ]
 
 

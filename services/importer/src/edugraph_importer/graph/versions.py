@@ -24,7 +24,7 @@ from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, ItemNames, Node
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
 from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork, run_rows
 
@@ -230,11 +230,15 @@ def classify(
 
 @dataclass(slots=True)
 class SupersededVersions:
-    """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to."""
+    """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
+
+    `item_names`: what they say of items, to be taken back.
+    """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     findings: dict[str, FindingFacts] = field(default_factory=dict)
     nodes: set[Node] = field(default_factory=set)
+    item_names: ItemNames = field(default_factory=ItemNames)
     outdated: Outdated = field(default_factory=Outdated)
 
 
@@ -262,6 +266,9 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     outdated.fields = locked.nodes
     outdated.spellings = {node for node in locked.nodes if node[0] in NAMED_LABELS}
     outdated.descriptions = {node_id for node_label, node_id in locked.nodes if node_label == "KnowledgePoint"}
+    # What an item tests is counted, so to take it back is to subtract, and reads nothing of the knowledge point.
+    locked.item_names = aggregates.item_names(tx, locked.records)
+    locked.nodes.update(locked.item_names.nodes())
     return locked
 
 
@@ -289,21 +296,22 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
         if label == "Interaction":
             pairs = {(sender, receiver) for sender in ends["SENT"] for receiver in ends["RECEIVED_BY"]}
             outdated.interactions[_INTERACTION_TOTAL[interaction_types[record_id]]] |= pairs
-        elif label == "ErrorRecord":
+        elif label in ("Attempt", "ErrorRecord"):
             outdated.mistakes |= {
                 (student_id, error_type, course_id)
-                for student_id in ends["MADE"]
+                for student_id in ends["MADE"] | ends["TRIED"]
                 for error_type in ends["OF_TYPE"]
                 for course_id in ends["IN_COURSE"]
             }
             outdated.relates_to |= {
                 (error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]
             }
+            outdated.practised |= {(student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]}
         elif label == "CourseRecord":
             outdated.learns |= {
                 (student_id, course_id) for student_id in ends["HAS_RECORD"] for course_id in ends["IN_COURSE"]
             }
-        else:
+        elif label == "CourseContent":
             outdated.contains |= {
                 (course_id, point) for course_id in ends["IN_COURSE"] for point in ends["DESCRIBES"]
             }
@@ -321,3 +329,4 @@ def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded
         if superseded.records[label]:
             tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
     aggregates.recompute(tx, unit, superseded.outdated)
+    unit.count_item_names(superseded.item_names, -1)

@@ -6,7 +6,7 @@ SET n.id = 'prerequisites'
 // name: lock_records
 // Locks records in the order given and reads what is stored of them. The lock is not taken by setting the key: Neo4j
 // 2026.08 would then refuse a new record under that key in the same transaction, though the old one was deleted.
-// for: CourseContent, CourseRecord, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 SET n.content_hash = n.content_hash
@@ -14,39 +14,43 @@ RETURN collect([id, n.timestamp, n.content_hash, n.reading, n.finding]) AS recor
 
 // name: set_finding
 // Sets what was found in a record on its own node.
-// for: CourseContent, ErrorRecord, Interaction
+// for: Attempt, CourseContent, ErrorRecord, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n += row.p
 
 // name: link_ABOUT
 // Links an interaction to a topic that was found in it.
+// for: Interaction
 UNWIND $rows AS row
-MATCH (n:Interaction {id: row.id})
+MATCH (n:{label} {id: row.id})
 MATCH (t:Topic {id: row.end})
 MERGE (n)-[r:ABOUT]->(t)
 SET r += row.p
 
 // name: link_OF_TYPE
 // Links a mistake to an error type that was found in it.
+// for: Attempt, ErrorRecord
 UNWIND $rows AS row
-MATCH (n:ErrorRecord {id: row.id})
+MATCH (n:{label} {id: row.id})
 MATCH (t:ErrorType {id: row.end})
 MERGE (n)-[r:OF_TYPE]->(t)
 SET r += row.p
 
 // name: link_CONCERNS
 // Links a mistake to a knowledge point that was found behind it.
+// for: Attempt, ErrorRecord
 UNWIND $rows AS row
-MATCH (n:ErrorRecord {id: row.id})
+MATCH (n:{label} {id: row.id})
 MATCH (t:KnowledgePoint {id: row.end})
 MERGE (n)-[r:CONCERNS]->(t)
 SET r += row.p
 
 // name: link_DESCRIBES
 // Links a text to a knowledge point that was found in it.
+// for: CourseContent
 UNWIND $rows AS row
-MATCH (n:CourseContent {id: row.id})
+MATCH (n:{label} {id: row.id})
 MATCH (t:KnowledgePoint {id: row.end})
 MERGE (n)-[r:DESCRIBES]->(t)
 SET r += row.p
@@ -54,30 +58,34 @@ SET r += row.p
 // name: unlink_ABOUT
 // Removes a topic that is no longer found; it stays if the record itself states it. The far end has no label for the
 // reason that read_learns gives.
+// for: Interaction
 UNWIND $rows AS row
-MATCH (n:Interaction {id: row.id})-[r:ABOUT]->(t) WHERE t.id = row.end
+MATCH (n:{label} {id: row.id})-[r:ABOUT]->(t) WHERE t.id = row.end
 SET r.found_as = null
 WITH r WHERE r.stated_as IS NULL
 DELETE r
 
 // name: unlink_OF_TYPE
 // Removes an error type that is no longer found; it stays if the record itself states it.
+// for: Attempt, ErrorRecord
 UNWIND $rows AS row
-MATCH (n:ErrorRecord {id: row.id})-[r:OF_TYPE]->(t) WHERE t.id = row.end
+MATCH (n:{label} {id: row.id})-[r:OF_TYPE]->(t) WHERE t.id = row.end
 SET r.found_as = null, r.confidence = null
 WITH r WHERE r.stated_as IS NULL
 DELETE r
 
 // name: unlink_CONCERNS
 // Removes a knowledge point that is no longer found behind a mistake.
+// for: Attempt, ErrorRecord
 UNWIND $rows AS row
-MATCH (n:ErrorRecord {id: row.id})-[r:CONCERNS]->(t) WHERE t.id = row.end
+MATCH (n:{label} {id: row.id})-[r:CONCERNS]->(t) WHERE t.id = row.end
 DELETE r
 
 // name: unlink_DESCRIBES
 // Removes a knowledge point that is no longer found in a text.
+// for: CourseContent
 UNWIND $rows AS row
-MATCH (n:CourseContent {id: row.id})-[r:DESCRIBES]->(t) WHERE t.id = row.end
+MATCH (n:{label} {id: row.id})-[r:DESCRIBES]->(t) WHERE t.id = row.end
 DELETE r
 
 // name: raise_relates_to
@@ -103,7 +111,7 @@ ON MATCH SET r.importance = CASE WHEN row.importance = 'core' THEN row.importanc
 // name: recompute_relates_to
 // Returns the strongest values of the records that have both an error type and a knowledge point.
 UNWIND $rows AS row
-MATCH (k:KnowledgePoint {id: row.to})<-[c:CONCERNS]-(n:ErrorRecord)-[:OF_TYPE]->(t) WHERE t.id = row.from
+MATCH (k:KnowledgePoint {id: row.to})<-[c:CONCERNS]-(n)-[:OF_TYPE]->(t) WHERE t.id = row.from
 RETURN row.from AS from, row.to AS to, max(c.strength) AS strength, max(c.confidence) AS confidence
 
 // name: recompute_contains
@@ -116,10 +124,10 @@ RETURN row.from AS from, row.to AS to, min(d.importance) AS importance, min(d.or
 // name: recompute_has_error
 // Returns the mistakes of one type that a student made in one course.
 UNWIND $rows AS row
-MATCH (s:Student {id: row.student})-[:MADE]->(n:ErrorRecord)-[:OF_TYPE]->(t) WHERE t.id = row.type
+MATCH (s:Student {id: row.student})-[:MADE|TRIED]->(n)-[:OF_TYPE]->(t) WHERE t.id = row.type
 MATCH (n)-[:IN_COURSE]->(c) WHERE c.id = row.course
 RETURN row.student AS student, row.type AS type, row.course AS course, n.id AS record, n.timestamp AS timestamp,
-  n.occurrence_count AS count, coalesce(n.severity, n.found_severity) AS severity, n.resolved AS resolved
+  coalesce(n.occurrence_count, 1) AS count, coalesce(n.severity, n.found_severity) AS severity, n.resolved AS resolved
 
 // name: remove_relates_to
 // Removes pairs that are recomputed, or whose records are gone.
@@ -148,7 +156,7 @@ RETURN id, n.id AS record, n.timestamp AS timestamp, coalesce(r.stated_as, []) +
 // name: spellings_ErrorType
 // Returns how an error type is spelled by all records that name it.
 UNWIND $ids AS id
-MATCH (t:ErrorType {id: id})<-[r:OF_TYPE]-(n:ErrorRecord)
+MATCH (t:ErrorType {id: id})<-[r:OF_TYPE]-(n)
 RETURN id, n.id AS record, n.timestamp AS timestamp, coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelled
 
 // name: spellings_KnowledgePoint
@@ -201,7 +209,7 @@ CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
 
 // name: delete_orphans
 // Deletes nodes that nothing names any more. A restriction stays, for records that come later.
-// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 WHERE NOT EXISTS { (n)--() } AND n.restricted IS NULL
@@ -211,7 +219,7 @@ RETURN count(*) AS deleted
 // name: course_members
 // Returns how the people of a course are called: those whose records are in it, by their own name and by the record's.
 MATCH (c:Course {id: $id})
-MATCH (c)<-[:IN_COURSE]-(n)<-[r:SENT|MADE|HAS_RECORD]-(p)
+MATCH (c)<-[:IN_COURSE]-(n)<-[r:SENT|MADE|TRIED|HAS_RECORD]-(p)
 WHERE coalesce(p.name, r.name) IS NOT NULL
 RETURN DISTINCT p.name AS name, coalesce(r.name, n.student_name) AS called LIMIT $limit
 UNION

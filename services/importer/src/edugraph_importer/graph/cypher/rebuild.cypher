@@ -1,21 +1,21 @@
 // name: next_ids
 // Returns the next nodes in the order of their ids.
-// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id ORDER BY id LIMIT $limit
 
 // name: derived_nodes
 // Returns what is stored on nodes whose properties are derived from records.
-// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 RETURN n.id AS id, properties(n) AS properties
 
 // name: derived_relationships
 // Returns the relationships that are derived from records and begin at these nodes.
-// for: Course, ErrorType, Student
+// for: Course, ErrorType, Item, Student
 UNWIND $ids AS id
-MATCH (n:{label} {id: id})-[r:CHAT_WITH|CONTAINS|HAS_ERROR|LEARNS|LIKES|RELATES_TO]->(m)
+MATCH (n:{label} {id: id})-[r:CHAT_WITH|CONTAINS|HAS_ERROR|LEARNS|LIKES|PRACTISED|RELATES_TO|TESTS]->(m)
 RETURN type(r) AS type, n.id AS from, m.id AS to, r.course_id AS course, properties(r) AS properties
 
 // name: derived_teaches
@@ -36,18 +36,28 @@ MATCH (s:Student {id: id})<-[:RECEIVED_BY]-(n:Interaction {record_type: 'teacher
 RETURN DISTINCT 'TEACHES' AS type, t.id AS from, s.id AS to, null AS course
 UNION ALL
 UNWIND $ids AS id
-MATCH (s:Student {id: id})-[:MADE]->(n:ErrorRecord)-[:OF_TYPE]->(t)
+MATCH (s:Student {id: id})-[:MADE|TRIED]->(n)-[:OF_TYPE]->(t)
 MATCH (n)-[:IN_COURSE]->(c)
 RETURN DISTINCT 'HAS_ERROR' AS type, s.id AS from, t.id AS to, c.id AS course
 UNION ALL
 UNWIND $ids AS id
 MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
 RETURN DISTINCT 'LEARNS' AS type, s.id AS from, c.id AS to, null AS course
+UNION ALL
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i)
+RETURN DISTINCT 'PRACTISED' AS type, s.id AS from, i.id AS to, null AS course
+
+// name: item_names_of_Item
+// Returns what all records call these items, and the knowledge points that the items test.
+UNWIND $ids AS id
+MATCH (i:Item {id: id})<-[:OF_ITEM|DEFINES]-(n)
+RETURN i.id AS item, n.item_title AS title, n.knowledge_points AS points, count(n) AS records
 
 // name: stated_ErrorType
 // Returns which knowledge points are behind mistakes of these types.
 UNWIND $ids AS id
-MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n:ErrorRecord)-[:CONCERNS]->(k)
+MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n)-[:CONCERNS]->(k)
 RETURN DISTINCT 'RELATES_TO' AS type, t.id AS from, k.id AS to, null AS course
 
 // name: stated_Course

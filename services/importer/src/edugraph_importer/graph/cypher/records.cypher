@@ -1,10 +1,16 @@
 // name: stored_versions
 // Returns which of these record ids are in use, in whatever label, and for which version.
+MATCH (n:Attempt) WHERE n.id IN $ids
+RETURN 'Attempt' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+UNION ALL
 MATCH (n:CourseContent) WHERE n.id IN $ids
 RETURN 'CourseContent' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
 UNION ALL
 MATCH (n:CourseRecord) WHERE n.id IN $ids
 RETURN 'CourseRecord' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+UNION ALL
+MATCH (n:Definition) WHERE n.id IN $ids
+RETURN 'Definition' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
 UNION ALL
 MATCH (n:ErrorRecord) WHERE n.id IN $ids
 RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
@@ -27,7 +33,7 @@ MERGE (w:Withdrawn {id: row.id})
 
 // name: hold_keys
 // Creates placeholders, so that nobody else can create a record under these ids before the transaction ends.
-// for: CourseContent, CourseRecord, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 ON CREATE SET n.held = true
@@ -35,7 +41,7 @@ RETURN count(n.held) AS held
 
 // name: raise_reading
 // Notes that an adapter reads the record in a newer way, and still finds the same in it.
-// for: CourseContent, CourseRecord, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id}) WHERE n.content_hash = row.hash AND coalesce(n.reading, 0) < row.reading
 SET n.reading = row.reading
@@ -43,7 +49,7 @@ SET n.reading = row.reading
 // name: lock
 // Creates the nodes that are missing, locks all of them in the order given, and reads them.
 // Setting a property to what it is takes the lock and writes nothing. (Setting an absent one to null takes no lock.)
-// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 SET n.id = id
@@ -51,7 +57,7 @@ RETURN collect([id, properties(n)]) AS nodes
 
 // name: set
 // Sets the properties of nodes that changed.
-// for: Course, ErrorType, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n += row.p
@@ -144,10 +150,42 @@ CREATE (n:CourseContent {
   title: row.title, content: row.content
 })-[:IN_COURSE {name: row.course_name}]->(c)
 
+// name: create_attempt
+// Creates an attempt at an item, with who made it and in which course (the first, if there are several; it may have
+// none). The names of knowledge points stay as they are given: TESTS counts them.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (i:Item {id: row.item})
+OPTIONAL MATCH (c:Course {id: row.course})
+CREATE (s)-[:TRIED {name: row.name}]->(n:Attempt {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  outcome: row.outcome, correct: row.correct, score: row.score, attempt_number: row.number, question: row.question,
+  response: row.response, duration_seconds: row.seconds, item_title: row.title, knowledge_points: row.points
+})-[:OF_ITEM]->(i)
+FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
+
+// name: create_item_definition
+// Creates what a record says of an item.
+UNWIND $rows AS row
+MATCH (i:Item {id: row.item})
+OPTIONAL MATCH (c:Course {id: row.course})
+CREATE (n:Definition {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  title: row.title, question: row.question, knowledge_points: row.points
+})-[:DEFINES]->(i)
+FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
+
 // name: in_more_courses
 // Links a mistake to its other courses.
 UNWIND $rows AS row
 MATCH (n:ErrorRecord {id: row.id})
+MATCH (c:Course {id: row.course})
+CREATE (n)-[:IN_COURSE]->(c)
+
+// name: attempt_in_more_courses
+// Links an attempt to its other courses.
+UNWIND $rows AS row
+MATCH (n:Attempt {id: row.id})
 MATCH (c:Course {id: row.course})
 CREATE (n)-[:IN_COURSE]->(c)
 
@@ -173,6 +211,41 @@ ON MATCH SET r.occurrence_count = r.occurrence_count + row.count, r.weight = r.w
   r.last_occurrence = CASE WHEN datetime(row.last) > r.last_occurrence THEN datetime(row.last) ELSE r.last_occurrence END,
   r.resolved = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.resolved ELSE r.resolved END,
   r.stamp = CASE WHEN row.stamp > coalesce(r.stamp, '') THEN row.stamp ELSE r.stamp END
+
+// name: practised
+// Adds attempts at an item to a student's total. The first one is the one with the smallest place.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+MATCH (i:Item {id: row.item})
+MERGE (s)-[r:PRACTISED]->(i)
+ON CREATE SET r.tries = row.tries, r.right = row.right, r.last = datetime(row.last),
+  r.first = row.first, r.first_place = row.first_place
+ON MATCH SET r.tries = r.tries + row.tries, r.right = r.right + row.right,
+  r.last = CASE WHEN datetime(row.last) > r.last THEN datetime(row.last) ELSE r.last END,
+  r.first = CASE WHEN row.first_place < r.first_place THEN row.first ELSE r.first END,
+  r.first_place = CASE WHEN row.first_place < r.first_place THEN row.first_place ELSE r.first_place END
+
+// name: read_tests
+// Returns how many records say by which names that these items test these knowledge points. The plan begins at the
+// item, which tests a few points, and not at the point, which many items test.
+UNWIND $rows AS row
+MATCH (i:Item {id: row.item})
+MATCH (i)-[r:TESTS]->(k) WHERE k.id = row.point
+RETURN collect([row.item, row.point, properties(r)]) AS tests
+
+// name: set_tests
+// Sets these counts.
+UNWIND $rows AS row
+MATCH (i:Item {id: row.item})
+MATCH (k:KnowledgePoint {id: row.point})
+MERGE (i)-[r:TESTS]->(k)
+SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts
+
+// name: remove_tests
+// Removes what no record says any more.
+UNWIND $rows AS row
+MATCH (i:Item {id: row.item})-[r:TESTS]->(k) WHERE k.id = row.point
+DELETE r
 
 // name: read_learns
 // Returns how these students stand in these courses. The plan begins at the student, who has few courses, and not at the

@@ -1,10 +1,43 @@
 // name: links_of
 // Returns what these records are linked to, and how.
-// for: CourseContent, CourseRecord, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,
   type(r) AS type, labels(m)[0] AS label, m.id AS end
+
+// name: item_names
+// Returns what these records call their items, and the knowledge points that the items test.
+// for: Attempt, Definition
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})-[:OF_ITEM|DEFINES]->(i)
+RETURN i.id AS item, n.item_title AS title, n.knowledge_points AS points
+
+// name: recompute_practised
+// Returns the attempts of students at some items.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i) WHERE i.id IN row.items
+RETURN row.student AS student, i.id AS item, n.id AS record, n.timestamp AS timestamp, n.attempt_number AS number,
+  n.outcome AS outcome
+
+// name: remove_practised
+// Removes totals that are recomputed, or whose attempts are gone.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})-[r:PRACTISED]->(i) WHERE i.id IN row.items
+DELETE r
+
+// name: tested_spellings
+// Returns how a knowledge point is spelled by all that say which items test it.
+UNWIND $ids AS id
+MATCH (k:KnowledgePoint {id: id})<-[r:TESTS]-(i)
+UNWIND r.spellings AS spelling
+RETURN id, collect(DISTINCT spelling) AS spelled
+
+// name: definitions_of_Item
+// Returns all that defines an item.
+UNWIND $ids AS id
+MATCH (i:Item {id: id})<-[:DEFINES]-(n:Definition)
+RETURN id, n.id AS record, n.timestamp AS timestamp, n.title AS title, n.question AS question
 
 // name: recompute_chat_with
 // Returns the total of one student's chats with another.
