@@ -137,7 +137,7 @@ EVENT = {
     "username": "marked-user",
     "ip": "203.0.113.9",
     "context": {"user_id": 47114711, "course_id": "C1", "path": "/marked-path"},
-    "event": {"success": "incorrect", "answers": {"a": "marked-user wrote 2/5"}},
+    "event": {"problem_id": "p1", "success": "incorrect", "answers": {"a": "marked-user wrote 2/5"}},
     "time": "2026-01-01T00:00:00Z",
 }
 MAPPING = """{type: error_record, columns: {学号: student_id, 姓名: student_name, 错误: error_text, 备注: null},
