@@ -34,7 +34,7 @@ def test_the_digest_does_not_depend_on_how_the_file_was_imported(
     engine: Engine, importers: int, records: Path, digests: Path
 ) -> None:
     with engine.serve(Pools(importer=importers, findings=1, analyzer=1)) as system:
-        for batch_size in (1, 7, 1_000):
+        for batch_size in (1, 7, 100, 1_000):
             engine.empty()
             report = system.import_and_report(records, "--batch-size", str(batch_size))
             assert report["state"] == "succeeded"
