@@ -122,6 +122,13 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert json.loads((tmp_path / "out.ndjson").read_text().splitlines()[0])["data"]["student_id"] == pseudonym
     task = commands.json("forget", student, "--yes")["task_id"]
     until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
+    erased = commands.json("erasures", "list")
+    assert erased
+    task = commands.json("erasures", "replay")["task_id"]
+    until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
+    task = commands.json("erasures", "admit", student, "--yes")["task_id"]
+    until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
+    assert set(commands.json("erasures", "list")) < set(erased)
     assert commands.json("sources")[0]["format"] == "ndjson"
 
 
