@@ -85,7 +85,8 @@ def test_each_ends_and_takes_out_its_own(importer: Importer, room: Any) -> None:
     with ThreadPoolExecutor(3) as pool:
         erased = list(pool.map(lambda student: forgotten(importer, student), STUDENTS[:3]))
     assert [each["left"] for each in erased] == [[], [], []]
-    assert sum(each["removed"]["graph"].get("Interaction", 0) for each in erased) == 40
+    # Of a student who chats with two of them alone nothing is left when those went first, and nothing is to be erased.
+    assert sum(each["removed"].get("graph", {}).get("Interaction", 0) for each in erased) == 40
     for job_id in ids:
         source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
         assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()

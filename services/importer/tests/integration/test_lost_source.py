@@ -19,6 +19,8 @@ from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph
 from edugraph_importer.service import FAILED_BATCHES_IN_A_ROW, Importer
 
@@ -32,9 +34,9 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """Tells nobody of events: that needs a broker, and the end of a job does not."""
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
-    nobody, blobs = cast("Any", None), Blobs(str(tmp_path))
-    windows, members = AnalysisWindows(client), CourseMembers(client)
-    yield Importer(nobody, graph, Jobs(client), windows, members, blobs, erasure=nobody, now=lambda: NOW)
+    nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
+    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, nobody, lambda: NOW)
+    yield Importer(nobody, graph, jobs, AnalysisWindows(client), members, blobs, erasure, now=lambda: NOW)
     client.close()
 
 

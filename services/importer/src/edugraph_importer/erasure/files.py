@@ -40,7 +40,8 @@ from edugraph_importer.erasure.person import Person, Who
 from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
-_NAMING_NOBODY = ("/index", "/job.json", "/cancelled")
+# Of a job without records, of what the graph knows of courses, and of batches.
+_NAMING_NOBODY = re.compile(r"jobs/[^/]+/(index|job\.json|analysis\.json|cancelled|contexts/.+)")
 _LONGEST_PLAN = 1 << 24
 _PLANS = ("/reading.json", "/mapping.json")
 _GONE = "(erased)"
@@ -156,7 +157,7 @@ class _Eraser:
             self._blobs.delete(frames_key(job_id))  # Writing them broke off: without an index nobody reads them.
         for key in keys:
             self._go_on()
-            if not key.endswith((*_NAMING_NOBODY, *_PLANS)):
+            if not (_NAMING_NOBODY.fullmatch(key) or key.endswith(_PLANS)):
                 found = self._erase_blob(job_id, key, is_open=is_open)
                 rows, rejects = (rows, rejects + found) if "/rejects/" in key else (max(rows, found), rejects)
         for key in keys:  # when the rows have been read by them
