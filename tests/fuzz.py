@@ -215,7 +215,14 @@ def write_to_graph(importer: Importer, addresses: dict[str, str], tally: Tally, 
     """Import each of these rows, with good ones between them, into the real graph, which is emptied for it."""
     empty_graph(addresses)
     user, password = addresses["EDUGRAPH_NEO4J_USER"], addresses["EDUGRAPH_NEO4J_PASSWORD"]
-    graph = Graph(GraphSettings(uri=addresses["EDUGRAPH_NEO4J_URI"], user=user, password=SecretStr(password)))
+    graph = Graph(
+        GraphSettings(
+            uri=addresses["EDUGRAPH_NEO4J_URI"],
+            user=user,
+            password=SecretStr(password),
+            privacy_secret=SecretStr("s" * 32),
+        )
+    )
     real = dataclasses.replace(importer, graph=graph, erasure=dataclasses.replace(importer.erasure, graph=graph))
     try:
         _count(import_lines(real, tally.source, mixed(tally.source, hostile)), tally.written_to_graph)

@@ -77,7 +77,7 @@ def test_the_service_asks_the_importer_once_and_waits(server, provider, name, me
         service.analyse(message)
     assert [each.course_ids for _, each in sent[1:]] == [(name,)]
     members.tell(name, [], members.epoch(), NOW)
-    assert len(service.analyse(message)) == 1
+    assert service.analyse(message).findings == 1
     task, findings = sent[-1]
     assert (task, len(findings.findings), findings.failed, findings.withheld) == ("record_findings_task", 1, 0, 1)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
 import redis
@@ -25,7 +26,7 @@ def test_an_entry_says_who_what_why_and_how_it_ended(server: "redis.Redis") -> N
     audit = Audit(server, "s" * 16)
     audit.record("k1", "student.forget", "", NOW, of=("student", "S0104"), purpose="asked by a parent")
     audit.record("k1", "refused", "GET /v1/jobs", NOW, outcome="refused", of=("address", "GET /v1/jobs"))
-    refused, forgot = audit.newest()
+    refused, forgot = islice(audit.newest(), 2)  # others may have left entries
     assert (forgot.who, forgot.action, forgot.outcome) == ("k1", "student.forget", "accepted")
     assert (forgot.time, forgot.purpose) == (NOW, "asked by a parent")
     assert forgot.object == audit.object_of("student", "S0104") != audit.object_of("job", "S0104")

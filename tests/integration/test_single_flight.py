@@ -244,7 +244,7 @@ def test_an_answer_is_kept_without_its_number_in_the_pack_and_with_its_bill(stor
     [asked] = questions(1)
     Run(store, "one", billed_to="r").answer_all([asked], input_tokens=7, output_tokens=2)
     kept = json.loads(store._redis.get(f"edugraph:llm:answer:interaction:{asked.key}"))
-    assert kept.pop("paid") == {"by": "r", "input": 7, "output": 2}
+    assert kept.pop("paid") == {"by": "r", "of": None, "input": 7, "output": 2}
     assert kept == json.loads(answer().model_dump_json(exclude={"id"}))
 
 

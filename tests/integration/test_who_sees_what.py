@@ -155,6 +155,7 @@ def _addresses(marked: Marked, path: str) -> list[str]:
     """All addresses of a path, one for each thing that there is."""
     values = {
         "{job_id}": marked.jobs,
+        "{name}": ("1-nobody.zip",),
         "{queue}": tuple(QUEUES),
         "{subject}": ("errors",),
         "{student_id}": (STUDENT,),
@@ -229,7 +230,7 @@ def test_a_maker_without_personal_sees_the_file_and_no_row_of_it(marked: Marked)
 def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marked) -> None:
     """Out: one of `trail.shown`, or note_refusal in app.py or in the fast path."""
     redis_url = marked.system.engine.environment["EDUGRAPH_REDIS_URL"]
-    audit = Audit(connect(redis_url))
+    audit = Audit(connect(redis_url), marked.system.engine.environment["EDUGRAPH_PRIVACY_SECRET"])
     with marked.client("read", "operate", "personal") as officer:
         officer.headers["X-Purpose"] = "an answer to a parent"
         key_id = officer.headers["Authorization"].split("_")[1]
@@ -243,12 +244,13 @@ def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marke
                 assert (entry.action, entry.outcome) == ("personal.read", "shown"), address
                 assert entry.purpose == "an answer to a parent"
         assert officer.get("/v1/jobs", headers={"X-Purpose": "x" * 201}).status_code == 422
-    with marked.client("read:own") as nobody:
+    with marked.client("submit") as somebody, marked.client("read:own") as nobody:
         key_id = nobody.headers["Authorization"].split("_")[1]
-        job = marked.jobs[0]
+        accepted = somebody.post("/v1/imports", json={"records": [_mistake(1)]}).json()
+        job = accepted["job_id"]
         sent = [
             nobody.get(f"/v1/jobs/{job}"),
-            nobody.get(f"/v1/tasks/{marked.tasks[0]}"),
+            nobody.get(f"/v1/tasks/{accepted['task_id']}"),
             nobody.delete(f"/v1/students/{STUDENT}"),
             nobody.post("/v1/imports", json={"records": [_mistake(1)]}),
         ]

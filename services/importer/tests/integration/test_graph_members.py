@@ -29,7 +29,13 @@ def test_all_names_of_a_course_are_told_and_those_of_nobody_else(room: Room, rec
     in_course = defaultdict[str, set[tuple[str, str]]](set)
     for record in records:
         data = record.data
-        courses = data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (data.course_id,) if data.course_id else ()
+        courses = (
+            data.courses
+            if isinstance(data, ErrorRecord | AttemptRecord)
+            else (data.course_id,)
+            if data.course_id
+            else ()
+        )
         for name_field, id_field in NAME_FIELDS.items():
             who = (id_field.partition("_")[0], getattr(data, id_field, None) or "")
             name = getattr(data, name_field, None)

@@ -20,7 +20,7 @@ SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
 # is restricted; of all tombstones when a job is cleaned.
 MAY_SCAN = {
     "prerequisites", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students",
-    "all_tombstones",
+    "all_tombstones", "any_tombstone",
 }  # fmt: skip
 SINGLE_NODE = "s:Schema"
 

@@ -85,6 +85,10 @@ OPTIONAL MATCH (s)-[r:SENT|RECEIVED_BY|MADE|TRIED]-()
 OPTIONAL MATCH (s)-[:HAS_RECORD]->(c:CourseRecord)
 RETURN s.name AS name, collect(DISTINCT r.name) AS called, collect(DISTINCT c.student_name) AS stated
 
+// name: any_tombstone
+// Returns a row if anybody was ever erased.
+MATCH (t:Tombstone) RETURN t.id AS id LIMIT 1
+
 // name: all_tombstones
 // Returns what is kept of all who were erased.
 MATCH (t:Tombstone) RETURN t.id AS id
