@@ -105,8 +105,12 @@ def test_no_password_has_a_default():
 def test_env_is_random_and_whole():
     lines = (ROOT / ".env.example").read_text().splitlines()
     first, second = ([filled(line) for line in lines] for _ in range(2))
-    secret = [n for n, line in enumerate(lines) if re.match(r"([A-Z0-9_]*PASSWORD|EDUGRAPH_BOOTSTRAP_KEY)=", line)]
-    assert len(secret) == 11
+    secret = [
+        n
+        for n, line in enumerate(lines)
+        if re.match(r"([A-Z0-9_]*PASSWORD|PRIVACY_SECRET|EDUGRAPH_BOOTSTRAP_KEY)=", line)
+    ]
+    assert len(secret) == 12
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
         assert (one != other) == (number in secret), one
     values = [first[number].split("=")[1] for number in secret]

@@ -262,7 +262,7 @@ def _strings(value, name=""):
 def test_the_generated_secret_is_random_and_kept(chart, find):
     secret = find(chart.render(), "Secret", "edugraph-credentials")
     assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert len(set(secret["data"].values())) == len(secret["data"]) == 10
+    assert len(set(secret["data"].values())) == len(secret["data"]) == 11
     other = find(Chart("3" if chart.helm == "4" else "4").render(), "Secret", "edugraph-credentials")
     assert not set(secret["data"].values()) & set(other["data"].values())
     assert "annotations" not in find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")["metadata"]
