@@ -192,6 +192,13 @@ class Bench:
         changed = {**policy["definition"], **{name.replace("_", "-"): value for name, value in changes.items()}}
         path = f"/api/policies/{self.vhost}/edugraph.data_import"
         self.api.put(path, json={**policy, "definition": changed}).raise_for_status()
+        # The queue itself takes a policy a moment later.
+        until(lambda: self.effective_policy("data_import") == changed, 20)
+
+    def effective_policy(self, queue: str) -> Any:
+        """What rules a queue, by its own account."""
+        told = self.api.get(f"/api/queues/{self.vhost}/{queue}").raise_for_status().json()
+        return told.get("effective_policy_definition")
 
     @contextmanager
     def allowed(self, configure: str) -> Iterator[None]:

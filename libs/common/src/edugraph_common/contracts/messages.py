@@ -91,7 +91,9 @@ class ByteRange(Sent):
 
 
 class ImportJob(Message):
-    """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on.
+    """import.split: import a blob (or inline records) from `next_batch` on.
+
+    A large blob is first sent on as a SplitSource.
 
     `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
     `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
@@ -112,6 +114,12 @@ class ImportJob(Message):
     accepted_at: float | None = None
     platform: str | None = None
     outside: OutsideFile | None = None
+
+
+class SplitSource(ImportJob):
+    """split.source: find where the batches of a large source lie, then send its job to the task `then`."""
+
+    then: Literal["import_records_with_callback", "import_records_async"] = "import_records_with_callback"
 
 
 class ImportBatch(Message):
