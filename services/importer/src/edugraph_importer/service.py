@@ -323,7 +323,7 @@ class Importer:
             outcome = self.graph.write_findings(message)
         if outcome.failed > message.failed:
             self.erasure.note_refused(message)
-        self._settle_pack(message, len(message.findings) + message.withheld, message.failed, message.error)
+        self._settle_pack(message, message.done, message.failed, message.error)
         return outcome
 
     def tell_course_members(self, course_ids: Iterable[str]) -> None:
@@ -352,7 +352,7 @@ class Importer:
         return {"export": key.removeprefix("exports/"), "entries": counts}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
-        number = len(message.findings) + message.withheld + message.failed
+        number = message.done + message.failed
         self._settle_pack(message, 0, number, reason)
         return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
 

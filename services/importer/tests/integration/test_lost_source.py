@@ -13,7 +13,7 @@ import pytest
 from engines import real_servers
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import ImportJob, SplitSource
+from edugraph_common.contracts.messages import Findings, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
@@ -173,3 +173,13 @@ def test_a_success_in_between_starts_the_count_again(importer: Importer) -> None
         elif batch.batch < 2 * FAILED_BATCHES_IN_A_ROW - 2:
             importer.batch_failed(batch, "the disk is full")
     assert importer.jobs.standing(job.job_id, 0) == "open"
+
+
+def test_a_job_whose_records_are_without_text_or_withheld_ends(importer: Importer) -> None:
+    """Out: any of the three in Findings.done; the job would wait for ever."""
+    job_id = uuid4().hex
+    importer.jobs.create(job_id, "analysis", "inline", NOW, to_analyse=5)
+    importer.write_findings(Findings(job_id=job_id, pack="error-0-0", findings=(), textless=2, withheld=2, failed=1))
+    report = importer.jobs.report(job_id, NOW)
+    assert report is not None
+    assert (report.state, report.analysis.done, report.analysis.failed) == ("partly failed", 4, 1)

@@ -224,7 +224,7 @@ class Findings(Message):
     `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
     model: each edition is written once. None from older senders, whose packs are written once in all.
     `generation`: as in AnalysisBatch. `withheld`: how many records were not read, because of a missing consent or a
-    restriction.
+    restriction. `textless`: how many have no text to read, which a sender of another release may ask for all the same.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -234,6 +234,12 @@ class Findings(Message):
     error: str | None = None
     generation: int | None = Field(default=None, ge=0)
     withheld: int = Field(default=0, ge=0)
+    textless: int = Field(default=0, ge=0)
+
+    @property
+    def done(self) -> int:
+        """How many records are done: answered, or rightly not read."""
+        return len(self.findings) + self.withheld + self.textless
 
 
 class DeriveGraph(Message):
