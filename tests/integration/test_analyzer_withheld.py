@@ -84,7 +84,7 @@ def test_the_service_asks_the_importer_once_and_waits(server, provider, name, me
 
 @pytest.mark.parametrize("how", [OFFLINE, MODEL])
 def test_each_record_of_a_pack_is_counted_also_one_without_text(
-    server, provider, name, members, how, monkeypatch
+    server, provider, name, members, how, *, monkeypatch
 ) -> None:
     """A job waits until all of its records are counted. Out: `textless` in AnalyzerService.analyse."""
     provider.script()

@@ -224,7 +224,7 @@ class Findings(Message):
     `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
     model: each edition is written once. None from older senders, whose packs are written once in all.
     `generation`: as in AnalysisBatch. `withheld`: how many records were not read, because of a missing consent or a
-    restriction. `textless`: how many have no text to read, which a sender of another release may ask for all the same.
+    restriction. `textless`: how many have no text, which a sender of another release may ask for all the same.
     """
 
     pack: str = Field(min_length=1, max_length=128)
