@@ -19,6 +19,8 @@ from edugraph_common.messaging.users import user_name
 from edugraph_common.platform.settings import Service, Settings
 
 BROKER, MANAGEMENT = "EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL"
+# On one machine a pool does both. Two large files at once may hold up a pool of two (ADR 34).
+IMPORTS = "data_import,import_splits"
 PROCESSES = ("gateway", "importer", "findings", "analyzer")
 
 
@@ -55,7 +57,7 @@ def serving(
         importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
         commands = {
             "gateway": gateway_command(),
-            "importer": worker_command(importer, "importer", "data_import", pools.importer),
+            "importer": worker_command(importer, "importer", IMPORTS, pools.importer),
             "findings": worker_command(importer, "findings", "graph_findings", pools.findings),
             "analyzer": worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer),
         }

@@ -588,7 +588,16 @@ _REDIS = (
     DataPlace(
         "redis.embedded_broker",
         Store.REDIS,
-        ("_kombu.*", "unacked*", "data_import*", "graph_findings*", "llm_analysis*", "*.pidbox", "*.celery.pidbox"),
+        (
+            "_kombu.*",
+            "unacked*",
+            "data_import*",
+            "import_splits*",
+            "graph_findings*",
+            "llm_analysis*",
+            "*.pidbox",
+            "*.celery.pidbox",
+        ),
         "personal",
         Words("messages, in the embedded run, which has no RabbitMQ", "消息（仅内嵌运行时，没有 RabbitMQ）"),
         _TASKS,
@@ -601,7 +610,7 @@ _QUEUES = (
     DataPlace(
         "queues.tasks",
         Store.QUEUES,
-        ("data_import", "graph_findings", "llm_analysis", "celery_delayed_*"),
+        ("data_import", "import_splits", "graph_findings", "llm_analysis", "celery_delayed_*"),
         "personal",
         Words(
             "messages that wait: records of small bodies, texts to analyse, findings, ids to erase",
@@ -618,7 +627,7 @@ _QUEUES = (
     DataPlace(
         "queues.dead",
         Store.QUEUES,
-        ("data_import.dead", "graph_findings.dead", "llm_analysis.dead"),
+        ("data_import.dead", "import_splits.dead", "graph_findings.dead", "llm_analysis.dead"),
         "personal",
         Words("messages that were given up, with the reason", "放弃处理的消息及原因"),
         Words("an operator decides: replay or drop", "由操作者决定重放或丢弃"),
