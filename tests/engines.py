@@ -171,7 +171,7 @@ def real_engine(folder: Path) -> Iterator[Engine]:
     with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]) as refused:
         environment = {**addresses, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}
         yield Engine(name="real", folder=folder, environment=environment, own=own)
-    assert refused == []
+    assert refused == [], refused
 
 
 def family(pid: int) -> list[int]:

@@ -50,6 +50,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.answers",
             "redis.members",
             "redis.members_known",
+            "redis.members_asked",
             "redis.turns",
             "redis.to_clean",
         ),
