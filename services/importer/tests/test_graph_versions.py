@@ -284,6 +284,7 @@ def link(record: str, kind: str, label: str, end: str, interaction_type: str | N
         "label": label,
         "end": end,
         "interaction_type": interaction_type,
+        "stated": None,
         "timestamp": MOMENT,
     }
 

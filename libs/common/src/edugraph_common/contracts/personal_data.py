@@ -200,6 +200,7 @@ _GRAPH = (
             "CONTAINS.*",
             "DEPENDS_ON.*",
             "SET_ASIDE.*",
+            "CALLED.*",
             "OF_ITEM.*",
             "DEFINES.*",
             "TESTS.*",
@@ -213,6 +214,22 @@ _GRAPH = (
         _PROVENANCE,
         _GRAPH_LIFE,
         eraser="graph",
+    ),
+    DataPlace(
+        "graph.reviews",
+        Store.GRAPH,
+        ("Review.*", "JUDGED.*"),
+        "pseudonymous",
+        Words(
+            "what reviewers said: who, when, and about which types, points and topics",
+            "审核者的判断：谁、何时，以及涉及哪些类型、知识点和话题",
+        ),
+        Words("to correct what the graph says, and to show who did", "更正图谱内容，并说明由谁更正"),
+        _GRAPH_LIFE,
+        left=Words(
+            "a review names its reviewer, by the id that they sign with; no student is a reviewer",
+            "审核记录中有审核者署名的编号；学生不是审核者",
+        ),
     ),
     DataPlace(
         "graph.ledger",

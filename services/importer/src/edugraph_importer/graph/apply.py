@@ -17,10 +17,11 @@ from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
-from edugraph_importer.graph import finding_facts, migrations, prerequisites, record_facts
+from edugraph_importer.graph import finding_facts, migrations, prerequisites, record_facts, resolver
 from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
 from edugraph_importer.graph.finding_facts import FindingChanges, FindingUpdate
 from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.record_facts import Node
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
     UnitOfWork,
@@ -69,10 +70,12 @@ def apply(
     findings: Sequence[FindingUpdate],
     before: Removals,
     withdrawn: WithdrawnRecords,
+    *,
+    wanted: set[Node],
 ) -> tuple[str, ...]:
     """Write records and what was found in them, in place of what they supersede.
 
-    Return the prerequisites that are excluded from now on, as "a > b".
+    `wanted`: as `resolver.resolve` has it. Return the prerequisites that are excluded from now on, as "a > b".
 
     All transactions take their locks in this order: the prerequisites as a whole, superseded records, then all other
     nodes. What can be computed without locks is computed before.
@@ -87,7 +90,7 @@ def apply(
         staged.add(changes.add(update))
     unit = lock_and_load(
         tx,
-        superseded.nodes.union(staged.nodes, edges.nodes()),
+        superseded.nodes.union(staged.nodes, edges.nodes(), wanted),
         superseded.outdated.learns.union(staged.learns),
         {*superseded.item_names.tests, *staged.item_names.tests},
     )
@@ -105,12 +108,15 @@ def apply(
     raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
     changes.outdated.spellings |= write_tests(tx, unit)
     recompute(tx, unit, changes.outdated)
+    resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
-    delete_orphans(tx, superseded.nodes | changes.unlinked)
+    delete_orphans(tx, superseded.nodes | changes.unlinked | wanted)
     return edges.newly_excluded
 
 
-def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones) -> BatchOutcome:
+def write_batch(
+    tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node]
+) -> BatchOutcome:
     before, earlier = _begin(tx, "ImportBatch", batch.id)
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
@@ -120,7 +126,7 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: To
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn, batch.withdrawn)
     stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
     classified = classify(batch.records, stored, erased, withdrawn)
-    apply(tx, classified, (), before, withdrawn)
+    apply(tx, classified, (), before, withdrawn, wanted=wanted)
     by_type = Counter[str](record.type for record in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
     by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
@@ -160,7 +166,9 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
     )
 
 
-def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones) -> FindingsOutcome:
+def write_findings(
+    tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, wanted: set[Node]
+) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
     before, earlier = _begin(tx, "FindingsPack", pack_id)
     if earlier is not None:
@@ -183,7 +191,8 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: 
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
     classified = classify(list(enumerate(records)), stored, erased, withdrawn)
-    excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), before, withdrawn)
+    updates = _finding_updates(pairs, classified, stored_findings)
+    excluded = apply(tx, classified, updates, before, withdrawn, wanted=wanted)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
     outcome = FindingsOutcome(

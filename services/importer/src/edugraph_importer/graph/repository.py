@@ -1,14 +1,16 @@
 """The graph as the importer's tasks see it."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.reviews import Review
 from edugraph_importer.graph import apply, erasure, migrations, rebuild
+from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.queries import CYPHER
@@ -49,14 +51,18 @@ class Graph:
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._write(apply.write_batch, batch, self._tombstones)
+        return self._write(apply.write_batch, batch, self._tombstones, set())
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger.
         """
-        return self._write(apply.write_findings, message, self._tombstones)
+        return self._write(apply.write_findings, message, self._tombstones, set())
+
+    def write_reviews(self, reviews: Sequence[Review]) -> None:
+        """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing."""
+        self._write(review_nodes.write, reviews, set())
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
         """Return what the graph knows of each course, for those who read its texts, in the order given.
@@ -179,7 +185,7 @@ class Graph:
 
         Return how many nodes were removed, by label, and how many `relationships`.
         """
-        return self._write(erasure.erase, student_id, self._tombstones)
+        return self._write(erasure.erase, student_id, self._tombstones, set())
 
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
