@@ -9,8 +9,8 @@ ENTITY_LABELS = ("Course", "ErrorType", "Item", "KnowledgePoint", "Student", "Te
 # The labels whose id is the canonical name of their spellings, or an id that records state. Several nodes of one of
 # them may mean the same: `canonical` says which one stands for all.
 NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
-# What people said of the graph. All of it is kept.
-REVIEW_LABELS = ("Review",)
+# What people said of the graph, all of it, and the last of it by record.
+REVIEW_LABELS = ("Review", "ReviewedRecord")
 # Hashes of the ids of forgotten students, and of records that were taken back: a replay does not bring them back.
 TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 # Nodes that only serve as locks: the prerequisites are written by one transaction at a time.
@@ -43,6 +43,7 @@ RELATIONSHIPS = (
     "PRACTISED",
     "RECEIVED_BY",
     "RELATES_TO",
+    "REVIEWS",
     "SENT",
     "SET_ASIDE",  # a prerequisite that would close a cycle: kept to be seen, never followed
     "TEACHES",

@@ -140,6 +140,7 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones,
     resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
     removed.update(aggregates.delete_orphans(tx, nodes))
+    tx.run(CYPHER["delete_reviews"], ids=sorted(set[str]().union(*footprint.records.values()))).consume()
     _clear_ledger(tx, student_id, set[str]().union(*footprint.records.values()))
     return {name: count for name, count in sorted(removed.items()) if count}
 

@@ -8,7 +8,7 @@ import neo4j
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_common.contracts.reviews import Review
+from edugraph_common.contracts.reviews import FindingReview, PairReview, Review
 from edugraph_importer.graph import apply, erasure, migrations, rebuild
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
@@ -62,7 +62,12 @@ class Graph:
 
     def write_reviews(self, reviews: Sequence[Review]) -> None:
         """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing."""
-        self._write(review_nodes.write, reviews, set())
+        about_records = [each for each in reviews if isinstance(each, FindingReview)]
+        about_pairs = [each for each in reviews if isinstance(each, PairReview)]
+        if about_records:
+            self._write(review_nodes.write_of_records, about_records, set())
+        if about_pairs:
+            self._write(review_nodes.write_of_pairs, about_pairs, set())
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
         """Return what the graph knows of each course, for those who read its texts, in the order given.
@@ -87,11 +92,12 @@ class Graph:
         return tuple(contexts)
 
     def export_student(self, student_id: str) -> dict[str, list[dict[str, Any]]]:
-        """Return the `student`, the `relationships` to others, and the `records`, each with all its properties."""
+        """Return the `student`, the `relationships` to others, the `records` and their `reviews`, whole."""
         statements = {
             "student": "properties_of_student",
             "relationships": "relationships_of_student",
             "records": "whole_records_of_student",
+            "reviews": "reviews_of_student",
         }
         return {
             name: [row.data() for row in self._connection.read(CYPHER[statement], id=student_id)]

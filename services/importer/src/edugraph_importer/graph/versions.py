@@ -88,21 +88,25 @@ class Classified:
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """How many students had been erased and how many records taken back when the transaction began."""
+    """How many students had been erased, and records taken back or reviewed, when the transaction began."""
 
     erased: int
     withdrawn: int
+    reviewed: int = 0
 
-    def check(self, tx: neo4j.ManagedTransaction) -> None:
+    def check(self, tx: neo4j.ManagedTransaction, unreviewed: Sequence[str] = ()) -> None:
         """Raise StaleRead if there are more by now. To be called under the locks, when all records are written.
+
+        `unreviewed`: records of this transaction of which nothing was said before.
 
         An erasure locks the student before it creates the tombstone. So if the number of tombstones is the same now,
         no student of this transaction can be erased before it ends.
 
-        Whoever takes back a record that the graph does not have holds its key. So either that transaction has ended
-        before a record could be written here, and is seen now, or it waits and finds the record.
+        Whoever takes back or reviews a record that the graph does not have holds its key. So either that transaction
+        has ended before a record could be written here, and is seen now, or it waits and finds the record.
         """
-        if list(tx.run(CYPHER["more_removals"], erased=self.erased, withdrawn=self.withdrawn)):
+        grown = tx.run(CYPHER["more_removals"], erased=self.erased, withdrawn=self.withdrawn, unreviewed=unreviewed)
+        if list(grown):
             raise StaleRead
 
 
@@ -159,12 +163,17 @@ class WithdrawnRecords:
 
     def write(self, unknown: Sequence[str]) -> None:
         """Keep what is taken back now. `unknown`: ids that the graph had no record of."""
-        for label in RECORD_LABELS if unknown else ():
-            row = self._tx.run(CYPHER[f"hold_keys_{label}"], ids=unknown).single(strict=True)
-            if row["held"] != len(unknown):
-                raise StaleRead
-            self._tx.run(CYPHER[f"delete_records_{label}"], ids=unknown).consume()
+        hold_keys(self._tx, unknown)
         run_rows(self._tx, "create_withdrawn", [{"id": each} for each in sorted(map(plain_hash, self.new))])
+
+
+def hold_keys(tx: neo4j.ManagedTransaction, record_ids: Sequence[str]) -> None:
+    """Keep others from creating these records before the transaction ends. Raise StaleRead if one is there by now."""
+    for label in RECORD_LABELS if record_ids else ():
+        row = tx.run(CYPHER[f"hold_keys_{label}"], ids=record_ids).single(strict=True)
+        if row["held"] != len(record_ids):
+            raise StaleRead
+        tx.run(CYPHER[f"delete_records_{label}"], ids=record_ids).consume()
 
 
 def stored_versions(tx: neo4j.ManagedTransaction, ids: Collection[str]) -> dict[str, StoredVersion]:
@@ -259,8 +268,8 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
             if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
                 raise StaleRead
             locked.records[label] = sorted(expected)
-            for record_id, *_, finding in row["records"]:
-                locked.findings[record_id] = finding_facts.facts_of_stored(finding)
+            for record_id, *_, finding, verdicts in row["records"]:
+                locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
     for label, record_ids in locked.records.items():
         _read_links(tx, locked, label, record_ids)
     outdated = locked.outdated
