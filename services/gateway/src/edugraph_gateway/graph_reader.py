@@ -26,6 +26,7 @@ from edugraph_common.contracts.graph_schema import (
 from edugraph_gateway.settings import GatewaySettings
 
 MAX_FREQUENT_MISTAKES = 20
+REVIEWS_AT_ONCE = 1_000
 QUERY_TIMEOUT_SECONDS = 30.0
 
 # A mistake is an ErrorRecord or an attempt that went wrong; it concerns a point by its finding. One that concerns
@@ -48,6 +49,7 @@ RETURN DISTINCT labels(a)[0] AS a_label, coalesce(a.canonical, a.id) AS a, type(
        CASE WHEN b.canonical <> b.id THEN null ELSE coalesce(b.name, b.title, b.id) END AS b_name
 LIMIT $limit
 """
+_REVIEWS = "MATCH (v:Review) WHERE v.id > $after RETURN properties(v) AS p ORDER BY v.id LIMIT $limit"
 _NAMES = "MATCH (n:{label}) WHERE n.id IN $ids RETURN n.id AS id, coalesce(n.name, n.id) AS name"
 # A picture shows people, courses and what they learn, not the provenance of each record.
 SHOWN_RELATIONSHIPS = (
@@ -107,6 +109,17 @@ class GraphReader:
         nodes = {node.id: node for row, end in ends for node in (_node(row, end),)}
         edges = dict.fromkeys(Edge(source=_node(r, "a").id, target=_node(r, "b").id, type=r["type"]) for r in rows)
         return GraphPicture(nodes=tuple(nodes.values()), edges=tuple(edges))
+
+    def reviews(self) -> Iterator[dict[str, Any]]:
+        """Yield all reviews, page by page."""
+        after = ""
+        while True:
+            with _driver_errors(), self._session() as session:
+                rows = list(_rows(session, _REVIEWS, after=after, limit=REVIEWS_AT_ONCE))
+            yield from ({name: value for name, value in row["p"].items() if name != "id"} for row in rows)
+            if len(rows) < REVIEWS_AT_ONCE:
+                return
+            after = rows[-1]["p"]["id"]
 
     def constrained_labels(self) -> set[str]:
         """Return the labels that have a constraint of uniqueness."""

@@ -19,6 +19,7 @@ Thing = Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
 """The id of a node of the graph: a stated id, or a canonical name."""
 Of = Literal["error_type", "knowledge_point", "topic"]
 LABEL_OF: dict[Of, str] = {"error_type": "ErrorType", "knowledge_point": "KnowledgePoint", "topic": "Topic"}
+PairVerdict = Literal["same", "different"]
 Aspect = Literal["error_type", "knowledge_point", "topic", "sentiment", "severity", "difficulty"]
 # What a finding has one of, and the values that it may have.
 SINGLE_VALUES: dict[str, tuple[str, ...]] = {
@@ -84,7 +85,7 @@ class PairReview(Said):
     kind: Literal["pair"] = "pair"
     of: Of
     pair: tuple[Thing, Thing]
-    verdict: Literal["same", "different"]
+    verdict: PairVerdict
 
     @model_validator(mode="after")
     def is_about_two(self) -> Self:
