@@ -2,17 +2,18 @@
 
 What a job has spent is kept in Redis, where the gateway reads it. `edugraph:cost:JOB` is a hash. Its field `cost` is
 the whole sum and `budget` is the job's own budget, if it has one. All other fields are `KIND|MODEL|WHAT`, where WHAT
-is requests, items, cached, input_tokens, output_tokens or cost.
+is requests, items, cached, input_tokens, cached_tokens, output_tokens or cost. `cached` counts items that were
+answered before; `cached_tokens` are those of the input that the provider had in its own cache.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import redis
 
 from edugraph_analyzer import telemetry
-from edugraph_analyzer.settings import Price
+from edugraph_analyzer.models_file import Price
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.findings import Kind
 
@@ -22,10 +23,16 @@ _KEPT_SECONDS = 90 * 86_400
 _FIELD_PARTS = 3
 
 
-def cost_of(model: str, input_tokens: int, output_tokens: int, prices: Mapping[str, Price]) -> float:
-    """Return the cost in the currency of the price table; 0 for a model that has no price."""
-    price = prices.get(model)
-    return 0.0 if price is None else (input_tokens * price.input + output_tokens * price.output) / TOKENS_PER_PRICE
+def cost_of(price: Price | None, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+    """Return the cost in the currency of the price table; 0 without a price.
+
+    `cached_tokens` are those of the input that the provider had in its own cache.
+    """
+    if price is None:
+        return 0.0
+    cached = price.input if price.cached is None else price.cached
+    whole = (input_tokens - cached_tokens) * price.input + cached_tokens * cached + output_tokens * price.output
+    return whole / TOKENS_PER_PRICE
 
 
 def estimated_tokens(text: str) -> int:
@@ -56,6 +63,7 @@ class Usage:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    cached_tokens: int = 0
 
 
 class Spending:
