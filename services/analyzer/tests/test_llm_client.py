@@ -12,11 +12,11 @@ import redis
 from edugraph_analyzer.llm.capabilities import EndpointCapabilities
 from edugraph_analyzer.llm.client import LLMClient
 from edugraph_analyzer.llm.rate_limiter import Slot
-from edugraph_analyzer.llm.refusals import Refused, retry_after
+from edugraph_analyzer.llm.refusals import retry_after
 from edugraph_analyzer.llm.responses import gathered
 from edugraph_analyzer.prompting.questions import Cancelled, LLMRequest, Unanswerable
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, Refused, Rejected, Retryable, Wait
 
 REQUEST = LLMRequest(
     "interaction",

@@ -18,7 +18,7 @@ from edugraph_common.contracts.findings import Kind
 SETTINGS = AnalyzerSettings(openai_api_key="k", model="m", prices={"m": {"input": 1, "output": 1}})
 
 
-def entry(number: int, text: str = "words", **other) -> dict:
+def entry(number: int, text: str = "words of item", **other) -> dict:
     return {"id": f"r{number}", "sentiment": "neutral", "topics": [], "evidence": [text], "confidence": 0.8} | other
 
 
@@ -52,7 +52,7 @@ class Budget:
     def __init__(self, failure: Exception | None = None) -> None:
         self.usages, self.failure = [], failure
 
-    def check(self, _job_id):
+    def check(self, _job_id, _model, _price):
         if self.failure:
             raise self.failure
 

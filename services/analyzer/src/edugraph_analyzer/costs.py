@@ -14,7 +14,7 @@ import redis
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.models_file import Price
-from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.errors import Refused, Wait
 from edugraph_common.contracts.findings import Kind
 
 TOKENS_PER_PRICE = 1_000_000
@@ -87,13 +87,19 @@ class Spending:
             pipe.expire(key, _KEPT_SECONDS)
             pipe.execute()
 
-    def check(self, job_id: str) -> None:
-        """Raise Wait when the budget is spent.
+    def check(self, job_id: str, model: str, price: Price | None) -> None:
+        """Raise Wait when the budget is spent, and Refused for a budget without a price, which would never be spent.
 
-        Requests that are under way go on, so a job may exceed its budget by one request of each process.
+        Requests that are under way go on, so a job may exceed its budget by one request of each process and thread.
         """
         spent, own = self._redis.hmget(cost_key(job_id), "cost", "budget")
         budget = float(own) if own is not None else self._budget
+        if budget is not None and price is None:
+            raise Refused(
+                f"the job has a budget, and the model {model!r} has no price: set EDUGRAPH_PRICES="
+                f'\'{{"{model}": {{"input": 0.15, "output": 0.6}}}}\' with what a million tokens cost, or add '
+                f'[models."{model}"] price = {{input = 0.15, output = 0.6}} to the file of EDUGRAPH_MODELS_FILE'
+            )
         if budget is not None:
             telemetry.budget_checked(float(spent or 0), budget)
         if budget is not None and float(spent or 0) >= budget:

@@ -37,7 +37,7 @@ from edugraph_analyzer.estimate import Estimate, estimate
 from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
 from edugraph_analyzer.findings.schema import parse_answers
-from edugraph_analyzer.llm.rate_limiter import BREAKERS, RateLimiter
+from edugraph_analyzer.llm.rate_limiter import BREAKERS, Breaker, Failing, RateLimiter
 from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.questions import (
@@ -121,8 +121,8 @@ class Pipeline:
     Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `with_records`
     gives a pack that refers to its rows its records, or raises Rejected when they are gone. `is_cancelled`
     says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. `members`
-    has the names of the people of each course, and is None in an evaluation. Clock, sleep, ids and `transport` (the
-    HTTP transport of the provider's client) are for tests.
+    has the names of the people of each course, and is None in an evaluation. Clock, sleep, ids, `breakers` and
+    `transport` (the HTTP transport of the provider's client) are for tests.
     """
 
     def __init__(
@@ -136,6 +136,7 @@ class Pipeline:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        breakers: Mapping[Failing, Breaker] = BREAKERS,
         process_id: Callable[[], int] = os.getpid,
         transport: Any = None,
     ) -> None:
@@ -144,7 +145,7 @@ class Pipeline:
             server, ttl_seconds=settings.cache_ttl_seconds, lease_ttl_seconds=settings.lease_ttl_seconds
         )
         self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds)
-        self._limiter_of = RateLimiter.of_settings(settings, server, sleep=sleep, new_id=new_id)
+        self._limiter_of = RateLimiter.of_settings(settings, server, breakers=breakers, sleep=sleep, new_id=new_id)
         self._with_records = with_records
         self._is_cancelled, self._rule_based = is_cancelled, RuleBasedAnalyzer()
         self._members = members
@@ -464,7 +465,9 @@ class Resolver:
 
         An answer that the content filter took out was paid for as well.
         """
-        self._spending.check(self._job_id)
+        model = self._settings.model_for(self._kind)
+        price = self._settings.price_of(model)
+        self._spending.check(self._job_id, model, price)
         telemetry.pack_sent(self._kind, request.max_items)
 
         def stop_if_cancelled() -> None:
@@ -472,8 +475,8 @@ class Resolver:
                 raise Cancelled
 
         response = self._client.complete(request, stop_if_cancelled)
-        model, used = self._settings.model_for(self._kind), (response.input_tokens, response.output_tokens)
-        cost = cost_of(self._settings.price_of(model), *used, response.cached_tokens)
+        used = (response.input_tokens, response.output_tokens)
+        cost = cost_of(price, *used, response.cached_tokens)
         usage = Usage(1, input_tokens=used[0], output_tokens=used[1], cost=cost, cached_tokens=response.cached_tokens)
         self._spending.add(self._job_id, self._kind, model, usage)
         telemetry.tokens_used(model, self._kind, *used, cost)

@@ -20,7 +20,7 @@ from edugraph_analyzer import telemetry
 from edugraph_analyzer.findings.schema import schema_of
 from edugraph_analyzer.llm.capabilities import EndpointCapabilities, EndpointMemory
 from edugraph_analyzer.llm.rate_limiter import RateLimiter, Slot, name_of_key
-from edugraph_analyzer.llm.refusals import Refused, meaning_of, refusal, retry_after, words_of
+from edugraph_analyzer.llm.refusals import meaning_of, refusal, retry_after, words_of
 from edugraph_analyzer.llm.responses import gathered, response_of
 from edugraph_analyzer.models_file import Endpoint, Parameters
 from edugraph_analyzer.prompting.questions import (
@@ -32,7 +32,7 @@ from edugraph_analyzer.prompting.questions import (
     with_schema,
 )
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, Refused, Rejected, Retryable, Wait
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.platform import tracing
 

@@ -55,11 +55,13 @@ class Breaker:
     longest_seconds: float
 
 
-BREAKERS: dict[Failing, Breaker] = {
-    "refused": Breaker(1, 2, 60),  # a limit that is reached, with no word on how long
-    "failed": Breaker(3, 2, 300),  # no answer, or one of the server's own faults
-    "useless": Breaker(3, 60, 600),  # answers that cannot be read, which were paid for
-}
+BREAKERS: Mapping[Failing, Breaker] = MappingProxyType(
+    {
+        "refused": Breaker(1, 2, 60),  # a limit that is reached, with no word on how long
+        "failed": Breaker(3, 2, 300),  # no answer, or one of the server's own faults
+        "useless": Breaker(3, 60, 600),  # answers that cannot be read, which were paid for
+    }
+)
 
 
 def interval_seconds(per_minute: int) -> float:
@@ -106,7 +108,7 @@ class RateLimiter:
         *,
         of_key: Limits | None = None,
         longest_wait_seconds: float,
-        breakers: Mapping[Failing, Breaker] = MappingProxyType(BREAKERS),
+        breakers: Mapping[Failing, Breaker] = BREAKERS,
         sleep: Callable[[float], None] = time.sleep,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
@@ -124,7 +126,7 @@ class RateLimiter:
     def of_settings(
         cls, settings: AnalyzerSettings, server: "redis.Redis", **outside: Any
     ) -> Callable[[Endpoint, str], "RateLimiter"]:
-        """Return what makes the limiter of a key, by its endpoint and name. `outside` replaces sleep and new_id."""
+        """Return what makes the limiter of a key, by its endpoint and name. `outside`: breakers, sleep, new_id."""
         wait_seconds = settings.longest_wait_seconds
 
         def limiter_of(endpoint: Endpoint, name: str) -> RateLimiter:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-from edugraph_common.contracts.errors import Rejected
-
 BAD_REQUEST, UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN, NOT_FOUND, TIMED_OUT = 400, 401, 402, 403, 404, 408
 CONFLICT, TOO_LARGE, UNPROCESSABLE, TOO_EARLY, TOO_MANY_REQUESTS = 409, 413, 422, 425, 429
 SERVER_ERROR = 500
@@ -52,10 +50,6 @@ _REFUSED = "the provider refuses the request ({status}): ask `edugraph provider 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 Meaning = Literal["limit", "fault", "too long", "filtered", "form", "account", "refused"]
-
-
-class Refused(Rejected):
-    """No request of the job can be answered: the key, the account, the model or the settings are at fault."""
 
 
 def words_of(body: object, message: str) -> str:
