@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import BatchOutcome
 from edugraph_common.platform.job_store import JOBS, SWEEPING, SWEPT, Jobs
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, export_key
 from edugraph_common.platform.settings import Settings
 from edugraph_gateway.operations.sweeper import Retention, sweep
 
@@ -81,6 +81,17 @@ def test_a_blob_goes_when_its_time_is_over_and_its_job_has_ended(
     assert deleted == len(goes)
     assert [path for path in stays if not path.exists()] == [path for path in goes if path.exists()] == []
     server.delete(SWEPT)
+
+
+def test_exports_that_nobody_fetched_for_a_day_go(jobs: Jobs, tmp_path: Path, server: "redis.Redis") -> None:
+    """Out: `delete_old_exports` in sweep."""
+    server.delete(SWEEPING)
+    keys = [export_key("x", NOW - timedelta(hours=hours)) for hours in (1, 25)]
+    for key in keys:
+        _put(tmp_path, key, 0)
+    assert sweep(jobs, Blobs(str(tmp_path)), KEPT, NOW) == 1
+    assert Blobs(str(tmp_path)).keys("exports") == keys[:1]
+    server.delete(SWEEPING)
 
 
 def test_processes_take_turns(jobs: Jobs, tmp_path: Path) -> None:

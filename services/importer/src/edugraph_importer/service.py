@@ -27,7 +27,15 @@ from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import MOST_MEMBERS, CourseMembers, names_by_course
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
-from edugraph_common.platform.object_store import Blobs, Changed, cancelled_key, shown
+from edugraph_common.platform.object_store import (
+    EXPORTS,
+    Blobs,
+    Changed,
+    cancelled_key,
+    delete_old_exports,
+    export_key,
+    shown,
+)
 from edugraph_common.platform.stored_jobs import load_job, store_job
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
@@ -41,7 +49,7 @@ from edugraph_importer.batching import (
 )
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import REFUSED, Graph
-from edugraph_importer.person_export import PersonExport, delete_old_exports, export_key
+from edugraph_importer.person_export import Elsewhere, PersonExport
 
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
@@ -63,6 +71,7 @@ class Importer:
     members: CourseMembers
     blobs: Blobs
     erasure: Erasure
+    elsewhere: Elsewhere
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
 
@@ -312,14 +321,19 @@ class Importer:
         return {"found": found, "restricted": restricted and found}
 
     def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:
-        """Write all that is kept of a student as a ZIP. Return its name, and how many entries each part of it has."""
+        """Write all that is kept of a student as a ZIP. Return its name, and how many entries each part of it has.
+
+        Raises Wait while somebody is erased: an erasure deletes all exports, and this one would come after it.
+        """
         now = self.now()
         delete_old_exports(self.blobs, now)
         key = export_key(request_id, now)
-        export = PersonExport(student_id, self.graph, self.blobs, self.jobs.entries_with, self.platform_prefixes)
-        with self.blobs.write(key) as file:
+        with self.jobs.erasing() as go_on, self.blobs.write(key) as file:
+            export = PersonExport(
+                student_id, self.graph, self.blobs, self.elsewhere, self.platform_prefixes, go_on=go_on
+            )
             counts = export.write(file, now)
-        return {"export": key.removeprefix("exports/"), "entries": counts}
+        return {"export": key.removeprefix(f"{EXPORTS}/"), "entries": counts}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = len(message.findings) + message.withheld + message.failed

@@ -30,7 +30,7 @@ Level = Literal["personal", "pseudonymous", "none"]
 Eraser = Literal["graph", "files", "jobs", "results", "queues", "dead_letters", "answers", "members"]
 """What erases a person there; the result of an erasure is grouped by these names."""
 
-Exporter = Literal["graph", "files", "jobs", "results", "dead_letters"]
+Exporter = Literal["graph", "files", "jobs", "results", "dead_letters", "audit"]
 """What reads a person's data there for `edugraph export-person`."""
 
 
@@ -323,8 +323,8 @@ _BLOBS = (
         "personal",
         Words("what was exported of one person", "导出的个人数据"),
         Words("to hand it to the person", "交给本人"),
-        Words("until it is fetched, or until the next export after a day", "直到被取走，或直到一天之后的下一次导出"),
-        left=Words("it ends by itself, or fetch it once more", "自行结束，或再取一次"),
+        Words("until it is fetched, or somebody is erased; a day at most", "直到被取走或有人被删除；最多一天"),
+        eraser="files",
     ),
     DataPlace(
         "blobs.plans",
@@ -568,7 +568,7 @@ _REDIS = (
     DataPlace(
         "redis.audit",
         Store.REDIS,
-        ("edugraph:audit", "edugraph:audit-*"),
+        ("edugraph:audit",),
         "pseudonymous",
         Words(
             "who did or read what, when, why and how it ended; students and what was read as HMAC",
@@ -578,6 +578,19 @@ _REDIS = (
         Words("365 days, the last 100,000 entries", "365 天，最近 100,000 条"),
         retention="EDUGRAPH_AUDIT_RETENTION_DAYS",
         left=Words("it must show that an erasure took place", "必须能证明删除确已进行"),
+        exporter="audit",
+    ),
+    DataPlace(
+        "redis.audit_keys",
+        Store.REDIS,
+        ("edugraph:audit-*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "the key of the audit log's HMACs, and how much a client noted today",
+            "审计日志 HMAC 的密钥和客户端当日的条数",
+        ),
+        Words("two days; the key for ever", "两天；密钥永久"),
     ),
     DataPlace(
         "redis.to_clean",

@@ -3,7 +3,7 @@
 Each kind of blob has a retention of its own, counted from when the blob was written, and nothing of a job goes before
 the job has ended. A job that Redis does not know may have been lost with it and be on its way back: its blobs are
 older than its messages can be when they go, since a retention is longer than the deadline of a job.
-Any number of gateways may do this side by side.
+Exports of persons that nobody has fetched for a day go, too. Any number of gateways may do this side by side.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import structlog
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, delete_old_exports
 
 INTERVAL_SECONDS = 600.0
 PAGE = 1_000  # jobs of one step: 100,000 jobs are looked at within a day
@@ -56,9 +56,8 @@ def sweep(jobs: Jobs, blobs: Blobs, retention: Retention, now: datetime, page: i
     """
     if not jobs.take_turn_to_sweep(INTERVAL_SECONDS / 2):
         return 0
-    after = jobs.swept_up_to()
+    deleted, after = delete_old_exports(blobs, now), jobs.swept_up_to()
     names = [name for name in blobs.folders(JOBS_FOLDER) if name > after][:page]
-    deleted = 0
     for job_id in names:
         if not jobs.is_open(job_id):
             for key, written in blobs.written(f"{JOBS_FOLDER}/{job_id}").items():
