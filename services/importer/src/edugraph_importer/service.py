@@ -21,6 +21,7 @@ from edugraph_common.contracts.outcomes import (
     BatchOutcome,
     FindingsOutcome,
     ImportReport,
+    Reject,
 )
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import emit, send, task_id_for
@@ -151,20 +152,23 @@ class Importer:
             self._stop(message.job_id, change.reason)
             return self.batch_failed(message, change.reason)
         records = [record for _, record in found.graph.records]
-        epoch, members = self.members.epoch(), names_by_course(records)
+        epoch = self.members.epoch()
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
             written = self.graph.write_batch(batch)
-        # A list that was told to the analyzer is whole again before any text of this batch is read.
+        refused: Sequence[Reject] = ()
+        if written.rejected > len(batch.rejects):
+            refused = self.graph.rejects(message.job_id, message.batch)
+        lines = {reject.line for reject in refused}
+        # A list that was told to the analyzer is whole again before any text of this batch is read. Nobody is told of
+        # whom the graph refused: they may have been erased.
+        members = names_by_course(record for line, record in found.graph.records if line not in lines)
         self.members.add(members, epoch, self.now())
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
-        rejects = list(batch.rejects)
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
             # What the graph does not keep may name somebody, too.
             self.jobs.clean_later(message.job_id)
-        if outcome.rejected > len(rejects):  # The graph refused some records, too.
-            rejects += self.graph.rejects(message.job_id, message.batch)
-        store_rejects(self.blobs, message.job_id, message.batch, rejects)
+        store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
             self.tell_course_members(members.keys() - self.members.of(members).keys())
             requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts)
