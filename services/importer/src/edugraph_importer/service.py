@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -52,6 +52,7 @@ from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import REFUSED, Graph
 from edugraph_importer.person_export import Elsewhere, PersonExport
 
+MOST_SECONDS_ENDING_RECORDS = 600
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
@@ -317,6 +318,14 @@ class Importer:
         for course_id in sorted(course_ids):
             epoch, now = self.members.epoch(), self.now()
             self.members.tell(course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now)
+
+    def end_old_records(self) -> dict[str, int | bool]:
+        """End records and texts of the graph whose retention is over, for ten minutes at most."""
+        end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
+        ended = self.graph.end_old_records(lambda: self.now() < end)
+        if ended.removed:
+            self.members.forget()  # Somebody may be in a course no more.
+        return ended._asdict()
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""

@@ -22,7 +22,7 @@ from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.settings import Settings, secret_of
 from edugraph_common.sources.platforms import platform_key
 from edugraph_importer.erasure import Erasure
-from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_importer.graph import Graph, GraphSettings, RecordRetention
 from edugraph_importer.person_export import Elsewhere
 from edugraph_importer.service import Importer
 
@@ -40,9 +40,10 @@ def make_worker(settings: Settings) -> App:
     @cache
     def importer() -> Importer:
         client = connect(settings.redis_url.get_secret_value())
-        graph, jobs = Graph(GraphSettings()), Jobs(client, settings.job_retention_seconds)
-        blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
         now = partial(datetime.now, UTC)
+        kept = RecordRetention(settings.graph_text_retention_days, settings.graph_record_retention_days, now)
+        graph, jobs = Graph(GraphSettings(), kept), Jobs(client, settings.job_retention_seconds)
+        blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
         return Importer(
             app=app,

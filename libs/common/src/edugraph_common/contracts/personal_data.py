@@ -85,6 +85,11 @@ def record_mark(record_id: str) -> str:
 
 
 _GRAPH_LIFE = Words("until it is erased or withdrawn", "直到被删除或撤回")
+_RECORD_LIFE = Words(
+    "until it is erased or withdrawn, or its retention is over (off by default; texts may go first)",
+    "直到被删除、撤回或保留期结束（默认不限期；文本可先行清除）",
+)
+_RECORD_RETENTION = "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS"
 _JOB_LIFE = Words(
     "30 days after the job's end; of a job that runs, until it ends", "任务结束后 30 天；运行中的任务保留到结束"
 )
@@ -108,7 +113,8 @@ _GRAPH = (
             "学生的编号和姓名、给出姓名的记录，以及是否被限制处理",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
     ),
@@ -123,7 +129,8 @@ _GRAPH = (
             "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，以及在其中发现的内容和引文",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
         left=Words(
@@ -157,7 +164,8 @@ _GRAPH = (
             "谁给谁写过、写过多少，进度，各类错误，各题的作答次数，评语，记录中给出的姓名",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
     ),
@@ -608,7 +616,7 @@ _REDIS = (
     DataPlace(
         "redis.turns",
         Store.REDIS,
-        ("edugraph:reaping", "edugraph:erasing", "edugraph:sweeping", "edugraph:swept"),
+        ("edugraph:reaping", "edugraph:erasing", "edugraph:sweeping", "edugraph:swept", "edugraph:ending-records"),
         "none",
         _NO_PERSON,
         Words(

@@ -44,6 +44,7 @@ ROUTES: dict[str, Route] = {
     "erase_person_task": Route("data_import", "import.split", URGENT),
     "admit_person_task": Route("data_import", "import.split", URGENT),
     "replay_erasures_task": Route("data_import", "import.split"),
+    "end_old_records_task": Route("data_import", "import.split"),
     "clean_job_task": Route("data_import", "import.split", URGENT),
     "derive_graph_task": Route("data_import", "import.split"),
     "tell_course_members_task": Route("data_import", ASKED_BY_ANALYZER[0], URGENT),

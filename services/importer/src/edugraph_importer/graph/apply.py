@@ -110,8 +110,11 @@ def apply(
     return edges.newly_excluded
 
 
-def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones) -> BatchOutcome:
-    before, earlier = _begin(tx, "ImportBatch", batch.id)
+def write_batch(
+    tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, kept_from: str = ""
+) -> BatchOutcome:
+    """`kept_from`: older records about students are refused."""
+    before, earlier = begin(tx, "ImportBatch", batch.id)
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
     start = time.monotonic()
@@ -119,7 +122,7 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: To
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn, batch.withdrawn)
     stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
-    classified = classify(batch.records, stored, erased, withdrawn)
+    classified = classify(batch.records, stored, erased, withdrawn, kept_from)
     apply(tx, classified, (), before, withdrawn)
     by_type = Counter[str](record.type for record in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
@@ -133,7 +136,7 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: To
     return outcome
 
 
-def _begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tuple[Removals, str | None]:
+def begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tuple[Removals, str | None]:
     """Return what had been removed before, and the outcome of a batch or pack that was written before, as JSON.
 
     Raises what `migrations.check_version` raises.
@@ -160,9 +163,11 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
     )
 
 
-def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones) -> FindingsOutcome:
+def write_findings(
+    tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, kept_from: str = ""
+) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
-    before, earlier = _begin(tx, "FindingsPack", pack_id)
+    before, earlier = begin(tx, "FindingsPack", pack_id)
     if earlier is not None:
         return FindingsOutcome.model_validate_json(earlier)
     pairs: list[tuple[Record, RecordFinding]] = []
@@ -182,7 +187,7 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: 
     stored, stored_findings = _lock_records(tx, records)
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
-    classified = classify(list(enumerate(records)), stored, erased, withdrawn)
+    classified = classify(list(enumerate(records)), stored, erased, withdrawn, kept_from)
     excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), before, withdrawn)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
