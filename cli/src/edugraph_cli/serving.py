@@ -23,6 +23,8 @@ from edugraph_common.platform.settings import Service, Settings
 
 BROKER, MANAGEMENT = "EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL"
 REDIS = "EDUGRAPH_REDIS_URL"
+# On one machine a pool does both. Two large files at once may hold up a pool of two (ADR 34).
+IMPORTS = "data_import,import_splits"
 PROCESSES = ("gateway", "importer", "findings", "analyzer")
 SERVICE_OF: dict[str, Service] = {name: name for name in get_args(Service)} | {"findings": "importer"}
 
@@ -60,7 +62,7 @@ def serving(
         importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
         commands = {
             "gateway": gateway_command(),
-            "importer": worker_command(importer, "importer", "data_import", pools.importer),
+            "importer": worker_command(importer, "importer", IMPORTS, pools.importer),
             "findings": worker_command(importer, "findings", "graph_findings", pools.findings),
             "analyzer": worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer),
         }

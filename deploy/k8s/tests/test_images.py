@@ -89,12 +89,12 @@ def test_each_service_of_compose_has_a_broker_user_of_its_own():
     given = {name: (its.get("environment") or {}).get("EDUGRAPH_BROKER_URL", "") for name, its in services.items()}
     users = {name: re.search(r"//([a-z-]+):\$\{(\w+)", url).groups() for name, url in given.items() if url}
     assert users.pop("topology") == ("edugraph", "RABBITMQ_PASSWORD")
-    as_whom = {"findings": "importer", "flower": "monitor"}
+    as_whom = {"splits": "importer", "findings": "importer", "flower": "monitor"}
     for name, (user, password) in users.items():
         service = as_whom.get(name, name)
         assert (user, password) == (user_name("edugraph", service), f"RABBITMQ_{service.upper()}_PASSWORD")
         assert f'"{service}": "${{{password}' in services["topology"]["environment"]["EDUGRAPH_BROKER_USERS"]
-    assert len(users) == 6
+    assert len(users) == 7
 
 
 def test_each_service_of_compose_has_a_redis_user_of_its_own():

@@ -83,7 +83,7 @@ def test_image_names(chart, pods):
     assert image('gateway.image.tag="3"', f'gateway.image.digest="{digest}"') == f"edugraph/gateway@{digest}"
 
 
-OURS = ("gateway", "importer", "analyzer", "flower", "webhooks", "prepare", "findings", "test")
+OURS = ("gateway", "importer", "analyzer", "flower", "webhooks", "prepare", "splits", "findings", "test")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_writable_places_are_volumes(chart, example, pods):
             assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]], name
 
 
-WORKERS = ("importer", "findings", "analyzer")
+WORKERS = ("importer", "splits", "findings", "analyzer")
 
 
 @pytest.mark.parametrize("group", WORKERS)
@@ -224,7 +224,7 @@ def test_only_importers_and_the_gateway_know_the_graph(chart, pods):
         for container in spec["containers"]
         if "EDUGRAPH_NEO4J_PASSWORD" in variables(container)
     }
-    assert knowing == {"gateway", "importer", "findings", "prepare"}
+    assert knowing == {"gateway", "importer", "splits", "findings", "prepare"}
 
 
 def test_only_analyzers_know_the_provider(chart, pods):

@@ -25,6 +25,7 @@ from edugraph_gateway.auth.callers import KeyRing
 from edugraph_gateway.auth.oidc import Issuer
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.graph_reader import GraphReader
+from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
 from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_figures
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
@@ -66,6 +67,7 @@ class Gateway:
     audit: Audit
     diagnose: Callable[[], list[Check]]
     broker_figures: BrokerFigures
+    analysis_backlog: AnalysisBacklog
     queue_depth: Callable[[str], int]
     sweep: Callable[[], int]
     end_records: Callable[[], Awaitable[None]]
@@ -136,6 +138,7 @@ def open_gateway(
             settings=settings, client=client, graph=graph, blobs=blobs, dead_letters=dead_letters, new_id=new_id
         ),
         broker_figures=broker_figures(settings, celery_app),
+        analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
         queue_depth=queue_depth(celery_app),
         end_records=partial(end_old_records, submitter, settings),
         sweep=lambda: sweep(jobs, blobs, retention, now()),

@@ -1,7 +1,7 @@
 """The graph as the importer's tasks see it."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
@@ -11,7 +11,9 @@ import neo4j
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
+from edugraph_common.contracts.reviews import FindingReview, PairReview, Review
 from edugraph_importer.graph import apply, erasure, migrations, rebuild, retention
+from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.queries import CYPHER
@@ -69,14 +71,23 @@ class Graph:
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._write(apply.write_batch, batch, self._tombstones, self._kept_from)
+        return self._write(apply.write_batch, batch, self._tombstones, set(), self._kept_from)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger.
         """
-        return self._write(apply.write_findings, message, self._tombstones, self._kept_from)
+        return self._write(apply.write_findings, message, self._tombstones, set(), self._kept_from)
+
+    def write_reviews(self, reviews: Sequence[Review]) -> None:
+        """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing."""
+        about_records = [each for each in reviews if isinstance(each, FindingReview)]
+        about_pairs = [each for each in reviews if isinstance(each, PairReview)]
+        if about_records:
+            self._write(review_nodes.write_of_records, about_records, set())
+        if about_pairs:
+            self._write(review_nodes.write_of_pairs, about_pairs, set())
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
         """Return what the graph knows of each course, for those who read its texts, in the order given.
@@ -101,11 +112,12 @@ class Graph:
         return tuple(contexts)
 
     def export_student(self, student_id: str) -> dict[str, list[dict[str, Any]]]:
-        """Return the `student`, the `relationships` to others, and the `records`, each with all its properties."""
+        """Return the `student`, the `relationships` to others, the `records` and their `reviews`, whole."""
         statements = {
             "student": "properties_of_student",
             "relationships": "relationships_of_student",
             "records": "whole_records_of_student",
+            "reviews": "reviews_of_student",
         }
         return {
             name: [row.data() for row in self._connection.read(CYPHER[statement], id=student_id)]
@@ -199,7 +211,7 @@ class Graph:
 
         Return how many nodes were removed, by label, and how many `relationships`.
         """
-        return self._write(erasure.erase, student_id, self._tombstones)
+        return self._write(erasure.erase, student_id, self._tombstones, set())
 
     def end_old_records(self, go_on: Callable[[], bool]) -> retention.Ended:
         """Blank texts of records, and remove records, that are older than their retention.

@@ -18,7 +18,7 @@ from edugraph_importer.graph.aggregates import Outdated, recompute
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import Pair
+from edugraph_importer.graph.record_facts import Node, Pair
 from edugraph_importer.graph.unit_of_work import lock_and_load, run_rows, write_changed_state
 from edugraph_importer.graph.versions import AGEING_LABELS, Classified, WithdrawnRecords, stored_versions
 
@@ -58,22 +58,27 @@ def end_old_records(
             old = [each for each, timestamp in ages.items() if timestamp < kept_records]
             blank = [row["id"] for row in rows if row["has_text"] and kept_records <= ages[row["id"]] < kept_texts]
             for start in range(0, len(old), RECORDS_AT_ONCE):
-                removed += write(_remove, old[start : start + RECORDS_AT_ONCE], kept_records)
+                removed += write(_remove, old[start : start + RECORDS_AT_ONCE], kept_records, set())
             for start in range(0, len(blank), RECORDS_AT_ONCE):
                 blanked += write(_blank, label, blank[start : start + RECORDS_AT_ONCE])
             after = rows[-1]["id"]
     return Ended(blanked, removed, finished=True)
 
 
-def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str], kept_from: str) -> int:
-    """Remove those of the records that are still older. Return how many."""
+def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str], kept_from: str, wanted: set[Node]) -> int:
+    """Remove those of the records that are still older, with their reviews. Return how many.
+
+    `wanted`: as `resolver.resolve` has it.
+    """
     before, _ = begin(tx, "ImportBatch", "")
     old = {
         record_id: version
         for record_id, version in stored_versions(tx, ids).items()
         if version.timestamp < kept_from and version.label in AGEING_LABELS
     }
-    apply(tx, Classified(superseded=old), (), before, WithdrawnRecords(tx, (), 0))
+    nothing = WithdrawnRecords(tx, (), 0)
+    apply(tx, Classified(superseded=old), (), before, nothing, unreviewed=(), wanted=wanted)
+    tx.run(CYPHER["delete_reviews"], ids=sorted(old)).consume()
     return len(old)
 
 
@@ -82,7 +87,7 @@ def _blank(tx: neo4j.ManagedTransaction, label: str, ids: Sequence[str]) -> int:
     begin(tx, "ImportBatch", "")
     locked = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(ids)).single(strict=True)
     rows: list[Row] = [
-        {"id": record_id, "finding": _without_quotes(finding)} for record_id, *_, finding in locked["records"]
+        {"id": record_id, "finding": _without_quotes(finding)} for record_id, *_, finding, _said in locked["records"]
     ]
     # A teacher's latest feedback is kept with the total of the two, too.
     pairs: set[Pair] = set()
