@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.contracts.api import Accepted, Diagnosis, Erasures, GraphSummary
+from edugraph_common.contracts.api import Accepted, Diagnosis, Erasures, GraphSummary, Restricted
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -266,6 +266,10 @@ class Client:
         """Have a student neither analysed nor shown, or again. The task says whether there is such a student."""
         path = f"/v1/students/{quote(student_id, safe='')}/restriction{'/lift' if lifted else ''}"
         return Accepted.model_validate(self._json("POST", path))
+
+    def restricted(self) -> tuple[str, ...]:
+        """Return the ids of all students who are neither analysed nor shown."""
+        return Restricted.model_validate(self._json("GET", "/v1/restrictions")).students
 
     def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
         """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""

@@ -99,6 +99,17 @@ def restrict(
 
 
 @app.command()
+def restricted(as_json: Json = False) -> None:
+    """List the students who are neither analysed nor shown."""
+    with plain_errors(), Client.from_environment() as client:
+        students = client.restricted()
+    if as_json:
+        show_json(students)
+    else:
+        say("\n".join(students) or "Nobody is restricted.")
+
+
+@app.command()
 def demo(
     examples: Annotated[Path, typer.Option(help="the folder with the example files")] = Path("examples"),
     picture: Annotated[Path, typer.Option(help="where to write a picture of it")] = Path(".run/demo-graph.html"),

@@ -30,7 +30,7 @@ Level = Literal["personal", "pseudonymous", "none"]
 Eraser = Literal["graph", "files", "jobs", "results", "queues", "dead_letters", "answers", "members"]
 """What erases a person there; the result of an erasure is grouped by these names."""
 
-Exporter = Literal["graph", "files", "jobs", "results", "dead_letters"]
+Exporter = Literal["graph", "files", "jobs", "results", "dead_letters", "audit"]
 """What reads a person's data there for `edugraph export-person`."""
 
 
@@ -85,6 +85,11 @@ def record_mark(record_id: str) -> str:
 
 
 _GRAPH_LIFE = Words("until it is erased or withdrawn", "直到被删除或撤回")
+_RECORD_LIFE = Words(
+    "until it is erased or withdrawn, or its retention is over (off by default; texts may go first)",
+    "直到被删除、撤回或保留期结束（默认不限期；文本可先行清除）",
+)
+_RECORD_RETENTION = "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS"
 _JOB_LIFE = Words(
     "30 days after the job's end; of a job that runs, until it ends", "任务结束后 30 天；运行中的任务保留到结束"
 )
@@ -108,7 +113,8 @@ _GRAPH = (
             "学生的编号和姓名、给出姓名的记录，以及是否被限制处理",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
     ),
@@ -123,7 +129,8 @@ _GRAPH = (
             "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，以及在其中发现的内容和引文",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
         left=Words(
@@ -157,7 +164,8 @@ _GRAPH = (
             "谁给谁写过、写过多少，进度，各类错误，各题的作答次数，评语，记录中给出的姓名",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
     ),
@@ -346,8 +354,8 @@ _BLOBS = (
         "personal",
         Words("what was exported of one person", "导出的个人数据"),
         Words("to hand it to the person", "交给本人"),
-        Words("until it is fetched, or until the next export after a day", "直到被取走，或直到一天之后的下一次导出"),
-        left=Words("it ends by itself, or fetch it once more", "自行结束，或再取一次"),
+        Words("until it is fetched, or somebody is erased; a day at most", "直到被取走或有人被删除；最多一天"),
+        eraser="files",
     ),
     DataPlace(
         "blobs.plans",
@@ -591,7 +599,7 @@ _REDIS = (
     DataPlace(
         "redis.audit",
         Store.REDIS,
-        ("edugraph:audit", "edugraph:audit-*"),
+        ("edugraph:audit",),
         "pseudonymous",
         Words(
             "who did or read what, when, why and how it ended; students and what was read as HMAC",
@@ -601,6 +609,19 @@ _REDIS = (
         Words("365 days, the last 100,000 entries", "365 天，最近 100,000 条"),
         retention="EDUGRAPH_AUDIT_RETENTION_DAYS",
         left=Words("it must show that an erasure took place", "必须能证明删除确已进行"),
+        exporter="audit",
+    ),
+    DataPlace(
+        "redis.audit_keys",
+        Store.REDIS,
+        ("edugraph:audit-*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "the key of the audit log's HMACs, and how much a client noted today",
+            "审计日志 HMAC 的密钥和客户端当日的条数",
+        ),
+        Words("two days; the key for ever", "两天；密钥永久"),
     ),
     DataPlace(
         "redis.to_clean",
@@ -618,7 +639,7 @@ _REDIS = (
     DataPlace(
         "redis.turns",
         Store.REDIS,
-        ("edugraph:reaping", "edugraph:erasing", "edugraph:sweeping", "edugraph:swept"),
+        ("edugraph:reaping", "edugraph:erasing", "edugraph:sweeping", "edugraph:swept", "edugraph:ending-records"),
         "none",
         _NO_PERSON,
         Words(

@@ -120,8 +120,9 @@ def apply(
 
 
 def write_batch(
-    tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node]
+    tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
 ) -> BatchOutcome:
+    """`kept_from`: older records about students are refused."""
     before, earlier = begin(tx, "ImportBatch", batch.id)
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
@@ -130,7 +131,7 @@ def write_batch(
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn, batch.withdrawn)
     stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
-    classified = classify(batch.records, stored, erased, withdrawn)
+    classified = classify(batch.records, stored, erased, withdrawn, kept_from)
     verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
     updates = [
         FindingUpdate(record, NO_FACTS, reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said), None, said)
@@ -178,7 +179,7 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
 
 
 def write_findings(
-    tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, wanted: set[Node]
+    tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
 ) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
     before, earlier = begin(tx, "FindingsPack", pack_id)
@@ -202,7 +203,7 @@ def write_findings(
     stored, stored_findings = _lock_records(tx, records)
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
-    classified = classify(list(enumerate(records)), stored, erased, withdrawn)
+    classified = classify(list(enumerate(records)), stored, erased, withdrawn, kept_from)
     updates = _finding_updates(pairs, classified, stored_findings, verdicts)
     excluded = apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
