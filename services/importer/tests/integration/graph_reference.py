@@ -16,6 +16,7 @@ from edugraph_common.contracts.records import (
     StudentInteraction,
     TeacherInteraction,
 )
+from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
 from edugraph_importer.graph.prerequisites import excluded_edges
 from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT
 
@@ -37,6 +38,11 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert practised_in(room) == practised(records)
     assert points_tested_in(room) == points_of_items(records)
     assert items_in(room) == items(records)
+    for kind, leads in (("MEMBER_OF", False), ("LEADS", True)):
+        assert memberships_in(room, kind) == memberships(records, leads=leads)
+    assert groups_in(room) == groups(records)
+    assert relationships(room, "OF_COURSE", "records") == courses_of_groups(records)
+    assert terms_in(room) == terms(records)
     claims = claimed(found.values())
     aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
@@ -84,6 +90,89 @@ def taught(records: Iterable[Record]) -> dict[tuple[str, str], tuple[int, dateti
     return sums
 
 
+Membership = tuple[str, str, str | None, datetime | None, datetime | None]
+
+
+def memberships_in(room: Any, kind: str) -> list[Membership]:
+    """Person, group, term, start and end, sorted as text."""
+    rows = room.query(f"MATCH (a)-[r:{kind}]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    return sorted(
+        (
+            (row["a"], row["b"], row["p"].get("term"), _native(row["p"].get("starts")), _native(row["p"].get("ends")))
+            for row in rows
+        ),
+        key=str,
+    )
+
+
+def _native(moment: Any) -> datetime | None:
+    return moment.to_native() if moment else None
+
+
+def memberships(records: Iterable[Record], *, leads: bool) -> list[Membership]:
+    """Of those of one person in one group with one term and start, the latest counts."""
+    latest: dict[tuple[Any, ...], tuple[bool, Membership]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, MembershipRecord):
+            person = data.student_id or data.teacher_id or ""
+            role = data.role or ("member" if data.student_id else "leader")
+            key = (data.student_id, data.teacher_id, data.group_id, data.term, data.starts)
+            latest[key] = (role == "leader", (person, data.group_id, data.term, data.starts, data.ends))
+    return sorted((held for is_leader, held in latest.values() if is_leader is leads), key=str)
+
+
+def groups_in(room: Any) -> dict[str, str | None]:
+    return {row["id"]: row["name"] for row in room.query("MATCH (n:Group) RETURN n.id AS id, n.name AS name")}
+
+
+def groups(records: Iterable[Record]) -> dict[str, str | None]:
+    """What most of its memberships call each group; the smallest of several."""
+    called: dict[str, list[str]] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, MembershipRecord):
+            called.setdefault(data.group_id, []).extend([data.group_name] if data.group_name else [])
+    return {
+        group_id: min(names, key=lambda name: (-names.count(name), name), default=None)
+        for group_id, names in called.items()
+    }
+
+
+def courses_of_groups(records: Iterable[Record]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, MembershipRecord) and data.course_id:
+            pair = (data.group_id, data.course_id)
+            found[pair] = found.get(pair, 0) + 1
+    return found
+
+
+TERM_FIELDS = ("name", "starts", "ends", "breaks")
+
+
+def terms_in(room: Any) -> dict[str, dict[str, Any]]:
+    rows = room.query("MATCH (n:Term) RETURN properties(n) AS p")
+    return {
+        row["p"]["id"]: {
+            name: _native(value) if name in ("starts", "ends") else value
+            for name in TERM_FIELDS
+            if (value := row["p"].get(name)) is not None
+        }
+        for row in rows
+    }
+
+
+def terms(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, TermRecord):
+            given = {"name": data.name, "starts": data.starts, "ends": data.ends, "breaks": list(data.breaks) or None}
+            told = {name: value for name, value in given.items() if value is not None}
+            found[data.term] = found.get(data.term, {}) | told
+    return found
+
+
 TEXTS = {
     "Interaction": ("text", "feedback", "subject"),
     "ErrorRecord": ("question", "error_text"),
@@ -109,7 +198,7 @@ def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
             name: getattr(record.data, name) for name in fields if getattr(record.data, name, None) is not None
         }
         for record in records
-        if not isinstance(record.data, CourseRecord)
+        if not isinstance(record.data, CourseRecord | MembershipRecord)
     }
 
 
@@ -121,12 +210,12 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
         match data:
             case StudentInteraction():
                 people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
-            case CourseContent() | ItemRecord():
+            case CourseContent() | ItemRecord() | TermRecord():
                 people = []
             case _:
-                people = [(data.student_id, data.student_name)]
+                people = [(data.student_id, data.student_name)] if data.student_id else []
         named = [("Student", *person) for person in people]
-        if isinstance(data, TeacherInteraction):
+        if isinstance(data, TeacherInteraction | MembershipRecord) and data.teacher_id:
             named.append(("Teacher", data.teacher_id, data.teacher_name))
         if isinstance(data, CourseRecord | ErrorRecord | CourseContent):
             named.append(("Course", data.course_id, data.course_name))

@@ -48,6 +48,10 @@ called = st.sampled_from(["Ana", "王芳", "Ben"])
 topic = st.sampled_from(["Fractions", "fractions", "FRACTIONS!", "加法", "Sign-errors", "sign errors"])
 point = st.sampled_from(["P1", "p1", "P2", "P-2", "P3", "P4", "P5"])
 item = st.sampled_from(["i", "j"])
+group = st.sampled_from(["g", "h"])
+term = st.sampled_from(["2026-1", "2026-2"])
+first_day = st.sampled_from(["2026-01-01", "2026-01-02"])
+last_day = st.sampled_from(["2026-01-03", "2026-02-01T00:00:00+08:00"])
 outcome = st.one_of(
     st.fixed_dictionaries({"correct": st.booleans()}, optional={"score": share}),
     st.fixed_dictionaries({"score": st.sampled_from([-0.5, 0.0, 0.1, 0.1234, 1.0])}),
@@ -97,6 +101,23 @@ DATA = {
     "item_record": _fields(
         {"item_id": item},
         {"title": called, "question": called, "course_id": course, "knowledge_points": st.lists(point, max_size=3)},
+    ),
+    "membership_record": st.builds(
+        lambda fields, person: fields | person,
+        _fields(
+            {"group_id": group},
+            {"group_name": called, "term": term, "course_id": course, "starts": first_day, "ends": last_day,
+             "role": st.sampled_from(["member", "leader"])},
+        ),
+        st.one_of(
+            _fields({"student_id": student}, {"student_name": called}),
+            _fields({"teacher_id": teacher}, {"teacher_name": called}),
+        ),
+    ),
+    "term_record": _fields(
+        {"term": term},
+        {"name": called, "starts": first_day, "ends": last_day,
+         "breaks": st.lists(st.sampled_from(["2026-01-01/2026-01-02", "2026-05-01/2026-05-04T12:00"]), max_size=2)},
     ),
 }  # fmt: skip
 FINDING: dict[str, st.SearchStrategy[Any]] = {

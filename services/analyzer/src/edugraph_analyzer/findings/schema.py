@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edugraph_common.contracts.findings import Importance, Kind, Sentiment
-from edugraph_common.contracts.records import Level, Severity
+from edugraph_common.contracts.record_fields import Level, Severity
 
 _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _FENCE = re.compile(r"\A\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)

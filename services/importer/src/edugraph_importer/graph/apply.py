@@ -17,7 +17,7 @@ from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
-from edugraph_importer.graph import finding_facts, migrations, prerequisites, record_facts
+from edugraph_importer.graph import finding_facts, groups, migrations, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
 from edugraph_importer.graph.finding_facts import FindingChanges, FindingUpdate
 from edugraph_importer.graph.queries import CYPHER, Row
@@ -95,6 +95,8 @@ def apply(
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
     remove_superseded(tx, unit, superseded)
+    unit.count_item_names(superseded.item_names, -1)
+    unit.count_groups(superseded.group_counts, -1)
     unit.merge(staged)
     write_records(tx, staged)
     before.check(tx)
@@ -104,6 +106,8 @@ def apply(
     prerequisites.write_changes(tx, edges)
     raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
     changes.outdated.spellings |= write_tests(tx, unit)
+    changes.outdated.memberships |= staged.memberships
+    groups.add_courses(tx, unit.group_counts.courses)
     recompute(tx, unit, changes.outdated)
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked)

@@ -113,6 +113,10 @@ def carried_id(pair: Pair) -> str:
     return f"carried:{hashlib.sha256(json.dumps(pair).encode()).hexdigest()}"
 
 
-# Version -> what makes the next version of it. Version 3 has attempts and items. A release that does not know them
-# would leave them where they are when it erases a student.
-STEPS: Mapping[int, Step] = {1: carry_course_records, 2: Connection.create_constraints}
+# Version -> what makes the next version of it. Version 3 has attempts and items, version 4 groups and terms. A
+# release that does not know them would leave them where they are when it erases a student.
+STEPS: Mapping[int, Step] = {
+    1: carry_course_records,
+    2: Connection.create_constraints,
+    3: Connection.create_constraints,
+}

@@ -19,12 +19,12 @@ from neo4j.time import DateTime
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, iso
-from edugraph_importer.graph import aggregates, finding_facts, prerequisites, record_facts
+from edugraph_importer.graph import aggregates, finding_facts, groups, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, ItemNames, Node
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, GroupCounts, ItemNames, Node
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
 from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork, run_rows
 
@@ -232,13 +232,14 @@ def classify(
 class SupersededVersions:
     """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
 
-    `item_names`: what they say of items, to be taken back.
+    `item_names` and `group_counts`: what they say of items and groups, to be taken back.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     findings: dict[str, FindingFacts] = field(default_factory=dict)
     nodes: set[Node] = field(default_factory=set)
     item_names: ItemNames = field(default_factory=ItemNames)
+    group_counts: GroupCounts = field(default_factory=GroupCounts)
     outdated: Outdated = field(default_factory=Outdated)
 
 
@@ -269,6 +270,8 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     # What an item tests is counted, so to take it back is to subtract, and reads nothing of the knowledge point.
     locked.item_names = aggregates.item_names(tx, locked.records)
     locked.nodes.update(locked.item_names.nodes())
+    locked.group_counts = groups.group_counts(tx, locked.records)
+    locked.nodes.update(locked.group_counts.nodes())
     return locked
 
 
@@ -285,11 +288,14 @@ def note_readings(tx: neo4j.ManagedTransaction, reread: Mapping[str, StoredVersi
 def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> None:
     outdated = locked.outdated
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    people: dict[str, set[Node]] = defaultdict(set)
     interaction_types: dict[str, Any] = {}
     for row in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
         links[row["record"]][row["type"]].add(row["end"])
         interaction_types[row["record"]] = row["interaction_type"]
         locked.nodes.add((row["label"], row["end"]))
+        if row["type"] == "HAS_MEMBERSHIP":
+            people[row["record"]].add((row["label"], row["end"]))
         outdated.version_keys.add(aggregates.version_key(row))
     # The ends of a record's links, combined, are the aggregates that it had a part in.
     for record_id, ends in links.items():
@@ -315,6 +321,10 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
             outdated.contains |= {
                 (course_id, point) for course_id in ends["IN_COURSE"] for point in ends["DESCRIBES"]
             }
+        elif label == "Membership":
+            outdated.memberships |= {
+                (*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]
+            }
 
 
 def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded: SupersededVersions) -> None:
@@ -329,4 +339,3 @@ def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded
         if superseded.records[label]:
             tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
     aggregates.recompute(tx, unit, superseded.outdated)
-    unit.count_item_names(superseded.item_names, -1)
