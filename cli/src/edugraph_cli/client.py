@@ -265,6 +265,16 @@ class Client:
         path = f"/v1/students/{quote(student_id, safe='')}/restriction{'/lift' if lifted else ''}"
         return Accepted.model_validate(self._json("POST", path))
 
+    def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
+        """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""
+        return self._submit("/v1/reviews", json={"reviews": list(reviews)})
+
+    @contextmanager
+    def reviews(self) -> Iterator[Iterator[str]]:
+        """Yield all reviews, one JSON object a line."""
+        with self._stream("/v1/reviews") as answer:
+            yield answer.iter_lines()
+
     def derive_graph(self, *, repair: bool) -> Accepted:
         """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
         return Accepted.model_validate(self._json("POST", f"/v1/graph/{'rebuild' if repair else 'verify'}"))
