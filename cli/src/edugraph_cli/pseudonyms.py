@@ -38,7 +38,7 @@ KEPT_FIELDS = frozenset(
         *("course_id", "course_ids", "course_name", "topics", "error_type", "error_type_id"),
         *("interaction_type", "message_count", "like_count", "interaction_count", "occurrence_count"),
         *("item_id", "knowledge_points", "correct", "score", "attempt_number", "duration_seconds"),
-        *("group_id", "term", "starts", "ends", "breaks", "role"),
+        *("group_id", "term", "starts", "ends", "breaks", "role", "activity_id", "kind"),
         *("difficulty", "severity", "resolved", "progress", "time_spent", "enrollment_date", "completion_date"),
     }
 )

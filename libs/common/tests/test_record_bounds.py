@@ -27,6 +27,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "item_record": {"item_id": "q"},
     "membership_record": {"group_id": "g", "student_id": "a"},
     "term_record": {"term": "2026-1"},
+    "activity_record": {"student_id": "a", "course_id": "c"},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
@@ -38,6 +39,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "item_record": {"knowledge_points": ()},
     "membership_record": {},
     "term_record": {"breaks": ()},
+    "activity_record": {},
 }
 IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
 NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
@@ -115,6 +117,10 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     *(("membership_record", name, NAMES) for name in ("student_name", "teacher_name", "group_name")),
     *(("membership_record", name, optional(IDS)) for name in ("term", "course_id")),
     ("membership_record", "role", (["member", "leader", None], ["head", ""])),
+    *(("activity_record", name, required(IDS)) for name in ("student_id", "course_id")),
+    ("activity_record", "activity_id", optional(IDS)),
+    ("activity_record", "kind", (["page", "video", "exercise", "forum", "other", None], ["film", ""])),
+    ("activity_record", "duration_seconds", ([0, 1e9, None], [-0.01, float("nan"), float("inf")])),
     *((kind, name, MOMENTS) for kind in ("membership_record", "term_record") for name in ("starts", "ends")),
     ("term_record", "term", required(IDS)),
     ("term_record", "name", NAMES),
@@ -125,7 +131,7 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
 ]  # fmt: skip
 
 
-def whole(kind: str, **data: Any) -> dict[str, Any]:
+def whole(kind: str, /, **data: Any) -> dict[str, Any]:
     return {"type": kind, "timestamp": "2026-03-02T08:00:00Z", "data": LEAST[kind] | data}
 
 
@@ -227,7 +233,7 @@ def test_moments_are_written_in_utc_and_sort_as_text() -> None:
 
 # --- what is said of one that is none -----------------------------------------------------------------------------
 
-TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record"
+TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record"
 WHEN = "an ISO 8601 date and time"
 GOOD = whole("student_interaction")
 

@@ -21,7 +21,15 @@ from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
 # The course texts come first: mistakes are linked to the knowledge points that were found in them.
-FILES = ("courses.ndjson", "school_zh.ndjson", "school_en.ndjson", "answers.ndjson", "groups.ndjson", "broken.ndjson")
+FILES = (
+    "courses.ndjson",
+    "school_zh.ndjson",
+    "school_en.ndjson",
+    "answers.ndjson",
+    "groups.ndjson",
+    "activity.ndjson",
+    "broken.ndjson",
+)
 
 
 def demo(examples: Path, picture: Path, console: Console) -> int:

@@ -1,7 +1,7 @@
 """What the records and findings say, summed up the plain way from them alone: the graph must agree."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from edugraph_common.contracts.canonical_names import canonical_name
@@ -16,7 +16,7 @@ from edugraph_common.contracts.records import (
     StudentInteraction,
     TeacherInteraction,
 )
-from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
+from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 from edugraph_importer.graph.prerequisites import excluded_edges
 from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT
 
@@ -43,6 +43,7 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert groups_in(room) == groups(records)
     assert relationships(room, "OF_COURSE", "records") == courses_of_groups(records)
     assert terms_in(room) == terms(records)
+    assert active_days_in(room) == active_days(records)
     claims = claimed(found.values())
     aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
@@ -173,6 +174,37 @@ def terms(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def active_days_in(room: Any) -> dict[tuple[str, str, str], tuple[set[int], set[str]]]:
+    """The active minutes, and the kinds, by student, course and date."""
+    rows = room.query("MATCH (s:Student)-[:ACTIVE_ON]->(d:ActiveDay) RETURN s.id AS student, properties(d) AS p")
+    return {
+        (row["student"], row["p"]["course_id"], row["p"]["date"]): (
+            {60 * hour + n for hour, bits in enumerate(row["p"]["hours"]) for n in range(60) if bits >> n & 1},
+            set(row["p"].get("kinds") or ()),
+        )
+        for row in rows
+    }
+
+
+def active_days(records: Iterable[Record]) -> dict[tuple[str, str, str], tuple[set[int], set[str]]]:
+    """Each second of a record is in a minute; the first 240 minutes count."""
+    days: dict[tuple[str, str, str], tuple[set[int], set[str]]] = {}
+    for record in records:
+        data = record.data
+        if isinstance(data, ActivityRecord):
+            first = record.timestamp.replace(second=0, microsecond=0)
+            ends = record.timestamp + timedelta(seconds=data.duration_seconds or 0)
+            for number in range(240):
+                minute = first + timedelta(minutes=number)
+                if number and minute >= ends:
+                    break
+                key = (data.student_id, data.course_id, minute.date().isoformat())
+                minutes, kinds = days.setdefault(key, (set(), set()))
+                minutes.add(60 * minute.hour + minute.minute)
+                kinds |= {data.kind} if data.kind else set()
+    return days
+
+
 TEXTS = {
     "Interaction": ("text", "feedback", "subject"),
     "ErrorRecord": ("question", "error_text"),
@@ -198,7 +230,7 @@ def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
             name: getattr(record.data, name) for name in fields if getattr(record.data, name, None) is not None
         }
         for record in records
-        if not isinstance(record.data, CourseRecord | MembershipRecord)
+        if not isinstance(record.data, CourseRecord | MembershipRecord | ActivityRecord)
     }
 
 
@@ -210,7 +242,7 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
         match data:
             case StudentInteraction():
                 people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
-            case CourseContent() | ItemRecord() | TermRecord():
+            case CourseContent() | ItemRecord() | TermRecord() | ActivityRecord():
                 people = []
             case _:
                 people = [(data.student_id, data.student_name)] if data.student_id else []

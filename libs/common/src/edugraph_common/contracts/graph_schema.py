@@ -18,12 +18,22 @@ LOCK_LABELS = ("Lock",)
 # One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
 SCHEMA_LABELS = ("Schema",)
 SCHEMA_VERSION = 5
+# A student's day in a course: what records of activity add up to, and no record can be taken out of.
+DAY_LABELS = ("ActiveDay",)
 LABELS = (
-    RECORD_LABELS + ENTITY_LABELS + REVIEW_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS + SCHEMA_LABELS
+    RECORD_LABELS
+    + ENTITY_LABELS
+    + DAY_LABELS
+    + REVIEW_LABELS
+    + LEDGER_LABELS
+    + TOMBSTONE_LABELS
+    + LOCK_LABELS
+    + SCHEMA_LABELS
 )
 
 RELATIONSHIPS = (
     "ABOUT",
+    "ACTIVE_ON",
     "CALLED",
     "CHAT_WITH",
     "CONCERNS",

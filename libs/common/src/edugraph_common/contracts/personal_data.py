@@ -115,12 +115,12 @@ _GRAPH = (
     DataPlace(
         "graph.records",
         Store.GRAPH,
-        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*", "Membership.*"),
+        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*", "Membership.*", "ActiveDay.*"),
         "personal",
         Words(
             "texts of messages, feedback, questions, mistakes and answers, outcomes of attempts, progress and dates, "
-            "membership of groups, and what was found in them, with quotes",
-            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，所属班组，以及在其中发现的内容和引文",
+            "membership of groups, minutes of activity by course and day, and what was found in them, with quotes",
+            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容和引文",
         ),
         _PROVENANCE,
         _GRAPH_LIFE,
@@ -137,6 +137,7 @@ _GRAPH = (
         tuple(
             f"{name}.*"
             for name in (
+                "ACTIVE_ON",
                 "CHAT_WITH",
                 "HAS_ERROR",
                 "HAS_MEMBERSHIP",

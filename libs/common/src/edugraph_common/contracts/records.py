@@ -28,7 +28,7 @@ from edugraph_common.contracts.record_fields import (
     Text,
     Timestamp,
 )
-from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
+from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 
 SHOWN_VALUE = 80  # characters of a wrong value that are shown again
 
@@ -174,6 +174,7 @@ Data = (
     | ItemRecord
     | MembershipRecord
     | TermRecord
+    | ActivityRecord
 )
 RecordType = Literal[
     "student_interaction",
@@ -185,6 +186,7 @@ RecordType = Literal[
     "item_record",
     "membership_record",
     "term_record",
+    "activity_record",
 ]
 RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
 DATA_OF_TYPE: dict[str, type[Data]] = dict(
@@ -200,6 +202,7 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
             ItemRecord,
             MembershipRecord,
             TermRecord,
+            ActivityRecord,
         ),
         strict=True,
     )
@@ -294,6 +297,9 @@ def parse_row(value: object) -> Record | Withdrawal:
     except ValidationError as error:
         raise _first_problem(error, value) from None
     rest = {key: item for key, item in value.items() if key != "withdrawn"}
+    if head.withdrawn and value.get("type") == "activity_record":
+        # The graph keeps the minutes of all records together.
+        raise InvalidRecord("withdrawn", "a record of another type", "true", "activity cannot be taken back")
     if not head.withdrawn:
         return parse_record(rest)
     return Withdrawal(record_id=head.record_id or parse_record(rest).record_id)

@@ -1,4 +1,4 @@
-"""The types of record that say how a school is arranged: its groups and who is in them, and its terms."""
+"""The types of record that say how a school is arranged and used: groups and who is in them, terms, activity."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -72,3 +72,13 @@ class TermRecord(_Lasting):
     term: Id
     name: Name | None = None
     breaks: tuple[Interval, ...] = Field(default=(), max_length=100)
+
+
+class ActivityRecord(ContractModel):
+    """That a student used something in a course, from the record's timestamp on. Without a duration, one minute."""
+
+    student_id: Id
+    course_id: Id
+    activity_id: Id | None = None
+    kind: Literal["page", "video", "exercise", "forum", "other"] | None = None
+    duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None

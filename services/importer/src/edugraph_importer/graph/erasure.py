@@ -123,8 +123,9 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones,
         raise StaleRead
     tx.run(CYPHER["create_tombstone"], id=tombstones.of(student_id)).consume()
 
-    was_there = any(footprint.records.values()) or footprint.relationships > 0
-    removed = Counter({"Student": int(was_there), "relationships": footprint.relationships})
+    days = tx.run(CYPHER["delete_active_days"], id=student_id).single(strict=True)["deleted"]
+    was_there = any(footprint.records.values()) or footprint.relationships > 0 or days > 0
+    removed = Counter({"Student": int(was_there), "relationships": footprint.relationships, "ActiveDay": days})
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"delete_records_{label}"], ids=sorted(footprint.records[label])).consume()
         removed[label] = len(footprint.records[label])

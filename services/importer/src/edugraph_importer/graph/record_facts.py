@@ -24,7 +24,8 @@ from edugraph_common.contracts.records import (
     TeacherInteraction,
     iso,
 )
-from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
+from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
+from edugraph_importer.graph.active_days import Activity, Day, days_of
 from edugraph_importer.graph.queries import Row
 
 Node = tuple[str, str]  # (label, id)
@@ -33,7 +34,7 @@ PersonInGroup = tuple[str, str, str]  # (label of the person, their id, group id
 MistakeKey = tuple[str, str, str]  # (student id, error type id, course id): one HAS_ERROR relationship
 SpellingsById = dict[str, list[str]]  # node id -> its spellings, sorted
 
-# The label of the node that a record becomes.
+# The label of the node that a record becomes. Activity becomes none: it is added to days.
 LABEL_OF_TYPE = {
     "student_interaction": "Interaction",
     "teacher_interaction": "Interaction",
@@ -172,6 +173,7 @@ class Facts:
     item_names: ItemNames | None = None
     memberships: list[PersonInGroup] = field(default_factory=list)
     group_counts: GroupCounts | None = None
+    active_days: list[tuple[Day, Activity]] = field(default_factory=list)
 
 
 def facts_of(record: Record) -> Facts:
@@ -225,6 +227,8 @@ def facts_of(record: Record) -> Facts:
             facts.item_names.add(data.item_id, None, data.knowledge_points)
         case MembershipRecord() | TermRecord() as data:
             _add_school_record(facts, row, data)
+        case ActivityRecord() as data:
+            facts.active_days += days_of(data, record.timestamp)
     return facts
 
 
@@ -320,7 +324,7 @@ def nodes(record: Record) -> Iterator[Node]:
         yield "Student", student_id
     if isinstance(data, ErrorRecord | AttemptRecord):
         yield from (("Course", course_id) for course_id in data.courses)
-    elif not isinstance(data, TermRecord) and data.course_id:
+    elif not isinstance(data, TermRecord | ActivityRecord) and data.course_id:
         yield "Course", data.course_id
     match data:
         case TeacherInteraction():
@@ -349,6 +353,8 @@ def _school_nodes(data: MembershipRecord | TermRecord) -> Iterator[Node]:
 def derive_facts(record: Record) -> None:
     """Derive all that follows from one record alone, so that what goes wrong is known before its batch is written."""
     _ = record.version_key, record.content_hash, set(nodes(record))
+    if isinstance(record.data, ActivityRecord):
+        _ = list(days_of(record.data, record.timestamp))
 
 
 def students(record: Record) -> Iterator[tuple[str, str]]:

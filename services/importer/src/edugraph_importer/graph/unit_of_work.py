@@ -22,7 +22,8 @@ from typing import Any, Self
 import neo4j
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
-from edugraph_importer.graph import record_facts
+from edugraph_importer.graph import active_days, record_facts
+from edugraph_importer.graph.active_days import Activity, Day
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
     LEARNS_FIELDS,
@@ -248,7 +249,7 @@ class UnitOfWork:
     `removed_learns` are no longer stated by a record that is in the graph. `mistakes` and `practice` are totals to
     add to the graph's. `called`: how many more records call an id so. `stored_tests`: TESTS as the graph has them.
     `memberships`: whose MEMBER_OF and LEADS change. `group_counts`: names of groups are state, and the courses are
-    to be added to the graph's.
+    to be added to the graph's. `active_days`: what is to be added to them.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -266,6 +267,7 @@ class UnitOfWork:
     item_names: ItemNames = field(default_factory=ItemNames)
     called: Counter[Called] = field(default_factory=Counter)
     stored_tests: dict[Pair, Counter[str]] = field(default_factory=dict)
+    active_days: dict[Day, Activity] = field(default_factory=dict)
     memberships: set[PersonInGroup] = field(default_factory=set)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
 
@@ -308,6 +310,7 @@ class UnitOfWork:
         if facts.item_names is not None:
             self.add_item_names(facts.item_names)
         self.memberships.update(facts.memberships)
+        active_days.add_days(self.active_days, facts.active_days)
         if facts.group_counts is not None:
             self.count_groups(facts.group_counts)
         if facts.practice is not None:

@@ -67,10 +67,11 @@ class Classified:
     `superseded_here`: versions that are new, but not the latest of their id in this transaction. `stale`: versions
     older than the graph's, and records that were taken back. `withdrawn`: the ids that are taken back now;
     `unknown_withdrawn`: those of them that the graph does not have. `reread`: by id, versions in the graph whose
-    content a newer reading confirms.
+    content a newer reading confirms. `activities`: records without versions, to be added.
     """
 
     events: dict[str, Record] = field(default_factory=dict)
+    activities: list[Record] = field(default_factory=list)
     unchanged: list[Record] = field(default_factory=list)
     superseded: dict[str, StoredVersion] = field(default_factory=dict)
     superseded_here: list[Record] = field(default_factory=list)
@@ -83,7 +84,7 @@ class Classified:
     @property
     def records(self) -> list[Record]:
         """The records to write."""
-        return list(self.events.values())
+        return [*self.events.values(), *self.activities]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +211,8 @@ def classify(
                 )
             )
             continue
-        if record_id in withdrawn:
-            classified.stale.append(record)
+        if record.type not in LABEL_OF_TYPE or record_id in withdrawn:
+            (classified.stale if record.type in LABEL_OF_TYPE else classified.activities).append(record)
             continue
         new = StoredVersion(LABEL_OF_TYPE[record.type], record.time, record.content_hash, record.reading)
         current = latest.get(record_id)

@@ -15,7 +15,7 @@ RETURN n.id AS record, labels(m)[0] AS label, m.id AS id, r.stated_as AS stated
 // name: relationships_of_student
 // Returns a student's other relationships; those to records are counted elsewhere.
 MATCH (s:Student {id: $id})-[r]-(m)
-WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE', 'TRIED', 'HAS_RECORD', 'HAS_MEMBERSHIP']
+WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE', 'TRIED', 'HAS_RECORD', 'HAS_MEMBERSHIP', 'ACTIVE_ON']
 RETURN type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS properties
 
 // name: delete_records
