@@ -23,7 +23,8 @@ IMPORT_CONTENT_PACK = 4
 REQUEST_CONTENT_PACK = 10
 PACK_RECORDS = 100  # the most that one pack has
 
-Format = Literal["ndjson", "csv", "xapi", "openedx"]
+Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet"]
+TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables that are no text
 Compression = Literal["gzip", "zstd"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 

@@ -316,8 +316,10 @@ _BLOBS = (
         ("jobs/*/source.*", "jobs/*/rows.zst"),
         "personal",
         Words(
-            "uploaded files as they came, JSON bodies above 64 KiB, and the rows of packed or recoded files",
-            "上传的原始文件、64 KiB 以上的 JSON 请求体，以及压缩或转码文件的行",
+            "uploaded files as they came (a workbook, Parquet file or wide table until it is split), JSON bodies "
+            "above 64 KiB, and the rows of packed, recoded or converted files",
+            "上传的原始文件（工作簿、Parquet 文件和宽表只保留到拆分为止）、64 KiB 以上的 JSON 请求体，"
+            "以及压缩、转码或转换文件的行",
         ),
         Words("to import, to resume, and to analyse by reference", "导入、恢复以及按引用分析"),
         Words("30 days, and not before their job has ended", "30 天，且不早于任务结束"),
