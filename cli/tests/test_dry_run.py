@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +19,7 @@ from edugraph_cli.main import app
 from edugraph_cli.mapping_suggestion import suggest_mapping
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.records import AttemptRecord, parse_record
+from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
 from edugraph_common.sources import parse_mapping
 from edugraph_common.sources.cells import CellReader
 
@@ -96,6 +98,35 @@ def test_a_table_of_answers_is_one_of_attempts(
 def test_a_table_of_items_is_known_by_their_ids_and_titles() -> None:
     suggestion = suggest_mapping(["题号", "题目", "标题", "知识点", "日期"], [])
     assert suggestion.type == "item_record"
+
+
+def test_a_list_of_a_class_is_one_of_memberships() -> None:
+    header = ["学号", "姓名", "班级编号", "班级名称", "学期", "角色", "开始日期", "日期"]
+    row = ["S1", "王芳", "7-2", "七年级二班", "2026-1", "学生", "2026/02/23", "2026/02/20"]
+    suggestion = suggest_mapping(header, [row])
+    assert (suggestion.type, suggestion.open_points) == ("membership_record", ())
+    record = parse_record(CellReader(parse_mapping(suggestion.mapping), header).record(row))
+    assert isinstance(record.data, MembershipRecord)
+    assert (record.data.group_id, record.data.role, record.data.starts) == (
+        "7-2",
+        "member",
+        datetime(2026, 2, 23, tzinfo=UTC),
+    )
+
+
+def test_holidays_of_a_table_have_the_dates_and_the_zone_of_the_mapping() -> None:
+    """To take the guard out: let `_parser` read breaks as any list."""
+    mapping = parse_mapping(
+        "{type: term_record, columns: {学期: term, 假期: breaks, 日期: timestamp},"
+        ' date_formats: ["%Y/%m/%d"], time_zone: Asia/Shanghai}'
+    )
+    header, row = ["学期", "假期", "日期"], ["2026-1", "2026/05/01~2026/05/06; 2026/06/19 - 2026/06/22", "2026/02/01"]
+    record = parse_record(CellReader(mapping, header).record(row))
+    assert isinstance(record.data, TermRecord)
+    assert record.data.breaks == (
+        "2026-04-30T16:00:00+00:00/2026-05-05T16:00:00+00:00",
+        "2026-06-18T16:00:00+00:00/2026-06-21T16:00:00+00:00",
+    )
 
 
 def test_rejects_of_json_are_the_lines_as_they_came() -> None:

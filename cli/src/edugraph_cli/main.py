@@ -23,6 +23,7 @@ from edugraph_cli.commands import (
     model,
     pseudonyms,
     reviews,
+    rosters,
     sources,
     tasks,
     topology,
@@ -42,6 +43,7 @@ app.command("analyze")(importing.analyze_file)
 app.command("sources")(sources.list_sources)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)
 app.command("pseudonym")(pseudonyms.show_pseudonym)
+app.command("roster")(rosters.read_roster_file)
 app.command("doctor")(doctor.doctor)
 app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")

@@ -17,7 +17,7 @@ import yaml
 
 from edugraph_cli.wide_tables import SuggestedItems, suggest_items
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.records import DATA_OF_TYPE, RECORD_TYPES, RecordType
+from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES, RecordType
 from edugraph_common.sources.cells import DATES, NUMBERS
 from edugraph_common.sources.mapping import EXCEL, ITEM_FIELDS
 
@@ -153,11 +153,8 @@ def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
     fields = DATA_OF_TYPE[record_type].model_fields
     required = {name for name, field in fields.items() if field.is_required()}
     # Models say by a check, and not by a field, that they need one of two fields.
-    if record_type == "error_record":
-        required.add("course_id")
-    if record_type == "attempt_record" and "score" not in found:
-        required.add("correct")
-    return required
+    one_of = ONE_OF.get(record_type, ())
+    return required | {next((field for field in one_of if field in found), one_of[0])} if one_of else required
 
 
 def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:

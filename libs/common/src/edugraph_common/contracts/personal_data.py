@@ -121,12 +121,12 @@ _GRAPH = (
     DataPlace(
         "graph.records",
         Store.GRAPH,
-        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*"),
+        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*", "Membership.*", "ActiveDay.*"),
         "personal",
         Words(
             "texts of messages, feedback, questions, mistakes and answers, outcomes of attempts, progress and dates, "
-            "and what was found in them, with quotes",
-            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，以及在其中发现的内容和引文",
+            "membership of groups, minutes of activity by course and day, and what was found in them, with quotes",
+            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容和引文",
         ),
         _PROVENANCE,
         _RECORD_LIFE,
@@ -144,12 +144,16 @@ _GRAPH = (
         tuple(
             f"{name}.*"
             for name in (
+                "ACTIVE_ON",
                 "CHAT_WITH",
                 "HAS_ERROR",
+                "HAS_MEMBERSHIP",
                 "HAS_RECORD",
+                "LEADS",
                 "LEARNS",
                 "LIKES",
                 "MADE",
+                "MEMBER_OF",
                 "PRACTISED",
                 "RECEIVED_BY",
                 "SENT",
@@ -159,9 +163,9 @@ _GRAPH = (
         ),
         "personal",
         Words(
-            "who wrote to whom and how often, progress, mistakes by type, tries at each item, feedback, the name "
-            "that a record gave",
-            "谁给谁写过、写过多少，进度，各类错误，各题的作答次数，评语，记录中给出的姓名",
+            "who wrote to whom and how often, progress, mistakes by type, tries at each item, feedback, who was in "
+            "which group and when, the name that a record gave",
+            "谁给谁写过、写过多少，进度，各类错误，各题的作答次数，评语，何时属于哪个班组，记录中给出的姓名",
         ),
         _PROVENANCE,
         _RECORD_LIFE,
@@ -182,11 +186,11 @@ _GRAPH = (
     DataPlace(
         "graph.courses",
         Store.GRAPH,
-        ("Course.*", "CourseContent.*", "IN_COURSE.*"),
+        ("Course.*", "CourseContent.*", "IN_COURSE.*", "Group.*", "IN_GROUP.*", "OF_COURSE.*", "Term.*"),
         "pseudonymous",
         Words(
-            "courses and their texts, and which record gave a name; a text may name people",
-            "课程及其文本，以及名称由哪条记录给出；文本中可能提到人",
+            "courses and their texts, groups and terms, and which record gave a name; a text may name people",
+            "课程及其文本、班组和学期，以及名称由哪条记录给出；文本中可能提到人",
         ),
         Words("what is taught", "课程内容"),
         _GRAPH_LIFE,

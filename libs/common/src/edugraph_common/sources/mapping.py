@@ -41,7 +41,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.records import DATA_OF_TYPE, RecordType
+from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType
 from edugraph_common.sources.ndjson import MalformedFile
 
 ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent")
@@ -180,10 +180,9 @@ class Mapping(ContractModel):
         if self.type:
             fields = DATA_OF_TYPE[self.type].model_fields
             required |= {name for name, field in fields.items() if field.is_required()}
-        if self.type == "error_record" and "course_ids" not in given:
-            required.add("course_id")
-        if self.type == "attempt_record" and "score" not in given:
-            required.add("correct")
+        one_of = ONE_OF.get(self.type or "", ())
+        if one_of and not set(one_of) & set(given):
+            required.add(one_of[0])
         if self.items:
             if self.type != "attempt_record":
                 raise ValueError("it has items, so its type must be attempt_record")
