@@ -33,6 +33,7 @@ from edugraph_common.contracts.messages import (
     Message,
     ReplayErasures,
     RestrictStudent,
+    SplitSource,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
@@ -40,6 +41,7 @@ from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal,
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[ContractModel]] = {
     "import_job": ImportJob,
+    "split_source": SplitSource,
     "import_batch": ImportBatch,
     "import_aggregate": ImportAggregate,
     "analysis_batch": AnalysisBatch,

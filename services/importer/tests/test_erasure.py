@@ -22,9 +22,9 @@ from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.sources import parse_mapping, store_mapping
+from edugraph_common.sources.person import Person
 from edugraph_importer.batching import count_batches, read_batch, rejects_key, store_rejects, window
 from edugraph_importer.erasure.files import erase_from_blobs
-from edugraph_importer.erasure.person import Person
 from edugraph_importer.graph.record_facts import students
 
 if sys.version_info >= (3, 14):

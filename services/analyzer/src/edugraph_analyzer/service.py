@@ -188,6 +188,7 @@ class AnalyzerService:
             error=result.failed[0].reason if result.failed else None,
             generation=message.generation,
             withheld=len(result.withheld),
+            textless=len(result.skipped),
         )
         # An edition is a task of its own: what became of another one must not answer for it.
         task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")

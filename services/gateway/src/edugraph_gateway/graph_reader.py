@@ -26,14 +26,21 @@ QUERY_TIMEOUT_SECONDS = 30.0
 _MISTAKES = """
 MATCH (e)-[:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (s:Student)-[:MADE|TRIED]->(e)
+WITH e, k, s WHERE s.restricted IS NULL
 WITH k.id AS id, k.name AS name, count(DISTINCT e) AS mistakes, count(DISTINCT s.id) AS students
 WHERE students >= $at_least
 RETURN id, name, mistakes, students
 ORDER BY mistakes DESC, id ASC LIMIT $limit
 """
+_RESTRICTED = "MATCH (s:Student) WHERE s.restricted RETURN s.id AS id"
 _EDGES = """
 MATCH (a)-[r]->(b)
-WHERE type(r) IN $types AND a.restricted IS NULL AND b.restricted IS NULL
+WHERE type(r) IN $types AND a.restricted IS NULL AND b.restricted IS NULL AND ($all OR NOT any(n IN [a, b] WHERE
+  (n:ErrorType OR n:KnowledgePoint OR n:Topic) AND NOT EXISTS {
+    MATCH (n)--(m) WHERE (m:Attempt OR m:CourseContent OR m:Definition OR m:ErrorRecord OR m:Interaction OR m:Item)
+      AND NOT EXISTS { MATCH (m)--(s:Student) WHERE s.restricted }
+  }
+))
 RETURN labels(a)[0] AS a_label, a.id AS a, coalesce(a.name, a.title, a.id) AS a_name, type(r) AS type,
        labels(b)[0] AS b_label, b.id AS b, coalesce(b.name, b.title, b.id) AS b_name
 LIMIT $limit
@@ -58,7 +65,7 @@ class GraphReader:
     def summary(self, at_least_students: int = 0) -> GraphSummary:
         """Return counts by label and type without zeros, and the knowledge points with the most mistakes.
 
-        Points behind the mistakes of fewer students are left out.
+        Points behind the mistakes of fewer students are left out. Students who are restricted do not count there.
         """
         with _driver_errors(), self._session() as session:
             nodes = {label: _count(session, f"MATCH (n:{label})", "n") for label in RECORD_LABELS + ENTITY_LABELS}
@@ -76,12 +83,21 @@ class GraphReader:
         )
 
     def picture(self, limit: int) -> GraphPicture:
-        """Return at most `limit` relationships and the nodes at their ends. Nobody who is restricted is shown."""
+        """Return at most `limit` relationships and the nodes at their ends.
+
+        Nobody who is restricted is shown, nor what only their records name.
+        """
+        nobody = not self.restricted()
         with _driver_errors(), self._session() as session:
-            rows = list(_rows(session, _EDGES, types=list(SHOWN_RELATIONSHIPS), limit=limit))
+            rows = list(_rows(session, _EDGES, types=list(SHOWN_RELATIONSHIPS), limit=limit, all=nobody))
         nodes = {node.id: node for row in rows for node in (_node(row, "a"), _node(row, "b"))}
         edges = (Edge(source=_node(r, "a").id, target=_node(r, "b").id, type=r["type"]) for r in rows)
         return GraphPicture(nodes=tuple(nodes.values()), edges=tuple(edges))
+
+    def restricted(self) -> frozenset[str]:
+        """Return the ids of the students of whom nothing is to be shown."""
+        with _driver_errors(), self._session() as session:
+            return frozenset(row["id"] for row in _rows(session, _RESTRICTED))
 
     def constrained_labels(self) -> set[str]:
         """Return the labels that have a constraint of uniqueness."""

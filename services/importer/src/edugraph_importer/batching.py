@@ -35,6 +35,9 @@ from edugraph_common.sources.rows import as_invalid_record, latest_timestamp, ma
 from edugraph_importer.graph import RecordBatch, derive_facts
 from edugraph_importer.range_index import BatchRange, count_ranges, count_rows, index_key, read_ranges, write_ranges
 
+# Of a source as it is stored. One of this size is scanned in less time than a batch takes, also where it is packed
+# and unpacks to ten times as much, as tables do.
+SCANNED_AT_ONCE_BYTES = 1024**2
 MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
 
 _RANGE_FIELDS = ("offset", "length", "first_line")  # of a ByteRange, as in a BatchRange
@@ -50,6 +53,19 @@ class ReadBatch:
 
 def rejects_key(job_id: str, batch: int) -> str:
     return f"jobs/{job_id}/rejects/{batch:08d}.ndjson"
+
+
+def is_long_to_scan(blobs: Blobs, job: ImportJob) -> bool:
+    """Whether a job's source is still to be scanned and that takes longer than a batch does. Raises as `Blobs.open`.
+
+    A file outside counts as well: its size does not say how long somebody else's server takes to give it.
+    """
+    if job.source is None or blobs.exists(index_key(job.job_id)):
+        return False
+    if job.outside is not None:
+        return True
+    with blobs.open(job.source) as file:
+        return file.seek(0, 2) > SCANNED_AT_ONCE_BYTES
 
 
 def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:

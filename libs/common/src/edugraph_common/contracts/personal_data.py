@@ -74,6 +74,11 @@ def patterns_of(eraser: Eraser) -> tuple[str, ...]:
     return tuple(pattern for each in served for pattern in each.patterns)
 
 
+def keys_in_redis(name: str) -> tuple[str, ...]:
+    """Return the patterns of an entry's Redis keys. Raises StopIteration for a name that is none of them."""
+    return next(each.patterns for each in PLACES if each.store is Store.REDIS and each.name == name)
+
+
 def record_mark(record_id: str) -> str:
     """Return what an answer of the model keeps of the record that it was asked for, so that it can be erased."""
     return hashlib.sha256(f"record {record_id}".encode()).hexdigest()[:24]
@@ -500,7 +505,6 @@ _REDIS = (
         Store.REDIS,
         (
             "edugraph:{members}:known:*",
-            "edugraph:{members}:asked:*",
             "edugraph:{members}:restricted-known",
             "edugraph:{members}:epoch",
         ),
@@ -508,6 +512,15 @@ _REDIS = (
         _NO_PERSON,
         Words("which of those lists are whole", "哪些名单是完整的"),
         Words("a day; the number of erasures for ever", "一天；删除的次数永久"),
+    ),
+    DataPlace(
+        "redis.members_asked",
+        Store.REDIS,
+        ("edugraph:{members}:asked:*",),
+        "none",
+        _NO_PERSON,
+        Words("which of those lists somebody has just asked for", "刚刚请求过哪些名单"),
+        _SECONDS,
     ),
     DataPlace(
         "redis.asking",
@@ -532,7 +545,6 @@ _REDIS = (
             "edugraph:turns:*",
             "edugraph:keys",
             "edugraph:keys-made",
-            "edugraph:task-owner:*",
         ),
         "pseudonymous",
         Words(
@@ -540,11 +552,18 @@ _REDIS = (
             "API 密钥的散列值及名称、请求的发送者、请求体的指纹",
         ),
         Words("to let callers in, and to take a request once", "验证调用者，同一请求只接受一次"),
-        Words(
-            "requests a day, who sent a task 7 days; keys until they are revoked",
-            "请求一天，任务的发送者 7 天；密钥直到撤销",
-        ),
+        Words("requests a day; keys until they are revoked", "请求一天；密钥直到撤销"),
         left=Words("the fingerprint is a hash of a whole body, for a day", "指纹是整个请求体的散列值，保留一天"),
+    ),
+    DataPlace(
+        "redis.task_owners",
+        Store.REDIS,
+        ("edugraph:task-owner:*",),
+        "pseudonymous",
+        Words("which API key sent a task", "任务由哪个 API 密钥发送"),
+        Words("to show the result of a task to its sender alone", "任务结果只向其发送者显示"),
+        Words("7 days", "7 天"),
+        left=Words("it names a client and no student", "其中是客户端，而非学生"),
     ),
     DataPlace(
         "redis.audit",
@@ -588,7 +607,16 @@ _REDIS = (
     DataPlace(
         "redis.embedded_broker",
         Store.REDIS,
-        ("_kombu.*", "unacked*", "data_import*", "graph_findings*", "llm_analysis*", "*.pidbox", "*.celery.pidbox"),
+        (
+            "_kombu.*",
+            "unacked*",
+            "data_import*",
+            "import_splits*",
+            "graph_findings*",
+            "llm_analysis*",
+            "*.pidbox",
+            "*.celery.pidbox",
+        ),
         "personal",
         Words("messages, in the embedded run, which has no RabbitMQ", "消息（仅内嵌运行时，没有 RabbitMQ）"),
         _TASKS,
@@ -601,7 +629,7 @@ _QUEUES = (
     DataPlace(
         "queues.tasks",
         Store.QUEUES,
-        ("data_import", "graph_findings", "llm_analysis", "celery_delayed_*"),
+        ("data_import", "import_splits", "graph_findings", "llm_analysis", "celery_delayed_*"),
         "personal",
         Words(
             "messages that wait: records of small bodies, texts to analyse, findings, ids to erase",
@@ -618,7 +646,7 @@ _QUEUES = (
     DataPlace(
         "queues.dead",
         Store.QUEUES,
-        ("data_import.dead", "graph_findings.dead", "llm_analysis.dead"),
+        ("data_import.dead", "import_splits.dead", "graph_findings.dead", "llm_analysis.dead"),
         "personal",
         Words("messages that were given up, with the reason", "放弃处理的消息及原因"),
         Words("an operator decides: replay or drop", "由操作者决定重放或丢弃"),

@@ -36,7 +36,7 @@ from edugraph_common.sources import (
 )
 from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
-from edugraph_importer.erasure.person import Person, Who
+from edugraph_common.sources.person import Person, Who
 from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
 _SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
