@@ -183,7 +183,8 @@ class Provider:
         if kind == "cut":
             return await _cut(writer)
         completed = self._completed(asked, kind)
-        return await (_stream(writer, completed) if asked.get("stream") else _send(writer, 200, completed, extra))
+        await (_stream(writer, completed) if asked.get("stream") else _send(writer, 200, completed, extra))
+        return extra.get("Connection") != "close"
 
     def _completed(self, asked: dict[str, Any], kind: str) -> dict[str, Any]:
         content = fake_answers.spoilt(kind, fake_answers.answer_to(asked["messages"], self.seed))

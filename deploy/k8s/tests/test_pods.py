@@ -393,3 +393,10 @@ def test_the_analyzer_has_the_file_of_models_and_its_keys(chart, pods):
         name for name, other in pods(objects).items() if "models" in {each["name"] for each in other["volumes"]}
     ]
     assert len(others) == 1
+
+
+def test_an_analyzer_that_asks_a_provider_is_told_no_number_of_processes(chart, find):
+    """Its threads are many; as many processes would not fit into the pod."""
+    for provider in ('analyzer.model.baseUrl="https://m.example/v1"', 'analyzer.model.existingSecret="model"'):
+        analyzer = find(chart.render(provider), "Deployment", "edugraph-analyzer")
+        assert "concurrency" not in str(analyzer["spec"]["template"]["spec"]["containers"][0]["command"])
