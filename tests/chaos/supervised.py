@@ -74,7 +74,7 @@ class Supervised:
         with self._lock, suppress(OSError, IndexError):
             pid = self._running[name].pid
             listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-            os.kill(int(rng.choice(sorted(listed) or [pid])), signal.SIGKILL)
+            os.kill(int(rng.choice(sorted(listed) or [str(pid)])), signal.SIGKILL)
 
     def _keep(self) -> None:
         while not self._ending.wait(LOOKS_EVERY):
