@@ -121,12 +121,20 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     people = tuple(
         Person(role, own, is_name) for role, field, is_name in _PERSON_FIELDS if (own := getattr(data, field, None))
     )
-    course = getattr(data, "course_id", None)
-    course_ids = data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (course,) if course else ()
+    course_ids = course_ids_of(record)
     given = {context.course_id: context for context in contexts}
     name = getattr(data, "course_name", None)
     courses = tuple(given.get(course_id, CourseContext(course_id=course_id, name=name)) for course_id in course_ids)
     return Document(record, kind, sections, people, courses)
+
+
+def course_ids_of(record: Record) -> tuple[str, ...]:
+    """Return the ids of the courses that a record belongs to."""
+    data = record.data
+    if isinstance(data, ErrorRecord | AttemptRecord):
+        return tuple(data.courses)
+    course_id = getattr(data, "course_id", None)
+    return (course_id,) if course_id else ()
 
 
 class StoredBatches:
