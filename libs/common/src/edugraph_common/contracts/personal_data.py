@@ -205,6 +205,7 @@ _GRAPH = (
             "CONTAINS.*",
             "DEPENDS_ON.*",
             "SET_ASIDE.*",
+            "CALLED.*",
             "OF_ITEM.*",
             "DEFINES.*",
             "TESTS.*",
@@ -218,6 +219,26 @@ _GRAPH = (
         _PROVENANCE,
         _GRAPH_LIFE,
         eraser="graph",
+    ),
+    DataPlace(
+        "graph.reviews",
+        Store.GRAPH,
+        ("Review.*", "ReviewedRecord.*", "REVIEWS.*", "JUDGED.*"),
+        "pseudonymous",
+        Words(
+            "what reviewers said: who, when, about which types, points and topics, and about which record by its id "
+            "and the hash of its text",
+            "审核者的判断：谁、何时，涉及哪些类型、知识点和话题，以及涉及哪条记录（其编号和文本的哈希值）",
+        ),
+        Words("to correct what the graph says, and to show who did", "更正图谱内容，并说明由谁更正"),
+        _GRAPH_LIFE,
+        eraser="graph",
+        exporter="graph",
+        left=Words(
+            "a review names its reviewer, by the id that they sign with; no student is a reviewer. What was said of "
+            "a record that never came names no student",
+            "审核记录中有审核者署名的编号；学生不是审核者。对从未到达的记录的判断不涉及任何学生",
+        ),
     ),
     DataPlace(
         "graph.ledger",
@@ -291,8 +312,10 @@ _BLOBS = (
         ("jobs/*/source.*", "jobs/*/rows.zst"),
         "personal",
         Words(
-            "uploaded files as they came, JSON bodies above 64 KiB, and the rows of packed or recoded files",
-            "上传的原始文件、64 KiB 以上的 JSON 请求体，以及压缩或转码文件的行",
+            "uploaded files as they came (a workbook, Parquet file or wide table until it is split), JSON bodies "
+            "above 64 KiB, and the rows of packed, recoded or converted files",
+            "上传的原始文件（工作簿、Parquet 文件和宽表只保留到拆分为止）、64 KiB 以上的 JSON 请求体，"
+            "以及压缩、转码或转换文件的行",
         ),
         Words("to import, to resume, and to analyse by reference", "导入、恢复以及按引用分析"),
         Words("30 days, and not before their job has ended", "30 天，且不早于任务结束"),
