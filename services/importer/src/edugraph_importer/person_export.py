@@ -18,14 +18,15 @@ from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Exporter
 from edugraph_common.contracts.records import InvalidRecord
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.fit_store import fit_keys, read_fit
+from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import Platforms, ReadPlan, blank_rows, load_mapping, load_read_plan, open_text
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.stored import read_plan_key
 from edugraph_importer.graph import Graph
 
-EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "jobs", "results"})
+EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "fits", "jobs", "results"})
 KEPT_SECONDS = 86_400
 _SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
 _INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
@@ -72,6 +73,7 @@ class PersonExport:
                 self._add(archive, f"graph/{name}.ndjson", entries)
             self._add(archive, "files/rows.ndjson", self._rows())
             self._add(archive, "files/rejects.ndjson", self._rejects())
+            self._add(archive, "fits/rows.ndjson", self._labelled())
             found = ({"key": key, "value": value} for key, value in self._search(wanted))
             self._add(archive, "redis/jobs_and_results.ndjson", found)
             archive.writestr("index.txt", self._index(now))
@@ -140,6 +142,18 @@ class PersonExport:
                         self._collector(plan, rows)(reject.raw.encode(errors="replace"))
                     if rows or reject.found == self._student_id:
                         yield {"key": key, **reject.model_dump()}
+
+    def _labelled(self) -> Iterator[dict[str, Any]]:
+        """Yield the person's labelled mistakes of which the offline analyser learned."""
+        for key in fit_keys(self._blobs):
+            try:
+                _, rows = read_fit(self._blobs, key)
+            except (ValueError, Gone):
+                self._problems.append(f"{key} could not be read")
+                continue
+            for row in rows:
+                if self._student_id in row.students:
+                    yield {"key": key, **row.model_dump(mode="json")}
 
     def _stored_plan(self, job_id: str) -> ReadPlan | None:
         key = read_plan_key(job_id)

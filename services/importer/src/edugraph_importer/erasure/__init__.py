@@ -24,7 +24,7 @@ from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import ERASURES, Blobs, erasure_key, tombstone_of
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
-from edugraph_importer.erasure.files import erase_from_blobs
+from edugraph_importer.erasure.files import erase_from_blobs, erase_from_fits
 from edugraph_importer.erasure.person import ErasedPeople, Person, Scrubbed, Who
 from edugraph_importer.graph import Graph
 
@@ -200,6 +200,10 @@ class Erasure:
         )
         report.removed["files"] = erased.counts
         report.left += [{"store": "files", **left} for left in erased.left]
+        labelled, unread = erase_from_fits(self.blobs, person, go_on, dry_run=dry_run)
+        report.removed["fits"] = {"rows": labelled}
+        for key, reason in unread.items():
+            report.leave("fits", key, reason)
         for job_id in () if dry_run else erased.open_jobs:
             self.jobs.clean_later(job_id)
         named = self.jobs.sources_with(person.words) if isinstance(person, Person) else []
