@@ -57,8 +57,9 @@ with redis.Redis.from_url(address, socket_timeout=bench.MOST_SECONDS) as server,
         for _ in workers:
             server.blpop([f"{run.name}:ready"])
         began = time.monotonic()
-        server.rpush(f"{run.name}:go", *("1" for _ in workers))
+        server.rpush(f"{run.name}:go", *(until for _ in workers))  # benches of before read the end from `told` alone
         while server.llen(f"{run.name}:done") < len(packs):
+            assert any(worker.poll() is None for worker in workers), "the processes ended before the packs did"
             time.sleep(0.01)
         seconds = time.monotonic() - began
         for worker in workers:

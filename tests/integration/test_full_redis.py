@@ -110,7 +110,8 @@ def test_an_import_waits_for_a_full_redis_and_loses_nothing(
     send(bench.app, "import_records_with_callback", job, task_id=uuid4().hex)
     until(lambda: report().batches_done >= 5, 60)
     full(True)
-    until(lambda: worker.logged("task_waits") >= 4, 30)
+    # Of the window of four batches one may be left at that moment, and it waits a quarter of a minute each time.
+    until(lambda: worker.logged("task_waits") >= 3, 60)
     done = report().batches_done
     assert stays(lambda: worker.alive() and report().batches_done == done and not bench.depth("data_import.dead"), 20)
     full(False)
