@@ -16,6 +16,7 @@ from edugraph_cli.commands import (
     dead,
     doctor,
     erasures,
+    fits,
     graph,
     importing,
     jobs,
@@ -53,6 +54,7 @@ app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(fits.app, name="analyzer")
 app.add_typer(model.cache_app, name="cache")
 app.add_typer(model.provider_app, name="provider")
 app.add_typer(topology.app, name="topology")

@@ -64,7 +64,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_record() -> None:
 _TEXTS = st.text(st.characters(exclude_categories=[]), max_size=20).map(
     lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 )
-_VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXTS, partial(st.lists, max_size=3))
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXTS, partial(st.lists, max_size=3)
+)
 _RECORDS = st.lists(st.dictionaries(_TEXTS, _VALUES, max_size=3), min_size=1, max_size=5)
 
 

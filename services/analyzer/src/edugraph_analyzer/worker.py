@@ -9,6 +9,8 @@ from typing import get_args
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.documents import StoredBatches
 from edugraph_analyzer.pipeline import Pipeline
+from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
+from edugraph_analyzer.rule_based.fits_in_use import FitsInUse
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
@@ -62,6 +64,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
                 with_records=StoredBatches(blobs).with_records,
                 is_cancelled=jobs.is_cancelled,
                 members=members,
+                offline=RuleBasedAnalyzer(FitsInUse(blobs).of),
             ),
             jobs=jobs,
             windows=AnalysisWindows(client),

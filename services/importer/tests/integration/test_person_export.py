@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.fits import FitHeader, LabelledRow
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.records import Record
 from edugraph_common.platform.audit import Entry
+from edugraph_common.platform.fit_store import write_fit
 from edugraph_common.platform.object_store import Blobs, delete_old_exports, export_key
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_importer.batching import rejects_key, store_rejects
@@ -94,9 +96,13 @@ def test_tables_and_rejects_are_read_as_the_import_reads_them(graph: Graph, tmp_
     store_rejects(blobs, "r", 0, [reject, reject.model_copy(update={"raw": raw.replace("S01", "S0104")})])
     with blobs.write("jobs/broken/source.ndjson.gz") as file:
         file.write(b"no gzip at all")
+    header = FitHeader(version="v", course_id="C1", fitted_at="2026-01-05", items=2, name_weight=0.1)
+    labelled = [LabelledRow(record_id=each, students=(each,), words={"term": 1}) for each in ("S01", "S0104")]
+    write_fit(blobs, header, labelled)
     found = exported(graph, blobs, "S01")
     assert found["files/rows.ndjson"] == [{"key": "jobs/t/source.csv", "row": "S01,C1,2026-01-01"}]
     assert [each["key"] for each in found["files/rejects.ndjson"]] == [rejects_key("r", 0)]
+    assert [each["record_id"] for each in found["fits/rows.ndjson"]] == ["S01"]
     assert "jobs/broken/source.ndjson.gz could not be read whole" in found["index"]
 
 

@@ -27,10 +27,10 @@ class Store(StrEnum):
 Level = Literal["personal", "pseudonymous", "none"]
 """`pseudonymous`: hashes, or ids that say nothing without another store. `none`: no person's data at all."""
 
-Eraser = Literal["graph", "files", "jobs", "results", "queues", "dead_letters", "answers", "members"]
+Eraser = Literal["graph", "files", "fits", "jobs", "results", "queues", "dead_letters", "answers", "members"]
 """What erases a person there; the result of an erasure is grouped by these names."""
 
-Exporter = Literal["graph", "files", "jobs", "results", "dead_letters", "audit"]
+Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters", "audit"]
 """What reads a person's data there for `edugraph export-person`."""
 
 
@@ -303,6 +303,26 @@ _GRAPH = (
 )
 
 _BLOBS = (
+    DataPlace(
+        "blobs.fits",
+        Store.BLOBS,
+        ("fits/*",),
+        "pseudonymous",
+        Words(
+            "what the offline analyser learned of a course: for each labelled mistake the ids of record and student, "
+            "stems of its words without names, and the labels",
+            "离线分析器从一门课程学到的内容：每个已标注错误的记录编号和学生编号、去除姓名后的词干，以及标注",
+        ),
+        Words("to link mistakes and to name their kinds without a model", "不用模型也能关联错误并说明其类型"),
+        Words("until it is dropped", "直到被弃用删除"),
+        eraser="fits",
+        exporter="fits",
+        left=Words(
+            "a file of labels is yours: a fit from one that still names the person has the rows again, until "
+            "`edugraph erasures replay`",
+            "标注文件属于贵方：若其中仍有此人，再次学习会带回这些行，直到执行 `edugraph erasures replay`",
+        ),
+    ),
     DataPlace(
         "blobs.being_written",
         Store.BLOBS,
