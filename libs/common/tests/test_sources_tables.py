@@ -235,6 +235,12 @@ def test_any_wide_table_gives_its_good_cells_and_says_what_is_wrong_with_the_oth
             assert score == (wanted if isinstance(wanted, str) else pytest.approx(wanted))
 
 
+def test_what_is_more_than_all_points_is_told_by_the_points() -> None:
+    """To take the guard out: let `_share` return it; the contract then says that 1.2 is more than 1."""
+    [(_, reject)] = read(xlsx({"A": [["id", "Q1"], ["S1", 6]]}), "workbook", WIDE)
+    assert (reject.field, reject.expected, reject.found) == ("Q1 (data.score)", "a number from 0 to 5", "6")
+
+
 def test_without_a_scale_a_cell_says_right_or_wrong() -> None:
     mapping = parse_mapping("""
     {type: attempt_record, columns: {id: student_id, at: timestamp}, values: {correct: {√: true, ×: false}},

@@ -54,9 +54,13 @@ def column_names(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 
 def likely_header(rows: Sequence[SheetRow]) -> int | None:
-    """Return the place of the row that is most likely the header: the first with several cells. None for no table."""
+    """Return the place of the row that is most likely the header: the first with several cells, or with one at all.
+
+    None for no table.
+    """
     filled = [sum(not is_blank_cell(cell) for cell in row.cells or ()) for row in rows]
-    return next((place for place, cells in enumerate(filled) if cells > 1), None)
+    places = (place for least in (2, 1) for place, cells in enumerate(filled) if cells >= least)
+    return next(places, None)
 
 
 def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
@@ -185,7 +189,11 @@ def _attempt_lines(
     given: dict[str, Cell], cells: dict[str, Cell], mapping: Mapping, items: Items
 ) -> Iterator[dict[str, Any]]:
     """Yield what is written of a row of a wide table, `given`, of which `cells` are those that are no items."""
-    tried = [c for c in item_columns(tuple(given), mapping) if _is_try(given[c], items)]
+    tried = [
+        column
+        for column in item_columns(tuple(given), mapping)
+        if not is_blank_cell(given[column]) and cell_text(given[column]).strip() not in items.not_tried
+    ]
     students = [c for c, field in mapping.columns.items() if field in STUDENT_FIELDS]
     absent = [c for c in students if c not in cells]
     words = {word.casefold() for word in items.not_students}
@@ -199,10 +207,6 @@ def _attempt_lines(
         yield {"wrong": [f"{absent[0]} (data.{mapping.columns[absent[0]]})", "an id", "", "is blank"]}
     for column in tried if not absent else ():
         yield {"column": column, "cells": {**cells, column: given[column]}}
-
-
-def _is_try(cell: Cell, items: Items) -> bool:
-    return not is_blank_cell(cell) and cell_text(cell).strip() not in items.not_tried
 
 
 def _place(sheet: str | None, number: int) -> dict[str, Any]:
