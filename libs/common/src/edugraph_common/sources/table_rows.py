@@ -9,6 +9,7 @@ them once, from which each batch is read alone (docs/adr/0041). Only what the ma
 {"row": 7, "wrong": ["(row)", "3 cells", "2 cells: …", "has not …"], "raw": "…"}    a row that is none
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -17,7 +18,7 @@ from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_row, shorten
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, as_json, escaped, parse_row, shorten
 from edugraph_common.sources.cells import Cell, CellReader, cell_parser, cell_text, is_blank_cell
 from edugraph_common.sources.chunking import Chunk
 from edugraph_common.sources.json_source import Lines, decode_json
@@ -260,7 +261,11 @@ class TableSource:
     def _record(self, line: dict[str, Any]) -> Record | Withdrawal:
         value, column = self._reader.record(self._listed(line["cells"])), line.get("column")
         if self._items and column:
-            value["data"] |= self._attempt(self._items, column, line)
+            data = value["data"]
+            data |= self._attempt(self._items, column, line)
+            if self._items.one_attempt:
+                which = [data.get(field) for field in ("student_id", "item_id", "course_id", "course_ids")]
+                value["record_id"] = hashlib.sha256(escaped(as_json(which)).encode()).hexdigest()
         try:
             return parse_row(value)
         except InvalidRecord as problem:
