@@ -73,13 +73,13 @@ def test_a_model_that_the_file_does_not_name_is_asked_as_the_settings_say(tmp_pa
     ],
 )
 def test_a_mistake_in_the_file_is_told_at_the_start(tmp_path, text: str, sentence: str) -> None:
-    with pytest.raises(ValidationError, match="models.toml") as caught:
+    with pytest.raises(ValidationError, match=r"models\.toml") as caught:
         settings(tmp_path, text)
     assert sentence in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path) -> None:
-    with pytest.raises(ValueError, match="none.toml"):
+    with pytest.raises(ValueError, match=r"none\.toml"):
         read_models_file(tmp_path / "none.toml", {})
 
 
