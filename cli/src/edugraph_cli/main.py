@@ -39,7 +39,7 @@ app = typer.Typer(
     help="Imports learning records into a knowledge graph. EDUGRAPH_URL and EDUGRAPH_API_KEY name the gateway.",
     epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 no answer or not now, 4 not allowed.",
 )
-app.command("import")(importing.import_file)
+app.command("import")(importing.import_files)
 app.command("analyze")(importing.analyze_file)
 app.command("sources")(sources.list_sources)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)

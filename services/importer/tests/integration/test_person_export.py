@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from tables import xlsx
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.fits import FitHeader, LabelledRow
+from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.records import Record
@@ -22,7 +24,7 @@ from edugraph_common.platform.audit import Entry
 from edugraph_common.platform.fit_store import write_fit
 from edugraph_common.platform.object_store import Blobs, delete_old_exports, export_key
 from edugraph_common.sources import parse_mapping, store_mapping
-from edugraph_importer.batching import rejects_key, store_rejects
+from edugraph_importer.batching import count_batches, rejects_key, store_rejects
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.record_facts import students
 from edugraph_importer.person_export import Elsewhere, PersonExport
@@ -145,6 +147,26 @@ def test_an_embedded_broker_has_no_dead_letters(graph: Graph, tmp_path: Path) ->
         yield
 
     assert exported(graph, Blobs(str(tmp_path)), "S01", letters=none)["broker/dead_letters.ndjson"] == []
+
+
+def test_the_rows_of_a_table_that_was_converted_are_in_it(graph: Graph, tmp_path: Path) -> None:
+    """To take the guard out: let `_converted_rows` yield nothing."""
+    blobs = Blobs(str(tmp_path))
+    mapping = parse_mapping(
+        "{type: attempt_record, columns: {who: student_id}, constants: {timestamp: '2026-01-01'}, items: {columns: [Q1]}}"
+    )
+    for job_id in ("split", "waiting"):
+        store_mapping(blobs, job_id, mapping)
+        with blobs.write(f"jobs/{job_id}/source.workbook") as file:
+            file.write(xlsx({"A": [["who", "Q1"], ["S0104", 1], ["S01", 0], ["S01", 1]]}))
+    job = ImportJob(job_id="split", source="jobs/split/source.workbook", format="workbook", batch_size=1)
+    assert count_batches(blobs, job) == 3
+    found = exported(graph, blobs, "S01")["files/rows.ndjson"]
+    assert [(each["key"], json.loads(each["row"])["cells"]) for each in found] == [
+        (key, {"who": "S01", "Q1": mark})
+        for key in ("jobs/split/rows.zst", "jobs/waiting/source.workbook")
+        for mark in (0, 1)
+    ]
 
 
 def test_the_index_names_every_place_with_personal_data(graph: Graph, tmp_path: Path) -> None:
