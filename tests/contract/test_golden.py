@@ -33,6 +33,7 @@ from edugraph_common.contracts.messages import (
     Message,
     ReplayErasures,
     RestrictStudent,
+    UndoImport,
     WriteReviews,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
@@ -51,6 +52,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
     "write_reviews": WriteReviews,
+    "undo_import": UndoImport,
     "forget_student": ForgetStudent,
     "restrict_student": RestrictStudent,
     "export_student": ExportStudent,

@@ -18,6 +18,7 @@ from edugraph_cli.commands import (
     erasures,
     graph,
     importing,
+    imports,
     jobs,
     keys,
     model,
@@ -47,6 +48,7 @@ app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(graph.app, name="graph")
+app.add_typer(imports.app, name="imports")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
