@@ -33,6 +33,7 @@ from edugraph_common.contracts.messages import (
     Message,
     ReplayErasures,
     RestrictStudent,
+    SplitSource,
     UndoImport,
     WriteReviews,
 )
@@ -42,6 +43,7 @@ from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal,
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[ContractModel]] = {
     "import_job": ImportJob,
+    "split_source": SplitSource,
     "import_batch": ImportBatch,
     "import_aggregate": ImportAggregate,
     "analysis_batch": AnalysisBatch,

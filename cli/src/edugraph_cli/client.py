@@ -34,7 +34,7 @@ class ClientSettings(BaseSettings):
 
 @dataclass(frozen=True)
 class FileSource:
-    """What a file is. `mapping`: the text of the mapping file of a CSV. `platform`: whose log it is."""
+    """What a file is. `mapping`: the text of the mapping file of a table. `platform`: whose log it is."""
 
     format: Format = "ndjson"
     compression: Compression | None = None
@@ -47,6 +47,8 @@ _CONTENT_TYPES: dict[Format, str] = {
     "csv": "text/csv",
     "xapi": "application/octet-stream",
     "openedx": "application/octet-stream",
+    "workbook": "application/octet-stream",
+    "parquet": "application/octet-stream",
 }
 
 

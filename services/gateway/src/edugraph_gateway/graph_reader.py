@@ -34,15 +34,22 @@ QUERY_TIMEOUT_SECONDS = 30.0
 _MISTAKES = """
 MATCH (e)-[:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (s:Student)-[:MADE|TRIED]->(e)
+WITH e, k, s WHERE s.restricted IS NULL
 WITH coalesce(k.canonical, k.id) AS id, count(DISTINCT e) AS mistakes, count(DISTINCT s.id) AS students
 WHERE students >= $at_least
 WITH id, mistakes, students ORDER BY mistakes DESC, id ASC LIMIT $limit
 OPTIONAL MATCH (k:KnowledgePoint {id: id})
 RETURN id, k.name AS name, mistakes, students ORDER BY mistakes DESC, id ASC
 """
+_RESTRICTED = "MATCH (s:Student) WHERE s.restricted RETURN s.id AS id"
 _EDGES = """
 MATCH (a)-[r]->(b)
-WHERE type(r) IN $types AND a.restricted IS NULL AND b.restricted IS NULL
+WHERE type(r) IN $types AND a.restricted IS NULL AND b.restricted IS NULL AND ($all OR NOT any(n IN [a, b] WHERE
+  (n:ErrorType OR n:KnowledgePoint OR n:Topic) AND NOT EXISTS {
+    MATCH (n)--(m) WHERE (m:Attempt OR m:CourseContent OR m:Definition OR m:ErrorRecord OR m:Interaction OR m:Item)
+      AND NOT EXISTS { MATCH (m)--(s:Student) WHERE s.restricted }
+  }
+))
 RETURN DISTINCT labels(a)[0] AS a_label, coalesce(a.canonical, a.id) AS a, type(r) AS type,
        labels(b)[0] AS b_label, coalesce(b.canonical, b.id) AS b,
        CASE WHEN a.canonical <> a.id THEN null ELSE coalesce(a.name, a.title, a.id) END AS a_name,
@@ -71,7 +78,7 @@ class GraphReader:
     def summary(self, at_least_students: int = 0) -> GraphSummary:
         """Return counts by label and type without zeros, and the knowledge points with the most mistakes.
 
-        Points behind the mistakes of fewer students are left out.
+        Points behind the mistakes of fewer students are left out. Students who are restricted do not count there.
         """
         with _driver_errors(), self._session() as session:
             nodes = {label: _count(session, f"MATCH (n:{label})", "n") for label in RECORD_LABELS + ENTITY_LABELS}
@@ -94,9 +101,13 @@ class GraphReader:
         )
 
     def picture(self, limit: int) -> GraphPicture:
-        """Return at most `limit` relationships and the nodes at their ends. Nobody who is restricted is shown."""
+        """Return at most `limit` relationships and the nodes at their ends.
+
+        Nobody who is restricted is shown, nor what only their records name.
+        """
+        nobody = not self.restricted()
         with _driver_errors(), self._session() as session:
-            rows = list(_rows(session, _EDGES, types=list(SHOWN_RELATIONSHIPS), limit=limit))
+            rows = list(_rows(session, _EDGES, types=list(SHOWN_RELATIONSHIPS), limit=limit, all=nobody))
             ends = [(row, end) for row in rows for end in ("a", "b")]
             # Names of one thing are one node, which is called as what stands for all of them.
             for label in NAMED_LABELS:
@@ -109,6 +120,11 @@ class GraphReader:
         nodes = {node.id: node for row, end in ends for node in (_node(row, end),)}
         edges = dict.fromkeys(Edge(source=_node(r, "a").id, target=_node(r, "b").id, type=r["type"]) for r in rows)
         return GraphPicture(nodes=tuple(nodes.values()), edges=tuple(edges))
+
+    def restricted(self) -> frozenset[str]:
+        """Return the ids of the students of whom nothing is to be shown."""
+        with _driver_errors(), self._session() as session:
+            return frozenset(row["id"] for row in _rows(session, _RESTRICTED))
 
     def reviews(self) -> Iterator[dict[str, Any]]:
         """Yield all reviews, page by page."""
