@@ -38,6 +38,7 @@ RELATIONSHIPS = (
     "LEARNS",
     "LIKES",
     "MADE",
+    "NOT_TESTS",
     "OF_ITEM",
     "OF_TYPE",
     "PRACTISED",

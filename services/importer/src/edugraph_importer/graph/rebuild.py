@@ -162,7 +162,7 @@ def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple
         elif name == "PRACTISED":
             outdated.practised.add((start, end))
             nodes.add(("Item", end))
-        elif name == "TESTS":
+        elif name in ("TESTS", "NOT_TESTS"):
             tests.add((start, end))
         else:
             (outdated.relates_to if name == "RELATES_TO" else outdated.contains).add((start, end))

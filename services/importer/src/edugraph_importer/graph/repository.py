@@ -8,7 +8,7 @@ import neo4j
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_common.contracts.reviews import FindingReview, PairReview, Review
+from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
 from edugraph_importer.graph import apply, erasure, migrations, rebuild, undo
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
@@ -67,6 +67,9 @@ class Graph:
         about_pairs = [each for each in reviews if isinstance(each, PairReview)]
         if about_records:
             self._write(review_nodes.write_of_records, about_records, set())
+        about_items = [each for each in reviews if isinstance(each, ItemReview)]
+        if about_items:
+            self._write(review_nodes.write_of_items, about_items)
         if about_pairs:
             self._write(review_nodes.write_of_pairs, about_pairs, set())
 

@@ -17,7 +17,7 @@ of a node, so the newest key is kept once, as the property `stamp`, and only a f
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import neo4j
 
@@ -221,6 +221,13 @@ def counts_properties(counts: Counter[str]) -> dict[str, Any]:
     }
 
 
+class TestsSaid(NamedTuple):
+    """What a reviewer says last of an item and a knowledge point."""
+
+    stamp: str
+    accepted: bool
+
+
 @dataclass(slots=True)
 class UnitOfWork:
     """`rows`: by the name of the statement that writes them. `nodes`: all that is named in them.
@@ -228,6 +235,7 @@ class UnitOfWork:
     `fields`, `spellings`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
     `removed_learns` are no longer stated by a record that is in the graph. `mistakes` and `practice` are totals to
     add to the graph's. `called`: how many more records call an id so. `stored_tests`: TESTS as the graph has them.
+    `tests_said`: what reviewers say of them.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -245,6 +253,7 @@ class UnitOfWork:
     item_names: ItemNames = field(default_factory=ItemNames)
     called: Counter[Called] = field(default_factory=Counter)
     stored_tests: dict[Pair, Counter[str]] = field(default_factory=dict)
+    tests_said: dict[Pair, TestsSaid] = field(default_factory=dict)
 
     @classmethod
     def staged(cls) -> Self:
@@ -359,8 +368,10 @@ def lock_and_load(
             unit.load_learns((student_id, course_id), properties)
     rows = [{"item": item_id, "point": point} for item_id, point in tests]
     for row in tx.run(CYPHER["read_tests"], rows=rows) if rows else ():
-        for item_id, point, properties in row["tests"]:
+        for item_id, point, relationship_type, properties in row["tests"]:
             counts = read_counts(properties)
+            if properties.get("stamp"):
+                unit.tests_said[item_id, point] = TestsSaid(properties["stamp"], relationship_type == "TESTS")
             unit.stored_tests[item_id, point], unit.item_names.tests[item_id, point] = counts, counts.copy()
     return unit
 
@@ -376,19 +387,27 @@ def write_records(tx: neo4j.ManagedTransaction, staged: UnitOfWork) -> None:
 
 def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> set[Node]:
     """Write the TESTS relationships that changed. Return the knowledge points that lost a spelling by that."""
-    changed, gone, lost = list[Row](), list[Row](), set[Node]()
+    changed: dict[bool, list[Row]] = {True: [], False: []}
+    gone, lost = list[Row](), set[Node]()
     for pair, counts in sorted(unit.item_names.tests.items()):
         before = unit.stored_tests.get(pair, Counter())
         row: Row = {"item": pair[0], "point": pair[1]}
-        if +counts and +counts != before:
-            changed.append(row | counts_properties(counts))
+        said = unit.tests_said.get(pair)
+        if +counts != before and (+counts or said):
+            changed[said is None or said.accepted].append(tests_row(pair, counts, said))
         elif before and not +counts:
             gone.append(row)
         if any(counts[spelling] <= 0 for spelling in before):
             lost.add(("KnowledgePoint", pair[1]))
     run_rows(tx, "remove_tests", gone)
-    run_rows(tx, "set_tests", changed)
+    run_rows(tx, "set_tests", changed[True])
+    run_rows(tx, "set_not_tests", changed[False])
     return lost
+
+
+def tests_row(pair: Pair, counts: Counter[str], said: TestsSaid | None) -> Row:
+    stamp = said.stamp if said else None
+    return {"item": pair[0], "point": pair[1], "stamp": stamp, **counts_properties(counts)}
 
 
 def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
