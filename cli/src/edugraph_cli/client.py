@@ -203,6 +203,10 @@ class Client:
     def cancel(self, job_id: str) -> JobReport:
         return _report(self._json("POST", f"/v1/jobs/{job_id}/cancel"))
 
+    def undo(self, job_id: str) -> Accepted:
+        """Have what an import wrote taken back. The task says how much that was."""
+        return Accepted.model_validate(self._json("POST", f"/v1/jobs/{job_id}/undo"))
+
     def resume(self, job_id: str) -> JobReport:
         return _report(self._json("POST", f"/v1/jobs/{job_id}/resume"))
 

@@ -19,6 +19,7 @@ from edugraph_cli.commands import (
     fits,
     graph,
     importing,
+    imports,
     jobs,
     keys,
     model,
@@ -50,6 +51,7 @@ app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(graph.app, name="graph")
+app.add_typer(imports.app, name="imports")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
