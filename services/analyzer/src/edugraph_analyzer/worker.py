@@ -10,7 +10,9 @@ from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.celery_app import App, make_app
+from edugraph_common.messaging.queue_depth import queue_depth, seldom
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
@@ -21,6 +23,8 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
+
+LOOK_SECONDS = 1.0  # between two looks at the queue of findings, which takes a connection
 
 
 def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
@@ -59,6 +63,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,
             packs_in_queue=model.packs_in_queue,
+            findings_waiting=seldom(partial(queue_depth(app), ROUTES["record_findings_task"].queue), LOOK_SECONDS),
         )
 
     app.work = service
