@@ -34,6 +34,7 @@ from edugraph_common.contracts.messages import (
     ReplayErasures,
     RestrictStudent,
     SplitSource,
+    WriteReviews,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
@@ -51,6 +52,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "findings": Findings,
     "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
+    "write_reviews": WriteReviews,
     "forget_student": ForgetStudent,
     "restrict_student": RestrictStudent,
     "export_student": ExportStudent,

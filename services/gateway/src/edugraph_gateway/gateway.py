@@ -30,6 +30,7 @@ from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_fig
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.readiness import Probes, make_probes
+from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.sweeper import Retention, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
@@ -60,6 +61,7 @@ class Gateway:
     publisher: Publisher
     results: TaskResults
     graph: GraphReader
+    restrictions: Restrictions
     probes: Probes
     dead_letters: DeadLetterOperator
     audit: Audit
@@ -127,6 +129,7 @@ def open_gateway(
         publisher=publisher,
         results=results,
         graph=graph,
+        restrictions=Restrictions(graph.restricted),
         probes=probes,
         dead_letters=dead_letters,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),

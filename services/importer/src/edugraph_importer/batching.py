@@ -13,7 +13,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     UTF8,
     Chunk,
@@ -79,20 +79,36 @@ def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = Ma
         return -(-len(job.records or ()) // job.batch_size)
     key = index_key(job.job_id)
     if not blobs.exists(key):
-        # The index appears only when the whole file was found to be usable, and all that it refers to is there.
-        with blobs.write(key) as index, blobs.open_unchanged(job.source, job.outside) as file:
-            mapping = load_mapping(blobs, job.job_id)
-            plan, text = open_text(file, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
-            chunks = plan.source.chunks(text, job.batch_size)
-            if _can_be_read_in_place(job, plan):
-                ranges: Iterable[BatchRange] = (
-                    (chunk.offset, len(chunk.text), chunk.first_line, chunk.rows) for chunk in chunks
-                )
-            else:
-                ranges = _write_frames(blobs, job, chunks)
-            write_ranges(index, ranges)
-            store_read_plan(blobs, job.job_id, plan)
+        try:
+            plan = _split(blobs, job, job.source, prefixes)
+        except Gone:
+            # The same message, delivered twice: the other one has split the file and deleted it meanwhile.
+            if not blobs.exists(key):
+                raise
+        else:
+            if plan.is_converted and "://" not in job.source:
+                # All that the mapping uses of it is in the rows now, so that the rest of it need not be kept, and an
+                # erasure need not write workbooks (docs/adr/0041).
+                blobs.delete(job.source)
     return count_ranges(blobs, job.job_id)
+
+
+def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str]) -> ReadPlan:
+    """Scan the file, write the index of its batches, and return how it is read."""
+    # The index appears only when the whole file was found to be usable, and all that it refers to is there.
+    with blobs.write(index_key(job.job_id)) as index, blobs.open_unchanged(source, job.outside) as file:
+        mapping = load_mapping(blobs, job.job_id)
+        plan, text = open_text(file, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
+        chunks = plan.source.chunks(text, job.batch_size)
+        if _can_be_read_in_place(job, plan):
+            ranges: Iterable[BatchRange] = (
+                (chunk.offset, len(chunk.text), chunk.first_line, chunk.rows) for chunk in chunks
+            )
+        else:
+            ranges = _write_frames(blobs, job, chunks)
+        write_ranges(index, ranges)
+        store_read_plan(blobs, job.job_id, plan)
+    return plan
 
 
 def expected_rows(blobs: Blobs, job: ImportJob) -> int:
@@ -112,7 +128,7 @@ def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iter
 
 
 def _can_be_read_in_place(job: ImportJob, plan: ReadPlan) -> bool:
-    return _compression(job) is None and plan.encoding == UTF8
+    return _compression(job) is None and plan.encoding == UTF8 and not plan.is_converted
 
 
 def _compression(job: ImportJob) -> Compression | None:

@@ -24,6 +24,7 @@ from edugraph_common.contracts.messages import (
     ReplayErasures,
     RestrictStudent,
     SplitSource,
+    WriteReviews,
 )
 from edugraph_common.contracts.routes import URGENT
 from edugraph_common.messaging.celery_app import App
@@ -118,6 +119,14 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+
+
+@shared_task(base=DataImportTask, bind=True, name="write_reviews_task", contract=WriteReviews)
+def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Keep reviews, and let the last ones count. Return how many `reviews` there were."""
+    message = self.parse(WriteReviews, body)
+    self.importer.graph.write_reviews(message.reviews)
+    return {"reviews": len(message.reviews)}
 
 
 @shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)

@@ -9,6 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
+from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review
 
 JOB_DEADLINE_SECONDS = 7 * 86_400  # from a job's submission, or the last time it was resumed
 INLINE_RECORDS = 1_000
@@ -22,7 +23,8 @@ IMPORT_CONTENT_PACK = 4
 REQUEST_CONTENT_PACK = 10
 PACK_RECORDS = 100  # the most that one pack has
 
-Format = Literal["ndjson", "csv", "xapi", "openedx"]
+Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet"]
+TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables that are no text
 Compression = Literal["gzip", "zstd"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -274,6 +276,12 @@ class RestrictStudent(Message):
 
     student_id: str = Field(min_length=1, max_length=128)
     lifted: bool = False
+
+
+class WriteReviews(Message):
+    """import.split: keep reviews, and let the last one about each thing count. `job_id` names the request."""
+
+    reviews: tuple[Review, ...] = Field(min_length=1, max_length=REVIEWS_AT_ONCE)
 
 
 class ForgetStudent(Message):
