@@ -14,6 +14,7 @@ from anyio import CapacityLimiter
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -34,7 +35,7 @@ from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.submission.backpressure import Backpressure, queue_depth
+from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.publisher import Publisher, open_publisher
