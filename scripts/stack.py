@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 
 from edugraph_cli.client import ClientSettings
 from edugraph_cli.processes import NotReady
-from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports, own_environment, serving, with_own_users
+from edugraph_cli.serving import (
+    Pools,
+    free_metrics_ports,
+    metrics_ports,
+    own_environment,
+    serving,
+    start_insights,
+    wait_for_insights,
+    with_own_users,
+)
 from edugraph_common.messaging.users import permissions
 
 RUN = Path(__file__).resolve().parent.parent / ".run"
@@ -28,6 +37,7 @@ class Stack(TypedDict):
 
     pid: int
     url: str
+    insights: str
     metrics: dict[str, int]
 
 
@@ -45,6 +55,7 @@ def up() -> int:
         reason = "EDUGRAPH_URL is set to" if looked_for != DEFAULT_URL else "another program had taken"
         print(f"The gateway is not where the command line looks for it: {reason} {looked_for}. Run this line first:")
         print(f"export EDUGRAPH_URL={state['url']}")
+    print(f"insights: {state['insights']}  (for edugraph ask: export EDUGRAPH_INSIGHTS_URL={state['insights']})")
     print("send a file: ./edugraph import examples/school_en.ndjson --follow")
     return 0
 
@@ -102,8 +113,10 @@ def serve() -> int:
         own: dict[str, dict[str, str]] = {}
         if "EDUGRAPH_BROKER_URL" not in own_environment():  # a broker from elsewhere may let us make no users
             environment, own = with_own_users(environment, {name: secrets.token_hex(24) for name in permissions()})
-        with serving(environment, LOGS, Pools(), port_to_listen_on(), own) as (url, _):
-            state = Stack(pid=os.getpid(), url=url, metrics=metrics_ports(environment))
+        with serving(environment, LOGS, Pools(), port_to_listen_on(), own) as (url, processes):
+            insights = start_insights(processes)
+            wait_for_insights(processes, insights)
+            state = Stack(pid=os.getpid(), url=url, insights=insights, metrics=metrics_ports(environment))
             STATE.write_text(json.dumps(state))
             signal.pause()
     except NotReady as problem:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import ENDED, JobReport
-from edugraph_gateway.auth.callers import Caller
+from edugraph_common.platform.callers import Caller
 
 HIDDEN = "not shown without the scope personal"
 

@@ -14,6 +14,7 @@ from starlette.responses import StreamingResponse
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 from edugraph_common.platform.api_keys import Scope
+from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
 from edugraph_gateway.api.answers import JobAnswer, JobDeleted, JobList, job_answer, names_somebody
@@ -32,7 +33,6 @@ from edugraph_gateway.api.dependencies import (
     Reader,
     TokenDep,
 )
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.resume import resume
 from edugraph_gateway.problems import Problem, invalid_fields, not_found, not_found_for, problem_responses
