@@ -12,6 +12,7 @@ import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.commands import (
+    ask,
     audit,
     dead,
     doctor,
@@ -46,6 +47,7 @@ app.command("sources")(sources.list_sources)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)
 app.command("pseudonym")(pseudonyms.show_pseudonym)
 app.command("roster")(rosters.read_roster_file)
+app.command("ask")(ask.ask)
 app.command("doctor")(doctor.doctor)
 app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")

@@ -16,14 +16,14 @@ from edugraph_common.contracts.api import Check
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.callers import KeyRing
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.oidc import Issuer
 from edugraph_common.platform.settings import secret_of
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
-from edugraph_gateway.auth.callers import KeyRing
-from edugraph_gateway.auth.oidc import Issuer
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
