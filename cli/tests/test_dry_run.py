@@ -7,9 +7,10 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from tables import xlsx
 from typer.testing import CliRunner
 
 from edugraph_cli.commands.sources import SOURCES
@@ -18,9 +19,9 @@ from edugraph_cli.dry_run import dry_run
 from edugraph_cli.main import app
 from edugraph_cli.mapping_suggestion import suggest_mapping
 from edugraph_common.contracts.messages import Format
-from edugraph_common.contracts.records import AttemptRecord, parse_record
+from edugraph_common.contracts.records import AttemptRecord, Record, parse_record
 from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
-from edugraph_common.sources import parse_mapping
+from edugraph_common.sources import open_text, parse_mapping
 from edugraph_common.sources.cells import CellReader
 
 if sys.version_info >= (3, 14):
@@ -93,6 +94,57 @@ def test_a_table_of_answers_is_one_of_attempts(
     assert isinstance(record.data, AttemptRecord)
     assert (record.data.correct, record.data.outcome_thousandths) == (correct, thousandths)
     assert record.data.knowledge_points == (("分数", "通分") if correct is False else ())
+
+
+WIDE_TABLES: list[tuple[list[str], list[list[str]], list[bool], list[float]]] = [
+    (
+        ["学号", "姓名", "第1题", "第2题", "总分"],
+        [["S1", "王", "√", "×", "1"], ["S2", "李", "缺考", "√", "1"]],
+        [True, False, True],
+        [],
+    ),
+    (
+        ["Student ID", "Q. 1 /2.00", "Q. 2 /5.00", "Total"],
+        [["S1", "1", "5", "6"], ["Mean", "1", "5", "6"]],
+        [],
+        [0.5, 1.0],
+    ),
+    (
+        ["sid", "Quiz A", "Quiz B", "Email"],
+        [["S1", "80 %", "100", "a@b.c"], ["S2", "-", "50", "c@d.e"]],
+        [],
+        [0.8, 1.0, 0.5],
+    ),
+]
+
+
+@pytest.mark.parametrize("table", WIDE_TABLES)
+@pytest.mark.parametrize("form", ["csv", "workbook"])
+def test_a_wide_table_is_suggested_as_attempts_and_read_so(tmp_path: Path, form: str, table: Any) -> None:
+    """To take the guard out: let `_wide` return None."""
+    header, rows, correct, scores = table
+    path, mapping = tmp_path / f"table.{form}", tmp_path / "mapping.yaml"
+    data = "".join(",".join(cells) + "\n" for cells in [header, *rows]).encode()
+    path.write_bytes(data if form == "csv" else xlsx({"Mid": [["A title"], header, *rows]}))
+    suggested = runner.invoke(app, ["import", "--dry-run", str(path)])
+    assert suggested.exit_code == 2, suggested.output
+    mapping.write_text(suggested.stdout.replace("'?'", "'2026-03-01'"))
+    done = runner.invoke(app, ["import", "--dry-run", "--json", "--mapping", str(mapping), str(path)])
+    report = json.loads(done.stdout)
+    assert (report["by_type"], report["rejected"]) == ({"attempt_record": len(correct) + len(scores)}, 0)
+    read_as = parse_mapping(mapping.read_bytes())
+    plan, text = open_text(io.BytesIO(path.read_bytes()), report["detected"]["format"], None, read_as)
+    found = [row for chunk in plan.source.chunks(text, 10) for _, row in plan.source.rows(chunk.text, 1)]
+    attempts = [row.data for row in found if isinstance(row, Record) and isinstance(row.data, AttemptRecord)]
+    assert [each.correct for each in attempts if each.correct is not None] == correct
+    assert [each.score for each in attempts if each.score is not None] == scores
+
+
+def test_a_table_whose_other_columns_are_numbers_of_no_item_is_none_of_attempts() -> None:
+    suggestion = suggest_mapping(
+        ["学号", "课程编号", "进度", "年龄", "班级", "时间"], [["S1", "C1", "50", "12", "3", "2026-01-01"]]
+    )
+    assert suggestion.type == "course_record"
 
 
 def test_a_table_of_items_is_known_by_their_ids_and_titles() -> None:

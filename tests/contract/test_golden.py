@@ -23,6 +23,7 @@ from edugraph_common.contracts.messages import (
     CleanJob,
     CourseMembersRequest,
     DeriveGraph,
+    EndOldRecords,
     ErasePerson,
     ExportStudent,
     Findings,
@@ -34,6 +35,7 @@ from edugraph_common.contracts.messages import (
     ReplayErasures,
     RestrictStudent,
     SplitSource,
+    UndoImport,
     WriteReviews,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
@@ -53,6 +55,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
     "write_reviews": WriteReviews,
+    "undo_import": UndoImport,
     "forget_student": ForgetStudent,
     "restrict_student": RestrictStudent,
     "export_student": ExportStudent,
@@ -60,6 +63,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "admit_person": AdmitPerson,
     "replay_erasures": ReplayErasures,
     "clean_job": CleanJob,
+    "end_old_records": EndOldRecords,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,

@@ -86,18 +86,13 @@ def suggest_mapping(
         suggested["constants"] = dict.fromkeys(missing, "?")
     open_points = (
         *(f"{field} has no column: name one, or replace the ? by a constant" for field in missing),
-        *(_points_of_items(items, cells) if items else ()),
+        *(items.open_points if items else ()),
         *((_MORE_SHEETS,) if sheet else ()),
     )
     if left_out := [column for column, field in columns.items() if field is None]:
         open_points += (f"no field fits {', '.join(left_out)}: the import leaves them out (null)",)
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
     return MappingSuggestion(mapping=text, type=record_type, open_points=open_points)
-
-
-def _points_of_items(items: SuggestedItems, cells: AnyMapping[str, object]) -> list[str]:
-    no_course = [] if "course_id" in cells else [_NO_COURSE]
-    return [*items.open_points, *no_course]
 
 
 def _wide(
@@ -116,6 +111,8 @@ def _wide(
     found = suggest_items(others, cells, words) if "student_id" in columns.values() else None
     if found is None:
         return None
+    if "course_id" not in columns.values():
+        found.open_points.append(_NO_COURSE)
     left = {column: field for column, field in columns.items() if column not in found.columns}
     return "attempt_record", left, found
 

@@ -24,6 +24,7 @@ items:
   ids: {Essay: essay-3}           # by column, where the ids are others
   scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}
   not_tried: ["-", absent]        # beside empty cells
+  one_attempt: true               # a later file's mark replaces an earlier one; without it, it is a second try
   not_students: [mean, 平均]      # in the place of an id, in whatever case: rows of all students together
 
 Without a scale the cells say whether the answer was right: 1, 0, true, false, or `values: {correct: {√: true}}`.
@@ -64,8 +65,8 @@ Constant = Annotated[str | bool | list[str], BeforeValidator(_text)]
 Cells = Annotated[dict[str, Constant], BeforeValidator(_texts)]
 
 
-ITEM_FIELDS = frozenset({"item_id", "item_title", "correct", "score"})
-"""What the cells and the header of a wide table say of an attempt."""
+ITEM_FIELDS = frozenset({"record_id", "item_id", "item_title", "correct", "score"})
+"""What differs between the attempts of one row of a wide table, so that no column or constant may give it."""
 
 Points = Annotated[float, Field(gt=0, le=1_000_000)]
 
@@ -79,6 +80,7 @@ class Items(ContractModel):
     scale: Points | dict[str, Points] | None = None
     not_tried: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
     not_students: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
+    one_attempt: bool = False
 
     @field_validator("item_id")
     @classmethod

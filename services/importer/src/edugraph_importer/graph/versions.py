@@ -33,6 +33,9 @@ _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with"
 
 
 REFUSED = "belongs to a student who was forgotten"
+TOO_OLD = "is older than the graph keeps records"
+# Records about students, which have a retention.
+AGEING_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,29 +190,33 @@ def stored_versions(tx: neo4j.ManagedTransaction, ids: Collection[str]) -> dict[
     }
 
 
+def _refusal(line: int, record: Record, erased: ErasedStudents, kept_from: str) -> Reject | None:
+    if field_name := erased.field_naming_one(record):
+        # The id is left out: nothing of an erased student may be kept.
+        expected = "a student who was not forgotten"
+        return Reject(line=line, field=field_name, expected=expected, found="", reason=REFUSED)
+    if record.time < kept_from and LABEL_OF_TYPE[record.type] in AGEING_LABELS:
+        expected, day = f"{kept_from[:10]} or later", record.time[:10]
+        return Reject(line=line, field="timestamp", expected=expected, found=day, reason=TOO_OLD)
+    return None
+
+
 def classify(
     records: Sequence[tuple[int, Record]],
     stored: Mapping[str, StoredVersion],
     erased: ErasedStudents,
     withdrawn: WithdrawnRecords,
+    kept_from: str = "",
 ) -> Classified:
-    """Classify records that come with their lines."""
+    """Classify records that come with their lines. `kept_from`: older ones about students are refused."""
     new_ids = withdrawn.new
     classified, latest = Classified(withdrawn=new_ids), dict(stored)
     classified.superseded |= {record_id: stored[record_id] for record_id in new_ids if record_id in stored}
     classified.unknown_withdrawn += [record_id for record_id in new_ids if record_id not in stored]
     for line, record in records:
-        record_id, erased_field = record.record_id, erased.field_naming_one(record)
-        if erased_field:
-            classified.rejects.append(
-                Reject(
-                    line=line,
-                    field=erased_field,
-                    expected="a student who was not forgotten",
-                    found="",  # The id is left out: nothing of an erased student may be kept.
-                    reason=REFUSED,
-                )
-            )
+        record_id, refusal = record.record_id, _refusal(line, record, erased, kept_from)
+        if refusal is not None:
+            classified.rejects.append(refusal)
             continue
         if record.type not in LABEL_OF_TYPE or record_id in withdrawn:
             (classified.stale if record.type in LABEL_OF_TYPE else classified.activities).append(record)
