@@ -62,7 +62,11 @@ def read_roster(file: IO[bytes], settings: RosterSettings) -> Roster:
         rows = _Rows(archive)
         roster, users, classes = Roster(), rows.by_id("users.csv"), rows.by_id("classes.csv")
         sessions = rows.by_id("academicSessions.csv")
-        roster.records += [_term(session, settings) for session in sessions.values()]
+        for session in sessions.values():
+            term = {"term": settings.id(session["sourcedId"]), "name": session.get("title")}
+            dates = {"starts": session.get("startDate"), "ends": session.get("endDate")}
+            term |= {name: _moment(day, settings) for name, day in dates.items()}
+            roster.records.append(_record("term_record", "academicSession", session, term, settings))
         enrolled = set[str]()
         for row in rows.of("enrollments.csv"):
             enrolled.add(row.get("userSourcedId", ""))
@@ -126,12 +130,6 @@ class _Rows:
 
     def by_id(self, name: str) -> dict[str, Row]:
         return {row["sourcedId"]: row for row in self.of(name) if row.get("sourcedId")}
-
-
-def _term(session: Row, settings: RosterSettings) -> dict[str, Any]:
-    data = {"term": settings.id(session["sourcedId"]), "name": session.get("title")}
-    starts, ends = (_moment(session.get(name), settings) for name in ("startDate", "endDate"))
-    return _record("term_record", "academicSession", session, data | {"starts": starts, "ends": ends}, settings)
 
 
 class _Seat(NamedTuple):
