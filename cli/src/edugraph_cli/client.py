@@ -91,15 +91,19 @@ class Client:
         self,
         path: Path,
         *,
+        name: str | None = None,
         batch_size: int = 1_000,
         analyze: bool = False,
         source: FileSource | None = None,
         sent: Callable[[int], None] = lambda _: None,
     ) -> Accepted:
-        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too."""
+        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too.
+
+        `name`: what it is called in lists, its own name if it is not given.
+        """
         with path.open("rb") as file:
             size = {"Content-Length": str(os.fstat(file.fileno()).st_size)} if path.is_file() else {}
-            options = {"name": path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+            options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
             return self.import_stream(file, options, source=source, sent=sent, headers=size)
 
     def import_stream(

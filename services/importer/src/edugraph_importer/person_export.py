@@ -20,7 +20,8 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Exporter
 from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.audit import Entry
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.fit_store import fit_keys, read_fit
+from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     Platforms,
     ReadPlan,
@@ -38,7 +39,7 @@ from edugraph_common.sources.stored import read_plan_key
 from edugraph_importer.graph import Graph
 from edugraph_importer.range_index import count_ranges, index_key, read_ranges
 
-EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "jobs", "results", "dead_letters", "audit"})
+EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "fits", "jobs", "results", "dead_letters", "audit"})
 _ROWS_AT_ONCE = 1_000
 _SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 _INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
@@ -103,6 +104,7 @@ class PersonExport:
             else:
                 self._add(archive, "files/rows.ndjson", self._rows())
                 self._add(archive, "files/rejects.ndjson", self._rejects())
+                self._add(archive, "fits/rows.ndjson", self._labelled())
                 found = ({"key": key, "value": value} for key, value in self._elsewhere.search(wanted))
                 self._add(archive, "redis/jobs_and_results.ndjson", found)
                 self._add(archive, "broker/dead_letters.ndjson", self._letters(wanted))
@@ -213,6 +215,18 @@ class PersonExport:
                 theirs = Scrubbed(who, body).taken
                 if theirs:
                     yield {"queue": queue, "theirs": theirs}
+
+    def _labelled(self) -> Iterator[dict[str, Any]]:
+        """Yield the person's labelled mistakes of which the offline analyser learned."""
+        for key in fit_keys(self._blobs):
+            try:
+                _, rows = read_fit(self._blobs, key)
+            except (ValueError, Gone):
+                self._problems.append(f"{key} could not be read")
+                continue
+            for row in rows:
+                if self._student_id in row.students:
+                    yield {"key": key, **row.model_dump(mode="json")}
 
     def _stored_plan(self, job_id: str) -> ReadPlan | None:
         key = read_plan_key(job_id)

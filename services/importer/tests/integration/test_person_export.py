@@ -12,15 +12,19 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from tables import xlsx
 
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.fits import FitHeader, LabelledRow
+from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.records import Record
 from edugraph_common.platform.audit import Entry
+from edugraph_common.platform.fit_store import write_fit
 from edugraph_common.platform.object_store import Blobs, delete_old_exports, export_key
 from edugraph_common.sources import parse_mapping, store_mapping
-from edugraph_importer.batching import rejects_key, store_rejects
+from edugraph_importer.batching import count_batches, rejects_key, store_rejects
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.record_facts import students
 from edugraph_importer.person_export import Elsewhere, PersonExport
@@ -94,9 +98,13 @@ def test_tables_and_rejects_are_read_as_the_import_reads_them(graph: Graph, tmp_
     store_rejects(blobs, "r", 0, [reject, reject.model_copy(update={"raw": raw.replace("S01", "S0104")})])
     with blobs.write("jobs/broken/source.ndjson.gz") as file:
         file.write(b"no gzip at all")
+    header = FitHeader(version="v", course_id="C1", fitted_at="2026-01-05", items=2, name_weight=0.1)
+    labelled = [LabelledRow(record_id=each, students=(each,), words={"term": 1}) for each in ("S01", "S0104")]
+    write_fit(blobs, header, labelled)
     found = exported(graph, blobs, "S01")
     assert found["files/rows.ndjson"] == [{"key": "jobs/t/source.csv", "row": "S01,C1,2026-01-01"}]
     assert [each["key"] for each in found["files/rejects.ndjson"]] == [rejects_key("r", 0)]
+    assert [each["record_id"] for each in found["fits/rows.ndjson"]] == ["S01"]
     assert "jobs/broken/source.ndjson.gz could not be read whole" in found["index"]
 
 
@@ -139,6 +147,26 @@ def test_an_embedded_broker_has_no_dead_letters(graph: Graph, tmp_path: Path) ->
         yield
 
     assert exported(graph, Blobs(str(tmp_path)), "S01", letters=none)["broker/dead_letters.ndjson"] == []
+
+
+def test_the_rows_of_a_table_that_was_converted_are_in_it(graph: Graph, tmp_path: Path) -> None:
+    """To take the guard out: let `_converted_rows` yield nothing."""
+    blobs = Blobs(str(tmp_path))
+    mapping = parse_mapping(
+        "{type: attempt_record, columns: {who: student_id}, constants: {timestamp: '2026-01-01'}, items: {columns: [Q1]}}"
+    )
+    for job_id in ("split", "waiting"):
+        store_mapping(blobs, job_id, mapping)
+        with blobs.write(f"jobs/{job_id}/source.workbook") as file:
+            file.write(xlsx({"A": [["who", "Q1"], ["S0104", 1], ["S01", 0], ["S01", 1]]}))
+    job = ImportJob(job_id="split", source="jobs/split/source.workbook", format="workbook", batch_size=1)
+    assert count_batches(blobs, job) == 3
+    found = exported(graph, blobs, "S01")["files/rows.ndjson"]
+    assert [(each["key"], json.loads(each["row"])["cells"]) for each in found] == [
+        (key, {"who": "S01", "Q1": mark})
+        for key in ("jobs/split/rows.zst", "jobs/waiting/source.workbook")
+        for mark in (0, 1)
+    ]
 
 
 def test_the_index_names_every_place_with_personal_data(graph: Graph, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from edugraph_common.platform.object_store import ERASURES, EXPORTS, Blobs, eras
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
 from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed, Who
-from edugraph_importer.erasure.files import erase_from_blobs
+from edugraph_importer.erasure.files import erase_from_blobs, erase_from_fits
 from edugraph_importer.graph import Graph
 
 MAX_SHOWN = 100
@@ -207,6 +207,10 @@ class Erasure:
             self.blobs.delete(key)
         report.removed["files"] = {**erased.counts, "exports": len(exports)}
         report.left += [{"store": "files", **left} for left in erased.left]
+        labelled, unread = erase_from_fits(self.blobs, person, go_on, dry_run=dry_run)
+        report.removed["fits"] = {"rows": labelled}
+        for key, reason in unread.items():
+            report.leave("fits", key, reason)
         for job_id in () if dry_run else erased.open_jobs:
             self.jobs.clean_later(job_id)
         named = self.jobs.sources_with(person.words) if isinstance(person, Person) else []
