@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, settings
 MAY_CONNECT = ("real", "embedded", "loopback")
 # Engines that are started once for a session. All tests on one of them go to one worker: shared out by file, it would
 # be started for each file. Each of these groups takes minutes.
-ON_SHARED_ENGINE = re.compile(r"(tests/e2e|services/importer/tests/integration)/[^[]*\[(real|neo4j|embedded)\b")
+ON_SHARED_ENGINE = re.compile(
+    r"(tests/e2e|services/(?:importer|insights)/tests/integration)/[^[]*\[(real|neo4j|embedded)\b"
+)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,9 +9,11 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from hypothesis import strategies as st
+from table_lines import line_ends
 
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import BatchOutcome
@@ -297,6 +299,18 @@ def mixed(form: Format, hostile: Sequence[str], first: int = 0) -> list[str]:
     for number, line in enumerate(hostile, start=first + 1):
         lines += [line.replace("\n", " ") if form != "csv" else line, GOOD[form](number)]
     return lines
+
+
+def good_students(form: Format, lines: Sequence[str]) -> set[str]:
+    """Return the students of the good rows among `mixed` lines; in a table, of those that begin a row."""
+    if form != "csv":
+        return {f"good{number}" for number in range(len(lines) // 2 + 1)}
+    begins = set(
+        line_ends(file_of(form, lines).decode(), HEADER.count(",") + 1)
+    )  # where one ends the next one begins
+    places = accumulate((line.count("\n") + 1 for line in lines), initial=1)
+    of_good = list(places)[: len(lines) : 2]
+    return {f"good{number}" for number, place in enumerate(of_good) if place in begins}
 
 
 class NobodyErased(ErasedStudents):

@@ -35,6 +35,7 @@ from edugraph_common.contracts.messages import (
     ReplayErasures,
     RestrictStudent,
     SplitSource,
+    UndoImport,
     WriteReviews,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
@@ -54,6 +55,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
     "write_reviews": WriteReviews,
+    "undo_import": UndoImport,
     "forget_student": ForgetStudent,
     "restrict_student": RestrictStudent,
     "export_student": ExportStudent,

@@ -137,6 +137,15 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("sources")[0]["format"] == "ndjson"
 
 
+def test_an_import_is_undone(commands: Commands, tmp_path: Path) -> None:
+    digest = commands.json("graph", "digest")["digest"]
+    file = _file(tmp_path, f"s-{uuid4().hex[:8]}")
+    job = commands.json("import", str(file), "--follow")["job_id"]
+    undone = commands.json("imports", "undo", job, "--yes")
+    assert undone == {"taken_back": 20, "came_back": 0, "not_restored": 0, "withdrawals_left": 0}
+    assert commands.json("graph", "digest")["digest"] == digest
+
+
 def test_what_reviewers_say_is_kept_once(commands: Commands, tmp_path: Path) -> None:
     assert commands.json("reviews", "pair", "error_type", "E1", "sign errors", "same") == {"reviews": 1}
     said = tmp_path / "reviews.ndjson"

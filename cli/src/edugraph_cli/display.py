@@ -127,6 +127,31 @@ def print_counts(report: JobReport) -> None:
         say(f"  These counts add up to {total:,} and not to {report.read:,}; please report this as a bug")
 
 
+def print_answer(answer: dict[str, Any]) -> None:
+    """Print the rows of an answer, and how and of how many they are computed."""
+    say(answer["question"])
+    rows = answer["rows"]
+    columns = [name for name in (rows[0] if rows else ()) if name != "evidence"]
+    print_rows(columns, [[_cell(row[name]) for name in columns] for row in rows])
+    if not rows:
+        say("  (no rows)")
+    say(f"Computed: {answer['computed_by']}")
+    for title, numbers in (("Of how many", answer["of_how_many"]), ("Left out", answer["left_out"])):
+        if numbers:
+            say(f"{title}: {', '.join(f'{name} {number:,}' for name, number in numbers.items())}")
+    about = "" if answer["exact"] else "; small groups are left out and numbers rounded"
+    say(f"As of {answer['as_of'][:16]}{about}")
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a person reads it."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "; ".join(map(str, value)) if isinstance(value, list) else value
+
+
 def say(text: str) -> None:
     """Print a line for a person as it is, without rich's markup and line breaks."""
     out.print(text, markup=False, highlight=False, soft_wrap=True)

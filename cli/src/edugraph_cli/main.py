@@ -12,6 +12,7 @@ import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.commands import (
+    ask,
     audit,
     dead,
     doctor,
@@ -19,6 +20,7 @@ from edugraph_cli.commands import (
     fits,
     graph,
     importing,
+    imports,
     jobs,
     keys,
     model,
@@ -45,11 +47,13 @@ app.command("sources")(sources.list_sources)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)
 app.command("pseudonym")(pseudonyms.show_pseudonym)
 app.command("roster")(rosters.read_roster_file)
+app.command("ask")(ask.ask)
 app.command("doctor")(doctor.doctor)
 app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(graph.app, name="graph")
+app.add_typer(imports.app, name="imports")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")

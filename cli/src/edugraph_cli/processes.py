@@ -89,6 +89,10 @@ def gateway_command() -> list[str]:
     return [sys.executable, "-c", "from edugraph_gateway.main import main; main()"]
 
 
+def insights_command() -> list[str]:
+    return [sys.executable, "-c", "from edugraph_insights.main import main; main()"]
+
+
 def free_port() -> int:
     """Return a port of the loopback that nobody listens on at the moment."""
     with socket.socket() as probe:

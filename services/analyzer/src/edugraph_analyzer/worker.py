@@ -14,7 +14,9 @@ from edugraph_analyzer.rule_based.fits_in_use import FitsInUse
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.celery_app import App, make_app
+from edugraph_common.messaging.queue_depth import queue_depth, seldom
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
@@ -28,6 +30,7 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
 
 MOST_PROCESSES = 4  # of the offline analyser, where nobody says otherwise: each takes 80 MB
+LOOK_SECONDS = 1.0  # between two looks at the queue of findings, which takes a connection
 
 
 def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
@@ -73,6 +76,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,
             packs_in_queue=model.packs_in_queue,
+            findings_waiting=seldom(partial(queue_depth(app), ROUTES["record_findings_task"].queue), LOOK_SECONDS),
         )
 
     making = threading.Lock()

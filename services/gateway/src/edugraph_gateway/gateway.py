@@ -14,15 +14,16 @@ from anyio import CapacityLimiter
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.callers import KeyRing
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.oidc import Issuer
 from edugraph_common.platform.settings import secret_of
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
-from edugraph_gateway.auth.callers import KeyRing
-from edugraph_gateway.auth.oidc import Issuer
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
@@ -34,7 +35,7 @@ from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.submission.backpressure import Backpressure, queue_depth
+from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.publisher import Publisher, open_publisher

@@ -52,6 +52,7 @@ from edugraph_importer.batching import (
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import REFUSED, Graph
 from edugraph_importer.person_export import Elsewhere, PersonExport
+from edugraph_importer.undo import undo_import
 
 MOST_SECONDS_ENDING_RECORDS = 600
 LOST_ANALYSIS = (
@@ -283,6 +284,12 @@ class Importer:
             seconds=seconds,
             records_per_second=report.read / seconds,
         )
+
+    def undo_import(self, job_id: str) -> dict[str, int]:
+        """Take back what an import wrote. Raises what `undo.undo_import` does, and Rejected for one that goes on."""
+        if self.jobs.is_open(job_id):
+            raise Rejected("the import has not ended: cancel it first, then undo it")
+        return undo_import(self.graph, self.blobs, job_id)
 
     def recreate(self, job: ImportJob) -> bool:
         """Make a job that Redis has lost known again, from its message. False if it was cancelled.

@@ -25,6 +25,7 @@ from edugraph_common.contracts.messages import (
     ReplayErasures,
     RestrictStudent,
     SplitSource,
+    UndoImport,
     WriteReviews,
 )
 from edugraph_common.contracts.routes import URGENT
@@ -135,6 +136,13 @@ def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
     message = self.parse(WriteReviews, body)
     self.importer.graph.write_reviews(message.reviews)
     return {"reviews": len(message.reviews)}
+
+
+@shared_task(base=DataImportTask, bind=True, name="undo_import_task", contract=UndoImport)
+def undo_import_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Take back what an import wrote. Return how many records were taken back, came back, and were not restored."""
+    message = self.parse(UndoImport, body)
+    return self.importer.undo_import(message.import_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)

@@ -3,12 +3,12 @@
 from collections import defaultdict
 
 from hypothesis import given
+from rooms import Room
 
 from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record, parse_record
 from edugraph_common.platform.course_members import MOST_MEMBERS, names_by_course
 from edugraph_importer.graph import Graph, RecordBatch
 
-from .conftest import Room
 from .random_imports import EXAMPLES, record_lists
 
 NAME_FIELDS = {

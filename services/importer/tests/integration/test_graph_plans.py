@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rooms import Room
 
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import RecordBatch
 from edugraph_importer.graph.queries import CYPHER
-
-from .conftest import Room
 
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")

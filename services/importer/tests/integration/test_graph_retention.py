@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rooms import Room
 
 from edugraph_common.contracts.findings import ErrorFinding, RecordFinding
 from edugraph_common.contracts.records import Record, iso, parse_record
@@ -15,7 +16,6 @@ from edugraph_importer.graph import Graph, RecordRetention
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
 from edugraph_importer.graph.versions import AGEING_LABELS, TOO_OLD
 
-from .conftest import Room
 from .random_imports import (
     EXAMPLES,
     ORIGIN,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from rooms import Room
 from tables import xlsx
 
 from edugraph_common.contracts.errors import Rejected
@@ -29,7 +30,6 @@ from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.record_facts import students
 from edugraph_importer.person_export import Elsewhere, PersonExport
 
-from .conftest import Room
 from .random_imports import EXAMPLES, record_lists
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)

@@ -52,6 +52,7 @@ RELATIONSHIPS = (
     "LIKES",
     "MADE",
     "MEMBER_OF",
+    "NOT_TESTS",
     "OF_COURSE",
     "OF_ITEM",
     "OF_TYPE",

@@ -284,6 +284,12 @@ class WriteReviews(Message):
     reviews: tuple[Review, ...] = Field(min_length=1, max_length=REVIEWS_AT_ONCE)
 
 
+class UndoImport(Message):
+    """import.split: take back what an import wrote that has ended. `job_id` names the request."""
+
+    import_id: str = Field(min_length=1, max_length=64)
+
+
 class ForgetStudent(Message):
     """import.split: as ErasePerson, by one id. `job_id` names the request."""
 

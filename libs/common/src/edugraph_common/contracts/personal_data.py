@@ -221,6 +221,7 @@ _GRAPH = (
             "OF_ITEM.*",
             "DEFINES.*",
             "TESTS.*",
+            "NOT_TESTS.*",
         ),
         "pseudonymous",
         Words(

@@ -80,6 +80,15 @@ class FindingReview(Said):
         return self
 
 
+class ItemReview(Said):
+    """Whether an item tests a knowledge point, whatever records say of it."""
+
+    kind: Literal["tests"] = "tests"
+    item_id: Id
+    knowledge_point: Thing
+    verdict: Literal["accepted", "rejected"]
+
+
 class PairReview(Said):
     """Two ids or names of a kind mean the same, or they do not."""
 
@@ -96,5 +105,5 @@ class PairReview(Said):
         return self
 
 
-Review = Annotated[FindingReview | PairReview, Field(discriminator="kind")]
+Review = Annotated[FindingReview | ItemReview | PairReview, Field(discriminator="kind")]
 REVIEW: TypeAdapter[Review] = TypeAdapter(Review)

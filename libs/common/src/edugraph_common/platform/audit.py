@@ -40,6 +40,7 @@ Action = Literal[
     "job.cancel",
     "job.delete",
     "job.resume",
+    "job.undo",
     "key.create",
     "key.grant",
     "key.revoke",

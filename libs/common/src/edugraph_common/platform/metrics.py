@@ -64,7 +64,10 @@ BUILD = Gauge(
     "every process",
     "build_info",
     "1; its labels say what runs",
-    (Label("service", ("importer", "analyzer", "gateway")), Label("version", None, "the version that is installed")),
+    (
+        Label("service", ("importer", "analyzer", "gateway", "insights")),
+        Label("version", None, "the version that is installed"),
+    ),
 )
 STARTED = Gauge("every process", "process_start_time_seconds", "When the process started, in seconds since 1970")
 

@@ -6,7 +6,7 @@ A ledger row is written with each of them and answers for it when the same messa
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import neo4j
@@ -147,12 +147,15 @@ def write_batch(
     stored = stored_versions(tx, {*batch.withdrawn, *versioned})
     classified = classify(batch.records, stored, erased, withdrawn, kept_from)
     verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
-    updates = [
-        FindingUpdate(record, NO_FACTS, reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said), None, said)
-        for record in classified.records
-        if (said := verdicts.of(record)) is not None
-    ]
-    apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
+    apply(
+        tx,
+        classified,
+        updates_of(classified, verdicts),
+        before,
+        withdrawn,
+        unreviewed=verdicts.without,
+        wanted=wanted,
+    )
     by_type = Counter[str](record.type for record in classified.records)
     by_type.update(record.type for record in classified.superseded_here)
     by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
@@ -160,9 +163,26 @@ def write_batch(
     # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
     # work to do waits for it.
     refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
-    ledger_row = {"id": batch.id, "job_id": batch.job_id, "batch": batch.batch, "set_aside": refused}
+    written = {id(record): record.record_id in classified.superseded for record in classified.records}
+    ledger_row = {
+        "id": batch.id,
+        "job_id": batch.job_id,
+        "batch": batch.batch,
+        "set_aside": refused,
+        "unwritten": as_ranges(line for line, record in batch.records if id(record) not in written),
+        "replacing": as_ranges(line for line, record in batch.records if written.get(id(record))),
+    }
     _write_ledger(tx, "write_batch_outcome", ledger_row, outcome)
     return outcome
+
+
+def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[FindingUpdate]:
+    """Return what reviewers say is found in the records to write, of which nothing was found yet."""
+    return [
+        FindingUpdate(record, NO_FACTS, reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said), None, said)
+        for record in classified.records
+        if (said := verdicts.of(record)) is not None
+    ]
 
 
 def begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tuple[Removals, str | None]:
@@ -173,6 +193,17 @@ def begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tu
     found = {row["name"]: row["value"] for row in tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id)}
     migrations.check_version(found.get("version"))
     return Removals(found["erased"], found["withdrawn"], found["reviewed"]), found.get("outcome")
+
+
+def as_ranges(lines: Iterable[int]) -> list[int] | None:
+    """Return lines in their order as first and last of each stretch, one after the other; None for no lines."""
+    ends: list[int] = []
+    for line in lines:
+        if ends and ends[-1] == line - 1:
+            ends[-1] = line
+        else:
+            ends += [line, line]
+    return ends or None
 
 
 def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[str], seconds: float) -> BatchOutcome:

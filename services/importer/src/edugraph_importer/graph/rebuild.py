@@ -168,6 +168,7 @@ def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple
     pairs: dict[str, tuple[set[Pair], str]] = {
         "CONTAINS": (outdated.contains, "KnowledgePoint"),
         "LEARNS": (outdated.learns, "Course"),
+        "NOT_TESTS": (tests, "KnowledgePoint"),
         "OF_COURSE": (set(), "Course"),  # counted, as TESTS is
         "PRACTISED": (outdated.practised, "Item"),
         "RELATES_TO": (outdated.relates_to, "KnowledgePoint"),

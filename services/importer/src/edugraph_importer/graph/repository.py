@@ -11,13 +11,14 @@ import neo4j
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
-from edugraph_common.contracts.reviews import FindingReview, PairReview, Review
-from edugraph_importer.graph import apply, erasure, migrations, rebuild, retention
+from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
+from edugraph_importer.graph import apply, erasure, migrations, rebuild, retention, undo
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.tombstones import Tombstones
+from edugraph_importer.graph.undo import Portion, Undone, WrittenBatch
 from edugraph_importer.graph.versions import erased_among
 
 P = ParamSpec("P")
@@ -86,6 +87,9 @@ class Graph:
         about_pairs = [each for each in reviews if isinstance(each, PairReview)]
         if about_records:
             self._write(review_nodes.write_of_records, about_records, set())
+        about_items = [each for each in reviews if isinstance(each, ItemReview)]
+        if about_items:
+            self._write(review_nodes.write_of_items, about_items)
         if about_pairs:
             self._write(review_nodes.write_of_pairs, about_pairs, set())
 
@@ -147,6 +151,19 @@ class Graph:
         """Return the outcomes of the job's batches that were written, in their order."""
         rows = self._connection.read(CYPHER["batch_outcomes"], prefix=f"{job_id}:", job_id=job_id)
         return [BatchOutcome.model_validate_json(row["outcome"]) for row in rows]
+
+    def written_batches(self, job_id: str) -> dict[int, WrittenBatch]:
+        """Return, by its number, what each batch of a job wrote; nothing for a job that was undone."""
+        rows = self._connection.read(CYPHER["written_batches"], prefix=f"{job_id}:", job_id=job_id)
+        return {row["batch"]: WrittenBatch.read(row) for row in rows if not row["undone"]}
+
+    def undo(self, portion: Portion, job_id: str) -> Undone:
+        """Take back what an import wrote. Doing it again changes nothing."""
+        return self._write(undo.undo, portion, job_id, self._tombstones, set())
+
+    def mark_undone(self, job_id: str) -> None:
+        """Note that all of what the import wrote is taken back."""
+        self._write(undo.mark_undone, job_id)
 
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return all records of a written batch that the graph itself refused, without `raw`."""

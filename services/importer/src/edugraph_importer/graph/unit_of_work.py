@@ -17,7 +17,7 @@ of a node, so the newest key is kept once, as the property `stamp`, and only a f
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import neo4j
 
@@ -241,6 +241,13 @@ def usual(counts: Counter[str]) -> str | None:
     return min((+counts).items(), key=lambda each: (-each[1], each[0]), default=(None, 0))[0]
 
 
+class TestsSaid(NamedTuple):
+    """What a reviewer says last of an item and a knowledge point."""
+
+    stamp: str
+    accepted: bool
+
+
 @dataclass(slots=True)
 class UnitOfWork:
     """`rows`: by the name of the statement that writes them. `nodes`: all that is named in them.
@@ -250,6 +257,7 @@ class UnitOfWork:
     add to the graph's. `called`: how many more records call an id so. `stored_tests`: TESTS as the graph has them.
     `memberships`: whose MEMBER_OF and LEADS change. `group_counts`: names of groups are state, and the courses are
     to be added to the graph's. `active_days`: what is to be added to them.
+    `tests_said`: what reviewers say of them.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -270,6 +278,7 @@ class UnitOfWork:
     active_days: dict[Day, Activity] = field(default_factory=dict)
     memberships: set[PersonInGroup] = field(default_factory=set)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
+    tests_said: dict[Pair, TestsSaid] = field(default_factory=dict)
 
     @classmethod
     def staged(cls) -> Self:
@@ -396,8 +405,10 @@ def lock_and_load(
             unit.load_learns((student_id, course_id), properties)
     rows = [{"item": item_id, "point": point} for item_id, point in tests]
     for row in tx.run(CYPHER["read_tests"], rows=rows) if rows else ():
-        for item_id, point, properties in row["tests"]:
+        for item_id, point, relationship_type, properties in row["tests"]:
             counts = read_counts(properties)
+            if properties.get("stamp"):
+                unit.tests_said[item_id, point] = TestsSaid(properties["stamp"], relationship_type == "TESTS")
             unit.stored_tests[item_id, point], unit.item_names.tests[item_id, point] = counts, counts.copy()
     return unit
 
@@ -413,19 +424,27 @@ def write_records(tx: neo4j.ManagedTransaction, staged: UnitOfWork) -> None:
 
 def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> set[Node]:
     """Write the TESTS relationships that changed. Return the knowledge points that lost a spelling by that."""
-    changed, gone, lost = list[Row](), list[Row](), set[Node]()
+    changed: dict[bool, list[Row]] = {True: [], False: []}
+    gone, lost = list[Row](), set[Node]()
     for pair, counts in sorted(unit.item_names.tests.items()):
         before = unit.stored_tests.get(pair, Counter())
         row: Row = {"item": pair[0], "point": pair[1]}
-        if +counts and +counts != before:
-            changed.append(row | counts_properties(counts))
+        said = unit.tests_said.get(pair)
+        if +counts != before and (+counts or said):
+            changed[said is None or said.accepted].append(tests_row(pair, counts, said))
         elif before and not +counts:
             gone.append(row)
         if any(counts[spelling] <= 0 for spelling in before):
             lost.add(("KnowledgePoint", pair[1]))
     run_rows(tx, "remove_tests", gone)
-    run_rows(tx, "set_tests", changed)
+    run_rows(tx, "set_tests", changed[True])
+    run_rows(tx, "set_not_tests", changed[False])
     return lost
+
+
+def tests_row(pair: Pair, counts: Counter[str], said: TestsSaid | None) -> Row:
+    stamp = said.stamp if said else None
+    return {"item": pair[0], "point": pair[1], "stamp": stamp, **counts_properties(counts)}
 
 
 def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:

@@ -22,6 +22,7 @@ from edugraph_common.contracts.messages import (
     RestrictStudent,
 )
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.object_store import ERASURES, tombstone_of
 from edugraph_gateway.api.dependencies import (
     AUDIT_TIMEOUT_SECONDS,
@@ -33,7 +34,6 @@ from edugraph_gateway.api.dependencies import (
     Officer,
     PersonalOfficer,
 )
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import not_found, problem_responses
 from edugraph_gateway.submission.submit import JobSubmitter, Task

@@ -35,11 +35,12 @@ DETACH DELETE s
 MERGE (t:Tombstone {id: $id})
 
 // name: names_Student
-// Returns how a student is called by all records that name them.
+// Returns how a student is called by all records that name them. Of a message to oneself the sender's name comes first,
+// as when the record is written.
 UNWIND $ids AS id
 MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_MEMBERSHIP]-(n)
 WHERE r.name IS NOT NULL
-RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
+RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name ORDER BY type(r) DESC
 
 // name: names_Teacher
 // Returns how a teacher is called by all records that name them.

@@ -259,25 +259,33 @@ ON MATCH SET r.tries = r.tries + row.tries, r.right = r.right + row.right,
   r.first_place = CASE WHEN row.first_place < r.first_place THEN row.first_place ELSE r.first_place END
 
 // name: read_tests
-// Returns how many records say by which names that these items test these knowledge points. The plan begins at the
-// item, which tests a few points, and not at the point, which many items test.
+// Returns how many records say by which names that these items test these knowledge points, and what a reviewer says.
+// The plan begins at the item, which tests a few points, and not at the point, which many items test.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
-MATCH (i)-[r:TESTS]->(k) WHERE k.id = row.point
-RETURN collect([row.item, row.point, properties(r)]) AS tests
+MATCH (i)-[r:TESTS|NOT_TESTS]->(k) WHERE k.id = row.point
+RETURN collect([row.item, row.point, type(r), properties(r)]) AS tests
 
 // name: set_tests
-// Sets these counts.
+// Sets these counts, and the stamp of the last review.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
 MATCH (k:KnowledgePoint {id: row.point})
 MERGE (i)-[r:TESTS]->(k)
-SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts
+SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts, r.stamp = row.stamp
+
+// name: set_not_tests
+// The same, where a reviewer says that the item does not test the point, whatever records say.
+UNWIND $rows AS row
+MATCH (i:Item {id: row.item})
+MATCH (k:KnowledgePoint {id: row.point})
+MERGE (i)-[r:NOT_TESTS]->(k)
+SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts, r.stamp = row.stamp
 
 // name: remove_tests
-// Removes what no record says any more.
+// Removes what neither a record nor a reviewer says any more, or says otherwise.
 UNWIND $rows AS row
-MATCH (i:Item {id: row.item})-[r:TESTS]->(k) WHERE k.id = row.point
+MATCH (i:Item {id: row.item})-[r:TESTS|NOT_TESTS]->(k) WHERE k.id = row.point
 DELETE r
 
 // name: read_learns

@@ -29,7 +29,7 @@ DELETE r
 // name: tested_spellings
 // Returns how a knowledge point is spelled by all that say which items test it.
 UNWIND $ids AS id
-MATCH (k:KnowledgePoint {id: id})<-[r:TESTS]-(i)
+MATCH (k:KnowledgePoint {id: id})<-[r:TESTS|NOT_TESTS]-(i)
 UNWIND r.spellings AS spelling
 RETURN id, collect(DISTINCT spelling) AS spelled
 
