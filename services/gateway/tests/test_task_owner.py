@@ -5,8 +5,8 @@ from typing import Any, cast
 import pytest
 
 from edugraph_common.platform.api_keys import Scope
+from edugraph_common.platform.callers import Caller
 from edugraph_gateway.api.routes.tasks import show_task
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskAnswer
 from edugraph_gateway.problems import Problem
