@@ -25,7 +25,7 @@ from command_line import edugraph
 from edugraph_cli.client import Client
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import Processes
-from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
+from edugraph_cli.serving import REDIS, Pools, free_metrics_ports, metrics_ports, serving, with_redis_users
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.redis_users import SERVICES, redis_user
 
@@ -130,9 +130,11 @@ class Engine:
 
     @contextmanager
     def serve(self, pools: Pools) -> Iterator["System"]:
-        logs = self.folder / "logs"
-        with serving(self.environment, logs, pools, own=self.own) as (url, processes), Client(url) as client:
-            yield System(engine=self, url=url, client=client, processes=processes)
+        logs, first = self.folder / "logs", free_metrics_ports()
+        environment = {**self.environment, "EDUGRAPH_METRICS_PORT": str(first)}
+        with serving(environment, logs, pools, own=self.own) as (url, processes), Client(url) as client:
+            ports = tuple(metrics_ports(environment).values())
+            yield System(engine=self, url=url, client=client, processes=processes, metrics_ports=ports)
 
     def empty(self) -> None:
         guard.empty_graph(self.environment)
@@ -144,6 +146,7 @@ class System:
     url: str
     client: Client
     processes: Processes
+    metrics_ports: tuple[int, ...]
 
     def edugraph(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The command line, as a user types it."""

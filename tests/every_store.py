@@ -1,7 +1,7 @@
 """All stores behind a running system, to be searched: whoever tests an erasure looks here."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -27,7 +27,9 @@ from edugraph_common.sources.compression import content_encoding_of, decompresso
 class Ground:
     """The stores behind a running system, to be looked into."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, told: Sequence[bytes] = ()) -> None:
+        """`told`: what a webhook was told."""
+        self.told = told
         self.system, self.environment = system, system.engine.environment
         self.settings = settings_from(self.environment)
         self.client = connect(self.environment["EDUGRAPH_REDIS_URL"])
@@ -61,6 +63,10 @@ class Ground:
         yield from self._queues()
         for log in self.system.processes.logs.glob("*.log"):
             yield Store.PROCESS, "log", log.read_text(errors="replace")
+        for port in self.system.metrics_ports:
+            yield Store.PROCESS, "metric", httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+        for body in self.told:
+            yield Store.OUTSIDE, "webhook", body.decode(errors="replace")
 
     def _redis(self) -> Iterator[tuple[Store, str, str]]:
         readers: dict[str, Callable[[str], Any]] = {

@@ -11,18 +11,21 @@ import io
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pika
 import pytest
+from beside import Silent, http_server
 from engines import SLOW, System
 from every_store import Ground, found
 from waiting import until
 
-from edugraph_cli.client import FileSource
+from edugraph_cli.client import FileSource, Refused
+from edugraph_cli.processes import Processes
 from edugraph_common.contracts.messages import ImportBatch
 
 if sys.version_info >= (3, 14):
@@ -38,6 +41,11 @@ MAPPING = """
 type: error_record
 columns: {学号: student_id, 姓名: student_name, 课程: course_id, 错误: error_text, 编号: record_id}
 constants: {timestamp: "2026-03-01T10:00:00Z"}
+"""
+OF_ATTEMPTS = """
+type: attempt_record
+columns: {who: student_id, name: student_name, item: item_id, answer: response, right: correct}
+constants: {timestamp: "2026-03-01T10:00:00Z", course_id: c}
 """
 
 
@@ -126,6 +134,13 @@ def sources(marked: Marked) -> list[Source]:  # noqa: C901 - one small function 
 
         return content
 
+    def attempts(with_them: bool) -> bytes:
+        out = io.StringIO()
+        rows = [("other-1", "Name other-1", "i", "x", "true"), ("other-2", "Name other-2", "i", "y", "false")]
+        theirs = [(marked.id, marked.name, "i", marked.text, "false"), (marked.id, marked.name, "j", "", "no answer")]
+        csv.writer(out).writerows([("who", "name", "item", "answer", "right"), *rows, *(theirs if with_them else [])])
+        return out.getvalue().encode()
+
     def packed(pack: Callable[[bytes], bytes], content: Callable[[bool], bytes]) -> Callable[[bool], bytes]:
         return lambda with_them: pack(content(with_them))
 
@@ -145,6 +160,7 @@ def sources(marked: Marked) -> list[Source]:  # noqa: C901 - one small function 
         "utf8.csv": (cells(200, "utf-8-sig"), FileSource("csv", mapping=MAPPING)),
         "gb.csv": (cells(300, "gb18030"), FileSource("csv", mapping=MAPPING + "encoding: gb18030\n")),
         "utf16.csv": (cells(400, "utf-16"), FileSource("csv", mapping=MAPPING)),
+        "attempts.csv": (attempts, FileSource("csv", mapping=OF_ATTEMPTS)),
         "array.json": (array, FileSource("xapi")),
         "tracking.log": (log, FileSource("openedx")),
         "packed.ndjson.gz": (packed(gzip.compress, lines(500)), FileSource("ndjson", "gzip")),
@@ -173,6 +189,14 @@ def bury(ground: Ground, marked: Marked) -> None:
         until(lambda: ground.dead(channel) > before, 60)
 
 
+def cancel_and_resume(ground: Ground, job_id: str) -> str:
+    """A job that has ended before it could be cancelled is left as it is."""
+    with suppress(Refused):
+        ground.system.client.cancel(job_id)
+        ground.system.client.resume(job_id)
+    return job_id
+
+
 def export(ground: Ground, marked: Marked) -> None:
     """Have a ZIP of the student made, which nobody fetches."""
     task = ground.system.client.follow_task(ground.system.client.export_person(marked.id).task_id)
@@ -180,8 +204,25 @@ def export(ground: Ground, marked: Marked) -> None:
 
 
 @pytest.fixture
-def ground(clean: System) -> Ground:
-    return Ground(clean)
+def ground(clean: System, tmp_path: Path) -> Iterator[Ground]:
+    """With a webhook that is told of everything."""
+    told = list[bytes]()
+
+    class Handler(Silent):
+        def do_POST(self) -> None:  # noqa: N802 - the name that http.server looks for
+            told.append(str(self.headers).encode() + self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+    with http_server(Handler) as url:
+        own = {"EDUGRAPH_WEBHOOK_URL": url, "EDUGRAPH_WEBHOOK_SECRET": f"whsec_{'A' * 32}"}
+        processes = Processes(logs=tmp_path / "logs", environment={**clean.engine.environment, **own})
+        try:
+            processes.start("webhooks", [sys.executable, "-c", "from edugraph_gateway.webhooks import main; main()"])
+            processes.wait_until("webhooks", lambda: processes.log_has("webhooks", "webhooks_ready"))
+            yield Ground(clean, told)
+        finally:
+            processes.stop()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -201,6 +242,7 @@ def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path:
         *(lambda each=each: send_file(each, with_them=True) for each in files),
         lambda: client.import_records(small, analyze=True).job_id,
         lambda: client.import_records(large, analyze=True).job_id,
+        lambda: cancel_and_resume(ground, client.import_records(large, analyze=True).job_id),
         lambda: client.analyze("errors", [marked.record(800), marked.record(801, "other-4")]).job_id,
         lambda: bury(ground, marked),
         lambda: export(ground, marked),
@@ -222,6 +264,7 @@ def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path:
     if again := order.random() < 0.5:
         erase(ground, marked)
 
+    until(lambda: ground.told, 30)
     unlisted, hits = found(ground, marked.words)
     assert unlisted == set()
     # A letter that dies after the erasure keeps its records until the next one: the registry says so.

@@ -1,20 +1,22 @@
 """Retention of records: of those that are too old the texts are blanked first, and later they go, with their part of
 every sum, as if they had never come.
 
-Only records about students age: not the texts of a course, nor what defines an item. Each transaction takes a few
+Only records about students age, and days of activity: not the texts of a course, nor what defines an item, nor who
+belongs to a group, which has an end of its own. Each transaction takes a few
 records, so that imports beside it hardly wait. It looks at all records, in the order of their ids, which reads pages
 of an index; what is done already is passed by.
 """
 
 import json
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import neo4j
 
 from edugraph_common.contracts.records import iso
-from edugraph_importer.graph.aggregates import Outdated, recompute
+from edugraph_importer.graph.aggregates import Outdated, delete_orphans, recompute
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER, Row
@@ -30,7 +32,10 @@ Write = Callable[..., int]
 
 
 class Ended(NamedTuple):
-    """How many records lost their texts, and how many are gone. Not `finished`: there was no more time."""
+    """How many records lost their texts, and how many of them and of active days are gone.
+
+    Not `finished`: there was no more time.
+    """
 
     blanked: int
     removed: int
@@ -62,6 +67,11 @@ def end_old_records(
             for start in range(0, len(blank), RECORDS_AT_ONCE):
                 blanked += write(_blank, label, blank[start : start + RECORDS_AT_ONCE])
             after = rows[-1]["id"]
+    before = {"before": kept_records[:10], "limit": RECORDS_AT_ONCE}
+    while days := connection.read(CYPHER["old_active_days"], **before) if kept_records else ():
+        if not go_on():
+            return Ended(blanked, removed, finished=False)
+        removed += write(_remove_days, sorted(day["id"] for day in days), {day["student"] for day in days})
     return Ended(blanked, removed, finished=True)
 
 
@@ -80,6 +90,16 @@ def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str], kept_from: str, wa
     apply(tx, Classified(superseded=old), (), before, nothing, unreviewed=(), wanted=wanted)
     tx.run(CYPHER["delete_reviews"], ids=sorted(old)).consume()
     return len(old)
+
+
+def _remove_days(tx: neo4j.ManagedTransaction, ids: Sequence[str], students: AbstractSet[str]) -> int:
+    """Remove days of activity whole, which are in no sum. Return how many."""
+    begin(tx, "ImportBatch", "")
+    nodes = {("Student", student) for student in students}
+    lock_and_load(tx, nodes, ())
+    deleted = int(tx.run(CYPHER["end_active_days"], ids=ids).single(strict=True)["deleted"])
+    delete_orphans(tx, nodes)
+    return deleted
 
 
 def _blank(tx: neo4j.ManagedTransaction, label: str, ids: Sequence[str]) -> int:

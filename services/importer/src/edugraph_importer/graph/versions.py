@@ -195,8 +195,11 @@ def _refusal(line: int, record: Record, erased: ErasedStudents, kept_from: str) 
         # The id is left out: nothing of an erased student may be kept.
         expected = "a student who was not forgotten"
         return Reject(line=line, field=field_name, expected=expected, found="", reason=REFUSED)
-    if record.time < kept_from and LABEL_OF_TYPE[record.type] in AGEING_LABELS:
-        expected, day = f"{kept_from[:10]} or later", record.time[:10]
+    day = record.time[:10]
+    # Activity is kept by the day.
+    ages = LABEL_OF_TYPE.get(record.type) in AGEING_LABELS and record.time < kept_from
+    if ages or (record.type == "activity_record" and day < kept_from[:10]):
+        expected = f"{kept_from[:10]} or later"
         return Reject(line=line, field="timestamp", expected=expected, found=day, reason=TOO_OLD)
     return None
 

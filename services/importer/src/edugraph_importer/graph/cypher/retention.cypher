@@ -21,3 +21,15 @@ UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n.text = null, n.subject = null, n.feedback = null, n.question = null, n.error_text = null, n.response = null,
   n.found_evidence = null, n.finding = row.finding
+
+// name: old_active_days
+// Returns some of the days before a date, which are ISO dates, with their students.
+MATCH (s:Student)-[:ACTIVE_ON]->(d:ActiveDay) WHERE d.date < $before
+RETURN d.id AS id, s.id AS student LIMIT $limit
+
+// name: end_active_days
+// Deletes days.
+UNWIND $ids AS id
+MATCH (d:ActiveDay {id: id})
+DETACH DELETE d
+RETURN count(*) AS deleted
