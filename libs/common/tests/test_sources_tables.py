@@ -5,6 +5,7 @@ What is expected is computed from the cells that were written, and not by the co
 
 import csv
 import io
+import json
 import os
 import sys
 import threading
@@ -57,7 +58,11 @@ def read(data: bytes, form: Format, mapping: Mapping | None = PLAIN, size: int =
     for chunk in plan.source.chunks(text, size):
         rows = list(plan.source.rows(chunk.text, chunk.first_line))
         assert len(rows) == chunk.rows
-        found += rows
+        # Undoing an import tells records apart by their lines, of which each has its own (Out: yield the row's number).
+        assert [line for line, _ in rows] == list(range(chunk.first_line, chunk.first_line + chunk.rows))
+        places = [json.loads(line)["row"] for line in chunk.text.splitlines()]
+        assert all(row.line == place for place, (_, row) in zip(places, rows, strict=True) if isinstance(row, Reject))
+        found += [(place, row) for place, (_, row) in zip(places, rows, strict=True)]
     return found
 
 

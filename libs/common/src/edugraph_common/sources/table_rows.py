@@ -228,7 +228,10 @@ class TableSource:
         return self._lines.chunks(blocks, rows_per_chunk)
 
     def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
-        """The line of a row is its number in the sheet."""
+        """The line of a row is that of this text, by which the ledger tells the many records of one row apart.
+
+        A reject says the row in its sheet.
+        """
         for number, raw in self._lines.raw_rows(text, first_line):
             line: dict[str, Any] = {"row": number}
             row: Record | Withdrawal | NotRelevant | Reject
@@ -244,7 +247,7 @@ class TableSource:
                 row = make_reject(line["row"], raw, as_invalid_record(fault))
             if isinstance(row, Reject):
                 row = row.model_copy(update={"sheet": line.get("sheet")})
-            yield line["row"], row
+            yield number, row
 
     def students(self, raw: bytes) -> frozenset[str]:
         line = decode_json(raw)
