@@ -268,7 +268,7 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
             if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
                 raise StaleRead
             locked.records[label] = sorted(expected)
-            for record_id, *_, finding, verdicts in row["records"]:
+            for record_id, _, _, _, finding, verdicts, *_ in row["records"]:
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
     for label, record_ids in locked.records.items():
         _read_links(tx, locked, label, record_ids)
