@@ -13,6 +13,7 @@ from edugraph_common.contracts.messages import (
     CleanJob,
     CourseMembersRequest,
     DeriveGraph,
+    EndOldRecords,
     ErasePerson,
     ExportStudent,
     Findings,
@@ -120,6 +121,13 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+
+
+@shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)
+def end_old_records_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """End records and texts of the graph whose retention is over. Return how many, and whether that was all."""
+    self.parse(EndOldRecords, body)
+    return self.importer.end_old_records()
 
 
 @shared_task(base=DataImportTask, bind=True, name="write_reviews_task", contract=WriteReviews)

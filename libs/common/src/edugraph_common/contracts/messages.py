@@ -323,5 +323,9 @@ class ReplayErasures(Message):
     """import.split: erase again all who were erased before. `job_id` names the request."""
 
 
+class EndOldRecords(Message):
+    """import.split: end the records and texts of the graph whose retention is over. `job_id` names the request."""
+
+
 class CleanJob(Message):
     """import.split: take those who were erased out of the files of a job that has ended since."""

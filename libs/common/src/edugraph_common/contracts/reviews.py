@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, model
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Sentiment
-from edugraph_common.contracts.records import Id, Level, Record, Severity, iso
+from edugraph_common.contracts.record_fields import Id, Level, Severity
+from edugraph_common.contracts.records import Record, iso
 
 REVIEWS_AT_ONCE = 1_000
 

@@ -46,6 +46,7 @@ ROUTES: dict[str, Route] = {
     "erase_person_task": Route("data_import", "import.split", URGENT),
     "admit_person_task": Route("data_import", "import.split", URGENT),
     "replay_erasures_task": Route("data_import", "import.split"),
+    "end_old_records_task": Route("data_import", "import.split"),
     "clean_job_task": Route("data_import", "import.split", URGENT),
     "write_reviews_task": Route("data_import", "import.split", URGENT),
     "undo_import_task": Route("data_import", "import.split"),

@@ -112,6 +112,11 @@ class Audit:
                 self._secret = cast("str", self._redis.get(SECRET))
         return hmac.new(self._secret.encode(), f"{kind}:{identifier}".encode(), hashlib.sha256).hexdigest()[:32]
 
+    def about(self, kind: str, identifier: str) -> Iterator[Entry]:
+        """Yield the entries whose object this is, the newest first."""
+        keyed = self.object_of(kind, identifier)
+        return (entry for entry in self.newest() if entry.object == keyed)
+
     def newest(self) -> Iterator[Entry]:
         """Yield all entries that are there, the newest first."""
         before = "+"

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
-from edugraph_importer.graph import apply, erasure, migrations, rebuild, undo
+from edugraph_importer.graph import apply, erasure, migrations, rebuild, retention, undo
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
@@ -25,6 +28,23 @@ TEXT_LABELS = ("Attempt", "CourseContent", "Definition", "ErrorRecord", "Interac
 TEXTS_AT_ONCE = 5_000
 
 
+@dataclass(frozen=True)
+class RecordRetention:
+    """How many days the graph keeps records about students, and their texts; 0: for ever. `now` has a time zone."""
+
+    text_days: int
+    record_days: int
+    now: Callable[[], datetime]
+
+    @property
+    def texts_from(self) -> datetime | None:
+        return self.now() - timedelta(days=self.text_days) if self.text_days else None
+
+    @property
+    def records_from(self) -> datetime | None:
+        return self.now() - timedelta(days=self.record_days) if self.record_days else None
+
+
 class Graph:
     """One for each process; the connection opens at first use and is not shared across a fork.
 
@@ -32,8 +52,8 @@ class Graph:
     a graph of a later release.
     """
 
-    def __init__(self, settings: GraphSettings) -> None:
-        self._connection = Connection(settings)
+    def __init__(self, settings: GraphSettings, kept: RecordRetention | None = None) -> None:
+        self._connection, self._retention = Connection(settings), kept
         self._tombstones = Tombstones(settings.privacy_secret)
 
     @property
@@ -52,14 +72,14 @@ class Graph:
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._write(apply.write_batch, batch, self._tombstones, set())
+        return self._write(apply.write_batch, batch, self._tombstones, set(), self._kept_from)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger.
         """
-        return self._write(apply.write_findings, message, self._tombstones, set())
+        return self._write(apply.write_findings, message, self._tombstones, set(), self._kept_from)
 
     def write_reviews(self, reviews: Sequence[Review]) -> None:
         """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing."""
@@ -210,6 +230,15 @@ class Graph:
         """
         return self._write(erasure.erase, student_id, self._tombstones, set())
 
+    def end_old_records(self, go_on: Callable[[], bool]) -> retention.Ended:
+        """Blank texts of records, and remove records, that are older than their retention.
+
+        It stops when `go_on` says no; doing it again goes on. Without a retention it does nothing.
+        """
+        kept = self._retention
+        texts_from, records_from = (kept.texts_from, kept.records_from) if kept else (None, None)
+        return retention.end_old_records(self._connection, self._write, texts_from, records_from, go_on=go_on)
+
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
 
@@ -220,6 +249,12 @@ class Graph:
 
     def close(self) -> None:
         self._connection.close()
+
+    @property
+    def _kept_from(self) -> str:
+        """The oldest time of a record about students that is kept, as records have it."""
+        oldest = self._retention.records_from if self._retention else None
+        return iso(oldest) if oldest else ""
 
     def _write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do the work in a transaction. It checks the version first, and an older graph is migrated for it."""

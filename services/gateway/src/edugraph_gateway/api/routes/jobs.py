@@ -17,6 +17,7 @@ from edugraph_common.contracts.messages import UndoImport
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.api_keys import Scope
+from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
 from edugraph_common.sources import ReadPlan, load_read_plan, read_plan_key
@@ -37,7 +38,6 @@ from edugraph_gateway.api.dependencies import (
     RestrictionsDep,
     TokenDep,
 )
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.restriction import rejects_without
 from edugraph_gateway.operations.resume import resume

@@ -17,6 +17,9 @@ RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash, n.rea
 UNION ALL
 MATCH (n:Interaction) WHERE n.id IN $ids
 RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+UNION ALL
+MATCH (n:Membership) WHERE n.id IN $ids
+RETURN 'Membership' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
 
 // name: tombstones
 // Returns which of these (hashed) students were erased.
@@ -33,7 +36,7 @@ MERGE (w:Withdrawn {id: row.id})
 
 // name: hold_keys
 // Creates placeholders, so that nobody else can create a record under these ids before the transaction ends.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 ON CREATE SET n.held = true
@@ -41,7 +44,7 @@ RETURN count(n.held) AS held
 
 // name: raise_reading
 // Notes that an adapter reads the record in a newer way, and still finds the same in it.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id}) WHERE n.content_hash = row.hash AND coalesce(n.reading, 0) < row.reading
 SET n.reading = row.reading
@@ -49,7 +52,7 @@ SET n.reading = row.reading
 // name: lock
 // Creates the nodes that are missing, locks all of them in the order given, and reads them.
 // Setting a property to what it is takes the lock and writes nothing. (Setting an absent one to null takes no lock.)
-// for: Course, Item, Student, Teacher
+// for: Course, Group, Item, Student, Teacher, Term
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 SET n.id = id
@@ -66,7 +69,7 @@ RETURN collect([id, properties(n)]) AS nodes
 
 // name: set
 // Sets the properties of nodes that changed.
-// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n += row.p
@@ -183,6 +186,27 @@ CREATE (n:Definition {
   title: row.title, question: row.question, knowledge_points: row.points
 })-[:DEFINES]->(i)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
+
+// name: create_membership
+// Creates what a record says of a person in a group.
+// for: Student, Teacher
+UNWIND $rows AS row
+MATCH (p:{label} {id: row.person})
+MATCH (g:Group {id: row.group})
+CREATE (p)-[:HAS_MEMBERSHIP {name: row.name}]->(n:Membership {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  starts: datetime(row.starts), ends: datetime(row.ends), term: row.term, leads: row.leads,
+  group_name: row.group_name, course_id: row.course
+})-[:IN_GROUP]->(g)
+
+// name: create_term_definition
+// Creates what a record says of a term.
+UNWIND $rows AS row
+MATCH (t:Term {id: row.term})
+CREATE (n:Definition {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  name: row.name, starts: datetime(row.starts), ends: datetime(row.ends), breaks: row.breaks
+})-[:DEFINES]->(t)
 
 // name: in_more_courses
 // Links a mistake to its other courses.
