@@ -197,8 +197,13 @@ def test_where_nothing_was_taken_back_nothing_is_asked_of_each_record() -> None:
 def test_an_erasure_or_a_withdrawal_meanwhile_makes_the_transaction_begin_anew() -> None:
     """To take the guard out: let `Removals.check` return at once."""
     tx = Transaction(more_removals=[])
-    Removals(2, 4).check(tx, ["r"])
-    assert tx.asked == [("more_removals", {"erased": 2, "withdrawn": 4, "unreviewed": ["r"]})]
+    Removals(2, 4, 0).check(tx, ["r"])
+    Removals(2, 4, 1).check(tx, ["r"])
+    numbers = {"erased": 2, "withdrawn": 4}
+    assert tx.asked == [
+        ("more_removals", {**numbers, "unreviewed": (), "first_reviews": 1}),
+        ("more_removals", {**numbers, "unreviewed": ["r"], "first_reviews": 0}),
+    ]
     tx.answers["more_removals"] = [{"id": "x"}]
     with pytest.raises(StaleRead):
         Removals(2, 4).check(tx)

@@ -188,6 +188,7 @@ class AnalyzerService:
         except MembersUnknown as unknown:
             self._ask_for_members(message, unknown.course_ids)
             raise Wait("the importer has not told yet who is in the course", MEMBERS_SECONDS) from None
+        created = self.jobs.created(message.job_id)
         findings = Findings(
             job_id=message.job_id,
             traceparent=message.traceparent,
@@ -199,6 +200,7 @@ class AnalyzerService:
             generation=message.generation,
             withheld=len(result.withheld),
             textless=len(result.skipped),
+            asked_at=created.timestamp() if created else None,
         )
         # An edition is a task of its own: what became of another one must not answer for it.
         task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")

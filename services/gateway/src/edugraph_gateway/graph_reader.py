@@ -57,6 +57,8 @@ RETURN DISTINCT labels(a)[0] AS a_label, coalesce(a.canonical, a.id) AS a, type(
        CASE WHEN b.canonical <> b.id THEN null ELSE coalesce(b.name, b.title, b.id) END AS b_name
 LIMIT $limit
 """
+# A restriction is said of a student, and comes from no record; a finding's key names the job that asked.
+_NO_CONTENT = {"restricted", "finding_key"}
 _REVIEWS = "MATCH (v:Review) WHERE v.id > $after RETURN properties(v) AS p ORDER BY v.id LIMIT $limit"
 _NAMES = "MATCH (n:{label}) WHERE n.id IN $ids RETURN n.id AS id, coalesce(n.name, n.id) AS name"
 # A picture shows people, courses and what they learn, not the provenance of each record.
@@ -183,8 +185,7 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
             # What was carried over from an older release stands beside the records, and is none.
             only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
             for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):
-                # A restriction is said of a student, and comes from no record.
-                yield [label, {key: _plain(value) for key, value in row["p"].items() if key != "restricted"}]
+                yield [label, {key: _plain(value) for key, value in row["p"].items() if key not in _NO_CONTENT}]
         for name in RELATIONSHIPS:
             only = "WHERE a.carried IS NULL AND b.carried IS NULL " if name in {"HAS_RECORD", "IN_COURSE"} else ""
             query = (

@@ -227,6 +227,8 @@ class Findings(Message):
     model: each edition is written once. None from older senders, whose packs are written once in all.
     `generation`: as in AnalysisBatch. `withheld`: how many records were not read, because of a missing consent or a
     restriction. `textless`: how many have no text, which a sender of another release may ask for all the same.
+    `asked_at`: when the job was made, in seconds since 1970; of two jobs' findings of a record the later one's count.
+    None from older senders, and for a job that Redis has lost.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -237,6 +239,7 @@ class Findings(Message):
     generation: int | None = Field(default=None, ge=0)
     withheld: int = Field(default=0, ge=0)
     textless: int = Field(default=0, ge=0)
+    asked_at: float | None = None
 
     @property
     def done(self) -> int:

@@ -536,6 +536,11 @@ class Jobs:
                 return [cast("str", self._redis.get(key) or "")]
         return []  # it has gone meanwhile
 
+    def created(self, job_id: str) -> datetime | None:
+        with redis_errors():
+            text = cast("str | None", self._redis.hget(_job(job_id), "created"))
+        return datetime.fromisoformat(text) if text else None
+
     def report(self, job_id: str, now: datetime) -> JobReport | None:
         """None if there is no such job."""
         with redis_errors():

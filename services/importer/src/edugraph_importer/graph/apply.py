@@ -53,7 +53,8 @@ from edugraph_importer.graph.versions import (
     stored_versions,
 )
 
-StoredFinding = tuple[str | None, str | None]  # what was found in a record, and what reviewers said of it
+# What was found in a record, what reviewers said of it, and the key of the finding.
+StoredFinding = tuple[str | None, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def write_findings(
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
     classified = classify(list(enumerate(records)), stored, erased, withdrawn, kept_from)
-    updates = _finding_updates(pairs, classified, stored_findings, verdicts)
+    updates = _finding_updates(pairs, classified, stored_findings, verdicts, finding_facts.finding_key(message))
     excluded = apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
@@ -274,9 +275,9 @@ def _lock_records(
     ids, versions, findings = sorted({record.record_id for record in records}), dict[str, StoredVersion](), {}
     for label in RECORD_LABELS if ids else ():
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        for record_id, *version, finding, verdicts in row["records"]:
+        for record_id, *version, finding, verdicts, key in row["records"]:
             versions[record_id] = StoredVersion.read(label, *version)
-            findings[record_id] = (finding, verdicts)
+            findings[record_id] = (finding, verdicts, key)
     return versions, findings
 
 
@@ -285,8 +286,12 @@ def _finding_updates(
     classified: Classified,
     stored_findings: Mapping[str, StoredFinding],
     verdicts: RecordVerdicts,
+    key: str | None,
 ) -> list[FindingUpdate]:
-    """Return one update for each record whose finding changes. If a record comes twice, its last finding counts."""
+    """Return one update for each record whose finding changes. If a record comes twice, its last finding counts.
+
+    One with a smaller key than the finding that is there changes nothing, whenever it comes.
+    """
     # Records to write come last: an older version of one of them may have been unchanged until here.
     current = {record.record_id: record.content_hash for record in (*classified.unchanged, *classified.records)}
     last = {
@@ -298,12 +303,14 @@ def _finding_updates(
     for record_id, (record, finding) in last.items():
         # The finding of a superseded version was about the older text, and goes with it.
         is_stored = record_id in stored_findings and record_id not in classified.superseded
-        before = stored_findings[record_id] if is_stored else (None, None)
+        *before, stored_key = stored_findings[record_id] if is_stored else (None, None, None)
+        if stored_key is not None and (key is None or key < stored_key):
+            continue
         after, label = (finding_facts.stored_text(finding), verdicts.of(record)), LABEL_OF_TYPE[record.type]
-        if after != before:
+        if after != tuple(before) or key != stored_key:
             old = finding_facts.facts_of_stored(before[0], label, before[1])
             new = finding_facts.facts_of_stored(after[0], label, after[1])
-            updates.append(FindingUpdate(record, old, new, *after))
+            updates.append(FindingUpdate(record, old, new, *after, key))
     return updates
 
 

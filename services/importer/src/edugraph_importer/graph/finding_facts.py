@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,7 +21,8 @@ from edugraph_common.contracts.findings import (
     InteractionFinding,
     RecordFinding,
 )
-from edugraph_common.contracts.records import AttemptRecord, CourseContent, ErrorRecord, Record
+from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.records import AttemptRecord, CourseContent, ErrorRecord, Record, iso
 from edugraph_importer.graph import record_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.queries import Row
@@ -89,6 +91,17 @@ class FindingFacts:
 
 
 NO_FACTS = FindingFacts()
+
+
+def finding_key(message: Findings) -> str | None:
+    """Return text that sorts as (creation of the analysis job, job id, generation, edition): the greatest one counts.
+
+    None for what an older analyzer sends, which comes before all that have a key.
+    """
+    if message.asked_at is None:
+        return None
+    asked = iso(datetime.fromtimestamp(message.asked_at, UTC))
+    return f"{asked}|{message.job_id}|{message.generation or 0:06d}|{message.edition or ''}"
 
 
 def stored_text(finding: RecordFinding) -> str:
@@ -199,7 +212,8 @@ def node_properties(update: "FindingUpdate") -> dict[str, Any]:
             values[f"found_{name}"] = whole[name]
         values["found_confidence"] = whole["finding"]["confidence"]
         values["found_evidence"] = whole["finding"]["evidence"] or None
-    return values | {"finding": update.text, "verdicts": update.verdicts}
+    key = {} if update.key is None else {"finding_key": update.key}
+    return values | {"finding": update.text, "verdicts": update.verdicts} | key
 
 
 def error_types(record: Record, facts: FindingFacts) -> set[str]:
@@ -248,7 +262,8 @@ def _raise(link: dict[str, Any], name: str, value: float) -> None:
 class FindingUpdate:
     """What is found in one record, and what was found before. `text`: the finding as stored, None without one.
 
-    `verdicts`: what reviewers said of it, as stored, which `old` and `new` heed.
+    `verdicts`: what reviewers said of it, as stored, which `old` and `new` heed. `key`: as `finding_key` has it; None
+    keeps the one that is there.
     """
 
     record: Record
@@ -256,6 +271,7 @@ class FindingUpdate:
     new: FindingFacts
     text: str | None
     verdicts: str | None = None
+    key: str | None = None
 
     def nodes(self) -> Iterator[Node]:
         """Yield all nodes that the update may change."""

@@ -384,7 +384,9 @@ def called(label: str, node_id: str, spellings: Iterable[str]) -> list[Called]:
     and the spellings.
     """
     names = {canonical_name(spelling) for spelling in spellings}
-    return [Called(label, node_id, name) for name in sorted(names or {node_id}) if name != node_id or not names]
+    if not names:
+        return [Called(label, node_id, node_id)]
+    return [Called(label, node_id, name) for name in sorted(names) if name != node_id]
 
 
 def resolved(data: ErrorRecord | AttemptRecord) -> bool | None:

@@ -124,7 +124,7 @@ def _updates(
         links: dict[str, list[neo4j.Record]] = defaultdict(list)
         for link in tx.run(CYPHER[f"links_of_{label}"], ids=ids):
             links[link["record"]].append(link)
-        for record_id, *_, finding, said_before in row["records"]:
+        for record_id, _, _, _, finding, said_before, *_ in row["records"]:
             record = stored_record(properties[record_id], links[record_id])
             said = applied(kept[record_id], record)
             if said != said_before:

@@ -59,8 +59,8 @@ class RecordVerdicts:
     """
 
     def __init__(self, tx: neo4j.ManagedTransaction, record_ids: Collection[str], number: int) -> None:
-        ids = sorted(set(record_ids))
-        rows = tx.run(CYPHER["lock_reviewed"], ids=ids) if number and ids else ()
+        ids = sorted(set(record_ids)) if number else []
+        rows = tx.run(CYPHER["lock_reviewed"], ids=ids) if ids else ()
         self._kept = {row["id"]: row["verdicts"] for row in rows}
         self.without = [each for each in ids if each not in self._kept]
 

@@ -109,7 +109,15 @@ class Removals:
         Whoever takes back or reviews a record that the graph does not have holds its key. So either that transaction
         has ended before a record could be written here, and is seen now, or it waits and finds the record.
         """
-        grown = tx.run(CYPHER["more_removals"], erased=self.erased, withdrawn=self.withdrawn, unreviewed=unreviewed)
+        # Where nothing was ever reviewed, to look for any review costs nothing.
+        first_reviews = 0 if self.reviewed else 1
+        grown = tx.run(
+            CYPHER["more_removals"],
+            erased=self.erased,
+            withdrawn=self.withdrawn,
+            first_reviews=first_reviews,
+            unreviewed=() if first_reviews else unreviewed,
+        )
         if list(grown):
             raise StaleRead
 
@@ -280,7 +288,7 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
             if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
                 raise StaleRead
             locked.records[label] = sorted(expected)
-            for record_id, *_, finding, verdicts in row["records"]:
+            for record_id, _, _, _, finding, verdicts, *_ in row["records"]:
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
     for label, record_ids in locked.records.items():
         _read_links(tx, locked, label, record_ids)

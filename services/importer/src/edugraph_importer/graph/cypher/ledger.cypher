@@ -21,6 +21,8 @@ MATCH (t:Tombstone) WITH t SKIP $erased LIMIT 1 RETURN t.id AS id
 UNION ALL
 MATCH (w:Withdrawn) WITH w SKIP $withdrawn LIMIT 1 RETURN w.id AS id
 UNION ALL
+MATCH (h:ReviewedRecord) WITH h LIMIT $first_reviews RETURN h.id AS id
+UNION ALL
 MATCH (h:ReviewedRecord) WHERE h.id IN $unreviewed WITH h LIMIT 1 RETURN h.id AS id
 
 // name: write_batch_outcome
