@@ -5,12 +5,13 @@ A file is scanned once into byte ranges, which are kept in an index beside it.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import assert_never
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
+from edugraph_common.contracts.messages import TABLE_FORMATS, ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
 from edugraph_common.platform.object_store import Blobs, Gone
@@ -56,16 +57,18 @@ def rejects_key(job_id: str, batch: int) -> str:
 
 
 def is_long_to_scan(blobs: Blobs, job: ImportJob) -> bool:
-    """Whether a job's source is still to be scanned and that takes longer than a batch does. Raises as `Blobs.open`.
+    """Whether a job's source is still to be scanned and that takes longer than a batch does.
 
-    A file outside counts as well: its size does not say how long somebody else's server takes to give it.
+    The size of a workbook does not say how long it takes to convert it, and that of a file outside not how long
+    somebody else's server takes to give it. A file that is gone is nothing to scan: whoever opens it says so.
     """
     if job.source is None or blobs.exists(index_key(job.job_id)):
         return False
-    if job.outside is not None:
+    if job.outside is not None or job.format in TABLE_FORMATS:
         return True
-    with blobs.open(job.source) as file:
+    with suppress(Gone), blobs.open(job.source) as file:
         return file.seek(0, 2) > SCANNED_AT_ONCE_BYTES
+    return False
 
 
 def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:
