@@ -128,7 +128,9 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
         nobody, graph = cast("Any", None), cast("Any", StagedGraph())
         jobs, members, stored = Jobs(client), CourseMembers(client), Blobs(folder)
         erasure = Erasure(graph, jobs, stored, RedisTexts(client), members, nobody, lambda: NOW)
-        yield Importer(nobody, graph, jobs, AnalysisWindows(client), members, stored, erasure, now=lambda: NOW)
+        yield Importer(
+            nobody, graph, jobs, AnalysisWindows(client), members, stored, erasure, elsewhere=nobody, now=lambda: NOW
+        )
     client.close()
 
 

@@ -112,7 +112,7 @@ def test_without_the_queue_a_large_file_waits(tmp_path: Path) -> None:
         patch.setenv("EDUGRAPH_PRIVACY_SECRET", real_servers()["EDUGRAPH_PRIVACY_SECRET"])
         nobody, blobs = cast("Any", None), Blobs(bench.settings.blob_url)
         importer = Importer(
-            bench.app, nobody, Jobs(bench.redis), nobody, nobody, blobs, nobody, lambda: datetime.now(UTC)
+            bench.app, nobody, Jobs(bench.redis), nobody, nobody, blobs, nobody, nobody, lambda: datetime.now(UTC)
         )
         job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
         with blobs.write(job.source or "") as file:
@@ -137,7 +137,6 @@ def test_what_is_long_to_scan(tmp_path: Path) -> None:
     assert is_long_to_scan(blobs, large)
     assert is_long_to_scan(blobs, job(1).model_copy(update={"outside": OutsideFile(size=1)}))
     assert is_long_to_scan(blobs, job(1).model_copy(update={"format": "workbook"}))
-    assert not is_long_to_scan(blobs, ImportJob(job_id="gone", source="jobs/gone/source.ndjson"))
     with blobs.write(index_key(large.job_id)) as index:
         index.write(b"")
     assert not is_long_to_scan(blobs, large)

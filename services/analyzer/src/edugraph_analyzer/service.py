@@ -11,6 +11,7 @@ import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
+from edugraph_analyzer.documents import course_ids_of
 from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_common.contracts.errors import Refused, Rejected, Wait
@@ -89,14 +90,17 @@ class AnalyzerService:
         read = (row for _, row in rows if isinstance(row, Record))
         records = [record for record in read if kind_to_read(record) == message.kind]
         for number, start in enumerate(range(0, len(records), self.pack_size)):
+            pack = records[start : start + self.pack_size]
+            # A pack carries what is known of its own courses: a batch has hundreds of others, and hundreds of packs.
+            own = {course_id for record in pack for course_id in course_ids_of(record)}
             yield Analysis(
                 job_id=message.job_id,
                 traceparent=message.traceparent,
                 deadline=message.deadline,
                 pack=_pack_name(message, number),
                 kind=message.kind,
-                records=tuple(record.to_json() for record in records[start : start + self.pack_size]),
-                contexts=message.contexts,
+                records=tuple(record.to_json() for record in pack),
+                contexts=tuple(context for context in message.contexts if context.course_id in own),
                 generation=message.generation,
             )
 

@@ -5,7 +5,6 @@ A file is scanned once into byte ranges, which are kept in an index beside it.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import assert_never
@@ -57,18 +56,23 @@ def rejects_key(job_id: str, batch: int) -> str:
 
 
 def is_long_to_scan(blobs: Blobs, job: ImportJob) -> bool:
-    """Whether a job's source is still to be scanned and that takes longer than a batch does.
+    """Whether a job's source is still to be scanned and that takes longer than a batch does. Raises as `Blobs.open`.
 
-    The size of a workbook does not say how long it takes to convert it, and that of a file outside not how long
-    somebody else's server takes to give it. A file that is gone is nothing to scan: whoever opens it says so.
+    A file outside counts as well: its size does not say how long somebody else's server takes to give it. So does a
+    table that is no text: a small one may unpack to a large one.
     """
-    if job.source is None or blobs.exists(index_key(job.job_id)):
+    key = index_key(job.job_id)
+    if job.source is None or blobs.exists(key):
         return False
     if job.outside is not None or job.format in TABLE_FORMATS:
         return True
-    with suppress(Gone), blobs.open(job.source) as file:
-        return file.seek(0, 2) > SCANNED_AT_ONCE_BYTES
-    return False
+    try:
+        with blobs.open(job.source) as file:
+            return file.seek(0, 2) > SCANNED_AT_ONCE_BYTES
+    except Gone:
+        if blobs.exists(key):  # It was split and deleted since this looked for its index.
+            return False
+        raise
 
 
 def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:
