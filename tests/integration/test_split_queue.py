@@ -136,6 +136,7 @@ def test_what_is_long_to_scan(tmp_path: Path) -> None:
     large = job(SCANNED_AT_ONCE_BYTES + 1)
     assert is_long_to_scan(blobs, large)
     assert is_long_to_scan(blobs, job(1).model_copy(update={"outside": OutsideFile(size=1)}))
+    assert is_long_to_scan(blobs, job(1).model_copy(update={"format": "workbook"}))
     with blobs.write(index_key(large.job_id)) as index:
         index.write(b"")
     assert not is_long_to_scan(blobs, large)
