@@ -62,6 +62,7 @@ check: env-dev ## lint, format, types and import contracts
 	@$(RUN) lint-imports
 	@$(RUN) python scripts/house.py
 	@$(RUN) python scripts/privacy_page.py --check
+	@$(RUN) python scripts/redis_users.py --check
 
 format: env-dev ## format the code
 	@$(RUN) ruff check --fix --quiet; $(RUN) ruff format

@@ -51,6 +51,9 @@ class ObedientClient:
         self._attack = attack
         self._told = attack.text.splitlines()[0][:40]
 
+    def judge(self, _reason: str) -> float:
+        return 0.0
+
     def complete(self, request: LLMRequest, check: Callable[[], None]) -> LLMResponse:
         check()
         asked = request.messages[1]["content"]
@@ -72,7 +75,7 @@ class ObedientClient:
 
 
 class _NoBudget:
-    def check(self, job_id: str) -> None: ...
+    def check(self, job_id: str, model: str, price: object) -> None: ...
 
     def add(self, job_id: str, kind: Kind, model: str, usage: object) -> None: ...
 

@@ -4,7 +4,10 @@ privacy-check: env-dev ## what the redaction finds of labelled secrets, and whet
 privacy-page: env-dev ## write the inventory of docs/privacy.md from the registry of personal data
 	@$(RUN) python scripts/privacy_page.py
 
+redis-users: env-dev ## write the users of the bundled Redis for compose.yaml and the chart, from what each service may
+	@$(RUN) python scripts/redis_users.py
+
 erasure-tests: env-dev test-servers ## a marked student through every path in 10 random orders, and 20 erasures beside an import, 10 times (half an hour)
 	@$(ON_TEST_SERVERS) EDUGRAPH_SLOW=1 $(RUN) pytest tests/e2e/test_marked_student.py tests/e2e/test_erasures_beside_import.py $(PYTEST_ARGS)
 
-.PHONY: privacy-check privacy-page erasure-tests
+.PHONY: privacy-check privacy-page redis-users erasure-tests

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from edugraph_cli.client import ClientSettings
 from edugraph_cli.processes import NotReady
 from edugraph_cli.serving import (
+    REDIS,
     Pools,
     free_metrics_ports,
     metrics_ports,
@@ -23,8 +24,10 @@ from edugraph_cli.serving import (
     start_insights,
     wait_for_insights,
     with_own_users,
+    with_redis_users,
 )
 from edugraph_common.messaging.users import permissions
+from edugraph_common.platform.redis_users import SERVICES
 
 RUN = Path(__file__).resolve().parent.parent / ".run"
 STATE, LOGS = RUN / "stack.json", RUN / "logs"
@@ -113,6 +116,9 @@ def serve() -> int:
         own: dict[str, dict[str, str]] = {}
         if "EDUGRAPH_BROKER_URL" not in own_environment():  # a broker from elsewhere may let us make no users
             environment, own = with_own_users(environment, {name: secrets.token_hex(24) for name in permissions()})
+        if REDIS not in own_environment():
+            users = with_redis_users(environment[REDIS], {name: secrets.token_hex(24) for name in SERVICES})
+            own = {name: {**own.get(name, {}), **users.get(name, {})} for name in {*own, *users}}
         with serving(environment, LOGS, Pools(), port_to_listen_on(), own) as (url, processes):
             insights = start_insights(processes)
             wait_for_insights(processes, insights)

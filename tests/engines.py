@@ -6,11 +6,12 @@ the run (guard.py).
 
 import json
 import os
+import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -24,7 +25,9 @@ from command_line import edugraph
 from edugraph_cli.client import Client
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import Processes
-from edugraph_cli.serving import Pools, serving
+from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
+from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.redis_users import SERVICES, redis_user
 
 REAL = (
     "EDUGRAPH_BROKER_URL",
@@ -80,6 +83,27 @@ def own_vhost() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
+def with_own_redis_users(addresses: Mapping[str, str]) -> Iterator[dict[str, dict[str, str]]]:
+    """Make the services' users of the real Redis, and yield the address of each process that has one."""
+    url = addresses[REDIS]
+    try:
+        yield with_redis_users(url, {service: secrets.token_hex(16) for service in SERVICES})
+    finally:
+        with connect(url) as client:
+            client.acl_deluser(*map(redis_user, SERVICES))
+
+
+@contextmanager
+def refusals(url: str) -> Iterator[list[str]]:
+    """What Redis refused its users in the block, which is known after it."""
+    found: list[str] = []
+    with connect(url) as client:
+        client.acl_log_reset()
+        yield found
+        found += sorted({f"{each['username']}: {each['reason']} {each['object']}" for each in client.acl_log()})
+
+
+@contextmanager
 def bench() -> Iterator[None]:
     """Around a program that uses these servers and is no run of pytest."""
     clean(os.environ)
@@ -102,10 +126,12 @@ class Engine:
     name: str
     environment: dict[str, str]
     folder: Path
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # settings of single processes
 
     @contextmanager
     def serve(self, pools: Pools) -> Iterator["System"]:
-        with serving(self.environment, self.folder / "logs", pools) as (url, processes), Client(url) as client:
+        logs = self.folder / "logs"
+        with serving(self.environment, logs, pools, own=self.own) as (url, processes), Client(url) as client:
             yield System(engine=self, url=url, client=client, processes=processes)
 
     def empty(self) -> None:
@@ -141,9 +167,11 @@ class System:
 
 @contextmanager
 def real_engine(folder: Path) -> Iterator[Engine]:
-    with own_vhost() as addresses:
+    """Its services have their own users of Redis, which must not refuse them anything."""
+    with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]) as refused:
         environment = {**addresses, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}
-        yield Engine(name="real", folder=folder, environment=environment)
+        yield Engine(name="real", folder=folder, environment=environment, own=own)
+    assert refused == [], refused
 
 
 def family(pid: int) -> list[int]:

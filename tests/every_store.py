@@ -105,7 +105,7 @@ class Ground:
             for name in names:
                 yield Store.QUEUES, name, ""
                 if place_of(Store.QUEUES, name) and name.endswith(
-                    (".dead", ".notices", "import", "findings", "analysis")
+                    (".dead", ".notices", "import", "splits", "findings", "analysis")
                 ):
                     while (got := channel.basic_get(name))[0] is not None:
                         yield Store.QUEUES, name, (got[2] or b"").decode(errors="replace")

@@ -36,7 +36,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from edugraph_common.contracts.messages import Format, ImportJob
+from edugraph_common.contracts.messages import Format, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
@@ -117,11 +117,12 @@ def _shown(source: Format, chosen: argparse.Namespace) -> Iterator[Tally]:
 
 @contextmanager
 def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Importer]:
-    """An importer whose graph is staged, and which tells nobody of events: that needs a broker, a job's end does not."""
+    """An importer whose graph is staged. It tells nobody of events and sends nothing: a job's end needs no broker."""
     client = connect(redis_url)
     with (
         tempfile.TemporaryDirectory(dir=blobs or Path("/dev/shm")) as folder,
         patch("edugraph_importer.service.emit", lambda *_: None),
+        patch("edugraph_importer.service.send", lambda *_, **__: None),
     ):
         nobody, graph = cast("Any", None), cast("Any", StagedGraph())
         jobs, members, stored = Jobs(client), CourseMembers(client), Blobs(folder)
@@ -181,6 +182,7 @@ def import_lines(importer: Importer, source: Format, lines: Sequence[str]) -> Jo
     if source == "csv":
         store_mapping(importer.blobs, job_id, MAPPING)
     importer.jobs.create(job_id, "import", source, NOW)
+    importer.split(SplitSource(**dict(job)))
     planned = importer.plan(job)
     for message in planned[0] if planned else ():
         importer.write_batch(type(message).model_validate_json(message.model_dump_json()))

@@ -18,12 +18,12 @@ class OwnRedis(Redis):
 
 
 @contextmanager
-def own_redis(folder: Path, maxmemory: str) -> Iterator[str]:
+def own_redis(folder: Path, maxmemory: str, kind: type[OwnRedis] = OwnRedis) -> Iterator[str]:
     """Give its address. It evicts nothing."""
     real_servers()  # skips the test where there are none
     checkout = Checkout(folder)
     checkout.state.mkdir(parents=True, exist_ok=True)
-    server = OwnRedis(checkout)
+    server = kind(checkout)
     try:
         server.up()
         url = server.addresses()["REDIS_URL"]

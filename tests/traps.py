@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -35,8 +36,8 @@ HERE = Path(__file__).parent
 CHECKOUT = HERE.parent
 TRAP, BODY = "trap_task", "trap_body"
 ADDRESSES = ("EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL", "EDUGRAPH_REDIS_URL")
-ROUTES.setdefault(TRAP, Route("data_import", "import.batch"))
-ROUTES.setdefault(BODY, Route("data_import", "import.aggregate"))
+# A task needs a route. The bench gives these for as long as it is open, and trap_app for the life of its process.
+TRAP_ROUTES = {TRAP: Route("data_import", "import.batch"), BODY: Route("data_import", "import.aggregate")}
 
 slow = pytest.mark.skipif(not SLOW, reason="slow: run it by `make traps`")
 # False takes the guard out and shows the fault, so that a guard that is no longer needed is seen too.
@@ -90,9 +91,10 @@ class Bench:
         bench = cls(settings, vhost, folder)
         bench.api.put(f"/api/vhosts/{vhost}").raise_for_status()
         try:
-            if declare:
-                apply_topology(bench.app, settings)
-            yield bench
+            with patch.dict(ROUTES, TRAP_ROUTES):
+                if declare:
+                    apply_topology(bench.app, settings)
+                yield bench
         finally:
             bench.stop_workers()
             bench.api.delete(f"/api/vhosts/{vhost}").raise_for_status()
@@ -187,11 +189,13 @@ class Bench:
         self.workers.clear()
 
     def policy(self, **changes: Any) -> None:
-        """Change the policy of data_import, until `apply_topology` puts it right again."""
+        """Change the policy of data_import, until `apply_topology` puts it right again. The broker applies it later."""
         policy = policies()["edugraph.data_import"]
         changed = {**policy["definition"], **{name.replace("_", "-"): value for name, value in changes.items()}}
         path = f"/api/policies/{self.vhost}/edugraph.data_import"
         self.api.put(path, json={**policy, "definition": changed}).raise_for_status()
+        queue = f"/api/queues/{self.vhost}/data_import"
+        until(lambda: self.api.get(queue).json().get("effective_policy_definition") == changed)
 
     @contextmanager
     def allowed(self, configure: str) -> Iterator[None]:

@@ -32,7 +32,7 @@ from tools.debian import packages as debian  # noqa: E402
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
 FILE = ROOT / "examples" / "school_en.ndjson"
 PATIENCE = 300  # seconds
-SERVICES = ("rabbitmq", "redis", "neo4j", "topology", "gateway", "importer", "findings", "analyzer")
+SERVICES = ("rabbitmq", "redis", "neo4j", "topology", "gateway", "importer", "splits", "findings", "analyzer")
 
 
 class Compose:

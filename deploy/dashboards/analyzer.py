@@ -16,12 +16,20 @@ ROWS = (
                 "ops",
                 "Many unanswered: edugraph jobs show JOB has the first reasons.",
                 Query(rate(metrics.ANALYSES, "outcome"), "{{outcome}}"),
+                width=6,
             ),
             course(
                 "By kind",
                 "ops",
                 "A kind that stands still while others go on: its model, or a prompt that it refuses.",
                 Query(rate(metrics.ANALYSES, "kind"), "{{kind}}"),
+                width=6,
+            ),
+            number(
+                "Records still to be analysed",
+                "short",
+                "Of all open jobs. At the provider's limit, divide by the records analysed a second: so long it takes.",
+                Query(highest(metrics.ANALYSIS_WAITING), "records"),
             ),
             course(
                 "How long messages waited",
@@ -29,6 +37,7 @@ ROWS = (
                 "Hours are normal when a large import is analysed: the provider's limit sets the pace.",
                 *quantiles(metrics.QUEUE_WAIT, where='queue="llm_analysis"', of=(0.5, 0.95)),
                 red=14_400,
+                width=6,
             ),
         ),
     ),

@@ -39,7 +39,7 @@ from run import FOLDER, PROVIDER, emptied, job_report, service_environment
 from supervised import COMMANDS, Supervised
 
 from edugraph_cli.processes import worker_command
-from edugraph_cli.serving import declare_topology
+from edugraph_cli.serving import IMPORTS, declare_topology
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
 from edugraph_gateway.gateway import open_gateway
@@ -54,7 +54,7 @@ SMALL_JOBS = 4
 MAIN_IDS = "7-"  # how the ids of the records of the largest job begin
 POISONED_ROWS, POISONED_BATCH = 600, 50
 # A worker that one record kills; it is the real one for all others.
-POISONED = worker_command("poisoned_importer", "importer", "data_import", 2)
+POISONED = worker_command("poisoned_importer", "importer", IMPORTS, 2)
 
 
 @dataclass

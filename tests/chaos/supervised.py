@@ -15,11 +15,12 @@ from pathlib import Path
 import httpx
 
 from edugraph_cli.processes import free_port, gateway_command, worker_command
+from edugraph_cli.serving import IMPORTS
 
 WORKERS = ("importer", "findings", "analyzer")
 COMMANDS = {
     "gateway": gateway_command(),
-    "importer": worker_command("edugraph_importer.worker", "importer", "data_import", 2),
+    "importer": worker_command("edugraph_importer.worker", "importer", IMPORTS, 2),
     "findings": worker_command("edugraph_importer.worker", "findings", "graph_findings", 1),
     "analyzer": worker_command("edugraph_analyzer.worker", "analyzer", "llm_analysis", 2),
 }

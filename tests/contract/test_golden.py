@@ -33,6 +33,8 @@ from edugraph_common.contracts.messages import (
     Message,
     ReplayErasures,
     RestrictStudent,
+    SplitSource,
+    WriteReviews,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
@@ -40,6 +42,7 @@ from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal,
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[ContractModel]] = {
     "import_job": ImportJob,
+    "split_source": SplitSource,
     "import_batch": ImportBatch,
     "import_aggregate": ImportAggregate,
     "analysis_batch": AnalysisBatch,
@@ -49,6 +52,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "findings": Findings,
     "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
+    "write_reviews": WriteReviews,
     "forget_student": ForgetStudent,
     "restrict_student": RestrictStudent,
     "export_student": ExportStudent,

@@ -132,6 +132,15 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("sources")[0]["format"] == "ndjson"
 
 
+def test_what_reviewers_say_is_kept_once(commands: Commands, tmp_path: Path) -> None:
+    assert commands.json("reviews", "pair", "error_type", "E1", "sign errors", "same") == {"reviews": 1}
+    said = tmp_path / "reviews.ndjson"
+    said.write_text(commands.run("reviews", "export"))
+    assert json.loads(said.read_text())["verdict"] == "same"
+    assert commands.json("reviews", "send", str(said)) == {"reviews": 1}
+    assert len(commands.run("reviews", "export").splitlines()) == 1
+
+
 def test_dead_letters_are_looked_at_sent_again_and_dropped(commands: Commands, tmp_path: Path) -> None:
     for task_id in ("one", "two"):
         _bury(commands, task_id)

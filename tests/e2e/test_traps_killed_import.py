@@ -14,6 +14,7 @@ from engines import System, family
 from made_records import write_records
 
 from edugraph_cli.processes import worker_command
+from edugraph_cli.serving import IMPORTS
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 
 pytestmark = [
@@ -69,5 +70,5 @@ def _kill(system: System, rng: random.Random) -> int:
         return 1
     os.killpg(worker, signal.SIGKILL)
     system.processes.running["importer"].wait()
-    system.processes.start("importer", worker_command("edugraph_importer.worker", "importer", "data_import", 2))
+    system.processes.start("importer", worker_command("edugraph_importer.worker", "importer", IMPORTS, 2))
     return 1

@@ -153,7 +153,7 @@ class World:
 
     def settle(self) -> None:
         message = self.unsettled.pop(0)
-        progress = AnalysisProgress(done=len(message.findings), failed=message.failed)
+        progress = AnalysisProgress(done=message.done, failed=message.failed)
         self.jobs.settle_pack(self.job_id, message.pack, progress, NOW, message.error)
         self.jobs.finish_if_complete(self.job_id, NOW)
 
@@ -337,3 +337,23 @@ def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(new_world: Calla
         world.jobs.resume(world.job_id, NOW)
     unsaid = world.windows.take(world.job_id, None, START, most=9, pack_records=PACK)
     assert unsaid.standing == "open"  # a message of an older sender is never stale
+
+
+def test_what_is_still_to_be_analysed_is_counted_also_where_it_is_in_no_queue(new_world: Callable[[], World]) -> None:
+    """Out: any of the counts in Jobs.records_to_analyse. Other tests' jobs may be there, so the change is what counts."""
+    nothing = Jobs(new_world().server).records_to_analyse(NOW)
+    world = new_world()
+    assert world.jobs.records_to_analyse(NOW) == nothing + RECORDS
+    world.gone = 1
+    while world.queue:
+        world.deliver(0)
+        if world.unsettled:
+            world.settle()
+        report = world.report()
+        assert report is not None
+        left = RECORDS - report.analysis.done - report.analysis.failed
+        assert world.jobs.records_to_analyse(NOW) == nothing + left
+    assert world.jobs.records_to_analyse(NOW) == nothing
+    again = new_world()
+    again.jobs.cancel(again.job_id, NOW)
+    assert again.jobs.records_to_analyse(NOW) == nothing

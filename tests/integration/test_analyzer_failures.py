@@ -1,6 +1,10 @@
 """What a job is told when its analysis fails, on a real Redis and with a real provider process."""
 
+import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,11 @@ import pytest
 import redis
 from beside import scripted_provider
 
+from edugraph_analyzer.llm.rate_limiter import BREAKERS, Breaker, Failing
 from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.errors import Refused, Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange
 from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
@@ -157,3 +162,87 @@ def test_another_key_is_tried_at_once(server, provider, job) -> None:
         Pipeline(AnalyzerSettings(openai_api_key=job, **told), server).analyse(pack(job, 1))
     result = Pipeline(AnalyzerSettings(openai_api_key=f"{job}-good", **told), server).analyse(pack(job, 1))
     assert len(result.findings) == 1
+
+
+NO_PRICE = {"budget_per_job": 1.0, "prices": {}}
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        ({"keys": ["other"]}, {}, "set EDUGRAPH_OPENAI_API_KEY"),
+        ({"models": ["other"]}, {}, "set EDUGRAPH_MODEL"),
+        ({"faults": [{"kind": "402"}]}, {}, "no credit or quota left"),
+        ({"faults": [{"kind": "429", "code": "insufficient_quota"}]}, {}, "no credit or quota left"),
+        ({}, NO_PRICE, "has no price: set EDUGRAPH_PRICES="),
+    ],
+)
+def test_what_no_pack_can_be_answered_for_ends_the_job_with_one_sentence_and_no_dead_letter(
+    server, provider, analyzer, job, cause
+) -> None:
+    script, chosen, sentence = cause
+    asked(provider, script)
+    settings = AnalyzerSettings(
+        openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=6_000, **chosen
+    )
+    refusing = replace(analyzer, pipeline=Pipeline(settings, server))
+    states = [refusing.analyse(pack(job, number)).state for number in range(5)]  # a failure would be a dead letter
+    assert states == ["cancelled"] * 5
+    seen = report(analyzer, job)
+    assert seen.state == "failed"
+    assert sentence in (seen.error or "")
+    assert asked(provider) <= 1
+
+
+def test_the_line_to_add_for_a_price_is_one_that_works(server, provider, job, tmp_path) -> None:
+    asked(provider, {})
+    told = {"openai_base_url": provider, "openai_api_key": job, "model": job, "requests_per_minute": 6_000}
+    with pytest.raises(Refused) as caught:
+        Pipeline(AnalyzerSettings(**told, **NO_PRICE), server).analyse(pack(job, 1))
+    prices = json.loads(caught.value.reason.split("EDUGRAPH_PRICES='")[1].split("'")[0])
+    line = caught.value.reason.split("or add ")[1].split(" to the file")[0]
+    path = tmp_path / "models.toml"
+    path.write_text(line.replace("] price", "]\nprice"))
+    for chosen in ({"prices": prices}, {"models_file": path, "prices": {}}):
+        result = Pipeline(AnalyzerSettings(**told, budget_per_job=1.0, **chosen), server).analyse(pack(job, 1))
+        assert len(result.findings) == 1
+
+
+# --- an outage of the provider ------------------------------------------------------------------------------------
+
+PACKS, THREADS, RETRIES = 40, 8, 3
+SCALE = 100  # an outage of five minutes in three seconds
+SCALED = {name: replace(each, first_seconds=each.first_seconds / SCALE) for name, each in BREAKERS.items()}
+
+
+def test_an_outage_of_five_minutes_uses_up_no_packs_tries_and_all_is_done_afterwards(server, provider, job) -> None:
+    """Packs are tried again as the tasks' base class does it. Out: the pause from the third failure in a row on."""
+    asked(provider, {"faults": [{"kind": "503"}]})
+    settings = AnalyzerSettings(
+        openai_api_key=job, openai_base_url=provider, model=job, requests_per_minute=60_000, longest_wait_seconds=0.2
+    )
+    scaled: dict[Failing, Breaker] = {name: replace(each, longest_seconds=3) for name, each in SCALED.items()}
+    pipeline = Pipeline(settings, server, breakers=scaled)
+
+    def end_of(number: int) -> str:
+        tries = 0
+        while True:
+            try:
+                return "found" if pipeline.analyse(pack(job, number)).findings else "nothing"
+            except Wait as wait:
+                time.sleep(min(wait.seconds, 60) / SCALE)
+            except Retryable as error:
+                tries += 1
+                if tries > RETRIES:
+                    return f"dead letter: {error.reason}"
+                time.sleep(2**tries / SCALE)
+
+    def end_outage() -> None:
+        time.sleep(300 / SCALE)
+        httpx2.post(f"{provider.removesuffix('/v1')}/script", json={})
+
+    with ThreadPoolExecutor(THREADS + 1) as pool:
+        ended = pool.submit(end_outage)
+        ends = list(pool.map(end_of, range(PACKS)))
+        ended.result()
+    assert ends == ["found"] * PACKS

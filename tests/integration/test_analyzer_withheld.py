@@ -82,6 +82,36 @@ def test_the_service_asks_the_importer_once_and_waits(server, provider, name, me
     assert (task, len(findings.findings), findings.failed, findings.withheld) == ("record_findings_task", 1, 0, 1)
 
 
+@pytest.mark.parametrize("how", [OFFLINE, MODEL])
+def test_each_record_of_a_pack_is_counted_also_one_without_text(
+    server, provider, name, members, how, *, monkeypatch
+) -> None:
+    """A job waits until all of its records are counted. Out: `textless` in AnalyzerService.analyse."""
+    provider.script()
+    sent: list[Any] = []
+    monkeypatch.setattr("edugraph_analyzer.service.send", lambda _, __, message, **___: sent.append(message))
+    members.tell_restricted(["stu-0001"], members.epoch())
+    nobody: Any = None
+    service = AnalyzerService(
+        app=nobody,
+        pipeline=pipeline(server, provider, name, members, how),
+        jobs=Jobs(server),
+        windows=nobody,
+        members=members,
+        blobs=nobody,
+        now=lambda: NOW,
+        pack_size=10,
+        packs_in_queue=3,
+    )
+    message = chats(name, 4)
+    first, *others = message.records
+    blank = {**first, "data": {**first["data"], "text": "  "}}
+    service.analyse(message.model_copy(update={"records": (blank, *others[:2], {"record_id": "no record"})}))
+    [findings] = sent
+    assert (len(findings.findings), findings.withheld, findings.textless, findings.failed) == (1, 1, 1, 1)
+    assert findings.done + findings.failed == 4
+
+
 def test_no_text_leaves_until_it_is_known_who_is_in_its_course(server, provider, name, members) -> None:
     provider.script()
     one, message = pipeline(server, provider, name, members, MODEL), in_course(chats(name, 1), name)

@@ -5,10 +5,14 @@ A limit of 60 a minute makes slots about one second apart; with `sleep` recorded
 
 import uuid
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import redis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from edugraph_analyzer.llm.rate_limiter import (
     LATEST_SECONDS,
@@ -16,9 +20,12 @@ from edugraph_analyzer.llm.rate_limiter import (
     USED_SHARE,
     WINDOW_SECONDS,
     RateLimiter,
-    RateLimits,
     Slot,
+    interval_seconds,
+    name_of_key,
+    paying_seconds,
 )
+from edugraph_analyzer.models_file import Limits
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 
@@ -31,23 +38,44 @@ class Gate:
     """A limiter that never sleeps; `slept` has what it would have."""
 
     def __init__(
-        self, server: "redis.Redis", name: str, requests: int = 60, tokens: int | None = None, wait: float = 60
+        self,
+        server: "redis.Redis",
+        name: str,
+        *,
+        requests: int = 60,
+        tokens: int | None = None,
+        wait: float = 60,
+        of_key: Limits | None = None,
     ):
         self.server, self.slept = server, []
         ids = iter(f"id-{number}" for number in range(1_000))
-        limits = RateLimits(requests, tokens, wait)
-        self.limiter = RateLimiter(server, name, limits, sleep=self.slept.append, new_id=lambda: next(ids))
-        self._name = name
+        limits = Limits(requests_per_minute=requests, tokens_per_minute=tokens)
+        self.limiter = RateLimiter(
+            server,
+            name,
+            lambda _: limits,
+            of_key=of_key,
+            longest_wait_seconds=wait,
+            sleep=self.slept.append,
+            new_id=lambda: next(ids),
+        )
+        self._name, self.interval = name, interval_seconds(requests)
 
     def key(self, what: str) -> str:
-        return f"edugraph:limit:{{{self._name}:m}}:{what}"
+        return self.key_of_all(f"m:{what}")
+
+    def key_of_all(self, what: str) -> str:
+        return f"edugraph:limit:{{{self._name}}}:{what}"
+
+    def pause(self, seconds: float | None, why: Any = "refused", slot: Slot | None = None) -> float:
+        return self.limiter.pause("m", why, "it said so", seconds, slot)
 
     def now(self) -> int:
         seconds, microseconds = self.server.time()
         return seconds * SECOND + microseconds
 
     def reserve(self, tokens: int = 1, wait: float = 60) -> Slot:
-        return self.limiter._reserved("m", tokens, wait)
+        return self.limiter._reserved("m", tokens, wait, "x")
 
     def confirm(self, slot: Slot, at: int | None = None) -> list[int]:
         """Ask as if the slot's time were `at`."""
@@ -55,10 +83,6 @@ class Gate:
             keys=[self.key("line"), self.key("pause")],
             args=[slot.at if at is None else at, round(LATEST_SECONDS * SECOND), slot.queue_since],
         )
-
-    def log(self) -> dict[str, float]:
-        entries: Any = self.server.zrange(self.key("tokens"), 0, -1, withscores=True)
-        return {entry.decode(): at for entry, at in entries}
 
 
 @pytest.fixture
@@ -75,16 +99,14 @@ def test_the_first_slot_is_now_and_each_next_one_an_interval_later(gate: Gate) -
     assert before <= first.at <= gate.now()
     assert first.wait_seconds == 0
     slots = [gate.reserve() for _ in range(3)]
-    assert [slot.at - first.at for slot in slots] == [
-        round(gate.limiter.limits.interval_seconds * SECOND) * n for n in (1, 2, 3)
-    ]
+    assert [slot.at - first.at for slot in slots] == [round(gate.interval * SECOND) * n for n in (1, 2, 3)]
     assert slots[2].wait_seconds == pytest.approx((slots[2].at - gate.now()) / SECOND, abs=0.5)
     assert {slot.queue_since for slot in slots} == {first.queue_since}
     assert before <= first.queue_since <= first.at
 
 
 def test_limits_leave_room_for_requests_that_are_under_way_longer() -> None:
-    assert RateLimits(100, None, 60).interval_seconds == pytest.approx(60 / 98.5)
+    assert interval_seconds(100) == pytest.approx(60 / 98.5)
     jitter_seconds = 60 / USED_SHARE - WINDOW_SECONDS
     assert jitter_seconds == pytest.approx(0.91, abs=0.01)
     assert jitter_seconds / 2 > LATEST_SECONDS  # the rest is for the way to the provider
@@ -100,7 +122,7 @@ def test_a_slot_as_far_off_as_allowed_is_given_and_one_further_off_reserves_noth
 
 
 def test_one_who_is_refused_comes_back_when_half_of_the_patience_is_enough(gate: Gate) -> None:
-    gate.limiter.pause("m", 10)
+    gate.pause(10)
     with pytest.raises(Wait) as caught:
         gate.reserve(wait=6)
     assert caught.value.seconds == pytest.approx(10 - 6 / 2, abs=0.5)
@@ -138,7 +160,7 @@ def test_the_queue_is_kept_an_hour_longer_than_its_last_slot(gate: Gate) -> None
 
 
 def test_slots_begin_where_a_pause_ends(gate: Gate) -> None:
-    gate.limiter.pause("m", 7)
+    gate.pause(7)
     slot = gate.reserve()
     assert slot.wait_seconds == pytest.approx(7, abs=0.5)
     assert slot.at == int(gate.server.get(gate.key("pause")))
@@ -190,7 +212,7 @@ def test_acquire_sleeps_until_the_slot_and_no_longer(server, name) -> None:
     assert gate.limiter.acquire("m", 1).wait_seconds == 0
     assert gate.slept == []
     slot = gate.limiter.acquire("m", 1)
-    assert gate.slept[0] == slot.wait_seconds > 0
+    assert 0 < gate.slept[0] <= slot.wait_seconds
     assert gate.now() >= slot.at  # it left after its slot, however short a sleep was
     assert all(0 < seconds <= slot.wait_seconds for seconds in gate.slept)
 
@@ -228,158 +250,206 @@ def test_a_slot_that_was_slept_through_costs_an_interval_of_patience(server, nam
     limiter._reserve = lost_at_once
     with pytest.raises(KeyboardInterrupt):
         gate.limiter.acquire("m", 1)
-    interval = gate.limiter.limits.interval_seconds * SECOND
+    interval = gate.interval * SECOND
     assert patience == pytest.approx([250_000, 250_000 - interval, 250_000 - 2 * interval, 0], abs=2)
 
 
 # --- tokens -------------------------------------------------------------------------------------------------------
 
 
-def test_tokens_fill_the_window_to_its_last_and_no_further(server, name) -> None:
+@given(st.integers(1, 1_000_000), st.integers(1, 1_000_000))
+def test_requests_of_one_size_never_exceed_the_tokens_of_a_window(tokens: int, per_minute: int) -> None:
+    """As many as fit leave in any window, and none more, but for one that is larger than the limit."""
+    apart = paying_seconds(tokens, per_minute)
+    in_window = 1 + int(WINDOW_SECONDS // apart)
+    assert in_window * tokens <= max(per_minute, tokens)
+    assert (in_window + 1) * tokens > per_minute * 0.98 or in_window == per_minute // tokens
+
+
+def test_tokens_keep_the_queue_busy_as_long_as_they_take(server, name) -> None:
     gate = Gate(server, name, requests=60_000, tokens=1_000)
-    assert [gate.reserve(250).wait_seconds < 1 for _ in range(4)] == [True] * 4
-    slot = gate.reserve(250, wait=100)
-    first = min(gate.log().values())
-    assert slot.at == pytest.approx(first + INTERVAL * SECOND, abs=2)
+    first, second, third = (gate.reserve(tokens, wait=100) for tokens in (250, 500, 1))
+    assert second.at - first.at == round(INTERVAL / 4 * SECOND)
+    assert third.at - second.at == round(INTERVAL / 2 * SECOND)
 
 
-def test_a_request_waits_for_as_many_old_ones_as_it_needs_the_room_of(server, name) -> None:
-    gate, now = Gate(server, name, requests=60_000, tokens=1_000), 0
-    now = gate.now()
-    for age, tokens in ((50, 300), (40, 300), (30, 300)):
-        gate.server.zadd(gate.key("tokens"), {f"{tokens}:old-{age}": now - age * SECOND})
-    assert gate.reserve(100).wait_seconds == 0
-    assert gate.reserve(200, wait=100).wait_seconds == pytest.approx(INTERVAL - 50, abs=0.5)
-    slot = gate.reserve(500, wait=100)  # 300 leave after 11 s, 300 more after 21 s: 300 + 100 + 200 stay
-    assert slot.wait_seconds == pytest.approx(INTERVAL - 30, abs=0.5)
-
-
-def test_a_request_that_fits_exactly_goes_at_once(server, name) -> None:
-    gate = Gate(server, name, requests=60_000, tokens=1_000)
-    gate.server.zadd(gate.key("tokens"), {"600:old": gate.now() - SECOND})
-    assert gate.reserve(400).wait_seconds < 0.1
-    assert gate.reserve(1, wait=100).wait_seconds > 50
-
-
-def test_tokens_that_will_have_left_by_the_slot_are_not_waited_for(server, name) -> None:
-    """The queue's next slot may be later than the moment at which an old request leaves the window."""
-    gate = Gate(server, name, requests=60_000, tokens=1_000)
-    now = gate.now()
-    gate.server.zadd(gate.key("tokens"), {"1000:old": now - 55 * SECOND})  # leaves 5.9 s from now
-    gate.server.zadd(gate.key("tokens"), {"400:newer": now - 20 * SECOND})
-    gate.server.set(gate.key("pause"), now + 10 * SECOND)
-    slot = gate.reserve(600, wait=100)
-    assert slot.at == now + 10 * SECOND
-
-
-def test_what_left_the_window_is_forgotten(server, name) -> None:
-    gate = Gate(server, name, requests=60_000, tokens=1_000)
-    now = gate.now()
-    gate.server.zadd(gate.key("tokens"), {"1000:gone": now - 61 * SECOND, "7:here": now - 60 * SECOND})
-    assert gate.reserve(900).wait_seconds < 0.1
-    assert set(gate.log()) == {"7:here", "900:id-0"}
-
-
-def test_the_log_has_the_tokens_of_each_slot_and_is_kept_as_long_as_they_count(server, name) -> None:
-    gate = Gate(server, name, tokens=1_000)
-    first, second = gate.reserve(10), gate.reserve(20)
-    assert gate.log() == {"10:id-0": first.at, "20:id-1": second.at}
-    assert (first.entry, second.entry) == ("10:id-0", "20:id-1")
-    kept = gate.server.pttl(gate.key("tokens")) / 1_000
-    assert kept == pytest.approx(second.wait_seconds + INTERVAL + 1, abs=0.5)
-
-
-def test_without_a_limit_of_tokens_none_are_logged(gate: Gate) -> None:
+def test_without_a_limit_of_tokens_none_are_counted(gate: Gate) -> None:
     slot = gate.reserve(1_000_000)
     gate.limiter.settle("m", slot, 5)
-    assert gate.log() == {}
+    assert gate.server.hget(gate.key("line"), "paid") is None
 
 
 def test_a_limit_of_tokens_that_was_taken_away_holds_nobody_back(gate: Gate) -> None:
-    """What was logged while there was one stays for a minute."""
-    gate.server.zadd(gate.key("tokens"), {"1000:old": gate.now() - SECOND})
+    gate.server.hset(gate.key("line"), "paid", gate.now() + 50 * SECOND)
     assert gate.reserve(5).wait_seconds == 0
 
 
-def test_a_limit_of_one_token_is_a_limit(server, name) -> None:
-    gate = Gate(server, name, requests=60_000, tokens=1)
-    gate.reserve(1)
-    assert gate.reserve(1, wait=100).wait_seconds > 50
-
-
-def test_settling_puts_what_was_taken_in_the_place_of_the_estimate(server, name) -> None:
-    gate = Gate(server, name, tokens=1_000)
-    slot, other = gate.reserve(900), gate.reserve(50)
+def test_settling_gives_back_what_was_not_taken_and_takes_what_was_too_little(server, name) -> None:
+    gate = Gate(server, name, requests=60_000, tokens=1_000)
+    slot = gate.reserve(1_000)
     gate.limiter.settle("m", slot, 100)
-    assert gate.log() == {"100:id-0": slot.at, "50:id-1": other.at}
-    gate.limiter.settle("m", slot, 300)  # settled already: nothing is counted twice
-    assert gate.log() == {"100:id-0": slot.at, "50:id-1": other.at}
+    later = gate.reserve(1_000, wait=100)
+    assert later.at - slot.at == pytest.approx(INTERVAL / 10 * SECOND, abs=2)
+    gate.limiter.settle("m", slot, None)  # not known: nothing changes
+    gate.limiter.settle("m", replace(slot, tokens=100), 500)
+    assert gate.reserve(1, wait=200).at - later.at == pytest.approx((1 + 0.5 - 0.1) * INTERVAL * SECOND, abs=2)
 
 
-def test_settling_tells_whether_the_window_still_had_it(server, name) -> None:
-    gate = Gate(server, name, tokens=1_000)
-    slot = gate.reserve(900)
-    settle, keys = gate.limiter._settle, [gate.key("tokens")]
-    assert settle(keys=keys, args=[slot.entry, "100:id-0"]) == 1
-    assert settle(keys=keys, args=[slot.entry, "100:id-0"]) == 0
+def test_settling_leaves_the_time_to_live_as_it_is(server, name) -> None:
+    """Else the state of a key that is used no more stays for ever."""
+    gate = Gate(server, name, requests=60_000, tokens=1_000, of_key=Limits(tokens_per_minute=1_000))
+    slot = gate.reserve(500)
+    kept = [server.pttl(key) for key in (gate.key("line"), gate.key_of_all("paid"))]
+    gate.limiter.settle("m", slot, 5)
+    now = [server.pttl(key) for key in (gate.key("line"), gate.key_of_all("paid"))]
+    assert all(0 < later <= before for later, before in zip(now, kept, strict=True))
+
+
+def test_the_limiter_keeps_a_fixed_number_of_values_however_many_requests_leave(server, name) -> None:
+    """A log of the last minute took longer with each entry."""
+    gate = Gate(server, name, requests=6_000_000, tokens=60_000_000)
+    for _ in range(50):
+        gate.reserve(5)
+    assert set(server.hgetall(gate.key("line"))) == {b"since", b"next", b"paid"}
+    assert len(list(server.scan_iter(match=f"*{name}*", count=1_000))) == 1
 
 
 def test_what_no_window_can_hold_is_rejected_and_what_fills_one_is_not(server, name) -> None:
     gate = Gate(server, name, tokens=1_000)
     with pytest.raises(Rejected, match=r"1001 tokens.*EDUGRAPH_TOKENS_PER_MINUTE"):
         gate.limiter.acquire("m", 1_001)
-    assert gate.log() == {}
+    assert not server.exists(gate.key("line"))
     gate.limiter.acquire("m", 1_000)
+
+
+# --- all models of a key, and how many at one time ----------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(["slow", "fast"]), min_size=1, max_size=40))
+@settings_of_hypothesis(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_models_of_one_key_share_its_limit_and_keep_their_own(server, models: list[str]) -> None:
+    limits = {"slow": Limits(requests_per_minute=10), "fast": Limits(requests_per_minute=90)}
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    made = RateLimiter(
+        server,
+        name,
+        lambda model: limits[model],
+        of_key=Limits(requests_per_minute=60),
+        longest_wait_seconds=10_000,
+        sleep=lambda _: None,
+    )
+    slots = [(made._reserved(model, 1, 10_000, "x").at, model) for model in models]
+    for key in server.scan_iter(match=f"*{name}*", count=1_000):
+        server.delete(key)
+    for chosen, per_minute in (({"slow", "fast"}, 60), ({"slow"}, 10), ({"fast"}, 90)):
+        times = sorted(at for at, model in slots if model in chosen)
+        gaps = [later - before for before, later in pairwise(times)]
+        assert all(gap >= round(60 / 0.985 / per_minute * SECOND) for gap in gaps)
+    # A slow model's slot far ahead keeps no fast one from the time before it.
+    fast = sorted(at for at, model in slots if model == "fast")
+    assert not fast or fast[-1] - min(at for at, _ in slots) <= len(slots) * INTERVAL * SECOND * 2
+
+
+def test_as_many_as_allowed_are_under_way_and_the_next_waits_for_one_to_end(server, name) -> None:
+    gate = Gate(server, name, requests=60_000, of_key=Limits(concurrency=2), wait=3)
+    first, second = gate.limiter.acquire("m", 1), gate.limiter.acquire("another", 1)
+    with pytest.raises(Wait, match="under way"):
+        gate.limiter.acquire("m", 1)
+    assert sum(gate.slept) == pytest.approx(3, abs=0.6)
+    gate.limiter.leave("another", second.name)
+    third = gate.limiter.acquire("m", 1)
+    for slot in (first, third):
+        gate.limiter.leave("m", slot.name)
+    assert not server.exists(gate.key_of_all("open"))
+
+
+def test_a_request_whose_slot_is_refused_is_not_under_way(server, name) -> None:
+    gate = Gate(server, name, requests=1, of_key=Limits(concurrency=2), wait=3)
+    gate.limiter.acquire("m", 1)
+    with pytest.raises(Wait, match="used up"):
+        gate.limiter.acquire("m", 1)
+    assert server.zcard(gate.key_of_all("open")) == 1
 
 
 # --- pauses -------------------------------------------------------------------------------------------------------
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one(gate: Gate) -> None:
-    assert gate.limiter.pause("m", 10) == pytest.approx(10, abs=0.01)
-    assert gate.limiter.pause("m", 2) == pytest.approx(10, abs=0.5)
+    assert gate.pause(10) == pytest.approx(10, abs=0.01)
+    assert gate.pause(2) == pytest.approx(10, abs=0.5)
     assert gate.reserve().wait_seconds == pytest.approx(10, abs=0.5)
-    assert gate.limiter.pause("m", 20) == pytest.approx(20, abs=0.5)
+    assert gate.pause(20) == pytest.approx(20, abs=0.5)
 
 
 def test_a_pause_is_kept_an_hour_longer_than_it_lasts(gate: Gate) -> None:
     """It is asked for at each slot that was given before it, and those may be an hour off."""
-    gate.limiter.pause("m", 10)
+    gate.pause(10)
     assert gate.server.pttl(gate.key("pause")) / 1_000 == pytest.approx(3_610, abs=0.5)
 
 
 def test_refusals_without_a_time_double_the_pause_up_to_a_minute(gate: Gate) -> None:
-    pauses = [gate.limiter.pause("m", None) for _ in range(7)]
-    assert pauses == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.5)
-    assert 119_000 < gate.server.pttl(gate.key("refusals")) <= 120_000  # after two minutes of peace they begin anew
+    assert [gate.pause(None) for _ in range(7)] == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.5)
+
+
+@pytest.mark.parametrize(("why", "first"), [("failed", 2), ("useless", 60)])
+def test_failures_pause_all_from_the_third_in_a_row_on_and_longer_each_time(gate: Gate, why: Any, first: int) -> None:
+    pauses = [gate.pause(None, why) for _ in range(5)]
+    assert pauses == pytest.approx([0, 0, first, 2 * first, 4 * first], abs=0.5)
+
+
+def test_requests_that_were_under_way_when_the_pause_began_make_it_no_longer(gate: Gate) -> None:
+    slots = [replace(gate.reserve(), at=gate.now()) for _ in range(20)]
+    pauses = [gate.pause(None, "failed", slot) for slot in slots]
+    assert pauses[:2] == [0, 0]
+    assert pauses[2:] == pytest.approx([2] * 18, abs=0.5)
+    after = replace(slots[0], at=gate.now() + 1)
+    assert gate.pause(None, "failed", after) == pytest.approx(4, abs=0.5)
+
+
+def test_an_answer_ends_the_row_of_failures_and_a_useful_one_that_of_useless_ones(gate: Gate) -> None:
+    slot = gate.reserve()
+    for why in ("failed", "failed", "useless", "useless"):
+        assert gate.pause(None, why) == 0
+    gate.limiter.settle("m", slot, None)
+    assert gate.pause(None, "failed") == 0
+    gate.limiter.worked("m")
+    assert gate.pause(None, "useless") == 0
+
+
+def test_those_who_wait_are_told_why(gate: Gate) -> None:
+    gate.limiter.pause("m", "failed", "the provider answered 503", 100)
+    with pytest.raises(Wait, match="the provider answered 503; nobody asks it"):
+        gate.reserve()
+    assert gate.limiter.paused_seconds("m") == pytest.approx(100, abs=0.5)
+    assert gate.limiter.paused_seconds("another") == 0
 
 
 def test_a_told_pause_counts_for_no_refusal(gate: Gate) -> None:
-    gate.limiter.pause("m", 0)
-    gate.limiter.pause("m", 1)
-    assert gate.limiter.pause("m", None) == pytest.approx(2, abs=0.1)
+    gate.pause(0)
+    gate.pause(1)
+    assert gate.pause(None) == pytest.approx(2, abs=0.1)
 
 
 def test_a_pause_of_no_time_pauses_nobody(gate: Gate) -> None:
-    assert gate.limiter.pause("m", 0) == pytest.approx(0, abs=0.01)
-    assert gate.limiter.pause("m", -30) == pytest.approx(0, abs=0.01)  # a date that has passed
+    assert gate.pause(0) == pytest.approx(0, abs=0.01)
+    assert gate.pause(-30) == pytest.approx(0, abs=0.01)  # a date that has passed
     assert gate.reserve().wait_seconds == pytest.approx(0, abs=0.01)
 
 
 def test_a_pause_is_an_hour_at_most(gate: Gate) -> None:
     assert LONGEST_PAUSE_SECONDS == 3_600
-    assert gate.limiter.pause("m", 86_400) == pytest.approx(3_600, abs=0.1)
+    assert gate.pause(86_400) == pytest.approx(3_600, abs=0.1)
 
 
 def test_a_fraction_of_a_second_is_a_pause(gate: Gate) -> None:
-    assert gate.limiter.pause("m", 0.25) == pytest.approx(0.25, abs=0.01)
+    assert gate.pause(0.25) == pytest.approx(0.25, abs=0.01)
 
 
 # --- whose limit, and without Redis -------------------------------------------------------------------------------
 
 
 def test_models_have_limits_of_their_own(gate: Gate) -> None:
-    gate.limiter.pause("another", 30)
+    gate.limiter.pause("another", "refused", "r", 30)
     gate.limiter.acquire("another-one", 1)
     assert gate.limiter.acquire("m", 1).wait_seconds == 0
 
@@ -388,27 +458,33 @@ def settings(**chosen: Any) -> AnalyzerSettings:
     return AnalyzerSettings(**{"requests_per_minute": 6, "tokens_per_minute": 7, "longest_wait_seconds": 8} | chosen)
 
 
-def test_processes_with_the_same_key_share_a_limit_and_redis_does_not_hold_the_key(server) -> None:
-    key = f"test-{uuid.uuid4().hex}"
-    one, two = (RateLimiter.of_settings(settings(openai_api_key=key, model="m"), server) for _ in range(2))
-    other = RateLimiter.of_settings(settings(openai_api_key=f"{key}-2", model="m"), server)
-    at_address = RateLimiter.of_settings(settings(openai_base_url=f"http://{key}/v1", model="m"), server)
-    again = RateLimiter.of_settings(settings(openai_base_url=f"http://{key}/v1", model="m"), server)
-    assert one.limits == RateLimits(6, 7, 8)
-    assert one._key("m", "line") == two._key("m", "line")
-    assert len({each._key("m", "line") for each in (one, other, at_address)}) == 3
-    assert at_address._key("m", "line") == again._key("m", "line")
-    assert key not in one._key("m", "line")
+def test_processes_with_the_same_key_share_a_limit_and_redis_does_not_hold_the_key() -> None:
+    key, names = f"test-{uuid.uuid4().hex}", []
+    for chosen in ({"openai_api_key": key}, {"openai_api_key": f"{key}-2"}, {"openai_base_url": f"http://{key}/v1"}):
+        (endpoint,) = settings(model="m", **chosen).endpoints_for("m")
+        secret = endpoint.keys[0].get_secret_value() if endpoint.keys else None
+        assert name_of_key(endpoint, secret) == name_of_key(endpoint.model_copy(), secret)
+        names.append(name_of_key(endpoint, secret))
+    assert len(set(names)) == 3
+    assert key not in "".join(names)
+
+
+def test_limits_are_those_of_the_settings(server) -> None:
+    made = RateLimiter.of_settings(settings(model="m"), server)(settings().endpoints_for("m")[0], "name")
+    assert made._limits_of("m") == Limits(requests_per_minute=6, tokens_per_minute=7)
+    assert made._longest_wait_seconds == 8
 
 
 def test_all_keys_of_a_limit_are_in_one_slot_of_a_cluster(gate: Gate) -> None:
-    names = [gate.limiter._key("m", what) for what in ("line", "pause", "tokens", "refusals")]
+    names = [gate.limiter._key("m", what) for what in ("line", "pause", "failed")] + [
+        gate.limiter._key_of_all("slots")
+    ]
     assert len({name[name.index("{") : name.index("}") + 1] for name in names}) == 1
     assert len(set(names)) == 4
 
 
 def test_of_settings_takes_another_clock_and_other_names(server) -> None:
-    made = RateLimiter.of_settings(settings(openai_api_key="k", model="m"), server, sleep=print, new_id=str)
+    made = RateLimiter.of_settings(settings(), server, sleep=print, new_id=str)(settings().endpoints_for("m")[0], "n")
     assert (made._sleep, made._new_id) == (print, str)
 
 
@@ -416,7 +492,8 @@ CONNECTS = pytest.mark.loopback("a connection that is refused is the failure")
 
 
 def away(tokens: int | None = None) -> RateLimiter:
-    return RateLimiter(redis.Redis(port=1, retry=None), "test-away", RateLimits(60, tokens, 60))
+    limits = Limits(requests_per_minute=60, tokens_per_minute=tokens)
+    return RateLimiter(redis.Redis(port=1, retry=None), "test-away", lambda _: limits, longest_wait_seconds=60)
 
 
 @CONNECTS
@@ -427,17 +504,13 @@ def test_without_redis_nothing_may_leave() -> None:
 
 @CONNECTS
 def test_without_redis_a_process_still_pauses_itself() -> None:
-    assert away().pause("m", 30) == 30
-    assert away().pause("m", None) == 1
-    assert away().pause("m", 86_400) == 3_600
+    assert away().pause("m", "refused", "r", 30) == 30
+    assert away().pause("m", "refused", "r") == 1
+    assert away().pause("m", "refused", "r", 86_400) == 3_600
 
 
 @CONNECTS
 def test_without_redis_the_estimate_stays() -> None:
-    away(tokens=5).settle("m", replace(Slot(1, 0.0, "5:x"), queue_since=1), 3)
-
-
-def test_two_requests_of_as_many_tokens_are_two_entries(server, name) -> None:
-    made = RateLimiter(server, name, RateLimits(60, 1_000, 60))
-    assert made._reserved("m", 5, 60).entry != made._reserved("m", 5, 60).entry
-    assert server.zcard(f"edugraph:limit:{{{name}:m}}:tokens") == 2
+    slot = Slot(1, 0.0, 1, 5, 60.0, "x")
+    away(tokens=5).settle("m", slot, 3)
+    away().leave("m", slot.name)

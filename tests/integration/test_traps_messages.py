@@ -93,10 +93,13 @@ def test_full_queue_refuses_what_is_sent(fresh: Bench, guarded: bool) -> None:
         publisher.close()
         return answers
 
-    refused = [answer for answer in asyncio.run(send_at_once()) if answer is not None]
+    answers = asyncio.run(send_at_once())
+    # A quorum queue tells a channel that it is full some time after it is: what came at once may all have been taken.
+    answers += asyncio.run(send_at_once())
+    refused = [answer for answer in answers if answer is not None]
     if guarded:
         assert {type(answer) for answer in refused} == {QueueFull}
-        assert fresh.depth("data_import") == 100 - len(refused)
+        assert fresh.depth("data_import") == 200 - len(refused)
         with pytest.raises(QueueFull):
             send(fresh.app, "import_batch_task", asked, task_id=uuid4().hex)
     else:

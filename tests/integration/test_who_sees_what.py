@@ -29,6 +29,8 @@ from edugraph_common.platform.job_store import connect
 pytestmark = pytest.mark.real
 NAME, TEXT, STUDENT = "Canarina Quetzal", "plumbago is what I wrote", "stu-canarina-1"
 MARKS = ("anarina", "uetzal", "plumbago", "stu-can")
+# Another student, who will be restricted. Each of their marks stands where it can be told whose it is.
+RESTRICTED, RESTRICTED_MARKS = "stu-rosalind-1", ("osalind", "yvern", "hellebore")
 WITHOUT_PERSONAL: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope != "personal")
 
 
@@ -68,6 +70,12 @@ def _mistake(number: int) -> dict[str, Any]:
     }
 
 
+def _of_restricted(number: int, **wrong: Any) -> dict[str, Any]:
+    data = {"student_id": RESTRICTED, "student_name": "Rosalind Wyvern", "course_id": "c-1"}
+    texts = {"error_text": f"hellebore {number}", "error_type": "hellebore and Wyvern"}
+    return {"type": "error_record", "timestamp": "2026-03-01T10:00:00Z", "data": {**data, **texts}, **wrong}
+
+
 def _files() -> dict[str, bytes]:
     """Files by the content of their query: what is right, what is wrong, and what is read by other formats."""
     wrong = {"type": "course_record", "timestamp": TEXT, "data": {"student_id": STUDENT, "progress": NAME, NAME: 1}}
@@ -83,21 +91,44 @@ def _files() -> dict[str, bytes]:
     }
 
 
-def _name_a_point(system: System) -> None:
+def _fill_with_restricted(client: Client) -> list[Any]:
+    """Right and wrong rows, in a body and in a file, whose name holds the id."""
+    wrong = [_of_restricted(each, timestamp="hellebore") for each in range(2)]
+    chat: dict[str, Any] = {**_interaction(60), "timestamp": "2026-03-02T10:00:00Z"}
+    chat["data"] |= {"student_id_to": RESTRICTED, "student_name_to": "Rosalind Wyvern", "topics": ["hellebores"]}
+    records = [_of_restricted(0), chat, *wrong]
+    lines = [*map(json.dumps, records), json.dumps(_of_restricted(9))[:-30]]
+    content = ("\n".join(lines) + "\n").encode()
+    sent = client._http.post(
+        f"/v1/imports?format=ndjson&name={RESTRICTED}.ndjson",
+        content=content,
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+    accepted = client.import_records(records, analyze=True)
+    both = [accepted, type(accepted).model_validate(sent.json())]
+    for each in both:
+        list(client.follow(each.job_id))
+    return both
+
+
+def _name_a_point(system: System, student: str = STUDENT, point: str = f"what {NAME} calls plumbago") -> None:
     """As a model may do, which names points by words of the texts."""
     environment = system.engine.environment
     auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
     with neo4j.GraphDatabase.driver(environment["EDUGRAPH_NEO4J_URI"], auth=auth) as driver:
         driver.execute_query(
-            "MATCH (e:ErrorRecord) MERGE (k:KnowledgePoint {id: $point, name: $point}) MERGE (e)-[:CONCERNS]->(k)",
-            point=f"what {NAME} calls plumbago",
+            "MATCH (:Student {id: $student})-[:MADE]->(e:ErrorRecord)-[:OF_TYPE]->(t) "
+            "MERGE (k:KnowledgePoint {id: $point, name: $point}) MERGE (e)-[:CONCERNS]->(k) "
+            "MERGE (t)-[:RELATES_TO]->(k)",
+            student=student,
+            point=point,
         )
 
 
-def _bury(system: System, letter: Any) -> None:
+def _bury(system: System, letter: Any, task_id: str = "buried") -> None:
     with pika.BlockingConnection(pika.URLParameters(system.engine.environment["EDUGRAPH_BROKER_URL"])) as connection:
         properties = pika.BasicProperties(
-            content_type="application/json", headers={"id": "buried", "task": "import_batch_task"}, delivery_mode=2
+            content_type="application/json", headers={"id": task_id, "task": "import_batch_task"}, delivery_mode=2
         )
         connection.channel().basic_publish("", "data_import.dead", json.dumps(letter).encode(), properties)
 
@@ -139,6 +170,10 @@ def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
     for each in alone:
         client.follow_task(each.task_id)
     _name_a_point(system)
+    accepted += _fill_with_restricted(client)
+    _name_a_point(system, RESTRICTED, "what Rosalind calls hellebore")
+    letter = {"version": 1, "job_id": "j", "batch": 0, "records": [_of_restricted(2)]}
+    _bury(system, [[letter], {}, {"chord": None}], "buried-too")
     _bury(system, [[{"version": 1, "job_id": "j", "batch": 0, "records": [_mistake(1)]}], {}, {"chord": None}])
     until(lambda: client.dead_letters("data_import", 1)["letters"], 5)
     return [each.job_id for each in accepted], [each.task_id for each in (*accepted, *alone)]
@@ -159,7 +194,7 @@ def _addresses(marked: Marked, path: str) -> list[str]:
         "{queue}": tuple(QUEUES),
         "{subject}": ("errors",),
         "{student_id}": (STUDENT,),
-        "{task_id}": (*marked.tasks, "buried"),
+        "{task_id}": (*marked.tasks, "buried", "buried-too"),
     }
     addresses = [path]
     for name in re.findall(r"{\w+}", path):
@@ -167,17 +202,46 @@ def _addresses(marked: Marked, path: str) -> list[str]:
     return addresses
 
 
-def _hits(marked: Marked, client: httpx.Client) -> dict[str, str]:
-    """Call every operation on everything, and return what shows a mark."""
+def _hits(
+    marked: Marked, client: httpx.Client, marks: tuple[str, ...] = MARKS, *, only: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Call every operation (or `only` those of these methods) on everything, and return what shows a mark."""
     hits = {}
     for method, path in _operations(client):
+        if only and method not in only:
+            continue
         for address in _addresses(marked, path):
             answer = client.request(method, address)
             assert answer.status_code < 500, (method, address, answer.text)
             for shown in (answer.text, str(dict(answer.headers))):
-                if any(mark in shown for mark in MARKS):
+                if any(mark in shown for mark in marks):
                     hits[f"{method} {path}"] = shown
     return hits
+
+
+def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None:
+    """Out: `restrictions` in any of the routes, `$all OR` in the picture, or `s.restricted` in the mistakes."""
+    with marked.client(*SCOPES) as everything:
+        reads = {path for method, path in _operations(everything) if method == "GET" and "digest" not in path}
+        before = _hits(marked, everything, RESTRICTED_MARKS, only=("GET",))
+        assert {each.partition(" ")[2] for each in before} == reads & {
+            "/v1/jobs",
+            "/v1/jobs/{job_id}",
+            "/v1/jobs/{job_id}/events",
+            "/v1/jobs/{job_id}/rejects",
+            "/v1/tasks/{task_id}",
+            "/v1/dead-letters/{queue}/{task_id}",
+            "/v1/graph/summary",
+            "/v1/graph/picture",
+        }
+        for action in ("restriction", "restriction/lift", "restriction"):
+            sent = everything.post(f"/v1/students/{RESTRICTED}/{action}").raise_for_status().json()
+            until(lambda sent=sent: everything.get(f"/v1/tasks/{sent['task_id']}").json()["state"] == "SUCCESS", 20)  # type: ignore[misc]
+        until(lambda: not _hits(marked, everything, RESTRICTED_MARKS, only=("GET",)), 60)
+        rejects = [everything.get(f"/v1/jobs/{job}/rejects").text for job in marked.jobs]
+        assert any("plumbago" in text for text in rejects)
+        picture = everything.get("/v1/graph/picture?limit=5000").json()
+        assert any(STUDENT in node["id"] for node in picture["nodes"])
 
 
 def test_without_personal_no_operation_shows_a_mark(marked: Marked) -> None:

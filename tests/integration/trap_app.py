@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import redis
 from celery import shared_task
-from traps import BODY, TRAP
+from traps import BODY, TRAP, TRAP_ROUTES
 
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
+from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.celery_app import App, confirm_in_children, make_app
 from edugraph_common.messaging.task_base import EduGraphTask
 from edugraph_common.messaging.worker.circuit_breaker import add_circuit_breaker
@@ -25,6 +26,8 @@ from edugraph_common.messaging.worker.shutdown import limit_shutdown
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.settings import Settings
+
+ROUTES.update(TRAP_ROUTES)
 
 
 class Trap(Message):

@@ -88,6 +88,8 @@ def spoilt(kind: str, answer: dict[str, Any]) -> str:
     ways: dict[str, Callable[[], str]] = {
         "malformed": lambda: _text(answer)[:-1] + ', "and": ',
         "truncated": lambda: _text(answer)[: len(_text(answer)) * 2 // 3],
+        "talks": lambda: f"Sure! I read [all] of them.\n\n```json\n{_text(answer)}\n```\nThat is {{all}} I found.",
+        "thinks_aloud": lambda: f"First I draft {_with(entries[:1], ['r1'])} …\n</think>\n{_text(answer)}",
         "prose": lambda: "Sure! Here is my analysis of the items you sent.",
         "wrong_ids": lambda: _with(entries, [entry["id"].replace("r", "x") for entry in entries]),
         "missing_item": lambda: _text({"answers": entries[:-1]}),

@@ -9,7 +9,8 @@ Prints its address (http://127.0.0.1:PORT/v1) as the first line. It logs each re
     POST /script           a new script (below); the numbering of requests starts again from 1; the log is emptied
 
 A script is {"latency": seconds, "jitter": seconds more at most, "faults": [FAULT, …], "accepts": [steps], "models": [names],
-"keys": [keys], "refuses": [parameters], "headers": {…}}; all of it optional. A FAULT is {"kind": K, "every": n, "at": k}: the
+"keys": [keys], "refuses": [parameters], "refusals": {word in the body: [status, message]}, "thinks": tokens that come
+before each answer, "stream_only": true, "most_tokens": largest limit, "headers": {…}}; all of it optional. A FAULT is {"kind": K, "every": n, "at": k}: the
 requests whose number is k modulo n; or {"kind": K, "first": n}; "kinds": [K, …] takes them in turn. Kinds: 429 (with
 "retry_after": seconds), 500 and other statuses, "timeout", "cut" (half a response, then the connection ends), "not_json", "filter",
 and the spoilt answers of fake_answers.py.
@@ -101,6 +102,7 @@ class Provider:
             entry["status"] = refused[0]
             return await _send(writer, *refused)
         fault = self.fault(entry["number"])
+        entry["limit"] = _limit(asked)
         entry["fault"] = fault[0] if fault else None
         await asyncio.sleep(self.script.get("latency", 0) + self.random.random() * self.script.get("jitter", 0))
         return await self._answer(writer, asked, entry, fault)
@@ -123,19 +125,46 @@ class Provider:
         return entry
 
     def _refused(self, asked: dict[str, Any], headers: dict[str, str]) -> tuple[int, dict[str, Any]] | None:
-        keys = self.script.get("keys")
-        if keys is not None and headers.get("authorization", "").removeprefix("Bearer ") not in keys:
-            return 401, _error("Incorrect API key provided.", "invalid_api_key")
-        if "models" in self.script and asked.get("model") not in self.script["models"]:
-            return 404, _error("The model does not exist.", "model_not_found")
-        step = _step(asked)
-        if step not in self.script.get("accepts", ("json_schema", "json_object", "prompt")):
-            return 400, _error(f"response_format type {step} is not supported", "invalid_request_error")
-        for name in self.script.get("refuses", ()):
-            if name in asked:
-                other = "; use 'max_completion_tokens' instead" if name == "max_tokens" else ""
-                return 400, _error(f"Unsupported parameter: '{name}'{other}.", "unsupported_parameter")
-        return None
+        """The first refusal that holds, with its error body."""
+        script, step, limit = self.script, _step(asked), _limit(asked)
+        key = headers.get("authorization", "").removeprefix("Bearer ")
+        refusals: list[tuple[bool, int, str, str]] = [
+            (key not in script.get("keys", (key,)), 401, "Incorrect API key provided.", "invalid_api_key"),
+            (
+                asked.get("model") not in script.get("models", (asked.get("model"),)),
+                404,
+                "The model does not exist.",
+                "model_not_found",
+            ),
+            (
+                script.get("stream_only", False) and not asked.get("stream"),
+                400,
+                "This model only supports stream mode, please enable the stream parameter.",
+                "invalid_parameter_error",
+            ),
+            (
+                limit > script.get("most_tokens", limit),
+                400,
+                f"max_tokens is too large: {limit}. This model supports at most {script.get('most_tokens')}.",
+                "invalid_value",
+            ),
+            (
+                step not in script.get("accepts", (step,)),
+                400,
+                f"response_format type {step} is not supported",
+                "invalid_request_error",
+            ),
+        ]
+        for word, (status, message) in script.get("refusals", {}).items():
+            refusals.append((word in json.dumps(asked), status, message, "invalid_parameter_error"))
+        for name in script.get("refuses", ()):
+            other = "; use 'max_completion_tokens' instead" if name == "max_tokens" else ""
+            message = f"Unsupported parameter: '{name}'{other}."
+            refusals.append((name in asked, 400, message, "unsupported_parameter"))
+        return next(
+            ((status, _error(message, code)) for holds, status, message, code in refusals if holds),
+            None,
+        )
 
     async def _answer(
         self, writer: asyncio.StreamWriter, asked: dict[str, Any], entry: dict[str, Any], fault: Any
@@ -153,11 +182,15 @@ class Provider:
             return await _send_text(writer, 200, "<html>gateway</html>", extra)
         if kind == "cut":
             return await _cut(writer)
-        return await _send(writer, 200, self._completed(asked, kind), extra)
+        completed = self._completed(asked, kind)
+        return await (_stream(writer, completed) if asked.get("stream") else _send(writer, 200, completed, extra))
 
     def _completed(self, asked: dict[str, Any], kind: str) -> dict[str, Any]:
         content = fake_answers.spoilt(kind, fake_answers.answer_to(asked["messages"], self.seed))
         finish = {"truncated": "length", "filter": "content_filter"}.get(kind, "stop")
+        thinks, limit = self.script.get("thinks", 0), _limit(asked)
+        if thinks and limit < thinks + len(content) // 4:
+            content, finish = content[: max(limit - thinks, 0) * 4], "length"
         prompt = sum(len(str(message["content"])) for message in asked["messages"]) // 4
         return {
             "id": "chatcmpl-test",
@@ -167,14 +200,19 @@ class Provider:
             "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}],
             "usage": {
                 "prompt_tokens": prompt,
-                "completion_tokens": len(content) // 4,
-                "total_tokens": prompt + len(content) // 4,
+                "completion_tokens": thinks + len(content) // 4,
+                "total_tokens": prompt + thinks + len(content) // 4,
+                "prompt_tokens_details": {"cached_tokens": self.script.get("cached_tokens", 0)},
             },
         }
 
 
 def _step(asked: dict[str, Any]) -> str:
     return str(asked.get("response_format", {}).get("type", "prompt"))
+
+
+def _limit(asked: dict[str, Any]) -> int:
+    return int(asked.get("max_completion_tokens", asked.get("max_tokens", 0)))
 
 
 def _error(message: str, code: str) -> dict[str, Any]:
@@ -195,6 +233,25 @@ async def _send_text(
     lines += [f"{name}: {value}" for name, value in (extra or {}).items()]
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
     await writer.drain()
+    return True
+
+
+async def _stream(writer: asyncio.StreamWriter, completed: dict[str, Any]) -> bool:
+    """Send a completion piece by piece: thinking in its own field first, the usage last, in a piece without choices."""
+    (choice,) = completed["choices"]
+    text = str(choice["message"]["content"])
+    deltas: list[dict[str, Any]] = [{"role": "assistant"}, {"reasoning_content": "hm"}]
+    deltas += [{"content": text[place : place + 40]} for place in range(0, len(text), 40)]
+    common = {"id": completed["id"], "object": "chat.completion.chunk", "created": 0, "model": completed["model"]}
+    pieces = [{**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    pieces.append({**common, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    pieces.append({**common, "choices": [], "usage": completed["usage"]})
+    events = [f"data: {json.dumps(piece, ensure_ascii=False)}\n\n" for piece in pieces] + ["data: [DONE]\n\n"]
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for event in (*events, ""):
+        body = event.encode()
+        writer.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
+        await writer.drain()
     return True
 
 

@@ -6,6 +6,7 @@ from edugraph_common.contracts.graph_schema import LABELS, RELATIONSHIPS
 from edugraph_common.contracts.personal_data import PLACES, Store, place_of
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
 from edugraph_common.platform.job_store import PARTS
+from edugraph_common.platform.redis_users import ACCESS, SERVICES, rules_of
 
 
 def test_the_pages_are_current() -> None:
@@ -37,3 +38,14 @@ def test_names_are_used_once_and_patterns_do_not_hide_each_other() -> None:
 def test_what_is_not_erased_says_why() -> None:
     silent = [place.name for place in PLACES if place.level != "none" and not place.eraser and not place.left]
     assert silent == []
+
+
+def test_every_key_in_redis_is_used_by_a_service_and_no_service_may_use_all() -> None:
+    """The embedded run has no users: nobody else has a broker in Redis."""
+    given = {name for access in ACCESS.values() for name in (*access.uses, *access.reads)}
+    listed = {place.name for place in PLACES if place.store is Store.REDIS}
+    assert given == listed - {"redis.embedded_broker"}
+    for service in SERVICES:
+        keys = {rule.partition("~")[2] for rule in rules_of(service) if "~" in rule}
+        assert keys <= {pattern for place in PLACES if place.store is Store.REDIS for pattern in place.patterns}
+        assert not any(pattern.startswith(("*", "edugraph:*")) for pattern in keys)

@@ -38,7 +38,7 @@ class ClientSettings(BaseSettings):
 
 @dataclass(frozen=True)
 class FileSource:
-    """What a file is. `mapping`: the text of the mapping file of a CSV. `platform`: whose log it is."""
+    """What a file is. `mapping`: the text of the mapping file of a table. `platform`: whose log it is."""
 
     format: Format = "ndjson"
     compression: Compression | None = None
@@ -51,6 +51,8 @@ _CONTENT_TYPES: dict[Format, str] = {
     "csv": "text/csv",
     "xapi": "application/octet-stream",
     "openedx": "application/octet-stream",
+    "workbook": "application/octet-stream",
+    "parquet": "application/octet-stream",
 }
 
 
@@ -274,6 +276,16 @@ class Client:
         """Have a student neither analysed nor shown, or again. The task says whether there is such a student."""
         path = f"/v1/students/{quote(student_id, safe='')}/restriction{'/lift' if lifted else ''}"
         return Accepted.model_validate(self._json("POST", path))
+
+    def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
+        """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""
+        return self._submit("/v1/reviews", json={"reviews": list(reviews)})
+
+    @contextmanager
+    def reviews(self) -> Iterator[Iterator[str]]:
+        """Yield all reviews, one JSON object a line."""
+        with self._stream("/v1/reviews") as answer:
+            yield answer.iter_lines()
 
     def derive_graph(self, *, repair: bool) -> Accepted:
         """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""

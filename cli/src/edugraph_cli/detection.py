@@ -3,16 +3,18 @@
 import json
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.messages import Compression, Format
+from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
 from edugraph_common.sources import UTF8, compression_of
+from edugraph_common.sources.binary_files import kind_of_binary, why_no_table, why_no_text
 from edugraph_common.sources.compression import decompressed_head
 from edugraph_common.sources.csv_source import read_header
 from edugraph_common.sources.encoding import detect_encoding
 from edugraph_common.sources.json_source import first_value
-from edugraph_common.sources.ndjson import BOM
+from edugraph_common.sources.ndjson import BOM, UnusableKind
 from edugraph_common.sources.read_plan import in_utf8
 
 HEAD_BYTES = 1 << 16  # how much of a file is enough to tell what it is
+_WORKBOOK_SUFFIXES = (".xlsx", ".ods")
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 _COMPRESSION_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
 _TRACKING_LOG_MARK = b"[tracking]"
@@ -32,13 +34,27 @@ class DetectedFile(ContractModel):
     delimiter: str | None = None
 
 
+def chosen_format(detected: DetectedFile, given: Format | None, *, has_mapping: bool) -> Format:
+    """Return the format by which a file is read. What has a mapping is a table."""
+    is_text = detected.format not in TABLE_FORMATS
+    return given or ("csv" if has_mapping and is_text else detected.format)
+
+
 def detect_file(name: str, first_bytes: bytes) -> DetectedFile:
     """Tell what a file is from its name and its first `HEAD_BYTES`, as they stand in the file.
 
-    Raises MalformedFile when the file is damaged so that not even its beginning can be read.
+    Raises MalformedFile when the file is damaged so that not even its beginning can be read, or is of a kind that
+    cannot be imported (UnusableKind).
     """
     compression = compression_of(first_bytes)
     head = decompressed_head(first_bytes, compression)[:HEAD_BYTES]
+    kind = kind_of_binary(head)
+    # The first entries of a large workbook may not tell it from other ZIP files.
+    late = kind is not None and kind.format is None and why_no_table(head, "workbook") is None
+    if kind and (kind.format or (late and name.lower().endswith(_WORKBOOK_SUFFIXES))):
+        return DetectedFile(format=kind.format or "workbook", compression=compression)
+    if sentence := why_no_text(head):
+        raise UnusableKind(sentence)
     detected = detect_encoding(head)
     text = in_utf8(head, detected.encoding).removeprefix(BOM)
     name = name.lower()

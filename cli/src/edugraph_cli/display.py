@@ -92,7 +92,7 @@ def print_report(report: JobReport) -> None:
     if report.reasons:
         print_table("Rejected, by reason", report.reasons)
     for reject in report.errors[:SHOWN_REJECTS]:
-        say(f"  line {reject.line}: {reject.field} {reject.reason} (expected {reject.expected})")
+        say(f"  {reject.place}: {reject.field} {reject.reason} (expected {reject.expected})")
     if report.rejected:
         say(f"  To list all of them: edugraph jobs rejects {report.job_id}")
     if report.analysis.expected:

@@ -3,23 +3,29 @@
 import csv
 import io
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO
 
 from pydantic import Field
 
-from edugraph_cli.detection import HEAD_BYTES, DetectedFile, detect_file
+from edugraph_cli.detection import HEAD_BYTES, DetectedFile, chosen_format, detect_file
 from edugraph_cli.display import FAILED, INVALID, print_table, say, show_json, stop
 from edugraph_cli.mapping_suggestion import suggest_mapping
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.messages import Compression, Format
+from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
 from edugraph_common.contracts.outcomes import WITHDRAWAL, Reject
 from edugraph_common.contracts.records import Record, Withdrawal
 from edugraph_common.sources import UTF8, Mapping, NotRelevant, ReadPlan, open_text, parse_mapping
+from edugraph_common.sources.binary_files import TableFormat
+from edugraph_common.sources.cells import cell_text
+from edugraph_common.sources.compression import decompressed_blocks
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.rows import MAX_FUTURE
+from edugraph_common.sources.table_files import sheet_rows
+from edugraph_common.sources.table_rows import HEADER_ROWS, column_names, likely_header
 
 SHOWN_REJECTS = 20
 _ROWS_OF_A_CHUNK = 1_000
@@ -87,7 +93,7 @@ def dry_run(
 def print_dry_run(
     path: Path, mapping_path: Path | None, file_format: Format | None = None, *, as_json: bool = False
 ) -> int:
-    """Print what an import of the file would do, or a suggested mapping for a CSV that comes without one.
+    """Print what an import of the file would do, or a suggested mapping for a table that comes without one.
 
     Returns the exit code: 0 if every row is valid or not relevant, 1 if some are not, 2 for a file that an import
     cannot use. `file_format` overrules what the file looks like.
@@ -95,11 +101,11 @@ def print_dry_run(
     try:
         with path.open("rb") as file:
             detected = detect_file(path.name, file.read(HEAD_BYTES))
-            if file_format:
-                detected = detected.model_copy(update={"format": file_format})
-            file.seek(0)
             mapping = parse_mapping(mapping_path.read_bytes()) if mapping_path else None
-            if detected.format == "csv" and mapping is None and not as_json:
+            chosen = chosen_format(detected, file_format, has_mapping=mapping is not None)
+            detected = detected.model_copy(update={"format": chosen})
+            file.seek(0)
+            if detected.format in ("csv", *TABLE_FORMATS) and mapping is None and not as_json:
                 _print_suggestion(file, path, detected)
                 return INVALID
             report = dry_run(
@@ -133,7 +139,7 @@ def _print_report(path: Path, detected: DetectedFile, report: DryRun) -> None:
         say("The first rows that would be rejected")
     for error in report.errors:
         found = f", found {error.found}" if error.found else ""
-        say(f"  line {error.line}: {error.field} {error.reason} (expected {error.expected}{found})")
+        say(f"  {error.place}: {error.field} {error.reason} (expected {error.expected}{found})")
 
 
 def _encoding_words(plan: ReadPlan, detected: DetectedFile) -> str:
@@ -146,15 +152,38 @@ def _encoding_words(plan: ReadPlan, detected: DetectedFile) -> str:
 
 def _print_suggestion(file: IO[bytes], path: Path, detected: DetectedFile) -> None:
     """Print a mapping file whose open points are comments, so that standard output can be saved as it is."""
-    plan, text = open_text(file, "csv", detected.compression)
-    header = plan.header
-    assert header is not None  # noqa: S101 - every CSV has a header
-    body = next(text, b"")[header.size :].decode(errors="replace")
-    rows = csv.reader(io.StringIO(body), delimiter=header.delimiter)
-    suggestion = suggest_mapping(header.columns, list(islice(rows, _ROWS_FOR_A_SUGGESTION)))
-    read_as = f"{_encoding_words(plan, detected)}, delimiter {header.delimiter!r}"
+    if detected.format == "csv":
+        plan, text = open_text(file, "csv", detected.compression)
+        header = plan.header
+        assert header is not None  # noqa: S101 - every CSV has a header
+        body = next(text, b"")[header.size :].decode(errors="replace")
+        rows = list(islice(csv.reader(io.StringIO(body), delimiter=header.delimiter), _ROWS_FOR_A_SUGGESTION))
+        suggestion = suggest_mapping(header.columns, rows)
+        read_as = f"{_encoding_words(plan, detected)}, delimiter {header.delimiter!r}"
+    else:
+        sheet, columns, rows = _first_table(file, detected)
+        suggestion = suggest_mapping(columns, rows, sheet)
+        read_as = f"from the sheet {sheet}" if sheet else "from the first rows"
     say(f"# A suggested mapping ({read_as}). Save and check it, then run")
     say(f"# edugraph import --dry-run --mapping FILE {path}")
     for point in suggestion.open_points:
         say(f"# {point}")
     say(suggestion.mapping.rstrip())
+
+
+def _first_table(file: IO[bytes], detected: DetectedFile) -> tuple[str | None, tuple[str, ...], list[list[str]]]:
+    """Return the name of the first sheet with a table, the names of its columns, and its first rows.
+
+    Raises MalformedFile.
+    """
+    table_format: TableFormat = "parquet" if detected.format == "parquet" else "workbook"
+    found = sheet_rows(decompressed_blocks(file, detected.compression), table_format)
+    with closing(found):
+        for sheet, group in groupby(found, key=lambda row: row.sheet):
+            rows = [row for row in islice(group, HEADER_ROWS + _ROWS_FOR_A_SUGGESTION) if not row.is_blank]
+            place = likely_header(rows[:HEADER_ROWS])
+            if place is not None:
+                columns = column_names(rows[place].cells or ())
+                cells = [list(map(cell_text, row.cells or ())) for row in rows[place + 1 :]]
+                return sheet, columns, cells
+    raise MalformedFile("no sheet holds a table whose first rows name the columns")

@@ -23,6 +23,7 @@ from edugraph_cli.commands import (
     keys,
     model,
     pseudonyms,
+    reviews,
     sources,
     tasks,
     topology,
@@ -48,6 +49,7 @@ app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(graph.app, name="graph")
+app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")

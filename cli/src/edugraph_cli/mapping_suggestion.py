@@ -15,10 +15,11 @@ from typing import Any, cast
 
 import yaml
 
+from edugraph_cli.wide_tables import SuggestedItems, suggest_items
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, RECORD_TYPES, RecordType
 from edugraph_common.sources.cells import DATES, NUMBERS
-from edugraph_common.sources.mapping import EXCEL
+from edugraph_common.sources.mapping import EXCEL, ITEM_FIELDS
 
 _DATE_FORMATS = (
     "%Y/%m/%d %H:%M:%S",
@@ -37,6 +38,9 @@ _DATE_FORMATS = (
 _EXCEL_DAYS = re.compile(r"[2-6]\d{4}(?:[.,]\d+)?")  # 1954 to 2091, as Excel counts days
 _DECIMAL_COMMA = re.compile(r"\d+,\d+ ?[%％]?")
 
+_MORE_SHEETS = "name more sheets if they have the same columns, or none to read all that have them"
+_NO_COURSE = "no column names the course: name it under constants, as in `course_id: MATH7`"
+
 
 class MappingSuggestion(ContractModel):
     """`mapping` is the text of a mapping file. `open_points` are the sentences that say what a person must decide."""
@@ -46,21 +50,29 @@ class MappingSuggestion(ContractModel):
     open_points: tuple[str, ...]
 
 
-def suggest_mapping(header: Sequence[str], rows: Sequence[Sequence[str]]) -> MappingSuggestion:
-    """Suggest a mapping from the names of the columns (`header`) and the cells of the first few rows."""
-    record_type, columns = _best_fit(header)
-    cells: dict[str, list[str]] = {}
-    for column, field in columns.items():
-        if field:
-            place = header.index(column)
-            cells[field] = [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
-    suggested: dict[str, Any] = {"type": record_type, "columns": columns}
+def suggest_mapping(
+    header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None = None
+) -> MappingSuggestion:
+    """Suggest a mapping from the names of the columns (`header`) and the cells of the first few rows.
+
+    `sheet`: of the workbook, from which they are.
+    """
     words = _load("cell_values")
+    cells_of = {
+        column: [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+        for place, column in reversed(list(enumerate(header)))
+    }
+    wide = _wide(header, cells_of, words["correct"])
+    record_type, columns, items = wide or (*_best_fit(header), None)
+    cells = {field: cells_of[column] for column, field in columns.items() if field}
+    suggested: dict[str, Any] = {"type": record_type, "columns": columns}
+    suggested |= {"sheets": [sheet]} if sheet else {}
+    suggested |= {"items": items.items} if items else {}
     values = {
         field: {cell: words[field][cell] for cell in sorted(set(seen)) if cell in words[field]}
         for field, seen in cells.items()
         if field in words
-    }
+    } | ({"correct": items.correct} if items else {})
     if any(values.values()):
         suggested["values"] = {field: meanings for field, meanings in values.items() if meanings}
     if formats := _date_formats(cells):
@@ -68,14 +80,49 @@ def suggest_mapping(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Map
     numbers = [cell for field in NUMBERS for cell in cells.get(field, ()) if not cell.isdigit()]
     if numbers and all(_DECIMAL_COMMA.fullmatch(cell) for cell in numbers):
         suggested["decimal"] = ","
-    missing = sorted((_required(record_type, cells.keys()) | {"timestamp"}) - set(cells))
+    required = _required(record_type, cells.keys()) - (ITEM_FIELDS if items else set())
+    missing = sorted((required | {"timestamp"}) - set(cells))
     if missing:
         suggested["constants"] = dict.fromkeys(missing, "?")
-    open_points = [f"{field} has no column: name one, or replace the ? by a constant" for field in missing]
+    open_points = (
+        *(f"{field} has no column: name one, or replace the ? by a constant" for field in missing),
+        *(_points_of_items(items, cells) if items else ()),
+        *((_MORE_SHEETS,) if sheet else ()),
+    )
     if left_out := [column for column, field in columns.items() if field is None]:
-        open_points.append(f"no field fits {', '.join(left_out)}: the import leaves them out (null)")
+        open_points += (f"no field fits {', '.join(left_out)}: the import leaves them out (null)",)
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
-    return MappingSuggestion(mapping=text, type=record_type, open_points=tuple(open_points))
+    return MappingSuggestion(mapping=text, type=record_type, open_points=open_points)
+
+
+def _points_of_items(items: SuggestedItems, cells: AnyMapping[str, object]) -> list[str]:
+    no_course = [] if "course_id" in cells else [_NO_COURSE]
+    return [*items.open_points, *no_course]
+
+
+def _wide(
+    header: Sequence[str], cells: AnyMapping[str, Sequence[str]], words: AnyMapping[str, str]
+) -> tuple[RecordType, dict[str, str | None], SuggestedItems] | None:
+    """Return type, fields of columns, and items of a wide table of students. None for a table that is none."""
+    names = _names_of_fields()
+    fields = ("student_id", "student_name", "timestamp", "course_id")
+    columns: dict[str, str | None] = {}
+    for column in header:
+        taken = set(columns.values())
+        fitting = (field for field in fields if _plain(column) in names[field] and field not in taken)
+        columns[column] = next(fitting, None)
+    known = set().union(*names.values())
+    others = [column for column in header if column and _plain(column) not in known]
+    found = suggest_items(others, cells, words) if "student_id" in columns.values() else None
+    if found is None:
+        return None
+    left = {column: field for column, field in columns.items() if column not in found.columns}
+    return "attempt_record", left, found
+
+
+def _names_of_fields() -> dict[str, set[str]]:
+    """Return by which names, in their plain form, exports call each field."""
+    return {field: {_plain(name) for name in (field, *others)} for field, others in _load("column_names").items()}
 
 
 def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]:
@@ -84,7 +131,7 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
     The type with most required fields that have a column, less those that have none, is the best; of equal ones
     the type with most fields in all. A field has one column, the first that fits.
     """
-    names = {field: {_plain(name) for name in (field, *others)} for field, others in _load("column_names").items()}
+    names = _names_of_fields()
     candidates: list[tuple[tuple[int, int], RecordType, dict[str, str | None]]] = []
     for record_type in RECORD_TYPES:
         columns: dict[str, str | None] = {}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
@@ -16,10 +17,16 @@ from edugraph_cli.processes import Processes, free_port, gateway_command, insigh
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.messaging.users import user_name
+from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.redis_users import SERVICES, RedisService, apply_redis_users, redis_user
 from edugraph_common.platform.settings import Service, Settings
 
 BROKER, MANAGEMENT = "EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL"
+REDIS = "EDUGRAPH_REDIS_URL"
+# On one machine a pool does both. Two large files at once may hold up a pool of two (ADR 34).
+IMPORTS = "data_import,import_splits"
 PROCESSES = ("gateway", "importer", "findings", "analyzer")
+SERVICE_OF: dict[str, Service] = {name: name for name in get_args(Service)} | {"findings": "importer"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ def serving(
         importer, analyzer = "edugraph_importer.worker", "edugraph_analyzer.worker"
         commands = {
             "gateway": gateway_command(),
-            "importer": worker_command(importer, "importer", "data_import", pools.importer),
+            "importer": worker_command(importer, "importer", IMPORTS, pools.importer),
             "findings": worker_command(importer, "findings", "graph_findings", pools.findings),
             "analyzer": worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer),
         }
@@ -101,21 +108,28 @@ def with_own_users(
     """Return the environment by which `declare_topology` makes users, and the broker's addresses of each process."""
     broker, management = (urlsplit(environment[name]) for name in (BROKER, MANAGEMENT))
     vhost = quote(unquote(broker.path.removeprefix("/")) or "/", safe="")
-    services: dict[str, Service] = {"gateway": "gateway", "importer": "importer", "findings": "importer"}
-    services |= {"analyzer": "analyzer", "monitor": "monitor", "webhooks": "webhooks"}
     own = {}
-    for process, service in {
-        **services,
-        "analyzer": "analyzer",
-        "monitor": "monitor",
-        "webhooks": "webhooks",
-    }.items():
+    for process, service in SERVICE_OF.items():
         login = f"{quote(user_name(vhost, service), safe='')}:{passwords[service]}@"
         own[process] = {
             name: address._replace(netloc=login + address.netloc.rpartition("@")[2]).geturl()
             for name, address in ((BROKER, broker), (MANAGEMENT, management))
         }
     return {**environment, "EDUGRAPH_BROKER_USERS": json.dumps(dict(passwords))}, own
+
+
+def with_redis_users(url: str, passwords: Mapping[RedisService, str]) -> dict[str, dict[str, str]]:
+    """Make the services' users in the Redis at `url`, and return the address of each process that needs it."""
+    with connect(url) as client:
+        apply_redis_users(client, passwords)
+    address = urlsplit(url)
+    host = address.netloc.rpartition("@")[2]
+    logins = {service: f"{redis_user(service)}:{passwords[service]}@" for service in SERVICES}
+    return {
+        process: {REDIS: address._replace(netloc=logins[service] + host).geturl()}
+        for process, service in SERVICE_OF.items()
+        if service in SERVICES
+    }
 
 
 def declare_topology(environment: Mapping[str, str]) -> None:

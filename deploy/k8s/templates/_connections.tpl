@@ -54,15 +54,30 @@ gateway importer analyzer webhooks monitor
   value: {{ printf "{%s}" (join ", " $pairs) | quote }}
 {{- end -}}
 
+{{/* The services with a user of their own of the bundled Redis (files/redis-users.conf). */}}
+{{- define "edugraph.redisServices" -}}
+gateway importer analyzer
+{{- end -}}
+
 {{- define "edugraph.redisEnv" -}}
-{{- if .Values.redis.enabled }}
+{{- $root := .root -}}
+{{- if $root.Values.redis.enabled }}
+{{- $address := printf "%s-redis:6379/0" (include "edugraph.fullname" $root) }}
+{{- /* Others have the setting, and need no Redis. */}}
+{{- if has .service (splitList " " (include "edugraph.redisServices" $root)) }}
 - name: REDIS_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: redis-password}}
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" $root }}, key: redis-{{ .service }}-password}}
 - name: EDUGRAPH_REDIS_URL
-  value: redis://:$(REDIS_PASSWORD)@{{ include "edugraph.fullname" . }}-redis:6379/0
+  value: redis://edugraph-{{ .service }}:$(REDIS_PASSWORD)@{{ $address }}
 {{- else }}
 - name: EDUGRAPH_REDIS_URL
-  valueFrom: {secretKeyRef: {name: {{ .Values.redis.external.existingSecret }}, key: {{ .Values.redis.external.urlKey }}}}
+  value: redis://{{ $address }}
+{{- end }}
+{{- else }}
+{{- with $root.Values.redis.external }}
+- name: EDUGRAPH_REDIS_URL
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .urlKey }}}}
+{{- end }}
 {{- end }}
 {{- end -}}
 

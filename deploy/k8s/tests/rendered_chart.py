@@ -1,6 +1,7 @@
 """The chart rendered by real Helm, without a cluster. Every rendering is kept: many tests look at the same one."""
 
 import functools
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from tools.helm import program
 CHART = Path(__file__).resolve().parent.parent
 APIS = ("keda.sh/v1alpha1", "monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1")
 EXAMPLES = ("default", "minimal", "production", "everything")
+
+USERS = CHART / "files" / "redis-users.conf"
 
 Object = dict[str, Any]
 
@@ -115,3 +118,20 @@ def find() -> Callable[..., Object]:
         return match
 
     return found
+
+
+def user_lines(script: str, folder: Path, variables: set[str]) -> set[str]:
+    """The users in the configuration with which a start script would start Redis; a user's password is p&/$SERVICE.
+
+    The script has only `variables`.
+    """
+    program, configuration = folder / "redis-server", folder / "redis.conf"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    passwords = {name: f"p&/${name.split('_')[1].lower()}" for name in variables if name.startswith("REDIS_")}
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", **passwords}
+    script = script.replace("/tmp/redis.conf", str(configuration))
+    subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=60)
+    lines = configuration.read_text().splitlines()
+    assert any(line.startswith("requirepass ") for line in lines)
+    return {line for line in lines if line.startswith("user ")}

@@ -1,5 +1,6 @@
 """Dockerfiles and compose.yaml, as far as they can be judged without running them."""
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rendered_chart import USERS, user_lines
 
 from edugraph_common.messaging.users import user_name
+from edugraph_common.platform.redis_users import SERVICES, line_of, redis_user
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILES = sorted(ROOT.glob("services/*/Dockerfile"))
@@ -86,12 +89,34 @@ def test_each_service_of_compose_has_a_broker_user_of_its_own():
     given = {name: (its.get("environment") or {}).get("EDUGRAPH_BROKER_URL", "") for name, its in services.items()}
     users = {name: re.search(r"//([a-z-]+):\$\{(\w+)", url).groups() for name, url in given.items() if url}
     assert users.pop("topology") == ("edugraph", "RABBITMQ_PASSWORD")
-    as_whom = {"findings": "importer", "flower": "monitor"}
+    as_whom = {"splits": "importer", "findings": "importer", "flower": "monitor"}
     for name, (user, password) in users.items():
         service = as_whom.get(name, name)
         assert (user, password) == (user_name("edugraph", service), f"RABBITMQ_{service.upper()}_PASSWORD")
         assert f'"{service}": "${{{password}' in services["topology"]["environment"]["EDUGRAPH_BROKER_USERS"]
-    assert len(users) == 6
+    assert len(users) == 7
+
+
+def test_each_service_of_compose_has_a_redis_user_of_its_own():
+    """Who needs no Redis has its address only. Out: any EDUGRAPH_REDIS_URL of a service."""
+    services = compose()["services"]
+    given = {name: (its.get("environment") or {}).get("EDUGRAPH_REDIS_URL") for name, its in services.items()}
+    logins = {name: url.removeprefix("redis://").rpartition("@")[0] for name, url in given.items() if url}
+    as_whom = {"gateway": "gateway", "importer": "importer", "findings": "importer", "analyzer": "analyzer"}
+    assert logins == {
+        name: f"{redis_user(as_whom[name])}:${{REDIS_{as_whom[name].upper()}_PASSWORD}}" if name in as_whom else ""
+        for name in logins
+    }
+    assert set(as_whom) < set(logins)
+
+
+def test_redis_of_compose_starts_with_all_users(tmp_path):
+    redis = compose()["services"]["redis"]
+    assert "./deploy/k8s/files/redis-users.conf:/etc/edugraph/redis-users.conf:ro" in redis["volumes"]
+    script = redis["command"][-1].replace("$$", "$").replace("/etc/edugraph/redis-users.conf", str(USERS))
+    assert user_lines(script, tmp_path, set(redis["environment"])) == {
+        line_of(service, hashlib.sha256(f"p&/${service}".encode()).hexdigest()) for service in SERVICES
+    }
 
 
 def test_no_password_has_a_default():
@@ -110,7 +135,7 @@ def test_env_is_random_and_whole():
         for n, line in enumerate(lines)
         if re.match(r"([A-Z0-9_]*PASSWORD|PRIVACY_SECRET|EDUGRAPH_BOOTSTRAP_KEY)=", line)
     ]
-    assert len(secret) == 12
+    assert len(secret) == 15
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
         assert (one != other) == (number in secret), one
     values = [first[number].split("=")[1] for number in secret]

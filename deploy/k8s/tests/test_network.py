@@ -5,6 +5,7 @@ import pytest
 COMPONENTS = (
     "gateway",
     "importer",
+    "splits",
     "findings",
     "analyzer",
     "flower",
@@ -16,9 +17,12 @@ COMPONENTS = (
     "test",
 )
 DRAWN = {
-    *((who, "rabbitmq") for who in ("gateway", "importer", "findings", "analyzer", "flower", "prepare", "webhooks")),
-    *((who, "redis") for who in ("gateway", "importer", "findings", "analyzer", "flower", "prepare")),
-    *((who, "neo4j") for who in ("gateway", "importer", "findings", "prepare")),
+    *(
+        (who, "rabbitmq")
+        for who in ("gateway", "importer", "splits", "findings", "analyzer", "flower", "prepare", "webhooks")
+    ),
+    *((who, "redis") for who in ("gateway", "importer", "splits", "findings", "analyzer", "flower", "prepare")),
+    *((who, "neo4j") for who in ("gateway", "importer", "splits", "findings", "prepare")),
     ("test", "gateway"),
 }
 PORTS = {"rabbitmq": 5672, "redis": 6379, "neo4j": 7687, "gateway": 8080, "flower": 5555, "importer": 9100}
@@ -93,7 +97,7 @@ def test_a_stranger_reaches_the_gateway_only_if_nobody_is_named(chart):
     assert Network(named).connects(labels("test"), labels("gateway"), 8080)
 
 
-@pytest.mark.parametrize("component", ["gateway", "importer", "findings", "analyzer"])
+@pytest.mark.parametrize("component", ["gateway", "importer", "splits", "findings", "analyzer"])
 def test_only_prometheus_reaches_the_metrics(chart, component):
     prometheus = {"app": "prometheus"}
     network = Network(

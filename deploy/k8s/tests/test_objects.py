@@ -186,7 +186,7 @@ def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, 
         if item["kind"] == "Deployment"
         and item["spec"]["template"]["metadata"]["labels"].get(services["key"]) in services["values"]
     }
-    assert scraped == {f"edugraph-{name}" for name in ("gateway", "importer", "findings", "analyzer")}
+    assert scraped == {f"edugraph-{name}" for name in ("gateway", "importer", "splits", "findings", "analyzer")}
     for name in scraped:
         (container,) = pods(objects)[f"Deployment/{name}"]["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}

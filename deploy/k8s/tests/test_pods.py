@@ -6,9 +6,10 @@ import re
 
 import pytest
 import yaml
-from rendered_chart import CHART, Chart
+from rendered_chart import CHART, Chart, user_lines
 
 from edugraph_common.messaging.users import permissions, user_name
+from edugraph_common.platform.redis_users import SERVICES, line_of, redis_user
 
 CAPABILITIES = {"drop": ["ALL"]}
 
@@ -82,7 +83,7 @@ def test_image_names(chart, pods):
     assert image('gateway.image.tag="3"', f'gateway.image.digest="{digest}"') == f"edugraph/gateway@{digest}"
 
 
-OURS = ("gateway", "importer", "analyzer", "flower", "webhooks", "prepare", "findings", "test")
+OURS = ("gateway", "importer", "analyzer", "flower", "webhooks", "prepare", "splits", "findings", "test")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_writable_places_are_volumes(chart, example, pods):
             assert "/tmp" in [mount["mountPath"] for mount in container["volumeMounts"]], name
 
 
-WORKERS = ("importer", "findings", "analyzer")
+WORKERS = ("importer", "splits", "findings", "analyzer")
 
 
 @pytest.mark.parametrize("group", WORKERS)
@@ -223,7 +224,7 @@ def test_only_importers_and_the_gateway_know_the_graph(chart, pods):
         for container in spec["containers"]
         if "EDUGRAPH_NEO4J_PASSWORD" in variables(container)
     }
-    assert knowing == {"gateway", "importer", "findings", "prepare"}
+    assert knowing == {"gateway", "importer", "splits", "findings", "prepare"}
 
 
 def test_only_analyzers_know_the_provider(chart, pods):
@@ -262,7 +263,7 @@ def _strings(value, name=""):
 def test_the_generated_secret_is_random_and_kept(chart, find):
     secret = find(chart.render(), "Secret", "edugraph-credentials")
     assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert len(set(secret["data"].values())) == len(secret["data"]) == 11
+    assert len(set(secret["data"].values())) == len(secret["data"]) == 14
     other = find(Chart("3" if chart.helm == "4" else "4").render(), "Secret", "edugraph-credentials")
     assert not set(secret["data"].values()) & set(other["data"].values())
     assert "annotations" not in find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")["metadata"]
@@ -328,6 +329,43 @@ def test_each_service_is_a_user_of_its_own_on_the_bundled_broker(chart, pods):
     assert all("prepare" in name for name in operators)
     assert set(used) <= {(user_name("edugraph", each), f"rabbitmq-{each}-password") for each in services}
     assert len(used) >= 4
+
+
+def test_each_service_is_a_user_of_its_own_in_the_bundled_redis(chart, pods):
+    """Out: `service` in a call of edugraph.redisEnv."""
+    used = {}
+    for name, spec in pods(
+        chart.render("flower.enabled=true", 'webhooks.url="https://x.example/hook"', 'webhooks.existingSecret="s"')
+    ).items():
+        for container in containers(spec):
+            own = variables(container)
+            if "EDUGRAPH_REDIS_URL" in own:
+                login = own["EDUGRAPH_REDIS_URL"]["value"].removeprefix("redis://").rpartition("@")[0]
+                key = own.get("REDIS_PASSWORD", {}).get("valueFrom", {}).get("secretKeyRef", {}).get("key")
+                used.setdefault((login, key), set()).add(name)
+    without = used.pop(("", None))
+    assert not [name for name in without if name.endswith(("gateway", "importer", "findings", "analyzer"))]
+    assert set(used) == {(f"{redis_user(each)}:$(REDIS_PASSWORD)", f"redis-{each}-password") for each in SERVICES}
+
+
+def test_the_bundled_redis_starts_with_all_users(chart, find, pods, tmp_path):
+    objects = chart.render()
+    (container,) = pods(objects)["StatefulSet/edugraph-redis"]["containers"]
+    users = tmp_path / "users.conf"
+    users.write_text(find(objects, "ConfigMap", "edugraph-redis")["data"]["users.conf"])
+    script = container["command"][-1].replace("/etc/edugraph/users.conf", str(users))
+    assert user_lines(script, tmp_path, set(variables(container))) == {
+        line_of(service, hashlib.sha256(f"p&/${service}".encode()).hexdigest()) for service in SERVICES
+    }
+
+
+def test_an_external_redis_has_one_user(chart, pods):
+    settings = ("redis.enabled=false", 'redis.external.existingSecret="mine"')
+    for spec in pods(chart.render(*settings)).values():
+        for container in containers(spec):
+            own = variables(container)
+            assert "REDIS_PASSWORD" not in own
+            assert "value" not in own.get("EDUGRAPH_REDIS_URL", {})
 
 
 def test_without_the_job_that_makes_users_all_are_the_operator(chart, pods):

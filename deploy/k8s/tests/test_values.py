@@ -105,7 +105,14 @@ def _documented_above(lines: list[str], number: int) -> bool:
     for above in reversed(lines[:number]):
         depth = len(above) - len(above.lstrip())
         if above.strip() and depth < indent and not above.lstrip().startswith("#"):
-            return is_group or above.strip() in ("importer:", "findings:", "analyzer:", "resources:", "external:")
+            return is_group or above.strip() in (
+                "importer:",
+                "splits:",
+                "findings:",
+                "analyzer:",
+                "resources:",
+                "external:",
+            )
     return is_group
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.sources import csv_source
-from edugraph_common.sources.csv_source import CsvRows, CsvSource, Header, check_header, read_header
+from edugraph_common.sources.csv_source import CsvRows, CsvSource, Header, read_header
 from edugraph_common.sources.json_source import (
     Lines,
     Values,
@@ -19,6 +19,7 @@ from edugraph_common.sources.json_source import (
 )
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.ndjson import EmptyFile, LineScan, MalformedFile
+from edugraph_common.sources.table_rows import check_columns
 
 BOM = b"\xef\xbb\xbf"
 COURSE: dict[str, Any] = {
@@ -129,7 +130,7 @@ def test_a_header_is_a_quarter_of_the_longest_row_at_most(monkeypatch: pytest.Mo
 
 def test_a_mapping_must_fit_the_header() -> None:
     def check(head: bytes, **mapping: Any) -> None:
-        check_header(read_header(head, ","), Mapping(**{**COURSE, **mapping}))
+        check_columns(read_header(head, ",").columns, Mapping(**{**COURSE, **mapping}))
 
     check(b"s,c,t\n")
     check(b"s,c,t,more,more\n", ignore_other_columns=True)

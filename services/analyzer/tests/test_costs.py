@@ -3,13 +3,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_analyzer.costs import cost_of, estimated_tokens, split_in_proportion
-from edugraph_analyzer.settings import Price
+from edugraph_analyzer.models_file import Price
 
 
 def test_cost_is_by_the_million() -> None:
-    prices = {"m": Price(input=0.15, output=0.60)}
-    assert cost_of("m", 1_000_000, 500_000, prices) == pytest.approx(0.45)
-    assert cost_of("another", 1_000_000, 0, prices) == 0
+    price = Price(input=0.15, output=0.60)
+    assert cost_of(price, 1_000_000, 500_000) == pytest.approx(0.45)
+    assert cost_of(price, 1_000_000, 500_000, 400_000) == pytest.approx(0.45)
+    assert cost_of(None, 1_000_000, 0) == 0
+
+
+def test_input_that_the_provider_had_in_its_cache_has_its_own_price() -> None:
+    price = Price(input=2, output=8, cached=0.5)
+    assert cost_of(price, 1_000_000, 0, 400_000) == pytest.approx(0.6 * 2 + 0.4 * 0.5)
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 500), min_size=1, max_size=100))

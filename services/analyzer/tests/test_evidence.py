@@ -1,4 +1,8 @@
+import unicodedata
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from edugraph_analyzer.findings.evidence import found_in, locate
 
@@ -115,12 +119,14 @@ def test_marks_around_a_whole_quote_are_not_part_of_it(mark: str) -> None:
 
 @pytest.mark.parametrize("gap", ["…", "……", "...", ".....", " … ", " ... "])
 def test_a_gap_is_told_in_many_ways_and_two_full_stops_are_none(gap: str) -> None:
-    assert found_in((f"ab{gap}ef",), "ab cd ef") == ("ab", "ef")
-    assert found_in(("ab..ef",), "ab cd ef") == ()
+    text = "we multiply, and then we subtract"
+    assert found_in((f"we multiply{gap}we subtract",), text) == ("we multiply", "we subtract")
+    assert found_in(("we multiply..we subtract",), text) == ()
 
 
 def test_each_quote_comes_once_in_the_order_asked_for() -> None:
-    assert found_in(("ef", "ab", "EF", "…"), "ab cd ef") == ("ef", "ab")
+    text = "we multiply, and then we subtract"
+    assert found_in(("we subtract", "we multiply", "WE SUBTRACT", "…"), text) == ("we subtract", "we multiply")
     assert found_in((), "ab") == ()
 
 
@@ -137,5 +143,35 @@ def test_invisible_characters_and_spaces_do_not_count() -> None:
 
 
 def test_the_first_place_is_taken_and_an_exact_one_before_a_loose_one() -> None:
-    assert locate("a.b", "a b, a.b") == "a.b"
-    assert locate("ab", "xab AB") == "ab"
+    assert locate("fractions.of", "fractions of, fractions.of") == "fractions.of"
+    assert locate("fractions", "xfractions FRACTIONS") == "fractions"
+
+
+LONG = "the sum of the angles of a triangle is 180 degrees, 因为三角形的内角和是一百八十度, so x = 12 and y = 3"
+
+
+@pytest.mark.parametrize(
+    ("quote", "proves"),
+    [
+        ("the", False),
+        ("is", False),
+        ("degrees", False),
+        ("triangle", True),
+        ("the sum of", True),
+        ("内角", False),
+        ("内角和", True),
+        ("12", False),
+        ("x = 12", True),
+        (", so", False),
+    ],
+)
+def test_a_quote_that_any_text_could_hold_proves_nothing(quote: str, proves: bool) -> None:
+    """Out: the least weight. Then "the" is evidence."""
+    assert (locate(quote, LONG) is not None) == proves
+
+
+@given(st.text(st.characters(categories=("L", "N", "Zs")), min_size=2, max_size=12))
+def test_the_half_of_a_short_text_always_proves_that_it_was_read(text: str) -> None:
+    comparable = "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    assume(len(comparable) >= 2 and comparable.isalnum())
+    assert locate(text, text) is not None

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from edugraph_analyzer import pipeline
 from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.findings.evidence import found_in
-from edugraph_analyzer.pipeline import Resolver
+from edugraph_analyzer.pipeline import LARGEST_LIMIT_TOKENS, Resolver
 from edugraph_analyzer.prompting.questions import Cancelled, LLMResponse, Unanswerable, question_of
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Wait
@@ -18,7 +18,7 @@ from edugraph_common.contracts.findings import Kind
 SETTINGS = AnalyzerSettings(openai_api_key="k", model="m", prices={"m": {"input": 1, "output": 1}})
 
 
-def entry(number: int, text: str = "words", **other) -> dict:
+def entry(number: int, text: str = "words of item", **other) -> dict:
     return {"id": f"r{number}", "sentiment": "neutral", "topics": [], "evidence": [text], "confidence": 0.8} | other
 
 
@@ -33,7 +33,11 @@ def answers(*entries) -> LLMResponse:
 
 class ScriptedClient:
     def __init__(self, *replies) -> None:
-        self.replies, self.asked = list(replies), []
+        self.replies, self.asked, self.judged, self.pauses = list(replies), [], [], []
+
+    def judge(self, reason):
+        self.judged.append(reason)
+        return self.pauses.pop(0) if reason and self.pauses else 0.0
 
     def complete(self, request, check):
         check()
@@ -48,7 +52,7 @@ class Budget:
     def __init__(self, failure: Exception | None = None) -> None:
         self.usages, self.failure = [], failure
 
-    def check(self, _job_id):
+    def check(self, _job_id, _model, _price):
         if self.failure:
             raise self.failure
 
@@ -121,9 +125,9 @@ def test_exchanged_mistakes_are_asked_for_alone_and_those_without_a_quote_are_no
     packed = answers(mistake(1, "words of item 1"), mistake(2, "words of item 1"), mistake(3, "words of nobody"))
     model = ScriptedClient(packed, answers(mistake(1, "words of item 0")))
     resolutions = resolve(model, 3, kind="error")
-    assert [each.answer.evidence for each in resolutions] == [
-        [f"words of {of}"] for of in ("item 0", "item 1", "nobody")
-    ]
+    quoted = {each.question.body: each.answer.evidence for each in resolutions}
+    assert list(quoted.values()) == [["words of item 1"], ["words of nobody"], ["words of item 0"]]
+    assert [body[-1] for body in quoted] == ["1", "2", "0"]  # whoever is asked for alone comes last
     assert len(model.asked) == 2
 
 
@@ -163,7 +167,7 @@ def test_a_repaired_answer_counts_both_turns() -> None:
 
 def test_a_cut_answer_is_said_to_be_cut() -> None:
     cut = LLMResponse('{"answers": [', False, 10, 5)
-    (resolution,) = resolve(ScriptedClient(cut, cut), 1)
+    (resolution,) = resolve(ScriptedClient(cut, cut, cut), 1)
     assert "cut at its limit" in resolution.reason
 
 
@@ -204,3 +208,77 @@ def test_a_sentiment_without_a_quote_from_its_own_text_is_asked_for_alone(eviden
     resolutions = resolve(model, 2)
     assert [resolution.answer.sentiment for resolution in resolutions] == ["neutral", "neutral"]
     assert len(model.asked) == 2
+
+
+# --- models that are of no use ------------------------------------------------------------------------------------
+
+
+def cut(*entries, limit: int = 100) -> LLMResponse:
+    text = json.dumps({"answers": entries})[: -2 if entries else None]
+    return LLMResponse(text + ', {"id": "r', False, 100, 50, limit=limit)
+
+
+def test_a_pack_that_was_cut_keeps_its_whole_entries_and_asks_for_the_rest_with_a_larger_limit() -> None:
+    rest = answers(entry(1, "words of item 2"), entry(2, "words of item 3"))
+    model = ScriptedClient(cut(entry(1), entry(2), limit=1_000), rest)
+    resolutions = resolve(model, 4)
+    assert all(each.answer for each in resolutions)
+    first, second = model.asked
+    assert (first.max_items, second.max_items) == (4, 2)
+    assert first.max_answer_tokens + first.headroom < 1_100
+    assert second.headroom == 4_000 - first.max_answer_tokens
+
+
+def test_a_model_that_always_cuts_ends_after_three_requests_with_one_sentence() -> None:
+    model = ScriptedClient(*[cut(limit=100 * 4**number) for number in range(3)])
+    resolutions = resolve(model, 10)
+    assert len(model.asked) == 3
+    (sentence,) = {each.reason for each in resolutions}
+    assert sentence == (
+        "the answers of the model 'm' could not be used 3 times in a row: it was cut at its limit of 1600 tokens; "
+        "set another EDUGRAPH_MODEL, or larger thinking_tokens for this one"
+    )
+
+
+def test_a_limit_grows_to_a_bound() -> None:
+    model = ScriptedClient(*[cut(limit=50_000)] * 3)
+    resolve(model, 2)
+    assert model.asked[2].max_answer_tokens + model.asked[2].headroom == LARGEST_LIMIT_TOKENS
+
+
+def test_a_model_that_only_talks_ends_after_three_requests() -> None:
+    model = ScriptedClient(*[LLMResponse("Happy to help!", True, 10, 5)] * 3)
+    resolutions = resolve(model, 10)
+    assert len(model.asked) == 3
+    assert all("could not be used 3 times in a row: the answer is not JSON" in each.reason for each in resolutions)
+    assert model.judged[-1]
+
+
+def test_texts_that_go_wrong_beside_others_that_go_well_say_nothing_of_the_model() -> None:
+    wrong = answers(entry(1, confidence=7))
+    model = ScriptedClient(answers(entry(1)), *[wrong] * 4)
+    resolutions = resolve(model, 3)
+    assert len(model.asked) == 5  # each of the two alone, with its repair turn
+    assert ["validate" in each.reason for each in resolutions] == [False, True, True]
+    assert not any(model.judged)
+
+
+def test_a_pack_waits_when_others_saw_the_model_fail_too_and_ends_when_the_pauses_are_as_long_as_they_get() -> None:
+    prose = LLMResponse("Happy to help!", True, 10, 5)
+    waiting = ScriptedClient(prose)
+    waiting.pauses = [60.0]
+    with pytest.raises(Wait, match="could not be used") as caught:
+        resolve(waiting, 10)
+    assert (len(waiting.asked), caught.value.seconds) == (1, 60.0)
+
+    last = ScriptedClient(prose, prose, prose)
+    last.pauses = [600.0, 600.0, 600.0]
+    assert all(each.reason for each in resolve(last, 10))
+
+
+def test_what_the_content_filter_took_out_is_counted_and_each_item_asked_for_alone() -> None:
+    budget = Budget()
+    filtered = LLMResponse("", True, 70, 3, filtered=True)
+    resolutions = resolve(ScriptedClient(filtered, answers(entry(1)), filtered), 2, budget)
+    assert [bool(each.answer) for each in resolutions] == [True, False]
+    assert sum(usage.input_tokens for usage in budget.usages) == 70 + 100 + 70

@@ -120,7 +120,7 @@ def test_letters_are_counted_for_each_queue(broker: Broker) -> None:
     broker.bury("a")
     broker.bury("b")
     broker.bury("c", "llm_analysis")
-    assert operator().counts() == {"data_import": 2, "graph_findings": 0, "llm_analysis": 1}
+    assert operator().counts() == {"data_import": 2, "import_splits": 0, "graph_findings": 0, "llm_analysis": 1}
 
 
 def test_the_oldest_letters_are_shown_and_stay_in_their_order(broker: Broker) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tables import xlsx
 
 from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.platform.object_store import Blobs
@@ -72,6 +73,33 @@ def test_a_table_in_another_encoding_is_kept_in_frames_of_utf8(blobs: Blobs) -> 
     header = load_read_plan(blobs, read_plan_key("j")).header
     assert header is not None
     assert header.raw == "编号,正文,时间"
+
+
+GRADES = parse_mapping(
+    "{type: attempt_record, columns: {who: student_id}, constants: {timestamp: '2026-01-01'}, items: {columns: ['Q*']}}"
+)
+
+
+def test_a_workbook_is_converted_once_and_whoever_splits_it_again_finds_the_same_batches(blobs: Blobs) -> None:
+    """To take the guard out: let `count_batches` raise Gone, or `_can_be_read_in_place` say yes."""
+    data = xlsx({"A": [["who", "Q1", "Q2"], *([f"S{n}", 1, None if n % 2 else 0] for n in range(25))]})
+    job = job_of(blobs, data, "workbook", ".workbook")
+    store_mapping(blobs, "j", GRADES)
+    first = list(batches(blobs, job))
+    assert sum(batch.graph.read for batch in first) == 38 == expected_rows(blobs, job)
+    assert [line for line, _ in first[0].graph.records[:3]] == [2, 2, 3]
+    assert not blobs.exists(job.source or "")
+    assert list(batches(blobs, job)) == first
+
+
+def test_a_split_that_another_one_overtook_takes_its_index(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of(blobs, xlsx({"A": [["who", "Q1"], ["S1", 1]]}), "workbook", ".workbook")
+    store_mapping(blobs, "j", GRADES)
+    assert count_batches(blobs, job) == 1
+    answers = iter([False, True])  # whether there is an index: not when it looks, and then there is
+    exists = blobs.exists
+    monkeypatch.setattr(blobs, "exists", lambda key: next(answers) if key == index_key("j") else exists(key))
+    assert count_batches(blobs, job) == 1
 
 
 def test_what_is_not_relevant_is_read_and_counted_by_name(blobs: Blobs) -> None:

@@ -20,7 +20,7 @@ from edugraph_common.contracts.findings import (
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import aggregates
 from edugraph_importer.graph.aggregates import Outdated, raise_pairs, recompute
-from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, facts_of
+from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, facts_of, stored_text
 from edugraph_importer.graph.unit_of_work import Spellings, UnitOfWork
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="1")
@@ -55,8 +55,8 @@ def points(*found: FoundPoint) -> ContentFinding:
 
 
 def update(of: Record, new: Finding, old: Finding | None = None) -> FindingUpdate:
-    finding = RecordFinding(record=of.to_json(), finding=new, origin=ORIGIN)
-    return FindingUpdate(of, finding, NO_FACTS if old is None else facts_of(old), facts_of(new), "the text")
+    text = stored_text(RecordFinding(record=of.to_json(), finding=new, origin=ORIGIN))
+    return FindingUpdate(of, NO_FACTS if old is None else facts_of(old), facts_of(new), text)
 
 
 def added(*updates: FindingUpdate) -> tuple[FindingChanges, UnitOfWork]:
@@ -215,7 +215,8 @@ def test_an_update_writes_the_finding_its_links_and_what_it_unlinks() -> None:
     rows = changes.rows
     assert {("Topic", "new"), ("Topic", "old"), ("Student", "a")} <= staged.nodes
     [finding] = rows["set_finding_Interaction"]
-    assert (finding["id"], finding["p"]["finding"], finding["p"]["found_model"]) == ("r", "the text", "m")
+    text = stored_text(RecordFinding(record=CHAT.to_json(), finding=topics("New"), origin=ORIGIN))
+    assert (finding["id"], finding["p"]["finding"], finding["p"]["found_model"]) == ("r", text, "m")
     assert rows["unlink_ABOUT_Interaction"] == [{"id": "r", "end": "old"}]
     assert rows["link_ABOUT_Interaction"] == [{"id": "r", "end": "new", "p": {"found_as": ["New"]}}]
 

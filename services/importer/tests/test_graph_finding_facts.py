@@ -78,16 +78,20 @@ def test_what_was_stored_is_understood_again() -> None:
     finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), severity="high", confidence=1)
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
     stored = finding_facts.stored_text(RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin))
-    assert finding_facts.facts_of_stored(stored) == finding_facts.facts_of(finding)
-    assert finding_facts.facts_of_stored(None) == finding_facts.NO_FACTS
+    assert finding_facts.facts_of_stored(stored, "ErrorRecord", None) == finding_facts.facts_of(finding)
+    assert finding_facts.facts_of_stored(None, "ErrorRecord", None) == finding_facts.NO_FACTS
 
 
 def test_what_was_found_stands_on_its_record_and_what_is_no_longer_found_is_taken_off() -> None:
     finding = ErrorFinding(difficulty="beginner", severity="high", confidence=0.5, evidence=("x",))
     origin = Origin(analyser="model", model="m", prompt_version="1", cost=0.5)
     whole = RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin)
-    assert finding_facts.node_properties(whole, "text") == {
-        "finding": "text",
+    text, facts = finding_facts.stored_text(whole), finding_facts.facts_of(finding)
+    update = finding_facts.FindingUpdate(ERROR, finding_facts.NO_FACTS, facts, text, "said")
+    properties = finding_facts.node_properties(update)
+    assert properties == {
+        "finding": text,
+        "verdicts": "said",
         "found_analyser": "model",
         "found_confidence": 0.5,
         "found_difficulty": "beginner",
@@ -97,4 +101,4 @@ def test_what_was_found_stands_on_its_record_and_what_is_no_longer_found_is_take
         "found_sentiment": None,
         "found_severity": "high",
     }
-    assert set(finding_facts.PROPERTIES) | {"finding"} == set(finding_facts.node_properties(whole, "text"))
+    assert set(finding_facts.PROPERTIES) | {"finding", "verdicts"} == set(properties)

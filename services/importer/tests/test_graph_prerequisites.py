@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statements import Transaction
 
-from edugraph_common.contracts.findings import ContentFinding, Origin, Prerequisite, RecordFinding
+from edugraph_common.contracts.findings import ContentFinding, Prerequisite
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingFacts, FindingUpdate, facts_of
 from edugraph_importer.graph.prerequisites import EdgeChanges, excluded_edges, lock_edges, plan_changes, write_changes
@@ -67,9 +67,7 @@ def says(**confidences: float) -> ContentFinding:
 def update(record_id: str, new: ContentFinding, old: ContentFinding | None = None) -> FindingUpdate:
     head = {"type": "course_content", "timestamp": "2026-01-01T00:00:00Z", "record_id": record_id}
     record = parse_record({**head, "data": {"course_id": "c", "content": "x"}})
-    origin = Origin(analyser="model", model="m", prompt_version="1")
-    finding = RecordFinding(record=record.to_json(), finding=new, origin=origin)
-    return FindingUpdate(record, finding, facts_of(old) if old else NO_FACTS, facts_of(new), "text")
+    return FindingUpdate(record, facts_of(old) if old else NO_FACTS, facts_of(new), None)
 
 
 def graph_with(*edges: tuple[str, str, float], excluded: tuple[tuple[str, str, float], ...] = (), **more: Any) -> Any:

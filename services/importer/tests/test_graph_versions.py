@@ -197,8 +197,8 @@ def test_where_nothing_was_taken_back_nothing_is_asked_of_each_record() -> None:
 def test_an_erasure_or_a_withdrawal_meanwhile_makes_the_transaction_begin_anew() -> None:
     """To take the guard out: let `Removals.check` return at once."""
     tx = Transaction(more_removals=[])
-    Removals(2, 4).check(tx)
-    assert tx.asked == [("more_removals", {"erased": 2, "withdrawn": 4})]
+    Removals(2, 4).check(tx, ["r"])
+    assert tx.asked == [("more_removals", {"erased": 2, "withdrawn": 4, "unreviewed": ["r"]})]
     tx.answers["more_removals"] = [{"id": "x"}]
     with pytest.raises(StaleRead):
         Removals(2, 4).check(tx)
@@ -284,6 +284,7 @@ def link(record: str, kind: str, label: str, end: str, interaction_type: str | N
         "label": label,
         "end": end,
         "interaction_type": interaction_type,
+        "stated": None,
         "timestamp": MOMENT,
     }
 
@@ -302,7 +303,11 @@ def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> No
         link("c", "SENT", "Student", "b", "chat"),
         link("c", "RECEIVED_BY", "Student", "a", "chat"),
     ]
-    locked = [["c", None, "h", None, None], ["r", None, "h", None, None], ["t", None, "h", None, None]]
+    locked = [
+        ["c", None, "h", None, None, None],
+        ["r", None, "h", None, None, None],
+        ["t", None, "h", None, None, None],
+    ]
     tx = Transaction(lock_records_Interaction=[{"records": locked}], links_of_Interaction=rows)
     found = lock_superseded(tx, dict.fromkeys(("r", "t", "c"), old("Interaction")))
     assert found.outdated.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
@@ -323,7 +328,7 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
         link("m", "CONCERNS", "KnowledgePoint", "p"),
     ]
     tx = Transaction(
-        lock_records_ErrorRecord=[{"records": [["m", None, "h", None, None]]}], links_of_ErrorRecord=rows
+        lock_records_ErrorRecord=[{"records": [["m", None, "h", None, None, None]]}], links_of_ErrorRecord=rows
     )
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.outdated.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
@@ -335,7 +340,7 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
 def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_prerequisites_first() -> None:
     rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "DESCRIBES", "KnowledgePoint", "p")]
     tx = Transaction(
-        lock_records_CourseContent=[{"records": [["k", None, "h", None, None]]}], links_of_CourseContent=rows
+        lock_records_CourseContent=[{"records": [["k", None, "h", None, None, None]]}], links_of_CourseContent=rows
     )
     found = lock_superseded(tx, {"k": old("CourseContent")})
     assert found.outdated.contains == {("c", "p")}
@@ -350,7 +355,7 @@ def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_
 def test_a_superseded_course_record_had_a_part_in_what_its_student_learns() -> None:
     rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "HAS_RECORD", "Student", "a")]
     tx = Transaction(
-        lock_records_CourseRecord=[{"records": [["k", None, "h", None, None]]}], links_of_CourseRecord=rows
+        lock_records_CourseRecord=[{"records": [["k", None, "h", None, None, None]]}], links_of_CourseRecord=rows
     )
     found = lock_superseded(tx, {"k": old("CourseRecord")})
     assert found.outdated.learns == {("a", "c")}
@@ -368,7 +373,7 @@ def test_what_was_found_in_a_superseded_version_is_known() -> None:
     finding = ErrorFinding(error_types=(FoundErrorType(name="Sign", confidence=0.5),), confidence=1)
     origin = Origin(analyser="offline", model="lexicon", prompt_version="1")
     text = finding_facts.stored_text(RecordFinding(record=mistake("m").to_json(), finding=finding, origin=origin))
-    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", None, text]]}])
+    tx = Transaction(lock_records_ErrorRecord=[{"records": [["m", None, "h", None, text, None]]}])
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.findings == {"m": finding_facts.facts_of(finding)}
 

@@ -29,7 +29,9 @@ from edugraph_cli.progress import follow_job, upload_bar
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.findings import Subject
 from edugraph_common.contracts.messages import INLINE_RECORDS, Format
-from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
+
+_FORMATS: dict[str, Format] = {".csv": "csv", ".xlsx": "workbook", ".ods": "workbook", ".parquet": "parquet"}
 
 
 def import_file(  # noqa: PLR0917 - typer makes options of the parameters
@@ -43,7 +45,7 @@ def import_file(  # noqa: PLR0917 - typer makes options of the parameters
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="records in one transaction")] = 1_000,
     analyze: Annotated[bool, typer.Option("--analyze", help="also have the texts read by the model")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
-    mapping: Annotated[Path | None, typer.Option(help="the file that maps a CSV's columns to fields")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="the file that maps a table's columns to fields")] = None,
     platform: Annotated[
         str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
     ] = None,
@@ -68,9 +70,10 @@ def import_file(  # noqa: PLR0917 - typer makes options of the parameters
     with plain_errors(), Client.from_environment() as client:
         if is_url:
             # The gateway tells the compression by the URL's ending.
-            is_table = mapping is not None or ".csv" in Path(urlsplit(file).path).suffixes
+            suffixes = Path(urlsplit(file).path).suffixes
+            by_suffix = next((_FORMATS[suffix] for suffix in suffixes if suffix in _FORMATS), None)
             source = FileSource(
-                format=file_format or ("csv" if is_table else "ndjson"),
+                format=file_format or by_suffix or ("csv" if mapping else "ndjson"),
                 mapping=mapping.read_text(encoding="utf-8") if mapping else None,
             )
             source = replace(source, platform=platform)
@@ -136,24 +139,25 @@ def check_file(path: Path) -> None:
 def source_of(path: Path, mapping: Path | None, file_format: Format | None) -> FileSource:
     """Tell what a file is from its name and its first bytes.
 
-    A file that is too damaged to tell is sent as NDJSON: the gateway says what is wrong with it.
+    A file that is too damaged to tell is sent as NDJSON: the gateway says what is wrong with it. One of a kind that
+    cannot be imported is not sent at all.
     """
     text = mapping.read_text(encoding="utf-8") if mapping else None
     if not path.is_file():
         return FileSource(format=file_format or "ndjson", mapping=text)
-    from edugraph_cli.detection import HEAD_BYTES, detect_file
+    from edugraph_cli.detection import HEAD_BYTES, chosen_format, detect_file
     from edugraph_common.sources import compression_of
 
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if file_format or mapping or path.name.endswith((".ndjson", ".jsonl")):
-        found = file_format or ("csv" if mapping else "ndjson")
-        return FileSource(format=found, compression=compression_of(head), mapping=text)
     try:
         detected = detect_file(path.name, head)
+    except UnusableKind as problem:
+        stop(f"{path}: {problem}", INVALID)
     except MalformedFile:
-        return FileSource(compression=compression_of(head))
-    return FileSource(format=detected.format, compression=detected.compression, mapping=text)
+        return FileSource(format=file_format or "ndjson", compression=compression_of(head), mapping=text)
+    found = chosen_format(detected, file_format, has_mapping=mapping is not None)
+    return FileSource(format=found, compression=detected.compression, mapping=text)
 
 
 def _finish(client: Client, accepted: Accepted, *, follow: bool, as_json: bool) -> None:

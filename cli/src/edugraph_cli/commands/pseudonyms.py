@@ -10,7 +10,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from edugraph_cli.commands.importing import check_file
-from edugraph_cli.detection import HEAD_BYTES, detect_file
+from edugraph_cli.detection import HEAD_BYTES, chosen_format, detect_file
 from edugraph_cli.display import FAILED, INVALID, err, print_table, say, stop
 from edugraph_cli.pseudonyms import (
     FindWords,
@@ -39,7 +39,7 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
     output: Annotated[Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")],
     map_file: MapFile = Path("pseudonyms.db"),
     file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
-    mapping: Annotated[Path | None, typer.Option(help="the file that maps a CSV's columns to fields")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="the file that maps a table's columns to fields")] = None,
     platform: Annotated[
         str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
     ] = None,
@@ -64,7 +64,7 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
             source_file.seek(0)
             by_platform = {platform_key(name): prefix for name, prefix in _PREFIXES.validate_json(prefixes).items()}
             read_as = parse_mapping(mapping.read_bytes()) if mapping else None
-            file_format = file_format or ("csv" if mapping else detected.format)
+            file_format = chosen_format(detected, file_format, has_mapping=mapping is not None)
             platforms = Platforms(by_platform, platform)
             plan, text = open_text(source_file, file_format, detected.compression, read_as, platforms)
             with private_file(part) as raw, compressing(raw, content_encoding_of(output.name)) as packed:
@@ -79,7 +79,7 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
     finally:
         part.unlink(missing_ok=True)
     for reject in rejects:
-        err.print(f"  line {reject.line}: {reject.field} {reject.reason}", markup=False, highlight=False)
+        err.print(f"  {reject.place}: {reject.field} {reject.reason}", markup=False, highlight=False)
     print_table(f"{output}: names in texts were found by {rule}", counts)
     say(f"Who is who stands in {map_file} alone. Keep it, and keep it here.")
     if counts["left out (unreadable)"]:

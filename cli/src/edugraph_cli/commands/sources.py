@@ -26,7 +26,19 @@ SOURCES = (
     SourceInfo(
         format="csv",
         reads="a table with a header; delimiter and encoding are detected (UTF-8, UTF-16, GB18030, Big5, cp1252)",
-        becomes="every row: one record of the mapping's type",
+        becomes="every row: one record of the mapping's type; of a wide table: an attempt for each cell",
+        needs="a mapping file (--mapping)",
+    ),
+    SourceInfo(
+        format="workbook",
+        reads="the sheets of an .xlsx or .ods workbook that have the mapping's columns; titles may stand above them",
+        becomes="as a csv; hidden sheets are counted and not read",
+        needs="a mapping file (--mapping)",
+    ),
+    SourceInfo(
+        format="parquet",
+        reads="a Parquet file",
+        becomes="as a csv",
         needs="a mapping file (--mapping)",
     ),
     SourceInfo(

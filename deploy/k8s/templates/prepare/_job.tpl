@@ -15,7 +15,7 @@ containers:
       {{- if .Values.rabbitmq.enabled }}
       {{- include "edugraph.rabbitmqUsersEnv" . | nindent 6 }}
       {{- end }}
-      {{- include "edugraph.redisEnv" . | nindent 6 }}
+      {{- include "edugraph.redisEnv" (dict "root" . "service" "") | nindent 6 }}
     resources: {{- toYaml .Values.prepare.resources | nindent 6 }}
     volumeMounts:
       - {name: tmp, mountPath: /tmp}

@@ -47,7 +47,9 @@ def _targets_up(release: Release, url: str) -> list[str]:
 
 def _wanted(release: Release) -> dict[str, int]:
     """One for each pod; RabbitMQ has two pages."""
-    pods = {name: len(release.pods(name)) for name in ("gateway", "importer", "findings", "analyzer", "flower")}
+    pods = {
+        name: len(release.pods(name)) for name in ("gateway", "importer", "splits", "findings", "analyzer", "flower")
+    }
     return {**pods, "rabbitmq": 2}
 
 

@@ -9,6 +9,7 @@ from release import RELEASE, Failed, Release, Report
 ARROWS = {
     "gateway": {"rabbitmq:5672", "redis:6379", "neo4j:7687"},
     "importer": {"rabbitmq:5672", "redis:6379", "neo4j:7687"},
+    "splits": {"rabbitmq:5672", "redis:6379", "neo4j:7687"},
     "findings": {"rabbitmq:5672", "redis:6379", "neo4j:7687"},
     "analyzer": {"rabbitmq:5672", "redis:6379"},
     "flower": {"rabbitmq:5672", "redis:6379"},

@@ -10,7 +10,7 @@ from typing import Any
 from pod_logs import PodLogs
 from release import RELEASE, Failed, Release, Report, records
 
-GROUPS = ("importer", "findings", "analyzer")
+GROUPS = ("importer", "splits", "findings", "analyzer")
 BATCH = 20  # records: many batches, so that each disturbance meets some
 Disturbances = list[tuple[str, Callable[[Release, PodLogs], list[str]]]]
 SAME = ("state", "read", "written", "rejected", "failed")

@@ -2,18 +2,19 @@
 
 What a job has spent is kept in Redis, where the gateway reads it. `edugraph:cost:JOB` is a hash. Its field `cost` is
 the whole sum and `budget` is the job's own budget, if it has one. All other fields are `KIND|MODEL|WHAT`, where WHAT
-is requests, items, cached, input_tokens, output_tokens or cost.
+is requests, items, cached, input_tokens, cached_tokens, output_tokens or cost. `cached` counts items that were
+answered before; `cached_tokens` are those of the input that the provider had in its own cache.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import redis
 
 from edugraph_analyzer import telemetry
-from edugraph_analyzer.settings import Price
-from edugraph_common.contracts.errors import Wait
+from edugraph_analyzer.models_file import Price
+from edugraph_common.contracts.errors import Refused, Wait
 from edugraph_common.contracts.findings import Kind
 
 TOKENS_PER_PRICE = 1_000_000
@@ -22,10 +23,16 @@ _KEPT_SECONDS = 90 * 86_400
 _FIELD_PARTS = 3
 
 
-def cost_of(model: str, input_tokens: int, output_tokens: int, prices: Mapping[str, Price]) -> float:
-    """Return the cost in the currency of the price table; 0 for a model that has no price."""
-    price = prices.get(model)
-    return 0.0 if price is None else (input_tokens * price.input + output_tokens * price.output) / TOKENS_PER_PRICE
+def cost_of(price: Price | None, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+    """Return the cost in the currency of the price table; 0 without a price.
+
+    `cached_tokens` are those of the input that the provider had in its own cache.
+    """
+    if price is None:
+        return 0.0
+    cached = price.input if price.cached is None else price.cached
+    whole = (input_tokens - cached_tokens) * price.input + cached_tokens * cached + output_tokens * price.output
+    return whole / TOKENS_PER_PRICE
 
 
 def estimated_tokens(text: str) -> int:
@@ -56,6 +63,7 @@ class Usage:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    cached_tokens: int = 0
 
 
 class Spending:
@@ -79,13 +87,19 @@ class Spending:
             pipe.expire(key, _KEPT_SECONDS)
             pipe.execute()
 
-    def check(self, job_id: str) -> None:
-        """Raise Wait when the budget is spent.
+    def check(self, job_id: str, model: str, price: Price | None) -> None:
+        """Raise Wait when the budget is spent, and Refused for a budget without a price, which would never be spent.
 
-        Requests that are under way go on, so a job may exceed its budget by one request of each process.
+        Requests that are under way go on, so a job may exceed its budget by one request of each process and thread.
         """
         spent, own = self._redis.hmget(cost_key(job_id), "cost", "budget")
         budget = float(own) if own is not None else self._budget
+        if budget is not None and price is None:
+            raise Refused(
+                f"the job has a budget, and the model {model!r} has no price: set EDUGRAPH_PRICES="
+                f'\'{{"{model}": {{"input": 0.15, "output": 0.6}}}}\' with what a million tokens cost, or add '
+                f'[models."{model}"] price = {{input = 0.15, output = 0.6}} to the file of EDUGRAPH_MODELS_FILE'
+            )
         if budget is not None:
             telemetry.budget_checked(float(spent or 0), budget)
         if budget is not None and float(spent or 0) >= budget:

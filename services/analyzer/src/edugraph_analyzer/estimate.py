@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edugraph_analyzer.costs import cost_of
 from edugraph_analyzer.documents import Document, Unreadable, read_document
-from edugraph_analyzer.llm.rate_limiter import RateLimits
+from edugraph_analyzer.llm.rate_limiter import interval_seconds
 from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting.questions import (
     Question,
@@ -82,9 +82,9 @@ def estimate(
     sent = sum(estimated_request(messages_of(kind, pack, _fence_of_estimate)) for pack in made)
     received = USUAL_ANSWER[kind] * len(asked)
     model = settings.model_for(kind)
-    limits = RateLimits(settings.requests_per_minute, settings.tokens_per_minute, 0)
-    minutes_by_requests = len(made) * limits.interval_seconds / 60
-    minutes_by_tokens = (sent + received) / limits.tokens if limits.tokens else 0.0
+    limits, price = settings.limits_of(model), settings.price_of(model)
+    minutes_by_requests = len(made) * interval_seconds(limits.requests_per_minute or 1) / 60
+    minutes_by_tokens = (sent + received) / limits.tokens_per_minute if limits.tokens_per_minute else 0.0
     return Estimate(
         items=items,
         without_text=without_text,
@@ -93,6 +93,6 @@ def estimate(
         requests=len(made),
         input_tokens=sent,
         output_tokens=received,
-        cost=cost_of(model, sent, received, settings.prices) if model in settings.prices else None,
+        cost=cost_of(price, sent, received) if price else None,
         minutes=max(minutes_by_requests, minutes_by_tokens),
     )

@@ -37,7 +37,7 @@ from edugraph_analyzer.estimate import Estimate, estimate
 from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
 from edugraph_analyzer.findings.schema import parse_answers
-from edugraph_analyzer.llm.rate_limiter import RateLimiter
+from edugraph_analyzer.llm.rate_limiter import BREAKERS, Breaker, Failing, RateLimiter
 from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.questions import (
@@ -56,7 +56,7 @@ from edugraph_analyzer.prompting.questions import (
 )
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, what
+from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, Wait, what
 from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis
 from edugraph_common.contracts.personal_data import record_mark
@@ -67,6 +67,9 @@ from edugraph_common.sources.rows import parse_rows
 log = structlog.get_logger()
 
 PREPARED_COURSES = 64  # whose names a process keeps ready
+MOST_USELESS = 3  # answers in a row; then what is left of a pack has no answer
+LARGEST_LIMIT_TOKENS = 65_536  # of one answer, however often it was cut
+_LARGER_LIMIT = 4  # times the limit at which an answer was cut
 _CHARACTERS_PER_TOKEN = 4  # how much of a wrong answer is shown again in the repair turn
 
 
@@ -104,9 +107,12 @@ class Completes(Protocol):
     """What the resolver needs of `llm.client.LLMClient`.
 
     `check` is called when the request's slot has come, right before it leaves; what it raises comes out as it was.
+    `judge` is told why the last response was of no use, or an empty reason; it returns the seconds of a pause.
     """
 
     def complete(self, request: LLMRequest, check: Callable[[], None]) -> LLMResponse: ...
+
+    def judge(self, reason: str) -> float: ...
 
 
 class Pipeline:
@@ -115,8 +121,8 @@ class Pipeline:
     Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `with_records`
     gives a pack that refers to its rows its records, or raises Rejected when they are gone. `is_cancelled`
     says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. `members`
-    has the names of the people of each course, and is None in an evaluation. Clock, sleep, ids and `transport` (the
-    HTTP transport of the provider's client) are for tests.
+    has the names of the people of each course, and is None in an evaluation. Clock, sleep, ids, `breakers` and
+    `transport` (the HTTP transport of the provider's client) are for tests.
     """
 
     def __init__(
@@ -130,6 +136,7 @@ class Pipeline:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        breakers: Mapping[Failing, Breaker] = BREAKERS,
         process_id: Callable[[], int] = os.getpid,
         transport: Any = None,
     ) -> None:
@@ -138,7 +145,7 @@ class Pipeline:
             server, ttl_seconds=settings.cache_ttl_seconds, lease_ttl_seconds=settings.lease_ttl_seconds
         )
         self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds)
-        self._limiter = RateLimiter.of_settings(settings, server, sleep=sleep, new_id=new_id)
+        self._limiter_of = RateLimiter.of_settings(settings, server, breakers=breakers, sleep=sleep, new_id=new_id)
         self._with_records = with_records
         self._is_cancelled, self._rule_based = is_cancelled, RuleBasedAnalyzer()
         self._members = members
@@ -271,7 +278,7 @@ class Pipeline:
                 if self._client is None:
                     from edugraph_analyzer.llm.client import LLMClient
 
-                    self._client = LLMClient(self._settings, self._redis, self._limiter, **self._client_options)
+                    self._client = LLMClient(self._settings, self._redis, self._limiter_of, **self._client_options)
                 resolver = Resolver(
                     self._settings,
                     self._client,
@@ -308,14 +315,15 @@ class Pipeline:
             paid.discard(question.key)
             kind = question.document.kind
             model = self._settings.model_for(kind)
-            used = (0, 0) if cached else (resolution.input_tokens, resolution.output_tokens)
+            tokens = (resolution.input_tokens, resolution.output_tokens, resolution.cached_tokens)
+            used = (0, 0, 0) if cached else tokens
             origin = Origin(
                 analyser="model",
                 model=model,
                 prompt_version=prompts.version_of(kind),
                 input_tokens=used[0],
                 output_tokens=used[1],
-                cost=cost_of(model, *used, self._settings.prices),
+                cost=cost_of(self._settings.price_of(model), *used),
                 cached=cached,
             )
             cap = self._settings.confidence_without_evidence
@@ -343,10 +351,10 @@ def _members_of(names: Mapping[str, Sequence[CourseNames]], document: Document) 
 class Resolver:
     """Asks a language model the questions of one kind of one job.
 
-    Questions go in packs; those that a pack left out or got wrong go alone, with one repair turn. `is_cancelled` is
-    asked once before each request, when its slot has come; then Cancelled is raised. `new_id` makes the marks of each
-    request, which nobody can know before. All methods raise what
-    `LLMClient.complete` and `Spending.check` raise.
+    Questions go in packs; those that a pack left out or got wrong go alone, with one repair turn. After three answers
+    in a row that are cut or of no use, what is left of a pack is not asked for. `is_cancelled` is asked once before
+    each request, when its slot has come; then Cancelled is raised. `new_id` makes the marks of each request, which
+    nobody can know before. All methods raise what `LLMClient.complete` and `Spending.check` raise.
     """
 
     def __init__(
@@ -362,6 +370,7 @@ class Resolver:
     ) -> None:
         self._settings, self._client, self._spending = settings, client, spending
         self._job_id, self._kind, self._is_cancelled, self._new_id = job_id, kind, is_cancelled, new_id
+        self._useless, self._useful, self._given_up = 0, False, ""
 
     def resolve(self, questions: Sequence[Question]) -> Iterator[Resolution]:
         """Yield a resolution for each question, as soon as it is there."""
@@ -370,17 +379,35 @@ class Resolver:
             if question.tokens > self._settings.longest_item_tokens:
                 yield Resolution(question, None, "its text is longer than EDUGRAPH_LONGEST_ITEM_TOKENS allows")
         for pack in packs(fitting, self._settings):
-            if len(pack) == 1:
-                yield self._resolve_alone(pack[0])
-                continue
+            alone: Sequence[Question] = pack
+            if len(pack) > 1:
+                alone = []
+                for question, resolution in self._resolved_together(pack):
+                    if resolution is None:
+                        alone.append(question)
+                    else:
+                        yield resolution
+            for question in alone:
+                if len(pack) > 1 and not self._given_up:
+                    telemetry.asked_again(self._kind, "single")
+                yield self._resolve_alone(question)
+
+    def _resolved_together(self, pack: Sequence[Question]) -> Iterator[tuple[Question, Resolution | None]]:
+        """Yield each question of a pack with its resolution, or with None if it is to be asked for alone.
+
+        An answer that was cut leaves its whole entries. What it lacks is asked for again, with a larger limit.
+        """
+        left, headroom = list(pack), 0
+        while left and not self._given_up:
+            request = replace(request_of(self._kind, left, self._settings, self._new_id), headroom=headroom)
             try:
-                response = self._send(request_of(self._kind, pack, self._settings, self._new_id))
+                response = self._send(request)
             except Unanswerable:  # one of them is at fault, and only asking singly tells which
-                yield from (self._resolve_alone(question) for question in pack)
-                continue
-            resolutions = self._validated(pack, response)
+                break
+            resolutions = self._validated(left, response)
             invalid = sum(resolution.answer is None for resolution in resolutions)
-            log.debug("pack_answered", kind=self._kind, items=len(pack), invalid=invalid)
+            log.debug("pack_answered", kind=self._kind, items=len(left), invalid=invalid)
+            missing = []
             for resolution in resolutions:
                 # Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged. A
                 # sentiment has nothing else to be checked by, so it needs a quote from its own text. The neighbours'
@@ -388,39 +415,59 @@ class Resolver:
                 own, quotes = resolution.question, tuple(resolution.answer.evidence if resolution.answer else ())
                 doubtful = not found_in(quotes, own.body) and (
                     self._kind == "interaction"
-                    or any(found_in(quotes, other.body) for other in pack if other is not own)
+                    or any(found_in(quotes, other.body) for other in left if other is not own)
                 )
-                if resolution.answer is None or doubtful:
-                    telemetry.asked_again(self._kind, "single")
-                    yield self._resolve_alone(own)
+                if resolution.answer is None:
+                    missing.append(own)
                 else:
-                    yield resolution
+                    yield own, None if doubtful else resolution
+            left = missing
+            if response.complete:
+                break
+            headroom = _headroom_after(response, request)
+        yield from ((question, None) for question in left)
 
     def _resolve_alone(self, question: Question) -> Resolution:
-        """Ask for one question. An answer that does not validate gets one repair turn, never a second one."""
+        """Ask for one question. An answer that does not validate gets one repair turn, never a second one.
+
+        After an answer that was cut the limit is larger instead.
+        """
+        if self._given_up:
+            return Resolution(question, None, self._given_up)
         request = request_of(self._kind, [question], self._settings, self._new_id)
+        tried: list[Resolution] = []
         try:
-            response = self._send(request)
-            (first,) = self._validated([question], response)
-            if first.answer is not None:
-                return first
-            telemetry.asked_again(self._kind, "repair")
-            shown = response.text[: _CHARACTERS_PER_TOKEN * request.max_answer_tokens]
-            turn = repair_of(shown, first.reason)
-            response = self._send(replace(request, messages=[*request.messages, *turn]))
-            (second,) = self._validated([question], response)
+            while not self._given_up:
+                response = self._send(request)
+                (found,) = self._validated([question], response)
+                tried.append(found)
+                if found.answer is not None or (response.complete and len(tried) > 1):
+                    break
+                if not response.complete:
+                    request = replace(request, headroom=_headroom_after(response, request))
+                    continue
+                telemetry.asked_again(self._kind, "repair")
+                shown = response.text[: _CHARACTERS_PER_TOKEN * request.max_answer_tokens]
+                request = replace(request, messages=[*request.messages, *repair_of(shown, found.reason)])
         except Unanswerable as error:
             return Resolution(question, None, error.reason)
+        last = tried[-1]
         return replace(
-            second,
-            reason=f"the model's answer does not validate: {second.reason}" if second.answer is None else "",
-            input_tokens=first.input_tokens + second.input_tokens,
-            output_tokens=first.output_tokens + second.output_tokens,
+            last,
+            reason="" if last.answer else self._given_up or f"the model's answer does not validate: {last.reason}",
+            input_tokens=sum(each.input_tokens for each in tried),
+            output_tokens=sum(each.output_tokens for each in tried),
+            cached_tokens=sum(each.cached_tokens for each in tried),
         )
 
     def _send(self, request: LLMRequest) -> LLMResponse:
-        """Check the budget, send one request, and count what it cost. The client waits for its slot."""
-        self._spending.check(self._job_id)
+        """Check the budget, send one request, and count what it cost. The client waits for its slot.
+
+        An answer that the content filter took out was paid for as well.
+        """
+        model = self._settings.model_for(self._kind)
+        price = self._settings.price_of(model)
+        self._spending.check(self._job_id, model, price)
         telemetry.pack_sent(self._kind, request.max_items)
 
         def stop_if_cancelled() -> None:
@@ -428,21 +475,55 @@ class Resolver:
                 raise Cancelled
 
         response = self._client.complete(request, stop_if_cancelled)
-        model, used = self._settings.model_for(self._kind), (response.input_tokens, response.output_tokens)
-        cost = cost_of(model, *used, self._settings.prices)
-        usage = Usage(requests=1, input_tokens=used[0], output_tokens=used[1], cost=cost)
+        used = (response.input_tokens, response.output_tokens)
+        cost = cost_of(price, *used, response.cached_tokens)
+        usage = Usage(1, input_tokens=used[0], output_tokens=used[1], cost=cost, cached_tokens=response.cached_tokens)
         self._spending.add(self._job_id, self._kind, model, usage)
         telemetry.tokens_used(model, self._kind, *used, cost)
+        if response.filtered:
+            raise Unanswerable("the provider's content filter refused it")
         return response
 
     def _validated(self, pack: Sequence[Question], response: LLMResponse) -> list[Resolution]:
-        """Validate the answers of a response, and split its tokens by the length of each text and of its answer."""
+        """Validate the answers of a response, and split its tokens by the length of each text and of its answer.
+
+        Raises Wait when so many answers in a row were of no use that nobody asks the model for a while.
+        """
         ids = item_ids(len(pack))
         parsed = parse_answers(self._kind, response.text, ids)
         answers = [parsed.valid.get(item_id) for item_id in ids]
+        self._count_useless(response, "" if parsed.valid else next(iter(parsed.problems.values())))
         inputs = split_in_proportion(response.input_tokens, [question.tokens for question in pack])
         lengths = [estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers]
         outputs = split_in_proportion(response.output_tokens, lengths)
+        cached = split_in_proportion(response.cached_tokens, [question.tokens for question in pack])
         cut = "" if response.complete else " (the answer was cut at its limit of tokens)"
         reasons = [parsed.problems[item_id] + cut if item_id in parsed.problems else "" for item_id in ids]
-        return [Resolution(*each) for each in zip(pack, answers, reasons, inputs, outputs, strict=True)]
+        return [Resolution(*each) for each in zip(pack, answers, reasons, inputs, outputs, cached, strict=True)]
+
+    def _count_useless(self, response: LLMResponse, problem: str) -> None:
+        """Count the answers in a row that were cut or of no use, here and for all who ask this model.
+
+        This pack ends after three of its own. After three of which others had some, the model is at fault and not a
+        text: the pack waits, as all others do, until the pauses are as long as they get. A text that goes wrong after
+        others of its pack went well says nothing of the model. Raises Wait.
+        """
+        if response.complete and not problem:
+            self._useful, self._useless = True, 0
+        elif not response.complete or not self._useful:
+            self._useless += 1
+        what = problem if response.complete else f"it was cut at its limit of {response.limit} tokens"
+        model = self._settings.model_for(self._kind)
+        sentence = f"the answers of the model {model!r} could not be used {MOST_USELESS} times in a row: {what}"
+        paused_seconds = self._client.judge(sentence if problem and not self._useful else "")
+        if self._useless >= MOST_USELESS:
+            advice = "set another EDUGRAPH_MODEL, or larger thinking_tokens for this one"
+            self._given_up = f"{sentence}; {advice}"
+        elif 0 < paused_seconds < BREAKERS["useless"].longest_seconds:
+            raise Wait(sentence, paused_seconds)
+
+
+def _headroom_after(response: LLMResponse, request: LLMRequest) -> int:
+    """Return the headroom of the next try after an answer that was cut."""
+    larger = min(_LARGER_LIMIT * response.limit, max(LARGEST_LIMIT_TOKENS, response.limit))
+    return max(larger - request.max_answer_tokens, 0)

@@ -35,9 +35,10 @@ def check(
     if not settings.has_provider:
         return (Fact("provider", "none set: the offline analyser answers", None),)
     names = dict.fromkeys(settings.model_for(kind) for kind in ("interaction", "error", "knowledge_points"))
-    facts = [Fact("address", settings.openai_base_url or "the SDK's own (api.openai.com)")]
+    facts = list[Fact]()
     for name in names:
-        facts.append(Fact("model", name))
+        address = settings.endpoints_for(name)[0].base_url or "the SDK's own (api.openai.com)"
+        facts += [Fact("address", address), Fact("model", name)]
         try:
             facts += _answered(settings.model_copy(update={"interaction_model": name}), server, clock)
         except Unanswerable as error:
@@ -57,8 +58,8 @@ def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable
     """Ask one pack of two, and return what its answer shows. Raises as `LLMClient.complete` does."""
     from edugraph_analyzer.llm.client import LLMClient
 
-    limiter = RateLimiter.of_settings(settings, server)
-    client = LLMClient(settings, server, limiter, process_id=lambda: 0, now=time.time)
+    limiter_of = RateLimiter.of_settings(settings, server)
+    client = LLMClient(settings, server, limiter_of, process_id=lambda: 0, now=time.time)
     began = clock()
     questions = []
     for text in _TEXTS:
@@ -70,11 +71,12 @@ def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable
     response, accepted = answered.response, client.capabilities("interaction")
     parsed = parse_answers("interaction", response.text, item_ids(len(questions)))
     name = settings.model_for("interaction")
-    cost = cost_of(name, response.input_tokens, response.output_tokens, settings.prices)
-    priced = f"{cost:.6f}" if name in settings.prices else "no price is set: see EDUGRAPH_PRICES"
+    price, limits = settings.price_of(name), settings.limits_of(name)
+    cost = cost_of(price, response.input_tokens, response.output_tokens, response.cached_tokens)
+    priced = f"{cost:.6f} {settings.models.currency}".strip() if price else "no price is set: see EDUGRAPH_PRICES"
     headers = {header.lower(): value for header, value in answered.headers.items()}
     told = "; ".join(f"{header}: {headers[header]}" for header in sorted(headers) if header.startswith("x-ratelimit"))
-    tokens = f", {settings.tokens_per_minute} tokens" if settings.tokens_per_minute else ""
+    tokens = f", {limits.tokens_per_minute} tokens" if limits.tokens_per_minute else ""
     proven = "" if accepted.proven else " (not proven)"
     return [
         Fact("reachable", f"yes, {seconds:.1f} s with the wait for its slot", good=True),
@@ -85,5 +87,5 @@ def _answered(settings: AnalyzerSettings, server: "redis.Redis", clock: Callable
         Fact("tokens", f"{response.input_tokens} in, {response.output_tokens} out", good=response.input_tokens > 0),
         Fact("cost of this check", priced),
         Fact("limits it tells", told or "none in its headers"),
-        Fact("limits that are kept", f"{settings.requests_per_minute} requests{tokens} a minute"),
+        Fact("limits that are kept", f"{limits.requests_per_minute} requests{tokens} a minute"),
     ]

@@ -13,7 +13,7 @@ from celery import Celery
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
-from edugraph_common.contracts.errors import Rejected, Wait
+from edugraph_common.contracts.errors import Refused, Rejected, Wait
 from edugraph_common.contracts.findings import Kind, kind_to_read
 from edugraph_common.contracts.messages import (
     Analysis,
@@ -157,7 +157,8 @@ class AnalyzerService:
         """Analyse a pack, send its findings on to the graph, and let the next packs of its job into the queue.
 
         A pack of a cancelled job is left out and stays uncounted: whoever resumes the job asks for it again. So is
-        one of a job that Redis has lost.
+        one of a job that Redis has lost, and one that a refused key, an empty account or a missing price ends: it
+        fails the whole job with the reason.
         """
         try:
             standing = self.jobs.standing(message.job_id, message.generation)
@@ -168,6 +169,11 @@ class AnalyzerService:
             result = self.pipeline.analyse(message)
         except Cancelled:
             log.info("pack_left_out", reason="its job was cancelled, resumed or lost")
+            return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
+        except Refused as refused:
+            # No pack of the job would fare better. Its others are left out likewise, and none is a dead letter.
+            self.jobs.fail(message.job_id, refused.reason, self.now())
+            log.error("job_refused", reason=refused.reason)  # noqa: TRY400 - the reason says what to set
             return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
         except MembersUnknown as unknown:
             self._ask_for_members(message, unknown.course_ids)
@@ -182,6 +188,7 @@ class AnalyzerService:
             error=result.failed[0].reason if result.failed else None,
             generation=message.generation,
             withheld=len(result.withheld),
+            textless=len(result.skipped),
         )
         # An edition is a task of its own: what became of another one must not answer for it.
         task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")

@@ -1,22 +1,17 @@
 """The analyzer's settings, from EDUGRAPH_… and the two variables that every OpenAI tool reads."""
 
+import os
+from functools import cached_property
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from edugraph_analyzer.models_file import Endpoint, Limits, ModelsFile, Parameters, Price, read_models_file
 from edugraph_common.contracts.findings import Kind
 
 Seconds = Annotated[float, Field(gt=0)]
-
-
-class Price(BaseModel):
-    """The price of a million tokens, in the one currency of the table."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
 
 
 class AnalyzerSettings(BaseSettings):
@@ -40,6 +35,10 @@ class AnalyzerSettings(BaseSettings):
     interaction_model: str | None = Field(default=None, description="for sentiment and topics of messages")
     error_model: str | None = Field(default=None, description="for mistakes")
     knowledge_points_model: str | None = Field(default=None, description="for course texts")
+    models_file: Path | None = Field(
+        default=None,
+        description="TOML: endpoints, keys, parameters, limits and prices of models; docs/models.md describes it",
+    )
     temperature: float | None = Field(
         default=0.0, ge=0, le=2, description="a change asks all texts again; empty: the provider's own default"
     )
@@ -124,6 +123,7 @@ class AnalyzerSettings(BaseSettings):
     @field_validator(
         "openai_api_key",
         "openai_base_url",
+        "models_file",
         "interaction_model",
         "error_model",
         "knowledge_points_model",
@@ -142,10 +142,20 @@ class AnalyzerSettings(BaseSettings):
     def secret(self) -> str | None:
         return self.openai_api_key.get_secret_value() if self.openai_api_key else None
 
+    @model_validator(mode="after")
+    def models_file_is_readable(self) -> "AnalyzerSettings":
+        """Read the file now: a mistake in it is told at the start, and not by the first text."""
+        _ = self.models
+        return self
+
+    @cached_property
+    def models(self) -> ModelsFile:
+        return read_models_file(self.models_file, os.environ) if self.models_file else ModelsFile()
+
     @property
     def has_provider(self) -> bool:
         """Say whether there is a model to ask. A server of one's own may need no key: its address is enough."""
-        return self.secret is not None or self.openai_base_url is not None
+        return self.secret is not None or self.openai_base_url is not None or bool(self.models.endpoints)
 
     def model_for(self, kind: Kind) -> str:
         own = {
@@ -154,3 +164,31 @@ class AnalyzerSettings(BaseSettings):
             "knowledge_points": self.knowledge_points_model,
         }
         return own[kind] or self.model
+
+    def parameters_for(self, kind: Kind) -> Parameters:
+        """Return how the model of a kind is asked: as the file says, and for the rest as these settings say."""
+        own = Parameters(
+            temperature="default" if self.temperature is None else self.temperature,
+            answer_tokens=self.answer_tokens,
+            thinking_tokens=self.thinking_tokens,
+            timeout_seconds=self.call_timeout_seconds,
+        )
+        model = self.models.models.get(self.model_for(kind))
+        return own.overlaid(model.parameters_for(kind)) if model else own
+
+    def limits_of(self, model: str) -> Limits:
+        """Return the limits of a model for each key."""
+        own = {"requests_per_minute": self.requests_per_minute, "tokens_per_minute": self.tokens_per_minute}
+        told = self.models.models.get(model)
+        given = told.model_dump(include=set(Limits.model_fields), exclude_none=True) if told else {}
+        return Limits(**own | given)
+
+    def price_of(self, model: str) -> Price | None:
+        told = self.models.models.get(model)
+        return told.price if told and told.price else self.prices.get(model)
+
+    def endpoints_for(self, model: str) -> tuple[Endpoint, ...]:
+        """Return where a model is asked, in this order: the file's endpoints, or the one of these settings."""
+        keys = (self.openai_api_key,) if self.openai_api_key else ()
+        own = Endpoint(name="settings", base_url=self.openai_base_url, keys=keys)
+        return self.models.endpoints_of(model) if self.models.endpoints else (own,)

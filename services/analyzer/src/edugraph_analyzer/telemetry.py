@@ -6,10 +6,13 @@ from edugraph_common.platform import metrics
 _NEARLY_SPENT = 0.9  # share of a budget
 
 
-def open_models(models: dict[Kind, str], requests_per_minute: int, tokens_per_minute: int | None) -> None:
-    """Start everything that is counted of these models at zero, so that a rate has a beginning."""
+def open_models(models: dict[Kind, str], limits: dict[str, tuple[int, int | None]]) -> None:
+    """Start everything that is counted of these models at zero, so that a rate has a beginning.
+
+    `limits` has the requests and tokens a minute of each model.
+    """
     for kind, model in models.items():
-        rate_limits(model, requests_per_minute, tokens_per_minute)
+        rate_limits(model, *limits[model])
         for status in metrics.ANSWERS:
             metrics.PROVIDER_REQUESTS.open(model=model, status=status)
         for direction in ("input", "output"):

@@ -32,7 +32,9 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     app.conf.worker_cancel_long_running_tasks_on_connection_loss = False
     log_tasks(settings)
     models = {kind: model.model_for(kind) for kind in get_args(Kind)}
-    open_models = partial(telemetry.open_models, models, model.requests_per_minute, model.tokens_per_minute)
+    of_models = {name: model.limits_of(name) for name in models.values()}
+    limits = {name: (each.requests_per_minute or 0, each.tokens_per_minute) for name, each in of_models.items()}
+    open_models = partial(telemetry.open_models, models, limits)
     measure_worker("analyzer", settings, open_models)
     report_health(app, settings)
     trace_tasks("analyzer", settings.tracing)

@@ -27,6 +27,7 @@ from edugraph_gateway.api.routes import (
     health,
     imports,
     jobs,
+    reviews,
     students,
     tasks,
 )
@@ -76,7 +77,8 @@ def make_application(gateway: Gateway) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # `observe` has its own
     )
     application.state.gateway = gateway
-    for module in (imports, analyses, jobs, tasks, graph, health, documents, dead_letters, students, diagnosis):
+    of_work, of_graph = (imports, analyses, jobs, tasks, dead_letters), (graph, documents, students, reviews)
+    for module in (*of_work, *of_graph, health, diagnosis):
         application.include_router(module.router)
 
     async def answer_error(request: Request, error: Exception) -> Response:

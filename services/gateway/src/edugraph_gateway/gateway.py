@@ -24,10 +24,12 @@ from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.graph_reader import GraphReader
+from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
 from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_figures
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.readiness import Probes, make_probes
+from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.sweeper import Retention, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
@@ -58,11 +60,13 @@ class Gateway:
     publisher: Publisher
     results: TaskResults
     graph: GraphReader
+    restrictions: Restrictions
     probes: Probes
     dead_letters: DeadLetterOperator
     audit: Audit
     diagnose: Callable[[], list[Check]]
     broker_figures: BrokerFigures
+    analysis_backlog: AnalysisBacklog
     queue_depth: Callable[[str], int]
     sweep: Callable[[], int]
     now: Callable[[], datetime]
@@ -124,6 +128,7 @@ def open_gateway(
         publisher=publisher,
         results=results,
         graph=graph,
+        restrictions=Restrictions(graph.restricted),
         probes=probes,
         dead_letters=dead_letters,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
@@ -131,6 +136,7 @@ def open_gateway(
             settings=settings, client=client, graph=graph, blobs=blobs, dead_letters=dead_letters, new_id=new_id
         ),
         broker_figures=broker_figures(settings, celery_app),
+        analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
         queue_depth=queue_depth(celery_app),
         sweep=lambda: sweep(jobs, blobs, retention, now()),
         now=now,

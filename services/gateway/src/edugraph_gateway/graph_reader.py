@@ -16,28 +16,48 @@ from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
 from edugraph_common.contracts.api import Edge, GraphPicture, GraphSummary, Mistakes, Node
 from edugraph_common.contracts.errors import Retryable, what
-from edugraph_common.contracts.graph_schema import ENTITY_LABELS, RECORD_LABELS, RELATIONSHIPS
+from edugraph_common.contracts.graph_schema import (
+    ENTITY_LABELS,
+    NAMED_LABELS,
+    RECORD_LABELS,
+    RELATIONSHIPS,
+    REVIEW_LABELS,
+)
 from edugraph_gateway.settings import GatewaySettings
 
 MAX_FREQUENT_MISTAKES = 20
+REVIEWS_AT_ONCE = 1_000
 QUERY_TIMEOUT_SECONDS = 30.0
 
-# A mistake is an ErrorRecord or an attempt that went wrong; it concerns a point by its finding.
+# A mistake is an ErrorRecord or an attempt that went wrong; it concerns a point by its finding. One that concerns
+# several names of a point counts once.
 _MISTAKES = """
 MATCH (e)-[:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (s:Student)-[:MADE|TRIED]->(e)
-WITH k.id AS id, k.name AS name, count(DISTINCT e) AS mistakes, count(DISTINCT s.id) AS students
+WITH e, k, s WHERE s.restricted IS NULL
+WITH coalesce(k.canonical, k.id) AS id, count(DISTINCT e) AS mistakes, count(DISTINCT s.id) AS students
 WHERE students >= $at_least
-RETURN id, name, mistakes, students
-ORDER BY mistakes DESC, id ASC LIMIT $limit
+WITH id, mistakes, students ORDER BY mistakes DESC, id ASC LIMIT $limit
+OPTIONAL MATCH (k:KnowledgePoint {id: id})
+RETURN id, k.name AS name, mistakes, students ORDER BY mistakes DESC, id ASC
 """
+_RESTRICTED = "MATCH (s:Student) WHERE s.restricted RETURN s.id AS id"
 _EDGES = """
 MATCH (a)-[r]->(b)
-WHERE type(r) IN $types AND a.restricted IS NULL AND b.restricted IS NULL
-RETURN labels(a)[0] AS a_label, a.id AS a, coalesce(a.name, a.title, a.id) AS a_name, type(r) AS type,
-       labels(b)[0] AS b_label, b.id AS b, coalesce(b.name, b.title, b.id) AS b_name
+WHERE type(r) IN $types AND a.restricted IS NULL AND b.restricted IS NULL AND ($all OR NOT any(n IN [a, b] WHERE
+  (n:ErrorType OR n:KnowledgePoint OR n:Topic) AND NOT EXISTS {
+    MATCH (n)--(m) WHERE (m:Attempt OR m:CourseContent OR m:Definition OR m:ErrorRecord OR m:Interaction OR m:Item)
+      AND NOT EXISTS { MATCH (m)--(s:Student) WHERE s.restricted }
+  }
+))
+RETURN DISTINCT labels(a)[0] AS a_label, coalesce(a.canonical, a.id) AS a, type(r) AS type,
+       labels(b)[0] AS b_label, coalesce(b.canonical, b.id) AS b,
+       CASE WHEN a.canonical <> a.id THEN null ELSE coalesce(a.name, a.title, a.id) END AS a_name,
+       CASE WHEN b.canonical <> b.id THEN null ELSE coalesce(b.name, b.title, b.id) END AS b_name
 LIMIT $limit
 """
+_REVIEWS = "MATCH (v:Review) WHERE v.id > $after RETURN properties(v) AS p ORDER BY v.id LIMIT $limit"
+_NAMES = "MATCH (n:{label}) WHERE n.id IN $ids RETURN n.id AS id, coalesce(n.name, n.id) AS name"
 # A picture shows people, courses and what they learn, not the provenance of each record.
 SHOWN_RELATIONSHIPS = (
     "CHAT_WITH", "LIKES", "TEACHES", "LEARNS", "CONTAINS", "HAS_ERROR", "RELATES_TO", "DEPENDS_ON",
@@ -58,10 +78,15 @@ class GraphReader:
     def summary(self, at_least_students: int = 0) -> GraphSummary:
         """Return counts by label and type without zeros, and the knowledge points with the most mistakes.
 
-        Points behind the mistakes of fewer students are left out.
+        Points behind the mistakes of fewer students are left out. Students who are restricted do not count there.
         """
         with _driver_errors(), self._session() as session:
             nodes = {label: _count(session, f"MATCH (n:{label})", "n") for label in RECORD_LABELS + ENTITY_LABELS}
+            # Several names of one thing are one thing.
+            nodes |= {
+                label: _count(session, f"MATCH (n:{label})", "DISTINCT coalesce(n.canonical, n.id)")
+                for label in NAMED_LABELS
+            }
             edges = {name: _count(session, f"MATCH ()-[r:{name}]->()", "r") for name in RELATIONSHIPS}
             mistakes = [
                 Mistakes(
@@ -76,12 +101,41 @@ class GraphReader:
         )
 
     def picture(self, limit: int) -> GraphPicture:
-        """Return at most `limit` relationships and the nodes at their ends. Nobody who is restricted is shown."""
+        """Return at most `limit` relationships and the nodes at their ends.
+
+        Nobody who is restricted is shown, nor what only their records name.
+        """
+        nobody = not self.restricted()
         with _driver_errors(), self._session() as session:
-            rows = list(_rows(session, _EDGES, types=list(SHOWN_RELATIONSHIPS), limit=limit))
-        nodes = {node.id: node for row in rows for node in (_node(row, "a"), _node(row, "b"))}
-        edges = (Edge(source=_node(r, "a").id, target=_node(r, "b").id, type=r["type"]) for r in rows)
+            rows = list(_rows(session, _EDGES, types=list(SHOWN_RELATIONSHIPS), limit=limit, all=nobody))
+            ends = [(row, end) for row in rows for end in ("a", "b")]
+            # Names of one thing are one node, which is called as what stands for all of them.
+            for label in NAMED_LABELS:
+                of_label = [(row, end) for row, end in ends if row[f"{end}_label"] == label]
+                ids = sorted({row[end] for row, end in of_label if row[f"{end}_name"] is None})
+                query = _NAMES.replace("{label}", label)
+                names = {row["id"]: row["name"] for row in _rows(session, query, ids=ids)} if ids else {}
+                for row, end in of_label:
+                    row[f"{end}_name"] = row[f"{end}_name"] or names.get(row[end], row[end])
+        nodes = {node.id: node for row, end in ends for node in (_node(row, end),)}
+        edges = dict.fromkeys(Edge(source=_node(r, "a").id, target=_node(r, "b").id, type=r["type"]) for r in rows)
         return GraphPicture(nodes=tuple(nodes.values()), edges=tuple(edges))
+
+    def restricted(self) -> frozenset[str]:
+        """Return the ids of the students of whom nothing is to be shown."""
+        with _driver_errors(), self._session() as session:
+            return frozenset(row["id"] for row in _rows(session, _RESTRICTED))
+
+    def reviews(self) -> Iterator[dict[str, Any]]:
+        """Yield all reviews, page by page."""
+        after = ""
+        while True:
+            with _driver_errors(), self._session() as session:
+                rows = list(_rows(session, _REVIEWS, after=after, limit=REVIEWS_AT_ONCE))
+            yield from ({name: value for name, value in row["p"].items() if name != "id"} for row in rows)
+            if len(rows) < REVIEWS_AT_ONCE:
+                return
+            after = rows[-1]["p"]["id"]
 
     def constrained_labels(self) -> set[str]:
         """Return the labels that have a constraint of uniqueness."""
@@ -121,7 +175,7 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
     """
 
     def rows() -> Iterator[list[Any]]:
-        for label in RECORD_LABELS + ENTITY_LABELS:
+        for label in RECORD_LABELS + ENTITY_LABELS + REVIEW_LABELS:
             # What was carried over from an older release stands beside the records, and is none.
             only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
             for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):
@@ -155,7 +209,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _rows(session: neo4j.Session, query: str, **parameters: Any) -> Iterator[Mapping[str, Any]]:
+def _rows(session: neo4j.Session, query: str, **parameters: Any) -> Iterator[dict[str, Any]]:
     """Queries are put together from this project's own labels and types only."""
     for record in session.run(neo4j.Query(query, timeout=QUERY_TIMEOUT_SECONDS), parameters):
         yield {name: record[name] for name in record.keys()}  # noqa: SIM118 - a Record iterates over its values

@@ -31,8 +31,10 @@ def serve_own_metrics(gateway: Gateway) -> None:
     The gateway is one process (uvicorn without workers), so one port has all of its figures.
     """
     if gateway.settings.metrics_port:
-        figures = gateway.broker_figures
-        serve_metrics(gateway.settings.metrics_host, gateway.settings.metrics_port, lambda: exposition(figures))
+        figures, backlog = gateway.broker_figures, gateway.analysis_backlog
+        serve_metrics(
+            gateway.settings.metrics_host, gateway.settings.metrics_port, lambda: exposition(figures, backlog)
+        )
 
 
 class Telemetry:

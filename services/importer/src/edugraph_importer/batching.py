@@ -13,7 +13,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     UTF8,
     Chunk,
@@ -35,6 +35,9 @@ from edugraph_common.sources.rows import as_invalid_record, latest_timestamp, ma
 from edugraph_importer.graph import RecordBatch, derive_facts
 from edugraph_importer.range_index import BatchRange, count_ranges, count_rows, index_key, read_ranges, write_ranges
 
+# Of a source as it is stored. One of this size is scanned in less time than a batch takes, also where it is packed
+# and unpacks to ten times as much, as tables do.
+SCANNED_AT_ONCE_BYTES = 1024**2
 MAX_NAMES = 100  # names of rows that are not relevant, in one batch: they come from the file and may be many
 
 _RANGE_FIELDS = ("offset", "length", "first_line")  # of a ByteRange, as in a BatchRange
@@ -52,6 +55,19 @@ def rejects_key(job_id: str, batch: int) -> str:
     return f"jobs/{job_id}/rejects/{batch:08d}.ndjson"
 
 
+def is_long_to_scan(blobs: Blobs, job: ImportJob) -> bool:
+    """Whether a job's source is still to be scanned and that takes longer than a batch does. Raises as `Blobs.open`.
+
+    A file outside counts as well: its size does not say how long somebody else's server takes to give it.
+    """
+    if job.source is None or blobs.exists(index_key(job.job_id)):
+        return False
+    if job.outside is not None:
+        return True
+    with blobs.open(job.source) as file:
+        return file.seek(0, 2) > SCANNED_AT_ONCE_BYTES
+
+
 def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:
     """Return the number of batches of the whole job; the first call scans the file.
 
@@ -63,20 +79,36 @@ def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = Ma
         return -(-len(job.records or ()) // job.batch_size)
     key = index_key(job.job_id)
     if not blobs.exists(key):
-        # The index appears only when the whole file was found to be usable, and all that it refers to is there.
-        with blobs.write(key) as index, blobs.open_unchanged(job.source, job.outside) as file:
-            mapping = load_mapping(blobs, job.job_id)
-            plan, text = open_text(file, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
-            chunks = plan.source.chunks(text, job.batch_size)
-            if _can_be_read_in_place(job, plan):
-                ranges: Iterable[BatchRange] = (
-                    (chunk.offset, len(chunk.text), chunk.first_line, chunk.rows) for chunk in chunks
-                )
-            else:
-                ranges = _write_frames(blobs, job, chunks)
-            write_ranges(index, ranges)
-            store_read_plan(blobs, job.job_id, plan)
+        try:
+            plan = _split(blobs, job, job.source, prefixes)
+        except Gone:
+            # The same message, delivered twice: the other one has split the file and deleted it meanwhile.
+            if not blobs.exists(key):
+                raise
+        else:
+            if plan.is_converted and "://" not in job.source:
+                # All that the mapping uses of it is in the rows now, so that the rest of it need not be kept, and an
+                # erasure need not write workbooks (docs/adr/0041).
+                blobs.delete(job.source)
     return count_ranges(blobs, job.job_id)
+
+
+def _split(blobs: Blobs, job: ImportJob, source: str, prefixes: Mapping[str, str]) -> ReadPlan:
+    """Scan the file, write the index of its batches, and return how it is read."""
+    # The index appears only when the whole file was found to be usable, and all that it refers to is there.
+    with blobs.write(index_key(job.job_id)) as index, blobs.open_unchanged(source, job.outside) as file:
+        mapping = load_mapping(blobs, job.job_id)
+        plan, text = open_text(file, job.format, _compression(job), mapping, Platforms(prefixes, job.platform))
+        chunks = plan.source.chunks(text, job.batch_size)
+        if _can_be_read_in_place(job, plan):
+            ranges: Iterable[BatchRange] = (
+                (chunk.offset, len(chunk.text), chunk.first_line, chunk.rows) for chunk in chunks
+            )
+        else:
+            ranges = _write_frames(blobs, job, chunks)
+        write_ranges(index, ranges)
+        store_read_plan(blobs, job.job_id, plan)
+    return plan
 
 
 def expected_rows(blobs: Blobs, job: ImportJob) -> int:
@@ -96,7 +128,7 @@ def _write_frames(blobs: Blobs, job: ImportJob, chunks: Iterable[Chunk]) -> Iter
 
 
 def _can_be_read_in_place(job: ImportJob, plan: ReadPlan) -> bool:
-    return _compression(job) is None and plan.encoding == UTF8
+    return _compression(job) is None and plan.encoding == UTF8 and not plan.is_converted
 
 
 def _compression(job: ImportJob) -> Compression | None:

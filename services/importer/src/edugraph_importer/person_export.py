@@ -14,20 +14,31 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Exporter
 from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.object_store import Blobs
-from edugraph_common.sources import Platforms, ReadPlan, blank_rows, load_mapping, load_read_plan, open_text
+from edugraph_common.sources import (
+    Platforms,
+    ReadPlan,
+    blank_rows,
+    decompress_frame,
+    frames_key,
+    load_mapping,
+    load_read_plan,
+    open_text,
+)
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.stored import read_plan_key
 from edugraph_importer.graph import Graph
+from edugraph_importer.range_index import count_ranges, index_key, read_ranges
 
 EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "jobs", "results"})
 KEPT_SECONDS = 86_400
-_SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
+_ROWS_AT_ONCE = 1_000
+_SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 _INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
 EduGraph 保存的关于学生 {student} 的数据，读取时间 {moment}。
 
@@ -105,6 +116,7 @@ class PersonExport:
         for key in self._blobs.keys("jobs"):
             source = _SOURCE.fullmatch(key)
             if source is None:
+                yield from self._converted_rows(key)
                 continue
             encoding = content_encoding_of(key)
             compression = None if encoding == "identity" else encoding
@@ -116,12 +128,39 @@ class PersonExport:
                     mapping = load_mapping(self._blobs, source[1])
                     with self._blobs.open(key) as file:
                         plan, _ = open_text(file, form, compression, mapping, Platforms(self._prefixes))
-                with self._blobs.open(key) as file:
-                    for _ in blank_rows(file, plan, compression, self._collector(plan, rows)):
-                        yield from self._taken(key, rows)
+                for _ in self._read_through(key, plan, compression, self._collector(plan, rows)):
+                    yield from self._taken(key, rows)
             except (MalformedFile, Rejected) as problem:
                 self._problems.append(f"{key} could not be read whole: {problem}")
             yield from self._taken(key, rows)
+
+    def _read_through(
+        self, key: str, plan: ReadPlan, compression: Compression | None, collect: Callable[[bytes], bool]
+    ) -> Iterator[object]:
+        """Show each row of a file to `collect`. Yield now and then."""
+        with self._blobs.open(key) as file:
+            if not plan.is_converted:
+                yield from blank_rows(file, plan, compression, collect)
+                return
+            _, text = open_text(file, plan.format, compression, plan.mapping)
+            source = plan.source
+            for chunk in source.chunks(text, _ROWS_AT_ONCE):
+                yield source.blank(chunk.text, collect)
+
+    def _converted_rows(self, key: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows that name the student of a table that was converted, whose file is gone."""
+        job_id = key.split("/")[1]
+        if key != frames_key(job_id) or not self._blobs.exists(index_key(job_id)):
+            return
+        plan = self._stored_plan(job_id)
+        if plan is None or not plan.is_converted:
+            return
+        rows = list[bytes]()
+        source, collect = plan.source, self._collector(plan, rows)
+        with self._blobs.open(key) as file:
+            for _, length, _, _ in read_ranges(self._blobs, job_id, range(count_ranges(self._blobs, job_id))):
+                source.blank(decompress_frame(file.read(length)), collect)
+                yield from self._taken(key, rows)
 
     def _rejects(self) -> Iterator[dict[str, Any]]:
         for key in self._blobs.keys("jobs"):

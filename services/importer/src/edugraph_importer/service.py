@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 from celery import Celery
 
-from edugraph_common.contracts.errors import Rejected, Wait
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event, EventType
-from edugraph_common.contracts.messages import Findings, ImportAggregate, ImportBatch, ImportJob
+from edugraph_common.contracts.messages import Findings, ImportAggregate, ImportBatch, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import (
     AnalysisProgress,
     BatchOutcome,
@@ -35,6 +35,7 @@ from edugraph_importer.analysis_requests import AnalysisRequests
 from edugraph_importer.batching import (
     count_batches,
     expected_rows,
+    is_long_to_scan,
     read_batch,
     store_rejects,
     window,
@@ -47,6 +48,7 @@ LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
 )
+SPLIT_QUEUE_SECONDS = 15.0  # until a large file is sent again to a queue that did not take it
 FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as well; others' queues stay open
 
 log = structlog.get_logger("edugraph.importer")
@@ -66,11 +68,12 @@ class Importer:
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
 
-    def plan(self, job: ImportJob) -> tuple[list[ImportBatch], ImportAggregate] | None:
+    def plan(self, job: ImportJob, *, at_once: bool = False) -> tuple[list[ImportBatch], ImportAggregate] | None:
         """Return the next window of batches, and the message that sums them up. Whoever gets it must be `sending` it.
 
-        None for a job that was cancelled, and for a window that was sent before: a message may be delivered twice.
-        Batches that are done already are left out. Raises Wait while another process sends the same window.
+        `at_once`: one window holds all batches. None for a job that was cancelled, for a window that was sent before
+        (a message may be delivered twice), and for a large source, which is sent to be split first. Batches that are
+        done already are left out. Raises Wait while another process sends the same window.
 
         A file that is unusable as a whole, or was changed, ends its job. It becomes no dead letter, which would count
         against the importer.
@@ -83,12 +86,19 @@ class Importer:
             job = job.model_copy(update={"next_batch": 0})
             if not self.recreate(job):
                 return None
-        try:
-            total = count_batches(self.blobs, job, self.platform_prefixes)
-            rows = expected_rows(self.blobs, job)
-        except (MalformedFile, Changed) as problem:
-            self.fail(job.job_id, str(problem))
+        if is_long_to_scan(self.blobs, job):
+            then = "import_records_async" if at_once else "import_records_with_callback"
+            task_id = task_id_for(job.job_id, f"split-source-{job.generation}")
+            try:
+                send(self.app, "split_source_task", SplitSource(**dict(job), then=then), task_id=task_id)
+            except Retryable as away:
+                # During an upgrade from a release without this queue, workers may begin before it is declared.
+                raise Wait(f"the file cannot be sent to be split: {away.reason}", SPLIT_QUEUE_SECONDS) from away
             return None
+        total = self._scan(job)
+        if total is None:
+            return None
+        rows = expected_rows(self.blobs, job)
         # The first window makes sure that the constraints exist: without them nothing is written exactly once.
         if job.next_batch == 0:
             self.graph.prepare()
@@ -106,12 +116,32 @@ class Importer:
         if claim != "begun":
             log.info("window_left_out", batch=job.next_batch, reason=claim)
             return None
-        end = min(job.next_batch + job.parallel_batches, total)
+        end = total if at_once else min(job.next_batch + job.parallel_batches, total)
         after = ImportAggregate(
             job_id=job.job_id, traceparent=job.traceparent, job=job, batches=total, window_end=end
         )
         still_open = self.jobs.open_batches(job.job_id, range(job.next_batch, end))
         return [batch for batch in window(self.blobs, job, end) if batch.batch in still_open], after
+
+    def split(self, message: SplitSource) -> None:
+        """Find where the batches of a large source lie, and have its import begin.
+
+        It is done apart from batches and small jobs, which would wait for it (ADR 34).
+        """
+        if self.jobs.standing(message.job_id, message.generation) in ("cancelled", "stale"):
+            log.info("split_left_out", reason="its job was cancelled or resumed")
+        elif self._scan(message) is not None:
+            job = ImportJob(**message.model_dump(exclude={"then"}))
+            task_id = task_id_for(message.job_id, f"after-split-{message.generation}")
+            send(self.app, message.then, job, task_id=task_id)
+
+    def _scan(self, job: ImportJob) -> int | None:
+        """Return the number of batches of the whole job. None for a file that is unusable, which ends the job."""
+        try:
+            return count_batches(self.blobs, job, self.platform_prefixes)
+        except (MalformedFile, Changed) as problem:
+            self.fail(job.job_id, str(problem))
+            return None
 
     @contextmanager
     def sending(self, job: ImportJob) -> Iterator[None]:
@@ -293,7 +323,7 @@ class Importer:
             outcome = self.graph.write_findings(message)
         if outcome.failed > message.failed:
             self.erasure.note_refused(message)
-        self._settle_pack(message, len(message.findings) + message.withheld, message.failed, message.error)
+        self._settle_pack(message, message.done, message.failed, message.error)
         return outcome
 
     def tell_course_members(self, course_ids: Iterable[str]) -> None:
@@ -322,7 +352,7 @@ class Importer:
         return {"export": key.removeprefix("exports/"), "entries": counts}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
-        number = len(message.findings) + message.withheld + message.failed
+        number = message.done + message.failed
         self._settle_pack(message, 0, number, reason)
         return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
 

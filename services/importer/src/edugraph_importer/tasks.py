@@ -23,6 +23,8 @@ from edugraph_common.contracts.messages import (
     Message,
     ReplayErasures,
     RestrictStudent,
+    SplitSource,
+    WriteReviews,
 )
 from edugraph_common.contracts.routes import URGENT
 from edugraph_common.messaging.celery_app import App
@@ -58,7 +60,7 @@ def import_batch_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def _import_window(self: DataImportTask, body: Any) -> str:
     """Import a window of batches as a chord that ends in aggregate_import_results.
 
-    Return the chord's task id, or nothing for a job that was cancelled or whose file is unusable.
+    Return the chord's task id, or nothing for a job that was cancelled, whose file is unusable or is split first.
     """
     planned = self.importer.plan(self.parse(ImportJob, body))
     if planned is None:
@@ -85,15 +87,20 @@ begin_import_again_task = _window_task(name="begin_import_again_task")(_import_w
 @shared_task(base=DataImportTask, bind=True, name="import_records_async", contract=ImportJob)
 def import_records_async(self: DataImportTask, body: Any) -> str:
     """Import all batches as a group, without a callback. Return the group's id."""
-    # One window holds all batches, since nothing is called at its end to start the next one.
-    job = self.parse(ImportJob, body).model_copy(update={"parallel_batches": 1_000_000})
-    planned = self.importer.plan(job)
+    # Nothing is called at the end of a window to start the next one.
+    planned = self.importer.plan(self.parse(ImportJob, body), at_once=True)
     if planned is None:
         return ""
     batches, after = planned
     with self.importer.sending(after.job):
         self.importer.jobs.imported(after.job_id, self.importer.now())
         return str(group([_signature(batch, after.batches) for batch in batches]).apply_async().id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="split_source_task", contract=SplitSource)
+def split_source_task(self: DataImportTask, body: Any) -> None:
+    """Find where the batches of a large source lie, and have its import begin."""
+    self.importer.split(self.parse(SplitSource, body))
 
 
 @shared_task(base=DataImportTask, bind=True, name="aggregate_import_results", contract=ImportAggregate)
@@ -112,6 +119,14 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+
+
+@shared_task(base=DataImportTask, bind=True, name="write_reviews_task", contract=WriteReviews)
+def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Keep reviews, and let the last ones count. Return how many `reviews` there were."""
+    message = self.parse(WriteReviews, body)
+    self.importer.graph.write_reviews(message.reviews)
+    return {"reviews": len(message.reviews)}
 
 
 @shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)

@@ -1,4 +1,4 @@
-"""The importer's process: `celery -A edugraph_importer.worker worker -Q data_import`."""
+"""The importer's process: `celery -A edugraph_importer.worker worker -Q data_import,import_splits`."""
 
 from datetime import UTC, datetime
 from functools import cache, partial

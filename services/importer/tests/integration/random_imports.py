@@ -24,6 +24,7 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.contracts.reviews import Review
 from edugraph_importer.graph import Graph, RecordBatch
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -185,11 +186,14 @@ def pack(findings: Sequence[RecordFinding], job: str, number: int) -> Findings:
     return Findings(job_id=job, pack=str(number), findings=tuple(findings))
 
 
-def deliver(graph: Graph, message: RecordBatch | Findings) -> None:
-    if isinstance(message, RecordBatch):
-        graph.write_batch(message)
-    else:
-        graph.write_findings(message)
+def deliver(graph: Graph, message: RecordBatch | Findings | Sequence[Review]) -> None:
+    match message:
+        case RecordBatch():
+            graph.write_batch(message)
+        case Findings():
+            graph.write_findings(message)
+        case _:
+            graph.write_reviews(message)
 
 
 def in_order(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> str:

@@ -20,9 +20,9 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_common.sources.person import Who
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.erasure.files import erase_from_blobs
-from edugraph_importer.erasure.person import Who
 from edugraph_importer.graph import Graph
 from edugraph_importer.service import Importer
 

@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 from rooms import Room
 
+from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import RecordBatch
 from edugraph_importer.graph.queries import CYPHER
 
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
-# Of one batch of findings at a time, of the ledger when a student is forgotten, of a single row, of all texts when the
-# whole graph is compared, of what was erased or withdrawn, once a batch; of the students once a day, or when somebody
-# is restricted; of all tombstones when a job is cleaned.
+# Of one batch of findings at a time, of the ledger when a student is forgotten, of a single row, of all texts, types,
+# points and topics when the whole graph is compared, of what was erased or withdrawn, once a batch; of the students once
+# a day, or when somebody is restricted; of all tombstones when a job is cleaned.
 MAY_SCAN = {
     "prerequisites", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students",
     "all_tombstones", "any_tombstone",
+    *(f"all_{what}_{label}" for what in ("ids", "called", "judged") for label in NAMED_LABELS),
 }  # fmt: skip
 SINGLE_NODE = "s:Schema"
 

@@ -11,6 +11,7 @@ from .random_imports import EXAMPLES, finding_lists, in_order, latest_only, reco
 
 # A property of each kind of derived relationship, and what it is not.
 WRONG = {
+    "CALLED": ("records", 1_000),
     "CHAT_WITH": ("message_count", 1_000),
     "CONTAINS": ("importance", "unheard of"),
     "DEPENDS_ON": ("confidence", 0.125),

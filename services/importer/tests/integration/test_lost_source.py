@@ -13,7 +13,7 @@ import pytest
 from engines import real_servers
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import ImportJob
+from edugraph_common.contracts.messages import Findings, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
@@ -31,8 +31,9 @@ LINE = {"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id
 
 @pytest.fixture
 def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Importer]:
-    """Tells nobody of events: that needs a broker, and the end of a job does not."""
+    """Tells nobody of events and sends nothing: that needs a broker, and the end of a job does not."""
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
+    monkeypatch.setattr("edugraph_importer.service.send", lambda *_, **__: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
     nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
     erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, nobody, lambda: NOW)
@@ -84,7 +85,7 @@ def test_a_file_outside_that_was_changed_fails_its_job(
 ) -> None:
     """Each row of the changed file is valid, but begins elsewhere: the split's offsets would cut it at odd places.
 
-    Out: `job.outside` in `count_batches` or in `window`, `rows.outside` in `load_rows`, `Changed` in `Importer.plan` or
+    Out: `job.outside` in `count_batches` or in `window`, `rows.outside` in `load_rows`, `Changed` in `Importer._scan` or
     in `Importer.write_batch`.
     """
     path, blobs = tmp_path / "week.ndjson", Blobs(str(tmp_path / "store"), [f"file://{tmp_path}"])
@@ -98,10 +99,12 @@ def test_a_file_outside_that_was_changed_fails_its_job(
     job = ImportJob(job_id=uuid4().hex, source=url, batch_size=10, outside=blobs.look_outside(url))
     importer.jobs.create(job.job_id, "import", "week.ndjson", NOW)
     if changed_before == "the split":
-        change()
         assert importer.plan(job) is None
+        change()
+        importer.split(SplitSource(**dict(job)))
         written = 0
     else:
+        importer.split(SplitSource(**dict(job)))
         planned = importer.plan(job)
         assert planned is not None
         written = importer.write_batch(planned[0][0]).read
@@ -170,3 +173,13 @@ def test_a_success_in_between_starts_the_count_again(importer: Importer) -> None
         elif batch.batch < 2 * FAILED_BATCHES_IN_A_ROW - 2:
             importer.batch_failed(batch, "the disk is full")
     assert importer.jobs.standing(job.job_id, 0) == "open"
+
+
+def test_a_job_whose_records_are_without_text_or_withheld_ends(importer: Importer) -> None:
+    """Out: any of the three in Findings.done; the job would wait for ever."""
+    job_id = uuid4().hex
+    importer.jobs.create(job_id, "analysis", "inline", NOW, to_analyse=5)
+    importer.write_findings(Findings(job_id=job_id, pack="error-0-0", findings=(), textless=2, withheld=2, failed=1))
+    report = importer.jobs.report(job_id, NOW)
+    assert report is not None
+    assert (report.state, report.analysis.done, report.analysis.failed) == ("partly failed", 4, 1)

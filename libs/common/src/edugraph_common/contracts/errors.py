@@ -45,6 +45,10 @@ class Rejected(Failure):
     """Trying again cannot help: malformed, invalid, refused. Dead-lettered with the reason."""
 
 
+class Refused(Rejected):
+    """Nothing of the job can be done: a key, an account or a setting is at fault. The job ends with the reason."""
+
+
 def what(error: BaseException) -> str:
     """A vendor's error, for a reason: its kind, and never its text, or why a certificate was refused."""
     for cause in _causes(error):

@@ -6,17 +6,25 @@ Every node has exactly one label and one unique key `id`; each label has a const
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
 RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction")
 ENTITY_LABELS = ("Course", "ErrorType", "Item", "KnowledgePoint", "Student", "Teacher", "Topic")
+# The labels whose id is the canonical name of their spellings, or an id that records state. Several nodes of one of
+# them may mean the same: `canonical` says which one stands for all.
+NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
+# What people said of the graph, all of it, and the last of it by record.
+REVIEW_LABELS = ("Review", "ReviewedRecord")
 # Hashes of the ids of forgotten students, and of records that were taken back: a replay does not bring them back.
 TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 # Nodes that only serve as locks: the prerequisites are written by one transaction at a time.
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 3
-LABELS = RECORD_LABELS + ENTITY_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS + SCHEMA_LABELS
+SCHEMA_VERSION = 5
+LABELS = (
+    RECORD_LABELS + ENTITY_LABELS + REVIEW_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS + SCHEMA_LABELS
+)
 
 RELATIONSHIPS = (
     "ABOUT",
+    "CALLED",
     "CHAT_WITH",
     "CONCERNS",
     "CONTAINS",
@@ -26,6 +34,7 @@ RELATIONSHIPS = (
     "HAS_ERROR",
     "HAS_RECORD",
     "IN_COURSE",
+    "JUDGED",
     "LEARNS",
     "LIKES",
     "MADE",
@@ -34,6 +43,7 @@ RELATIONSHIPS = (
     "PRACTISED",
     "RECEIVED_BY",
     "RELATES_TO",
+    "REVIEWS",
     "SENT",
     "SET_ASIDE",  # a prerequisite that would close a cycle: kept to be seen, never followed
     "TEACHES",

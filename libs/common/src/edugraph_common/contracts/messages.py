@@ -9,6 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
+from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review
 
 JOB_DEADLINE_SECONDS = 7 * 86_400  # from a job's submission, or the last time it was resumed
 INLINE_RECORDS = 1_000
@@ -22,7 +23,8 @@ IMPORT_CONTENT_PACK = 4
 REQUEST_CONTENT_PACK = 10
 PACK_RECORDS = 100  # the most that one pack has
 
-Format = Literal["ndjson", "csv", "xapi", "openedx"]
+Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet"]
+TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables that are no text
 Compression = Literal["gzip", "zstd"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -91,7 +93,9 @@ class ByteRange(Sent):
 
 
 class ImportJob(Message):
-    """import.split: cut a blob (or inline records) into batches and import them from `next_batch` on.
+    """import.split: import a blob (or inline records) from `next_batch` on.
+
+    A large blob is first sent on as a SplitSource.
 
     `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
     `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
@@ -112,6 +116,12 @@ class ImportJob(Message):
     accepted_at: float | None = None
     platform: str | None = None
     outside: OutsideFile | None = None
+
+
+class SplitSource(ImportJob):
+    """split.source: find where the batches of a large source lie, then send its job to the task `then`."""
+
+    then: Literal["import_records_with_callback", "import_records_async"] = "import_records_with_callback"
 
 
 class ImportBatch(Message):
@@ -216,7 +226,7 @@ class Findings(Message):
     `edition` tells what was found apart from what the same pack found before, with fewer answers or another prompt or
     model: each edition is written once. None from older senders, whose packs are written once in all.
     `generation`: as in AnalysisBatch. `withheld`: how many records were not read, because of a missing consent or a
-    restriction.
+    restriction. `textless`: how many have no text, which a sender of another release may ask for all the same.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -226,6 +236,12 @@ class Findings(Message):
     error: str | None = None
     generation: int | None = Field(default=None, ge=0)
     withheld: int = Field(default=0, ge=0)
+    textless: int = Field(default=0, ge=0)
+
+    @property
+    def done(self) -> int:
+        """How many records are done: answered, or rightly not read."""
+        return len(self.findings) + self.withheld + self.textless
 
 
 class DeriveGraph(Message):
@@ -260,6 +276,12 @@ class RestrictStudent(Message):
 
     student_id: str = Field(min_length=1, max_length=128)
     lifted: bool = False
+
+
+class WriteReviews(Message):
+    """import.split: keep reviews, and let the last one about each thing count. `job_id` names the request."""
+
+    reviews: tuple[Review, ...] = Field(min_length=1, max_length=REVIEWS_AT_ONCE)
 
 
 class ForgetStudent(Message):

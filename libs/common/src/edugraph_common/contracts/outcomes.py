@@ -20,7 +20,10 @@ Shown = Annotated[str, BeforeValidator(escaped)]
 
 
 class Reject(MessageModel):
-    """One record that was set aside. `raw` is the source's own form, so that it can be corrected and sent again."""
+    """One record that was set aside. `raw` is the source's own form, so that it can be corrected and sent again.
+
+    `line` counts from 1; of a workbook it is the row in its `sheet`.
+    """
 
     line: int
     field: Shown
@@ -28,6 +31,12 @@ class Reject(MessageModel):
     found: Shown
     reason: Shown
     raw: Shown | None = None
+    sheet: Shown | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the record stands, for a person."""
+        return f"sheet {self.sheet}, row {self.line}" if self.sheet else f"line {self.line}"
 
 
 class BatchOutcome(MessageModel):

@@ -74,6 +74,11 @@ def patterns_of(eraser: Eraser) -> tuple[str, ...]:
     return tuple(pattern for each in served for pattern in each.patterns)
 
 
+def keys_in_redis(name: str) -> tuple[str, ...]:
+    """Return the patterns of an entry's Redis keys. Raises StopIteration for a name that is none of them."""
+    return next(each.patterns for each in PLACES if each.store is Store.REDIS and each.name == name)
+
+
 def record_mark(record_id: str) -> str:
     """Return what an answer of the model keeps of the record that it was asked for, so that it can be erased."""
     return hashlib.sha256(f"record {record_id}".encode()).hexdigest()[:24]
@@ -200,6 +205,7 @@ _GRAPH = (
             "CONTAINS.*",
             "DEPENDS_ON.*",
             "SET_ASIDE.*",
+            "CALLED.*",
             "OF_ITEM.*",
             "DEFINES.*",
             "TESTS.*",
@@ -213,6 +219,26 @@ _GRAPH = (
         _PROVENANCE,
         _GRAPH_LIFE,
         eraser="graph",
+    ),
+    DataPlace(
+        "graph.reviews",
+        Store.GRAPH,
+        ("Review.*", "ReviewedRecord.*", "REVIEWS.*", "JUDGED.*"),
+        "pseudonymous",
+        Words(
+            "what reviewers said: who, when, about which types, points and topics, and about which record by its id "
+            "and the hash of its text",
+            "审核者的判断：谁、何时，涉及哪些类型、知识点和话题，以及涉及哪条记录（其编号和文本的哈希值）",
+        ),
+        Words("to correct what the graph says, and to show who did", "更正图谱内容，并说明由谁更正"),
+        _GRAPH_LIFE,
+        eraser="graph",
+        exporter="graph",
+        left=Words(
+            "a review names its reviewer, by the id that they sign with; no student is a reviewer. What was said of "
+            "a record that never came names no student",
+            "审核记录中有审核者署名的编号；学生不是审核者。对从未到达的记录的判断不涉及任何学生",
+        ),
     ),
     DataPlace(
         "graph.ledger",
@@ -286,8 +312,10 @@ _BLOBS = (
         ("jobs/*/source.*", "jobs/*/rows.zst"),
         "personal",
         Words(
-            "uploaded files as they came, JSON bodies above 64 KiB, and the rows of packed or recoded files",
-            "上传的原始文件、64 KiB 以上的 JSON 请求体，以及压缩或转码文件的行",
+            "uploaded files as they came (a workbook, Parquet file or wide table until it is split), JSON bodies "
+            "above 64 KiB, and the rows of packed, recoded or converted files",
+            "上传的原始文件（工作簿、Parquet 文件和宽表只保留到拆分为止）、64 KiB 以上的 JSON 请求体，"
+            "以及压缩、转码或转换文件的行",
         ),
         Words("to import, to resume, and to analyse by reference", "导入、恢复以及按引用分析"),
         Words("30 days, and not before their job has ended", "30 天，且不早于任务结束"),
@@ -500,7 +528,6 @@ _REDIS = (
         Store.REDIS,
         (
             "edugraph:{members}:known:*",
-            "edugraph:{members}:asked:*",
             "edugraph:{members}:restricted-known",
             "edugraph:{members}:epoch",
         ),
@@ -508,6 +535,15 @@ _REDIS = (
         _NO_PERSON,
         Words("which of those lists are whole", "哪些名单是完整的"),
         Words("a day; the number of erasures for ever", "一天；删除的次数永久"),
+    ),
+    DataPlace(
+        "redis.members_asked",
+        Store.REDIS,
+        ("edugraph:{members}:asked:*",),
+        "none",
+        _NO_PERSON,
+        Words("which of those lists somebody has just asked for", "刚刚请求过哪些名单"),
+        _SECONDS,
     ),
     DataPlace(
         "redis.asking",
@@ -532,7 +568,6 @@ _REDIS = (
             "edugraph:turns:*",
             "edugraph:keys",
             "edugraph:keys-made",
-            "edugraph:task-owner:*",
         ),
         "pseudonymous",
         Words(
@@ -540,11 +575,18 @@ _REDIS = (
             "API 密钥的散列值及名称、请求的发送者、请求体的指纹",
         ),
         Words("to let callers in, and to take a request once", "验证调用者，同一请求只接受一次"),
-        Words(
-            "requests a day, who sent a task 7 days; keys until they are revoked",
-            "请求一天，任务的发送者 7 天；密钥直到撤销",
-        ),
+        Words("requests a day; keys until they are revoked", "请求一天；密钥直到撤销"),
         left=Words("the fingerprint is a hash of a whole body, for a day", "指纹是整个请求体的散列值，保留一天"),
+    ),
+    DataPlace(
+        "redis.task_owners",
+        Store.REDIS,
+        ("edugraph:task-owner:*",),
+        "pseudonymous",
+        Words("which API key sent a task", "任务由哪个 API 密钥发送"),
+        Words("to show the result of a task to its sender alone", "任务结果只向其发送者显示"),
+        Words("7 days", "7 天"),
+        left=Words("it names a client and no student", "其中是客户端，而非学生"),
     ),
     DataPlace(
         "redis.audit",
@@ -588,7 +630,16 @@ _REDIS = (
     DataPlace(
         "redis.embedded_broker",
         Store.REDIS,
-        ("_kombu.*", "unacked*", "data_import*", "graph_findings*", "llm_analysis*", "*.pidbox", "*.celery.pidbox"),
+        (
+            "_kombu.*",
+            "unacked*",
+            "data_import*",
+            "import_splits*",
+            "graph_findings*",
+            "llm_analysis*",
+            "*.pidbox",
+            "*.celery.pidbox",
+        ),
         "personal",
         Words("messages, in the embedded run, which has no RabbitMQ", "消息（仅内嵌运行时，没有 RabbitMQ）"),
         _TASKS,
@@ -601,7 +652,7 @@ _QUEUES = (
     DataPlace(
         "queues.tasks",
         Store.QUEUES,
-        ("data_import", "graph_findings", "llm_analysis", "celery_delayed_*"),
+        ("data_import", "import_splits", "graph_findings", "llm_analysis", "celery_delayed_*"),
         "personal",
         Words(
             "messages that wait: records of small bodies, texts to analyse, findings, ids to erase",
@@ -618,7 +669,7 @@ _QUEUES = (
     DataPlace(
         "queues.dead",
         Store.QUEUES,
-        ("data_import.dead", "graph_findings.dead", "llm_analysis.dead"),
+        ("data_import.dead", "import_splits.dead", "graph_findings.dead", "llm_analysis.dead"),
         "personal",
         Words("messages that were given up, with the reason", "放弃处理的消息及原因"),
         Words("an operator decides: replay or drop", "由操作者决定重放或丢弃"),

@@ -7,9 +7,11 @@ from edugraph_common.contracts.findings import Kind
 
 # What the analyzer asks of the importer has routing keys of its own, so that its user can be refused all others.
 ASKED_BY_ANALYZER = ("import.members", "import.again")
-# The first key of a queue is also the key of its delayed messages.
+# The first key of a queue is also the key of its delayed messages. `import.split` begins an import, as in releases
+# that split large files there as well (ADR 34), and carries what is done for persons.
 ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     "data_import": ("import.batch", "import.split", "import.aggregate", *ASKED_BY_ANALYZER),
+    "import_splits": ("split.source",),
     "graph_findings": ("findings.record",),
     "llm_analysis": (
         "analysis.batch",
@@ -45,9 +47,11 @@ ROUTES: dict[str, Route] = {
     "admit_person_task": Route("data_import", "import.split", URGENT),
     "replay_erasures_task": Route("data_import", "import.split"),
     "clean_job_task": Route("data_import", "import.split", URGENT),
+    "write_reviews_task": Route("data_import", "import.split", URGENT),
     "derive_graph_task": Route("data_import", "import.split"),
     "tell_course_members_task": Route("data_import", ASKED_BY_ANALYZER[0], URGENT),
     "begin_import_again_task": Route("data_import", ASKED_BY_ANALYZER[1], URGENT),
+    "split_source_task": Route("import_splits", "split.source"),
     "import_batch_task": Route("data_import", "import.batch"),
     "aggregate_import_results": Route("data_import", "import.aggregate", URGENT),
     "record_findings_task": Route("graph_findings", "findings.record"),

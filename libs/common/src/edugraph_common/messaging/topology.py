@@ -19,9 +19,9 @@ EVENTS = Exchange("edugraph.events", type="topic", durable=True)
 DELIVERY_LIMIT = 5
 # Without it a quorum queue drops a message that was put back 20 times.
 NO_LIMIT = -1
-# Of the bodies that wait in one task queue. Three full queues fit the bundled broker's volume of 4 GiB, with room for
+# Of the bodies that wait in one task queue. Four full queues fit the bundled broker's volume of 4 GiB, with room for
 # dead letters: a disk alarm would stop workers too, which publish before they acknowledge.
-TASK_QUEUE_BYTES = 1024**3
+TASK_QUEUE_BYTES = 768 * 1024**2
 # Longer than the hard time limit of a task (3,600 s) and its way to the worker: RabbitMQ closes the channel of a
 # consumer that holds a message for longer.
 CONSUMER_TIMEOUT_MS = 4_500_000

@@ -58,7 +58,7 @@ def permissions() -> dict[Service, Permissions]:
         "importer": _worker(
             tasks,
             events,
-            ("data_import", "graph_findings"),
+            ("data_import", "import_splits", "graph_findings"),
             _keys_of(set(ROUTING_KEYS)),
             write=r"|amq\.default",
             read=rf"|({'|'.join(QUEUES)})\.(dead|notices)",

@@ -36,6 +36,7 @@ Action = Literal[
     "dead.replay",
     "dead.drop",
     "graph.rebuild",
+    "graph.review",
     "job.cancel",
     "job.delete",
     "job.resume",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import resources
 from itertools import islice
@@ -293,18 +293,32 @@ class Jobs:
         Those that were created more than two deadlines ago are left alone.
         """
         found = {}
+        before = now - timedelta(seconds=seconds)
+        for job_id, (updated, until) in self._open_jobs(now, before, "updated", "waiting_until"):
+            if float(until or 0) <= now.timestamp():
+                found[job_id] = (now - datetime.fromisoformat(updated or "")).total_seconds()
+        return {job_id: silence for job_id, silence in found.items() if silence >= seconds}
+
+    def records_to_analyse(self, now: datetime) -> int:
+        """Return how many records of open jobs are still to be analysed, in a queue or not."""
+        names = ("expected", "done", "failed")
+        jobs = self._open_jobs(now, now, *(f"analysis_{name}" for name in names))
+        counts = ([int(number or 0) for number in numbers] for _, numbers in jobs)
+        return sum(max(expected - done - failed, 0) for expected, done, failed in counts)
+
+    def _open_jobs(self, now: datetime, before: datetime, *fields: str) -> Iterator[tuple[str, list[str | None]]]:
+        """Yield id and fields of each open job that was created `before`, but not more than two deadlines ago."""
         with redis_errors():
             earliest = now.timestamp() - 2 * JOB_DEADLINE_SECONDS
-            ids = cast("list[str]", self._redis.zrangebyscore(JOBS, earliest, now.timestamp() - seconds))
+            ids = cast("list[str]", self._redis.zrangebyscore(JOBS, earliest, before.timestamp()))
             for start in range(0, len(ids), LOOKED_AT):
                 page = ids[start : start + LOOKED_AT]
                 pipe = self._redis.pipeline(transaction=False)
                 for job_id in page:
-                    pipe.hmget(_job(job_id), "state", "updated", "waiting_until")
-                for job_id, (state, updated, until) in zip(page, pipe.execute(), strict=True):
-                    if state in ("queued", "running") and float(until or 0) <= now.timestamp():
-                        found[job_id] = (now - datetime.fromisoformat(updated)).total_seconds()
-        return {job_id: silence for job_id, silence in found.items() if silence >= seconds}
+                    pipe.hmget(_job(job_id), "state", *fields)
+                for job_id, (state, *values) in zip(page, pipe.execute(), strict=True):
+                    if state in ("queued", "running"):
+                        yield job_id, values
 
     def take_turn_to_reap(self, seconds: float) -> bool:
         """False if another process has had its turn within this time."""

@@ -234,6 +234,12 @@ JOBS_REAPED = Counter(
     "Jobs without progress that nothing would carry on, by what was done about them",
     (Label("outcome", _words(ReaperOutcome)),),
 )
+ANALYSIS_WAITING = Gauge(
+    "gateway",
+    "analysis_records_waiting",
+    "Records of open jobs that are still to be analysed, those in the queue included; counted every 30 seconds",
+    opened_apart=True,
+)
 BROKER_READ = Gauge(
     "gateway", "broker_read", "1 if the broker's own figures could be read, else 0", opened_apart=True
 )

@@ -26,8 +26,12 @@ _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
 _FIRST_EXCEL_DAY = 61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
 
-CellParser = Callable[[str], Any]
-"""Raises ValueError, whose text is the form that was expected."""
+Cell = str | int | float | list[Any] | dict[str, str] | None
+"""A cell of a CSV is text. One of a workbook or of Parquet has a type: text, a number, a boolean, a list, empty,
+{"date": ISO 8601}, or {"other": what it is} for a type that no field takes."""
+
+CellParser = Callable[[Any], Any]
+"""Takes a Cell that is not blank. Raises ValueError, whose text is the form that was expected."""
 
 
 class CellReader:
@@ -39,25 +43,25 @@ class CellReader:
             self._constants["type"] = mapping.type
         self._columns = {field: column for column, field in mapping.columns.items() if field}
         self._cells = [
-            (columns.index(column), field, _parser(mapping, field)) for field, column in self._columns.items()
+            (columns.index(column), field, cell_parser(mapping, field)) for field, column in self._columns.items()
         ]
 
-    def record(self, cells: Sequence[str]) -> dict[str, Any]:
+    def record(self, cells: Sequence[Cell]) -> dict[str, Any]:
         """Return the JSON of a record. A blank cell is a field that is not given. Raises InvalidRecord."""
         fields = dict(self._constants)
         for place, field, parse in self._cells:
-            if not cells[place].strip():
+            if is_blank_cell(cells[place]):
                 continue
             try:
                 fields[field] = parse(cells[place])
             except ValueError as error:
                 raise InvalidRecord(
-                    self.name_of(field), str(error), shorten(cells[place]), "is not of the mapping's form"
+                    self.name_of(field), str(error), shorten(cell_text(cells[place])), "is not of the mapping's form"
                 ) from None
         envelope = {name: fields.pop(name) for name in ENVELOPE if name in fields}
         return {**envelope, "data": fields}
 
-    def students(self, cells: Sequence[str]) -> Iterator[str]:
+    def students(self, cells: Sequence[Cell]) -> Iterator[str]:
         """Yield the ids of students in the cells and the constants, whatever the other cells hold."""
         for field, value in self._constants.items():
             if field in STUDENT_FIELDS and as_id(value):
@@ -75,6 +79,62 @@ class CellReader:
         """Return the name of a field for a person: its column with its path in the record."""
         path = path or (field if field in ENVELOPE else f"data.{field}")
         return f"{self._columns[field]} ({path})" if field in self._columns else path
+
+
+def is_blank_cell(cell: Cell) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def cell_text(cell: Cell) -> str:
+    """Return a cell as a CSV of the same table would have it."""
+    match cell:
+        case None:
+            return ""
+        case str():
+            return cell
+        case bool():
+            return str(cell).lower()
+        case dict():
+            return cell.get("date") or f"({cell.get('other')})"
+        case list():
+            return "; ".join(map(cell_text, cell))
+        case _:
+            return str(cell)
+
+
+def cell_parser(mapping: Mapping, field: str) -> CellParser:
+    """Return what makes the value of a field of a cell.
+
+    The mapping says how text is read. What has a type already needs none of that: a date of a workbook is that date,
+    whatever the mapping's format, and its numbers have no decimal comma.
+    """
+    parse = _parser(mapping, field)
+    words = mapping.values.get(field, {})
+    zone = ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC
+
+    def parse_cell(cell: Cell) -> Any:
+        if isinstance(cell, str):
+            return parse(cell)
+        text = cell_text(cell)
+        if text in words:
+            return words[text]
+        match cell:
+            case {"date": moment} if field in DATES:
+                date = datetime.fromisoformat(moment)
+                return date if date.tzinfo else date.replace(tzinfo=zone)
+            case {"other": kind}:
+                raise ValueError(f"text, a number or a date, and no {kind}")
+            case list() if field in LISTS:
+                return list(map(cell_text, cell))
+            case list():
+                raise ValueError("one value, and no list")
+            case bool():
+                return cell
+            case _:
+                # Excel may have a date as the bare number of its days.
+                return parse(text) if field in DATES else text
+
+    return parse_cell
 
 
 def _parser(mapping: Mapping, field: str) -> CellParser:

@@ -2,8 +2,7 @@
 
 import csv
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from edugraph_common.contracts.contract_model import ContractModel
@@ -22,6 +21,7 @@ from edugraph_common.sources.rows import (
     check_timestamp,
     make_reject,
 )
+from edugraph_common.sources.table_rows import SheetRow
 
 DELIMITERS = (",", "\t", ";", "|")
 _SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
@@ -29,6 +29,7 @@ _SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
 
 # The head of a file has 1 MiB, of which UTF-16 may leave half: a header that is longer than this may go on after it.
 MAX_HEADER_BYTES = MAX_ROW_BYTES // 4
+_ROWS_AT_ONCE = 1_000
 
 
 class Header(ContractModel):
@@ -116,19 +117,23 @@ class CsvSource:
         return split_rows(body(), rows_per_chunk, self._rows.end, blank=self._rows.is_blank, **start)
 
     def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
-        line, counted = first_line, 0
-        for begin, end in self._spans(text):
-            line += text.count(b"\n", counted, begin)
-            counted = begin
-            raw = text[begin:end]
-            if self._rows.is_blank(raw):
-                continue
+        for line, raw in self._raw_rows(text, first_line):
             row: Record | Withdrawal | Reject
             try:
-                row = self._record(self._rows.cells(raw.decode()), latest)
+                row = self._record(self._cells(raw), latest)
             except Exception as fault:  # noqa: BLE001 - the boundary of the row
                 row = make_reject(line, raw, as_invalid_record(fault))
             yield line, row
+
+    def sheet_rows(self, blocks: Iterable[bytes]) -> Iterator[SheetRow]:
+        """Yield the rows of a wide table, its header first, as those of a workbook."""
+        yield SheetRow(None, self._header.lines, self._header.columns)
+        for chunk in self.chunks(blocks, _ROWS_AT_ONCE):
+            for line, raw in self._raw_rows(chunk.text, chunk.first_line):
+                try:
+                    yield SheetRow(None, line, self._cells(raw))
+                except InvalidRecord as problem:
+                    yield SheetRow(None, line, (), problem, raw.decode(errors="replace"))
 
     def students(self, raw: bytes) -> frozenset[str]:
         return frozenset(self._reader.students(self._rows.cells(raw.decode())))
@@ -149,11 +154,22 @@ class CsvSource:
                 yield start, start + len(raw)
             start = end
 
-    def _record(self, cells: list[str], latest: datetime | None) -> Record | Withdrawal:
-        expected = len(self._header.columns)
+    def _raw_rows(self, text: bytes, first_line: int) -> Iterator[tuple[int, bytes]]:
+        line, counted = first_line, 0
+        for begin, end in self._spans(text):
+            line += text.count(b"\n", counted, begin)
+            counted = begin
+            if not self._rows.is_blank(text[begin:end]):
+                yield line, text[begin:end]
+
+    def _cells(self, raw: bytes) -> list[str]:
+        cells, expected = self._rows.cells(raw.decode()), len(self._header.columns)
         if len(cells) < expected or any(cell.strip() for cell in cells[expected:]):
             shown = shorten(f"{len(cells)} cells: {self._header.delimiter.join(cells)}")
             raise InvalidRecord("(row)", f"{expected} cells", shown, "has not as many cells as the header")
+        return cells
+
+    def _record(self, cells: list[str], latest: datetime | None) -> Record | Withdrawal:
         value = self._reader.record(cells)
         try:
             return check_timestamp(parse_row(value), latest)
@@ -194,24 +210,3 @@ def read_header(head: bytes, delimiter: str | None) -> Header:
     if not found:
         raise MalformedFile("the header is not valid CSV: a quote in it does not close")
     return max(found, key=lambda header: len(header.columns))
-
-
-def check_header(header: Header, mapping: Mapping) -> None:
-    """Check that the mapping fits the table. Raises MalformedFile, with one sentence that names the columns."""
-    missing = [column for column in mapping.columns if column not in header.columns]
-    if missing:
-        raise MalformedFile(
-            f"the header lacks {_listed(missing)}, which the mapping names; it has {_listed(header.columns)}"
-        )
-    twice = [c for c, n in Counter(header.columns).items() if n > 1 and mapping.columns.get(c)]
-    if twice:
-        raise MalformedFile(f"the header has {_listed(twice)} more than once")
-    other = [column or "(no name)" for column in header.columns if column not in mapping.columns]
-    if other and not mapping.ignore_other_columns:
-        raise MalformedFile(
-            f"the mapping does not say what {_listed(other)} is; map it to a field, or to null to leave it out"
-        )
-
-
-def _listed(columns: Sequence[str]) -> str:
-    return shorten(", ".join(columns))

@@ -11,12 +11,29 @@ list_separator: ";"
 delimiter: ","                    # detected if it is not given
 encoding: gb18030                 # detected if it is not given
 ignore_other_columns: true        # without it, a column that is not named here is an error
+sheets: [Term 1, Term 2]          # of a workbook; without it, each sheet that has the columns
+
+A wide table has a column for each item, and a row for each student. Each cell of these columns is an attempt:
+
+type: attempt_record
+columns: {学号: student_id}
+constants: {timestamp: "2026-07-03"}
+items:
+  columns: ["Q*", Essay]          # names, or patterns of names
+  item_id: "midterm/{column}"     # also {sheet}; without it, the name of the column
+  ids: {Essay: essay-3}           # by column, where the ids are others
+  scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}
+  not_tried: ["-", absent]        # beside empty cells
+  not_students: [mean, 平均]      # in the place of an id, in whatever case: rows of all students together
+
+Without a scale the cells say whether the answer was right: 1, 0, true, false, or `values: {correct: {√: true}}`.
 """
 
 import codecs
 import string
 from collections.abc import Sequence
 from datetime import date, datetime
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -47,6 +64,42 @@ Constant = Annotated[str | bool | list[str], BeforeValidator(_text)]
 Cells = Annotated[dict[str, Constant], BeforeValidator(_texts)]
 
 
+ITEM_FIELDS = frozenset({"item_id", "item_title", "correct", "score"})
+"""What the cells and the header of a wide table say of an attempt."""
+
+Points = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+class Items(ContractModel):
+    """Which columns of a wide table are items, and what their cells mean."""
+
+    columns: tuple[str, ...] = Field(min_length=1)
+    item_id: str = Field(default="{column}", min_length=1)
+    ids: dict[str, str] = {}
+    scale: Points | dict[str, Points] | None = None
+    not_tried: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
+    not_students: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
+
+    @field_validator("item_id")
+    @classmethod
+    def _names_the_column(cls, value: str) -> str:
+        left = value.replace("{sheet}", "")
+        if "{column}" not in left or set(left.replace("{column}", "")) & set("{}"):
+            raise ValueError("needs {column}, may have {sheet}, and no other braces")
+        return value
+
+    def has(self, column: str) -> bool:
+        """Say whether a column is an item. A name counts as it stands before it counts as a pattern."""
+        return any(column == name or fnmatchcase(column, name) for name in self.columns)
+
+    def id_of(self, column: str, sheet: str | None) -> str:
+        return self.ids.get(column) or self.item_id.replace("{sheet}", sheet or "").replace("{column}", column)
+
+    def points_of(self, column: str) -> float | None:
+        """Return the points for an answer to this item that is all right. None where cells say right or wrong."""
+        return self.scale.get(column) if isinstance(self.scale, dict) else self.scale
+
+
 class Mapping(ContractModel):
     """A mapping file. It is stored as part of the read plan."""
 
@@ -61,6 +114,8 @@ class Mapping(ContractModel):
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     encoding: str | None = None
     ignore_other_columns: bool = False
+    sheets: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
+    items: Items | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -129,6 +184,11 @@ class Mapping(ContractModel):
             required.add("course_id")
         if self.type == "attempt_record" and "score" not in given:
             required.add("correct")
+        if self.items:
+            if self.type != "attempt_record":
+                raise ValueError("it has items, so its type must be attempt_record")
+            _refuse("gives by items what a column or constant gives too:", sorted(ITEM_FIELDS & {*given}), "it")
+            required -= ITEM_FIELDS
         _refuse("needs", sorted(required - set(given)), self.type or "a record")
         return self
 

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from edugraph_common.sources.binary_files import why_no_text
+
 MAX_ROW_BYTES = 1_048_576
 BOM = codecs.BOM_UTF8
 
@@ -21,17 +23,24 @@ class EmptyFile(MalformedFile):
     """The file holds no record at all."""
 
 
+class UnusableKind(MalformedFile):
+    """The file is of another kind than it was sent as, or of one that holds no records: a PDF document, an image."""
+
+
 class LineScan:
     """Checks that a stream is UTF-8 and not empty, has no line over `MAX_ROW_BYTES`, and does not break off."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._tail = b""
-        self._has_text = False
+        self._has_text = self._begun = False
         self.lines = 0
 
     def feed(self, block: bytes) -> None:
         """Raises MalformedFile."""
+        if not self._begun and (sentence := why_no_text(block)):
+            raise UnusableKind(sentence)
+        self._begun = True
         try:
             self._decoder.decode(block)
         except UnicodeDecodeError:

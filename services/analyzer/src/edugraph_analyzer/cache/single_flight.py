@@ -90,7 +90,11 @@ class SingleFlight:
             self.resolutions[key] = Resolution(question, answer)
         else:
             self.paid_before.add(key)
-            tokens = {"input_tokens": paid["input"], "output_tokens": paid["output"]}
+            tokens = {
+                "input_tokens": paid["input"],
+                "output_tokens": paid["output"],
+                "cached_tokens": paid.get("cached", 0),  # a receipt of an older release has none
+            }
             self.resolutions[key] = Resolution(question, answer, **tokens)
 
     @contextmanager
@@ -119,5 +123,6 @@ class SingleFlight:
                 "of": self._asked_for.get(key),
                 "input": resolution.input_tokens,
                 "output": resolution.output_tokens,
+                "cached": resolution.cached_tokens,
             }
             self._store.keep(self._kind, key, resolution.answer.model_dump(exclude={"id"}) | {_PAID: receipt})

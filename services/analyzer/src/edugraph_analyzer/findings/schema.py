@@ -15,8 +15,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from edugraph_common.contracts.findings import Importance, Kind, Sentiment
 from edugraph_common.contracts.records import Level, Severity
 
-_THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_FENCE = re.compile(r"\A\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_MARK = r"(?:think|thinking|thought|reasoning)"
+# A server that takes the opening mark for part of the prompt sends the closing one alone.
+_THOUGHT_BEFORE = re.compile(rf"\A.*</{_MARK}>", re.DOTALL)
+_THOUGHT_CUT = re.compile(rf"<{_MARK}>.*\Z", re.DOTALL)
+_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_ANSWERS = re.compile(r'\{\s*"answers"\s*:\s*\[')
+_BETWEEN_ENTRIES = re.compile(r"[\s,]*")
 _ESCAPE = re.compile(r'\\(?:[\\"/bfnrt]|u[0-9a-fA-F]{4})?')
 # Strict structured outputs take no bounds on numbers or text, and titles and descriptions only cost tokens.
 _NOT_STRICT = frozenset({"maxLength", "minLength", "minimum", "maximum", "default"})
@@ -149,20 +154,41 @@ def as_answer(kind: Kind, value: dict[str, Any]) -> Answer | str:
 def read_json(text: str) -> Any:
     """Return the JSON value in an answer, or None where there is none.
 
-    Thinking and a code fence around the value are taken off. If it cannot be read as it stands, backslashes that
-    begin no escape are doubled: a model may have copied a formula into its JSON.
+    Thinking, code fences and prose around the value are taken off. Of an answer that was cut, or that goes wrong
+    somewhere, the entries that are whole are returned. If a value cannot be read as it stands, backslashes that begin
+    no escape are doubled: a model may have copied a formula into its JSON.
     """
-    bare = _THINKING.sub("", text).strip()
-    fenced = _FENCE.match(bare)
-    text = fenced[1] if fenced else bare
-    for candidate in (text, _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else r"\\", text)):
-        try:
-            value = json.loads(candidate)
-        except (json.JSONDecodeError, RecursionError):
-            continue
-        if value is not None:
-            return value
-    return None
+    bare = _THOUGHT_CUT.sub("", _THOUGHT_BEFORE.sub("", text)).strip()
+    for candidate in (text, bare, *(fenced[1] for fenced in reversed(list(_FENCE.finditer(bare))))):
+        for escaped in (candidate, _escaped(candidate)):
+            try:
+                value = json.loads(escaped)
+            except (json.JSONDecodeError, RecursionError):
+                continue
+            if value is not None:
+                return value
+    entries = _whole_entries(bare)
+    return {"answers": entries} if entries else None
+
+
+def _whole_entries(text: str) -> list[Any]:
+    """Return the entries of the first {"answers": [… in a text, up to the first one that is not whole."""
+    most, decoder = list[Any](), json.JSONDecoder()
+    for reading in (text, _escaped(text)):
+        entries, begun = list[Any](), _ANSWERS.search(reading)
+        place = begun.end() if begun else len(reading)
+        while between := _BETWEEN_ENTRIES.match(reading, place):
+            try:
+                entry, place = decoder.raw_decode(reading, between.end())
+            except (json.JSONDecodeError, RecursionError):
+                break
+            entries.append(entry)
+        most = max(most, entries, key=len)
+    return most
+
+
+def _escaped(text: str) -> str:
+    return _ESCAPE.sub(lambda found: found[0] if len(found[0]) > 1 else r"\\", text)
 
 
 @lru_cache

@@ -1,16 +1,16 @@
 """The client of the language model: one request, and one response or one of the three verdicts.
 
-Every physical attempt passes the rate limiter. The SDK's own retries are off, and the slot is taken in a hook of its
-HTTP client, because that hook runs for redirects too.
+Every physical attempt passes the rate limiter. The SDK's own retries are off. A hook of its HTTP client, which runs
+for redirects too, reserves the slot. It is confirmed once the connection is there, right before the request's head:
+what DNS, TCP and TLS take is not between a slot and its request.
 """
 
-import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 import openai
@@ -19,7 +19,10 @@ import redis
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.findings.schema import schema_of
 from edugraph_analyzer.llm.capabilities import EndpointCapabilities, EndpointMemory
-from edugraph_analyzer.llm.rate_limiter import RateLimiter, Slot
+from edugraph_analyzer.llm.rate_limiter import RateLimiter, Slot, name_of_key
+from edugraph_analyzer.llm.refusals import meaning_of, refusal, retry_after, words_of
+from edugraph_analyzer.llm.responses import gathered, response_of
+from edugraph_analyzer.models_file import Endpoint, Parameters
 from edugraph_analyzer.prompting.questions import (
     Cancelled,
     LLMRequest,
@@ -29,42 +32,12 @@ from edugraph_analyzer.prompting.questions import (
     with_schema,
 )
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, Refused, Rejected, Retryable, Wait
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.platform import tracing
 
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletion
-
-_BAD_REQUEST, _PAYMENT_REQUIRED, _NOT_FOUND, _TIMED_OUT = 400, 402, 404, 408
-_CONFLICT, _UNPROCESSABLE, _TOO_EARLY, _TOO_MANY_REQUESTS = 409, 422, 425, 429
-_SERVER_ERROR = 500
-_ABOUT_ACCOUNT = frozenset({401, _PAYMENT_REQUIRED, 403, _NOT_FOUND})
-_TOO_LONG = ("context_length_exceeded", "maximum context length", "context size", "too many tokens", "context window")
-_FILTERED = ("content_filter", "content management policy", "data_inspection_failed", "content_policy")
-_ABOUT_MODEL = (
-    "model_not_found",
-    "does not exist",
-    "model not found",
-    "unknown model",
-    "no such model",
-    "invalid model",
-)
-# What a refusal is told as: one sentence that says what to set.
-_UNKNOWN_MODEL = (
-    "the provider does not know the model {model!r} (or the address): "
-    "set EDUGRAPH_MODEL, or EDUGRAPH_OPENAI_BASE_URL, to one that it has"
-)
-_REFUSALS = {
-    401: "the provider does not accept the key (401): set EDUGRAPH_OPENAI_API_KEY to a valid one",
-    403: "the key may not use {model!r} (403): set another EDUGRAPH_MODEL or EDUGRAPH_OPENAI_API_KEY",
-    _PAYMENT_REQUIRED: "the account has no credit left (402): top it up, or set another EDUGRAPH_OPENAI_API_KEY",
-    _TOO_MANY_REQUESTS: (
-        "the provider's account has no quota left: top it up, or set another EDUGRAPH_OPENAI_API_KEY"
-    ),
-}
-_REFUSED = "the provider refuses the request ({status}): ask `edugraph provider check` what it accepts"
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_KEPT_OPEN_SECONDS = 50.0  # a connection that is not used; a minute is what many servers allow
+_MOST_CONNECTIONS = 1_000
 
 
 @dataclass(frozen=True)
@@ -75,10 +48,24 @@ class ResponseWithHeaders:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Access:
+    """One key at one endpoint, and a model: its name in the settings, its name there, and how it is asked."""
+
+    model: str
+    parameters: Parameters
+    endpoint: Endpoint
+    secret: str | None
+    name: str
+    limiter: RateLimiter
+    memory: EndpointMemory
+
+
 @dataclass
 class Attempt:
-    """One physical attempt. The hook of the HTTP client fills in the slot and the time of sending."""
+    """One physical attempt. The hooks of the HTTP client fill in the slot and the time of sending."""
 
+    access: Access
     model: str
     tokens: int
     check: Callable[[], None]
@@ -91,207 +78,286 @@ def no_check() -> None:
 
 
 class LLMClient:
-    """The client of one provider.
+    """The client of the endpoints of the settings, which are asked in their order.
 
     It opens its connections at the first request of each process; `process_id` tells a fork apart. `now` gives
-    seconds since the epoch, against which a date in a Retry-After header is read.
+    seconds since the epoch, against which a date in a Retry-After header is read. `limiter_of` makes the rate limiter
+    of a key at an endpoint.
     """
 
     def __init__(
         self,
         settings: AnalyzerSettings,
         server: "redis.Redis",
-        limiter: RateLimiter,
+        limiter_of: Callable[[Endpoint, str], RateLimiter],
         *,
         process_id: Callable[[], int],
         now: Callable[[], float],
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._settings, self._limiter, self._now = settings, limiter, now
-        self._memory = EndpointMemory(settings, server)
-        self._process_id, self._transport = process_id, transport
-        self._sdk: tuple[int, openai.OpenAI] | None = None
+        self._settings, self._server, self._now = settings, server, now
+        self._process_id, self._transport, self._limiter_of = process_id, transport, limiter_of
+        self._opening = threading.Lock()
+        self._http: tuple[int, httpx2.Client] | None = None
+        self._limiters: dict[str, RateLimiter] = {}
+        self._memories: dict[tuple[str, str], EndpointMemory] = {}
         self._attempt: ContextVar[Attempt] = ContextVar("attempt")
 
     def complete(self, request: LLMRequest, check: Callable[[], None] = no_check) -> LLMResponse:
         """Ask the model once. A key or a model that was just refused is not tried again by each of a job's packs.
 
-        `check` is called before each attempt, when its slot has come: to wait for that may take a minute. Raises
-        Retryable, Wait or Rejected, Unanswerable for what concerns only the items of this request, and what `check`
+        What one key cannot answer now, the next one is asked. `check` is called before each attempt, when its slot
+        has come: to wait for that may take a minute. Raises Retryable, Wait or Rejected (Refused where no request of
+        the job can be answered), Unanswerable for what concerns only the items of this request, and what `check`
         raises.
         """
-        refusal = self._memory.refusal_of(self._settings.model_for(request.kind))
-        if refusal:
-            raise Rejected(refusal)
-        return self.complete_with_headers(request, check).response
+        failures: list[Failure] = []
+        accesses = self._accesses(request.kind)
+        if len(accesses) > 1:  # those that are paused just now come last; a single one is asked in any case
+            accesses.sort(key=lambda access: access.limiter.paused_seconds(access.model))
+        for access in accesses:
+            told = access.memory.refusal_of(access.name)
+            if told:
+                failures.append(Refused(told))
+                continue
+            try:
+                return self._asked(access, request, check).response
+            except (Retryable, Wait, Refused) as failure:
+                failures.append(failure)
+        raise min(failures, key=_how_late)
+
+    def judge(self, reason: str) -> float:
+        """Say of the response that came last here that it could not be used, and why; an empty reason: it could.
+
+        Return for how many seconds nobody asks that model, because too many in a row could not be used; 0 mostly.
+        """
+        attempt = self._attempt.get()
+        if not reason:
+            attempt.access.limiter.worked(attempt.model)
+            return 0.0
+        return attempt.access.limiter.pause(attempt.model, "useless", reason, None, attempt.slot)
 
     def complete_with_headers(self, request: LLMRequest, check: Callable[[], None] = no_check) -> ResponseWithHeaders:
-        """Ask the model, whatever was refused before. Raises as `complete` does.
-
-        A request that the endpoint refuses for its form is sent again with downgraded capabilities.
-        """
-        model = self._settings.model_for(request.kind)
-        capabilities = self._memory.capabilities_of(model)
-        while True:
-            in_prompt = capabilities.step != "json_schema"
-            parameters: dict[str, Any] = {
-                "model": model,
-                "messages": with_schema(request) if in_prompt else request.messages,
-                capabilities.limit_name: request.max_answer_tokens,
-            }
-            if capabilities.temperature and self._settings.temperature is not None:
-                parameters["temperature"] = self._settings.temperature
-            if capabilities.step == "json_object":
-                parameters["response_format"] = {"type": "json_object"}
-            elif capabilities.step == "json_schema":
-                schema = schema_of(request.kind, request.max_items, request.max_points)
-                wanted = {"name": request.kind, "strict": True, "schema": schema}
-                parameters["response_format"] = {"type": "json_schema", "json_schema": wanted}
-            tokens = estimated_request(parameters["messages"]) + request.max_answer_tokens // 2
-            attempt = Attempt(model, tokens, check)
-            self._attempt.set(attempt)
-            attributes = {"gen_ai.request.model": model, "edugraph.kind": request.kind}
-            try:
-                with tracing.span(f"chat {model}", "client", **attributes):
-                    raw = self._opened().chat.completions.with_raw_response.create(**parameters)
-                completion = raw.parse()
-            except openai.APIStatusError as error:
-                _count(attempt, str(error.status_code))
-                capabilities = self._downgraded(model, capabilities, error)
-                continue
-            except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
-                timed_out, cut = (
-                    isinstance(error, openai.APITimeoutError),
-                    isinstance(error, openai.APIConnectionError),
-                )
-                _count(attempt, "timeout" if timed_out else "cut" if cut else "unreadable")
-                raise _failure_of(error) from None
-            _count(attempt, str(raw.http_response.status_code))
-            response = _response_of(completion)
-            if attempt.slot is not None and response.input_tokens:
-                self._limiter.settle(model, attempt.slot, response.input_tokens + response.output_tokens)
-            self._memory.remember(model, capabilities.after(response))
-            return ResponseWithHeaders(response, raw.headers)
+        """Ask the first endpoint with its first key, whatever was refused before. Raises as `complete` does."""
+        return self._asked(self._accesses(request.kind)[0], request, check)
 
     def capabilities(self, kind: Kind) -> EndpointCapabilities:
-        """Return what is known now of the endpoint that answers questions of this kind."""
-        return self._memory.capabilities_of(self._settings.model_for(kind))
+        """Return what is known now of the endpoint that answers questions of this kind first."""
+        first = self._accesses(kind)[0]
+        return first.memory.capabilities_of(first.name, first.parameters)
 
-    def _opened(self) -> openai.OpenAI:
-        """Return the SDK's client of this process. A fork must not share the connections that its parent opened."""
+    def _accesses(self, kind: Kind) -> list[Access]:
+        """Return all keys of all endpoints of a kind's model, in the order of the settings."""
+        model, parameters = self._settings.model_for(kind), self._settings.parameters_for(kind)
+        told, found = self._settings.models.models.get(model), list[Access]()
+        for endpoint in self._settings.endpoints_for(model):
+            name = told.names.get(endpoint.name, model) if told else model
+            for secret in tuple(key.get_secret_value() for key in endpoint.keys) or (None,):
+                key = name_of_key(endpoint, secret)
+                with self._opening:
+                    if key not in self._limiters:
+                        self._limiters[key] = self._limiter_of(endpoint, key)
+                    address = endpoint.base_url or ""
+                    if (address, key) not in self._memories:
+                        self._memories[address, key] = EndpointMemory(self._server, address, secret)
+                memory = self._memories[address, key]
+                found.append(Access(model, parameters, endpoint, secret, name, self._limiters[key], memory))
+        return found
+
+    def _asked(self, access: Access, request: LLMRequest, check: Callable[[], None]) -> ResponseWithHeaders:
+        """Ask one endpoint. A request that it refuses for its form is sent again with downgraded capabilities."""
+        model, parameters = access.model, access.parameters
+        capabilities = access.memory.capabilities_of(access.name, parameters)
+        while True:
+            limit = request.max_answer_tokens + max(request.headroom, capabilities.headroom)
+            limit = min(limit, capabilities.most_tokens or limit)
+            asked = _request(access, request, parameters, capabilities, limit)
+            tokens = estimated_request(asked["messages"]) + limit // 2
+            attempt = Attempt(access, model, tokens, check)
+            self._attempt.set(attempt)
+            attributes = {"gen_ai.request.model": model, "edugraph.kind": request.kind}
+            timeout = self._timeout(parameters)
+            try:
+                with tracing.span(f"chat {model}", "client", **attributes):
+                    raw = self._sdk(access).chat.completions.with_raw_response.create(**asked, timeout=timeout)
+                    completion = raw.parse()
+                    if capabilities.stream:
+                        completion = gathered(completion, time.perf_counter, parameters.timeout_seconds)
+                response = response_of(completion, limit, max(limit - request.max_answer_tokens, 0))
+            except openai.APIStatusError as error:
+                _count(attempt, str(error.status_code))
+                capabilities = self._downgraded(attempt, request, capabilities, limit, error)
+                continue
+            except (openai.OpenAIError, httpx2.HTTPError, ValueError, Retryable) as error:
+                timed_out, cut = (
+                    isinstance(error, openai.APITimeoutError | httpx2.TimeoutException),
+                    isinstance(error, openai.APIConnectionError | httpx2.HTTPError),
+                )
+                _count(attempt, "timeout" if timed_out else "cut" if cut else "unreadable")
+                raise self._failure_of(attempt, error) from None
+            finally:
+                if attempt.slot is not None:
+                    access.limiter.leave(model, attempt.slot.name)
+            if attempt.sent_at is None or attempt.slot is None:
+                raise RuntimeError("a request has left without a slot: the HTTP client no longer tells when it sends")
+            _count(attempt, str(raw.http_response.status_code))
+            used = response.input_tokens + response.output_tokens
+            access.limiter.settle(model, attempt.slot, used or None)
+            access.memory.remember(access.name, parameters, capabilities.after(response))
+            return ResponseWithHeaders(response, raw.headers)
+
+    def _timeout(self, parameters: Parameters) -> httpx2.Timeout:
+        seconds = parameters.timeout_seconds or self._settings.call_timeout_seconds
+        return httpx2.Timeout(seconds, connect=self._settings.connect_timeout_seconds)
+
+    def _sdk(self, access: Access) -> openai.OpenAI:
+        """Return the SDK's client of one key. They share the connections of this process."""
+        return openai.OpenAI(
+            api_key=access.secret or "none",  # a server of one's own asks for no key, the SDK does
+            base_url=access.endpoint.base_url,
+            max_retries=0,
+            http_client=self._opened(),
+        )
+
+    def _opened(self) -> httpx2.Client:
+        """Return the HTTP client of this process. A fork must not share the connections that its parent opened."""
         process = self._process_id()
-        if self._sdk is None or self._sdk[0] != process:
-            settings = self._settings
-            timeout = httpx2.Timeout(settings.call_timeout_seconds, connect=settings.connect_timeout_seconds)
+        with self._opening:
+            if self._http is None or self._http[0] != process:
+                limits = httpx2.Limits(
+                    max_connections=_MOST_CONNECTIONS,
+                    max_keepalive_connections=_MOST_CONNECTIONS,
+                    keepalive_expiry=_KEPT_OPEN_SECONDS,
+                )
+                hooks = {"request": [self._reserve_slot]}
+                http = openai.DefaultHttpxClient(event_hooks=hooks, limits=limits, transport=self._transport)
+                self._http = (process, http)
+            return self._http[1]
 
-            def take_slot(_request: httpx2.Request) -> None:
-                attempt = self._attempt.get()
-                with tracing.span("wait for a place"):
-                    slot = self._limiter.acquire(attempt.model, attempt.tokens)
-                try:
-                    attempt.check()
-                except Cancelled:
-                    self._limiter.settle(attempt.model, slot, 0)
-                    raise
-                attempt.slot = slot
-                attempt.sent_at = time.perf_counter()
+    def _reserve_slot(self, sent: httpx2.Request) -> None:
+        """Wait until the slot is near, and have it confirmed when the connection is there."""
+        attempt = self._attempt.get()
+        limiter, begun = attempt.access.limiter, time.perf_counter()
+        with tracing.span("wait for a place"):
+            attempt.slot = limiter.reserve(attempt.model, attempt.tokens)
 
-            hooks = {"request": [take_slot]}
-            http = openai.DefaultHttpxClient(event_hooks=hooks, timeout=timeout, transport=self._transport)
-            sdk = openai.OpenAI(
-                api_key=settings.secret or "none",  # a server of one's own asks for no key, the SDK does
-                base_url=settings.openai_base_url,
-                timeout=timeout,
-                max_retries=0,
-                http_client=http,
-            )
-            self._sdk = (process, sdk)
-        return self._sdk[1]
+        def confirm(event: str, details: Mapping[str, Any]) -> None:
+            """Wait for the slot right before the head of the request is sent; a proxy's CONNECT needs none."""
+            head = event.endswith("send_request_headers.started")
+            if not head or getattr(details.get("request"), "method", b"") == b"CONNECT" or attempt.slot is None:
+                return
+            attempt.slot = limiter.confirm(attempt.model, attempt.slot)
+            telemetry.waited_for_slot(attempt.model, time.perf_counter() - begun)
+            try:
+                attempt.check()
+            except Cancelled:
+                limiter.settle(attempt.model, attempt.slot, 0)
+                raise
+            attempt.sent_at = time.perf_counter()
+
+        sent.extensions["trace"] = confirm
 
     def _downgraded(
-        self, model: str, capabilities: EndpointCapabilities, error: openai.APIStatusError
+        self,
+        attempt: Attempt,
+        request: LLMRequest,
+        capabilities: EndpointCapabilities,
+        limit: int,
+        error: openai.APIStatusError,
     ) -> EndpointCapabilities:
-        """Return the capabilities to try next, or raise what the status means for these items, this job, or all.
-
-        The words of the error body are used for matching only: they may repeat what was sent, and so are never shown.
-        """
-        status, body = error.status_code, error.body if isinstance(error.body, dict) else {}
-        parts = (body.get("code"), body.get("param"), body.get("type"), body.get("message"), error.message)
-        words = " ".join(str(part) for part in parts if part).casefold()
-        if status == _TOO_MANY_REQUESTS and "insufficient_quota" not in words:
-            told = retry_after(error.response.headers, self._now())
-            raise Wait(
-                "the provider says that its limit is reached (429)", self._limiter.pause(model, told)
-            ) from None
-        if status >= _SERVER_ERROR or status in (_CONFLICT, _TIMED_OUT, _TOO_EARLY):
-            raise Retryable(f"the provider answered {status}") from None
-        if status in (_BAD_REQUEST, _UNPROCESSABLE):
-            if any(word in words for word in _TOO_LONG):
-                raise Unanswerable("its text is too long for the model") from None
-            if any(word in words for word in _FILTERED):
+        """Return the capabilities to try next, or raise what the status means for these items, this job, or all."""
+        status, access, model = error.status_code, attempt.access, attempt.model
+        words, headers = words_of(error.body, error.message), error.response.headers
+        meaning = meaning_of(status, words)
+        if attempt.slot is not None and meaning not in ("limit", "fault"):
+            access.limiter.settle(model, attempt.slot, None)
+        match meaning:
+            case "limit":
+                reason = "the provider says that its limit is reached (429)"
+                told = retry_after(headers, self._now())
+                raise Wait(reason, access.limiter.pause(model, "refused", reason, told, attempt.slot)) from None
+            case "fault":
+                told = retry_after(headers, self._now())
+                raise self._failed(attempt, f"the provider answered {status}", told) from None
+            case "filtered":
                 raise Unanswerable("the provider's content filter refused it") from None
-            downgraded = capabilities.downgraded_for(words)
-            if downgraded is not None:
-                return downgraded
-        about_model = status == _NOT_FOUND or any(word in words for word in _ABOUT_MODEL)
-        sentence = _UNKNOWN_MODEL if about_model else _REFUSALS.get(status, _REFUSED)
-        reason = sentence.format(model=model, status=status)
-        if status in _ABOUT_ACCOUNT:
-            self._memory.remember_refusal(model, reason)
-        raise Rejected(reason) from None
+            case "form" | "too long":
+                about_limit = meaning == "form" or limit > request.max_answer_tokens or "max_tokens" in words
+                downgraded = capabilities.downgraded_for(words, limit) if about_limit else None
+                if downgraded is not None:
+                    return downgraded
+                if meaning == "too long":
+                    raise Unanswerable("its text is too long for the model") from None
+        sentence = refusal(status, words, access.name)
+        if meaning != "account":
+            raise Rejected(sentence) from None
+        access.memory.remember_refusal(access.name, sentence)
+        raise Refused(sentence) from None
+
+    def _failed(self, attempt: Attempt, reason: str, told_seconds: float | None = None) -> Failure:
+        """Return what a failure of the provider means: once, try again; often in a row, a pause for all."""
+        seconds = attempt.access.limiter.pause(attempt.model, "failed", reason, told_seconds, attempt.slot)
+        return Wait(reason, seconds) if seconds else Retryable(reason)
+
+    def _failure_of(self, attempt: Attempt, error: Exception) -> Failure | Cancelled:
+        """Return the verdict where there is no usable response.
+
+        What was raised in a hook comes out as it was.
+        """
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, Failure | Cancelled) and cause is not error:
+                return cause
+            cause = cause.__cause__ or cause.__context__
+        if attempt.sent_at is None and isinstance(error, Failure):
+            return error
+        if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
+            return self._failed(attempt, "the provider did not answer in time")
+        if isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
+            return self._failed(attempt, "the connection to the provider failed or was cut")
+        if isinstance(error, Retryable):
+            return self._failed(attempt, error.reason)
+        return self._failed(attempt, f"the provider's answer cannot be read ({type(error).__name__})")
+
+
+def _request(
+    access: Access, request: LLMRequest, parameters: Parameters, capabilities: EndpointCapabilities, limit: int
+) -> dict[str, Any]:
+    """Return what the SDK is given for a request, in the form that the endpoint takes."""
+    in_prompt = capabilities.step != "json_schema"
+    asked: dict[str, Any] = {
+        "model": access.name,
+        "messages": with_schema(request) if in_prompt else request.messages,
+        capabilities.limit_name: limit,
+    }
+    if capabilities.temperature and parameters.temperature not in (None, "default"):
+        asked["temperature"] = parameters.temperature
+    if parameters.reasoning_effort:
+        asked["reasoning_effort"] = parameters.reasoning_effort
+    extra_body = {"enable_thinking": False} if capabilities.thinking_off else {}
+    if extra_body := extra_body | parameters.extra_body:
+        asked["extra_body"] = extra_body
+    if capabilities.stream:
+        asked["stream"] = True
+        if capabilities.stream_usage:
+            asked["stream_options"] = {"include_usage": True}
+    if capabilities.step == "json_object":
+        asked["response_format"] = {"type": "json_object"}
+    elif capabilities.step == "json_schema":
+        schema = schema_of(request.kind, request.max_items, request.max_points)
+        wanted = {"name": request.kind, "strict": True, "schema": schema}
+        asked["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    return asked
+
+
+def _how_late(failure: Failure) -> tuple[int, float]:
+    """Order failures by when another try may help: soonest first, and never last."""
+    if isinstance(failure, Wait):
+        return 1, failure.seconds
+    return (0, 0.0) if isinstance(failure, Retryable) else (2, 0.0)
 
 
 def _count(attempt: Attempt, status: str) -> None:
     """Count what has left. A request whose slot was refused has not."""
     if attempt.sent_at is not None:
         telemetry.provider_answered(attempt.model, status, time.perf_counter() - attempt.sent_at)
-
-
-def _response_of(completion: "ChatCompletion | Any") -> LLMResponse:
-    """Read a body. Raises Retryable for one that is no chat completion, and Unanswerable for a refusal."""
-    choice = next(iter(getattr(completion, "choices", None) or ()), None)
-    message = getattr(choice, "message", None)
-    if choice is None or message is None:
-        raise Retryable("the provider answered something that is not a chat completion")
-    if choice.finish_reason == "content_filter" or getattr(message, "refusal", None):
-        raise Unanswerable("the provider's content filter refused it")
-    usage = getattr(completion, "usage", None)
-    return LLMResponse(
-        text=message.content or "",
-        complete=choice.finish_reason != "length",
-        input_tokens=getattr(usage, "prompt_tokens", None) or 0,
-        output_tokens=getattr(usage, "completion_tokens", None) or 0,
-    )
-
-
-def _failure_of(error: Exception) -> Failure | Cancelled:
-    """Return the verdict where there is no usable response.
-
-    What was raised in the hook comes out as it was.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, Failure | Cancelled):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, openai.APITimeoutError):
-        return Retryable("the provider did not answer in time")
-    if isinstance(error, openai.APIConnectionError):
-        return Retryable("the connection to the provider failed or was cut")
-    return Retryable(f"the provider's answer cannot be read ({type(error).__name__})")
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that the headers ask to wait, or None.
-
-    They may be told in milliseconds, in seconds, or by a date (RFC 9110, 10.2.3).
-    """
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        if _NUMBER.fullmatch(value):
-            return float(value) * unit
-    date = headers.get("retry-after", "").strip()
-    try:
-        return max(parsedate_to_datetime(date).timestamp() - now, 0.0) if date else None
-    except ValueError:
-        return None

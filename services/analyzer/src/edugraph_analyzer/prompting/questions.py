@@ -35,7 +35,7 @@ class LLMRequest:
     """One request to a language model. `messages` do not hold the schema; see `with_schema`.
 
     The answer may take `max_answer_tokens`, have `max_items` entries, and name `max_points` knowledge points of a
-    course text.
+    course text. `headroom` tokens more are allowed to a model whose last answer was cut.
     """
 
     kind: Kind
@@ -43,16 +43,25 @@ class LLMRequest:
     max_answer_tokens: int
     max_items: int
     max_points: int
+    headroom: int = 0
 
 
 @dataclass(frozen=True)
 class LLMResponse:
-    """The text of an answer. `complete` is False for an answer that was cut at its limit of tokens."""
+    """The text of an answer. `complete` is False for an answer that was cut at its limit of tokens.
+
+    `cached_tokens` are those of the input that the provider had in its cache, `limit` is what the answer was allowed,
+    and `headroom` what of it was beyond the tokens of the answer. One that the content filter took out is `filtered`.
+    """
 
     text: str
     complete: bool
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
+    filtered: bool = False
+    limit: int = 0
+    headroom: int = 0
 
 
 class Unanswerable(Exception):
@@ -106,6 +115,7 @@ class Resolution:
     reason: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
 
 
 def question_of(document: Document, settings: AnalyzerSettings, members: Sequence[CourseNames] = ()) -> Question:
@@ -150,7 +160,14 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     courses = [redact(course.name) if course.name else course.course_id for course in document.courses]
     kind = document.kind
     named = courses if kind != "interaction" else ()
-    parts = [kind, prompts.version_of(kind), settings.model_for(kind), settings.temperature, named, sections]
+    asked = settings.parameters_for(kind)
+    temperature = None if asked.temperature == "default" else asked.temperature
+    parts = [kind, prompts.version_of(kind), settings.model_for(kind), temperature, named, sections]
+    # A model of the same name at another address is another model. Another endpoint of the file is not another one.
+    if address := settings.endpoints_for(settings.model_for(kind))[0].base_url:
+        parts.append(f"address {address}")
+    if asked.extra_body or asked.reasoning_effort:
+        parts.append(f"{asked.reasoning_effort} {json.dumps(asked.extra_body, sort_keys=True)}")
     if settings.one_student_per_pack:  # answers that were given beside other students' texts are not used then
         parts.append("one student per pack")
     key = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
@@ -204,8 +221,9 @@ def request_of(
     kind: Kind, pack: Sequence[Question], settings: AnalyzerSettings, new_id: Callable[[], str]
 ) -> LLMRequest:
     """Return the request for a pack; `new_id` returns random characters."""
-    answer_tokens = (settings.answer_tokens or ANSWER_TOKENS[kind]) * len(pack) + _ENVELOPE_TOKENS
-    limit = answer_tokens + settings.thinking_tokens
+    asked = settings.parameters_for(kind)
+    answer_tokens = (asked.answer_tokens or ANSWER_TOKENS[kind]) * len(pack) + _ENVELOPE_TOKENS
+    limit = answer_tokens + (asked.thinking_tokens or 0)
     return LLMRequest(kind, messages_of(kind, pack, new_id), limit, len(pack), most_points(pack))
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 from edugraph_common.platform.callers import Caller
+from edugraph_gateway.operations.restriction import Restrictions, report_without
 
 HIDDEN = "not shown without the scope personal"
 
@@ -20,6 +21,10 @@ class JobAnswer(JobReport):
 
     seconds_left: float | None = None
     links: dict[str, str] = {}
+
+    def says_the_same_as(self, other: "JobAnswer | None") -> bool:
+        """Whether nothing but the estimate has changed."""
+        return other is not None and self == other.model_copy(update={"seconds_left": self.seconds_left})
 
 
 class JobList(ContractModel):
@@ -45,8 +50,14 @@ class Version(ContractModel):
     api: str = "v1"
 
 
-def job_answer(report: JobReport, now: datetime, caller: Caller) -> JobAnswer:
-    """Add the links of a job and, for one that runs, the seconds that the slower of import and analysis needs."""
+def job_answer(report: JobReport, now: datetime, caller: Caller, restrictions: Restrictions) -> JobAnswer:
+    """Add the links of a job and, for one that runs, the seconds that the slower of import and analysis needs.
+
+    While the graph does not say who is restricted, a caller sees what one without the scope personal sees.
+    """
+    shows_personal = caller.may("personal") and not restrictions.are_unknown()
+    if shows_personal:
+        report = report_without(report, restrictions.people())
     seconds_left: float | None = None
     if report.state not in ENDED:
         analysis, spent_seconds = report.analysis, (now - report.created).total_seconds()
@@ -55,7 +66,7 @@ def job_answer(report: JobReport, now: datetime, caller: Caller) -> JobAnswer:
         seconds_left = round(max(estimates), 1) if estimates else None
     base = f"/v1/jobs/{report.job_id}"
     hidden: dict[str, Any] = {}
-    if not caller.may("personal"):
+    if not shows_personal:
         # The names of files, columns and events were given by people; who sent a file knows them anyway.
         names = {"source": HIDDEN, "owner": "", "error": report.error and HIDDEN}
         skipped = {"not_relevant": {HIDDEN: sum(report.not_relevant.values())} if report.not_relevant else {}}

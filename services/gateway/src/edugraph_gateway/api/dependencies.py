@@ -26,6 +26,7 @@ from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.readiness import Probes
+from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.problems import Refusal
 from edugraph_gateway.submission.intake import Intake
@@ -72,6 +73,7 @@ PersonalReader = Annotated[Caller, admitted(*READS, personal=True)]
 GraphCaller = Annotated[Caller, admitted("read")]
 PictureCaller = Annotated[Caller, admitted("read", personal=True)]
 Submitter = Annotated[Caller, admitted("submit")]
+Reviewer = Annotated[Caller, admitted("review")]
 Operator = Annotated[Caller, admitted("operate")]
 PersonalOperator = Annotated[Caller, admitted("operate", personal=True)]
 JobOperator = Annotated[Caller, admitted("operate", "submit")]
@@ -127,6 +129,7 @@ GraphDep = Annotated[GraphReader, part(lambda gateway: gateway.graph)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
+RestrictionsDep = Annotated[Restrictions, part(lambda gateway: gateway.restrictions)]
 TaskOwnersDep = Annotated[TaskOwners, part(lambda gateway: gateway.task_owners)]
 ResultsDep = Annotated[TaskResults, part(lambda gateway: gateway.results)]
 TokenDep = Annotated[str, Depends(token_of)]

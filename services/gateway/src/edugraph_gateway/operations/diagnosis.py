@@ -67,10 +67,7 @@ def diagnose(
 def _redis_faults(client: "redis.Redis") -> Iterable[Fault]:
     """Raises Retryable when Redis does not answer."""
     try:
-        policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
-        client.ping()
-    except redis.ResponseError:
-        return  # a managed Redis that does not tell its configuration
+        policy = client.info("memory").get("maxmemory_policy", "noeviction")
     except redis.RedisError as error:
         raise Retryable(f"Redis does not answer ({what(error)})") from error
     if policy != "noeviction":

@@ -24,8 +24,8 @@ from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import ERASURES, Blobs, erasure_key, tombstone_of
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
+from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed, Who
 from edugraph_importer.erasure.files import erase_from_blobs
-from edugraph_importer.erasure.person import ErasedPeople, Person, Scrubbed, Who
 from edugraph_importer.graph import Graph
 
 MAX_SHOWN = 100

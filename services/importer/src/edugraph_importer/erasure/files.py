@@ -36,15 +36,16 @@ from edugraph_common.sources import (
 )
 from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
-from edugraph_importer.erasure.person import Person, Who
+from edugraph_common.sources.person import Person, Who
 from edugraph_importer.range_index import BatchRange, count_ranges, index_key, read_ranges, write_ranges
 
-_SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx)(\.gz|\.zst)?")
+_SOURCE = re.compile(r"jobs/[^/]+/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 # Of a job without records, of what the graph knows of courses, and of batches.
 _NAMING_NOBODY = re.compile(r"jobs/[^/]+/(index|job\.json|analysis\.json|cancelled|contexts/.+)")
 _LONGEST_PLAN = 1 << 24
 _PLANS = ("/reading.json", "/mapping.json")
 _GONE = "(erased)"
+_ROWS_AT_ONCE = 1_000
 
 _OPEN = "its job has not ended; it is cleaned within a minute after it has"
 _PART = "it is being written, or a write of it broke off; forget the student again when no upload is under way"
@@ -192,6 +193,8 @@ class _Eraser:
         elif key == frames_key(job_id):
             change = self._changed_frames
         elif _SOURCE.fullmatch(key):
+            if chosen.plan.is_converted:
+                return self._delete_original(job_id, key, chosen, is_open=is_open)
             change = self._changed_source
         else:
             raise MalformedFile("it is no file of an import")
@@ -209,6 +212,30 @@ class _Eraser:
         if found:
             self._replace(job_id, key, change(key, chosen))
         return found
+
+    def _delete_original(self, job_id: str, key: str, chosen: StudentRows, *, is_open: bool) -> int:
+        """Delete a file that batches are not read from, if it names the person, or if its rows stand elsewhere.
+
+        Such a file is left by a job that ended before its split, or by a split that died at its end.
+        """
+        if not self._blobs.exists(index_key(job_id)):
+            mapping = chosen.plan.mapping
+            with self._blobs.open(key) as file:
+                _, text = open_text(file, chosen.plan.format, _compression(key), mapping)
+                source = chosen.plan.source
+                for chunk in source.chunks(text, _ROWS_AT_ONCE):
+                    source.blank(chunk.text, chosen)
+                    self._go_on()
+            if not chosen.found:
+                return 0
+        if is_open:
+            if chosen.found:
+                self.erased.open_jobs.add(job_id)
+                self.leave(key, _OPEN)
+            return 0
+        if not self._dry_run:
+            self._blobs.delete(key)
+        return chosen.found
 
     def _erase_plan(self, job_id: str, key: str, *, is_open: bool) -> None:
         """Take the person out of a mapping that gives their id by itself. The rows that had the id by it are gone."""

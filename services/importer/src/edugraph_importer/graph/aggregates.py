@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import neo4j
 
-from edugraph_common.contracts.graph_schema import ENTITY_LABELS
+from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
 from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
@@ -26,7 +26,6 @@ from edugraph_importer.graph.record_facts import (
 from edugraph_importer.graph.unit_of_work import (
     COUNTED,
     LATEST_FIELDS,
-    NAMED_LABELS,
     Fields,
     MistakeTotals,
     PracticeTotals,

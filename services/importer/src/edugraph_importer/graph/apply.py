@@ -17,10 +17,11 @@ from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
-from edugraph_importer.graph import finding_facts, migrations, prerequisites, record_facts
+from edugraph_importer.graph import finding_facts, migrations, prerequisites, record_facts, resolver
 from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
-from edugraph_importer.graph.finding_facts import FindingChanges, FindingUpdate
+from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
     UnitOfWork,
@@ -30,6 +31,7 @@ from edugraph_importer.graph.unit_of_work import (
     write_records,
     write_tests,
 )
+from edugraph_importer.graph.verdicts import RecordVerdicts
 from edugraph_importer.graph.versions import (
     Classified,
     ErasedStudents,
@@ -42,6 +44,8 @@ from edugraph_importer.graph.versions import (
     remove_superseded,
     stored_versions,
 )
+
+StoredFinding = tuple[str | None, str | None]  # what was found in a record, and what reviewers said of it
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,14 @@ def apply(
     findings: Sequence[FindingUpdate],
     before: Removals,
     withdrawn: WithdrawnRecords,
+    *,
+    unreviewed: Sequence[str],
+    wanted: set[Node],
 ) -> tuple[str, ...]:
     """Write records and what was found in them, in place of what they supersede.
 
-    Return the prerequisites that are excluded from now on, as "a > b".
+    `unreviewed`: as `Removals.check` has it. `wanted`: as `resolver.resolve` has it. Return the prerequisites that
+    are excluded from now on, as "a > b".
 
     All transactions take their locks in this order: the prerequisites as a whole, superseded records, then all other
     nodes. What can be computed without locks is computed before.
@@ -87,7 +95,7 @@ def apply(
         staged.add(changes.add(update))
     unit = lock_and_load(
         tx,
-        superseded.nodes.union(staged.nodes, edges.nodes()),
+        superseded.nodes.union(staged.nodes, edges.nodes(), wanted),
         superseded.outdated.learns.union(staged.learns),
         {*superseded.item_names.tests, *staged.item_names.tests},
     )
@@ -97,7 +105,7 @@ def apply(
     remove_superseded(tx, unit, superseded)
     unit.merge(staged)
     write_records(tx, staged)
-    before.check(tx)
+    before.check(tx, unreviewed)
     withdrawn.write(records.unknown_withdrawn)
     for name in sorted(changes.rows):
         run_rows(tx, name, changes.rows[name])
@@ -105,13 +113,16 @@ def apply(
     raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
     changes.outdated.spellings |= write_tests(tx, unit)
     recompute(tx, unit, changes.outdated)
+    resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
-    delete_orphans(tx, superseded.nodes | changes.unlinked)
+    delete_orphans(tx, superseded.nodes | changes.unlinked | wanted)
     return edges.newly_excluded
 
 
-def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones) -> BatchOutcome:
-    before, earlier = _begin(tx, "ImportBatch", batch.id)
+def write_batch(
+    tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node]
+) -> BatchOutcome:
+    before, earlier = begin(tx, "ImportBatch", batch.id)
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
     start = time.monotonic()
@@ -120,7 +131,13 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: To
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn, batch.withdrawn)
     stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
     classified = classify(batch.records, stored, erased, withdrawn)
-    apply(tx, classified, (), before, withdrawn)
+    verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
+    updates = [
+        FindingUpdate(record, NO_FACTS, reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said), None, said)
+        for record in classified.records
+        if (said := verdicts.of(record)) is not None
+    ]
+    apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
     by_type = Counter[str](record.type for record in classified.events.values())
     by_type.update(record.type for record in classified.superseded_here)
     by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
@@ -133,14 +150,14 @@ def write_batch(tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: To
     return outcome
 
 
-def _begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tuple[Removals, str | None]:
+def begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tuple[Removals, str | None]:
     """Return what had been removed before, and the outcome of a batch or pack that was written before, as JSON.
 
     Raises what `migrations.check_version` raises.
     """
     found = {row["name"]: row["value"] for row in tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id)}
     migrations.check_version(found.get("version"))
-    return Removals(found["erased"], found["withdrawn"]), found.get("outcome")
+    return Removals(found["erased"], found["withdrawn"], found["reviewed"]), found.get("outcome")
 
 
 def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[str], seconds: float) -> BatchOutcome:
@@ -160,9 +177,11 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
     )
 
 
-def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones) -> FindingsOutcome:
+def write_findings(
+    tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, wanted: set[Node]
+) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
-    before, earlier = _begin(tx, "FindingsPack", pack_id)
+    before, earlier = begin(tx, "FindingsPack", pack_id)
     if earlier is not None:
         return FindingsOutcome.model_validate_json(earlier)
     pairs: list[tuple[Record, RecordFinding]] = []
@@ -179,11 +198,13 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: 
     # Only the findings of course texts can have prerequisites. Their lock comes before those of the records.
     if any(record.type == "course_content" for record in records):
         prerequisites.lock_edges(tx)
+    verdicts = RecordVerdicts(tx, [record.record_id for record in records], before.reviewed)
     stored, stored_findings = _lock_records(tx, records)
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
     classified = classify(list(enumerate(records)), stored, erased, withdrawn)
-    excluded = apply(tx, classified, _finding_updates(pairs, classified, stored_findings), before, withdrawn)
+    updates = _finding_updates(pairs, classified, stored_findings, verdicts)
+    excluded = apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
     outcome = FindingsOutcome(
@@ -202,20 +223,22 @@ def write_findings(tx: neo4j.ManagedTransaction, message: Findings, tombstones: 
 
 def _lock_records(
     tx: neo4j.ManagedTransaction, records: Sequence[Record]
-) -> tuple[dict[str, StoredVersion], dict[str, str]]:
+) -> tuple[dict[str, StoredVersion], dict[str, StoredFinding]]:
     """Lock the records that are in the graph. Return, by id, their versions and the findings stored with them."""
     ids, versions, findings = sorted({record.record_id for record in records}), dict[str, StoredVersion](), {}
     for label in RECORD_LABELS if ids else ():
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        for record_id, *version, finding in row["records"]:
+        for record_id, *version, finding, verdicts in row["records"]:
             versions[record_id] = StoredVersion.read(label, *version)
-            if finding is not None:
-                findings[record_id] = finding
+            findings[record_id] = (finding, verdicts)
     return versions, findings
 
 
 def _finding_updates(
-    pairs: Sequence[tuple[Record, RecordFinding]], classified: Classified, stored_findings: Mapping[str, str]
+    pairs: Sequence[tuple[Record, RecordFinding]],
+    classified: Classified,
+    stored_findings: Mapping[str, StoredFinding],
+    verdicts: RecordVerdicts,
 ) -> list[FindingUpdate]:
     """Return one update for each record whose finding changes. If a record comes twice, its last finding counts."""
     # Records to write come last: an older version of one of them may have been unchanged until here.
@@ -228,11 +251,13 @@ def _finding_updates(
     updates: list[FindingUpdate] = []
     for record_id, (record, finding) in last.items():
         # The finding of a superseded version was about the older text, and goes with it.
-        old_text = None if record_id in classified.superseded else stored_findings.get(record_id)
-        new_text = finding_facts.stored_text(finding)
-        if new_text != old_text:
-            old, new = finding_facts.facts_of_stored(old_text), finding_facts.facts_of(finding.finding)
-            updates.append(FindingUpdate(record, finding, old, new, new_text))
+        is_stored = record_id in stored_findings and record_id not in classified.superseded
+        before = stored_findings[record_id] if is_stored else (None, None)
+        after, label = (finding_facts.stored_text(finding), verdicts.of(record)), LABEL_OF_TYPE[record.type]
+        if after != before:
+            old = finding_facts.facts_of_stored(before[0], label, before[1])
+            new = finding_facts.facts_of_stored(after[0], label, after[1])
+            updates.append(FindingUpdate(record, old, new, *after))
     return updates
 
 

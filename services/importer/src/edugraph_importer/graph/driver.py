@@ -27,7 +27,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.contracts.errors import Rejected, Retryable, what
-from edugraph_common.contracts.graph_schema import LABELS
+from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS
 from edugraph_importer.graph.queries import CYPHER
 
 P = ParamSpec("P")
@@ -135,6 +135,10 @@ class Connection:
                     # would refuse the constraint for ever.
                     session.execute_write(_run, CYPHER[f"drop_index_{label}"])
                     session.execute_write(_run, CYPHER[f"constraint_{label}"])
+
+        for label in NAMED_LABELS:
+            with _translated_errors(), self._session() as session:
+                session.execute_write(_run, CYPHER[f"canonical_index_{label}"])
 
     def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
         with _translated_errors(), self._session() as session:

@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import neo4j
 
+from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import shorten
-from edugraph_importer.graph import aggregates, migrations
+from edugraph_importer.graph import aggregates, migrations, record_facts, resolver
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, ItemNames, Node, Pair
+from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, Called, ItemNames, Node, Pair
 from edugraph_importer.graph.tombstones import KEYED, Tombstones
 from edugraph_importer.graph.unit_of_work import (
-    NAMED_LABELS,
     lock_and_load,
     read_fields,
     run_rows,
@@ -86,24 +86,27 @@ def key_old_tombstones(tx: neo4j.ManagedTransaction, tombstones: Tombstones) -> 
 class Footprint:
     """All that a student's records touch. `records`: ids by label. `relates_to`: pairs to recompute.
 
-    `named`: nodes that the records link to. `item_names`: what they say of items, to be taken back.
+    `named`: nodes that the records link to. `item_names`, `called`: what they say of items and call ids, to be
+    taken back.
     """
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     version_keys: set[str] = field(default_factory=set)
     named: set[Node] = field(default_factory=set)
     item_names: ItemNames = field(default_factory=ItemNames)
+    called: Counter[Called] = field(default_factory=Counter)
     relates_to: set[Pair] = field(default_factory=set)
     relationships: int = 0
 
     @property
     def nodes(self) -> set[Node]:
-        return self.named.union(self.item_names.nodes())
+        return self.named.union(self.item_names.nodes(), ((each.label, each.name) for each in self.called))
 
 
-def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones) -> dict[str, int]:
+def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones, wanted: set[Node]) -> dict[str, int]:
     """Return how many nodes were removed, by label, and how many relationships.
 
+    `wanted`: as `resolver.resolve` has it.
     Raises what `migrations.check_version` raises.
     """
     schema = tx.run(CYPHER["schema_version"]).single()
@@ -111,7 +114,8 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones)
     footprint = _read_footprint(tx, student_id)
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(footprint.records[label])).consume()
-    unit = lock_and_load(tx, footprint.nodes | {("Student", student_id)}, (), footprint.item_names.tests)
+    nodes = footprint.nodes | wanted
+    unit = lock_and_load(tx, nodes | {("Student", student_id)}, (), footprint.item_names.tests)
     # The footprint was read to know what to lock. A record that arrived meanwhile changed it.
     if _read_footprint(tx, student_id) != footprint:
         raise StaleRead
@@ -132,8 +136,11 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones)
         version_keys=footprint.version_keys,
     )
     aggregates.recompute(tx, unit, outdated)
+    unit.called.subtract(footprint.called)
+    resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
-    removed.update(aggregates.delete_orphans(tx, footprint.nodes))
+    removed.update(aggregates.delete_orphans(tx, nodes))
+    tx.run(CYPHER["delete_reviews"], ids=sorted(set[str]().union(*footprint.records.values()))).consume()
     _clear_ledger(tx, student_id, set[str]().union(*footprint.records.values()))
     return {name: count for name, count in sorted(removed.items()) if count}
 
@@ -153,6 +160,8 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
             footprint.relationships += 1
             footprint.named.add((row["label"], row["id"]))
             neighbours[row["record"]][row["label"]].add(row["id"])
+            if row["label"] == "ErrorType" and row["stated"] is not None:
+                footprint.called.update(record_facts.called("ErrorType", row["id"], row["stated"]))
         for ids in neighbours.values():
             for error_type in ids["ErrorType"]:
                 footprint.relates_to.update((error_type, point) for point in ids["KnowledgePoint"])

@@ -49,7 +49,28 @@ PROPERTIES = (
 
 Links = dict[str, dict[str, Any]]  # id of the node at the end -> properties of the relationship
 
-_DESCRIBES_PROPERTIES = ("importance", "order", "description", "category", "requires", "requires_confidence")
+_CLAIMS = ("requires", "requires_confidence")
+_DESCRIBES_PROPERTIES = ("importance", "order", "description", "category", *_CLAIMS)
+# What a reviewer accepts that no model found. It has no spelling of its own.
+_ACCEPTED: Mapping[str, Mapping[str, Any]] = {
+    "ABOUT": {"found_as": []},
+    "OF_TYPE": {"found_as": [], "confidence": 1.0},
+    "CONCERNS": {"found_as": [], "confidence": 1.0, "strength": 1.0},
+    "DESCRIBES": {"found_as": [], **dict.fromkeys(_DESCRIBES_PROPERTIES), "importance": "supplementary"},
+}
+# Label of a record -> aspect of a review -> relationship type.
+_LINK_OF_ASPECT: Mapping[str, Mapping[str, str]] = {
+    "Interaction": {"topic": "ABOUT"},
+    "ErrorRecord": {"error_type": "OF_TYPE", "knowledge_point": "CONCERNS"},
+    "Attempt": {"error_type": "OF_TYPE", "knowledge_point": "CONCERNS"},
+    "CourseContent": {"knowledge_point": "DESCRIBES"},
+}
+_SINGLE_OF_LABEL: Mapping[str, tuple[str, ...]] = {
+    "Interaction": ("sentiment",),
+    "ErrorRecord": ("severity", "difficulty"),
+    "Attempt": ("severity", "difficulty"),
+    "CourseContent": (),
+}
 _FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
 
 
@@ -59,7 +80,9 @@ class FindingFacts:
 
     links: Mapping[str, Links] = field(default_factory=dict)
     prerequisites: Mapping[Pair, float] = field(default_factory=dict)
+    sentiment: str | None = None
     severity: str | None = None
+    difficulty: str | None = None
 
     def links_of(self, relationship_type: str) -> Links:
         return self.links.get(relationship_type, {})
@@ -83,14 +106,51 @@ def stored_text(finding: RecordFinding) -> str:
     return json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def facts_of_stored(text: str | None) -> FindingFacts:
-    return NO_FACTS if text is None else facts_of(_FINDING.validate_python(json.loads(text)["finding"]))
+def facts_of_stored(text: str | None, label: str, verdicts: str | None) -> FindingFacts:
+    """Return what counts of a finding as it is stored with a record of this label, with what reviewers said of it."""
+    found = NO_FACTS if text is None else facts_of(_FINDING.validate_python(json.loads(text)["finding"]))
+    return found if verdicts is None else reviewed(found, label, verdicts)
+
+
+def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
+    """Return what counts: what was found and not rejected, and what was accepted.
+
+    `verdicts`: as `verdicts.applied` writes them.
+    """
+    said = json.loads(verdicts)
+    accepted, rejected = said["accepted"], said["rejected"]
+    links = {relationship_type: dict(of_type) for relationship_type, of_type in facts.links.items()}
+    for aspect, relationship_type in _LINK_OF_ASPECT[label].items():
+        of_type = links.setdefault(relationship_type, {})
+        for end in rejected.get(aspect, ()):
+            of_type.pop(end, None)
+        for end in accepted.get(aspect, ()):
+            of_type.setdefault(end, dict(_ACCEPTED[relationship_type]))
+    gone = set(rejected.get("knowledge_point", ()))
+    claims = {pair: confidence for pair, confidence in facts.prerequisites.items() if gone.isdisjoint(pair)}
+    if claims != facts.prerequisites:
+        links["DESCRIBES"] = {end: link | dict.fromkeys(_CLAIMS) for end, link in links["DESCRIBES"].items()}
+        _add_claims(links["DESCRIBES"], claims)
+    single = {}
+    for aspect in _SINGLE_OF_LABEL[label]:
+        found = getattr(facts, aspect)
+        single[aspect] = accepted[aspect][-1] if aspect in accepted else found
+        if single[aspect] in rejected.get(aspect, ()):
+            single[aspect] = None
+    return FindingFacts(links, claims, **single)
+
+
+def _add_claims(links: Links, claims: Mapping[Pair, float]) -> None:
+    for (point_id, required_id), confidence in sorted(claims.items()):
+        link = links[point_id]
+        link["requires"] = [*(link["requires"] or ()), required_id]
+        link["requires_confidence"] = [*(link["requires_confidence"] or ()), confidence]
 
 
 def facts_of(finding: Finding) -> FindingFacts:
     match finding:
         case InteractionFinding():
-            return FindingFacts({"ABOUT": _links_by_name(finding.topics)})
+            return FindingFacts({"ABOUT": _links_by_name(finding.topics)}, sentiment=finding.sentiment)
         case ErrorFinding():
             of_type = _links_by_name(found.name for found in finding.error_types)
             for found in finding.error_types:
@@ -99,7 +159,8 @@ def facts_of(finding: Finding) -> FindingFacts:
             for point in finding.knowledge_points:
                 _raise(concerns[canonical_name(point.name)], "strength", point.strength)
                 _raise(concerns[canonical_name(point.name)], "confidence", point.confidence)
-            return FindingFacts({"OF_TYPE": of_type, "CONCERNS": concerns}, severity=finding.severity)
+            links = {"OF_TYPE": of_type, "CONCERNS": concerns}
+            return FindingFacts(links, severity=finding.severity, difficulty=finding.difficulty)
         case ContentFinding():
             return _facts_of_content(finding)
 
@@ -123,22 +184,22 @@ def _facts_of_content(finding: ContentFinding) -> FindingFacts:
         link["order"] = min(orders, default=None)
         link["description"] = link["description"] or point.description
         link["category"] = link["category"] or point.category
-    for (point_id, required_id), confidence in sorted(prerequisites.items()):
-        link = links[point_id]
-        link["requires"] = [*(link["requires"] or ()), required_id]
-        link["requires_confidence"] = [*(link["requires_confidence"] or ()), confidence]
+    _add_claims(links, prerequisites)
     return FindingFacts({"DESCRIBES": links}, prerequisites)
 
 
-def node_properties(finding: RecordFinding, text: str) -> dict[str, Any]:
+def node_properties(update: "FindingUpdate") -> dict[str, Any]:
     """Return what `SET n += …` needs: None removes a property that an older finding had and this one has not."""
-    body = finding.finding
     values: dict[str, Any] = dict.fromkeys(PROPERTIES)
-    for name in ("confidence", "difficulty", "sentiment", "severity"):
-        values[f"found_{name}"] = getattr(body, name, None)
-    for name in ("analyser", "model", "prompt_version"):
-        values[f"found_{name}"] = getattr(finding.origin, name)
-    return values | {"found_evidence": list(body.evidence) or None, "finding": text}
+    for name in ("difficulty", "sentiment", "severity"):
+        values[f"found_{name}"] = getattr(update.new, name)
+    if update.text is not None:
+        whole = json.loads(update.text)
+        for name in ("analyser", "model", "prompt_version"):
+            values[f"found_{name}"] = whole[name]
+        values["found_confidence"] = whole["finding"]["confidence"]
+        values["found_evidence"] = whole["finding"]["evidence"] or None
+    return values | {"finding": update.text, "verdicts": update.verdicts}
 
 
 def error_types(record: Record, facts: FindingFacts) -> set[str]:
@@ -185,13 +246,16 @@ def _raise(link: dict[str, Any], name: str, value: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FindingUpdate:
-    """The finding of one record, and the older one (or none) whose place it takes. `text`: the new one as stored."""
+    """What is found in one record, and what was found before. `text`: the finding as stored, None without one.
+
+    `verdicts`: what reviewers said of it, as stored, which `old` and `new` heed.
+    """
 
     record: Record
-    finding: RecordFinding
     old: FindingFacts
     new: FindingFacts
-    text: str
+    text: str | None
+    verdicts: str | None = None
 
     def nodes(self) -> Iterator[Node]:
         """Yield all nodes that the update may change."""
@@ -226,7 +290,7 @@ class FindingChanges:
         """Add one update. Return what only adds to mistakes, names and descriptions."""
         record, old, new = update.record, update.old, update.new
         added = Facts(record.version_key, set(update.nodes()))
-        label, properties = LABEL_OF_TYPE[record.type], node_properties(update.finding, update.text)
+        label, properties = LABEL_OF_TYPE[record.type], node_properties(update)
         self.rows[f"set_finding_{label}"].append({"id": record.record_id, "p": properties})
         for relationship_type, end in update.dropped_links():
             self.rows[f"unlink_{relationship_type}_{label}"].append({"id": record.record_id, "end": end})

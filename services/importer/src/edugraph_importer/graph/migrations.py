@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 import neo4j
 
 from edugraph_common.contracts.errors import Wait
-from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
+from edugraph_common.contracts.graph_schema import NAMED_LABELS, SCHEMA_VERSION
+from edugraph_importer.graph import resolver
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
@@ -21,13 +22,20 @@ from edugraph_importer.graph.record_facts import (
     dated_properties,
     time_of,
 )
-from edugraph_importer.graph.unit_of_work import field_properties, learns_row, read_fields, run_rows
+from edugraph_importer.graph.unit_of_work import (
+    field_properties,
+    learns_row,
+    lock_and_load,
+    read_fields,
+    run_rows,
+)
 
 UNVERSIONED = 1  # releases that wrote no version wrote this one
 NEWER_GRAPH_SECONDS = 30.0
 
 Step = Callable[[Connection], None]
 CARRIED_STUDENTS = 500  # in one transaction
+RESOLVED_AT_ONCE = 500
 
 
 class OutdatedGraph(Exception):
@@ -113,6 +121,31 @@ def carried_id(pair: Pair) -> str:
     return f"carried:{hashlib.sha256(json.dumps(pair).encode()).hexdigest()}"
 
 
+def resolve_names(connection: Connection) -> None:
+    """Version 5: what ids are called is counted, and each id and name knows what stands for it."""
+    connection.create_constraints()
+    for label in NAMED_LABELS:
+        after = ""
+        while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=RESOLVED_AT_ONCE):
+            connection.write(_count_names, label, [row["id"] for row in rows])
+            after = rows[-1]["id"]
+    for label in NAMED_LABELS:
+        connection.write(resolver.derive_classes, label, {})
+
+
+def _count_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> None:
+    nodes = {(label, node_id) for node_id in ids}
+    lock_and_load(tx, nodes | (resolver.stated_names(tx, ids) if label == "ErrorType" else set()), ())
+    tx.run(CYPHER[f"stand_alone_{label}"], ids=ids).consume()
+    if label == "ErrorType":
+        resolver.write_stated(tx, ids)
+
+
 # Version -> what makes the next version of it. Version 3 has attempts and items. A release that does not know them
 # would leave them where they are when it erases a student.
-STEPS: Mapping[int, Step] = {1: carry_course_records, 2: Connection.create_constraints}
+STEPS: Mapping[int, Step] = {
+    1: carry_course_records,
+    2: Connection.create_constraints,
+    3: Connection.create_constraints,
+    4: resolve_names,
+}

@@ -10,18 +10,13 @@ from typing import Any
 
 import neo4j
 
-from edugraph_common.contracts.graph_schema import ENTITY_LABELS
-from edugraph_importer.graph import prerequisites
+from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
+from edugraph_importer.graph import prerequisites, resolver
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, recompute
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import ItemNames, Node, Pair
-from edugraph_importer.graph.unit_of_work import (
-    NAMED_LABELS,
-    lock_and_load,
-    write_changed_state,
-    write_tests,
-)
+from edugraph_importer.graph.unit_of_work import lock_and_load, write_changed_state, write_tests
 
 NODES_AT_ONCE = 50  # in one transaction
 SHOWN_DIFFERENCES = 100
@@ -66,7 +61,7 @@ class _TakenBack(Exception):
 
 def derive(connection: Connection, *, repair: bool) -> Comparison:
     """Derive everything, a few nodes at a time, and say what was wrong. Without `repair`, nothing is changed."""
-    comparison = Comparison()
+    comparison, corrections = Comparison(), dict[Pair, int]()
 
     def portion(work: Any, *arguments: Any) -> None:
         try:
@@ -78,14 +73,20 @@ def derive(connection: Connection, *, repair: bool) -> Comparison:
         after = ""
         while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=NODES_AT_ONCE):
             ids = [str(row["id"]) for row in rows]
-            portion(_derive_nodes, label, ids)
+            portion(_derive_nodes, label, ids, corrections)
             comparison.checked, after = comparison.checked + len(ids), ids[-1]
+    for label in NAMED_LABELS:
+        portion(_derive_classes, label, corrections)
     portion(_derive_prerequisites)
     return comparison
 
 
-def _derive_nodes(tx: neo4j.ManagedTransaction, label: str, ids: list[str], *, repair: bool) -> list[Key]:
+def _derive_nodes(
+    tx: neo4j.ManagedTransaction, label: str, ids: list[str], corrections: dict[Pair, int], *, repair: bool
+) -> list[Key]:
+    """Derive what is on these nodes and begins at them. What is wrong with CALLED is kept in `corrections`, too."""
     outdated, nodes, tests = _outdated(tx, label, ids)
+    nodes |= resolver.stated_names(tx, ids) if label == "ErrorType" else set()
     unit = lock_and_load(tx, nodes, outdated.learns, tests)
     before = _state(tx, label, ids)
     recompute(tx, unit, outdated)
@@ -93,9 +94,21 @@ def _derive_nodes(tx: neo4j.ManagedTransaction, label: str, ids: list[str], *, r
         unit.item_names = ItemNames(tests=defaultdict(Counter, {pair: Counter() for pair in unit.stored_tests}))
         unit.count_item_names(_stated_item_names(tx, ids))
         write_tests(tx, unit)
+    if label == "ErrorType":
+        corrections |= resolver.write_stated(tx, ids)
     write_changed_state(tx, unit)
     after = _state(tx, label, ids)
     return _ended([key for key in sorted({*before, *after}) if before.get(key) != after.get(key)], repair=repair)
+
+
+def _derive_classes(
+    tx: neo4j.ManagedTransaction, label: str, corrections: dict[Pair, int], *, repair: bool
+) -> list[Key]:
+    # What was repaired is read from the graph, since it may have changed meanwhile.
+    of_label = corrections if label == "ErrorType" and not repair else {}
+    nodes, verdicts = resolver.derive_classes(tx, label, of_label)
+    wrong: list[Key] = [(label, node_id, "", "") for node_id in nodes]
+    return _ended([*wrong, *(("JUDGED", *pair, "") for pair in verdicts)], repair=repair)
 
 
 def _derive_prerequisites(tx: neo4j.ManagedTransaction, *, repair: bool) -> list[Key]:
@@ -133,7 +146,7 @@ def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple
         outdated.descriptions = set(ids)
     if label not in _BEGINS_RELATIONSHIPS:
         return outdated, nodes, tests
-    rows = [key for key in _state(tx, label, ids) if key[0] not in ENTITY_LABELS]
+    rows = [key for key in _state(tx, label, ids) if key[0] not in (*ENTITY_LABELS, "CALLED")]
     stated = tx.run(CYPHER[f"stated_{label}"], ids=ids) if label != "Item" else ()
     rows += [(row["type"], row["from"], row["to"], row["course"] or "") for row in stated]
     for name, start, end, course in rows:

@@ -61,6 +61,14 @@ class Mistakes(NamedTuple):
     resolved: bool | None
 
 
+class Called(NamedTuple):
+    """That records call an id by a name. `name` is the canonical name; it is the id where a record gives none."""
+
+    label: str
+    id: str
+    name: str
+
+
 class Learns(NamedTuple):
     """What one course_record says of one LEARNS relationship."""
 
@@ -125,6 +133,7 @@ class Facts:
     fields: list[tuple[Node, str, Any]] = field(default_factory=list)
     spellings: list[tuple[Node, str]] = field(default_factory=list)
     mistakes: list[Mistakes] = field(default_factory=list)
+    called: list[Called] = field(default_factory=list)
     learns: Learns | None = None
     practice: Practice | None = None
     item_names: ItemNames | None = None
@@ -208,6 +217,7 @@ def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
         row |= {"error_type": error_type, "spelled": spellings}
         facts.spellings += [(("ErrorType", error_type), spelling) for spelling in spellings]
         facts.mistakes += mistakes(data, error_type, data.severity)
+        facts.called += called("ErrorType", error_type, spellings)
 
 
 def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
@@ -255,7 +265,9 @@ def nodes(record: Record) -> Iterator[Node]:
         case StudentInteraction():
             yield from (("Topic", topic) for topic in topics(data))
         case ErrorRecord():
-            yield from (("ErrorType", error_type) for error_type in error_types(data))
+            for error_type, spellings in error_types(data).items():
+                yield "ErrorType", error_type
+                yield from ((each.label, each.name) for each in called("ErrorType", error_type, spellings))
         case AttemptRecord() | ItemRecord():
             yield "Item", data.item_id
             yield from (("KnowledgePoint", point) for point in spellings_by_id(data.knowledge_points))
@@ -284,6 +296,16 @@ def error_types(data: ErrorRecord) -> SpellingsById:
     """Return at most one error type. An id is taken as it is given; a name without an id gives the id."""
     names = [data.error_type] if data.error_type else []
     return {data.error_type_id: names} if data.error_type_id else spellings_by_id(names)
+
+
+def called(label: str, node_id: str, spellings: Iterable[str]) -> list[Called]:
+    """Return what one record says of an id by its own spellings of it.
+
+    A name that is the id itself says nothing. So all this follows from the link of a record, too, which has its end
+    and the spellings.
+    """
+    names = {canonical_name(spelling) for spelling in spellings}
+    return [Called(label, node_id, name) for name in sorted(names or {node_id}) if name != node_id or not names]
 
 
 def resolved(data: ErrorRecord | AttemptRecord) -> bool | None:

@@ -1,14 +1,16 @@
 """The graph as the importer's tasks see it."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.reviews import FindingReview, PairReview, Review
 from edugraph_importer.graph import apply, erasure, migrations, rebuild
+from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.queries import CYPHER
@@ -49,14 +51,23 @@ class Graph:
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._write(apply.write_batch, batch, self._tombstones)
+        return self._write(apply.write_batch, batch, self._tombstones, set())
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger.
         """
-        return self._write(apply.write_findings, message, self._tombstones)
+        return self._write(apply.write_findings, message, self._tombstones, set())
+
+    def write_reviews(self, reviews: Sequence[Review]) -> None:
+        """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing."""
+        about_records = [each for each in reviews if isinstance(each, FindingReview)]
+        about_pairs = [each for each in reviews if isinstance(each, PairReview)]
+        if about_records:
+            self._write(review_nodes.write_of_records, about_records, set())
+        if about_pairs:
+            self._write(review_nodes.write_of_pairs, about_pairs, set())
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
         """Return what the graph knows of each course, for those who read its texts, in the order given.
@@ -81,11 +92,12 @@ class Graph:
         return tuple(contexts)
 
     def export_student(self, student_id: str) -> dict[str, list[dict[str, Any]]]:
-        """Return the `student`, the `relationships` to others, and the `records`, each with all its properties."""
+        """Return the `student`, the `relationships` to others, the `records` and their `reviews`, whole."""
         statements = {
             "student": "properties_of_student",
             "relationships": "relationships_of_student",
             "records": "whole_records_of_student",
+            "reviews": "reviews_of_student",
         }
         return {
             name: [row.data() for row in self._connection.read(CYPHER[statement], id=student_id)]
@@ -179,7 +191,7 @@ class Graph:
 
         Return how many nodes were removed, by label, and how many `relationships`.
         """
-        return self._write(erasure.erase, student_id, self._tombstones)
+        return self._write(erasure.erase, student_id, self._tombstones, set())
 
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.

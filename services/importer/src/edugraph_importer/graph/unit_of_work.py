@@ -21,10 +21,10 @@ from typing import Any, Self
 
 import neo4j
 
-from edugraph_common.contracts.graph_schema import ENTITY_LABELS
+from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
 from edugraph_importer.graph import record_facts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Facts, ItemNames, MistakeKey, Node, Pair
+from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Called, Facts, ItemNames, MistakeKey, Node, Pair
 
 NEVER = ""  # The version key of a default: every record is later.
 
@@ -41,9 +41,6 @@ LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
 
 # The version key of a spelling that is only counted (TESTS): all that dated texts say of a name comes before it.
 COUNTED = "~"
-
-# The labels whose id is the canonical name of their spellings.
-NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
 
 # Records come before what refers to them.
 _RECORD_STATEMENTS = (
@@ -137,6 +134,31 @@ class Spellings:
 
 
 @dataclass(slots=True)
+class Standing:
+    """Where an id or a name stands among those that mean the same.
+
+    `canonical`: the one that stands for all of them. `names`: how many names records give it as an id (itself
+    included, where a record gives none), so that what has one is an id. `claims`: how many ids are called so.
+    `verdicts`: how many pairs with it were reviewed.
+    """
+
+    canonical: str
+    names: int = 0
+    claims: int = 0
+    verdicts: int = 0
+
+    @classmethod
+    def read(cls, node_id: str, properties: Mapping[str, Any]) -> Self:
+        counts = (properties.get(name) or 0 for name in ("names", "claims", "verdicts"))
+        return cls(properties.get("canonical") or node_id, *counts)
+
+    def properties(self) -> dict[str, Any]:
+        """Return what `SET n += …` needs; None removes a property."""
+        counts = {name: getattr(self, name) or None for name in ("names", "claims", "verdicts")}
+        return {"canonical": self.canonical, **counts}
+
+
+@dataclass(slots=True)
 class MistakeTotals:
     """The totals of one HAS_ERROR relationship. Times are ISO text, which sorts as time does."""
 
@@ -205,13 +227,14 @@ class UnitOfWork:
 
     `fields`, `spellings`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
     `removed_learns` are no longer stated by a record that is in the graph. `mistakes` and `practice` are totals to
-    add to the graph's. `stored_tests`: TESTS as the graph has them.
+    add to the graph's. `called`: how many more records call an id so. `stored_tests`: TESTS as the graph has them.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     nodes: set[Node] = field(default_factory=set)
     fields: dict[Node, Fields] = field(default_factory=dict)
     spellings: dict[Node, Spellings] = field(default_factory=dict)
+    standings: dict[Node, Standing] = field(default_factory=dict)
     changed_nodes: set[Node] = field(default_factory=set)
     learns: dict[Pair, Fields] = field(default_factory=dict)
     new_learns: set[Pair] = field(default_factory=set)
@@ -220,6 +243,7 @@ class UnitOfWork:
     mistakes: dict[MistakeKey, MistakeTotals] = field(default_factory=lambda: defaultdict(MistakeTotals))
     practice: dict[Pair, PracticeTotals] = field(default_factory=lambda: defaultdict(PracticeTotals))
     item_names: ItemNames = field(default_factory=ItemNames)
+    called: Counter[Called] = field(default_factory=Counter)
     stored_tests: dict[Pair, Counter[str]] = field(default_factory=dict)
 
     @classmethod
@@ -233,6 +257,7 @@ class UnitOfWork:
             self.fields[node] = read_fields(properties, LATEST_FIELDS[label])
         if label in NAMED_LABELS:
             self.spellings[node] = Spellings.read(properties)
+            self.standings[node] = Standing.read(node[1], properties)
         if label == "Item":
             self.item_names.titles[node[1]] = read_counts(properties)
 
@@ -254,6 +279,7 @@ class UnitOfWork:
             totals = self.mistakes[each.key]
             totals.add(each.number, each.weight, record_facts.time_of(version_key))
             totals.put_resolved(each.resolved, version_key)
+        self.called.update(facts.called)
         if facts.item_names is not None:
             self.add_item_names(facts.item_names)
         if facts.practice is not None:
@@ -303,6 +329,7 @@ class UnitOfWork:
         for pair, fields in staged.learns.items():
             self.add_learns(pair, fields)
         self.count_item_names(staged.item_names)
+        self.called.update(staged.called)
 
     def put_field(self, node: Node, name: str, value: Any, version_key: str) -> None:
         if put_field(self.fields[node], name, value, version_key):
@@ -321,7 +348,8 @@ def lock_and_load(
         ids[label].add(node_id)
     for label in ENTITY_LABELS:
         if ids[label]:
-            row = tx.run(CYPHER[f"lock_{label}"], ids=sorted(ids[label])).single(strict=True)
+            statement = "lock_named" if label in NAMED_LABELS else "lock"
+            row = tx.run(CYPHER[f"{statement}_{label}"], ids=sorted(ids[label])).single(strict=True)
             # The nodes are read by the statement that locks them: what was read before the lock may be outdated.
             for node_id, properties in row["nodes"]:
                 unit.load_node((label, node_id), properties)
@@ -372,6 +400,7 @@ def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
             properties |= field_properties(unit.fields[node], LATEST_FIELDS[label])
         if label in NAMED_LABELS:
             properties |= unit.spellings[node].properties()
+            properties |= unit.standings[node].properties() if node in unit.standings else {}
         if label == "Item":
             titles = unit.item_names.titles[node[1]]
             usual = min((+titles).items(), key=lambda each: (-each[1], each[0]), default=(None, 0))[0]

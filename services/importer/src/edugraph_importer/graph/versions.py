@@ -7,7 +7,7 @@ supersede, and which records the graph cannot take. A superseded version is remo
 goes, and the aggregates that it had a part in are recomputed from the records that stay.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from typing import Any
 import neo4j
 from neo4j.time import DateTime
 
-from edugraph_common.contracts.graph_schema import RECORD_LABELS
+from edugraph_common.contracts.graph_schema import NAMED_LABELS, RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, iso
 from edugraph_importer.graph import aggregates, finding_facts, prerequisites, record_facts
@@ -24,9 +24,9 @@ from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, ItemNames, Node
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, ItemNames, Node
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
-from edugraph_importer.graph.unit_of_work import NAMED_LABELS, UnitOfWork, run_rows
+from edugraph_importer.graph.unit_of_work import UnitOfWork, run_rows
 
 # Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
 _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with", "like": "likes", None: "teaches"}
@@ -88,21 +88,25 @@ class Classified:
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """How many students had been erased and how many records taken back when the transaction began."""
+    """How many students had been erased, and records taken back or reviewed, when the transaction began."""
 
     erased: int
     withdrawn: int
+    reviewed: int = 0
 
-    def check(self, tx: neo4j.ManagedTransaction) -> None:
+    def check(self, tx: neo4j.ManagedTransaction, unreviewed: Sequence[str] = ()) -> None:
         """Raise StaleRead if there are more by now. To be called under the locks, when all records are written.
+
+        `unreviewed`: records of this transaction of which nothing was said before.
 
         An erasure locks the student before it creates the tombstone. So if the number of tombstones is the same now,
         no student of this transaction can be erased before it ends.
 
-        Whoever takes back a record that the graph does not have holds its key. So either that transaction has ended
-        before a record could be written here, and is seen now, or it waits and finds the record.
+        Whoever takes back or reviews a record that the graph does not have holds its key. So either that transaction
+        has ended before a record could be written here, and is seen now, or it waits and finds the record.
         """
-        if list(tx.run(CYPHER["more_removals"], erased=self.erased, withdrawn=self.withdrawn)):
+        grown = tx.run(CYPHER["more_removals"], erased=self.erased, withdrawn=self.withdrawn, unreviewed=unreviewed)
+        if list(grown):
             raise StaleRead
 
 
@@ -159,12 +163,17 @@ class WithdrawnRecords:
 
     def write(self, unknown: Sequence[str]) -> None:
         """Keep what is taken back now. `unknown`: ids that the graph had no record of."""
-        for label in RECORD_LABELS if unknown else ():
-            row = self._tx.run(CYPHER[f"hold_keys_{label}"], ids=unknown).single(strict=True)
-            if row["held"] != len(unknown):
-                raise StaleRead
-            self._tx.run(CYPHER[f"delete_records_{label}"], ids=unknown).consume()
+        hold_keys(self._tx, unknown)
         run_rows(self._tx, "create_withdrawn", [{"id": each} for each in sorted(map(plain_hash, self.new))])
+
+
+def hold_keys(tx: neo4j.ManagedTransaction, record_ids: Sequence[str]) -> None:
+    """Keep others from creating these records before the transaction ends. Raise StaleRead if one is there by now."""
+    for label in RECORD_LABELS if record_ids else ():
+        row = tx.run(CYPHER[f"hold_keys_{label}"], ids=record_ids).single(strict=True)
+        if row["held"] != len(record_ids):
+            raise StaleRead
+        tx.run(CYPHER[f"delete_records_{label}"], ids=record_ids).consume()
 
 
 def stored_versions(tx: neo4j.ManagedTransaction, ids: Collection[str]) -> dict[str, StoredVersion]:
@@ -232,13 +241,14 @@ def classify(
 class SupersededVersions:
     """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
 
-    `item_names`: what they say of items, to be taken back.
+    `item_names` and `called`: what they say of items and call ids, to be taken back.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     findings: dict[str, FindingFacts] = field(default_factory=dict)
     nodes: set[Node] = field(default_factory=set)
     item_names: ItemNames = field(default_factory=ItemNames)
+    called: Counter[Called] = field(default_factory=Counter)
     outdated: Outdated = field(default_factory=Outdated)
 
 
@@ -258,8 +268,8 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
             if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
                 raise StaleRead
             locked.records[label] = sorted(expected)
-            for record_id, *_, finding in row["records"]:
-                locked.findings[record_id] = finding_facts.facts_of_stored(finding)
+            for record_id, *_, finding, verdicts in row["records"]:
+                locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
     for label, record_ids in locked.records.items():
         _read_links(tx, locked, label, record_ids)
     outdated = locked.outdated
@@ -269,6 +279,7 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     # What an item tests is counted, so to take it back is to subtract, and reads nothing of the knowledge point.
     locked.item_names = aggregates.item_names(tx, locked.records)
     locked.nodes.update(locked.item_names.nodes())
+    locked.nodes.update((each.label, each.name) for each in locked.called)
     return locked
 
 
@@ -289,6 +300,8 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
     for row in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
         links[row["record"]][row["type"]].add(row["end"])
         interaction_types[row["record"]] = row["interaction_type"]
+        if row["label"] == "ErrorType" and row["stated"] is not None:
+            locked.called.update(record_facts.called("ErrorType", row["end"], row["stated"]))
         locked.nodes.add((row["label"], row["end"]))
         outdated.version_keys.add(aggregates.version_key(row))
     # The ends of a record's links, combined, are the aggregates that it had a part in.
@@ -330,3 +343,4 @@ def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded
             tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
     aggregates.recompute(tx, unit, superseded.outdated)
     unit.count_item_names(superseded.item_names, -1)
+    unit.called.subtract(superseded.called)

@@ -1,7 +1,12 @@
--- Puts the tokens that a request really took in the place of the estimate. KEYS: log of tokens.
--- ARGV: the request's entry, the new entry. Nothing happens when the window has passed.
-local slot = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not slot then return 0 end
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('ZADD', KEYS[1], slot, ARGV[2])
-return 1
+-- A request was answered. KEYS: queue, when the key's tokens are paid off, failures in a row.
+-- ARGV: the time by which its tokens took longer than was thought (less: negative), likewise of the key.
+-- Neither key gets another time to live.
+redis.call('DEL', KEYS[3])
+local more, more_key = tonumber(ARGV[1]), tonumber(ARGV[2])
+local paid = redis.call('HGET', KEYS[1], 'paid')
+if paid and more ~= 0 then redis.call('HSET', KEYS[1], 'paid', string.format('%.0f', tonumber(paid) + more)) end
+local paid_key = redis.call('GET', KEYS[2])
+if paid_key and more_key ~= 0 then
+  redis.call('SET', KEYS[2], string.format('%.0f', tonumber(paid_key) + more_key), 'KEEPTTL')
+end
+return 0

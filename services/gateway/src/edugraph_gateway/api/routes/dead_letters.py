@@ -7,8 +7,15 @@ from fastapi import APIRouter, Path, Query
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_gateway.api.dependencies import AuditTrailDep, DeadLettersDep, Operator, PersonalOperator
+from edugraph_gateway.api.dependencies import (
+    AuditTrailDep,
+    DeadLettersDep,
+    Operator,
+    PersonalOperator,
+    RestrictionsDep,
+)
 from edugraph_gateway.operations.dead_letter_operator import DeadLetter, Replayed
+from edugraph_gateway.operations.restriction import json_without
 from edugraph_gateway.problems import problem_responses
 
 router = APIRouter(tags=["dead letters"])
@@ -53,12 +60,21 @@ def list_letters(
 
 @router.get("/v1/dead-letters/{queue}/{task_id}", responses=_answers)
 def show_letter(
-    caller: PersonalOperator, dead_letters: DeadLettersDep, trail: AuditTrailDep, queue: QueueName, task_id: TaskId
+    *,
+    caller: PersonalOperator,
+    dead_letters: DeadLettersDep,
+    trail: AuditTrailDep,
+    restrictions: RestrictionsDep,
+    queue: QueueName,
+    task_id: TaskId,
 ) -> WholeLetter:
+    """A record of a student who is restricted is empty."""
+    who = restrictions.people()
     trail.shown(caller, "dead letter", f"{queue}/{task_id}")
     letter, arguments = dead_letters.show(str(queue), task_id)
     base = f"/v1/dead-letters/{queue}/{task_id}"
-    return WholeLetter(letter=letter, arguments=arguments, links={"self": base, "replay": f"{base}/replay"})
+    shown = json_without(arguments, who)
+    return WholeLetter(letter=letter, arguments=shown, links={"self": base, "replay": f"{base}/replay"})
 
 
 @router.post("/v1/dead-letters/{queue}/{task_id}/replay", responses=_answers)

@@ -44,6 +44,7 @@ from edugraph_gateway.submission.uploads import Upload, scan_of, store_upload
 
 router = APIRouter(tags=["imports"])
 TASK, QUEUE = "import_records_with_callback", "data_import"
+SPLIT_QUEUE = "import_splits"  # for which a file makes work as well
 ANALYSIS_QUEUE = "llm_analysis"  # for which an import with `analyze` makes work as well
 FILES = ("application/x-ndjson", "text/csv", "application/octet-stream")
 NAME = r"^[^\x00-\x1f\x7f]+$"
@@ -174,6 +175,8 @@ async def import_json(intake: Intake, caller: Caller, request: Request, name: st
     wanted = _parse(body)
     if wanted.analyze:
         intake.backpressure.check(ANALYSIS_QUEUE)
+    if isinstance(wanted, OutsideImport):
+        intake.backpressure.check(SPLIT_QUEUE)
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
@@ -253,6 +256,7 @@ async def import_upload(
 ) -> Accepted:
     """Take a file. The options are part of what was asked for, so they are part of the fingerprint."""
     limits, submitter = intake.limits, intake.submitter
+    intake.backpressure.check(SPLIT_QUEUE)
     if options.analyze:
         intake.backpressure.check(ANALYSIS_QUEUE)
     named = request.headers.get("content-encoding", "identity").strip().lower()

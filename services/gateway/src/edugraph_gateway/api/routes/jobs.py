@@ -17,6 +17,7 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
+from edugraph_common.sources import ReadPlan, load_read_plan, read_plan_key
 from edugraph_gateway.api.answers import JobAnswer, JobDeleted, JobList, job_answer, names_somebody
 from edugraph_gateway.api.dependencies import (
     READS,
@@ -31,15 +32,16 @@ from edugraph_gateway.api.dependencies import (
     JobsDep,
     PersonalReader,
     Reader,
+    RestrictionsDep,
     TokenDep,
 )
 from edugraph_gateway.event_streams import EventStream
+from edugraph_gateway.operations.restriction import rejects_without
 from edugraph_gateway.operations.resume import resume
 from edugraph_gateway.problems import Problem, invalid_fields, not_found, not_found_for, problem_responses
 
 log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
-PIECE_BYTES = 1 << 16
 LOOK_INTERVAL_SECONDS = 0.5  # between two looks at a job that is followed
 ALIVE_SECONDS = 15.0  # after so long without a change the stream says that it is alive
 
@@ -57,6 +59,7 @@ def list_jobs(
     caller: Reader,
     jobs: JobsDep,
     trail: AuditTrailDep,
+    restrictions: RestrictionsDep,
     clock: ClockDep,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -78,20 +81,35 @@ def list_jobs(
     links = {"self": f"/v1/jobs?limit={limit}" + (f"&cursor={cursor}" if cursor else "") + only}
     if following:
         links["next"] = f"/v1/jobs?limit={limit}&cursor={following}{only}"
-    return JobList(jobs=tuple(job_answer(report, now, caller) for report in reports), links=links)
+    return JobList(jobs=tuple(job_answer(report, now, caller, restrictions) for report in reports), links=links)
 
 
 @router.get("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
-def show_job(caller: Reader, jobs: JobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId) -> JobAnswer:
+def show_job(
+    *,
+    caller: Reader,
+    jobs: JobsDep,
+    trail: AuditTrailDep,
+    restrictions: RestrictionsDep,
+    now: ClockDep,
+    job_id: JobId,
+) -> JobAnswer:
     report = existing_job(jobs, caller, job_id, now(), "read")
     if names_somebody(report, caller):
         trail.shown(caller, "job", job_id)
-    return job_answer(report, now(), caller)
+    return job_answer(report, now(), caller, restrictions)
 
 
 @router.post("/v1/jobs/{job_id}/cancel", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
 def cancel_job(
-    *, caller: JobOperator, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
+    *,
+    caller: JobOperator,
+    jobs: JobsDep,
+    blobs: BlobsDep,
+    trail: AuditTrailDep,
+    restrictions: RestrictionsDep,
+    now: ClockDep,
+    job_id: JobId,
 ) -> JobAnswer:
     """What has not begun stays undone; what is done is kept. The scope submit is enough for one's own job."""
     report = existing_job(jobs, caller, job_id, now(), "operate")
@@ -104,12 +122,19 @@ def cancel_job(
     except Retryable as away:
         # The job is cancelled all the same. The mark is for a Redis that loses all it has.
         log.warning("cancellation_not_marked", job=job_id, reason=away.reason)
-    return job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller)
+    return job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller, restrictions)
 
 
 @router.post("/v1/jobs/{job_id}/resume", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))
 async def resume_job(
-    *, caller: JobOperator, jobs: JobsDep, trail: AuditTrailDep, intake: IntakeDep, now: ClockDep, job_id: JobId
+    *,
+    caller: JobOperator,
+    jobs: JobsDep,
+    trail: AuditTrailDep,
+    intake: IntakeDep,
+    restrictions: RestrictionsDep,
+    now: ClockDep,
+    job_id: JobId,
 ) -> JobAnswer:
     """Do the rest of a job that was cancelled, or of one with failures; what is written is not written again."""
 
@@ -124,7 +149,7 @@ async def resume_job(
         await anyio.to_thread.run_sync(trail.failed, caller, "job.resume", job_id)
         raise
     return await anyio.to_thread.run_sync(
-        lambda: job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller)
+        lambda: job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller, restrictions)
     )
 
 
@@ -157,14 +182,15 @@ async def follow_job(
     streams: EventStreamsDep,
     jobs: JobsDep,
     trail: AuditTrailDep,
+    restrictions: RestrictionsDep,
     now: ClockDep,
     ending: EndingDep,
     job_id: JobId,
 ) -> EventStream:
     """Server-Sent Events: the job at each change (event `job`), until it has ended or the key is revoked."""
 
-    def look() -> JobReport:
-        return existing_job(jobs, caller, job_id, now(), "read")
+    def look() -> JobAnswer:
+        return job_answer(existing_job(jobs, caller, job_id, now(), "read"), now(), caller, restrictions)
 
     def note() -> None:
         look()
@@ -177,7 +203,7 @@ async def follow_job(
         return not ending.is_set() and await admission.holds(token, *READS)
 
     give_back = streams.take(caller.client_id)
-    return EventStream(changes(look, caller, now, goes_on), give_back)
+    return EventStream(changes(look, goes_on), give_back)
 
 
 @router.get(
@@ -189,20 +215,32 @@ async def follow_job(
     },
 )
 def download_rejects(
-    *, caller: PersonalReader, jobs: JobsDep, blobs: BlobsDep, trail: AuditTrailDep, now: ClockDep, job_id: JobId
+    *,
+    caller: PersonalReader,
+    jobs: JobsDep,
+    blobs: BlobsDep,
+    trail: AuditTrailDep,
+    restrictions: RestrictionsDep,
+    now: ClockDep,
+    job_id: JobId,
 ) -> StreamingResponse:
-    """All records that were set aside, one JSON a line: line, field, expected, found, reason and the raw record."""
-    existing_job(jobs, caller, job_id, now(), "read")
-    trail.shown(caller, "rejects", job_id)
+    """All records that were set aside, one JSON a line: line, field, expected, found, reason and the raw record.
 
-    def joined(keys: list[str]) -> Iterator[bytes]:
+    Of a student who is restricted only that a record was set aside.
+    """
+    existing_job(jobs, caller, job_id, now(), "read")
+    who = restrictions.people()
+    trail.shown(caller, "rejects", job_id)
+    key = read_plan_key(job_id)
+    plan = load_read_plan(blobs, key) if who and blobs.exists(key) else ReadPlan()
+
+    def lines(keys: list[str]) -> Iterator[bytes]:
         for key in keys:
             with blobs.open(key) as file:
-                while piece := file.read(PIECE_BYTES):
-                    yield piece
+                yield from file
 
     return StreamingResponse(
-        joined(blobs.keys(f"jobs/{job_id}/rejects")),
+        rejects_without(lines(blobs.keys(f"jobs/{job_id}/rejects")), plan, who),
         media_type="application/x-ndjson",
         headers={"Content-Disposition": f'attachment; filename="rejects-{job_id}.ndjson"'},
     )
@@ -222,25 +260,22 @@ def existing_job(jobs: Jobs, caller: Caller, job_id: str, now: datetime, of_othe
 
 
 async def changes(
-    look: Callable[[], JobReport],
-    caller: Caller,
-    now: Callable[[], datetime],
+    look: Callable[[], JobAnswer],
     goes_on: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
     """Give a Server-Sent Event at each change of a job, which `look` reads anew.
 
     A Redis that is away for a while is waited for: the stream stays open until `goes_on` says no.
     """
-    last: JobReport | None = None
+    last: JobAnswer | None = None
     quiet_seconds, number = 0.0, 0
     while (last is None or last.state not in ENDED) and await goes_on():
         report = last
         with suppress(Retryable):
             report = await anyio.to_thread.run_sync(look)
-        if report is not None and report != last:
+        if report is not None and not report.says_the_same_as(last):
             number, last, quiet_seconds = number + 1, report, 0.0
-            shown = job_answer(report, now(), caller).model_dump_json()
-            yield f"id: {number}\nevent: job\ndata: {shown}\n\n"
+            yield f"id: {number}\nevent: job\ndata: {report.model_dump_json()}\n\n"
         elif quiet_seconds >= ALIVE_SECONDS:
             quiet_seconds = 0.0
             yield ": alive\n\n"

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from edugraph_gateway.api.dependencies import AuditTrailDep, Reader, ResultsDep, TaskOwnersDep
+from edugraph_gateway.api.dependencies import AuditTrailDep, Reader, RestrictionsDep, ResultsDep, TaskOwnersDep
+from edugraph_gateway.operations.restriction import json_without
 from edugraph_gateway.operations.task_results import TaskAnswer
 from edugraph_gateway.problems import not_found_for, problem_responses
 
@@ -14,11 +15,18 @@ TaskId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9
 
 @router.get("/v1/tasks/{task_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
 def show_task(
-    caller: Reader, results: ResultsDep, owners: TaskOwnersDep, trail: AuditTrailDep, task_id: TaskId
+    *,
+    caller: Reader,
+    results: ResultsDep,
+    owners: TaskOwnersDep,
+    trail: AuditTrailDep,
+    restrictions: RestrictionsDep,
+    task_id: TaskId,
 ) -> TaskAnswer:
     """A task that nobody has heard of shows PENDING. With the scope read:own alone, others' tasks are not there.
 
-    Without the scope personal the result has its counts and ids alone.
+    Without the scope personal the result has its counts and ids alone, and with it nothing of a student who is
+    restricted.
     """
     own = caller.owns(owners.owner(task_id))
     if not (own or caller.may("read")):
@@ -27,5 +35,6 @@ def show_task(
     plain = answer.without_personal_data(own=own)
     if not caller.may("personal") or answer == plain:
         return plain
+    who = restrictions.people()
     trail.shown(caller, "task", task_id)
-    return answer
+    return answer.model_copy(update={"result": json_without(answer.result, who)})

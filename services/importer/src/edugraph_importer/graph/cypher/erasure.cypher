@@ -8,8 +8,8 @@ RETURN DISTINCT labels(n)[0] AS label, n.id AS record, n.timestamp AS timestamp,
 // Returns the nodes that these records name, by whatever relationship.
 // for: Attempt, CourseRecord, ErrorRecord, Interaction
 UNWIND $ids AS id
-MATCH (n:{label} {id: id})--(m)
-RETURN n.id AS record, labels(m)[0] AS label, m.id AS id
+MATCH (n:{label} {id: id})-[r]-(m)
+RETURN n.id AS record, labels(m)[0] AS label, m.id AS id, r.stated_as AS stated
 
 // name: relationships_of_student
 // Returns a student's other relationships; those to records are counted elsewhere.

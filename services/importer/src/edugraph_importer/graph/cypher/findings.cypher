@@ -10,7 +10,7 @@ SET n.id = 'prerequisites'
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 SET n.content_hash = n.content_hash
-RETURN collect([id, n.timestamp, n.content_hash, n.reading, n.finding]) AS records
+RETURN collect([id, n.timestamp, n.content_hash, n.reading, n.finding, n.verdicts]) AS records
 
 // name: set_finding
 // Sets what was found in a record on its own node.

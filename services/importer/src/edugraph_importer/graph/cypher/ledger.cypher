@@ -1,7 +1,8 @@
 // name: begin
-// Returns what a transaction has to know before anything else: in which form the graph is kept, two numbers that grow
-// whenever a student is erased or a record is taken back (the count store answers them at once), and what became of the
-// batch or pack if it was written before. It is one statement, because each takes about a millisecond however small.
+// Returns what a transaction has to know before anything else: in which form the graph is kept, three numbers that grow
+// whenever a student is erased, a record is taken back or reviewed (the count store answers them at once), and what
+// became of the batch or pack if it was written before. It is one statement, because each takes about a millisecond
+// however small.
 // for: ImportBatch, FindingsPack
 MATCH (s:Schema) RETURN 'version' AS name, s.version AS value
 UNION ALL
@@ -9,14 +10,18 @@ MATCH (t:Tombstone) WITH count(t) AS value RETURN 'erased' AS name, value
 UNION ALL
 MATCH (w:Withdrawn) WITH count(w) AS value RETURN 'withdrawn' AS name, value
 UNION ALL
+MATCH (h:ReviewedRecord) WITH count(h) AS value RETURN 'reviewed' AS name, value
+UNION ALL
 MATCH (b:{label} {id: $id}) RETURN 'outcome' AS name, b.outcome AS value
 
 // name: more_removals
-// Returns a row if one of the two numbers of `begin` has grown. Within a transaction that wrote a batch, the count store
+// Returns a row if one of the first two numbers of `begin` has grown, or a record was reviewed that was not. Within a transaction that wrote a batch, the count store
 // goes through all that was written, which takes longer than to pass by the nodes of one label.
 MATCH (t:Tombstone) WITH t SKIP $erased LIMIT 1 RETURN t.id AS id
 UNION ALL
 MATCH (w:Withdrawn) WITH w SKIP $withdrawn LIMIT 1 RETURN w.id AS id
+UNION ALL
+MATCH (h:ReviewedRecord) WHERE h.id IN $unreviewed WITH h LIMIT 1 RETURN h.id AS id
 
 // name: write_batch_outcome
 // Writes the ledger row of a batch. Many batches share the node of the job, so nothing is set on it.

@@ -15,7 +15,7 @@ RETURN n.id AS id, properties(n) AS properties
 // Returns the relationships that are derived from records and begin at these nodes.
 // for: Course, ErrorType, Item, Student
 UNWIND $ids AS id
-MATCH (n:{label} {id: id})-[r:CHAT_WITH|CONTAINS|HAS_ERROR|LEARNS|LIKES|PRACTISED|RELATES_TO|TESTS]->(m)
+MATCH (n:{label} {id: id})-[r:CALLED|CHAT_WITH|CONTAINS|HAS_ERROR|LEARNS|LIKES|PRACTISED|RELATES_TO|TESTS]->(m)
 RETURN type(r) AS type, n.id AS from, m.id AS to, r.course_id AS course, properties(r) AS properties
 
 // name: derived_teaches

@@ -4,7 +4,7 @@
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,
-  type(r) AS type, labels(m)[0] AS label, m.id AS end
+  type(r) AS type, labels(m)[0] AS label, m.id AS end, r.stated_as AS stated
 
 // name: item_names
 // Returns what these records call their items, and the knowledge points that the items test.

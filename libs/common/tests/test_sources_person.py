@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.personal_data import record_mark
-from edugraph_importer.erasure.person import ErasedPeople, Person, Scrubbed
+from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed
 
 IDS = ("4", "S0104", "S01", "14", "2026", "学-7", '"q"', "a\\b")
 ids = st.sampled_from(IDS)

@@ -1,4 +1,4 @@
-"""Who is erased, and where JSON that passed through the services names them.
+"""Who is erased or restricted, and where JSON that passed through the services names them.
 
 Messages, results and reports hold records, findings and rejects. Each of them is compared as a whole by the ids in
 its fields, and never by its text.
@@ -14,7 +14,7 @@ from typing import Any
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import shorten
-from edugraph_common.sources import STUDENT_FIELDS, students_of_record
+from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
 
 _REJECT_FIELDS = frozenset(Reject.model_fields) - {"raw"}
 
@@ -66,6 +66,16 @@ class ErasedPeople:
 
     def is_quoted(self, found: str) -> bool:
         return self.is_among((found,))
+
+
+class RestrictedPeople(Person):
+    """All ids of students who are restricted, of each person whatever is theirs.
+
+    A value that was found at fault is not shown without the row that it came from: it may be theirs.
+    """
+
+    def is_quoted(self, found: str) -> bool:
+        return bool(found)
 
 
 Who = Person | ErasedPeople

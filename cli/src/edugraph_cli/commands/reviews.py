@@ -1,0 +1,62 @@
+"""`edugraph reviews send|pair|export`: what people say of what the graph holds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edugraph_cli.client import Client
+from edugraph_cli.commands import tasks
+from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
+from edugraph_cli.options import Json
+from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Of, PairVerdict
+
+app = typer.Typer(no_args_is_help=True, help="Accept, reject or merge what the graph holds, and see who did.")
+
+
+@app.command()
+def send(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="reviews, one JSON object a line")],
+    as_json: Json = False,
+) -> None:
+    """Send reviews from a file, and wait until they count."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        reviews = [json.loads(line) for line in lines if line.strip()]
+    except ValueError:
+        stop(f"{file} is not one JSON object a line.", INVALID)
+    _send(reviews, as_json)
+
+
+@app.command()
+def pair(
+    of: Annotated[Of, typer.Argument(help="what the two are")],
+    one: Annotated[str, typer.Argument(help="its id in the graph")],
+    other: Annotated[str, typer.Argument(help="the id of the other one")],
+    verdict: Annotated[PairVerdict, typer.Argument()],
+    as_json: Json = False,
+) -> None:
+    """Say that two ids mean the same, or that they do not. The last word about a pair counts."""
+    _send([{"kind": "pair", "of": of, "pair": [one, other], "verdict": verdict}], as_json)
+
+
+@app.command()
+def export() -> None:
+    """Print all reviews, one JSON object a line, as they may be sent again."""
+    with plain_errors(), Client.from_environment() as client, client.reviews() as lines:
+        for line in lines:
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _send(reviews: Sequence[dict[str, Any]], as_json: bool) -> None:
+    with plain_errors(), Client.from_environment() as client:
+        for start in range(0, len(reviews), REVIEWS_AT_ONCE):
+            task = client.follow_task(client.review(reviews[start : start + REVIEWS_AT_ONCE]).task_id)
+            if task["state"] != "SUCCESS":
+                tasks.print_task(task, as_json)
+    if as_json:
+        show_json({"reviews": len(reviews)})
+    else:
+        say(f"{len(reviews)} reviews are kept, and count.")

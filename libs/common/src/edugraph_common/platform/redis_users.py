@@ -1,0 +1,100 @@
+"""Redis' users: one for each service that needs Redis, with the keys and commands of its work and no others.
+
+What a service may is told by the entries of the registry of personal data, so that a new key has to be listed there
+before any service can use it. A script of Lua may do what its caller may.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
+
+import redis
+
+from edugraph_common.contracts.personal_data import keys_in_redis
+
+RedisService = Literal["gateway", "importer", "analyzer"]
+SERVICES: tuple[RedisService, ...] = get_args(RedisService)
+
+# Celery tells whoever waits for a result on a channel named for its key.
+_RESULTS = "redis.results"
+# Neither Redis itself nor its other users: @dangerous has FLUSHALL, KEYS, CONFIG, ACL and the like.
+# Functions would stay for all.
+_COMMANDS = ("-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@pubsub", "-@dangerous", "-function")
+_SCRIPTS = ("+eval", "+evalsha", "+script|load", "+script|exists", "+time")
+# They tell names of keys that the user may not read.
+_LOOKING = ("-randomkey", "-dbsize", "-scan")
+_JOBS = ("redis.job", "redis.job_tasks", "redis.job_outcomes", "redis.job_counts", "redis.task_owners")
+
+
+class Access(NamedTuple):
+    """`uses` and `reads` are names of entries of the registry; `commands` come after those that all may."""
+
+    uses: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+ACCESS: dict[RedisService, Access] = {
+    # INFO tells the policy of eviction, for `edugraph doctor`.
+    "gateway": Access(
+        uses=(*_JOBS, "redis.clients", "redis.audit", "redis.turns", "redis.to_clean"),
+        reads=(_RESULTS,),
+        commands=("+info",),
+    ),
+    # An erasure looks through results and answers of the model.
+    "importer": Access(
+        uses=(
+            *_JOBS,
+            _RESULTS,
+            "redis.chords",
+            "redis.answers",
+            "redis.members",
+            "redis.members_known",
+            "redis.members_asked",
+            "redis.turns",
+            "redis.to_clean",
+        ),
+        commands=("+scan",),
+    ),
+    # `edugraph cache` looks through the answers. It notes which course it has asked for.
+    "analyzer": Access(
+        uses=(*_JOBS, _RESULTS, "redis.answers", "redis.asking", "redis.members_asked"),
+        reads=("redis.members", "redis.members_known"),
+        commands=("+scan",),
+    ),
+}
+
+
+def redis_user(service: RedisService) -> str:
+    return f"edugraph-{service}"
+
+
+def rules_of(service: RedisService) -> tuple[str, ...]:
+    """Return what the service's user may, as ACL SETUSER takes it."""
+    access = ACCESS[service]
+    return (
+        *(f"~{pattern}" for name in access.uses for pattern in keys_in_redis(name)),
+        *(f"%R~{pattern}" for name in access.reads for pattern in keys_in_redis(name)),
+        *(f"&{channel}" for channel in keys_in_redis(_RESULTS) if _RESULTS in access.uses),
+        *_COMMANDS,
+        *_SCRIPTS,
+        *_LOOKING,
+        *access.commands,
+    )
+
+
+def line_of(service: RedisService, password_hash: str) -> str:
+    """Return the user's line in a configuration of Redis. `password_hash` is the SHA-256 in hexadecimal digits."""
+    return " ".join(("user", redis_user(service), "on", f"#{password_hash}", "resetchannels", *rules_of(service)))
+
+
+def apply_redis_users(client: "redis.Redis", passwords: Mapping[RedisService, str]) -> None:
+    """Make a user for each service that has a password, or change the one that is there.
+
+    They last until Redis ends: a server that goes on without us has them in its configuration. Raises
+    redis.RedisError.
+    """
+    for service, password in passwords.items():
+        hashed = hashlib.sha256(password.encode()).hexdigest()
+        _, name, *rules = line_of(service, hashed).split(" ")
+        client.execute_command("ACL", "SETUSER", name, "reset", *rules)  # type: ignore[no-untyped-call]

@@ -1,0 +1,119 @@
+"""What a file that is no text seems to be, told from its first bytes.
+
+A person who sends the wrong file is told what it is, and not that some byte of it is no UTF-8.
+"""
+
+import re
+import unicodedata
+from typing import Literal, NamedTuple
+
+TableFormat = Literal["workbook", "parquet"]
+
+
+class BinaryKind(NamedTuple):
+    """`format`: by which it can be imported, None where it cannot. `advice`: what to do instead."""
+
+    name: str
+    advice: str = "export its records as a workbook (.xlsx, .ods), CSV or NDJSON"
+    format: TableFormat | None = None
+
+
+_DOCUMENT = "export the table in it as a workbook (.xlsx, .ods) or CSV"
+_UNPACK = "unpack it and send the files in it"
+_BEGINNINGS: tuple[tuple[bytes, BinaryKind], ...] = (
+    (b"PAR1", BinaryKind("a Parquet file", "send it with the format parquet", "parquet")),
+    (b"%PDF-", BinaryKind("a PDF document", _DOCUMENT)),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        BinaryKind(
+            "an old Office file (.xls, .doc), or a workbook with a password", "save it as .xlsx without a password"
+        ),
+    ),
+    (b"SQLite format 3\0", BinaryKind("an SQLite database")),
+    (b"\0\1\0\0Standard ", BinaryKind("an Access database")),
+    (b"$FL2", BinaryKind("an SPSS file (.sav)")),
+    (b"ARROW1", BinaryKind("an Arrow file", "save it as Parquet")),
+    (b"\x89PNG\r\n", BinaryKind("an image (PNG)", _DOCUMENT)),
+    (b"\xff\xd8\xff", BinaryKind("an image (JPEG)", _DOCUMENT)),
+    (b"GIF8", BinaryKind("an image (GIF)", _DOCUMENT)),
+    (b"II*\0", BinaryKind("an image (TIFF)", _DOCUMENT)),
+    (b"MM\0*", BinaryKind("an image (TIFF)", _DOCUMENT)),
+    (b"{\\rtf", BinaryKind("a document (RTF)", _DOCUMENT)),
+    (b"\x7fELF", BinaryKind("a program")),
+    (b"7z\xbc\xaf\x27\x1c", BinaryKind("a 7z archive", _UNPACK)),
+    (b"Rar!\x1a\x07", BinaryKind("a RAR archive", _UNPACK)),
+    (b"BZh91AY&SY", BinaryKind("a bzip2 file", "unpack it, or pack it with gzip or zstd")),
+    (b"\xfd7zXZ\0", BinaryKind("an xz file", "unpack it, or pack it with gzip or zstd")),
+    (b"\x1f\x8b\x08", BinaryKind("a gzip file", "send it with the Content-Encoding gzip")),
+    (b"\x28\xb5\x2f\xfd", BinaryKind("a zstd file", "send it with the Content-Encoding zstd")),
+)
+# What stands in the first entries of a ZIP. ODF says that its type comes first; Office writes its folders early.
+_IN_ZIP: tuple[tuple[bytes, BinaryKind], ...] = (
+    (b"application/vnd.oasis.opendocument.spreadsheet", BinaryKind("a workbook (.ods)", format="workbook")),
+    (b"application/vnd.oasis.opendocument", BinaryKind("an OpenDocument text or slides", _DOCUMENT)),
+    (b"application/epub+zip", BinaryKind("a book (EPUB)", _DOCUMENT)),
+    (b"xl/", BinaryKind("a workbook (.xlsx)", format="workbook")),
+    (b"word/", BinaryKind("a Word document (.docx)", _DOCUMENT)),
+    (b"ppt/", BinaryKind("slides (.pptx)", _DOCUMENT)),
+    (b"", BinaryKind("a ZIP archive", _UNPACK)),
+)
+_MARKUP = re.compile(rb"\s*<(?:!doctype html|html|\?xml)\b", re.IGNORECASE)
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# Bytes that no text in any usual encoding of one or several bytes has, but for tab, line ends and escape.
+_CONTROLS = bytes({*range(0x20)} - {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1A, 0x1B})
+_NO_CHARACTERS = frozenset({"Cc", "Cn", "Co"})
+_SAMPLE, _LEAST_SAMPLE, _FEW, _MANY = 4_096, 512, 0.05, 0.30
+
+
+def kind_of_binary(head: bytes) -> BinaryKind | None:
+    """Tell which kind of file it is that is no text, or that is markup. None for text. `head`: its first bytes."""
+    if head.startswith(b"PK\x03\x04"):
+        return next(kind for mark, kind in _IN_ZIP if mark in head)
+    if head[4:8] == b"ftyp" or head.startswith(b"ID3"):
+        return BinaryKind("a video or a sound")
+    if head.startswith(b"RIFF") and head[8:12] in (b"WEBP", b"WAVE", b"AVI "):
+        return BinaryKind("an image, a video or a sound")
+    if _MARKUP.match(head.removeprefix(_UTF8_MARK)):
+        return BinaryKind("a web page or an XML document", _DOCUMENT)
+    known = next((kind for beginning, kind in _BEGINNINGS if head.startswith(beginning)), None)
+    return known or (BinaryKind("data of a kind that EduGraph does not know") if _is_no_text(head) else None)
+
+
+def why_no_text(head: bytes) -> str | None:
+    """Return a sentence for a file that was sent as text and is none, without its full stop."""
+    kind = kind_of_binary(head)
+    if kind is None:
+        return None
+    advice = f"send it with the format {kind.format}" if kind.format else kind.advice
+    return f"the file is no text: it seems to be {kind.name}; {advice}"
+
+
+def why_no_table(head: bytes, wanted: TableFormat) -> str | None:
+    """Return a sentence for a file that was sent as a workbook or Parquet and is none, without its full stop."""
+    kind = kind_of_binary(head)
+    if kind and kind.format == wanted:
+        return None
+    # The first entries of a workbook may be larger than the head.
+    if wanted == "workbook" and kind and kind.name == _IN_ZIP[-1][1].name:
+        return None
+    found = f"it seems to be {kind.name}; {kind.advice}" if kind else "it seems to be text; send it as CSV or NDJSON"
+    return f"the file is no {'workbook (.xlsx, .ods)' if wanted == 'workbook' else 'Parquet file'}: {found}"
+
+
+def _is_no_text(head: bytes) -> bool:
+    """Few control characters are damage to a row; many mean that the file is no text, unless it is UTF-16."""
+    sample = head[:_SAMPLE]
+    if len(sample) < _LEAST_SAMPLE or sample.startswith(_UTF16_MARKS):
+        return False
+    controls = sum(map(sample.count, (bytes((code,)) for code in _CONTROLS))) / len(sample)
+    if controls < _FEW:
+        return False
+    if controls < _MANY and sample[: sample.rfind(b"\n")].decode(errors="replace").find("\ufffd") < 0:
+        return False
+    for encoding in ("utf-16-le", "utf-16-be"):
+        text = sample[: len(sample) // 2 * 2].decode(encoding, errors="replace")
+        strange = sum(char == "\ufffd" or unicodedata.category(char) in _NO_CHARACTERS for char in text)
+        if (strange - text.count("\r") - text.count("\n") - text.count("\t")) / len(text) < _FEW:
+            return False
+    return True

@@ -1,0 +1,66 @@
+"""Workbooks and Parquet files: their rows, read by a process of its own (see table_process)."""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Iterable
+
+from edugraph_common.sources import table_process
+from edugraph_common.sources.binary_files import TableFormat
+from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
+from edugraph_common.sources.table_rows import SheetRow
+
+# About five million cells of a workbook, and half of what an importer's container has. A Parquet file is read a group
+# of rows at a time.
+MAX_MEMORY_BYTES = 384 << 20
+_MAX_FILE_BYTES = 1 << 30
+
+
+def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterable[str] = ()) -> Generator[SheetRow]:
+    """Yield all rows of a workbook or a Parquet file that comes uncompressed in blocks of any size.
+
+    `hidden`: names of sheets that are read although they are hidden. The file is on disk while it is read. Raises
+    MalformedFile.
+    """
+    with tempfile.NamedTemporaryFile(prefix="edugraph-table-") as file:
+        size = 0
+        for block in blocks:
+            size += file.write(block)
+            if size > _MAX_FILE_BYTES:
+                raise MalformedFile(f"the file has more than {_MAX_FILE_BYTES:,} bytes; split it")
+        file.flush()
+        if not size:
+            raise EmptyFile("the file is empty: it holds no record")
+        command = [sys.executable, "-I", table_process.__file__, file_format, file.name]
+        command += [str(MAX_MEMORY_BYTES), json.dumps(list(hidden))]
+        with (
+            tempfile.TemporaryFile() as problems,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=problems) as process,  # noqa: S603 - no shell, and our own program
+        ):
+            assert process.stdout is not None  # noqa: S101 - it is a pipe
+            try:
+                for line in process.stdout:
+                    yield SheetRow(*json.loads(line))
+                code = process.wait()
+            finally:
+                process.kill()
+            problems.seek(0)
+            _check_end(code, problems.read(1_000).decode(errors="replace"))
+
+
+def _check_end(code: int, sentence: str) -> None:
+    """Raises MalformedFile. What the libraries write on an error of their own may quote cells, and is not shown."""
+    if code == 0:
+        return
+    if code == table_process.UNUSABLE:
+        raise MalformedFile(sentence)
+    if code in (table_process.OUT_OF_MEMORY, -signal.SIGABRT, -signal.SIGKILL):
+        raise MalformedFile(
+            f"the file takes more than {MAX_MEMORY_BYTES >> 20} MiB of memory to read; split it, or delete what "
+            "stands far outside of its tables"
+        )
+    if code == -getattr(signal, "SIGXCPU", 0):
+        raise MalformedFile("the file takes too long to read; split it")
+    raise MalformedFile("the file is damaged; save it anew and send the whole file")

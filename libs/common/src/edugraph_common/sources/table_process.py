@@ -1,0 +1,145 @@
+"""A program of its own that reads a workbook or a Parquet file and writes its rows, one JSON array on each line.
+
+A small file may unpack to more than the machine has, and a cell far down the sheet makes the reader take memory for
+all cells before it. In a process with a limit of its own that ends this program, and not the worker that started it.
+It is started by its path, so it loads nothing else of EduGraph.
+
+Each line is [name of the sheet or null, number of the row from 1, cells], with null for the cells of a hidden sheet.
+A cell is a string, a number, a boolean, an array, null for an empty one, {"date": ISO 8601}, or {"other": its type}.
+"""
+
+import json
+import math
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, time, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+UNUSABLE, OUT_OF_MEMORY = 3, 4
+MAX_SHEETS, MAX_COLUMNS, MAX_UNPACKED_BYTES = 256, 16_384, 1 << 30
+_CPU_SECONDS = 1_200
+_EXACT = 1 << 53  # Up to here a float is one whole number and no other.
+
+SheetLine = tuple[str | None, int, list[Any] | None]
+
+
+class Unusable(Exception):
+    """The message is a sentence for the user, without its full stop."""
+
+
+def workbook_rows(path: str, hidden: Iterable[str]) -> Iterator[SheetLine]:
+    """`hidden`: names of sheets that are read although they are hidden. Raises Unusable."""
+    from python_calamine import CalamineError, PasswordError, SheetTypeEnum, SheetVisibleEnum, load_workbook
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except zipfile.BadZipFile:
+        raise Unusable("the workbook is damaged or cut off; save it anew and send the whole file") from None
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise Unusable(f"the workbook has {unpacked:,} bytes unpacked, more than {MAX_UNPACKED_BYTES:,}; split it")
+    try:
+        book = load_workbook(path)
+        sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+        if len(sheets) > MAX_SHEETS:
+            raise Unusable(f"the workbook has {len(sheets)} sheets, more than {MAX_SHEETS}; split it")
+        for entry in sheets:
+            shown = entry.visible == SheetVisibleEnum.Visible or entry.name in hidden
+            sheet = book.get_sheet_by_name(entry.name)
+            if sheet.start is None:
+                continue
+            if sheet.width > MAX_COLUMNS:
+                raise Unusable(f"the sheet {entry.name} has more than {MAX_COLUMNS:,} columns; split it")
+            left = [None] * sheet.start[1]
+            for number, row in enumerate(sheet.iter_rows(), start=1):
+                yield entry.name, number, [*left, *map(as_cell, row)] if shown else None
+    except PasswordError:
+        raise Unusable("the workbook has a password; save it without one") from None
+    except CalamineError as error:
+        raise Unusable(f"the workbook cannot be read ({type(error).__name__}); save it anew as .xlsx") from None
+
+
+def parquet_rows(path: str, _: Iterable[str]) -> Iterator[SheetLine]:
+    """The names of the columns are row 1, so that row numbers are those of the same table in a workbook."""
+    from arro3.io import read_parquet
+
+    batches = read_parquet(path)
+    names = list(batches.schema.names)
+    if len(names) > MAX_COLUMNS:
+        raise Unusable(f"the file has more than {MAX_COLUMNS:,} columns; split it")
+    yield None, 1, names
+    numbers = count(2)
+    for batch in batches:
+        columns = [map(as_cell, column.to_pylist()) for column in batch.columns]
+        for cells in zip(*columns, strict=True):
+            yield None, next(numbers), list(cells)
+
+
+def as_cell(value: Any) -> Any:
+    """Return a value as JSON has it (see above)."""
+    cell: Any
+    match value:
+        case None | str():
+            cell = value or None
+        case bool() | int() | float() | Decimal():
+            cell = as_number(value)
+        case date():  # and datetime
+            cell = {"date": value.isoformat()}
+        case time():
+            cell = value.isoformat()
+        case timedelta():
+            cell = value.total_seconds()
+        case list():
+            cell = [as_cell(item) for item in value]
+        case bytes():
+            try:
+                cell = value.decode() or None
+            except UnicodeDecodeError:
+                cell = {"other": "binary data"}
+        case _:
+            cell = {"other": type(value).__name__}
+    return cell
+
+
+def as_number(value: float | Decimal) -> float | str | None:
+    """Return a whole number as such: a sheet knows none, so the id 20230001 comes as 20230001.0."""
+    if isinstance(value, int):  # a boolean is one, too
+        return value
+    if not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    number = float(value)
+    return int(number) if abs(number) < _EXACT and number.is_integer() else number
+
+
+def limit_process(memory_bytes: int) -> None:
+    """Set how much memory and CPU time this process may take. Systems without such limits have none."""
+    try:
+        import resource
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(form: str, path: str, memory_bytes: str, hidden: str) -> int:
+    limit_process(int(memory_bytes))
+    read: Callable[[str, Iterable[str]], Iterator[SheetLine]] = workbook_rows if form == "workbook" else parquet_rows
+    write = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+    try:
+        for line in read(path, json.loads(hidden)):
+            sys.stdout.write(write(line) + "\n")
+        sys.stdout.flush()
+    except Unusable as problem:
+        sys.stderr.write(str(problem))
+        return UNUSABLE
+    except MemoryError:
+        return OUT_OF_MEMORY
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,300 @@
+"""Rows of tables as text: one JSON object a line, which says where the row stands and what its mapped cells hold.
+
+A workbook cannot be read from the middle, and a row of a wide table is many records. So the split writes such text of
+them once, from which each batch is read alone (docs/adr/0041). Only what the mapping uses is in it:
+
+{"sheet": "Term 1", "row": 12, "cells": {"学号": "S1", "分数": 85, "日期": {"date": "2026-07-03"}}}
+{"sheet": "Term 1", "row": 12, "column": "Q3", "cells": {"学号": "S1", "Q3": 1}}    a cell of a wide table
+{"sheet": "Notes", "row": 2, "left_out": "sheet Notes"}                             no learning record
+{"row": 7, "wrong": ["(row)", "3 cells", "2 cells: …", "has not …"], "raw": "…"}    a row that is none
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from itertools import chain, groupby, islice
+from typing import Any, NamedTuple
+
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_row, shorten
+from edugraph_common.sources.cells import Cell, CellReader, cell_parser, cell_text, is_blank_cell
+from edugraph_common.sources.chunking import Chunk
+from edugraph_common.sources.json_source import Lines, decode_json
+from edugraph_common.sources.mapping import ITEM_FIELDS, Items, Mapping
+from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjson
+from edugraph_common.sources.rows import NotRelevant, Row, as_invalid_record, check_timestamp, make_reject
+from edugraph_common.sources.students import STUDENT_FIELDS
+
+HEADER_ROWS = 20  # Titles and remarks may stand above the header.
+MAX_TEXT_BYTES = 8 << 30
+NOT_TRIED, NO_STUDENT = "row without an attempt", "row of all students"
+
+
+class SheetRow(NamedTuple):
+    """A row of a table: the name of its sheet, its number from 1, and its cells. None: the sheet is hidden.
+
+    `wrong`: what keeps it from being a row at all, with the row as it came.
+    """
+
+    sheet: str | None
+    number: int
+    cells: Sequence[Cell] | None
+    wrong: InvalidRecord | None = None
+    raw: str = ""
+
+    @property
+    def is_blank(self) -> bool:
+        return not self.wrong and self.cells is not None and all(map(is_blank_cell, self.cells))
+
+
+def column_names(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Return the names in a header, as a CSV of the same table has them."""
+    return tuple(cell_text(cell).strip() for cell in cells)
+
+
+def likely_header(rows: Sequence[SheetRow]) -> int | None:
+    """Return the place of the row that is most likely the header: the first with several cells. None for no table."""
+    filled = [sum(not is_blank_cell(cell) for cell in row.cells or ()) for row in rows]
+    return next((place for place, cells in enumerate(filled) if cells > 1), None)
+
+
+def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
+    """Check that the mapping fits the columns of a table. Raises MalformedFile, with a sentence that names them."""
+    missing = [column for column in mapping.columns if column not in columns]
+    if missing:
+        raise MalformedFile(
+            f"the header lacks {_listed(missing)}, which the mapping names; it has {_listed(columns)}"
+        )
+    items = item_columns(columns, mapping)
+    twice = [c for c, n in Counter(columns).items() if n > 1 and (mapping.columns.get(c) or c in items)]
+    if twice:
+        raise MalformedFile(f"the header has {_listed(twice)} more than once")
+    if mapping.items and not items:
+        raise MalformedFile(
+            f"no column is one of the mapping's items ({_listed(mapping.items.columns)}); "
+            f"the header has {_listed(columns)}"
+        )
+    if mapping.items and isinstance(mapping.items.scale, dict):
+        unscaled = [column for column in items if column not in mapping.items.scale]
+        if unscaled:
+            raise MalformedFile(f"the mapping's scale does not say how many points {_listed(unscaled)} has")
+    used = {*mapping.columns, *items}
+    # A sheet may have cells beside its table; a column without a name is one of a table only in a CSV.
+    other = [column or "(no name)" for column in columns if column not in used]
+    if other and not mapping.ignore_other_columns:
+        raise MalformedFile(
+            f"the mapping does not say what {_listed(other)} is; map it to a field, or to null to leave it out"
+        )
+
+
+def item_columns(columns: Sequence[str], mapping: Mapping) -> list[str]:
+    """Return the columns of a wide table that are items: none that the mapping names by itself."""
+    items = mapping.items
+    return [c for c in columns if c and c not in mapping.columns and items.has(c)] if items else []
+
+
+def row_lines(rows: Iterable[SheetRow], mapping: Mapping) -> Iterator[bytes]:
+    """Yield the text of the tables in one file; the rows of a sheet follow each other.
+
+    The header of a sheet is the first row that has the mapping's columns. A sheet without one is left out, and its
+    rows are counted. Raises MalformedFile where no sheet has the columns, or one lacks them that the mapping names.
+    """
+    size, why_not, fits = 0, "the file is empty: it holds no table", False
+    named = set(mapping.sheets)
+    for sheet, group in groupby(rows, key=lambda row: row.sheet):
+        chosen = not mapping.sheets or sheet in mapping.sheets
+        named.discard(sheet or "")
+        head, columns = list[SheetRow](), None
+        if chosen:
+            head = list(islice(group, HEADER_ROWS))
+            columns, problem = _header(head, mapping)
+            if columns is None and mapping.sheets:
+                raise MalformedFile(f"{problem} (sheet {sheet})")
+            if columns is None and head and not fits:
+                why_not = f"{problem} (sheet {sheet})" if sheet else problem
+            fits = fits or columns is not None
+        for line in _sheet_lines(chain(head, group), sheet, columns, mapping):
+            text = as_ndjson([line])
+            if len(text) > MAX_ROW_BYTES:
+                form = f"at most {MAX_ROW_BYTES:,} bytes"
+                wrong = ["(row)", form, f"{len(text):,} bytes", "is longer than a row may be"]
+                text = as_ndjson([{**_place(line["sheet"], line["row"]), "wrong": wrong}])
+            size += len(text)
+            if size > MAX_TEXT_BYTES:
+                raise MalformedFile(f"the file has more than {MAX_TEXT_BYTES:,} bytes of rows; split it")
+            yield text
+    if named:
+        raise MalformedFile(f"the workbook has no sheet {_listed(sorted(named))}, which the mapping names")
+    if not fits:
+        raise MalformedFile(why_not)
+
+
+def _header(head: Sequence[SheetRow], mapping: Mapping) -> tuple[tuple[int, tuple[str, ...]] | None, str]:
+    """Return the place of the header among the first rows and its columns, or None and what the first row lacks."""
+    problem = "the sheet is empty"
+    for place, row in enumerate(head):
+        if row.cells is None:
+            return None, "the sheet is hidden"
+        if row.is_blank:
+            continue
+        columns = column_names(row.cells)
+        while columns and not columns[-1]:  # cells beside the table
+            columns = columns[:-1]
+        has_all = set(mapping.columns) <= set(columns)
+        try:
+            check_columns(columns, mapping)
+        except MalformedFile as misfit:
+            if has_all and (not mapping.items or item_columns(columns, mapping)):
+                sheet = f" (sheet {row.sheet}, row {row.number})" if row.sheet else ""
+                raise MalformedFile(f"{misfit}{sheet}") from None
+            problem = str(misfit) if problem == "the sheet is empty" else problem
+            continue
+        return (place, columns), ""
+    return None, problem
+
+
+def _sheet_lines(
+    rows: Iterable[SheetRow], sheet: str | None, header: tuple[int, tuple[str, ...]] | None, mapping: Mapping
+) -> Iterator[dict[str, Any]]:
+    """Yield what is written of the rows of a sheet, or of a sheet without a header, how it is counted."""
+    if header is None:
+        for row in rows:
+            if not row.is_blank:
+                hidden = " (hidden)" if row.cells is None else ""
+                yield {**_place(sheet, row.number), "left_out": shorten(f"sheet {sheet}{hidden}")}
+        return
+    place, columns = header
+    used = {column: columns.index(column) for column, field in mapping.columns.items() if field}
+    for row in islice(rows, place + 1, None):
+        at = _place(sheet, row.number)
+        if row.wrong:
+            problem = row.wrong
+            wrong = [problem.field, problem.expected, problem.found, problem.reason]
+            yield {**at, "wrong": wrong, "raw": row.raw}
+        elif not row.is_blank:
+            given = dict(zip(columns, row.cells or (), strict=False))
+            cells = {column: given[column] for column in used if not is_blank_cell(given.get(column))}
+            if mapping.items is None:
+                yield {**at, "cells": cells}
+            else:
+                yield from ({**at, **line} for line in _attempt_lines(given, cells, mapping, mapping.items))
+
+
+def _attempt_lines(
+    given: dict[str, Cell], cells: dict[str, Cell], mapping: Mapping, items: Items
+) -> Iterator[dict[str, Any]]:
+    """Yield what is written of a row of a wide table, `given`, of which `cells` are those that are no items."""
+    tried = [c for c in item_columns(tuple(given), mapping) if _is_try(given[c], items)]
+    students = [c for c, field in mapping.columns.items() if field in STUDENT_FIELDS]
+    absent = [c for c in students if c not in cells]
+    words = {word.casefold() for word in items.not_students}
+    if any(cell_text(cells.get(c)).strip().casefold() in words for c in students):
+        yield {"left_out": NO_STUDENT}
+        return
+    if not tried:
+        yield {"left_out": NOT_TRIED}
+    elif absent:
+        # One reject for a row such as that of the class's mean, and not one for each item.
+        yield {"wrong": [f"{absent[0]} (data.{mapping.columns[absent[0]]})", "an id", "", "is blank"]}
+    for column in tried if not absent else ():
+        yield {"column": column, "cells": {**cells, column: given[column]}}
+
+
+def _is_try(cell: Cell, items: Items) -> bool:
+    return not is_blank_cell(cell) and cell_text(cell).strip() not in items.not_tried
+
+
+def _place(sheet: str | None, number: int) -> dict[str, Any]:
+    return {"sheet": sheet, "row": number}
+
+
+class TableSource:
+    """The text of tables (see above) as a source of records."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self._columns = tuple(column for column, field in mapping.columns.items() if field)
+        self._reader = CellReader(mapping, self._columns)
+        self._items = mapping.items
+        self._score, self._correct = cell_parser(mapping, "score"), cell_parser(mapping, "correct")
+        self._lines = Lines()
+
+    def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
+        return self._lines.chunks(blocks, rows_per_chunk)
+
+    def rows(self, text: bytes, first_line: int, latest: datetime | None = None) -> Iterator[Row]:
+        """The line of a row is its number in the sheet."""
+        for number, raw in self._lines.raw_rows(text, first_line):
+            line: dict[str, Any] = {"row": number}
+            row: Record | Withdrawal | NotRelevant | Reject
+            try:
+                line = decode_json(raw)
+                if "left_out" in line:
+                    row = NotRelevant(line["left_out"])
+                elif "wrong" in line:
+                    row = make_reject(line["row"], line.get("raw", "").encode(), InvalidRecord(*line["wrong"]))
+                else:
+                    row = check_timestamp(self._record(line), latest)
+            except Exception as fault:  # noqa: BLE001 - the boundary of the row
+                row = make_reject(line["row"], raw, as_invalid_record(fault))
+            if isinstance(row, Reject):
+                row = row.model_copy(update={"sheet": line.get("sheet")})
+            yield line["row"], row
+
+    def students(self, raw: bytes) -> frozenset[str]:
+        line = decode_json(raw)
+        if "cells" not in line:
+            raise InvalidRecord("(row)", "the cells of a row", "", "has none")
+        return frozenset(self._reader.students(self._listed(line["cells"])))
+
+    def blank(self, text: bytes, chosen: Callable[[bytes], bool]) -> bytes:
+        return self._lines.blank(text, chosen)
+
+    def _listed(self, cells: dict[str, Cell]) -> list[Cell]:
+        return [cells.get(column) for column in self._columns]
+
+    def _record(self, line: dict[str, Any]) -> Record | Withdrawal:
+        value, column = self._reader.record(self._listed(line["cells"])), line.get("column")
+        if self._items and column:
+            value["data"] |= self._attempt(self._items, column, line)
+        try:
+            return parse_row(value)
+        except InvalidRecord as problem:
+            field = problem.field.removeprefix("data.")
+            if column and field in ITEM_FIELDS:
+                problem = InvalidRecord(
+                    f"{column} ({problem.field})", problem.expected, problem.found, problem.reason
+                )
+                raise problem from None
+            raise self._reader.by_column(problem) from None
+
+    def _attempt(self, items: Items, column: str, line: dict[str, Any]) -> dict[str, Any]:
+        """Return what a cell of a wide table says of an attempt. Raises InvalidRecord."""
+        cell, points = line["cells"][column], items.points_of(column)
+        item_id = items.id_of(column, line.get("sheet"))
+        found = {"item_id": item_id, **({} if item_id == column else {"item_title": column})}
+        field = "correct" if points is None else "score"
+        try:
+            return {**found, field: self._correct(cell) if points is None else self._share(cell, points)}
+        except ValueError as error:
+            shown = shorten(cell_text(cell))
+            raise InvalidRecord(
+                f"{column} (data.{field})", str(error), shown, "is not of the mapping's form"
+            ) from None
+
+    def _share(self, cell: Cell, points: float) -> float:
+        """Return which share of the points a cell has; a percentage is one already. Raises ValueError."""
+        form = f"a number from 0 to {points:g}"
+        try:
+            share = Decimal(self._score(cell)) if not isinstance(cell, bool) else Decimal("nan")
+        except InvalidOperation:
+            raise ValueError(form) from None
+        if not (isinstance(cell, str) and cell.rstrip().endswith(("%", "％"))):
+            share /= Decimal(str(points))
+        if not share.is_finite() or abs(share) > 1:
+            raise ValueError(form)
+        return float(share)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return shorten(", ".join(columns))

@@ -1,0 +1,123 @@
+"""/v1/reviews: what people say of what the graph holds.
+
+The importer keeps it, and lets the last review of a thing count.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from pydantic import Field, ValidationError
+
+from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.messages import WriteReviews
+from edugraph_common.contracts.records import iso
+from edugraph_common.contracts.reviews import REVIEW, REVIEWS_AT_ONCE, Review
+from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.callers import Caller
+from edugraph_gateway.api.dependencies import (
+    AUDIT_TIMEOUT_SECONDS,
+    AuditTrailDep,
+    GraphDep,
+    IntakeDep,
+    PictureCaller,
+    Reviewer,
+)
+from edugraph_gateway.deadlines import in_time
+from edugraph_gateway.problems import Problem, invalid, problem_responses
+from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
+from edugraph_gateway.submission.request_body import json_body
+from edugraph_gateway.submission.submit import Task
+
+router = APIRouter(tags=["reviews"])
+LATEST = timedelta(days=1)  # from now; a later review would decide for ever
+
+
+class ReviewsRequest(ContractModel):
+    reviews: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=REVIEWS_AT_ONCE)]
+
+
+@router.post(
+    "/v1/reviews",
+    status_code=202,
+    responses=problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": ReviewsRequest.model_json_schema()}},
+        }
+    },
+)
+async def write_reviews(
+    request: Request,
+    caller: Reviewer,
+    trail: AuditTrailDep,
+    intake: IntakeDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Accepted:
+    """Each must be valid; if one is not, none is taken. Without `at` and `by` it is said now, by the caller."""
+    submitter = intake.submitter
+    body = await json_body(request, intake.limits)
+    reviews = parse_reviews(body, caller, submitter.now())
+    fingerprint = hashlib.sha256(body).hexdigest()
+
+    async def first() -> Done:
+        message = WriteReviews(job_id=submitter.new_id(), reviews=tuple(reviews))
+        task = Task("write_reviews_task", message, task_id_for(message.job_id, "reviews"))
+        note = partial(trail.did, caller, "graph.review", f"{len(reviews)} reviews")
+        await in_time(note, AUDIT_TIMEOUT_SECONDS, submitter.threads)
+        return Done(fingerprint, await submitter.send_task(task, caller.client_id))
+
+    async def seen() -> str:
+        return fingerprint
+
+    name = key_name(caller.client_id, "reviews", idempotency_key) if idempotency_key else None
+    return await idempotent_run(intake.idempotency, name, first, seen)
+
+
+def parse_reviews(body: bytes, caller: Caller, now: datetime) -> list[Review]:
+    """Raises Problem 422, which lists the reviews that are wrong."""
+    try:
+        values = ReviewsRequest.model_validate_json(body).reviews
+    except ValidationError as error:
+        raise invalid(error) from None
+    reviews: list[Review] = []
+    wrong: list[dict[str, Any]] = []
+    for index, value in enumerate(values):
+        try:
+            review = REVIEW.validate_python({"at": iso(now), "by": caller.client_id} | value)
+        except ValidationError as error:
+            [first, *_] = error.errors(include_url=False, include_context=False, include_input=False)
+            wrong.append({"review": index, "field": ".".join(map(str, first["loc"][1:])), "reason": first["msg"]})
+            continue
+        if review.at > now + LATEST:
+            wrong.append({"review": index, "field": "at", "reason": "is more than a day from now"})
+        reviews.append(review)
+    if wrong:
+        few = f"{len(wrong)} of {len(values)} reviews cannot be taken; correct them and send all again."
+        raise Problem(422, "invalid-reviews", few, errors=wrong)
+    return reviews
+
+
+@router.get(
+    "/v1/reviews",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}},
+        **problem_responses(401, 403, 429, 503),
+    },
+)
+def list_reviews(caller: PictureCaller, trail: AuditTrailDep, graph: GraphDep) -> StreamingResponse:
+    """All reviews, one JSON a line, as they may be sent again."""
+    trail.shown(caller, "reviews", "")
+
+    def lines() -> Iterator[bytes]:
+        for value in graph.reviews():
+            yield REVIEW.dump_json(REVIEW.validate_python(value)) + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")

@@ -1,0 +1,107 @@
+"""Who is restricted, and what is shown of answers without them: what is kept of them is shown to nobody.
+
+The graph says who is restricted. Their rows, records and findings are left out of what is shown, and with them each
+value that may be theirs. An export of a person's own data is made by the importer, and shows it all.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.outcomes import JobReport, Reject
+from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.sources import ReadPlan
+from edugraph_common.sources.person import RestrictedPeople, Scrubbed
+
+ANSWER_LIFETIME_SECONDS = 5.0
+HIDDEN = "not shown: a student in it is restricted"
+
+
+class Restrictions:
+    """`read` returns the ids of all students who are restricted, and raises Retryable when the graph is away.
+
+    What it answered, or that it did not, is taken for the truth for some seconds, so that a graph which is away holds
+    up one request in these seconds.
+    """
+
+    def __init__(self, read: Callable[[], frozenset[str]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._read, self._clock = read, clock
+        self._asked_at = -ANSWER_LIFETIME_SECONDS
+        self._answer: RestrictedPeople | Retryable | None = None
+        self._asking = threading.Lock()
+
+    def people(self) -> RestrictedPeople | None:
+        """Return None where nobody is restricted. Raises Retryable."""
+        with self._asking:
+            if self._clock() - self._asked_at >= ANSWER_LIFETIME_SECONDS:
+                try:
+                    ids = self._read()
+                    self._answer = RestrictedPeople(ids) if ids else None
+                except Retryable as away:
+                    self._answer = away
+                self._asked_at = self._clock()
+            answer = self._answer
+        if isinstance(answer, Retryable):
+            raise answer
+        return answer
+
+    def are_unknown(self) -> bool:
+        """Whether the graph cannot say now who is restricted."""
+        try:
+            self.people()
+        except Retryable:
+            return True
+        return False
+
+
+def json_without(value: Any, who: RestrictedPeople | None) -> Any:
+    """Return the result of a task or the arguments of a message without what names one of these people."""
+    return value if who is None or value is None else json.loads(Scrubbed(who, json.dumps(value)).text)
+
+
+def report_without(report: JobReport, who: RestrictedPeople | None) -> JobReport:
+    """Leave out the values at fault, which say nothing of whose row they are of, and names with an id of them."""
+    if who is None:
+        return report
+
+    def name(text: str) -> str:
+        return HIDDEN if who.words.search(text) else text
+
+    return report.model_copy(
+        update={
+            "source": name(report.source),
+            "error": report.error and name(report.error),
+            "errors": tuple(error.model_copy(update={"found": ""}) for error in report.errors),
+            "not_relevant": {name(each): number for each, number in report.not_relevant.items()},
+        }
+    )
+
+
+def rejects_without(lines: Iterable[bytes], plan: ReadPlan, who: RestrictedPeople | None) -> Iterator[bytes]:
+    """Yield the rejects of a job, of a row that names one of these people only that it was set aside.
+
+    `plan` is how the job's rows are read. A row that cannot be read counts as theirs if it has an id as a word.
+    """
+    if who is None:
+        yield from lines
+        return
+    source = plan.source
+    for line in lines:
+        try:
+            reject = Reject.model_validate_json(line)
+        except ValidationError:
+            continue  # it is none that this release can show
+        raw = reject.raw
+        hidden = raw is None or who.words.search(raw) is not None
+        if raw is not None and not hidden:
+            try:
+                hidden = who.is_among(source.students(raw.encode(errors="replace")))
+            except InvalidRecord:
+                hidden = False
+        shown = reject.model_copy(update={"found": "", "raw": None}) if hidden else reject
+        yield f"{shown.model_dump_json()}\n".encode()

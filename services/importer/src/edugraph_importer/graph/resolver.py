@@ -1,0 +1,258 @@
+"""The resolver: which ids and names mean the same type of mistake, knowledge point or topic (docs/adr/0039).
+
+Each stated id and each canonical name is a node of its own, and keeps its links and sums. Beside them stand two kinds
+of facts. CALLED counts the records that call an id by a name; JUDGED is what a reviewer says of two nodes. Classes
+follow from the facts alone, so they do not depend on the order in which the facts arrive:
+
+- A name joins an id if exactly one id claims it. What is called an id itself is no name.
+- Pairs that were judged the same join in the order of (time, pair).
+- What would join a pair that was judged different is left out.
+
+`canonical` of a node is the smallest member of its class, ids before names. Most changes concern a name that nobody
+reviewed, which is the end of one relationship at most: its class follows from that, however many members there are.
+Where something was reviewed, the class is read and computed as a whole.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import neo4j
+
+from edugraph_common.contracts.graph_schema import NAMED_LABELS
+from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.driver import StaleRead
+from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.record_facts import Node, Pair
+from edugraph_importer.graph.unit_of_work import (
+    Standing,
+    UnitOfWork,
+    lock_and_load,
+    run_rows,
+    write_changed_state,
+)
+
+Verdict = tuple[bool, str]  # (whether the two are the same, when that was said)
+
+
+@dataclass(slots=True)
+class Component:
+    """What is said of some ids and names of one label, by id; whatever may join one of them is among them.
+
+    `ids`: those that records state as ids. `claims`: name -> ids that are called so. `verdicts`: by pairs whose
+    smaller id comes first.
+    """
+
+    ids: set[str] = field(default_factory=set)
+    members: set[str] = field(default_factory=set)
+    claims: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    verdicts: dict[Pair, Verdict] = field(default_factory=dict)
+
+    def resolve(self) -> tuple[dict[str, str], set[Pair]]:
+        """Return what stands for each member, and the pairs that were judged the same and stay apart."""
+        classes = _Classes(self.members, [pair for pair, (same, _) in self.verdicts.items() if not same])
+        for an_id, name in sorted((min(ids), name) for name, ids in self.claims.items() if len(ids) == 1):
+            if name not in self.ids:
+                classes.join(an_id, name)
+        agreed = sorted((at, pair) for pair, (same, at) in self.verdicts.items() if same)
+        skipped = {pair for _, pair in agreed if not classes.join(*pair)}
+        canonical = {}
+        for members in classes.members.values():
+            smallest = min(members, key=lambda each: (each not in self.ids, each))
+            canonical.update(dict.fromkeys(members, smallest))
+        return canonical, skipped
+
+
+class _Classes:
+    """A union of disjoint sets, in which some pairs never come together. The smaller set is taken into the larger."""
+
+    def __init__(self, nodes: Iterable[str], apart: Iterable[Pair]) -> None:
+        self.members = {each: {each} for each in nodes}
+        self._class_of = {each: each for each in self.members}
+        self._apart: dict[str, set[str]] = defaultdict(set)
+        for a, b in apart:
+            self._apart[a].add(b)
+            self._apart[b].add(a)
+
+    def join(self, a: str, b: str) -> bool:
+        """Return whether the two are in one class now."""
+        one, other = self._class_of[a], self._class_of[b]
+        if one == other:
+            return True
+        if any(self._class_of.get(each) == other for each in self._apart[one]):
+            return False
+        if len(self.members[one]) < len(self.members[other]):
+            one, other = other, one
+        for member in self.members[other]:
+            self._class_of[member] = one
+        self.members[one] |= self.members.pop(other)
+        self._apart[one] |= self._apart.pop(other, set())
+        return True
+
+
+def resolve(tx: neo4j.ManagedTransaction, unit: UnitOfWork, judged: Iterable[Node], wanted: set[Node]) -> None:
+    """Count how records call ids (`unit.called`), and bring the classes that change by that up to date in `unit`.
+
+    `judged`: nodes of which a reviewer said something new. All these nodes are locked. Where others have to be
+    locked, too, they are added to `wanted`, and StaleRead is raised: the transaction starts again with them.
+    """
+    before: dict[str, dict[str, Standing]] = defaultdict(dict)
+    for label, node_id in judged:
+        before[label][node_id] = replace(unit.standings[label, node_id])
+    for label in NAMED_LABELS:
+        rows: list[Row] = [
+            {"from": each.id, "to": each.name, "records": records}
+            for each, records in sorted(unit.called.items())
+            if each.label == label and records
+        ]
+        gone: list[Row] = []
+        for row in tx.run(CYPHER[f"count_called_{label}"], rows=rows) if rows else ():
+            an_id, name, by = row["from"], row["to"], 1 if row["records"] > 0 else -1
+            for node_id in {an_id, name}:
+                before[label].setdefault(node_id, replace(unit.standings[label, node_id]))
+            unit.standings[label, an_id].names += by
+            unit.standings[label, name].claims += by if name != an_id else 0
+            gone += [{"from": an_id, "to": name}] if by < 0 else []
+        run_rows(tx, f"remove_called_{label}", gone)
+        if before[label]:
+            unit.changed_nodes.update((label, node_id) for node_id in before[label])
+            _place_unreviewed(tx, unit, label, before[label], wanted)
+            if any(unit.standings[label, node_id].verdicts for node_id in before[label]):
+                _place_reviewed(tx, unit, label, before[label], wanted)
+
+
+def _place_unreviewed(
+    tx: neo4j.ManagedTransaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
+) -> None:
+    """Say what stands for those of which only records tell. `before`: how they stood."""
+    names = []
+    for node_id, old in before.items():
+        new = unit.standings[label, node_id]
+        if new.verdicts:
+            continue
+        if new.names == 0 and new.claims == 1:
+            names.append(node_id)
+        elif new.names == 0 or old.names == 0:
+            new.canonical = node_id
+    # What stands for an id is said by now. A name stays at the end of its one relationship, whatever else its id has.
+    for row in tx.run(CYPHER[f"claimers_{label}"], ids=sorted(names)) if names else ():
+        claimer = (label, row["claimer"])
+        if claimer in unit.standings:
+            unit.standings[label, row["id"]].canonical = unit.standings[claimer].canonical
+        else:
+            wanted.add(claimer)
+    if not wanted <= unit.standings.keys():
+        raise StaleRead
+
+
+def _place_reviewed(
+    tx: neo4j.ManagedTransaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
+) -> None:
+    """Read and resolve the classes in which something was reviewed, as they were and as they are."""
+    component, known = Component(), {key[1]: each for key, each in unit.standings.items() if key[0] == label}
+
+    def may_be_joined(node_id: str) -> bool:
+        """Return whether a claim joins, or joined, the name to an id."""
+        new = known[node_id]
+        old = before.get(node_id, new)
+        return min(old.claims, new.claims) <= 1 and 0 in (old.names, new.names)
+
+    def look_up(ids: set[str]) -> set[str]:
+        unknown = sorted(ids - known.keys())
+        for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=unknown) if unknown else ():
+            known[row["id"]] = Standing.read(row["id"], row["properties"])
+        return ids
+
+    frontier = look_up(set(before))
+    while frontier:
+        component.members |= frontier
+        named, others = set[str](), set[str]()
+        for row in tx.run(CYPHER[f"named_and_judged_{label}"], ids=sorted(frontier)):
+            if row["stamp"] is None:
+                named.add(row["other"])
+            else:
+                pair = (min(row["id"], row["other"]), max(row["id"], row["other"]))
+                component.verdicts[pair] = (row["same"], record_facts.time_of(row["stamp"]))
+                others.add(row["other"])
+        for row in tx.run(CYPHER[f"claimers_{label}"], ids=sorted(filter(may_be_joined, frontier))):
+            component.claims[row["id"]].add(row["claimer"])
+            others.add(row["claimer"])
+        frontier = look_up(others | set(filter(may_be_joined, look_up(named)))) - component.members
+    wanted.update(node for each in component.members if (node := (label, each)) not in unit.standings)
+    if not wanted <= unit.standings.keys():
+        raise StaleRead
+    component.ids = {each for each in component.members if known[each].names}
+    run_rows(tx, f"set_skipped_{label}", _apply(unit, label, component))
+
+
+def _apply(unit: UnitOfWork, label: str, component: Component) -> list[Row]:
+    """Take over what was resolved. Return of each verdict whether it was skipped."""
+    canonical, skipped = component.resolve()
+    for node_id, stands_for_it in canonical.items():
+        standing = unit.standings[label, node_id]
+        if standing.canonical != stands_for_it:
+            standing.canonical = stands_for_it
+            unit.changed_nodes.add((label, node_id))
+    return [{"from": a, "to": b, "skipped": (a, b) in skipped or None} for a, b in sorted(component.verdicts)]
+
+
+def stated_names(tx: neo4j.ManagedTransaction, ids: list[str]) -> set[Node]:
+    """Return the names by which records call these types of mistakes."""
+    return {
+        (each.label, each.name)
+        for row in tx.run(CYPHER["stated_called"], ids=ids)
+        for each in record_facts.called("ErrorType", row["id"], row["stated"])
+    }
+
+
+def write_stated(tx: neo4j.ManagedTransaction, ids: list[str]) -> dict[Pair, int]:
+    """Write how the records of these types call them. They are locked. Return what was wrong, as it should be."""
+    stated, stored = Counter[Pair](), dict[Pair, int]()
+    for row in tx.run(CYPHER["stated_called"], ids=ids):
+        for each in record_facts.called("ErrorType", row["id"], row["stated"]):
+            stated[each.id, each.name] += row["records"]
+    for row in tx.run(CYPHER["called_of"], ids=ids):
+        stored[row["from"], row["to"]] = row["records"]
+    wrong = {pair: stated[pair] for pair in sorted({*stated, *stored}) if stated[pair] != stored.get(pair, 0)}
+    rows: list[Row] = [{"from": a, "to": b, "records": records} for (a, b), records in wrong.items()]
+    run_rows(tx, "remove_called_ErrorType", [row for row in rows if not row["records"]])
+    run_rows(tx, "set_called_ErrorType", [row for row in rows if row["records"]])
+    return wrong
+
+
+def derive_classes(
+    tx: neo4j.ManagedTransaction, label: str, corrections: Mapping[Pair, int]
+) -> tuple[list[str], list[Pair]]:
+    """Resolve all ids and names of a label anew. Return the nodes that stood wrong, and the verdicts marked wrong.
+
+    `corrections`: what is wrong with CALLED, as it should be.
+    """
+    ids = [row["id"] for row in tx.run(CYPHER[f"all_ids_{label}"])]
+    unit = lock_and_load(tx, [(label, node_id) for node_id in ids], ())
+    called = {(row["from"], row["to"]): row["records"] for row in tx.run(CYPHER[f"all_called_{label}"])}
+    called |= corrections
+    component, skipped_before = Component(members=set(ids)), set[Pair]()
+    names, verdicts = Counter[str](), Counter[str]()
+    for (an_id, name), records in called.items():
+        if records:
+            names[an_id] += 1
+            if name != an_id:
+                component.claims[name].add(an_id)
+    for row in tx.run(CYPHER[f"all_judged_{label}"]):
+        pair = (row["from"], row["to"])
+        component.verdicts[pair] = (row["same"], record_facts.time_of(row["stamp"]))
+        verdicts.update(pair)
+        skipped_before |= {pair} if row["skipped"] else set()
+    component.ids = set(names)
+    before = {node_id: replace(unit.standings[label, node_id]) for node_id in ids}
+    for node_id in ids:
+        standing = unit.standings[label, node_id]
+        standing.names, standing.verdicts = names[node_id], verdicts[node_id]
+        standing.claims = len(component.claims.get(node_id, ()))
+    rows = _apply(unit, label, component)
+    wrong = [node_id for node_id in ids if unit.standings[label, node_id] != before[node_id]]
+    unit.changed_nodes.update((label, node_id) for node_id in wrong)
+    write_changed_state(tx, unit)
+    wrong_rows = [row for row in rows if bool(row["skipped"]) != ((row["from"], row["to"]) in skipped_before)]
+    run_rows(tx, f"set_skipped_{label}", wrong_rows)
+    return wrong, [(row["from"], row["to"]) for row in wrong_rows]

@@ -1,0 +1,146 @@
+"""Reviews: what people say of the graph is kept, and what follows from it is brought up to date.
+
+All reviews are kept as nodes. Of those about one thing, the one with the greatest stamp decides, in whatever order
+they come.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import neo4j
+
+from edugraph_common.contracts.records import DATA_OF_TYPE, Record, iso
+from edugraph_common.contracts.reviews import LABEL_OF, TEXTS_OF_TYPE, FindingReview, PairReview, Review
+from edugraph_importer.graph import finding_facts, migrations, prerequisites, resolver
+from edugraph_importer.graph.apply import apply, begin
+from edugraph_importer.graph.driver import StaleRead
+from edugraph_importer.graph.finding_facts import FindingUpdate
+from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.record_facts import Node
+from edugraph_importer.graph.unit_of_work import lock_and_load, run_rows, write_changed_state
+from edugraph_importer.graph.verdicts import applied, merged, stamp
+from edugraph_importer.graph.versions import Classified, StoredVersion, WithdrawnRecords, hold_keys, stored_versions
+
+_TEXT_LABELS = ("Attempt", "CourseContent", "ErrorRecord", "Interaction")
+
+
+def write_of_pairs(tx: neo4j.ManagedTransaction, reviews: Sequence[PairReview], wanted: set[Node]) -> None:
+    """Keep reviews of pairs, and let the last ones decide. `wanted`: as `resolver.resolve` has it.
+
+    Raises what `migrations.check_version` raises.
+    """
+    schema = tx.run(CYPHER["schema_version"]).single()
+    migrations.check_version(schema["version"] if schema else None)
+    judged = {(LABEL_OF[review.of], each) for review in reviews for each in review.pair}
+    unit = lock_and_load(tx, judged | wanted, ())
+    for of, label in LABEL_OF.items():
+        last = {
+            tuple(sorted(review.pair)): (stamp(review), review.verdict == "same")
+            for review in sorted(reviews, key=stamp)
+            if review.of == of
+        }
+        rows: list[Row] = [
+            {"from": a, "to": b, "stamp": said, "same": same} for (a, b), (said, same) in sorted(last.items())
+        ]
+        for row in tx.run(CYPHER[f"judge_{label}"], rows=rows) if rows else ():
+            for node_id in (row["from"], row["to"]) if row["is_new"] else ():
+                unit.standings[label, node_id].verdicts += 1
+    resolver.resolve(tx, unit, judged, wanted)
+    write_changed_state(tx, unit)
+    _keep(tx, reviews)
+
+
+def write_of_records(tx: neo4j.ManagedTransaction, reviews: Sequence[FindingReview], wanted: set[Node]) -> None:
+    """Keep reviews of findings, and let what they accept and reject count in the records that have those texts.
+
+    Raises what `migrations.check_version` raises.
+    """
+    before, _ = begin(tx, "FindingsPack", "")
+    of_record: dict[str, list[FindingReview]] = defaultdict(list)
+    for review in reviews:
+        of_record[review.record_id].append(review)
+    stored = stored_versions(tx, of_record)
+    if any(version.label == "CourseContent" for version in stored.values()):
+        prerequisites.lock_edges(tx)
+    rows = list(tx.run(CYPHER["hold_reviewed"], ids=sorted(of_record)))
+    kept = {row["id"]: merged(row["verdicts"], of_record[row["id"]]) for row in rows}
+    _keep(tx, reviews)
+    reviewed_rows: list[Row] = [
+        {"id": record_id, "verdicts": verdicts, "reviews": [each.review_id for each in of_record[record_id]]}
+        for record_id, verdicts in kept.items()
+    ]
+    run_rows(tx, "set_reviewed", reviewed_rows)
+    updates = _updates(tx, stored, kept)
+    apply(tx, Classified(), updates, before, WithdrawnRecords(tx, (), 0), unreviewed=(), wanted=wanted)
+    hold_keys(tx, sorted(of_record.keys() - stored.keys()))
+
+
+def _keep(tx: neo4j.ManagedTransaction, reviews: Sequence[Review]) -> None:
+    rows: list[Row] = [
+        {"id": each.review_id, "p": each.model_dump(mode="json") | {"at": iso(each.at)}} for each in reviews
+    ]
+    run_rows(tx, "create_reviews", rows)
+
+
+def _updates(
+    tx: neo4j.ManagedTransaction, stored: Mapping[str, StoredVersion], kept: Mapping[str, str]
+) -> list[FindingUpdate]:
+    """Lock the records that are there, and return what changes in what was found in them."""
+    updates = []
+    for label in _TEXT_LABELS:
+        expected = {each: version.content_hash for each, version in stored.items() if version.label == label}
+        if not expected:
+            continue
+        ids = sorted(expected)
+        row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
+        if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
+            raise StaleRead
+        properties = {row["id"]: row["properties"] for row in tx.run(CYPHER[f"reviewed_records_{label}"], ids=ids)}
+        links: dict[str, list[neo4j.Record]] = defaultdict(list)
+        for link in tx.run(CYPHER[f"links_of_{label}"], ids=ids):
+            links[link["record"]].append(link)
+        for record_id, *_, finding, said_before in row["records"]:
+            record = stored_record(properties[record_id], links[record_id])
+            said = applied(kept[record_id], record)
+            if said != said_before:
+                old = finding_facts.facts_of_stored(finding, label, said_before)
+                new = finding_facts.facts_of_stored(finding, label, said)
+                updates.append(FindingUpdate(record, old, new, finding, said))
+    return updates
+
+
+def stored_record(properties: Mapping[str, Any], links: Sequence[Mapping[str, Any] | neo4j.Record]) -> Record:
+    """Return a record as far as it matters for what is found in it: its texts, people, courses and stated names."""
+    ends: dict[str, list[str]] = defaultdict(list)
+    stated: dict[str, list[str]] = {}
+    for link in links:
+        ends[link["type"]].append(link["end"])
+        if link["type"] in ("OF_TYPE", "ABOUT") and link["stated"] is not None:
+            stated[link["end"]] = link["stated"]
+    given: dict[str, Any] = {name: properties.get(name) for name in TEXTS_OF_TYPE[properties["record_type"]]}
+    match properties["record_type"]:
+        case "student_interaction":
+            given |= {"student_id_from": ends["SENT"][0], "student_id_to": ends["RECEIVED_BY"][0]}
+            given["topics"] = tuple(name for names in stated.values() for name in names)
+        case "teacher_interaction":
+            given |= {"teacher_id": ends["SENT"][0], "student_id": ends["RECEIVED_BY"][0]}
+        case "error_record":
+            given |= {"student_id": ends["MADE"][0], "course_ids": tuple(sorted(ends["IN_COURSE"]))}
+            given |= {name: properties.get(name) for name in ("occurrence_count", "severity", "resolved")}
+            for error_type, names in stated.items():
+                given |= {"error_type_id": error_type, "error_type": names[0] if names else None}
+        case "attempt_record":
+            given |= {"student_id": ends["TRIED"][0], "item_id": ends["OF_ITEM"][0]}
+            given |= {"course_ids": tuple(sorted(ends["IN_COURSE"]))}
+            given |= {name: properties.get(name) for name in ("correct", "score")}
+    if "course_ids" not in given:
+        given["course_id"] = next(iter(ends["IN_COURSE"]), None)
+    # What a record does not say is absent, as in one that came: its `resolved` is then nothing.
+    said = {name: value for name, value in given.items() if value is not None}
+    return Record.model_construct(
+        type=properties["record_type"],
+        timestamp=properties["timestamp"].to_native(),
+        record_id=properties["id"],
+        data=DATA_OF_TYPE[properties["record_type"]].model_construct(**said),
+    )

@@ -1,0 +1,168 @@
+"""What reviewers say of findings counts, whenever it comes: before the record, before the finding, after both."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding, RecordFinding
+from edugraph_common.contracts.records import ErrorRecord, Record
+from edugraph_common.contracts.reviews import FindingReview, text_hash
+from edugraph_importer.graph import Graph
+
+from .random_imports import (
+    EXAMPLES,
+    batch,
+    cut,
+    deliver,
+    deliveries,
+    finding_lists,
+    latest_only,
+    pack,
+    record_lists,
+    withdrawn_ids,
+)
+from .test_graph_invariants import side_by_side
+
+Reviews = list[FindingReview]
+TARGETS = {
+    "error_type": ("fractions", "sign errors", "E1", "never found"),
+    "knowledge_point": ("P1", "p1", "P2", "never found"),
+    "topic": ("fractions", "加法", "never found"),
+    "sentiment": ("positive", "negative"),
+    "severity": ("low", "high"),
+    "difficulty": ("beginner", "advanced"),
+}
+
+
+@st.composite
+def reviews_of(draw: st.DrawFn, records: Sequence[Record]) -> Reviews:
+    said = []
+    for _ in range(draw(st.integers(0, 8))):
+        record, aspect = draw(st.sampled_from(records)), draw(st.sampled_from(sorted(TARGETS)))
+        said.append(
+            FindingReview.model_validate(
+                {
+                    "at": draw(st.sampled_from(["2026-02-01T00:00:00Z", "2026-02-02T00:00:00Z"])),
+                    "by": draw(st.sampled_from(["ann", "bob"])),
+                    "record_id": record.record_id,
+                    "text_hash": draw(st.sampled_from([text_hash(record)] * 3 + ["0" * 64])),
+                    "aspect": aspect,
+                    "target": draw(st.sampled_from(TARGETS[aspect])),
+                    "verdict": draw(st.sampled_from(["accepted", "rejected"])),
+                }
+            )
+        )
+    return said
+
+
+def last_verdicts(said: Reviews, record: Record, aspect: str) -> list[tuple[str, bool]]:
+    """Of each target of one aspect the last verdict, in the order in which they were said."""
+    last: dict[str, tuple[Any, ...]] = {}
+    for each in said:
+        if (each.record_id, each.text_hash, each.aspect) == (record.record_id, text_hash(record), aspect):
+            last[each.target] = max(last.get(each.target, ()), (each.at, each.by, each.verdict))
+    ordered = sorted((verdict, target) for target, verdict in last.items())
+    return [(target, verdict[2] == "accepted") for verdict, target in ordered]
+
+
+def effective(said: Reviews, record: Record, aspect: str, found: set[str]) -> set[str]:
+    for target, is_accepted in last_verdicts(said, record, aspect):
+        found = found | {target} if is_accepted else found - {target}
+    return found
+
+
+def effective_value(said: Reviews, record: Record, aspect: str, found: str | None) -> str | None:
+    verdicts = last_verdicts(said, record, aspect)
+    value = next((target for target, is_accepted in reversed(verdicts) if is_accepted), found)
+    return None if (value, False) in verdicts else value
+
+
+def check_reviewed(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding], said: Reviews) -> None:
+    found_in = {each.record["record_id"]: each.finding for each in findings}
+    for record in records:
+        finding = found_in.get(record.record_id)
+        if isinstance(record.data, ErrorRecord):
+            types = finding.error_types if isinstance(finding, ErrorFinding) else ()
+            expected = effective(said, record, "error_type", {canonical_name(each.name) for each in types})
+            data = record.data
+            stated = data.error_type_id or (canonical_name(data.error_type) if data.error_type else None)
+            expected |= {stated} if stated else set()
+            query = "MATCH (:ErrorRecord {id: $id})-[:OF_TYPE]->(t) RETURN t.id AS id"
+            assert {row["id"] for row in room.query(query, id=record.record_id)} == expected
+            degree = effective_value(said, record, "severity", getattr(finding, "severity", None))
+            [row] = room.query("MATCH (n:ErrorRecord {id: $id}) RETURN n.found_severity AS s", id=record.record_id)
+            assert row["s"] == degree
+            for student, kind, course in {(data.student_id, kind, c) for kind in expected for c in data.courses}:
+                query = "MATCH (s:Student {id: $s})-[r:HAS_ERROR {course_id: $c}]->(t {id: $t}) RETURN r"
+                assert len(room.query(query, s=student, c=course, t=kind)) == 1
+        elif record.type == "student_interaction":
+            mood = finding.sentiment if isinstance(finding, InteractionFinding) else None
+            [row] = room.query("MATCH (n:Interaction {id: $id}) RETURN n.found_sentiment AS s", id=record.record_id)
+            assert row["s"] == effective_value(said, record, "sentiment", mood)
+
+
+def in_order(graph: Graph, records: Sequence[Record], findings: Sequence[RecordFinding], said: Reviews) -> None:
+    graph.write_batch(batch(records, "reference", 0))
+    for number, finding in enumerate(latest_only(list(findings))):
+        graph.write_findings(pack([finding], "reference", number))
+    graph.write_reviews(said)
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_a_verdict_counts_whenever_it_comes(room: Any, data: st.DataObject) -> None:
+    """To take the guards out: let `write_batch` have no updates, or `_finding_updates` no verdicts."""
+    records = data.draw(record_lists())
+    findings, said = data.draw(finding_lists(records)), data.draw(reviews_of(records))
+    room.empty()
+    in_order(room.graph, records, findings, said)
+    check_reviewed(room, records, latest_only(findings), said)
+    assert room.graph.derive_anew(repair=False)["wrong"] == {}
+    expected = room.digest()
+    room.empty()
+    messages: list[Any] = data.draw(deliveries(records, findings))
+    for piece in cut(data.draw, data.draw(st.permutations(said * 2))):
+        messages.insert(data.draw(st.integers(0, len(messages))), piece)
+    for message in messages:
+        deliver(room.graph, message)
+    assert room.digest() == expected
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_what_was_said_of_an_erased_students_records_goes_with_them(room: Any, data: st.DataObject) -> None:
+    """To take the guard out: let `erase` delete no reviews."""
+    records = data.draw(record_lists())
+    said = data.draw(reviews_of(records))
+    room.empty()
+    in_order(room.graph, records, [], said)
+    room.graph.erase_student("a")
+    digest = room.digest()
+    left = {row["id"] for row in room.query("MATCH (n) WHERE n.record_type IS NOT NULL RETURN n.id AS id")}
+    kept = [each for each in records if each.record_id in left]
+    room.empty()
+    in_order(room.graph, kept, [], [each for each in said if each.record_id in left])
+    assert room.digest() == digest
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_writers_side_by_side_lose_no_verdict(room: Any, data: st.DataObject) -> None:
+    """To take the guards out: let `write_of_records` hold no keys, or `Removals.check` not look for reviews."""
+    records = data.draw(record_lists())
+    withdrawn = data.draw(withdrawn_ids(records))
+    findings, said = latest_only(data.draw(finding_lists(records))), data.draw(reviews_of(records))
+    kept = [each for each in records if each.record_id not in withdrawn]
+    room.empty()
+    in_order(room.graph, kept, [each for each in findings if each.record["record_id"] not in withdrawn], said)
+    expected = room.digest()
+    room.empty()
+    work: list[Any] = [batch([each], "job", n) for n, each in enumerate(records)]
+    work += [pack([each], "job", n) for n, each in enumerate(findings)]
+    work += [batch([], "back", n, [record_id]) for n, record_id in enumerate(withdrawn)]
+    work += [[each] for each in said]
+    side_by_side(room.graph, data.draw(st.permutations(work * 2)))
+    assert room.digest() == expected

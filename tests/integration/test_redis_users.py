@@ -1,0 +1,156 @@
+"""Redis' users: each service does its whole work with its own, and what it must not do is refused by Redis."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from command_line import edugraph
+from engines import own_vhost, refusals, with_own_redis_users
+from own_redis import OwnRedis, own_redis
+
+from edugraph_cli.client import Client
+from edugraph_cli.serving import REDIS, Pools, serving
+from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.redis_users import SERVICES, RedisService, redis_user
+
+pytestmark = pytest.mark.real
+Own = dict[str, dict[str, str]]
+RECORDS = [
+    {
+        "type": "error_record",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "data": {"student_id": student, "student_name": f"Name of {student}", "course_id": "c-1", "error_text": text},
+    }
+    for student, text in (("s-1", "1/2 + 1/3 = 2/5"), ("s-2", "3 x 0 = 3"))
+]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[dict[str, str], Own]]:
+    """Addresses, and the own ones of each process."""
+    with own_vhost() as addresses, with_own_redis_users(addresses) as own:
+        yield addresses, own
+
+
+def test_each_service_does_its_whole_work_with_its_own_user(
+    servers: tuple[dict[str, str], Own], tmp_path: Path
+) -> None:
+    """Out: any entry of ACCESS in redis_users.py."""
+    addresses, own = servers
+    environment = {**addresses, "EDUGRAPH_BLOB_URL": str(tmp_path / "blobs"), "EDUGRAPH_AUTH": "off"}
+    with (
+        refusals(addresses[REDIS]) as refused,
+        serving(environment, tmp_path / "logs", Pools(1, 1, 1), own=own) as (url, _),
+        Client(url) as client,
+    ):
+        accepted = client.import_records(RECORDS, analyze=True)
+        *_, report = client.follow(accepted.job_id)
+        assert (report.state, report.written, report.analysis.done) == ("succeeded", 2, 2)
+        assert all(check.ok for check in client.diagnosis().checks if check.name == "redis")
+        gateway = {**environment, **own["gateway"], "EDUGRAPH_URL": url}
+        for arguments in (
+            ("keys", "create", "somebody", "--scope", "read"),
+            ("restrict", "s-2"),
+            ("export-person", "s-1", "-o", str(tmp_path / "s-1.zip")),
+            ("forget", "s-1", "--yes"),
+            ("jobs", "delete", accepted.job_id, "--yes"),
+            ("audit", "list"),
+        ):
+            done = edugraph(gateway, *arguments, seconds=120)
+            assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+    assert refused == []
+
+
+def _get(key: str) -> Callable[["redis.Redis"], Any]:
+    return lambda client: client.get(key)
+
+
+def _set(key: str) -> Callable[["redis.Redis"], Any]:
+    return lambda client: client.set(key, "1")
+
+
+def _listen(client: "redis.Redis", channel: str) -> None:
+    with client.pubsub() as listening:
+        listening.subscribe(channel)
+        listening.get_message(timeout=5)
+
+
+FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
+    ("gateway", "read answers of the model", _get("edugraph:llm:answer:error:x")),
+    ("gateway", "read names of members", lambda client: client.zrange("edugraph:{members}:names:c-1", 0, -1)),
+    ("gateway", "forge a result", _set("celery-task-meta-x")),
+    ("gateway", "read outcomes of a chord", lambda client: client.zrange("celery-taskset-meta-x.j", 0, -1)),
+    ("gateway", "look for keys", lambda client: client.scan(0)),
+    ("gateway", "read the configuration, with the password", lambda client: client.config_get("requirepass")),
+    ("importer", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
+    ("importer", "read API keys", lambda client: client.hgetall("edugraph:keys")),
+    ("importer", "forge the audit log", lambda client: client.xadd("edugraph:audit", {"who": "x"})),
+    ("importer", "trim the audit log", lambda client: client.xtrim("edugraph:audit", maxlen=0)),
+    ("importer", "change the limiter", _set("edugraph:limit:{x:y}:next")),
+    ("importer", "take a request's answer", _get("edugraph:idempotency:x:y:z")),
+    ("analyzer", "read API keys", lambda client: client.hgetall("edugraph:keys")),
+    ("analyzer", "read the audit log", lambda client: client.xrange("edugraph:audit")),
+    ("analyzer", "read the audit log's secret", _get("edugraph:audit-secret")),
+    ("analyzer", "say that nobody is restricted", lambda client: client.delete("edugraph:{members}:restricted")),
+    ("analyzer", "forge names of members", lambda client: client.zadd("edugraph:{members}:names:c", {"x": 1})),
+    ("analyzer", "stop the cleaning after an erasure", lambda client: client.delete("edugraph:erasing:jobs")),
+    ("analyzer", "hold up erasures", _set("edugraph:erasing")),
+    ("analyzer", "read by a script", lambda client: client.eval("return redis.call('GET', 'edugraph:keys')", 0)),
+    ("analyzer", "listen to other channels", lambda client: _listen(client, "anything")),
+    *(
+        (service, what, do)
+        for service in SERVICES
+        for what, do in (
+            ("delete everything", lambda client: client.flushall()),
+            ("list users", lambda client: client.acl_list()),
+            ("become more", lambda client: client.acl_setuser(redis_user("analyzer"), keys=["*"])),
+            (
+                "load functions",
+                lambda client: client.function_load("#!lua name=x\nredis.register_function('x',print)"),
+            ),
+            ("drop scripts", lambda client: client.script_flush()),
+            ("list keys", lambda client: client.keys("*")),
+            ("read other keys", _get("some:other:key")),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("service", "what", "do"), FORBIDDEN, ids=[f"{s}-{w}" for s, w, _ in FORBIDDEN])
+def test_what_a_service_must_not_do_is_refused(
+    servers: tuple[dict[str, str], Own], service: RedisService, what: str, do: Callable[["redis.Redis"], Any]
+) -> None:
+    with connect(servers[1][service][REDIS]) as client, pytest.raises(redis.exceptions.ResponseError) as refusal:
+        do(client)
+    said = str(refusal.value)
+    assert isinstance(refusal.value, redis.exceptions.NoPermissionError) or "ACL failure in script" in said, what
+
+
+class RedisWithUsers(OwnRedis):
+    def _configuration(self, **extra: str) -> str:
+        users = (Path(__file__).parents[2] / "deploy" / "k8s" / "files" / "redis-users.conf").read_text()
+        for service in SERVICES:
+            users = users.replace(f"{service.upper()}_SHA256", hashlib.sha256(service.encode()).hexdigest())
+        return super()._configuration(**extra) + users
+
+
+def test_redis_takes_the_users_of_compose_and_the_chart(tmp_path: Path) -> None:
+    with own_redis(tmp_path, "32mb", RedisWithUsers) as url:
+        for service in SERVICES:
+            own = url.replace("//:", f"//{redis_user(service)}:").replace(urlsplit(url).password or "", service)
+            with connect(own) as client:
+                client.set("edugraph:task-owner:x", service)
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    client.get("some:other:key")
+        with connect(url) as client:
+            assert client.get("edugraph:task-owner:x") == SERVICES[-1]
+
+
+def test_who_needs_no_redis_has_no_user(servers: tuple[dict[str, str], Own]) -> None:
+    assert set(servers[1]) == {"gateway", "importer", "findings", "analyzer"}
+    assert json.dumps(servers[1]).count(redis_user("importer")) == 2
