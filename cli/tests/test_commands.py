@@ -24,10 +24,11 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_missing_file_a_directory_and_an_empty_file_are_one_sentence(tmp_path: Path) -> None:
-    empty = tmp_path / "empty.ndjson"
+def test_a_missing_file_an_empty_folder_and_an_empty_file_are_one_sentence(tmp_path: Path) -> None:
+    empty, folder = tmp_path / "empty.ndjson", tmp_path / "folder"
     empty.touch()
-    for path, words in ((tmp_path / "nope", "no such file"), (tmp_path, "is a directory"), (empty, "is empty")):
+    folder.mkdir()
+    for path, words in ((tmp_path / "nope", "no such file"), (folder, "there is no file in it"), (empty, "is empty")):
         done = runner.invoke(app, ["import", str(path)])
         assert done.exit_code == 2
         assert words in done.stderr
@@ -53,14 +54,24 @@ def test_a_gateway_that_is_not_there_is_exit_code_3(arguments: list[str]) -> Non
     assert "EDUGRAPH_URL" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["topology", "check"], ["keys", "list"], ["cache", "stats"]])
+@pytest.mark.parametrize(
+    "arguments", [["topology", "check"], ["keys", "list"], ["cache", "stats"], ["analyzer", "fits"]]
+)
 def test_a_direct_command_names_the_settings_it_lacks(arguments: list[str]) -> None:
     done = runner.invoke(app, arguments)
     assert done.exit_code == 2
     assert "EDUGRAPH_REDIS_URL" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["cache", "stats"], ["cache", "clear", "--yes"], ["provider", "check"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cache", "stats"],
+        ["cache", "clear", "--yes"],
+        ["provider", "check"],
+        ["analyzer", "fit", "records.ndjson", "labels.ndjson"],
+    ],
+)
 def test_without_the_analyzer_its_commands_say_what_to_install(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
@@ -72,6 +83,36 @@ def test_without_the_analyzer_its_commands_say_what_to_install(
     done = runner.invoke(app, arguments)
     assert done.exit_code == 2
     assert "edugraph-cli[analyzer]" in done.stderr
+
+
+@pytest.fixture
+def own_blobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in ("EDUGRAPH_BROKER_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_BLOB_URL"):
+        monkeypatch.setenv(name, "redis://127.0.0.1:1" if name != "EDUGRAPH_BLOB_URL" else str(tmp_path / "blobs"))
+    return tmp_path / "blobs"
+
+
+def test_a_course_is_fitted_from_files_listed_and_dropped(own_blobs: Path, tmp_path: Path) -> None:
+    files = {name: tmp_path / f"{name}.ndjson" for name in ("records", "labels")}
+    numbers = [(course, number) for course, count in (("algebra", 100), ("small", 99)) for number in range(count)]
+    with files["records"].open("w") as records, files["labels"].open("w") as labels:
+        for course, number in numbers:
+            said = ("kept the sign when moving a term", "added both denominators")[number % 2]
+            data = {"student_id": f"s{number}", "course_id": course, "error_text": said}
+            record = {"type": "error_record", "timestamp": "2026-01-05", "record_id": f"{course} {number}"}
+            records.write(json.dumps({**record, "data": data}) + "\n")
+            labels.write(json.dumps({"record_id": f"{course} {number}", "knowledge_point": f"p{number % 2}"}) + "\n")
+    paths = [str(path) for path in files.values()]
+    done = runner.invoke(app, ["analyzer", "fit", *paths])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.split("\t")[:1] == ["algebra"]
+    assert "small has 99 labelled mistakes" in done.stdout + done.stderr
+    (fitted,) = json.loads(runner.invoke(app, ["analyzer", "fits", "--json"]).stdout)
+    assert (fitted["course_id"], fitted["items"], fitted["held_out"]["hit@1"]) == ("algebra", 100, 1.0)
+    assert runner.invoke(app, ["analyzer", "fit", *paths, "--course", "small"]).exit_code == 1
+    assert runner.invoke(app, ["analyzer", "drop", "small", "--yes"]).exit_code == 2
+    assert runner.invoke(app, ["analyzer", "drop", "algebra", "--yes"]).exit_code == 0
+    assert [path for path in own_blobs.rglob("*") if path.is_file()] == []
 
 
 ESTIMATE = {"items": 2, "different": 1, "input_tokens": 1_234, "cost": None, "minutes": 0.25}

@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.contracts.api import Accepted, Diagnosis, Erasures, GraphSummary
+from edugraph_common.contracts.api import Accepted, Diagnosis, Erasures, GraphSummary, Restricted
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -101,15 +101,19 @@ class Client:
         self,
         path: Path,
         *,
+        name: str | None = None,
         batch_size: int = 1_000,
         analyze: bool = False,
         source: FileSource | None = None,
         sent: Callable[[int], None] = lambda _: None,
     ) -> Accepted:
-        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too."""
+        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too.
+
+        `name`: what it is called in lists, its own name if it is not given.
+        """
         with path.open("rb") as file:
             size = {"Content-Length": str(os.fstat(file.fileno()).st_size)} if path.is_file() else {}
-            options = {"name": path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+            options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
             return self.import_stream(file, options, source=source, sent=sent, headers=size)
 
     def import_stream(
@@ -209,6 +213,10 @@ class Client:
     def cancel(self, job_id: str) -> JobReport:
         return _report(self._json("POST", f"/v1/jobs/{job_id}/cancel"))
 
+    def undo(self, job_id: str) -> Accepted:
+        """Have what an import wrote taken back. The task says how much that was."""
+        return Accepted.model_validate(self._json("POST", f"/v1/jobs/{job_id}/undo"))
+
     def resume(self, job_id: str) -> JobReport:
         return _report(self._json("POST", f"/v1/jobs/{job_id}/resume"))
 
@@ -276,6 +284,10 @@ class Client:
         """Have a student neither analysed nor shown, or again. The task says whether there is such a student."""
         path = f"/v1/students/{quote(student_id, safe='')}/restriction{'/lift' if lifted else ''}"
         return Accepted.model_validate(self._json("POST", path))
+
+    def restricted(self) -> tuple[str, ...]:
+        """Return the ids of all students who are neither analysed nor shown."""
+        return Restricted.model_validate(self._json("GET", "/v1/restrictions")).students
 
     def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
         """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""

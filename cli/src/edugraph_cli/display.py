@@ -100,6 +100,24 @@ def print_report(report: JobReport) -> None:
     say(f"Took {((report.finished or report.updated) - report.created).total_seconds():.1f} s")
 
 
+def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None:
+    """Print one table of several files: (name, why it was not sent, report of its job if it was followed)."""
+    columns = ("file", "state", "read", "written", "unchanged", "rejected", "failed", "not relevant")
+    rows = list[list[Any]]()
+    for name, error, report in files:
+        if report is None:
+            rows.append([name, "not sent" if error else "accepted", *["–"] * 6])
+        else:
+            counts = (report.read, *map(report.outcomes.get, ("written", "unchanged", "rejected", "failed")))
+            rows.append([name, report.state, *counts, sum(report.not_relevant.values())])
+    print_rows(columns, rows)
+    for name, error, report in files:
+        if error:
+            say(f"{name}: {error}")
+        elif report and (report.error or report.rejected):
+            say(f"{name}: {report.error or 'some rows were rejected'}; edugraph jobs show {report.job_id}")
+
+
 def print_counts(report: JobReport) -> None:
     """Print what became of the rows of an import: all that were read, and those that were not."""
     print_table("Records", {"read": report.read, **report.outcomes})

@@ -35,7 +35,7 @@ class Pools:
 
     importer: int = 2
     findings: int = 1
-    analyzer: int = 2
+    analyzer: int | None = None  # as many as it takes: threads beside a provider, processes without one
 
 
 @contextmanager

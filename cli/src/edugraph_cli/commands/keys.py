@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from edugraph_common.platform.api_keys import ApiKey, ApiKeys, Role, Scope
     from edugraph_common.platform.audit import Audit
 
-app = typer.Typer(no_args_is_help=True, help="API keys: who may read, read personal data, submit, operate, erase.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="API keys: who may read, read personal data, submit, operate, restrict and export, erase.",
+)
 
 
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -31,6 +34,7 @@ class ScopeName(StrEnum):
     PERSONAL = "personal"
     SUBMIT = "submit"
     OPERATE = "operate"
+    PRIVACY = "privacy"
     ERASE = "erase"
 
 

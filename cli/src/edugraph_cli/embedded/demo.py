@@ -22,7 +22,15 @@ from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
 # The course texts come first: mistakes are linked to the knowledge points that were found in them.
-FILES = ("courses.ndjson", "school_zh.ndjson", "school_en.ndjson", "answers.ndjson", "broken.ndjson")
+FILES = (
+    "courses.ndjson",
+    "school_zh.ndjson",
+    "school_en.ndjson",
+    "answers.ndjson",
+    "groups.ndjson",
+    "activity.ndjson",
+    "broken.ndjson",
+)
 
 # Three of the questions of insights, which this course can answer.
 QUESTIONS, COURSE, SHOWN_ROWS = ("weak-points", "untaught-points", "trust"), "MATH8", 5
@@ -104,6 +112,7 @@ def _differences(reports: list[JobReport], summary: GraphSummary) -> list[str]:
         "ErrorRecord": by_type["error_record"],
         "CourseContent": by_type["course_content"],
         "Attempt": by_type["attempt_record"],
+        "Membership": by_type["membership_record"],
     }
     wrong = [
         f"{summary.nodes.get(label, 0)} {label} nodes instead of {number}"

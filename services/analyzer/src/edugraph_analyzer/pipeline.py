@@ -121,8 +121,8 @@ class Pipeline:
     Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `with_records`
     gives a pack that refers to its rows its records, or raises Rejected when they are gone. `is_cancelled`
     says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. `members`
-    has the names of the people of each course, and is None in an evaluation. Clock, sleep, ids, `breakers` and
-    `transport` (the HTTP transport of the provider's client) are for tests.
+    has the names of the people of each course, and is None in an evaluation. `offline` answers where no provider is
+    set. Clock, sleep, ids, `breakers` and `transport` (the HTTP transport of the provider's client) are for tests.
     """
 
     def __init__(
@@ -133,6 +133,7 @@ class Pipeline:
         with_records: Callable[[Analysis], Analysis] = lambda pack: pack,
         is_cancelled: Callable[[str], bool] = lambda _: False,
         members: CourseMembers | None = None,
+        offline: RuleBasedAnalyzer | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -147,7 +148,7 @@ class Pipeline:
         self._spending = Spending(server, budget=settings.budget_per_job, pause_seconds=settings.budget_pause_seconds)
         self._limiter_of = RateLimiter.of_settings(settings, server, breakers=breakers, sleep=sleep, new_id=new_id)
         self._with_records = with_records
-        self._is_cancelled, self._rule_based = is_cancelled, RuleBasedAnalyzer()
+        self._is_cancelled, self._offline = is_cancelled, offline or RuleBasedAnalyzer()
         self._members = members
         # To prepare the names of a large course takes longer than to look for them in a text.
         self._prepared = lru_cache(maxsize=PREPARED_COURSES)(CourseNames)
@@ -196,7 +197,7 @@ class Pipeline:
                     "withheld": len(withheld),
                 },
             )
-            found = tuple(map(self._rule_based.finding, documents))
+            found = tuple(map(self._offline.finding, documents))
             return PackResult(found, tuple(failed), tuple(skipped), tuple(withheld))
 
         names, unknown = self._names_by_course(message)

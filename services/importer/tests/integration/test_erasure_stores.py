@@ -12,12 +12,14 @@ import redis
 from engines import real_servers
 
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.fits import FitHeader, LabelledRow
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.course_members import CourseMembers
+from edugraph_common.platform.fit_store import write_fit
 from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import ERASURES, Blobs
+from edugraph_common.platform.object_store import ERASURES, Blobs, export_key
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, RecordBatch
@@ -82,6 +84,19 @@ def test_all_ids_of_a_person_go_and_no_other(erasure: Erasure, room: Any) -> Non
     assert {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")} == {"S0104", "14"}
 
 
+def test_exports_that_wait_go_with_an_erasure(erasure: Erasure) -> None:
+    """Out: `exports` in Erasure._clean. One of another person may hold messages with this one."""
+    write(erasure.graph, mistake("4"))
+    key = export_key("x", NOW)
+    with erasure.blobs.write(key) as file:
+        file.write(b"zip")
+    assert erasure.erase(("4",), dry_run=True)["removed"]["files"]["exports"] == 1
+    assert erasure.erase(("nobody",))["known"] is False
+    assert erasure.blobs.exists(key)
+    assert erasure.erase(("4",))["removed"]["files"]["exports"] == 1
+    assert not erasure.blobs.exists(key)
+
+
 def test_a_dry_run_says_what_an_erasure_would_remove_and_changes_nothing(
     erasure: Erasure, room: Any, client: "redis.Redis"
 ) -> None:
@@ -89,14 +104,17 @@ def test_a_dry_run_says_what_an_erasure_would_remove_and_changes_nothing(
     job_id, key = uuid4().hex, f"celery-task-meta-{uuid4()}"
     erasure.jobs.create(job_id, "import", "inline", NOW, tasks=json.dumps([["t", {"records": [mistake("4")]}, "i"]]))
     client.set(key, json.dumps({"status": "SUCCESS", "result": {"errors": [reject("4")]}}), ex=60)
+    header = FitHeader(version="v", course_id="c", fitted_at="2026-01-05", items=1, name_weight=0.1)
+    write_fit(erasure.blobs, header, [LabelledRow(record_id="4/0", students=("4",), words={})])
     before = (room.digest(), erasure.jobs.tasks(job_id), client.get(key))
     dry = erasure.erase(("4",), dry_run=True)
     assert (room.digest(), erasure.jobs.tasks(job_id), client.get(key)) == before
     assert tombstones(room) == []
     done = erasure.erase(("4",))
-    for store in ("files", "jobs", "results", "answers"):
+    for store in ("files", "fits", "jobs", "results", "answers"):
         assert dry["removed"][store] == done["removed"][store], store
     assert (done["removed"]["jobs"]["texts"], done["removed"]["results"]["texts"]) == (1, 1)
+    assert done["removed"]["fits"]["rows"] == 1
 
 
 def reject(found: str) -> dict[str, Any]:

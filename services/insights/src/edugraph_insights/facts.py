@@ -128,8 +128,9 @@ class Facts:
                 for step in steps[place]:
                     sure = confidence * float(step["confidence"] or 0.0)
                     pair = (begun, step["needs"])
-                    # Points that were judged the same may close a circle, which no point is behind of.
-                    if (begun != step["needs"] and pair not in ways) or ways[pair].confidence < sure:
+                    if begun == step["needs"]:
+                        continue  # points that were judged the same may close a circle
+                    if pair not in ways or ways[pair].confidence < sure:
                         ways[pair] = Need(begun, Point(step["needs"], step["name"]), sure)
                         reached[pair] = sure
             ahead = reached

@@ -13,7 +13,6 @@ from statistics import correlation, mean, median
 from typing import Any
 
 from edugraph_common.contracts.canonical_names import canonical_name
-from edugraph_common.contracts.records import Record
 
 from .schools import NOW, School, of
 
@@ -24,7 +23,7 @@ def roster(school: School, course: str) -> set[str]:
     return {r.data.student_id for r in of(school.records, "course_record") if r.data.course_id == course}
 
 
-def attempts(school: School, course: str) -> list[Record]:
+def attempts(school: School, course: str) -> list[Any]:
     """Those that count, in the order in which they were made."""
     found = [
         r
@@ -34,7 +33,7 @@ def attempts(school: School, course: str) -> list[Record]:
     return sorted(found, key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id))
 
 
-def first_attempts(school: School, course: str) -> list[Record]:
+def first_attempts(school: School, course: str) -> list[Any]:
     seen: set[tuple[str, str]] = set()
     found = []
     for r in attempts(school, course):
@@ -137,7 +136,7 @@ def items(school: School, course: str) -> dict[Any, dict[str, Any]]:
 def travelling_weaknesses(school: School, course: str, next_course: str) -> dict[Any, dict[str, Any]]:
     """Of the roster of the first course."""
     people, points = roster(school, course), tests(school)
-    seen: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    seen: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     for where in (course, next_course):
         firsts: set[tuple[str, str]] = set()
         everyone = [r for r in of(school.records, "attempt_record") if where in r.data.courses]
@@ -165,15 +164,15 @@ def travelling_weaknesses(school: School, course: str, next_course: str) -> dict
     return rows
 
 
-def mostly_wrong(records: Sequence[Record]) -> bool:
+def mostly_wrong(records: Sequence[Any]) -> bool:
     return mean(r.data.outcome_thousandths for r in records) < 500
 
 
-def mistakes(school: School, course: str) -> dict[str, tuple[Record, dict[str, float]]]:
+def mistakes(school: School, course: str) -> dict[str, tuple[Any, dict[str, float]]]:
     """Record id -> the mistake, and the points behind it with their confidences."""
     found = {each.record["record_id"]: each.finding for each in school.findings}
     rows = {}
-    for r in school.records:
+    for r in list[Any](school.records):
         counts = r.type == "error_record" or (r.type == "attempt_record" and r.data.is_mistake)
         if counts and course in r.data.courses and r.data.student_id in roster(school, course):
             points: dict[str, float] = {}

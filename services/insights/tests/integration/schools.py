@@ -174,5 +174,5 @@ def asked(insights: Insights, name: str, caller: Caller = ANYBODY, **parameters:
     return ask(insights, caller, question, question.parameters(**parameters))
 
 
-def of(records: Sequence[Record], kind: str) -> list[Record]:
+def of(records: Sequence[Record], kind: str) -> list[Any]:
     return [record for record in records if record.type == kind]

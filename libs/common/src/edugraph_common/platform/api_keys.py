@@ -18,7 +18,7 @@ from edugraph_common.platform.redis_errors import redis_errors
 KEYS = "edugraph:keys"
 BOOTSTRAP_ENDED = "edugraph:keys-made"
 # `personal` opens nothing by itself: it adds rejects, texts, quotes and names to what the others show.
-Scope = Literal["read:own", "read", "personal", "submit", "review", "operate", "erase"]
+Scope = Literal["read:own", "read", "personal", "submit", "review", "operate", "privacy", "erase"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 # What somebody is at school. Scopes say what a caller may do at the gateway, roles which insights they get.
 Role = Literal["analyst", "teacher", "student", "head", "counsellor", "officer"]

@@ -26,6 +26,9 @@ RECORD_TYPES = (
     "course_content",
     "attempt_record",
     "item_record",
+    "membership_record",
+    "term_record",
+    "activity_record",
     "unknown",
 )
 STATUSES = ("200", "400", "401", "402", "403", "404", "408", "409", "422", "425", "429", "500", "502", "503", "504")

@@ -65,6 +65,20 @@ class Settings(BaseSettings):
         le=3_650,
         description="days that Redis keeps an entry of the audit log, of which it keeps 100,000 at most",
     )
+    graph_text_retention_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="days after which the graph forgets the texts of records about students, and quotes of them; "
+        "0: never",
+    )
+    graph_record_retention_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="days after which a record about students leaves the graph with its part of all sums, and older "
+        "ones are refused; 0: never",
+    )
     privacy_secret: SecretStr | None = Field(
         default=None,
         min_length=16,

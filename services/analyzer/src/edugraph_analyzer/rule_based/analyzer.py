@@ -1,7 +1,8 @@
-"""The analyser without a model: word lists and rules.
+"""The analyser without a model: word lists and rules, and what it learned of a course from labelled mistakes.
 
-It fills what words can show and leaves the rest empty: an error type only if a rule fires, no topic but those that
-are named, and no difficulty. `make evaluate-offline` prints its figures, and docs/evaluation.md explains them.
+It fills what words can show and leaves the rest empty: an error type only if a rule fires or labelled mistakes tell
+it, no topic but those that are named, and no difficulty. `make evaluate-offline` prints its figures, and
+docs/evaluation.md explains them.
 """
 
 import re
@@ -11,6 +12,7 @@ from edugraph_analyzer.documents import Document
 from edugraph_analyzer.prompting.relevance import likenesses
 from edugraph_analyzer.rule_based import lexicon
 from edugraph_analyzer.rule_based.cue_rules import mistakes_in, prerequisites_in
+from edugraph_analyzer.rule_based.fitted import Fit
 from edugraph_analyzer.rule_based.lexicon_reading import (
     canonical,
     feeling,
@@ -33,6 +35,7 @@ from edugraph_common.contracts.findings import (
     RecordFinding,
     Sentiment,
 )
+from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.contracts.records import StudentInteraction, TeacherInteraction
 
 _TOPICS, _LINKS, _POINTS, _QUOTES = 5, 3, 12, 3
@@ -57,11 +60,17 @@ _DEFINITIONS = tuple(
 
 
 class RuleBasedAnalyzer:
-    """`finding` never fails and asks nobody."""
+    """`fit_of` gives the fit of the first of these courses that has one; without it there are none."""
+
+    def __init__(self, fit_of: Callable[[Sequence[CourseContext]], Fit | None] = lambda _: None) -> None:
+        self._fit_of = fit_of
 
     def finding(self, document: Document) -> RecordFinding:
-        origin = Origin(analyser="offline", model=MODEL, prompt_version=lexicon.VERSION)
-        found = _FINDING_OF[document.kind](document)
+        """Return the finding, whose origin names the fit. It asks nobody, and raises what `fit_of` does."""
+        fit = self._fit_of(document.courses) if document.kind == "error" else None
+        version = f"{lexicon.VERSION}, fit {fit.header.version}" if fit else lexicon.VERSION
+        origin = Origin(analyser="offline", model=MODEL, prompt_version=version)
+        found = _error_finding(document, fit) if document.kind == "error" else _FINDING_OF[document.kind](document)
         said = found.model_copy(update={"evidence_found": bool(found.evidence)})
         return RecordFinding(record=document.record.to_json(), finding=said, origin=origin)
 
@@ -103,23 +112,30 @@ def _quotes(sentences: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentence for sentence in sentences if sentence))[:_QUOTES]
 
 
-def _error_finding(document: Document) -> ErrorFinding:
-    """Find error types, and link the points of the course whose names the text has most of.
+def _error_finding(document: Document, fit: Fit | None) -> ErrorFinding:
+    """Find error types, and link the points of the course.
+
+    A fit links by labelled mistakes that are like this one. Without it, or where it knows nothing, the points are
+    linked whose names the text has most of.
 
     The word list answers only for a course whose points are not known, or none of whose points is like the text: its
     concepts are those of any school, and beside a course's own points they were right in one mistake of fifty.
     """
     text = document.text
     fired = mistakes_in(_own_words(document))
-    points = _own_points(text, document.known_points)[:_LINKS]
+    types = [FoundErrorType(name=rule.name, confidence=rule.confidence) for rule in fired]
+    if fit and (learned := fit.error_type(document)):
+        types = sorted([*types, learned], key=lambda found: -found.confidence)
+    points = fit.points(document, _LINKS) if fit else []
+    points = points or _own_points(text, document.known_points)[:_LINKS]
     if not points:
         named = sorted(mentions(text), key=lambda mention: (-mention.times, mention.place))
         sure = 0.2 if document.known_points else 0.5
         points = [LinkedPoint(name=each.name, strength=_NAMED_STRENGTH, confidence=sure) for each in named[:_LINKS]]
     return ErrorFinding(
-        error_types=tuple(FoundErrorType(name=rule.name, confidence=rule.confidence) for rule in fired[:_LINKS]),
+        error_types=tuple(types[:_LINKS]),
         knowledge_points=tuple(points),
-        confidence=max([0.3, *(rule.confidence for rule in fired), *(point.confidence for point in points)]),
+        confidence=max([0.3, *(found.confidence for found in types), *(point.confidence for point in points)]),
         evidence=_quotes(
             [
                 *(sentence_with(text, rule.words) for rule in fired),
@@ -199,6 +215,5 @@ def _content_finding(document: Document) -> ContentFinding:
 
 _FINDING_OF: dict[Kind, Callable[[Document], Finding]] = {
     "interaction": _interaction_finding,
-    "error": _error_finding,
     "knowledge_points": _content_finding,
 }

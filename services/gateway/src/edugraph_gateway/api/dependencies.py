@@ -78,6 +78,8 @@ Operator = Annotated[Caller, admitted("operate")]
 PersonalOperator = Annotated[Caller, admitted("operate", personal=True)]
 JobOperator = Annotated[Caller, admitted("operate", "submit")]
 Eraser = Annotated[Caller, admitted("erase")]
+Officer = Annotated[Caller, admitted("privacy", "erase")]
+PersonalOfficer = Annotated[Caller, admitted("privacy", "erase", personal=True)]
 
 
 Purpose = Annotated[

@@ -19,6 +19,7 @@ from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.platform.fit_store import fit_keys, leave_rows_out
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
     STUDENT_FIELDS,
@@ -131,6 +132,25 @@ def erase_from_blobs(
         if ".part-" in key and blobs.exists(key):
             eraser.leave(key, _PART)
     return eraser.erased
+
+
+def erase_from_fits(
+    blobs: Blobs, who: Who, go_on: Callable[[], None], *, dry_run: bool = False
+) -> tuple[int, dict[str, str]]:
+    """Take the person's labelled mistakes out of what the offline analyser learned.
+
+    Return how many there were, and the keys that cannot be read, with the reason. Analyzers see it within a minute.
+    """
+    rows, left = 0, dict[str, str]()
+    for key in fit_keys(blobs):
+        go_on()
+        try:
+            rows += leave_rows_out(blobs, key, lambda row: who.is_among(row.students), dry_run=dry_run)
+        except Gone:
+            continue
+        except ValueError as problem:
+            left[key] = f"it cannot be read ({type(problem).__name__}); delete it and fit the course anew"
+    return rows, left
 
 
 class _Eraser:

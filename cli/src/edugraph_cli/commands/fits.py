@@ -1,0 +1,103 @@
+"""`edugraph analyzer fit|fits|drop`: what the offline analyser learns of a course from labelled mistakes.
+
+They run the analyzer's own code (`edugraph-cli[analyzer]`), and write to the blob store of EDUGRAPH_BLOB_URL.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edugraph_cli.commands.importing import check_file
+from edugraph_cli.commands.topology import broker_settings
+from edugraph_cli.display import FAILED, INVALID, plain_errors, print_rows, say, show_json, stop
+from edugraph_cli.options import Json, Yes
+from edugraph_common.contracts.fits import FitHeader
+from edugraph_common.platform.fit_store import fit_keys, read_fit, write_fit
+from edugraph_common.platform.object_store import Blobs
+
+app = typer.Typer(no_args_is_help=True, help="The offline analyser, and what it learns of a course.")
+
+
+@app.command()
+def fit(
+    records: Annotated[Path, typer.Argument(help="mistakes: NDJSON of error_record and attempt_record")],
+    labels: Annotated[Path, typer.Argument(help="NDJSON of record_id, error_types and knowledge_points")],
+    course: Annotated[str | None, typer.Option(help="the id of one course; all if it is not given")] = None,
+    as_json: Json = False,
+) -> None:
+    """Learn the points and the kinds of mistakes of each course that has at least 100 labelled mistakes.
+
+    Analyzers use the new version within a minute, and each finding names it. Exits with 1 if no course has enough.
+    """
+    try:
+        from edugraph_analyzer.rule_based.fitting import FEWEST_ITEMS, by_course, fit_course
+        from edugraph_analyzer.rule_based.labels import FileLabels
+    except ModuleNotFoundError as missing:
+        stop(f"This command needs the analyzer ({missing.name} is missing): install edugraph-cli[analyzer].", INVALID)
+    check_file(records)
+    check_file(labels)
+    blobs = _blobs()
+    with plain_errors():
+        found = by_course(FileLabels(records, labels).items())
+        chosen = {course: found.get(course, [])} if course else found
+        fitted = list[FitHeader]()
+        for course_id, labelled in chosen.items():
+            if len(labelled) >= FEWEST_ITEMS:
+                header, rows = fit_course(course_id, labelled, datetime.now(UTC))
+                write_fit(blobs, header, rows)
+                fitted.append(header)
+    if as_json:
+        show_json([header.model_dump(mode="json", exclude={"point_steps", "type_steps"}) for header in fitted])
+    else:
+        _print(fitted)
+        few = {course_id: len(labelled) for course_id, labelled in chosen.items() if len(labelled) < FEWEST_ITEMS}
+        for course_id, count in few.items():
+            say(f"{course_id} has {count} labelled mistakes: it was left out, since a fit needs {FEWEST_ITEMS}.")
+    if not fitted:
+        stop("No course was fitted: label more mistakes, or check that the record_ids of both files agree.", FAILED)
+
+
+@app.command("fits")
+def list_fits(as_json: Json = False) -> None:
+    """List all versions, the oldest of each course first. The last one of a course is in use."""
+    blobs = _blobs()
+    with plain_errors():
+        headers = [read_fit(blobs, key)[0] for key in fit_keys(blobs)]
+    if as_json:
+        show_json([header.model_dump(mode="json", exclude={"point_steps", "type_steps"}) for header in headers])
+    else:
+        _print(headers)
+
+
+@app.command()
+def drop(
+    course: Annotated[str, typer.Argument(help="the id of the course")],
+    version: Annotated[str | None, typer.Option(help="one version alone; all if it is not given")] = None,
+    yes: Yes = False,
+) -> None:
+    """Delete versions of a course. The one before the newest is in use again, or none."""
+    blobs = _blobs()
+    with plain_errors():
+        keys = [key for key in fit_keys(blobs, course) if version is None or key.endswith(f"/{version}.ndjson")]
+        if not keys:
+            stop(f"Course {course} has no such fit: `edugraph analyzer fits` lists them.", INVALID)
+        if not yes:
+            typer.confirm(f"Delete {len(keys)} versions of {course}?", abort=True, err=True)
+        for key in keys:
+            blobs.delete(key)
+    say(f"{len(keys)} versions of {course} were deleted.")
+
+
+def _blobs() -> Blobs:
+    return Blobs(broker_settings().blob_url)
+
+
+def _print(headers: list[FitHeader]) -> None:
+    """Print one row a fit; what it knew of mistakes that it had not seen."""
+    rows = [
+        (header.course_id, header.version, header.items, *(f"{share:.2f}" for share in header.held_out.values()))
+        for header in headers
+    ]
+    print_rows(("course", "version", "mistakes", "first point right", "kinds recognised"), rows)

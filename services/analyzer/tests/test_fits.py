@@ -1,0 +1,245 @@
+"""What the offline analyser learns of labelled mistakes, and that a row that goes takes it along."""
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.isotonic import IsotonicRegression
+
+from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.rule_based import lexicon
+from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
+from edugraph_analyzer.rule_based.fits_in_use import LOOKED_AT_SECONDS, FitsInUse
+from edugraph_analyzer.rule_based.fitted import (
+    NEIGHBOURS,
+    Classifier,
+    Fit,
+    Linker,
+    TfIdf,
+    confidence_of,
+    signs_of,
+    words_of,
+)
+from edugraph_analyzer.rule_based.fitting import by_course, fit_course, steps_of
+from edugraph_analyzer.rule_based.labels import FileLabels, LabelledItem
+from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.fits import LabelledRow
+from edugraph_common.platform.fit_store import fit_keys, leave_rows_out, write_fit
+from edugraph_common.platform.object_store import Blobs
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+TEXTS = {
+    "signs": "moved the term across and kept its minus sign {}",
+    "fractions": "added the numerators and added the denominators {}",
+    "units": "wrote metres where the question asked for centimetres {}",
+}
+
+
+def mistake(number: int, text: str, student: str | None = None) -> dict:
+    data = {
+        "student_id": student or f"s{number}",
+        "student_name": "Rosalind Achterberg",
+        "course_id": "c",
+        "error_text": text,
+    }
+    return {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}", "data": data}
+
+
+def labelled(count: int = 120) -> list[LabelledItem]:
+    """Mistakes in three points of a course; the kind of the mistake goes with the point."""
+    names = list(TEXTS)
+    return [
+        LabelledItem(
+            mistake(number, TEXTS[names[number % 3]].format(number * 37)),
+            (f"kind {number % 3}",),
+            (f"Point {number % 3}",),
+        )
+        for number in range(count)
+    ]
+
+
+def fitted(items: list[LabelledItem]) -> Fit:
+    return Fit.of(*fit_course("c", by_course(items)["c"], NOW))
+
+
+def document(text: str):
+    return read_document(mistake(999, text), "error", ())
+
+
+def row(words: dict[str, int], *, points: tuple[str, ...] = (), types: tuple[str, ...] = ()) -> LabelledRow:
+    return LabelledRow(record_id="r", students=("s",), words=words, knowledge_points=points, error_types=types)
+
+
+BAGS = st.lists(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5), min_size=1, max_size=6), min_size=1, max_size=12
+)
+
+
+def reference(bags: list[dict[str, int]], *, of: list[dict[str, int]]):
+    """Return the vectors that scikit-learn gives."""
+    vectorizer = TfidfVectorizer(
+        analyzer=lambda bag: [word for word, count in bag.items() for _ in range(count)], sublinear_tf=True
+    )
+    vectorizer.fit(bags)
+    return vectorizer.transform(of)
+
+
+@given(BAGS, st.dictionaries(st.sampled_from("abcdefghij"), st.integers(1, 5)))
+def test_vectors_are_those_of_scikit_learn(bags: list[dict[str, int]], asked: dict[str, int]) -> None:
+    own = TfIdf(bags).vector(asked)
+    theirs = sorted(reference(bags, of=[asked]).data)
+    assert sorted(own.values()) == pytest.approx(theirs)
+
+
+@given(BAGS, st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5)))
+def test_neighbours_vote_with_the_square_of_their_cosine(bags: list[dict[str, int]], asked: dict[str, int]) -> None:
+    assert len(bags) <= NEIGHBOURS
+    cosines = (reference(bags, of=[asked]) @ reference(bags, of=bags).T).toarray()[0]
+    wanted: dict[str, float] = {}
+    for place, cosine in enumerate(cosines):
+        wanted[f"p{place % 3}"] = wanted.get(f"p{place % 3}", 0.0) + cosine**2
+    linker = Linker([row(bag, points=(f"p{place % 3}",)) for place, bag in enumerate(bags)])
+    votes = linker.votes(asked)
+    assert {name: votes.get(name, 0.0) for name in wanted} == pytest.approx(wanted)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=400))
+def test_steps_rise_and_keep_the_share_that_was_right(scored: list[tuple[float, bool]]) -> None:
+    steps = steps_of(scored)
+    assert [list(each) for each in zip(*steps, strict=True)] == [
+        sorted(set(each)) for each in zip(*steps, strict=True)
+    ]
+    if len({score for score, _ in scored}) == len(scored) > 0:  # ties may stand on both sides of an edge
+        said = sum(confidence_of(steps, score) for score, _ in scored)
+        assert said == pytest.approx(sum(right for _, right in scored))
+
+
+def test_steps_are_those_of_isotonic_regression_over_the_bins() -> None:
+    right = [number % 7 < number // 60 + 1 for number in range(200)]
+    steps = steps_of([(number / 200, each) for number, each in enumerate(right)])
+    bins = [sum(right[start : start + 20]) / 20 for start in range(0, 200, 20)]
+    theirs = IsotonicRegression().fit_transform(range(10), bins)
+    assert [confidence_of(steps, (start * 20) / 200) for start in range(10)] == pytest.approx(list(theirs))
+
+
+def test_a_fit_links_by_labelled_mistakes_and_names_their_kind() -> None:
+    fit = fitted(labelled())
+    for number, text in enumerate(TEXTS.values()):
+        asked = document(text.format("in question nine"))
+        found = RuleBasedAnalyzer(lambda _: fit).finding(asked)
+        assert found.finding.knowledge_points[0].name == f"Point {number}"
+        assert found.finding.error_types[0].name == f"kind {number}"
+        assert found.finding.confidence > 0.8
+        assert found.origin.prompt_version == f"{lexicon.VERSION}, fit {fit.header.version}"
+
+
+def test_what_a_fit_cannot_know_stays_empty() -> None:
+    fit = fitted(labelled())
+    assert fit.points(document("photosynthesis needs light"), 3) == []
+    by_chance = [
+        LabelledItem(item.record, (f"kind {number * 7919 % 5}",), ()) for number, item in enumerate(labelled(150))
+    ]
+    assert fitted(by_chance).error_type(document(TEXTS["units"])) is None
+    few = [LabelledItem(item.record, ("rare",) if n < 4 else ("usual",), ()) for n, item in enumerate(labelled())]
+    assert fitted(few).classifier.said(words_of(document("kept its minus sign")), ()) is None
+
+
+def test_a_text_without_the_fits_words_is_linked_as_without_a_fit() -> None:
+    record = mistake(1, "Mixed up perimeter, area.")
+    found = RuleBasedAnalyzer(lambda _: fitted(labelled())).finding(read_document(record, "error", ()))
+    assert [point.name for point in found.finding.knowledge_points] == ["perimeter", "area"]
+
+
+def test_all_that_was_learned_of_a_student_goes_with_their_rows(tmp_path: Path) -> None:
+    """To take the guard out: let Fit keep the vectors of the time of the fit."""
+    items = [
+        *labelled(),
+        *(LabelledItem(mistake(200 + n, f"zebra crossing {n}", "gone"), ("z",), ("Z",)) for n in range(9)),
+    ]
+    blobs = Blobs(str(tmp_path))
+    header, rows = fit_course("c", by_course(items)["c"], NOW)
+    key = write_fit(blobs, header, rows)
+    assert leave_rows_out(blobs, key, lambda row: "gone" in row.students, dry_run=True) == 9
+    in_use, clock = FitsInUse(blobs, lambda: seconds), 0.0
+    seconds = clock
+    asked = document("zebra crossing")
+    assert next(point.name for point in in_use.of(asked.courses).points(asked, 3)) == "Z"
+
+    assert leave_rows_out(blobs, key, lambda row: "gone" in row.students, dry_run=False) == 9
+    seconds = LOOKED_AT_SECONDS + 1
+    without = in_use.of(asked.courses)
+    assert without.points(asked, 3) == []
+    assert "z" not in without.classifier.types
+    raw = blobs.read(key, 0, 1 << 24)
+    assert b"gone" not in raw
+    assert b"zebra" not in raw
+    alone = Fit.of(header, [each for each in rows if "gone" not in each.students])
+    for text in TEXTS.values():
+        assert without.linker.votes(words_of(document(text))) == alone.linker.votes(words_of(document(text)))
+
+
+def test_the_newest_version_is_in_use_and_a_dropped_one_is_not(tmp_path: Path) -> None:
+    blobs, seconds = Blobs(str(tmp_path)), [0.0]
+    in_use, courses = FitsInUse(blobs, lambda: seconds[0]), document("x").courses
+    assert in_use.of(courses) is None
+    for year in (2026, 2027):
+        write_fit(blobs, *fit_course("c", by_course(labelled())["c"], NOW.replace(year=year)))
+    assert in_use.of(courses) is None, "it looks once a minute"
+    for keys in (2, 1, 0):
+        seconds[0] += LOOKED_AT_SECONDS + 1
+        there = fit_keys(blobs, "c")
+        fit = in_use.of(courses)
+        assert [len(there), fit and fit.header.fitted_at[:4]] == [keys, {2: "2027", 1: "2026", 0: None}[keys]]
+        if there:
+            blobs.delete(there[-1])
+
+
+def test_a_row_holds_no_name_and_no_word_of_a_single_mistake() -> None:
+    texts = [f"Rosalind {text} secret{number}word" for number, text in enumerate(TEXTS.values())] * 2
+    items = [LabelledItem(mistake(n, f"{text} only{chr(97 + n)}x"), (), ("P",)) for n, text in enumerate(texts)]
+    _, rows = fit_course("c", by_course(items)["c"], NOW)
+    words = {word for each in rows for word in each.words}
+    assert words
+    assert not [word for word in words if word.startswith(("rosalind", "achterberg", "onlya"))]
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=80))
+def test_signs_are_told_of_any_text(text: str) -> None:
+    found = signs_of(document(f"x{text}"))
+    assert len(set(found)) == len(found)
+    assert all(found)
+
+
+def test_a_kind_is_the_nearest_mean() -> None:
+    rows = [row({"a": 1, "b": 1}, types=("ab",))] * 5 + [row({"c": 2}, types=("c",))] * 5
+    said = Classifier(rows).said({"a": 1}, ())
+    assert said is not None
+    assert said[0] == "ab"
+    assert said[1] == pytest.approx(1 / math.sqrt(2))
+
+
+def test_labels_are_read_from_files(tmp_path: Path) -> None:
+    records, labels = tmp_path / "records.ndjson", tmp_path / "labels.ndjson"
+    records.write_text("".join(json.dumps(mistake(n, "text")) + "\n" for n in (1, 1, 2, 3)))
+    lines = [
+        {"record_id": "r1", "error_type": "slip", "knowledge_points": ["A", "B"]},
+        {"record_id": "r1", "error_types": ["slip", "sign"], "knowledge_point": " A "},
+        {"record_id": "r2", "error_type": None},
+        {"record_id": "r9", "error_type": "slip"},
+    ]
+    labels.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    (found,) = FileLabels(records, labels).items()
+    assert (found.record["record_id"], found.error_types, found.knowledge_points) == (
+        "r1",
+        ("slip", "sign"),
+        ("A", "B"),
+    )
+    labels.write_text('{"record_id": "r1"}\n\n[not json of Rosalind\n')
+    with pytest.raises(Rejected, match=r"line 3 of labels.ndjson is no JSON object") as refused:
+        list(FileLabels(records, labels).items())
+    assert "Rosalind" not in refused.value.reason
