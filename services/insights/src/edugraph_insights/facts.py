@@ -128,6 +128,8 @@ class Facts:
                 for step in steps[place]:
                     sure = confidence * float(step["confidence"] or 0.0)
                     pair = (begun, step["needs"])
+                    if begun == step["needs"]:
+                        continue  # points that were judged the same may close a circle
                     if pair not in ways or ways[pair].confidence < sure:
                         ways[pair] = Need(begun, Point(step["needs"], step["name"]), sure)
                         reached[pair] = sure

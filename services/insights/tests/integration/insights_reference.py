@@ -7,7 +7,7 @@ graph shows is tested with the importer.
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import combinations, pairwise
+from itertools import pairwise, permutations
 from math import isclose, log, sqrt
 from statistics import correlation, mean, median
 from typing import Any
@@ -43,10 +43,21 @@ def first_attempts(school: School, course: str) -> list[Any]:
     return found
 
 
+def point_of(school: School, name: str) -> str:
+    """The point that stands for all that were judged the same: the smallest of them."""
+    alike, size = {canonical_name(name)}, 0
+    while len(alike) > size:
+        size = len(alike)
+        for pair in school.same:
+            ends = {canonical_name(end) for end in pair}
+            alike |= ends if ends & alike else set()
+    return min(alike)
+
+
 def tests(school: School) -> dict[str, set[str]]:
     found = defaultdict(set)
     for r in (*of(school.records, "item_record"), *of(school.records, "attempt_record")):
-        found[r.data.item_id] |= {canonical_name(name) for name in r.data.knowledge_points or ()}
+        found[r.data.item_id] |= {point_of(school, name) for name in r.data.knowledge_points or ()}
     return found
 
 
@@ -166,7 +177,7 @@ def mistakes(school: School, course: str) -> dict[str, tuple[Any, dict[str, floa
         if counts and course in r.data.courses and r.data.student_id in roster(school, course):
             points: dict[str, float] = {}
             for each in getattr(found.get(r.record_id), "knowledge_points", ()):
-                key = canonical_name(each.name)
+                key = point_of(school, each.name)
                 points[key] = max(each.confidence, points.get(key, 0.0))
             rows[r.record_id] = (r, points)
     return rows
@@ -177,7 +188,7 @@ def prerequisites(school: School) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for each in school.findings:
         for claim in getattr(each.finding, "prerequisites", ()):
-            pair = canonical_name(claim.point), canonical_name(claim.requires)
+            pair = point_of(school, claim.point), point_of(school, claim.requires)
             found[pair] = max(claim.confidence, found.get(pair, 0.0))
     return found
 
@@ -187,9 +198,9 @@ def ways(school: School, point: str) -> dict[str, float]:
     edges, names = prerequisites(school), sorted({end for pair in prerequisites(school) for end in pair})
     found: dict[str, float] = {}
     for length in range(len(names)):
-        for between in combinations([name for name in names if name != point], length):
+        for between in permutations([name for name in names if name != point], length):
             for end in names:
-                way = [point, *sorted(between, reverse=True), end]
+                way = [point, *between, end]
                 steps = list(pairwise(way))
                 if end not in way[:-1] and all(step in edges for step in steps):
                     confidence = 1.0
@@ -201,7 +212,7 @@ def ways(school: School, point: str) -> dict[str, float]:
 
 def untaught_points(school: School, course: str) -> dict[Any, dict[str, Any]]:
     taught = {
-        canonical_name(point.name)
+        point_of(school, point.name)
         for each in school.findings
         if each.record["type"] == "course_content" and each.record["data"]["course_id"] == course
         for point in each.finding.knowledge_points

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from rooms import Room
 
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
     ContentFinding,
     ErrorFinding,
@@ -22,6 +23,7 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.contracts.reviews import PairReview
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_importer.graph import RecordBatch
 from edugraph_insights.answers import Answer
@@ -53,6 +55,7 @@ share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
 class School:
     records: list[Record]
     findings: list[RecordFinding]
+    same: tuple[tuple[str, str], ...] = ()  # points that a reviewer judged the same
 
 
 def at(number_of_hours: int) -> str:
@@ -101,7 +104,9 @@ def schools(draw: st.DrawFn) -> School:
         )
         for number, (kind, hour, data) in enumerate(values)
     ]  # fmt: skip
-    return School(records, [finding for record in records if (finding := draw(finding_of(record)))])
+    pairs = st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS)).filter(lambda pair: pair[0] < pair[1])
+    same = draw(st.lists(pairs, max_size=2, unique=True))
+    return School(records, [finding for record in records if (finding := draw(finding_of(record)))], tuple(same))
 
 
 @st.composite
@@ -128,6 +133,9 @@ def written(room: Room, school: School) -> None:
     lines = list(enumerate(school.records, start=1))
     room.graph.write_batch(RecordBatch("job", 0, lines, (), len(lines)))
     room.graph.write_findings(Findings(job_id="job", pack="0", findings=tuple(school.findings)))
+    said = {"of": "knowledge_point", "verdict": "same", "by": "reviewer", "at": at(0)}
+    pairs = [tuple(map(canonical_name, pair)) for pair in school.same]
+    room.graph.write_reviews([PairReview.model_validate({**said, "pair": pair}) for pair in pairs])
 
 
 @dataclass

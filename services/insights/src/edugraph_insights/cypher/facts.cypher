@@ -8,10 +8,11 @@ RETURN s.id AS student, i.id AS item, coalesce(i.name, i.id) AS title, a.id AS r
   coalesce(a.attempt_number, 0) AS number, a.outcome AS outcome, CASE WHEN $responses THEN a.response ELSE null END AS response
 
 // name: tested_points
-// Returns which points these items test.
+// Returns which points these items test. Points that mean the same are one, called as the one that stands for all.
 UNWIND $items AS id
 MATCH (i:Item {id: id})-[:TESTS]->(k:KnowledgePoint)
-RETURN i.id AS item, k.id AS point, coalesce(k.name, k.id) AS name
+OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
+RETURN DISTINCT i.id AS item, coalesce(p.id, k.id) AS point, coalesce(p.name, k.name, k.id) AS name
 
 // name: mistakes
 // Returns the mistakes of these students in a course during a time, once for each point behind them, and once with a
@@ -22,8 +23,9 @@ WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= date
   AND (m.outcome IS NULL OR (m.outcome < 500 AND
     trim(CASE WHEN coalesce(m.question, '') <> '' THEN m.question ELSE coalesce(m.response, '') END) <> ''))
 OPTIONAL MATCH (m)-[r:CONCERNS]->(k:KnowledgePoint)
-RETURN s.id AS student, m.id AS record, m.timestamp AS at, k.id AS point, coalesce(k.name, k.id) AS name,
-  r.confidence AS confidence, m.finding IS NOT NULL AS read, m.found_evidence IS NOT NULL AS evidence
+OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
+RETURN s.id AS student, m.id AS record, m.timestamp AS at, coalesce(p.id, k.id) AS point,
+  coalesce(p.name, k.name, k.id) AS name, r.confidence AS confidence, m.finding IS NOT NULL AS read, m.found_evidence IS NOT NULL AS evidence
 
 // name: messages
 // Returns what these students wrote, and what their teachers wrote to them, in a course during a time.
@@ -42,13 +44,15 @@ RETURN n.id AS record, n.finding IS NOT NULL AS read, n.found_evidence IS NOT NU
 // name: prerequisites
 // Returns what these points need first.
 UNWIND $points AS id
-MATCH (k:KnowledgePoint {id: id})-[r:DEPENDS_ON]->(b:KnowledgePoint)
-RETURN k.id AS point, b.id AS needs, coalesce(b.name, b.id) AS name, r.confidence AS confidence
+MATCH (k:KnowledgePoint {canonical: id})-[r:DEPENDS_ON]->(b:KnowledgePoint)
+OPTIONAL MATCH (p:KnowledgePoint {id: b.canonical})
+RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.name, b.name, b.id) AS name,
+  r.confidence AS confidence
 
 // name: points_of_course
 // Returns the points that the texts of a course teach.
 MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
-RETURN k.id AS point
+RETURN DISTINCT coalesce(k.canonical, k.id) AS point
 
 // name: standing
 // Returns how these students stand in a course.
@@ -66,10 +70,10 @@ UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
 OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)
-OPTIONAL MATCH (i)-[:TESTS]->(t:KnowledgePoint) WHERE t.id = $point
-OPTIONAL MATCH (m)-[:CONCERNS]->(k:KnowledgePoint) WHERE k.id = $point
-WITH s, m, i, t, k
-WHERE ($item IS NULL OR i.id = $item) AND ($point IS NULL OR t IS NOT NULL OR k IS NOT NULL)
+OPTIONAL MATCH (i)-[:TESTS]->(t:KnowledgePoint) WHERE t.canonical = $point
+OPTIONAL MATCH (m)-[:CONCERNS]->(k:KnowledgePoint) WHERE k.canonical = $point
+WITH DISTINCT s, m, i, t IS NOT NULL AS tested, k IS NOT NULL AS concerned
+WHERE ($item IS NULL OR i.id = $item) AND ($point IS NULL OR tested OR concerned)
 RETURN m.id AS record, labels(m)[0] AS kind, s.id AS student, m.timestamp AS at, i.id AS item, m.outcome AS outcome,
   m.question AS question, coalesce(m.response, m.error_text) AS text
 ORDER BY m.timestamp DESC, m.id LIMIT $limit

@@ -46,7 +46,9 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     states = mastery({point.id: each for point, each in counts.items()}, facts.until)
     all_mistakes = facts.mistakes(asked.course)
     found = [row for row in all_mistakes if row["point"] is not None]
-    mistakes = Counter(Point(row["point"], row["name"]) for row in found)
+    # Of one mistake, two points may have been judged the same.
+    of_points = {(Point(row["point"], row["name"]), row["record"]) for row in found}
+    mistakes = Counter(point for point, _ in of_points)
     alone = frozenset({asked.student})
     rows = []
     for point in counts.keys() | mistakes.keys():
