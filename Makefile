@@ -58,7 +58,7 @@ fast-shuffled: env-dev ## the fast layer in the order of SEED=16, without its co
 check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy libs/common services/importer services/analyzer services/gateway cli evaluation scripts tools tests benchmarks
+	@$(RUN) mypy libs/common services/importer services/analyzer services/gateway services/insights cli evaluation scripts tools tests benchmarks
 	@$(RUN) lint-imports
 	@$(RUN) python scripts/house.py
 	@$(RUN) python scripts/privacy_page.py --check

@@ -13,16 +13,22 @@ import pytest
 import structlog
 from addresses import clean, lacking, take_own
 from guard import give_back
+from hypothesis import HealthCheck, settings
 
 MAY_CONNECT = ("real", "embedded", "loopback")
 # Engines that are started once for a session. All tests on one of them go to one worker: shared out by file, it would
 # be started for each file. Each of these groups takes minutes.
-ON_SHARED_ENGINE = re.compile(r"(tests/e2e|services/importer/tests/integration)/[^[]*\[(real|neo4j|embedded)\b")
+ON_SHARED_ENGINE = re.compile(
+    r"(tests/e2e|services/(?:importer|insights)/tests/integration)/[^[]*\[(real|neo4j|embedded)\b"
+)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     clean(os.environ)
+    # How fast the machine is decides no test: others may work beside it.
+    settings.register_profile("edugraph", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("edugraph")
     workers = [] if hasattr(config, "workerinput") else getattr(config.option, "tx", None) or []
     if without := lacking(os.environ, len(workers)):
         raise pytest.UsageError(

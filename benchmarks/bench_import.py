@@ -126,6 +126,28 @@ PLAIN = {
     "course_content": """
         UNWIND $rows AS row
         MERGE (c:Course {id: row.course_id}) SET c.name = coalesce(row.course_name, c.name)""",
+    "attempt_record": """
+        UNWIND $rows AS row
+        MERGE (s:Student {id: row.student_id})
+        MERGE (c:Course {id: row.course_id})
+        MERGE (i:Item {id: row.item_id}) SET i.name = row.item_title
+        FOREACH (point IN row.knowledge_points | MERGE (k:KnowledgePoint {id: point}) MERGE (i)-[:TESTS]->(k))
+        MERGE (s)-[r:PRACTISED]->(i)
+        SET r.tries = coalesce(r.tries, 0) + 1, r.last = datetime(row.at)""",
+    "activity_record": """
+        UNWIND $rows AS row
+        MERGE (s:Student {id: row.student_id})
+        MERGE (d:ActiveDay {id: row.student_id + row.course_id + left(row.at, 10)})
+        MERGE (s)-[:ACTIVE_ON]->(d)
+        SET d.seconds = coalesce(d.seconds, 0) + row.duration_seconds""",
+    "membership_record": """
+        UNWIND $rows AS row
+        MERGE (s:Student {id: row.student_id})
+        MERGE (c:Course {id: row.course_id})
+        MERGE (g:Group {id: row.group_id}) SET g.name = row.group_name
+        MERGE (s)-[r:MEMBER_OF]->(g)
+        SET r.starts = datetime(row.starts)
+        MERGE (g)-[:OF_COURSE]->(c)""",
 }
 """The same people, courses, types and topics, and the relationships between them, with what they say."""
 

@@ -12,13 +12,16 @@ WORDS = (
     *("fraction", "sum", "power", "root", "force", "energy", "cell", "verb", "tense", "clause", "loop"),
     *("list", "graph", "proof", "angle", "方程", "分数", "函数", "力", "电路"),
 )
-# Shares of the five types, as a platform's export has them.
+# Shares of the types, as a platform's export has them.
 SHARES = {
     "student_interaction": 30,
     "teacher_interaction": 15,
     "course_record": 25,
     "error_record": 25,
     "course_content": 5,
+    "attempt_record": 25,
+    "activity_record": 20,
+    "membership_record": 5,
 }
 
 
@@ -103,10 +106,49 @@ def _page(rng: random.Random, _students: int, courses: int) -> dict[str, Any]:
     return {"course_id": _course(rng, courses), "content": _text(rng, 60), "title": _text(rng, 3)}
 
 
+def _try(rng: random.Random, students: int, courses: int) -> dict[str, Any]:
+    course = _course(rng, courses)
+    item = f"{course}-q{rng.randrange(40)}"
+    return {
+        "student_id": _student(rng, students),
+        "course_id": course,
+        "item_id": item,
+        "item_title": f"Question {item}",
+        "correct": rng.random() < 0.6,
+        "response": _text(rng, 3),
+        "knowledge_points": [rng.choice(WORDS)],
+    }
+
+
+def _use(rng: random.Random, students: int, courses: int) -> dict[str, Any]:
+    return {
+        "student_id": _student(rng, students),
+        "course_id": _course(rng, courses),
+        "kind": rng.choice(["video", "page", "exercise"]),
+        "duration_seconds": rng.randrange(1_800),
+    }
+
+
+def _seat(rng: random.Random, students: int, courses: int) -> dict[str, Any]:
+    """All students of a course are in one group, which is as large as the course."""
+    course = _course(rng, courses)
+    return {
+        "student_id": _student(rng, students),
+        "group_id": f"group-{course}",
+        "group_name": f"Group of {course}",
+        "course_id": course,
+        "term": "2026-1",
+        "starts": "2026-02-23",
+    }
+
+
 _DATA = {
     "student_interaction": _chat,
     "teacher_interaction": _lesson,
     "course_record": _progress,
     "error_record": _mistake,
     "course_content": _page,
+    "attempt_record": _try,
+    "activity_record": _use,
+    "membership_record": _seat,
 }

@@ -7,6 +7,7 @@ declare -A entry=(
   [edugraph-importer]=edugraph_importer.tasks
   [edugraph-analyzer]=edugraph_analyzer.tasks
   [edugraph-gateway]=edugraph_gateway.main
+  [edugraph-insights]=edugraph_insights.main
   [edugraph-cli]=edugraph_cli.main
 )
 for package in "${!entry[@]}"; do

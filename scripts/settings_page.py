@@ -15,6 +15,7 @@ from edugraph_common.platform.settings import Settings
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.webhooks import WebhookSettings
 from edugraph_importer.graph import GraphSettings
+from edugraph_insights.settings import InsightsSettings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 SECTIONS: dict[str, type[BaseSettings]] = {
@@ -23,6 +24,7 @@ SECTIONS: dict[str, type[BaseSettings]] = {
     "Analyzer": AnalyzerSettings,
     "Gateway": GatewaySettings,
     "Webhooks": WebhookSettings,
+    "Insights": InsightsSettings,
     "Command line": ClientSettings,
 }
 HEAD = """# Configuration

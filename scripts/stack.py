@@ -21,6 +21,8 @@ from edugraph_cli.serving import (
     metrics_ports,
     own_environment,
     serving,
+    start_insights,
+    wait_for_insights,
     with_own_users,
     with_redis_users,
 )
@@ -38,6 +40,7 @@ class Stack(TypedDict):
 
     pid: int
     url: str
+    insights: str
     metrics: dict[str, int]
 
 
@@ -55,6 +58,7 @@ def up() -> int:
         reason = "EDUGRAPH_URL is set to" if looked_for != DEFAULT_URL else "another program had taken"
         print(f"The gateway is not where the command line looks for it: {reason} {looked_for}. Run this line first:")
         print(f"export EDUGRAPH_URL={state['url']}")
+    print(f"insights: {state['insights']}  (for edugraph ask: export EDUGRAPH_INSIGHTS_URL={state['insights']})")
     print("send a file: ./edugraph import examples/school_en.ndjson --follow")
     return 0
 
@@ -115,8 +119,10 @@ def serve() -> int:
         if REDIS not in own_environment():
             users = with_redis_users(environment[REDIS], {name: secrets.token_hex(24) for name in SERVICES})
             own = {name: {**own.get(name, {}), **users.get(name, {})} for name in {*own, *users}}
-        with serving(environment, LOGS, Pools(), port_to_listen_on(), own) as (url, _):
-            state = Stack(pid=os.getpid(), url=url, metrics=metrics_ports(environment))
+        with serving(environment, LOGS, Pools(), port_to_listen_on(), own) as (url, processes):
+            insights = start_insights(processes)
+            wait_for_insights(processes, insights)
+            state = Stack(pid=os.getpid(), url=url, insights=insights, metrics=metrics_ports(environment))
             STATE.write_text(json.dumps(state))
             signal.pause()
     except NotReady as problem:

@@ -78,7 +78,7 @@ class Ground:
                     yield Store.REDIS, key, f"{key} {readers[kind](key)}"
 
     def _blobs(self) -> Iterator[tuple[Store, str, str]]:
-        for folder in ("jobs", "erasures", "fits"):
+        for folder in ("jobs", "erasures", "exports", "fits"):
             for key in self.blobs.keys(folder):
                 raw = self.blobs.read(key, 0, 1 << 26)
                 encoding = "zstd" if key.endswith("rows.zst") else content_encoding_of(key)

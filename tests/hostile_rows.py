@@ -9,9 +9,11 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from hypothesis import strategies as st
+from table_lines import line_ends
 
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import BatchOutcome
@@ -31,11 +33,15 @@ TYPES = (
     "course_content",
     "attempt_record",
     "item_record",
+    "membership_record",
+    "term_record",
+    "activity_record",
 )
 FIELDS = (
     "student_id", "student_id_from", "student_id_to", "interaction_type", "teacher_id", "course_id", "topics", "text",
     "error_text", "error_type", "content", "progress", "message_count", "enrollment_date", "course_ids", "unknown",
     "item_id", "correct", "score", "response", "knowledge_points", "attempt_number",
+    "group_id", "term", "starts", "ends", "breaks", "role", "kind", "duration_seconds",
 )  # fmt: skip
 MAPPING = parse_mapping(
     "{columns: {art: type, zeit: timestamp, id: record_id, "
@@ -136,6 +142,15 @@ RECORDS: tuple[Tree, ...] = tuple(
         "course_record": {"student_id": "a", "course_id": "m", "progress": 37.5, "enrollment_date": "2026-01-01"},
         "error_record": {"student_id": "a", "course_ids": ["m", "n"], "error_text": "1+1=3", "error_type": "sums"},
         "course_content": {"course_id": "m", "content": "Sums come first.", "title": "Sums"},
+        "membership_record": {
+            "group_id": "7-2",
+            "student_id": "a",
+            "starts": "2026-01-01",
+            "term": "t",
+            "role": "member",
+        },
+        "activity_record": {"student_id": "a", "course_id": "m", "kind": "video", "duration_seconds": 90},
+        "term_record": {"term": "t", "ends": "2026-07-01", "breaks": ["2026-05-01/2026-05-06"]},
     }.items()
 )
 STATEMENTS: tuple[Tree, ...] = tuple(
@@ -262,7 +277,7 @@ def good_event(number: int) -> str:
 
 
 def good_row(number: int) -> str:
-    return f"student_interaction,2026-01-01,,,good{number},x,chat" + "," * 18
+    return f"student_interaction,2026-01-01,,,good{number},x,chat" + "," * (len(FIELDS) - 4)
 
 
 GOOD: dict[Format, Callable[[int], str]] = {
@@ -284,6 +299,18 @@ def mixed(form: Format, hostile: Sequence[str], first: int = 0) -> list[str]:
     for number, line in enumerate(hostile, start=first + 1):
         lines += [line.replace("\n", " ") if form != "csv" else line, GOOD[form](number)]
     return lines
+
+
+def good_students(form: Format, lines: Sequence[str]) -> set[str]:
+    """Return the students of the good rows among `mixed` lines; in a table, of those that begin a row."""
+    if form != "csv":
+        return {f"good{number}" for number in range(len(lines) // 2 + 1)}
+    begins = set(
+        line_ends(file_of(form, lines).decode(), HEADER.count(",") + 1)
+    )  # where one ends the next one begins
+    places = accumulate((line.count("\n") + 1 for line in lines), initial=1)
+    of_good = list(places)[: len(lines) : 2]
+    return {f"good{number}" for number, place in enumerate(of_good) if place in begins}
 
 
 class NobodyErased(ErasedStudents):
@@ -331,7 +358,16 @@ class StagedGraph:
         staged = UnitOfWork.staged()
         for record in classified.records:
             staged.add(record_facts.facts_of(record))
-        can_be_sent([staged.rows, staged.fields, staged.learns, [*staged.mistakes]])
+        can_be_sent(
+            [
+                staged.rows,
+                [each.row() for each in staged.active_days.values()],
+                [*staged.active_days],
+                staged.fields,
+                staged.learns,
+                [*staged.mistakes],
+            ]
+        )
         for _, node_id in staged.nodes:
             assert len(node_id.encode()) <= LONGEST_INDEXED
         self.students |= {student for _, each in batch.records for _, student in record_facts.students(each)}

@@ -24,10 +24,11 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_missing_file_a_directory_and_an_empty_file_are_one_sentence(tmp_path: Path) -> None:
-    empty = tmp_path / "empty.ndjson"
+def test_a_missing_file_an_empty_folder_and_an_empty_file_are_one_sentence(tmp_path: Path) -> None:
+    empty, folder = tmp_path / "empty.ndjson", tmp_path / "folder"
     empty.touch()
-    for path, words in ((tmp_path / "nope", "no such file"), (tmp_path, "is a directory"), (empty, "is empty")):
+    folder.mkdir()
+    for path, words in ((tmp_path / "nope", "no such file"), (folder, "there is no file in it"), (empty, "is empty")):
         done = runner.invoke(app, ["import", str(path)])
         assert done.exit_code == 2
         assert words in done.stderr

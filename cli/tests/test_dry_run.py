@@ -5,10 +5,12 @@ import io
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from tables import xlsx
 from typer.testing import CliRunner
 
 from edugraph_cli.commands.sources import SOURCES
@@ -17,8 +19,9 @@ from edugraph_cli.dry_run import dry_run
 from edugraph_cli.main import app
 from edugraph_cli.mapping_suggestion import suggest_mapping
 from edugraph_common.contracts.messages import Format
-from edugraph_common.contracts.records import AttemptRecord, parse_record
-from edugraph_common.sources import parse_mapping
+from edugraph_common.contracts.records import AttemptRecord, Record, parse_record
+from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
+from edugraph_common.sources import open_text, parse_mapping
 from edugraph_common.sources.cells import CellReader
 
 if sys.version_info >= (3, 14):
@@ -93,9 +96,89 @@ def test_a_table_of_answers_is_one_of_attempts(
     assert record.data.knowledge_points == (("分数", "通分") if correct is False else ())
 
 
+WIDE_TABLES: list[tuple[list[str], list[list[str]], list[bool], list[float]]] = [
+    (
+        ["学号", "姓名", "第1题", "第2题", "总分"],
+        [["S1", "王", "√", "×", "1"], ["S2", "李", "缺考", "√", "1"]],
+        [True, False, True],
+        [],
+    ),
+    (
+        ["Student ID", "Q. 1 /2.00", "Q. 2 /5.00", "Total"],
+        [["S1", "1", "5", "6"], ["Mean", "1", "5", "6"]],
+        [],
+        [0.5, 1.0],
+    ),
+    (
+        ["sid", "Quiz A", "Quiz B", "Email"],
+        [["S1", "80 %", "100", "a@b.c"], ["S2", "-", "50", "c@d.e"]],
+        [],
+        [0.8, 1.0, 0.5],
+    ),
+]
+
+
+@pytest.mark.parametrize("table", WIDE_TABLES)
+@pytest.mark.parametrize("form", ["csv", "workbook"])
+def test_a_wide_table_is_suggested_as_attempts_and_read_so(tmp_path: Path, form: str, table: Any) -> None:
+    """To take the guard out: let `_wide` return None."""
+    header, rows, correct, scores = table
+    path, mapping = tmp_path / f"table.{form}", tmp_path / "mapping.yaml"
+    data = "".join(",".join(cells) + "\n" for cells in [header, *rows]).encode()
+    path.write_bytes(data if form == "csv" else xlsx({"Mid": [["A title"], header, *rows]}))
+    suggested = runner.invoke(app, ["import", "--dry-run", str(path)])
+    assert suggested.exit_code == 2, suggested.output
+    mapping.write_text(suggested.stdout.replace("'?'", "'2026-03-01'"))
+    done = runner.invoke(app, ["import", "--dry-run", "--json", "--mapping", str(mapping), str(path)])
+    report = json.loads(done.stdout)
+    assert (report["by_type"], report["rejected"]) == ({"attempt_record": len(correct) + len(scores)}, 0)
+    read_as = parse_mapping(mapping.read_bytes())
+    plan, text = open_text(io.BytesIO(path.read_bytes()), report["detected"]["format"], None, read_as)
+    found = [row for chunk in plan.source.chunks(text, 10) for _, row in plan.source.rows(chunk.text, 1)]
+    attempts = [row.data for row in found if isinstance(row, Record) and isinstance(row.data, AttemptRecord)]
+    assert [each.correct for each in attempts if each.correct is not None] == correct
+    assert [each.score for each in attempts if each.score is not None] == scores
+
+
+def test_a_table_whose_other_columns_are_numbers_of_no_item_is_none_of_attempts() -> None:
+    suggestion = suggest_mapping(
+        ["学号", "课程编号", "进度", "年龄", "班级", "时间"], [["S1", "C1", "50", "12", "3", "2026-01-01"]]
+    )
+    assert suggestion.type == "course_record"
+
+
 def test_a_table_of_items_is_known_by_their_ids_and_titles() -> None:
     suggestion = suggest_mapping(["题号", "题目", "标题", "知识点", "日期"], [])
     assert suggestion.type == "item_record"
+
+
+def test_a_list_of_a_class_is_one_of_memberships() -> None:
+    header = ["学号", "姓名", "班级编号", "班级名称", "学期", "角色", "开始日期", "日期"]
+    row = ["S1", "王芳", "7-2", "七年级二班", "2026-1", "学生", "2026/02/23", "2026/02/20"]
+    suggestion = suggest_mapping(header, [row])
+    assert (suggestion.type, suggestion.open_points) == ("membership_record", ())
+    record = parse_record(CellReader(parse_mapping(suggestion.mapping), header).record(row))
+    assert isinstance(record.data, MembershipRecord)
+    assert (record.data.group_id, record.data.role, record.data.starts) == (
+        "7-2",
+        "member",
+        datetime(2026, 2, 23, tzinfo=UTC),
+    )
+
+
+def test_holidays_of_a_table_have_the_dates_and_the_zone_of_the_mapping() -> None:
+    """To take the guard out: let `_parser` read breaks as any list."""
+    mapping = parse_mapping(
+        "{type: term_record, columns: {学期: term, 假期: breaks, 日期: timestamp},"
+        ' date_formats: ["%Y/%m/%d"], time_zone: Asia/Shanghai}'
+    )
+    header, row = ["学期", "假期", "日期"], ["2026-1", "2026/05/01~2026/05/06; 2026/06/19 - 2026/06/22", "2026/02/01"]
+    record = parse_record(CellReader(mapping, header).record(row))
+    assert isinstance(record.data, TermRecord)
+    assert record.data.breaks == (
+        "2026-04-30T16:00:00+00:00/2026-05-05T16:00:00+00:00",
+        "2026-06-18T16:00:00+00:00/2026-06-21T16:00:00+00:00",
+    )
 
 
 def test_rejects_of_json_are_the_lines_as_they_came() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import xlsx
 from typer.testing import CliRunner
 
 from edugraph_cli import pseudonyms as module
@@ -247,6 +248,21 @@ def test_rows_that_cannot_be_read_are_left_out_and_told(tmp_path: Path) -> None:
     assert len(output.read_text().splitlines()) == 1
     assert "line 1: timestamp is missing" in result.output
     assert "marked-row" not in output.read_text()
+
+
+def test_a_workbook_becomes_records_without_names(tmp_path: Path) -> None:
+    file, mapping = tmp_path / "grades.xlsx", tmp_path / "mapping.yaml"
+    file.write_bytes(xlsx({"Mid": [["id", "name", "Q1", "remark"], ["S0104", "王小明", 1, "marked-cell"]]}))
+    mapping.write_text(
+        "{type: attempt_record, columns: {id: student_id, name: student_name, remark: null}, "
+        "constants: {timestamp: '2026-01-01'}, items: {columns: [Q1], item_id: '{sheet}/{column}'}}"
+    )
+    result, output = run(file, "", "--mapping", str(mapping))
+    assert result.exit_code == 0, result.output
+    [line] = output.read_text().splitlines()
+    data = json.loads(line)["data"]
+    assert (data["item_id"], data["correct"]) == ("Mid/Q1", True)
+    assert not any(word in line for word in ("S0104", "王小明", "marked-cell"))
 
 
 def test_a_file_that_breaks_off_leaves_no_output(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tools.debian import packages as debian  # noqa: E402
 from tools.servers.checkout import Checkout  # noqa: E402
 from tools.servers.neo4j import DEFAULT_VERSION, Neo4j  # noqa: E402
 
-SERVICES = ("gateway", "importer", "analyzer", "flower")
+SERVICES = ("gateway", "insights", "importer", "analyzer", "flower")
 SERVERS = ("rabbitmq", "redis", "neo4j")
 # Megabytes that a service may add to its base; S3's client is 45 of them, and rustworkx with numpy 80 of the importer's.
 LARGEST = 200

@@ -70,11 +70,11 @@ class Supervised:
             (os.killpg if children_too else os.kill)(pid, signal.SIGKILL)
 
     def kill_child(self, name: str, rng: random.Random) -> None:
-        """One process of the worker's pool."""
+        """One process of the worker's pool; the worker itself, where its pool is of threads."""
         with self._lock, suppress(OSError, IndexError):
             pid = self._running[name].pid
             listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-            os.kill(int(rng.choice(sorted(listed))), signal.SIGKILL)
+            os.kill(int(rng.choice(sorted(listed) or [str(pid)])), signal.SIGKILL)
 
     def _keep(self) -> None:
         while not self._ending.wait(LOOKS_EVERY):

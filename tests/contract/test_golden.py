@@ -23,6 +23,7 @@ from edugraph_common.contracts.messages import (
     CleanJob,
     CourseMembersRequest,
     DeriveGraph,
+    EndOldRecords,
     ErasePerson,
     ExportStudent,
     Findings,
@@ -34,10 +35,11 @@ from edugraph_common.contracts.messages import (
     ReplayErasures,
     RestrictStudent,
     SplitSource,
+    UndoImport,
     WriteReviews,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
-from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record, parse_row
+from edugraph_common.contracts.records import RECORD_TYPES, InvalidRecord, Record, Withdrawal, parse_record, parse_row
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[ContractModel]] = {
@@ -53,6 +55,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "course_members_request": CourseMembersRequest,
     "derive_graph": DeriveGraph,
     "write_reviews": WriteReviews,
+    "undo_import": UndoImport,
     "forget_student": ForgetStudent,
     "restrict_student": RestrictStudent,
     "export_student": ExportStudent,
@@ -60,6 +63,7 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "admit_person": AdmitPerson,
     "replay_erasures": ReplayErasures,
     "clean_job": CleanJob,
+    "end_old_records": EndOldRecords,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,
@@ -172,7 +176,7 @@ def test_a_field_that_nobody_knows_is_refused_in_a_record() -> None:
 def test_golden_records_are_read_and_keep_their_ids() -> None:
     lines = (GOLDEN / "records.v1.ndjson").read_text(encoding="utf-8").splitlines()
     parsed = [parse_record(json.loads(line)) for line in lines]
-    assert len({record.type for record in parsed}) == 7
+    assert len({record.type for record in parsed}) == len(RECORD_TYPES)
     assert [record.content_hash[:12] for record in parsed] == json.loads(golden("record_hashes"))
 
 

@@ -113,6 +113,7 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("graph", "rebuild")["wrong"] == {"Student": 1}
     assert commands.json("graph", "digest")["digest"] == digest
     assert commands.json("restrict", student) == {"found": True, "restricted": True}
+    assert commands.json("restricted") == [student]
     assert commands.json("restrict", student, "--lift") == {"found": True, "restricted": False}
     commands.run("export-person", student, "-o", str(tmp_path / "person.zip"))
     assert "graph/records.ndjson" in zipfile.ZipFile(tmp_path / "person.zip").namelist()
@@ -120,6 +121,10 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     commands.run("pseudonymize", str(file), "-o", str(tmp_path / "out.ndjson"), "--map", names, code=1)
     pseudonym = commands.run("pseudonym", student, "--map", names).strip()
     assert json.loads((tmp_path / "out.ndjson").read_text().splitlines()[0])["data"]["student_id"] == pseudonym
+    with zipfile.ZipFile(tmp_path / "roster.zip", "w") as roster:
+        for name in ("users.csv", "classes.csv", "enrollments.csv"):
+            roster.writestr(name, "sourcedId\n")
+    commands.run("roster", str(tmp_path / "roster.zip"), "-o", str(tmp_path / "roster.ndjson"))
     task = commands.json("forget", student, "--yes")["task_id"]
     until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
     erased = commands.json("erasures", "list")
@@ -130,6 +135,15 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     until(lambda: commands.json("tasks", "show", task)["state"] == "SUCCESS", 30)
     assert set(commands.json("erasures", "list")) < set(erased)
     assert commands.json("sources")[0]["format"] == "ndjson"
+
+
+def test_an_import_is_undone(commands: Commands, tmp_path: Path) -> None:
+    digest = commands.json("graph", "digest")["digest"]
+    file = _file(tmp_path, f"s-{uuid4().hex[:8]}")
+    job = commands.json("import", str(file), "--follow")["job_id"]
+    undone = commands.json("imports", "undo", job, "--yes")
+    assert undone == {"taken_back": 20, "came_back": 0, "not_restored": 0, "withdrawals_left": 0}
+    assert commands.json("graph", "digest")["digest"] == digest
 
 
 def test_what_reviewers_say_is_kept_once(commands: Commands, tmp_path: Path) -> None:
@@ -171,6 +185,18 @@ def test_what_an_operator_does(commands: Commands) -> None:
     assert commands.json("provider", "check")[0]["name"] == "provider"
     checks = commands.json("doctor")
     assert {each["name"] for each in checks if each["ok"]} >= {"broker", "redis", "graph", "blobs", "provider"}
+
+
+def test_the_offline_analyser_is_taught_a_course(commands: Commands, tmp_path: Path) -> None:
+    records, labels = tmp_path / "mistakes.ndjson", tmp_path / "labels.ndjson"
+    records.write_text("".join(_file(tmp_path, "taught", 100).read_text().splitlines(keepends=True)[:100]))
+    said = ({"record_id": f"taught-{number}", "knowledge_point": "fractions"} for number in range(100))
+    labels.write_text("".join(f"{json.dumps(each)}\n" for each in said))
+    (fitted,) = commands.json("analyzer", "fit", str(records), str(labels))
+    assert commands.json("analyzer", "fits") == [fitted]
+    assert (fitted["course_id"], fitted["items"]) == ("c", 100)
+    commands.run("analyzer", "drop", "c", "--version", fitted["version"], "--yes")
+    assert commands.json("analyzer", "fits") == []
 
 
 def test_no_command_was_left_out() -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 from engines import CHECKOUT, SHARED_RECORDS, System
+from tables import xlsx
+
+from edugraph_common.platform.object_store import Blobs
 
 MAPPING = """
 type: error_record
@@ -100,6 +103,39 @@ def test_a_file_that_proves_unusable_ends_its_job_and_is_no_dead_letter(clean: S
         letters = clean.client.dead_letters("data_import", 100)["letters"]
         assert not [letter for letter in letters if letter["task"] == "import_records_with_callback"]
     assert clean.client.graph_summary().nodes == {}
+
+
+WIDE = """
+type: attempt_record
+columns: {id: student_id}
+constants: {timestamp: "2026-03-04", course_id: C1}
+items: {columns: ["Q*"], item_id: "{sheet}/{column}", scale: 2}
+"""
+
+
+def test_a_gradebook_is_imported_analysed_by_reference_and_erased_as_any_file(clean: System, tmp_path: Path) -> None:
+    """Out: read the rows of a workbook from the workbook, or keep it beside them."""
+    path, mapping = tmp_path / "grades.xlsx", tmp_path / "grades.yaml"
+    grades = [
+        [f"S{number}", number % 3, None if number % 4 == 0 else 2, "?" if number % 10 == 0 else 1]
+        for number in range(100)
+    ]
+    path.write_bytes(xlsx({"Mid": [["Grades"], ["id", "Q1", "Q2", "Q3"], *grades], "Notes": [["nothing"]]}))
+    mapping.write_text(WIDE, encoding="utf-8")
+    report = clean.import_and_report(path, "--mapping", str(mapping), "--batch-size", "30", "--analyze")
+    assert (report["state"], report["read"], report["written"], report["rejected"]) == ("succeeded", 276, 265, 10)
+    assert report["not_relevant"] == {"sheet Notes": 1}
+    rejects = [(reject["sheet"], reject["line"], reject["field"]) for reject in _rejects(clean, report)]
+    assert rejects == [("Mid", number + 3, "Q3 (data.score)") for number in range(0, 100, 10)]
+    assert clean.client.graph_summary().nodes["Attempt"] == 265
+    blobs = Blobs(clean.engine.environment["EDUGRAPH_BLOB_URL"])
+    keys = blobs.keys(f"jobs/{report['job_id']}")
+    assert not any(key.endswith(".workbook") for key in keys)
+    again = clean.import_and_report(path, "--mapping", str(mapping))
+    assert (again["written"], again["unchanged"]) == (0, 265)
+    done = clean.edugraph("forget", "S1", "--yes", "--follow", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"]["removed"]["files"]["rows"] == 6
 
 
 def _row(number: int, *, broken: bool) -> list[str]:

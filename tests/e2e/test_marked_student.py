@@ -173,6 +173,12 @@ def bury(ground: Ground, marked: Marked) -> None:
         until(lambda: ground.dead(channel) > before, 60)
 
 
+def export(ground: Ground, marked: Marked) -> None:
+    """Have a ZIP of the student made, which nobody fetches."""
+    task = ground.system.client.follow_task(ground.system.client.export_person(marked.id).task_id)
+    assert task["state"] == "SUCCESS", task
+
+
 @pytest.fixture
 def ground(clean: System) -> Ground:
     return Ground(clean)
@@ -197,6 +203,7 @@ def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path:
         lambda: client.import_records(large, analyze=True).job_id,
         lambda: client.analyze("errors", [marked.record(800), marked.record(801, "other-4")]).job_id,
         lambda: bury(ground, marked),
+        lambda: export(ground, marked),
     ]
     steps += order.sample(steps[: len(files)], 2)  # the same file again
     order.shuffle(steps)

@@ -60,6 +60,7 @@ class World:
     most_in_queue: int = 0
     accepts: int = 1_000_000  # messages until the broker refuses one
     generation: int = 0
+    counts_findings: bool = False
     gone: int = 0  # records of each pack that its rows have no more
 
     def __post_init__(self) -> None:
@@ -74,6 +75,7 @@ class World:
             now=lambda: NOW,
             pack_size=PACK,
             packs_in_queue=WINDOW,
+            findings_waiting=lambda: len(self.unsettled) if self.counts_findings else 0,
         )
         store_job(self.blobs, ImportJob(job_id=self.job_id, source=f"jobs/{self.job_id}/source.ndjson"))
         self.import_all()
@@ -357,3 +359,23 @@ def test_what_is_still_to_be_analysed_is_counted_also_where_it_is_in_no_queue(ne
     again = new_world()
     again.jobs.cancel(again.job_id, NOW)
     assert again.jobs.records_to_analyse(NOW) == nothing
+
+
+def test_no_pack_is_analysed_while_the_graph_is_far_behind(
+    new_world: Callable[[], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the model is faster, findings would fill their queue. Out: `findings_waiting` in AnalyzerService.analyse."""
+    monkeypatch.setattr(analyzer_service, "MOST_FINDINGS_WAITING", 2)
+    world, most = new_world(), 0
+    world.counts_findings = True
+    while world.queue:
+        before = len(world.queue), len(world.unsettled)
+        world.deliver(0)
+        most = max(most, len(world.unsettled))
+        if (len(world.queue), len(world.unsettled)) == before and world.unsettled:
+            world.settle()
+    world.drain()
+    assert most == 3
+    report = world.report()
+    assert report is not None
+    assert (report.state, report.analysis.done) == ("succeeded", RECORDS)

@@ -37,7 +37,7 @@ def test_the_lease_of_a_dead_process_runs_out(server, name) -> None:
 def test_the_lease_of_a_living_one_does_not(server, name) -> None:
     store = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=0.3)
     store.look("interaction", [name], "one")
-    with store.renewed([name], "one"):
+    with store.renewed("interaction", [name], "one"):
         time.sleep(0.8)
         assert store.look("interaction", [name], "two")[name].state == State.ANOTHERS
 
@@ -45,7 +45,7 @@ def test_the_lease_of_a_living_one_does_not(server, name) -> None:
 def test_those_who_wait_are_told_why_there_is_no_answer(server, name) -> None:
     store = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5)
     store.look("interaction", [name], "one")
-    store.release([name], "one", {name: "does not validate"})
+    store.release("interaction", [name], "one", {name: "does not validate"})
     seen = store.look("interaction", [name], "two")[name]
     assert (seen.state, seen.reason) == (State.FAILED, "does not validate")
 

@@ -20,7 +20,7 @@ from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Refused, Rejected, Retryable, Wait
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange
+from edugraph_common.contracts.messages import Analysis, AnalysisBatch, ByteRange, CourseContext
 from edugraph_common.contracts.outcomes import AnalysisProgress, BatchOutcome, JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
@@ -117,6 +117,22 @@ def test_of_a_cancelled_job_nothing_is_cut_into_packs_looked_up_or_counted(
     assert analyzer.analyse(pack(job, 1)).state == "cancelled"
     seen = report(analyzer, job)
     assert (seen.state, seen.analysis.done, seen.analysis.failed) == ("cancelled", 0, 0)
+
+
+def test_each_pack_carries_what_is_known_of_its_own_courses_alone(analyzer: AnalyzerService, job: str) -> None:
+    """Out: the choice of contexts. A batch of 100 courses then sends all of them with each of its packs."""
+    records = tuple(
+        {
+            "type": "error_record",
+            "timestamp": "2026-01-05T08:00:00Z",
+            "data": {"student_id": "s", "course_id": f"c{number // PACK}", "error_text": f"2 + 2 = {number}"},
+        }
+        for number in range(3 * PACK)
+    )
+    contexts = tuple(CourseContext(course_id=f"c{number}", knowledge_points=("sums",)) for number in range(5))
+    whole = AnalysisBatch(job_id=job, batch=0, kind="error", records=records, contexts=contexts)
+    told = [[context.course_id for context in pack.contexts] for pack in analyzer.packs(whole)]
+    assert told == [["c0"], ["c1"], ["c2"]]
 
 
 # --- a key or a model that the provider refuses -------------------------------------------------------------------

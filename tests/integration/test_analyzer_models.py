@@ -1,5 +1,6 @@
 """Models that answer in their own ways, from a provider process: ten findings of ten, or an end after three requests."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,58 @@ def settings_of(tmp_path: Path, text: str, name: str, **chosen: Any) -> Analyzer
     path = tmp_path / "models.toml"
     path.write_text(text)
     return AnalyzerSettings(models_file=path, model=name, requests_per_minute=6_000, **chosen)
+
+
+# What a server of each kind refuses, or does, that another one does not.
+OBJECTS_ONLY = {"accepts": ["json_object", "prompt"]}
+WITHOUT_STRANGERS = {
+    word: [422, f"extra_forbidden: {word}"] for word in ("stream_options", "max_completion_tokens", "enable_thinking")
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "OpenAI": {"refuses": ["max_tokens", "temperature"], "thinks": 500},
+    "Azure OpenAI (v1)": {"refuses": ["max_tokens"]},
+    "DeepSeek": OBJECTS_ONLY | {"most_tokens": 8_192},
+    "Qwen, DashScope": OBJECTS_ONLY
+    | {"requires": {'"enable_thinking": false': [400, "parameter.enable_thinking must be set to false"]}},
+    "Moonshot": OBJECTS_ONLY,
+    "GLM": OBJECTS_ONLY | {"requires": {'"type": "disabled"': [400, "thinking is on"]}},
+    "Mistral": {"refusals": WITHOUT_STRANGERS},
+    "Gemini": {"requires": {"reasoning_effort": [400, "no effort"]}, "thinks": 500},
+    "Ollama": {},
+    "vLLM": {"requires": {"chat_template_kwargs": [400, "thinks"]}},
+    "llama.cpp": {},
+}
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+# The name of a provider, and the parameters of its models.
+RECIPES = {
+    cells[0]: [words for words in re.findall(r"`([^`]+)`", cells[2]) if re.match(r"[a-z_]+ = ", words)]
+    for cells in ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in DOCUMENT.splitlines())
+    if len(cells) == 3 and cells[1].startswith("`http")
+}
+
+
+def test_each_recipe_of_the_document_is_tried() -> None:
+    assert RECIPES.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recipe_gets_ten_of_ten_findings(
+    server: "redis.Redis", provider: Provider, name: str, tmp_path: Path, kind: str
+) -> None:
+    provider.script(**KINDS[kind])
+    lines = [words for words in RECIPES[kind] if not words.startswith(("names", "keys_from"))]
+    text = f"[[endpoints]]\nname = 'one'\nbase_url = '{provider.url}'\n[models.'{name}']\n" + "\n".join(lines)
+    result = Pipeline(settings_of(tmp_path, text, name), server).analyse(chats(name, ITEMS))
+    assert len(result.findings) == ITEMS
+    assert len(provider.requests()) <= 2
+
+
+def test_the_example_of_the_document_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("OPENAI_KEY_1", "OPENAI_KEY_2", "AZURE_KEY"):
+        monkeypatch.setenv(key, "k")
+    told = settings_of(tmp_path, DOCUMENT.split("```toml\n")[1].split("```")[0], "gpt-4o-mini")
+    assert [endpoint.name for endpoint in told.endpoints_for("gpt-4o-mini")] == ["openai", "azure"]
+    assert told.parameters_for("error").answer_tokens == 800
 
 
 def test_another_endpoint_answers_while_the_first_does_not(

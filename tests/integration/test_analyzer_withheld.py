@@ -89,7 +89,7 @@ def test_each_record_of_a_pack_is_counted_also_one_without_text(
     """A job waits until all of its records are counted. Out: `textless` in AnalyzerService.analyse."""
     provider.script()
     sent: list[Any] = []
-    monkeypatch.setattr("edugraph_analyzer.service.send", lambda _, __, message, **___: sent.append(message))
+    monkeypatch.setattr("edugraph_analyzer.service.send", lambda *given, urgent, **_: sent.append((given[2], urgent)))
     members.tell_restricted(["stu-0001"], members.epoch())
     nobody: Any = None
     service = AnalyzerService(
@@ -107,7 +107,10 @@ def test_each_record_of_a_pack_is_counted_also_one_without_text(
     first, *others = message.records
     blank = {**first, "data": {**first["data"], "text": "  "}}
     service.analyse(message.model_copy(update={"records": (blank, *others[:2], {"record_id": "no record"})}))
-    [findings] = sent
+    [(findings, urgent)] = sent
+    assert urgent, (
+        "the findings of a small job overtake those of large ones. Out: `urgent` in AnalyzerService.analyse"
+    )
     assert (len(findings.findings), findings.withheld, findings.textless, findings.failed) == (1, 1, 1, 1)
     assert findings.done + findings.failed == 4
 

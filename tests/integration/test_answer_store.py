@@ -38,12 +38,16 @@ def store(server: "redis.Redis") -> AnswerStore:
     return AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5)
 
 
+def lease_key(key: str) -> str:
+    return f"edugraph:llm:lease:{{edugraph:llm:answer:error:{key}}}"
+
+
 def lease(server: "redis.Redis", key: str) -> Any:
-    return server.get(f"edugraph:llm:lease:{key}")
+    return server.get(lease_key(key))
 
 
 def lease_seconds(server: "redis.Redis", key: str) -> float:
-    return server.pttl(f"edugraph:llm:lease:{key}") / 1_000
+    return server.pttl(lease_key(key)) / 1_000
 
 
 def test_who_looks_first_has_the_lease_and_keeps_it(server, store, key) -> None:
@@ -68,7 +72,7 @@ def test_several_questions_are_told_apart_in_one_look(store) -> None:
     answered, failed, others, free = keys
     store.keep("error", answered, {"found": "é", "n": [1]})
     store.look("error", [failed, others], "two")
-    store.release([failed], "two", {failed: "does not validate"})
+    store.release("error", [failed], "two", {failed: "does not validate"})
     assert store.look("error", keys, "one") == {
         answered: Lookup(State.ANSWERED, answer={"found": "é", "n": [1]}),
         failed: Lookup(State.FAILED, reason="does not validate"),
@@ -97,7 +101,7 @@ def test_answers_of_one_kind_answer_no_other(store, key) -> None:
 def test_nothing_is_asked_of_redis_for_no_question(store) -> None:
     assert store.look("error", [], "one") == {}
     assert store.kept("error", []) == set()
-    store.release([], "one", {})
+    store.release("error", [], "one", {})
 
 
 def test_an_answer_is_kept_for_its_time_in_its_own_letters(server, store, key) -> None:
@@ -114,17 +118,17 @@ def test_an_answer_is_kept_for_its_time_in_its_own_letters(server, store, key) -
 def test_a_lease_that_is_given_back_is_free_and_another_s_stays(server, store, key) -> None:
     """Else two would ask the same question at once, and both would be paid."""
     store.look("error", [key], "one")
-    store.release([key], "two", {})
-    store.release([key], "two", {key: "it failed"})
+    store.release("error", [key], "two", {})
+    store.release("error", [key], "two", {key: "it failed"})
     assert lease(server, key) == b"one"
-    store.release([key], "one", {})
+    store.release("error", [key], "one", {})
     assert store.look("error", [key], "two") == {key: MINE}
 
 
 def test_each_of_several_leases_is_given_back_with_its_own_reason(server, store) -> None:
     keys = [uuid.uuid4().hex for _ in range(3)]
     store.look("error", keys, "one")
-    store.release(keys, "one", {keys[1]: "the second failed", keys[2]: "the third failed"})
+    store.release("error", keys, "one", {keys[1]: "the second failed", keys[2]: "the third failed"})
     assert [lease(server, key) for key in keys] == [None, b"!the second failed", b"!the third failed"]
     assert lease_seconds(server, keys[1]) == pytest.approx(10, abs=0.5)
 
@@ -132,17 +136,17 @@ def test_each_of_several_leases_is_given_back_with_its_own_reason(server, store)
 def test_a_lease_is_renewed_by_its_owner_alone(server, store, key) -> None:
     """Else the lease of a dead process would live on, and its question would never be asked."""
     store.look("error", [key], "one")
-    server.pexpire(f"edugraph:llm:lease:{key}", 1_000)
-    store._renew(keys=[f"edugraph:llm:lease:{key}"], args=["two", 60_000])
+    server.pexpire(lease_key(key), 1_000)
+    store._renew(keys=[lease_key(key)], args=["two", 60_000])
     assert lease_seconds(server, key) <= 1
-    store._renew(keys=[f"edugraph:llm:lease:{key}"], args=["one", 60_000])
+    store._renew(keys=[lease_key(key)], args=["one", 60_000])
     assert lease_seconds(server, key) == pytest.approx(60, abs=0.5)
 
 
 def test_leases_are_renewed_while_their_owner_works_and_not_after(server, key) -> None:
     store, other = AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=1), f"{key}-2"
     store.look("error", [key, other], "one")
-    with store.renewed([key, other], "one"):
+    with store.renewed("error", [key, other], "one"):
         for _ in range(7):
             time.sleep(0.2)
             assert (lease(server, key), lease(server, other)) == (b"one", b"one")
@@ -172,7 +176,7 @@ def test_leases_are_renewed_three_times_in_their_life(server, key, monkeypatch: 
     store._renew = renew
     with monkeypatch.context() as patch:
         patch.setattr("edugraph_analyzer.cache.store.threading.Event", Ticks)
-        with store.renewed([key], "one"):
+        with store.renewed("error", [key], "one"):
             patch.undo()
             assert three_came.wait(10)
     assert set(waits) - {None} == {0.2}  # None: a thread waits for its own start
@@ -188,13 +192,13 @@ def test_a_renewal_that_failed_is_tried_again(server, key) -> None:
         raise redis.ConnectionError
 
     store._renew = fail
-    with store.renewed([key], "one"):
+    with store.renewed("error", [key], "one"):
         time.sleep(0.6)
     assert len(tries) > 2
 
 
 def test_renewing_ends_when_the_work_fails(store, key) -> None:
-    with pytest.raises(KeyError), store.renewed([key], "one"):
+    with pytest.raises(KeyError), store.renewed("error", [key], "one"):
         raise KeyError
     assert "lease" not in {thread.name for thread in threading.enumerate()}
 

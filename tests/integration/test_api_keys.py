@@ -10,6 +10,7 @@ import redis
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import BOOTSTRAP_ENDED, KEYS, ApiKeys, matches, split_token
+from edugraph_common.platform.callers import KeyRing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,8 +68,18 @@ def test_keys_of_an_older_release_are_found_where_it_put_them(keys: ApiKeys, ser
     server.hset("edugraph:keys", "a", stored)
     found = keys.find("a")
     assert found is not None
-    assert found.model_dump_json() == stored
+    assert found.stored() == stored
     assert found.scopes == ("read", "submit", "operate", "erase")
+
+
+def test_a_key_has_the_roles_and_the_person_that_it_was_made_with(keys: ApiKeys) -> None:
+    made = keys.create("class 8a", [], NOW, roles=["teacher", "teacher"], person="T01")
+    caller = KeyRing(keys).caller(made.token, NOW)
+    assert caller is not None
+    assert (caller.scopes, caller.roles, caller.person) == ((), ("teacher",), "T01")
+    granted = keys.grant(made.key.key_id, ["read"])
+    assert granted is not None
+    assert (granted.roles, granted.person) == (("teacher",), "T01")
 
 
 def test_that_a_key_was_made_is_known_for_good_also_of_older_releases(keys: ApiKeys, server: "redis.Redis") -> None:

@@ -17,6 +17,7 @@ from waiting import until
 
 from edugraph_cli.client import Client
 from edugraph_cli.serving import Pools, declare_topology, serving, with_own_users
+from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.messaging.users import permissions
 from edugraph_common.platform.settings import Service
 
@@ -77,6 +78,7 @@ def test_each_service_does_its_whole_work_with_its_own_user(broker: Broker, tmp_
         monitor.conf.update(control_queue_exclusive=False, control_queue_durable=True)
         workers = monitor.control.inspect(timeout=5).ping()
         assert {name.split("@")[0] for name in workers or {}} == {"importer", "findings", "analyzer"}
+        assert queue_depth(Celery("analyzer", broker=broker.url("analyzer")))("graph_findings") == 0
         refused = [line for log in (tmp_path / "logs").glob("*.log") for line in log.read_text().splitlines()]
         assert [line for line in refused if "ACCESS_REFUSED" in line or "refused for user" in line] == []
 
@@ -96,6 +98,8 @@ FORBIDDEN: list[tuple[Service, str, Any]] = [
         "forge a delayed erasure",
         lambda channel: channel.basic_publish("celery_delayed_27", ".".join("0" * 28) + ".import.split", b""),
     ),
+    ("analyzer", "forge a split", lambda channel: channel.basic_publish("edugraph.tasks", "split.source", b"")),
+    ("analyzer", "consume splits", lambda channel: channel.basic_get("import_splits")),
     ("analyzer", "bury an import", lambda channel: channel.basic_publish("edugraph.dead", "data_import", b"")),
     ("analyzer", "publish past the exchange", lambda channel: channel.basic_publish("", "data_import", b"")),
     ("analyzer", "bind", lambda channel: channel.queue_bind("data_import", "edugraph.tasks", "#")),

@@ -1,10 +1,13 @@
 """What the sweeper takes and what it leaves, with a real Redis and a folder; and what is left of a job that is deleted."""
 
+import asyncio
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import redis
@@ -13,10 +16,10 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import BatchOutcome
-from edugraph_common.platform.job_store import JOBS, SWEEPING, SWEPT, Jobs
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.job_store import ENDING_RECORDS, JOBS, SWEEPING, SWEPT, Jobs
+from edugraph_common.platform.object_store import Blobs, export_key
 from edugraph_common.platform.settings import Settings
-from edugraph_gateway.operations.sweeper import Retention, sweep
+from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 
 NOW = datetime.now(UTC)
 KEPT = Retention(sources=timedelta(days=30), rejects=timedelta(days=10))
@@ -81,6 +84,52 @@ def test_a_blob_goes_when_its_time_is_over_and_its_job_has_ended(
     assert deleted == len(goes)
     assert [path for path in stays if not path.exists()] == [path for path in goes if path.exists()] == []
     server.delete(SWEPT)
+
+
+def test_exports_that_nobody_fetched_for_a_day_go(jobs: Jobs, tmp_path: Path, server: "redis.Redis") -> None:
+    """Out: `delete_old_exports` in sweep."""
+    server.delete(SWEEPING)
+    keys = [export_key("x", NOW - timedelta(hours=hours)) for hours in (1, 25)]
+    for key in keys:
+        _put(tmp_path, key, 0)
+    assert sweep(jobs, Blobs(str(tmp_path)), KEPT, NOW) == 1
+    assert Blobs(str(tmp_path)).keys("exports") == keys[:1]
+    server.delete(SWEEPING)
+
+
+@dataclass
+class Sent:
+    """Stands for the publisher of a submitter."""
+
+    jobs: Jobs
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def publisher(self) -> "Sent":
+        return self
+
+    async def send(self, name: str, message: Any, *, task_id: str) -> None:
+        self.names.append(f"{name} {message.job_id} {bool(task_id)}")
+
+    @staticmethod
+    def new_id() -> str:
+        return "r"
+
+
+@pytest.mark.parametrize("days", [(0, 0), (30, 0), (0, 30)])
+def test_the_importer_is_asked_once_an_hour_to_end_records_that_have_a_retention(
+    jobs: Jobs, server: "redis.Redis", days: tuple[int, int]
+) -> None:
+    """Out: the turn, or either setting in end_old_records."""
+    server.delete(ENDING_RECORDS)
+    texts, records = days
+    given_settings = {"broker_url": "amqp://x", "redis_url": "redis://x", "blob_url": "x"}
+    retention = {"graph_text_retention_days": texts, "graph_record_retention_days": records}
+    settings, sent = Settings.model_validate({**given_settings, **retention}), Sent(jobs)
+    for _ in range(3):
+        asyncio.run(end_old_records(cast("Any", sent), settings))
+    assert sent.names == (["end_old_records_task r True"] if any(days) else [])
+    server.delete(ENDING_RECORDS)
 
 
 def test_processes_take_turns(jobs: Jobs, tmp_path: Path) -> None:

@@ -182,7 +182,9 @@ def test_leases_are_renewed_while_questions_are_asked(store: AnswerStore, monkey
     one = Run(store, "one")
     mine = next(one.begin(asked))
     original = store.renewed
-    monkeypatch.setattr(store, "renewed", lambda keys, owner: renewed.append((keys, owner)) or original(keys, owner))
+    monkeypatch.setattr(
+        store, "renewed", lambda kind, keys, owner: renewed.append((keys, owner)) or original(kind, keys, owner)
+    )
     with one.flight.leased(mine):
         assert store.look("interaction", [asked[0].key], "two")[asked[0].key].state == State.ANOTHERS
     assert renewed == [([each.key for each in asked], "one")]
@@ -244,7 +246,7 @@ def test_an_answer_is_kept_without_its_number_in_the_pack_and_with_its_bill(stor
     [asked] = questions(1)
     Run(store, "one", billed_to="r").answer_all([asked], input_tokens=7, output_tokens=2)
     kept = json.loads(store._redis.get(f"edugraph:llm:answer:interaction:{asked.key}"))
-    assert kept.pop("paid") == {"by": "r", "of": None, "input": 7, "output": 2}
+    assert kept.pop("paid") == {"by": "r", "of": None, "input": 7, "output": 2, "cached": 0}
     assert kept == json.loads(answer().model_dump_json(exclude={"id"}))
 
 

@@ -237,7 +237,8 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
         for action in ("restriction", "restriction/lift", "restriction"):
             sent = everything.post(f"/v1/students/{RESTRICTED}/{action}").raise_for_status().json()
             until(lambda sent=sent: everything.get(f"/v1/tasks/{sent['task_id']}").json()["state"] == "SUCCESS", 20)  # type: ignore[misc]
-        until(lambda: not _hits(marked, everything, RESTRICTED_MARKS, only=("GET",)), 60)
+        listed = {"GET /v1/restrictions"}
+        until(lambda: _hits(marked, everything, RESTRICTED_MARKS, only=("GET",)).keys() == listed, 60)
         rejects = [everything.get(f"/v1/jobs/{job}/rejects").text for job in marked.jobs]
         assert any("plumbago" in text for text in rejects)
         picture = everything.get("/v1/graph/picture?limit=5000").json()
@@ -331,3 +332,18 @@ def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marke
         assert STUDENT not in str(refusals)
     assert httpx.get(f"{marked.system.url}/v1/jobs").status_code == 401
     assert next(audit.newest()).who == "unknown"
+
+
+def test_an_officer_restricts_and_exports_and_erases_nobody(marked: Marked) -> None:
+    """Out: `Officer` or `Eraser` of a route in students.py."""
+    with marked.client("privacy") as officer:
+        for action in ("restriction", "restriction/lift", "export"):
+            assert officer.post(f"/v1/students/nobody-here/{action}").status_code == 202, action
+        assert officer.get("/v1/erasures").status_code == 200
+        for method, path in (("DELETE", "/students/x"), ("DELETE", "/erasures/x"), ("POST", "/erasures/replay")):
+            assert officer.request(method, f"/v1{path}").status_code == 403, path
+        assert officer.get("/v1/restrictions").status_code == 403
+    with marked.client("privacy", "personal") as officer:
+        assert "students" in officer.get("/v1/restrictions").json()
+    with marked.client("operate", "personal") as operator:
+        assert operator.post("/v1/students/nobody-here/export").status_code == 403

@@ -9,7 +9,8 @@ Prints its address (http://127.0.0.1:PORT/v1) as the first line. It logs each re
     POST /script           a new script (below); the numbering of requests starts again from 1; the log is emptied
 
 A script is {"latency": seconds, "jitter": seconds more at most, "faults": [FAULT, …], "accepts": [steps], "models": [names],
-"keys": [keys], "refuses": [parameters], "refusals": {word in the body: [status, message]}, "thinks": tokens that come
+"keys": [keys], "refuses": [parameters], "refusals": {word in the body: [status, message]},
+"requires": {word that is not in the body: [status, message]}, "thinks": tokens that come
 before each answer, "stream_only": true, "most_tokens": largest limit, "headers": {…}}; all of it optional. A FAULT is {"kind": K, "every": n, "at": k}: the
 requests whose number is k modulo n; or {"kind": K, "first": n}; "kinds": [K, …] takes them in turn. Kinds: 429 (with
 "retry_after": seconds), 500 and other statuses, "timeout", "cut" (half a response, then the connection ends), "not_json", "filter",
@@ -157,6 +158,8 @@ class Provider:
         ]
         for word, (status, message) in script.get("refusals", {}).items():
             refusals.append((word in json.dumps(asked), status, message, "invalid_parameter_error"))
+        for word, (status, message) in script.get("requires", {}).items():
+            refusals.append((word not in json.dumps(asked), status, message, "invalid_parameter_error"))
         for name in script.get("refuses", ()):
             other = "; use 'max_completion_tokens' instead" if name == "max_tokens" else ""
             message = f"Unsupported parameter: '{name}'{other}."
@@ -183,7 +186,8 @@ class Provider:
         if kind == "cut":
             return await _cut(writer)
         completed = self._completed(asked, kind)
-        return await (_stream(writer, completed) if asked.get("stream") else _send(writer, 200, completed, extra))
+        await (_stream(writer, completed) if asked.get("stream") else _send(writer, 200, completed, extra))
+        return extra.get("Connection") != "close"
 
     def _completed(self, asked: dict[str, Any], kind: str) -> dict[str, Any]:
         content = fake_answers.spoilt(kind, fake_answers.answer_to(asked["messages"], self.seed))

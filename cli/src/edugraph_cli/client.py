@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.contracts.api import Accepted, Diagnosis, Erasures, GraphSummary
+from edugraph_common.contracts.api import Accepted, Diagnosis, Erasures, GraphSummary, Restricted
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -24,12 +24,16 @@ RETRY_SECONDS = 0.5  # the pause before a stream of changes that broke off is as
 
 
 class ClientSettings(BaseSettings):
-    """EDUGRAPH_URL and EDUGRAPH_API_KEY, by which the command line finds its gateway."""
+    """EDUGRAPH_URL and EDUGRAPH_API_KEY, by which the command line finds its gateway.
+
+    Insights has the same address where a proxy or an ingress is in front of both.
+    """
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
     url: str = "http://127.0.0.1:8080"
     api_key: SecretStr | None = None
+    insights_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,12 @@ class Client:
         settings = ClientSettings()
         return cls(settings.url, settings.api_key.get_secret_value() if settings.api_key else None)
 
+    @classmethod
+    def for_insights(cls) -> Self:
+        settings = ClientSettings()
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        return cls(settings.insights_url or settings.url, key)
+
     def __enter__(self) -> Self:
         return self
 
@@ -91,15 +101,19 @@ class Client:
         self,
         path: Path,
         *,
+        name: str | None = None,
         batch_size: int = 1_000,
         analyze: bool = False,
         source: FileSource | None = None,
         sent: Callable[[int], None] = lambda _: None,
     ) -> Accepted:
-        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too."""
+        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too.
+
+        `name`: what it is called in lists, its own name if it is not given.
+        """
         with path.open("rb") as file:
             size = {"Content-Length": str(os.fstat(file.fileno()).st_size)} if path.is_file() else {}
-            options = {"name": path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+            options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
             return self.import_stream(file, options, source=source, sent=sent, headers=size)
 
     def import_stream(
@@ -199,6 +213,10 @@ class Client:
     def cancel(self, job_id: str) -> JobReport:
         return _report(self._json("POST", f"/v1/jobs/{job_id}/cancel"))
 
+    def undo(self, job_id: str) -> Accepted:
+        """Have what an import wrote taken back. The task says how much that was."""
+        return Accepted.model_validate(self._json("POST", f"/v1/jobs/{job_id}/undo"))
+
     def resume(self, job_id: str) -> JobReport:
         return _report(self._json("POST", f"/v1/jobs/{job_id}/resume"))
 
@@ -267,6 +285,10 @@ class Client:
         path = f"/v1/students/{quote(student_id, safe='')}/restriction{'/lift' if lifted else ''}"
         return Accepted.model_validate(self._json("POST", path))
 
+    def restricted(self) -> tuple[str, ...]:
+        """Return the ids of all students who are neither analysed nor shown."""
+        return Restricted.model_validate(self._json("GET", "/v1/restrictions")).students
+
     def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
         """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""
         return self._submit("/v1/reviews", json={"reviews": list(reviews)})
@@ -303,6 +325,14 @@ class Client:
     def graph_picture(self, limit: int = 500) -> dict[str, Any]:
         """Return nodes of id, label and name, and edges of source, target and type."""
         return self._json("GET", "/v1/graph/picture", params={"limit": limit}, timeout=600)
+
+    def insights(self) -> dict[str, Any]:
+        """Return the questions that this caller may ask."""
+        return self._json("GET", "/v1/insights")
+
+    def insight(self, question: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """Return the answer to a question, which has `rows` and says how and of how many they are computed."""
+        return self._json("GET", f"/v1/insights/{quote(question, safe='')}", params=dict(parameters))
 
     def ready(self) -> dict[str, Any]:
         return self._json("GET", "/readyz")

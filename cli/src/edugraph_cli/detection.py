@@ -5,7 +5,7 @@ import json
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
 from edugraph_common.sources import UTF8, compression_of
-from edugraph_common.sources.binary_files import kind_of_binary, why_no_table, why_no_text
+from edugraph_common.sources.binary_files import is_archive, kind_of_binary, why_no_text
 from edugraph_common.sources.compression import decompressed_head
 from edugraph_common.sources.csv_source import read_header
 from edugraph_common.sources.encoding import detect_encoding
@@ -50,8 +50,7 @@ def detect_file(name: str, first_bytes: bytes) -> DetectedFile:
     head = decompressed_head(first_bytes, compression)[:HEAD_BYTES]
     kind = kind_of_binary(head)
     # The first entries of a large workbook may not tell it from other ZIP files.
-    late = kind is not None and kind.format is None and why_no_table(head, "workbook") is None
-    if kind and (kind.format or (late and name.lower().endswith(_WORKBOOK_SUFFIXES))):
+    if kind and (kind.format or (is_archive(head) and name.lower().endswith(_WORKBOOK_SUFFIXES))):
         return DetectedFile(format=kind.format or "workbook", compression=compression)
     if sentence := why_no_text(head):
         raise UnusableKind(sentence)

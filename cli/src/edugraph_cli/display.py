@@ -100,6 +100,24 @@ def print_report(report: JobReport) -> None:
     say(f"Took {((report.finished or report.updated) - report.created).total_seconds():.1f} s")
 
 
+def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None:
+    """Print one table of several files: (name, why it was not sent, report of its job if it was followed)."""
+    columns = ("file", "state", "read", "written", "unchanged", "rejected", "failed", "not relevant")
+    rows = list[list[Any]]()
+    for name, error, report in files:
+        if report is None:
+            rows.append([name, "not sent" if error else "accepted", *["–"] * 6])
+        else:
+            counts = (report.read, *map(report.outcomes.get, ("written", "unchanged", "rejected", "failed")))
+            rows.append([name, report.state, *counts, sum(report.not_relevant.values())])
+    print_rows(columns, rows)
+    for name, error, report in files:
+        if error:
+            say(f"{name}: {error}")
+        elif report and (report.error or report.rejected):
+            say(f"{name}: {report.error or 'some rows were rejected'}; edugraph jobs show {report.job_id}")
+
+
 def print_counts(report: JobReport) -> None:
     """Print what became of the rows of an import: all that were read, and those that were not."""
     print_table("Records", {"read": report.read, **report.outcomes})
@@ -107,6 +125,31 @@ def print_counts(report: JobReport) -> None:
         say(f"  {report.expected - report.read:,} of {report.expected:,} rows were not read")
     if (total := sum(report.outcomes.values())) != report.read:
         say(f"  These counts add up to {total:,} and not to {report.read:,}; please report this as a bug")
+
+
+def print_answer(answer: dict[str, Any]) -> None:
+    """Print the rows of an answer, and how and of how many they are computed."""
+    say(answer["question"])
+    rows = answer["rows"]
+    columns = [name for name in (rows[0] if rows else ()) if name != "evidence"]
+    print_rows(columns, [[_cell(row[name]) for name in columns] for row in rows])
+    if not rows:
+        say("  (no rows)")
+    say(f"Computed: {answer['computed_by']}")
+    for title, numbers in (("Of how many", answer["of_how_many"]), ("Left out", answer["left_out"])):
+        if numbers:
+            say(f"{title}: {', '.join(f'{name} {number:,}' for name, number in numbers.items())}")
+    about = "" if answer["exact"] else "; small groups are left out and numbers rounded"
+    say(f"As of {answer['as_of'][:16]}{about}")
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a person reads it."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "; ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def say(text: str) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.commands import (
+    ask,
     audit,
     dead,
     doctor,
@@ -19,11 +20,13 @@ from edugraph_cli.commands import (
     fits,
     graph,
     importing,
+    imports,
     jobs,
     keys,
     model,
     pseudonyms,
     reviews,
+    rosters,
     sources,
     tasks,
     topology,
@@ -38,16 +41,19 @@ app = typer.Typer(
     help="Imports learning records into a knowledge graph. EDUGRAPH_URL and EDUGRAPH_API_KEY name the gateway.",
     epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage or input, 3 no answer or not now, 4 not allowed.",
 )
-app.command("import")(importing.import_file)
+app.command("import")(importing.import_files)
 app.command("analyze")(importing.analyze_file)
 app.command("sources")(sources.list_sources)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)
 app.command("pseudonym")(pseudonyms.show_pseudonym)
+app.command("roster")(rosters.read_roster_file)
+app.command("ask")(ask.ask)
 app.command("doctor")(doctor.doctor)
 app.command("forget")(erasures.forget)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(graph.app, name="graph")
+app.add_typer(imports.app, name="imports")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
@@ -98,6 +104,17 @@ def restrict(
             if lift
             else f"{student_id} is neither analysed nor shown now."
         )
+
+
+@app.command()
+def restricted(as_json: Json = False) -> None:
+    """List the students who are neither analysed nor shown."""
+    with plain_errors(), Client.from_environment() as client:
+        students = client.restricted()
+    if as_json:
+        show_json(students)
+    else:
+        say("\n".join(students) or "Nobody is restricted.")
 
 
 @app.command()

@@ -17,7 +17,7 @@ import yaml
 
 from edugraph_cli.wide_tables import SuggestedItems, suggest_items
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.records import DATA_OF_TYPE, RECORD_TYPES, RecordType
+from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES, RecordType
 from edugraph_common.sources.cells import DATES, NUMBERS
 from edugraph_common.sources.mapping import EXCEL, ITEM_FIELDS
 
@@ -86,18 +86,13 @@ def suggest_mapping(
         suggested["constants"] = dict.fromkeys(missing, "?")
     open_points = (
         *(f"{field} has no column: name one, or replace the ? by a constant" for field in missing),
-        *(_points_of_items(items, cells) if items else ()),
+        *(items.open_points if items else ()),
         *((_MORE_SHEETS,) if sheet else ()),
     )
     if left_out := [column for column, field in columns.items() if field is None]:
         open_points += (f"no field fits {', '.join(left_out)}: the import leaves them out (null)",)
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
     return MappingSuggestion(mapping=text, type=record_type, open_points=open_points)
-
-
-def _points_of_items(items: SuggestedItems, cells: AnyMapping[str, object]) -> list[str]:
-    no_course = [] if "course_id" in cells else [_NO_COURSE]
-    return [*items.open_points, *no_course]
 
 
 def _wide(
@@ -116,6 +111,8 @@ def _wide(
     found = suggest_items(others, cells, words) if "student_id" in columns.values() else None
     if found is None:
         return None
+    if "course_id" not in columns.values():
+        found.open_points.append(_NO_COURSE)
     left = {column: field for column, field in columns.items() if column not in found.columns}
     return "attempt_record", left, found
 
@@ -153,11 +150,8 @@ def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
     fields = DATA_OF_TYPE[record_type].model_fields
     required = {name for name, field in fields.items() if field.is_required()}
     # Models say by a check, and not by a field, that they need one of two fields.
-    if record_type == "error_record":
-        required.add("course_id")
-    if record_type == "attempt_record" and "score" not in found:
-        required.add("correct")
-    return required
+    one_of = ONE_OF.get(record_type, ())
+    return required | {next((field for field in one_of if field in found), one_of[0])} if one_of else required
 
 
 def _date_formats(cells: AnyMapping[str, Sequence[str]]) -> list[str]:

@@ -72,17 +72,25 @@ class Processes:
         return self.logs / f"{name}.log"
 
 
-def worker_command(module: str, name: str, queues: str, concurrency: int) -> list[str]:
-    """Return the command of a Celery worker pool, without gossip and mingle: workers need not know each other."""
+def worker_command(module: str, name: str, queues: str, concurrency: int | None) -> list[str]:
+    """Return the command of a Celery worker pool, without gossip and mingle: workers need not know each other.
+
+    Without `concurrency` the worker itself knows how many tasks it runs at a time.
+    """
+    size = () if concurrency is None else ("-c", str(concurrency))
     return [
         *(sys.executable, "-m", "celery", "-A", module, "worker"),
-        *("-Q", queues, "-c", str(concurrency), "-n", f"{name}@%h", "-E"),
+        *("-Q", queues, *size, "-n", f"{name}@%h", "-E"),
         *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
     ]
 
 
 def gateway_command() -> list[str]:
     return [sys.executable, "-c", "from edugraph_gateway.main import main; main()"]
+
+
+def insights_command() -> list[str]:
+    return [sys.executable, "-c", "from edugraph_insights.main import main; main()"]
 
 
 def free_port() -> int:

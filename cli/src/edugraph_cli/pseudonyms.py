@@ -30,7 +30,7 @@ PERSON_FIELDS = {
 TEXT_FIELDS = frozenset(
     {
         *("text", "subject", "feedback", "question", "error_text", "response", "title", "item_title", "content"),
-        "course_description",
+        *("course_description", "group_name", "name"),
     }
 )
 KEPT_FIELDS = frozenset(
@@ -38,6 +38,7 @@ KEPT_FIELDS = frozenset(
         *("course_id", "course_ids", "course_name", "topics", "error_type", "error_type_id"),
         *("interaction_type", "message_count", "like_count", "interaction_count", "occurrence_count"),
         *("item_id", "knowledge_points", "correct", "score", "attempt_number", "duration_seconds"),
+        *("group_id", "term", "starts", "ends", "breaks", "role", "activity_id", "kind"),
         *("difficulty", "severity", "resolved", "progress", "time_spent", "enrollment_date", "completion_date"),
     }
 )

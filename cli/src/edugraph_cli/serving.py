@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from edugraph_cli.processes import Processes, free_port, gateway_command, worker_command
+from edugraph_cli.processes import Processes, free_port, gateway_command, insights_command, worker_command
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.messaging.users import user_name
@@ -35,7 +35,7 @@ class Pools:
 
     importer: int = 2
     findings: int = 1
-    analyzer: int = 2
+    analyzer: int | None = None  # as many as it takes: threads beside a provider, processes without one
 
 
 @contextmanager
@@ -82,6 +82,24 @@ def serving(
         yield url, processes
     finally:
         processes.stop()
+
+
+def start_insights(processes: Processes, port: int | None = None) -> str:
+    """Start insights beside the other processes, and return its address at once; `wait_for_insights` waits for it."""
+    port = port or free_port()
+    processes.start("insights", insights_command(), {"EDUGRAPH_INSIGHTS_PORT": str(port)})
+    return f"http://127.0.0.1:{port}"
+
+
+def wait_for_insights(processes: Processes, url: str) -> None:
+    """Return when it answers. Raises NotReady."""
+
+    def answers() -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{url}/readyz", timeout=2).is_success
+        return False
+
+    processes.wait_until("insights", answers)
 
 
 def with_own_users(

@@ -56,7 +56,8 @@ def suggest_items(
     are not blank. `words`: which stand for right and wrong.
     """
     seen = {column: [cell for cell in cells[column] if cell.lower() not in _NOT_TRIED] for column in columns}
-    likely = [column for column in columns if seen[column] and not _NO_ITEMS.fullmatch(_plain(column))]
+    plain = {column: unicodedata.normalize("NFKC", column).casefold().strip(" .:") for column in columns}
+    likely = [column for column in columns if seen[column] and not _NO_ITEMS.fullmatch(plain[column])]
     marked = [column for column in likely if all(cell in words or cell in ("0", "1") for cell in seen[column])]
     scored = [column for column in likely if all(_NUMBER.fullmatch(cell.rstrip("%％ ")) for cell in seen[column])]
     found = scored if (is_scored := len(scored) > len(marked)) else marked
@@ -98,7 +99,3 @@ def _shortest(found: Sequence[str], cells: Mapping[str, Sequence[str]]) -> list[
         return list(found)
     others = [column for column in cells if column.startswith(beginning) and column not in found]
     return list(found) if others else [f"{beginning}*"]
-
-
-def _plain(name: str) -> str:
-    return "".join(char for char in unicodedata.normalize("NFKC", name).casefold() if char.isalnum())

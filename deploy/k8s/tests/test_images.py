@@ -11,6 +11,7 @@ import pytest
 import yaml
 from rendered_chart import USERS, user_lines
 
+from edugraph_analyzer.models_file import ModelsFile, read_models_file
 from edugraph_common.messaging.users import user_name
 from edugraph_common.platform.redis_users import SERVICES, line_of, redis_user
 
@@ -117,6 +118,19 @@ def test_redis_of_compose_starts_with_all_users(tmp_path):
     assert user_lines(script, tmp_path, set(redis["environment"])) == {
         line_of(service, hashlib.sha256(f"p&/${service}".encode()).hexdigest()) for service in SERVICES
     }
+
+
+def test_the_analyzer_of_compose_reads_the_file_of_models_that_is_mounted():
+    analyzer = compose()["services"]["analyzer"]
+    path = analyzer["environment"]["EDUGRAPH_MODELS_FILE"]
+    (mount,) = [each for each in analyzer["volumes"] if each.endswith(f":{path}:ro")]
+    default = mount.removeprefix("${MODELS_FILE:-").partition("}")[0]
+    assert read_models_file(ROOT / default, {}) == ModelsFile()
+    shown = "\n".join(
+        line.removeprefix("# ") for line in (ROOT / default).read_text().splitlines()[2:] if line.startswith("# ")
+    )
+    keys = {name: "k" for name in analyzer["environment"] if name.startswith("MODEL_KEY_")}
+    assert ModelsFile.model_validate(tomllib.loads(shown)).endpoints[0].keys_from == tuple(sorted(keys))[:2]
 
 
 def test_no_password_has_a_default():

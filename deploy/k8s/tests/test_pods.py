@@ -372,3 +372,31 @@ def test_without_the_job_that_makes_users_all_are_the_operator(chart, pods):
     for spec in pods(chart.render("prepare.enabled=false")).values():
         for container in containers(spec):
             assert variables(container).get("RABBITMQ_USER", {"value": "edugraph"})["value"] == "edugraph"
+
+
+def test_the_analyzer_has_the_file_of_models_and_its_keys(chart, pods):
+    """Out: the volume, the variable or the Secret."""
+    told = '[[endpoints]]\nname = "one"\nkeys_from = ["KEY_OF_ONE"]\n'
+    objects = chart.render(f"analyzer.model.file={json.dumps(told)}", 'analyzer.model.keysSecret="keys"')
+    (models,) = [
+        each for each in objects if each["kind"] == "ConfigMap" and each["metadata"]["name"].endswith("-models")
+    ]
+    assert models["data"] == {"models.toml": told}
+    (spec,) = [spec for name, spec in pods(objects).items() if name.endswith("analyzer")]
+    (container,) = spec["containers"]
+    path = variables(container)["EDUGRAPH_MODELS_FILE"]["value"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert path == f"{mounts['models']}/models.toml"
+    assert {"name": "models", "configMap": {"name": models["metadata"]["name"]}} in spec["volumes"]
+    assert {"secretRef": {"name": "keys"}} in container["envFrom"]
+    others = [
+        name for name, other in pods(objects).items() if "models" in {each["name"] for each in other["volumes"]}
+    ]
+    assert len(others) == 1
+
+
+def test_an_analyzer_that_asks_a_provider_is_told_no_number_of_processes(chart, find):
+    """Its threads are many; as many processes would not fit into the pod."""
+    for provider in ('analyzer.model.baseUrl="https://m.example/v1"', 'analyzer.model.existingSecret="model"'):
+        analyzer = find(chart.render(provider), "Deployment", "edugraph-analyzer")
+        assert "concurrency" not in str(analyzer["spec"]["template"]["spec"]["containers"][0]["command"])

@@ -8,6 +8,7 @@ import pytest
 
 from edugraph_common.contracts.records import (
     DATA_OF_TYPE,
+    ONE_OF,
     RECORD_TYPES,
     InvalidRecord,
     Record,
@@ -24,6 +25,9 @@ LEAST: dict[str, dict[str, Any]] = {
     "course_content": {"course_id": "c", "content": "Lines."},
     "attempt_record": {"student_id": "a", "item_id": "q", "correct": True},
     "item_record": {"item_id": "q"},
+    "membership_record": {"group_id": "g", "student_id": "a"},
+    "term_record": {"term": "2026-1"},
+    "activity_record": {"student_id": "a", "course_id": "c"},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
@@ -33,6 +37,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "course_content": {},
     "attempt_record": {"course_ids": (), "knowledge_points": ()},
     "item_record": {"knowledge_points": ()},
+    "membership_record": {},
+    "term_record": {"breaks": ()},
+    "activity_record": {},
 }
 IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
 NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
@@ -104,10 +111,27 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     ("item_record", "question", TEXTS),
     ("item_record", "course_id", optional(IDS)),
     ("item_record", "knowledge_points", lists(NAMES)),
-]
+    ("membership_record", "group_id", required(IDS)),
+    ("membership_record", "student_id", IDS),
+    ("membership_record", "teacher_id", ([None], IDS[1])),
+    *(("membership_record", name, NAMES) for name in ("student_name", "teacher_name", "group_name")),
+    *(("membership_record", name, optional(IDS)) for name in ("term", "course_id")),
+    ("membership_record", "role", (["member", "leader", None], ["head", ""])),
+    *(("activity_record", name, required(IDS)) for name in ("student_id", "course_id")),
+    ("activity_record", "activity_id", optional(IDS)),
+    ("activity_record", "kind", (["page", "video", "exercise", "forum", "other", None], ["film", ""])),
+    ("activity_record", "duration_seconds", ([0, 1e9, None], [-0.01, float("nan"), float("inf")])),
+    *((kind, name, MOMENTS) for kind in ("membership_record", "term_record") for name in ("starts", "ends")),
+    ("term_record", "term", required(IDS)),
+    ("term_record", "name", NAMES),
+    ("term_record", "breaks", (
+        [[], ["2026-05-01/2026-05-06", "2026-10-01T00:00+08:00/2026-10-08"]],
+        [["2026-05-01"], ["2026-05-06/2026-05-01"], ["2026-05-01/2026-05-01"], ["5/6"], "2026-05-01/2026-05-06", [5]],
+    )),
+]  # fmt: skip
 
 
-def whole(kind: str, **data: Any) -> dict[str, Any]:
+def whole(kind: str, /, **data: Any) -> dict[str, Any]:
     return {"type": kind, "timestamp": "2026-03-02T08:00:00Z", "data": LEAST[kind] | data}
 
 
@@ -138,7 +162,7 @@ def test_what_is_left_out_has_its_default_and_is_not_written(kind: str) -> None:
     for field in DATA_OF_TYPE[kind].model_fields.keys() - LEAST[kind].keys():
         assert getattr(record.data, field) == DEFAULTS[kind].get(field)
     assert record.to_json()["data"] == LEAST[kind]
-    for field in LEAST[kind].keys() - {"course_id", "correct"}:
+    for field in LEAST[kind].keys() - {"course_id", "correct", *ONE_OF.get(kind, ())}:
         without = {name: value for name, value in LEAST[kind].items() if name != field}
         assert refusal({**whole(kind), "data": without}).reason == "is missing"
 
@@ -209,7 +233,7 @@ def test_moments_are_written_in_utc_and_sort_as_text() -> None:
 
 # --- what is said of one that is none -----------------------------------------------------------------------------
 
-TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record"
+TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record"
 WHEN = "an ISO 8601 date and time"
 GOOD = whole("student_interaction")
 
@@ -242,6 +266,22 @@ GOOD = whole("student_interaction")
         (
             {**whole("attempt_record"), "data": {"student_id": "a", "item_id": "q"}},
             ("data", "correct or score", "", "one of correct and score is required"),
+        ),
+        (
+            {**whole("membership_record"), "data": {"group_id": "g"}},
+            ("data", "student_id or teacher_id", "", "one of student_id and teacher_id is required"),
+        ),
+        (
+            whole("membership_record", teacher_id="t"),
+            ("data", "student_id or teacher_id", "", "one of student_id and teacher_id is required"),
+        ),
+        (
+            whole("term_record", starts="2026-03-01T08:00+08:00", ends="2026-03-01"),
+            ("data", "starts earlier than ends", "", "ends must be later than starts"),
+        ),
+        (
+            whole("term_record", breaks=["2026-05-06/2026-05-01"]),
+            ("data.breaks.0", "an interval like 2026-10-01/2026-10-08", "2026-05-06/2026-05-01", "ends before it starts"),
         ),
         (
             whole("student_interaction", message_count=0),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from table_lines import line_ends
 
 from edugraph_common.contracts.messages import Compression
 from edugraph_common.contracts.outcomes import Reject
@@ -115,7 +116,7 @@ def test_a_byte_order_mark_is_stronger_than_the_encoding_that_the_mapping_names(
     data = table([row(1), row(2, 程度="?")]).decode()
     for encoding in ("gb18030", "utf-8-sig"):
         [_, (line, reject)] = read(data.encode(encoding), mapping)
-        assert (line, reject.field, reject.found) == (4, "程度 (data.severity)", "?")
+        assert (line, reject.field, reject.found) == (4, "程度 (data.severity)", "lines 4 to 5: ?")
 
 
 CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00\r"), max_size=12)
@@ -372,7 +373,7 @@ def test_a_row_of_the_far_future_is_rejected() -> None:
     [(_, record), (_, reject)] = plan.source.rows(chunk.text, chunk.first_line, latest)
     assert isinstance(record, Record)
     assert isinstance(reject, Reject)
-    assert (reject.field, reject.found) == ("时间 (timestamp)", "2026-03-07T00:00:00.000000Z")
+    assert (reject.field, reject.found) == ("时间 (timestamp)", "lines 4 to 5: 2026-03-07T00:00:00.000000Z")
     assert reject.raw.startswith("S2,")
     assert latest_timestamp(None) is None
 
@@ -418,3 +419,47 @@ def test_a_row_with_a_lone_cr_and_a_line_end_in_quotes_swallows_no_neighbour() -
     assert ends == [2, 3, 4, 5]
     # As much of a stream as there is yet does not decide otherwise.
     assert {rows.end(text[:length], 0, False) for length in range(len(text))} == {-1, text.index(b"good")}
+
+
+cell = st.text('ab ,"\n\r;é', max_size=6)
+
+
+@given(st.lists(st.lists(cell, min_size=3, max_size=3), max_size=6), st.integers(0, 6), st.data())
+def test_a_row_that_leaves_a_quote_open_swallows_none_unless_it_has_as_many_cells_then(
+    wanted: list[list[str]], place: int, data: st.DataObject
+) -> None:
+    """The reference reads the lines by Python's csv, which knows nothing of rows. Out: `_is_row` in CsvRows.end."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(wanted[:place])
+    out.write(data.draw(st.sampled_from(['x,"', '"', ',"a,', 'x","y\n', 'a,"\nb"', '" \n"'])))
+    out.write("\n")
+    csv.writer(out, lineterminator="\n").writerows(wanted[place:])
+    text, rows, ends, at = out.getvalue().encode(), CsvRows(",", 3), list[int](), 0
+    while at < len(text):
+        at = rows.end(text, at, True)
+        ends.append(text[:at].count(b"\n"))
+    assert ends == line_ends(out.getvalue(), 3)
+    # As much of a stream as there is yet does not decide otherwise.
+    assert {rows.end(text[:length], 0, False) for length in range(len(text))} <= {-1, rows.end(text, 0, True)}
+
+
+def test_a_quote_that_a_later_line_closes_swallows_good_rows_only_where_nothing_tells_it_from_a_row() -> None:
+    mapping = parse_mapping(
+        "{type: course_record, columns: {id: record_id, who: student_id, course: course_id, at: timestamp}}"
+    )
+    head, good = "id,who,course,at\n", [f"r{number},S{number},C1,2026-03-04\n" for number in range(3)]
+    other_number = head + good[0] + 'x,"left open\n' + good[1] + 'closed",1\n' + good[2]
+    found = read(other_number.encode(), mapping)
+    assert [(line, type(row)) for line, row in found] == [
+        (2, Record),
+        (3, Reject),
+        (4, Record),
+        (5, Reject),
+        (6, Record),
+    ]
+    same_number = head + good[0] + 'x,"left open\n' + good[1] + 'closed",1,2\n' + good[2]
+    [first, (line, reject), last] = read(same_number.encode(), mapping)
+    assert [first[0], line, last[0]] == [2, 3, 6]
+    assert isinstance(reject, Reject)
+    assert reject.field == "who (data.student_id)"
+    assert reject.found.startswith("lines 3 to 5: ")

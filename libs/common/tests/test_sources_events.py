@@ -93,15 +93,18 @@ def test_a_submission_is_one_attempt_of_which_the_wrong_parts_are_told() -> None
     assert "score" not in right
     with pytest.raises(InvalidRecord, match="problem_id"):
         read_event(event("problem_check", {"success": "correct"}))
-    assert read_event(event("problem_check", {"success": "unknown"})) == NotRelevant("problem_check")
-    assert read_event(event("problem_check", "input_1=choice_2")) == NotRelevant("problem_check")
+    for told in (
+        {"success": "unknown"},
+        "input_1=choice_2",
+    ):  # of the second, the browser tells, and the server again
+        assert data_of(read_event(event("problem_check", told)))["kind"] == "exercise"
 
 
 def test_a_vote_is_a_like_and_a_post_counts_only_if_it_says_whom_it_answers() -> None:
     vote = data_of(read_event(event("edx.forum.thread.voted", {"target_username": "li", "vote_value": "up"})))
     assert (vote["student_id_from"], vote["student_id_to"], vote["interaction_type"]) == ("7", "li", "like")
     post = {"body": "<p>a &lt; b</p>"}
-    assert read_event(event("edx.forum.comment.created", post)) == NotRelevant("edx.forum.comment.created")
+    assert data_of(read_event(event("edx.forum.comment.created", post)))["kind"] == "forum"
     answer = data_of(read_event(event("edx.forum.comment.created", {**post, "target_username": "li"})))
     assert answer["text"] == "a < b"
 
@@ -183,10 +186,62 @@ def test_what_tells_how_an_attempt_went(
 
 
 @pytest.mark.parametrize(
-    ("verb", "result"), [("answered", {}), ("completed", {"completion": True}), ("scored", {"score": {"raw": 3}})]
+    ("verb", "result"), [("answered", {}), ("completed", {"completion": True}), ("attempted", {"score": {"raw": 3}})]
 )
-def test_an_attempt_of_which_nothing_tells_how_it_went_is_counted(verb: str, result: dict[str, Any]) -> None:
-    assert read_statement(statement(verb, object=QUESTION, result=result)) == NotRelevant(verb)
+def test_an_attempt_of_which_nothing_tells_how_it_went_is_activity(verb: str, result: dict[str, Any]) -> None:
+    used = data_of(read_statement(statement(verb, object=QUESTION, result=result)))
+    assert used == {"student_id": "u7", "course_id": "C1", "activity_id": "q1"}
+    scored = statement("scored", object=QUESTION, result={"score": {"raw": 3}})
+    assert read_statement(scored) == NotRelevant("scored")
+
+
+VIDEO = {"id": "http://lms/xblock/v1", "definition": {"type": "https://w3id.org/xapi/video/activity-type/video"}}
+
+
+def test_the_use_of_something_begins_before_the_statement_that_tells_how_long_it_was() -> None:
+    """To take the guard out: let `read_statement` give activity the statement's own time."""
+    watched = read_statement(statement("paused", object=VIDEO, result={"duration": "PT10M30S"}))
+    assert isinstance(watched, Record)
+    assert watched.time == "2026-03-04T04:55:37.000000Z"
+    assert data_of(watched) == {
+        "student_id": "u7",
+        "course_id": "C1",
+        "activity_id": "v1",
+        "kind": "video",
+        "duration_seconds": 630.0,
+    }
+    opened = read_statement(statement("initialized"))  # the course itself
+    assert isinstance(opened, Record)
+    assert opened.time == "2026-03-04T05:06:07.000000Z"
+    assert data_of(opened) == {"student_id": "u7", "course_id": "C1"}
+    elsewhere = statement("experienced", object=VIDEO, context={})
+    assert read_statement(elsewhere) == NotRelevant("experienced")  # in no course
+    late = statement("experienced", object=VIDEO, timestamp="soon", result={"duration": "PT1M"})
+    with pytest.raises(InvalidRecord, match="timestamp"):
+        read_statement(late)
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "kind", "used"),
+    [
+        ("play_video", '{"id": "v1", "currentTime": 3.1}', "video", None),
+        ("edx.video.played", {"id": "v1"}, "video", "v1"),
+        ("load_video", {"id": 7}, "video", None),
+        ("edx.ui.lms.sequence.next_selected", {"id": "block@s1"}, "page", "block@s1"),
+        ("/courses/course-v1:X+Y+Z/info", '{"GET": {}}', "page", None),
+        ("problem_show", {"problem_id": "p1", "id": "x"}, "exercise", "p1"),
+        ("edx.special_exam.timed.attempt.submitted", {}, "exercise", None),
+        ("edx.forum.thread.viewed", {"id": "x" * 129}, "forum", None),
+    ],
+)
+def test_an_event_tells_that_something_was_used_for_a_minute(
+    name: str, told: Any, kind: str, used: str | None
+) -> None:
+    found = data_of(read_event(event(name, told)))
+    expected = {"student_id": "7", "course_id": "course-v1:X+Y+Z", "activity_id": used, "kind": kind}
+    assert found == {field: value for field, value in expected.items() if value}
+    nobody = event(name, told, context={"user_id": None, "course_id": "c"})
+    assert isinstance(read_event(nobody), NotRelevant)
 
 
 def test_a_submission_to_open_edx_counts_once_and_its_grade_is_progress() -> None:
@@ -245,7 +300,7 @@ def test_a_statement_that_cannot_be_read_says_where(change: dict[str, Any], fiel
     with pytest.raises(InvalidRecord) as problem:
         read_statement(statement("registered") | change)
     assert problem.value.field == field
-    assert read_statement(statement("played") | {"actor": 5}) == NotRelevant("played")
+    assert read_statement(statement("shared") | {"actor": 5}) == NotRelevant("shared")
 
 
 @shared
@@ -258,13 +313,13 @@ def test_every_tracking_file_is_imported_or_counted_by_its_event_name() -> None:
         assert isinstance(row, Record) or row == NotRelevant(name), path.name
         types.update([row.type] if isinstance(row, Record) else [])
     assert len(files) == 51
-    assert types == {"course_record": 7, "attempt_record": 8, "student_interaction": 1}
+    assert types == {"course_record": 7, "attempt_record": 8, "activity_record": 28, "student_interaction": 1}
 
 
 @shared
 def test_a_tracking_log_with_broken_lines_loses_only_these() -> None:
     rows = rows_of(OPENEDX / "tracking.log", "openedx")
-    assert (len(rows), sum(isinstance(row, Record) for _, row in rows)) == (12, 2)
+    assert (len(rows), sum(isinstance(row, Record) for _, row in rows)) == (12, 6)
     assert [line for line, row in rows if isinstance(row, Reject)] == [3, 11]
 
 
@@ -282,7 +337,7 @@ def test_every_xapi_file_is_imported_or_counted() -> None:
         assert set(named) <= set(verbs)
         types.update(row.type for _, row in rows if isinstance(row, Record))
         counted += len(named)
-    assert types == {"course_record": 7, "attempt_record": 17}
+    assert types == {"course_record": 7, "attempt_record": 17, "activity_record": 27}
     assert counted + types.total() == 58
 
 
@@ -329,7 +384,6 @@ PROGRESS = {"extensions": {"http://x/extensions/progress": 40}}
 @pytest.mark.parametrize(
     ("verb", "other", "name"),
     [
-        ("completed", {"result": {"completion": False}}, "completed"),
         ("passed", {"result": {"completion": False}}, "passed"),
         ("scored", {"result": {"score": {"scaled": 1.05}}}, "scored"),
         ("earned", {"result": {"score": {"raw": 3, "max": 4}}}, "earned"),

@@ -13,7 +13,9 @@ from anyio import CapacityLimiter
 from fastapi import Request
 
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.contracts.messages import Format
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.sources import parse_mapping
 from edugraph_common.sources.compression import decompressor
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.deadlines import in_time
@@ -67,6 +69,18 @@ def test_a_table_without_a_mapping_is_read_by_its_head() -> None:
     empty = scan_of("csv", None)
     with pytest.raises(MalformedFile, match="empty"):
         empty.finish()
+
+
+@pytest.mark.parametrize(
+    ("form", "mapped"), [("ndjson", False), ("csv", True), ("workbook", True), ("parquet", True)]
+)
+def test_a_file_of_an_unusable_kind_is_told_while_it_comes_in(form: Format, mapped: bool) -> None:
+    """To take the guard out: let `make_read_plan` and `LineScan` ask nobody what the file is."""
+    mapping = parse_mapping("{type: item_record, columns: {i: item_id}, constants: {timestamp: '2026-01-01'}}")
+    scan = scan_of(form, mapping if mapped else None)
+    with pytest.raises(MalformedFile, match="it seems to be a PDF document"):  # noqa: PT012 - it may be told at the end
+        scan.feed(b"%PDF-1.7\n")
+        scan.finish()
 
 
 def _request(*messages: dict[str, Any], length: str = "") -> Request:

@@ -11,10 +11,10 @@ import pytest
 from tables import xlsx
 
 from edugraph_common.contracts.messages import Format, ImportJob
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import frames_key, load_read_plan, parse_mapping, read_plan_key, store_mapping
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_importer.batching import ReadBatch, count_batches, expected_rows, read_batch, window
+from edugraph_importer.batching import ReadBatch, count_batches, expected_rows, is_long_to_scan, read_batch, window
 from edugraph_importer.range_index import index_key
 
 if sys.version_info >= (3, 14):
@@ -93,13 +93,27 @@ def test_a_workbook_is_converted_once_and_whoever_splits_it_again_finds_the_same
 
 
 def test_a_split_that_another_one_overtook_takes_its_index(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = job_of(blobs, xlsx({"A": [["who", "Q1"], ["S1", 1]]}), "workbook", ".workbook")
+    """To take the guard out: let `is_long_to_scan` or `count_batches` raise Gone."""
+    wide = b"who,Q1\n" + b"".join(b"S%d,1\n" % number for number in range(5))
+    job = job_of(blobs, wide, "csv", ".csv")
     store_mapping(blobs, "j", GRADES)
     assert count_batches(blobs, job) == 1
     answers = iter([False, True])  # whether there is an index: not when it looks, and then there is
     exists = blobs.exists
     monkeypatch.setattr(blobs, "exists", lambda key: next(answers) if key == index_key("j") else exists(key))
     assert count_batches(blobs, job) == 1
+    answers = iter([False, True, False, False])
+    assert not is_long_to_scan(blobs, job)
+    with pytest.raises(Gone):
+        is_long_to_scan(blobs, job)
+
+
+def test_a_table_that_is_no_text_is_split_apart_however_small_it_is(blobs: Blobs) -> None:
+    job = job_of(blobs, xlsx({"A": [["who", "Q1"], ["S1", 1]]}), "workbook", ".workbook")
+    store_mapping(blobs, "j", GRADES)
+    assert is_long_to_scan(blobs, job)
+    assert count_batches(blobs, job) == 1
+    assert not is_long_to_scan(blobs, job)
 
 
 def test_what_is_not_relevant_is_read_and_counted_by_name(blobs: Blobs) -> None:

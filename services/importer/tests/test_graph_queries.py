@@ -38,7 +38,7 @@ def test_every_statement_is_used() -> None:
     for text in TEXTS:
         for name in re.findall(r"// name: (\w+)", text):
             stem = re.sub(
-                r"_(ABOUT|OF_TYPE|CONCERNS|DESCRIBES|Topic|ErrorType|KnowledgePoint|Student|Teacher|Course)$",
+                r"_(ABOUT|OF_TYPE|CONCERNS|DESCRIBES|Topic|ErrorType|KnowledgePoint|Student|Teacher|Term|Item|Group|Course)$",
                 "",
                 name,
             )

@@ -33,7 +33,15 @@ def test_only_the_lost_batches_of_the_window_are_settled(
     jobs = cast("Any", JobsWithGaps(gaps))
     nothing = cast("Any", None)
     importer = Importer(
-        nothing, nothing, jobs, nothing, nothing, nothing, erasure=nothing, now=lambda: datetime.now(UTC)
+        nothing,
+        nothing,
+        jobs,
+        nothing,
+        nothing,
+        nothing,
+        erasure=nothing,
+        elsewhere=nothing,
+        now=lambda: datetime.now(UTC),
     )
     job = ImportJob(job_id="j", records=tuple({"n": n} for n in range(60)), batch_size=10, next_batch=2)
     importer._settle_lost(ImportAggregate(job_id="j", job=job, batches=6, window_end=4))

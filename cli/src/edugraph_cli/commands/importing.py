@@ -1,16 +1,18 @@
-"""`edugraph import FILE_OR_URL`, `edugraph analyze KIND FILE`."""
+"""`edugraph import FILES_OR_URL`, `edugraph analyze KIND FILE`."""
 
 import json
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
+from rich.console import Console
 
-from edugraph_cli.client import Client, FileSource
+from edugraph_cli.client import Client, FileSource, Refused
 from edugraph_cli.commands.tasks import print_task
 from edugraph_cli.display import (
     INVALID,
@@ -19,48 +21,105 @@ from edugraph_cli.display import (
     out,
     plain_errors,
     print_report,
+    print_set,
     print_table,
     say,
     show_json,
     stop,
 )
+from edugraph_cli.file_sets import FileOfSet, files_of, is_set
 from edugraph_cli.options import Follow, Json
 from edugraph_cli.progress import follow_job, upload_bar
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.findings import Subject
 from edugraph_common.contracts.messages import INLINE_RECORDS, Format
+from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
 
+_LONGEST_NAME = 200  # characters, of a file in lists
 _FORMATS: dict[str, Format] = {".csv": "csv", ".xlsx": "workbook", ".ods": "workbook", ".parquet": "parquet"}
 
 
-def import_file(  # noqa: PLR0917 - typer makes options of the parameters
-    file: Annotated[
-        str,
+class _Sent(NamedTuple):
+    """What became of one of several files: a job, with its report if it was followed, or an error."""
+
+    name: str
+    job_id: str | None
+    error: str | None = None
+    report: JobReport | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        report = self.report.model_dump(mode="json") if self.report else None
+        return {"file": self.name, "job_id": self.job_id, "error": self.error, "report": report}
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the options of the command say of each file."""
+
+    batch_size: int
+    analyze: bool
+    file_format: Format | None
+    platform: str | None
+
+    def send(self, client: Client, path: Path, mapping: Path | None, console: Console, name: str = "") -> Accepted:
+        """Send a file of this machine. Raises UnusableKind, Refused or Unreachable."""
+        source = replace(source_of(path, mapping, self.file_format), platform=self.platform)
+        bar, sent = upload_bar(console, path.name, path.stat().st_size)
+        with bar:
+            return client.import_file(
+                path, name=name, batch_size=self.batch_size, analyze=self.analyze, source=source, sent=sent
+            )
+
+    def send_one(self, client: Client, file: FileOfSet, console: Console) -> _Sent:
+        """Send one of several files. Raises Unreachable."""
+        try:
+            accepted = self.send(client, file.path, file.mapping, console, file.name[-_LONGEST_NAME:])
+        except (UnusableKind, Refused) as problem:
+            return _Sent(file.name, None, str(problem))
+        console.print(f"{file.name}: job {accepted.job_id}", markup=False, highlight=False, soft_wrap=True)
+        return _Sent(file.name, accepted.job_id)
+
+
+def import_files(  # noqa: PLR0917 - typer makes options of the parameters
+    files: Annotated[
+        list[str],
         typer.Argument(
-            help="a file (see `edugraph sources`), - for NDJSON from standard input, or a URL that the workers read"
+            help="files (see `edugraph sources`), folders and ZIP archives of them; - for NDJSON from standard "
+            "input, or a URL that the workers read"
         ),
     ],
     follow: Follow = False,
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="records in one transaction")] = 1_000,
     analyze: Annotated[bool, typer.Option("--analyze", help="also have the texts read by the model")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
-    mapping: Annotated[Path | None, typer.Option(help="the file that maps a table's columns to fields")] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            help="the file that maps a table's columns to fields; one beside a table, under its name, is found"
+        ),
+    ] = None,
     platform: Annotated[
         str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what an import would do, and do nothing")] = False,
     as_json: Json = False,
 ) -> None:
-    """Import a file of records into the graph.
+    """Import a file of records into the graph, or several, of which each is a job of its own.
 
-    Exits with 0 if everything was imported, 1 if the job failed or partly failed, 2 for a file that cannot be used.
+    Exits with 0 if everything was imported, 1 if a job failed or partly failed, 2 for a file that cannot be used.
     """
-    is_url, path = "://" in file, Path(file)
-    if not is_url:
-        check_file(path)
+    wanted = _Wanted(batch_size, analyze, file_format, platform)
     if mapping:
         check_file(mapping)
+    [file, *more] = files
+    is_url, path = "://" in file, Path(file)
+    if not is_url and (more or is_set(path)):
+        raise typer.Exit(_import_several(files, mapping, wanted, follow=follow, dry_run=dry_run, as_json=as_json))
+    if more:
+        stop("Give one URL at a time, and no file beside it.", INVALID)
+    if not is_url:
+        check_file(path)
     if dry_run:
         if is_url or file == "-":
             stop("A dry run reads the file on this machine, and twice: give the path of a file.", INVALID)
@@ -75,21 +134,67 @@ def import_file(  # noqa: PLR0917 - typer makes options of the parameters
             source = FileSource(
                 format=file_format or by_suffix or ("csv" if mapping else "ndjson"),
                 mapping=mapping.read_text(encoding="utf-8") if mapping else None,
+                platform=platform,
             )
-            source = replace(source, platform=platform)
             accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, source=source)
-        else:
+        elif file == "-":
             source = replace(source_of(path, mapping, file_format), platform=platform)
-            if file == "-":
-                options = {"name": "stdin", "batch_size": str(batch_size), "analyze": str(analyze).lower()}
-                accepted = client.import_stream(sys.stdin.buffer, options, source=source)
-            else:
-                bar, sent = upload_bar(err if as_json else out, path.name, path.stat().st_size)
-                with bar:
-                    accepted = client.import_file(
-                        path, batch_size=batch_size, analyze=analyze, source=source, sent=sent
-                    )
+            options = {"name": "stdin", "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+            accepted = client.import_stream(sys.stdin.buffer, options, source=source)
+        else:
+            try:
+                accepted = wanted.send(client, path, mapping, err if as_json else out)
+            except UnusableKind as problem:
+                stop(f"{path}: {problem}", INVALID)
         _finish(client, accepted, follow=follow, as_json=as_json)
+
+
+def _import_several(
+    files: Sequence[str], mapping: Path | None, wanted: _Wanted, *, follow: bool, dry_run: bool, as_json: bool
+) -> int:
+    """Import each file as a job of its own, and print one table of all. Return the exit code.
+
+    A file that cannot be used keeps no other from being imported.
+    """
+    if "-" in files or any("://" in file for file in files):
+        stop("Give files and folders of this machine, or one URL, or - alone.", INVALID)
+    paths, console = [Path(file) for file in files], err if as_json else out
+    for path in paths:
+        if not path.is_dir():
+            check_file(path)
+    try:
+        with files_of(paths, mapping) as found:
+            if not found:
+                stop(f"{', '.join(files)}: there is no file in it.", INVALID)
+            if dry_run:
+                return _dry_run_several(found, wanted.file_format, as_json=as_json)
+            with plain_errors(), Client.from_environment() as client:
+                sent = [wanted.send_one(client, each, console) for each in found]
+                if follow:
+                    sent = [
+                        each._replace(report=follow_job(client, each.job_id, console)) if each.job_id else each
+                        for each in sent
+                    ]
+    except MalformedFile as problem:
+        stop(f"{', '.join(files)}: {problem}", INVALID)
+    if as_json:
+        show_json([each.to_json() for each in sent])
+    else:
+        print_set([(each.name, each.error, each.report) for each in sent])
+    return max((INVALID if each.error else exit_code(each.report) if each.report else 0) for each in sent)
+
+
+def _dry_run_several(found: Sequence[FileOfSet], file_format: Format | None, *, as_json: bool) -> int:
+    """Say of each file what an import would do. Return the exit code."""
+    from edugraph_cli.dry_run import print_dry_run
+
+    code = 0
+    for _, path, mapping in found:
+        try:
+            code = max(code, print_dry_run(path, mapping, file_format, as_json=as_json))
+        except typer.Exit as unusable:
+            code = max(code, unusable.exit_code)
+    return code
 
 
 def analyze_file(
@@ -139,8 +244,8 @@ def check_file(path: Path) -> None:
 def source_of(path: Path, mapping: Path | None, file_format: Format | None) -> FileSource:
     """Tell what a file is from its name and its first bytes.
 
-    A file that is too damaged to tell is sent as NDJSON: the gateway says what is wrong with it. One of a kind that
-    cannot be imported is not sent at all.
+    A file that is too damaged to tell is sent as NDJSON: the gateway says what is wrong with it. Raises UnusableKind
+    for one of a kind that cannot be imported.
     """
     text = mapping.read_text(encoding="utf-8") if mapping else None
     if not path.is_file():
@@ -152,8 +257,8 @@ def source_of(path: Path, mapping: Path | None, file_format: Format | None) -> F
         head = file.read(HEAD_BYTES)
     try:
         detected = detect_file(path.name, head)
-    except UnusableKind as problem:
-        stop(f"{path}: {problem}", INVALID)
+    except UnusableKind:
+        raise
     except MalformedFile:
         return FileSource(format=file_format or "ndjson", compression=compression_of(head), mapping=text)
     found = chosen_format(detected, file_format, has_mapping=mapping is not None)

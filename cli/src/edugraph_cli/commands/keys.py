@@ -14,10 +14,13 @@ from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_js
 from edugraph_cli.options import Json
 
 if TYPE_CHECKING:
-    from edugraph_common.platform.api_keys import ApiKey, ApiKeys, Scope
+    from edugraph_common.platform.api_keys import ApiKey, ApiKeys, Role, Scope
     from edugraph_common.platform.audit import Audit
 
-app = typer.Typer(no_args_is_help=True, help="API keys: who may read, read personal data, submit, operate, erase.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="API keys: who may read, read personal data, submit, operate, restrict and export, erase.",
+)
 
 
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -31,13 +34,29 @@ class ScopeName(StrEnum):
     PERSONAL = "personal"
     SUBMIT = "submit"
     OPERATE = "operate"
+    PRIVACY = "privacy"
     ERASE = "erase"
 
 
+class RoleName(StrEnum):
+    """The roles of edugraph_common.platform.api_keys."""
+
+    ANALYST = "analyst"
+    TEACHER = "teacher"
+    STUDENT = "student"
+    HEAD = "head"
+    COUNSELLOR = "counsellor"
+    OFFICER = "officer"
+
+
 @app.command()
-def create(
+def create(  # noqa: PLR0917 - they are options of a command
     name: Annotated[str, typer.Argument(help="who or what uses it")],
-    scope: Annotated[list[ScopeName], typer.Option(help="may be given several times")],
+    scope: Annotated[list[ScopeName] | None, typer.Option(help="for the gateway; may be given several times")] = None,
+    role: Annotated[list[RoleName] | None, typer.Option(help="for insights; may be given several times")] = None,
+    person: Annotated[
+        str | None, typer.Option(metavar="ID", help="the id of the teacher or student whose key it is")
+    ] = None,
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="after how long it ends: 12h, 90d or 4w; without it, never")
     ] = None,
@@ -47,18 +66,21 @@ def create(
     length = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", expires or "")
     if expires and not length:
         stop(f"--expires {expires} is no time: give hours, days or weeks, for example 90d.", INVALID)
+    if not scope and not role:
+        stop("A key needs a --scope, for the gateway, or a --role, for insights.", INVALID)
     now = datetime.now(UTC)
     ends = now + int(length[1]) * UNITS[length[2]] if length else None
-    scopes: list[Scope] = [chosen.value for chosen in scope]
+    scopes: list[Scope] = [chosen.value for chosen in scope or ()]
+    roles: list[Role] = [chosen.value for chosen in role or ()]
     with plain_errors(), keys_and_audit() as (keys, audit):
-        made = keys.create(name, scopes, now, expires=ends)
+        made = keys.create(name, scopes, now, expires=ends, roles=roles, person=person)
         audit.record(_operator(), "key.create", made.key.key_id, now)
     if as_json:
         show_json({**_without_secret(made.key), "key": made.token})
         return
     say(made.token)
     until = f", until {ends:%F %R} UTC" if ends else ""
-    say(f"  {name}: {', '.join(scopes)}{until}. Keep it now: it is not shown again.")
+    say(f"  {name}: {', '.join((*scopes, *roles))}{until}. Keep it now: it is not shown again.")
 
 
 @app.command()
@@ -91,13 +113,13 @@ def list_keys(as_json: Json = False) -> None:
         (
             key.key_id,
             key.name,
-            ",".join(key.scopes),
+            ",".join((*key.scopes, *key.roles)),
             f"{key.created:%F}",
             f"{key.expires:%F}" if key.expires else "never",
         )
         for key in found
     ]
-    print_rows(("id", "name", "scopes", "created", "expires"), rows)
+    print_rows(("id", "name", "scopes and roles", "created", "expires"), rows)
 
 
 @app.command()

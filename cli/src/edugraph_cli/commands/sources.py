@@ -45,13 +45,15 @@ SOURCES = (
         format="xapi",
         reads="xAPI 1.0.3 statements, one on each line or as a JSON array",
         becomes="registered, completed, passed, progressed on a course: course_record · answered, passed, failed, "
-        "scored with a result: attempt_record · commented, liked on a person: student_interaction",
+        "scored with a result: attempt_record · commented, liked on a person: student_interaction · experienced, "
+        "played, initialized and others in a course: activity_record",
     ),
     SourceInfo(
         format="openedx",
         reads="Open edX tracking logs, with or without the log's prefix, or single events",
         becomes="enrollment, course grade, passed: course_record · a problem_check, right or wrong: attempt_record · "
-        "forum votes, and posts that name whom they answer: student_interaction",
+        "forum votes, and posts that name whom they answer: student_interaction · videos, pages, exercises, forums: "
+        "activity_record",
     ),
 )
 

@@ -12,16 +12,28 @@ from rich.console import Console
 from rich.table import Table
 
 from edugraph_cli.client import Client
+from edugraph_cli.display import print_answer, say
 from edugraph_cli.embedded.picture import write_picture
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import NotReady
 from edugraph_cli.progress import follow_job
-from edugraph_cli.serving import Pools, serving
+from edugraph_cli.serving import Pools, serving, start_insights, wait_for_insights
 from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
 # The course texts come first: mistakes are linked to the knowledge points that were found in them.
-FILES = ("courses.ndjson", "school_zh.ndjson", "school_en.ndjson", "answers.ndjson", "broken.ndjson")
+FILES = (
+    "courses.ndjson",
+    "school_zh.ndjson",
+    "school_en.ndjson",
+    "answers.ndjson",
+    "groups.ndjson",
+    "activity.ndjson",
+    "broken.ndjson",
+)
+
+# Three of the questions of insights, which this course can answer.
+QUESTIONS, COURSE, SHOWN_ROWS = ("weak-points", "untaught-points", "trust"), "MATH8", 5
 
 
 def demo(examples: Path, picture: Path, console: Console) -> int:
@@ -40,9 +52,10 @@ def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: f
     pools, logs = Pools(importer=1, analyzer=1), {"EDUGRAPH_LOG_FORMAT": "console"}
     with (
         embedded_servers(folder) as environment,
-        serving({**environment, **logs}, folder / "logs", pools) as (url, _),
+        serving({**environment, **logs}, folder / "logs", pools) as (url, processes),
         Client(url) as client,
     ):
+        insights = start_insights(processes)  # it starts while the files are imported
         console.print(f"Ready after {time.monotonic() - begun:.1f} s. No server, no key, no network.\n")
         reports = []
         for name in FILES:
@@ -53,6 +66,14 @@ def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: f
         _print_result(reports, summary, console)
         shown = write_picture(client.graph_picture(), picture)
         wrong = _differences(reports, summary)
+        wait_for_insights(processes, insights)
+        with Client(insights) as asking:
+            for question in QUESTIONS:
+                answer = asking.insight(question, {"course": COURSE})
+                say(f"\nedugraph ask {question} course={COURSE}")
+                print_answer({**answer, "rows": answer["rows"][:SHOWN_ROWS]})
+                if not answer["rows"]:
+                    wrong.append(f"the question {question} has no answer for {COURSE}")
     console.print(f"\nTook {time.monotonic() - begun:.1f} s. A picture of the graph: {shown}", highlight=False)
     for line in wrong:
         console.print(f"[red]The graph does not hold what was reported: {line}[/red]")
@@ -91,6 +112,7 @@ def _differences(reports: list[JobReport], summary: GraphSummary) -> list[str]:
         "ErrorRecord": by_type["error_record"],
         "CourseContent": by_type["course_content"],
         "Attempt": by_type["attempt_record"],
+        "Membership": by_type["membership_record"],
     }
     wrong = [
         f"{summary.nodes.get(label, 0)} {label} nodes instead of {number}"

@@ -3,6 +3,7 @@
 And how the records of a pack that refers to its rows are read.
 """
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ _PERSON_FIELDS = (
     ("STUDENT", "student_id_to", False),
     ("TEACHER", "teacher_id", False),
 )
+KEPT_BATCHES = 2  # of a process: packs of two batches are in the queue where one ends and the next begins
 _CONTEXTS = TypeAdapter(tuple[CourseContext, ...])
 
 
@@ -119,20 +121,32 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     people = tuple(
         Person(role, own, is_name) for role, field, is_name in _PERSON_FIELDS if (own := getattr(data, field, None))
     )
-    course = getattr(data, "course_id", None)
-    course_ids = data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (course,) if course else ()
+    course_ids = course_ids_of(record)
     given = {context.course_id: context for context in contexts}
     name = getattr(data, "course_name", None)
     courses = tuple(given.get(course_id, CourseContext(course_id=course_id, name=name)) for course_id in course_ids)
     return Document(record, kind, sections, people, courses)
 
 
+def course_ids_of(record: Record) -> tuple[str, ...]:
+    """Return the ids of the courses that a record belongs to."""
+    data = record.data
+    if isinstance(data, ErrorRecord | AttemptRecord):
+        return tuple(data.courses)
+    course_id = getattr(data, "course_id", None)
+    return (course_id,) if course_id else ()
+
+
 class StoredBatches:
-    """Reads batches from the blob store, and keeps the one that was read last: its packs follow each other."""
+    """Reads batches from the blob store, and keeps those that were read last: the packs of one follow each other.
+
+    Packs are read by several threads. Two that want the same batch at once read it once.
+    """
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
-        self._last: tuple[object, tuple[Record, ...], tuple[CourseContext, ...]] | None = None
+        self._reading = threading.Lock()
+        self._last: dict[object, tuple[tuple[Record, ...], tuple[CourseContext, ...]]] = {}
 
     def with_records(self, message: Analysis) -> Analysis:
         """Return a pack with its records and contexts; there may be fewer records than it counts.
@@ -143,16 +157,18 @@ class StoredBatches:
             return message
         # A resumed job is read anew: a student may have been erased from its file meanwhile.
         batch = (message.job_id, message.generation, message.rows, message.kind, message.accepted_at)
-        if self._last is None or self._last[0] != batch:
-            self._last = None  # one batch at a time
-            rows = load_rows(self._blobs, message.rows, message.accepted_at)
-            records = tuple(row for _, row in rows if isinstance(row, Record) and kind_to_read(row) == message.kind)
-            contexts = message.contexts
-            if message.contexts_key is not None:
-                with self._blobs.open(message.contexts_key) as file:
-                    contexts = _CONTEXTS.validate_json(file.read())
-            self._last = (batch, records, contexts)
-        _, records, contexts = self._last
+        with self._reading:
+            if batch not in self._last:
+                if len(self._last) == KEPT_BATCHES:
+                    del self._last[next(iter(self._last))]
+                rows = load_rows(self._blobs, message.rows, message.accepted_at)
+                read = tuple(row for _, row in rows if isinstance(row, Record) and kind_to_read(row) == message.kind)
+                contexts = message.contexts
+                if message.contexts_key is not None:
+                    with self._blobs.open(message.contexts_key) as file:
+                        contexts = _CONTEXTS.validate_json(file.read())
+                self._last[batch] = (read, contexts)
+            records, contexts = self._last[batch]
         pack = records[message.first : message.first + message.count]
         update = {"records": tuple(record.to_json() for record in pack), "contexts": contexts}
         return message.model_copy(update=update)

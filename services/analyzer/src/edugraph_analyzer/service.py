@@ -11,6 +11,7 @@ import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
+from edugraph_analyzer.documents import course_ids_of
 from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_common.contracts.errors import Refused, Rejected, Wait
@@ -41,6 +42,8 @@ PACK_TASKS: dict[Kind, str] = {
     "error": "analyze_error_task",
     "knowledge_points": "extract_knowledge_points_task",
 }
+# Messages of findings, some 25 kB each. The graph has work for half a minute with so many.
+MOST_FINDINGS_WAITING, FINDINGS_SECONDS = 1_000, 5.0
 MEMBERS_SECONDS = 2.0  # until a text is looked at again that waits for the names of its course
 
 log = structlog.get_logger()
@@ -51,6 +54,7 @@ class AnalyzerService:
     """The analyzer's work. There is one in each process; `now` gives aware times.
 
     `pack_size`: the records of a pack. `packs_in_queue`: the most packs of one job that are in the queue at a time.
+    `findings_waiting` gives the number of messages with findings that are not written yet; it raises Retryable.
     """
 
     app: Celery
@@ -62,6 +66,7 @@ class AnalyzerService:
     now: Callable[[], datetime]
     pack_size: int
     packs_in_queue: int
+    findings_waiting: Callable[[], int] = lambda: 0
 
     def packs(self, message: AnalysisBatch) -> Iterator[Analysis]:
         """Yield all records of the kind that a message holds, in packs; they are the same packs each time.
@@ -85,14 +90,17 @@ class AnalyzerService:
         read = (row for _, row in rows if isinstance(row, Record))
         records = [record for record in read if kind_to_read(record) == message.kind]
         for number, start in enumerate(range(0, len(records), self.pack_size)):
+            pack = records[start : start + self.pack_size]
+            # A pack carries what is known of its own courses: a batch has hundreds of others, and hundreds of packs.
+            own = {course_id for record in pack for course_id in course_ids_of(record)}
             yield Analysis(
                 job_id=message.job_id,
                 traceparent=message.traceparent,
                 deadline=message.deadline,
                 pack=_pack_name(message, number),
                 kind=message.kind,
-                records=tuple(record.to_json() for record in records[start : start + self.pack_size]),
-                contexts=message.contexts,
+                records=tuple(record.to_json() for record in pack),
+                contexts=tuple(context for context in message.contexts if context.course_id in own),
                 generation=message.generation,
             )
 
@@ -158,8 +166,10 @@ class AnalyzerService:
 
         A pack of a cancelled job is left out and stays uncounted: whoever resumes the job asks for it again. So is
         one of a job that Redis has lost, and one that a refused key, an empty account or a missing price ends: it
-        fails the whole job with the reason.
+        fails the whole job with the reason. A pack of a large job waits while the graph is far behind.
         """
+        if message.rows is not None and self.findings_waiting() > MOST_FINDINGS_WAITING:
+            raise Wait("the graph has not written yet what was found before", FINDINGS_SECONDS)
         try:
             standing = self.jobs.standing(message.job_id, message.generation)
             if standing in ("cancelled", "stale") or (

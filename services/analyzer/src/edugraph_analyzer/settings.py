@@ -59,6 +59,12 @@ class AnalyzerSettings(BaseSettings):
     tokens_per_minute: int | None = Field(
         default=None, ge=1, description="likewise, in and out; empty: requests alone are counted"
     )
+    requests_under_way: int = Field(
+        default=32,
+        ge=1,
+        le=1_000,
+        description="tasks of one analyzer at a time, in threads: 25 keep 100 requests a minute busy at 15 s each",
+    )
     longest_wait_seconds: Seconds = Field(
         default=60.0, description="seconds; a task whose slot is further off comes back later"
     )
@@ -67,10 +73,10 @@ class AnalyzerSettings(BaseSettings):
         default=10, ge=1, le=100, description="items in one request; 1: each alone, for a model that mixes them up"
     )
     packs_in_queue: int = Field(
-        default=32,
+        default=64,
         ge=1,
         le=10_000,
-        description="most packs of one job in the queue; at least twice the processes of all analyzers together",
+        description="most packs of one job in the queue; at least twice the tasks of all analyzers at a time",
     )
     pack_tokens: int = Field(default=4_000, ge=1, description="most for the texts of one request, estimated")
     one_student_per_pack: bool = Field(

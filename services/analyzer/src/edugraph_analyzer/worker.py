@@ -1,5 +1,7 @@
 """The analyzer's process: `celery -A edugraph_analyzer.worker worker -Q llm_analysis`."""
 
+import os
+import threading
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import get_args
@@ -12,21 +14,27 @@ from edugraph_analyzer.rule_based.fits_in_use import FitsInUse
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.celery_app import App, make_app
+from edugraph_common.messaging.queue_depth import queue_depth, seldom
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
+from edugraph_common.messaging.worker.threads import run_in_threads
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
 
+MOST_PROCESSES = 4  # of the offline analyser, where nobody says otherwise: each takes 80 MB
+LOOK_SECONDS = 1.0  # between two looks at the queue of findings, which takes a connection
+
 
 def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
-    """Make the app, connected to nothing: each child of the pool opens what it needs at its first task."""
+    """Make the app, connected to nothing: a process opens what it needs at its first task."""
     app = make_app("edugraph-analyzer", settings)
     app.conf.imports = ("edugraph_analyzer.tasks",)
     # A request that is under way when the broker's connection is lost will be paid for. Its answer is kept, and the
@@ -41,6 +49,10 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     report_health(app, settings)
     trace_tasks("analyzer", settings.tracing)
     set_up_worker(app, settings)
+    if model.has_provider:  # the offline analyser works and does not wait: it has a process for each task
+        run_in_threads(app, model.requests_under_way, confirmed=settings.on_rabbitmq)
+    else:
+        app.conf.worker_concurrency = min(MOST_PROCESSES, os.cpu_count() or 1)
 
     @cache
     def service() -> AnalyzerService:
@@ -64,9 +76,16 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,
             packs_in_queue=model.packs_in_queue,
+            findings_waiting=seldom(partial(queue_depth(app), ROUTES["record_findings_task"].queue), LOOK_SECONDS),
         )
 
-    app.work = service
+    making = threading.Lock()
+
+    def work() -> AnalyzerService:
+        with making:  # the first tasks begin together
+            return service()
+
+    app.work = work
     return app
 
 

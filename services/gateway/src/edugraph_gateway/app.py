@@ -58,7 +58,7 @@ def make_application(gateway: Gateway) -> FastAPI:
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
         working = [
             asyncio.create_task(keep_reaping(gateway.intake.submitter, gateway.queue_depth)),
-            asyncio.create_task(keep_sweeping(gateway.sweep)),
+            asyncio.create_task(keep_sweeping(gateway.sweep, gateway.end_records)),
         ]
         yield
         for each in working:

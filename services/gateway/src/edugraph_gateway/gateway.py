@@ -5,23 +5,25 @@ Only app.py, main.py and api/dependencies.py see a `Gateway` as a whole; all oth
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from anyio import CapacityLimiter
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.callers import KeyRing
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.oidc import Issuer
 from edugraph_common.platform.settings import secret_of
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
-from edugraph_gateway.auth.callers import KeyRing
-from edugraph_gateway.auth.oidc import Issuer
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
@@ -30,10 +32,10 @@ from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.readiness import Probes, make_probes
 from edugraph_gateway.operations.restriction import Restrictions
-from edugraph_gateway.operations.sweeper import Retention, sweep
+from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.submission.backpressure import Backpressure, queue_depth
+from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.publisher import Publisher, open_publisher
@@ -69,6 +71,7 @@ class Gateway:
     analysis_backlog: AnalysisBacklog
     queue_depth: Callable[[str], int]
     sweep: Callable[[], int]
+    end_records: Callable[[], Awaitable[None]]
     now: Callable[[], datetime]
     event_streams: EventStreams
     ending: threading.Event = field(default_factory=threading.Event)
@@ -138,6 +141,7 @@ def open_gateway(
         broker_figures=broker_figures(settings, celery_app),
         analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
         queue_depth=queue_depth(celery_app),
+        end_records=partial(end_old_records, submitter, settings),
         sweep=lambda: sweep(jobs, blobs, retention, now()),
         now=now,
         event_streams=EventStreams(settings.max_streams_per_client),

@@ -17,6 +17,7 @@ from neo4j.exceptions import AuthError, DriverError, Neo4jError
 from edugraph_common.contracts.api import Edge, GraphPicture, GraphSummary, Mistakes, Node
 from edugraph_common.contracts.errors import Retryable, what
 from edugraph_common.contracts.graph_schema import (
+    DAY_LABELS,
     ENTITY_LABELS,
     NAMED_LABELS,
     RECORD_LABELS,
@@ -81,7 +82,10 @@ class GraphReader:
         Points behind the mistakes of fewer students are left out. Students who are restricted do not count there.
         """
         with _driver_errors(), self._session() as session:
-            nodes = {label: _count(session, f"MATCH (n:{label})", "n") for label in RECORD_LABELS + ENTITY_LABELS}
+            nodes = {
+                label: _count(session, f"MATCH (n:{label})", "n")
+                for label in RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
+            }
             # Several names of one thing are one thing.
             nodes |= {
                 label: _count(session, f"MATCH (n:{label})", "DISTINCT coalesce(n.canonical, n.id)")
@@ -175,7 +179,7 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
     """
 
     def rows() -> Iterator[list[Any]]:
-        for label in RECORD_LABELS + ENTITY_LABELS + REVIEW_LABELS:
+        for label in RECORD_LABELS + ENTITY_LABELS + DAY_LABELS + REVIEW_LABELS:
             # What was carried over from an older release stands beside the records, and is none.
             only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
             for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):

@@ -1,16 +1,16 @@
 """The settings of a gateway: environment variables that begin with EDUGRAPH_, and nothing else."""
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
 from edugraph_common.contracts.messages import INLINE_BYTES
-from edugraph_common.platform.settings import Settings
+from edugraph_common.platform.settings import OidcSettings, Settings
 
 GIBIBYTE = 1 << 30
 
 
-class GatewaySettings(Settings):
+class GatewaySettings(OidcSettings, Settings):
     """Without `neo4j_uri` the graph pages answer 503."""
 
     host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
@@ -20,14 +20,6 @@ class GatewaySettings(Settings):
         default=None,
         description="eg_<id>_<secret>: an API key with all scopes that ends when the first is made",
     )
-
-    oidc_issuer: str | None = Field(
-        default=None,
-        description="https:// address of an OpenID Connect issuer: its access tokens are taken beside API keys",
-    )
-    oidc_audience: str | None = Field(default=None, description="what must be in `aud`; needed with an issuer")
-    oidc_scope_claim: str = Field(default="scope", description="the claim that has the scopes, as text or as a list")
-    oidc_scope_prefix: str = Field(default="edugraph:", description="before each scope's name: edugraph:read, …")
 
     neo4j_uri: str | None = Field(default=None, description="for the graph pages; without it they answer 503")
     neo4j_user: str | None = Field(default=None, description="one that may only read is enough")
@@ -53,14 +45,3 @@ class GatewaySettings(Settings):
     upload_idle_timeout_seconds: float = Field(
         default=30.0, gt=0, description="longest wait for the next bytes of a body"
     )
-
-    @model_validator(mode="after")
-    def issuer_is_whole(self) -> Self:
-        """Raises ValueError: a token for another audience would be good for us, a plain one could be forged."""
-        if self.oidc_issuer and not self.oidc_audience:
-            raise ValueError("EDUGRAPH_OIDC_ISSUER needs EDUGRAPH_OIDC_AUDIENCE")
-        if self.oidc_issuer and not self.oidc_issuer.startswith(
-            ("https://", "http://127.0.0.1:", "http://localhost:")
-        ):
-            raise ValueError("EDUGRAPH_OIDC_ISSUER must be an https:// address")
-        return self

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import ByteRange, Compression, ImportBatch, ImportJob
+from edugraph_common.contracts.messages import TABLE_FORMATS, ByteRange, Compression, ImportBatch, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, Withdrawal, as_json
 from edugraph_common.platform.object_store import Blobs, Gone
@@ -58,14 +58,21 @@ def rejects_key(job_id: str, batch: int) -> str:
 def is_long_to_scan(blobs: Blobs, job: ImportJob) -> bool:
     """Whether a job's source is still to be scanned and that takes longer than a batch does. Raises as `Blobs.open`.
 
-    A file outside counts as well: its size does not say how long somebody else's server takes to give it.
+    A file outside counts as well: its size does not say how long somebody else's server takes to give it. So does a
+    table that is no text: a small one may unpack to a large one.
     """
-    if job.source is None or blobs.exists(index_key(job.job_id)):
+    key = index_key(job.job_id)
+    if job.source is None or blobs.exists(key):
         return False
-    if job.outside is not None:
+    if job.outside is not None or job.format in TABLE_FORMATS:
         return True
-    with blobs.open(job.source) as file:
-        return file.seek(0, 2) > SCANNED_AT_ONCE_BYTES
+    try:
+        with blobs.open(job.source) as file:
+            return file.seek(0, 2) > SCANNED_AT_ONCE_BYTES
+    except Gone:
+        if blobs.exists(key):  # It was split and deleted since this looked for its index.
+            return False
+        raise
 
 
 def count_batches(blobs: Blobs, job: ImportJob, prefixes: Mapping[str, str] = MappingProxyType({})) -> int:

@@ -8,8 +8,9 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import datetime
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,6 +19,7 @@ from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Exporter
 from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.platform.audit import Entry
 from edugraph_common.platform.fit_store import fit_keys, read_fit
 from edugraph_common.platform.object_store import Blobs, Gone
 from edugraph_common.sources import (
@@ -32,12 +34,12 @@ from edugraph_common.sources import (
 )
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.person import Person, Scrubbed
 from edugraph_common.sources.stored import read_plan_key
 from edugraph_importer.graph import Graph
 from edugraph_importer.range_index import count_ranges, index_key, read_ranges
 
-EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "fits", "jobs", "results"})
-KEPT_SECONDS = 86_400
+EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "fits", "jobs", "results", "dead_letters", "audit"})
 _ROWS_AT_ONCE = 1_000
 _SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 _INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
@@ -48,30 +50,45 @@ Messages were written or received together with other people: look at their righ
 
 """
 
+# An export must not keep what an erasure has left for a while.
+_ERASED = """This student was erased. What a job that still runs or a dead letter has of them was not read.
+此学生已被删除。仍在运行的任务或死信中的内容没有读取。
+"""
+
 Search = Callable[[AbstractSet[str]], Iterator[tuple[str, Any]]]
 """(texts) -> key and value of each entry of Redis in which one of these is a value."""
 
 
-def export_key(request_id: str, now: datetime) -> str:
-    return f"exports/{int(now.timestamp())}-{request_id}.zip"
+class Elsewhere(NamedTuple):
+    """What an export reads beside the graph and the blob store.
 
+    `letters` gives the queue and the body of each dead letter, and raises Rejected where there are none. `entries`
+    gives the entries of the audit log that are about a student.
+    """
 
-def delete_old_exports(blobs: Blobs, now: datetime) -> None:
-    """Delete what nobody has fetched for a day."""
-    for key in blobs.keys("exports"):
-        made = key.removeprefix("exports/").partition("-")[0]
-        if not made.isdigit() or int(made) < now.timestamp() - KEPT_SECONDS:
-            blobs.delete(key)
+    search: Search
+    letters: Callable[[], Iterator[tuple[str, bytes]]]
+    entries: Callable[[str], Iterator[Entry]]
 
 
 class PersonExport:
-    """Writes the export of one student. `prefixes` are of the ids of each platform, for files not read yet."""
+    """Writes the export of one student. `prefixes` are of the ids of each platform, for files not read yet.
+
+    `go_on` is called often.
+    """
 
     def __init__(
-        self, student_id: str, graph: Graph, blobs: Blobs, search: Search, prefixes: Mapping[str, str]
+        self,
+        student_id: str,
+        graph: Graph,
+        blobs: Blobs,
+        elsewhere: Elsewhere,
+        prefixes: Mapping[str, str],
+        *,
+        go_on: Callable[[], None] = lambda: None,
     ) -> None:
         self._student_id, self._graph, self._blobs = student_id, graph, blobs
-        self._search, self._prefixes = search, prefixes
+        self._elsewhere, self._prefixes, self._go_on = elsewhere, prefixes, go_on
         self._counts: dict[str, int] = {}
         self._problems: list[str] = []
 
@@ -82,16 +99,23 @@ class PersonExport:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, entries in known.items():
                 self._add(archive, f"graph/{name}.ndjson", entries)
-            self._add(archive, "files/rows.ndjson", self._rows())
-            self._add(archive, "files/rejects.ndjson", self._rejects())
-            self._add(archive, "fits/rows.ndjson", self._labelled())
-            found = ({"key": key, "value": value} for key, value in self._search(wanted))
-            self._add(archive, "redis/jobs_and_results.ndjson", found)
+            if self._graph.look({self._student_id}).erased:
+                self._problems.append(_ERASED)
+            else:
+                self._add(archive, "files/rows.ndjson", self._rows())
+                self._add(archive, "files/rejects.ndjson", self._rejects())
+                self._add(archive, "fits/rows.ndjson", self._labelled())
+                found = ({"key": key, "value": value} for key, value in self._elsewhere.search(wanted))
+                self._add(archive, "redis/jobs_and_results.ndjson", found)
+                self._add(archive, "broker/dead_letters.ndjson", self._letters(wanted))
+            noted = (entry.model_dump(mode="json") for entry in self._elsewhere.entries(self._student_id))
+            self._add(archive, "redis/audit.ndjson", noted)
             archive.writestr("index.txt", self._index(now))
         return self._counts
 
     def _add(self, archive: zipfile.ZipFile, name: str, entries: Iterable[Any]) -> None:
         self._counts[name] = 0
+        self._go_on()
         with archive.open(name, "w", force_zip64=True) as file:
             for entry in entries:
                 file.write(
@@ -120,6 +144,7 @@ class PersonExport:
             if source is None:
                 yield from self._converted_rows(key)
                 continue
+            self._go_on()
             encoding = content_encoding_of(key)
             compression = None if encoding == "identity" else encoding
             rows = list[bytes]()
@@ -181,6 +206,15 @@ class PersonExport:
                         self._collector(plan, rows)(reject.raw.encode(errors="replace"))
                     if rows or reject.found == self._student_id:
                         yield {"key": key, **reject.model_dump()}
+
+    def _letters(self, wanted: AbstractSet[str]) -> Iterator[dict[str, Any]]:
+        """Yield of each dead letter the records, findings and rejects of the student, and of nobody else."""
+        who = Person(frozenset({self._student_id}), frozenset(wanted))
+        with suppress(Rejected):  # the embedded broker has no dead letters
+            for queue, body in self._elsewhere.letters():
+                theirs = Scrubbed(who, body).taken
+                if theirs:
+                    yield {"queue": queue, "theirs": theirs}
 
     def _labelled(self) -> Iterator[dict[str, Any]]:
         """Yield the person's labelled mistakes of which the offline analyser learned."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -21,13 +21,22 @@ from edugraph_common.contracts.outcomes import (
     BatchOutcome,
     FindingsOutcome,
     ImportReport,
+    Reject,
 )
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import MOST_MEMBERS, CourseMembers, names_by_course
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
-from edugraph_common.platform.object_store import Blobs, Changed, cancelled_key, shown
+from edugraph_common.platform.object_store import (
+    EXPORTS,
+    Blobs,
+    Changed,
+    cancelled_key,
+    delete_old_exports,
+    export_key,
+    shown,
+)
 from edugraph_common.platform.stored_jobs import load_job, store_job
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_importer import telemetry
@@ -42,8 +51,10 @@ from edugraph_importer.batching import (
 )
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import REFUSED, Graph
-from edugraph_importer.person_export import PersonExport, delete_old_exports, export_key
+from edugraph_importer.person_export import Elsewhere, PersonExport
+from edugraph_importer.undo import undo_import
 
+MOST_SECONDS_ENDING_RECORDS = 600
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
@@ -65,6 +76,7 @@ class Importer:
     members: CourseMembers
     blobs: Blobs
     erasure: Erasure
+    elsewhere: Elsewhere
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=dict)
 
@@ -172,20 +184,23 @@ class Importer:
             self._stop(message.job_id, change.reason)
             return self.batch_failed(message, change.reason)
         records = [record for _, record in found.graph.records]
-        epoch, members = self.members.epoch(), names_by_course(records)
+        epoch = self.members.epoch()
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
             written = self.graph.write_batch(batch)
-        # A list that was told to the analyzer is whole again before any text of this batch is read.
+        refused: Sequence[Reject] = ()
+        if written.rejected > len(batch.rejects):
+            refused = self.graph.rejects(message.job_id, message.batch)
+        lines = {reject.line for reject in refused}
+        # A list that was told to the analyzer is whole again before any text of this batch is read. Nobody is told of
+        # whom the graph refused: they may have been erased.
+        members = names_by_course(record for line, record in found.graph.records if line not in lines)
         self.members.add(members, epoch, self.now())
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
-        rejects = list(batch.rejects)
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
             # What the graph does not keep may name somebody, too.
             self.jobs.clean_later(message.job_id)
-        if outcome.rejected > len(rejects):  # The graph refused some records, too.
-            rejects += self.graph.rejects(message.job_id, message.batch)
-        store_rejects(self.blobs, message.job_id, message.batch, rejects)
+        store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
             self.tell_course_members(members.keys() - self.members.of(members).keys())
             requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts)
@@ -270,6 +285,12 @@ class Importer:
             records_per_second=report.read / seconds,
         )
 
+    def undo_import(self, job_id: str) -> dict[str, int]:
+        """Take back what an import wrote. Raises what `undo.undo_import` does, and Rejected for one that goes on."""
+        if self.jobs.is_open(job_id):
+            raise Rejected("the import has not ended: cancel it first, then undo it")
+        return undo_import(self.graph, self.blobs, job_id)
+
     def recreate(self, job: ImportJob) -> bool:
         """Make a job that Redis has lost known again, from its message. False if it was cancelled.
 
@@ -335,6 +356,14 @@ class Importer:
             epoch, now = self.members.epoch(), self.now()
             self.members.tell(course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now)
 
+    def end_old_records(self) -> dict[str, int | bool]:
+        """End records and texts of the graph whose retention is over, for ten minutes at most."""
+        end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
+        ended = self.graph.end_old_records(lambda: self.now() < end)
+        if ended.removed:
+            self.members.forget()  # Somebody may be in a course no more.
+        return ended._asdict()
+
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
         found = self.graph.restrict_student(student_id, restricted=restricted)
@@ -342,14 +371,19 @@ class Importer:
         return {"found": found, "restricted": restricted and found}
 
     def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:
-        """Write all that is kept of a student as a ZIP. Return its name, and how many entries each part of it has."""
+        """Write all that is kept of a student as a ZIP. Return its name, and how many entries each part of it has.
+
+        Raises Wait while somebody is erased: an erasure deletes all exports, and this one would come after it.
+        """
         now = self.now()
         delete_old_exports(self.blobs, now)
         key = export_key(request_id, now)
-        export = PersonExport(student_id, self.graph, self.blobs, self.jobs.entries_with, self.platform_prefixes)
-        with self.blobs.write(key) as file:
+        with self.jobs.erasing() as go_on, self.blobs.write(key) as file:
+            export = PersonExport(
+                student_id, self.graph, self.blobs, self.elsewhere, self.platform_prefixes, go_on=go_on
+            )
             counts = export.write(file, now)
-        return {"export": key.removeprefix("exports/"), "entries": counts}
+        return {"export": key.removeprefix(f"{EXPORTS}/"), "entries": counts}
 
     def findings_failed(self, message: Findings, reason: str) -> FindingsOutcome:
         number = message.done + message.failed

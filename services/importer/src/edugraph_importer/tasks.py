@@ -13,6 +13,7 @@ from edugraph_common.contracts.messages import (
     CleanJob,
     CourseMembersRequest,
     DeriveGraph,
+    EndOldRecords,
     ErasePerson,
     ExportStudent,
     Findings,
@@ -24,6 +25,7 @@ from edugraph_common.contracts.messages import (
     ReplayErasures,
     RestrictStudent,
     SplitSource,
+    UndoImport,
     WriteReviews,
 )
 from edugraph_common.contracts.routes import URGENT
@@ -121,12 +123,26 @@ def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
 
 
+@shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)
+def end_old_records_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """End records and texts of the graph whose retention is over. Return how many, and whether that was all."""
+    self.parse(EndOldRecords, body)
+    return self.importer.end_old_records()
+
+
 @shared_task(base=DataImportTask, bind=True, name="write_reviews_task", contract=WriteReviews)
 def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
     """Keep reviews, and let the last ones count. Return how many `reviews` there were."""
     message = self.parse(WriteReviews, body)
     self.importer.graph.write_reviews(message.reviews)
     return {"reviews": len(message.reviews)}
+
+
+@shared_task(base=DataImportTask, bind=True, name="undo_import_task", contract=UndoImport)
+def undo_import_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Take back what an import wrote. Return how many records were taken back, came back, and were not restored."""
+    message = self.parse(UndoImport, body)
+    return self.importer.undo_import(message.import_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="export_student_task", contract=ExportStudent)

@@ -7,21 +7,23 @@ from typing import Any
 from celery.signals import worker_process_shutdown
 
 from edugraph_common.messaging.celery_app import App, make_app
-from edugraph_common.messaging.dead_letters import rewrite_dead_letters
+from edugraph_common.messaging.dead_letters import read_dead_letters, rewrite_dead_letters
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.redis_texts import RedisTexts
-from edugraph_common.platform.settings import Settings
+from edugraph_common.platform.settings import Settings, secret_of
 from edugraph_common.sources.platforms import platform_key
 from edugraph_importer.erasure import Erasure
-from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_importer.graph import Graph, GraphSettings, RecordRetention
+from edugraph_importer.person_export import Elsewhere
 from edugraph_importer.service import Importer
 
 
@@ -38,9 +40,10 @@ def make_worker(settings: Settings) -> App:
     @cache
     def importer() -> Importer:
         client = connect(settings.redis_url.get_secret_value())
-        graph, jobs = Graph(GraphSettings()), Jobs(client, settings.job_retention_seconds)
-        blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
         now = partial(datetime.now, UTC)
+        kept = RecordRetention(settings.graph_text_retention_days, settings.graph_record_retention_days, now)
+        graph, jobs = Graph(GraphSettings(), kept), Jobs(client, settings.job_retention_seconds)
+        blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
         return Importer(
             app=app,
@@ -58,6 +61,11 @@ def make_worker(settings: Settings) -> App:
                 rewrite_letters=partial(rewrite_dead_letters, settings),
                 now=now,
                 platform_prefixes=prefixes,
+            ),
+            elsewhere=Elsewhere(
+                search=jobs.entries_with,
+                letters=partial(read_dead_letters, settings),
+                entries=partial(Audit(client, secret_of(settings.privacy_secret)).about, "student"),
             ),
             now=now,
             platform_prefixes=prefixes,

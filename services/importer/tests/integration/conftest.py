@@ -1,74 +1,11 @@
 """The graph repository on every engine: the tests' Neo4j, and the embedded one, started here."""
 
-import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import guard
-import neo4j
 import pytest
-from engines import PRIVACY_SECRET, given, missing
-from pydantic import SecretStr
+from rooms import Room, opened
 
-from edugraph_gateway.graph_reader import graph_digest
-from edugraph_importer.graph import Graph, GraphSettings
-
-
-@dataclass(frozen=True)
-class Room:
-    """A graph on one engine, and a way to look at it from outside."""
-
-    graph: Graph
-    driver: neo4j.Driver
-    settings: GraphSettings
-
-    @property
-    def has_locks(self) -> bool:
-        """The embedded engine has none: there, a transaction that came too late is refused and repeated."""
-        return "ArcadeDB" not in self.driver.get_server_info().agent
-
-    def empty(self) -> None:
-        guard.ask(_address(self.settings))
-        self.driver.execute_query("MATCH (n) DETACH DELETE n", database_=self.settings.database)
-
-    def query(self, cypher: str, **parameters: Any) -> list[dict[str, Any]]:
-        with self.driver.session(database=self.settings.database) as session:
-            return session.execute_read(lambda tx: tx.run(cypher, parameters).data())
-
-    def digest(self) -> str:
-        return graph_digest(self.query)
-
-
-def _address(settings: GraphSettings) -> dict[str, str]:
-    values = {"URI": settings.uri, "USER": settings.user, "PASSWORD": settings.password.get_secret_value()}
-    return {f"EDUGRAPH_NEO4J_{name}": value for name, value in values.items()}
-
-
-def _real() -> Iterator[GraphSettings]:
-    uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
-    settings = GraphSettings(
-        uri=uri, user=user, password=SecretStr(password), privacy_secret=SecretStr(PRIVACY_SECRET)
-    )
-    guard.empty_graph(_address(settings))  # in portions: an import may have left too much for one transaction
-    yield settings
-
-
-def _embedded(folder: Path) -> Iterator[GraphSettings]:
-    if importlib.util.find_spec("arcadedb_embedded") is None:
-        missing("the embedded graph is not installed: uv sync --all-extras")
-    from edugraph_cli.embedded.graph_server import EmbeddedGraph
-
-    with EmbeddedGraph(folder) as address:
-        settings = GraphSettings(
-            uri=address.uri,
-            user=address.user,
-            password=SecretStr(address.password),
-            privacy_secret=SecretStr(PRIVACY_SECRET),
-        )
-        with guard.started_here(_address(settings)):
-            yield settings
+from edugraph_importer.graph import Graph
 
 
 @pytest.fixture(
@@ -80,13 +17,8 @@ def _embedded(folder: Path) -> Iterator[GraphSettings]:
 )
 def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """Kept for the session; `graph` empties it for each test."""
-    engine = _real() if request.param == "neo4j" else _embedded(tmp_path_factory.mktemp("graph"))
-    for settings in engine:
-        graph, auth = Graph(settings), (settings.user, settings.password.get_secret_value())
-        graph.prepare()
-        with neo4j.GraphDatabase.driver(settings.uri, auth=auth, notifications_min_severity="OFF") as driver:
-            yield Room(graph, driver, settings)
-        graph.close()
+    with opened(request.param, tmp_path_factory.mktemp("graph")) as room:
+        yield room
 
 
 @pytest.fixture

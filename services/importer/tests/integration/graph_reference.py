@@ -1,7 +1,7 @@
 """What the records and findings say, summed up the plain way from them alone: the graph must agree."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from edugraph_common.contracts.canonical_names import canonical_name
@@ -16,6 +16,7 @@ from edugraph_common.contracts.records import (
     StudentInteraction,
     TeacherInteraction,
 )
+from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 from edugraph_importer.graph.prerequisites import excluded_edges
 from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT
 
@@ -37,6 +38,12 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert practised_in(room) == practised(records)
     assert points_tested_in(room) == points_of_items(records)
     assert items_in(room) == items(records)
+    for kind, leads in (("MEMBER_OF", False), ("LEADS", True)):
+        assert memberships_in(room, kind) == memberships(records, leads=leads)
+    assert groups_in(room) == groups(records)
+    assert relationships(room, "OF_COURSE", "records") == courses_of_groups(records)
+    assert terms_in(room) == terms(records)
+    assert active_days_in(room) == active_days(records)
     claims = claimed(found.values())
     aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
@@ -84,6 +91,120 @@ def taught(records: Iterable[Record]) -> dict[tuple[str, str], tuple[int, dateti
     return sums
 
 
+Membership = tuple[str, str, str | None, datetime | None, datetime | None]
+
+
+def memberships_in(room: Any, kind: str) -> list[Membership]:
+    """Person, group, term, start and end, sorted as text."""
+    rows = room.query(f"MATCH (a)-[r:{kind}]->(b) RETURN a.id AS a, b.id AS b, properties(r) AS p")
+    return sorted(
+        (
+            (row["a"], row["b"], row["p"].get("term"), _native(row["p"].get("starts")), _native(row["p"].get("ends")))
+            for row in rows
+        ),
+        key=str,
+    )
+
+
+def _native(moment: Any) -> datetime | None:
+    return moment.to_native() if moment else None
+
+
+def memberships(records: Iterable[Record], *, leads: bool) -> list[Membership]:
+    """Of those of one person in one group with one term and start, the latest counts."""
+    latest: dict[tuple[Any, ...], tuple[bool, Membership]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, MembershipRecord):
+            person = data.student_id or data.teacher_id or ""
+            role = data.role or ("member" if data.student_id else "leader")
+            key = (data.student_id, data.teacher_id, data.group_id, data.term, data.starts)
+            latest[key] = (role == "leader", (person, data.group_id, data.term, data.starts, data.ends))
+    return sorted((held for is_leader, held in latest.values() if is_leader is leads), key=str)
+
+
+def groups_in(room: Any) -> dict[str, str | None]:
+    return {row["id"]: row["name"] for row in room.query("MATCH (n:Group) RETURN n.id AS id, n.name AS name")}
+
+
+def groups(records: Iterable[Record]) -> dict[str, str | None]:
+    """What most of its memberships call each group; the smallest of several."""
+    called: dict[str, list[str]] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, MembershipRecord):
+            called.setdefault(data.group_id, []).extend([data.group_name] if data.group_name else [])
+    return {
+        group_id: min(names, key=lambda name: (-names.count(name), name), default=None)
+        for group_id, names in called.items()
+    }
+
+
+def courses_of_groups(records: Iterable[Record]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for data in (record.data for record in records):
+        if isinstance(data, MembershipRecord) and data.course_id:
+            pair = (data.group_id, data.course_id)
+            found[pair] = found.get(pair, 0) + 1
+    return found
+
+
+TERM_FIELDS = ("name", "starts", "ends", "breaks")
+
+
+def terms_in(room: Any) -> dict[str, dict[str, Any]]:
+    rows = room.query("MATCH (n:Term) RETURN properties(n) AS p")
+    return {
+        row["p"]["id"]: {
+            name: _native(value) if name in ("starts", "ends") else value
+            for name in TERM_FIELDS
+            if (value := row["p"].get(name)) is not None
+        }
+        for row in rows
+    }
+
+
+def terms(records: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, TermRecord):
+            given = {"name": data.name, "starts": data.starts, "ends": data.ends, "breaks": list(data.breaks) or None}
+            told = {name: value for name, value in given.items() if value is not None}
+            found[data.term] = found.get(data.term, {}) | told
+    return found
+
+
+def active_days_in(room: Any) -> dict[tuple[str, str, str], tuple[set[int], set[str]]]:
+    """The active minutes, and the kinds, by student, course and date."""
+    rows = room.query("MATCH (s:Student)-[:ACTIVE_ON]->(d:ActiveDay) RETURN s.id AS student, properties(d) AS p")
+    return {
+        (row["student"], row["p"]["course_id"], row["p"]["date"]): (
+            {60 * hour + n for hour, bits in enumerate(row["p"]["hours"]) for n in range(60) if bits >> n & 1},
+            set(row["p"].get("kinds") or ()),
+        )
+        for row in rows
+    }
+
+
+def active_days(records: Iterable[Record]) -> dict[tuple[str, str, str], tuple[set[int], set[str]]]:
+    """Each second of a record is in a minute; the first 240 minutes count."""
+    days: dict[tuple[str, str, str], tuple[set[int], set[str]]] = {}
+    for record in records:
+        data = record.data
+        if isinstance(data, ActivityRecord):
+            first = record.timestamp.replace(second=0, microsecond=0)
+            ends = record.timestamp + timedelta(seconds=data.duration_seconds or 0)
+            for number in range(240):
+                minute = first + timedelta(minutes=number)
+                if number and minute >= ends:
+                    break
+                key = (data.student_id, data.course_id, minute.date().isoformat())
+                minutes, kinds = days.setdefault(key, (set(), set()))
+                minutes.add(60 * minute.hour + minute.minute)
+                kinds |= {data.kind} if data.kind else set()
+    return days
+
+
 TEXTS = {
     "Interaction": ("text", "feedback", "subject"),
     "ErrorRecord": ("question", "error_text"),
@@ -109,7 +230,7 @@ def texts(records: Iterable[Record]) -> dict[str, dict[str, str]]:
             name: getattr(record.data, name) for name in fields if getattr(record.data, name, None) is not None
         }
         for record in records
-        if not isinstance(record.data, CourseRecord)
+        if not isinstance(record.data, CourseRecord | MembershipRecord | ActivityRecord)
     }
 
 
@@ -121,12 +242,12 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
         match data:
             case StudentInteraction():
                 people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
-            case CourseContent() | ItemRecord():
+            case CourseContent() | ItemRecord() | TermRecord() | ActivityRecord():
                 people = []
             case _:
-                people = [(data.student_id, data.student_name)]
+                people = [(data.student_id, data.student_name)] if data.student_id else []
         named = [("Student", *person) for person in people]
-        if isinstance(data, TeacherInteraction):
+        if isinstance(data, TeacherInteraction | MembershipRecord) and data.teacher_id:
             named.append(("Teacher", data.teacher_id, data.teacher_name))
         if isinstance(data, CourseRecord | ErrorRecord | CourseContent):
             named.append(("Course", data.course_id, data.course_name))

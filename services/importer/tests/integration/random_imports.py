@@ -39,7 +39,9 @@ ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 student = st.sampled_from(["a", "b", "c"])
 teacher = st.sampled_from(["t", "u"])
 course = st.sampled_from(["c", "d"])
-moment = st.sampled_from([f"2026-01-0{day}T0{hour}:00:00.{hour}Z" for day in (1, 2, 3) for hour in (1, 2)])
+moment = st.sampled_from(
+    [f"2026-01-0{day}T0{hour}:00:00.{hour}Z" for day in (1, 2, 3) for hour in (1, 2)] + ["2026-01-01T22:58:30.5Z"]
+)
 count = st.integers(1, 5)
 share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
 severity = st.sampled_from(["low", "medium", "high"])
@@ -49,6 +51,10 @@ called = st.sampled_from(["Ana", "王芳", "Ben"])
 topic = st.sampled_from(["Fractions", "fractions", "FRACTIONS!", "加法", "Sign-errors", "sign errors"])
 point = st.sampled_from(["P1", "p1", "P2", "P-2", "P3", "P4", "P5"])
 item = st.sampled_from(["i", "j"])
+group = st.sampled_from(["g", "h"])
+term = st.sampled_from(["2026-1", "2026-2"])
+first_day = st.sampled_from(["2026-01-01", "2026-01-02"])
+last_day = st.sampled_from(["2026-01-03", "2026-02-01T00:00:00+08:00"])
 outcome = st.one_of(
     st.fixed_dictionaries({"correct": st.booleans()}, optional={"score": share}),
     st.fixed_dictionaries({"score": st.sampled_from([-0.5, 0.0, 0.1, 0.1234, 1.0])}),
@@ -99,6 +105,28 @@ DATA = {
         {"item_id": item},
         {"title": called, "question": called, "course_id": course, "knowledge_points": st.lists(point, max_size=3)},
     ),
+    "membership_record": st.builds(
+        lambda fields, person: fields | person,
+        _fields(
+            {"group_id": group},
+            {"group_name": called, "term": term, "course_id": course, "starts": first_day, "ends": last_day,
+             "role": st.sampled_from(["member", "leader"])},
+        ),
+        st.one_of(
+            _fields({"student_id": student}, {"student_name": called}),
+            _fields({"teacher_id": teacher}, {"teacher_name": called}),
+        ),
+    ),
+    "activity_record": _fields(
+        {"student_id": student, "course_id": course},
+        {"activity_id": item, "kind": st.sampled_from(["page", "video"]),
+         "duration_seconds": st.sampled_from([0, 59, 60, 61.5, 3600, 14399, 14400, 100_000])},
+    ),
+    "term_record": _fields(
+        {"term": term},
+        {"name": called, "starts": first_day, "ends": last_day,
+         "breaks": st.lists(st.sampled_from(["2026-01-01/2026-01-02", "2026-05-01/2026-05-04T12:00"]), max_size=2)},
+    ),
 }  # fmt: skip
 FINDING: dict[str, st.SearchStrategy[Any]] = {
     "interaction": st.builds(
@@ -148,9 +176,15 @@ def versions_of(draw: st.DrawFn, records: Sequence[Record]) -> list[Record]:
 
 
 def latest_versions(records: Iterable[Record]) -> list[Record]:
-    """Of each id."""
+    """Of each id, and all activity, which has no versions."""
     in_order = sorted(records, key=lambda each: (each.timestamp, each.reading, each.content_hash))
-    return list({record.record_id: record for record in in_order}.values())
+    latest = {record.record_id: record for record in in_order if not is_activity(record)}
+    return [*latest.values(), *filter(is_activity, in_order)]
+
+
+def is_activity(record: Record) -> bool:
+    """Such a record is added whenever it comes, and cannot be taken back."""
+    return record.type == "activity_record"
 
 
 @st.composite

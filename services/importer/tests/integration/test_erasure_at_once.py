@@ -13,7 +13,7 @@ import pytest
 from engines import real_servers
 
 from edugraph_common.contracts.errors import Rejected, Wait
-from edugraph_common.contracts.messages import ImportJob
+from edugraph_common.contracts.messages import ImportBatch, ImportJob
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.course_members import CourseMembers
@@ -37,7 +37,9 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
     nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
     erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, no_letters, lambda: NOW)
-    yield Importer(nobody, graph, jobs, AnalysisWindows(client), members, blobs, erasure, now=lambda: NOW)
+    yield Importer(
+        nobody, graph, jobs, AnalysisWindows(client), members, blobs, erasure, elsewhere=nobody, now=lambda: NOW
+    )
     client.close()
 
 
@@ -134,3 +136,27 @@ def test_a_job_that_has_not_ended_is_left_and_named(importer: Importer) -> None:
     assert importer.blobs.read(f"jobs/{running}/source.ndjson", 0, 1 << 20) == importer.blobs.read(
         f"jobs/{ended}/source.ndjson", 0, 1 << 20
     )
+
+
+def test_nobody_is_told_how_somebody_is_called_whom_the_graph_refused(importer: Importer) -> None:
+    """Out: `refused` where Importer.write_batch tells the names of members."""
+    importer.graph.block(["gone"])
+    records = tuple(
+        {
+            "type": "error_record",
+            "timestamp": "2026-01-01",
+            "data": {
+                "student_id": student,
+                "course_id": "c",
+                "error_text": "x",
+                "student_name": f"Name of {student}",
+            },
+        }
+        for student in ("gone", "here")
+    )
+    job_id = uuid4().hex
+    importer.jobs.create(job_id, "import", "inline", NOW)
+    assert importer.write_batch(ImportBatch(job_id=job_id, batch=0, records=records)).rejected == 1
+    importer.tell_course_members(["c"])
+    assert importer.members.of(["c"]) == {"c": ("Name of here",)}
+    importer.members.forget()

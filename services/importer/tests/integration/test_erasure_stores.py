@@ -19,7 +19,7 @@ from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.fit_store import write_fit
 from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_common.platform.object_store import ERASURES, Blobs
+from edugraph_common.platform.object_store import ERASURES, Blobs, export_key
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, RecordBatch
@@ -82,6 +82,19 @@ def test_all_ids_of_a_person_go_and_no_other(erasure: Erasure, room: Any) -> Non
     result = erasure.erase(("4", "ann"))
     assert result["removed"]["graph"]["Student"] == 2
     assert {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")} == {"S0104", "14"}
+
+
+def test_exports_that_wait_go_with_an_erasure(erasure: Erasure) -> None:
+    """Out: `exports` in Erasure._clean. One of another person may hold messages with this one."""
+    write(erasure.graph, mistake("4"))
+    key = export_key("x", NOW)
+    with erasure.blobs.write(key) as file:
+        file.write(b"zip")
+    assert erasure.erase(("4",), dry_run=True)["removed"]["files"]["exports"] == 1
+    assert erasure.erase(("nobody",))["known"] is False
+    assert erasure.blobs.exists(key)
+    assert erasure.erase(("4",))["removed"]["files"]["exports"] == 1
+    assert not erasure.blobs.exists(key)
 
 
 def test_a_dry_run_says_what_an_erasure_would_remove_and_changes_nothing(

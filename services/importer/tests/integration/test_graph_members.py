@@ -3,12 +3,12 @@
 from collections import defaultdict
 
 from hypothesis import given
+from rooms import Room
 
 from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record, parse_record
 from edugraph_common.platform.course_members import MOST_MEMBERS, names_by_course
 from edugraph_importer.graph import Graph, RecordBatch
 
-from .conftest import Room
 from .random_imports import EXAMPLES, record_lists
 
 NAME_FIELDS = {
@@ -25,17 +25,18 @@ def test_all_names_of_a_course_are_told_and_those_of_nobody_else(room: Room, rec
     room.empty()
     graph: Graph = room.graph
     graph.write_batch(RecordBatch("members", 0, list(enumerate(records, start=1)), (), len(records)))
+    told_by_records = defaultdict[str, set[str]](set)
     called, people = defaultdict[str, set[str]](set), defaultdict[tuple[str, str], set[str]](set)
     in_course = defaultdict[str, set[tuple[str, str]]](set)
+    of_group = {(getattr(each.data, "group_id", None), getattr(each.data, "course_id", None)) for each in records}
     for record in records:
         data = record.data
-        courses = (
-            data.courses
-            if isinstance(data, ErrorRecord | AttemptRecord)
-            else (data.course_id,)
-            if data.course_id
-            else ()
+        stated = (
+            data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (getattr(data, "course_id", None),)
         )
+        group_id = getattr(data, "group_id", None)
+        by_group = {course for group, course in of_group if group == group_id} if group_id else set()
+        courses = {course for course in (*stated, *by_group) if course}
         for name_field, id_field in NAME_FIELDS.items():
             who = (id_field.partition("_")[0], getattr(data, id_field, None) or "")
             name = getattr(data, name_field, None)
@@ -44,11 +45,12 @@ def test_all_names_of_a_course_are_told_and_those_of_nobody_else(room: Room, rec
                 for course in courses:
                     in_course[course].add(who)
                     called[course] |= {name} if name else set()
+                    told_by_records[course] |= {name} if name and course in stated else set()
     for course, members in in_course.items():
         told = graph.course_members(course, MOST_MEMBERS)
         assert called[course] <= told <= set().union(*(people[who] for who in members))
     assert {course: names for course, names in names_by_course(records).items() if names} == {
-        course: names for course, names in called.items() if names
+        course: names for course, names in told_by_records.items() if names
     }
 
 

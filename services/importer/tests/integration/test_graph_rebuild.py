@@ -16,20 +16,23 @@ WRONG = {
     "CONTAINS": ("importance", "unheard of"),
     "DEPENDS_ON": ("confidence", 0.125),
     "HAS_ERROR": ("occurrence_count", 1_000),
+    "LEADS": ("wrong", 1),
     "LEARNS": ("progress", 101.5),
     "LIKES": ("like_count", 1_000),
+    "MEMBER_OF": ("wrong", 1),
+    "OF_COURSE": ("records", 1_000),
     "PRACTISED": ("right", 1_000_000),
     "RELATES_TO": ("strength", 0.125),
     "SET_ASIDE": ("confidence", 0.125),
     "TEACHES": ("interaction_count", 1_000),
     "TESTS": ("spelling_counts", [1_000]),
 }
-NAMED = ("Course", "ErrorType", "Item", "KnowledgePoint", "Student", "Teacher", "Topic")
+NAMED = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher", "Term", "Topic")
 
 
 def damage(room: Any, data: st.DataObject) -> set[str]:
     """Change or delete some of what is derived. Return what `derive_anew` is to call it."""
-    places = "type(r) AS type, a.id AS a, b.id AS b, r.course_id AS course"
+    places = "type(r) AS type, a.id AS a, b.id AS b, r.course_id AS course, r.term AS term, r.starts AS starts, elementId(r) AS place"
     found = room.query(f"MATCH (a)-[r]->(b) WHERE type(r) IN $types RETURN {places}", types=list(WRONG))
     damaged = set()
     for row in data.draw(st.lists(st.sampled_from(found), max_size=4, unique_by=str)) if found else ():
@@ -37,11 +40,11 @@ def damage(room: Any, data: st.DataObject) -> set[str]:
         # What TESTS calls a point is a part of how the point is called, so without it the point is wrong, too.
         deleted = row["type"] != "TESTS" and data.draw(st.booleans())
         change = "DELETE r" if deleted else f"SET r.{name} = $wrong"
-        where = "WHERE r.course_id = $course" if row["course"] else ""
-        query = f"MATCH (a {{id: $a}})-[r:{row['type']}]->(b {{id: $b}}) {where} {change}"
-        write(room, query, a=row["a"], b=row["b"], course=row["course"], wrong=wrong)
+        query = f"MATCH (a {{id: $a}})-[r:{row['type']}]->(b {{id: $b}}) WHERE elementId(r) = $place {change}"
+        write(room, query, a=row["a"], b=row["b"], place=row["place"], wrong=wrong)
+        apart = (str(row[name]) for name in ("course", "term", "starts") if row[name] is not None)
         kind = "DEPENDS_ON" if row["type"] == "SET_ASIDE" else row["type"]
-        damaged.add(" ".join(filter(None, (kind, row["a"], row["b"], row["course"]))))
+        damaged.add(" ".join((kind, row["a"], row["b"], *apart)))
     labels = data.draw(st.lists(st.sampled_from(NAMED), max_size=2, unique=True))
     for label in labels:
         for row in room.query(f"MATCH (n:{label}) RETURN n.id AS id ORDER BY id LIMIT 1"):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from rooms import Room
 
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_gateway.graph_reader import GraphReader
@@ -12,7 +13,6 @@ from edugraph_gateway.settings import GatewaySettings
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.record_facts import students
 
-from .conftest import Room
 from .random_imports import EXAMPLES, record_lists
 
 

@@ -37,7 +37,9 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
     nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
     erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, nobody, lambda: NOW)
-    yield Importer(nobody, graph, jobs, AnalysisWindows(client), members, blobs, erasure, now=lambda: NOW)
+    yield Importer(
+        nobody, graph, jobs, AnalysisWindows(client), members, blobs, erasure, elsewhere=nobody, now=lambda: NOW
+    )
     client.close()
 
 

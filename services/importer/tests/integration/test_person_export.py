@@ -12,32 +12,44 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from rooms import Room
+from tables import xlsx
 
+from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.fits import FitHeader, LabelledRow
+from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.records import Record
+from edugraph_common.platform.audit import Entry
 from edugraph_common.platform.fit_store import write_fit
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, delete_old_exports, export_key
 from edugraph_common.sources import parse_mapping, store_mapping
-from edugraph_importer.batching import rejects_key, store_rejects
+from edugraph_importer.batching import count_batches, rejects_key, store_rejects
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.record_facts import students
-from edugraph_importer.person_export import PersonExport, delete_old_exports, export_key
+from edugraph_importer.person_export import Elsewhere, PersonExport
 
-from .conftest import Room
 from .random_imports import EXAMPLES, record_lists
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
-def nothing(_: AbstractSet[str]) -> Iterator[tuple[str, Any]]:
+def nothing(*_: Any) -> Iterator[Any]:
     yield from ()
 
 
-def exported(graph: Graph, blobs: Blobs, student: str, search: Callable[..., Any] = nothing) -> dict[str, Any]:
+def exported(
+    graph: Graph,
+    blobs: Blobs,
+    student: str,
+    *,
+    search: Callable[..., Any] = nothing,
+    letters: Callable[..., Any] = nothing,
+    entries: Callable[..., Any] = nothing,
+) -> dict[str, Any]:
     file = io.BytesIO()
-    counts = PersonExport(student, graph, blobs, search, {}).write(file, NOW)
+    counts = PersonExport(student, graph, blobs, Elsewhere(search, letters, entries), {}).write(file, NOW)
     with zipfile.ZipFile(file) as archive:
         index = archive.read("index.txt").decode()
         parts = {name: archive.read(name).decode().splitlines() for name in counts}
@@ -64,7 +76,7 @@ def test_the_graph_and_the_files_of_a_student_are_in_it(
             asked.append(texts)
             yield "key", {"of": "it"}
 
-        found = exported(room.graph, blobs, wanted, search)
+        found = exported(room.graph, blobs, wanted, search=search)
         assert {each["properties"]["id"] for each in found["graph/records.ndjson"]} == {r.record_id for r in naming}
         assert len(found["graph/student.ndjson"]) == bool(naming)
         expected = [line for line, record in zip(lines, records, strict=True) if record in naming]
@@ -96,6 +108,67 @@ def test_tables_and_rejects_are_read_as_the_import_reads_them(graph: Graph, tmp_
     assert "jobs/broken/source.ndjson.gz could not be read whole" in found["index"]
 
 
+def test_of_a_dead_letter_what_is_theirs_is_in_it_and_of_the_audit_log_what_is_about_them(
+    graph: Graph, tmp_path: Path
+) -> None:
+    """Out: `Scrubbed` in `_letters`. Records of others in the same letter are left out."""
+    records = [{"type": "error_record", "data": {"student_id": each, "error_text": "x"}} for each in ("S01", "S0104")]
+    letter = json.dumps([[{"job_id": "j", "records": records}], {}, {}]).encode()
+    entry = Entry(time=NOW, who="k", action="student.export", what="", object="aa")
+    asked: list[str] = []
+
+    def entries(student: str) -> Iterator[Entry]:
+        asked.append(student)
+        yield entry
+
+    found = exported(
+        graph, Blobs(str(tmp_path)), "S01", letters=lambda: iter([("data_import.dead", letter)]), entries=entries
+    )
+    assert found["broker/dead_letters.ndjson"] == [{"queue": "data_import.dead", "theirs": records[:1]}]
+    assert [each["action"] for each in found["redis/audit.ndjson"]] == ["student.export"]
+    assert asked == ["S01"]
+
+
+def test_of_an_erased_student_nothing_is_read_that_an_erasure_has_left(graph: Graph, tmp_path: Path) -> None:
+    """Out: `erased` in PersonExport.write."""
+    blobs = Blobs(str(tmp_path))
+    with blobs.write("jobs/j/source.ndjson") as file:
+        file.write(b'{"type": "error_record", "data": {"student_id": "S01"}}\n')
+    assert len(exported(graph, blobs, "S01")["files/rows.ndjson"]) == 1
+    graph.block(["S01"])
+    found = exported(graph, blobs, "S01")
+    assert "files/rows.ndjson" not in found
+    assert "was erased" in found["index"]
+
+
+def test_an_embedded_broker_has_no_dead_letters(graph: Graph, tmp_path: Path) -> None:
+    def none() -> Iterator[Any]:
+        raise Rejected("only RabbitMQ keeps dead letters")
+        yield
+
+    assert exported(graph, Blobs(str(tmp_path)), "S01", letters=none)["broker/dead_letters.ndjson"] == []
+
+
+def test_the_rows_of_a_table_that_was_converted_are_in_it(graph: Graph, tmp_path: Path) -> None:
+    """To take the guard out: let `_converted_rows` yield nothing."""
+    blobs = Blobs(str(tmp_path))
+    mapping = parse_mapping(
+        "{type: attempt_record, columns: {who: student_id}, constants: {timestamp: '2026-01-01'}, items: {columns: [Q1]}}"
+    )
+    for job_id in ("split", "waiting"):
+        store_mapping(blobs, job_id, mapping)
+        with blobs.write(f"jobs/{job_id}/source.workbook") as file:
+            file.write(xlsx({"A": [["who", "Q1"], ["S0104", 1], ["S01", 0], ["S01", 1]]}))
+    job = ImportJob(job_id="split", source="jobs/split/source.workbook", format="workbook", batch_size=1)
+    assert count_batches(blobs, job) == 3
+    found = exported(graph, blobs, "S01")["files/rows.ndjson"]
+    assert [(each["key"], json.loads(each["row"])["cells"]) for each in found] == [
+        (key, {"who": "S01", "Q1": mark})
+        for key in ("jobs/split/rows.zst", "jobs/waiting/source.workbook")
+        for mark in (0, 1)
+    ]
+
+
 def test_the_index_names_every_place_with_personal_data(graph: Graph, tmp_path: Path) -> None:
     index = exported(graph, Blobs(str(tmp_path)), "nobody")["index"]
     for place in PLACES:
@@ -109,5 +182,5 @@ def test_what_nobody_fetches_for_a_day_goes(tmp_path: Path) -> None:
     for made in (NOW, NOW - timedelta(hours=25)):
         with blobs.write(export_key("x", made)) as file:
             file.write(b"zip")
-    delete_old_exports(blobs, NOW)
+    assert delete_old_exports(blobs, NOW) == 1
     assert blobs.keys("exports") == [export_key("x", NOW)]

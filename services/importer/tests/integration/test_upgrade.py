@@ -48,7 +48,9 @@ def importer(old_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             file.write(content)
     nobody, jobs, members = cast("Any", None), Jobs(client), CourseMembers(client)
     erasure = Erasure(old_graph, jobs, blobs, RedisTexts(client), members, nobody, lambda: NOW)
-    yield Importer(nobody, old_graph, jobs, AnalysisWindows(client), members, blobs, erasure, now=lambda: NOW)
+    yield Importer(
+        nobody, old_graph, jobs, AnalysisWindows(client), members, blobs, erasure, elsewhere=nobody, now=lambda: NOW
+    )
     client.delete(*OLD["redis"])
     client.close()
 

@@ -17,6 +17,12 @@ class Erasures(ContractModel):
     tombstones: tuple[str, ...]
 
 
+class Restricted(ContractModel):
+    """The ids of the students of whom everything is kept, and nothing analysed or shown."""
+
+    students: tuple[str, ...]
+
+
 class Mistakes(ContractModel):
     """How often a knowledge point was behind a mistake, and of how many students."""
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Share
-from edugraph_common.contracts.records import Name
+from edugraph_common.contracts.record_fields import Name
 
 FITS = "fits"  # the folder of all fits in the blob store
 

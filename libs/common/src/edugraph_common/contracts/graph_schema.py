@@ -4,8 +4,8 @@ Every node has exactly one label and one unique key `id`; each label has a const
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
-RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction")
-ENTITY_LABELS = ("Course", "ErrorType", "Item", "KnowledgePoint", "Student", "Teacher", "Topic")
+RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction", "Membership")
+ENTITY_LABELS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher", "Term", "Topic")
 # The labels whose id is the canonical name of their spellings, or an id that records state. Several nodes of one of
 # them may mean the same: `canonical` says which one stands for all.
 NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
@@ -18,12 +18,22 @@ LOCK_LABELS = ("Lock",)
 # One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
 SCHEMA_LABELS = ("Schema",)
 SCHEMA_VERSION = 5
+# A student's day in a course: what records of activity add up to, and no record can be taken out of.
+DAY_LABELS = ("ActiveDay",)
 LABELS = (
-    RECORD_LABELS + ENTITY_LABELS + REVIEW_LABELS + LEDGER_LABELS + TOMBSTONE_LABELS + LOCK_LABELS + SCHEMA_LABELS
+    RECORD_LABELS
+    + ENTITY_LABELS
+    + DAY_LABELS
+    + REVIEW_LABELS
+    + LEDGER_LABELS
+    + TOMBSTONE_LABELS
+    + LOCK_LABELS
+    + SCHEMA_LABELS
 )
 
 RELATIONSHIPS = (
     "ABOUT",
+    "ACTIVE_ON",
     "CALLED",
     "CHAT_WITH",
     "CONCERNS",
@@ -32,12 +42,18 @@ RELATIONSHIPS = (
     "DEPENDS_ON",
     "DESCRIBES",
     "HAS_ERROR",
+    "HAS_MEMBERSHIP",
     "HAS_RECORD",
     "IN_COURSE",
+    "IN_GROUP",
     "JUDGED",
+    "LEADS",
     "LEARNS",
     "LIKES",
     "MADE",
+    "MEMBER_OF",
+    "NOT_TESTS",
+    "OF_COURSE",
     "OF_ITEM",
     "OF_TYPE",
     "PRACTISED",

@@ -284,6 +284,12 @@ class WriteReviews(Message):
     reviews: tuple[Review, ...] = Field(min_length=1, max_length=REVIEWS_AT_ONCE)
 
 
+class UndoImport(Message):
+    """import.split: take back what an import wrote that has ended. `job_id` names the request."""
+
+    import_id: str = Field(min_length=1, max_length=64)
+
+
 class ForgetStudent(Message):
     """import.split: as ErasePerson, by one id. `job_id` names the request."""
 
@@ -312,6 +318,10 @@ class AdmitPerson(Message):
 
 class ReplayErasures(Message):
     """import.split: erase again all who were erased before. `job_id` names the request."""
+
+
+class EndOldRecords(Message):
+    """import.split: end the records and texts of the graph whose retention is over. `job_id` names the request."""
 
 
 class CleanJob(Message):

@@ -30,7 +30,7 @@ Level = Literal["personal", "pseudonymous", "none"]
 Eraser = Literal["graph", "files", "fits", "jobs", "results", "queues", "dead_letters", "answers", "members"]
 """What erases a person there; the result of an erasure is grouped by these names."""
 
-Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters"]
+Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters", "audit"]
 """What reads a person's data there for `edugraph export-person`."""
 
 
@@ -85,6 +85,11 @@ def record_mark(record_id: str) -> str:
 
 
 _GRAPH_LIFE = Words("until it is erased or withdrawn", "直到被删除或撤回")
+_RECORD_LIFE = Words(
+    "until it is erased or withdrawn, or its retention is over (off by default; texts may go first)",
+    "直到被删除、撤回或保留期结束（默认不限期；文本可先行清除）",
+)
+_RECORD_RETENTION = "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS"
 _JOB_LIFE = Words(
     "30 days after the job's end; of a job that runs, until it ends", "任务结束后 30 天；运行中的任务保留到结束"
 )
@@ -108,22 +113,24 @@ _GRAPH = (
             "学生的编号和姓名、给出姓名的记录，以及是否被限制处理",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
     ),
     DataPlace(
         "graph.records",
         Store.GRAPH,
-        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*"),
+        ("Interaction.*", "ErrorRecord.*", "CourseRecord.*", "Attempt.*", "Membership.*", "ActiveDay.*"),
         "personal",
         Words(
             "texts of messages, feedback, questions, mistakes and answers, outcomes of attempts, progress and dates, "
-            "and what was found in them, with quotes",
-            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，以及在其中发现的内容和引文",
+            "membership of groups, minutes of activity by course and day, and what was found in them, with quotes",
+            "消息、评语、题目、错误和作答的文本，作答结果，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容和引文",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
         left=Words(
@@ -137,12 +144,16 @@ _GRAPH = (
         tuple(
             f"{name}.*"
             for name in (
+                "ACTIVE_ON",
                 "CHAT_WITH",
                 "HAS_ERROR",
+                "HAS_MEMBERSHIP",
                 "HAS_RECORD",
+                "LEADS",
                 "LEARNS",
                 "LIKES",
                 "MADE",
+                "MEMBER_OF",
                 "PRACTISED",
                 "RECEIVED_BY",
                 "SENT",
@@ -152,12 +163,13 @@ _GRAPH = (
         ),
         "personal",
         Words(
-            "who wrote to whom and how often, progress, mistakes by type, tries at each item, feedback, the name "
-            "that a record gave",
-            "谁给谁写过、写过多少，进度，各类错误，各题的作答次数，评语，记录中给出的姓名",
+            "who wrote to whom and how often, progress, mistakes by type, tries at each item, feedback, who was in "
+            "which group and when, the name that a record gave",
+            "谁给谁写过、写过多少，进度，各类错误，各题的作答次数，评语，何时属于哪个班组，记录中给出的姓名",
         ),
         _PROVENANCE,
-        _GRAPH_LIFE,
+        _RECORD_LIFE,
+        retention=_RECORD_RETENTION,
         eraser="graph",
         exporter="graph",
     ),
@@ -174,11 +186,11 @@ _GRAPH = (
     DataPlace(
         "graph.courses",
         Store.GRAPH,
-        ("Course.*", "CourseContent.*", "IN_COURSE.*"),
+        ("Course.*", "CourseContent.*", "IN_COURSE.*", "Group.*", "IN_GROUP.*", "OF_COURSE.*", "Term.*"),
         "pseudonymous",
         Words(
-            "courses and their texts, and which record gave a name; a text may name people",
-            "课程及其文本，以及名称由哪条记录给出；文本中可能提到人",
+            "courses and their texts, groups and terms, and which record gave a name; a text may name people",
+            "课程及其文本、班组和学期，以及名称由哪条记录给出；文本中可能提到人",
         ),
         Words("what is taught", "课程内容"),
         _GRAPH_LIFE,
@@ -209,6 +221,7 @@ _GRAPH = (
             "OF_ITEM.*",
             "DEFINES.*",
             "TESTS.*",
+            "NOT_TESTS.*",
         ),
         "pseudonymous",
         Words(
@@ -366,8 +379,8 @@ _BLOBS = (
         "personal",
         Words("what was exported of one person", "导出的个人数据"),
         Words("to hand it to the person", "交给本人"),
-        Words("until it is fetched, or until the next export after a day", "直到被取走，或直到一天之后的下一次导出"),
-        left=Words("it ends by itself, or fetch it once more", "自行结束，或再取一次"),
+        Words("until it is fetched, or somebody is erased; a day at most", "直到被取走或有人被删除；最多一天"),
+        eraser="files",
     ),
     DataPlace(
         "blobs.plans",
@@ -611,7 +624,7 @@ _REDIS = (
     DataPlace(
         "redis.audit",
         Store.REDIS,
-        ("edugraph:audit", "edugraph:audit-*"),
+        ("edugraph:audit",),
         "pseudonymous",
         Words(
             "who did or read what, when, why and how it ended; students and what was read as HMAC",
@@ -621,6 +634,19 @@ _REDIS = (
         Words("365 days, the last 100,000 entries", "365 天，最近 100,000 条"),
         retention="EDUGRAPH_AUDIT_RETENTION_DAYS",
         left=Words("it must show that an erasure took place", "必须能证明删除确已进行"),
+        exporter="audit",
+    ),
+    DataPlace(
+        "redis.audit_keys",
+        Store.REDIS,
+        ("edugraph:audit-*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "the key of the audit log's HMACs, and how much a client noted today",
+            "审计日志 HMAC 的密钥和客户端当日的条数",
+        ),
+        Words("two days; the key for ever", "两天；密钥永久"),
     ),
     DataPlace(
         "redis.to_clean",
@@ -638,7 +664,7 @@ _REDIS = (
     DataPlace(
         "redis.turns",
         Store.REDIS,
-        ("edugraph:reaping", "edugraph:erasing", "edugraph:sweeping", "edugraph:swept"),
+        ("edugraph:reaping", "edugraph:erasing", "edugraph:sweeping", "edugraph:swept", "edugraph:ending-records"),
         "none",
         _NO_PERSON,
         Words(

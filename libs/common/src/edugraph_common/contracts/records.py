@@ -7,85 +7,32 @@ record back.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.record_fields import (
+    Count,
+    Id,
+    Level,
+    Name,
+    Reading,
+    RequiredText,
+    Score,
+    Severity,
+    Text,
+    Timestamp,
+)
+from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 
-LONGEST_TEXT = 100_000  # characters
 SHOWN_VALUE = 80  # characters of a wrong value that are shown again
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_ISO_DATE = re.compile(r"\s*+\d{4}-\d\d-\d\d")
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def _no_control(value: str) -> str:
-    if _CONTROL.search(value):
-        raise ValueError("control characters are not allowed here")
-    return value
-
-
-def _storable(value: str) -> str:
-    """A NUL or half a surrogate pair cannot be stored in the graph."""
-    if _UNSTORABLE.search(value):
-        raise ValueError("must not hold NUL or lone surrogates")
-    return value
-
-
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("is blank")
-    return value
-
-
-def _utc(value: datetime) -> datetime:
-    """Return the moment in UTC; a timestamp without a zone means UTC (docs/data-model.md)."""
-    try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is before the year 1 or after the year 9999 in UTC") from None
-
-
-def _iso_text(value: object) -> object:
-    """Pydantic would take a bare number, such as a date of Excel, for seconds since 1970."""
-    if isinstance(value, int | float) or (isinstance(value, str) and not _ISO_DATE.match(value)):
-        raise ValueError("not an ISO 8601 date and time")
-    return value
-
-
-Id = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=128, strip_whitespace=True),
-    AfterValidator(_no_control),
-    AfterValidator(_storable),
-]
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), AfterValidator(_storable)
-]
-Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(_storable)]
-RequiredText = Annotated[Text, AfterValidator(_not_blank)]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Reading = Annotated[int, Field(ge=0, le=1_000_000)]
-Timestamp = Annotated[datetime, BeforeValidator(_iso_text), AfterValidator(_utc)]
-# A negative score, as xAPI has it for penalties, counts as 0.
-Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), AfterValidator(lambda score: max(score, 0.0))]
-Level = Literal["beginner", "intermediate", "advanced"]
-Severity = Literal["low", "medium", "high"]
 
 
 class StudentInteraction(ContractModel):
@@ -218,7 +165,16 @@ class ItemRecord(ContractModel):
 
 
 Data = (
-    StudentInteraction | TeacherInteraction | CourseRecord | ErrorRecord | CourseContent | AttemptRecord | ItemRecord
+    StudentInteraction
+    | TeacherInteraction
+    | CourseRecord
+    | ErrorRecord
+    | CourseContent
+    | AttemptRecord
+    | ItemRecord
+    | MembershipRecord
+    | TermRecord
+    | ActivityRecord
 )
 RecordType = Literal[
     "student_interaction",
@@ -228,6 +184,9 @@ RecordType = Literal[
     "course_content",
     "attempt_record",
     "item_record",
+    "membership_record",
+    "term_record",
+    "activity_record",
 ]
 RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
 DATA_OF_TYPE: dict[str, type[Data]] = dict(
@@ -241,10 +200,20 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
             CourseContent,
             AttemptRecord,
             ItemRecord,
+            MembershipRecord,
+            TermRecord,
+            ActivityRecord,
         ),
         strict=True,
     )
 )
+
+# What a type wants one of, where no field alone is required. The usual one comes first.
+ONE_OF: Mapping[str, tuple[str, str]] = {
+    "error_record": ("course_id", "course_ids"),
+    "attempt_record": ("correct", "score"),
+    "membership_record": ("student_id", "teacher_id"),
+}
 
 
 class Record(ContractModel):
@@ -328,6 +297,9 @@ def parse_row(value: object) -> Record | Withdrawal:
     except ValidationError as error:
         raise _first_problem(error, value) from None
     rest = {key: item for key, item in value.items() if key != "withdrawn"}
+    if head.withdrawn and value.get("type") == "activity_record":
+        # The graph keeps the minutes of all records together.
+        raise InvalidRecord("withdrawn", "a record of another type", "true", "activity cannot be taken back")
     if not head.withdrawn:
         return parse_record(rest)
     return Withdrawal(record_id=head.record_id or parse_record(rest).record_id)
@@ -431,7 +403,9 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
         if key in context:
             return f"{words} {context[key]}"
     if not detail["loc"]:
-        return _ONE_OF.get(kind, "a value of the documented form")
+        # A type checks two things of several fields: that one of two is there, and that an interval is one.
+        lasts = "starts" in DATA_OF_TYPE[kind].model_fields and "one of" not in detail["msg"]
+        return "starts earlier than ends" if lasts else " or ".join(ONE_OF[kind])
     name = str(detail["loc"][0])
     return _FORMS.get(name, _FORMS_BY_ERROR.get(detail["type"].split("_")[0], "a value of the documented form"))
 
@@ -440,10 +414,11 @@ _FORMS = {
     "timestamp": "an ISO 8601 date and time",
     "enrollment_date": "an ISO 8601 date and time",
     "completion_date": "an ISO 8601 date and time",
+    "starts": "an ISO 8601 date and time",
+    "ends": "an ISO 8601 date and time",
+    "breaks": "an interval like 2026-10-01/2026-10-08",
     "record_id": "1 to 128 characters",
 }
-# What a type wants one of, where no field alone is required.
-_ONE_OF = {"error_record": "course_id or course_ids", "attempt_record": "correct or score"}
 _FORMS_BY_ERROR = {
     "string": "text",
     "int": "a whole number",

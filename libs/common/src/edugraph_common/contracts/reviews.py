@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, model
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Sentiment
-from edugraph_common.contracts.records import Id, Level, Record, Severity, iso
+from edugraph_common.contracts.record_fields import Id, Level, Severity
+from edugraph_common.contracts.records import Record, iso
 
 REVIEWS_AT_ONCE = 1_000
 
@@ -79,6 +80,15 @@ class FindingReview(Said):
         return self
 
 
+class ItemReview(Said):
+    """Whether an item tests a knowledge point, whatever records say of it."""
+
+    kind: Literal["tests"] = "tests"
+    item_id: Id
+    knowledge_point: Thing
+    verdict: Literal["accepted", "rejected"]
+
+
 class PairReview(Said):
     """Two ids or names of a kind mean the same, or they do not."""
 
@@ -95,5 +105,5 @@ class PairReview(Said):
         return self
 
 
-Review = Annotated[FindingReview | PairReview, Field(discriminator="kind")]
+Review = Annotated[FindingReview | ItemReview | PairReview, Field(discriminator="kind")]
 REVIEW: TypeAdapter[Review] = TypeAdapter(Review)

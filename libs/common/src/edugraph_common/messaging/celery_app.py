@@ -150,7 +150,7 @@ def make_publisher(name: str, settings: Settings, *, timeout: float = 4.0) -> Ap
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
     )
     if settings.on_rabbitmq:
-        app.conf.broker_transport_options = _confirming(timeout)
+        app.conf.broker_transport_options = confirming_options(timeout)
     return app
 
 
@@ -162,12 +162,13 @@ def confirm_in_children(app: Celery, *, timeout: float = SOCKET_TIMEOUT_SECONDS)
     """
 
     def confirm(**_: Any) -> None:
-        app.conf.broker_transport_options = _confirming(timeout)
+        app.conf.broker_transport_options = confirming_options(timeout)
 
     worker_process_init.connect(confirm, weak=False)
 
 
-def _confirming(timeout: float) -> dict[str, Any]:
+def confirming_options(timeout: float = SOCKET_TIMEOUT_SECONDS) -> dict[str, Any]:
+    """Return the options of a connection whose publishing waits for the broker's confirm."""
     return {
         "confirm_publish": True,
         "confirm_timeout": timeout,

@@ -80,6 +80,17 @@ def _held(channel: BlockingChannel, name: str, limit: int) -> Iterator[HeldLette
         yield HeldLetter(method.delivery_tag, properties, body)
 
 
+def read_dead_letters(settings: Settings) -> Iterator[tuple[str, bytes]]:
+    """Yield the queue and the body of each dead letter, all of which stay where they are.
+
+    Raises Retryable when the broker does not answer, Rejected where there are no dead letters.
+    """
+    with dead_letter_channel(settings) as channel:
+        for queue in QUEUES:
+            number = count_dead_letters(channel, queue)
+            yield from ((dead_queue_name(queue), held.body) for held in held_letters(channel, queue, number))
+
+
 class Rewritten(NamedTuple):
     """`changed` letters and notices; `waiting`: how many messages each task queue holds, which nobody can search."""
 

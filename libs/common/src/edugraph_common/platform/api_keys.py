@@ -18,13 +18,19 @@ from edugraph_common.platform.redis_errors import redis_errors
 KEYS = "edugraph:keys"
 BOOTSTRAP_ENDED = "edugraph:keys-made"
 # `personal` opens nothing by itself: it adds rejects, texts, quotes and names to what the others show.
-Scope = Literal["read:own", "read", "personal", "submit", "review", "operate", "erase"]
+Scope = Literal["read:own", "read", "personal", "submit", "review", "operate", "privacy", "erase"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+# What somebody is at school. Scopes say what a caller may do at the gateway, roles which insights they get.
+Role = Literal["analyst", "teacher", "student", "head", "counsellor", "officer"]
+ROLES: tuple[Role, ...] = get_args(Role)
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
 
 class ApiKey(ContractModel):
-    """What is known of a key, its secret only as a hash."""
+    """What is known of a key, its secret only as a hash.
+
+    `person` is the id in the graph of the teacher or student whose key it is.
+    """
 
     key_id: str
     name: str
@@ -32,6 +38,12 @@ class ApiKey(ContractModel):
     secret_hash: str
     created: datetime
     expires: datetime | None = None
+    roles: tuple[Role, ...] = ()
+    person: str | None = None
+
+    def stored(self) -> str:
+        """Return it as Redis keeps it. A release that knows no roles reads every key that has none."""
+        return self.model_dump_json(exclude={name for name in ("roles", "person") if not getattr(self, name)})
 
     def is_valid(self, now: datetime) -> bool:
         return self.expires is None or now < self.expires
@@ -57,6 +69,8 @@ class ApiKeys:
         now: datetime,
         *,
         expires: datetime | None = None,
+        roles: Iterable[Role] = (),
+        person: str | None = None,
         random: Callable[[int], str] = secrets.token_hex,
     ) -> NewKey:
         key_id, secret = random(6), random(32)
@@ -67,10 +81,12 @@ class ApiKeys:
             secret_hash=hash_of(secret),
             created=now.astimezone(UTC),
             expires=expires,
+            roles=tuple(dict.fromkeys(roles)),
+            person=person,
         )
         with redis_errors():
             pipe = self._redis.pipeline()
-            pipe.hset(KEYS, key_id, key.model_dump_json())
+            pipe.hset(KEYS, key_id, key.stored())
             pipe.set(BOOTSTRAP_ENDED, "1")
             pipe.execute()
         return NewKey(key, f"eg_{key_id}_{secret}")
@@ -98,7 +114,7 @@ class ApiKeys:
             return None
         granted = key.model_copy(update={"scopes": tuple(dict.fromkeys((*key.scopes, *scopes)))})
         with redis_errors():
-            self._redis.hset(KEYS, key_id, granted.model_dump_json())
+            self._redis.hset(KEYS, key_id, granted.stored())
         return granted
 
     def find(self, key_id: str) -> ApiKey | None:

@@ -40,6 +40,7 @@ Action = Literal[
     "job.cancel",
     "job.delete",
     "job.resume",
+    "job.undo",
     "key.create",
     "key.grant",
     "key.revoke",
@@ -110,6 +111,11 @@ class Audit:
                 self._redis.set(SECRET, secrets.token_hex(32), nx=True)
                 self._secret = cast("str", self._redis.get(SECRET))
         return hmac.new(self._secret.encode(), f"{kind}:{identifier}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    def about(self, kind: str, identifier: str) -> Iterator[Entry]:
+        """Yield the entries whose object this is, the newest first."""
+        keyed = self.object_of(kind, identifier)
+        return (entry for entry in self.newest() if entry.object == keyed)
 
     def newest(self) -> Iterator[Entry]:
         """Yield all entries that are there, the newest first."""

@@ -148,7 +148,9 @@ def names_by_course(records: Iterable[Record]) -> dict[str, set[str]]:
     found = dict[str, set[str]]()
     for record in records:
         data = record.data
-        courses = data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (data.course_id,)
+        courses = (
+            data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (getattr(data, "course_id", None),)
+        )
         names = {name for field in _NAME_FIELDS if (name := getattr(data, field, None))}
         for course_id in filter(None, courses):
             found.setdefault(course_id, set()).update(names)

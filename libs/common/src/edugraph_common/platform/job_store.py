@@ -41,6 +41,7 @@ LOOKED_AT = 500  # jobs at once, when those of one state are looked for
 RESULTS = "celery-task-meta-*"
 REAPING = "edugraph:reaping"
 SWEEPING, SWEPT = "edugraph:sweeping", "edugraph:swept"
+ENDING_RECORDS = "edugraph:ending-records"
 ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
 ERASING_WAIT_SECONDS = 3.0  # before another try, of which each keeps a process of the importer for a moment only
@@ -329,6 +330,11 @@ class Jobs:
         """False if another process has had its turn within this time."""
         with redis_errors():
             return bool(self._redis.set(SWEEPING, "1", nx=True, px=int(seconds * 1_000)))
+
+    def take_turn_to_end_records(self, seconds: float) -> bool:
+        """False if another process has had its turn within this time."""
+        with redis_errors():
+            return bool(self._redis.set(ENDING_RECORDS, "1", nx=True, px=int(seconds * 1_000)))
 
     def swept_up_to(self) -> str:
         """Return the id of the last job whose blobs were looked at; nothing at the beginning of a round."""

@@ -26,6 +26,9 @@ RECORD_TYPES = (
     "course_content",
     "attempt_record",
     "item_record",
+    "membership_record",
+    "term_record",
+    "activity_record",
     "unknown",
 )
 STATUSES = ("200", "400", "401", "402", "403", "404", "408", "409", "422", "425", "429", "500", "502", "503", "504")
@@ -61,7 +64,10 @@ BUILD = Gauge(
     "every process",
     "build_info",
     "1; its labels say what runs",
-    (Label("service", ("importer", "analyzer", "gateway")), Label("version", None, "the version that is installed")),
+    (
+        Label("service", ("importer", "analyzer", "gateway", "insights")),
+        Label("version", None, "the version that is installed"),
+    ),
 )
 STARTED = Gauge("every process", "process_start_time_seconds", "When the process started, in seconds since 1970")
 

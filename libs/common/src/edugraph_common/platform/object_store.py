@@ -21,6 +21,8 @@ from fsspec.implementations.local import LocalFileSystem
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import OutsideFile
 
+EXPORTS = "exports"  # the folder with the exports of persons that wait to be fetched
+EXPORT_KEPT_SECONDS = 86_400
 ERASURES = "erasures"  # the folder with one blob for each erased student
 # A listing that another process disturbs begins anew so many times.
 LISTINGS = 20
@@ -230,6 +232,21 @@ def is_below(url: str, prefixes: Sequence[str]) -> bool:
 def cancelled_key(job_id: str) -> str:
     """The blob that says that a job was cancelled, for the case that Redis forgets it while messages of it wait."""
     return f"jobs/{job_id}/cancelled"
+
+
+def export_key(request_id: str, now: datetime) -> str:
+    return f"{EXPORTS}/{int(now.timestamp())}-{request_id}.zip"
+
+
+def delete_old_exports(blobs: Blobs, now: datetime) -> int:
+    """Delete what nobody has fetched for a day, and return how many there were."""
+    old = []
+    for key in blobs.keys(EXPORTS):
+        made = key.removeprefix(f"{EXPORTS}/").partition("-")[0]
+        if not made.isdigit() or int(made) < now.timestamp() - EXPORT_KEPT_SECONDS:
+            old.append(key)
+            blobs.delete(key)
+    return len(old)
 
 
 def erasure_key(tombstone: str) -> str:

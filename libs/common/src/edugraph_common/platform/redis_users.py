@@ -37,11 +37,11 @@ class Access(NamedTuple):
 ACCESS: dict[RedisService, Access] = {
     # INFO tells the policy of eviction, for `edugraph doctor`.
     "gateway": Access(
-        uses=(*_JOBS, "redis.clients", "redis.audit", "redis.turns", "redis.to_clean"),
+        uses=(*_JOBS, "redis.clients", "redis.audit", "redis.audit_keys", "redis.turns", "redis.to_clean"),
         reads=(_RESULTS,),
         commands=("+info",),
     ),
-    # An erasure looks through results and answers of the model.
+    # An erasure looks through results and answers of the model, an export of a person through the audit log.
     "importer": Access(
         uses=(
             *_JOBS,
@@ -54,6 +54,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.turns",
             "redis.to_clean",
         ),
+        reads=("redis.audit",),
         commands=("+scan",),
     ),
     # `edugraph cache` looks through the answers. It notes which course it has asked for.

@@ -1,9 +1,9 @@
 """Settings that two services share, read from EDUGRAPH_… and nowhere else."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 JOB_RETENTION_DAYS = 30
@@ -64,6 +64,20 @@ class Settings(BaseSettings):
         ge=1,
         le=3_650,
         description="days that Redis keeps an entry of the audit log, of which it keeps 100,000 at most",
+    )
+    graph_text_retention_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="days after which the graph forgets the texts of records about students, and quotes of them; "
+        "0: never",
+    )
+    graph_record_retention_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="days after which a record about students leaves the graph with its part of all sums, and older "
+        "ones are refused; 0: never",
     )
     privacy_secret: SecretStr | None = Field(
         default=None,
@@ -142,6 +156,37 @@ class Settings(BaseSettings):
     def on_rabbitmq(self) -> bool:
         """False in the embedded run, whose broker is a Valkey."""
         return self.broker_url.get_secret_value().startswith(("amqp://", "amqps://", "pyamqp://"))
+
+
+class OidcSettings(BaseSettings):
+    """Whose access tokens are taken beside API keys. The services that people call have these."""
+
+    model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
+
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="https:// address of an OpenID Connect issuer: its access tokens are taken beside API keys",
+    )
+    oidc_audience: str | None = Field(default=None, description="what must be in `aud`; needed with an issuer")
+    oidc_scope_claim: str = Field(default="scope", description="the claim that has the scopes, as text or as a list")
+    oidc_scope_prefix: str = Field(
+        default="edugraph:", description="before the name of each scope and role: edugraph:read, edugraph:teacher, …"
+    )
+    oidc_role_claim: str = Field(default="roles", description="the claim that has the roles, as text or as a list")
+    oidc_person_claim: str = Field(
+        default="edugraph_person", description="the claim that has the caller's id as a teacher or student"
+    )
+
+    @model_validator(mode="after")
+    def issuer_is_whole(self) -> Self:
+        """Raises ValueError: a token for another audience would be good for us, a plain one could be forged."""
+        if self.oidc_issuer and not self.oidc_audience:
+            raise ValueError("EDUGRAPH_OIDC_ISSUER needs EDUGRAPH_OIDC_AUDIENCE")
+        if self.oidc_issuer and not self.oidc_issuer.startswith(
+            ("https://", "http://127.0.0.1:", "http://localhost:")
+        ):
+            raise ValueError("EDUGRAPH_OIDC_ISSUER must be an https:// address")
+        return self
 
 
 def passwords_of(users: dict[Service, SecretStr]) -> dict[Service, str]:

@@ -80,6 +80,12 @@ def kind_of_binary(head: bytes) -> BinaryKind | None:
     return known or (BinaryKind("data of a kind that EduGraph does not know") if _is_no_text(head) else None)
 
 
+def is_archive(head: bytes) -> bool:
+    """Say whether it is a ZIP archive, and of none of the kinds that are called otherwise."""
+    kind = kind_of_binary(head)
+    return kind is not None and kind.name == _IN_ZIP[-1][1].name
+
+
 def why_no_text(head: bytes) -> str | None:
     """Return a sentence for a file that was sent as text and is none, without its full stop."""
     kind = kind_of_binary(head)
@@ -95,7 +101,7 @@ def why_no_table(head: bytes, wanted: TableFormat) -> str | None:
     if kind and kind.format == wanted:
         return None
     # The first entries of a workbook may be larger than the head.
-    if wanted == "workbook" and kind and kind.name == _IN_ZIP[-1][1].name:
+    if wanted == "workbook" and is_archive(head):
         return None
     found = f"it seems to be {kind.name}; {kind.advice}" if kind else "it seems to be text; send it as CSV or NDJSON"
     return f"the file is no {'workbook (.xlsx, .ods)' if wanted == 'workbook' else 'Parquet file'}: {found}"

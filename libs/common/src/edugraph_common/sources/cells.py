@@ -12,8 +12,8 @@ from edugraph_common.contracts.records import InvalidRecord, shorten
 from edugraph_common.sources.mapping import ENVELOPE, EXCEL, Mapping
 from edugraph_common.sources.students import STUDENT_FIELDS, as_id
 
-DATES = frozenset({"timestamp", "enrollment_date", "completion_date"})
-LISTS = frozenset({"topics", "course_ids", "knowledge_points"})
+DATES = frozenset({"timestamp", "enrollment_date", "completion_date", "starts", "ends"})
+LISTS = frozenset({"topics", "course_ids", "knowledge_points", "breaks"})
 PERCENTAGES = frozenset({"progress"})  # in which "85 %" is 85
 SHARES = frozenset({"score"})  # from 0 to 1, in which "85 %" is 0.85
 _COUNTS = {"message_count", "like_count", "interaction_count", "occurrence_count", "attempt_number"}
@@ -22,6 +22,8 @@ NUMBERS = PERCENTAGES | SHARES | {"time_spent", "duration_seconds"} | _COUNTS
 _ISO_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.,]+)?")
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9})?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
+_BETWEEN = re.compile(r" to | - |[~～–—至到]")
+_ENDS = 2  # of an interval
 _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
 _FIRST_EXCEL_DAY = 61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
@@ -143,6 +145,9 @@ def _parser(mapping: Mapping, field: str) -> CellParser:
         parse = partial(_parse_date, mapping.date_formats, ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC)
     elif field in NUMBERS:
         parse = partial(_parse_number, mapping.decimal, field)
+    elif field == "breaks":
+        zone = ZoneInfo(mapping.time_zone) if mapping.time_zone else UTC
+        parse = partial(_parse_intervals, mapping.list_separator, mapping.date_formats, zone)
     elif field in LISTS:
         parse = partial(_parse_list, mapping.list_separator)
     if field not in mapping.values:
@@ -154,6 +159,18 @@ def _parser(mapping: Mapping, field: str) -> CellParser:
 
 def _parse_list(separator: str, cell: str) -> list[str]:
     return [item.strip() for item in cell.split(separator) if item.strip()]
+
+
+def _parse_intervals(separator: str, date_formats: tuple[str, ...], zone: tzinfo, cell: str) -> list[str]:
+    """Return intervals as ISO 8601 writes them. What is none is returned as it is, for the contract of records."""
+    found = []
+    for item in _parse_list(separator, cell):
+        ends = _BETWEEN.split(item) if _BETWEEN.search(item) else item.split("/")
+        if len(ends) == _ENDS:
+            dates = (_parse_date(date_formats, zone, end) for end in ends)
+            item = "/".join(date if isinstance(date, str) else date.isoformat() for date in dates)  # noqa: PLW2901
+        found.append(item)
+    return found
 
 
 def _parse_number(decimal: str, field: str, cell: str) -> str:

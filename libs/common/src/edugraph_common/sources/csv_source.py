@@ -24,6 +24,7 @@ from edugraph_common.sources.rows import (
 from edugraph_common.sources.table_rows import SheetRow
 
 DELIMITERS = (",", "\t", ";", "|")
+_LONE_CR = re.compile(rb"\r(?!\n)")
 _SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
 
 
@@ -50,12 +51,13 @@ class CsvRows:
     """Where a CSV row ends, and what its cells are.
 
     A quote opens a field only at the field's start, and a quoted field may hold line ends. Where a quote never
-    closes properly, only the line on which it stands is a wrong row, and reading goes on with the next line: a wrong
-    row must not swallow its neighbours.
+    closes properly, or closes on a later line so that the row has not `columns` cells, only the line on which it
+    stands is a wrong row, and reading goes on with the next line: a wrong row must not swallow its neighbours.
+    Where it happens to have as many, nothing tells it from a row that is meant so.
     """
 
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
+    def __init__(self, delimiter: str, columns: int | None = None) -> None:
+        self._delimiter, self._columns = delimiter, columns
         cut = re.escape(delimiter).encode()
         # A CR alone is no end of a row, though no CSV either. If it were one, the row would end early, and what is
         # left of it might open a quote that swallows its neighbours.
@@ -75,9 +77,22 @@ class CsvRows:
             return line
         found = self._row.match(text, start)
         if found and found.end() - start <= MAX_ROW_BYTES and (final or text.endswith(b"\n", start, found.end())):
-            return found.end()
+            return found.end() if found.end() == line or self._is_row(found[0]) else line
         more = not final and len(text) - start <= MAX_ROW_BYTES and (found or self._open.match(text, start))
         return -1 if more else line
+
+    def fits(self, cells: list[str]) -> bool:
+        """Say whether a row has as many cells as there are columns; blank ones may follow."""
+        return self._columns is None or (
+            len(cells) >= self._columns and not any(cell.strip() for cell in cells[self._columns :])
+        )
+
+    def _is_row(self, lines: bytes) -> bool:
+        """Say whether several lines are one row. Blank ones are: an erasure leaves them of a row of several lines."""
+        try:
+            return self.is_blank(lines) or self.fits(self.cells(_LONE_CR.sub(b" ", lines).decode(errors="replace")))
+        except InvalidRecord:
+            return False
 
     def is_blank(self, row: bytes) -> bool:
         """Say whether the row has blank cells only, as spreadsheets leave at the end of a table.
@@ -99,7 +114,7 @@ class CsvSource:
     """A table with a mapping, as a source of records."""
 
     def __init__(self, header: Header, mapping: Mapping) -> None:
-        self._header, self._rows = header, CsvRows(header.delimiter)
+        self._header, self._rows = header, CsvRows(header.delimiter, len(header.columns))
         self._reader = CellReader(mapping, header.columns)
 
     def chunks(self, blocks: Iterable[bytes], rows_per_chunk: int) -> Iterator[Chunk]:
@@ -122,7 +137,10 @@ class CsvSource:
             try:
                 row = self._record(self._cells(raw), latest)
             except Exception as fault:  # noqa: BLE001 - the boundary of the row
-                row = make_reject(line, raw, as_invalid_record(fault))
+                problem = as_invalid_record(fault)
+                if more := raw.count(b"\n"):  # which tells what a quote that was left open has taken in
+                    problem.found = f"lines {line} to {line + more}: {problem.found}"
+                row = make_reject(line, raw, problem)
             yield line, row
 
     def sheet_rows(self, blocks: Iterable[bytes]) -> Iterator[SheetRow]:
@@ -163,8 +181,9 @@ class CsvSource:
                 yield line, text[begin:end]
 
     def _cells(self, raw: bytes) -> list[str]:
-        cells, expected = self._rows.cells(raw.decode()), len(self._header.columns)
-        if len(cells) < expected or any(cell.strip() for cell in cells[expected:]):
+        cells = self._rows.cells(raw.decode())
+        if not self._rows.fits(cells):
+            expected = len(self._header.columns)
             shown = shorten(f"{len(cells)} cells: {self._header.delimiter.join(cells)}")
             raise InvalidRecord("(row)", f"{expected} cells", shown, "has not as many cells as the header")
         return cells

@@ -24,6 +24,7 @@ items:
   ids: {Essay: essay-3}           # by column, where the ids are others
   scale: 10                       # points for an answer that is all right; or by column: {Q1: 5, Essay: 20}
   not_tried: ["-", absent]        # beside empty cells
+  one_attempt: true               # a later file's mark replaces an earlier one; without it, it is a second try
   not_students: [mean, 平均]      # in the place of an id, in whatever case: rows of all students together
 
 Without a scale the cells say whether the answer was right: 1, 0, true, false, or `values: {correct: {√: true}}`.
@@ -41,7 +42,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.records import DATA_OF_TYPE, RecordType
+from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RecordType
 from edugraph_common.sources.ndjson import MalformedFile
 
 ENVELOPE = ("type", "timestamp", "record_id", "withdrawn", "consent")
@@ -64,8 +65,8 @@ Constant = Annotated[str | bool | list[str], BeforeValidator(_text)]
 Cells = Annotated[dict[str, Constant], BeforeValidator(_texts)]
 
 
-ITEM_FIELDS = frozenset({"item_id", "item_title", "correct", "score"})
-"""What the cells and the header of a wide table say of an attempt."""
+ITEM_FIELDS = frozenset({"record_id", "item_id", "item_title", "correct", "score"})
+"""What differs between the attempts of one row of a wide table, so that no column or constant may give it."""
 
 Points = Annotated[float, Field(gt=0, le=1_000_000)]
 
@@ -79,6 +80,7 @@ class Items(ContractModel):
     scale: Points | dict[str, Points] | None = None
     not_tried: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
     not_students: tuple[Annotated[str, BeforeValidator(_text)], ...] = ()
+    one_attempt: bool = False
 
     @field_validator("item_id")
     @classmethod
@@ -180,10 +182,9 @@ class Mapping(ContractModel):
         if self.type:
             fields = DATA_OF_TYPE[self.type].model_fields
             required |= {name for name, field in fields.items() if field.is_required()}
-        if self.type == "error_record" and "course_ids" not in given:
-            required.add("course_id")
-        if self.type == "attempt_record" and "score" not in given:
-            required.add("correct")
+        one_of = ONE_OF.get(self.type or "", ())
+        if one_of and not set(one_of) & set(given):
+            required.add(one_of[0])
         if self.items:
             if self.type != "attempt_record":
                 raise ValueError("it has items, so its type must be attempt_record")

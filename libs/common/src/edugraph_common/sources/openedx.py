@@ -9,6 +9,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -22,7 +23,8 @@ from edugraph_common.sources.students import STUDENT_FIELDS, as_id
 READING = 2  # to be raised when an event becomes another record than before
 _PAGE = "(page request)"  # implicit events have an address as their name, which differs for each block
 _MAX_SHARE_WITH_BONUS = 1.5
-_IDS = {*STUDENT_FIELDS, "course_id", "item_id"}
+_IDS = {*STUDENT_FIELDS, "course_id", "item_id", "activity_id"}
+_LONGEST_ID = 128  # characters
 _TAG = re.compile(r"<[^<>]*+>")  # no second "<", so that each character is looked at once
 
 
@@ -65,6 +67,8 @@ class _Data(_Part):
     percent_grade: float | None = None
     success: str | None = None
     problem_id: str | None = None
+    block_id: Any = None
+    id: Any = None
     grade: float | None = None
     max_grade: float | None = None
     attempts: int | None = None
@@ -119,14 +123,18 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     name = value.get("name") or value.get("event_type")
     if not isinstance(name, str):
         raise InvalidRecord("name", "the name of an event", shorten(name or ""), "is missing")
-    name = shorten(name)
-    extract = _EXTRACTORS.get(name)
-    if extract is None or not isinstance(_payload(value), dict):
+    name, payload = shorten(name), _payload(value)
+    extract = _EXTRACTORS.get(name) if isinstance(payload, dict) else None
+    in_course = _dict(payload).get("course_id") or _dict(value.get("context")).get("course_id")
+    kind = _kind_of_use(name) if in_course else None
+    if extract is None and kind is None:
         return NotRelevant(_PAGE if name.startswith("/") else name)
     event = _parsed(value)
-    extracted = extract(event)
+    extracted = extract(event) if extract else None
+    if extracted is None and kind is not None:
+        extracted = _used(event, kind)
     if extracted is None:
-        return NotRelevant(name)
+        return NotRelevant(_PAGE if name.startswith("/") else name)
     record_type, data = extracted
     given = {field: item for field, item in data.items() if item is not None}
     given |= {field: platforms.log_id(given[field]) for field in _IDS & given.keys()}
@@ -153,9 +161,9 @@ def _payload(value: dict[str, Any]) -> Any:
 
 
 def _parsed(value: dict[str, Any]) -> _Event:
-    moment = value.get("timestamp") or value.get("time")
+    moment, data = value.get("timestamp") or value.get("time"), _dict(_payload(value))
     try:
-        return _Event.model_validate({**value, "timestamp": moment, "data": _payload(value)})
+        return _Event.model_validate({**value, "timestamp": moment, "data": data})
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in detail["loc"])
@@ -241,6 +249,24 @@ def _interaction(event: _Event, **fields: Any) -> Extracted:
     }
 
 
+# Patterns of the names of events that tell that something was used, whatever else they may tell.
+_USES = {
+    "video": ("*_video", "edx.video.*", "*_transcript", "video_*_cc_menu"),
+    "page": ("edx.ui.lms.*", "seq_*", "page_close", "textbook.*", "edx.bookmark.*", "edx.course.tool.accessed"),
+    "exercise": (
+        *("problem_*", "showanswer", "edx.problem.*", "edx.grades.problem.submitted", "openassessmentblock.*"),
+        *("edx.special_exam.*.attempt.created", "edx.special_exam.*.attempt.started"),
+        "edx.special_exam.*.attempt.submitted",
+    ),
+    "forum": (
+        "edx.forum.*.created",
+        "edx.forum.*.edited",
+        "edx.forum.*.viewed",
+        "edx.forum.*.voted",
+        "edx.forum.searched",
+    ),
+}
+
 _EXTRACTORS: dict[str, Callable[[_Event], Extracted]] = {
     "edx.course.enrollment.activated": _enrolled,
     "edx.course.enrollment.mode_changed": _course_record,
@@ -254,6 +280,27 @@ _EXTRACTORS: dict[str, Callable[[_Event], Extracted]] = {
     "edx.forum.thread.voted": _voted,
     "edx.forum.response.voted": _voted,
 }
+
+
+def _used(event: _Event, kind: str) -> Extracted:
+    """Read that something of a course was used, for a minute: the log tells moments, and of some not by whom."""
+    if not event.course_id or not (event.data.user_id or event.context.user_id or event.student_name):
+        return None
+    ids = (event.data.problem_id, event.data.block_id, event.context.module.usage_key, event.data.id)
+    used = next((each for each in ids if isinstance(each, str) and 0 < len(each) <= _LONGEST_ID), None)
+    return "activity_record", {
+        "student_id": event.student_id,
+        "course_id": event.course_id,
+        "activity_id": used,
+        "kind": kind,
+    }
+
+
+def _kind_of_use(name: str) -> str | None:
+    """Return what kind of thing the event of this name uses. Pages have their address as their name."""
+    if name.startswith("/courses/"):
+        return "page"
+    return next((kind for kind, names in _USES.items() if any(fnmatchcase(name, each) for each in names)), None)
 
 
 def _plain(answer: Any) -> str:

@@ -82,14 +82,14 @@ Who = Person | ErasedPeople
 
 
 class Scrubbed:
-    """JSON without the records of a person. `removed` counts what went.
+    """JSON without the records of a person. `removed` counts what went, and `taken` is what it was.
 
     A record becomes {}, so that each row keeps its number: it is rejected, as the record of an erased student would
     be. A finding goes and counts as failed.
     """
 
     def __init__(self, who: Who, text: str | bytes) -> None:
-        self._who, self.removed = who, 0
+        self._who, self.taken = who, list[Any]()
         self.is_json = True
         try:
             value = json.loads(text)
@@ -98,6 +98,10 @@ class Scrubbed:
             return
         changed = self._changed(value)
         self.text = json.dumps(changed, ensure_ascii=False)
+
+    @property
+    def removed(self) -> int:
+        return len(self.taken)
 
     def _changed(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -108,7 +112,7 @@ class Scrubbed:
             return self._changed_reject(value)
         is_theirs = self._is_record(value) and self._who.is_among(students_of_record(value))
         if is_theirs or ("finding" in value and self._is_finding(value)):
-            self.removed += 1
+            self.taken.append(value)
             return {}
         if isinstance(value.get("findings"), list):
             return self._without_findings(value)
@@ -123,14 +127,15 @@ class Scrubbed:
         names = isinstance(raw, str) and Scrubbed(self._who, raw).removed > 0
         if not names and not self._who.is_quoted(str(value["found"])):
             return value
-        self.removed += 1
+        self.taken.append(value)
         return {**value, "found": "", **({"raw": None} if "raw" in value else {})}
 
     def _without_findings(self, value: dict[str, Any]) -> dict[str, Any]:
+        theirs = [each for each in value["findings"] if self._is_finding(each)]
         kept = [each for each in value["findings"] if not self._is_finding(each)]
-        gone = len(value["findings"]) - len(kept)
-        self.removed += gone
-        return {**value, "findings": kept, "failed": int(value.get("failed") or 0) + gone} if gone else value
+        self.taken += theirs
+        failed = int(value.get("failed") or 0) + len(theirs)
+        return {**value, "findings": kept, "failed": failed} if theirs else value
 
     def _is_finding(self, value: Any) -> bool:
         """A finding comes with its record, or in a result with the record's id alone."""

@@ -12,19 +12,19 @@ from edugraph_common.sources.binary_files import TableFormat
 from edugraph_common.sources.ndjson import EmptyFile, MalformedFile
 from edugraph_common.sources.table_rows import SheetRow
 
-# About five million cells of a workbook, and half of what an importer's container has. A Parquet file is read a group
-# of rows at a time.
-MAX_MEMORY_BYTES = 384 << 20
+# Some two million cells of a workbook. Two processes of a worker may read one each, and the chart gives the group
+# that splits files 768 MiB. A Parquet file is read a group of rows at a time.
+MAX_MEMORY_BYTES = 256 << 20
 _MAX_FILE_BYTES = 1 << 30
 
 
 def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterable[str] = ()) -> Generator[SheetRow]:
     """Yield all rows of a workbook or a Parquet file that comes uncompressed in blocks of any size.
 
-    `hidden`: names of sheets that are read although they are hidden. The file is on disk while it is read. Raises
-    MalformedFile.
+    `hidden`: names of sheets that are read although they are hidden. Raises MalformedFile.
     """
-    with tempfile.NamedTemporaryFile(prefix="edugraph-table-") as file:
+    # The file is on disk while it is read, and has no name there: nothing is left of it if this process is killed.
+    with tempfile.TemporaryFile() as file:
         size = 0
         for block in blocks:
             size += file.write(block)
@@ -33,11 +33,13 @@ def sheet_rows(blocks: Iterable[bytes], file_format: TableFormat, hidden: Iterab
         file.flush()
         if not size:
             raise EmptyFile("the file is empty: it holds no record")
-        command = [sys.executable, "-I", table_process.__file__, file_format, file.name]
+        command = [sys.executable, "-I", table_process.__file__, file_format, f"/dev/fd/{file.fileno()}"]
         command += [str(MAX_MEMORY_BYTES), json.dumps(list(hidden))]
         with (
             tempfile.TemporaryFile() as problems,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=problems) as process,  # noqa: S603 - no shell, and our own program
+            subprocess.Popen(  # noqa: S603 - no shell, and our own program
+                command, stdout=subprocess.PIPE, stderr=problems, pass_fds=(file.fileno(),)
+            ) as process,
         ):
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             try:

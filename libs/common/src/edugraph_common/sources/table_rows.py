@@ -9,6 +9,7 @@ them once, from which each batch is read alone (docs/adr/0041). Only what the ma
 {"row": 7, "wrong": ["(row)", "3 cells", "2 cells: …", "has not …"], "raw": "…"}    a row that is none
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -17,7 +18,7 @@ from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_row, shorten
+from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, as_json, escaped, parse_row, shorten
 from edugraph_common.sources.cells import Cell, CellReader, cell_parser, cell_text, is_blank_cell
 from edugraph_common.sources.chunking import Chunk
 from edugraph_common.sources.json_source import Lines, decode_json
@@ -54,9 +55,13 @@ def column_names(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 
 def likely_header(rows: Sequence[SheetRow]) -> int | None:
-    """Return the place of the row that is most likely the header: the first with several cells. None for no table."""
+    """Return the place of the row that is most likely the header: the first with several cells, or with one at all.
+
+    None for no table.
+    """
     filled = [sum(not is_blank_cell(cell) for cell in row.cells or ()) for row in rows]
-    return next((place for place, cells in enumerate(filled) if cells > 1), None)
+    places = (place for least in (2, 1) for place, cells in enumerate(filled) if cells >= least)
+    return next(places, None)
 
 
 def check_columns(columns: Sequence[str], mapping: Mapping) -> None:
@@ -185,7 +190,11 @@ def _attempt_lines(
     given: dict[str, Cell], cells: dict[str, Cell], mapping: Mapping, items: Items
 ) -> Iterator[dict[str, Any]]:
     """Yield what is written of a row of a wide table, `given`, of which `cells` are those that are no items."""
-    tried = [c for c in item_columns(tuple(given), mapping) if _is_try(given[c], items)]
+    tried = [
+        column
+        for column in item_columns(tuple(given), mapping)
+        if not is_blank_cell(given[column]) and cell_text(given[column]).strip() not in items.not_tried
+    ]
     students = [c for c, field in mapping.columns.items() if field in STUDENT_FIELDS]
     absent = [c for c in students if c not in cells]
     words = {word.casefold() for word in items.not_students}
@@ -199,10 +208,6 @@ def _attempt_lines(
         yield {"wrong": [f"{absent[0]} (data.{mapping.columns[absent[0]]})", "an id", "", "is blank"]}
     for column in tried if not absent else ():
         yield {"column": column, "cells": {**cells, column: given[column]}}
-
-
-def _is_try(cell: Cell, items: Items) -> bool:
-    return not is_blank_cell(cell) and cell_text(cell).strip() not in items.not_tried
 
 
 def _place(sheet: str | None, number: int) -> dict[str, Any]:
@@ -256,7 +261,11 @@ class TableSource:
     def _record(self, line: dict[str, Any]) -> Record | Withdrawal:
         value, column = self._reader.record(self._listed(line["cells"])), line.get("column")
         if self._items and column:
-            value["data"] |= self._attempt(self._items, column, line)
+            data = value["data"]
+            data |= self._attempt(self._items, column, line)
+            if self._items.one_attempt:
+                which = [data.get(field) for field in ("student_id", "item_id", "course_id", "course_ids")]
+                value["record_id"] = hashlib.sha256(escaped(as_json(which)).encode()).hexdigest()
         try:
             return parse_row(value)
         except InvalidRecord as problem:

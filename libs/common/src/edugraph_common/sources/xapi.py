@@ -1,4 +1,4 @@
-"""xAPI 1.0.3 statements: about a course, about an attempt at an item, and from one person to another.
+"""xAPI 1.0.3 statements: about a course, an attempt at an item, the use of something, and from one person to another.
 
 The last part of a verb's IRI tells what it is, since registries differ in the rest. The id of a statement is the
 record_id. Accounts and courses get their ids by the setting of platforms (platforms.py).
@@ -6,7 +6,7 @@ https://github.com/adlnet/xAPI-Spec/blob/master/xAPI-Data.md
 """
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -179,10 +179,13 @@ def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | No
     if statement.object.kind in ("SubStatement", "Group"):
         return NotRelevant(f"{verb} (of a {statement.object.kind})")
     extracted = extract(statement, verb, platforms)
+    if extracted is None and verb in _USES:
+        extracted = _used(statement, verb, platforms)
     if extracted is None:
         return NotRelevant(verb)
     record_type, data = extracted
-    record = {**platforms.envelope(READING, value), "type": record_type, "timestamp": statement.moment}
+    moment = _begin(statement) if record_type == "activity_record" else statement.moment
+    record = {**platforms.envelope(READING, value), "type": record_type, "timestamp": moment}
     if statement.id:
         record["record_id"] = statement.id
     return parse_record({**record, "data": {name: item for name, item in data.items() if item is not None}})
@@ -277,6 +280,32 @@ def _liked(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted
     return _interaction(statement, platforms, interaction_type="like")
 
 
+def _used(statement: _Statement, _verb: str, platforms: Platforms) -> Extracted:
+    """Read that something of a course was used. The timestamp is the end where a duration is told."""
+    used, spent = statement.object, statement.result.duration
+    course_id = _course_id(used, platforms) if used.is_course else _context_course(statement, platforms)
+    if not course_id or not used.iri:
+        return None
+    return "activity_record", {
+        "student_id": _person(statement.actor, "actor", platforms),
+        "course_id": course_id,
+        "activity_id": None if used.is_course else platforms.item_id(used.iri),
+        "kind": _KINDS.get((used.definition.type or "").rstrip("/").rsplit("/", 1)[-1]),
+        "duration_seconds": max(0.0, spent.total_seconds()) if spent is not None else None,
+    }
+
+
+def _begin(statement: _Statement) -> str | None:
+    """Return when the use of something began. What is no date is returned as it is, to be rejected."""
+    moment, spent = statement.moment, statement.result.duration
+    if moment is None or spent is None or spent <= timedelta(0):
+        return moment
+    try:
+        return (datetime.fromisoformat(moment) - spent).isoformat()
+    except (ValueError, OverflowError):
+        return moment
+
+
 def _interaction(statement: _Statement, platforms: Platforms, **fields: Any) -> Extracted:
     """Take only what is said to a person: a post in a forum does not tell whom it answers."""
     if statement.object.kind != "Agent":
@@ -295,7 +324,25 @@ def _interaction(statement: _Statement, platforms: Platforms, **fields: Any) -> 
 # What a verb says of an attempt by itself.
 _MEANT_BY = {"passed": True, "mastered": True, "failed": False}
 
+# What kind of thing was used, by the last part of the type of its activity.
+_KINDS = {
+    **dict.fromkeys(("video", "media", "audio", "webinar"), "video"),
+    **dict.fromkeys(("question", "cmi.interaction", "assessment", "solution", "practice-assessment"), "exercise"),
+    **dict.fromkeys(("proctored-assessment", "timed-assessment", "simulation", "supplemental-info"), "exercise"),
+    **dict.fromkeys(("discussion", "forum", "forum-topic", "comment", "reply"), "forum"),
+    **dict.fromkeys(("resource", "link", "page", "module", "lesson", "file", "book", "chapter"), "page"),
+}
+
+# The verbs of use that are nothing else, and those that may be: a course that is completed is progress.
+_ONLY_USES = (
+    *("experienced", "viewed", "accessed", "opened", "read", "watched", "listened", "launched", "navigated"),
+    *("initialized", "started", "resumed", "suspended", "paused", "played", "seeked", "terminated", "exited"),
+    *("interacted", "asked", "downloaded", "searched", "posted", "edited", "created", "submitted", "voted"),
+)
+_USES = {*_ONLY_USES, "attempted", "answered", "completed", "commented", "responded", "replied"}
+
 _EXTRACTORS: dict[str, Callable[[_Statement, str, Platforms], Extracted]] = {
+    **dict.fromkeys(_ONLY_USES, _used),
     "registered": _enrolled,
     "enrolled": _enrolled,
     "completed": _finished,

@@ -105,12 +105,12 @@ class SingleFlight:
         """
         keys = [question.key for question in questions]
         try:
-            with self._store.renewed(keys, self._lease_owner):
+            with self._store.renewed(self._kind, keys, self._lease_owner):
                 yield
         finally:
             resolved = {key: self.resolutions[key] for key in keys if key in self.resolutions}
             reasons = {key: each.reason for key, each in resolved.items() if each.answer is None}
-            self._store.release(keys, self._lease_owner, reasons)
+            self._store.release(self._kind, keys, self._lease_owner, reasons)
 
     def resolve(self, resolution: Resolution) -> None:
         """Take what became of a question that this run asked, and keep its answer for all."""

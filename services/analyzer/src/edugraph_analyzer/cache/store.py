@@ -75,8 +75,8 @@ class AnswerStore:
         """
         if not keys:
             return {}
-        names = [name for key in keys for name in (_answer_key(kind, key), _lease_key(key))]
-        seen = self._look(keys=names, args=[lease_owner, self._lease_milliseconds])
+        names = [(_answer_key(kind, key), _lease_key(kind, key)) for key in keys]
+        seen = self._run(self._look, names, [[lease_owner, self._lease_milliseconds]] * len(keys))
         found = {}
         for key, (state, value) in zip(keys, seen, strict=True):
             if state == State.ANSWERED:
@@ -92,32 +92,34 @@ class AnswerStore:
 
     def kept(self, kind: Kind, keys: Sequence[str]) -> set[str]:
         """Return the keys of those questions that are answered already. Nothing is leased."""
-        values = self._redis.mget([_answer_key(kind, key) for key in keys]) if keys else []
-        return {key for key, value in zip(keys, values, strict=True) if value is not None}
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.exists(_answer_key(kind, key))
+            there = pipe.execute()
+        return {key for key, is_there in zip(keys, there, strict=True) if is_there}
 
     def forget(self, kind: Kind, key: str) -> None:
         self._redis.delete(_answer_key(kind, key))
 
-    def release(self, keys: Sequence[str], lease_owner: str, reasons: Mapping[str, str]) -> None:
+    def release(self, kind: Kind, keys: Sequence[str], lease_owner: str, reasons: Mapping[str, str]) -> None:
         """Give leases back. The reasons of questions that cannot be answered are told to those who wait."""
-        if keys:
-            notes = [reasons.get(key, "") for key in keys]
-            names = [_lease_key(key) for key in keys]
-            self._release(keys=names, args=[lease_owner, _NOTE_MILLISECONDS, *notes])
+        notes = [[lease_owner, _NOTE_MILLISECONDS, reasons.get(key, "")] for key in keys]
+        self._run(self._release, [(_lease_key(kind, key),) for key in keys], notes)
 
     @contextmanager
-    def renewed(self, keys: Sequence[str], lease_owner: str) -> Iterator[None]:
+    def renewed(self, kind: Kind, keys: Sequence[str], lease_owner: str) -> Iterator[None]:
         """Keep the leases alive meanwhile, by a thread.
 
         A Redis that is away lets them run out. The worst that follows is that another process asks a second time.
         """
         done = threading.Event()
-        names = [_lease_key(key) for key in keys]
+        names = [(_lease_key(kind, key),) for key in keys]
+        args = [[lease_owner, self._lease_milliseconds]] * len(keys)
 
         def renew() -> None:
             while not done.wait(self._lease_milliseconds / 3_000):
                 try:
-                    self._renew(keys=names, args=[lease_owner, self._lease_milliseconds])
+                    self._run(self._renew, names, args)
                 except redis.RedisError:
                     continue
 
@@ -128,6 +130,13 @@ class AnswerStore:
         finally:
             done.set()
             thread.join()
+
+    def _run(self, script: "Script", names: Sequence[tuple[str, ...]], args: Sequence[Sequence[Any]]) -> list[Any]:
+        """Run a script for each question, in one round trip: the keys of two may be on two nodes of a cluster."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for of_one, own in zip(names, args, strict=True):
+                script(keys=of_one, args=own, client=pipe)
+            return list(pipe.execute())
 
     def count(self, hits: int, misses: int) -> None:
         with self._redis.pipeline(transaction=False) as pipe:
@@ -156,18 +165,26 @@ def clear(server: "redis.Redis", kind: Kind | None = None) -> int:
     for name in server.scan_iter(match=f"{_ANSWERS}:{kind or '*'}:*", count=_SCAN_COUNT):
         batch.append(name)
         if len(batch) == _SCAN_COUNT:
-            gone, batch = gone + server.unlink(*batch), []
-    gone += server.unlink(*batch) if batch else 0
+            gone, batch = gone + _unlinked(server, batch), []
+    gone += _unlinked(server, batch)
     server.delete(_STATS)
     return gone
+
+
+def _unlinked(server: "redis.Redis", names: Sequence[bytes | str]) -> int:
+    with server.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.unlink(name)
+        return sum(pipe.execute())
 
 
 def _answer_key(kind: str, key: str) -> str:
     return f"{_ANSWERS}:{kind}:{key}"
 
 
-def _lease_key(key: str) -> str:
-    return f"{_LEASES}:{key}"
+def _lease_key(kind: str, key: str) -> str:
+    """Name a lease. In a Redis cluster it is where its answer is, which the braces say."""
+    return f"{_LEASES}:{{{_answer_key(kind, key)}}}"
 
 
 def _text(value: bytes | str) -> str:

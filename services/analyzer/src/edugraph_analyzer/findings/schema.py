@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edugraph_common.contracts.findings import Importance, Kind, Sentiment
-from edugraph_common.contracts.records import Level, Severity
+from edugraph_common.contracts.record_fields import Level, Severity
 
 _MARK = r"(?:think|thinking|thought|reasoning)"
 # A server that takes the opening mark for part of the prompt sends the closing one alone.

@@ -14,12 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import Scope
+from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission, missing_scope
 from edugraph_gateway.auth.audit_trail import AuditTrail
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.gateway import Gateway
@@ -78,6 +78,8 @@ Operator = Annotated[Caller, admitted("operate")]
 PersonalOperator = Annotated[Caller, admitted("operate", personal=True)]
 JobOperator = Annotated[Caller, admitted("operate", "submit")]
 Eraser = Annotated[Caller, admitted("erase")]
+Officer = Annotated[Caller, admitted("privacy", "erase")]
+PersonalOfficer = Annotated[Caller, admitted("privacy", "erase", personal=True)]
 
 
 Purpose = Annotated[

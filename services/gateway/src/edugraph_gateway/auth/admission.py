@@ -10,8 +10,8 @@ from anyio import CapacityLimiter
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import Scope
-from edugraph_gateway.auth.callers import ANYBODY, Caller, KeyRing
-from edugraph_gateway.auth.oidc import Issuer
+from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
+from edugraph_common.platform.oidc import Issuer
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import Problem, Refusal
 from edugraph_gateway.submission.rate_limiter import RateLimiter

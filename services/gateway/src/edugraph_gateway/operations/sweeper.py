@@ -3,11 +3,12 @@
 Each kind of blob has a retention of its own, counted from when the blob was written, and nothing of a job goes before
 the job has ended. A job that Redis does not know may have been lost with it and be on its way back: its blobs are
 older than its messages can be when they go, since a retention is longer than the deadline of a job.
-Any number of gateways may do this side by side.
+Exports of persons that nobody has fetched for a day go, too, and the importer is asked to end old records of the
+graph. Any number of gateways may do this side by side.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,10 +16,15 @@ import anyio.to_thread
 import structlog
 
 from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.messages import EndOldRecords
+from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.object_store import Blobs, delete_old_exports
+from edugraph_common.platform.settings import Settings
+from edugraph_gateway.submission.submit import JobSubmitter
 
 INTERVAL_SECONDS = 600.0
+ENDING_RECORDS_SECONDS = 3_600.0 - INTERVAL_SECONDS / 2
 PAGE = 1_000  # jobs of one step: 100,000 jobs are looked at within a day
 JOBS_FOLDER = "jobs"
 log = structlog.get_logger()
@@ -36,17 +42,31 @@ class Retention:
         return self.rejects if key.split("/")[2].startswith("rejects") else self.sources
 
 
-async def keep_sweeping(sweep_next: Callable[[], int]) -> None:
+async def keep_sweeping(sweep_next: Callable[[], int], end_records: Callable[[], Awaitable[None]]) -> None:
     """Take a step each ten minutes, until it is cancelled."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
+            await end_records()
             deleted = await anyio.to_thread.run_sync(sweep_next)
         except Failure as away:
             log.warning("sweeper_waits", reason=away.reason)
         else:
             if deleted:
                 log.info("blobs_swept", blobs=deleted)
+
+
+async def end_old_records(submitter: JobSubmitter, settings: Settings) -> None:
+    """Have the importer end records of the graph whose retention is over, once an hour, if they have any.
+
+    Raises Retryable when a server is away.
+    """
+    if not (settings.graph_text_retention_days or settings.graph_record_retention_days):
+        return
+    if await anyio.to_thread.run_sync(submitter.jobs.take_turn_to_end_records, ENDING_RECORDS_SECONDS):
+        message = EndOldRecords(job_id=submitter.new_id())
+        task_id = task_id_for(message.job_id, "end-records")
+        await submitter.publisher.send("end_old_records_task", message, task_id=task_id)
 
 
 def sweep(jobs: Jobs, blobs: Blobs, retention: Retention, now: datetime, page: int = PAGE) -> int:
@@ -56,9 +76,8 @@ def sweep(jobs: Jobs, blobs: Blobs, retention: Retention, now: datetime, page: i
     """
     if not jobs.take_turn_to_sweep(INTERVAL_SECONDS / 2):
         return 0
-    after = jobs.swept_up_to()
+    deleted, after = delete_old_exports(blobs, now), jobs.swept_up_to()
     names = [name for name in blobs.folders(JOBS_FOLDER) if name > after][:page]
-    deleted = 0
     for job_id in names:
         if not jobs.is_open(job_id):
             for key, written in blobs.written(f"{JOBS_FOLDER}/{job_id}").items():

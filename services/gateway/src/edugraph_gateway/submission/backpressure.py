@@ -3,12 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
-
-from celery import Celery
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.messaging.publisher import broker_errors
 from edugraph_gateway.problems import Problem
 
 LOOK_INTERVAL_SECONDS = 1.0
@@ -50,18 +46,3 @@ class Backpressure:
                 "nothing was taken, send it again later."
             )
             raise Problem(503, "pressure", words, retry_after=RETRY_AFTER_SECONDS)
-
-
-def queue_depth(app: Celery) -> Callable[[str], int]:
-    """Return a function that gives the number of ready messages of a queue; it raises Retryable.
-
-    It asks by passive declaration, which is exact: the figures of the management API are some seconds old.
-    """
-
-    def look(queue: str) -> int:
-        with broker_errors(), app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=0)
-            channel: Any = connection.default_channel
-            return int(channel.queue_declare(queue, passive=True).message_count)
-
-    return look

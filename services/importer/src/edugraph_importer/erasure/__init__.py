@@ -21,7 +21,7 @@ from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs
-from edugraph_common.platform.object_store import ERASURES, Blobs, erasure_key, tombstone_of
+from edugraph_common.platform.object_store import ERASURES, EXPORTS, Blobs, erasure_key, tombstone_of
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
 from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed, Who
@@ -51,7 +51,10 @@ class Report:
 
     @property
     def found(self) -> bool:
-        return bool(self.left) or any(number for counts in self.removed.values() for number in counts.values())
+        """Whether anything names the person. An export need not."""
+        return bool(self.left) or any(
+            number for counts in self.removed.values() for name, number in counts.items() if name != "exports"
+        )
 
     def leave(self, store: Eraser, key: str, reason: str) -> None:
         self.left.append({"store": store, "key": key, "reason": reason})
@@ -198,7 +201,11 @@ class Erasure:
         erased = erase_from_blobs(
             self.blobs, person, self.jobs.is_open, go_on, self.platform_prefixes, dry_run=dry_run
         )
-        report.removed["files"] = erased.counts
+        # Each may hold messages that the person wrote or received: who still wants one asks for it again.
+        exports = self.blobs.keys(EXPORTS)
+        for key in () if dry_run else exports:
+            self.blobs.delete(key)
+        report.removed["files"] = {**erased.counts, "exports": len(exports)}
         report.left += [{"store": "files", **left} for left in erased.left]
         labelled, unread = erase_from_fits(self.blobs, person, go_on, dry_run=dry_run)
         report.removed["fits"] = {"rows": labelled}

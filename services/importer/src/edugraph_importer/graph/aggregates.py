@@ -13,6 +13,7 @@ import neo4j
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
 from edugraph_common.contracts.records import iso
+from edugraph_importer.graph import groups
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
     LEARNS_FIELDS,
@@ -21,6 +22,7 @@ from edugraph_importer.graph.record_facts import (
     MistakeKey,
     Node,
     Pair,
+    PersonInGroup,
     attempt_place,
 )
 from edugraph_importer.graph.unit_of_work import (
@@ -41,10 +43,16 @@ from edugraph_importer.graph.unit_of_work import (
 
 InteractionTotal = Literal["chat_with", "likes", "teaches"]
 
-# What a CourseRecord says of its student and its course: its field -> field of the node.
-_NODE_FIELD_OF_COURSE_RECORD: Mapping[str, Mapping[str, str]] = {
-    "Student": {"student_name": "name"},
-    "Course": {"course_name": "name", "course_description": "description", "difficulty": "difficulty"},
+# What records say of a node, by the statement that returns them: their field -> field of the node.
+_NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
+    "course_records_of_Student": {"student_name": "name"},
+    "course_records_of_Course": {
+        "course_name": "name",
+        "course_description": "description",
+        "difficulty": "difficulty",
+    },
+    "definitions_of_Item": {name: name for name in LATEST_FIELDS["Item"]},
+    "definitions_of_Term": {name: name for name in LATEST_FIELDS["Term"]},
 }
 
 
@@ -59,6 +67,7 @@ class Outdated:
     interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
     mistakes: set[MistakeKey] = field(default_factory=set)
     practised: set[Pair] = field(default_factory=set)
+    memberships: set[PersonInGroup] = field(default_factory=set)
     relates_to: set[Pair] = field(default_factory=set)
     contains: set[Pair] = field(default_factory=set)
     learns: set[Pair] = field(default_factory=set)
@@ -93,6 +102,7 @@ def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated
         _recompute_interactions(tx, total, pairs)
     _recompute_has_error(tx, outdated.mistakes)
     _recompute_practised(tx, outdated.practised)
+    groups.write_memberships(tx, outdated.memberships)
     _recompute_pairs(tx, "relates_to", outdated.relates_to)
     _recompute_pairs(tx, "contains", outdated.contains)
     _recompute_learns(tx, unit, outdated.learns)
@@ -179,9 +189,14 @@ def _recompute_learns(tx: neo4j.ManagedTransaction, unit: UnitOfWork, pairs: Ite
 
 
 def given_fields(row: neo4j.Record, names: Iterable[str]) -> Fields:
-    """Return what a CourseRecord gives of these fields. A carried one has its version keys with it."""
+    """Return what a record gives of these fields. A carried CourseRecord has its version keys with it."""
     properties = row["properties"]
     return read_fields(properties if properties.get("carried") else properties | {"stamp": version_key(row)}, names)
+
+
+def _rows(tx: neo4j.ManagedTransaction, name: str, ids: list[str]) -> Iterable[neo4j.Record]:
+    """Run the named statement over the ids, if there are any."""
+    return tx.run(CYPHER[name], ids=ids) if ids else ()
 
 
 def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
@@ -191,10 +206,10 @@ def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: 
         unit.spellings[label, node_id] = Spellings()
         unit.changed_nodes.add((label, node_id))
     for label in NAMED_LABELS:
-        for row in tx.run(CYPHER[f"spellings_{label}"], ids=ids[label]) if ids[label] else ():
+        for row in _rows(tx, f"spellings_{label}", ids[label]):
             for spelling in row["spelled"]:
                 unit.spellings[label, row["id"]].add(spelling, version_key(row))
-    for row in tx.run(CYPHER["tested_spellings"], ids=ids["KnowledgePoint"]) if ids["KnowledgePoint"] else ():
+    for row in _rows(tx, "tested_spellings", ids["KnowledgePoint"]):
         for spelling in row["spelled"]:
             unit.spellings["KnowledgePoint", row["id"]].add(spelling, COUNTED)
 
@@ -204,7 +219,7 @@ def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, poin
     for point in ids:
         unit.fields["KnowledgePoint", point] = {}
         unit.changed_nodes.add(("KnowledgePoint", point))
-    for row in tx.run(CYPHER["descriptions"], ids=ids) if ids else ():
+    for row in _rows(tx, "descriptions", ids):
         fields = unit.fields["KnowledgePoint", row["id"]]
         for name in LATEST_FIELDS["KnowledgePoint"]:
             put_field(fields, name, row[name], version_key(row))
@@ -214,22 +229,19 @@ def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: 
     """Recompute the fields of the nodes that took one from a removed record."""
     ids = defaultdict(list)
     for label, node_id in sorted(outdated.fields):
-        if label in ("Course", "Item", "Student", "Teacher"):
+        if label in ("Course", "Item", "Student", "Teacher", "Term"):
             fields = unit.fields[label, node_id]
             # Most nodes took nothing from the removed records, and to read all records of a course would take long.
             if outdated.any_field or any(key in outdated.version_keys for _, key in fields.values()):
                 ids[label].append(node_id)
                 unit.fields[label, node_id] = {}
                 unit.changed_nodes.add((label, node_id))
-    for row in tx.run(CYPHER["definitions_of_Item"], ids=ids["Item"]) if ids["Item"] else ():
-        for name in LATEST_FIELDS["Item"]:
-            put_field(unit.fields["Item", row["id"]], name, row[name], version_key(row))
     for label in ("Course", "Student", "Teacher"):
-        node_ids = ids[label]
-        for row in tx.run(CYPHER[f"names_{label}"], ids=node_ids) if node_ids else ():
+        for row in _rows(tx, f"names_{label}", ids[label]):
             put_field(unit.fields[label, row["id"]], "name", row["name"], version_key(row))
-        given = _NODE_FIELD_OF_COURSE_RECORD.get(label, {})
-        for row in tx.run(CYPHER[f"course_records_of_{label}"], ids=node_ids) if given and node_ids else ():
+    for statement, given in _NODE_FIELDS_OF_RECORDS.items():
+        label = statement.rpartition("_")[2]
+        for row in _rows(tx, statement, ids[label]):
             for name, (value, decided_by) in given_fields(row, given).items():
                 put_field(unit.fields[label, row["id"]], given[name], value, decided_by)
 

@@ -6,7 +6,7 @@ A ledger row is written with each of them and answers for it when the same messa
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import neo4j
@@ -17,7 +17,15 @@ from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
-from edugraph_importer.graph import finding_facts, migrations, prerequisites, record_facts, resolver
+from edugraph_importer.graph import (
+    active_days,
+    finding_facts,
+    groups,
+    migrations,
+    prerequisites,
+    record_facts,
+    resolver,
+)
 from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.queries import CYPHER, Row
@@ -103,8 +111,11 @@ def apply(
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
     remove_superseded(tx, unit, superseded)
+    unit.count_item_names(superseded.item_names, -1)
+    unit.count_groups(superseded.group_counts, -1)
     unit.merge(staged)
     write_records(tx, staged)
+    active_days.write_days(tx, staged.active_days)
     before.check(tx, unreviewed)
     withdrawn.write(records.unknown_withdrawn)
     for name in sorted(changes.rows):
@@ -112,6 +123,8 @@ def apply(
     prerequisites.write_changes(tx, edges)
     raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
     changes.outdated.spellings |= write_tests(tx, unit)
+    changes.outdated.memberships |= staged.memberships
+    groups.add_courses(tx, unit.group_counts.courses)
     recompute(tx, unit, changes.outdated)
     resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
@@ -120,8 +133,9 @@ def apply(
 
 
 def write_batch(
-    tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node]
+    tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
 ) -> BatchOutcome:
+    """`kept_from`: older records about students are refused."""
     before, earlier = begin(tx, "ImportBatch", batch.id)
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
@@ -129,25 +143,46 @@ def write_batch(
     records = [record for _, record in batch.records]
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn, batch.withdrawn)
-    stored = stored_versions(tx, {*batch.withdrawn, *(record.record_id for record in records)})
-    classified = classify(batch.records, stored, erased, withdrawn)
+    versioned = (record.record_id for record in records if record.type in record_facts.LABEL_OF_TYPE)
+    stored = stored_versions(tx, {*batch.withdrawn, *versioned})
+    classified = classify(batch.records, stored, erased, withdrawn, kept_from)
     verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
-    updates = [
-        FindingUpdate(record, NO_FACTS, reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said), None, said)
-        for record in classified.records
-        if (said := verdicts.of(record)) is not None
-    ]
-    apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
-    by_type = Counter[str](record.type for record in classified.events.values())
+    apply(
+        tx,
+        classified,
+        updates_of(classified, verdicts),
+        before,
+        withdrawn,
+        unreviewed=verdicts.without,
+        wanted=wanted,
+    )
+    by_type = Counter[str](record.type for record in classified.records)
     by_type.update(record.type for record in classified.superseded_here)
     by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
     outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
     # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
     # work to do waits for it.
     refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
-    ledger_row = {"id": batch.id, "job_id": batch.job_id, "batch": batch.batch, "set_aside": refused}
+    written = {id(record): record.record_id in classified.superseded for record in classified.records}
+    ledger_row = {
+        "id": batch.id,
+        "job_id": batch.job_id,
+        "batch": batch.batch,
+        "set_aside": refused,
+        "unwritten": as_ranges(line for line, record in batch.records if id(record) not in written),
+        "replacing": as_ranges(line for line, record in batch.records if written.get(id(record))),
+    }
     _write_ledger(tx, "write_batch_outcome", ledger_row, outcome)
     return outcome
+
+
+def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[FindingUpdate]:
+    """Return what reviewers say is found in the records to write, of which nothing was found yet."""
+    return [
+        FindingUpdate(record, NO_FACTS, reviewed(NO_FACTS, LABEL_OF_TYPE[record.type], said), None, said)
+        for record in classified.records
+        if (said := verdicts.of(record)) is not None
+    ]
 
 
 def begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tuple[Removals, str | None]:
@@ -158,6 +193,17 @@ def begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tu
     found = {row["name"]: row["value"] for row in tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id)}
     migrations.check_version(found.get("version"))
     return Removals(found["erased"], found["withdrawn"], found["reviewed"]), found.get("outcome")
+
+
+def as_ranges(lines: Iterable[int]) -> list[int] | None:
+    """Return lines in their order as first and last of each stretch, one after the other; None for no lines."""
+    ends: list[int] = []
+    for line in lines:
+        if ends and ends[-1] == line - 1:
+            ends[-1] = line
+        else:
+            ends += [line, line]
+    return ends or None
 
 
 def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[str], seconds: float) -> BatchOutcome:
@@ -178,7 +224,7 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
 
 
 def write_findings(
-    tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, wanted: set[Node]
+    tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
 ) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
     before, earlier = begin(tx, "FindingsPack", pack_id)
@@ -202,7 +248,7 @@ def write_findings(
     stored, stored_findings = _lock_records(tx, records)
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
-    classified = classify(list(enumerate(records)), stored, erased, withdrawn)
+    classified = classify(list(enumerate(records)), stored, erased, withdrawn, kept_from)
     updates = _finding_updates(pairs, classified, stored_findings, verdicts)
     excluded = apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
     invalid, refused = len(message.findings) - len(pairs), classified.rejects

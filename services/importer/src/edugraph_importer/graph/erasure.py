@@ -15,11 +15,11 @@ import neo4j
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import shorten
-from edugraph_importer.graph import aggregates, migrations, record_facts, resolver
+from edugraph_importer.graph import aggregates, groups, migrations, record_facts, resolver
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, Called, ItemNames, Node, Pair
+from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, Called, GroupCounts, ItemNames, Node, Pair
 from edugraph_importer.graph.tombstones import KEYED, Tombstones
 from edugraph_importer.graph.unit_of_work import (
     lock_and_load,
@@ -31,7 +31,7 @@ from edugraph_importer.graph.unit_of_work import (
 from edugraph_importer.graph.versions import erased_among
 
 # What defines an item, and the texts of a course, name no student.
-_RECORD_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
+_RECORD_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction", "Membership")
 
 
 TEXT_FIELDS = ("text", "subject", "feedback", "question", "error_text", "response", "title", "content")
@@ -86,21 +86,23 @@ def key_old_tombstones(tx: neo4j.ManagedTransaction, tombstones: Tombstones) -> 
 class Footprint:
     """All that a student's records touch. `records`: ids by label. `relates_to`: pairs to recompute.
 
-    `named`: nodes that the records link to. `item_names`, `called`: what they say of items and call ids, to be
-    taken back.
+    `named`: nodes that the records link to. `item_names`, `group_counts`, `called`: what they say of items and groups
+    and call ids, to be taken back.
     """
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     version_keys: set[str] = field(default_factory=set)
     named: set[Node] = field(default_factory=set)
     item_names: ItemNames = field(default_factory=ItemNames)
+    group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
     relates_to: set[Pair] = field(default_factory=set)
     relationships: int = 0
 
     @property
     def nodes(self) -> set[Node]:
-        return self.named.union(self.item_names.nodes(), ((each.label, each.name) for each in self.called))
+        called = ((each.label, each.name) for each in self.called)
+        return self.named.union(self.item_names.nodes(), self.group_counts.nodes(), called)
 
 
 def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones, wanted: set[Node]) -> dict[str, int]:
@@ -121,14 +123,17 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones,
         raise StaleRead
     tx.run(CYPHER["create_tombstone"], id=tombstones.of(student_id)).consume()
 
-    was_there = any(footprint.records.values()) or footprint.relationships > 0
-    removed = Counter({"Student": int(was_there), "relationships": footprint.relationships})
+    days = tx.run(CYPHER["delete_active_days"], id=student_id).single(strict=True)["deleted"]
+    was_there = any(footprint.records.values()) or footprint.relationships > 0 or days > 0
+    removed = Counter({"Student": int(was_there), "relationships": footprint.relationships, "ActiveDay": days})
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"delete_records_{label}"], ids=sorted(footprint.records[label])).consume()
         removed[label] = len(footprint.records[label])
     tx.run(CYPHER["delete_student"], id=student_id).consume()
 
     unit.count_item_names(footprint.item_names, -1)
+    unit.count_groups(footprint.group_counts, -1)
+    groups.add_courses(tx, unit.group_counts.courses)
     outdated = Outdated(
         relates_to=footprint.relates_to,
         spellings={node for node in footprint.named if node[0] in NAMED_LABELS} | write_tests(tx, unit),
@@ -170,6 +175,7 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
         footprint.named.add((row["label"], row["id"]))
     footprint.named.discard(("Student", student_id))
     footprint.item_names = aggregates.item_names(tx, footprint.records)
+    footprint.group_counts = groups.group_counts(tx, footprint.records)
     return footprint
 
 

@@ -141,8 +141,8 @@ def _count_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> No
         resolver.write_stated(tx, ids)
 
 
-# Version -> what makes the next version of it. Version 3 has attempts and items. A release that does not know them
-# would leave them where they are when it erases a student.
+# Version -> what makes the next version of it. Version 3 has attempts and items, version 4 groups and terms. A
+# release that does not know them would leave them where they are when it erases a student.
 STEPS: Mapping[int, Step] = {
     1: carry_course_records,
     2: Connection.create_constraints,

@@ -11,22 +11,22 @@ from typing import Any
 import neo4j
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
-from edugraph_importer.graph import prerequisites, resolver
+from edugraph_importer.graph import groups, prerequisites, resolver
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, recompute
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import ItemNames, Node, Pair
+from edugraph_importer.graph.record_facts import GroupCounts, ItemNames, Node, Pair
 from edugraph_importer.graph.unit_of_work import lock_and_load, write_changed_state, write_tests
 
 NODES_AT_ONCE = 50  # in one transaction
 SHOWN_DIFFERENCES = 100
 
-Key = tuple[
-    str, str, str, str
-]  # type, ids of its ends, and a mistake's course; of a node: label, id, nothing, nothing
+# Type, ids of its ends, and what tells it apart from others between them: a mistake's course, a membership's term and
+# start. Of a node: label, id, nothing, nothing.
+Key = tuple[str, str, str, str]
 State = dict[Key, dict[str, Any]]
 
-_BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Item", "Student")
+_BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Group", "Item", "Student", "Teacher")
 _TOTALS: dict[str, InteractionTotal] = {"CHAT_WITH": "chat_with", "LIKES": "likes", "TEACHES": "teaches"}
 
 
@@ -94,6 +94,12 @@ def _derive_nodes(
         unit.item_names = ItemNames(tests=defaultdict(Counter, {pair: Counter() for pair in unit.stored_tests}))
         unit.count_item_names(_stated_item_names(tx, ids))
         write_tests(tx, unit)
+    if label == "Group":
+        stored = Counter({(start, end): each["records"] for (_, start, end, _), each in before.items() if end})
+        unit.group_counts = _stated_group_counts(tx, ids)
+        unit.changed_nodes |= {(label, group_id) for group_id in ids}
+        unit.group_counts.courses.subtract(stored)
+        groups.add_courses(tx, unit.group_counts.courses)
     if label == "ErrorType":
         corrections |= resolver.write_stated(tx, ids)
     write_changed_state(tx, unit)
@@ -132,6 +138,13 @@ def _stated_item_names(tx: neo4j.ManagedTransaction, ids: list[str]) -> ItemName
     return names
 
 
+def _stated_group_counts(tx: neo4j.ManagedTransaction, ids: list[str]) -> GroupCounts:
+    counts = GroupCounts()
+    for row in tx.run(CYPHER["group_counts_of_Group"], ids=ids):
+        counts.add(row["group"], row["name"], row["course"], row["records"])
+    return counts
+
+
 def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple[Outdated, set[Node], set[Pair]]:
     """Return all that is derived of these nodes, as it is stored or as records state it, and what is to be locked.
 
@@ -147,26 +160,34 @@ def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple
     if label not in _BEGINS_RELATIONSHIPS:
         return outdated, nodes, tests
     rows = [key for key in _state(tx, label, ids) if key[0] not in (*ENTITY_LABELS, "CALLED")]
-    stated = tx.run(CYPHER[f"stated_{label}"], ids=ids) if label != "Item" else ()
-    rows += [(row["type"], row["from"], row["to"], row["course"] or "") for row in stated]
+    if label == "Group":
+        rows += [("OF_COURSE", *pair, "") for pair in _stated_group_counts(tx, ids).courses]
+    elif label != "Item":
+        stated = tx.run(CYPHER[f"stated_{label}"], ids=ids)
+        rows += [(row["type"], row["from"], row["to"], row["course"] or "") for row in stated]
+    pairs: dict[str, tuple[set[Pair], str]] = {
+        "CONTAINS": (outdated.contains, "KnowledgePoint"),
+        "LEARNS": (outdated.learns, "Course"),
+        "NOT_TESTS": (tests, "KnowledgePoint"),
+        "OF_COURSE": (set(), "Course"),  # counted, as TESTS is
+        "PRACTISED": (outdated.practised, "Item"),
+        "RELATES_TO": (outdated.relates_to, "KnowledgePoint"),
+        "TESTS": (tests, "KnowledgePoint"),
+    }
     for name, start, end, course in rows:
         if name in _TOTALS:
             outdated.interactions[_TOTALS[name]].add((start, end))
             nodes |= {("Teacher" if name == "TEACHES" else "Student", start), ("Student", end)}
-        elif name == "LEARNS":
-            outdated.learns.add((start, end))
-            nodes.add(("Course", end))
         elif name == "HAS_ERROR":
             outdated.mistakes.add((start, end, course))
             nodes.add(("ErrorType", end))
-        elif name == "PRACTISED":
-            outdated.practised.add((start, end))
-            nodes.add(("Item", end))
-        elif name == "TESTS":
-            tests.add((start, end))
+        elif name in ("LEADS", "MEMBER_OF"):
+            outdated.memberships.add((label, start, end))
+            nodes.add(("Group", end))
         else:
-            (outdated.relates_to if name == "RELATES_TO" else outdated.contains).add((start, end))
-            nodes.add(("KnowledgePoint", end))
+            of_type, end_label = pairs[name]
+            of_type.add((start, end))
+            nodes.add((end_label, end))
     nodes |= {("KnowledgePoint", point) for _, point in tests}
     return outdated, nodes, tests
 
@@ -179,5 +200,7 @@ def _state(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> State:
     names = [f"derived_relationships_{label}"] if label in _BEGINS_RELATIONSHIPS else []
     for name in [*names, "derived_teaches"] if label == "Student" else names:
         for row in tx.run(CYPHER[name], ids=ids):
-            found[row["type"], row["from"], row["to"], row["course"] or ""] = row["properties"]
+            properties = row["properties"]
+            apart = [properties.get("course_id"), properties.get("term"), str(properties.get("starts") or "")]
+            found[row["type"], row["from"], row["to"], " ".join(filter(None, apart))] = properties
     return found

@@ -24,14 +24,17 @@ from edugraph_common.contracts.records import (
     TeacherInteraction,
     iso,
 )
+from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
+from edugraph_importer.graph.active_days import Activity, Day, days_of
 from edugraph_importer.graph.queries import Row
 
 Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # (id, id): a relationship's start and end
+PersonInGroup = tuple[str, str, str]  # (label of the person, their id, group id)
 MistakeKey = tuple[str, str, str]  # (student id, error type id, course id): one HAS_ERROR relationship
 SpellingsById = dict[str, list[str]]  # node id -> its spellings, sorted
 
-# The label of the node that a record becomes.
+# The label of the node that a record becomes. Activity becomes none: it is added to days.
 LABEL_OF_TYPE = {
     "student_interaction": "Interaction",
     "teacher_interaction": "Interaction",
@@ -40,6 +43,8 @@ LABEL_OF_TYPE = {
     "course_record": "CourseRecord",
     "attempt_record": "Attempt",
     "item_record": "Definition",
+    "membership_record": "Membership",
+    "term_record": "Definition",
 }
 
 # The weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
@@ -120,6 +125,35 @@ class ItemNames:
 
 
 @dataclass(slots=True)
+class GroupCounts:
+    """How many memberships call groups by which name (`names`), and say that they are of which course (`courses`).
+
+    They are counts for the same reason as those of `ItemNames`. `courses`: by (group, course).
+    """
+
+    names: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    courses: Counter[Pair] = field(default_factory=Counter)
+
+    def add(self, group_id: str, name: str | None, course_id: str | None, records: int = 1) -> None:
+        """Count what a membership says of its group, or so many that say the same; -1 takes one back."""
+        if name is not None:
+            self.names[group_id][name] += records
+        if course_id is not None:
+            self.courses[group_id, course_id] += records
+
+    def merge(self, other: "GroupCounts", times: int = 1) -> None:
+        """Count all that the other one counts; with -1, take it back."""
+        for group_id, names in other.names.items():
+            self.names[group_id].update({name: times * number for name, number in names.items()})
+        self.courses.update({pair: times * number for pair, number in other.courses.items()})
+
+    def nodes(self) -> Iterator[Node]:
+        yield from (("Group", group_id) for group_id in self.names)
+        for group_id, course_id in self.courses:
+            yield from (("Group", group_id), ("Course", course_id))
+
+
+@dataclass(slots=True)
 class Facts:
     """What one record states, or what its finding adds to that.
 
@@ -137,6 +171,9 @@ class Facts:
     learns: Learns | None = None
     practice: Practice | None = None
     item_names: ItemNames | None = None
+    memberships: list[PersonInGroup] = field(default_factory=list)
+    group_counts: GroupCounts | None = None
+    active_days: list[tuple[Day, Activity]] = field(default_factory=list)
 
 
 def facts_of(record: Record) -> Facts:
@@ -188,6 +225,10 @@ def facts_of(record: Record) -> Facts:
             facts.fields.append((("Item", data.item_id), "question", data.question))
             facts.item_names = ItemNames()
             facts.item_names.add(data.item_id, None, data.knowledge_points)
+        case MembershipRecord() | TermRecord() as data:
+            _add_school_record(facts, row, data)
+        case ActivityRecord() as data:
+            facts.active_days += days_of(data, record.timestamp)
     return facts
 
 
@@ -236,6 +277,32 @@ def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
     facts.item_names.add(data.item_id, data.item_title, data.knowledge_points)
 
 
+def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | TermRecord) -> None:
+    row |= {"term": data.term, "starts": _iso_text(data.starts), "ends": _iso_text(data.ends)}
+    if isinstance(data, TermRecord):
+        row |= {"name": data.name, "breaks": list(data.breaks) or None}
+        facts.rows.append(("create_term_definition", row))
+        given = {"name": data.name, "starts": data.starts, "ends": data.ends, "breaks": row["breaks"]}
+        facts.fields += [(("Term", data.term), name, value) for name, value in given.items()]
+        return
+    label, person_id, name = person_in_group(data)
+    row |= {"person": person_id, "name": name, "group": data.group_id, "group_name": data.group_name}
+    row |= {"course": data.course_id, "leads": data.leads}
+    facts.rows.append((f"create_membership_{label}", row))
+    facts.fields.append(((label, person_id), "name", name))
+    facts.memberships.append((label, person_id, data.group_id))
+    facts.group_counts = GroupCounts()
+    facts.group_counts.add(data.group_id, data.group_name, data.course_id)
+
+
+def person_in_group(data: MembershipRecord) -> tuple[str, str, str | None]:
+    """Return the label, the id and the name of the one whose membership it is."""
+    if data.student_id is not None:
+        return "Student", data.student_id, data.student_name
+    assert data.teacher_id is not None  # noqa: S101 - the contract has one of the two
+    return "Teacher", data.teacher_id, data.teacher_name
+
+
 def attempt_place(version_key: str, attempt_number: int | None) -> str:
     """Return the place of an attempt among others, as `Practice` has it. An attempt without a number comes first."""
     at, _, record_id = version_key.partition("|")
@@ -251,13 +318,13 @@ def mistakes(data: ErrorRecord | AttemptRecord, error_type: str, severity: str |
 
 
 def nodes(record: Record) -> Iterator[Node]:
-    """Yield the students, teachers, courses, topics and error types that the record names."""
+    """Yield the people, courses, groups, terms, items, points, topics and error types that the record names."""
     data = record.data
     for _, student_id in students(record):
         yield "Student", student_id
     if isinstance(data, ErrorRecord | AttemptRecord):
         yield from (("Course", course_id) for course_id in data.courses)
-    elif data.course_id:
+    elif not isinstance(data, TermRecord | ActivityRecord) and data.course_id:
         yield "Course", data.course_id
     match data:
         case TeacherInteraction():
@@ -271,11 +338,23 @@ def nodes(record: Record) -> Iterator[Node]:
         case AttemptRecord() | ItemRecord():
             yield "Item", data.item_id
             yield from (("KnowledgePoint", point) for point in spellings_by_id(data.knowledge_points))
+        case MembershipRecord() | TermRecord():
+            yield from _school_nodes(data)
+
+
+def _school_nodes(data: MembershipRecord | TermRecord) -> Iterator[Node]:
+    if isinstance(data, TermRecord):
+        yield "Term", data.term
+    else:
+        yield person_in_group(data)[:2]
+        yield "Group", data.group_id
 
 
 def derive_facts(record: Record) -> None:
     """Derive all that follows from one record alone, so that what goes wrong is known before its batch is written."""
     _ = record.version_key, record.content_hash, set(nodes(record))
+    if isinstance(record.data, ActivityRecord):
+        _ = list(days_of(record.data, record.timestamp))
 
 
 def students(record: Record) -> Iterator[tuple[str, str]]:
@@ -284,7 +363,7 @@ def students(record: Record) -> Iterator[tuple[str, str]]:
     if isinstance(data, StudentInteraction):
         yield "data.student_id_from", data.student_id_from
         yield "data.student_id_to", data.student_id_to
-    elif not isinstance(data, CourseContent | ItemRecord):
+    elif not isinstance(data, CourseContent | ItemRecord | TermRecord) and data.student_id:
         yield "data.student_id", data.student_id
 
 

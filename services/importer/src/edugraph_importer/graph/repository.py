@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
 from edugraph_common.contracts.messages import CourseContext, Findings
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_common.contracts.reviews import FindingReview, PairReview, Review
-from edugraph_importer.graph import apply, erasure, migrations, rebuild
+from edugraph_common.contracts.records import iso
+from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
+from edugraph_importer.graph import apply, erasure, migrations, rebuild, retention, undo
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.tombstones import Tombstones
+from edugraph_importer.graph.undo import Portion, Undone, WrittenBatch
 from edugraph_importer.graph.versions import erased_among
 
 P = ParamSpec("P")
@@ -24,6 +28,23 @@ TEXT_LABELS = ("Attempt", "CourseContent", "Definition", "ErrorRecord", "Interac
 TEXTS_AT_ONCE = 5_000
 
 
+@dataclass(frozen=True)
+class RecordRetention:
+    """How many days the graph keeps records about students, and their texts; 0: for ever. `now` has a time zone."""
+
+    text_days: int
+    record_days: int
+    now: Callable[[], datetime]
+
+    @property
+    def texts_from(self) -> datetime | None:
+        return self.now() - timedelta(days=self.text_days) if self.text_days else None
+
+    @property
+    def records_from(self) -> datetime | None:
+        return self.now() - timedelta(days=self.record_days) if self.record_days else None
+
+
 class Graph:
     """One for each process; the connection opens at first use and is not shared across a fork.
 
@@ -31,8 +52,8 @@ class Graph:
     a graph of a later release.
     """
 
-    def __init__(self, settings: GraphSettings) -> None:
-        self._connection = Connection(settings)
+    def __init__(self, settings: GraphSettings, kept: RecordRetention | None = None) -> None:
+        self._connection, self._retention = Connection(settings), kept
         self._tombstones = Tombstones(settings.privacy_secret)
 
     @property
@@ -51,14 +72,14 @@ class Graph:
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
-        return self._write(apply.write_batch, batch, self._tombstones, set())
+        return self._write(apply.write_batch, batch, self._tombstones, set(), self._kept_from)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
         A pack that was written before is answered from the ledger.
         """
-        return self._write(apply.write_findings, message, self._tombstones, set())
+        return self._write(apply.write_findings, message, self._tombstones, set(), self._kept_from)
 
     def write_reviews(self, reviews: Sequence[Review]) -> None:
         """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing."""
@@ -66,6 +87,9 @@ class Graph:
         about_pairs = [each for each in reviews if isinstance(each, PairReview)]
         if about_records:
             self._write(review_nodes.write_of_records, about_records, set())
+        about_items = [each for each in reviews if isinstance(each, ItemReview)]
+        if about_items:
+            self._write(review_nodes.write_of_items, about_items)
         if about_pairs:
             self._write(review_nodes.write_of_pairs, about_pairs, set())
 
@@ -127,6 +151,19 @@ class Graph:
         """Return the outcomes of the job's batches that were written, in their order."""
         rows = self._connection.read(CYPHER["batch_outcomes"], prefix=f"{job_id}:", job_id=job_id)
         return [BatchOutcome.model_validate_json(row["outcome"]) for row in rows]
+
+    def written_batches(self, job_id: str) -> dict[int, WrittenBatch]:
+        """Return, by its number, what each batch of a job wrote; nothing for a job that was undone."""
+        rows = self._connection.read(CYPHER["written_batches"], prefix=f"{job_id}:", job_id=job_id)
+        return {row["batch"]: WrittenBatch.read(row) for row in rows if not row["undone"]}
+
+    def undo(self, portion: Portion, job_id: str) -> Undone:
+        """Take back what an import wrote. Doing it again changes nothing."""
+        return self._write(undo.undo, portion, job_id, self._tombstones, set())
+
+    def mark_undone(self, job_id: str) -> None:
+        """Note that all of what the import wrote is taken back."""
+        self._write(undo.mark_undone, job_id)
 
     def rejects(self, job_id: str, batch: int) -> tuple[Reject, ...]:
         """Return all records of a written batch that the graph itself refused, without `raw`."""
@@ -193,6 +230,15 @@ class Graph:
         """
         return self._write(erasure.erase, student_id, self._tombstones, set())
 
+    def end_old_records(self, go_on: Callable[[], bool]) -> retention.Ended:
+        """Blank texts of records, and remove records, that are older than their retention.
+
+        It stops when `go_on` says no; doing it again goes on. Without a retention it does nothing.
+        """
+        kept = self._retention
+        texts_from, records_from = (kept.texts_from, kept.records_from) if kept else (None, None)
+        return retention.end_old_records(self._connection, self._write, texts_from, records_from, go_on=go_on)
+
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
 
@@ -203,6 +249,12 @@ class Graph:
 
     def close(self) -> None:
         self._connection.close()
+
+    @property
+    def _kept_from(self) -> str:
+        """The oldest time of a record about students that is kept, as records have it."""
+        oldest = self._retention.records_from if self._retention else None
+        return iso(oldest) if oldest else ""
 
     def _write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do the work in a transaction. It checks the version first, and an older graph is migrated for it."""

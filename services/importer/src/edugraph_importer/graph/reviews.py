@@ -11,14 +11,14 @@ from typing import Any
 import neo4j
 
 from edugraph_common.contracts.records import DATA_OF_TYPE, Record, iso
-from edugraph_common.contracts.reviews import LABEL_OF, TEXTS_OF_TYPE, FindingReview, PairReview, Review
+from edugraph_common.contracts.reviews import LABEL_OF, TEXTS_OF_TYPE, FindingReview, ItemReview, PairReview, Review
 from edugraph_importer.graph import finding_facts, migrations, prerequisites, resolver
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingUpdate
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node
-from edugraph_importer.graph.unit_of_work import lock_and_load, run_rows, write_changed_state
+from edugraph_importer.graph.unit_of_work import TestsSaid, lock_and_load, run_rows, tests_row, write_changed_state
 from edugraph_importer.graph.verdicts import applied, merged, stamp
 from edugraph_importer.graph.versions import Classified, StoredVersion, WithdrawnRecords, hold_keys, stored_versions
 
@@ -48,6 +48,30 @@ def write_of_pairs(tx: neo4j.ManagedTransaction, reviews: Sequence[PairReview], 
                 unit.standings[label, node_id].verdicts += 1
     resolver.resolve(tx, unit, judged, wanted)
     write_changed_state(tx, unit)
+    _keep(tx, reviews)
+
+
+def write_of_items(tx: neo4j.ManagedTransaction, reviews: Sequence[ItemReview]) -> None:
+    """Keep reviews of what items test, and let the last ones decide.
+
+    Raises what `migrations.check_version` raises.
+    """
+    schema = tx.run(CYPHER["schema_version"]).single()
+    migrations.check_version(schema["version"] if schema else None)
+    said = {
+        (review.item_id, review.knowledge_point): TestsSaid(stamp(review), review.verdict == "accepted")
+        for review in sorted(reviews, key=stamp)
+    }
+    nodes = {node for item_id, point in said for node in (("Item", item_id), ("KnowledgePoint", point))}
+    unit = lock_and_load(tx, nodes, (), said)
+    changed: dict[bool, list[Row]] = {True: [], False: []}
+    for pair, last in sorted(said.items()):
+        before = unit.tests_said.get(pair)
+        if before is None or before.stamp < last.stamp:
+            changed[last.accepted].append(tests_row(pair, unit.item_names.tests[pair], last))
+    run_rows(tx, "remove_tests", [row for rows in changed.values() for row in rows])
+    run_rows(tx, "set_tests", changed[True])
+    run_rows(tx, "set_not_tests", changed[False])
     _keep(tx, reviews)
 
 

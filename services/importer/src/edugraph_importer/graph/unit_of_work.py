@@ -17,14 +17,25 @@ of a node, so the newest key is kept once, as the property `stamp`, and only a f
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import neo4j
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
-from edugraph_importer.graph import record_facts
+from edugraph_importer.graph import active_days, record_facts
+from edugraph_importer.graph.active_days import Activity, Day
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LEARNS_FIELDS, Called, Facts, ItemNames, MistakeKey, Node, Pair
+from edugraph_importer.graph.record_facts import (
+    LEARNS_FIELDS,
+    Called,
+    Facts,
+    GroupCounts,
+    ItemNames,
+    MistakeKey,
+    Node,
+    Pair,
+    PersonInGroup,
+)
 
 NEVER = ""  # The version key of a default: every record is later.
 
@@ -37,6 +48,7 @@ LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "KnowledgePoint": ("description", "category"),
     "Student": ("name",),
     "Teacher": ("name",),
+    "Term": ("name", "starts", "ends", "breaks"),
 }
 
 # The version key of a spelling that is only counted (TESTS): all that dated texts say of a name comes before it.
@@ -52,6 +64,9 @@ _RECORD_STATEMENTS = (
     "create_teacher_interaction",
     "create_attempt",
     "create_item_definition",
+    "create_membership_Student",
+    "create_membership_Teacher",
+    "create_term_definition",
     "in_more_courses",
     "attempt_in_more_courses",
     "about",
@@ -221,6 +236,18 @@ def counts_properties(counts: Counter[str]) -> dict[str, Any]:
     }
 
 
+def usual(counts: Counter[str]) -> str | None:
+    """Return the spelling that most records use; the smallest of several."""
+    return min((+counts).items(), key=lambda each: (-each[1], each[0]), default=(None, 0))[0]
+
+
+class TestsSaid(NamedTuple):
+    """What a reviewer says last of an item and a knowledge point."""
+
+    stamp: str
+    accepted: bool
+
+
 @dataclass(slots=True)
 class UnitOfWork:
     """`rows`: by the name of the statement that writes them. `nodes`: all that is named in them.
@@ -228,6 +255,9 @@ class UnitOfWork:
     `fields`, `spellings`, `learns` and `item_names` are state that `lock_and_load` reads from the graph.
     `removed_learns` are no longer stated by a record that is in the graph. `mistakes` and `practice` are totals to
     add to the graph's. `called`: how many more records call an id so. `stored_tests`: TESTS as the graph has them.
+    `memberships`: whose MEMBER_OF and LEADS change. `group_counts`: names of groups are state, and the courses are
+    to be added to the graph's. `active_days`: what is to be added to them.
+    `tests_said`: what reviewers say of them.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -245,6 +275,10 @@ class UnitOfWork:
     item_names: ItemNames = field(default_factory=ItemNames)
     called: Counter[Called] = field(default_factory=Counter)
     stored_tests: dict[Pair, Counter[str]] = field(default_factory=dict)
+    active_days: dict[Day, Activity] = field(default_factory=dict)
+    memberships: set[PersonInGroup] = field(default_factory=set)
+    group_counts: GroupCounts = field(default_factory=GroupCounts)
+    tests_said: dict[Pair, TestsSaid] = field(default_factory=dict)
 
     @classmethod
     def staged(cls) -> Self:
@@ -260,6 +294,8 @@ class UnitOfWork:
             self.standings[node] = Standing.read(node[1], properties)
         if label == "Item":
             self.item_names.titles[node[1]] = read_counts(properties)
+        if label == "Group":
+            self.group_counts.names[node[1]] = read_counts(properties)
 
     def load_learns(self, pair: Pair, properties: Mapping[str, Any]) -> None:
         self.learns[pair] = read_fields(properties, LEARNS_FIELDS)
@@ -282,6 +318,10 @@ class UnitOfWork:
         self.called.update(facts.called)
         if facts.item_names is not None:
             self.add_item_names(facts.item_names)
+        self.memberships.update(facts.memberships)
+        active_days.add_days(self.active_days, facts.active_days)
+        if facts.group_counts is not None:
+            self.count_groups(facts.group_counts)
         if facts.practice is not None:
             self.practice[facts.practice.pair].add(facts.practice.outcome, facts.practice.place)
         if facts.learns is not None:
@@ -300,6 +340,11 @@ class UnitOfWork:
         """Count what records say of items; with -1, take it back."""
         self.item_names.merge(names, times)
         self.changed_nodes |= {("Item", item_id) for item_id in names.titles}
+
+    def count_groups(self, counts: GroupCounts, times: int = 1) -> None:
+        """Count what memberships say of groups; with -1, take it back."""
+        self.group_counts.merge(counts, times)
+        self.changed_nodes |= {("Group", group_id) for group_id in counts.names}
 
     def add_learns(self, pair: Pair, fields: Fields) -> None:
         """Add what course_records say of one LEARNS relationship."""
@@ -329,6 +374,7 @@ class UnitOfWork:
         for pair, fields in staged.learns.items():
             self.add_learns(pair, fields)
         self.count_item_names(staged.item_names)
+        self.count_groups(staged.group_counts)
         self.called.update(staged.called)
 
     def put_field(self, node: Node, name: str, value: Any, version_key: str) -> None:
@@ -359,8 +405,10 @@ def lock_and_load(
             unit.load_learns((student_id, course_id), properties)
     rows = [{"item": item_id, "point": point} for item_id, point in tests]
     for row in tx.run(CYPHER["read_tests"], rows=rows) if rows else ():
-        for item_id, point, properties in row["tests"]:
+        for item_id, point, relationship_type, properties in row["tests"]:
             counts = read_counts(properties)
+            if properties.get("stamp"):
+                unit.tests_said[item_id, point] = TestsSaid(properties["stamp"], relationship_type == "TESTS")
             unit.stored_tests[item_id, point], unit.item_names.tests[item_id, point] = counts, counts.copy()
     return unit
 
@@ -376,19 +424,27 @@ def write_records(tx: neo4j.ManagedTransaction, staged: UnitOfWork) -> None:
 
 def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> set[Node]:
     """Write the TESTS relationships that changed. Return the knowledge points that lost a spelling by that."""
-    changed, gone, lost = list[Row](), list[Row](), set[Node]()
+    changed: dict[bool, list[Row]] = {True: [], False: []}
+    gone, lost = list[Row](), set[Node]()
     for pair, counts in sorted(unit.item_names.tests.items()):
         before = unit.stored_tests.get(pair, Counter())
         row: Row = {"item": pair[0], "point": pair[1]}
-        if +counts and +counts != before:
-            changed.append(row | counts_properties(counts))
+        said = unit.tests_said.get(pair)
+        if +counts != before and (+counts or said):
+            changed[said is None or said.accepted].append(tests_row(pair, counts, said))
         elif before and not +counts:
             gone.append(row)
         if any(counts[spelling] <= 0 for spelling in before):
             lost.add(("KnowledgePoint", pair[1]))
     run_rows(tx, "remove_tests", gone)
-    run_rows(tx, "set_tests", changed)
+    run_rows(tx, "set_tests", changed[True])
+    run_rows(tx, "set_not_tests", changed[False])
     return lost
+
+
+def tests_row(pair: Pair, counts: Counter[str], said: TestsSaid | None) -> Row:
+    stamp = said.stamp if said else None
+    return {"item": pair[0], "point": pair[1], "stamp": stamp, **counts_properties(counts)}
 
 
 def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
@@ -403,8 +459,10 @@ def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
             properties |= unit.standings[node].properties() if node in unit.standings else {}
         if label == "Item":
             titles = unit.item_names.titles[node[1]]
-            usual = min((+titles).items(), key=lambda each: (-each[1], each[0]), default=(None, 0))[0]
-            properties |= counts_properties(titles) | {"name": properties["title"] or usual}
+            properties |= counts_properties(titles) | {"name": properties["title"] or usual(titles)}
+        if label == "Group":
+            names = unit.group_counts.names[node[1]]
+            properties |= counts_properties(names) | {"name": usual(names)}
         rows[label].append({"id": node[1], "p": properties})
     for label in ENTITY_LABELS:
         run_rows(tx, f"set_{label}", rows[label])

@@ -19,12 +19,12 @@ from neo4j.time import DateTime
 from edugraph_common.contracts.graph_schema import NAMED_LABELS, RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, iso
-from edugraph_importer.graph import aggregates, finding_facts, prerequisites, record_facts
+from edugraph_importer.graph import aggregates, finding_facts, groups, prerequisites, record_facts
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, ItemNames, Node
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCounts, ItemNames, Node
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
 from edugraph_importer.graph.unit_of_work import UnitOfWork, run_rows
 
@@ -33,6 +33,9 @@ _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with"
 
 
 REFUSED = "belongs to a student who was forgotten"
+TOO_OLD = "is older than the graph keeps records"
+# Records about students, which have a retention.
+AGEING_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,11 @@ class Classified:
     `superseded_here`: versions that are new, but not the latest of their id in this transaction. `stale`: versions
     older than the graph's, and records that were taken back. `withdrawn`: the ids that are taken back now;
     `unknown_withdrawn`: those of them that the graph does not have. `reread`: by id, versions in the graph whose
-    content a newer reading confirms.
+    content a newer reading confirms. `activities`: records without versions, to be added.
     """
 
     events: dict[str, Record] = field(default_factory=dict)
+    activities: list[Record] = field(default_factory=list)
     unchanged: list[Record] = field(default_factory=list)
     superseded: dict[str, StoredVersion] = field(default_factory=dict)
     superseded_here: list[Record] = field(default_factory=list)
@@ -83,7 +87,7 @@ class Classified:
     @property
     def records(self) -> list[Record]:
         """The records to write."""
-        return list(self.events.values())
+        return [*self.events.values(), *self.activities]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,32 +190,36 @@ def stored_versions(tx: neo4j.ManagedTransaction, ids: Collection[str]) -> dict[
     }
 
 
+def _refusal(line: int, record: Record, erased: ErasedStudents, kept_from: str) -> Reject | None:
+    if field_name := erased.field_naming_one(record):
+        # The id is left out: nothing of an erased student may be kept.
+        expected = "a student who was not forgotten"
+        return Reject(line=line, field=field_name, expected=expected, found="", reason=REFUSED)
+    if record.time < kept_from and LABEL_OF_TYPE[record.type] in AGEING_LABELS:
+        expected, day = f"{kept_from[:10]} or later", record.time[:10]
+        return Reject(line=line, field="timestamp", expected=expected, found=day, reason=TOO_OLD)
+    return None
+
+
 def classify(
     records: Sequence[tuple[int, Record]],
     stored: Mapping[str, StoredVersion],
     erased: ErasedStudents,
     withdrawn: WithdrawnRecords,
+    kept_from: str = "",
 ) -> Classified:
-    """Classify records that come with their lines."""
+    """Classify records that come with their lines. `kept_from`: older ones about students are refused."""
     new_ids = withdrawn.new
     classified, latest = Classified(withdrawn=new_ids), dict(stored)
     classified.superseded |= {record_id: stored[record_id] for record_id in new_ids if record_id in stored}
     classified.unknown_withdrawn += [record_id for record_id in new_ids if record_id not in stored]
     for line, record in records:
-        record_id, erased_field = record.record_id, erased.field_naming_one(record)
-        if erased_field:
-            classified.rejects.append(
-                Reject(
-                    line=line,
-                    field=erased_field,
-                    expected="a student who was not forgotten",
-                    found="",  # The id is left out: nothing of an erased student may be kept.
-                    reason=REFUSED,
-                )
-            )
+        record_id, refusal = record.record_id, _refusal(line, record, erased, kept_from)
+        if refusal is not None:
+            classified.rejects.append(refusal)
             continue
-        if record_id in withdrawn:
-            classified.stale.append(record)
+        if record.type not in LABEL_OF_TYPE or record_id in withdrawn:
+            (classified.stale if record.type in LABEL_OF_TYPE else classified.activities).append(record)
             continue
         new = StoredVersion(LABEL_OF_TYPE[record.type], record.time, record.content_hash, record.reading)
         current = latest.get(record_id)
@@ -241,13 +249,14 @@ def classify(
 class SupersededVersions:
     """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
 
-    `item_names` and `called`: what they say of items and call ids, to be taken back.
+    `item_names`, `group_counts` and `called`: what they say of items and groups and call ids, to be taken back.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     findings: dict[str, FindingFacts] = field(default_factory=dict)
     nodes: set[Node] = field(default_factory=set)
     item_names: ItemNames = field(default_factory=ItemNames)
+    group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
     outdated: Outdated = field(default_factory=Outdated)
 
@@ -279,6 +288,8 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     # What an item tests is counted, so to take it back is to subtract, and reads nothing of the knowledge point.
     locked.item_names = aggregates.item_names(tx, locked.records)
     locked.nodes.update(locked.item_names.nodes())
+    locked.group_counts = groups.group_counts(tx, locked.records)
+    locked.nodes.update(locked.group_counts.nodes())
     locked.nodes.update((each.label, each.name) for each in locked.called)
     return locked
 
@@ -296,6 +307,7 @@ def note_readings(tx: neo4j.ManagedTransaction, reread: Mapping[str, StoredVersi
 def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> None:
     outdated = locked.outdated
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    people: dict[str, set[Node]] = defaultdict(set)
     interaction_types: dict[str, Any] = {}
     for row in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
         links[row["record"]][row["type"]].add(row["end"])
@@ -303,6 +315,8 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
         if row["label"] == "ErrorType" and row["stated"] is not None:
             locked.called.update(record_facts.called("ErrorType", row["end"], row["stated"]))
         locked.nodes.add((row["label"], row["end"]))
+        if row["type"] == "HAS_MEMBERSHIP":
+            people[row["record"]].add((row["label"], row["end"]))
         outdated.version_keys.add(aggregates.version_key(row))
     # The ends of a record's links, combined, are the aggregates that it had a part in.
     for record_id, ends in links.items():
@@ -328,6 +342,10 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
             outdated.contains |= {
                 (course_id, point) for course_id in ends["IN_COURSE"] for point in ends["DESCRIBES"]
             }
+        elif label == "Membership":
+            outdated.memberships |= {
+                (*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]
+            }
 
 
 def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded: SupersededVersions) -> None:
@@ -342,5 +360,4 @@ def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded
         if superseded.records[label]:
             tx.run(CYPHER[f"delete_records_{label}"], ids=superseded.records[label]).consume()
     aggregates.recompute(tx, unit, superseded.outdated)
-    unit.count_item_names(superseded.item_names, -1)
     unit.called.subtract(superseded.called)

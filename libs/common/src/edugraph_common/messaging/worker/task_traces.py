@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from typing import Any
 
-from celery.signals import task_postrun, task_prerun, worker_process_shutdown
+from celery.signals import task_postrun, task_prerun, worker_process_shutdown, worker_shutdown
 
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.platform import tracing
@@ -34,4 +34,5 @@ def trace_tasks(service: str, target: str) -> None:
 
     task_prerun.connect(begin, weak=False)
     task_postrun.connect(end, weak=False)
-    worker_process_shutdown.connect(lambda **_: tracing.flush(), weak=False)
+    for end_of_process in (worker_process_shutdown, worker_shutdown):  # of a child, and of a pool of threads
+        end_of_process.connect(lambda **_: tracing.flush(), weak=False)

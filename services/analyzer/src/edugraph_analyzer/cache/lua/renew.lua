@@ -1,5 +1,3 @@
--- Keeps the owner's leases alive. KEYS: leases. ARGV: the lease owner, lease in milliseconds.
-for i = 1, #KEYS do
-  if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
-end
+-- Keeps the owner's lease alive. KEYS: lease. ARGV: the lease owner, lease in milliseconds.
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 0

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from edugraph_common.contracts.api import Accepted, GraphPicture, GraphSummary
 from edugraph_common.contracts.messages import DeriveGraph
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.callers import Caller
 from edugraph_gateway.api.answers import GraphDigest
 from edugraph_gateway.api.dependencies import (
     AUDIT_TIMEOUT_SECONDS,
@@ -18,7 +19,6 @@ from edugraph_gateway.api.dependencies import (
     Operator,
     PictureCaller,
 )
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.intake import Intake

@@ -28,12 +28,12 @@ from edugraph_common.contracts.messages import (
     OutsideFile,
 )
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.object_store import shown
 from edugraph_common.sources import parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import IntakeDep, Submitter, bearer, gateway_of
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import Problem, invalid, invalid_fields, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, given_key, idempotent_run, key_name

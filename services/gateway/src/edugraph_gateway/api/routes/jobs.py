@@ -11,9 +11,13 @@ import structlog
 from fastapi import APIRouter, Path, Query
 from starlette.responses import StreamingResponse
 
+from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Failure, Retryable
+from edugraph_common.contracts.messages import UndoImport
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
+from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.api_keys import Scope
+from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
 from edugraph_common.sources import ReadPlan, load_read_plan, read_plan_key
@@ -34,11 +38,11 @@ from edugraph_gateway.api.dependencies import (
     RestrictionsDep,
     TokenDep,
 )
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.restriction import rejects_without
 from edugraph_gateway.operations.resume import resume
 from edugraph_gateway.problems import Problem, invalid_fields, not_found, not_found_for, problem_responses
+from edugraph_gateway.submission.submit import Task
 
 log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
@@ -151,6 +155,35 @@ async def resume_job(
     return await anyio.to_thread.run_sync(
         lambda: job_answer(existing_job(jobs, caller, job_id, now(), "operate"), now(), caller, restrictions)
     )
+
+
+@router.post(
+    "/v1/jobs/{job_id}/undo", status_code=202, responses=problem_responses(401, 403, 404, 409, 422, 429, 503)
+)
+async def undo_import(
+    *, caller: JobOperator, jobs: JobsDep, trail: AuditTrailDep, intake: IntakeDep, now: ClockDep, job_id: JobId
+) -> Accepted:
+    """What an import wrote is taken back, and what was there before comes back: follow the task.
+
+    The scope submit is enough for one's own job.
+    """
+
+    def note() -> None:
+        report = existing_job(jobs, caller, job_id, now(), "operate")
+        if report.kind != "import":
+            raise Problem(409, "no-import", "The job is an analysis, and only an import can be undone.")
+        if report.state not in ENDED:
+            raise Problem(409, "not-ended", "The job has not ended: cancel it first.")
+        trail.did(caller, "job.undo", job_id)
+
+    await anyio.to_thread.run_sync(note)
+    message = UndoImport(job_id=intake.submitter.new_id(), import_id=job_id)
+    task = Task("undo_import_task", message, task_id_for(message.job_id, "undo"))
+    try:
+        return await intake.submitter.send_task(task, caller.client_id)
+    except Failure:
+        await anyio.to_thread.run_sync(trail.failed, caller, "job.undo", job_id)
+        raise
 
 
 @router.delete("/v1/jobs/{job_id}", responses=problem_responses(401, 403, 404, 409, 422, 429, 503))

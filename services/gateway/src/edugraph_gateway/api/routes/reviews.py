@@ -19,6 +19,7 @@ from edugraph_common.contracts.messages import WriteReviews
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import REVIEW, REVIEWS_AT_ONCE, Review
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.callers import Caller
 from edugraph_gateway.api.dependencies import (
     AUDIT_TIMEOUT_SECONDS,
     AuditTrailDep,
@@ -27,7 +28,6 @@ from edugraph_gateway.api.dependencies import (
     PictureCaller,
     Reviewer,
 )
-from edugraph_gateway.auth.callers import Caller
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import Problem, invalid, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import StringConstraints
 
-from edugraph_common.contracts.api import Accepted, Erasures
+from edugraph_common.contracts.api import Accepted, Erasures, Restricted
 from edugraph_common.contracts.messages import (
     AdmitPerson,
     ErasePerson,
@@ -22,9 +22,18 @@ from edugraph_common.contracts.messages import (
     RestrictStudent,
 )
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.object_store import ERASURES, tombstone_of
-from edugraph_gateway.api.dependencies import AUDIT_TIMEOUT_SECONDS, AuditTrailDep, BlobsDep, Eraser, IntakeDep
-from edugraph_gateway.auth.callers import Caller
+from edugraph_gateway.api.dependencies import (
+    AUDIT_TIMEOUT_SECONDS,
+    AuditTrailDep,
+    BlobsDep,
+    Eraser,
+    GraphDep,
+    IntakeDep,
+    Officer,
+    PersonalOfficer,
+)
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import not_found, problem_responses
 from edugraph_gateway.submission.submit import JobSubmitter, Task
@@ -71,7 +80,7 @@ async def forget_student(  # noqa: PLR0917 - FastAPI reads the parameters of a r
 
 
 @router.get("/v1/erasures", responses=problem_responses(401, 403, 429, 503))
-async def list_erasures(_: Eraser, blobs: BlobsDep) -> Erasures:
+async def list_erasures(_: Officer, blobs: BlobsDep) -> Erasures:
     """Who was erased, as keyed hashes of their ids."""
     keys = await anyio.to_thread.run_sync(blobs.keys, ERASURES)
     return Erasures(tombstones=tuple(map(tombstone_of, keys)))
@@ -96,7 +105,7 @@ async def admit_student(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep,
 
 @router.post("/v1/students/{student_id:path}/restriction", status_code=202, responses=_REFUSALS)
 async def restrict_student(
-    caller: Eraser, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
+    caller: Officer, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
 ) -> Accepted:
     """What is known of them is kept, but neither analysed nor shown: follow the task."""
     message = RestrictStudent(job_id=intake.submitter.new_id(), student_id=student_id)
@@ -107,7 +116,7 @@ async def restrict_student(
 
 @router.post("/v1/students/{student_id:path}/restriction/lift", status_code=202, responses=_REFUSALS)
 async def lift_restriction(
-    caller: Eraser, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
+    caller: Officer, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
 ) -> Accepted:
     """They are analysed and shown again: follow the task."""
     message = RestrictStudent(job_id=intake.submitter.new_id(), student_id=student_id, lifted=True)
@@ -116,8 +125,16 @@ async def lift_restriction(
     return await _sent(intake.submitter, caller, task, note)
 
 
+@router.get("/v1/restrictions", responses=problem_responses(401, 403, 429, 503))
+def list_restrictions(caller: PersonalOfficer, trail: AuditTrailDep, graph: GraphDep) -> Restricted:
+    """The ids of all students who are neither analysed nor shown."""
+    students = graph.restricted()
+    trail.shown(caller, "restrictions", "")
+    return Restricted(students=tuple(sorted(students)))
+
+
 @router.post("/v1/students/{student_id:path}/export", status_code=202, responses=_REFUSALS)
-async def export_student(caller: Eraser, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId) -> Accepted:
+async def export_student(caller: Officer, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId) -> Accepted:
     """All that is kept of them is written as a ZIP: follow the task, whose result names it; fetch it within a day."""
     message = ExportStudent(job_id=intake.submitter.new_id(), student_id=student_id)
     task = Task("export_student_task", message, task_id_for(message.job_id, "export"))
@@ -139,7 +156,7 @@ async def _sent(submitter: JobSubmitter, caller: Caller, task: Task, note: Calla
         **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )
-def download_export(caller: Eraser, trail: AuditTrailDep, blobs: BlobsDep, name: ExportName) -> StreamingResponse:
+def download_export(caller: Officer, trail: AuditTrailDep, blobs: BlobsDep, name: ExportName) -> StreamingResponse:
     """The ZIP, once: it is deleted when it has been sent."""
     key = f"exports/{name}"
     if not blobs.exists(key):

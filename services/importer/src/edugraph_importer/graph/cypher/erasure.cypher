@@ -1,12 +1,13 @@
 // name: records_of_student
-// Returns all records that a student sent, received or made, tried, or that say how the student stands in a course.
-MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD]-(n)
+// Returns all records that a student sent, received or made, tried, or that say how the student stands in a course, or
+// in which group the student is.
+MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
 RETURN DISTINCT labels(n)[0] AS label, n.id AS record, n.timestamp AS timestamp,
   CASE WHEN n.carried THEN properties(n) ELSE null END AS carried
 
 // name: neighbours
 // Returns the nodes that these records name, by whatever relationship.
-// for: Attempt, CourseRecord, ErrorRecord, Interaction
+// for: Attempt, CourseRecord, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, labels(m)[0] AS label, m.id AS id, r.stated_as AS stated
@@ -14,12 +15,12 @@ RETURN n.id AS record, labels(m)[0] AS label, m.id AS id, r.stated_as AS stated
 // name: relationships_of_student
 // Returns a student's other relationships; those to records are counted elsewhere.
 MATCH (s:Student {id: $id})-[r]-(m)
-WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE', 'TRIED', 'HAS_RECORD']
+WHERE NOT type(r) IN ['SENT', 'RECEIVED_BY', 'MADE', 'TRIED', 'HAS_RECORD', 'HAS_MEMBERSHIP', 'ACTIVE_ON']
 RETURN type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS properties
 
 // name: delete_records
 // Deletes records and all that links them.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 DETACH DELETE n
@@ -34,16 +35,17 @@ DETACH DELETE s
 MERGE (t:Tombstone {id: $id})
 
 // name: names_Student
-// Returns how a student is called by all records that name them.
+// Returns how a student is called by all records that name them. Of a message to oneself the sender's name comes first,
+// as when the record is written.
 UNWIND $ids AS id
-MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY|MADE|TRIED]-(n)
+MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_MEMBERSHIP]-(n)
 WHERE r.name IS NOT NULL
-RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
+RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name ORDER BY type(r) DESC
 
 // name: names_Teacher
 // Returns how a teacher is called by all records that name them.
 UNWIND $ids AS id
-MATCH (t:Teacher {id: id})-[r:SENT]->(n:Interaction)
+MATCH (t:Teacher {id: id})-[r:SENT|HAS_MEMBERSHIP]->(n)
 WHERE r.name IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
 
@@ -81,7 +83,7 @@ SET b.outcome = row.outcome, b.set_aside = row.set_aside
 // name: known_names
 // Returns how a student is called, by the graph and by each record that names them.
 MATCH (s:Student {id: $id})
-OPTIONAL MATCH (s)-[r:SENT|RECEIVED_BY|MADE|TRIED]-()
+OPTIONAL MATCH (s)-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_MEMBERSHIP]-()
 OPTIONAL MATCH (s)-[:HAS_RECORD]->(c:CourseRecord)
 RETURN s.name AS name, collect(DISTINCT r.name) AS called, collect(DISTINCT c.student_name) AS stated
 

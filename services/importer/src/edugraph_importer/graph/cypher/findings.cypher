@@ -6,7 +6,7 @@ SET n.id = 'prerequisites'
 // name: lock_records
 // Locks records in the order given and reads what is stored of them. The lock is not taken by setting the key: Neo4j
 // 2026.08 would then refuse a new record under that key in the same transaction, though the old one was deleted.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 SET n.content_hash = n.content_hash
@@ -209,7 +209,7 @@ CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
 
 // name: delete_orphans
 // Deletes nodes that nothing names any more. A restriction stays, for records that come later.
-// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 WHERE NOT EXISTS { (n)--() } AND n.restricted IS NULL
@@ -225,6 +225,11 @@ RETURN DISTINCT p.name AS name, coalesce(r.name, n.student_name) AS called LIMIT
 UNION
 MATCH (c:Course {id: $id})
 MATCH (c)<-[:IN_COURSE]-(n)-[r:RECEIVED_BY]->(p)
+WHERE coalesce(p.name, r.name) IS NOT NULL
+RETURN DISTINCT p.name AS name, r.name AS called LIMIT $limit
+UNION
+MATCH (c:Course {id: $id})
+MATCH (c)<-[:OF_COURSE]-(g)<-[:IN_GROUP]-(n)<-[r:HAS_MEMBERSHIP]-(p)
 WHERE coalesce(p.name, r.name) IS NOT NULL
 RETURN DISTINCT p.name AS name, r.name AS called LIMIT $limit
 

@@ -25,7 +25,8 @@ MATCH (h:ReviewedRecord) WHERE h.id IN $unreviewed WITH h LIMIT 1 RETURN h.id AS
 
 // name: write_batch_outcome
 // Writes the ledger row of a batch. Many batches share the node of the job, so nothing is set on it.
-CREATE (b:ImportBatch {id: $id, job_id: $job_id, batch: $batch, outcome: $outcome, set_aside: $set_aside})
+CREATE (b:ImportBatch {id: $id, job_id: $job_id, batch: $batch, outcome: $outcome, set_aside: $set_aside,
+  unwritten: $unwritten, replacing: $replacing})
 MERGE (j:ImportJob {id: $job_id})
 
 // name: batch_outcomes
@@ -36,6 +37,25 @@ RETURN b.outcome AS outcome, b.batch AS batch ORDER BY batch
 // name: batch_set_aside
 // Returns the records of a batch that the graph itself refused.
 MATCH (b:ImportBatch {id: $id}) RETURN b.set_aside AS set_aside
+
+// name: written_batches
+// Returns of the batches of a job which lines they did not write, since the graph had those or later versions, which
+// lines replaced a version that was there, and how many records they took back.
+MATCH (j:ImportJob {id: $job_id})
+MATCH (b:ImportBatch) WHERE b.id STARTS WITH $prefix AND b.job_id = $job_id
+RETURN b.batch AS batch, b.unwritten AS unwritten, b.replacing AS replacing, b.outcome AS outcome,
+  coalesce(j.undone, false) AS undone
+
+// name: mark_undone
+// Notes that what a job wrote is taken back, so that no other job's undoing brings it back.
+MATCH (j:ImportJob {id: $id})
+SET j.undone = true
+
+// name: forget_withdrawn
+// Lets records come back that were taken back.
+UNWIND $rows AS row
+MATCH (w:Withdrawn {id: row.id})
+SET w.id = row.undone
 
 // name: write_pack_outcome
 // Writes the ledger row of a pack of findings.

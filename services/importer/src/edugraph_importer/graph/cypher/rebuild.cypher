@@ -1,21 +1,21 @@
 // name: next_ids
 // Returns the next nodes in the order of their ids.
-// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id ORDER BY id LIMIT $limit
 
 // name: derived_nodes
 // Returns what is stored on nodes whose properties are derived from records.
-// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 RETURN n.id AS id, properties(n) AS properties
 
 // name: derived_relationships
 // Returns the relationships that are derived from records and begin at these nodes.
-// for: Course, ErrorType, Item, Student
+// for: Course, ErrorType, Group, Item, Student, Teacher
 UNWIND $ids AS id
-MATCH (n:{label} {id: id})-[r:CALLED|CHAT_WITH|CONTAINS|HAS_ERROR|LEARNS|LIKES|PRACTISED|RELATES_TO|TESTS]->(m)
+MATCH (n:{label} {id: id})-[r:CALLED|CHAT_WITH|CONTAINS|HAS_ERROR|LEADS|LEARNS|LIKES|MEMBER_OF|NOT_TESTS|OF_COURSE|PRACTISED|RELATES_TO|TESTS]->(m)
 RETURN type(r) AS type, n.id AS from, m.id AS to, r.course_id AS course, properties(r) AS properties
 
 // name: derived_teaches
@@ -47,6 +47,16 @@ UNION ALL
 UNWIND $ids AS id
 MATCH (s:Student {id: id})-[:TRIED]->(n:Attempt)-[:OF_ITEM]->(i)
 RETURN DISTINCT 'PRACTISED' AS type, s.id AS from, i.id AS to, null AS course
+UNION ALL
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[:HAS_MEMBERSHIP]->(n:Membership)-[:IN_GROUP]->(g)
+RETURN DISTINCT 'MEMBER_OF' AS type, s.id AS from, g.id AS to, null AS course
+
+// name: stated_Teacher
+// Returns in which groups these teachers are, or which they lead.
+UNWIND $ids AS id
+MATCH (t:Teacher {id: id})-[:HAS_MEMBERSHIP]->(n:Membership)-[:IN_GROUP]->(g)
+RETURN DISTINCT 'MEMBER_OF' AS type, t.id AS from, g.id AS to, null AS course
 
 // name: item_names_of_Item
 // Returns what all records call these items, and the knowledge points that the items test.

@@ -17,6 +17,9 @@ RETURN 'ErrorRecord' AS label, collect([n.id, n.timestamp, n.content_hash, n.rea
 UNION ALL
 MATCH (n:Interaction) WHERE n.id IN $ids
 RETURN 'Interaction' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
+UNION ALL
+MATCH (n:Membership) WHERE n.id IN $ids
+RETURN 'Membership' AS label, collect([n.id, n.timestamp, n.content_hash, n.reading]) AS versions
 
 // name: tombstones
 // Returns which of these (hashed) students were erased.
@@ -33,7 +36,7 @@ MERGE (w:Withdrawn {id: row.id})
 
 // name: hold_keys
 // Creates placeholders, so that nobody else can create a record under these ids before the transaction ends.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 ON CREATE SET n.held = true
@@ -41,7 +44,7 @@ RETURN count(n.held) AS held
 
 // name: raise_reading
 // Notes that an adapter reads the record in a newer way, and still finds the same in it.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id}) WHERE n.content_hash = row.hash AND coalesce(n.reading, 0) < row.reading
 SET n.reading = row.reading
@@ -49,7 +52,7 @@ SET n.reading = row.reading
 // name: lock
 // Creates the nodes that are missing, locks all of them in the order given, and reads them.
 // Setting a property to what it is takes the lock and writes nothing. (Setting an absent one to null takes no lock.)
-// for: Course, Item, Student, Teacher
+// for: Course, Group, Item, Student, Teacher, Term
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 SET n.id = id
@@ -66,7 +69,7 @@ RETURN collect([id, properties(n)]) AS nodes
 
 // name: set
 // Sets the properties of nodes that changed.
-// for: Course, ErrorType, Item, KnowledgePoint, Student, Teacher, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n += row.p
@@ -184,6 +187,27 @@ CREATE (n:Definition {
 })-[:DEFINES]->(i)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
+// name: create_membership
+// Creates what a record says of a person in a group.
+// for: Student, Teacher
+UNWIND $rows AS row
+MATCH (p:{label} {id: row.person})
+MATCH (g:Group {id: row.group})
+CREATE (p)-[:HAS_MEMBERSHIP {name: row.name}]->(n:Membership {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  starts: datetime(row.starts), ends: datetime(row.ends), term: row.term, leads: row.leads,
+  group_name: row.group_name, course_id: row.course
+})-[:IN_GROUP]->(g)
+
+// name: create_term_definition
+// Creates what a record says of a term.
+UNWIND $rows AS row
+MATCH (t:Term {id: row.term})
+CREATE (n:Definition {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  name: row.name, starts: datetime(row.starts), ends: datetime(row.ends), breaks: row.breaks
+})-[:DEFINES]->(t)
+
 // name: in_more_courses
 // Links a mistake to its other courses.
 UNWIND $rows AS row
@@ -235,25 +259,33 @@ ON MATCH SET r.tries = r.tries + row.tries, r.right = r.right + row.right,
   r.first_place = CASE WHEN row.first_place < r.first_place THEN row.first_place ELSE r.first_place END
 
 // name: read_tests
-// Returns how many records say by which names that these items test these knowledge points. The plan begins at the
-// item, which tests a few points, and not at the point, which many items test.
+// Returns how many records say by which names that these items test these knowledge points, and what a reviewer says.
+// The plan begins at the item, which tests a few points, and not at the point, which many items test.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
-MATCH (i)-[r:TESTS]->(k) WHERE k.id = row.point
-RETURN collect([row.item, row.point, properties(r)]) AS tests
+MATCH (i)-[r:TESTS|NOT_TESTS]->(k) WHERE k.id = row.point
+RETURN collect([row.item, row.point, type(r), properties(r)]) AS tests
 
 // name: set_tests
-// Sets these counts.
+// Sets these counts, and the stamp of the last review.
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
 MATCH (k:KnowledgePoint {id: row.point})
 MERGE (i)-[r:TESTS]->(k)
-SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts
+SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts, r.stamp = row.stamp
+
+// name: set_not_tests
+// The same, where a reviewer says that the item does not test the point, whatever records say.
+UNWIND $rows AS row
+MATCH (i:Item {id: row.item})
+MATCH (k:KnowledgePoint {id: row.point})
+MERGE (i)-[r:NOT_TESTS]->(k)
+SET r.spellings = row.spellings, r.spelling_counts = row.spelling_counts, r.stamp = row.stamp
 
 // name: remove_tests
-// Removes what no record says any more.
+// Removes what neither a record nor a reviewer says any more, or says otherwise.
 UNWIND $rows AS row
-MATCH (i:Item {id: row.item})-[r:TESTS]->(k) WHERE k.id = row.point
+MATCH (i:Item {id: row.item})-[r:TESTS|NOT_TESTS]->(k) WHERE k.id = row.point
 DELETE r
 
 // name: read_learns

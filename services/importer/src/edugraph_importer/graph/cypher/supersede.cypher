@@ -1,6 +1,6 @@
 // name: links_of
 // Returns what these records are linked to, and how.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,
@@ -10,7 +10,7 @@ RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interacti
 // Returns what these records call their items, and the knowledge points that the items test.
 // for: Attempt, Definition
 UNWIND $ids AS id
-MATCH (n:{label} {id: id})-[:OF_ITEM|DEFINES]->(i)
+MATCH (n:{label} {id: id})-[:OF_ITEM|DEFINES]->(i:Item)
 RETURN i.id AS item, n.item_title AS title, n.knowledge_points AS points
 
 // name: recompute_practised
@@ -29,7 +29,7 @@ DELETE r
 // name: tested_spellings
 // Returns how a knowledge point is spelled by all that say which items test it.
 UNWIND $ids AS id
-MATCH (k:KnowledgePoint {id: id})<-[r:TESTS]-(i)
+MATCH (k:KnowledgePoint {id: id})<-[r:TESTS|NOT_TESTS]-(i)
 UNWIND r.spellings AS spelling
 RETURN id, collect(DISTINCT spelling) AS spelled
 
@@ -37,7 +37,13 @@ RETURN id, collect(DISTINCT spelling) AS spelled
 // Returns all that defines an item.
 UNWIND $ids AS id
 MATCH (i:Item {id: id})<-[:DEFINES]-(n:Definition)
-RETURN id, n.id AS record, n.timestamp AS timestamp, n.title AS title, n.question AS question
+RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
+
+// name: definitions_of_Term
+// Returns all that defines a term.
+UNWIND $ids AS id
+MATCH (t:Term {id: id})<-[:DEFINES]-(n:Definition)
+RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
 
 // name: recompute_chat_with
 // Returns the total of one student's chats with another.

@@ -1,11 +1,11 @@
-"""Who calls: API keys and their scopes, with a short memory."""
+"""Who calls: API keys with their scopes and roles, and a short memory of them."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from edugraph_common.platform.api_keys import SCOPES, ApiKey, ApiKeys, Scope, matches, split_token
+from edugraph_common.platform.api_keys import ROLES, SCOPES, ApiKey, ApiKeys, Role, Scope, matches, split_token
 
 REMEMBERED_SECONDS = 4.0  # a revoked key ends within 5 s, and so do its streams, which look twice a second
 MAX_REMEMBERED_KEYS = 10_000
@@ -13,10 +13,15 @@ MAX_REMEMBERED_KEYS = 10_000
 
 @dataclass(frozen=True)
 class Caller:
-    """`client_id` names the client in limits, idempotency keys and the audit log; it is no secret."""
+    """`client_id` names the client in limits, idempotency keys and the audit log; it is no secret.
+
+    `person` is the id in the graph of the teacher or student who calls.
+    """
 
     client_id: str
     scopes: tuple[Scope, ...]
+    roles: tuple[Role, ...] = ()
+    person: str | None = None
 
     def may(self, *any_of: Scope) -> bool:
         """Whether they have one of these scopes."""
@@ -27,7 +32,7 @@ class Caller:
         return owner == self.client_id
 
 
-ANYBODY = Caller("anybody", SCOPES)
+ANYBODY = Caller("anybody", SCOPES, ROLES)
 
 
 class KeyRing:
@@ -49,7 +54,7 @@ class KeyRing:
         # The secret is compared for a key that does not exist too, so that the time tells nothing about which exist.
         if not matches(key, secret) or key is None or not key.is_valid(now):
             return None
-        return Caller(key.key_id, key.scopes)
+        return Caller(key.key_id, key.scopes, key.roles, key.person)
 
     def remembered(self, token: str, now: datetime) -> Caller | None:
         """Return the caller if that needs no looking up. It never waits."""

@@ -17,9 +17,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import SCOPES
-from edugraph_gateway.auth.callers import Caller
-from edugraph_gateway.settings import GatewaySettings
+from edugraph_common.platform.api_keys import ROLES, SCOPES
+from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.settings import OidcSettings
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 KEYS_LIFETIME_SECONDS = 3_600.0
@@ -37,12 +37,13 @@ class Issuer:
 
     def __init__(
         self,
-        settings: GatewaySettings,
+        settings: OidcSettings,
         fetch: Callable[[str], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url, self._prefix = (settings.oidc_issuer or "").rstrip("/"), settings.oidc_scope_prefix
         self._issuer, self._scope_claim = settings.oidc_issuer or "", settings.oidc_scope_claim
+        self._role_claim, self._person_claim = settings.oidc_role_claim, settings.oidc_person_claim
         self._audience = settings.oidc_audience or ""
         self._fetch, self._clock = fetch or _fetch, clock
         self._fetching = threading.Lock()
@@ -80,8 +81,14 @@ class Issuer:
         # The subject becomes part of Redis keys and log lines.
         if not isinstance(subject, str) or not subject.isprintable() or len(subject) > MAX_SUBJECT_LENGTH:
             return None
-        names = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
-        return Caller(f"oidc:{subject}", tuple(scope for scope in SCOPES if f"{self._prefix}{scope}" in names))
+        names, roles = _words(given), _words(claims.get(self._role_claim))
+        person = claims.get(self._person_claim)
+        return Caller(
+            f"oidc:{subject}",
+            tuple(scope for scope in SCOPES if f"{self._prefix}{scope}" in names),
+            tuple(role for role in ROLES if f"{self._prefix}{role}" in roles),
+            person if isinstance(person, str) and person else None,
+        )
 
     def _has_fresh(self, key_id: str) -> bool:
         return self._clock() - self._fetched_at < KEYS_LIFETIME_SECONDS and self._has(key_id)
@@ -118,6 +125,11 @@ def _key_id(token: str) -> str | None:
         return None
     key_id = header.get("kid", "")
     return key_id if header.get("alg") in ALGORITHMS and isinstance(key_id, str) else None
+
+
+def _words(claim: object) -> list[object]:
+    """Return what stands in a claim that is a text of words or a list."""
+    return [*claim.split()] if isinstance(claim, str) else claim if isinstance(claim, list) else []
 
 
 def _fetch(url: str) -> Any:

@@ -1,0 +1,39 @@
+"""`edugraph imports undo`."""
+
+import typer
+
+from edugraph_cli.client import Client
+from edugraph_cli.commands import tasks
+from edugraph_cli.commands.jobs import JobId
+from edugraph_cli.display import plain_errors, say, show_json
+from edugraph_cli.options import Json, Yes
+
+app = typer.Typer(no_args_is_help=True, help="Imports as a whole.")
+
+
+@app.command()
+def undo(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
+    """Take back what an import wrote: the graph is that of the other imports then. Its source must still be kept."""
+    if not yes:
+        typer.confirm(f"Take back all that job {job_id} wrote?", abort=True, err=True)
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.undo(job_id).task_id)
+    if task["state"] != "SUCCESS":
+        tasks.print_task(task, as_json)
+    result = task["result"]
+    if as_json:
+        show_json(result)
+        return
+    say(f"{result['taken_back']} records were taken back, and of {result['came_back']} another version is there now.")
+    if result["not_restored"]:
+        say(
+            f"{result['not_restored']} records are gone although an earlier version was there: its source is kept no "
+            "more. Import it again."
+        )
+    if result["withdrawals_left"]:
+        say(f"{result['withdrawals_left']} records stay taken back: this import was not the only one to say so.")
+
+
+@app.callback()
+def group() -> None:
+    """Keep `undo` a subcommand: typer would make the only command of an app the app itself."""

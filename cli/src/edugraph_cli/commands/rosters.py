@@ -1,0 +1,58 @@
+"""`edugraph roster FILE`: it speaks to no server."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from edugraph_cli.commands.importing import check_file
+from edugraph_cli.display import INVALID, print_table, say, stop
+from edugraph_common.sources import Platforms
+from edugraph_common.sources.compression import compressing, content_encoding_of
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.oneroster import PersonKey, RosterSettings, read_roster
+from edugraph_common.sources.platforms import platform_key
+
+_PREFIXES = TypeAdapter(dict[str, str])
+
+
+def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
+    file: Annotated[Path, typer.Argument(help="a ZIP with the CSV files of OneRoster 1.1 or 1.2")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="NDJSON; compressed if it ends in .gz or .zst")],
+    person_key: Annotated[
+        PersonKey, typer.Option("--person-key", help="the column of users by which your other sources know a person")
+    ] = "sourcedId",
+    time_zone: Annotated[str, typer.Option("--time-zone", help="of the dates, such as Asia/Shanghai")] = "UTC",
+    platform: Annotated[
+        str | None, typer.Option(help="the address of the platform whose ids these are, if it is not your own")
+    ] = None,
+    prefixes: Annotated[
+        str, typer.Option(envvar="EDUGRAPH_PLATFORM_PREFIXES", help="JSON, as the gateway has it")
+    ] = "{}",
+) -> None:
+    """Read classes, who is in them and terms from a roster, and write records that can be imported."""
+    check_file(file)
+    try:
+        by_platform = {platform_key(name): prefix for name, prefix in _PREFIXES.validate_json(prefixes).items()}
+        settings = RosterSettings(
+            Platforms(by_platform, platform), datetime.now(UTC), ZoneInfo(time_zone), platform, person_key
+        )
+        with file.open("rb") as archive:
+            roster = read_roster(archive, settings)
+    except MalformedFile as problem:
+        stop(f"{file}: {problem}", INVALID)
+    except ValidationError:
+        stop("EDUGRAPH_PLATFORM_PREFIXES is no JSON object of texts.", INVALID)
+    except (KeyError, ValueError):
+        stop(f"{time_zone} is no known time zone; use a name such as Asia/Shanghai.", INVALID)
+    with output.open("wb") as raw, compressing(raw, content_encoding_of(output.name)) as packed:
+        for record in roster.records:
+            packed.write(f"{json.dumps(record, ensure_ascii=False)}\n".encode())
+    print_table(f"{output}: records written", {"records": len(roster.records)})
+    if roster.unused:
+        print_table("Not relevant, by name", dict(roster.unused.most_common()))
+    say(f"To import them: edugraph import {output}")

@@ -1,0 +1,113 @@
+"""Several files in one command: what a folder or a ZIP archive holds, and which mapping is whose."""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from edugraph_cli.detection import HEAD_BYTES, detect_file
+from edugraph_common.contracts.messages import TABLE_FORMATS
+from edugraph_common.sources.binary_files import is_archive
+from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
+
+MAX_FILES, MAX_UNPACKED_BYTES = 10_000, 16 << 30
+_MAPPINGS = (".yaml", ".yml")
+
+
+class FileOfSet(NamedTuple):
+    """`name`: what the file is called in lists. `mapping`: the file that maps its columns, if it is a table."""
+
+    name: str
+    path: Path
+    mapping: Path | None
+
+
+def is_set(path: Path) -> bool:
+    """Say whether it is a folder, or a ZIP archive of files and no workbook, which is a ZIP archive as well."""
+    if path.is_dir():
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    try:
+        return detect_file(path.name, head).format not in TABLE_FORMATS and is_archive(head)
+    except UnusableKind:
+        return is_archive(head)
+    except MalformedFile:
+        return False
+
+
+@contextmanager
+def files_of(paths: Sequence[Path], mapping: Path | None) -> Iterator[list[FileOfSet]]:
+    """Yield all files in these files, folders and archives; those of archives are unpacked until the block ends.
+
+    What lies beside a table under its name, as in grades.xlsx and grades.yaml, is its mapping; other tables have
+    `mapping`. Raises MalformedFile.
+    """
+    with TemporaryDirectory(prefix="edugraph-import-") as unpacked:
+        found = list[tuple[str, Path]]()
+        for number, path in enumerate(paths):
+            if path.is_dir():
+                found += _in_folder(path, path.name)
+            elif is_set(path):
+                folder = Path(unpacked, str(number))
+                _unpack(path, folder)
+                found += _in_folder(folder, path.name)
+            else:
+                found.append((path.name, path))
+        files = [(name, path) for name, path in found if path.suffix.lower() not in _MAPPINGS]
+        if len(files) > MAX_FILES:
+            raise MalformedFile(f"these are more than {MAX_FILES:,} files; import them in several parts")
+        yield [FileOfSet(name, path, _mapping_of(path, mapping)) for name, path in files]
+
+
+def _in_folder(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """Return the files below a folder, sorted. Hidden ones, and what macOS adds to archives, are left out."""
+    inside = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [
+        (f"{name}/{relative.as_posix()}", path)
+        for relative, path in inside
+        if not any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
+    ]
+
+
+def _mapping_of(path: Path, given: Path | None) -> Path | None:
+    beside = (path.with_suffix(suffix) for suffix in _MAPPINGS)
+    mapping = next((each for each in beside if each.is_file()), given)
+    if mapping is None:
+        return None
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    try:
+        is_table = detect_file(path.name, head).format in {"csv", *TABLE_FORMATS}
+    except MalformedFile:
+        is_table = False
+    return mapping if is_table else None
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Unpack an archive. A part of it is never longer than the archive says. Raises MalformedFile."""
+    try:
+        # Chinese Windows writes names so where the archive does not say that they are UTF-8.
+        try:
+            archive = zipfile.ZipFile(path, metadata_encoding="gb18030")
+        except UnicodeDecodeError:
+            archive = zipfile.ZipFile(path)
+        with archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            unpacked = sum(entry.file_size for entry in entries)
+            if len(entries) > MAX_FILES or unpacked > MAX_UNPACKED_BYTES:
+                raise MalformedFile(
+                    f"it has {len(entries):,} files and {unpacked:,} bytes unpacked; unpack it in parts"
+                )
+            for entry in entries:
+                # `extract` keeps a name such as ../x inside of the folder.
+                if not PurePosixPath(entry.filename).name.startswith("."):
+                    archive.extract(entry, folder)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError):
+        raise MalformedFile("the archive is damaged; pack it anew") from None
+    except RuntimeError:
+        raise MalformedFile("the archive has a password; unpack it and give its folder") from None

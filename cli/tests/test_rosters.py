@@ -1,0 +1,53 @@
+"""`edugraph roster`: what it writes, and what it says of a file that it cannot read."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edugraph_cli.main import app
+from edugraph_common.contracts.records import Record, parse_row
+
+FILES = {
+    "users.csv": "sourcedId,givenName,familyName,username\nu1,Ana,Li,ana\nu2,Ben,Ott,ben\n",
+    "classes.csv": "sourcedId,title,classType,courseSourcedId,termSourcedIds\nk,7b,homeroom,,\n",
+    "enrollments.csv": "sourcedId,classSourcedId,userSourcedId,role\ne1,k,u1,student\ne2,k,u2,proctor\n",
+}
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> Path:
+    path = tmp_path / "roster.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in FILES.items():
+            archive.writestr(name, text)
+    return path
+
+
+def test_a_roster_becomes_records_and_the_rest_is_named(roster: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.ndjson"
+    said = CliRunner().invoke(app, ["roster", str(roster), "-o", str(output), "--person-key", "username"])
+    assert said.exit_code == 0
+    [row] = [parse_row(json.loads(line)) for line in output.read_text().splitlines()]
+    assert isinstance(row, Record)
+    assert row.data.model_dump(exclude_none=True) == {
+        "group_id": "k",
+        "student_id": "ana",
+        "student_name": "Ana Li",
+        "group_name": "7b",
+        "role": "member",
+    }
+    assert "enrollment (proctor)" in said.output
+
+
+def test_what_is_no_roster_is_told_in_a_sentence_and_nothing_is_written(tmp_path: Path) -> None:
+    path, output = tmp_path / "roster.zip", tmp_path / "out.ndjson"
+    path.write_bytes(b"PK\x03\x04 cut off")
+    said = CliRunner().invoke(app, ["roster", str(path), "-o", str(output)])
+    assert (said.exit_code, output.exists()) == (2, False)
+    assert "export the roster again" in " ".join(said.output.split())
+    zone = CliRunner().invoke(app, ["roster", str(path), "-o", str(output), "--time-zone", "Moon/Base"])
+    assert zone.exit_code == 2
+    assert "Moon/Base is no known time zone" in " ".join(zone.output.split())

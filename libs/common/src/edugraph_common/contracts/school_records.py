@@ -1,0 +1,84 @@
+"""The types of record that say how a school is arranged and used: groups and who is in them, terms, activity."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.record_fields import Id, Name, Timestamp
+
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Timestamp)
+
+
+def _interval(value: str) -> str:
+    """Return an interval of ISO 8601 with both ends in UTC, such as a holiday; the end is no part of it."""
+    starts, slash, ends = value.partition("/")
+    try:
+        first, after = _MOMENT.validate_python(starts), _MOMENT.validate_python(ends)
+    except ValidationError:
+        slash = ""
+    if not slash:
+        raise ValueError("is no interval like 2026-10-01/2026-10-08")
+    if first >= after:
+        raise ValueError("ends before it starts")
+    return f"{first.isoformat()}/{after.isoformat()}"
+
+
+Interval = Annotated[str, AfterValidator(_interval)]
+
+
+class _Lasting(ContractModel):
+    """What lasts from `starts` to `ends`, which is no part of it; without one of them, it is open on that side."""
+
+    starts: Timestamp | None = None
+    ends: Timestamp | None = None
+
+    @model_validator(mode="after")
+    def ends_after_it_starts(self) -> Self:
+        if self.starts and self.ends and self.starts >= self.ends:
+            raise ValueError("ends must be later than starts")
+        return self
+
+
+class MembershipRecord(_Lasting):
+    """That a student or a teacher belongs to a group, or leads it. Without `starts`, `ends` and `term`, always."""
+
+    group_id: Id
+    student_id: Id | None = None
+    teacher_id: Id | None = None
+    student_name: Name | None = None
+    teacher_name: Name | None = None
+    group_name: Name | None = None
+    term: Id | None = None
+    course_id: Id | None = None
+    role: Literal["member", "leader"] | None = None
+
+    @model_validator(mode="after")
+    def is_of_one_person(self) -> Self:
+        if (self.student_id is None) == (self.teacher_id is None):
+            raise ValueError("one of student_id and teacher_id is required")
+        return self
+
+    @property
+    def leads(self) -> bool:
+        """Whether the person leads the group. Where the record does not say so, a teacher does."""
+        return self.role == "leader" if self.role else self.teacher_id is not None
+
+
+class TermRecord(_Lasting):
+    """A term of the school. `breaks` are the intervals in it that have no lessons."""
+
+    term: Id
+    name: Name | None = None
+    breaks: tuple[Interval, ...] = Field(default=(), max_length=100)
+
+
+class ActivityRecord(ContractModel):
+    """That a student used something in a course, from the record's timestamp on. Without a duration, one minute."""
+
+    student_id: Id
+    course_id: Id
+    activity_id: Id | None = None
+    kind: Literal["page", "video", "exercise", "forum", "other"] | None = None
+    duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None

@@ -1,0 +1,37 @@
+"""How many messages wait in a queue."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery
+
+from edugraph_common.messaging.publisher import broker_errors
+
+
+def queue_depth(app: Celery) -> Callable[[str], int]:
+    """Return a function that gives the number of ready messages of a queue; it raises Retryable.
+
+    It asks by passive declaration, which is exact: the figures of the management API are some seconds old.
+    """
+
+    def look(queue: str) -> int:
+        with broker_errors(), app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=0)
+            channel: Any = connection.default_channel
+            return int(channel.queue_declare(queue, passive=True).message_count)
+
+    return look
+
+
+def seldom(look: Callable[[], int], seconds: float, clock: Callable[[], float] = time.monotonic) -> Callable[[], int]:
+    """Return a function that gives what `look` gave last, and looks again after so many seconds."""
+    last: tuple[float, int] | None = None
+
+    def seen() -> int:
+        nonlocal last
+        if last is None or clock() - last[0] >= seconds:
+            last = clock(), look()
+        return last[1]
+
+    return seen

@@ -1,0 +1,191 @@
+"""Rosters: the CSV files of OneRoster 1.1 and 1.2 in one ZIP become memberships of classes, and terms.
+
+A class is a group, an enrollment a membership, an academic session a term. Both versions say of begin and end dates
+that the end is no part of the time. https://www.imsglobal.org/spec/oneroster/v1p2
+"""
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, tzinfo
+from typing import IO, Any, Literal, NamedTuple
+
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.platforms import Platforms
+
+MAX_BYTES = 512 * 1024 * 1024  # of all files, uncompressed: a small ZIP may hold any number of them
+_REQUIRED = ("users.csv", "classes.csv", "enrollments.csv")
+_FILES = (*_REQUIRED, "academicSessions.csv", "orgs.csv")
+_ROLES = {"student": "student", "teacher": "teacher", "aide": "teacher"}
+_FIRST_HAN = "\u2e80"  # from here on, names are written without a space, the family's first
+
+PersonKey = Literal["sourcedId", "username", "identifier", "email"]
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class RosterSettings:
+    """How a roster is read.
+
+    `platform`: the address of the system that the ids are of; None is the school's own. `person_key`: the column of
+    users by whose value other sources know a person. `zone`: of dates. `read_at`: the time of rows that have none.
+    """
+
+    platforms: Platforms
+    read_at: datetime
+    zone: tzinfo
+    platform: str | None = None
+    person_key: PersonKey = "sourcedId"
+
+    def id(self, name: str) -> str:
+        return self.platforms.account_id(self.platform, name)
+
+
+@dataclass
+class Roster:
+    """`records`: as the record contract has them. `unused`: by name, how many rows are none."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    unused: Counter[str] = field(default_factory=Counter)
+
+
+def read_roster(file: IO[bytes], settings: RosterSettings) -> Roster:
+    """Raises MalformedFile, with one sentence, for what is no roster, is cut off, or is too large when unpacked."""
+    with _told(), zipfile.ZipFile(file) as archive:
+        rows = _Rows(archive)
+        roster, users, classes = Roster(), rows.by_id("users.csv"), rows.by_id("classes.csv")
+        sessions = rows.by_id("academicSessions.csv")
+        roster.records += [_term(session, settings) for session in sessions.values()]
+        enrolled = set[str]()
+        for row in rows.of("enrollments.csv"):
+            enrolled.add(row.get("userSourcedId", ""))
+            user, of_class = users.get(row.get("userSourcedId", "")), classes.get(row.get("classSourcedId", ""))
+            role = _ROLES.get(row.get("role", "").lower())
+            if user is None or of_class is None:
+                roster.unused["enrollment (of a user or class that is not in the roster)"] += 1
+            elif role is None:
+                roster.unused[f"enrollment ({row.get('role', '')[:40] or 'without a role'})"] += 1
+            elif not user.get(settings.person_key):
+                roster.unused[f"enrollment (of a user without {settings.person_key})"] += 1
+            else:
+                terms = (sessions.get(term.strip()) for term in of_class.get("termSourcedIds", "").split(","))
+                seat = _Seat(role, user, of_class, [term for term in terms if term])
+                roster.records.append(_membership(row, seat, settings))
+        alone = len(users.keys() - enrolled)
+        roster.unused.update({"user (in no class)": alone} if alone else {})
+        roster.unused.update(f"org ({row.get('type', '')[:40]})" for row in rows.of("orgs.csv"))
+        return roster
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise MalformedFile(
+            "a file in the ZIP is not UTF-8, as OneRoster wants it: export the roster again"
+        ) from None
+    except (zipfile.BadZipFile, ValueError):  # a place before the file's beginning is a ValueError
+        raise MalformedFile("it is no ZIP file, or it is cut off or damaged: export the roster again") from None
+    except (zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
+        raise MalformedFile(
+            "a file in the ZIP cannot be unpacked: export the roster again, without a password"
+        ) from None
+    except csv.Error:
+        raise MalformedFile("a file in the ZIP is no CSV: export the roster again") from None
+
+
+class _Rows:
+    """The rows of the files of a roster, of which no more than `MAX_BYTES` are unpacked."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        # The files may lie in a folder.
+        self._members = {info.filename.rsplit("/", 1)[-1]: info for info in archive.infolist()}
+        self._archive = archive
+        missing = [name for name in _REQUIRED if name not in self._members]
+        if missing:
+            raise MalformedFile(f"it is no OneRoster ZIP: {', '.join(missing)} is not in it")
+        # A ZIP says how large its files are, and nothing beyond that size is unpacked of them.
+        if sum(info.file_size for name, info in self._members.items() if name in _FILES) > MAX_BYTES:
+            raise MalformedFile(f"its files have more than {MAX_BYTES // 1024**2} MiB: split the roster by school")
+
+    def of(self, name: str) -> Iterator[Row]:
+        """Yield the rows of a file, and none of one that is not there."""
+        if name not in self._members:
+            return
+        with self._archive.open(self._members[name]) as file:
+            for row in csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")):
+                yield {key: value.strip() for key, value in row.items() if key and isinstance(value, str)}
+
+    def by_id(self, name: str) -> dict[str, Row]:
+        return {row["sourcedId"]: row for row in self.of(name) if row.get("sourcedId")}
+
+
+def _term(session: Row, settings: RosterSettings) -> dict[str, Any]:
+    data = {"term": settings.id(session["sourcedId"]), "name": session.get("title")}
+    starts, ends = (_moment(session.get(name), settings) for name in ("startDate", "endDate"))
+    return _record("term_record", "academicSession", session, data | {"starts": starts, "ends": ends}, settings)
+
+
+class _Seat(NamedTuple):
+    """Whom an enrollment is of, in which class. `in_terms`: the sessions of the class."""
+
+    role: str
+    user: Row
+    of_class: Row
+    in_terms: list[Row]
+
+
+def _membership(row: Row, seat: _Seat, settings: RosterSettings) -> dict[str, Any]:
+    role, user, of_class, in_terms = seat
+    is_home_room = of_class.get("classType", "").lower() == "homeroom"
+    course = "" if is_home_room else of_class.get("courseSourcedId", "")
+    first = row.get("beginDate") or min(_given(in_terms, "startDate"), default=None)
+    after = row.get("endDate") or max(_given(in_terms, "endDate"), default=None)
+    data = {
+        "group_id": settings.id(of_class["sourcedId"]),
+        "group_name": of_class.get("title"),
+        f"{role}_id": settings.id(user[settings.person_key]),
+        f"{role}_name": _name(user),
+        "term": settings.id(in_terms[0]["sourcedId"]) if len(in_terms) == 1 else None,
+        "course_id": settings.id(course) if course else None,
+        "role": "member" if role == "student" else "leader",
+    }
+    dates = {"starts": _moment(first, settings), "ends": _moment(after, settings)}
+    return _record("membership_record", "enrollment", row, data | dates, settings)
+
+
+def _record(kind: str, thing: str, row: Row, data: Mapping[str, Any], settings: RosterSettings) -> dict[str, Any]:
+    """Return a record under an id that is made of the row's own, so that the next roster changes or ends it."""
+    key = json.dumps(["oneroster", thing, settings.id(row.get("sourcedId") or json.dumps(row, sort_keys=True))])
+    record_id = hashlib.sha256(key.encode()).hexdigest()
+    at = row.get("dateLastModified") or settings.read_at.isoformat()
+    if row.get("status", "").lower() == "tobedeleted":
+        return {"timestamp": at, "record_id": record_id, "withdrawn": True}
+    given = {name: value for name, value in data.items() if value}
+    return {"type": kind, "timestamp": at, "record_id": record_id, "data": given}
+
+
+def _given(rows: Iterable[Row], name: str) -> Iterator[str]:
+    return (row[name] for row in rows if row.get(name))
+
+
+def _moment(day: str | None, settings: RosterSettings) -> str | None:
+    """Return the beginning of a day at the school. What is no date is returned as it is, to be rejected."""
+    try:
+        return datetime.combine(date.fromisoformat(day), time(), settings.zone).isoformat() if day else None
+    except ValueError:
+        return day
+
+
+def _name(user: Row) -> str:
+    given, family = user.get("givenName", ""), user.get("familyName", "")
+    parts = [family, given] if (family or given)[:1] >= _FIRST_HAN else [given, family]
+    return ("" if parts[0] == family else " ").join(part for part in parts if part)

@@ -1,0 +1,46 @@
+"""The roles and the person of an access token: what the issuer put into two claims, and nothing else."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.oidc import Issuer
+from edugraph_common.platform.settings import OidcSettings
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+URL = "https://issuer.example"
+KEY = ECKey.generate_key("P-256", {"kid": "k"}, private=True)
+
+
+def caller(**claims: Any) -> Caller | None:
+    given = {"iss": URL, "aud": "edugraph", "sub": "u", "exp": int(NOW.timestamp()) + 60, **claims}
+    pages = {
+        f"{URL}/.well-known/openid-configuration": {"issuer": URL, "jwks_uri": f"{URL}/keys"},
+        f"{URL}/keys": {"keys": [KEY.as_dict(private=False)]},
+    }
+    issuer = Issuer(OidcSettings(oidc_issuer=URL, oidc_audience="edugraph"), pages.__getitem__)
+    return issuer.caller(jwt.encode({"alg": "ES256", "kid": "k"}, given, KEY), NOW)
+
+
+@pytest.mark.parametrize(
+    ("claims", "roles", "person"),
+    [
+        ({"roles": ["edugraph:teacher", "other"], "edugraph_person": "T01"}, ("teacher",), "T01"),
+        ({"roles": "edugraph:head edugraph:analyst"}, ("analyst", "head"), None),
+        ({"roles": "teacher"}, (), None),  # of another application, without our prefix
+        ({"roles": {"edugraph:teacher": True}, "edugraph_person": 7}, (), None),
+        ({"scope": "edugraph:teacher edugraph:read", "edugraph_person": ""}, (), None),
+        ({}, (), None),
+    ],
+)
+def test_a_token_has_the_roles_and_the_person_of_its_claims(
+    claims: dict[str, Any], roles: tuple[str, ...], person: str | None
+) -> None:
+    """To take the guard out: let `Issuer` take roles without the prefix, or from the scopes."""
+    found = caller(**claims)
+    assert found is not None
+    assert (found.roles, found.person) == (roles, person)

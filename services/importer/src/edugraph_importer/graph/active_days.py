@@ -1,0 +1,107 @@
+"""The minutes in which students were active, kept by student, course and day of UTC.
+
+A day is a set of minutes, and records only add to it: what comes again, in whatever order, changes nothing. So no
+activity can be taken back (docs/adr/0038).
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import NamedTuple
+
+import neo4j
+
+from edugraph_common.contracts.school_records import ActivityRecord
+from edugraph_importer.graph.queries import CYPHER, Row
+
+LONGEST_MINUTES = 240  # of one record
+FILLED_MINUTES = 5  # of a gap between two active minutes that counts as active
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MINUTE = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(minutes=1)
+_MINUTES = 24 * 60  # of a day
+_HOUR = (1 << 60) - 1
+
+
+class Day(NamedTuple):
+    """A day of a student in a course. `date` is ISO text, of UTC."""
+
+    student_id: str
+    course_id: str
+    date: str
+
+    @property
+    def id(self) -> str:
+        return json.dumps(self, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(slots=True)
+class Activity:
+    """What is known of one day: bit n of `minutes` is the minute n of the day."""
+
+    minutes: int = 0
+    kinds: set[str] = field(default_factory=set)
+
+    def add(self, other: "Activity") -> None:
+        self.minutes |= other.minutes
+        self.kinds |= other.kinds
+
+    @classmethod
+    def read(cls, row: neo4j.Record) -> "Activity":
+        hours = sum(minutes << 60 * hour for hour, minutes in enumerate(row["hours"]))
+        return cls(hours, set(row["kinds"] or ()))
+
+    def row(self) -> Row:
+        """Return what is stored: an integer for each hour, whose bit n is its minute n."""
+        hours = [self.minutes >> 60 * hour & _HOUR for hour in range(24)]
+        return {"hours": hours, "minutes": active_minutes(self.minutes), "kinds": sorted(self.kinds) or None}
+
+
+def active_minutes(minutes: int) -> int:
+    """Return how many minutes a student was active, where a short gap between two of them counts, too."""
+    active = [minute for minute in range(_MINUTES) if minutes >> minute & 1]
+    gaps = (after - before - 1 for before, after in pairwise(active))
+    return len(active) + sum(gap for gap in gaps if gap <= FILLED_MINUTES)
+
+
+def days_of(data: ActivityRecord, begins: datetime) -> Iterator[tuple[Day, Activity]]:
+    """Yield what a record says of each day. It counts for one minute at least and `LONGEST_MINUTES` at most."""
+    lasts = timedelta(minutes=min(LONGEST_MINUTES, (data.duration_seconds or 0) / 60))
+    since, minutely = begins - _EPOCH, timedelta(minutes=1)
+    # The moment at which it ends is no part of it.
+    first, last = since // minutely, (since + lasts - timedelta(microseconds=1)) // minutely
+    last = min(max(first, last), first + LONGEST_MINUTES - 1, _LAST_MINUTE)
+    kinds: set[str] = {data.kind} if data.kind else set()
+    while first <= last:
+        day, minute = divmod(first, _MINUTES)
+        number = min(last - first + 1, _MINUTES - minute)
+        date = (_EPOCH + timedelta(days=day)).date().isoformat()
+        yield Day(data.student_id, data.course_id, date), Activity(((1 << number) - 1) << minute, kinds)
+        first += number
+
+
+def add_days(days: dict[Day, Activity], more: Iterable[tuple[Day, Activity]]) -> None:
+    for day, activity in more:
+        days.setdefault(day, Activity()).add(activity)
+
+
+def write_days(tx: neo4j.ManagedTransaction, days: Mapping[Day, Activity]) -> None:
+    """Add activity to what the graph has. The students must be locked, so that nobody else changes their days."""
+    by_id = {day.id: day for day in sorted(days)}
+    stored = {row["id"]: row for row in tx.run(CYPHER["active_days"], ids=list(by_id))} if by_id else {}
+    new, changed = list[Row](), list[Row]()
+    for day_id, day in by_id.items():
+        row: Row = {"id": day_id, "student": day.student_id, "course": day.course_id, "date": day.date}
+        if day_id not in stored:
+            new.append(row | days[day].row())
+            continue
+        before = Activity.read(stored[day_id])
+        after = Activity(before.minutes, set(before.kinds))
+        after.add(days[day])
+        if after != before:
+            changed.append(row | after.row())
+    for name, rows in (("create_active_days", new), ("set_active_days", changed)):
+        if rows:
+            tx.run(CYPHER[name], rows=rows).consume()

@@ -1,0 +1,25 @@
+// name: active_days
+// Returns what is known of these days.
+UNWIND $ids AS id
+MATCH (d:ActiveDay {id: id})
+RETURN id, d.hours AS hours, d.kinds AS kinds
+
+// name: create_active_days
+// Creates days on which students were active. The course stands in a property: a relationship to it would make it a hub.
+UNWIND $rows AS row
+MATCH (s:Student {id: row.student})
+CREATE (s)-[:ACTIVE_ON]->(d:ActiveDay {
+  id: row.id, course_id: row.course, date: row.date, hours: row.hours, active_minutes: row.minutes, kinds: row.kinds
+})
+
+// name: set_active_days
+// Sets what is known of days by now.
+UNWIND $rows AS row
+MATCH (d:ActiveDay {id: row.id})
+SET d.hours = row.hours, d.active_minutes = row.minutes, d.kinds = row.kinds
+
+// name: delete_active_days
+// Deletes all days of a student.
+MATCH (s:Student {id: $id})-[:ACTIVE_ON]->(d)
+DETACH DELETE d
+RETURN count(*) AS deleted

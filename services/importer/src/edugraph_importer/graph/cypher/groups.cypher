@@ -1,0 +1,57 @@
+// name: memberships_of
+// Returns what records say of people in some groups. The plan begins at the person, who is in a few groups, and not at the
+// group, which may have many members.
+// for: Student, Teacher
+UNWIND $rows AS row
+MATCH (p:{label} {id: row.person})-[:HAS_MEMBERSHIP]->(n:Membership)-[:IN_GROUP]->(g) WHERE g.id IN row.groups
+RETURN row.person AS person, g.id AS group, n.id AS record, n.timestamp AS timestamp, n.starts AS starts, n.ends AS ends,
+  n.term AS term, n.leads AS leads
+
+// name: remove_memberships
+// Removes what is derived anew, or whose records are gone.
+// for: Student, Teacher
+UNWIND $rows AS row
+MATCH (p:{label} {id: row.person})-[r:MEMBER_OF|LEADS]->(g) WHERE g.id IN row.groups
+DELETE r
+
+// name: member_of
+// Creates the times during which people are in groups.
+// for: Student, Teacher
+UNWIND $rows AS row
+MATCH (p:{label} {id: row.person})
+MATCH (g:Group {id: row.group})
+CREATE (p)-[:MEMBER_OF {starts: datetime(row.starts), ends: datetime(row.ends), term: row.term}]->(g)
+
+// name: leads
+// Creates the times during which people lead groups.
+// for: Student, Teacher
+UNWIND $rows AS row
+MATCH (p:{label} {id: row.person})
+MATCH (g:Group {id: row.group})
+CREATE (p)-[:LEADS {starts: datetime(row.starts), ends: datetime(row.ends), term: row.term}]->(g)
+
+// name: group_counts
+// Returns what these memberships call their groups, and of which courses the groups are.
+UNWIND $ids AS id
+MATCH (n:Membership {id: id})-[:IN_GROUP]->(g)
+RETURN g.id AS group, n.group_name AS name, n.course_id AS course
+
+// name: group_counts_of_Group
+// Returns what all memberships call these groups, and of which courses the groups are.
+UNWIND $ids AS id
+MATCH (g:Group {id: id})<-[:IN_GROUP]-(n)
+RETURN g.id AS group, n.group_name AS name, n.course_id AS course, count(n) AS records
+
+// name: add_of_course
+// Adds to the number of memberships that say of which course a group is.
+UNWIND $rows AS row
+MATCH (g:Group {id: row.group})
+MATCH (c:Course {id: row.course})
+MERGE (g)-[r:OF_COURSE]->(c)
+SET r.records = coalesce(r.records, 0) + row.records
+
+// name: remove_of_course
+// Removes what no membership says any more.
+UNWIND $rows AS row
+MATCH (g:Group {id: row.group})-[r:OF_COURSE]->(c) WHERE c.id = row.course AND r.records <= 0
+DELETE r

@@ -1,0 +1,131 @@
+"""Records about students end when their retention is over, first their texts; what is left is right in every sum."""
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rooms import Room
+
+from edugraph_common.contracts.findings import ErrorFinding, RecordFinding
+from edugraph_common.contracts.records import Record, iso, parse_record
+from edugraph_importer.graph import Graph, RecordRetention
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
+from edugraph_importer.graph.versions import AGEING_LABELS, TOO_OLD
+
+from .random_imports import (
+    EXAMPLES,
+    ORIGIN,
+    batch,
+    finding_lists,
+    in_order,
+    latest_versions,
+    pack,
+    record_lists,
+    versions_of,
+)
+
+DAYS = 2
+KEPT_FROM = datetime(2026, 1, 2, 1, 30, tzinfo=UTC)  # between the moments of the records
+NOW = KEPT_FROM + timedelta(days=DAYS)
+TEXTS = ("text", "subject", "feedback", "question", "error_text", "response")
+TEXTS_IN_FINDINGS = {"x"}  # the quote in random findings
+
+
+def always() -> bool:
+    return True
+
+
+def keeping(room: Room, *, texts: int = 0, records: int = 0) -> Graph:
+    """The same graph, whose records have a retention."""
+    return Graph(room.settings, RecordRetention(texts, records, lambda: NOW))
+
+
+def is_kept(record: Record) -> bool:
+    return LABEL_OF_TYPE[record.type] not in AGEING_LABELS or record.time >= iso(KEPT_FROM)
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.DataObject) -> None:
+    """Out: anything of `_remove` in retention.py, such as a label of AGEING_LABELS."""
+    records = data.draw(versions_of(data.draw(record_lists())))
+    findings = data.draw(finding_lists(latest_versions(records)))
+    kept = [record for record in latest_versions(records) if is_kept(record)]
+    ids = {record.record_id for record in kept}
+    expected = in_order(room, kept, [each for each in findings if each.record["record_id"] in ids])
+
+    in_order(room, records, findings)
+    with closing(keeping(room, records=DAYS)) as graph:
+        ended = graph.end_old_records(always)
+        assert (ended.removed, ended.finished) == (len(latest_versions(records)) - len(kept), True)
+        assert room.digest() == expected
+        assert graph.derive_anew(repair=False)["wrong"] == {}
+        assert graph.end_old_records(always) == (0, 0, True)
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_texts_and_quotes_of_older_records_go_and_every_sum_stays(room: Room, data: st.DataObject) -> None:
+    """Out: a property in `blank`, `_without_quotes`, or `feedback_pairs`."""
+    records = data.draw(record_lists())
+    in_order(room, records, data.draw(finding_lists(records)))
+    before = _properties(room)
+    with closing(keeping(room, texts=DAYS)) as graph:
+        graph.end_old_records(always)
+        assert graph.derive_anew(repair=False)["wrong"] == {}
+        assert graph.end_old_records(always) == (0, 0, True)
+    after, old = _properties(room), {record.record_id for record in records if not is_kept(record)}
+    assert after.keys() == before.keys()
+    for record_id, properties in after.items():
+        if record_id not in old:
+            assert properties == before[record_id]
+            continue
+        gone = {name for name in before[record_id] if name in TEXTS or name == "found_evidence"}
+        assert before[record_id].keys() - properties.keys() == gone
+        assert not TEXTS_IN_FINDINGS & set(str(properties.get("finding")).split('"'))
+        same = properties.keys() - {"finding"}
+        assert {name: properties[name] for name in same} == {name: before[record_id][name] for name in same}
+
+
+def _properties(room: Room) -> dict[str, dict[str, Any]]:
+    query = "MATCH (n) WHERE labels(n)[0] IN $labels RETURN n.id AS id, properties(n) AS p"
+    return {row["id"]: row["p"] for row in room.query(query, labels=[*AGEING_LABELS, "CourseContent", "Definition"])}
+
+
+def mistake(timestamp: str) -> Record:
+    data = {"student_id": "a", "course_id": "c", "error_text": "x"}
+    return parse_record({"type": "error_record", "timestamp": timestamp, "record_id": timestamp, "data": data})
+
+
+def test_older_records_are_refused_with_the_reason(room: Room, graph: Graph) -> None:
+    """Out: `kept_from` in `_refusal`, or in write_findings. What defines an item has no age."""
+    item = {"type": "item_record", "timestamp": "2020-01-01", "record_id": "i", "data": {"item_id": "i"}}
+    records = [mistake("2026-01-02T01:29:59Z"), mistake("2026-01-02T01:30:00Z"), parse_record(item)]
+    with closing(keeping(room, records=DAYS)) as keeper:
+        outcome = keeper.write_batch(batch(records, "j", 0))
+        assert (outcome.written, outcome.rejected, outcome.reasons) == (2, 1, {TOO_OLD: 1})
+        assert outcome.errors[0].expected == "2026-01-02 or later"
+        finding = RecordFinding(record=records[0].to_json(), finding=ErrorFinding(confidence=1.0), origin=ORIGIN)
+        found = keeper.write_findings(pack([finding], "j", 0))
+        assert (found.findings, found.failed) == (0, 1)
+    assert [row["id"] for row in room.query("MATCH (n:ErrorRecord) RETURN n.id AS id")] == ["2026-01-02T01:30:00Z"]
+    assert graph.write_batch(batch(records[:1], "k", 0)).written == 1
+
+
+def test_it_stops_when_there_is_no_time_and_goes_on_later(room: Room, graph: Graph) -> None:
+    graph.write_batch(batch([mistake("2026-01-01")], "j", 0))
+    with closing(keeping(room, records=DAYS)) as keeper:
+        assert keeper.end_old_records(lambda: False) == (0, 0, False)
+        assert keeper.end_old_records(always) == (0, 1, True)
+
+
+@pytest.mark.parametrize("days", [{}, {"texts": 0, "records": 0}])
+def test_by_default_nothing_ends(room: Room, graph: Graph, days: dict[str, int]) -> None:
+    graph.write_batch(batch([mistake("1999-01-01")], "j", 0))
+    digest = room.digest()
+    with closing(keeping(room, **days)) as keeper:
+        assert keeper.end_old_records(always) == (0, 0, True)
+    assert room.digest() == digest

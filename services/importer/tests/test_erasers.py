@@ -1,0 +1,124 @@
+"""An erasure goes to every store that the registry of personal data gives an eraser, and a dry run changes none."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from edugraph_common.contracts.messages import ImportBatch
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.contracts.personal_data import PLACES, Store
+from edugraph_common.messaging.dead_letters import Rewritten
+from edugraph_common.platform.object_store import Blobs
+from edugraph_importer.erasure import Erasure
+from edugraph_importer.graph.erasure import Known
+
+
+@dataclass
+class Stores:
+    """Stands for graph, jobs, texts in Redis, members and letters, and notes what it was asked for."""
+
+    asked: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+
+    def look(self, ids: Any) -> Known:
+        return Known(frozenset(), frozenset({"record"}), is_there=bool(ids), erased=False)
+
+    def block(self, ids: Any) -> list[str]:
+        self.changed.add("tombstone")
+        return [f"k:{each}" for each in ids]
+
+    def erase_student(self, student_id: str) -> dict[str, int]:
+        self.changed.add("graph")
+        return {"Student": len(student_id)}
+
+    @staticmethod
+    def texts() -> Iterator[tuple[str, str, str]]:
+        yield from ()
+
+    @contextmanager
+    def erasing(self) -> Iterator[Callable[[], None]]:
+        yield lambda: None
+
+    @staticmethod
+    def erased_among(ids: frozenset[str]) -> frozenset[str]:
+        return ids & {"s"}
+
+    @staticmethod
+    def is_open(job_id: str) -> bool:
+        return job_id == "open"
+
+    @staticmethod
+    def sources_with(_: Any) -> list[str]:
+        return []
+
+    def clean_later(self, job_id: str) -> None:
+        self.changed.add(f"later {job_id}")
+
+    def rewrite(self, patterns: Sequence[str], change: Callable[[str], str], *, dry_run: bool = False) -> int:
+        self.asked.update(patterns)
+        if not dry_run:
+            self.changed.update(patterns)
+        return len(change("{}"))
+
+    def forget(self) -> None:
+        self.changed.add("members")
+
+    def letters(self, change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:
+        self.asked.add("dead_letters")
+        if not dry_run:
+            self.changed.add("dead_letters")
+        return Rewritten(len(change(b"{}")), {})
+
+
+ROW = b'{"type": "error_record", "data": {"student_id": "s"}}\n'
+REWRITTEN = {
+    pattern
+    for place in PLACES
+    if place.store is Store.REDIS and place.eraser and place.eraser != "members"
+    for pattern in place.patterns
+}
+
+
+def _erasure(stores: Stores, blobs: Blobs) -> Erasure:
+    everything = cast("Any", stores)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Erasure(everything, everything, blobs, everything, everything, stores.letters, lambda: now)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_every_store_with_an_eraser_is_cleaned(tmp_path: Path, dry_run: bool) -> None:
+    """Out: any of the erasers in `_clean`, `clean_later` there, or `forget` and the graph in `erase`."""
+    stores, blobs = Stores(), Blobs(str(tmp_path))
+    for job in ("open", "ended"):
+        with blobs.write(f"jobs/{job}/source.ndjson") as file:
+            file.write(ROW)
+    result = _erasure(stores, blobs).erase(("s",), dry_run=dry_run)
+    erasers = {place.eraser for place in PLACES if place.eraser}
+    assert set(result["removed"]) == erasers - {"members"}  # which only forgets a copy
+    assert stores.asked == REWRITTEN | {"dead_letters"}
+    everywhere = REWRITTEN | {"dead_letters", "members", "graph", "tombstone", "later open"}
+    assert stores.changed == (set() if dry_run else everywhere)
+    left = {job: b"student_id" in blobs.read(f"jobs/{job}/source.ndjson", 0, 100) for job in ("open", "ended")}
+    assert left == {"open": True, "ended": dry_run}
+
+
+def test_of_an_erased_person_a_reject_says_only_that_there_was_one(tmp_path: Path) -> None:
+    """Out: `model_copy` or `clean_later` in `cleared`. Such a row meets no tombstone in the graph."""
+    stores = Stores()
+    message = ImportBatch(job_id="j", batch=0, records=({"type": "none"},))
+    rejects = [
+        Reject(line=line, field="type", expected="a type", found=f"of {student}", reason="is wrong", raw=raw)
+        for line, (student, raw) in enumerate(
+            [("s", ROW.decode()), ("t", ROW.decode().replace('"s"', '"t"')), ("?", "no JSON"), ("-", None)], start=1
+        )
+    ]
+    erasure = _erasure(stores, Blobs(str(tmp_path)))
+    shown = erasure.cleared(message, rejects)
+    assert shown == (rejects[0].model_copy(update={"found": "", "raw": None}), *rejects[1:])
+    assert stores.changed == {"later j"}
+    assert _erasure(stores, Blobs(str(tmp_path))).cleared(message, rejects[1:]) == tuple(rejects[1:])

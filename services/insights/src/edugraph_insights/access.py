@@ -1,0 +1,131 @@
+"""Who may ask what, and of whom: one table of roles, and the students who are permitted, found before anything else.
+
+Statements are given the permitted students and begin there. Others are never expanded, filtered afterwards, or
+counted. Nobody who is restricted is among them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from edugraph_common.platform.api_keys import Role
+from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_insights.graph import Graph
+from edugraph_insights.problems import Refusal, TooLarge
+from edugraph_insights.questions.question import Parameters
+
+MAX_STUDENTS = 10_000  # of one question
+FORMER_MEMBERS = timedelta(days=30)  # for which a teacher still sees who was in their group
+Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
+
+# Questions that can be answered without telling of a person.
+IN_CELLS = frozenset(
+    {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
+     "untaught-points", "trust"}
+)  # fmt: skip
+ABOUT_PERSONS = frozenset({"student", "attention", "records"})
+EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Of whom a role sees rows, and in which questions."""
+
+    rows: Rows
+    questions: frozenset[str]
+
+
+RULES: Mapping[Role, Rule] = {
+    "analyst": Rule("cells", IN_CELLS),
+    "head": Rule("cells", IN_CELLS),
+    "teacher": Rule("own groups", EVERY_QUESTION),
+    "student": Rule("self", frozenset({"student", "weak-points", "returning-mistakes", "records"})),
+    "counsellor": Rule("everybody", frozenset({"attention"})),
+    "officer": Rule("nobody", frozenset()),
+}
+# Without authentication everything is open, as at the gateway; such a run listens on the loopback only.
+WITHOUT_AUTHENTICATION = Rule("everybody", EVERY_QUESTION)
+_WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The students whom one question is about, and whether their numbers are published in cells only."""
+
+    students: tuple[str, ...]
+    in_cells: bool
+
+
+def rule_for(caller: Caller, question: str) -> Rule:
+    """Return the rule by which this caller may ask this question. Raises Refusal 403."""
+    if caller == ANYBODY:
+        return WITHOUT_AUTHENTICATION
+    rules = [RULES[role] for role in caller.roles if question in RULES[role].questions]
+    if not rules:
+        have = f"it has {', '.join(caller.roles)}" if caller.roles else "it has none"
+        needed = ", ".join(role for role, rule in RULES.items() if question in rule.questions)
+        words = f"The question {question} needs one of the roles {needed}; {have}. A role is given with the key"
+        raise Refusal(403, "role", f"{words} (edugraph keys create --role) or in the token.", caller.client_id)
+    return min(rules, key=lambda rule: _WIDEST_FIRST.index(rule.rows))
+
+
+def roster(graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: datetime) -> Roster:
+    """Return whom a question is answered for: of a course, a group, or one student, those whom the caller may see.
+
+    Raises Refusal 403 where the caller may not ask this way, Refusal 404 for a student who is not there or whom the
+    caller may not see, TooLarge, and Retryable.
+    """
+    if rule.rows == "cells":
+        _refuse_detail(caller, asked)
+        return Roster(_of_course(graph, asked.course), in_cells=True)
+    if rule.rows in {"self", "own groups"} and not caller.person:
+        words = "This key or token does not say whose it is: it needs a person's id (edugraph keys create --person)."
+        raise Refusal(403, "rows", words, caller.client_id)
+    if rule.rows == "self":
+        permitted = _not_restricted(graph, caller.person)
+    elif rule.rows == "own groups":
+        permitted = frozenset.intersection(
+            *(_led(graph, caller, course, asked.group, now) for course in asked.courses)
+        )
+    elif asked.student is not None:
+        permitted = _not_restricted(graph, asked.student)
+    elif asked.group is not None:
+        rows = graph.read("students_of_group", group=asked.group, now=now.isoformat())
+        permitted = frozenset(row["student"] for row in rows)
+    else:
+        permitted = frozenset(_of_course(graph, asked.course))
+    if asked.student is not None and asked.student not in permitted:
+        words = "There is no such student, or none whom this caller may see in this course; check the id."
+        raise Refusal(404, "not-found", words, caller.client_id)
+    students = permitted if asked.student is None else {asked.student}
+    return Roster(tuple(sorted(students)), in_cells=False)
+
+
+def _refuse_detail(caller: Caller, asked: Parameters) -> None:
+    """Raise Refusal 403 for what could cut a cell as small as one likes."""
+    given = {"group": asked.group, "student": asked.student, "from": asked.since, "to": asked.until}
+    detail = [name for name, value in given.items() if value is not None]
+    if detail:
+        words = f"Without the right to see persons a question is about a whole course; leave out {', '.join(detail)}."
+        raise Refusal(403, "rows", words, caller.client_id)
+
+
+def _led(graph: Graph, caller: Caller, course: str, group: str | None, now: datetime) -> frozenset[str]:
+    """Return who is, or was until a short while ago, in a group of this teacher that shows this course."""
+    since = (now - FORMER_MEMBERS).isoformat()
+    rows = graph.read(
+        "students_led", person=caller.person, course=course, group=group, now=now.isoformat(), since=since
+    )
+    return frozenset(row["student"] for row in rows)
+
+
+def _not_restricted(graph: Graph, student: str | None) -> frozenset[str]:
+    return frozenset(row["student"] for row in graph.read("not_restricted", students=[student]))
+
+
+def _of_course(graph: Graph, course: str) -> tuple[str, ...]:
+    rows = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1)
+    if len(rows) > MAX_STUDENTS:
+        raise TooLarge(f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it.")
+    return tuple(sorted(row["student"] for row in rows))

@@ -1,0 +1,143 @@
+"""The FastAPI application: routes, one form for every error, and what each request leaves in log and metrics."""
+
+import time
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edugraph_common.contracts.errors import Failure, Retryable
+from edugraph_common.platform import metrics
+from edugraph_common.platform.build_info import describe_build
+from edugraph_insights.api import router
+from edugraph_insights.insights import Insights
+from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, Problem, Refusal, problem_answer
+
+RETRY_AFTER_SECONDS = 5
+UNKNOWN = "(no such route)"
+PROBES = frozenset({"/healthz", "/readyz"})
+log = structlog.get_logger()
+
+
+def make_application(insights: Insights) -> FastAPI:
+    """Nothing is connected before the first request."""
+
+    @asynccontextmanager
+    async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
+        yield
+        insights.graph.close()
+
+    application = FastAPI(
+        title="EduGraph insights",
+        version=version("edugraph-insights"),
+        lifespan=lifespan,
+        openapi_url="/v1/insights/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # `Telemetry` has its own
+    )
+    application.state.insights = insights
+    application.include_router(router)
+
+    # A handler that is not async runs in a thread: noting a refusal asks Redis.
+    def answer_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, Refusal):
+            note_refusal(insights, request, error)
+        return error_answer(error)
+
+    for error_type in (Problem, Failure, RequestValidationError, HTTPException):
+        application.add_exception_handler(error_type, answer_error)
+
+    # The problem is the one schema that no model of FastAPI makes.
+    generate = application.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+        return document
+
+    application.openapi = openapi  # type: ignore[method-assign]
+    application.add_middleware(Telemetry)
+    describe_build("insights")
+    return application
+
+
+def error_answer(error: Exception) -> Response:
+    """Return the problem that an expected error is to the client; any other is raised again."""
+    if isinstance(error, Problem):
+        return problem_answer(error)
+    if isinstance(error, Failure):
+        words = f"{getattr(error, 'reason', type(error).__name__)}; ask again"
+        return problem_answer(Problem(503, "unavailable", words, retry_after=RETRY_AFTER_SECONDS))
+    if isinstance(error, RequestValidationError):
+        found = error.errors()[0]
+        return problem_answer(Problem(422, "invalid", f"{'.'.join(map(str, found['loc']))}: {found['msg']}"))
+    if isinstance(error, HTTPException):
+        status = error.status_code if error.status_code in TITLES else 400
+        name = {404: "not-found", 405: "method"}.get(status, "request")
+        return problem_answer(Problem(status, name, str(error.detail)))
+    raise error
+
+
+def note_refusal(insights: Insights, request: Request, refusal: Refusal) -> None:
+    """Write a refusal into the audit log. A Redis that is away lets nobody in: the answer stays no."""
+    route = str(getattr(request.scope.get("route"), "path", UNKNOWN))
+    # What was asked is kept as a hash alone.
+    address = f"{request.method} {request.url.path}?{request.url.query}"
+    with suppress(Retryable):
+        insights.audit.record(
+            refusal.actor,
+            "refused",
+            f"{request.method} {route}",
+            insights.now(),
+            outcome="refused",
+            of=("address", address),
+        )
+
+
+class Telemetry:
+    """Counts, times and logs each request, and answers a bug as a problem. An exception's text may quote a record, so
+    only its type and place are logged.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        metrics.HTTP_ACTIVE.add(1)
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            place = "".join(traceback.format_tb(error.__traceback__))
+            log.error("insights_bug", error=type(error).__name__, place=place)  # noqa: TRY400
+            if status:
+                raise
+            bug = Problem(500, "bug", "Insights has an error; it is in its log. Asking again may help.")
+            await problem_answer(bug)(scope, receive, watched)
+        finally:
+            metrics.HTTP_ACTIVE.add(-1)
+            # The route is the template, never the path: addresses hold ids.
+            route = str(getattr(scope.get("route"), "path", UNKNOWN))
+            seconds = time.perf_counter() - begun
+            if route not in PROBES:
+                log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))
+            metrics.HTTP_REQUESTS.add(method=scope["method"], route=route, status=str(status))
+            metrics.HTTP_SECONDS.observe(seconds, route=route)

@@ -1,0 +1,162 @@
+"""What questions read of the graph about the permitted students: attempts, points, mistakes, prerequisites."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from edugraph_insights.graph import Graph, Row
+
+HALF = 500  # thousandths; an outcome of a half or more is right
+STEPS_BACK = 4  # of prerequisites: what is needed for a point, what that needs, and so on
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Attempt(NamedTuple):
+    """One try at an item. `outcome` is in thousandths; the smallest place is the first attempt."""
+
+    student: str
+    item: str
+    at: datetime
+    number: int
+    record: str
+    outcome: int
+    title: str
+    response: str | None
+
+    @property
+    def place(self) -> tuple[datetime, int, str]:
+        return self.at, self.number, self.record
+
+
+class Point(NamedTuple):
+    id: str
+    name: str
+
+
+class Need(NamedTuple):
+    """That a point needs another first. `confidence` of a longer way is the product of its steps."""
+
+    point: str
+    needs: Point
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The graph as one question may see it: of `students` alone, from `since` until `until`.
+
+    Every method raises what `Graph.read` raises.
+    """
+
+    graph: Graph
+    students: tuple[str, ...]
+    since: datetime | None
+    until: datetime
+
+    def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
+        """Return all attempts in a course until the end of the time, also earlier ones than its beginning."""
+        rows = self.graph.read(
+            "attempts",
+            students=list(self.students),
+            course=course,
+            until=self.until.isoformat(),
+            responses=responses,
+        )
+        return [Attempt(**row) for row in rows]
+
+    def first_attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
+        """Return of each student the first attempt at each item of a course, where it falls into the time."""
+        first: dict[tuple[str, str], Attempt] = {}
+        for attempt in sorted(self.attempts(course, responses=responses), key=lambda each: each.place):
+            first.setdefault((attempt.student, attempt.item), attempt)
+        return [each for each in first.values() if self.since is None or each.at >= self.since]
+
+    def tested_points(self, items: Iterable[str]) -> dict[str, list[Point]]:
+        """Return which points items test; an item that tests none is not in it."""
+        found: dict[str, list[Point]] = defaultdict(list)
+        for row in self.graph.read("tested_points", items=sorted(set(items))):
+            found[row["item"]].append(Point(row["point"], row["name"]))
+        return dict(found)
+
+    def mistakes(self, course: str) -> list[Row]:
+        """Return a row for each mistake and point behind it, or with `point` None where none is known."""
+        return self._of_students("mistakes", course)
+
+    def messages(self, course: str) -> list[Row]:
+        return self._of_students("messages", course)
+
+    def texts_of(self, course: str) -> list[Row]:
+        return self.graph.read("texts_of_course", course=course)
+
+    def points_of(self, course: str) -> set[str]:
+        return {row["point"] for row in self.graph.read("points_of_course", course=course)}
+
+    def progress(self, course: str) -> dict[str, float]:
+        """Return the progress of those students of whom a record gives it."""
+        rows = self.graph.read("standing", students=list(self.students), course=course)
+        return {row["student"]: float(row["progress"]) for row in rows if row["progress"] is not None}
+
+    def course_name(self, course: str) -> str | None:
+        """Return None where there is no such course."""
+        return next((row["name"] for row in self.graph.read("course_name", course=course)), None)
+
+    def contacts(self, course: str) -> dict[str, list[datetime]]:
+        """Return when teachers wrote to each student, in this course or in none, until the end of the time."""
+        found: dict[str, list[datetime]] = defaultdict(list)
+        until = self.until.isoformat()
+        for row in self.graph.read("contacts", students=list(self.students), course=course, until=until):
+            found[row["student"]].append(row["at"])
+        return dict(found)
+
+    def records(self, course: str, point: str | None, item: str | None, limit: int) -> list[Row]:
+        """Return attempts and mistakes, the latest first, with their texts."""
+        return self._of_students("records", course, point=point, item=item, limit=limit)
+
+    def needs_before(self, points: Iterable[str]) -> list[Need]:
+        """Return all that these points need, directly and by what that needs, with the surest way to each."""
+        ways: dict[tuple[str, str], Need] = {}
+        ahead = {(point, point): 1.0 for point in points}  # (where it began, where it is) -> confidence so far
+        for _ in range(STEPS_BACK):
+            places = sorted({place for _, place in ahead})
+            steps = defaultdict(list)
+            for row in self.graph.read("prerequisites", points=places):
+                steps[row["point"]].append(row)
+            reached: dict[tuple[str, str], float] = {}
+            for (begun, place), confidence in ahead.items():
+                for step in steps[place]:
+                    sure = confidence * float(step["confidence"] or 0.0)
+                    pair = (begun, step["needs"])
+                    if pair not in ways or ways[pair].confidence < sure:
+                        ways[pair] = Need(begun, Point(step["needs"], step["name"]), sure)
+                        reached[pair] = sure
+            ahead = reached
+        return list(ways.values())
+
+    def _of_students(self, statement: str, course: str, **more: str | int | None) -> list[Row]:
+        return self.graph.read(
+            statement,
+            students=list(self.students),
+            course=course,
+            since=(self.since or _BEGINNING).isoformat(),
+            until=self.until.isoformat(),
+            **more,
+        )
+
+
+def by_point(attempts: Iterable[Attempt], points: Mapping[str, list[Point]]) -> dict[Point, dict[str, list[Attempt]]]:
+    """Return the attempts at the items that test a point, of each student who made any, in the order of their places.
+
+    An attempt at an item that tests two points stands at both.
+    """
+    found: dict[Point, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
+    for attempt in sorted(attempts, key=lambda each: each.place):
+        for point in points.get(attempt.item, ()):
+            found[point][attempt.student].append(attempt)
+    return {point: dict(of_students) for point, of_students in found.items()}
+
+
+def wrong_share(attempts: list[Attempt]) -> float:
+    """Return which share of these attempts was wrong. A partly right one counts by its outcome."""
+    return 1 - sum(each.outcome for each in attempts) / len(attempts) / 1000

@@ -1,0 +1,107 @@
+"""The one module of insights that knows Neo4j: it reads, with a limit of time and of rows for each statement.
+
+The statements stand in `cypher/*.cypher`, each after a line `// name: …`. Each starts at students, at a course's or
+an item's id, or at points, never at all nodes of a label, and is given the students whom the caller may see.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, LiteralString
+
+import neo4j
+from neo4j.exceptions import AuthError, DriverError, Neo4jError
+
+from edugraph_common.contracts.errors import Retryable, what
+from edugraph_insights.problems import TooLarge
+from edugraph_insights.settings import InsightsSettings
+
+MAX_ROWS = 200_000  # of one statement
+NARROWER = "Ask for one group or one student, or for a shorter time (from, to)."
+# The codes of a transaction that the server ended because its time was over.
+_OUT_OF_TIME = ("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "Transaction.Terminated")
+Row = dict[str, Any]
+
+
+class Graph:
+    """Connects at first use. Threads may share it.
+
+    `read` raises Retryable when the graph does not answer, and TooLarge.
+    """
+
+    def __init__(self, settings: InsightsSettings, *, max_rows: int = MAX_ROWS) -> None:
+        self._settings, self._max_rows = settings, max_rows
+
+    def read(self, statement: str, **parameters: Any) -> list[Row]:
+        """Return the rows of a statement of `cypher/` by its name. Dates and times are Python's own, in UTC."""
+
+        @neo4j.unit_of_work(timeout=self._settings.query_timeout_seconds)
+        def rows(tx: neo4j.ManagedTransaction) -> list[Row]:
+            found = tx.run(STATEMENTS[statement], parameters).fetch(self._max_rows + 1)
+            return [{name: _native(value) for name, value in record.data().items()} for record in found]
+
+        with _driver_errors(), self._session() as session:
+            answered = session.execute_read(rows)
+        if len(answered) > self._max_rows:
+            raise TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
+        return answered
+
+    def answers(self) -> None:
+        """Raise Retryable when the graph does not answer."""
+        self.read("one")
+
+    def close(self) -> None:
+        if "_driver" in self.__dict__:
+            self._driver.close()
+
+    def _session(self) -> neo4j.Session:
+        return self._driver.session(
+            database=self._settings.neo4j_database, default_access_mode=neo4j.READ_ACCESS, fetch_size=1_000
+        )
+
+    @cached_property
+    def _driver(self) -> neo4j.Driver:
+        user, password = self._settings.neo4j_user, self._settings.neo4j_password
+        return neo4j.GraphDatabase.driver(
+            self._settings.neo4j_uri,
+            auth=(user, password.get_secret_value()) if user and password else None,
+            connection_timeout=3.0,
+            connection_acquisition_timeout=5.0,
+            max_transaction_retry_time=2.0,
+            notifications_min_severity="OFF",
+        )
+
+
+def _native(value: Any) -> Any:
+    return value.to_native() if hasattr(value, "to_native") else value
+
+
+def _load() -> Mapping[str, LiteralString]:
+    statements: dict[str, LiteralString] = {}
+    for file in (files(__package__) / "cypher").iterdir():
+        text: LiteralString = file.read_text("utf-8") if file.name.endswith(".cypher") else ""
+        for part in text.split("// name: ")[1:]:
+            name, _, rest = part.partition("\n")
+            statements[name.strip()] = "\n".join(
+                line for line in rest.splitlines() if line.strip() and not line.startswith("//")
+            )
+    return statements
+
+
+STATEMENTS = _load()
+
+
+@contextmanager
+def _driver_errors() -> Iterator[None]:
+    """Translate the driver's errors. The cause is left out on purpose: its message may quote a record."""
+    try:
+        yield
+    except AuthError:
+        raise Retryable("the graph database refuses the user or password of insights") from None
+    except Neo4jError as error:
+        if any(code in (error.code or "") for code in _OUT_OF_TIME):
+            raise TooLarge("The graph could not answer this in the time that one question has", NARROWER) from None
+        raise Retryable(f"the graph database could not answer ({error.code})") from None
+    except (DriverError, OSError) as error:
+        raise Retryable(f"the graph database does not answer ({what(error)})") from None

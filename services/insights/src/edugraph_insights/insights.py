@@ -1,0 +1,77 @@
+"""The composition root: what one process of insights works with. Tests replace single parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.api_keys import ApiKeys
+from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
+from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.oidc import Issuer
+from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.platform.settings import secret_of
+from edugraph_insights.graph import Graph
+from edugraph_insights.problems import Refusal
+from edugraph_insights.settings import InsightsSettings
+
+REDIS_TIMEOUT_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class Insights:
+    """`now` gives aware times. `issuer` is None without OIDC."""
+
+    settings: InsightsSettings
+    graph: Graph
+    key_ring: KeyRing
+    issuer: Issuer | None
+    audit: Audit
+    ping_redis: Callable[[], None]
+    now: Callable[[], datetime]
+
+    def admit(self, token: str) -> Caller:
+        """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
+        if self.settings.auth == "off":
+            return ANYBODY
+        # An API key begins with eg_, which no JWT does.
+        keeper = self.key_ring if self.issuer is None or token.startswith("eg_") else self.issuer
+        caller = keeper.caller(token, self.now()) if token else None
+        if caller is None:
+            words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create --role."
+            raise Refusal(401, "key", words)
+        return caller
+
+    def missing(self) -> list[str]:
+        """Return the names of the servers that do not answer."""
+        return [
+            name for name, ask in (("graph", self.graph.answers), ("redis", self.ping_redis)) if not _answers(ask)
+        ]
+
+
+def _answers(ask: Callable[[], None]) -> bool:
+    try:
+        ask()
+    except Retryable:
+        return False
+    return True
+
+
+def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Insights:
+    """Return insights that are connected to nothing yet: each client connects at its first use."""
+    client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
+
+    def ping() -> None:
+        with redis_errors():
+            client.ping()
+
+    return Insights(
+        settings=settings,
+        graph=Graph(settings),
+        key_ring=KeyRing(ApiKeys(client)),
+        issuer=Issuer(settings) if settings.oidc_issuer else None,
+        audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
+        ping_redis=ping,
+        now=now,
+    )

@@ -1,0 +1,37 @@
+"""`edugraph-insights`: one process that serves the questions."""
+
+import sys
+
+import uvicorn
+
+from edugraph_common.platform.instruments import exposition
+from edugraph_common.platform.logs import configure_logs
+from edugraph_common.platform.metrics_server import serve_metrics
+from edugraph_insights.app import make_application
+from edugraph_insights.insights import open_insights
+from edugraph_insights.settings import InsightsSettings
+
+EXIT_NOT_STARTED = 3  # uvicorn's own exit code for this
+GRACE_SECONDS = 30  # in which running requests may end at a shutdown
+
+
+def main() -> None:
+    settings = InsightsSettings()
+    configure_logs(settings.log_format, settings.log_level)
+    application = make_application(open_insights(settings))
+    if settings.metrics_port:
+        serve_metrics(settings.metrics_host, settings.metrics_port, exposition)
+    config = uvicorn.Config(
+        application,
+        host=settings.insights_host,
+        port=settings.insights_port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+        proxy_headers=False,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(EXIT_NOT_STARTED)

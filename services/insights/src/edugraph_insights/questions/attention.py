@@ -1,0 +1,80 @@
+"""Question 12: does attention go where it is needed?"""
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.facts import Facts
+from edugraph_insights.questions.question import Parameters, Question
+
+HOUR = timedelta(hours=1)
+
+
+class Attention(Row):
+    """One student: mistakes, and those after which no teacher wrote. It tells nothing of single teachers."""
+
+    student: Annotated[str, Mark.PERSONAL]
+    mistakes: Annotated[int, Mark.PERSONAL]
+    unanswered: Annotated[int, Mark.PERSONAL]
+    first_unanswered: Annotated[datetime | None, Mark.PERSONAL]
+    median_hours_to_contact: Annotated[float | None, Mark.PERSONAL]
+    evidence: Evidence = None
+
+
+def find(facts: Facts, asked: Parameters) -> Found[Attention]:
+    made: dict[str, dict[str, datetime]] = {}
+    for each in facts.mistakes(asked.course):
+        made.setdefault(each["student"], {})[each["record"]] = each["at"]
+    contacts = facts.contacts(asked.course)
+    rows = []
+    for student, mistakes in made.items():
+        waits = []
+        for at in sorted(mistakes.values()):
+            later = min((each for each in contacts.get(student, ()) if each > at), default=None)
+            waits.append(((later or facts.until) - at, later is not None))
+        hours = kaplan_meier_median(waits)
+        unanswered = sorted(
+            at for at in mistakes.values() if not any(each > at for each in contacts.get(student, ()))
+        )
+        row = Attention(
+            student=student,
+            mistakes=len(mistakes),
+            unanswered=len(unanswered),
+            first_unanswered=unanswered[0] if unanswered else None,
+            median_hours_to_contact=None if hours is None else hours / HOUR,
+            evidence=asked.records(),
+        )
+        rows.append(Measured(row, frozenset({student})))
+    return Found(
+        tuple(rows),
+        of_how_many={"students": frozenset(facts.students), "mistakes": sum(map(len, made.values()))},
+    )
+
+
+def kaplan_meier_median(waits: list[tuple[timedelta, bool]]) -> timedelta | None:
+    """Return after how long half of the mistakes were answered, by Kaplan and Meier's estimate.
+
+    A wait is how long, and whether it ended: one that still lasts counts for as long as it lasts. None where fewer
+    than half were answered.
+    """
+    surviving = 1.0
+    for moment in sorted({wait for wait, ended in waits if ended}):
+        at_risk = sum(wait >= moment for wait, _ in waits)
+        surviving *= 1 - sum(wait == moment and ended for wait, ended in waits) / at_risk
+        if surviving <= 0.5 + 1e-12:
+            return moment
+    return None
+
+
+QUESTION = Question(
+    name="attention",
+    title="Does attention go where it is needed?",
+    computed_by="Of each student, the mistakes in the course after which no teacher wrote to them (in the "
+    "course, or without naming one), and the median time to the first contact after a mistake by "
+    "Kaplan–Meier: waits that still last count for as long as they last.",
+    parameters=Parameters,
+    row=Attention,
+    find=find,
+    order=lambda row: (-row.unanswered, row.student),
+    quotes=True,
+)

@@ -1,0 +1,90 @@
+"""Question 7: how hard is this course, and which of two is harder?"""
+
+from statistics import median
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from edugraph_insights.answers import Count, Difference, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.facts import Attempt, Facts, wrong_share
+from edugraph_insights.questions.question import Id, Parameters, Question
+from edugraph_insights.statistics import mean, paired_interval
+
+ENOUGH_FOR_VERDICT = 10  # students who took both
+
+
+class OfTwoCourses(Parameters):
+    """A question about a course, or about two."""
+
+    other: Id | None = Field(default=None, description="a course to compare it with")
+
+    @property
+    def courses(self) -> tuple[str, ...]:
+        return (self.course,) if self.other in {None, self.course} else (self.course, str(self.other))
+
+
+class Difficulty(Row):
+    """`verdict` and `harder_by` stand in the row of the course that was asked for, if two were."""
+
+    course: Name
+    right: Share
+    median_progress: Share
+    students: Count
+    students_with_progress: Count
+    students_of_both: Count
+    harder_by: Difference = None
+    verdict: Annotated[str, Mark.NAME] = ""
+
+
+def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
+    courses = asked.courses
+    wrong: dict[str, dict[str, float]] = {}
+    for course in courses:
+        of_student: dict[str, list[Attempt]] = {}
+        for each in facts.first_attempts(course):
+            of_student.setdefault(each.student, []).append(each)
+        wrong[course] = {student: wrong_share(tries) for student, tries in of_student.items()}
+    both = frozenset.intersection(*(frozenset(each) for each in wrong.values())) if len(courses) > 1 else frozenset()
+    rows = []
+    for course in courses:
+        progress = facts.progress(course)
+        row = Difficulty(
+            course=course,
+            right=mean([1 - share for share in wrong[course].values()]),
+            median_progress=median(progress.values()) / 100 if progress else None,
+            students=len(wrong[course]),
+            students_with_progress=len(progress),
+            students_of_both=len(both),
+            **(_compared(wrong, courses, both) if course == asked.course and len(courses) > 1 else {}),
+        )
+        rows.append(Measured(row, frozenset(wrong[course]), (frozenset(progress), both)))
+    return Found(
+        tuple(rows),
+        of_how_many={"students": frozenset(facts.students)},
+        left_out={},
+    )
+
+
+def _compared(wrong: dict[str, dict[str, float]], courses: tuple[str, ...], both: frozenset[str]) -> dict[str, Any]:
+    """Say which course is harder, by those who took both: others differ in more than the course."""
+    this, other = courses
+    differences = [wrong[this][student] - wrong[other][student] for student in sorted(both)]
+    interval = paired_interval(differences)
+    if len(both) < ENOUGH_FOR_VERDICT or interval is None:
+        return {"verdict": f"no verdict under {ENOUGH_FOR_VERDICT} students who took both"}
+    low, high = interval
+    verdict = f"{this} is harder" if low > 0 else f"{other} is harder" if high < 0 else "no difference can be told"
+    return {"harder_by": mean(differences), "verdict": verdict}
+
+
+QUESTION = Question(
+    name="difficulty",
+    title="How hard is this course, and which of two is harder?",
+    computed_by="The mean over students of their share right of first attempts; the median progress. Of two "
+    "courses, the mean difference of the shares wrong of the students who took both, with a 95 % "
+    "interval; a verdict from 10 on.",
+    parameters=OfTwoCourses,
+    row=Difficulty,
+    find=find,
+    order=lambda row: row.course,
+)

@@ -1,0 +1,92 @@
+"""Question 2: which earlier gap is behind these mistakes?"""
+
+from edugraph_insights.answers import Count, Difference, Found, Measured, Name, Row, Share
+from edugraph_insights.facts import HALF, Attempt, Facts, by_point, wrong_share
+from edugraph_insights.mastery import Attempts, mastery
+from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.statistics import mean
+
+ENOUGH_FOR_NUMBER = 10  # students; under it the row is a place on the map, without a number
+MOSTLY_WRONG = 0.5
+
+
+class EarlierGap(Row):
+    """`gap` is what `point` needs. `score` is null where too few students tried both."""
+
+    point: Name
+    name: Name
+    gap: Name
+    gap_name: Name
+    score: Difference
+    confidence: Share
+    class_mastery: Share
+    difference: Difference
+    students: Count
+
+
+def find(facts: Facts, asked: Parameters) -> Found[EarlierGap]:
+    first = facts.first_attempts(asked.course)
+    tried = by_point(first, facts.tested_points(each.item for each in first))
+    of_point = {point.id: of_students for point, of_students in tried.items()}
+    names = {point.id: point.name for point in tried}
+    mastered = _mastery_by_student(of_point, facts)
+    rows = []
+    for need in facts.needs_before(of_point):
+        gap = need.needs.id
+        both = of_point[need.point].keys() & of_point.get(gap, {}).keys()
+        wrong_gap = {s for s in both if wrong_share(of_point[gap][s]) > MOSTLY_WRONG}
+        wrong = {s for s in both if wrong_share(of_point[need.point][s]) > MOSTLY_WRONG}
+        right_gap = both - wrong_gap
+        known = [probability for s in sorted(both) if (probability := mastered[s].get(gap)) is not None]
+        level = mean(known)
+        difference = (
+            len(wrong & wrong_gap) / len(wrong_gap) - len(wrong & right_gap) / len(right_gap)
+            if len(both) >= ENOUGH_FOR_NUMBER and wrong_gap and right_gap
+            else None
+        )
+        row = EarlierGap(
+            point=need.point,
+            name=names[need.point],
+            gap=gap,
+            gap_name=need.needs.name,
+            score=None if difference is None or level is None else need.confidence * (1 - level) * difference,
+            confidence=need.confidence,
+            class_mastery=level,
+            difference=difference,
+            students=len(both),
+        )
+        knowers = frozenset(s for s in both if mastered[s].get(gap) is not None)
+        rows.append(Measured(row, frozenset(both), (frozenset(wrong_gap), frozenset(right_gap), knowers)))
+    return Found(
+        tuple(rows),
+        of_how_many={"students": frozenset(facts.students), "points with attempts": len(of_point)},
+        left_out={"gaps without a number: too few students": sum(r.row.score is None for r in rows)},
+    )
+
+
+def _mastery_by_student(
+    of_point: dict[str, dict[str, list[Attempt]]], facts: Facts
+) -> dict[str, dict[str, float | None]]:
+    """Return the probability of each student at each point that the student tried."""
+    counts: dict[str, dict[str, Attempts]] = {}
+    for point, of_students in of_point.items():
+        for student, tries in of_students.items():
+            right = sum(each.outcome >= HALF for each in tries)
+            counts.setdefault(student, {})[point] = Attempts(right, len(tries) - right, tries[-1].at)
+    return {
+        student: {point: each.probability for point, each in mastery(mine, facts.until).items()}
+        for student, mine in counts.items()
+    }
+
+
+QUESTION = Question(
+    name="earlier-gaps",
+    title="Which earlier gap is behind these mistakes?",
+    computed_by="Of each point with attempts and each point that it needs (up to 4 steps): confidence of the "
+    "surest way × (1 − mean mastery of the gap) × (share wrong of those who are wrong at the gap − "
+    "of those who are right there), over students who tried both, from 10 on.",
+    parameters=Parameters,
+    row=EarlierGap,
+    find=find,
+    order=lambda row: (row.score is None, -(row.score or 0.0), row.point, row.gap),
+)

@@ -1,0 +1,75 @@
+"""Question 5: which mistakes come back, and does practice help?"""
+
+from edugraph_insights.answers import Count, Evidence, Found, Measured, Name, Row, Share
+from edugraph_insights.facts import HALF, Attempt, Facts, by_point
+from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.statistics import mean
+
+RIGHTS = 2  # after which a mistake counts as one that came back
+CURVE = 3  # first attempts of each student of the cohort
+
+
+class ReturningMistake(Row):
+    """`right_first`, `…_second`, `…_third`: the learning curve, of the same students (`cohort`) at each step."""
+
+    point: Name
+    name: Name
+    returned: Share
+    students_with_two_rights: Count
+    practised_again: Count
+    right_first: Share
+    right_second: Share
+    right_third: Share
+    cohort: Count
+    evidence: Evidence = None
+
+
+def find(facts: Facts, asked: Parameters) -> Found[ReturningMistake]:
+    first = facts.first_attempts(asked.course)
+    points = facts.tested_points(each.item for each in first)
+    rows = []
+    for point, of_students in by_point(first, points).items():
+        after = {student: _after_two_rights(tries) for student, tries in of_students.items()}
+        two_rights = {student: later for student, later in after.items() if later is not None}
+        returned = {student for student, later in two_rights.items() if any(each.outcome < HALF for each in later)}
+        cohort = {student: tries for student, tries in of_students.items() if len(tries) >= CURVE}
+        curve = [mean([tries[step].outcome / 1000 for tries in cohort.values()]) for step in range(CURVE)]
+        row = ReturningMistake(
+            point=point.id,
+            name=point.name,
+            returned=len(returned) / len(two_rights) if two_rights else None,
+            students_with_two_rights=len(two_rights),
+            practised_again=sum(bool(later) for later in two_rights.values()),
+            right_first=curve[0],
+            right_second=curve[1],
+            right_third=curve[2],
+            cohort=len(cohort),
+            evidence=asked.records(point=point.id),
+        )
+        again = frozenset(student for student, later in two_rights.items() if later)
+        parts = (frozenset(two_rights), again, frozenset(cohort))
+        rows.append(Measured(row, frozenset(of_students), parts))
+    return Found(
+        tuple(rows),
+        of_how_many={"students": frozenset(facts.students), "first attempts": len(first)},
+        left_out={"first attempts at items of no known point": sum(each.item not in points for each in first)},
+    )
+
+
+def _after_two_rights(tries: list[Attempt]) -> list[Attempt] | None:
+    """Return the attempts after the second right one, None where there are no two."""
+    rights = [place for place, each in enumerate(tries) if each.outcome >= HALF]
+    return tries[rights[RIGHTS - 1] + 1 :] if len(rights) >= RIGHTS else None
+
+
+QUESTION = Question(
+    name="returning-mistakes",
+    title="Which mistakes come back, and does practice help?",
+    computed_by="Over first attempts at the items of a point, in their order: students with a wrong one after "
+    "two right ones ÷ students with two right ones. The curve is the mean outcome of the first, "
+    "second and third of them, over those students alone who have three.",
+    parameters=Parameters,
+    row=ReturningMistake,
+    find=find,
+    order=lambda row: (-(row.returned or 0.0), -row.students_with_two_rights, row.point),
+)

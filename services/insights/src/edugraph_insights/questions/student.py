@@ -1,0 +1,88 @@
+"""Question 6: one student on one page."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.facts import HALF, Facts, Point, by_point
+from edugraph_insights.mastery import Attempts, mastery
+from edugraph_insights.questions.question import Id, Parameters, Question
+
+Text = Annotated[str, Mark.PERSONAL]
+Number = Annotated[int, Mark.PERSONAL]
+
+
+class OfStudent(Parameters):
+    """A question about one student in a course."""
+
+    student: Id = Field(description="the student")
+
+
+class PointOfStudent(Row):
+    """`probability` of a right answer is null under 5 first attempts. `mistakes` are those whose finding names it."""
+
+    point: Text
+    name: Text
+    state: Text
+    probability: Annotated[float | None, Mark.PERSONAL]
+    right: Number
+    wrong: Number
+    mistakes: Number
+    last: Annotated[datetime | None, Mark.PERSONAL]
+    evidence: Evidence = None
+
+
+def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
+    attempts = facts.first_attempts(asked.course)
+    tested = facts.tested_points(each.item for each in attempts)
+    counts: dict[Point, Attempts] = {}
+    for point, of_students in by_point(attempts, tested).items():
+        tries = of_students[asked.student]
+        right = sum(each.outcome >= HALF for each in tries)
+        counts[point] = Attempts(right, len(tries) - right, tries[-1].at)
+    states = mastery({point.id: each for point, each in counts.items()}, facts.until)
+    all_mistakes = facts.mistakes(asked.course)
+    found = [row for row in all_mistakes if row["point"] is not None]
+    mistakes = Counter(Point(row["point"], row["name"]) for row in found)
+    alone = frozenset({asked.student})
+    rows = []
+    for point in counts.keys() | mistakes.keys():
+        of_point, state = counts.get(point, Attempts(0, 0)), states.get(point.id)
+        ends = [row["at"] for row in found if row["point"] == point.id]
+        row = PointOfStudent(
+            point=point.id,
+            name=point.name,
+            state=state.state if state else "not enough information",
+            probability=state.probability if state else None,
+            right=of_point.right,
+            wrong=of_point.wrong,
+            mistakes=mistakes[point],
+            last=max(filter(None, (of_point.last, *ends)), default=None),
+            evidence=asked.records(point=point.id),
+        )
+        rows.append(Measured(row, alone))
+    return Found(
+        tuple(rows),
+        of_how_many={"first attempts": len(attempts), "mistakes": len({row["record"] for row in all_mistakes})},
+        left_out={
+            "first attempts at items of no known point": sum(each.item not in tested for each in attempts),
+            "mistakes of no known point": sum(row["point"] is None for row in all_mistakes),
+        },
+    )
+
+
+QUESTION = Question(
+    name="student",
+    title="One student on one page",
+    computed_by="Of each point, first attempts at the items that test it and mistakes whose finding names it. "
+    "The probability is that of performance factors analysis with default coefficients (untuned); "
+    "mastered from 0.75 on, with 5 first attempts or more; long ago: none for 180 days.",
+    parameters=OfStudent,
+    row=PointOfStudent,
+    find=find,
+    order=lambda row: (row.probability is None, row.probability or 0.0, -row.mistakes, row.point),
+    quotes=True,
+)

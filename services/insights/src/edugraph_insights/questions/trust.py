@@ -1,0 +1,73 @@
+"""Question 15: how far may I trust this?"""
+
+from collections.abc import Iterable
+
+from edugraph_insights.answers import Count, Found, Measured, Name, Row, Share
+from edugraph_insights.facts import Facts
+from edugraph_insights.graph import Row as GraphRow
+from edugraph_insights.questions.question import Parameters, Question
+
+UNSURE_BELOW = 0.6  # confidence
+
+
+class Trust(Row):
+    """The shares are of the records. `linked` is null for all but mistakes, which alone are linked to points."""
+
+    kind: Name
+    records: Count
+    students: Count
+    read: Share
+    linked: Share
+    unsure: Share
+    with_evidence: Share
+
+
+def find(facts: Facts, asked: Parameters) -> Found[Trust]:
+    mistakes = facts.mistakes(asked.course)
+    linked = {row["record"] for row in mistakes if row["point"] is not None}
+    found = [
+        _measured("mistakes", mistakes, linked),
+        _measured("messages", facts.messages(asked.course), None),
+        _measured("course texts", facts.texts_of(asked.course), None),
+    ]
+    return Found(
+        tuple(each for each in found if each.row.records),
+        of_how_many={"students": frozenset(facts.students)},
+        left_out={},
+    )
+
+
+def _measured(kind: str, rows: Iterable[GraphRow], linked: set[str] | None) -> Measured[Trust]:
+    """Sum up records; one that stands in several rows is as sure as the surest of them."""
+    records: dict[str, GraphRow] = {}
+    sure: dict[str, float] = {}
+    students: set[str | None] = set()
+    for row in rows:
+        records[row["record"]] = row
+        students.add(row.get("student"))  # a message has two; a text of a course has none
+        if row["confidence"] is not None:
+            sure[row["record"]] = max(row["confidence"], sure.get(row["record"], 0.0))
+    n = len(records) or 1
+    trust = Trust(
+        kind=kind,
+        records=len(records),
+        students=len(students - {None}),
+        read=sum(row["read"] for row in records.values()) / n,
+        linked=None if linked is None else len(linked & records.keys()) / n,
+        unsure=sum(each < UNSURE_BELOW for each in sure.values()) / n,
+        with_evidence=sum(row["evidence"] for row in records.values()) / n,
+    )
+    return Measured(trust, frozenset(filter(None, students)))
+
+
+QUESTION = Question(
+    name="trust",
+    title="How far may I trust this?",
+    computed_by="Of the records of the course that have a text: the share that an analyser read, that it linked"
+    " to a point, whose confidence is below 0.6, and that have words quoted which stand in the "
+    "text.",
+    parameters=Parameters,
+    row=Trust,
+    find=find,
+    order=lambda row: row.kind,
+)

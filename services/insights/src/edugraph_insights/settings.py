@@ -1,0 +1,36 @@
+"""The settings of insights: environment variables that begin with EDUGRAPH_, and nothing else."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from edugraph_common.platform.settings import AUDIT_RETENTION_DAYS, OidcSettings
+
+
+class InsightsSettings(OidcSettings):
+    """Insights reads the graph and the API keys. It knows no broker and no object store."""
+
+    insights_host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
+    insights_port: int = Field(default=8081, ge=1, le=65_535, description="where it listens")
+    auth: Literal["on", "off"] = Field(default="on", description="off: everybody may ask everything, of everybody")
+
+    redis_url: SecretStr = Field(description="redis:// or rediss://: API keys and the audit log")
+    privacy_secret: SecretStr | None = Field(
+        default=None, min_length=16, description="keys the hashes of persons in the audit log"
+    )
+    audit_retention_days: int = Field(
+        default=AUDIT_RETENTION_DAYS, ge=1, le=3_650, description="days that Redis keeps an entry of the audit log"
+    )
+
+    neo4j_uri: str = Field(description="the graph; a user who may only read is enough")
+    neo4j_user: str | None = Field(default=None, description="of the graph")
+    neo4j_password: SecretStr | None = Field(default=None, description="of that user")
+    neo4j_database: str = Field(default="neo4j", description="the database the importer writes to")
+    query_timeout_seconds: float = Field(
+        default=5.0, gt=0, le=60, description="of one statement; a question that needs longer names a narrower one"
+    )
+
+    log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
+    log_level: str = Field(default="INFO", description="of all loggers")
+    metrics_port: int = Field(default=0, ge=0, le=65_535, description="of /metrics, apart from the API; 0: none")
+    metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")

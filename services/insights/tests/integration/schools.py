@@ -1,0 +1,170 @@
+"""Made-up records of a small school, and insights that read the graph to which they were imported."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from rooms import Room
+
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    ErrorFinding,
+    FoundPoint,
+    LinkedPoint,
+    Origin,
+    Prerequisite,
+    RecordFinding,
+    kind_of_finding,
+)
+from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_importer.graph import RecordBatch
+from edugraph_insights.answers import Answer
+from edugraph_insights.asking import ask
+from edugraph_insights.graph import Graph
+from edugraph_insights.insights import Insights
+from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.settings import InsightsSettings
+
+EXAMPLES = settings(
+    max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "15")),
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
+)
+ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
+BEGINNING = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+STUDENTS = [f"s{number:02}" for number in range(14)]
+COURSES, ITEMS, POINTS = ["C", "D"], ["i", "j", "k"], ["P1", "P2", "P3", "P4"]
+
+student = st.sampled_from(STUDENTS)
+course = st.sampled_from(COURSES)
+points = st.lists(st.sampled_from(POINTS), max_size=2, unique=True)
+hours = st.integers(0, 40)
+share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
+
+
+@dataclass(frozen=True)
+class School:
+    records: list[Record]
+    findings: list[RecordFinding]
+
+
+def at(number_of_hours: int) -> str:
+    return (BEGINNING + timedelta(hours=number_of_hours)).isoformat()
+
+
+@st.composite
+def schools(draw: st.DrawFn) -> School:
+    """Attempts, mistakes, messages, texts and standings of 14 students in two courses, and what was found in them."""
+    values: list[tuple[str, int, dict[str, Any]]] = []
+    for who, where in draw(st.sets(st.tuples(student, course), min_size=8)):
+        progress = draw(st.none() | st.integers(0, 100))
+        values.append(("course_record", 0, {"student_id": who, "course_id": where, "progress": progress}))
+    values += [
+        ("item_record", 0, {"item_id": item, "knowledge_points": draw(points)})
+        for item in draw(st.sets(st.sampled_from(ITEMS)))
+    ]
+    tries = st.tuples(
+        student,
+        course,
+        st.sampled_from(ITEMS),
+        hours,
+        st.sampled_from([0.0, 0.4, 0.5, 1.0]),
+        st.none() | st.integers(1, 3),
+    )
+    for who, where, item, hour, score, number in draw(st.lists(tries, max_size=60)):
+        data = {"student_id": who, "course_id": where, "item_id": item, "score": score, "attempt_number": number}
+        answer = draw(st.sampled_from([None, "4", "five"]))
+        values.append(("attempt_record", hour, {**data, "response": answer}))
+    for who, where, hour in draw(st.lists(st.tuples(student, course, hours), max_size=12)):
+        values.append(("error_record", hour, {"student_id": who, "course_id": where, "error_text": "wrong sign"}))
+    for who, perhaps, hour in draw(st.lists(st.tuples(student, st.none() | course, hours), max_size=8)):
+        data = {"teacher_id": "t", "student_id": who, "course_id": perhaps, "text": "Well"}
+        values.append(("teacher_interaction", hour, data))
+    for one, other, where, hour in draw(st.lists(st.tuples(student, student, course, hours), max_size=6)):
+        data = {"student_id_from": one, "student_id_to": other, "course_id": where, "interaction_type": "chat"}
+        values.append(("student_interaction", hour, {**data, "text": "Hm"}))
+    values += [
+        ("course_content", 0, {"course_id": where, "content": f"Text {n}"})
+        for n, where in enumerate(draw(st.lists(course, max_size=3)))
+    ]
+    records = [
+        parse_record(
+            {"type": kind, "timestamp": at(hour), "record_id": f"r{number}",
+             "data": {name: value for name, value in data.items() if value is not None}}
+        )
+        for number, (kind, hour, data) in enumerate(values)
+    ]  # fmt: skip
+    return School(records, [finding for record in records if (finding := draw(finding_of(record)))])
+
+
+@st.composite
+def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
+    """What an analyser found in a record, or None: of texts of courses prerequisites, of mistakes the points."""
+    found: Any = None
+    if record.type == "course_content":
+        pairs = draw(st.lists(st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS), share), max_size=3))
+        found = ContentFinding(
+            knowledge_points=tuple(FoundPoint(name=name, importance="core") for name in draw(points)),
+            # The direction of the names makes no cycle.
+            prerequisites=tuple(Prerequisite(point=b, requires=a, confidence=c) for a, b, c in pairs if a < b),
+            confidence=draw(share),
+        )
+    elif kind_of_finding(record) == "error" and draw(st.booleans()):
+        linked = [LinkedPoint(name=name, strength=1.0, confidence=draw(share)) for name in draw(points)]
+        evidence = draw(st.sampled_from([(), ("sign",)]))
+        found = ErrorFinding(knowledge_points=tuple(linked), confidence=draw(share), evidence=evidence)
+    return found and RecordFinding(record=record.to_json(), finding=found, origin=ORIGIN)
+
+
+def written(room: Room, school: School) -> None:
+    room.empty()
+    lines = list(enumerate(school.records, start=1))
+    room.graph.write_batch(RecordBatch("job", 0, lines, (), len(lines)))
+    room.graph.write_findings(Findings(job_id="job", pack="0", findings=tuple(school.findings)))
+
+
+@dataclass
+class NotedAudit:
+    """An audit log that keeps what it is told."""
+
+    entries: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def record(self, who: str, action: str, what: str, _now: datetime, **more: Any) -> None:
+        self.entries.append((who, action, what, more.get("of")))
+
+
+def reading(room: Room, *, max_rows: int = 200_000, audit: Any = None, now: datetime = NOW) -> Insights:
+    """Insights on the graph of a room."""
+    found = InsightsSettings(
+        redis_url="redis://127.0.0.1:1",
+        neo4j_uri=room.settings.uri,
+        neo4j_user=room.settings.user,
+        neo4j_password=room.settings.password,
+        neo4j_database=room.settings.database,
+        query_timeout_seconds=30,
+    )
+    return Insights(
+        settings=found,
+        graph=Graph(found, max_rows=max_rows),
+        key_ring=None,
+        issuer=None,
+        audit=audit or NotedAudit(),
+        ping_redis=lambda: None,
+        now=lambda: now,
+    )
+
+
+def asked(insights: Insights, name: str, caller: Caller = ANYBODY, **parameters: Any) -> Answer[Any]:
+    question = QUESTIONS[name]
+    return ask(insights, caller, question, question.parameters(**parameters))
+
+
+def of(records: Sequence[Record], kind: str) -> list[Any]:
+    return [record for record in records if record.type == kind]

@@ -1,0 +1,138 @@
+"""The questions over HTTP: forms of an answer, refusals and errors in one form, and the OpenAPI document."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from rooms import Room
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.records import parse_record
+from edugraph_common.platform.callers import Caller
+from edugraph_insights.app import make_application
+from edugraph_insights.insights import Insights
+from edugraph_insights.questions import QUESTIONS
+
+from .schools import NotedAudit, School, at, reading, written
+
+
+class Keys:
+    """API keys without a Redis: the token names the role."""
+
+    def caller(self, token: str, _now: Any) -> Caller | None:
+        return Caller("key", (), () if token == "eg_none" else (token.removeprefix("eg_"),), "s1") if token else None
+
+
+@pytest.fixture
+def client(room: Room) -> Iterator[TestClient]:
+    tried = {"student_id": "s1", "item_id": "i", "course_id": "C", "correct": False, "response": "=cmd()"}
+    values = [
+        {"type": "course_record", "data": {"student_id": "s1", "course_id": "C"}},
+        {"type": "attempt_record", "data": {**tried, "knowledge_points": ["Fractions"]}},
+    ]
+    records = [parse_record({**each, "timestamp": at(1), "record_id": f"r{n}"}) for n, each in enumerate(values)]
+    written(room, School(records, []))
+    found = reading(room, audit=NotedAudit())
+    settings = found.settings.model_copy(update={"auth": "on"})
+    with TestClient(make_application(replace(found, settings=settings, key_ring=Keys()))) as client:
+        yield client
+
+
+def get(client: TestClient, path: str, role: str = "student", **headers: str) -> Any:
+    return client.get(f"/v1/insights{path}", headers={"Authorization": f"Bearer eg_{role}", **headers})
+
+
+def test_an_answer_says_how_of_how_many_and_what_it_left_out(client: TestClient) -> None:
+    answer = get(client, "/weak-points?course=C")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["rows"][0]["name"] == "Fractions"
+    assert body["rows"][0]["wrong"] == 1.0
+    assert body["of_how_many"] == {"students": 1, "students with attempts": 1, "first attempts": 1}
+    assert "Wilson" in body["computed_by"]
+    assert body["exact"]
+    behind = client.get(body["rows"][0]["evidence"], headers={"Authorization": "Bearer eg_student"}).json()
+    assert [row["record"] for row in behind["rows"]] == ["r1"]
+
+
+def test_csv_has_the_columns_of_the_rows_and_no_formula(client: TestClient) -> None:
+    """To take the guard out: let `_cell` return what it is given."""
+    answer = get(client, "/records?course=C", Accept="text/csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    [header, row] = csv.reader(io.StringIO(answer.text))
+    assert header == list(QUESTIONS["records"].row.model_fields)
+    assert dict(zip(header, row, strict=True))["text"] == "'=cmd()"
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "headers", "status", "name"),
+    [
+        ("/weak-points?course=C", "", {}, 401, "key"),
+        ("/weak-points?course=C", "none", {}, 403, "role"),
+        ("/difficulty?course=C", "student", {}, 403, "role"),
+        ("/weak-points?course=none", "student", {}, 404, "not-found"),
+        ("/student?course=C&student=s2", "student", {}, 404, "not-found"),
+        ("/weak-points", "student", {}, 422, "invalid"),
+        ("/weak-points?course=C&from=yesterday", "student", {}, 422, "invalid"),
+        ("/weak-points?course=C&unknown=1", "student", {}, 422, "invalid"),
+        ("/weak-points?course=C", "student", {"Accept": "image/png"}, 406, "form"),
+        ("/no-such-question?course=C", "student", {}, 404, "not-found"),
+    ],
+)
+def test_every_no_has_one_form(  # noqa: PLR0917
+    client: TestClient, path: str, role: str, headers: dict[str, str], status: int, name: str
+) -> None:
+    answer = get(client, path, role, **headers) if role else client.get(f"/v1/insights{path}")
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:edugraph:problem:{name}")
+    assert answer.headers["content-type"] == "application/problem+json"
+    app: Any = client.app
+    noted = app.state.insights.audit.entries
+    refused = status in {401, 403} or "s2" in path
+    assert [entry[1] for entry in noted] == (["refused"] if refused else [])
+
+
+def test_what_cannot_be_written_into_the_audit_log_is_not_shown(client: TestClient) -> None:
+    """To take the guard out: let `ask` record after it has answered, or pass the failure over."""
+
+    class Away:
+        def record(self, *_: Any, **__: Any) -> None:
+            raise Retryable("Redis does not answer")
+
+    app: Any = client.app
+    app.state.insights = replace(app.state.insights, audit=Away())
+    assert get(client, "/records?course=C").status_code == 503
+    assert get(client, "/weak-points?course=C").status_code == 200
+
+
+def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None:
+    names = {
+        role: {each["name"] for each in get(client, "", role).json()["questions"]} for role in ("student", "head")
+    }
+    assert names["student"] == {"student", "weak-points", "returning-mistakes", "records"}
+    assert "records" not in names["head"]
+
+
+def test_the_document_describes_each_question(client: TestClient) -> None:
+    document = client.get("/v1/insights/openapi.json").json()
+    for name in QUESTIONS:
+        operation = document["paths"][f"/v1/insights/{name}"]["get"]
+        assert {"course", "from", "to"} <= {each["name"] for each in operation["parameters"]}
+        assert "text/csv" in operation["responses"]["200"]["content"]
+
+
+def test_a_graph_that_is_away_is_503_and_names_no_record(room: Room) -> None:
+    found = reading(room)
+    away = found.settings.model_copy(update={"neo4j_uri": "bolt://127.0.0.1:1"})
+    insights = replace(found, graph=type(found.graph)(away))
+    with TestClient(make_application(insights)) as client:
+        assert client.get("/healthz").status_code == 200
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["missing"]) == (503, ["graph"])
+
+
+def test_the_insights_of_a_room_are_ready(insights: Insights) -> None:
+    assert insights.missing() == []

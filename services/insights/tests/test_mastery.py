@@ -1,0 +1,80 @@
+"""Mastery by performance factors analysis, and the path of what is to be learned."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_insights.mastery import Attempts, Coefficients, learning_path, mastery
+from edugraph_insights.statistics import wilson_lower
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+count = st.integers(0, 40)
+counts = st.dictionaries(st.sampled_from("abc"), st.tuples(count, count), min_size=1)
+
+
+def of(pairs: dict[str, tuple[int, int]], last: datetime | None = NOW) -> dict[str, Attempts]:
+    return {point: Attempts(*pair, last) for point, pair in pairs.items()}
+
+
+@given(counts)
+def test_one_more_right_answer_never_lowers_mastery_and_a_wrong_one_never_raises_it(pairs) -> None:
+    for point, (right, wrong) in pairs.items():
+        changed = [(right, wrong + 1), (right, wrong), (right + 1, wrong)]
+        found = [mastery(of({**pairs, point: each}), NOW)[point].probability for each in changed]
+        if right + wrong < 5:
+            assert found[1] is None
+        else:
+            known = [probability for probability in found if probability is not None]
+            assert len(known) == 3
+            assert 0 < known[0] < known[1] < known[2] < 1
+
+
+@given(counts)
+def test_the_state_follows_the_probability_the_number_and_the_last_attempt(pairs) -> None:
+    long_ago = NOW - timedelta(days=181)
+    for point, found in mastery(of(pairs), NOW).items():
+        later = mastery(of(pairs, long_ago), NOW)[point]
+        if sum(pairs[point]) < 5:
+            assert found == later == (None, "not enough information")
+        else:
+            assert found.state == ("mastered" if (found.probability or 0) >= 0.75 else "not mastered")
+            assert later.state == "long ago"
+
+
+def test_a_point_takes_its_own_beta_and_a_new_one_the_mean() -> None:
+    use = Coefficients(mean_beta=1.0, betas={"hard": -2.0})
+    found = mastery(of({"hard": (5, 5), "new": (5, 5)}), NOW, use)
+    assert (found["hard"].probability or 1) < (found["new"].probability or 0)
+
+
+@pytest.mark.parametrize("wrong", [{"gamma": -0.1}, {"rho": 0.1}, {"gamma_over_all": -1.0}, {"rho_over_all": 1.0}])
+def test_coefficients_that_punish_right_answers_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="right answers"):
+        Coefficients(**wrong)
+
+
+points = st.sampled_from("abcdef")
+needs = st.lists(st.tuples(points, points).filter(lambda pair: pair[0] > pair[1]), max_size=12)
+
+
+@given(needs, st.sets(points))
+def test_the_path_has_all_that_is_not_mastered_before_what_needs_it(pairs, mastered) -> None:
+    path = learning_path("f", pairs, dict.fromkeys(mastered, "mastered"))
+    ancestors, ahead = {"f"}, ["f"]
+    while ahead:
+        here = ahead.pop()
+        ahead += [needed for point, needed in pairs if point == here]
+        ancestors |= {needed for point, needed in pairs if point == here}
+    assert set(path) == ancestors - mastered
+    places = {point: place for place, point in enumerate(path)}
+    assert all(places[needed] < places[point] for point, needed in pairs if {point, needed} <= places.keys())
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_s_lower_end_is_as_far_off_as_95_percent_allow(pair) -> None:
+    right, n = pair
+    share, low = right / n, wilson_lower(right / n, n)
+    assert 0 <= low <= share
+    assert abs((share - low) - 1.959963984540054 * (low * (1 - low) / n) ** 0.5) < 1e-9

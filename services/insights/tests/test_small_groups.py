@@ -1,0 +1,111 @@
+"""What an analyst may see: nothing of a small group, and nothing of one by the difference of two numbers."""
+
+from itertools import combinations
+from typing import Annotated
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.small_groups import publish
+
+
+class Cell(Row):
+    name: Name
+    share: Share
+    difference: Difference
+    students: Count
+    quotes: Annotated[tuple[str, ...], Mark.PERSONAL] = ("a student's words",)
+    evidence: Evidence = "/v1/insights/records"
+
+
+# Groups that overlap: of 40 students, those from one number to another.
+bounds = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted)
+groups = bounds.map(lambda ends: frozenset(f"s{number}" for number in range(*ends)))
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Found[Cell]:
+    rows = []
+    for number in range(draw(st.integers(0, 8))):
+        students = draw(groups)
+        part = frozenset(sorted(students)[: draw(st.integers(0, 40))])
+        cell = Cell(
+            name=f"P{number}",
+            share=draw(st.none() | st.floats(0, 1)),
+            difference=draw(st.none() | st.floats(-1, 1)),
+            students=len(students),
+        )
+        rows.append(Measured(cell, students, (part,) if draw(st.booleans()) else ()))
+    return Found(tuple(rows), {"students": draw(groups), "with attempts": draw(groups), "attempts": 17}, {"gone": 3})
+
+
+@given(answers())
+def test_nothing_published_is_about_one_to_nine_students(found: Found[Cell]) -> None:
+    """Neither a row, nor a part of one, nor a total, nor who is in one of them and not in another.
+
+    To take the guard out: let `fit` not look at the differences, or at the parts.
+    """
+    shown = publish(found)
+    published = [group for row in shown.rows for group in (row.students, *row.parts)]
+    totals = [found.of_how_many[name] for name in shown.of_how_many]
+    published += [total for total in totals if isinstance(total, frozenset)]
+    for group in published:
+        assert len(group) == 0 or len(group) >= 10
+    for one, other in combinations(published, 2):
+        for difference in (one - other, other - one):
+            assert len(difference) == 0 or len(difference) >= 10
+
+
+@given(answers())
+def test_what_is_published_is_coarse_and_quotes_nobody(found: Found[Cell]) -> None:
+    """To take the guard out: let `without_detail` pass one mark over."""
+    shown = publish(found)
+    for each in shown.rows:
+        row = each.row
+        assert row.quotes == ()
+        assert row.evidence is None
+        assert row.students % 5 == 0
+        assert abs(row.students - len(each.students)) <= 2
+        assert row.share is None or 0.05 <= row.share <= 0.95
+        assert row.difference is None or -0.9 <= row.difference <= 0.9
+    assert all(isinstance(total, int) and total % 5 == 0 for total in shown.of_how_many.values())
+    assert len(shown.rows) + shown.left_out.get("rows of small groups", 0) == len(found.rows)
+
+
+@given(answers(), st.randoms(use_true_random=False))
+def test_the_same_rows_are_published_in_whatever_order_they_are_found(found: Found[Cell], random) -> None:
+    """Otherwise asking again would publish other cells, and their differences."""
+    shuffled = list(found.rows)
+    random.shuffle(shuffled)
+    again = Found(tuple(shuffled), dict(reversed(found.of_how_many.items())), found.left_out)
+    assert publish(again) == publish(found)
+
+
+@given(st.integers(10, 30))
+def test_a_whole_class_is_published(n: int) -> None:
+    """The rule withholds what is small, not everything."""
+    students = frozenset(map(str, range(n)))
+    cell = Cell(name="P", share=0.5, difference=0.1, students=n)
+    shown = publish(Found((Measured(cell, students),), {"students": students}))
+    assert [each.row.share for each in shown.rows] == [0.5]
+    assert shown.of_how_many == {"students": 5 * round(n / 5)}
+
+
+def test_a_field_without_a_mark_cannot_be_defined() -> None:
+    with pytest.raises(TypeError, match="no mark"):
+
+        class Forgotten(Row):
+            name: Name
+            students: int
+
+
+def test_no_row_names_a_student_but_by_a_personal_mark() -> None:
+    """Of all questions: what is called for a person, a record or a text has the mark that an analyst never sees."""
+    telling = ("student", "record", "text", "question", "wrong_answers", "evidence", "at", "last")
+    for question in QUESTIONS.values():
+        for name in question.row.model_fields:
+            if name in telling:
+                assert question.row.mark_of(name) is Mark.PERSONAL, (question.name, name)

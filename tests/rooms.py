@@ -1,0 +1,82 @@
+"""The graph repository on every engine: the tests' Neo4j, and the embedded one, started here."""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import guard
+import neo4j
+from engines import PRIVACY_SECRET, given, missing
+from pydantic import SecretStr
+
+from edugraph_gateway.graph_reader import graph_digest
+from edugraph_importer.graph import Graph, GraphSettings
+
+
+@dataclass(frozen=True)
+class Room:
+    """A graph on one engine, and a way to look at it from outside."""
+
+    graph: Graph
+    driver: neo4j.Driver
+    settings: GraphSettings
+
+    @property
+    def has_locks(self) -> bool:
+        """The embedded engine has none: there, a transaction that came too late is refused and repeated."""
+        return "ArcadeDB" not in self.driver.get_server_info().agent
+
+    def empty(self) -> None:
+        guard.ask(_address(self.settings))
+        self.driver.execute_query("MATCH (n) DETACH DELETE n", database_=self.settings.database)
+
+    def query(self, cypher: str, **parameters: Any) -> list[dict[str, Any]]:
+        with self.driver.session(database=self.settings.database) as session:
+            return session.execute_read(lambda tx: tx.run(cypher, parameters).data())
+
+    def digest(self) -> str:
+        return graph_digest(self.query)
+
+
+def _address(settings: GraphSettings) -> dict[str, str]:
+    values = {"URI": settings.uri, "USER": settings.user, "PASSWORD": settings.password.get_secret_value()}
+    return {f"EDUGRAPH_NEO4J_{name}": value for name, value in values.items()}
+
+
+def _real() -> Iterator[GraphSettings]:
+    uri, user, password = given("EDUGRAPH_NEO4J_URI", "EDUGRAPH_NEO4J_USER", "EDUGRAPH_NEO4J_PASSWORD").values()
+    settings = GraphSettings(
+        uri=uri, user=user, password=SecretStr(password), privacy_secret=SecretStr(PRIVACY_SECRET)
+    )
+    guard.empty_graph(_address(settings))  # in portions: an import may have left too much for one transaction
+    yield settings
+
+
+def _embedded(folder: Path) -> Iterator[GraphSettings]:
+    if importlib.util.find_spec("arcadedb_embedded") is None:
+        missing("the embedded graph is not installed: uv sync --all-extras")
+    from edugraph_cli.embedded.graph_server import EmbeddedGraph
+
+    with EmbeddedGraph(folder) as address:
+        settings = GraphSettings(
+            uri=address.uri,
+            user=address.user,
+            password=SecretStr(address.password),
+            privacy_secret=SecretStr(PRIVACY_SECRET),
+        )
+        with guard.started_here(_address(settings)):
+            yield settings
+
+
+@contextmanager
+def opened(engine: str, folder: Path) -> Iterator[Room]:
+    """A room on "neo4j" or "embedded", prepared. It may hold what an earlier test left."""
+    for settings in _real() if engine == "neo4j" else _embedded(folder):
+        graph, auth = Graph(settings), (settings.user, settings.password.get_secret_value())
+        graph.prepare()
+        with neo4j.GraphDatabase.driver(settings.uri, auth=auth, notifications_min_severity="OFF") as driver:
+            yield Room(graph, driver, settings)
+        graph.close()
