@@ -7,6 +7,7 @@ from typing import Any
 from sklearn.metrics import accuracy_score, f1_score
 
 from edugraph_analyzer.documents import read_document
+from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import same_name
 from edugraph_analyzer.prompting.relevance import most_relevant
 from edugraph_analyzer.rule_based.encoder import is_installed, nearness
@@ -24,14 +25,46 @@ def row_of(data_set: DataSet, sample: Sample, finding: Finding, *, nearest_type:
 
     `nearest_type`: look up the set's own kind that is nearest to the answer's words, which takes 5 ms.
     """
+    points, types, step = _points(finding), getattr(finding, "error_types", ()), sample.first_wrong_step
+    said = _error_type(data_set, finding) if sample.error_type and nearest_type else None
     return {
         "record_id": sample.record["record_id"],
         "evidence": bool(finding.evidence),
         "chinese": _is_chinese(_words(finding)) if data_set.language == "zh" and _words(finding) else None,
         "error_type": sample.error_type,
-        "said": _error_type(data_set, finding) if sample.error_type and nearest_type else None,
-        "rank": _rank(_points(finding), sample.points) if sample.points else None,
+        "said": said,
+        "rank": _rank([name for name, _ in points], sample.points) if sample.points else None,
+        "credit": _credit(sample, points),
+        "step": None if step is None else is_about(finding.evidence, step),
+        "step_by_chance": None if step is None else _share_about(sample.record, step),
+        "sure": _sure(points, sample),
+        "type_sure": (types[0].confidence, said == sample.error_type) if types and said else None,
     }
+
+
+def _sure(points: Sequence[tuple[str, float | None]], sample: Sample) -> tuple[float, bool] | None:
+    """Return how sure the first point is and whether it is right; the points of a course text have no confidence."""
+    if not points or not sample.points or points[0][1] is None:
+        return None
+    return points[0][1], _rank([points[0][0]], sample.points) == 1
+
+
+def is_about(quotes: Iterable[str], step: str) -> bool:
+    """Whether one of the quotes has the step in it, or is a part of it."""
+    return any(found_in((quote,), step) or found_in((step,), quote) for quote in quotes)
+
+
+def _share_about(record: Mapping[str, Any], step: str) -> float:
+    """Return the share of the lines of a mistake that a quote would hit the step with."""
+    lines = [line for line in str(record["data"].get("error_text", "")).splitlines() if line.strip()]
+    return sum(is_about((line,), step) for line in lines) / max(len(lines), 1)
+
+
+def _credit(sample: Sample, points: Sequence[tuple[str, float | None]]) -> float | None:
+    """Return how near the first point is to a right one, None where the set has no hierarchy."""
+    if sample.hierarchy is None or not sample.points:
+        return None
+    return sample.hierarchy.credit(points[0][0], sample.points) if points else 0.0
 
 
 def is_told(data_set: DataSet, sample: Sample, most: int) -> bool | None:
@@ -46,7 +79,15 @@ def row_without(sample: Sample, reason: str) -> Row:
     """Return the row of a record that got no answer, which counts as a wrong one."""
     said = NOTHING if sample.error_type else None
     labelled = {"error_type": sample.error_type, "said": said, "rank": 0 if sample.points else None}
-    return {"record_id": sample.record["record_id"], "reason": reason, "evidence": False, "chinese": None, **labelled}
+    credit = 0.0 if sample.hierarchy and sample.points else None
+    return {
+        "record_id": sample.record["record_id"],
+        "reason": reason,
+        "evidence": False,
+        "chinese": None,
+        "credit": credit,
+        **labelled,
+    }
 
 
 def _words(finding: Finding) -> list[str]:
@@ -66,12 +107,12 @@ def _is_chinese(words: Iterable[str]) -> bool:
     return sum(chinese) * 2 > len(chinese)
 
 
-def _points(finding: Finding) -> list[str]:
-    """Return the points that an answer names, the most important first."""
+def _points(finding: Finding) -> list[tuple[str, float | None]]:
+    """Return the points that an answer names, with their confidence where they have one, the most important first."""
     points = list(getattr(finding, "knowledge_points", ()))
     weight = {"core": 0, "supplementary": 1}
     points.sort(key=lambda point: weight[point.importance] if hasattr(point, "importance") else -point.strength)
-    return [point.name for point in points]
+    return [(point.name, getattr(point, "confidence", None)) for point in points]
 
 
 def _rank(found: Sequence[str], right: Sequence[str]) -> int:
@@ -81,9 +122,11 @@ def _rank(found: Sequence[str], right: Sequence[str]) -> int:
 
 
 def _error_type(data_set: DataSet, finding: Finding) -> str:
-    """Return the set's own kind of error that is nearest in meaning to the first that was answered."""
-    types = getattr(finding, "error_types", ())
-    return nearest(types[0].name, data_set.meanings or {}) if types else "(none)"
+    """Return the first kind of error that was answered, or the set's own kind that is nearest to it in meaning."""
+    types, meanings = getattr(finding, "error_types", ()), data_set.meanings or {}
+    if not types:
+        return NOTHING
+    return types[0].name if types[0].name in meanings else nearest(types[0].name, meanings)
 
 
 def nearest(words: str, meanings: Mapping[str, str]) -> str:
@@ -105,9 +148,12 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
         "answered": _share(rows, lambda row: not row.get("reason")),
         "told": _share([row for row in ranked if row.get("told") is not None], lambda row: row["told"]),
         "accuracy": _scored(typed, accuracy_score),
-        "macro_f1": _scored(typed, _macro_f1),
+        "macro_f1": _scored(typed, macro_f1),
         "hit@1": _share(ranked, lambda row: row["rank"] == 1),
         "hit@5": _share(ranked, lambda row: 1 <= row["rank"] <= FIVE),
+        "credit": _mean(rows, "credit"),
+        "step": _mean(rows, "step"),
+        "step_by_chance": _mean(rows, "step_by_chance"),
         "evidence": _share(answered, lambda row: row["evidence"]),
         "chinese": _share([row for row in answered if row["chinese"] is not None], lambda row: row["chinese"]),
     }
@@ -117,10 +163,16 @@ def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> float | None:
     return sum(map(bool, map(holds, rows))) / len(rows) if rows else None
 
 
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    """Return the mean of a figure over the rows that have it."""
+    found = [float(row[name]) for row in rows if row.get(name) is not None]
+    return sum(found) / len(found) if found else None
+
+
 def _scored(rows: Sequence[Row], score: Callable[..., float]) -> float | None:
     return float(score([row["error_type"] for row in rows], [row["said"] for row in rows])) if rows else None
 
 
-def _macro_f1(right: list[str], said: list[str]) -> float:
+def macro_f1(right: list[str], said: list[str]) -> float:
     """Score the kinds of error that people chose. An answer of another kind is a miss of the right one."""
     return float(f1_score(right, said, average="macro", labels=sorted(set(right)), zero_division=0))

@@ -2,12 +2,14 @@
 
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
+from edugraph_analyzer.findings.mapping import same_name
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import CourseContext
 
@@ -33,12 +35,46 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Sample:
-    """A record with the labels that people gave it; `points` are right if any of them is found."""
+    """A record with the labels that people gave it; `points` are right if any of them is found.
+
+    `first_wrong_step`: the words of the solution that the mistake begins with. `hierarchy`: of the set's points.
+    """
 
     record: dict[str, Any]
     context: CourseContext | None
     error_type: str | None
     points: tuple[str, ...]
+    first_wrong_step: str | None = None
+    hierarchy: "Hierarchy | None" = None
+
+
+class Hierarchy:
+    """Where points stand, by the routes that lead to them, such as `Algebra->Equations->Linear equations`."""
+
+    def __init__(self, routes: Iterable[str]) -> None:
+        paths = [tuple(same_name(step) for step in route.split("->")) for route in routes]
+        seen = Counter(step for path in paths for step in {*path})
+        self._paths: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        for path in paths:
+            # What most routes have in common tells no two points apart, and no credit is due for it.
+            telling = tuple(step for step in path if seen[step] <= len(paths) / 2)
+            for length in range(1, len(telling) + 1):
+                self._paths[telling[length - 1]].add(telling[:length])
+
+    def credit(self, found: str, right: Iterable[str]) -> float:
+        """Return how near a point is to the nearest right one: 1 for itself, 0 for one of another branch.
+
+        It is the measure of Wu and Palmer: twice the length of the common part, by the sum of both lengths.
+        """
+        best = 0.0
+        for other in right:
+            if same_name(found) == same_name(other):
+                return 1.0
+            for one in self._paths.get(same_name(found), ()):
+                for two in self._paths.get(same_name(other), ()):
+                    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False)))
+                    best = max(best, 2 * common / (len(one) + len(two)))
+        return best
 
 
 BRIDGE = {
@@ -83,6 +119,8 @@ def sample(data_set: DataSet, folder: Path, count: int, seed: int) -> list[Sampl
 def _labelled(data_set: DataSet, folder: Path) -> Iterator[Sample]:
     records = [record for record in _lines(folder / "records" / f"{data_set.file}.ndjson") if _fits(data_set, record)]
     labels = _labels(data_set, folder)
+    routes = [route for label in labels.values() for route in label["routes"]]
+    hierarchy = Hierarchy(routes) if routes else None
     contexts = _contexts(records, labels) if data_set.has_points else {}
     for record in records:
         label = labels.get(_base(record), {})
@@ -90,7 +128,12 @@ def _labelled(data_set: DataSet, folder: Path) -> Iterator[Sample]:
             yield Sample(record, None, None, ())
         elif label.get("points") or label.get("error_type"):
             yield Sample(
-                _without_label(record), contexts.get(_course(record)), label.get("error_type"), label["points"]
+                _without_label(record),
+                contexts.get(_course(record)),
+                label.get("error_type"),
+                label["points"],
+                label["first_wrong_step"],
+                hierarchy,
             )
 
 
@@ -108,7 +151,12 @@ def _label(data_set: DataSet, label: dict[str, Any]) -> dict[str, Any]:
     """Return a label without a kind of error outside the set's own list, which is a remark on the record itself."""
     given = label.get("error_type")
     points = label.get("knowledge_points") or [label["knowledge_point"]] if data_set.has_points else []
-    return {"error_type": given if given in (data_set.meanings or ()) else None, "points": tuple(points)}
+    return {
+        "error_type": given if given in (data_set.meanings or ()) else None,
+        "points": tuple(points),
+        "first_wrong_step": label.get("first_wrong_step"),
+        "routes": label.get("routes") or (),
+    }
 
 
 def _base(value: dict[str, Any]) -> str:

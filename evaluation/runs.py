@@ -16,14 +16,16 @@ import redis
 
 from edugraph_analyzer.costs import usage_of
 from edugraph_analyzer.pipeline import PackResult, Pipeline
+from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Retryable, Wait
 from edugraph_common.contracts.findings import Finding
-from edugraph_common.contracts.messages import Analysis
+from edugraph_common.contracts.messages import IMPORT_CONTENT_PACK, Analysis
 from evaluation.agreement import Row, is_told, row_of, row_without
 from evaluation.data_sets import DATA_SETS, DataSet, Sample
 
 TRIES = 3
+PRODUCTION = 0  # the pack of an arm whose records are packed as the services do it
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,14 @@ class Reader:
 
     settings: AnalyzerSettings
     server: "redis.Redis"
+    offline: RuleBasedAnalyzer | None = None
 
     def read(self, data_set: DataSet, samples: Sequence[Sample]) -> tuple[list[Row], dict[str, float]]:
         """Raises Rejected for a provider that cannot be used, Retryable for one that stays away."""
         self.server.flushdb()
         job, began = uuid.uuid4().hex, time.monotonic()
         message = _message(job, data_set, samples)
-        result = _patiently(lambda: Pipeline(self.settings, self.server).analyse(message))
+        result = _patiently(lambda: Pipeline(self.settings, self.server, offline=self.offline).analyse(message))
         used = usage_of(self.server, job).get((data_set.kind, self.settings.model_for(data_set.kind)))
         took = {name: float(getattr(used, name, 0)) for name in ("requests", "input_tokens", "output_tokens", "cost")}
         took["seconds"] = time.monotonic() - began
@@ -132,10 +135,11 @@ def _patiently(ask: Callable[[], PackResult]) -> PackResult:
 
 def go_on(run: Run, reader: Reader, samples: Sequence[Sample], folder: Path, in_time: Callable[[], bool]) -> None:
     """Ask for what the run lacks, pack by pack, and keep the record after each, while there is time."""
-    missing = run.missing(samples)
-    for start in range(0, len(missing), run.arm.pack):
+    missing, kind = run.missing(samples), DATA_SETS[run.arm.data_set].kind
+    size = run.arm.pack or (IMPORT_CONTENT_PACK if kind == "knowledge_points" else AnalyzerSettings().pack_size)
+    for start in range(0, len(missing), size):
         if not in_time():
             return
-        pack = missing[start : start + run.arm.pack]
+        pack = missing[start : start + size]
         run.add(*reader.read(DATA_SETS[run.arm.data_set], pack))
         run.keep(folder)

@@ -1,23 +1,55 @@
-"""Runs as a table of Markdown, and whether the goals are met."""
+"""Runs as a page of Markdown that decides: figures, differences of paired runs, reliability, a verdict per goal."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from evaluation.agreement import figures
-from evaluation.runs import Arm, Run
+from evaluation.agreement import FIVE, Row, figures, macro_f1
+from evaluation.runs import PRODUCTION, Arm, Run
+from evaluation.statistics import Goal, Interval, bootstrapped, goals_table, paired, reliability, share
 
-MEASURES = ("accuracy", "macro_f1", "hit@1", "hit@5", "evidence", "chinese")
-SHOWN = ("answered", "accuracy", "macro_f1", "told", "hit@1", "hit@5", "evidence", "chinese")
+SHOWN = (
+    "answered",
+    "accuracy",
+    "macro_f1",
+    "told",
+    "hit@1",
+    "hit@5",
+    "credit",
+    "evidence",
+    "step",
+    "step_by_chance",
+    "chinese",
+)
 HEAD = ("data set", "analyser", "prompt", "pack", "asked", *SHOWN, "tokens", "cost", "s")
-MOST_LOST, LEAST_EVIDENCE = 0.05, 0.95
+MOST_LOST, LEAST_EVIDENCE, LEAST_CHINESE = 0.05, 0.95, 0.95
 ALL = "all together"
+
+# Whether an answer is right by each measure; None where the record has no such label.
+RIGHT: dict[str, Callable[[Row], bool | None]] = {
+    "accuracy": lambda row: row["error_type"] == row["said"] if row["error_type"] else None,
+    "hit@1": lambda row: row["rank"] == 1 if row["rank"] is not None else None,
+    "hit@5": lambda row: 1 <= row["rank"] <= FIVE if row["rank"] is not None else None,
+    "evidence": lambda row: bool(row["evidence"]) if not row.get("reason") else None,
+    "chinese": lambda row: row["chinese"],
+}
+
+
+def page(runs: Sequence[Run]) -> str:
+    """Return the whole page."""
+    goals = goals_of(runs)
+    parts = [table(runs), _differences(runs), _reliability(runs), goals_table(goals) if goals else ""]
+    return "\n\n".join(filter(None, parts))
 
 
 def table(runs: Iterable[Run]) -> str:
     rows = [HEAD, *(_cells(run) for run in (*runs, *together(runs)))]
+    return _lines(rows)
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(HEAD), *lines[1:]])
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
 def _cells(run: Run) -> tuple[str, ...]:
@@ -25,13 +57,12 @@ def _cells(run: Run) -> tuple[str, ...]:
     found, asked = figures(run.rows), max(len(run.rows), 1)
     tokens = (run.took.get("input_tokens", 0) + run.took.get("output_tokens", 0)) / asked
     spent = [f"{tokens:.0f}", f"{run.took.get('cost', 0) / asked:.6f}", f"{run.took.get('seconds', 0) / asked:.1f}"]
-    shares = [_shown(found[name]) for name in SHOWN]
-    arm = run.arm
-    return (arm.data_set, arm.model, arm.prompt, str(arm.pack), str(len(run.rows)), *shares, *spent)
+    shares = ["–" if found[name] is None else f"{found[name]:.2f}" for name in SHOWN]
+    return (run.arm.data_set, run.arm.model, run.arm.prompt, pack_name(run.arm), str(len(run.rows)), *shares, *spent)
 
 
-def _shown(share: float | None) -> str:
-    return "–" if share is None else f"{share:.2f}"
+def pack_name(arm: Arm) -> str:
+    return "as production" if arm.pack == PRODUCTION else str(arm.pack)
 
 
 def together(runs: Iterable[Run]) -> list[Run]:
@@ -39,27 +70,100 @@ def together(runs: Iterable[Run]) -> list[Run]:
     pooled: dict[Arm, Run] = {}
     for run in runs:
         arm = replace(run.arm, data_set=ALL, prompt="–")
-        pooled.setdefault(arm, Run(arm)).add(run.rows, run.took)
+        # Two sets may have a record of the same id.
+        rows = [{**row, "record_id": f"{run.arm.data_set} {row['record_id']}"} for row in run.rows]
+        pooled.setdefault(arm, Run(arm)).add(rows, run.took)
     return list(pooled.values())
 
 
-def misses(runs: Sequence[Run]) -> list[str]:
-    """Say for each model what packs of 4 lose, and what is wrong with evidence and language. Offline has no goal."""
+def _pairs(runs: Sequence[Run]) -> Iterator[tuple[str, Run, Run]]:
+    """Yield what is compared: packs with single questions of each model, and those with the offline analyser's."""
     by_model: dict[str, dict[int, Run]] = defaultdict(dict)
     for run in together(runs):
-        if not run.arm.model.startswith("offline"):
-            by_model[run.arm.model][run.arm.pack] = run
-    return [miss for model, packs in by_model.items() for miss in _misses(model, packs)]
+        by_model[run.arm.model][run.arm.pack] = run
+    offline = [packs[1] for model, packs in by_model.items() if model.startswith("offline") and 1 in packs]
+    for model, packs in by_model.items():
+        if model.startswith("offline") or 1 not in packs:
+            continue
+        for pack, run in sorted(packs.items()):
+            if pack != 1:
+                yield f"{model}: singly → {pack_name(run.arm)}", packs[1], run
+        yield from ((f"{each.arm.model} → {model}, singly", each, packs[1]) for each in offline)
 
 
-def _misses(model: str, packs: dict[int, Run]) -> Iterable[str]:
-    shares = {pack: figures(run.rows) for pack, run in packs.items()}
-    for name in MEASURES if {1, 4} <= set(shares) else ():
-        single, packed = shares[1][name], shares[4][name]
-        if single is not None and packed is not None and single - packed > MOST_LOST:
-            yield f"{model}: packed by 4, {name} is {packed:.2f}, singly {single:.2f}"
-    for pack, found in sorted(shares.items()):
-        if (found["evidence"] or 0) < LEAST_EVIDENCE:
-            yield f"{model}: in packs of {pack} evidence is in the text in {_shown(found['evidence'])} of the answers"
-        if found["chinese"] is not None and found["chinese"] < 1:
-            yield f"{model}: in packs of {pack} {found['chinese']:.2f} of the Chinese texts were answered in Chinese"
+def _differences(runs: Sequence[Run]) -> str:
+    """Return a table of the differences, each tested on the records that both have (McNemar, exact)."""
+    rows = [("compared", "measure", "records", "difference (95 %)", "only the first right", "only the second", "p")]
+    for name, first, second in _pairs(runs):
+        for measure in RIGHT:
+            pairs = _judged_by_both(first, second, measure)
+            if not pairs:
+                continue
+            found = paired(pairs)
+            counts = (str(found.only_first), str(found.only_second), f"{found.p:.3f}")
+            rows.append((name, measure, str(len(pairs)), str(found.difference), *counts))
+    return _lines(rows) if len(rows) > 1 else ""
+
+
+def _judged_by_both(first: Run, second: Run, measure: str) -> list[tuple[bool, bool]]:
+    of_second = {row["record_id"]: RIGHT[measure](row) for row in second.rows}
+    both = ((RIGHT[measure](row), of_second.get(row["record_id"])) for row in first.rows)
+    return [(one, other) for one, other in both if one is not None and other is not None]
+
+
+def _reliability(runs: Sequence[Run]) -> str:
+    """Return by tenths of confidence what was said and what was right, of single questions and of production's."""
+    rows = [("analyser", "pack", "of", "from", "said", "right (95 %)", "answers")]
+    for run in together(runs):
+        for name, of in (("sure", "first points"), ("type_sure", "kinds")):
+            said = [row[name] for row in run.rows if row.get(name)] if run.arm.pack in {1, PRODUCTION} else []
+            rows += [
+                (run.arm.model, pack_name(run.arm), of, f"{start:.1f}", f"{mean:.2f}", str(right), str(count))
+                for start, mean, right, count in reliability(said)
+            ]
+    return _lines(rows) if len(rows) > 1 else ""
+
+
+def goals_of(runs: Sequence[Run]) -> list[Goal]:
+    """Return for each model the goals of packing, evidence and language; the offline analyser's are elsewhere."""
+    goals = list[Goal]()
+    for name, single, packed in _pairs(runs):
+        if single.arm.model != packed.arm.model or packed.arm.pack not in {4, PRODUCTION}:
+            continue
+        for measure in RIGHT:
+            pairs = _judged_by_both(single, packed, measure)
+            if pairs:
+                lost = _turned(paired(pairs).difference)
+                goals.append(Goal(f"{name}, {measure} lost", MOST_LOST, False, lost))
+        if kinds := _kinds_of_both(single, packed):
+            goals.append(Goal(f"{name}, macro_f1 lost", MOST_LOST, False, bootstrapped(kinds, _f1_lost)))
+    for run in together(runs):
+        if run.arm.model.startswith("offline"):
+            continue
+        for measure, least in (("evidence", LEAST_EVIDENCE), ("chinese", LEAST_CHINESE)):
+            judged = [
+                right for row in run.rows if not row.get("reason") and (right := RIGHT[measure](row)) is not None
+            ]
+            if judged:
+                name = f"{run.arm.model}, packs {pack_name(run.arm)}: {measure}"
+                goals.append(Goal(name, least, True, share(sum(judged), len(judged))))
+    return goals
+
+
+def _turned(gained: Interval) -> Interval:
+    return Interval(-gained.seen, -gained.high, -gained.low)
+
+
+def _kinds_of_both(single: Run, packed: Run) -> list[tuple[str, str, str]]:
+    """Return the right kind, what was said singly, and what in packs."""
+    said = {row["record_id"]: row["said"] for row in packed.rows}
+    return [
+        (row["error_type"], row["said"], said[row["record_id"]])
+        for row in single.rows
+        if row["error_type"] and row["record_id"] in said
+    ]
+
+
+def _f1_lost(kinds: list[tuple[str, str, str]]) -> float:
+    right, singly, packed = (list(each) for each in zip(*kinds, strict=True))
+    return macro_f1(right, singly) - macro_f1(right, packed)

@@ -187,6 +187,18 @@ def test_what_an_operator_does(commands: Commands) -> None:
     assert {each["name"] for each in checks if each["ok"]} >= {"broker", "redis", "graph", "blobs", "provider"}
 
 
+def test_the_offline_analyser_is_taught_a_course(commands: Commands, tmp_path: Path) -> None:
+    records, labels = tmp_path / "mistakes.ndjson", tmp_path / "labels.ndjson"
+    records.write_text("".join(_file(tmp_path, "taught", 100).read_text().splitlines(keepends=True)[:100]))
+    said = ({"record_id": f"taught-{number}", "knowledge_point": "fractions"} for number in range(100))
+    labels.write_text("".join(f"{json.dumps(each)}\n" for each in said))
+    (fitted,) = commands.json("analyzer", "fit", str(records), str(labels))
+    assert commands.json("analyzer", "fits") == [fitted]
+    assert (fitted["course_id"], fitted["items"]) == ("c", 100)
+    commands.run("analyzer", "drop", "c", "--version", fitted["version"], "--yes")
+    assert commands.json("analyzer", "fits") == []
+
+
 def test_no_command_was_left_out() -> None:
     """Told from the text of this file, so that it holds alone and in any order."""
     calls = [

@@ -1,17 +1,24 @@
 """The evaluation's own arithmetic, with made-up labels and answers: no model, no data of anybody."""
 
 import json
+import math
+import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edugraph_common.contracts.findings import ContentFinding, ErrorFinding, FoundErrorType, FoundPoint, LinkedPoint
 from evaluation.agreement import figures, nearest, row_of, row_without
-from evaluation.data_sets import DATA_SETS, STEPVERIFY, DataSet, Sample, sample
-from evaluation.runs import Arm, Run, go_on
-from evaluation.table import misses, table
+from evaluation.data_sets import DATA_SETS, STEPVERIFY, DataSet, Hierarchy, Sample, sample
+from evaluation.moods import second_labels
+from evaluation.runs import PRODUCTION, Arm, Run, go_on
+from evaluation.statistics import Goal, Interval, bootstrapped, calibration_error, paired, reliability
+from evaluation.table import goals_of, page, table
 
 CHATS = DATA_SETS["bridge"]
 TEXTS_ZH = DATA_SETS["tal_zh texts"]
@@ -151,25 +158,148 @@ def test_no_question_is_asked_when_the_time_is_up(folder: Path, tmp_path: Path) 
     assert run.rows == []
 
 
-def test_what_packing_loses_is_a_miss() -> None:
+def verdicts(runs: list[Run]) -> dict[str, str]:
+    return {goal.name.removeprefix("m: "): goal.verdict for goal in goals_of(runs)}
+
+
+def test_what_packing_loses_is_a_miss_only_beyond_chance() -> None:
     good, bad = ("a", "a"), ("a", "b")
-    single = Run(Arm("s", "m", "error.1", 1, 1), rows(*[good] * 10))
-    packed = Run(Arm("s", "m", "error.1", 4, 1), rows(*[good] * 9, bad))
-    assert [line.split(",")[0] for line in misses([single, packed])] == ["m: packed by 4"] * 2
-    assert misses([single, Run(packed.arm, single.rows)]) == []
-    assert "| s | m | error.1 | 4 | 10 |" in table([packed])
+    single = Run(Arm("s", "m", "error.1", 1, 1), rows(*[good] * 100))
+    for wrong, verdict in ((30, "MISS"), (5, "undecided"), (0, "held")):
+        packed = Run(Arm("s", "m", "error.1", 4, 1), rows(*[good] * (100 - wrong), *[bad] * wrong))
+        found = verdicts([single, packed])
+        assert found["singly → 4, accuracy lost"] == verdict
+        assert found["singly → 4, evidence lost"] == "held"
+    assert "| s | m | error.1 | 4 | 100 |" in table([packed])
+    worse = replace(packed.arm, pack=PRODUCTION)
+    assert verdicts([single, Run(worse, rows(*[bad] * 100))])["singly → as production, accuracy lost"] == "MISS"
 
 
 def test_what_was_asked_by_several_prompts_counts_together() -> None:
     good, bad = ("a", "a"), ("a", "b")
-    single = [Run(Arm("s", "m", "error.6", 1, 1), rows(*[good] * 10)), Run(Arm("t", "m", "interaction.5", 1, 1))]
+    single = [
+        Run(Arm("s", "m", "error.6", 1, 1), rows(*[good] * 50)),
+        Run(Arm("t", "m", "interaction.5", 1, 1), rows(*[good] * 50)),
+    ]
     packed = [replace(run, arm=replace(run.arm, pack=4)) for run in single]
-    worse = Run(Arm("t", "m", "interaction.5", 4, 1), rows(*[bad] * 2))
-    assert misses([*single, *packed]) == []
-    assert len(misses([*single, packed[0], worse])) == 2
+    worse = Run(packed[1].arm, rows(*[bad] * 50))
+    assert verdicts([*single, *packed])["singly → 4, accuracy lost"] == "held"
+    assert verdicts([*single, packed[0], worse])["singly → 4, accuracy lost"] == "MISS"
 
 
 def test_evidence_that_is_not_in_the_text_is_a_miss() -> None:
     said = ErrorFinding(error_types=(FoundErrorType(name="slip", confidence=0.5),), confidence=0.5)
-    run = Run(Arm("s", "m", "error.1", 1, 1), [row_of(CHATS, made("guess"), said)])
-    assert any("evidence" in line for line in misses([run]))
+    run = Run(Arm("s", "m", "error.1", 1, 1), [row_of(CHATS, made("guess"), said)] * 20)
+    assert verdicts([run])["m, packs 1: evidence"] == "MISS"
+
+
+def test_a_page_compares_a_model_with_the_offline_analyser_and_shows_how_sure_both_were() -> None:
+    sure = {"sure": (0.7, True), "type_sure": (0.3, False)}
+    made_rows = [{**row, **sure} for row in rows(*[("a", "a")] * 8, *[("a", "b")] * 4)]
+    worse = [{**row, "said": "(none)"} for row in made_rows]
+    runs = [Run(Arm("s", "offline-lexicon", "l", 1, 1), worse), Run(Arm("s", "m", "error.1", 1, 1), made_rows)]
+    found = page(runs)
+    assert "| offline-lexicon → m, singly | accuracy | 12 | 0.667 (0.417 to 0.917) | 0 | 8 | 0.008 |" in found
+    assert "| m | 1 | first points | 0.7 | 0.70 | 1.000 (0.758 to 1.000) | 12 |" in found
+
+
+ROUTES = [
+    "Maths->Algebra->Equations->Linear",
+    "Maths->Algebra->Inequalities",
+    "Maths->Geometry->Angles",
+    "Maths->Geometry->Areas",
+]
+
+
+def test_a_point_near_the_right_one_has_a_part_of_the_credit() -> None:
+    of = Hierarchy(ROUTES).credit
+    assert of("linear", ["Linear"]) == 1
+    assert of("Equations", ["Linear"]) == 2 * 2 / (2 + 3)
+    assert of("Inequalities", ["Linear", "Angles"]) == 2 * 1 / (2 + 3)
+    assert of("Angles", ["Linear"]) == of("Maths", ["Linear"]) == of("unheard of", ["Linear"]) == 0
+    assert of("unheard of", ["Unheard  of"]) == 1
+
+
+def test_a_quote_is_held_against_the_first_wrong_step() -> None:
+    record = {"record_id": "r", "data": {"error_text": "She has 3 bags.\n3 x 4 = 7 apples\nSo 7."}}
+    wrong = Sample(record, None, "guess", (), first_wrong_step="3 x 4 = 7 apples")
+    for quote, hits in (("3 x 4 = 7", True), ("3 x 4 = 7 apples\nSo 7.", True), ("She has 3 bags.", False)):
+        said = ErrorFinding(error_types=(), confidence=0.5, evidence=(quote,))
+        row = row_of(CHATS, wrong, said)
+        assert (row["step"], row["step_by_chance"]) == (hits, 1 / 3)
+
+
+# --- statistics ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_least", "at_most"),
+    [(0.5, 0.7, "MISS", "held"), (0.7, 0.9, "undecided", "undecided"), (0.8, 0.9, "held", "MISS")],
+)
+def test_a_verdict_needs_the_whole_interval(low: float, high: float, at_least: str, at_most: str) -> None:
+    figure = Interval((low + high) / 2, low, high)
+    found = [Goal("g", bound, is_least, figure).verdict for bound, is_least in ((0.75, True), (0.75, False))]
+    assert found == [at_least, at_most]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_a_paired_test_is_the_sign_test_of_those_that_differ(pairs: list[tuple[bool, bool]]) -> None:
+    found = paired(pairs)
+    wins, losses = pairs.count((False, True)), pairs.count((True, False))
+    differ = wins + losses
+    tail = sum(math.comb(differ, number) for number in range(min(wins, losses) + 1)) / 2**differ
+    assert found.p == pytest.approx(min(1.0, 2 * tail))
+    assert found.difference.seen == pytest.approx((wins - losses) / len(pairs))
+    assert found.difference.low <= found.difference.seen <= found.difference.high
+    turned = paired([(second, first) for first, second in pairs])
+    assert (turned.only_first, turned.only_second) == (found.only_second, found.only_first)
+
+
+def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
+    draw = random.Random(7)
+    held = 0
+    for _ in range(200):
+        figure = bootstrapped([draw.random() < 0.3 for _ in range(150)], lambda drawn: sum(drawn) / len(drawn))
+        held += figure.low <= 0.3 <= figure.high
+    assert 180 <= held <= 199
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=80))
+def test_reliability_counts_each_answer_once(said: list[tuple[float, bool]]) -> None:
+    bins = reliability(said)
+    assert sum(count for *_, count in bins) == len(said)
+    assert sum(mean * count for _, mean, _, count in bins) == pytest.approx(sum(each for each, _ in said))
+    assert 0 <= calibration_error(said) <= 1
+
+
+# --- moods --------------------------------------------------------------------------------------------------------
+
+
+def test_the_sheet_of_the_second_labelling_tells_no_first_label(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = second_labels.messages()
+    assert (len(found), len({each["text"] for each in found})) == (200, 200)
+    lines = second_labels.sheet(3).splitlines()
+    assert len(lines) == 200
+    assert sorted(line.partition(" ")[2] for line in lines) == sorted(
+        each["text"].replace("\n", " / ") for each in found
+    )
+    assert [line.partition(" ")[0] for line in lines] == [str(number) for number in range(1, 201)]
+    monkeypatch.setattr(second_labels, "SECOND", tmp_path / "second.ndjson")
+    marks = {mood: mark for mark, mood in second_labels.MOODS.items()}
+    said = [f"{number} {marks[each['mood']]}" for number, each in enumerate(second_labels.shuffled(3), start=1)]
+    second_labels.keep(3, said)
+    assert all(first == second for first, second in second_labels.both().values())
+    with pytest.raises(ValueError, match=r"no label for \[200\]"):
+        second_labels.keep(3, said[:-1])
+
+
+@given(st.lists(st.tuples(st.sampled_from("+-0"), st.sampled_from("+-0")), min_size=2, max_size=50))
+def test_kappa_is_the_agreement_beyond_chance(marks: list[tuple[str, str]]) -> None:
+    pairs = [(second_labels.MOODS[one], second_labels.MOODS[other]) for one, other in marks]
+    agreed = sum(one == other for one, other in marks) / len(marks)
+    first, second = Counter(one for one, _ in marks), Counter(other for _, other in marks)
+    chance = sum(first[mark] * second[mark] for mark in "+-0") / len(marks) ** 2
+    if chance < 1:
+        assert second_labels.kappa(pairs) == pytest.approx((agreed - chance) / (1 - chance))

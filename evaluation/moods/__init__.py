@@ -1,0 +1,1 @@
+"""Messages with a mood, and how far two labellings of them agree."""
