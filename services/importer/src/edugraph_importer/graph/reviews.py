@@ -6,6 +6,7 @@ they come.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import neo4j
@@ -96,6 +97,8 @@ def write_of_records(tx: neo4j.ManagedTransaction, reviews: Sequence[FindingRevi
     ]
     run_rows(tx, "set_reviewed", reviewed_rows)
     updates = _updates(tx, stored, kept)
+    # This transaction holds reviewed records itself, so the first of all is none that came meanwhile.
+    before = replace(before, reviewed=max(before.reviewed, len(rows)))
     apply(tx, Classified(), updates, before, WithdrawnRecords(tx, (), 0), unreviewed=(), wanted=wanted)
     hold_keys(tx, sorted(of_record.keys() - stored.keys()))
 
