@@ -156,13 +156,18 @@ class StoredBatches:
         if message.rows is None:
             return message
         # A resumed job is read anew: a student may have been erased from its file meanwhile.
-        batch = (message.job_id, message.generation, message.rows, message.kind, message.accepted_at)
+        left_out = frozenset(message.left_out)
+        batch = (message.job_id, message.generation, message.rows, message.kind, message.accepted_at, left_out)
         with self._reading:
             if batch not in self._last:
                 if len(self._last) == KEPT_BATCHES:
                     del self._last[next(iter(self._last))]
                 rows = load_rows(self._blobs, message.rows, message.accepted_at)
-                read = tuple(row for _, row in rows if isinstance(row, Record) and kind_to_read(row) == message.kind)
+                read = tuple(
+                    row
+                    for line, row in rows
+                    if isinstance(row, Record) and kind_to_read(row) == message.kind and line not in left_out
+                )
                 contexts = message.contexts
                 if message.contexts_key is not None:
                     with self._blobs.open(message.contexts_key) as file:

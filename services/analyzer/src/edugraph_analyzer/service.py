@@ -87,7 +87,7 @@ class AnalyzerService:
         else:
             self._begin(message)
             return
-        read = (row for _, row in rows if isinstance(row, Record))
+        read = (row for line, row in rows if isinstance(row, Record) and line not in message.left_out)
         records = [record for record in read if kind_to_read(record) == message.kind]
         for number, start in enumerate(range(0, len(records), self.pack_size)):
             pack = records[start : start + self.pack_size]

@@ -44,8 +44,10 @@ class AnalysisRequests:
     blobs: Blobs
     course_contexts: Callable[[Sequence[str]], tuple[CourseContext, ...]]
 
-    def ask(self, message: ImportBatch, records: Sequence[Record]) -> int:
-        """Ask for all records of a batch that have a text to read. Return how many those are.
+    def ask(self, message: ImportBatch, records: Sequence[Record], left_out: Sequence[int] = ()) -> int:
+        """Ask for all `records` of a batch that have a text to read. Return how many those are.
+
+        `left_out`: the lines of its rows that the graph refused, whose records are not among these.
 
         Asking twice is harmless: packs are named, and are counted once. Of a job that was cancelled, resumed or lost
         meanwhile nothing is asked, since it asks for the batch again when it goes on.
@@ -59,8 +61,12 @@ class AnalysisRequests:
         common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
         requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in sorted(kinds.items())]
         if message.rows is None:
-            self._send_at_once(requests, message.records or (), records, contexts)
+            lines = enumerate(message.records or (), start=message.first_line)
+            values = tuple(value for line, value in lines if line not in left_out)
+            self._send_at_once(requests, values, records, contexts)
         else:
+            if left_out:
+                requests = [each.model_copy(update={"left_out": tuple(left_out)}) for each in requests]
             self._let_wait(requests, contexts)
         return kinds.total()
 

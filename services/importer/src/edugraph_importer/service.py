@@ -193,8 +193,9 @@ class Importer:
             refused = self.graph.rejects(message.job_id, message.batch)
         lines = {reject.line for reject in refused}
         # A list that was told to the analyzer is whole again before any text of this batch is read. Nobody is told of
-        # whom the graph refused: they may have been erased.
-        members = names_by_course(record for line, record in found.graph.records if line not in lines)
+        # whom the graph refused, nor reads what they wrote: they may have been erased.
+        kept = [record for line, record in found.graph.records if line not in lines]
+        members = names_by_course(kept)
         self.members.add(members, epoch, self.now())
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
@@ -204,7 +205,7 @@ class Importer:
         if message.analyze:
             self.tell_course_members(members.keys() - self.members.of(members).keys())
             requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts)
-            asked = requests.ask(message, records)
+            asked = requests.ask(message, kept, sorted(lines))
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
             types = [record.type for record in records]

@@ -163,7 +163,8 @@ class AnalysisBatch(Message):
     `expected`: how many those are, so that a batch which cannot even be read is counted; None from older senders.
     `pack_records`: how many of them share a pack; None leaves it to the analyzer. `contexts_key`: the blob that has
     the contexts of rows that are referred to. `generation`: as in ImportJob; what an older sender sent has none, and
-    is never skipped.
+    is never skipped. `left_out`: the lines of rows that the graph refused, since their student was erased; what they
+    say is not read.
     """
 
     batch: int = Field(ge=0)
@@ -176,6 +177,7 @@ class AnalysisBatch(Message):
     pack_records: int | None = Field(default=None, ge=1, le=PACK_RECORDS)
     contexts_key: str | None = None
     generation: int | None = Field(default=None, ge=0)
+    left_out: tuple[int, ...] = ()
 
 
 class AnalysisWindow(Message):
@@ -197,8 +199,8 @@ class Analysis(Message):
     `pack` names the pack within its job, so that its findings are counted once however often they arrive.
 
     Exactly one of `records` and `rows` is set. `rows`: of the batch that the pack is of; the pack is the `count`
-    records from number `first` on, from 0, of those of its kind. `accepted_at`: as in ImportJob; `contexts_key` and
-    `generation`: as in AnalysisBatch.
+    records from number `first` on, from 0, of those of its kind. `accepted_at`: as in ImportJob; `contexts_key`,
+    `generation` and `left_out`: as in AnalysisBatch.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -211,6 +213,7 @@ class Analysis(Message):
     accepted_at: float | None = None
     contexts_key: str | None = None
     generation: int | None = Field(default=None, ge=0)
+    left_out: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def has_records_or_rows(self) -> Self:

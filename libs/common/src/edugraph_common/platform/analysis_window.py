@@ -79,6 +79,7 @@ def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analys
         "accepted_at",
         "contexts_key",
         "generation",
+        "left_out",
     )
     return Analysis(pack=name, first=first, count=count, **{field: getattr(request, field) for field in same})
 
