@@ -20,7 +20,7 @@ from edugraph_cli.main import app
 from edugraph_cli.serving import Pools
 
 pytestmark = pytest.mark.real
-OWN_TEST = {("demo",)}  # starts servers of its own
+OWN_TEST = {("ask",), ("demo",)}  # the demo starts servers of its own, insights too, and asks it
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,13 @@ def test_an_import_is_undone(commands: Commands, tmp_path: Path) -> None:
     file = _file(tmp_path, f"s-{uuid4().hex[:8]}")
     job = commands.json("import", str(file), "--follow")["job_id"]
     undone = commands.json("imports", "undo", job, "--yes")
-    assert undone == {"taken_back": 20, "came_back": 0, "not_restored": 0, "withdrawals_left": 0}
+    assert undone == {
+        "taken_back": 20,
+        "came_back": 0,
+        "not_restored": 0,
+        "withdrawals_left": 0,
+        "activities_left": 0,
+    }
     assert commands.json("graph", "digest")["digest"] == digest
 
 

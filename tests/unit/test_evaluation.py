@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.findings import ContentFinding, ErrorFinding, FoundErrorType, FoundPoint, LinkedPoint
+from evaluation import statistics
 from evaluation.agreement import figures, nearest, row_of, row_without
 from evaluation.data_sets import DATA_SETS, STEPVERIFY, DataSet, Hierarchy, Sample, sample
 from evaluation.moods import second_labels
@@ -162,6 +163,13 @@ def verdicts(runs: list[Run]) -> dict[str, str]:
     return {goal.name.removeprefix("m: "): goal.verdict for goal in goals_of(runs)}
 
 
+@pytest.fixture
+def _fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdicts of these tests are far from the bounds, and a thousand resamples take seconds."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 100)
+
+
+@pytest.mark.usefixtures("_fewer_resamples")
 def test_what_packing_loses_is_a_miss_only_beyond_chance() -> None:
     good, bad = ("a", "a"), ("a", "b")
     single = Run(Arm("s", "m", "error.1", 1, 1), rows(*[good] * 100))
@@ -175,6 +183,7 @@ def test_what_packing_loses_is_a_miss_only_beyond_chance() -> None:
     assert verdicts([single, Run(worse, rows(*[bad] * 100))])["singly → as production, accuracy lost"] == "MISS"
 
 
+@pytest.mark.usefixtures("_fewer_resamples")
 def test_what_was_asked_by_several_prompts_counts_together() -> None:
     good, bad = ("a", "a"), ("a", "b")
     single = [

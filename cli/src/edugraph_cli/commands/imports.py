@@ -30,6 +30,8 @@ def undo(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
             f"{result['not_restored']} records are gone although an earlier version was there: its source is kept no "
             "more. Import it again."
         )
+    if result["activities_left"]:
+        say(f"The minutes of {result['activities_left']} activities stay: nothing tells them from those of others.")
     if result["withdrawals_left"]:
         say(f"{result['withdrawals_left']} records stay taken back: this import was not the only one to say so.")
 

@@ -18,6 +18,7 @@ import structlog
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.school_records import ActivityRecord
 from edugraph_common.platform.object_store import Blobs, Changed
 from edugraph_common.platform.stored_jobs import load_job
 from edugraph_importer.batching import count_batches, read_batch, window
@@ -37,22 +38,25 @@ def undo_import(graph: Graph, blobs: Blobs, job_id: str) -> dict[str, int]:
     """Take back what an import wrote that has ended. Doing it again goes on where it ended.
 
     Return how many records were `taken_back`; of how many another version `came_back`; how many were `not_restored`,
-    since a version that was there before is in no source that is kept; and how many `withdrawals_left`, since the
-    import was not the first to take them all back. Raises Rejected for an import whose source is gone.
+    since a version that was there before is in no source that is kept; how many `withdrawals_left`, since the import
+    was not the first to take them all back; and how many `activities_left`, since active minutes are a union, from
+    which nothing can be taken (docs/adr/0038-activity-is-minutes-of-a-day.md). Raises Rejected for an import whose
+    source is gone.
     """
     job = load_job(blobs, job_id)
     if job is None:
         raise Rejected("the source of this import is not kept: take its records back by their ids (withdrawn: true)")
     written = graph.written_batches(job_id)
-    counts = Counter[str](taken_back=0, came_back=0, not_restored=0, withdrawals_left=0)
+    counts = Counter[str](taken_back=0, came_back=0, not_restored=0, withdrawals_left=0, activities_left=0)
     with _versions() as versions:
         for batch in _batches(blobs, job, written):
             done = written[batch.batch]
             first = [
                 (record.record_id, line not in done.replacing)
                 for line, record in batch.records
-                if line not in done.unwritten
+                if line not in done.unwritten and not isinstance(record.data, ActivityRecord)
             ]
+            counts["activities_left"] += sum(isinstance(record.data, ActivityRecord) for _, record in batch.records)
             versions.executemany(_ASK, [*first, *((each, False) for each in batch.withdrawn)])
         for other in blobs.folders(JOBS_FOLDER):
             if other != job_id:
@@ -101,6 +105,7 @@ def _note_versions(versions: sqlite3.Connection, graph: Graph, blobs: Blobs, job
             said = [
                 (each.record_id, f"{each.time}|{each.reading:07d}|{each.content_hash}", each.to_json())
                 for _, each in batch.records
+                if not isinstance(each.data, ActivityRecord)
             ]
             said += [(each, _WITHDRAWN, {}) for each in batch.withdrawn]
             rows = [(version, json.dumps(record), each, version) for each, version, record in said]
@@ -112,7 +117,7 @@ def _note_versions(versions: sqlite3.Connection, graph: Graph, blobs: Blobs, job
 def _portion(versions: sqlite3.Connection, batch: RecordBatch, done: WrittenBatch) -> Portion:
     written: dict[str, set[str]] = defaultdict(set)
     for line, record in batch.records:
-        if line not in done.unwritten:
+        if line not in done.unwritten and not isinstance(record.data, ActivityRecord):
             written[record.record_id].add(record.content_hash)
     # Which of them were the first to take their records back is known where all were.
     withdrawn = list(batch.withdrawn) if len(set(batch.withdrawn)) == done.withdrawals else []

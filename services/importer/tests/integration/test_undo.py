@@ -64,8 +64,9 @@ def test_what_is_left_is_the_graph_of_the_other_imports(room: Any, blobs: Blobs,
         blobs.delete(f"jobs/{name}")
     room.empty()
     for number, rows in enumerate(files):
-        if number != undone:
-            import_rows(room.graph, blobs, rows)
+        # Minutes of activity are a union, from which nothing can be taken.
+        if stays := [row for row in rows if number != undone or row.get("type") == "activity_record"]:
+            import_rows(room.graph, blobs, stays)
     expected, tombstones = room.digest(), withdrawn(room)
     room.empty()
     for name in blobs.folders("jobs"):

@@ -107,7 +107,8 @@ def _blank(tx: neo4j.ManagedTransaction, label: str, ids: Sequence[str]) -> int:
     begin(tx, "ImportBatch", "")
     locked = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(ids)).single(strict=True)
     rows: list[Row] = [
-        {"id": record_id, "finding": _without_quotes(finding)} for record_id, *_, finding, _said in locked["records"]
+        {"id": record_id, "finding": _without_quotes(finding)}
+        for record_id, _, _, _, finding, *_ in locked["records"]
     ]
     # A teacher's latest feedback is kept with the total of the two, too.
     pairs: set[Pair] = set()
