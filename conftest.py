@@ -13,7 +13,6 @@ import pytest
 import structlog
 from addresses import clean, lacking, take_own
 from guard import give_back
-from hypothesis import HealthCheck, settings
 
 MAY_CONNECT = ("real", "embedded", "loopback")
 # Engines that are started once for a session. All tests on one of them go to one worker: shared out by file, it would
@@ -26,9 +25,12 @@ ON_SHARED_ENGINE = re.compile(
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     clean(os.environ)
-    # How fast the machine is decides no test: others may work beside it.
-    settings.register_profile("edugraph", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("edugraph")
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # the chart's tests have an environment without it
+        from hypothesis import HealthCheck, settings
+
+        # How fast the machine is decides no test: others may work beside it.
+        settings.register_profile("edugraph", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("edugraph")
     workers = [] if hasattr(config, "workerinput") else getattr(config.option, "tx", None) or []
     if without := lacking(os.environ, len(workers)):
         raise pytest.UsageError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import redis
@@ -9,6 +10,7 @@ from analyzer_bench import Provider, chats, pipeline
 from own_redis import OwnRedis, own_redis
 from waiting import until
 
+pytestmark = pytest.mark.real
 SLOTS = 16_384
 
 
@@ -27,10 +29,9 @@ def node(tmp_path: Path) -> Iterator["redis.Redis"]:
         yield client
 
 
-def test_a_pack_is_asked_cached_limited_and_paused_on_a_cluster(
-    node: "redis.Redis", provider: Provider, name: str
-) -> None:
+def test_a_pack_is_asked_cached_limited_and_paused_on_a_cluster(node: "redis.Redis", provider: Provider) -> None:
     """Out: the braces in a name, or one script for all questions of a pack."""
+    name = uuid4().hex
     provider.script(faults=[{"kind": "missing_item", "first": 1}])
     one = pipeline(node, provider, name, tokens_per_minute=10_000_000, budget_per_job=5.0)
     assert len(one.analyse(chats(name, 10)).findings) == 10
