@@ -130,8 +130,8 @@ class Engine:
 
     @contextmanager
     def serve(self, pools: Pools) -> Iterator["System"]:
-        logs, first = self.folder / "logs", free_metrics_ports()
-        environment = {**self.environment, "EDUGRAPH_METRICS_PORT": str(first)}
+        logs = self.folder / "logs"
+        environment = {"EDUGRAPH_METRICS_PORT": str(free_metrics_ports()), **self.environment}
         with serving(environment, logs, pools, own=self.own) as (url, processes), Client(url) as client:
             ports = tuple(metrics_ports(environment).values())
             yield System(engine=self, url=url, client=client, processes=processes, metrics_ports=ports)

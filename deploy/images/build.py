@@ -31,8 +31,9 @@ from tools.servers.neo4j import DEFAULT_VERSION, Neo4j  # noqa: E402
 
 SERVICES = ("gateway", "insights", "importer", "analyzer", "flower")
 SERVERS = ("rabbitmq", "redis", "neo4j")
-# Megabytes that a service may add to its base; S3's client is 45 of them, and rustworkx with numpy 80 of the importer's.
-LARGEST = 200
+# Megabytes that a service may add to its base; S3's client is 45 of them, and of the importer's
+# rustworkx with numpy 80, and the readers of workbooks and Parquet 36.
+LARGEST = 240
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 BASES = {
     "base": ("edugraph-test/debian-python:13", ["ca-certificates", "python3-minimal", "python3-venv"]),

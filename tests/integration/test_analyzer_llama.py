@@ -86,7 +86,7 @@ def test_each_record_has_a_valid_finding_or_a_reason(
     kind: Any, settings: AnalyzerSettings, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An answer that was cut is asked for with a larger limit, up to which this model would run on as well.
-    monkeypatch.setattr(pipeline, "LARGEST_LIMIT_TOKENS", 2 * settings.answer_tokens)
+    monkeypatch.setattr(pipeline, "LARGEST_LIMIT_TOKENS", 64)
     # Of a model whose answers are of no use all kinds wait, so each kind asks for a model of its own.
     settings = settings.model_copy(update={"model": f"{settings.model}-{kind}"})
     records = tuple(RECORDS[kind])

@@ -258,8 +258,9 @@ def test_every_line_of_a_task_says_which(seen: tuple[Seen, list[str]]) -> None:
 
 
 def test_a_failure_has_its_type_its_reason_and_its_place(seen: tuple[Seen, list[str]]) -> None:
+    # What a provider does makes tasks wait, and is no retry.
     failed = [line for line in seen[0].logs if line["event"] in {"task_failed", "task_retried"}]
-    assert {"task_failed", "task_retried"} == {line["event"] for line in failed}
+    assert "task_failed" in {line["event"] for line in failed}
     assert all({"error", "reason", "traceback", "tries"} <= line.keys() for line in failed)
 
 

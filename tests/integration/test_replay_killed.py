@@ -15,8 +15,9 @@ LETTERS, MIDDLE, PER_SECOND = 200, 100, 100
 # The worst moment: the letter is confirmed in its queue, and not yet taken out of the dead ones.
 REPLAY = f"""
 import os, sys
-import traps  # which adds its task to the routes
+from traps import TRAP_ROUTES
 from pika.adapters.blocking_connection import BlockingChannel
+from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.platform.settings import Settings
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.task_results import TaskResults
@@ -27,6 +28,7 @@ def die_before_acknowledging(*arguments):
         os.kill(os.getpid(), 9)
     acknowledge(*arguments)
 BlockingChannel.basic_ack = die_before_acknowledging
+ROUTES.update(TRAP_ROUTES)
 settings = Settings()
 operator = DeadLetterOperator(settings, TaskResults(settings, 5).is_done)
 print(operator.replay_all("data_import", {LETTERS}, {PER_SECOND}).model_dump_json())

@@ -87,7 +87,9 @@ def serving(
 def start_insights(processes: Processes, port: int | None = None) -> str:
     """Start insights beside the other processes, and return its address at once; `wait_for_insights` waits for it."""
     port = port or free_port()
-    processes.start("insights", insights_command(), {"EDUGRAPH_INSIGHTS_PORT": str(port)})
+    # The port of metrics that is set is the gateway's.
+    ports = {"EDUGRAPH_INSIGHTS_PORT": str(port), "EDUGRAPH_METRICS_PORT": str(free_port())}
+    processes.start("insights", insights_command(), ports)
     return f"http://127.0.0.1:{port}"
 
 

@@ -16,7 +16,8 @@ from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import shorten
 from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
 
-_REJECT_FIELDS = frozenset(Reject.model_fields) - {"raw"}
+# Other fields may be left out, and an older release wrote none of them.
+_REJECT_FIELDS = frozenset(name for name, field in Reject.model_fields.items() if field.is_required())
 
 
 @dataclass(frozen=True)
