@@ -11,15 +11,17 @@ import pytest
 import yaml
 from rendered_chart import USERS, user_lines
 
-from edugraph_analyzer.models_file import ModelsFile, read_models_file
 from edugraph_common.messaging.users import user_name
 from edugraph_common.platform.redis_users import SERVICES, line_of, redis_user
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILES = sorted(ROOT.glob("services/*/Dockerfile"))
 SERVERS = {"rabbitmq", "redis", "neo4j", "prometheus", "grafana"}
-sys.path.insert(0, str(ROOT / "deploy" / "compose"))
+# The chart's environment has no service installed. This module of the analyzer needs no more than the contracts.
+sys.path += [str(ROOT / "deploy" / "compose"), str(ROOT / "services" / "analyzer" / "src")]
 from make_env import filled  # noqa: E402
+
+from edugraph_analyzer.models_file import ModelsFile, read_models_file  # noqa: E402
 
 
 def name(path):
