@@ -7,3 +7,4 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on standard output")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="wait until the job has ended, and show its progress")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")]
+Prefixes = Annotated[str, typer.Option(envvar="EDUGRAPH_PLATFORM_PREFIXES", help="JSON, as the gateway has it")]

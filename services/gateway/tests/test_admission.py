@@ -13,8 +13,8 @@ import pytest
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
 from edugraph_common.platform.callers import KeyRing
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway.auth.admission import Admission
-from edugraph_gateway.problems import Problem
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.rate_limiter import RateLimiter
 

@@ -9,8 +9,8 @@ import pytest
 import redis as redis_client
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.messaging.queue_depth import queue_depth, seldom
-from edugraph_gateway.problems import Problem
+from edugraph_common.messaging.queue_depth import queue_depth
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway.submission import rate_limiter
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.rate_limiter import RateLimiter
@@ -162,14 +162,6 @@ def test_a_depth_is_asked_for_without_making_the_queue_and_without_trying_again(
     app: Any = SimpleNamespace(connection_for_read=connected)
     assert queue_depth(app)("q") == 7
     assert asked == [{"max_retries": 0}, ("q", {"passive": True})]
-
-
-def test_a_look_is_made_seldom() -> None:
-    now, answers = [0.0], [7, 3]
-    depth = seldom(lambda: answers.pop(0), 1.0, clock=lambda: now[0])
-    assert [depth(), depth()] == [7, 7]
-    now[0] = 1.0
-    assert [depth(), depth()] == [3, 3]
 
 
 def test_a_broker_that_is_away_is_retryable() -> None:

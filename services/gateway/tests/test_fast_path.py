@@ -25,12 +25,12 @@ from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable
 from edugraph_common.platform.api_keys import ApiKeys, Scope
 from edugraph_common.platform.callers import KeyRing
 from edugraph_common.platform.job_store import NewJob
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway import telemetry
 from edugraph_gateway.api.routes.imports import FastPath, start_import
 from edugraph_gateway.app import make_application
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.gateway import open_gateway
-from edugraph_gateway.problems import Problem
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.idempotency import Done, StoredRequest
 from edugraph_gateway.submission.uploads import UploadSlots

@@ -16,9 +16,9 @@ from fastapi import FastAPI
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.platform.job_store import NewJob
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
-from edugraph_gateway.problems import Problem
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission import write_coalescing
 from edugraph_gateway.submission.write_coalescing import WriteCoalescing

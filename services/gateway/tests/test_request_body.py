@@ -15,11 +15,12 @@ from fastapi import Request
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Format
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.problems import Problem
 from edugraph_common.sources import parse_mapping
 from edugraph_common.sources.compression import decompressor
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import Problem, problem_answer, problem_of
+from edugraph_gateway.problems import problem_answer, problem_of
 from edugraph_gateway.submission.request_body import drain, pieces
 from edugraph_gateway.submission.uploads import Upload, scan_of
 

@@ -6,10 +6,10 @@ import pytest
 
 from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway.api.routes.tasks import show_task
 from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskAnswer
-from edugraph_gateway.problems import Problem
 
 RECORD = {"type": "error_record", "data": {"student_id": "s"}}
 RESULT = {"job_id": "j", "written": 1, "errors": [RECORD]}

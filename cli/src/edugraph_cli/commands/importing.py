@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from edugraph_cli.client import Client, FileSource, Refused
@@ -34,9 +35,12 @@ from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.findings import Subject
 from edugraph_common.contracts.messages import INLINE_RECORDS, Format
 from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.sources import Platforms
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
+from edugraph_common.sources.platforms import platform_key
 
 _LONGEST_NAME = 200  # characters, of a file in lists
+_PREFIXES = TypeAdapter(dict[str, str])
 _FORMATS: dict[str, Format] = {".csv": "csv", ".xlsx": "workbook", ".ods": "workbook", ".parquet": "parquet"}
 
 
@@ -225,6 +229,15 @@ def analyze_file(
             _show_estimate(client, client.estimate(subject.value, records), as_json=as_json)
         else:
             _finish(client, client.analyze(subject.value, records), follow=follow, as_json=as_json)
+
+
+def platforms_of(prefixes: str, platform: str | None) -> Platforms:
+    """Return the platforms whose ids have these prefixes. Ends the command where they are no JSON object of texts."""
+    try:
+        by_name = _PREFIXES.validate_json(prefixes)
+    except ValidationError:
+        stop("EDUGRAPH_PLATFORM_PREFIXES is no JSON object of texts.", INVALID)
+    return Platforms({platform_key(name): prefix for name, prefix in by_name.items()}, platform)
 
 
 def check_file(path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import IO, Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
-from edugraph_cli.commands.importing import check_file
+from edugraph_cli.commands.importing import check_file, platforms_of
 from edugraph_cli.detection import HEAD_BYTES, chosen_format, detect_file
 from edugraph_cli.display import FAILED, INVALID, err, print_table, say, stop
+from edugraph_cli.options import Prefixes
 from edugraph_cli.pseudonyms import (
     FindWords,
     PseudonymMap,
@@ -23,14 +23,12 @@ from edugraph_cli.pseudonyms import (
 )
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
-from edugraph_common.sources import NotRelevant, Platforms, ReadPlan, open_text, parse_mapping
+from edugraph_common.sources import NotRelevant, ReadPlan, open_text, parse_mapping
 from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_common.sources.platforms import platform_key
 
 SHOWN_REJECTS = 20
 _ROWS_OF_A_CHUNK = 1_000
-_PREFIXES = TypeAdapter(dict[str, str])
 MapFile = Annotated[Path, typer.Option("--map", help="the file that says who is who; it is made if it is not there")]
 
 
@@ -43,9 +41,7 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
     platform: Annotated[
         str | None, typer.Option(help="the address of the platform that wrote an Open edX log, if it is not your own")
     ] = None,
-    prefixes: Annotated[
-        str, typer.Option(envvar="EDUGRAPH_PLATFORM_PREFIXES", help="JSON, as the gateway has it")
-    ] = "{}",
+    prefixes: Prefixes = "{}",
 ) -> None:
     """Replace ids and names of people by pseudonyms, on this machine, and write records that can be imported.
 
@@ -56,16 +52,15 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
     check_file(file)
     if mapping:
         check_file(mapping)
+    platforms = platforms_of(prefixes, platform)
     find, rule = _rule()
     part = output.with_name(f"{output.name}.part")
     try:
         with PseudonymMap(map_file) as names, file.open("rb") as source_file:
             detected = detect_file(file.name, source_file.read(HEAD_BYTES))
             source_file.seek(0)
-            by_platform = {platform_key(name): prefix for name, prefix in _PREFIXES.validate_json(prefixes).items()}
             read_as = parse_mapping(mapping.read_bytes()) if mapping else None
             file_format = chosen_format(detected, file_format, has_mapping=mapping is not None)
-            platforms = Platforms(by_platform, platform)
             plan, text = open_text(source_file, file_format, detected.compression, read_as, platforms)
             with private_file(part) as raw, compressing(raw, content_encoding_of(output.name)) as packed:
                 counts, rejects = _write(plan, text, packed, names, find)
@@ -74,8 +69,6 @@ def pseudonymize_file(  # noqa: PLR0917 - typer makes options of the parameters
         stop(f"{file}: {problem}", INVALID)
     except UnusableMap as problem:
         stop(str(problem), INVALID)
-    except ValidationError:
-        stop("EDUGRAPH_PLATFORM_PREFIXES is no JSON object of texts.", INVALID)
     finally:
         part.unlink(missing_ok=True)
     for reject in rejects:

@@ -7,17 +7,13 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
-from edugraph_cli.commands.importing import check_file
+from edugraph_cli.commands.importing import check_file, platforms_of
 from edugraph_cli.display import INVALID, print_table, say, stop
-from edugraph_common.sources import Platforms
+from edugraph_cli.options import Prefixes
 from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.oneroster import PersonKey, RosterSettings, read_roster
-from edugraph_common.sources.platforms import platform_key
-
-_PREFIXES = TypeAdapter(dict[str, str])
 
 
 def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
@@ -30,23 +26,17 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
     platform: Annotated[
         str | None, typer.Option(help="the address of the platform whose ids these are, if it is not your own")
     ] = None,
-    prefixes: Annotated[
-        str, typer.Option(envvar="EDUGRAPH_PLATFORM_PREFIXES", help="JSON, as the gateway has it")
-    ] = "{}",
+    prefixes: Prefixes = "{}",
 ) -> None:
     """Read classes, who is in them and terms from a roster, and write records that can be imported."""
     check_file(file)
+    platforms = platforms_of(prefixes, platform)
     try:
-        by_platform = {platform_key(name): prefix for name, prefix in _PREFIXES.validate_json(prefixes).items()}
-        settings = RosterSettings(
-            Platforms(by_platform, platform), datetime.now(UTC), ZoneInfo(time_zone), platform, person_key
-        )
+        settings = RosterSettings(platforms, datetime.now(UTC), ZoneInfo(time_zone), platform, person_key)
         with file.open("rb") as archive:
             roster = read_roster(archive, settings)
     except MalformedFile as problem:
         stop(f"{file}: {problem}", INVALID)
-    except ValidationError:
-        stop("EDUGRAPH_PLATFORM_PREFIXES is no JSON object of texts.", INVALID)
     except (KeyError, ValueError):
         stop(f"{time_zone} is no known time zone; use a name such as Asia/Shanghai.", INVALID)
     with output.open("wb") as raw, compressing(raw, content_encoding_of(output.name)) as packed:

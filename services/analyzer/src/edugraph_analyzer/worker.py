@@ -16,7 +16,7 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.celery_app import App, make_app
-from edugraph_common.messaging.queue_depth import queue_depth, seldom
+from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
@@ -24,6 +24,7 @@ from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.messaging.worker.threads import run_in_threads
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.cached import cached_for
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -76,7 +77,9 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,
             packs_in_queue=model.packs_in_queue,
-            findings_waiting=seldom(partial(queue_depth(app), ROUTES["record_findings_task"].queue), LOOK_SECONDS),
+            findings_waiting=cached_for(
+                LOOK_SECONDS, partial(queue_depth(app), ROUTES["record_findings_task"].queue)
+            ),
         )
 
     making = threading.Lock()

@@ -1,21 +1,20 @@
 """The FastAPI application: routes, and one form for every error."""
 
 import asyncio
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import tracing
+from edugraph_common.platform.http_telemetry import BugsAnswered
+from edugraph_common.platform.problems import Problem, Refusal
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import note_refusal
 from edugraph_gateway.api.routes import (
@@ -36,19 +35,10 @@ from edugraph_gateway.gateway import Gateway
 from edugraph_gateway.operations.dead_letter_operator import NotThere
 from edugraph_gateway.operations.reaper import keep_reaping
 from edugraph_gateway.operations.sweeper import keep_sweeping
-from edugraph_gateway.problems import (
-    PROBLEM_SCHEMA,
-    Problem,
-    Refusal,
-    http_problem,
-    invalid_fields,
-    problem_answer,
-    problem_of,
-)
+from edugraph_gateway.problems import PROBLEM_SCHEMA, http_problem, invalid_fields, problem_answer, problem_of
 from edugraph_gateway.telemetry import observe
 
 EXPECTED_ERRORS = (Problem, Failure, MalformedFile, RequestValidationError, HTTPException)
-log = structlog.get_logger()
 
 
 def make_application(gateway: Gateway) -> FastAPI:
@@ -99,7 +89,8 @@ def make_application(gateway: Gateway) -> FastAPI:
 
     application.openapi = openapi  # type: ignore[method-assign]
     application.add_middleware(FastPath, expected=EXPECTED_ERRORS, answer_to=answer_error)
-    application.add_middleware(BugsAnswered)
+    bug = Problem(500, "bug", "The gateway has an error; it is in its log. Sending it again may help.")
+    application.add_middleware(BugsAnswered, event="gateway_bug", answer=lambda: problem_answer(bug))
     observe(application, gateway)
     return application
 
@@ -119,28 +110,3 @@ def error_answer(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return problem_answer(http_problem(error.status_code, str(error.detail)))
     raise error
-
-
-class BugsAnswered:
-    """Answers a bug as a problem too. An exception's text may quote a record: only its type and place are logged."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except Exception as error:
-            place = "".join(traceback.format_tb(error.__traceback__))
-            log.error("gateway_bug", error=type(error).__name__, place=place)  # noqa: TRY400
-            if begun or scope["type"] != "http":
-                raise
-            bug = Problem(500, "bug", "The gateway has an error; it is in its log. Sending it again may help.")
-            await problem_answer(bug)(scope, receive, send)

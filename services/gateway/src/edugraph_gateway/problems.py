@@ -3,7 +3,6 @@
 `type` is `urn:edugraph:problem:<name>`; docs/api.md lists the names.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,15 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from edugraph_common.contracts.errors import Failure, QueueFull, RedisFull, Rejected, Retryable, Wait
+from edugraph_common.platform.problems import (
+    MEDIA_TYPE,
+    Problem,
+    Refusal,
+    described_problems,
+    problem_headers,
+    problem_members,
+    problem_schema,
+)
 
 RETRY_AFTER_SECONDS = 5  # where nothing tells a better time
 TITLES = {
@@ -30,34 +38,9 @@ TITLES = {
 }
 
 
-class Problem(Exception):
-    """An answer that says what happened, to what, and what to do next. `more` are further members of its JSON."""
-
-    def __init__(self, status: int, name: str, detail: str, *, retry_after: float | None = None, **more: Any) -> None:
-        super().__init__(detail)
-        self.status, self.name, self.detail, self.retry_after, self.more = status, name, detail, retry_after, more
-
-
-class Refusal(Problem):
-    """An answer to who may not: it stands in the audit log. `actor` is the client, or "unknown"."""
-
-    def __init__(self, status: int, name: str, detail: str, actor: str = "unknown") -> None:
-        super().__init__(status, name, detail)
-        self.actor = actor
-
-
 def problem_answer(problem: Problem) -> JSONResponse:
-    body = {
-        "type": f"urn:edugraph:problem:{problem.name}",
-        "title": TITLES[problem.status],
-        "status": problem.status,
-        "detail": problem.detail,
-        **problem.more,
-    }
-    headers = {} if problem.retry_after is None else {"Retry-After": str(math.ceil(problem.retry_after))}
-    if problem.status == 401:  # noqa: PLR2004 - RFC 9110: a 401 names the scheme
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+    members = problem_members(problem, TITLES)
+    return JSONResponse(members, problem.status, problem_headers(problem), media_type=MEDIA_TYPE)
 
 
 def problem_of(failure: Failure) -> Problem:
@@ -107,23 +90,11 @@ def _not_there(what: str, identifier: str) -> str:
     return f"There is no {what} {identifier[:128]}; check the id."
 
 
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "title": "Problem",
-    "description": "RFC 9457",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "what happened, to what, and what to do next"},
-        "errors": {"type": "array", "items": {"type": "object"}},
-        "missing": {"type": "array", "items": {"type": "string"}},
-    },
-}
+PROBLEM_SCHEMA = problem_schema(
+    errors={"type": "array", "items": {"type": "object"}}, missing={"type": "array", "items": {"type": "string"}}
+)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the error answers of an operation, for the OpenAPI document."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": TITLES[status], "content": content} for status in statuses}
+    return described_problems(TITLES, *statuses)

@@ -11,8 +11,9 @@ from typing import Literal
 
 from edugraph_common.platform.api_keys import Role
 from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.platform.problems import Refusal
 from edugraph_insights.graph import Graph
-from edugraph_insights.problems import Refusal, TooLarge
+from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters
 
 MAX_STUDENTS = 10_000  # of one question

@@ -7,12 +7,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.platform.problems import Problem
 from edugraph_insights.access import EVERY_QUESTION, RULES
 from edugraph_insights.answers import Answer
 from edugraph_insights.asking import ask
 from edugraph_insights.exports import as_csv
 from edugraph_insights.insights import Insights
-from edugraph_insights.problems import Problem, problem_responses
+from edugraph_insights.problems import problem_responses
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.question import Question
 

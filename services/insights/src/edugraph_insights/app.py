@@ -1,7 +1,5 @@
 """The FastAPI application: routes, one form for every error, and what each request leaves in log and metrics."""
 
-import time
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
@@ -12,19 +10,16 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edugraph_common.contracts.errors import Failure, Retryable
-from edugraph_common.platform import metrics
 from edugraph_common.platform.build_info import describe_build
+from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
+from edugraph_common.platform.problems import Problem, Refusal
 from edugraph_insights.api import router
 from edugraph_insights.insights import Insights
-from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, Problem, Refusal, problem_answer
+from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
 
 RETRY_AFTER_SECONDS = 5
-UNKNOWN = "(no such route)"
-PROBES = frozenset({"/healthz", "/readyz"})
-log = structlog.get_logger()
 
 
 def make_application(insights: Insights) -> FastAPI:
@@ -42,7 +37,7 @@ def make_application(insights: Insights) -> FastAPI:
         openapi_url="/v1/insights/openapi.json",
         docs_url=None,
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # `Telemetry` has its own
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # the middleware has its own
     )
     application.state.insights = insights
     application.include_router(router)
@@ -65,7 +60,9 @@ def make_application(insights: Insights) -> FastAPI:
         return document
 
     application.openapi = openapi  # type: ignore[method-assign]
-    application.add_middleware(Telemetry)
+    bug = Problem(500, "bug", "Insights has an error; it is in its log. Asking again may help.")
+    application.add_middleware(BugsAnswered, event="insights_bug", answer=lambda: problem_answer(bug))
+    application.add_middleware(Telemetry, log=structlog.get_logger())
     describe_build("insights")
     return application
 
@@ -101,43 +98,3 @@ def note_refusal(insights: Insights, request: Request, refusal: Refusal) -> None
             outcome="refused",
             of=("address", address),
         )
-
-
-class Telemetry:
-    """Counts, times and logs each request, and answers a bug as a problem. An exception's text may quote a record, so
-    only its type and place are logged.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begun, status = time.perf_counter(), 0
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        metrics.HTTP_ACTIVE.add(1)
-        try:
-            await self._app(scope, receive, watched)
-        except Exception as error:
-            place = "".join(traceback.format_tb(error.__traceback__))
-            log.error("insights_bug", error=type(error).__name__, place=place)  # noqa: TRY400
-            if status:
-                raise
-            bug = Problem(500, "bug", "Insights has an error; it is in its log. Asking again may help.")
-            await problem_answer(bug)(scope, receive, watched)
-        finally:
-            metrics.HTTP_ACTIVE.add(-1)
-            # The route is the template, never the path: addresses hold ids.
-            route = str(getattr(scope.get("route"), "path", UNKNOWN))
-            seconds = time.perf_counter() - begun
-            if route not in PROBES:
-                log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))
-            metrics.HTTP_REQUESTS.add(method=scope["method"], route=route, status=str(status))
-            metrics.HTTP_SECONDS.observe(seconds, route=route)

@@ -3,11 +3,11 @@
 from typing import Any
 
 from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.problems import Problem
 from edugraph_insights.access import roster, rule_for
 from edugraph_insights.answers import Answer
 from edugraph_insights.facts import Facts
 from edugraph_insights.insights import Insights
-from edugraph_insights.problems import Problem
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.small_groups import publish
 

@@ -9,11 +9,11 @@ from edugraph_common.platform.api_keys import ApiKeys
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.job_store import connect
-from edugraph_common.platform.oidc import Issuer
+from edugraph_common.platform.oidc import Issuer, keeper_of
+from edugraph_common.platform.problems import Refusal
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import secret_of
 from edugraph_insights.graph import Graph
-from edugraph_insights.problems import Refusal
 from edugraph_insights.settings import InsightsSettings
 
 REDIS_TIMEOUT_SECONDS = 1.5
@@ -35,9 +35,7 @@ class Insights:
         """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
         if self.settings.auth == "off":
             return ANYBODY
-        # An API key begins with eg_, which no JWT does.
-        keeper = self.key_ring if self.issuer is None or token.startswith("eg_") else self.issuer
-        caller = keeper.caller(token, self.now()) if token else None
+        caller = keeper_of(token, self.key_ring, self.issuer).caller(token, self.now()) if token else None
         if caller is None:
             words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create --role."
             raise Refusal(401, "key", words)

@@ -1,9 +1,17 @@
 """Every error answer has one form, as at the gateway: application/problem+json after RFC 9457."""
 
-import math
 from typing import Any
 
 from fastapi.responses import JSONResponse
+
+from edugraph_common.platform.problems import (
+    MEDIA_TYPE,
+    Problem,
+    described_problems,
+    problem_headers,
+    problem_members,
+    problem_schema,
+)
 
 TITLES = {
     400: "The request is not well formed",
@@ -18,22 +26,6 @@ TITLES = {
 }
 
 
-class Problem(Exception):
-    """An answer that says what happened, to what, and what to do next. `more` are further members of its JSON."""
-
-    def __init__(self, status: int, name: str, detail: str, *, retry_after: float | None = None, **more: Any) -> None:
-        super().__init__(detail)
-        self.status, self.name, self.detail, self.retry_after, self.more = status, name, detail, retry_after, more
-
-
-class Refusal(Problem):
-    """An answer to who may not: it stands in the audit log. `actor` is the client, or "unknown"."""
-
-    def __init__(self, status: int, name: str, detail: str, actor: str = "unknown") -> None:
-        super().__init__(status, name, detail)
-        self.actor = actor
-
-
 class TooLarge(Problem):
     """More would have to be read than one answer may. `offer` says which narrower question can be answered."""
 
@@ -42,35 +34,16 @@ class TooLarge(Problem):
 
 
 def problem_answer(problem: Problem) -> JSONResponse:
-    body = {
-        "type": f"urn:edugraph:problem:{problem.name}",
-        "title": TITLES[problem.status],
-        "status": problem.status,
-        "detail": problem.detail,
-        **problem.more,
-    }
-    headers = {} if problem.retry_after is None else {"Retry-After": str(math.ceil(problem.retry_after))}
-    if problem.status == 401:  # noqa: PLR2004 - RFC 9110: a 401 names the scheme
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+    members = problem_members(problem, TITLES)
+    return JSONResponse(members, problem.status, problem_headers(problem), media_type=MEDIA_TYPE)
 
 
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "title": "Problem",
-    "description": "RFC 9457",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "what happened, to what, and what to do next"},
-        "narrower": {"type": "string", "description": "which narrower question can be answered"},
-    },
-}
+PROBLEM_SCHEMA = problem_schema(
+    missing={"type": "array", "items": {"type": "string"}},
+    narrower={"type": "string", "description": "which narrower question can be answered"},
+)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the error answers of an operation, for the OpenAPI document."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": TITLES[status], "content": content} for status in statuses}
+    return described_problems(TITLES, *statuses)

@@ -13,9 +13,10 @@ from rooms import Room
 
 from edugraph_common.platform.api_keys import ROLES
 from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.platform.problems import Refusal
 from edugraph_insights.access import RULES
 from edugraph_insights.insights import Insights
-from edugraph_insights.problems import Refusal, TooLarge
+from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions import QUESTIONS
 
 from .schools import EXAMPLES, NOW, STUDENTS, NotedAudit, School, asked, at, reading, schools, written

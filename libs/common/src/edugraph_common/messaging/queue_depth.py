@@ -1,6 +1,5 @@
 """How many messages wait in a queue."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,16 +27,3 @@ def queue_depth(app: Celery) -> Callable[[str], int]:
                 return 0  # the broker of the demo, a Valkey, has no queue without messages
 
     return look
-
-
-def seldom(look: Callable[[], int], seconds: float, clock: Callable[[], float] = time.monotonic) -> Callable[[], int]:
-    """Return a function that gives what `look` gave last, and looks again after so many seconds."""
-    last: tuple[float, int] | None = None
-
-    def seen() -> int:
-        nonlocal last
-        if last is None or clock() - last[0] >= seconds:
-            last = clock(), look()
-        return last[1]
-
-    return seen

@@ -18,7 +18,7 @@ from joserfc.jwk import KeySet
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import ROLES, SCOPES
-from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.callers import Caller, KeyRing
 from edugraph_common.platform.settings import OidcSettings
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
@@ -113,6 +113,11 @@ class Issuer:
                     raise Retryable(f"the OIDC issuer does not give its keys ({type(error).__name__})") from error
                 # An issuer that is away keeps nobody out whose key is known.
                 self._fetched_at = self._clock() - KEYS_LIFETIME_SECONDS + RETRY_AFTER_SECONDS
+
+
+def keeper_of(token: str, key_ring: KeyRing, issuer: Issuer | None) -> KeyRing | Issuer:
+    """Return who knows such a token: an API key begins with eg_, which no JWT does."""
+    return key_ring if issuer is None or token.startswith("eg_") else issuer
 
 
 def _key_id(token: str) -> str | None:

@@ -17,6 +17,7 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.problems import Refusal
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission, missing_scope
 from edugraph_gateway.auth.audit_trail import AuditTrail
@@ -28,7 +29,6 @@ from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.readiness import Probes
 from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskResults
-from edugraph_gateway.problems import Refusal
 from edugraph_gateway.submission.intake import Intake
 
 AUDIT_TIMEOUT_SECONDS = 2.0

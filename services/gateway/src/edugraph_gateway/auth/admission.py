@@ -11,9 +11,9 @@ from anyio import CapacityLimiter
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
-from edugraph_common.platform.oidc import Issuer
+from edugraph_common.platform.oidc import Issuer, keeper_of
+from edugraph_common.platform.problems import Problem, Refusal
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import Problem, Refusal
 from edugraph_gateway.submission.rate_limiter import RateLimiter
 
 TIMEOUT_SECONDS = 2.0
@@ -93,8 +93,7 @@ class Admission:
         return caller
 
     def _keeper(self, token: str) -> KeyRing | Issuer:
-        """Return who knows such a token: an API key begins with eg_, which no JWT does."""
-        return self._key_ring if self._issuer is None or token.startswith("eg_") else self._issuer
+        return keeper_of(token, self._key_ring, self._issuer)
 
 
 def missing_scope(caller: Caller, *any_of: Scope) -> Refusal:

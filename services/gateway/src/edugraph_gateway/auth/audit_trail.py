@@ -10,7 +10,7 @@ import structlog
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.platform.audit import Action, Audit
 from edugraph_common.platform.callers import Caller
-from edugraph_gateway.problems import Problem, Refusal
+from edugraph_common.platform.problems import Problem, Refusal
 
 log = structlog.get_logger()
 

@@ -1,6 +1,5 @@
 """How much of all jobs is still to be analysed, for /metrics. Of each job only a window is in the queue."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 
@@ -9,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import metrics
+from edugraph_common.platform.cached import cached_for
 
 LOOK_INTERVAL_SECONDS = 30.0  # a look reads each job of two weeks
 
@@ -17,15 +17,11 @@ class AnalysisBacklog(Collector):
     """`count` gives the number of records, or raises Failure: then there is no figure until the next look."""
 
     def __init__(self, count: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
-        self._count, self._clock = count, clock
-        self._lock = threading.Lock()
-        self._last: tuple[float, list[Metric]] | None = None
+        self._count = count
+        self._families = cached_for(LOOK_INTERVAL_SECONDS, self._read, clock)
 
     def collect(self) -> Iterable[Metric]:
-        with self._lock:
-            if self._last is None or self._clock() - self._last[0] >= LOOK_INTERVAL_SECONDS:
-                self._last = self._clock(), self._read()
-            return self._last[1]
+        return self._families()
 
     def _read(self) -> list[Metric]:
         waiting = metrics.ANALYSIS_WAITING.family()

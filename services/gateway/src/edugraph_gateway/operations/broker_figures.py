@@ -1,6 +1,5 @@
 """What the broker says of the queues, for /metrics. It is asked at most once in five seconds."""
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from edugraph_common.contracts.routes import QUEUES, dead_queue_name
 from edugraph_common.messaging.provisioning import management, vhost
 from edugraph_common.messaging.publisher import broker_errors
 from edugraph_common.platform import metrics
+from edugraph_common.platform.cached import cached_for
 from edugraph_common.platform.settings import Settings
 
 LOOK_INTERVAL_SECONDS = 5.0
@@ -67,15 +67,11 @@ class BrokerFigures(Collector):
 
     def __init__(self, look: Callable[[], Look], clock: Callable[[], float] = time.monotonic) -> None:
         self._look, self._clock = look, clock
-        self._lock = threading.Lock()
-        self._last: tuple[float, list[Metric]] | None = None
         self._heads = {queue: HeadAge() for queue in QUEUES}
+        self._families = cached_for(LOOK_INTERVAL_SECONDS, self._read, clock)
 
     def collect(self) -> Iterable[Metric]:
-        with self._lock:
-            if self._last is None or self._clock() - self._last[0] >= LOOK_INTERVAL_SECONDS:
-                self._last = self._clock(), self._read()
-            return self._last[1]
+        return self._families()
 
     def _read(self) -> list[Metric]:
         readable = metrics.BROKER_READ.family()

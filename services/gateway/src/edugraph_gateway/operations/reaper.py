@@ -16,8 +16,8 @@ from edugraph_common.contracts.messages import CleanJob
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform import metrics
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway.operations.resume import open_again
-from edugraph_gateway.problems import Problem
 from edugraph_gateway.submission.submit import JobSubmitter, Task
 
 INTERVAL_SECONDS = 60.0

@@ -10,7 +10,7 @@ from edugraph_common.contracts.outcomes import JobState
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.object_store import cancelled_key
-from edugraph_gateway.problems import Problem
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway.submission.submit import JobSubmitter, Task, deadline_of_job
 
 CONTRACTS: dict[str, type[Message]] = {

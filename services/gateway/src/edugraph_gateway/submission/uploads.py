@@ -11,10 +11,10 @@ from anyio import CancelScope, CapacityLimiter
 
 from edugraph_common.contracts.messages import Format
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.problems import Problem
 from edugraph_common.sources import Mapping, make_read_plan
 from edugraph_common.sources.compression import ContentEncoding, decompressor
 from edugraph_common.sources.ndjson import LineScan, MalformedFile
-from edugraph_gateway.problems import Problem
 
 MAX_HEAD_BYTES = 1 << 20
 

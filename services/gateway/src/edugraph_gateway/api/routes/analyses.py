@@ -20,9 +20,10 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
 from edugraph_common.messaging.publisher import task_id_for
+from edugraph_common.platform.problems import Problem
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_gateway.api.dependencies import IntakeDep, Submitter
-from edugraph_gateway.problems import Problem, invalid, problem_responses
+from edugraph_gateway.problems import invalid, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
 from edugraph_gateway.submission.request_body import json_body
 from edugraph_gateway.submission.submit import Submission, Task

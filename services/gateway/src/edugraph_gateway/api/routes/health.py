@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter, Request
 
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway.api.answers import Health, Version
 from edugraph_gateway.api.dependencies import ProbesDep, Reader
-from edugraph_gateway.problems import Problem, problem_responses
+from edugraph_gateway.problems import problem_responses
 
 router = APIRouter(tags=["health"])
 

@@ -30,12 +30,13 @@ from edugraph_common.contracts.messages import (
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.object_store import shown
+from edugraph_common.platform.problems import Problem
 from edugraph_common.sources import parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import IntakeDep, Submitter, bearer, gateway_of
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import Problem, invalid, invalid_fields, problem_responses
+from edugraph_gateway.problems import invalid, invalid_fields, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, given_key, idempotent_run, key_name
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.request_body import drain, json_body, pieces

@@ -20,6 +20,7 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
+from edugraph_common.platform.problems import Problem
 from edugraph_common.sources import ReadPlan, load_read_plan, read_plan_key
 from edugraph_gateway.api.answers import JobAnswer, JobDeleted, JobList, job_answer, names_somebody
 from edugraph_gateway.api.dependencies import (
@@ -41,7 +42,7 @@ from edugraph_gateway.api.dependencies import (
 from edugraph_gateway.event_streams import EventStream
 from edugraph_gateway.operations.restriction import rejects_without
 from edugraph_gateway.operations.resume import resume
-from edugraph_gateway.problems import Problem, invalid_fields, not_found, not_found_for, problem_responses
+from edugraph_gateway.problems import invalid_fields, not_found, not_found_for, problem_responses
 from edugraph_gateway.submission.submit import Task
 
 log = structlog.get_logger()

@@ -20,6 +20,7 @@ from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import REVIEW, REVIEWS_AT_ONCE, Review
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.problems import Problem
 from edugraph_gateway.api.dependencies import (
     AUDIT_TIMEOUT_SECONDS,
     AuditTrailDep,
@@ -29,7 +30,7 @@ from edugraph_gateway.api.dependencies import (
     Reviewer,
 )
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import Problem, invalid, problem_responses
+from edugraph_gateway.problems import invalid, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
 from edugraph_gateway.submission.request_body import json_body
 from edugraph_gateway.submission.submit import Task
