@@ -19,6 +19,7 @@ from edugraph_common.contracts.records import (
     Record,
     StudentInteraction,
     TeacherInteraction,
+    course_ids_of,
     parse_record,
 )
 from edugraph_common.platform.object_store import Blobs
@@ -126,15 +127,6 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     name = getattr(data, "course_name", None)
     courses = tuple(given.get(course_id, CourseContext(course_id=course_id, name=name)) for course_id in course_ids)
     return Document(record, kind, sections, people, courses)
-
-
-def course_ids_of(record: Record) -> tuple[str, ...]:
-    """Return the ids of the courses that a record belongs to."""
-    data = record.data
-    if isinstance(data, ErrorRecord | AttemptRecord):
-        return tuple(data.courses)
-    course_id = getattr(data, "course_id", None)
-    return (course_id,) if course_id else ()
 
 
 class StoredBatches:

@@ -11,7 +11,6 @@ import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
-from edugraph_analyzer.documents import course_ids_of
 from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_common.contracts.errors import Refused, Rejected, Wait
@@ -25,7 +24,7 @@ from edugraph_common.contracts.messages import (
     Findings,
 )
 from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
-from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.contracts.routes import BATCH_TASKS
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import send, task_id_for

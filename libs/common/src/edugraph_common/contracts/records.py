@@ -259,6 +259,15 @@ class Record(ContractModel):
         }
 
 
+def course_ids_of(record: Record) -> tuple[str, ...]:
+    """Return the ids of the courses that a record belongs to."""
+    data = record.data
+    if isinstance(data, ErrorRecord | AttemptRecord):
+        return tuple(data.courses)
+    course_id = getattr(data, "course_id", None)
+    return (course_id,) if course_id else ()
+
+
 class Withdrawal(ContractModel):
     """Takes back the record of this id, whatever its content, and whether it came before or comes later."""
 

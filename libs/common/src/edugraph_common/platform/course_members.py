@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import redis
 
-from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record
+from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.platform.redis_errors import redis_errors
 
 MOST_MEMBERS = 5_000  # names of one course; of more, those that were heard of last
@@ -147,12 +147,8 @@ def names_by_course(records: Iterable[Record]) -> dict[str, set[str]]:
     """Return how people are called in the records of each course."""
     found = dict[str, set[str]]()
     for record in records:
-        data = record.data
-        courses = (
-            data.courses if isinstance(data, ErrorRecord | AttemptRecord) else (getattr(data, "course_id", None),)
-        )
-        names = {name for field in _NAME_FIELDS if (name := getattr(data, field, None))}
-        for course_id in filter(None, courses):
+        names = {name for field in _NAME_FIELDS if (name := getattr(record.data, field, None))}
+        for course_id in course_ids_of(record):
             found.setdefault(course_id, set()).update(names)
     return found
 

@@ -15,8 +15,9 @@ UNION ALL
 MATCH (b:{label} {id: $id}) RETURN 'outcome' AS name, b.outcome AS value
 
 // name: more_removals
-// Returns a row if one of the first two numbers of `begin` has grown, or a record was reviewed that was not. Within a transaction that wrote a batch, the count store
-// goes through all that was written, which takes longer than to pass by the nodes of one label.
+// Returns a row if one of the first two numbers of `begin` has grown, or a record was reviewed that was not. Within a
+// transaction that wrote a batch, the count store goes through all that was written, which takes longer than to pass by
+// the nodes of one label.
 MATCH (t:Tombstone) WITH t SKIP $erased LIMIT 1 RETURN t.id AS id
 UNION ALL
 MATCH (w:Withdrawn) WITH w SKIP $withdrawn LIMIT 1 RETURN w.id AS id
