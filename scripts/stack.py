@@ -116,7 +116,8 @@ def serve() -> int:
         own: dict[str, dict[str, str]] = {}
         if "EDUGRAPH_BROKER_URL" not in own_environment():  # a broker from elsewhere may let us make no users
             environment, own = with_own_users(environment, {name: secrets.token_hex(24) for name in permissions()})
-        if REDIS not in own_environment():
+        # A Redis from elsewhere keeps one user: there may be services on it already, whose passwords would change.
+        if REDIS not in own_environment() and "REDIS_URL" not in os.environ:
             users = with_redis_users(environment[REDIS], {name: secrets.token_hex(24) for name in SERVICES})
             own = {name: {**own.get(name, {}), **users.get(name, {})} for name in {*own, *users}}
         with serving(environment, LOGS, Pools(), port_to_listen_on(), own) as (url, processes):

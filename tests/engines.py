@@ -82,13 +82,26 @@ def own_vhost() -> Iterator[dict[str, str]]:
             api.delete(f"/api/vhosts/{name}")
 
 
+# By the address of a Redis: the users that were made there, for all whose block has not ended.
+_REDIS_USERS: dict[str, dict[str, dict[str, str]]] = {}
+
+
 @contextmanager
 def with_own_redis_users(addresses: Mapping[str, str]) -> Iterator[dict[str, dict[str, str]]]:
-    """Make the services' users of the real Redis, and yield the address of each process that has one."""
+    """Make the services' users of the real Redis, and yield the address of each process that has one.
+
+    Their names are the same for everybody on one Redis. So an engine that is opened while another one is open, which
+    may last as long as the session, takes the users that are there: new passwords would shut the other one out.
+    """
     url = addresses[REDIS]
+    if url in _REDIS_USERS:
+        yield _REDIS_USERS[url]
+        return
     try:
-        yield with_redis_users(url, {service: secrets.token_hex(16) for service in SERVICES})
+        _REDIS_USERS[url] = with_redis_users(url, {service: secrets.token_hex(16) for service in SERVICES})
+        yield _REDIS_USERS[url]
     finally:
+        del _REDIS_USERS[url]
         with connect(url) as client:
             client.acl_deluser(*map(redis_user, SERVICES))
 
