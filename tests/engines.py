@@ -106,14 +106,27 @@ def with_own_redis_users(addresses: Mapping[str, str]) -> Iterator[dict[str, dic
             client.acl_deluser(*map(redis_user, SERVICES))
 
 
+# What was refused in the blocks of `refusals` that are open, the innermost last.
+_REFUSALS: list[list[str]] = []
+
+
 @contextmanager
 def refusals(url: str) -> Iterator[list[str]]:
-    """What Redis refused its users in the block, which is known after it."""
+    """What Redis refused its users in the block, which is known after it. A block within it has its own."""
     found: list[str] = []
     with connect(url) as client:
-        client.acl_log_reset()
+
+        def take_log() -> None:
+            entries = {f"{each['username']}: {each['reason']} {each['object']}" for each in client.acl_log()}
+            if _REFUSALS:
+                _REFUSALS[-1] += sorted(entries)
+            client.acl_log_reset()
+
+        take_log()
+        _REFUSALS.append(found)
         yield found
-        found += sorted({f"{each['username']}: {each['reason']} {each['object']}" for each in client.acl_log()})
+        take_log()
+        _REFUSALS.pop()
 
 
 @contextmanager

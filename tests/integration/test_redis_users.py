@@ -33,7 +33,8 @@ RECORDS = [
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[dict[str, str], Own]]:
     """Addresses, and the own ones of each process."""
-    with own_vhost() as addresses, with_own_redis_users(addresses) as own:
+    # What these tests have refused on purpose is nothing that an engine of the session was refused.
+    with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]):
         yield addresses, own
 
 
