@@ -170,7 +170,8 @@ def _sheet_lines(
                 yield {**_place(sheet, row.number), "left_out": shorten(f"sheet {sheet}{hidden}")}
         return
     place, columns = header
-    used = {column: columns.index(column) for column, field in mapping.columns.items() if field}
+    used = [column for column, field in mapping.columns.items() if field]
+    items = item_columns(columns, mapping)
     for row in islice(rows, place + 1, None):
         at = _place(sheet, row.number)
         if row.wrong:
@@ -183,17 +184,20 @@ def _sheet_lines(
             if mapping.items is None:
                 yield {**at, "cells": cells}
             else:
-                yield from ({**at, **line} for line in _attempt_lines(given, cells, mapping, mapping.items))
+                yield from ({**at, **line} for line in _attempt_lines(given, cells, items, mapping, mapping.items))
 
 
 def _attempt_lines(
-    given: dict[str, Cell], cells: dict[str, Cell], mapping: Mapping, items: Items
+    given: dict[str, Cell], cells: dict[str, Cell], columns: Sequence[str], mapping: Mapping, items: Items
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is written of a row of a wide table, `given`, of which `cells` are those that are no items."""
+    """Yield what is written of a row of a wide table, `given`, of which `cells` are those that are no items.
+
+    `columns`: those of the items.
+    """
     tried = [
         column
-        for column in item_columns(tuple(given), mapping)
-        if not is_blank_cell(given[column]) and cell_text(given[column]).strip() not in items.not_tried
+        for column in columns
+        if not is_blank_cell(given.get(column)) and cell_text(given.get(column)).strip() not in items.not_tried
     ]
     students = [c for c, field in mapping.columns.items() if field in STUDENT_FIELDS]
     absent = [c for c in students if c not in cells]
