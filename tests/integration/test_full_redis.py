@@ -44,7 +44,9 @@ def full(own_redis: str) -> Iterator[Callable[[bool], None]]:
                 client.config_set("maxmemory", "16mb")
                 client.delete("ballast")
                 return
-            client.append("ballast", "x" * 1_000_000)
+            # Most of what it holds, and made there: half of the memory in use now must be less than what stays for good,
+            # whatever buffers clients give back.
+            client.setrange("ballast", 8_000_000, "x")
             # Memory that clients and buffers give back must not become room meanwhile.
             client.config_set("maxmemory", str(int(client.info("memory")["used_memory"]) // 2))
             with pytest.raises(OutOfMemoryError):
@@ -113,7 +115,11 @@ def test_an_import_waits_for_a_full_redis_and_loses_nothing(
     # Of the window of four batches one may be left at that moment, and it waits a quarter of a minute each time.
     until(lambda: worker.logged("task_waits") >= 3, 60)
     done = report().batches_done
-    assert stays(lambda: worker.alive() and report().batches_done == done and not bench.depth("data_import.dead"), 20)
+
+    def at_rest() -> tuple[bool, int, int]:
+        return worker.alive(), report().batches_done, bench.depth("data_import.dead")
+
+    assert stays(lambda: at_rest() == (True, done, 0), 20), f"not {(True, done, 0)}: {at_rest()}"
     full(False)
     until(lambda: report().state not in ("queued", "running"), 60)
     ended = report()
