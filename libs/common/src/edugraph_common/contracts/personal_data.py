@@ -776,6 +776,23 @@ _ELSEWHERE = (
         left=Words("it ends with the task", "随任务结束"),
     ),
     DataPlace(
+        "process.files",
+        Store.PROCESS,
+        ("temporary file",),
+        "personal",
+        Words(
+            "the workbook that a task reads; the versions of records that an undo compares; an archive that the "
+            "command line unpacks",
+            "任务正在读取的工作簿；撤销导入时比较的记录版本；命令行解压的归档文件",
+        ),
+        Words("work on more than fits into memory", "处理超出内存容量的内容"),
+        Words(
+            "until the task ends; after a killed process, until its container or the system's temporary folder is cleared",
+            "直到任务结束；进程被强制终止后，直到容器或系统临时目录被清空",
+        ),
+        left=Words("it ends with the task", "随任务结束"),
+    ),
+    DataPlace(
         "outside.webhook",
         Store.OUTSIDE,
         ("webhook",),
