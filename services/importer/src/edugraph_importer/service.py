@@ -349,7 +349,7 @@ class Importer:
         return outcome
 
     def tell_course_members(self, course_ids: Iterable[str]) -> None:
-        """Tell the analyzer how the people of each course are called, and whose texts it is not to read."""
+        """Tell how the people of each course are called, for the analyzer, and who is not to be read or shown."""
         if self.members.restricted() is None:
             epoch = self.members.epoch()
             self.members.tell_restricted(self.graph.restricted_students(), epoch)
@@ -368,7 +368,8 @@ class Importer:
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
         found = self.graph.restrict_student(student_id, restricted=restricted)
-        self.members.forget()  # What the analyzer was told is of before.
+        self.members.forget()  # What analyzer and gateway were told is of before.
+        self.tell_course_members(())
         return {"found": found, "restricted": restricted and found}
 
     def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:

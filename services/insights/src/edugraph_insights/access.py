@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from edugraph_common.platform.api_keys import Role
+from edugraph_common.platform.api_keys import Role, Scope
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.graph import Graph
@@ -47,6 +47,15 @@ RULES: Mapping[Role, Rule] = {
 }
 # Without authentication everything is open, as at the gateway; such a run listens on the loopback only.
 WITHOUT_AUTHENTICATION = Rule("everybody", EVERY_QUESTION)
+# What shows the graph as a whole is no question of a role: it needs all of these scopes. Without `personal` a caller
+# sees nothing of a person there.
+WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
+    "digest": ("read",),
+    "summary": ("read",),
+    "picture": ("read", "personal"),
+    "reviews": ("read", "personal"),
+    "check": ("operate",),
+}
 _WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
 
 
@@ -69,6 +78,14 @@ def rule_for(caller: Caller, question: str) -> Rule:
         words = f"The question {question} needs one of the roles {needed}; {have}. A role is given with the key"
         raise Refusal(403, "role", f"{words} (edugraph keys create --role) or in the token.", caller.client_id)
     return min(rules, key=lambda rule: _WIDEST_FIRST.index(rule.rows))
+
+
+def need_scopes(caller: Caller, what: str) -> None:
+    """Raise Refusal 403 for who may not see this of the whole graph."""
+    for scope in WHOLE_GRAPH[what]:
+        if not caller.may(scope):
+            words = f"This needs the scope {scope}, which your key or token has not."
+            raise Refusal(403, "scope", words, caller.client_id)
 
 
 def roster(graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: datetime) -> Roster:

@@ -1,7 +1,8 @@
 """The one module of insights that knows Neo4j: it reads, with a limit of time and of rows for each statement.
 
 The statements stand in `cypher/*.cypher`, each after a line `// name: …`. Each starts at students, at a course's or
-an item's id, or at points, never at all nodes of a label, and is given the students whom the caller may see.
+an item's id, or at points, never at all nodes of a label, and is given the students whom the caller may see. Only
+what `scan` reads goes through all of the graph; it is for who may see all of it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from edugraph_insights.problems import TooLarge
 from edugraph_insights.settings import InsightsSettings
 
 MAX_ROWS = 200_000  # of one statement
+SCAN_TIMEOUT_SECONDS = 30.0
 NARROWER = "Ask for one group or one student, or for a shorter time (from, to)."
 # The codes of a transaction that the server ended because its time was over.
 _OUT_OF_TIME = ("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "Transaction.Terminated")
@@ -27,7 +29,7 @@ Row = dict[str, Any]
 class Graph:
     """Connects at first use. Threads may share it.
 
-    `read` raises Retryable when the graph does not answer, and TooLarge.
+    Raises Retryable when the graph does not answer; `read` raises TooLarge as well.
     """
 
     def __init__(self, settings: InsightsSettings, *, max_rows: int = MAX_ROWS) -> None:
@@ -46,6 +48,19 @@ class Graph:
         if len(answered) > self._max_rows:
             raise TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
         return answered
+
+    def scan(self, statement: str, **parameters: Any) -> Iterator[Row]:
+        """Yield the rows of a statement that may read the whole graph, without holding them. Values are the driver's.
+
+        `statement` is its text, which is put together from this project's own labels and types only.
+        """
+        query = neo4j.Query(statement, timeout=SCAN_TIMEOUT_SECONDS)
+        try:
+            with _driver_errors(), self._session() as session:
+                for record in session.run(query, parameters):
+                    yield {name: record[name] for name in record.keys()}  # noqa: SIM118 - a Record iterates values
+        except TooLarge:
+            raise Retryable(f"the graph could not be read within {SCAN_TIMEOUT_SECONDS:g} s") from None
 
     def answers(self) -> None:
         """Raise Retryable when the graph does not answer."""
@@ -70,6 +85,8 @@ class Graph:
             connection_acquisition_timeout=5.0,
             max_transaction_retry_time=2.0,
             notifications_min_severity="OFF",
+            telemetry_disabled=True,
+            user_agent="edugraph-insights",
         )
 
 

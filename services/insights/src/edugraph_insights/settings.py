@@ -13,6 +13,9 @@ class InsightsSettings(OidcSettings):
     insights_host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
     insights_port: int = Field(default=8081, ge=1, le=65_535, description="where it listens")
     auth: Literal["on", "off"] = Field(default="on", description="off: everybody may ask everything, of everybody")
+    bootstrap_key: SecretStr | None = Field(
+        default=None, description="the gateway's: an API key with all scopes that ends when the first is made"
+    )
 
     redis_url: SecretStr = Field(description="redis:// or rediss://: API keys and the audit log")
     privacy_secret: SecretStr | None = Field(

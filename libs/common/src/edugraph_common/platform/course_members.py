@@ -1,5 +1,7 @@
 """The names of the people of a course, for the redaction of its texts: the importer tells them, the analyzer asks.
 
+And who is restricted: the analyzer reads none of their texts, and the gateway shows nothing of them.
+
 They are a copy in Redis of what the graph has, and not the place where they are kept: a list that is missing is made
 again when somebody asks for it (docs/adr/0031).
 """
