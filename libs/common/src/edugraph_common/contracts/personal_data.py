@@ -574,6 +574,18 @@ _REDIS = (
         Words("a day; the number of erasures for ever", "一天；删除的次数永久"),
     ),
     DataPlace(
+        "redis.course_contexts",
+        Store.REDIS,
+        ("edugraph:{members}:context:*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "name, description and known points of courses, for those who read a text",
+            "课程的名称、简介和已知知识点，供阅读文本时使用",
+        ),
+        Words("ten minutes, or until somebody is erased", "十分钟，或直到有人被删除"),
+    ),
+    DataPlace(
         "redis.members_asked",
         Store.REDIS,
         ("edugraph:{members}:asked:*",),
@@ -799,7 +811,8 @@ _ELSEWHERE = (
         ),
         Words("work on more than fits into memory", "处理超出内存容量的内容"),
         Words(
-            "until the task ends; after a killed process, until its container or the system's temporary folder is cleared",
+            "until the task ends; after a killed process, until its container or the system's temporary folder is "
+            "cleared",
             "直到任务结束；进程被强制终止后，直到容器或系统临时目录被清空",
         ),
         left=Words("it ends with the task", "随任务结束"),

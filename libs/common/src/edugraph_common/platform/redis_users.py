@@ -62,6 +62,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.members",
             "redis.restricted",
             "redis.members_known",
+            "redis.course_contexts",
             "redis.members_asked",
             "redis.turns",
             "redis.to_clean",
@@ -72,7 +73,7 @@ ACCESS: dict[RedisService, Access] = {
     # `edugraph cache` looks through the answers. It notes which course it has asked for.
     "analyzer": Access(
         uses=(*_JOBS, _RESULTS, "redis.answers", "redis.asking", "redis.members_asked"),
-        reads=("redis.members", "redis.restricted", "redis.members_known"),
+        reads=("redis.members", "redis.restricted", "redis.members_known", "redis.course_contexts"),
         commands=("+scan",),
     ),
 }
