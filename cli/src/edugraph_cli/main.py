@@ -28,6 +28,7 @@ from edugraph_cli.commands import (
     reviews,
     rosters,
     sources,
+    synthesizing,
     tasks,
     topology,
 )
@@ -47,6 +48,7 @@ app.command("sources")(sources.list_sources)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)
 app.command("pseudonym")(pseudonyms.show_pseudonym)
 app.command("roster")(rosters.read_roster_file)
+app.command("synthesize")(synthesizing.synthesize)
 app.command("ask")(ask.ask)
 app.command("doctor")(doctor.doctor)
 app.command("forget")(erasures.forget)
