@@ -23,6 +23,7 @@ from edugraph_cli.commands import (
     imports,
     jobs,
     keys,
+    mastery,
     model,
     pseudonyms,
     reviews,
@@ -61,6 +62,7 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(fits.app, name="analyzer")
+app.add_typer(mastery.app, name="mastery")
 app.add_typer(model.cache_app, name="cache")
 app.add_typer(model.provider_app, name="provider")
 app.add_typer(topology.app, name="topology")
