@@ -29,7 +29,7 @@ RECORDS_PER_STUDENT = 250
 MOST_TRIES = 4  # of one item in a row
 RECORDS_OF_A_PRACTICE = 1.2  # a practice is an attempt with its retries, or one record of another type
 SHARES = {"attempt": 56, "use": 20, "mistake": 6, "progress": 6, "chat": 8, "lesson": 4}
-AVERAGE_GUESS, AVERAGE_SLIP = 0.15, 0.06
+AVERAGE_GUESS, AVERAGE_SLIP, AVERAGE_DISCRIMINATION = 0.15, 0.06, 1.4
 VERBS = (
     *("answered", "attempted", "passed", "failed", "scored", "completed"),
     *("experienced", "played", "paused", "enrolled", "commented", "logged-in"),
@@ -109,10 +109,14 @@ class Course:
 
 
 class School:
-    """`records` runs the school's year; `truth` is known when it has ended."""
+    """`records` runs the school's year; `truth` is known when it has ended.
 
-    def __init__(self, students: int, seed: int, records: int | None = None) -> None:
+    Schools of other prefixes have the same courses and items, and other people.
+    """
+
+    def __init__(self, students: int, seed: int, records: int | None = None, prefix: str = "syn") -> None:
         self.random = Random(seed)  # noqa: S311 - a simulation keeps no secret
+        self.prefix = prefix
         self.target = records or students * RECORDS_PER_STUDENT
         plan = yaml.safe_load((files(__package__) / "synthetic_school.yaml").read_text("utf-8"))
         self.terms, self.languages = plan["terms"], plan["languages"]
@@ -139,7 +143,7 @@ class School:
                     point=point,
                     stated=other if self.random.random() < WRONG_TAGS else point,
                     difficulty=self.random.gauss(hard, 0.7),
-                    discrimination=self.random.lognormvariate(0, 0.25),
+                    discrimination=self.random.lognormvariate(0.35, 0.25),
                     guess=self.random.uniform(0, 2 * AVERAGE_GUESS),
                     slip=self.random.uniform(0, 2 * AVERAGE_SLIP),
                 )
@@ -151,7 +155,7 @@ class School:
         words = self.languages[language]
         family, given = self.random.choice(words["family_names"]), self.random.choice(words["given_names"])
         made = Student(
-            id=f"syn-s{number:06}",
+            id=f"{self.prefix}-s{number:06}",
             name=words["name"].format(family=family, given=given),
             language=language,
             number=number // len(self.languages),
@@ -178,7 +182,9 @@ class School:
             items = (item for course in self.courses_of(student) for at in course.items.values() for item in at)
             for point in sorted({item.point for item in items if item.id in student.seen}):
                 level = student.skills[point].at(self.weeks, student.forgetting)
-                mastery = AVERAGE_GUESS + (1 - AVERAGE_GUESS - AVERAGE_SLIP) * sigmoid(level - self.hard[point])
+                mastery = AVERAGE_GUESS + (1 - AVERAGE_GUESS - AVERAGE_SLIP) * sigmoid(
+                    AVERAGE_DISCRIMINATION * (level - self.hard[point])
+                )
                 yield {"student_id": student.id, "knowledge_point": point, "mastery": round(mastery, 6)}
 
     def courses_of(self, student: Student, term: int | None = None) -> list[Course]:
@@ -202,7 +208,7 @@ class School:
         return {
             "type": kind,
             "timestamp": at.isoformat(),
-            "record_id": record_id or f"syn-{self.made:08}",
+            "record_id": record_id or f"{self.prefix}-{self.made:08}",
             "data": data,
         }
 
@@ -232,14 +238,15 @@ class School:
             words = self.languages[course.language]
             for number in range(1, (self.sizes[course.language] - 1) // GROUP_SIZE + 2):
                 family = self.random.choice(words["family_names"])
-                data = {"teacher_id": f"syn-t-{course.id}-{number}", "role": "leader"}
+                data = {"teacher_id": f"{self.prefix}-t-{course.id}-{number}", "role": "leader"}
                 name = {"teacher_name": words["teacher"].format(family=family)}
                 yield self.record("membership_record", begins, {**self.group(course, number), **data, **name})
 
     def group(self, course: Course, number: int) -> Value:
         term = self.terms[course.term - 1]
         name = self.languages[course.language]["group"].format(course=course.name, number=number)
-        about = {"group_id": f"{course.id}-{number}", "group_name": name, "course_id": course.id, "term": term["id"]}
+        group_id = f"{self.prefix}-g-{course.id}-{number}"
+        about = {"group_id": group_id, "group_name": name, "course_id": course.id, "term": term["id"]}
         ends = term["starts"] + timedelta(weeks=term["weeks"])
         return {**about, "starts": term["starts"].isoformat(), "ends": ends.isoformat()}
 
@@ -312,7 +319,7 @@ class School:
         elif kind == "chat":
             yield self.chat(student, course, point, at)
         else:
-            teacher = f"syn-t-{course.id}-{student.number // GROUP_SIZE + 1}"
+            teacher = f"{self.prefix}-t-{course.id}-{student.number // GROUP_SIZE + 1}"
             text = self.random.choice(words["lessons"]).format(point=point)
             yield self.record("teacher_interaction", at, {**of_student, "teacher_id": teacher, "text": text})
 
@@ -325,7 +332,7 @@ class School:
         place = list(self.languages).index(student.language)
         data: Value = {
             "student_id_from": student.id,
-            "student_id_to": f"syn-s{other * len(self.languages) + place:06}",
+            "student_id_to": f"{self.prefix}-s{other * len(self.languages) + place:06}",
             "course_id": course.id,
             "interaction_type": self.random.choice(["chat", "chat", "like"]),
         }
