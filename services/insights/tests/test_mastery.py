@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_insights.mastery import Attempts, Coefficients, learning_path, mastery
+from edugraph_common.contracts.mastery import Coefficients
+from edugraph_insights.mastery import Attempts, learning_path, mastery
 from edugraph_insights.statistics import wilson_lower
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ def ask(
     now = insights.now()
     permitted = roster(insights.graph, caller, rule_for(caller, question.name), asked, now)
     as_of = min(asked.until or now, now)
-    facts = Facts(insights.graph, permitted.students, asked.since, as_of)
+    facts = Facts(insights.graph, permitted.students, asked.since, as_of, insights.coefficients)
     if facts.course_name(asked.course) is None:
         raise Problem(404, "not-found", f"There is no course {asked.course}; check the id.")
     found = question.find(facts, asked)

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from edugraph_common.contracts.mastery import Coefficients
 from edugraph_insights.graph import Graph, Row
 
 HALF = 500  # thousandths; an outcome of a half or more is right
@@ -47,6 +48,8 @@ class Need(NamedTuple):
 class Facts:
     """The graph as one question may see it: of `students` alone, from `since` until `until`.
 
+    `coefficients` are those of mastery.
+
     Every method raises what `Graph.read` raises.
     """
 
@@ -54,6 +57,7 @@ class Facts:
     students: tuple[str, ...]
     since: datetime | None
     until: datetime
+    coefficients: Coefficients = field(default_factory=Coefficients)
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
         """Return all attempts in a course until the end of the time, also earlier ones than its beginning."""

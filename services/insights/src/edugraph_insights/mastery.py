@@ -5,10 +5,11 @@ commute, so the estimate does not depend on the order in which records arrive. (
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import exp, log1p
 from typing import Literal, NamedTuple
+
+from edugraph_common.contracts.mastery import Coefficients
 
 MASTERED_PROBABILITY = 0.75
 ENOUGH_ATTEMPTS = 5
@@ -24,25 +25,6 @@ class Attempts(NamedTuple):
     right: int
     wrong: int
     last: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """γ ≥ 0 ≥ ρ. A point without a β of its own takes the mean β.
-
-    The defaults are untuned; they say no more than that practice helps and that mistakes count against mastery.
-    """
-
-    mean_beta: float = 0.0
-    betas: Mapping[str, float] = field(default_factory=dict)
-    gamma: float = 0.8
-    rho: float = -0.6
-    gamma_over_all: float = 0.2
-    rho_over_all: float = -0.2
-
-    def __post_init__(self) -> None:
-        if min(self.gamma, self.gamma_over_all) < 0 or max(self.rho, self.rho_over_all) > 0:
-            raise ValueError("right answers may not lower mastery, and wrong ones may not raise it")
 
 
 class Mastery(NamedTuple):

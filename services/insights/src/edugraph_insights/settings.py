@@ -1,5 +1,6 @@
 """The settings of insights: environment variables that begin with EDUGRAPH_, and nothing else."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -31,6 +32,10 @@ class InsightsSettings(OidcSettings):
     neo4j_database: str = Field(default="neo4j", description="the database the importer writes to")
     query_timeout_seconds: float = Field(
         default=5.0, gt=0, le=60, description="of one statement; a question that needs longer names a narrower one"
+    )
+
+    mastery_coefficients: Path | None = Field(
+        default=None, description="JSON that edugraph mastery fit wrote; without it, mastery has untuned coefficients"
     )
 
     log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")

@@ -74,7 +74,7 @@ def _mastery_by_student(
             right = sum(each.outcome >= HALF for each in tries)
             counts.setdefault(student, {})[point] = Attempts(right, len(tries) - right, tries[-1].at)
     return {
-        student: {point: each.probability for point, each in mastery(mine, facts.until).items()}
+        student: {point: each.probability for point, each in mastery(mine, facts.until, facts.coefficients).items()}
         for student, mine in counts.items()
     }
 
