@@ -15,6 +15,7 @@ from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
 from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_insights import choices, page
 from edugraph_insights.api import router
 from edugraph_insights.insights import Insights
 from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
@@ -40,7 +41,8 @@ def make_application(insights: Insights) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the middleware has its own
     )
     application.state.insights = insights
-    application.include_router(router)
+    for each in (router, choices.router, page.router):
+        application.include_router(each)
 
     # A handler that is not async runs in a thread: noting a refusal asks Redis.
     def answer_error(request: Request, error: Exception) -> Response:
