@@ -23,9 +23,9 @@ Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
 # Questions that can be answered without telling of a person.
 IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
-     "untaught-points", "trust"}
+     "untaught-points", "trust", "course-map"}
 )  # fmt: skip
-ABOUT_PERSONS = frozenset({"student", "attention", "records"})
+ABOUT_PERSONS = frozenset({"student", "attention", "records", "roster"})
 EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS
 
 
@@ -41,8 +41,10 @@ RULES: Mapping[Role, Rule] = {
     "analyst": Rule("cells", IN_CELLS),
     "head": Rule("cells", IN_CELLS),
     "teacher": Rule("own groups", EVERY_QUESTION),
-    "student": Rule("self", frozenset({"student", "weak-points", "returning-mistakes", "records"})),
-    "counsellor": Rule("everybody", frozenset({"attention"})),
+    "student": Rule(
+        "self", frozenset({"student", "weak-points", "returning-mistakes", "records", "roster", "course-map"})
+    ),
+    "counsellor": Rule("everybody", frozenset({"attention", "roster"})),
     "officer": Rule("nobody", frozenset()),
 }
 # Without authentication everything is open, as at the gateway; such a run listens on the loopback only.
@@ -86,6 +88,17 @@ def need_scopes(caller: Caller, what: str) -> None:
         if not caller.may(scope):
             words = f"This needs the scope {scope}, which your key or token has not."
             raise Refusal(403, "scope", words, caller.client_id)
+
+
+def widest_rows(caller: Caller) -> Rows:
+    """Return of whom this caller sees rows in at least one question. Raises Refusal 403 if in none."""
+    if caller == ANYBODY:
+        return WITHOUT_AUTHENTICATION.rows
+    seen = [RULES[role].rows for role in caller.roles if RULES[role].questions]
+    if not seen:
+        words = "No question is open to this caller. A role is given with the key (edugraph keys create --role)."
+        raise Refusal(403, "role", words, caller.client_id)
+    return min(seen, key=_WIDEST_FIRST.index)
 
 
 def roster(graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: datetime) -> Roster:

@@ -97,6 +97,24 @@ class Facts:
     def points_of(self, course: str) -> set[str]:
         return {row["point"] for row in self.graph.read("points_of_course", course=course)}
 
+    def taught_points(self, course: str) -> list[Point]:
+        """Return the points that the texts of a course teach."""
+        return [Point(row["point"], row["name"]) for row in self.graph.read("points_taught", course=course)]
+
+    def direct_needs(self, points: Iterable[str]) -> list[Need]:
+        """Return what these points need first, without what that needs."""
+        rows = self.graph.read("prerequisites", points=sorted(set(points)))
+        return [
+            Need(row["point"], Point(row["needs"], row["name"]), float(row["confidence"] or 0.0))
+            for row in rows
+            if row["point"] != row["needs"]  # points that were judged the same
+        ]
+
+    def names(self) -> dict[str, str]:
+        """Return what the students are called, those of whom a record says it."""
+        rows = self.graph.read("names", students=list(self.students))
+        return {row["student"]: row["name"] for row in rows if row["name"]}
+
     def progress(self, course: str) -> dict[str, float]:
         """Return the progress of those students of whom a record gives it."""
         rows = self.graph.read("standing", students=list(self.students), course=course)

@@ -87,3 +87,15 @@ OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
 WITH s, n, collect(c.id) AS courses
 WHERE size(courses) = 0 OR $course IN courses
 RETURN s.id AS student, n.timestamp AS at
+
+// name: names
+// Returns what these students are called.
+UNWIND $students AS id
+MATCH (s:Student {id: id})
+RETURN s.id AS student, s.name AS name
+
+// name: points_taught
+// Returns the points that the texts of a course teach, with their names. Points that mean the same are one.
+MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
+OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
+RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.name, k.name, k.id) AS name

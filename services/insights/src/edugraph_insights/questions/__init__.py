@@ -5,11 +5,13 @@ from typing import Any
 
 from edugraph_insights.questions import (
     attention,
+    course_map,
     difficulty,
     earlier_gaps,
     items,
     records,
     returning_mistakes,
+    roster,
     student,
     travelling_weaknesses,
     trust,
@@ -32,5 +34,7 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         untaught_points,
         trust,
         records,
+        roster,
+        course_map,
     )
 }
