@@ -25,7 +25,7 @@ def says(record_id: str, timestamp: str = "2026-01-01", **data: Any) -> Record:
     return record("point_record", record_id, timestamp, **data)
 
 
-def text_that_claims(*claims: tuple[str, str, float]) -> Findings:
+def text_that_claims(*claims: tuple[str, str, float], job: str = "analysis") -> Findings:
     text = record("course_content", "text", "2026-01-01", course_id="c", content="Sums come before fractions.")
     points = sorted({name for claim in claims for name in claim[:2]})
     found = ContentFinding(
@@ -33,7 +33,7 @@ def text_that_claims(*claims: tuple[str, str, float]) -> Findings:
         prerequisites=tuple(Prerequisite(point=a, requires=b, confidence=c) for a, b, c in claims),
         confidence=1,
     )
-    return pack([RecordFinding(record=text.to_json(), finding=found, origin=ORIGIN)], "analysis", 0)
+    return pack([RecordFinding(record=text.to_json(), finding=found, origin=ORIGIN)], job, 0)
 
 
 def test_a_point_is_one_by_its_id_and_by_all_its_names(graph: Graph, room: Any) -> None:
@@ -100,6 +100,10 @@ def test_what_a_school_says_counts_beside_what_its_texts_say(room: Any) -> None:
             steps[place]()
         assert relationships(room, "DEPENDS_ON", "confidence") == {("fractions", "sums"): 1.0}
         assert relationships(room, "SET_ASIDE", "confidence") == {("sums", "fractions"): 0.75}
+        room.graph.write_findings(text_that_claims(job="without"))
+        assert relationships(room, "DEPENDS_ON", "confidence") == {("fractions", "sums"): 1.0}
+        assert relationships(room, "SET_ASIDE", "confidence") == {}
+        room.graph.write_findings(text_that_claims(weak, against, job="again"))
         write(room.graph, "back", withdrawn=("p",))
         assert relationships(room, "DEPENDS_ON", "confidence") == {("sums", "fractions"): 0.75}
         assert relationships(room, "SET_ASIDE", "confidence") == {("fractions", "sums"): 0.25}
