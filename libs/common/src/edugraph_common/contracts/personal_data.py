@@ -220,6 +220,7 @@ _GRAPH = (
             "CALLED.*",
             "OF_ITEM.*",
             "DEFINES.*",
+            "REQUIRES.*",
             "TESTS.*",
             "NOT_TESTS.*",
         ),

@@ -29,6 +29,7 @@ RECORD_TYPES = (
     "membership_record",
     "term_record",
     "activity_record",
+    "point_record",
     "unknown",
 )
 STATUSES = ("200", "400", "401", "402", "403", "404", "408", "409", "422", "425", "429", "500", "502", "503", "504")
