@@ -23,10 +23,12 @@ Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
 # Questions that can be answered without telling of a person.
 IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
-     "untaught-points", "trust", "course-map"}
+     "untaught-points", "trust", "course-map", "mood"}
 )  # fmt: skip
-ABOUT_PERSONS = frozenset({"student", "attention", "records", "roster"})
-EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS
+ABOUT_PERSONS = frozenset({"student", "next", "needs-help", "attention", "ties", "records", "roster"})
+# Two groups of one's own choice could be cut as small as one likes, so it is no question of cells.
+OF_TWO_GROUPS = frozenset({"groups"})
+EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS | OF_TWO_GROUPS
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,10 @@ RULES: Mapping[Role, Rule] = {
     "head": Rule("cells", IN_CELLS),
     "teacher": Rule("own groups", EVERY_QUESTION),
     "student": Rule(
-        "self", frozenset({"student", "weak-points", "returning-mistakes", "records", "roster", "course-map"})
+        "self",
+        frozenset({"student", "next", "weak-points", "returning-mistakes", "records", "roster", "course-map"}),
     ),
-    "counsellor": Rule("everybody", frozenset({"attention", "roster"})),
+    "counsellor": Rule("everybody", frozenset({"mood", "ties", "attention", "roster"})),
     "officer": Rule("nobody", frozenset()),
 }
 # Without authentication everything is open, as at the gateway; such a run listens on the loopback only.
@@ -136,6 +139,7 @@ def roster(graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: dat
 def _refuse_detail(caller: Caller, asked: Parameters) -> None:
     """Raise Refusal 403 for what could cut a cell as small as one likes."""
     given = {"group": asked.group, "student": asked.student, "from": asked.since, "to": asked.until}
+    given |= {"term": asked.term}
     detail = [name for name, value in given.items() if value is not None]
     if detail:
         words = f"Without the right to see persons a question is about a whole course; leave out {', '.join(detail)}."

@@ -1,8 +1,8 @@
 """The one module of insights that knows Neo4j: it reads, with a limit of time and of rows for each statement.
 
 The statements stand in `cypher/*.cypher`, each after a line `// name: …`. Each starts at students, at a course's or
-an item's id, or at points, never at all nodes of a label, and is given the students whom the caller may see. Only
-what `scan` reads goes through all of the graph; it is for who may see all of it.
+an item's id, or at points, never at all nodes of a label but the few terms, and is given the students whom the caller
+may see. Only what `scan` reads goes through all of the graph; it is for who may see all of it.
 """
 
 from collections.abc import Iterator, Mapping
