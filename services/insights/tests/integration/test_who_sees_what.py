@@ -26,7 +26,7 @@ NEEDS = {
     "next": {"student": STUDENTS[3], "goal": "P1"},
     "travelling-weaknesses": {"next_course": "D"},
 }
-PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention")
+PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster")
 
 interval = st.tuples(st.sampled_from([-100, -29, -1, None]), st.sampled_from([-31, -29, 1, None]))
 memberships = st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from("gh"), interval), max_size=20)
