@@ -38,12 +38,14 @@ def graph_digest(caller: CallerDep, insights: InsightsDep) -> GraphDigest:
 def graph_summary(caller: CallerDep, insights: InsightsDep) -> GraphSummary:
     """Nodes by label, relationships by type, and the knowledge points with the most mistakes.
 
-    Without the scope personal, of points only those behind mistakes of ten students or more: a model names points by
-    words of the texts.
+    Without the scope personal counts are rounded to 5, and of points there are only those behind mistakes of ten
+    students or more: a model names points by words of the texts.
     """
     need_scopes(caller, "summary")
     at_least = 0 if caller.may("personal") else SMALLEST_GROUP_STUDENTS
     found = whole_graph.summary(insights.graph, at_least)
+    if at_least:
+        found = whole_graph.rounded_summary(found)
     return found.model_copy(update={"links": {"self": "/v1/graph/summary"}})
 
 

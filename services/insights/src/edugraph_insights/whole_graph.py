@@ -21,6 +21,7 @@ from edugraph_common.contracts.graph_schema import (
     REVIEW_LABELS,
 )
 from edugraph_insights.graph import STATEMENTS, Graph
+from edugraph_insights.small_groups import rounded
 
 MAX_FREQUENT_MISTAKES = 20
 REVIEWS_AT_ONCE = 1_000
@@ -56,6 +57,21 @@ def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
         nodes={label: number for label, number in sorted(nodes.items()) if number},
         relationships={name: number for name, number in sorted(edges.items()) if number},
         frequent_mistakes=tuple(mistakes),
+    )
+
+
+def rounded_summary(exact: GraphSummary) -> GraphSummary:
+    """Return the summary with counts as coarse as those of answers that are published."""
+
+    def coarse(counts: Mapping[str, int]) -> dict[str, int]:
+        return {name: shown for name, number in counts.items() if (shown := rounded(number))}
+
+    mistakes = tuple(
+        each.model_copy(update={"mistakes": rounded(each.mistakes), "students": rounded(each.students)})
+        for each in exact.frequent_mistakes
+    )
+    return GraphSummary(
+        nodes=coarse(exact.nodes), relationships=coarse(exact.relationships), frequent_mistakes=mistakes
     )
 
 

@@ -12,6 +12,8 @@ from hypothesis import given
 from rooms import Room
 
 from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, RecordFinding
+from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import REVIEW, PairReview
 from edugraph_common.platform.callers import Caller
 from edugraph_insights.access import WHOLE_GRAPH
@@ -19,7 +21,7 @@ from edugraph_insights.app import make_application
 from edugraph_insights.small_groups import SMALLEST_GROUP_STUDENTS
 from edugraph_insights.whole_graph import MAX_FREQUENT_MISTAKES, picture, reviews, summary
 
-from .schools import EXAMPLES, NotedAudit, School, at, reading, schools, written
+from .schools import EXAMPLES, ORIGIN, NotedAudit, School, at, reading, schools, written
 
 LABELS = {"attempt_record": "Attempt", "error_record": "ErrorRecord", "course_content": "CourseContent"}
 
@@ -96,6 +98,27 @@ def test_the_summary_counts_what_the_records_say(room: Room, school: School) -> 
     assert {each.knowledge_point: each.students for each in published.frequent_mistakes} == {
         point: number for point, number in expected.items() if number >= SMALLEST_GROUP_STUDENTS
     }
+
+
+def test_without_personal_the_counts_are_rounded(client: TestClient, room: Room) -> None:
+    """Out: `rounded_summary` in the route, or `rounded` of any part of it."""
+    values = [
+        {"type": "error_record", "record_id": f"r{n}", "timestamp": at(n),
+         "data": {"student_id": f"s{n}", "course_id": "C", "error_text": "wrong sign"}}
+        for n in range(12)
+    ]  # fmt: skip
+    linked = ErrorFinding(knowledge_points=(LinkedPoint(name="P", strength=1.0, confidence=1.0),), confidence=1.0)
+    records = [parse_record(value) for value in values]
+    findings = [RecordFinding(record=record.to_json(), finding=linked, origin=ORIGIN) for record in records]
+    written(room, School(records, findings))
+    exact, coarse = (get(client, "summary", *scopes).json() for scopes in (("read", "personal"), ("read",)))
+    assert (exact["nodes"]["Student"], exact["nodes"]["Course"]) == (12, 1)
+    assert (coarse["nodes"]["Student"], "Course" in coarse["nodes"]) == (10, False)
+    shown = {**coarse["nodes"], **coarse["relationships"]}
+    assert all(number % 5 == 0 for number in shown.values())
+    [mistake] = coarse["frequent_mistakes"]
+    assert (mistake["mistakes"], mistake["students"]) == (10, 10)
+    assert exact["frequent_mistakes"][0]["students"] == 12
 
 
 def test_the_picture_is_no_larger_than_asked_for(room: Room) -> None:
