@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, GraphSummary, Restricted
-from edugraph_common.contracts.messages import Compression, Format
+from edugraph_common.contracts.messages import Compression, Format, Removable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
 CHUNK_BYTES = 1 << 18  # how much of a file is read and sent at a time
@@ -303,6 +303,10 @@ class Client:
     def derive_graph(self, *, repair: bool) -> Accepted:
         """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
         return Accepted.model_validate(self._json("POST", f"/v1/graph/{'rebuild' if repair else 'verify'}"))
+
+    def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:
+        """Have a course or a group taken out of the graph. The task's result says what was left."""
+        return Accepted.model_validate(self._json("POST", "/v1/graph/remove", params={"of": of, "id": node_id}))
 
     def diagnosis(self) -> Diagnosis:
         """Return what the gateway finds wrong with the servers behind it."""

@@ -26,6 +26,7 @@ PACK_RECORDS = 100  # the most that one pack has
 Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet"]
 TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables that are no text
 Compression = Literal["gzip", "zstd"]
+Removable = Literal["course", "group"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -294,6 +295,13 @@ class UndoImport(Message):
     """import.split: take back what an import wrote that has ended. `job_id` names the request."""
 
     import_id: str = Field(min_length=1, max_length=64)
+
+
+class RemoveFromGraph(Message):
+    """import.split: take a course or a group out of the graph with its records. `job_id` names the request."""
+
+    of: Removable
+    node_id: str = Field(min_length=1, max_length=128)
 
 
 class ForgetStudent(Message):
