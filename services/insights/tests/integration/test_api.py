@@ -17,6 +17,7 @@ from edugraph_common.platform.callers import Caller
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.settings import HelpThresholds
 
 from .schools import NotedAudit, School, at, reading, written
 
@@ -89,6 +90,16 @@ def test_parquet_has_the_rows_of_json(client: TestClient, name: str) -> None:
     ]
     shown = [QUESTIONS[name].row(**row).model_dump(mode="json") for row in rows]
     assert shown == answer.json()["rows"]
+
+
+def test_thresholds_come_from_the_question_else_from_the_settings_of_the_course(client: TestClient) -> None:
+    """Out: `completed` of the question, or the order in which it takes them."""
+    app: Any = client.app
+    more = {"auth": "off", "help_thresholds": {"C": HelpThresholds(stuck_tries=9, low_points=4)}}
+    settings = app.state.insights.settings.model_copy(update=more)
+    app.state.insights = replace(app.state.insights, settings=settings)
+    counted = get(client, "/needs-help?course=C&low_points=3").json()["parameters"]
+    assert (counted["stuck_tries"], counted["low_points"], counted["same_mistakes"]) == ("9", "3", "3")
 
 
 @pytest.mark.parametrize(
