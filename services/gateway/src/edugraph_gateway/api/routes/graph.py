@@ -1,4 +1,4 @@
-"""POST /v1/graph/…: have the importer compare the graph with its records, derive it anew, or take a course or group out of it."""
+"""POST /v1/graph/…: the importer compares the graph with its records, derives it anew, or takes a part out of it."""
 
 from functools import partial
 from typing import Annotated
