@@ -35,8 +35,8 @@ from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Origi
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_gateway.graph_reader import graph_digest
 from edugraph_importer.graph import Graph, RecordBatch
+from edugraph_insights.whole_graph import graph_digest
 
 RESULTS = Path(__file__).parent / "results"
 TRIES = 5

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.mastery import Coefficients, read_coefficients
-from edugraph_common.platform.api_keys import ApiKeys
 from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.oidc import Issuer, keeper_of
@@ -73,7 +73,7 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
     return Insights(
         settings=settings,
         graph=Graph(settings),
-        key_ring=KeyRing(ApiKeys(client)),
+        key_ring=KeyRing(KeysWithBootstrap(client, secret_of(settings.bootstrap_key))),
         issuer=Issuer(settings) if settings.oidc_issuer else None,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
         ping_redis=ping,

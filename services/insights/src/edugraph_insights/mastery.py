@@ -4,8 +4,10 @@ logit P = β(point) + γ·ln(1 + right) + ρ·ln(1 + wrong), and the same two te
 commute, so the estimate does not depend on the order in which records arrive. (Pavlik, Cen & Koedinger 2009.)
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from graphlib import TopologicalSorter
 from math import exp, log1p
 from typing import Literal, NamedTuple
 
@@ -57,25 +59,35 @@ def mastery(
     return found
 
 
-def learning_path(goal: str, needs: Iterable[tuple[str, str]], states: Mapping[str, State]) -> list[str]:
-    """Return what is not mastered of the goal and of all that it needs, what is needed first first.
+def learning_path(goal: str, needs: Iterable[tuple[str, str]], states: Mapping[str, State]) -> list[tuple[str, ...]]:
+    """Return what is not mastered of the goal and of all that it needs, in steps: what is needed first comes first.
 
-    `needs` are pairs of a point and one that it needs, without a cycle. A point of which too little is known is in
-    the list: it is to be checked first. Points that could come in any order stand by their ids.
+    `needs` are pairs of a point and one that it needs. A point of which too little is known is in a step: it is to be
+    checked first. Points of one step may come in any order, so each of the first step can be learned now. Of points
+    that need each other in a circle, which those that were judged the same may close, none comes first.
     """
-    needed_by: dict[str, set[str]] = {}
+    direct: dict[str, set[str]] = defaultdict(set)
     for point, needed in needs:
-        needed_by.setdefault(point, set()).add(needed)
-    reached, ahead = {goal}, [goal]
+        direct[point].add(needed)
+    before = {point: _reached(point, direct) for point in {goal, *_reached(goal, direct)}}
+    left = {point for point in before if states.get(point) != "mastered"}
+    # What is needed, by however many steps, and does not need the point in turn: an order without circles.
+    strictly = {point: {each for each in before[point] & left if point not in before[each]} for point in left}
+    steps, sorter = [], TopologicalSorter(strictly)
+    sorter.prepare()
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        steps.append(tuple(sorted(ready)))
+        sorter.done(*ready)
+    return steps
+
+
+def _reached(point: str, direct: Mapping[str, set[str]]) -> set[str]:
+    """Return all that a point needs, by one step or more."""
+    reached: set[str] = set()
+    ahead = [point]
     while ahead:
-        fresh = needed_by.get(ahead.pop(), set()) - reached
+        fresh = direct.get(ahead.pop(), set()) - reached
         reached |= fresh
         ahead += fresh
-    left = {point: needed_by.get(point, set()) & reached for point in reached}
-    path = []
-    while left:
-        ready = min(point for point, needed in left.items() if not needed & left.keys())
-        del left[ready]
-        if states.get(ready) != "mastered":
-            path.append(ready)
-    return path
+    return reached

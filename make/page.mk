@@ -1,0 +1,14 @@
+# The page in a real browser. Its driver is in a group of its own: nothing else needs it.
+CHROMIUM := $(shell command -v chromium || command -v google-chrome)
+
+env-page: env-dev
+	@$(UV) sync --quiet --frozen --all-packages --all-extras --group page
+	@$(if $(CHROMIUM),,python3 -c 'from tools.debian.packages import apt_install; apt_install("chromium", "fonts-noto-cjk")')
+
+page-test: env-page ## the page in Debian's chromium on the example school: numbers, filters, keyboard, both languages, axe (a minute and a half)
+	@EDUGRAPH_PAGE_TESTS=1 $(RUN) pytest tests/page $(PYTEST_ARGS)
+
+screenshots: env-page ## write docs/images/*.png, the pictures of the page in README and docs
+	@PYTHONPATH=.:tests $(RUN) python tests/page/screenshots.py
+
+.PHONY: env-page page-test screenshots

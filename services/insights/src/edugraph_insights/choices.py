@@ -1,0 +1,85 @@
+"""GET /v1/insights/choices: about which courses, groups and terms a caller may ask. The page begins with it."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.problems import Refusal
+from edugraph_insights.access import FORMER_MEMBERS, Rows, widest_rows
+from edugraph_insights.api import CallerDep, InsightsDep
+from edugraph_insights.graph import Graph
+from edugraph_insights.problems import problem_responses
+
+MOST_CHOICES = 2_000  # of each list
+
+router = APIRouter()
+
+
+class Choice(ContractModel):
+    id: str
+    name: str
+
+
+class GroupChoice(Choice):
+    """`courses` is empty of a home room: its members may be asked about in each course that they learn."""
+
+    courses: tuple[str, ...]
+
+
+class TermChoice(Choice):
+    starts: datetime
+    ends: datetime
+
+
+class Choices(ContractModel):
+    """`sees` is of whom the caller sees rows. Who sees cells alone may ask about a whole course only, so there are
+    no groups and no terms. `person` is the caller's own id in the graph.
+    """
+
+    sees: Rows
+    person: str | None
+    courses: tuple[Choice, ...]
+    groups: tuple[GroupChoice, ...]
+    terms: tuple[TermChoice, ...]
+
+
+@router.get(
+    "/v1/insights/choices",
+    tags=["insights"],
+    summary="About which courses, groups and terms may this caller ask?",
+    responses=problem_responses(401, 403, 503),
+)
+def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
+    """The lists have 2,000 entries at most."""
+    sees = widest_rows(caller)
+    courses, groups = _courses_and_groups(insights.graph, caller, sees, insights.now())
+    terms = () if sees == "cells" else insights.graph.read("terms", limit=MOST_CHOICES)
+    return Choices(
+        sees=sees,
+        person=caller.person,
+        courses=tuple(Choice(**row) for row in courses),
+        groups=tuple(GroupChoice(**row) for row in groups),
+        terms=tuple(TermChoice(**row) for row in terms),
+    )
+
+
+def _courses_and_groups(graph: Graph, caller: Caller, sees: Rows, now: datetime) -> tuple[Any, Any]:
+    """Return what a caller who sees so much may ask about; of others nothing is read."""
+    if sees in {"cells", "everybody"}:
+        groups = graph.read("all_groups", limit=MOST_CHOICES) if sees == "everybody" else []
+        return graph.read("all_courses", limit=MOST_CHOICES), groups
+    if not caller.person:
+        words = "This key or token does not say whose it is: it needs a person's id (edugraph keys create --person)."
+        raise Refusal(403, "rows", words, caller.client_id)
+    if sees == "self":
+        learned = graph.read("courses_of_students", students=[caller.person])
+        return graph.read("courses", courses=[row["id"] for row in learned]), []
+    times = {"now": now.isoformat(), "since": (now - FORMER_MEMBERS).isoformat()}
+    groups = graph.read("groups_led", person=caller.person, **times)
+    home_rooms = [group["id"] for group in groups if not group["courses"]]
+    learned = graph.read("courses_of_groups", groups=home_rooms, **times)
+    ids = {row["id"] for row in learned} | {course for group in groups for course in group["courses"]}
+    return graph.read("courses", courses=sorted(ids)), groups

@@ -1,0 +1,42 @@
+"""The web page: static files below /ui, and `/` leads there. The files are no secret, so they need no key.
+
+What the page shows it asks of /v1/insights, as any other client does.
+"""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+
+WEB = Path(__file__).parent / "web"
+HEADERS = {
+    # Nothing of the page comes from elsewhere or is sent elsewhere, and nobody may put it into a frame.
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "object-src 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # A browser asks each time whether its copy is the current one: an upgrade may not mix two releases.
+    "Cache-Control": "no-cache",
+}
+
+router = APIRouter(include_in_schema=False)
+_files = StaticFiles(directory=WEB, html=True)
+
+
+@router.get("/")
+def to_page() -> Response:
+    return RedirectResponse("/ui/", headers=HEADERS)
+
+
+@router.api_route("/ui/{path:path}", methods=["GET", "HEAD"])
+async def page(path: str, request: Request) -> Response:
+    """Raises HTTPException 404 where there is no such file."""
+    response = await _files.get_response(path or ".", request.scope)
+    response.headers.update(HEADERS)
+    return response

@@ -1,0 +1,56 @@
+"""Which points does a course have, and what does each need first?"""
+
+from edugraph_insights.answers import Found, Measured, Name, Row, Share
+from edugraph_insights.facts import Facts, by_point
+from edugraph_insights.questions.question import Parameters, Question
+
+
+class PlaceOnMap(Row):
+    """A point, and one that it needs first. A point that needs none has one row, in which `needs` is empty."""
+
+    point: Name
+    name: Name
+    needs: Name = ""
+    needs_name: Name = ""
+    confidence: Share = None
+
+
+def find(facts: Facts, asked: Parameters) -> Found[PlaceOnMap]:
+    first = facts.first_attempts(asked.course)
+    tried = by_point(first, facts.tested_points(each.item for each in first))
+    taught = facts.taught_points(asked.course)
+    # What the texts of a course teach tells of no student; that somebody tried an item of another point does.
+    behind = {point: frozenset(of_students) for point, of_students in tried.items()} | dict.fromkeys(
+        taught, frozenset()
+    )
+    students = {point.id: of for point, of in behind.items()}
+    names = {point.id: point.name for point in behind}
+    needs = facts.direct_needs(names)
+    rows = [
+        PlaceOnMap(
+            point=need.point,
+            name=names[need.point],
+            needs=need.needs.id,
+            needs_name=need.needs.name,
+            confidence=need.confidence,
+        )
+        for need in needs
+    ]
+    alone = names.keys() - {need.point for need in needs}
+    rows += [PlaceOnMap(point=point, name=names[point]) for point in alone]
+    return Found(
+        tuple(Measured(row, students[row.point]) for row in rows),
+        of_how_many={"points that the course teaches": len(taught)},
+    )
+
+
+QUESTION = Question(
+    name="course-map",
+    title="Which points does this course have, and what does each need first?",
+    computed_by="The points that the texts of the course teach or that its items test, and for each what the texts "
+    "of all courses say that it needs first. The confidence is the analyser's.",
+    parameters=Parameters,
+    row=PlaceOnMap,
+    find=find,
+    order=lambda row: (row.point, row.needs),
+)

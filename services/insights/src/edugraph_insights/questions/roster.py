@@ -1,0 +1,69 @@
+"""Who is in a course, and how do they stand?"""
+
+from datetime import datetime
+from typing import Annotated
+
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.facts import Attempt, Facts, wrong_share
+from edugraph_insights.questions.question import Parameters, Question
+
+Number = Annotated[int, Mark.PERSONAL]
+Part = Annotated[float | None, Mark.PERSONAL]
+
+
+class Standing(Row):
+    """`progress` is in percent, `right` the mean outcome of the first attempts."""
+
+    student: Annotated[str, Mark.PERSONAL]
+    name: Annotated[str | None, Mark.PERSONAL]
+    progress: Part
+    first_attempts: Number
+    right: Part
+    mistakes: Number
+    last: Annotated[datetime | None, Mark.PERSONAL]
+    evidence: Evidence = None
+
+
+def find(facts: Facts, asked: Parameters) -> Found[Standing]:
+    names, progress = facts.names(), facts.progress(asked.course)
+    tried: dict[str, list[Attempt]] = {}
+    for each in facts.first_attempts(asked.course):
+        tried.setdefault(each.student, []).append(each)
+    mistakes: dict[str, dict[str, datetime]] = {}
+    for row in facts.mistakes(asked.course):
+        mistakes.setdefault(row["student"], {})[row["record"]] = row["at"]
+    rows = []
+    for student in facts.students:
+        first, made = tried.get(student, []), mistakes.get(student, {})
+        standing = Standing(
+            student=student,
+            name=names.get(student),
+            progress=progress.get(student),
+            first_attempts=len(first),
+            right=1 - wrong_share(first) if first else None,
+            mistakes=len(made),
+            last=max([*(each.at for each in first), *made.values()], default=None),
+            evidence=asked.model_copy(update={"student": student}).records(),
+        )
+        rows.append(Measured(standing, frozenset({student})))
+    return Found(
+        tuple(rows),
+        of_how_many={
+            "students": frozenset(facts.students),
+            "students with attempts": frozenset(tried),
+            "students with mistakes": frozenset(mistakes),
+        },
+    )
+
+
+QUESTION = Question(
+    name="roster",
+    title="Who is in this course, and how do they stand?",
+    computed_by="Of each student, the latest progress that a record gives, the mean outcome of the first attempts, "
+    "the number of mistakes, and the time of the last of both.",
+    parameters=Parameters,
+    row=Standing,
+    find=find,
+    order=lambda row: row.student,
+    quotes=True,
+)

@@ -1,0 +1,38 @@
+// The one module that asks insights. The key of an installation that needs one is kept for this tab only.
+
+const STORED = 'edugraph_key';
+let key = sessionStorage.getItem(STORED) ?? '';
+
+/** An answer that is no: `type` is its name as in the API, such as `too-large`. */
+export class Problem extends Error {
+  constructor(status, type, detail) {
+    super(detail);
+    Object.assign(this, { status, type, detail });
+  }
+}
+
+export const hasKey = () => key !== '';
+
+export function keep(given) {
+  key = given;
+  if (key) sessionStorage.setItem(STORED, key);
+  else sessionStorage.removeItem(STORED);
+}
+
+/** Return the JSON at a path below /v1/insights, or its text in another form. Raises Problem. */
+export async function ask(path, parameters = {}, form = 'application/json') {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '');
+  const query = new URLSearchParams(given).toString();
+  const headers = { Accept: form, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  let answer;
+  try {
+    answer = await fetch(`/v1/insights${path}${query ? `?${query}` : ''}`, { headers, cache: 'no-store' });
+  } catch {
+    throw new Problem(0, 'unavailable', '');
+  }
+  if (!answer.ok) {
+    const told = await answer.json().catch(() => ({}));
+    throw new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '');
+  }
+  return form === 'application/json' ? answer.json() : answer.text();
+}

@@ -1,0 +1,148 @@
+// The frame of the page: who asks, about what, and which page is shown.
+
+import { ask, hasKey, keep } from './api.js';
+import { map } from './pages/map.js';
+import { overview } from './pages/overview.js';
+import { records } from './pages/records.js';
+import { student } from './pages/student.js';
+import { students } from './pages/students.js';
+import { h, refusal } from './parts.js';
+import { changed, link, state } from './state.js';
+import { LANGUAGES, language, speak, t } from './words.js';
+
+// Each page with the question of the API without which it has nothing to say.
+const PAGES = {
+  overview: { show: overview, needs: 'weak-points' },
+  students: { show: students, needs: 'roster' },
+  map: { show: map, needs: 'course-map' },
+  student: { show: student, needs: 'student', hidden: true },
+  records: { show: records, needs: 'records', hidden: true },
+};
+const THEMES = ['auto', 'light', 'dark'];
+const [head, main, status] = ['head', 'main', 'status'].map(id => document.getElementById(id));
+let choices = null; // what the caller may ask about, and which questions
+let arrived = false; // whether a page was shown before: only then the focus has to be led to the new one
+let shown = 0; // which showing is the latest: an answer to an older one is thrown away
+
+async function show() {
+  const mine = ++shown;
+  const before = document.activeElement?.dataset?.keepFocus;
+  const { page, lang } = state();
+  await speak(lang);
+  try {
+    choices ??= await asked();
+  } catch (problem) {
+    if (mine === shown) ask_for_key(problem);
+    return;
+  }
+  if (mine !== shown) return;
+  if (!choices.courses.some(each => each.id === state().course) && choices.courses.length) {
+    // The first course, so that there is something to see; the address says which.
+    location.replace(changed({ course: choices.courses[0].id, group: '', term: '' }));
+    return;
+  }
+  const known = Object.hasOwn(PAGES, page) ? page : 'overview';
+  frame(known);
+  const content = h('div', { class: 'page', 'data-page': known });
+  main.replaceChildren(content);
+  if (!choices.courses.length) content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses')));
+  else {
+    const parts = PAGES[known].show({ ...choices, asked: question_parameters() });
+    content.append(...parts.filter(Boolean));
+    document.title = `${content.querySelector('h1').textContent} – EduGraph`;
+    await Promise.all(parts.map(part => part?.done));
+  }
+  if (mine !== shown) return;
+  const focused = before && document.querySelector(`[data-keep-focus="${CSS.escape(before)}"]`);
+  if (focused) focused.focus({ preventScroll: true });
+  else if (arrived) {
+    main.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+  arrived = true;
+  status.textContent = t('status.ready', { page: document.title });
+  main.dataset.ready = String(mine);
+}
+
+async function asked() {
+  const [may, catalogue] = await Promise.all([ask('/choices'), ask('')]);
+  return { ...may, questions: new Set(catalogue.questions.map(each => each.name)) };
+}
+
+/** Return what the filters say, as parameters of a question. */
+function question_parameters() {
+  const { course, group, term } = state();
+  const during = choices.terms.find(each => each.id === term);
+  return { course, group, from: during?.starts, to: during?.ends };
+}
+
+function frame(page) {
+  const now = state();
+  const pages = Object.entries(PAGES).filter(([, each]) => !each.hidden && choices?.questions.has(each.needs));
+  const own = choices?.sees === 'self' && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
+  head.replaceChildren(
+    h('a', { class: 'skip', href: location.hash, onclick: event => { event.preventDefault(); main.focus(); } }, t('nav.skip')),
+    h('div', { class: 'bar-of-page' },
+      h('a', { class: 'brand', href: link('overview') }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
+      h('nav', { 'aria-label': t('nav.pages') }, own && page_visible('self') ? own : null,
+        pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`)))),
+      h('div', { class: 'tools' }, languages(now), themes(),
+        h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
+        hasKey() && h('button', { type: 'button', onclick: () => { keep(''); choices = null; show(); } }, t('key.leave')))),
+    choices ? filters(now) : '');
+}
+
+const page_visible = sees => choices.sees === sees && choices.questions.has('student');
+
+function languages(now) {
+  return h('span', { role: 'group', 'aria-label': t('nav.language') }, Object.entries(LANGUAGES).map(([code, name]) =>
+    h('a', { class: 'choice', href: changed({ lang: code }), lang: code, hreflang: code, 'aria-current': code === language ? 'true' : null, 'data-keep-focus': `lang-${code}`,
+      onclick: event => { if (now.lang === code) event.preventDefault(); } }, name)));
+}
+
+function themes() {
+  const wanted = localStorage.getItem('edugraph_theme') ?? 'auto';
+  const select = h('select', { 'aria-label': t('nav.theme') }, THEMES.map(each => h('option', { value: each, selected: each === wanted }, t(`theme.${each}`))));
+  select.addEventListener('change', () => { localStorage.setItem('edugraph_theme', select.value); dress(); });
+  return select;
+}
+
+function dress() {
+  const wanted = localStorage.getItem('edugraph_theme') ?? 'auto';
+  const dark = wanted === 'dark' || (wanted === 'auto' && matchMedia('(prefers-color-scheme: dark)').matches);
+  document.documentElement.dataset.theme = dark ? 'dark' : 'light';
+  document.dispatchEvent(new Event('dressed'));
+}
+
+function filters(now) {
+  const groups = choices.groups.filter(each => each.courses.length === 0 || each.courses.includes(now.course));
+  const pick = (name, label, options, all) => h('label', {}, `${label} `, h('select', { name, 'data-keep-focus': `pick-${name}`,
+    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'course' ? { group: '', point: '', student: '', item: '' } : {}) }); } },
+    all && h('option', { value: '' }, all), options.map(each => h('option', { value: each.id, selected: each.id === now[name] }, each.name === each.id ? each.id : `${each.name} (${each.id})`))));
+  return h('form', { class: 'filters', 'aria-label': t('filter.title'), onsubmit: event => event.preventDefault() },
+    pick('course', t('filter.course'), choices.courses),
+    groups.length > 0 && pick('group', t('filter.group'), groups, t('filter.all_groups')),
+    choices.terms.length > 0 && pick('term', t('filter.term'), choices.terms, t('filter.all_terms')),
+    choices.sees === 'cells' && h('p', { class: 'note' }, t('filter.cells')));
+}
+
+/** Ask for an API key where one is needed; another problem is told. */
+function ask_for_key(problem) {
+  if (!('type' in problem)) throw problem;
+  frame('');
+  const input = h('input', { type: 'password', id: 'key', autocomplete: 'off', required: true, 'aria-describedby': 'key-note' });
+  const form = h('form', { class: 'sign-in' }, h('h1', {}, t('key.title')),
+    (problem.type !== 'key' || hasKey()) && refusal(problem),
+    h('label', { for: 'key' }, t('key.label')), input, h('p', { id: 'key-note', class: 'note' }, t('key.note')),
+    h('button', { type: 'submit' }, t('key.enter')));
+  form.addEventListener('submit', event => { event.preventDefault(); keep(input.value.trim()); choices = null; show(); });
+  main.replaceChildren(problem.type === 'unavailable' ? h('div', {}, h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', onclick: show }, t('status.again'))) : form);
+  document.title = 'EduGraph';
+  main.dataset.ready = String(shown);
+}
+
+dress();
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', dress);
+addEventListener('hashchange', show);
+addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(each => { each.open = true; }));
+show();

@@ -1,0 +1,64 @@
+// How does this course stand? For who answers for it, and for an analyst.
+
+import { ask } from '../api.js';
+import { bar, block, h, how, recordsLink, table, value } from '../parts.js';
+import { link } from '../state.js';
+import { number, share, t, told } from '../words.js';
+
+const WEAKEST = 5;
+
+export function overview({ asked, questions }) {
+  const weak = ask('/weak-points', asked);
+  weak.catch(() => {}); // told by the blocks that wait for it
+  return [
+    h('h1', {}, t('overview.title')),
+    block(t('overview.standing'), () => standing(weak, asked, questions), { class: 'standing' }),
+    block(t('overview.weakest'), () => weakest(weak), { 'data-question': 'weak-points' }),
+    questions.has('trust') && block(t('overview.trust'), () => trust(asked), { 'data-question': 'trust' }),
+  ];
+}
+
+async function standing(weak, asked, questions) {
+  const [answer, hard] = await Promise.all([weak, questions.has('difficulty') ? ask('/difficulty', asked) : null]);
+  const of = answer.of_how_many;
+  const seesPersons = questions.has('roster');
+  const card = (name, exact, shown, href) => h('div', { class: 'card', 'data-card': name }, h('dt', {}, t(`card.${name}`)), h('dd', {}, exact === undefined ? h('span', { class: 'hidden' }, t('table.hidden')) : value(exact, shown, href, t(`card.${name}`))));
+  const course = hard?.rows[0];
+  return [
+    h('dl', { class: 'cards' },
+      card('students', of.students, number(of.students), seesPersons ? link('students') : null),
+      card('active', of['students with attempts'], number(of['students with attempts']), seesPersons ? link('students', { sort: '-first_attempts' }) : null),
+      card('attempts', of['first attempts'], number(of['first attempts']), questions.has('records') ? link('records') : null),
+      course && card('right', course.right, share(course.right), questions.has('records') ? link('records') : null),
+      course && card('progress', course.median_progress, share(course.median_progress), seesPersons ? link('students', { sort: 'progress' }) : null)),
+    hard && how('difficulty', hard),
+  ];
+}
+
+async function weakest(weak) {
+  const answer = await weak;
+  const rows = answer.rows.slice(0, WEAKEST);
+  return [
+    table(t('overview.weakest_caption', { n: rows.length, of: answer.rows.length }), [
+      { name: 'name', label: t('column.point'), text: true, cell: row => h('a', { href: link('map', { point: row.point }) }, row.name) },
+      { name: 'wrong', label: t('column.wrong'), cell: row => bar(row.wrong, recordsLink(row.evidence), row.name) },
+      { name: 'low', label: t('column.wrong_at_least'), cell: row => value(row.wrong_at_least, share(row.wrong_at_least)) },
+      { name: 'students', label: t('column.students'), cell: row => value(row.students, number(row.students), recordsLink(row.evidence), row.name) },
+      { name: 'first_attempts', label: t('column.first_attempts'), cell: row => value(row.first_attempts, number(row.first_attempts), recordsLink(row.evidence), row.name) },
+    ], rows, { none: t('overview.no_points') }),
+    answer.rows.length > WEAKEST && h('p', {}, h('a', { href: link('map') }, t('overview.all_points', { n: answer.rows.length }))),
+    how('weak-points', answer),
+  ];
+}
+
+async function trust(asked) {
+  const answer = await ask('/trust', asked);
+  return [
+    table(t('overview.trust_caption'), [
+      { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
+      { name: 'records', label: t('column.records'), cell: row => value(row.records, number(row.records), row.kind === 'mistakes' && answer.exact ? link('records') : null, told('kind', row.kind)) },
+      ...['read', 'linked', 'unsure', 'with_evidence'].map(name => ({ name, label: t(`column.${name}`), cell: row => value(row[name], share(row[name])) })),
+    ], answer.rows),
+    how('trust', answer),
+  ];
+}

@@ -1,0 +1,46 @@
+// Whom should I look at first? Every student of the course or group, with mistakes that nobody has answered.
+
+import { ask } from '../api.js';
+import { bar, block, h, how, recordsLink, table, value } from '../parts.js';
+import { changed, link, state } from '../state.js';
+import { day, number, share, t } from '../words.js';
+
+export function students({ asked, questions }) {
+  return [h('h1', {}, t('students.title')), block(t('students.list'), () => list(asked, questions), { 'data-question': 'roster' })];
+}
+
+async function list(asked, questions) {
+  const [roster, attention] = await Promise.all([ask('/roster', asked), questions.has('attention') ? ask('/attention', asked) : null]);
+  const cared = new Map((attention?.rows ?? []).map(row => [row.student, row]));
+  const all = roster.rows.map(row => ({ ...row, unanswered: cared.get(row.student)?.unanswered ?? 0, hours: cared.get(row.student)?.median_hours_to_contact ?? null }));
+  const sought = (state().find ?? '').trim().toLowerCase();
+  const rows = all.filter(row => `${row.name ?? ''} ${row.student}`.toLowerCase().includes(sought));
+  const who = row => row.name ?? row.student;
+  return [
+    search(all.length, rows.length),
+    table(t('students.caption', { n: rows.length, of: all.length }), [
+      { name: 'name', label: t('column.student'), text: true, key: who, cell: row => questions.has('student') ? h('a', { href: link('student', { student: row.student }) }, who(row)) : who(row) },
+      { name: 'unanswered', label: t('column.unanswered'), key: row => row.unanswered, cell: row => value(row.unanswered, number(row.unanswered), records(row, questions), who(row)) },
+      { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), records(row, questions), who(row)) },
+      { name: 'right', label: t('column.right'), key: row => row.right, cell: row => bar(row.right, records(row, questions), who(row)) },
+      { name: 'first_attempts', label: t('column.first_attempts'), key: row => row.first_attempts, cell: row => value(row.first_attempts, number(row.first_attempts), records(row, questions), who(row)) },
+      { name: 'progress', label: t('column.progress'), key: row => row.progress, cell: row => value(row.progress, share(row.progress === null ? null : row.progress / 100)) },
+      { name: 'hours', label: t('column.hours'), key: row => row.hours, cell: row => value(row.hours) },
+      { name: 'last', label: t('column.last'), key: row => row.last, cell: row => day(row.last) },
+    ], rows, { sort: '-unanswered' }),
+    how('roster', roster),
+    attention && how('attention', attention),
+  ];
+}
+
+const records = (row, questions) => (questions.has('records') ? recordsLink(row.evidence) : null);
+
+function search(all, shown) {
+  const input = h('input', { type: 'search', value: state().find ?? '', 'data-keep-focus': 'find', 'aria-describedby': 'found' });
+  let waiting;
+  input.addEventListener('input', () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { location.hash = changed({ find: input.value }); }, 250);
+  });
+  return h('p', { class: 'search no-print' }, h('label', {}, `${t('students.find')} `, input), ' ', h('span', { id: 'found' }, t('students.found', { n: shown, of: all })));
+}

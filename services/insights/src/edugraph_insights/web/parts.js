@@ -1,0 +1,103 @@
+// What all pages are made of. Everything is made as elements and text: nothing that a record says is read as HTML.
+
+import { ask } from './api.js';
+import { changed, link, state } from './state.js';
+import { moment, number, share, sorter, t, told } from './words.js';
+
+/** Return an element. A property that begins with `on` is a listener, one that is false or null is left out. */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value === true ? '' : value);
+  }
+  element.append(...children.flat(Infinity).filter(child => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Return a number as it is shown, with its exact value in the element; with an address it is a link. */
+export function value(exact, shown = number(exact), href = null, label = null) {
+  const data = h('data', { value: exact ?? '' }, shown);
+  return href && exact !== null && exact !== undefined ? h('a', { href, 'aria-label': label && `${label}: ${shown}` }, data) : data;
+}
+
+/** Return a share as a number and a bar of that length. */
+export function bar(exact, href = null, label = null) {
+  const filled = h('span', { class: 'filled' });
+  filled.style.width = `${100 * (exact ?? 0)}%`;
+  return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
+}
+
+/** Return the page's address of the records that the API gives as evidence. */
+export function recordsLink(evidence) {
+  if (!evidence) return null;
+  const { from, to, ...about } = Object.fromEntries(new URLSearchParams(evidence.split('?')[1]));
+  return link('records', about);
+}
+
+/** Return how an answer is computed, of how many, and what was left out. */
+export function how(question, answer) {
+  const counted = Object.entries(answer.of_how_many);
+  const left = Object.entries(answer.left_out);
+  return h('footer', { class: 'how' },
+    counted.length > 0 && h('p', {}, `${t('how.of')} `, counted.map(([name, n], place) => [place ? ' · ' : '', `${told('count', name)} `, value(n)])),
+    left.length > 0 && h('p', { class: 'left-out' }, `${t('how.left_out')} `, left.map(([name, n], place) => [place ? ' · ' : '', `${told('count', name)} `, value(n)])),
+    !answer.exact && h('p', { class: 'hidden-groups' }, t('how.hidden')),
+    h('details', {}, h('summary', {}, t('how.computed')), h('p', {}, told('computed', question) === question ? answer.computed_by : told('computed', question)),
+      h('p', {}, t('how.as_of', { at: moment(answer.as_of) })), csvButton(question, answer.parameters)));
+}
+
+function csvButton(question, parameters) {
+  async function save() {
+    const text = await ask(`/${question}`, parameters, 'text/csv');
+    const at = URL.createObjectURL(new Blob(['\ufeff', text], { type: 'text/csv' }));
+    h('a', { href: at, download: `${question}.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(at), 1000);
+  }
+  return h('button', { type: 'button', class: 'plain no-print', onclick: save }, t('how.csv'));
+}
+
+/**
+ * Return a table. `columns` are {name, label, cell(row), key(row), text}: with `key` it can be sorted by, in the state `sort`.
+ * The first column heads its row.
+ */
+export function table(caption, columns, rows, { sort, none = t('table.none') } = {}) {
+  const wanted = sort === undefined ? '' : state().sort ?? sort;
+  const [by, down] = [wanted.replace(/^-/, ''), wanted.startsWith('-')];
+  const column = columns.find(each => each.name === by && each.key);
+  const ordered = column ? [...rows].sort((a, b) => compare(column.key(a), column.key(b), down)) : rows;
+  const heads = columns.map(each => {
+    const chosen = each === column;
+    const next = chosen && !down ? `-${each.name}` : each.name;
+    const sortable = sort !== undefined && each.key;
+    const label = sortable ? h('a', { href: changed({ sort: next }), 'data-keep-focus': `sort-${each.name}` }, each.label, chosen ? (down ? ' ▼' : ' ▲') : '') : each.label;
+    return h('th', { scope: 'col', class: each.text ? null : 'figure', 'aria-sort': chosen ? (down ? 'descending' : 'ascending') : null }, label);
+  });
+  const body = ordered.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? null },
+    columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? null : 'figure' }, each.cell(row)))));
+  return h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },
+    h('table', {}, h('caption', {}, caption), h('thead', {}, h('tr', {}, heads)),
+      h('tbody', {}, body.length ? body : h('tr', {}, h('td', { colspan: columns.length, class: 'none' }, none)))));
+}
+
+function compare(a, b, down) {
+  const [noA, noB] = [a === null || a === undefined, b === null || b === undefined];
+  if (noA || noB) return noA - noB; // what has no value stands last, whichever way
+  const order = typeof a === 'string' ? sorter().compare(a, b) : a - b;
+  return down ? -order : order;
+}
+
+/** Return a block whose heading is a question; it fills itself when its answers are there. */
+export function block(heading, content, properties = {}) {
+  const inside = h('div', {}, h('p', { class: 'waits' }, t('status.waits')));
+  const whole = h('section', properties, h('h2', {}, heading), inside);
+  whole.done = content().then(parts => inside.replaceChildren(...[parts].flat(2).filter(Boolean)), problem => inside.replaceChildren(refusal(problem)));
+  return whole;
+}
+
+/** Say why there is no answer. What is no problem of the API is a bug, and is raised again. */
+export function refusal(problem) {
+  if (!('type' in problem)) throw problem;
+  return h('div', { class: 'refusal', role: 'alert' }, h('p', {}, told('problem', problem.type) === problem.type ? t('problem.other') : told('problem', problem.type)),
+    problem.detail && h('p', { lang: 'en' }, problem.detail));
+}

@@ -1,0 +1,28 @@
+// What is shown stands in the address after the `#`, so that a link reproduces the view. A browser never sends that
+// part, so ids of students do not reach the log of a proxy that serves the page.
+
+const KEPT = ['course', 'group', 'term', 'lang']; // from one page to the next
+
+export function state() {
+  const [page, query = ''] = location.hash.slice(1).split('?');
+  return { page: page || 'overview', ...Object.fromEntries(new URLSearchParams(query)) };
+}
+
+/** Return the address of a page with what is kept of the present one; `more` adds to it, or takes away by ''. */
+export function link(page, more = {}) {
+  const now = state();
+  const kept = Object.fromEntries(KEPT.filter(name => now[name]).map(name => [name, now[name]]));
+  return address(page, { ...kept, ...more });
+}
+
+/** Return the address of the present view with some of its values changed. */
+export function changed(more) {
+  const { page, ...now } = state();
+  return address(page, { ...now, ...more });
+}
+
+function address(page, values) {
+  const given = Object.entries(values).filter(([, value]) => value !== '' && value !== undefined && value !== null);
+  const query = new URLSearchParams(given).toString();
+  return `#${page}${query ? `?${query}` : ''}`;
+}

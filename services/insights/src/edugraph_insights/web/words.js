@@ -1,0 +1,47 @@
+// What the page says, in the language of the reader: words/LANGUAGE.json has every sentence, and nothing else has any.
+
+export const LANGUAGES = { en: 'English', zh: '中文' };
+let words = {};
+export let language = 'en';
+
+/** Load a language; without one, that of the browser. */
+export async function speak(wanted) {
+  const own = navigator.languages.find(each => each.slice(0, 2) in LANGUAGES) ?? 'en';
+  language = wanted in LANGUAGES ? wanted : own.slice(0, 2);
+  words = await (await fetch(`words/${language}.json`)).json();
+  document.documentElement.lang = language === 'zh' ? 'zh-CN' : language;
+}
+
+/** Return a sentence with its {values}. */
+export function t(key, values = {}) {
+  if (!(key in words)) console.error(`no words for ${key} in ${language}`);
+  return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
+}
+
+/** Return the words for something that the API calls by English ones; where there are none, the API's. */
+export function told(kind, english) {
+  return words[`${kind}.${english}`] ?? english;
+}
+
+const locale = () => (language === 'zh' ? 'zh-CN' : 'en-GB');
+const nothing = '–';
+
+export function number(value) {
+  return value === null || value === undefined ? nothing : new Intl.NumberFormat(locale(), { maximumFractionDigits: 1 }).format(value);
+}
+
+export function share(value) {
+  const style = { style: 'percent', maximumFractionDigits: 0 };
+  return value === null || value === undefined ? nothing : new Intl.NumberFormat(locale(), style).format(value);
+}
+
+export function day(value) {
+  return value ? new Intl.DateTimeFormat(locale(), { dateStyle: 'medium' }).format(new Date(value)) : nothing;
+}
+
+export function moment(value) {
+  const style = { dateStyle: 'medium', timeStyle: 'short' };
+  return value ? new Intl.DateTimeFormat(locale(), style).format(new Date(value)) : nothing;
+}
+
+export const sorter = () => new Intl.Collator(locale(), { numeric: true });

@@ -1,0 +1,119 @@
+"""The page's files: what is vendored, both languages, and the headers with which they are served."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from edugraph_insights.app import make_application
+from edugraph_insights.insights import Insights
+from edugraph_insights.page import WEB
+from edugraph_insights.questions import QUESTIONS
+
+LANGUAGES = ("en", "zh")
+VENDORED = json.loads((WEB / "vendor" / "versions.json").read_text("utf-8"))
+OWN = [path for path in WEB.rglob("*") if path.is_file() and "vendor" not in path.parts]
+
+
+def words(language: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads((WEB / "words" / f"{language}.json").read_text("utf-8"))
+    return found
+
+
+def test_every_vendored_file_is_that_of_its_package() -> None:
+    listed = {path: digest for package in VENDORED for path, digest in package["files"].items()}
+    there = {
+        path.relative_to(WEB / "vendor").as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (WEB / "vendor").rglob("*")
+        if path.is_file() and path.name != "versions.json"
+    }
+    assert there == listed
+
+
+def test_every_vendored_package_comes_with_the_licence_that_is_named() -> None:
+    for package in VENDORED:
+        [text] = [(WEB / "vendor" / path).read_text("utf-8") for path in package["files"] if "LICENSE" in path]
+        assert package["license"] == "MIT"
+        assert "Permission is hereby granted, free of charge" in text
+
+
+def test_both_languages_have_the_same_sentences_with_the_same_values() -> None:
+    english, chinese = words("en"), words("zh")
+    assert english.keys() == chinese.keys()
+    for key, sentence in english.items():
+        assert sorted(re.findall(r"\{\w+\}", sentence)) == sorted(re.findall(r"\{\w+\}", chinese[key])), key
+        assert chinese[key].strip(), key
+    same = {key for key in english if english[key] == chinese[key]}
+    assert same <= {"students.found"}, "not translated"
+
+
+def test_the_sentences_how_a_number_is_computed_are_those_of_the_questions() -> None:
+    """Whoever changes how a question is computed meets the Chinese sentence beside the English one."""
+    told = {key.removeprefix("computed."): text for key, text in words("en").items() if key.startswith("computed.")}
+    shown = re.compile(r"ask\(\s*(?:student \? )?'/([\w-]+)'(?: : '/([\w-]+)')?")
+    asked = {
+        name for path in OWN if path.suffix == ".js" for found in shown.findall(path.read_text()) for name in found
+    }
+    assert asked - {"", "choices"} == told.keys()
+    assert {name: QUESTIONS[name].computed_by for name in told} == told
+
+
+def test_every_sentence_is_used_and_every_used_one_is_there() -> None:
+    sources = "\n".join(path.read_text("utf-8") for path in OWN if path.suffix == ".js")
+    used = set(re.findall(r"\bt\(\s*'([\w.]+)'", sources))
+    # A name that is put together: all of its beginning are used.
+    begun = set(re.findall(r"\bt\(`(\w+\.)\$", sources)) | {
+        f"{kind}." for kind in re.findall(r"told\('(\w+)'", sources)
+    }
+    either = set(re.findall(r"\? '([\w]+\.[\w]+)' : '[\w.]+'", sources)) | set(
+        re.findall(r"\? '[\w.]+' : '([\w]+\.[\w]+)'", sources)
+    )
+    there = words("en").keys()
+    assert used | either <= there
+    assert {key for key in there - used - either if not key.startswith(tuple(begun))} == set()
+
+
+def test_no_file_of_the_page_names_another_server() -> None:
+    for path in OWN:
+        addresses = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+", path.read_text("utf-8")))
+        assert addresses <= {"http://www.w3.org"}, path.name
+
+
+@pytest.fixture
+def client() -> TestClient:
+    none: Any = None
+    insights = Insights(none, none, none, None, none, none, none)
+    return TestClient(make_application(insights), follow_redirects=False)
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/", "/ui/main.js", "/ui/words/zh.json", "/ui/vendor/uplot/uPlot.esm.js"])
+def test_every_file_is_served_so_that_nothing_comes_from_elsewhere(client: TestClient, path: str) -> None:
+    """Out: the headers of `page`, or those of the redirect."""
+    answer = client.get(path)
+    assert answer.status_code == (307 if path == "/" else 200)
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'; ")
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_modules_are_served_as_javascript(client: TestClient) -> None:
+    for path in ("main.js", "vendor/cytoscape/cytoscape.esm.min.mjs"):
+        assert "javascript" in client.get(f"/ui/{path}").headers["content-type"]
+
+
+@pytest.mark.parametrize("path", ["/ui/none.js", "/ui/../page.py", "/ui/%2e%2e/page.py", "/ui/..%2fpage.py"])
+def test_nothing_but_the_page_is_served(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_files_of_the_page_are_in_the_package() -> None:
+    assert Path(WEB).parent.name == "edugraph_insights"
+    assert (WEB / "index.html").exists()

@@ -1,0 +1,71 @@
+"""The page in a real browser. `make page-test` runs these tests, which need Debian's chromium and a driver for it."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+# Without the driver, which only `make page-test` installs, there is nothing to run.
+collect_ignore_glob = [] if os.environ.get("EDUGRAPH_PAGE_TESTS") else ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    from page.school import imported_school
+
+    with imported_school(tmp_path_factory.mktemp("school")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def open_address(school: Mapping[str, str]) -> Iterator[str]:
+    """Insights without authentication, as `make up` and `make demo` run it."""
+    from page.school import served
+
+    with served(school) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def guarded_address(school: Mapping[str, str]) -> Iterator[str]:
+    """Insights that ask for a key."""
+    from page.school import served
+
+    with served(school, auth="on") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.fail("there is no chromium: make page-test installs it")
+    with sync_playwright() as driver:
+        # Root, as in CI, has no sandbox; the page is our own.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: "Browser", open_address: str) -> Iterator[Any]:
+    from page.visitor import Visitor
+
+    with Visitor(browser, open_address) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def visit_guarded(browser: "Browser", guarded_address: str) -> Iterator[Any]:
+    from page.visitor import Visitor
+
+    with Visitor(browser, guarded_address) as visitor:
+        yield visitor

@@ -1,0 +1,79 @@
+"""The example school on the embedded engines, and insights on it with the page: for the page's tests and pictures."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from rich.console import Console
+
+from edugraph_cli.client import Client
+from edugraph_cli.embedded.servers import embedded_servers
+from edugraph_cli.processes import free_port
+from edugraph_cli.progress import follow_job
+from edugraph_cli.serving import Pools, serving
+from edugraph_common.platform.callers import Caller
+from edugraph_insights.app import make_application
+from edugraph_insights.insights import open_insights
+from edugraph_insights.settings import InsightsSettings
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FILES = ("courses.ndjson", "school_zh.ndjson", "school_en.ndjson", "answers.ndjson", "groups.ndjson")
+NOW = datetime(2026, 6, 20, 8, tzinfo=UTC)  # within the last term of the examples
+
+
+@contextmanager
+def imported_school(folder: Path) -> Iterator[Mapping[str, str]]:
+    """Import and analyse the examples by the real processes; yield the addresses of the embedded servers."""
+    with embedded_servers(folder) as environment:
+        quiet = {**environment, "EDUGRAPH_LOG_FORMAT": "console"}
+        pools = Pools(importer=1, analyzer=1)
+        with serving(quiet, folder / "logs", pools) as school, Client(school.url) as client:
+            for name in FILES:
+                report = follow_job(
+                    client, client.import_file(EXAMPLES / name, analyze=True).job_id, Console(quiet=True)
+                )
+                if report.state != "succeeded":
+                    raise RuntimeError(f"{name} was not imported: {report.state}")
+        yield environment
+
+
+@dataclass(frozen=True)
+class Keys:
+    """API keys without a Redis: the key names the role and, after a colon, the person."""
+
+    def caller(self, token: str, _now: datetime) -> Caller | None:
+        role, _, person = token.removeprefix("eg_").partition(":")
+        roles: Any = (role,)
+        return Caller(f"key-{role}", (), roles, person or None) if token.startswith("eg_") else None
+
+
+@contextmanager
+def served(environment: Mapping[str, str], *, auth: str = "off") -> Iterator[str]:
+    """Run insights on the school, at the time of the examples, and yield its address."""
+    given = {name.removeprefix("EDUGRAPH_").lower(): value for name, value in environment.items()}
+    settings = InsightsSettings.model_validate({**given, "auth": auth})
+    keys: Any = Keys()
+    insights = replace(open_insights(settings, now=lambda: NOW), key_ring=keys)
+    port = free_port()
+    config = uvicorn.Config(
+        make_application(insights), host="127.0.0.1", port=port, log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + 30
+        while httpx.get(f"{url}/readyz").status_code != 200 if server.started else time.monotonic() < end:
+            time.sleep(0.05)
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join(10)

@@ -1,0 +1,365 @@
+"""Each page of the example school in a real browser, in both languages."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from page.visitor import Visitor
+
+from edugraph_insights.page import WEB
+
+pytestmark = pytest.mark.embedded
+
+COURSE, STUDENT, GROUP, TERM, POINT = "MATH8", "S001", "class-8-1", "2026-spring", "二次根式"
+PAGES: dict[str, dict[str, str]] = {
+    "overview": {},
+    "students": {},
+    "student": {"student": STUDENT},
+    "map": {"point": POINT},
+    "records": {"point": POINT},
+}
+LANGUAGES = {name: json.loads((WEB / "words" / f"{name}.json").read_text("utf-8")) for name in ("en", "zh")}
+CHINESE, LATIN = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[A-Za-z]{4,}")
+
+
+def close(shown: list[str], expected: list[Any]) -> bool:
+    """Whether these are the same numbers in the same order; what the API does not know is empty."""
+    return len(shown) == len(expected) and all(
+        (a == "" if b is None else abs(float(a) - b) < 1e-9) for a, b in zip(shown, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_each_page_is_shown_in_each_language_and_for_everybody(visit: Visitor, page: str, language: str) -> None:
+    """No finding of axe that is serious or worse, and every sentence of the page is in the language."""
+    shown = visit.open(page, course=COURSE, lang=language, **PAGES[page])
+    assert shown.locator("html").get_attribute("lang") == {"en": "en", "zh": "zh-CN"}[language]
+    assert not shown.query_selector(".refusal")
+    heading = shown.locator("h1").inner_text()
+    assert bool(CHINESE.search(heading.replace("林子涵", ""))) == (language == "zh")
+    if language == "zh":  # ids and names of records may be Latin, sentences not
+        for each in shown.query_selector_all("h2, h3, th[scope=col], dt, caption, label, summary, .how p, .legend"):
+            assert CHINESE.search(str(each.text_content())), each.text_content()
+    for theme in ("light", "dark"):
+        shown.emulate_media(color_scheme=theme)
+        found = Axe().run(shown).response["violations"]
+        bad = [each for each in found if each["impact"] in {"serious", "critical"}]
+        assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
+
+
+@pytest.mark.parametrize("asked", [{}, {"group": GROUP}, {"term": TERM}], ids=lambda asked: "".join(asked) or "all")
+def test_the_numbers_of_the_overview_are_those_of_the_api(visit: Visitor, asked: dict[str, str]) -> None:
+    visit.open("overview", course=COURSE, lang="en", **asked)
+    given = parameters(visit, asked)
+    weak, hard, trust = (visit.answer(name, **given) for name in ("weak-points", "difficulty", "trust"))
+    of = weak["of_how_many"]
+    cards = [of["students"], of["students with attempts"], of["first attempts"]]
+    cards += [hard["rows"][0]["right"], hard["rows"][0]["median_progress"]]
+    assert close(visit.values(".cards"), cards)
+    fields = ("wrong", "wrong_at_least", "students", "first_attempts")
+    assert close(
+        visit.values("[data-question=weak-points] tbody"), [row[f] for row in weak["rows"][:5] for f in fields]
+    )
+    of_trust = ("records", "read", "linked", "unsure", "with_evidence")
+    assert close(visit.values("[data-question=trust] tbody"), [row[f] for row in trust["rows"] for f in of_trust])
+    counted = visit.page.locator("[data-question=weak-points] .how p").first
+    assert counted.inner_text().endswith(f"first attempts {of['first attempts']}")
+    assert weak["computed_by"] in str(visit.page.locator("[data-question=weak-points] .how details").text_content())
+
+
+def parameters(visit: Visitor, asked: dict[str, str]) -> dict[str, str]:
+    given = {"course": COURSE} | ({"group": asked["group"]} if "group" in asked else {})
+    if "term" in asked:
+        [term] = [each for each in visit.answer("choices")["terms"] if each["id"] == asked["term"]]
+        given |= {"from": term["starts"], "to": term["ends"]}
+    return given
+
+
+def test_the_numbers_of_the_students_are_those_of_the_api(visit: Visitor) -> None:
+    shown = visit.open("students", course=COURSE, lang="en", sort="name")
+    roster = {row["student"]: row for row in visit.answer("roster", course=COURSE)["rows"]}
+    cared = {row["student"]: row for row in visit.answer("attention", course=COURSE)["rows"]}
+    rows = shown.query_selector_all("tbody tr")
+    assert {row.get_attribute("data-row") for row in rows} == roster.keys()
+    for row in rows:
+        who = str(row.get_attribute("data-row"))
+        values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
+        care = cared.get(who, {"unanswered": 0, "median_hours_to_contact": None})
+        here = roster[who]
+        expected = [care["unanswered"], here["mistakes"], here["right"], here["first_attempts"], here["progress"]]
+        assert close(values, [*expected, care["median_hours_to_contact"]]), who
+        assert str(here["name"]) in row.inner_text()
+
+
+def test_the_numbers_of_a_student_are_those_of_the_api(visit: Visitor) -> None:
+    visit.open("student", course=COURSE, student=STUDENT, lang="en", sort="name")
+    points = {row["point"]: row for row in visit.answer("student", course=COURSE, student=STUDENT)["rows"]}
+    rows = visit.page.query_selector_all("[data-question=student] tbody tr")
+    assert {row.get_attribute("data-row") for row in rows} == points.keys()
+    for row in rows:
+        point = points[str(row.get_attribute("data-row"))]
+        values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
+        assert close(values, [point[name] for name in ("probability", "wrong", "right", "mistakes")])
+    records = visit.answer("records", course=COURSE, student=STUDENT)["rows"]
+    drawn = [int(each) for each in visit.values("figcaption")]
+    kinds = [("right", 500, 1001), ("wrong", 0, 500)]
+    counts = [
+        sum(row["outcome"] is not None and low <= row["outcome"] < high for row in records) for _, low, high in kinds
+    ]
+    assert drawn == [*counts, sum(row["outcome"] is None for row in records)]
+
+
+def test_the_map_draws_each_point_that_has_a_prerequisite_or_attempts(visit: Visitor) -> None:
+    shown = visit.open("map", course=COURSE, lang="en")
+    needs = visit.answer("course-map", course=COURSE)["rows"]
+    weak = {row["point"]: row for row in visit.answer("weak-points", course=COURSE)["rows"]}
+    drawn = shown.evaluate(
+        "[...document.querySelector('.map').picture.nodes()].map(n => [n.id(), n.data('label'), n.data('level')])"
+    )
+    edges = shown.evaluate(
+        "[...document.querySelector('.map').picture.edges()].map(e => [e.source().id(), e.target().id()])"
+    )
+    pairs = {(row["needs"], row["point"]) for row in needs if row["needs"]}
+    assert {tuple(edge) for edge in edges} == pairs
+    assert {node[0] for node in drawn} == {end for pair in pairs for end in pair} | weak.keys()
+    for point, label, level in drawn:
+        wrong = weak[point]["wrong"] if point in weak else None
+        assert level == ("none" if wrong is None else str(sum(wrong >= step for step in (0.25, 0.5, 0.75))))
+        assert (f"{wrong:.0%}" in label) if wrong is not None else "%" not in label
+    everything = {row[name] for row in needs for name in ("point", "needs")} - {""} | weak.keys()
+    rows = [row.inner_text() for row in shown.query_selector_all(".scrolls tbody tr")]
+    assert len(rows) == len(everything)
+    assert f"{len(drawn)} of {len(everything)} points are drawn" in shown.locator("p.left-out").first.inner_text()
+    # What is needed first stands to the left, and no two labels lie on each other.
+    places = shown.evaluate(
+        "Object.fromEntries([...document.querySelector('.map').picture.nodes()].map(n => [n.id(), n.position('x')]))"
+    )
+    assert all(places[needed] < places[point] for needed, point in pairs)
+    boxes = shown.evaluate(
+        "[...document.querySelector('.map').picture.nodes()].map(n => n.renderedBoundingBox({includeLabels: true}))"
+    )
+    for place, one in enumerate(boxes):
+        for other in boxes[place + 1 :]:
+            apart = one["x2"] <= other["x1"] + 4 or other["x2"] <= one["x1"] + 4
+            assert apart or one["y2"] <= other["y1"] + 4 or other["y2"] <= one["y1"] + 4
+
+
+def test_the_map_shows_less_where_less_is_asked_for(visit: Visitor) -> None:
+    shown = visit.open("map", course=COURSE, lang="en")
+    count = "document.querySelector('.map').picture.nodes().length"
+    every = shown.evaluate(count)
+    shown.get_by_label("Find a point").fill("根")
+    shown.wait_for_url("**find=*")
+    visit.ready()
+    found = shown.query_selector_all(".scrolls tbody th")
+    assert found
+    assert all("根" in each.inner_text() for each in found)
+    assert 0 < shown.evaluate(count) < every
+    assert shown.evaluate("document.activeElement.type") == "search"  # who types goes on typing
+    shown.get_by_label("Find a point").fill("")
+    shown.wait_for_function(f"() => {count} === {every}")
+    shown.get_by_label("Prerequisites from").select_option("0.9")
+    shown.wait_for_url("**sure=0.9*")
+    visit.ready()
+    sure = {
+        (row["needs"], row["point"])
+        for row in visit.answer("course-map", course=COURSE)["rows"]
+        if (row["confidence"] or 0) >= 0.9
+    }
+    assert shown.evaluate("document.querySelector('.map').picture.edges().length") == len(sure)
+
+
+def test_a_point_opens_its_panel_and_every_number_its_records(visit: Visitor) -> None:
+    shown = visit.open("map", course=COURSE, lang="en")
+    shown.evaluate(f"document.querySelector('.map').picture.getElementById('{POINT}').emit('tap')")
+    shown.wait_for_selector(".panel h3")
+    assert shown.locator(".panel h3").inner_text() == POINT
+    visit.ready()
+    records = visit.answer("records", course=COURSE, point=POINT)["rows"]
+    assert len(shown.query_selector_all(".panel li")) == min(5, len(records))
+    shown.locator(".panel dd a").first.click()
+    shown.wait_for_selector("[data-page=records] tbody tr")
+    visit.ready()
+    assert len(shown.query_selector_all("tbody tr")) == len(records)
+    assert {each.get_attribute("data-row") for each in shown.query_selector_all("tbody tr")} <= {
+        row[name] for row in records for name in ("point", "student", "record") if name in row
+    }
+
+
+def test_every_number_of_the_overview_leads_to_records_that_are_there(visit: Visitor) -> None:
+    visit.open("overview", course=COURSE, lang="en")
+    links = visit.page.eval_on_selector_all("main a:has(data)", "all => all.map(a => a.hash)")
+    assert len(links) > 15
+    for address in sorted(set(links)):
+        visit.page.goto(f"{visit.address}/ui/{address}")
+        visit.page.wait_for_selector("tbody tr[data-row]")
+        assert not visit.page.query_selector(".refusal")
+
+
+def test_a_link_reproduces_the_view(visit: Visitor) -> None:
+    shown = visit.open("students", course="ALG", lang="zh")
+    shown.get_by_label("班组").select_option("alg-a")
+    shown.get_by_label("学期").select_option(TERM)
+    shown.get_by_role("link", name="进度").click()
+    shown.get_by_label("查找学生").fill("a")
+    shown.wait_for_url("**find=a*")
+    visit.ready()
+    first, address = shown.locator("main").inner_text(), shown.url
+    assert re.search(r"course=ALG.*group=alg-a.*term=2026-spring", address)
+    shown.goto("about:blank")
+    shown.goto(address)
+    visit.ready()
+    assert shown.locator("main").inner_text() == first
+    shown.go_back()
+    shown.go_back()
+
+
+def test_a_change_of_the_filters_changes_what_is_asked(visit: Visitor) -> None:
+    shown = visit.open("overview", course=COURSE, lang="en")
+    shown.locator("select[name=course]").select_option("ALG")
+    shown.wait_for_url("**course=ALG*")
+    visit.ready()
+    assert visit.values("[data-card=students]") == [
+        str(visit.answer("weak-points", course="ALG")["of_how_many"]["students"])
+    ]
+    assert "Algebra, group A" in shown.get_by_label("Group").inner_text()
+    assert "Reading circle" not in shown.get_by_label("Group").inner_text()  # of another course
+
+
+def test_the_table_is_sorted_by_a_click_and_back(visit: Visitor) -> None:
+    shown = visit.open("students", course=COURSE, lang="en")
+    for way in ("ascending", "descending"):
+        shown.get_by_role("link", name="Mistakes", exact=False).last.click()
+        shown.wait_for_selector(f"th[aria-sort={way}]")
+        visit.ready()
+        column = [
+            int(str(each.get_attribute("value"))) for each in shown.query_selector_all("tbody td:nth-child(3) data")
+        ]
+        assert column == sorted(column, reverse=way == "descending")
+
+
+def test_all_can_be_reached_and_done_by_keyboard(visit: Visitor) -> None:
+    """From the first key: skip link, pages, filters, a point's row, its records, and back."""
+    shown = visit.open("overview", course=COURSE, lang="en")
+    shown.keyboard.press("Tab")
+    assert shown.evaluate("document.activeElement.textContent") == "Skip to the content"
+    shown.keyboard.press("Enter")
+    assert shown.evaluate("document.activeElement.id") == "main"
+    go_to(visit, "a", "Course map")
+    shown.keyboard.press("Enter")
+    shown.wait_for_selector("[data-page=map] .map")
+    visit.ready()
+    go_to(visit, "a", POINT)
+    shown.keyboard.press("Enter")
+    shown.wait_for_selector(".panel h3")
+    visit.ready()
+    assert shown.evaluate("document.activeElement.textContent") == POINT  # the place is kept
+    go_to(visit, "summary", "How is this computed?")
+    shown.keyboard.press("Enter")
+    assert shown.query_selector("details[open]")
+    go_to(visit, "select", "")
+    shown.keyboard.press("End")
+    visit.ready()
+
+
+def go_to(visit: Visitor, tag: str, text: str) -> None:
+    """Press Tab until such an element has the focus, at most once around."""
+    for _ in range(250):
+        visit.page.keyboard.press("Tab")
+        here = visit.page.evaluate(
+            "[document.activeElement.tagName.toLowerCase(), document.activeElement.textContent]"
+        )
+        if here[0] == tag and text in here[1]:
+            return
+    pytest.fail(f"no {tag} with {text!r} is reached by Tab")
+
+
+def test_a_table_is_saved_as_the_api_gives_it(visit: Visitor) -> None:
+    shown = visit.open("students", course=COURSE, lang="en")
+    shown.get_by_text("How is this computed?").first.click()
+    with shown.expect_download() as saved:
+        shown.get_by_text("Save as CSV").first.click()
+    text = saved.value.path().read_text("utf-8-sig")
+    assert text.splitlines()[0].startswith("student,name,progress")
+    assert len(text.splitlines()) == len(visit.answer("roster", course=COURSE)["rows"]) + 1
+
+
+def test_what_a_record_says_is_never_taken_for_html(visit: Visitor) -> None:
+    """Out: let `h` set innerHTML."""
+    shown = visit.open("records", course=COURSE, lang="en", point="<img src=x onerror=alert(1)>")
+    assert not shown.query_selector("main img")
+    assert "<img" in shown.locator("main").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_wider_than_the_screen(visit: Visitor, page: str, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": 844})
+    shown = visit.open(page, course=COURSE, lang="en", **PAGES[page])
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_printed_it_has_no_controls_and_says_how_it_is_computed(visit: Visitor) -> None:
+    shown = visit.open("overview", course=COURSE, lang="en")
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown.emulate_media(media="print")
+    assert not shown.locator("nav").is_visible()
+    assert shown.get_by_text("Wilson").first.is_visible()
+    assert shown.locator("header select[name=course]").is_visible()  # about what it is
+
+
+def test_a_key_is_asked_for_and_stays_in_its_tab(visit_guarded: Visitor) -> None:
+    """Out: keep the key in localStorage, or send it in the address."""
+    visit = visit_guarded
+    visit.allowed = ("401",)
+    visit.page.goto(f"{visit.address}/")
+    shown = visit.ready()
+    shown.wait_for_selector("#key")
+    shown.get_by_label("API key with a role").fill("nonsense")
+    shown.get_by_role("button", name="Enter").click()
+    shown.wait_for_selector(".refusal")
+    shown.get_by_label("API key with a role").fill("eg_teacher:T01")
+    shown.get_by_role("button", name="Enter").click()
+    shown.wait_for_selector("[data-page=overview] .cards")
+    visit.ready()
+    # Home rooms of T01: courses that their members learn, no group of somebody else.
+    offered = visit.answer("choices", key="eg_teacher:T01")
+    assert [each["id"] for each in offered["groups"]] == ["class-8-1"]
+    assert shown.get_by_label("Group").inner_text().count("\n") == len(offered["groups"])
+    assert "eg_teacher" not in shown.url
+    assert shown.evaluate("[localStorage.length, sessionStorage.length]") == [0, 1]
+    shown.get_by_role("button", name="Leave").click()
+    shown.wait_for_selector("#key")
+    assert shown.evaluate("sessionStorage.length") == 0
+
+
+def test_an_analyst_is_told_what_is_hidden(visit_guarded: Visitor) -> None:
+    visit, key = visit_guarded, "eg_analyst"
+    visit.page.add_init_script(f"sessionStorage.setItem('edugraph_key', '{key}')")
+    shown = visit.open("overview", course=COURSE, lang="en")
+    assert shown.get_by_text("no groups of fewer than 10 students").is_visible()
+    assert not shown.query_selector("header select[name=group]")
+    weak = visit.answer("weak-points", key=key, course=COURSE)
+    assert weak["left_out"]["rows of small groups"]
+    text = shown.locator("[data-question=weak-points]").inner_text()
+    assert "Groups of fewer than 10 students are hidden" in text
+    assert f"rows of small groups {weak['left_out']['rows of small groups']}" in text
+    hidden = shown.locator("[data-card=active]").inner_text()
+    assert ("hidden" in hidden) == ("students with attempts" not in weak["of_how_many"])
+    assert not shown.query_selector("nav a[href*=students]")
+    assert not shown.query_selector("main a[href*=records]")
+
+
+def test_a_student_sees_their_own_page(visit_guarded: Visitor) -> None:
+    visit = visit_guarded
+    visit.page.add_init_script(f"sessionStorage.setItem('edugraph_key', 'eg_student:{STUDENT}')")
+    shown = visit.open("student", course=COURSE, student=STUDENT, lang="zh")
+    assert "林子涵" in shown.locator("h1").inner_text()
+    assert not shown.query_selector(".refusal")
+    visit.allowed = ("404",)
+    shown = visit.open("student", course=COURSE, student="S002", lang="zh")
+    assert shown.query_selector(".refusal")
+    assert "王浩宇" not in shown.locator("main").inner_text()
