@@ -5,7 +5,7 @@ an item's id, or at points, never at all nodes of a label but the few terms, and
 may see. Only what `scan` reads goes through all of the graph; it is for who may see all of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
@@ -15,6 +15,7 @@ import neo4j
 from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
 from edugraph_common.contracts.errors import Retryable, what
+from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS, RELATIONSHIPS
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.settings import InsightsSettings
 
@@ -37,10 +38,16 @@ class Graph:
 
     def read(self, statement: str, **parameters: Any) -> list[Row]:
         """Return the rows of a statement of `cypher/` by its name. Dates and times are Python's own, in UTC."""
+        return self._rows(STATEMENTS[statement], parameters)
 
+    def read_along(self, statement: str, label: str | None, types: Collection[str], **parameters: Any) -> list[Row]:
+        """Return the rows of a statement that is for any label or types, which are filled in."""
+        return self._rows(statement_text(statement, label, types), parameters)
+
+    def _rows(self, text: LiteralString, parameters: Mapping[str, Any]) -> list[Row]:
         @neo4j.unit_of_work(timeout=self._settings.query_timeout_seconds)
         def rows(tx: neo4j.ManagedTransaction) -> list[Row]:
-            found = tx.run(STATEMENTS[statement], parameters).fetch(self._max_rows + 1)
+            found = tx.run(text, dict(parameters)).fetch(self._max_rows + 1)
             return [{name: _native(value) for name, value in record.data().items()} for record in found]
 
         with _driver_errors(), self._session() as session:
@@ -90,19 +97,55 @@ class Graph:
         )
 
 
+def statement_text(statement: str, label: str | None, types: Collection[str]) -> LiteralString:
+    """Return a statement with a label and types of the graph's schema filled in: they cannot be parameters of Cypher.
+
+    What means the same is one thing: of a label whose nodes have several names, a class is sought by its key.
+    """
+    known = next((each for each in LABELS if each == label), None)
+    of_types = [each for each in RELATIONSHIPS if each in types]
+    if (label is not None and known is None) or len(of_types) < len(set(types)):
+        raise ValueError("no label or type of the graph's schema")
+    degrees = ", ".join(f"COUNT {{ (n)-[:{each}]-() }}" for each in of_types)
+    text = (
+        STATEMENTS[statement]
+        .replace("{label}", known or "")
+        .replace("{types}", "|".join(of_types))
+        .replace("{degrees}", degrees)
+    )
+    return text.replace("{key}", "canonical" if label in NAMED_LABELS else "id")
+
+
 def _native(value: Any) -> Any:
     return value.to_native() if hasattr(value, "to_native") else value
 
 
 def _load() -> Mapping[str, LiteralString]:
     statements: dict[str, LiteralString] = {}
+    in_time: LiteralString = (
+        "coalesce(m.timestamp >= datetime($since), true) AND coalesce(m.timestamp <= datetime($until), true)"
+        " AND coalesce(m.date >= $since_day, true) AND coalesce(m.date <= $until_day, true)"
+    )
+    # Texts that stand in several statements.
+    shared: dict[LiteralString, LiteralString] = {
+        "{in_time}": in_time,
+        "{in_time_n}": in_time.replace("m.", "n."),
+        "{begins}": "($begins = '' OR toLower(n.id) STARTS WITH $begins OR toLower(n.name) STARTS WITH $begins)",
+        "{relationship}": "elementId(r) AS relationship, type(r) AS type, labels(n)[0] AS label, "
+        "coalesce(n.canonical, n.id) AS id, labels(m)[0] AS other_label, coalesce(m.canonical, m.id) AS other_id, "
+        "startNode(r).id = n.id AS outward, r.confidence AS confidence, "
+        "coalesce(r.weight, r.strength, r.message_count, r.like_count, r.interaction_count, r.tries) AS weight",
+    }
     for file in (files(__package__) / "cypher").iterdir():
         text: LiteralString = file.read_text("utf-8") if file.name.endswith(".cypher") else ""
         for part in text.split("// name: ")[1:]:
             name, _, rest = part.partition("\n")
-            statements[name.strip()] = "\n".join(
+            body: LiteralString = "\n".join(
                 line for line in rest.splitlines() if line.strip() and not line.startswith("//")
             )
+            for placeholder, fragment in shared.items():
+                body = body.replace(placeholder, fragment)
+            statements[name.strip()] = body
     return statements
 
 
