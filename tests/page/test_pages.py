@@ -149,7 +149,7 @@ def test_the_map_draws_each_point_that_has_a_prerequisite_or_attempts(visit: Vis
 
 def test_the_map_shows_less_where_less_is_asked_for(visit: Visitor) -> None:
     shown = visit.open("map", course=COURSE, lang="en")
-    count = "document.querySelector('.map').picture.nodes().length"
+    count = "document.querySelector('.map')?.picture?.nodes().length"
     every = shown.evaluate(count)
     shown.get_by_label("Find a point").fill("根")
     shown.wait_for_url("**find=*")
@@ -174,7 +174,7 @@ def test_the_map_shows_less_where_less_is_asked_for(visit: Visitor) -> None:
 
 def test_a_point_opens_its_panel_and_every_number_its_records(visit: Visitor) -> None:
     shown = visit.open("map", course=COURSE, lang="en")
-    shown.evaluate(f"document.querySelector('.map').picture.getElementById('{POINT}').emit('tap')")
+    shown.evaluate(f"document.querySelector('.map').picture.getElementById('{POINT}').emit('tap').length")
     shown.wait_for_selector(".panel h3")
     assert shown.locator(".panel h3").inner_text() == POINT
     visit.ready()
@@ -294,6 +294,16 @@ def test_what_a_record_says_is_never_taken_for_html(visit: Visitor) -> None:
     assert "<img" in shown.locator("main").inner_text()
 
 
+def test_a_group_shows_those_who_are_in_the_course_and_how_many_are_not(visit: Visitor) -> None:
+    """Out: let `roster` go through all permitted students."""
+    shown = visit.open("students", course=COURSE, group=GROUP, lang="en")
+    roster = visit.answer("roster", course=COURSE, group=GROUP)
+    everybody = {row["student"] for row in visit.answer("roster", course=COURSE)["rows"]}
+    assert {row["student"] for row in roster["rows"]} < everybody
+    [not_in_it] = roster["left_out"].values()
+    assert f"who are not in the course {not_in_it}" in shown.locator(".left-out").first.inner_text()
+
+
 @pytest.mark.parametrize("width", [390, 1280, 1920])
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_is_wider_than_the_screen(visit: Visitor, page: str, width: int) -> None:
@@ -336,9 +346,14 @@ def test_a_key_is_asked_for_and_stays_in_its_tab(visit_guarded: Visitor) -> None
     assert shown.evaluate("sessionStorage.length") == 0
 
 
+def with_key(key: str) -> str:
+    """A script that puts a key where the page keeps it; an empty page has no such place."""
+    return f"if (location.protocol === 'http:') sessionStorage.setItem('edugraph_key', '{key}')"
+
+
 def test_an_analyst_is_told_what_is_hidden(visit_guarded: Visitor) -> None:
     visit, key = visit_guarded, "eg_analyst"
-    visit.page.add_init_script(f"sessionStorage.setItem('edugraph_key', '{key}')")
+    visit.page.add_init_script(with_key(key))
     shown = visit.open("overview", course=COURSE, lang="en")
     assert shown.get_by_text("no groups of fewer than 10 students").is_visible()
     assert not shown.query_selector("header select[name=group]")
@@ -355,7 +370,7 @@ def test_an_analyst_is_told_what_is_hidden(visit_guarded: Visitor) -> None:
 
 def test_a_student_sees_their_own_page(visit_guarded: Visitor) -> None:
     visit = visit_guarded
-    visit.page.add_init_script(f"sessionStorage.setItem('edugraph_key', 'eg_student:{STUDENT}')")
+    visit.page.add_init_script(with_key(f"eg_student:{STUDENT}"))
     shown = visit.open("student", course=COURSE, student=STUDENT, lang="zh")
     assert "林子涵" in shown.locator("h1").inner_text()
     assert not shown.query_selector(".refusal")

@@ -112,7 +112,7 @@ def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None
     names = {
         role: {each["name"] for each in get(client, "", role).json()["questions"]} for role in ("student", "head")
     }
-    assert names["student"] == {"student", "weak-points", "returning-mistakes", "records"}
+    assert names["student"] == {"student", "weak-points", "returning-mistakes", "records", "roster", "course-map"}
     assert "records" not in names["head"]
 
 

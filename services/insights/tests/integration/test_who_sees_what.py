@@ -22,7 +22,7 @@ from edugraph_insights.questions import QUESTIONS
 from .schools import EXAMPLES, NOW, STUDENTS, NotedAudit, School, asked, at, reading, schools, written
 
 NEEDS = {"student": {"student": STUDENTS[3]}, "travelling-weaknesses": {"next_course": "D"}}
-PERSONAL_READS = ("student", "items", "records", "attention")
+PERSONAL_READS = ("student", "items", "records", "attention", "roster")
 
 interval = st.tuples(st.sampled_from([-100, -29, -1, None]), st.sampled_from([-31, -29, 1, None]))
 memberships = st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from("gh"), interval), max_size=20)
