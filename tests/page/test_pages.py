@@ -147,6 +147,28 @@ def test_the_map_draws_each_point_that_has_a_prerequisite_or_attempts(visit: Vis
             assert apart or one["y2"] <= other["y1"] + 4 or other["y2"] <= one["y1"] + 4
 
 
+def test_a_course_of_5000_points_stays_usable_and_says_what_is_left_out(visit: Visitor) -> None:
+    """The API's answer is made up here, since no example is so large. Out: draw all that is wanted."""
+    rows = [{"point": f"p{n}", "name": f"Point {n}", "needs": f"p{n // 3}", "needs_name": "", "confidence": 0.8} for n in range(1, 5_000)]  # fmt: skip
+    answer = visit.answer("course-map", course=COURSE) | {"rows": rows}
+    visit.page.route("**/v1/insights/course-map?*", lambda route: route.fulfill(json=answer))
+    shown = visit.open("map", course=COURSE, lang="en")
+    weak = len(visit.answer("weak-points", course=COURSE)["rows"])
+    assert shown.evaluate("document.querySelector('.map').picture.nodes().length") == 150
+    said = shown.locator("p.left-out").first.inner_text()
+    assert f"150 of {5_000 + weak} points are drawn" in said
+    assert f"{5_000 + weak - 150} with a lower share wrong are left out" in said
+    assert len(shown.query_selector_all(".scrolls tbody tr")) == 300
+    requests: list[str] = []
+    shown.on("request", lambda request: requests.append(request.url))
+    shown.get_by_label("Find a point").fill("point 4999")
+    shown.wait_for_url("**find=*")
+    visit.ready()
+    assert not [each for each in requests if "/v1/" in each]  # a search asks nothing anew
+    drawn = shown.evaluate("[...document.querySelector('.map').picture.nodes()].map(n => n.id())")
+    assert sorted(drawn) == ["p1666", "p4999"]
+
+
 def test_the_map_shows_less_where_less_is_asked_for(visit: Visitor) -> None:
     shown = visit.open("map", course=COURSE, lang="en")
     count = "document.querySelector('.map')?.picture?.nodes().length"
