@@ -390,6 +390,17 @@ def test_an_analyst_is_told_what_is_hidden(visit_guarded: Visitor) -> None:
     assert not shown.query_selector("main a[href*=records]")
 
 
+def test_who_may_ask_other_questions_begins_with_another_page(visit_guarded: Visitor) -> None:
+    visit = visit_guarded
+    visit.page.add_init_script(with_key("eg_counsellor"))
+    visit.page.goto(f"{visit.address}/")
+    visit.page.wait_for_selector("[data-page=students] tbody tr")
+    shown = visit.ready()
+    assert not shown.query_selector(".refusal")
+    assert not shown.query_selector("nav a[href*=overview]")
+    assert not shown.query_selector("main a[href*=records], main a[href*='#student?']")  # not theirs to ask
+
+
 def test_a_student_sees_their_own_page(visit_guarded: Visitor) -> None:
     visit = visit_guarded
     visit.page.add_init_script(with_key(f"eg_student:{STUDENT}"))
