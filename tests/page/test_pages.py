@@ -384,6 +384,7 @@ def test_an_analyst_is_told_what_is_hidden(visit_guarded: Visitor) -> None:
     text = shown.locator("[data-question=weak-points]").inner_text()
     assert "Groups of fewer than 10 students are hidden" in text
     assert f"rows of small groups {weak['left_out']['rows of small groups']}" in text
+    assert "Hidden rows: " in shown.locator("[data-question=weak-points] tbody").inner_text()
     hidden = shown.locator("[data-card=active]").inner_text()
     assert ("hidden" in hidden) == ("students with attempts" not in weak["of_how_many"])
     assert not shown.query_selector("nav a[href*=students]")

@@ -30,6 +30,9 @@ export function bar(exact, href = null, label = null) {
   return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
 }
 
+/** Return how many rows of an answer are not shown since they are of small groups. */
+export const hiddenRows = answer => answer.left_out['rows of small groups'] ?? 0;
+
 /** Return the page's address of the records that the API gives as evidence. */
 export function recordsLink(evidence) {
   if (!evidence) return null;
@@ -63,7 +66,7 @@ function csvButton(question, parameters) {
  * Return a table. `columns` are {name, label, cell(row), key(row), text}: with `key` it can be sorted by, in the state `sort`.
  * The first column heads its row. Of a long table only the first rows are there, and how many are not.
  */
-export function table(caption, columns, rows, { sort, none = t('table.none') } = {}) {
+export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0 } = {}) {
   const wanted = sort === undefined ? '' : state().sort ?? sort;
   const [by, down] = [wanted.replace(/^-/, ''), wanted.startsWith('-')];
   const column = columns.find(each => each.name === by && each.key);
@@ -78,10 +81,11 @@ export function table(caption, columns, rows, { sort, none = t('table.none') } =
   const listed = state().rows === 'all' ? ordered : ordered.slice(0, MOST_ROWS);
   const body = listed.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? null },
     columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? null : 'figure' }, each.cell(row)))));
+  const wide = (words, look) => h('tr', {}, h('td', { colspan: columns.length, class: look }, words));
   const rest = ordered.length - listed.length;
   const whole = h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },
     h('table', {}, h('caption', {}, caption), h('thead', {}, h('tr', {}, heads)),
-      h('tbody', {}, body.length ? body : h('tr', {}, h('td', { colspan: columns.length, class: 'none' }, none)))));
+      h('tbody', {}, body, !body.length && !hidden && wide(none, 'none'), hidden > 0 && wide(t('table.hidden_rows', { n: hidden }), 'hidden'))));
   return [whole, rest > 0 && h('p', { class: 'left-out' }, `${t('table.rest', { n: rest })} `, h('a', { href: changed({ rows: 'all' }) }, t('table.all')))];
 }
 
