@@ -6,8 +6,9 @@ The machine's speed drifts, so the two take turns (other, this, this, other, …
 - analyze: items a second whose answers are all in the cache, eight processes
 
 Both use the same servers: the tests' own of this checkout, without data, constraints and indexes at the start of each
-run. Each checkout runs its own benches in its own environment (`make env-dev` there). One table, JSON beside it;
-exits 1 when a median ratio is below the goal.
+run. Both import one file, which the other checkout makes: a later one has types of records that it does not know, and
+two mixes of types do not compare. Each checkout runs its own benches in its own environment (`make env-dev` there).
+One table, JSON beside it; exits 1 when a median ratio is below the goal.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from statistics import median
 
@@ -25,15 +27,15 @@ HERE = Path(__file__).resolve().parent
 GOAL = 0.95
 # What runs in each checkout: functions of its own benches, whose names have not changed since the first version. They
 # get the addresses of the servers as they are: what claims, empties and gives back servers is this program.
+RECORDS = "import sys, pathlib, bench_import; bench_import.write_records(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
 IMPORT = """
 import json, sys, tempfile
 from pathlib import Path
 import bench_import as bench
 from engines import Engine
-servers, number = json.loads(sys.argv[1]), int(sys.argv[2])
+servers, number, path = json.loads(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 with tempfile.TemporaryDirectory() as folder:
     environment = servers | {"EDUGRAPH_BLOB_URL": f"{folder}/blobs", "EDUGRAPH_AUTH": "off"}
-    path = bench.write_records(Path(folder) / "records.ndjson", number)
     print(bench.pipeline(Engine("real", environment, Path(folder)), path, number, 2, {}))
 """
 # The clock runs from the word "go" to the last answer: the quarter of a second of a process's end is no speed.
@@ -87,21 +89,27 @@ def empty(servers: dict[str, str]) -> None:
             server.empty()
 
 
-def rate_of(checkout: Path, program: str, number: int) -> float:
-    """Return what one run of `program` in a checkout measured. Exits with its output where it fails."""
-    with own_vhost() as servers:
-        empty(servers)
-        done = subprocess.run(
-            [checkout / ".venv" / "bin" / "python", "-c", program, json.dumps(servers), str(number)],
-            cwd=checkout,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join((".", "tests", "benchmarks"))},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def output_of(checkout: Path, program: str, *arguments: str) -> str:
+    """Run `program` in a checkout. Exits with its output where it fails."""
+    done = subprocess.run(
+        [checkout / ".venv" / "bin" / "python", "-c", program, *arguments],
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((".", "tests", "benchmarks"))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         sys.exit(f"the bench failed in {checkout}:\n{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}")
-    return float(done.stdout.splitlines()[-1])
+    return done.stdout
+
+
+def rate_of(checkout: Path, program: str, number: int, records: Path) -> float:
+    """Return what one run of `program` in a checkout measured."""
+    with own_vhost() as servers:
+        empty(servers)
+        output = output_of(checkout, program, json.dumps(servers), str(number), str(records))
+    return float(output.splitlines()[-1])
 
 
 def main() -> int:
@@ -119,14 +127,16 @@ def main() -> int:
     this, other = HERE.parent, given.other.resolve()
     results: dict[str, dict[str, object]] = {}
     missed = []
-    with bench():
+    with bench(), tempfile.TemporaryDirectory() as folder:
+        records = Path(folder) / "records.ndjson"
+        output_of(other, RECORDS, str(records), str(given.records))
         for name in [given.only] if given.only else benches:
             unit, program, number = benches[name]
             pairs = []
             for turn in range(given.turns):
                 # The first of a pair is the other one in every second turn: whoever is first has no advantage.
                 turns = (other, this) if turn % 2 == 0 else (this, other)
-                rates = {checkout: rate_of(checkout, program, number) for checkout in turns}
+                rates = {checkout: rate_of(checkout, program, number, records) for checkout in turns}
                 pairs.append((rates[other], rates[this]))
             ratios = [here / there for there, here in pairs]
             for there, here in pairs:

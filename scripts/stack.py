@@ -1,4 +1,4 @@
-"""`make up` and `make down`: gateway, importer and analyzer on the servers of `make servers`, in the background."""
+"""`make up` and `make down`: all services on the servers of `make servers`, in the background."""
 
 import json
 import os
@@ -13,34 +13,34 @@ from typing import TypedDict
 from urllib.parse import urlsplit
 
 from edugraph_cli.client import ClientSettings
-from edugraph_cli.processes import NotReady
+from edugraph_cli.processes import NotReady, free_port
 from edugraph_cli.serving import (
     REDIS,
     Pools,
+    Served,
+    answers,
     free_metrics_ports,
     metrics_ports,
     own_environment,
     serving,
-    start_insights,
-    wait_for_insights,
     with_own_users,
     with_redis_users,
 )
 from edugraph_common.messaging.users import permissions
 from edugraph_common.platform.redis_users import SERVICES
 
-RUN = Path(__file__).resolve().parent.parent / ".run"
+ROOT = Path(__file__).resolve().parent.parent
+RUN, CADDYFILE = ROOT / ".run", ROOT / "deploy" / "compose" / "Caddyfile"
 STATE, LOGS = RUN / "stack.json", RUN / "logs"
 READY_WITHIN = 120  # seconds
-DEFAULT_URL: str = ClientSettings.model_fields["url"].default  # where the command line looks for the gateway
+DEFAULT_URL: str = ClientSettings.model_fields["url"].default  # where the command line looks for it
 
 
 class Stack(TypedDict):
-    """One that runs; `metrics` are ports."""
+    """One that runs; `url` leads to gateway and insights, `metrics` are ports."""
 
     pid: int
     url: str
-    insights: str
     metrics: dict[str, int]
 
 
@@ -52,14 +52,13 @@ def up() -> int:
     if state is None:
         print(f"the stack did not start; see {LOGS / 'stack.log'}", file=sys.stderr)
         return 1
-    print(f"gateway: {state['url']}  (API page: {state['url']}/docs)")
+    print(f"EduGraph: {state['url']}  (API page: {state['url']}/docs)")
     looked_for = ClientSettings().url
     if state["url"] != looked_for:
         reason = "EDUGRAPH_URL is set to" if looked_for != DEFAULT_URL else "another program had taken"
-        print(f"The gateway is not where the command line looks for it: {reason} {looked_for}. Run this line first:")
+        print(f"It is not where the command line looks for it: {reason} {looked_for}. Run this line first:")
         print(f"export EDUGRAPH_URL={state['url']}")
-    print(f"page: {state['insights']}/ui/")
-    print(f"insights: {state['insights']}  (for edugraph ask: export EDUGRAPH_INSIGHTS_URL={state['insights']})")
+    print(f"page: {state['url']}/ui/")
     print("send a file: ./edugraph import examples/school_en.ndjson --follow")
     return 0
 
@@ -121,10 +120,9 @@ def serve() -> int:
         if REDIS not in own_environment() and "REDIS_URL" not in os.environ:
             users = with_redis_users(environment[REDIS], {name: secrets.token_hex(24) for name in SERVICES})
             own = {name: {**own.get(name, {}), **users.get(name, {})} for name in {*own, *users}}
-        with serving(environment, LOGS, Pools(), port_to_listen_on(), own) as (url, processes):
-            insights = start_insights(processes)
-            wait_for_insights(processes, insights)
-            state = Stack(pid=os.getpid(), url=url, insights=insights, metrics=metrics_ports(environment))
+        with serving(environment, LOGS, Pools(), own) as served:
+            url = start_proxy(served, port_to_listen_on() or free_port())
+            state = Stack(pid=os.getpid(), url=url, metrics=metrics_ports(environment))
             STATE.write_text(json.dumps(state))
             signal.pause()
     except NotReady as problem:
@@ -133,8 +131,25 @@ def serve() -> int:
     return 0
 
 
+def start_proxy(served: Served, port: int) -> str:
+    """Start Caddy, as compose does, and return the one address of gateway and insights when it answers."""
+    environment = {
+        "CADDY_SITE": f"http://:{port}",
+        "CADDY_BIND": "127.0.0.1",
+        "GATEWAY_ADDRESS": urlsplit(served.url).netloc,
+        "INSIGHTS_ADDRESS": urlsplit(served.insights).netloc,
+        "XDG_DATA_HOME": str(RUN / "caddy"),
+    }
+    caddy = Path(sys.executable).with_name("caddy")
+    command = [str(caddy), "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"]
+    served.processes.start("proxy", command, environment)
+    url = f"http://127.0.0.1:{port}"
+    served.processes.wait_until("proxy", lambda: answers(url))
+    return url
+
+
 def port_to_listen_on() -> int | None:
-    """The one at which the command line looks for the gateway, or None (any free port) when it is taken."""
+    """The one at which the command line looks for it, or None (any free port) when it is taken."""
     address = urlsplit(DEFAULT_URL)
     try:
         socket.create_server((address.hostname, address.port)).close()

@@ -158,9 +158,14 @@ class Engine:
     def serve(self, pools: Pools) -> Iterator["System"]:
         logs = self.folder / "logs"
         environment = {"EDUGRAPH_METRICS_PORT": str(free_metrics_ports()), **self.environment}
-        with serving(environment, logs, pools, own=self.own) as (url, processes), Client(url) as client:
+        with (
+            serving(environment, logs, pools, own=self.own) as (url, insights, processes),
+            Client(url, insights_url=insights) as client,
+        ):
             ports = tuple(metrics_ports(environment).values())
-            yield System(engine=self, url=url, client=client, processes=processes, metrics_ports=ports)
+            yield System(
+                engine=self, url=url, insights=insights, client=client, processes=processes, metrics_ports=ports
+            )
 
     def empty(self) -> None:
         guard.empty_graph(self.environment)
@@ -170,13 +175,15 @@ class Engine:
 class System:
     engine: Engine
     url: str
+    insights: str
     client: Client
     processes: Processes
     metrics_ports: tuple[int, ...]
 
     def edugraph(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The command line, as a user types it."""
-        return edugraph({**self.engine.environment, "EDUGRAPH_URL": self.url}, *arguments, seconds=240)
+        addresses = {"EDUGRAPH_URL": self.url, "EDUGRAPH_INSIGHTS_URL": self.insights}
+        return edugraph({**self.engine.environment, **addresses}, *arguments, seconds=240)
 
     def peak_memory(self) -> dict[str, int]:
         """MB of the largest process of each kind, pool children included."""

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,11 @@ from engines import own_vhost
 from service_settings import settings_from
 
 from edugraph_cli.processes import Processes, free_port, gateway_command
+from edugraph_common.contracts.errors import Retryable
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.platform.api_keys import ApiKeys, Scope
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import connect
 
 RECORD = {
@@ -83,7 +85,10 @@ def virtual_host() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def gateway(environment: Mapping[str, str], folder: Path, **settings: str) -> Iterator[Gateway]:
-    """`settings` are EDUGRAPH_ settings by their names in lower case."""
+    """`settings` are EDUGRAPH_ settings by their names in lower case. Nobody is restricted, as an importer would tell."""
+    members = CourseMembers(connect(environment["EDUGRAPH_REDIS_URL"]))
+    with suppress(Retryable):  # some tests begin with a Redis that is away
+        members.tell_restricted((), members.epoch())
     port = free_port()
     own = {
         **environment,

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ import neo4j
 from engines import PRIVACY_SECRET, given, missing
 from pydantic import SecretStr
 
-from edugraph_gateway.graph_reader import graph_digest
 from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_insights.graph import Graph as ReadGraph
+from edugraph_insights.settings import InsightsSettings
+from edugraph_insights.whole_graph import graph_digest
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Room:
     def query(self, cypher: str, **parameters: Any) -> list[dict[str, Any]]:
         with self.driver.session(database=self.settings.database) as session:
             return session.execute_read(lambda tx: tx.run(cypher, parameters).data())
+
+    @contextmanager
+    def reading(self) -> Iterator[ReadGraph]:
+        """The graph as insights reads it."""
+        own = {f"neo4j_{name}": getattr(self.settings, name) for name in ("uri", "user", "password", "database")}
+        settings = InsightsSettings.model_validate({"redis_url": "redis://127.0.0.1:1", **own})
+        with closing(ReadGraph(settings)) as graph:
+            yield graph
 
     def digest(self) -> str:
         return graph_digest(self.query)

@@ -19,7 +19,7 @@ from edugraph_cli.dry_run import dry_run
 from edugraph_cli.main import app
 from edugraph_cli.mapping_suggestion import suggest_mapping
 from edugraph_common.contracts.messages import Format
-from edugraph_common.contracts.records import AttemptRecord, Record, parse_record
+from edugraph_common.contracts.records import AttemptRecord, PointRecord, Record, parse_record
 from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
 from edugraph_common.sources import open_text, parse_mapping
 from edugraph_common.sources.cells import CellReader
@@ -150,6 +150,19 @@ def test_a_table_whose_other_columns_are_numbers_of_no_item_is_none_of_attempts(
 def test_a_table_of_items_is_known_by_their_ids_and_titles() -> None:
     suggestion = suggest_mapping(["题号", "题目", "标题", "知识点", "日期"], [])
     assert suggestion.type == "item_record"
+
+
+def test_a_list_of_knowledge_points_is_known_by_their_ids_or_what_they_need() -> None:
+    """To take the guard out: let `_best_fit` take a name alone for that of a point."""
+    header = ["知识点编号", "知识点名称", "别名", "先修知识点", "课程编号", "日期"]
+    row = ["M-7", "分数加法", "Adding fractions; adding", "M-6; 通分", "math", "2026-02-01"]
+    suggestion = suggest_mapping(header, [row])
+    assert (suggestion.type, suggestion.open_points) == ("point_record", ())
+    record = parse_record(CellReader(parse_mapping(suggestion.mapping), header).record(row))
+    assert isinstance(record.data, PointRecord)
+    assert (record.data.names, record.data.requires) == (("Adding fractions", "adding"), ("M-6", "通分"))
+    assert suggest_mapping(["知识点名称", "先修", "日期"], []).type == "point_record"
+    assert suggest_mapping(["name", "date"], []).type != "point_record"
 
 
 def test_a_list_of_a_class_is_one_of_memberships() -> None:

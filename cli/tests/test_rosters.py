@@ -42,6 +42,25 @@ def test_a_roster_becomes_records_and_the_rest_is_named(roster: Path, tmp_path: 
     assert "enrollment (proctor)" in said.output
 
 
+def test_a_whole_roster_ends_what_the_last_one_named(roster: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.ndjson.gz", tmp_path / "second.ndjson"
+    assert CliRunner().invoke(app, ["roster", str(roster), "-o", str(first)]).exit_code == 0
+    files = FILES | {"enrollments.csv": "sourcedId,classSourcedId,userSourcedId,role\ne2,k,u2,teacher\n"}
+    with zipfile.ZipFile(roster, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    said = CliRunner().invoke(app, ["roster", str(roster), "-o", str(second), "--snapshot", str(first)])
+    assert said.exit_code == 0
+    rows = [row for line in second.read_text().splitlines() if isinstance(row := parse_row(json.loads(line)), Record)]
+    assert {row.data.model_dump()["student_id"]: row.data.model_dump()["ends"] is None for row in rows} == {
+        None: True,
+        "u1": False,
+    }
+    assert "ended now" in said.output
+    missing = CliRunner().invoke(app, ["roster", str(roster), "-o", str(second), "--snapshot", str(tmp_path / "no")])
+    assert missing.exit_code == 2
+
+
 def test_what_is_no_roster_is_told_in_a_sentence_and_nothing_is_written(tmp_path: Path) -> None:
     path, output = tmp_path / "roster.zip", tmp_path / "out.ndjson"
     path.write_bytes(b"PK\x03\x04 cut off")

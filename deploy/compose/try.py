@@ -32,7 +32,10 @@ from tools.debian import packages as debian  # noqa: E402
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
 FILE = ROOT / "examples" / "school_en.ndjson"
 PATIENCE = 300  # seconds
-SERVICES = ("rabbitmq", "redis", "neo4j", "topology", "gateway", "importer", "splits", "findings", "analyzer")
+SERVICES = (
+    *("rabbitmq", "redis", "neo4j", "topology"),
+    *("gateway", "insights", "proxy", "importer", "splits", "findings", "analyzer"),
+)
 
 
 class Compose:
@@ -55,7 +58,8 @@ class Compose:
     def _variables(self) -> dict[str, str]:
         lines = [filled(line) for line in (ROOT / ".env.example").read_text().splitlines()]
         values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-        return values | {"GATEWAY_PORT": str(_free_port()), "FLOWER_PORT": str(_free_port())}
+        ports = ("GATEWAY_PORT", "HTTPS_PORT", "FLOWER_PORT")
+        return values | {name: str(_free_port()) for name in ports}
 
     def services(self) -> list[str]:
         built = (ROOT / "services" / "flower" / "Dockerfile").exists()
@@ -81,7 +85,7 @@ class Compose:
 
     @contextlib.contextmanager
     def up(self) -> Iterator[str]:
-        """Yields the gateway's address once it is ready."""
+        """Yields the one address of gateway and insights once it is ready."""
         ended = threading.Event()
         threading.Thread(target=self._drive_health, args=(ended,), daemon=True).start()
         try:
@@ -194,7 +198,7 @@ def main() -> int:
             key = compose.variables["EDUGRAPH_BOOTSTRAP_KEY"]
             job = ask(url, "/v1/imports?analyze=true", key, FILE.read_bytes())
             report = until("the job", lambda: _ended(ask(url, f"/v1/jobs/{job['job_id']}", key)))
-            nodes = ask(url, "/v1/graph/summary", key)["nodes"]
+            nodes = until("insights", lambda: ask(url, "/v1/graph/summary", key))["nodes"]
             lines = len(FILE.read_bytes().splitlines())
             print(f"compose-test: {FILE.name}: {report['state']}, {report['written']} of {lines} written; {nodes}")
             good = report["state"] == "succeeded" and report["written"] == lines

@@ -6,8 +6,8 @@ from edugraph_common.platform import metrics
 
 TITLE = "EduGraph / Gateway"
 ABOUT = "HTTP by route and status."
-API = 'route!~"/healthz|/readyz"'
 GATEWAY = 'service="gateway"'
+API = f'{GATEWAY},route!~"/healthz|/readyz"'
 
 ROWS = (
     Row(
@@ -30,7 +30,11 @@ ROWS = (
                 "percentunit",
                 "EduGraphGatewayErrors in the runbook: 503 names the server that is away, 500 is a bug.",
                 Query(
-                    share(rate(metrics.HTTP_REQUESTS, where='status=~"5.."'), rate(metrics.HTTP_REQUESTS)), "of all"
+                    share(
+                        rate(metrics.HTTP_REQUESTS, where=f'{GATEWAY},status=~"5.."'),
+                        rate(metrics.HTTP_REQUESTS, where=GATEWAY),
+                    ),
+                    "of all",
                 ),
                 red=0.05,
             ),
@@ -49,7 +53,7 @@ ROWS = (
             course(
                 "By route",
                 "s",
-                "One route alone is slow: graph pages ask Neo4j, uploads write to the blob store.",
+                "One route alone is slow: uploads write to the blob store.",
                 *quantiles(metrics.HTTP_SECONDS, "route", where=API, of=(0.95,)),
                 red=5,
             ),
@@ -57,7 +61,7 @@ ROWS = (
                 "Requests under way",
                 "none",
                 "More and more: answers do not keep up; add gateways.",
-                Query(total(metrics.HTTP_ACTIVE), "now"),
+                Query(total(metrics.HTTP_ACTIVE, where=GATEWAY), "now"),
                 red=200,
             ),
         ),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 MADE = FOLDER.parent / "k8s" / "dashboards"
-NAMES = ("overview", "importer", "analyzer", "queues", "gateway", "workers")
+NAMES = ("overview", "importer", "analyzer", "queues", "gateway", "insights", "workers")
 
 
 def texts() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Builds the images: `make images`. With Docker, or with buildah where no Docker daemon answers.
 
-    build.py [--only gateway,importer] [--servers] [--save FOLDER] [--push REGISTRY [--tag TAG]]
+    build.py [--only gateway,importer] [--servers] [--proxy] [--save FOLDER] [--push REGISTRY [--tag TAG]]
 
 With buildah no registry can be asked for a base image, so the base is made from Debian packages. --servers makes
 images of RabbitMQ, Redis and Neo4j too, from packages, for tests on machines without a registry. --save writes one
@@ -169,6 +169,23 @@ def build_services(chosen: Engine, names: list[str]) -> dict[str, int]:
     return sizes
 
 
+def build_proxy(chosen: Engine) -> None:
+    """A stand-in for Caddy's image where no registry is, with the program of the development environment."""
+    if not isinstance(chosen, Buildah):
+        return
+    program = ROOT / ".venv" / "bin" / "caddy"
+    if not program.exists():
+        raise ServerError("there is no .venv/bin/caddy for the stand-in of the proxy: make env-dev")
+    context = cache.folder() / "image-caddy"
+    shutil.rmtree(context, ignore_errors=True)
+    context.mkdir(parents=True)
+    shutil.copy(program, context / "caddy")
+    shutil.copy(HERE / "servers" / "caddy.Dockerfile", context)
+    base = debian_image(chosen, "servers")
+    chosen.build("edugraph-test/caddy:1", context / "caddy.Dockerfile", context, {"BASE": base})
+    say("edugraph-test/caddy:1 is built")
+
+
 def build_servers(chosen: Engine) -> None:
     """Stand-ins for the official images where no registry is: the same commands, settings and folders."""
     if not isinstance(chosen, Buildah):
@@ -219,6 +236,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="build.py", description="Builds the images.")
     parser.add_argument("--only", default=",".join(SERVICES), metavar="NAME,...")
     parser.add_argument("--servers", action="store_true", help="images of RabbitMQ, Redis and Neo4j too, for tests")
+    parser.add_argument("--proxy", action="store_true", help="an image of Caddy too, for compose")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="write an archive of each image")
     parser.add_argument("--push", metavar="REGISTRY", help="such as registry.example.org/school")
     parser.add_argument("--tag", default="", help="of the images that are pushed; default: the chart's appVersion")
@@ -232,6 +250,8 @@ def main() -> int:
         sizes = build_services(chosen, options.only.split(","))
         if options.servers:
             build_servers(chosen)
+        if options.proxy:
+            build_proxy(chosen)
         if options.save:
             _save(chosen, options.save, list(sizes), servers=options.servers)
         if options.push:

@@ -33,6 +33,7 @@ MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.
 # What each image is asked to do, by its Python.
 CHECKS = {
     "flower": ("-c", "import edugraph_flower.main"),
+    "insights": ("-c", "import edugraph_insights.main"),
     **dict.fromkeys(("gateway", "importer", "analyzer"), ("/check_extras.py",)),
 }
 

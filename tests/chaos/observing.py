@@ -15,7 +15,7 @@ import redis
 from celery import states
 
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_gateway.graph_reader import graph_digest
+from edugraph_insights.whole_graph import graph_digest
 
 LOOKS_EVERY = 2.0  # seconds
 # What a run may cost differs, and when it was; what came of it must not.

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import httpx
 
-from edugraph_cli.processes import free_port, gateway_command, worker_command
+from edugraph_cli.processes import free_port, gateway_command, insights_command, worker_command
 from edugraph_cli.serving import IMPORTS
 
 WORKERS = ("importer", "findings", "analyzer")
+ALL_THAT_WRITE = ("gateway", *WORKERS)
 COMMANDS = {
     "gateway": gateway_command(),
     "importer": worker_command("edugraph_importer.worker", "importer", IMPORTS, 2),
     "findings": worker_command("edugraph_importer.worker", "findings", "graph_findings", 1),
     "analyzer": worker_command("edugraph_analyzer.worker", "analyzer", "llm_analysis", 2),
+    "insights": insights_command(),
 }
 LOOKS_EVERY = 0.25  # seconds
 BACK_OFF = 1.0  # seconds before a process that ended is started again
@@ -36,6 +38,7 @@ class Supervised:
     environment: Mapping[str, str]
     logs: Path
     url: str
+    insights: str
     restarts: Counter[str] = field(default_factory=Counter)
     _running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _sessions: list[int] = field(default_factory=list)
@@ -45,12 +48,13 @@ class Supervised:
     @classmethod
     @contextmanager
     def run(
-        cls, environment: Mapping[str, str], logs: Path, names: Sequence[str] = tuple(COMMANDS)
+        cls, environment: Mapping[str, str], logs: Path, names: Sequence[str] = ALL_THAT_WRITE
     ) -> Iterator["Supervised"]:
-        port = free_port()
-        own = {"EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port), "EDUGRAPH_AUTH": "off"}
+        ports = {"EDUGRAPH_PORT": str(free_port()), "EDUGRAPH_INSIGHTS_PORT": str(free_port())}
+        own = {"EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_AUTH": "off", **ports}
         logs.mkdir(parents=True, exist_ok=True)
-        system = cls({**os.environ, **environment, **own}, logs, f"http://127.0.0.1:{port}")
+        url, insights = (f"http://127.0.0.1:{port}" for port in ports.values())
+        system = cls({**os.environ, **environment, **own}, logs, url, insights)
         keeper = threading.Thread(target=system._keep, daemon=True)
         try:
             for name in names:

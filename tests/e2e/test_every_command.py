@@ -113,7 +113,7 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("graph", "rebuild")["wrong"] == {"Student": 1}
     assert commands.json("graph", "digest")["digest"] == digest
     assert commands.json("restrict", student) == {"found": True, "restricted": True}
-    assert commands.json("restricted") == [student]
+    assert student in commands.json("restricted")
     assert commands.json("restrict", student, "--lift") == {"found": True, "restricted": False}
     commands.run("export-person", student, "-o", str(tmp_path / "person.zip"))
     assert "graph/records.ndjson" in zipfile.ZipFile(tmp_path / "person.zip").namelist()

@@ -103,7 +103,7 @@ def test_the_commands_work_as_they_are_written(readme: str, taken: bool, copy: P
                 stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
         stack.callback(subprocess.run, ["make", "down"], cwd=copy, env=shell, capture_output=True, check=False)
         said = run(up, copy, shell)
-        url = re.search(r"^gateway: (\S+)", said, re.MULTILINE)
+        url = re.search(r"^EduGraph: (\S+)", said, re.MULTILINE)
         assert url, said
         to_export = re.findall(r"^export EDUGRAPH_URL=(.+)$", said, re.MULTILINE)
         assert to_export == ([] if url[1] == URL else [url[1]]), said

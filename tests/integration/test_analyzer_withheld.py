@@ -10,7 +10,7 @@ from edugraph_analyzer.pipeline import MembersUnknown, Pipeline
 from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Wait
-from edugraph_common.contracts.messages import Analysis
+from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 
@@ -125,6 +125,37 @@ def test_no_text_leaves_until_it_is_known_who_is_in_its_course(server, provider,
     assert provider.requests() == []
     members.tell(name, [], members.epoch(), NOW)
     assert len(one.analyse(message).findings) == 1
+
+
+TEXTS = {
+    "error": ("error_record", {"student_id": "stu-0001", "error_text": "1/2 + 1/3 = 2/5"}),
+    "knowledge_points": ("course_content", {"content": "How fractions are added."}),
+}
+
+
+@pytest.mark.parametrize("how", [OFFLINE, MODEL])
+@pytest.mark.parametrize("kind", list(TEXTS))
+def test_a_text_of_the_api_is_read_with_the_known_points_of_its_course(
+    server, provider, name, members, kind, *, how
+) -> None:
+    """Out: `_with_contexts` in Pipeline.analyse."""
+    provider.script()
+    record_type, data = TEXTS[kind]
+    record = {"type": record_type, "timestamp": "2026-01-05T08:00:00Z", "data": data | {"course_id": name}}
+    message = Analysis(job_id=name, pack="p", kind=kind, records=(record,))
+    members.tell_restricted([], members.epoch())
+    members.tell(name, [], members.epoch(), NOW)
+    one = pipeline(server, provider, name, members, how)
+    with pytest.raises(MembersUnknown) as unknown:
+        one.analyse(message)
+    assert unknown.value.course_ids == (name,)
+    points = ("common denominators",)
+    members.tell_context(CourseContext(course_id=name, knowledge_points=points), members.epoch())
+    (finding,) = one.analyse(message).findings
+    if how == MODEL:
+        (request,) = provider.requests()
+        assert "known knowledge points: common denominators" in request["body"]
+    assert finding.record["data"]["course_id"] == name
 
 
 @pytest.mark.parametrize("how", [OFFLINE, MODEL])

@@ -60,8 +60,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def test_each_service_does_its_whole_work_with_its_own_user(broker: Broker, tmp_path: Path) -> None:
     """Out: any part of `permissions`, or `no_declare` in topology.py."""
     with (
-        serving(broker.environment, tmp_path / "logs", Pools(1, 1, 1), own=broker.own) as (url, _),
-        Client(url) as client,
+        serving(broker.environment, tmp_path / "logs", Pools(1, 1, 1), own=broker.own) as (url, insights, _),
+        Client(url, insights_url=insights) as client,
     ):
         *_, report = client.follow(client.import_records([RECORD], analyze=True).job_id)
         assert (report.state, report.written, report.analysis.done) == ("succeeded", 1, 1)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.platform import course_members
 from edugraph_common.platform.course_members import EPOCH, CourseMembers
 from edugraph_common.platform.job_store import connect
@@ -49,6 +50,20 @@ def test_of_too_many_names_the_latest_stay(members: CourseMembers, name: str, mo
     (names,) = members.of([name]).values()
     assert len(names) == 3
     assert {"d", "e"} <= set(names)
+
+
+def test_what_is_known_of_a_course_is_told_in_its_epoch_alone(members: CourseMembers, name: str, server: Any) -> None:
+    """A description may name somebody who is erased meanwhile. Out: `_in_epoch` in tell_context."""
+    context, epoch = CourseContext(course_id=name, name="Sums", knowledge_points=("carrying",)), members.epoch()
+    assert members.contexts([name]) == {}
+    members.tell_context(context, epoch)
+    assert members.contexts([name, f"{name}-2"]) == {name: context}
+    (key,) = server.scan_iter(match=f"*context:{name}")
+    assert 0 < server.ttl(key) <= course_members.CONTEXT_KEPT_SECONDS
+    members.forget()
+    assert members.contexts([name]) == {}
+    members.tell_context(context, epoch)
+    assert members.contexts([name]) == {}
 
 
 def test_everything_of_it_ends_by_itself(members: CourseMembers, name: str, server: Any) -> None:

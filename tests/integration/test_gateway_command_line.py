@@ -105,8 +105,6 @@ def test_without_a_key_it_is_exit_code_4(running: Gateway) -> None:
     [
         ["jobs", "list"],
         ["jobs", "list", "--json"],
-        ["graph", "summary"],
-        ["graph", "summary", "--json"],
         ["tasks", "show", "nobody-knows"],
         ["dead", "list"],
         ["dead", "list", "--json"],

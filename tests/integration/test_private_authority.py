@@ -25,10 +25,11 @@ from edugraph_common.messaging.celery_app import make_app, make_publisher
 from edugraph_common.messaging.provisioning import apply_topology, management, pika_channel
 from edugraph_common.messaging.publisher import emit
 from edugraph_common.platform.job_store import Jobs, connect
-from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.async_publisher import AsyncPublisher
 from edugraph_importer.graph.driver import Connection, GraphSettings
+from edugraph_insights.graph import Graph
+from edugraph_insights.settings import InsightsSettings
 from tools import docker
 from tools.common import ServerError
 
@@ -84,9 +85,9 @@ def read_one(settings: GraphSettings) -> None:
         connection.read("RETURN 1 AS one")
 
 
-def graph_of_the_gateway() -> None:
-    with closing(GraphReader(GatewaySettings())) as graph:
-        graph.constrained_labels()
+def graph_of_insights() -> None:
+    with closing(Graph(InsightsSettings())) as graph:
+        graph.answers()
 
 
 CLIENTS = (
@@ -98,7 +99,7 @@ CLIENTS = (
     results_of_celery,
     graph_of_the_importer,
     graph_without_routing,
-    graph_of_the_gateway,
+    graph_of_insights,
 )
 
 

@@ -46,18 +46,22 @@ def test_each_service_does_its_whole_work_with_its_own_user(
     environment = {**addresses, "EDUGRAPH_BLOB_URL": str(tmp_path / "blobs"), "EDUGRAPH_AUTH": "off"}
     with (
         refusals(addresses[REDIS]) as refused,
-        serving(environment, tmp_path / "logs", Pools(1, 1, 1), own=own) as (url, _),
-        Client(url) as client,
+        serving(environment, tmp_path / "logs", Pools(1, 1, 1), own=own) as (url, insights, _),
+        Client(url, insights_url=insights) as client,
     ):
         accepted = client.import_records(RECORDS, analyze=True)
         *_, report = client.follow(accepted.job_id)
         assert (report.state, report.written, report.analysis.done) == ("succeeded", 2, 2)
         assert all(check.ok for check in client.diagnosis().checks if check.name == "redis")
+        client.graph_picture()  # insights looks the caller up, and writes what it shows into the audit log
         gateway = {**environment, **own["gateway"], "EDUGRAPH_URL": url}
         for arguments in (
             ("keys", "create", "somebody", "--scope", "read"),
             ("restrict", "s-2"),
             ("export-person", "s-1", "-o", str(tmp_path / "s-1.zip")),
+            ("restrict", "s-2"),
+            ("restricted",),
+            ("restrict", "s-2", "--lift"),
             ("forget", "s-1", "--yes"),
             ("jobs", "delete", accepted.job_id, "--yes"),
             ("audit", "list"),
@@ -84,6 +88,10 @@ def _listen(client: "redis.Redis", channel: str) -> None:
 FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     ("gateway", "read answers of the model", _get("edugraph:llm:answer:error:x")),
     ("gateway", "read names of members", lambda client: client.zrange("edugraph:{members}:names:c-1", 0, -1)),
+    ("gateway", "say who is restricted", lambda client: client.sadd("edugraph:{members}:restricted", "x")),
+    ("insights", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
+    ("insights", "read a job", lambda client: client.hgetall("edugraph:job:{x}")),
+    ("insights", "read a result", _get("celery-task-meta-x")),
     ("gateway", "forge a result", _set("celery-task-meta-x")),
     ("gateway", "read outcomes of a chord", lambda client: client.zrange("celery-taskset-meta-x.j", 0, -1)),
     ("gateway", "look for keys", lambda client: client.scan(0)),
@@ -145,13 +153,15 @@ def test_redis_takes_the_users_of_compose_and_the_chart(tmp_path: Path) -> None:
         for service in SERVICES:
             own = url.replace("//:", f"//{redis_user(service)}:").replace(urlsplit(url).password or "", service)
             with connect(own) as client:
-                client.set("edugraph:task-owner:x", service)
+                key = "edugraph:audit-x" if service == "insights" else "edugraph:task-owner:x"
+                client.set(key, service)
                 with pytest.raises(redis.exceptions.NoPermissionError):
                     client.get("some:other:key")
         with connect(url) as client:
             assert client.get("edugraph:task-owner:x") == SERVICES[-1]
+            assert client.get("edugraph:audit-x") == "insights"
 
 
 def test_who_needs_no_redis_has_no_user(servers: tuple[dict[str, str], Own]) -> None:
-    assert set(servers[1]) == {"gateway", "importer", "findings", "analyzer"}
+    assert set(servers[1]) == {"gateway", "insights", "importer", "findings", "analyzer"}
     assert json.dumps(servers[1]).count(redis_user("importer")) == 2

@@ -13,7 +13,7 @@ from proxy import Proxy
 from traps import Bench, Worker
 from waiting import until
 
-from edugraph_common.contracts.messages import Analysis, ImportJob
+from edugraph_common.contracts.messages import Analysis, CourseContext, ImportJob
 from edugraph_common.messaging.publisher import send
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs
@@ -41,6 +41,7 @@ def ask(bench: Bench) -> str:
     """One pack to be read, of a course of which is known that nobody is in it, or restricted; the id of its task."""
     job, members = uuid4().hex, CourseMembers(bench.redis)
     members.tell(record(job)["data"]["course_id"], [], members.epoch(), datetime.now(UTC))
+    members.tell_context(CourseContext(course_id=record(job)["data"]["course_id"]), members.epoch())
     members.tell_restricted([], members.epoch())
     pack = Analysis(job_id=job, pack="knowledge_points-0-0", kind="knowledge_points", records=(record(job),))
     return send(bench.app, "extract_knowledge_points_task", pack, task_id=job)

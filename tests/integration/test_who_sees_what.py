@@ -1,4 +1,4 @@
-"""What each scope shows: every operation of the API is called, over data with marks in every place that a person fills.
+"""What each scope shows: every operation of gateway and insights is called, over data with marks in every place that a person fills.
 
 The marks stand in names, ids, texts, file names, headers, names of fields and of events, in rows that are set aside and
 in a dead letter. Without `personal` none of them is in any answer; with it they are where they should be.
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import neo4j
@@ -21,6 +22,7 @@ from waiting import until
 
 from edugraph_cli.client import Client
 from edugraph_cli.serving import Pools
+from edugraph_common.contracts.doors import is_of_insights
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.platform.api_keys import SCOPES, ApiKeys, Scope
 from edugraph_common.platform.audit import Audit
@@ -43,7 +45,21 @@ class Marked:
     tasks: tuple[str, ...]
 
     def client(self, *scopes: Scope) -> httpx.Client:
-        return httpx.Client(base_url=self.system.url, timeout=30, headers=_bearer(self.system, *scopes))
+        headers = _bearer(self.system, *scopes)
+        return httpx.Client(base_url=self.system.url, timeout=30, headers=headers, transport=Doors(self.system))
+
+
+class Doors(httpx.HTTPTransport):
+    """Leads to both services by one address."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__()
+        self._insights = urlsplit(system.insights).port
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if is_of_insights(request.url.path):
+            request.url = request.url.copy_with(port=self._insights)
+        return super().handle_request(request)
 
 
 def _bearer(system: System, *scopes: Scope) -> dict[str, str]:
@@ -142,7 +158,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Marked]:
         before = set(server.scan_iter("celery-task-meta-*", count=1_000))
         with engine.serve(Pools(importer=1, findings=1, analyzer=1)) as system:
             token = _bearer(system, *SCOPES)["Authorization"].removeprefix("Bearer ")
-            with Client(system.url, token) as client:
+            with Client(system.url, token, insights_url=system.insights) as client:
                 jobs, tasks = _fill(system, client)
             results = set(server.scan_iter("celery-task-meta-*", count=1_000)) - before
             tasks += [key.removeprefix("celery-task-meta-") for key in results]
@@ -180,8 +196,15 @@ def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
 
 
 def _operations(client: httpx.Client) -> list[tuple[str, str]]:
-    document = client.get("/openapi.json").raise_for_status().json()
-    found = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    documents = [
+        client.get(path).raise_for_status().json() for path in ("/openapi.json", "/v1/insights/openapi.json")
+    ]
+    found = {
+        (method.upper(), path)
+        for document in documents
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
     # What deletes comes last, and what resumes before it: nothing that is to be looked at is gone by then.
     return sorted(found, key=lambda each: (each[0] == "DELETE", each[0] == "POST", each))
 

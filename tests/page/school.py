@@ -34,7 +34,7 @@ def imported_school(folder: Path) -> Iterator[Mapping[str, str]]:
     with embedded_servers(folder) as environment:
         quiet = {**environment, "EDUGRAPH_LOG_FORMAT": "console"}
         pools = Pools(importer=1, analyzer=1)
-        with serving(quiet, folder / "logs", pools) as (url, _), Client(url) as client:
+        with serving(quiet, folder / "logs", pools) as school, Client(school.url) as client:
             for name in FILES:
                 report = follow_job(
                     client, client.import_file(EXAMPLES / name, analyze=True).job_id, Console(quiet=True)

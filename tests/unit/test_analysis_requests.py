@@ -1,6 +1,7 @@
-"""What is asked of the analyzer about a batch: nothing about the records that the graph refused."""
+"""What is asked of the analyzer about a batch: nothing about records that the graph refused, and what is known beside a text."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -8,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_analyzer.documents import StoredBatches
-from edugraph_common.contracts.messages import AnalysisBatch, ByteRange, ImportBatch
+from edugraph_analyzer.documents import StoredBatches, read_document
+from edugraph_common.contracts.findings import kind_to_read
+from edugraph_common.contracts.messages import (
+    IMPORT_CONTENT_PACK,
+    Analysis,
+    AnalysisBatch,
+    ByteRange,
+    CourseContext,
+    ImportBatch,
+)
+from edugraph_common.contracts.records import course_ids_of, parse_record
 from edugraph_common.platform.analysis_window import pack_of
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer import analysis_requests
@@ -70,3 +80,56 @@ def test_the_texts_of_records_that_the_graph_refused_are_not_read(
         pack = pack_of(request, "p", 0, request.expected)
         read += [each["record_id"] for each in StoredBatches(blobs).with_records(pack).records]
     assert read == [f"r{number}" for number, is_refused in enumerate(refused) if not is_refused]
+
+
+def text(number: int, kind: str, course: str) -> dict[str, Any]:
+    fields = {
+        "error": {"student_id": "s", "error_text": f"mistake {number}"},
+        "knowledge_points": {"content": f"text {number}"},
+    }
+    types = {"error": "error_record", "knowledge_points": "course_content"}
+    data = fields[kind] | {"course_id": course}
+    return {"type": types[kind], "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}", "data": data}
+
+
+@given(
+    texts=st.lists(
+        st.tuples(st.sampled_from(["error", "knowledge_points"]), st.sampled_from("abc")), min_size=1, max_size=12
+    ),
+    inline=st.booleans(),
+)
+def test_course_texts_and_mistakes_are_read_with_the_points_of_their_courses(
+    blobs: Blobs, texts: list[tuple[str, str]], inline: bool
+) -> None:
+    """Out: "knowledge_points" in KINDS_WITH_CONTEXTS, or the choice of `own` contexts in `_send_at_once`."""
+    values = [text(number, *each) for number, each in enumerate(texts)]
+    job_id, sent, windows = uuid4().hex, list[Any](), Windows()
+    source = f"jobs/{job_id}/source.ndjson"
+    lines = "".join(json.dumps(each) + "\n" for each in values).encode()
+    with blobs.write(source) as file:
+        file.write(lines)
+    rows = ByteRange(source=source, offset=0, length=len(lines), first_line=1)
+    how: dict[str, Any] = {"records": tuple(values)} if inline else {"rows": rows}
+    message = ImportBatch(job_id=job_id, batch=0, **how)
+    kept = [record for _, record in read_batch(blobs, message).graph.records]
+
+    def known(course_ids: Sequence[str]) -> tuple[CourseContext, ...]:
+        return tuple(CourseContext(course_id=each, knowledge_points=(f"point of {each}",)) for each in course_ids)
+
+    requests = AnalysisRequests(None, windows, blobs, known)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis_requests, "send", lambda *args, **_: sent.append(args[-1]))
+        requests.ask(message, kept)
+    told: list[tuple[str, str]] = []
+    for request in [*sent, *windows.requests]:
+        pack = request if inline else StoredBatches(blobs).with_records(pack_of(request, "p", 0, request.expected))
+        read = [each for value in pack.records if (each := parse_record(value)) and kind_to_read(each) == pack.kind]
+        if isinstance(request, Analysis):
+            assert len(read) <= IMPORT_CONTENT_PACK
+            assert {context.course_id for context in request.contexts} == {
+                course_id for each in read for course_id in course_ids_of(each)
+            }
+        for record in read:
+            document = read_document(record.to_json(), pack.kind, pack.contexts)
+            told += [(record.record_id, point) for point in document.known_points]
+    assert sorted(told) == sorted((f"r{number}", f"point of {course}") for number, (_, course) in enumerate(texts))

@@ -1,4 +1,4 @@
-"""The gateway's API v1 as Python calls. A client holds connections: use it as a context manager."""
+"""API v1 of gateway and insights as Python calls. A client holds connections: use it as a context manager."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.contracts.api import Accepted, Diagnosis, Erasures, GraphSummary, Restricted
+from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, GraphSummary, Restricted
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -26,7 +26,7 @@ RETRY_SECONDS = 0.5  # the pause before a stream of changes that broke off is as
 class ClientSettings(BaseSettings):
     """EDUGRAPH_URL and EDUGRAPH_API_KEY, by which the command line finds its gateway.
 
-    Insights has the same address where a proxy or an ingress is in front of both.
+    Insights has the same address where a proxy or an ingress is in front of both; elsewhere it has its own.
     """
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
@@ -72,10 +72,16 @@ class Client:
     """Every call raises Refused or Unreachable."""
 
     def __init__(
-        self, base_url: str, api_key: str | None = None, *, transport: httpx.BaseTransport | None = None
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        insights_url: str | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._url = base_url
+        # What insights answers is asked at its own address, or at the one that leads to both.
+        self._url, self._insights = base_url, (insights_url or "").rstrip("/")
         self._http = httpx.Client(
             base_url=base_url, headers=headers, timeout=httpx.Timeout(60, connect=5), transport=transport
         )
@@ -83,13 +89,8 @@ class Client:
     @classmethod
     def from_environment(cls) -> Self:
         settings = ClientSettings()
-        return cls(settings.url, settings.api_key.get_secret_value() if settings.api_key else None)
-
-    @classmethod
-    def for_insights(cls) -> Self:
-        settings = ClientSettings()
         key = settings.api_key.get_secret_value() if settings.api_key else None
-        return cls(settings.insights_url or settings.url, key)
+        return cls(settings.url, key, insights_url=settings.insights_url)
 
     def __enter__(self) -> Self:
         return self
@@ -296,7 +297,7 @@ class Client:
     @contextmanager
     def reviews(self) -> Iterator[Iterator[str]]:
         """Yield all reviews, one JSON object a line."""
-        with self._stream("/v1/reviews") as answer:
+        with self._stream(f"{self._insights}/v1/graph/reviews") as answer:
             yield answer.iter_lines()
 
     def derive_graph(self, *, repair: bool) -> Accepted:
@@ -304,7 +305,12 @@ class Client:
         return Accepted.model_validate(self._json("POST", f"/v1/graph/{'rebuild' if repair else 'verify'}"))
 
     def diagnosis(self) -> Diagnosis:
+        """Return what the gateway finds wrong with the servers behind it."""
         return Diagnosis.model_validate(self._json("GET", "/v1/diagnosis"))
+
+    def graph_check(self) -> Check:
+        """Return what insights finds wrong with the graph."""
+        return Check.model_validate(self._json("GET", f"{self._insights}/v1/graph/check"))
 
     def task(self, task_id: str) -> dict[str, Any]:
         return self._json("GET", f"/v1/tasks/{task_id}")
@@ -316,23 +322,24 @@ class Client:
         return task
 
     def graph_digest(self) -> str:
-        """Return 64 hex digits. The gateway reads the whole graph, which may take minutes."""
-        return str(self._json("GET", "/v1/graph/digest", timeout=600)["digest"])
+        """Return 64 hex digits. Insights reads the whole graph, which may take minutes."""
+        return str(self._json("GET", f"{self._insights}/v1/graph/digest", timeout=600)["digest"])
 
     def graph_summary(self) -> GraphSummary:
-        return GraphSummary.model_validate(self._json("GET", "/v1/graph/summary", timeout=600))
+        return GraphSummary.model_validate(self._json("GET", f"{self._insights}/v1/graph/summary", timeout=600))
 
     def graph_picture(self, limit: int = 500) -> dict[str, Any]:
         """Return nodes of id, label and name, and edges of source, target and type."""
-        return self._json("GET", "/v1/graph/picture", params={"limit": limit}, timeout=600)
+        return self._json("GET", f"{self._insights}/v1/graph/picture", params={"limit": limit}, timeout=600)
 
     def insights(self) -> dict[str, Any]:
         """Return the questions that this caller may ask."""
-        return self._json("GET", "/v1/insights")
+        return self._json("GET", f"{self._insights}/v1/insights")
 
     def insight(self, question: str, parameters: Mapping[str, str]) -> dict[str, Any]:
         """Return the answer to a question, which has `rows` and says how and of how many they are computed."""
-        return self._json("GET", f"/v1/insights/{quote(question, safe='')}", params=dict(parameters))
+        path = f"{self._insights}/v1/insights/{quote(question, safe='')}"
+        return self._json("GET", path, params=dict(parameters))
 
     def ready(self) -> dict[str, Any]:
         return self._json("GET", "/readyz")
@@ -356,9 +363,15 @@ class Client:
                     raise _refused(answer)
                 yield answer
         except httpx.HTTPError as error:
+            of_insights = self._insights and path.startswith(self._insights)
+            who, where, setting = (
+                ("Insights", self._insights, "EDUGRAPH_INSIGHTS_URL")
+                if of_insights
+                else ("The gateway", self._url, "EDUGRAPH_URL")
+            )
             raise Unreachable(
-                f"The gateway at {self._url} does not answer ({type(error).__name__}). "
-                "Check that it runs, and that EDUGRAPH_URL is its address."
+                f"{who} at {where} does not answer ({type(error).__name__}). "
+                f"Check that it runs, and that {setting} is its address."
             ) from error
 
 

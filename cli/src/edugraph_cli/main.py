@@ -23,11 +23,13 @@ from edugraph_cli.commands import (
     imports,
     jobs,
     keys,
+    mastery,
     model,
     pseudonyms,
     reviews,
     rosters,
     sources,
+    synthesizing,
     tasks,
     topology,
 )
@@ -47,6 +49,7 @@ app.command("sources")(sources.list_sources)
 app.command("pseudonymize")(pseudonyms.pseudonymize_file)
 app.command("pseudonym")(pseudonyms.show_pseudonym)
 app.command("roster")(rosters.read_roster_file)
+app.command("synthesize")(synthesizing.synthesize)
 app.command("ask")(ask.ask)
 app.command("doctor")(doctor.doctor)
 app.command("forget")(erasures.forget)
@@ -59,6 +62,7 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(fits.app, name="analyzer")
+app.add_typer(mastery.app, name="mastery")
 app.add_typer(model.cache_app, name="cache")
 app.add_typer(model.provider_app, name="provider")
 app.add_typer(topology.app, name="topology")

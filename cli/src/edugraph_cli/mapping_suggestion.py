@@ -138,6 +138,8 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
             fitting = (field for field in fields if _plain(column) in names[field] and field not in taken)
             columns[column] = next(fitting, None)
         found = {field for field in columns.values() if field}
+        if record_type == "point_record" and not found & {"point_id", "names", "requires"}:
+            continue  # A name alone, which most tables have, does not tell of what it is.
         required = _required(record_type, found)
         fitness = (len(found & required) - len(required - found), len(found))
         candidates.append((fitness, record_type, columns))

@@ -40,6 +40,7 @@ KEPT_FIELDS = frozenset(
         *("item_id", "knowledge_points", "correct", "score", "attempt_number", "duration_seconds"),
         *("group_id", "term", "starts", "ends", "breaks", "role", "activity_id", "kind"),
         *("difficulty", "severity", "resolved", "progress", "time_spent", "enrollment_date", "completion_date"),
+        *("point_id", "names", "requires"),
     }
 )
 """The fields that are sent as they are: they name courses and things, or count. A field in none of these sets is an

@@ -1,4 +1,4 @@
-"""Gateway, importer and analyzer pools on given servers: for `make up`, the demo, tests and benchmarks."""
+"""Gateway, insights, importer and analyzer pools on given servers: for `make up`, the demo, tests and benchmarks."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
@@ -25,8 +25,18 @@ BROKER, MANAGEMENT = "EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL"
 REDIS = "EDUGRAPH_REDIS_URL"
 # On one machine a pool does both. Two large files at once may hold up a pool of two (ADR 34).
 IMPORTS = "data_import,import_splits"
-PROCESSES = ("gateway", "importer", "findings", "analyzer")
+PROCESSES = ("gateway", "importer", "findings", "analyzer", "insights")
 SERVICE_OF: dict[str, Service] = {name: name for name in get_args(Service)} | {"findings": "importer"}
+
+
+# Whose user of Redis a process takes. Insights has none of RabbitMQ's.
+REDIS_USER_OF: dict[str, RedisService] = {
+    "gateway": "gateway",
+    "importer": "importer",
+    "findings": "importer",
+    "analyzer": "analyzer",
+    "insights": "insights",
+}
 
 
 @dataclass(frozen=True)
@@ -38,23 +48,36 @@ class Pools:
     analyzer: int | None = None  # as many as it takes: threads beside a provider, processes without one
 
 
+class Served(NamedTuple):
+    """The addresses of gateway and insights, and all processes."""
+
+    url: str
+    insights: str
+    processes: Processes
+
+
 @contextmanager
 def serving(
     environment: Mapping[str, str],
     logs: Path,
     pools: Pools,
-    port: int | None = None,
     own: Mapping[str, Mapping[str, str]] | None = None,
-) -> Iterator[tuple[str, Processes]]:
-    """Run everything until the block ends, and yield the gateway's address when all of it is ready.
+) -> Iterator[Served]:
+    """Run everything until the block ends, and yield it when all of it is ready.
 
     `own` are settings of single processes, by their names in `PROCESSES`.
 
     Raises NotReady.
     """
-    port = port or free_port()
-    url = f"http://127.0.0.1:{port}"
-    environment = {"EDUGRAPH_AUTH": "off", **environment, "EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_PORT": str(port)}
+    places = {"gateway": free_port(), "insights": free_port()}
+    url, insights = (f"http://127.0.0.1:{place}" for place in places.values())
+    environment = {
+        "EDUGRAPH_AUTH": "off",
+        **environment,
+        **{f"EDUGRAPH_{name}": "127.0.0.1" for name in ("HOST", "INSIGHTS_HOST")},
+        "EDUGRAPH_PORT": str(places["gateway"]),
+        "EDUGRAPH_INSIGHTS_PORT": str(places["insights"]),
+    }
     declare_topology(environment)
     environment.pop("EDUGRAPH_BROKER_USERS", None)  # no service may know the passwords of the others
     processes = Processes(logs=logs, environment=environment)
@@ -65,6 +88,7 @@ def serving(
             "importer": worker_command(importer, "importer", IMPORTS, pools.importer),
             "findings": worker_command(importer, "findings", "graph_findings", pools.findings),
             "analyzer": worker_command(analyzer, "analyzer", "llm_analysis", pools.analyzer),
+            "insights": insights_command(),
         }
         ports = metrics_ports(environment)
         for name, command in commands.items():
@@ -73,35 +97,18 @@ def serving(
         for name in ("importer", "findings", "analyzer"):
             processes.wait_until(name, lambda name=name: processes.log_has(name, "ready."))  # type: ignore[misc]
 
-        def gateway_answers() -> bool:
-            with suppress(httpx.HTTPError):
-                return httpx.get(f"{url}/readyz", timeout=2).is_success
-            return False
-
-        processes.wait_until("gateway", gateway_answers)
-        yield url, processes
+        for name, address in (("gateway", url), ("insights", insights)):
+            processes.wait_until(name, lambda address=address: answers(address))  # type: ignore[misc]
+        yield Served(url, insights, processes)
     finally:
         processes.stop()
 
 
-def start_insights(processes: Processes, port: int | None = None) -> str:
-    """Start insights beside the other processes, and return its address at once; `wait_for_insights` waits for it."""
-    port = port or free_port()
-    # The port of metrics that is set is the gateway's.
-    ports = {"EDUGRAPH_INSIGHTS_PORT": str(port), "EDUGRAPH_METRICS_PORT": str(free_port())}
-    processes.start("insights", insights_command(), ports)
-    return f"http://127.0.0.1:{port}"
-
-
-def wait_for_insights(processes: Processes, url: str) -> None:
-    """Return when it answers. Raises NotReady."""
-
-    def answers() -> bool:
-        with suppress(httpx.HTTPError):
-            return httpx.get(f"{url}/readyz", timeout=2).is_success
-        return False
-
-    processes.wait_until("insights", answers)
+def answers(address: str) -> bool:
+    """Whether the service at this address is ready."""
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{address}/readyz", timeout=2).is_success
+    return False
 
 
 def with_own_users(
@@ -129,8 +136,7 @@ def with_redis_users(url: str, passwords: Mapping[RedisService, str]) -> dict[st
     logins = {service: f"{redis_user(service)}:{passwords[service]}@" for service in SERVICES}
     return {
         process: {REDIS: address._replace(netloc=logins[service] + host).geturl()}
-        for process, service in SERVICE_OF.items()
-        if service in SERVICES
+        for process, service in REDIS_USER_OF.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Sends one record through the gateway and reads it back: the body of `helm test`. The standard library only."""
+"""Sends one record through the gateway and reads it back from insights: the body of `helm test`. The standard library only."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-URL = os.environ["EDUGRAPH_URL"]
+URL, INSIGHTS = os.environ["EDUGRAPH_URL"], os.environ["EDUGRAPH_INSIGHTS_URL"]
 KEY = os.environ["EDUGRAPH_API_KEY"]
 END = time.monotonic() + float(os.environ["TEST_SECONDS"])
 # The same record each time: however often the test runs, the graph has it once.
@@ -19,10 +19,10 @@ RECORD = {
 }
 
 
-def ask(path, body=None):
+def ask(path, body=None, url=URL):
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(URL + path, data=data, headers=headers)
+    request = urllib.request.Request(url + path, data=data, headers=headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
@@ -57,7 +57,7 @@ job = until("waiting for the job", lambda: ended(accepted["job_id"]))
 print("the job ended:", json.dumps(job), flush=True)
 if job.get("failed") or job.get("rejected"):
     sys.exit("the record was not written")
-summary = until("reading the graph", lambda: ask("/v1/graph/summary"))
+summary = until("reading the graph", lambda: ask("/v1/graph/summary", url=INSIGHTS))
 print("the graph has", json.dumps(summary["nodes"]), flush=True)
 if not summary["nodes"].get("Student"):
     sys.exit("the record is not in the graph")

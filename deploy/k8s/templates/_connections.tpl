@@ -56,7 +56,7 @@ gateway importer analyzer webhooks monitor
 
 {{/* The services with a user of their own of the bundled Redis (files/redis-users.conf). */}}
 {{- define "edugraph.redisServices" -}}
-gateway importer analyzer
+gateway insights importer analyzer
 {{- end -}}
 
 {{- define "edugraph.redisEnv" -}}
@@ -99,10 +99,14 @@ gateway importer analyzer
   valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .passwordKey }}}}
 {{- end }}
 {{- end }}
-- name: EDUGRAPH_PRIVACY_SECRET
-  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: privacy-secret}}
 - name: EDUGRAPH_NEO4J_DATABASE
   value: {{ .Values.neo4j.database | quote }}
+{{- end -}}
+
+{{/* Keys the hashes of persons: in tombstones and in the audit log. */}}
+{{- define "edugraph.privacyEnv" -}}
+- name: EDUGRAPH_PRIVACY_SECRET
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: privacy-secret}}
 {{- end -}}
 
 {{/* What is no secret: one ConfigMap, and the blob store's own credentials. */}}

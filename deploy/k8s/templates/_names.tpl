@@ -61,3 +61,16 @@ images.tag, those of the bundled servers images.serverRegistry. */}}
 {{- define "edugraph.group" -}}
 {{- mergeOverwrite (deepCopy .root.Values.workerDefaults) (deepCopy .group) | toYaml -}}
 {{- end -}}
+
+{{/* Which service answers which path, where one address leads to both; the longest one that fits counts. The same as
+edugraph_common/contracts/doors.py, which a test compares. */}}
+{{- define "edugraph.paths" -}}
+- {path: /v1/graph/verify, exact: true, service: gateway}
+- {path: /v1/graph/rebuild, exact: true, service: gateway}
+- {path: /ui, exact: false, service: insights}
+- {path: /mcp, exact: false, service: insights}
+- {path: /v1/insights, exact: false, service: insights}
+- {path: /v1/graph, exact: false, service: insights}
+- {path: /, exact: true, service: insights}
+- {path: /, exact: false, service: gateway}
+{{- end -}}

@@ -81,6 +81,16 @@ def test_our_services_have_no_rights():
             assert its["security_opt"] == ["no-new-privileges:true"], service
 
 
+def test_the_proxy_of_compose_is_the_only_door():
+    """Out: the ports of the proxy, or ports of gateway or insights beside it."""
+    services = compose()["services"]
+    assert not {"ports"} & {*services["gateway"], *services["insights"]}
+    assert any(port.endswith(":8080") for port in services["proxy"]["ports"])
+    caddyfile = (ROOT / "deploy" / "compose" / "Caddyfile").read_text()
+    for service, port in (("gateway", "8080"), ("insights", "8081")):
+        assert f"{{${service.upper()}_ADDRESS:{service}:{port}}}" in caddyfile
+
+
 def test_nothing_listens_beyond_this_machine_by_default():
     for its in compose()["services"].values():
         for port in its.get("ports", []):
@@ -105,7 +115,7 @@ def test_each_service_of_compose_has_a_redis_user_of_its_own():
     services = compose()["services"]
     given = {name: (its.get("environment") or {}).get("EDUGRAPH_REDIS_URL") for name, its in services.items()}
     logins = {name: url.removeprefix("redis://").rpartition("@")[0] for name, url in given.items() if url}
-    as_whom = {"gateway": "gateway", "importer": "importer", "findings": "importer", "analyzer": "analyzer"}
+    as_whom = {name: name for name in SERVICES} | {"findings": "importer"}
     assert logins == {
         name: f"{redis_user(as_whom[name])}:${{REDIS_{as_whom[name].upper()}_PASSWORD}}" if name in as_whom else ""
         for name in logins
@@ -151,7 +161,7 @@ def test_env_is_random_and_whole():
         for n, line in enumerate(lines)
         if re.match(r"([A-Z0-9_]*PASSWORD|PRIVACY_SECRET|EDUGRAPH_BOOTSTRAP_KEY)=", line)
     ]
-    assert len(secret) == 15
+    assert len(secret) == 16
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
         assert (one != other) == (number in secret), one
     values = [first[number].split("=")[1] for number in secret]

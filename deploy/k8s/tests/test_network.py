@@ -4,6 +4,7 @@ import pytest
 
 COMPONENTS = (
     "gateway",
+    "insights",
     "importer",
     "splits",
     "findings",
@@ -21,11 +22,24 @@ DRAWN = {
         (who, "rabbitmq")
         for who in ("gateway", "importer", "splits", "findings", "analyzer", "flower", "prepare", "webhooks")
     ),
-    *((who, "redis") for who in ("gateway", "importer", "splits", "findings", "analyzer", "flower", "prepare")),
-    *((who, "neo4j") for who in ("gateway", "importer", "splits", "findings", "prepare")),
+    *(
+        (who, "redis")
+        for who in ("gateway", "insights", "importer", "splits", "findings", "analyzer", "flower", "prepare")
+    ),
+    *((who, "neo4j") for who in ("insights", "importer", "splits", "findings", "prepare")),
+    # The operator's command in a pod of the gateway asks insights too.
+    *((who, "insights") for who in ("gateway", "test")),
     ("test", "gateway"),
 }
-PORTS = {"rabbitmq": 5672, "redis": 6379, "neo4j": 7687, "gateway": 8080, "flower": 5555, "importer": 9100}
+PORTS = {
+    "rabbitmq": 5672,
+    "redis": 6379,
+    "neo4j": 7687,
+    "gateway": 8080,
+    "insights": 8081,
+    "flower": 5555,
+    "importer": 9100,
+}
 METRICS = 9100
 LABELS = {"app.kubernetes.io/name": "edugraph", "app.kubernetes.io/instance": "edugraph"}
 
@@ -79,7 +93,7 @@ def test_exactly_the_drawn_arrows(chart):
         for target, port in PORTS.items()
         if source != target and network.connects(labels(source), labels(target), port)
     }
-    # The gateway takes calls from anybody, but of the release's own pods only the test may make one.
+    # Gateway and insights take calls from anybody, but few of the release's own pods may make one.
     assert there == DRAWN
 
 
@@ -88,16 +102,18 @@ def test_a_stranger_reaches_nothing(chart, target):
     assert not Network(chart.render()).connects({"app": "stranger"}, labels(target), PORTS[target])
 
 
-def test_a_stranger_reaches_the_gateway_only_if_nobody_is_named(chart):
-    stranger = {"app": "stranger"}
-    assert Network(chart.render()).connects(stranger, labels("gateway"), 8080)
+@pytest.mark.parametrize("door", ["gateway", "insights"])
+def test_a_stranger_reaches_a_door_only_if_nobody_is_named(chart, door):
+    stranger, port = {"app": "stranger"}, PORTS[door]
+    assert Network(chart.render()).connects(stranger, labels(door), port)
     named = chart.render('networkPolicy.gatewayFrom=[{"podSelector":{"matchLabels":{"app":"portal"}}}]')
-    assert not Network(named).connects(stranger, labels("gateway"), 8080)
-    assert Network(named).connects({"app": "portal"}, labels("gateway"), 8080)
-    assert Network(named).connects(labels("test"), labels("gateway"), 8080)
+    assert not Network(named).connects(stranger, labels(door), port)
+    assert Network(named).connects({"app": "portal"}, labels(door), port)
+    assert Network(named).connects(labels("test"), labels(door), port)
+    assert door == "gateway" or Network(named).connects(labels("gateway"), labels(door), port)
 
 
-@pytest.mark.parametrize("component", ["gateway", "importer", "splits", "findings", "analyzer"])
+@pytest.mark.parametrize("component", ["gateway", "insights", "importer", "splits", "findings", "analyzer"])
 def test_only_prometheus_reaches_the_metrics(chart, component):
     prometheus = {"app": "prometheus"}
     network = Network(

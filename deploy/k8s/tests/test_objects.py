@@ -11,6 +11,8 @@ import yaml
 from addresses import in_ci
 from rendered_chart import CHART, Chart
 
+from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
+
 VERSIONS = ("1.29", "1.33", "1.37")
 MODELS = {
     "keda.sh/v1alpha1": "cloudcoil.models.keda.v1alpha1",
@@ -87,6 +89,7 @@ def test_selectors_never_change_with_the_version(chart):
     [
         ("flower.enabled=false", "Deployment", "edugraph-flower"),
         ("gateway.pdb.enabled=false", "PodDisruptionBudget", "edugraph-gateway"),
+        ("insights.pdb.enabled=false", "PodDisruptionBudget", "edugraph-insights"),
         ("workerDefaults.pdb.enabled=false", "PodDisruptionBudget", "edugraph-importer"),
         ("networkPolicy.enabled=false", "NetworkPolicy", "edugraph-deny"),
         ("workers.analyzer=null", "Deployment", "edugraph-analyzer"),
@@ -117,6 +120,7 @@ def test_switched_off_is_gone(chart, setting, kind, name):
         ('gateway.ingress={"enabled":true,"host":"a.example"}', "Ingress", "edugraph-gateway"),
         ('gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}', "HTTPRoute", "edugraph-gateway"),
         ("gateway.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-gateway"),
+        ("insights.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-insights"),
         ("workerDefaults.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-importer"),
         ("workerDefaults.autoscaling.keda.enabled=true", "ScaledObject", "edugraph-analyzer"),
         ("workerDefaults.autoscaling.keda.enabled=true", "TriggerAuthentication", "edugraph-rabbitmq"),
@@ -186,7 +190,9 @@ def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, 
         if item["kind"] == "Deployment"
         and item["spec"]["template"]["metadata"]["labels"].get(services["key"]) in services["values"]
     }
-    assert scraped == {f"edugraph-{name}" for name in ("gateway", "importer", "splits", "findings", "analyzer")}
+    assert scraped == {
+        f"edugraph-{name}" for name in ("gateway", "insights", "importer", "splits", "findings", "analyzer")
+    }
     for name in scraped:
         (container,) = pods(objects)[f"Deployment/{name}"]["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -201,18 +207,55 @@ def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, 
         'gateway.ingress={"enabled":true,"host":"a.example"}',
         'gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}',
         'gateway.service.type="LoadBalancer"',
+        'insights.service.type="LoadBalancer"',
     ],
 )
-def test_no_way_in_from_outside_leads_to_metrics(chart, find, pods, way_in):
+@pytest.mark.parametrize(("door", "port"), [("gateway", "EDUGRAPH_PORT"), ("insights", "EDUGRAPH_INSIGHTS_PORT")])
+def test_no_way_in_from_outside_leads_to_metrics(chart, find, pods, way_in, door, port):
     objects = chart.render(way_in, "monitoring.enabled=true")
-    (container,) = pods(objects)["Deployment/edugraph-gateway"]["containers"]
+    (container,) = pods(objects)[f"Deployment/edugraph-{door}"]["containers"]
     environment = {entry["name"]: entry.get("value") for entry in container["env"]}
-    api, own = environment["EDUGRAPH_PORT"], environment["EDUGRAPH_METRICS_PORT"]
+    api, own = environment[port], environment["EDUGRAPH_METRICS_PORT"]
     assert api != own
     named = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
-    served = find(objects, "Service", "edugraph-gateway")["spec"]["ports"]
+    served = find(objects, "Service", f"edugraph-{door}")["spec"]["ports"]
     # Ingress and HTTPRoute name a port of this Service, and it leads to the API alone.
     assert [named.get(port["targetPort"], port["targetPort"]) for port in served] == [api]
+
+
+@pytest.mark.parametrize(
+    ("way_in", "kind"),
+    [
+        ('gateway.ingress={"enabled":true,"host":"a.example"}', "Ingress"),
+        ('gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}', "HTTPRoute"),
+    ],
+)
+def test_one_address_leads_each_path_to_the_service_that_answers_it(chart, find, way_in, kind):
+    """The longest path that fits counts, an exact one before others. Out: any line of edugraph.paths."""
+    objects = chart.render(way_in)
+    spec = find(objects, kind, "edugraph-gateway")["spec"]
+    ways = []  # path, whether it is exact, the Service
+    if kind == "Ingress":
+        for each in spec["rules"][0]["http"]["paths"]:
+            service = each["backend"]["service"]
+            assert service["port"] == {"name": "http"}
+            ways.append((each["path"], each["pathType"] == "Exact", service["name"]))
+    else:
+        for rule in spec["rules"]:
+            ((match,), (backend,)) = rule["matches"], rule["backendRefs"]
+            (port,) = find(objects, "Service", backend["name"])["spec"]["ports"]
+            assert backend["port"] == port["port"]
+            ways.append((match["path"]["value"], match["path"]["type"] == "Exact", backend["name"]))
+
+    def leads_to(path):
+        fitting = [
+            way for way in ways if path == way[0] or (not way[1] and path.startswith(way[0].removesuffix("/") + "/"))
+        ]
+        return max(fitting, key=lambda way: (way[1], len(way[0])))[2]
+
+    tried = {f"{path}{more}" for path in (*INSIGHTS_PATHS, *GATEWAY_EXACT) for more in ("", "/", "/x", "x", "/x/y")}
+    for path in {*tried, "/", "/v1/imports", "/docs", "/readyz", "/v1"}:
+        assert leads_to(path) == f"edugraph-{'insights' if is_of_insights(path) else 'gateway'}", path
 
 
 def test_notes_tell_the_next_step():

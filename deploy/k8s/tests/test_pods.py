@@ -83,7 +83,7 @@ def test_image_names(chart, pods):
     assert image('gateway.image.tag="3"', f'gateway.image.digest="{digest}"') == f"edugraph/gateway@{digest}"
 
 
-OURS = ("gateway", "importer", "analyzer", "flower", "webhooks", "prepare", "splits", "findings", "test")
+OURS = ("gateway", "insights", "importer", "analyzer", "flower", "webhooks", "prepare", "splits", "findings", "test")
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,9 @@ def test_what_is_called_is_probed(chart, pods):
                 assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container), name
 
 
-def test_the_gateway_leaves_its_service_first(chart, pods):
-    spec = pods(chart.render())["Deployment/edugraph-gateway"]
+@pytest.mark.parametrize("door", ["gateway", "insights"])
+def test_a_door_leaves_its_service_first(chart, pods, door):
+    spec = pods(chart.render())[f"Deployment/edugraph-{door}"]
     sleep = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     assert spec["terminationGracePeriodSeconds"] >= sleep + 30
 
@@ -217,14 +218,14 @@ def test_pods_of_one_volume_stay_together(chart, pods):
         assert "affinity" not in pods(chart.render(setting))["Deployment/edugraph-importer"]
 
 
-def test_only_importers_and_the_gateway_know_the_graph(chart, pods):
+def test_only_importers_and_insights_know_the_graph(chart, pods):
     knowing = {
         name.split("-")[1]
         for name, spec in pods(chart.render()).items()
         for container in spec["containers"]
         if "EDUGRAPH_NEO4J_PASSWORD" in variables(container)
     }
-    assert knowing == {"gateway", "importer", "splits", "findings", "prepare"}
+    assert knowing == {"insights", "importer", "splits", "findings", "prepare"}
 
 
 def test_only_analyzers_know_the_provider(chart, pods):
@@ -263,7 +264,7 @@ def _strings(value, name=""):
 def test_the_generated_secret_is_random_and_kept(chart, find):
     secret = find(chart.render(), "Secret", "edugraph-credentials")
     assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert len(set(secret["data"].values())) == len(secret["data"]) == 14
+    assert len(set(secret["data"].values())) == len(secret["data"]) == 15
     other = find(Chart("3" if chart.helm == "4" else "4").render(), "Secret", "edugraph-credentials")
     assert not set(secret["data"].values()) & set(other["data"].values())
     assert "annotations" not in find(chart.render("secrets.keep=false"), "Secret", "edugraph-credentials")["metadata"]
@@ -344,7 +345,9 @@ def test_each_service_is_a_user_of_its_own_in_the_bundled_redis(chart, pods):
                 key = own.get("REDIS_PASSWORD", {}).get("valueFrom", {}).get("secretKeyRef", {}).get("key")
                 used.setdefault((login, key), set()).add(name)
     without = used.pop(("", None))
-    assert not [name for name in without if name.endswith(("gateway", "importer", "findings", "analyzer"))]
+    assert not [
+        name for name in without if name.endswith(("gateway", "insights", "importer", "findings", "analyzer"))
+    ]
     assert set(used) == {(f"{redis_user(each)}:$(REDIS_PASSWORD)", f"redis-{each}-password") for each in SERVICES}
 
 

@@ -19,6 +19,7 @@ from rendered_chart import CHART
         ),
         ('workers.importer.autoscaling.hpa={"enabled":true,"min":5,"max":2}', "min is above max"),
         ("gateway.terminationGracePeriodSeconds=10", "must be 36 or more"),
+        ("insights.terminationGracePeriodSeconds=10", "must be 36 or more"),
         (
             'gateway={"ingress":{"enabled":true,"host":"a"},"httpRoute":{"enabled":true,"parentRefs":[{}]}}',
             "choose one way in",

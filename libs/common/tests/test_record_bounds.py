@@ -28,6 +28,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "membership_record": {"group_id": "g", "student_id": "a"},
     "term_record": {"term": "2026-1"},
     "activity_record": {"student_id": "a", "course_id": "c"},
+    "point_record": {"point_id": "p"},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
@@ -40,6 +41,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "membership_record": {},
     "term_record": {"breaks": ()},
     "activity_record": {},
+    "point_record": {"names": (), "requires": ()},
 }
 IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
 NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
@@ -122,6 +124,10 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     ("activity_record", "kind", (["page", "video", "exercise", "forum", "other", None], ["film", ""])),
     ("activity_record", "duration_seconds", ([0, 1e9, None], [-0.01, float("nan"), float("inf")])),
     *((kind, name, MOMENTS) for kind in ("membership_record", "term_record") for name in ("starts", "ends")),
+    ("point_record", "point_id", IDS),
+    ("point_record", "name", NAMES),
+    ("point_record", "course_id", optional(IDS)),
+    *(("point_record", name, lists(NAMES)) for name in ("names", "requires")),
     ("term_record", "term", required(IDS)),
     ("term_record", "name", NAMES),
     ("term_record", "breaks", (
@@ -233,7 +239,7 @@ def test_moments_are_written_in_utc_and_sort_as_text() -> None:
 
 # --- what is said of one that is none -----------------------------------------------------------------------------
 
-TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record"
+TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record, point_record"
 WHEN = "an ISO 8601 date and time"
 GOOD = whole("student_interaction")
 
@@ -274,6 +280,10 @@ GOOD = whole("student_interaction")
         (
             whole("membership_record", teacher_id="t"),
             ("data", "student_id or teacher_id", "", "one of student_id and teacher_id is required"),
+        ),
+        (
+            {**whole("point_record"), "data": {"names": ["sums"]}},
+            ("data", "point_id or name", "", "one of point_id and name is required"),
         ),
         (
             whole("term_record", starts="2026-03-01T08:00+08:00", ends="2026-03-01"),

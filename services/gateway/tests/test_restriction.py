@@ -17,10 +17,13 @@ from edugraph_gateway.api.answers import job_answer
 from edugraph_gateway.operations.restriction import (
     ANSWER_LIFETIME_SECONDS,
     HIDDEN,
+    LOOK_AGAIN_SECONDS,
+    TELL_WITHIN_SECONDS,
     Restrictions,
     json_without,
     rejects_without,
     report_without,
+    told_by_importer,
 )
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -102,3 +105,34 @@ def test_while_nobody_knows_who_is_restricted_nothing_personal_of_a_job_is_shown
     assert asked == [0.0, ANSWER_LIFETIME_SECONDS]
     known = Restrictions(frozenset)
     assert job_answer(given_report, NOW, caller, known).errors == given_report.errors
+
+
+class Told:
+    """Stands for the lists in Redis: `ids` after so many looks, or never."""
+
+    def __init__(self, looks: int | None, *, asked_before: bool = False) -> None:
+        self.looks, self.asked_before = looks, asked_before
+
+    def restricted(self) -> frozenset[str] | None:
+        if self.looks is None:
+            return None
+        self.looks -= 1
+        return frozenset({"S01"}) if self.looks < 0 else None
+
+    def to_ask(self, ids: list[str]) -> list[str]:
+        return [] if self.asked_before else ids
+
+
+@given(st.integers(0, 30), st.booleans())
+def test_the_importer_is_asked_where_it_has_told_nothing_and_has_a_moment(looks: int, asked_before: bool) -> None:
+    """Out: `ask()`, `to_ask` or the end of the waiting in told_by_importer."""
+    asked, slept = list[bool](), list[float]()
+    members: Any = Told(looks, asked_before=asked_before)
+    most = round(TELL_WITHIN_SECONDS / LOOK_AGAIN_SECONDS)
+    if looks < most:
+        assert told_by_importer(members, lambda: asked.append(True), slept.append) == {"S01"}
+    else:
+        with pytest.raises(Retryable):
+            told_by_importer(members, lambda: asked.append(True), slept.append)
+    assert len(asked) == (looks > 0 and not asked_before)
+    assert sum(slept) <= TELL_WITHIN_SECONDS + LOOK_AGAIN_SECONDS

@@ -20,7 +20,7 @@ def ask(
     given = dict(each.partition("=")[::2] for each in parameters or ())
     if wrong := next((each for each in parameters or () if "=" not in each), None):
         stop(f"{wrong} is no parameter: write name=value, for example course=MATH8.", INVALID)
-    with plain_errors(), Client.for_insights() as client:
+    with plain_errors(), Client.from_environment() as client:
         answer = client.insight(question, given) if question else client.insights()
     if as_json:
         show_json(answer)

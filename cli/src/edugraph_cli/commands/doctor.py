@@ -5,19 +5,19 @@ import os
 import httpx
 import typer
 
-from edugraph_cli.client import Client
+from edugraph_cli.client import Client, Refused, Unreachable
 from edugraph_cli.display import FAILED, plain_errors, say, show_json
 from edugraph_cli.options import Json
 from edugraph_common.contracts.api import Check
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check the broker, its policies, Redis, the graph, the blob store and the model's provider.
+    """Check the broker, its policies, Redis, the blob store, the graph and the model's provider.
 
     Exits with 1 if anything is wrong.
     """
     with plain_errors(), Client.from_environment() as client:
-        checks = [*client.diagnosis().checks, provider_check()]
+        checks = [*client.diagnosis().checks, graph_check(client), provider_check()]
     if as_json:
         show_json([check.model_dump(mode="json") for check in checks])
     else:
@@ -28,6 +28,15 @@ def doctor(as_json: Json = False) -> None:
             for advice in check.advice:
                 say(f"     > {advice}")
     raise typer.Exit(0 if all(check.ok for check in checks) else FAILED)
+
+
+def graph_check(client: Client) -> Check:
+    """Ask insights, which alone reads the graph for people."""
+    try:
+        return client.graph_check()
+    except (Refused, Unreachable) as error:
+        advice = "Check that insights runs, and that EDUGRAPH_URL leads to it, or EDUGRAPH_INSIGHTS_URL does."
+        return Check(name="insights", ok=False, problems=(str(error),), advice=(advice,))
 
 
 def provider_check() -> Check:

@@ -14,6 +14,7 @@ from edugraph_cli.options import Prefixes
 from edugraph_common.sources.compression import compressing, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.oneroster import PersonKey, RosterSettings, read_roster
+from edugraph_common.sources.roster_snapshots import end_absent, records_of
 
 
 def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
@@ -27,14 +28,24 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
         str | None, typer.Option(help="the address of the platform whose ids these are, if it is not your own")
     ] = None,
     prefixes: Prefixes = "{}",
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="this roster is whole: who is in SOURCE, the output of the last one, and not in it has left",
+        ),
+    ] = None,
 ) -> None:
     """Read classes, who is in them and terms from a roster, and write records that can be imported."""
     check_file(file)
+    if snapshot is not None:
+        check_file(snapshot)
     platforms = platforms_of(prefixes, platform)
     try:
         settings = RosterSettings(platforms, datetime.now(UTC), ZoneInfo(time_zone), platform, person_key)
         with file.open("rb") as archive:
             roster = read_roster(archive, settings)
+        left = end_absent(roster, records_of(snapshot), settings.read_at) if snapshot else {}
     except MalformedFile as problem:
         stop(f"{file}: {problem}", INVALID)
     except (KeyError, ValueError):
@@ -43,6 +54,8 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
         for record in roster.records:
             packed.write(f"{json.dumps(record, ensure_ascii=False)}\n".encode())
     print_table(f"{output}: records written", {"records": len(roster.records)})
+    if left:
+        print_table(f"Memberships of {snapshot}", left)
     if roster.unused:
         print_table("Not relevant, by name", dict(roster.unused.most_common()))
     say(f"To import them: edugraph import {output}")

@@ -17,7 +17,7 @@ from edugraph_cli.embedded.picture import write_picture
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import NotReady
 from edugraph_cli.progress import follow_job
-from edugraph_cli.serving import Pools, serving, start_insights, wait_for_insights
+from edugraph_cli.serving import Pools, serving
 from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
@@ -39,7 +39,7 @@ QUESTIONS, COURSE, SHOWN_ROWS = ("weak-points", "untaught-points", "trust"), "MA
 def demo(examples: Path, picture: Path, console: Console) -> int:
     """Run the demo and return its exit code."""
     begun = time.monotonic()
-    console.print("Starting the embedded servers, the gateway and the workers …")
+    console.print("Starting the embedded servers, gateway, insights and the workers …")
     try:
         with tempfile.TemporaryDirectory(prefix="edugraph-demo-") as folder:
             return _run(Path(folder), examples, picture, console, begun)
@@ -52,10 +52,9 @@ def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: f
     pools, logs = Pools(importer=1, analyzer=1), {"EDUGRAPH_LOG_FORMAT": "console"}
     with (
         embedded_servers(folder) as environment,
-        serving({**environment, **logs}, folder / "logs", pools) as (url, processes),
-        Client(url) as client,
+        serving({**environment, **logs}, folder / "logs", pools) as served,
+        Client(served.url, insights_url=served.insights) as client,
     ):
-        insights = start_insights(processes)  # it starts while the files are imported
         console.print(f"Ready after {time.monotonic() - begun:.1f} s. No server, no key, no network.\n")
         reports = []
         for name in FILES:
@@ -66,14 +65,12 @@ def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: f
         _print_result(reports, summary, console)
         shown = write_picture(client.graph_picture(), picture)
         wrong = _differences(reports, summary)
-        wait_for_insights(processes, insights)
-        with Client(insights) as asking:
-            for question in QUESTIONS:
-                answer = asking.insight(question, {"course": COURSE})
-                say(f"\nedugraph ask {question} course={COURSE}")
-                print_answer({**answer, "rows": answer["rows"][:SHOWN_ROWS]})
-                if not answer["rows"]:
-                    wrong.append(f"the question {question} has no answer for {COURSE}")
+        for question in QUESTIONS:
+            answer = client.insight(question, {"course": COURSE})
+            say(f"\nedugraph ask {question} course={COURSE}")
+            print_answer({**answer, "rows": answer["rows"][:SHOWN_ROWS]})
+            if not answer["rows"]:
+                wrong.append(f"the question {question} has no answer for {COURSE}")
     console.print(f"\nTook {time.monotonic() - begun:.1f} s. A picture of the graph: {shown}", highlight=False)
     for line in wrong:
         console.print(f"[red]The graph does not hold what was reported: {line}[/red]")

@@ -26,7 +26,9 @@ containers:
     command: [python, -m, edugraph_importer.prepare]
     securityContext: {{- include "edugraph.containerSecurity" . | nindent 6 }}
     envFrom: {{- include "edugraph.envFrom" . | nindent 6 }}
-    env: {{- include "edugraph.neo4jEnv" . | nindent 6 }}
+    env:
+      {{- include "edugraph.neo4jEnv" . | nindent 6 }}
+      {{- include "edugraph.privacyEnv" . | nindent 6 }}
     resources: {{- toYaml .Values.prepare.resources | nindent 6 }}
     volumeMounts:
       - {name: tmp, mountPath: /tmp}

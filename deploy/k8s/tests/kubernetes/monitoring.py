@@ -48,7 +48,8 @@ def _targets_up(release: Release, url: str) -> list[str]:
 def _wanted(release: Release) -> dict[str, int]:
     """One for each pod; RabbitMQ has two pages."""
     pods = {
-        name: len(release.pods(name)) for name in ("gateway", "importer", "splits", "findings", "analyzer", "flower")
+        name: len(release.pods(name))
+        for name in ("gateway", "insights", "importer", "splits", "findings", "analyzer", "flower")
     }
     return {**pods, "rabbitmq": 2}
 

@@ -7,15 +7,16 @@ import json
 from release import RELEASE, Failed, Release, Report
 
 ARROWS = {
-    "gateway": {"rabbitmq:5672", "redis:6379", "neo4j:7687"},
+    "gateway": {"rabbitmq:5672", "redis:6379", "insights:8081"},
+    "insights": {"redis:6379", "neo4j:7687"},
     "importer": {"rabbitmq:5672", "redis:6379", "neo4j:7687"},
     "splits": {"rabbitmq:5672", "redis:6379", "neo4j:7687"},
     "findings": {"rabbitmq:5672", "redis:6379", "neo4j:7687"},
     "analyzer": {"rabbitmq:5672", "redis:6379"},
     "flower": {"rabbitmq:5672", "redis:6379"},
-    "stranger": {"gateway:8080"},
+    "stranger": {"gateway:8080", "insights:8081"},
 }
-TARGETS = ("rabbitmq:5672", "redis:6379", "neo4j:7687", "gateway:8080", "flower:5555")
+TARGETS = ("rabbitmq:5672", "redis:6379", "neo4j:7687", "gateway:8080", "insights:8081", "flower:5555")
 METRICS = 9100  # of a pod's own address: it is in no Service, and for Prometheus alone
 
 

@@ -137,6 +137,14 @@ class Release:
             self.until("the gateway's answer", gateway.answers, 60)
             yield gateway
 
+    def digest(self) -> str:
+        """One hash of the whole graph, by insights."""
+        with self.forwarded(f"service/{RELEASE}-insights", 8081) as url:
+            insights = Gateway(url, self.secret("bootstrap-key"))
+            self.until("the answer of insights", insights.answers, 60)
+            found: str = insights.ask("/v1/graph/digest")["digest"]
+            return found
+
     @contextlib.contextmanager
     def forwarded(self, target: str, port: int, *options: str) -> Iterator[str]:
         """Its address here, by a port-forward: it works on any cluster."""
@@ -153,7 +161,7 @@ class Release:
 
 
 class Gateway:
-    """API v1."""
+    """API v1 at one address."""
 
     def __init__(self, url: str, key: str) -> None:
         self.url, self.key = url, key

@@ -91,7 +91,7 @@ class Document:
 def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseContext]) -> Document:
     """Parse a record and pick out what the analysis reads of it.
 
-    A course of the record that has no context among `contexts` is known by the name that the record gives it.
+    A course that has no name among `contexts` is known by the name that the record gives it.
     Raises Unreadable for what is no record of this kind, and Textless for a record without text.
     """
     try:
@@ -125,7 +125,8 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
     course_ids = course_ids_of(record)
     given = {context.course_id: context for context in contexts}
     name = getattr(data, "course_name", None)
-    courses = tuple(given.get(course_id, CourseContext(course_id=course_id, name=name)) for course_id in course_ids)
+    known = (given.get(course_id, CourseContext(course_id=course_id)) for course_id in course_ids)
+    courses = tuple(context if context.name else context.model_copy(update={"name": name}) for context in known)
     return Document(record, kind, sections, people, courses)
 
 

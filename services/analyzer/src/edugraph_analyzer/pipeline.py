@@ -57,10 +57,10 @@ from edugraph_analyzer.prompting.questions import (
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, Wait, what
-from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
+from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis
 from edugraph_common.contracts.personal_data import record_mark
-from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.platform.course_members import CourseMembers, names_by_course
 from edugraph_common.sources.rows import parse_rows
 
@@ -96,7 +96,7 @@ class PackResult:
 
 
 class MembersUnknown(Exception):
-    """The importer has not told who is in these courses, or whose texts may be read, so none is."""
+    """The importer has not told what must be known of these courses, or whose texts may be read, so none is."""
 
     def __init__(self, course_ids: tuple[str, ...]) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class Pipeline:
     Connections open at the first use, so that a pipeline that was made before a fork is safe after it. `with_records`
     gives a pack that refers to its rows its records, or raises Rejected when they are gone. `is_cancelled`
     says whether a job, by its id, was cancelled; nobody can cancel the jobs of an evaluation. `members`
-    has the names of the people of each course, and is None in an evaluation. `offline` answers where no provider is
+    tells what must be known of each course, and is None in an evaluation. `offline` answers where no provider is
     set. Clock, sleep, ids, `breakers` and `transport` (the HTTP transport of the provider's client) are for tests.
     """
 
@@ -157,6 +157,7 @@ class Pipeline:
 
     def estimate(self, message: Analysis) -> Estimate:
         """Estimate what `analyse` would cost. Nothing is sent to the provider."""
+        message, _ = self._with_contexts(message)
         names, _ = self._names_by_course(message)
         return estimate([message], self._settings, self._store.kept, partial(_members_of, names))
 
@@ -168,9 +169,7 @@ class Pipeline:
 
         Raises Retryable, Wait, Rejected, Cancelled when the job was cancelled meanwhile, and MembersUnknown.
         """
-        documents: list[Document] = []
         failed: list[Unanswered] = []
-        skipped: list[Unanswered] = []
         count, why = message.count, "is in its rows no more"
         try:
             message = self._with_records(message)
@@ -178,13 +177,11 @@ class Pipeline:
             log.warning("pack_not_read", reason=gone.reason)
             why = gone.reason
         failed += [Unanswered(f"(record {number})", why) for number in range(len(message.records) + 1, count + 1)]
-        for number, record in enumerate(message.records, start=1):
-            try:
-                documents.append(read_document(record, message.kind, message.contexts))
-            except Unreadable as error:
-                record_id = record.get("record_id")
-                name = record_id if isinstance(record_id, str) else f"(record {number})"
-                (skipped if isinstance(error, Textless) else failed).append(Unanswered(name, error.reason))
+        message, unknown = self._with_contexts(message)
+        if unknown:
+            raise MembersUnknown(unknown)
+        documents, unreadable, skipped = read_documents(message)
+        failed += unreadable
         documents, withheld = self._readable(documents)
 
         if not self._settings.has_provider:
@@ -244,6 +241,19 @@ class Pipeline:
             else:
                 readable.append(document)
         return readable, withheld
+
+    def _with_contexts(self, message: Analysis) -> tuple[Analysis, tuple[str, ...]]:
+        """Return a pack with what is known of its own courses, and those of which nobody has told it.
+
+        A pack of an import brings it along. For one of the API, which knows no graph, the importer has told it.
+        """
+        if self._members is None or message.kind not in KINDS_WITH_CONTEXTS:
+            return message, ()
+        rows = parse_rows(enumerate(message.records, start=1))
+        own = {course_id for _, row in rows if isinstance(row, Record) for course_id in course_ids_of(row)}
+        contexts = {each.course_id: each for each in message.contexts if each.course_id in own}
+        contexts |= self._members.contexts(own - contexts.keys())
+        return message.model_copy(update={"contexts": tuple(contexts.values())}), tuple(sorted(own - contexts.keys()))
 
     def _names_by_course(self, message: Analysis) -> tuple[dict[str, list[CourseNames]], tuple[str, ...]]:
         """Return the names of the people of each course of these records, and the courses whose list is unknown.
@@ -332,6 +342,21 @@ class Pipeline:
             finding = to_finding(resolution.answer, context)
             findings.append(RecordFinding(record=record.to_json(), finding=finding, origin=origin))
         return findings, unanswered
+
+
+def read_documents(message: Analysis) -> tuple[list[Document], list[Unanswered], list[Unanswered]]:
+    """Return the documents of a pack, the records that are none, and those that have no text."""
+    documents: list[Document] = []
+    failed: list[Unanswered] = []
+    skipped: list[Unanswered] = []
+    for number, record in enumerate(message.records, start=1):
+        try:
+            documents.append(read_document(record, message.kind, message.contexts))
+        except Unreadable as error:
+            record_id = record.get("record_id")
+            name = record_id if isinstance(record_id, str) else f"(record {number})"
+            (skipped if isinstance(error, Textless) else failed).append(Unanswered(name, error.reason))
+    return documents, failed, skipped
 
 
 def consent_missing(document: Document, settings: AnalyzerSettings) -> str:

@@ -54,7 +54,6 @@ def make_application(gateway: Gateway) -> FastAPI:
         for each in working:
             each.cancel()
         gateway.publisher.close()
-        gateway.graph.close()
         tracing.turn_off()
 
     application = FastAPI(

@@ -13,25 +13,27 @@ from functools import partial
 from anyio import CapacityLimiter
 
 from edugraph_common.contracts.api import Check
+from edugraph_common.contracts.messages import CourseMembersRequest
 from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import KeyRing
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.oidc import Issuer
 from edugraph_common.platform.settings import secret_of
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
-from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
 from edugraph_gateway.event_streams import EventStreams
-from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
 from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_figures
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
 from edugraph_gateway.operations.readiness import Probes, make_probes
-from edugraph_gateway.operations.restriction import Restrictions
+from edugraph_gateway.operations.restriction import Restrictions, told_by_importer
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.settings import GatewaySettings
@@ -61,7 +63,6 @@ class Gateway:
     blobs: Blobs
     publisher: Publisher
     results: TaskResults
-    graph: GraphReader
     restrictions: Restrictions
     probes: Probes
     dead_letters: DeadLetterOperator
@@ -87,7 +88,7 @@ def open_gateway(
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
     celery_app = make_publisher("edugraph-gateway", settings)
     jobs, blobs = Jobs(client, settings.job_retention_seconds), Blobs(settings.blob_url, settings.imports_from)
-    results, graph = TaskResults(settings, REDIS_TIMEOUT_SECONDS), GraphReader(settings)
+    results = TaskResults(settings, REDIS_TIMEOUT_SECONDS)
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
     dead_letters = DeadLetterOperator(settings, results.is_done)
     bootstrap_key = secret_of(settings.bootstrap_key)
@@ -104,6 +105,12 @@ def open_gateway(
         now=now,
         threads=threads,
     )
+
+    def ask_for_restricted() -> None:
+        message = CourseMembersRequest(job_id=new_id())
+        task_id = task_id_for(message.job_id, "members")
+        send(celery_app, "tell_course_members_task", message, task_id=task_id)
+
     return Gateway(
         settings=settings,
         admission=Admission(
@@ -130,13 +137,12 @@ def open_gateway(
         blobs=blobs,
         publisher=publisher,
         results=results,
-        graph=graph,
-        restrictions=Restrictions(graph.restricted),
+        restrictions=Restrictions(lambda: told_by_importer(CourseMembers(client), ask_for_restricted)),
         probes=probes,
         dead_letters=dead_letters,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
         diagnose=lambda: diagnose(
-            settings=settings, client=client, graph=graph, blobs=blobs, dead_letters=dead_letters, new_id=new_id
+            settings=settings, client=client, blobs=blobs, dead_letters=dead_letters, new_id=new_id
         ),
         broker_figures=broker_figures(settings, celery_app),
         analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),

@@ -11,8 +11,6 @@ GIBIBYTE = 1 << 30
 
 
 class GatewaySettings(OidcSettings, Settings):
-    """Without `neo4j_uri` the graph pages answer 503."""
-
     host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
     port: int = Field(default=8080, ge=1, le=65_535, description="where it listens")
     auth: Literal["on", "off"] = Field(default="on", description="off: everybody may do everything")
@@ -20,11 +18,6 @@ class GatewaySettings(OidcSettings, Settings):
         default=None,
         description="eg_<id>_<secret>: an API key with all scopes that ends when the first is made",
     )
-
-    neo4j_uri: str | None = Field(default=None, description="for the graph pages; without it they answer 503")
-    neo4j_user: str | None = Field(default=None, description="one that may only read is enough")
-    neo4j_password: SecretStr | None = Field(default=None, description="of that user")
-    neo4j_database: str = Field(default="neo4j", description="the database the importer writes to")
 
     client_requests_per_minute: int = Field(default=60_000, ge=1, description="of one client, over all gateways")
     client_burst_requests: int = Field(

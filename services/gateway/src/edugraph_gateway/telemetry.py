@@ -15,7 +15,7 @@ def observe(application: FastAPI, gateway: Gateway) -> None:
     tracing.turn_on("gateway", gateway.settings.tracing)
     open_all(metrics.INSTRUMENTS, ["gateway"])
     describe_build("gateway")
-    application.add_middleware(Telemetry, log=request_log(gateway.settings, __name__))
+    application.add_middleware(Telemetry, log=request_log(gateway.settings, __name__), service="gateway")
 
 
 def serve_own_metrics(gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from celery import Celery
 from pydantic import TypeAdapter
 
-from edugraph_common.contracts.findings import kind_to_read
+from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, kind_to_read
 from edugraph_common.contracts.messages import (
     IMPORT_CONTENT_PACK,
     Analysis,
@@ -22,7 +22,7 @@ from edugraph_common.contracts.messages import (
     CourseContext,
     ImportBatch,
 )
-from edugraph_common.contracts.records import AttemptRecord, ErrorRecord, Record
+from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.contracts.routes import BATCH_TASKS
 from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.platform.analysis_window import START, AnalysisWindows
@@ -55,8 +55,8 @@ class AnalysisRequests:
         kinds = Counter(kind for record in records if (kind := kind_to_read(record)))
         if not kinds:
             return 0
-        errors = (record.data for record in records if isinstance(record.data, ErrorRecord | AttemptRecord))
-        contexts = self.course_contexts(sorted({course for data in errors for course in data.courses}))
+        told = (record for record in records if kind_to_read(record) in KINDS_WITH_CONTEXTS)
+        contexts = self.course_contexts(sorted({course_id for record in told for course_id in course_ids_of(record)}))
         handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", "accepted_at", "generation")
         common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
         requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in sorted(kinds.items())]
@@ -72,12 +72,13 @@ class AnalysisRequests:
 
     def _let_wait(self, requests: Sequence[AnalysisBatch], contexts: tuple[CourseContext, ...]) -> None:
         first = requests[0]
-        told: dict[str, dict[str, Any]] = {"knowledge_points": {"pack_records": IMPORT_CONTENT_PACK}}
+        told: dict[Kind, dict[str, Any]] = {"knowledge_points": {"pack_records": IMPORT_CONTENT_PACK}}
         if contexts:
             key = contexts_key(first.job_id, first.batch)
             with self.blobs.write(key) as file:
                 file.write(CONTEXTS.dump_json(contexts))
-            told["error"] = {"contexts_key": key}
+            for kind in KINDS_WITH_CONTEXTS:
+                told.setdefault(kind, {})["contexts_key"] = key
         by = f"batch-{first.batch}"
         complete = [request.model_copy(update=told.get(request.kind, {})) for request in requests]
         if self.windows.ask(complete, by) != "start":
@@ -97,15 +98,22 @@ class AnalysisRequests:
     ) -> None:
         for request in requests:
             if request.kind != "knowledge_points":
-                known = contexts if request.kind == "error" else ()
+                known = contexts if request.kind in KINDS_WITH_CONTEXTS else ()
                 whole = request.model_copy(update={"records": values, "contexts": known})
                 task_id = task_id_for(request.job_id, f"analysis-{request.kind}-{request.batch}")
                 send(self.app, BATCH_TASKS[request.kind], whole, task_id=task_id)
                 continue
             names = ("job_id", "traceparent", "deadline", "generation", "kind")
             common: dict[str, Any] = {name: getattr(request, name) for name in names}
-            contents = [record.to_json() for record in records if kind_to_read(record) == "knowledge_points"]
+            contents = [record for record in records if kind_to_read(record) == "knowledge_points"]
             for start in range(0, len(contents), IMPORT_CONTENT_PACK):
                 name = f"knowledge_points-{request.batch}-{start // IMPORT_CONTENT_PACK}"
-                pack = Analysis(**common, pack=name, records=tuple(contents[start : start + IMPORT_CONTENT_PACK]))
-                send(self.app, "extract_knowledge_points_task", pack, task_id=task_id_for(request.job_id, name))
+                pack = contents[start : start + IMPORT_CONTENT_PACK]
+                own = {course_id for record in pack for course_id in course_ids_of(record)}
+                message = Analysis(
+                    **common,
+                    pack=name,
+                    records=tuple(record.to_json() for record in pack),
+                    contexts=tuple(context for context in contexts if context.course_id in own),
+                )
+                send(self.app, "extract_knowledge_points_task", message, task_id=task_id_for(request.job_id, name))

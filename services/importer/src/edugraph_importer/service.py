@@ -4,7 +4,7 @@ How its work arrives is the business of the tasks.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -348,14 +348,17 @@ class Importer:
         self._settle_pack(message, message.done, message.failed, message.error)
         return outcome
 
-    def tell_course_members(self, course_ids: Iterable[str]) -> None:
-        """Tell the analyzer how the people of each course are called, and whose texts it is not to read."""
+    def tell_course_members(self, course_ids: Collection[str]) -> None:
+        """Tell the analyzer what it must know of each course, and who is not to be read or shown."""
         if self.members.restricted() is None:
             epoch = self.members.epoch()
             self.members.tell_restricted(self.graph.restricted_students(), epoch)
         for course_id in sorted(course_ids):
             epoch, now = self.members.epoch(), self.now()
             self.members.tell(course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now)
+        epoch = self.members.epoch()
+        for context in self.graph.course_contexts(course_ids):
+            self.members.tell_context(context, epoch)
 
     def end_old_records(self) -> dict[str, int | bool]:
         """End records and texts of the graph whose retention is over, for ten minutes at most."""
@@ -368,7 +371,8 @@ class Importer:
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
         found = self.graph.restrict_student(student_id, restricted=restricted)
-        self.members.forget()  # What the analyzer was told is of before.
+        self.members.forget()  # What analyzer and gateway were told is of before.
+        self.tell_course_members(())
         return {"found": found, "restricted": restricted and found}
 
     def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:

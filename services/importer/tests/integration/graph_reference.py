@@ -12,6 +12,7 @@ from edugraph_common.contracts.records import (
     CourseRecord,
     ErrorRecord,
     ItemRecord,
+    PointRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -44,7 +45,10 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     assert relationships(room, "OF_COURSE", "records") == courses_of_groups(records)
     assert terms_in(room) == terms(records)
     assert active_days_in(room) == active_days(records)
-    claims = claimed(found.values())
+    for name in ("title", "other_names"):
+        assert said_of_points_in(room, name) == said_of_points(records, name)
+    assert relationships(room, "CALLED", "records") == called_by(records)
+    claims = claimed(found.values()) | required(records)
     aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
     assert relationships(room, "DEPENDS_ON", "confidence") == followed
@@ -242,7 +246,7 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
         match data:
             case StudentInteraction():
                 people = [(data.student_id_from, data.student_name_from), (data.student_id_to, data.student_name_to)]
-            case CourseContent() | ItemRecord() | TermRecord() | ActivityRecord():
+            case CourseContent() | ItemRecord() | PointRecord() | TermRecord() | ActivityRecord():
                 people = []
             case _:
                 people = [(data.student_id, data.student_name)] if data.student_id else []
@@ -331,7 +335,63 @@ def contained(records: Iterable[Record], found: dict[str, Finding]) -> dict[tupl
             for each in finding.knowledge_points:
                 pair = (data.course_id, canonical_name(each.name))
                 importance[pair] = min(each.importance, importance.get(pair, "supplementary"))
+        if isinstance(data, PointRecord) and data.course_id:
+            importance[data.course_id, node_of_point(data)] = "core"
     return importance
+
+
+def node_of_point(data: PointRecord) -> str:
+    return data.point_id or canonical_name(data.name or "")
+
+
+def said_of_points_in(room: Any, name: str) -> dict[str, Any]:
+    rows = room.query(
+        f"MATCH (n:KnowledgePoint) WHERE n.{name} IS NOT NULL RETURN n.id AS id, n.name AS name, n.{name} AS said"
+    )
+    assert all(row["name"] == row["said"] for row in rows if name == "title")
+    return {row["id"]: row["said"] for row in rows}
+
+
+def said_of_points(records: Iterable[Record], name: str) -> dict[str, Any]:
+    """What the latest record that says so gives as title and as names in other languages."""
+    said: dict[str, Any] = {}
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, PointRecord):
+            given = data.name if name == "title" else list(data.names)
+            said |= {node_of_point(data): given} if given else {}
+    return said
+
+
+def names_of_point(data: PointRecord) -> set[str]:
+    """By which canonical names a record calls its point; its id is one of them."""
+    return {canonical_name(each) for each in (data.point_id, data.name, *data.names) if each}
+
+
+def called_by(records: Iterable[Record]) -> dict[tuple[str, str], int]:
+    """How many records call an id so. One of an error type that has no name is called as its id."""
+    told: dict[tuple[str, str], int] = {}
+    for data in (record.data for record in records):
+        an_id, names = None, set[str]()
+        if isinstance(data, PointRecord):
+            an_id, names = node_of_point(data), names_of_point(data) - {node_of_point(data)}
+        elif isinstance(data, ErrorRecord) and data.error_type_id:
+            an_id, name = data.error_type_id, canonical_name(data.error_type or data.error_type_id)
+            names = {name} if not data.error_type or name != an_id else set()
+            names = {an_id} if not data.error_type else names
+        for name in names:
+            told[an_id or "", name] = told.get((an_id or "", name), 0) + 1
+    return told
+
+
+def required(records: Iterable[Record]) -> dict[tuple[str, str], float]:
+    """What schools say that points need; no point needs itself. They are sure of it."""
+    return {
+        (node_of_point(data), needed): 1.0
+        for data in (record.data for record in records)
+        if isinstance(data, PointRecord)
+        for needed in set(map(canonical_name, data.requires)) - names_of_point(data) - {node_of_point(data)}
+    }
 
 
 def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:

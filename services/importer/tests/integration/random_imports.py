@@ -50,6 +50,8 @@ reading = st.sampled_from([0, 0, 1, 2])
 called = st.sampled_from(["Ana", "王芳", "Ben"])
 topic = st.sampled_from(["Fractions", "fractions", "FRACTIONS!", "加法", "Sign-errors", "sign errors"])
 point = st.sampled_from(["P1", "p1", "P2", "P-2", "P3", "P4", "P5"])
+point_id = st.sampled_from(["K-1", "K-2", "P1"])  # the last one is a name, too
+required = st.sampled_from(["K-1", "k-2", "P1", "P2", "P3"])
 item = st.sampled_from(["i", "j"])
 group = st.sampled_from(["g", "h"])
 term = st.sampled_from(["2026-1", "2026-2"])
@@ -115,6 +117,14 @@ DATA = {
         st.one_of(
             _fields({"student_id": student}, {"student_name": called}),
             _fields({"teacher_id": teacher}, {"teacher_name": called}),
+        ),
+    ),
+    "point_record": st.builds(
+        lambda fields, told: fields | told,
+        _fields({}, {"names": st.lists(point, max_size=2), "course_id": course, "requires": st.lists(required, max_size=3)}),
+        st.one_of(
+            _fields({"point_id": point_id}, {"name": point}),
+            _fields({"name": point}, {"point_id": point_id}),
         ),
     ),
     "activity_record": _fields(

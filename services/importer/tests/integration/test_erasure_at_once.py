@@ -159,4 +159,5 @@ def test_nobody_is_told_how_somebody_is_called_whom_the_graph_refused(importer: 
     assert importer.write_batch(ImportBatch(job_id=job_id, batch=0, records=records)).rejected == 1
     importer.tell_course_members(["c"])
     assert importer.members.of(["c"]) == {"c": ("Name of here",)}
+    assert importer.members.contexts(["c"]).keys() == {"c"}
     importer.members.forget()

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import ErrorFinding, RecordFinding, kind_to_read
 from edugraph_common.contracts.records import ErrorRecord, Record, parse_record
-from edugraph_gateway.graph_reader import GraphReader
-from edugraph_gateway.settings import GatewaySettings
+from edugraph_insights.whole_graph import picture, summary
 
 from .random_imports import batch, pack
 
@@ -66,17 +64,7 @@ def test_a_mistake_counts_once(room: Any, school: tuple[list[Record], list[Recor
     assert {row["type"]: row["mistakes"] for row in room.query(query)} == expected
     used = room.query("MATCH (t:ErrorType) WHERE EXISTS { (t)<-[:OF_TYPE]-() } RETURN t.id AS id")
     assert len(used) > len(expected)  # else this would show nothing
-    settings = GatewaySettings(
-        broker_url=SecretStr("amqp://nobody"),
-        redis_url=SecretStr("redis://nobody"),
-        blob_url="/tmp/nothing",
-        neo4j_uri=room.settings.uri,
-        neo4j_user=room.settings.user,
-        neo4j_password=room.settings.password,
-        auth="off",
-    )
-    reader = GraphReader(settings)
-    assert reader.summary().nodes["ErrorType"] == len(expected)
-    shown = {node.id for node in reader.picture(5_000).nodes if node.label == "ErrorType"}
+    with room.reading() as reader:
+        assert summary(reader).nodes["ErrorType"] == len(expected)
+        shown = {node.id for node in picture(reader, 5_000).nodes if node.label == "ErrorType"}
     assert shown == {f"ErrorType:{each}" for each in expected}
-    reader.close()

@@ -1,9 +1,12 @@
 """Who is in a group, when they move, leave, come back, are taken back or erased."""
 
+from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any
 
 from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.sources.oneroster import Roster
+from edugraph_common.sources.roster_snapshots import end_absent
 from edugraph_importer.graph import Graph, RecordBatch
 
 from .graph_reference import memberships_in
@@ -35,6 +38,29 @@ def test_one_who_leaves_and_comes_back_is_in_the_group_twice(room: Any) -> None:
     assert len(digests) == 1
     held = [[str(each)[:10] if each else None for each in row[3:]] for row in memberships_in(room, "MEMBER_OF")]
     assert held == [["2026-01-01", "2026-02-01"], ["2026-03-01", None]]
+
+
+def test_who_is_absent_from_a_whole_roster_has_left_and_may_come_back(room: Any) -> None:
+    """To take the guard out: let `end_absent` leave the times of records as they are."""
+    seats = {each: membership(each, "2026-01-01", student_id=each, starts="2026-01-01") for each in ("a", "b")}
+    files, held = [list(seats.values())], []
+    for day, named in ((1, "a"), (2, "ab")):
+        roster = Roster([seats[each].to_json() for each in named])
+        end_absent(roster, files[-1], datetime(2026, 2, day, tzinfo=UTC))
+        files.append([parse_record(record) for record in roster.records])
+    digests = set()
+    for order in permutations(range(3)):
+        room.empty()
+        for number in order:
+            write(room.graph, str(number), *files[number])
+        digests.add(room.digest())
+    assert len(digests) == 1
+    for last in (2, 3):
+        room.empty()
+        for number in range(last):
+            write(room.graph, str(number), *files[number])
+        held.append([(row[0], str(row[4])[:10]) for row in memberships_in(room, "MEMBER_OF")])
+    assert held == [[("a", "None"), ("b", "2026-02-01")], [("a", "None"), ("b", "None")]]
 
 
 def test_an_end_that_is_taken_back_opens_the_interval_again(room: Any) -> None:

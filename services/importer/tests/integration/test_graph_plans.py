@@ -128,6 +128,46 @@ def test_a_member_of_a_large_group_is_read_and_written_without_the_others(room: 
         tx.rollback()
 
 
+def test_a_much_used_point_is_defined_and_corrected_without_what_uses_it(room: Room) -> None:
+    """To take the guard out: let `definitions_of_KnowledgePoint` leave out which relationship it follows."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    room.empty()
+    room.graph.prepare()
+    _fill(room)
+    value = {"type": "point_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": "p"}
+    data = {"name": "fractions", "names": ["分数"], "course_id": "c1", "requires": ["sums"]}
+    records = [(1, parse_record({**value, "data": data}))]
+    room.graph.write_batch(RecordBatch(job_id="points", batch=0, records=records, rejects=[], read=1))
+    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+        used = "MATCH (k:KnowledgePoint {id: 'fractions'}) UNWIND range(1, 600) AS n CREATE (:ErrorRecord {id: 'e' + n})-[:CONCERNS]->(k)"
+        tx.run(used).consume()
+        row = {
+            "id": "q",
+            "point": "fractions",
+            "course": "c1",
+            "from": "c1",
+            "to": "fractions",
+            "at": value["timestamp"],
+        }
+        parameters = {"rows": [row], "ids": ["fractions"]}
+        for name in (
+            "create_point_definition",
+            "requires",
+            "definitions_of_KnowledgePoint",
+            "recompute_contains",
+            "claims",
+            "stated_called_KnowledgePoint",
+            "called_of_KnowledgePoint",
+            "derived_relationships_KnowledgePoint",
+        ):
+            profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
+            assert _hits(profile) < FEW_HITS, name
+        profile = tx.run(f"PROFILE {CYPHER['claiming']}", {"ids": ["p"]}).consume().profile
+        assert _hits(profile) < FEW_HITS
+        tx.rollback()
+
+
 def _hits(profile: dict[str, Any]) -> int:
     return int(profile["dbHits"]) + sum(_hits(child) for child in profile.get("children", ()))
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from edugraph_cli.main import app
 from edugraph_cli.pseudonyms import PseudonymMap
 from edugraph_common.contracts.records import Record, Withdrawal, parse_row
-from edugraph_gateway.graph_reader import graph_digest
 from edugraph_importer.graph import Graph, RecordBatch
+from edugraph_insights.whole_graph import graph_digest
 
 # Words that stand in no other word, so that a text can be renamed by looking for them.
 STUDENTS, TEACHERS = ("stu0001", "stu0002", "stu0003"), ("tea0001", "tea0002")

@@ -1,17 +1,13 @@
 """A student who is restricted is kept as they are, and not shown, until that is lifted or they are erased."""
 
-from contextlib import closing
-from typing import Any
-
 import pytest
 from hypothesis import given
 from rooms import Room
 
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_gateway.graph_reader import GraphReader
-from edugraph_gateway.settings import GatewaySettings
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.record_facts import students
+from edugraph_insights.whole_graph import picture
 
 from .random_imports import EXAMPLES, record_lists
 
@@ -55,19 +51,14 @@ def chat() -> Record:
     )
 
 
-def test_nobody_who_is_restricted_is_in_the_picture(room: Room, graph: Graph, chat: Record, monkeypatch: Any) -> None:
-    for name, value in {"BROKER_URL": "amqp://x", "REDIS_URL": "redis://x", "BLOB_URL": "x"}.items():
-        monkeypatch.setenv(f"EDUGRAPH_{name}", value)
-    for name in ("uri", "user", "database"):
-        monkeypatch.setenv(f"EDUGRAPH_NEO4J_{name.upper()}", str(getattr(room.settings, name)))
-    monkeypatch.setenv("EDUGRAPH_NEO4J_PASSWORD", room.settings.password.get_secret_value())
+def test_nobody_who_is_restricted_is_in_the_picture(room: Room, graph: Graph, chat: Record) -> None:
     write(graph, [chat])
-    with closing(GraphReader(GatewaySettings())) as reader:
-        assert {node.id for node in reader.picture(100).nodes} == {"Student:ana", "Student:ben"}
+    with room.reading() as reader:
+        assert {node.id for node in picture(reader, 100).nodes} == {"Student:ana", "Student:ben"}
         graph.restrict_student("ana", restricted=True)
-        assert reader.picture(100).nodes == ()
+        assert picture(reader, 100).nodes == ()
         graph.restrict_student("ana", restricted=False)
-        assert len(reader.picture(100).nodes) == 2
+        assert len(picture(reader, 100).nodes) == 2
 
 
 def test_an_unknown_student_leaves_nothing_behind(room: Room, graph: Graph) -> None:

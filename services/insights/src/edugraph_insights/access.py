@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from edugraph_common.platform.api_keys import Role
+from edugraph_common.platform.api_keys import Role, Scope
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.graph import Graph
@@ -23,10 +23,12 @@ Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
 # Questions that can be answered without telling of a person.
 IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
-     "untaught-points", "trust", "course-map"}
+     "untaught-points", "trust", "course-map", "mood"}
 )  # fmt: skip
-ABOUT_PERSONS = frozenset({"student", "attention", "records", "roster"})
-EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS
+ABOUT_PERSONS = frozenset({"student", "next", "needs-help", "attention", "ties", "records", "roster"})
+# Two groups of one's own choice could be cut as small as one likes, so it is no question of cells.
+OF_TWO_GROUPS = frozenset({"groups"})
+EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS | OF_TWO_GROUPS
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,23 @@ RULES: Mapping[Role, Rule] = {
     "head": Rule("cells", IN_CELLS),
     "teacher": Rule("own groups", EVERY_QUESTION),
     "student": Rule(
-        "self", frozenset({"student", "weak-points", "returning-mistakes", "records", "roster", "course-map"})
+        "self",
+        frozenset({"student", "next", "weak-points", "returning-mistakes", "records", "roster", "course-map"}),
     ),
-    "counsellor": Rule("everybody", frozenset({"attention", "roster"})),
+    "counsellor": Rule("everybody", frozenset({"mood", "ties", "attention", "roster"})),
     "officer": Rule("nobody", frozenset()),
 }
 # Without authentication everything is open, as at the gateway; such a run listens on the loopback only.
 WITHOUT_AUTHENTICATION = Rule("everybody", EVERY_QUESTION)
+# What shows the graph as a whole is no question of a role: it needs all of these scopes. Without `personal` a caller
+# sees nothing of a person there.
+WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
+    "digest": ("read",),
+    "summary": ("read",),
+    "picture": ("read", "personal"),
+    "reviews": ("read", "personal"),
+    "check": ("operate",),
+}
 _WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
 
 
@@ -71,6 +83,14 @@ def rule_for(caller: Caller, question: str) -> Rule:
         words = f"The question {question} needs one of the roles {needed}; {have}. A role is given with the key"
         raise Refusal(403, "role", f"{words} (edugraph keys create --role) or in the token.", caller.client_id)
     return min(rules, key=lambda rule: _WIDEST_FIRST.index(rule.rows))
+
+
+def need_scopes(caller: Caller, what: str) -> None:
+    """Raise Refusal 403 for who may not see this of the whole graph."""
+    for scope in WHOLE_GRAPH[what]:
+        if not caller.may(scope):
+            words = f"This needs the scope {scope}, which your key or token has not."
+            raise Refusal(403, "scope", words, caller.client_id)
 
 
 def widest_rows(caller: Caller) -> Rows:
@@ -119,6 +139,7 @@ def roster(graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: dat
 def _refuse_detail(caller: Caller, asked: Parameters) -> None:
     """Raise Refusal 403 for what could cut a cell as small as one likes."""
     given = {"group": asked.group, "student": asked.student, "from": asked.since, "to": asked.until}
+    given |= {"term": asked.term}
     detail = [name for name, value in given.items() if value is not None]
     if detail:
         words = f"Without the right to see persons a question is about a whole course; leave out {', '.join(detail)}."

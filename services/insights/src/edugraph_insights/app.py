@@ -15,8 +15,7 @@ from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
 from edugraph_common.platform.problems import Problem, Refusal
-from edugraph_insights import choices, page
-from edugraph_insights.api import router
+from edugraph_insights import api, choices, graph_api, page, query_routes
 from edugraph_insights.insights import Insights
 from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
 
@@ -41,8 +40,8 @@ def make_application(insights: Insights) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the middleware has its own
     )
     application.state.insights = insights
-    for each in (router, choices.router, page.router):
-        application.include_router(each)
+    for module in (api, choices, graph_api, page, query_routes):
+        application.include_router(module.router)
 
     # A handler that is not async runs in a thread: noting a refusal asks Redis.
     def answer_error(request: Request, error: Exception) -> Response:
@@ -64,7 +63,7 @@ def make_application(insights: Insights) -> FastAPI:
     application.openapi = openapi  # type: ignore[method-assign]
     bug = Problem(500, "bug", "Insights has an error; it is in its log. Asking again may help.")
     application.add_middleware(BugsAnswered, event="insights_bug", answer=lambda: problem_answer(bug))
-    application.add_middleware(Telemetry, log=structlog.get_logger())
+    application.add_middleware(Telemetry, log=structlog.get_logger(), service="insights")
     describe_build("insights")
     return application
 

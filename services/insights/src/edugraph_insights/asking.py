@@ -1,15 +1,20 @@
 """The way of a question: who asks, of whom, what the graph says, what may be published of it."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.problems import Problem
-from edugraph_insights.access import roster, rule_for
+from edugraph_insights.access import Roster, roster, rule_for
 from edugraph_insights.answers import Answer
-from edugraph_insights.facts import Facts
+from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.settings import HelpThresholds
 from edugraph_insights.small_groups import publish
+
+_LAST_MOMENT = timedelta(microseconds=1)  # before the end of a term, which is no part of it
 
 
 def ask(
@@ -19,10 +24,13 @@ def ask(
 
     Raises Refusal 403 and 404, Problem 404 without such a course, TooLarge, and Retryable.
     """
-    now = insights.now()
-    permitted = roster(insights.graph, caller, rule_for(caller, question.name), asked, now)
-    as_of = min(asked.until or now, now)
-    facts = Facts(insights.graph, permitted.students, asked.since, as_of)
+    now, rule = insights.now(), rule_for(caller, question.name)
+    asked = asked.completed(insights.settings.help_thresholds.get(asked.course, HelpThresholds()))
+    permitted = roster(insights.graph, caller, rule, asked, now)
+    facts = facts_of(insights, permitted, asked, now)
+    if asked.beside is not None:
+        of_other = roster(insights.graph, caller, rule, asked.beside, now)
+        facts = replace(facts, beside=facts_of(insights, of_other, asked.beside, now))
     if facts.course_name(asked.course) is None:
         raise Problem(404, "not-found", f"There is no course {asked.course}; check the id.")
     found = question.find(facts, asked)
@@ -43,7 +51,7 @@ def ask(
     return Answer[question.row](  # type: ignore[name-defined]
         question=question.title,
         computed_by=question.computed_by,
-        as_of=as_of,
+        as_of=facts.until,
         parameters=given,
         exact=exact,
         of_how_many={
@@ -53,3 +61,19 @@ def ask(
         rows=tuple(sorted((each.row for each in shown.rows), key=question.order)),
         links={"self": f"/v1/insights/{question.name}", "how": "docs/insights.md"},
     )
+
+
+def facts_of(insights: Insights, permitted: Roster, asked: Parameters, now: datetime) -> Facts:
+    """Return what may be read, in the time that was asked for: from, to, and the term, whichever is narrower.
+
+    Raises Problem 404 without such a term, and Retryable.
+    """
+    since, until, term = asked.since, min(asked.until or now, now), None
+    if asked.term is not None:
+        found = next(iter(insights.graph.read("term", term=asked.term)), None)
+        if found is None:
+            raise Problem(404, "not-found", f"There is no term {asked.term}; check the id.")
+        term = as_term(found)
+        since = max(filter(None, (since, term.starts)), default=None)
+        until = min(until, term.ends - _LAST_MOMENT) if term.ends else until
+    return Facts(insights.graph, permitted.students, since, until, insights.coefficients, term)

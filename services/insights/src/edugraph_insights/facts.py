@@ -2,13 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
+from edugraph_common.contracts.mastery import Coefficients
 from edugraph_insights.graph import Graph, Row
+from edugraph_insights.mastery import Attempts, Mastery, mastery
+from edugraph_insights.school_days import Term, breaks_of
 
 HALF = 500  # thousandths; an outcome of a half or more is right
+MAX_POINTS_BEFORE = 500  # that one point needs, directly and by what that needs
 STEPS_BACK = 4  # of prerequisites: what is needed for a point, what that needs, and so on
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -47,6 +51,8 @@ class Need(NamedTuple):
 class Facts:
     """The graph as one question may see it: of `students` alone, from `since` until `until`.
 
+    `coefficients` are those of mastery.
+
     Every method raises what `Graph.read` raises.
     """
 
@@ -54,6 +60,9 @@ class Facts:
     students: tuple[str, ...]
     since: datetime | None
     until: datetime
+    coefficients: Coefficients = field(default_factory=Coefficients)
+    term: Term | None = None  # the one that was asked for
+    beside: "Facts | None" = None  # those of the other group, where two are compared
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
         """Return all attempts in a course until the end of the time, also earlier ones than its beginning."""
@@ -68,8 +77,12 @@ class Facts:
 
     def first_attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
         """Return of each student the first attempt at each item of a course, where it falls into the time."""
+        return self.first_of(self.attempts(course, responses=responses))
+
+    def first_of(self, attempts: Iterable[Attempt]) -> list[Attempt]:
+        """Return the same of attempts that were read before."""
         first: dict[tuple[str, str], Attempt] = {}
-        for attempt in sorted(self.attempts(course, responses=responses), key=lambda each: each.place):
+        for attempt in sorted(attempts, key=lambda each: each.place):
             first.setdefault((attempt.student, attempt.item), attempt)
         return [each for each in first.values() if self.since is None or each.at >= self.since]
 
@@ -80,12 +93,57 @@ class Facts:
             found[row["item"]].append(Point(row["point"], row["name"]))
         return dict(found)
 
+    def mastery_by_student(self, tried: Mapping[Point, dict[str, list[Attempt]]]) -> dict[str, dict[str, Mastery]]:
+        """Return the mastery of each student of each point that the student tried."""
+        counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
+        for point, of_students in tried.items():
+            for student, tries in of_students.items():
+                right = sum(each.outcome >= HALF for each in tries)
+                counts[student][point.id] = Attempts(right, len(tries) - right, tries[-1].at)
+        return {student: mastery(mine, self.until, self.coefficients) for student, mine in counts.items()}
+
     def mistakes(self, course: str) -> list[Row]:
         """Return a row for each mistake and point behind it, or with `point` None where none is known."""
         return self._of_students("mistakes", course)
 
     def messages(self, course: str) -> list[Row]:
         return self._of_students("messages", course)
+
+    def mistake_types(self, course: str) -> list[Row]:
+        """Return a row for each mistake and type of it, of those that have a type."""
+        return self._of_students("mistake_types", course)
+
+    def moods(self, course: str) -> list[Row]:
+        """Return a row for each text of a student and topic of it, or with `topic` None where it has none."""
+        return self._of_students("moods", course)
+
+    def ties(self, course: str) -> list[Row]:
+        """Return a row for each two of the students of whom one wrote to the other or liked what they wrote."""
+        return self._of_students("ties", course)
+
+    def last_activity(self, course: str) -> dict[str, date]:
+        """Return the last day on which each student did something in the course, whenever the time begins."""
+        found = {}
+        until = self.until.isoformat()
+        for row in self.graph.read(
+            "last_activity", students=list(self.students), course=course, until=until, day=until[:10]
+        ):
+            days = [row["at"].date()] if row["at"] else []
+            days += [date.fromisoformat(row["day"])] if row["day"] else []
+            if days:
+                found[row["student"]] = max(days)
+        return found
+
+    def terms(self) -> tuple[Term, ...]:
+        """Return the term that was asked for, or else all of the school."""
+        if self.term is not None:
+            return (self.term,)
+        return tuple(as_term(row) for row in self.graph.read("terms"))
+
+    def point_called(self, ids: Iterable[str]) -> Point | None:
+        """Return the point that stands for the first of these that is one."""
+        rows = {row["called"]: row for row in self.graph.read("points_called", ids=list(ids))}
+        return next((Point(rows[each]["point"], rows[each]["name"]) for each in ids if each in rows), None)
 
     def texts_of(self, course: str) -> list[Row]:
         return self.graph.read("texts_of_course", course=course)
@@ -158,6 +216,18 @@ class Facts:
             ahead = reached
         return list(ways.values())
 
+    def all_needs(self, goal: Point, least_confidence: float) -> tuple[list[Need], bool]:
+        """Return each single step of what a point needs, however far away, and whether that is all of it."""
+        needs: list[Need] = []
+        reached, ahead = {goal.id}, [goal.id]
+        while ahead and len(reached) <= MAX_POINTS_BEFORE:
+            rows = self.graph.read("prerequisites", points=sorted(ahead))
+            steps = [row for row in rows if float(row["confidence"] or 0.0) >= least_confidence]
+            needs += [Need(row["point"], Point(row["needs"], row["name"]), row["confidence"]) for row in steps]
+            ahead = sorted({row["needs"] for row in steps} - reached)
+            reached |= set(ahead)
+        return needs, not ahead
+
     def _of_students(self, statement: str, course: str, **more: str | int | None) -> list[Row]:
         return self.graph.read(
             statement,
@@ -179,6 +249,10 @@ def by_point(attempts: Iterable[Attempt], points: Mapping[str, list[Point]]) -> 
         for point in points.get(attempt.item, ()):
             found[point][attempt.student].append(attempt)
     return {point: dict(of_students) for point, of_students in found.items()}
+
+
+def as_term(row: Row) -> Term:
+    return Term(row["starts"], row["ends"], breaks_of(row["breaks"] or ()))
 
 
 def wrong_share(attempts: list[Attempt]) -> float:

@@ -1,10 +1,11 @@
 """The one module of insights that knows Neo4j: it reads, with a limit of time and of rows for each statement.
 
 The statements stand in `cypher/*.cypher`, each after a line `// name: …`. Each starts at students, at a course's or
-an item's id, or at points, never at all nodes of a label, and is given the students whom the caller may see.
+an item's id, or at points, never at all nodes of a label but the few terms, and is given the students whom the caller
+may see. Only what `scan` reads goes through all of the graph; it is for who may see all of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
@@ -14,10 +15,12 @@ import neo4j
 from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
 from edugraph_common.contracts.errors import Retryable, what
+from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS, RELATIONSHIPS
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.settings import InsightsSettings
 
 MAX_ROWS = 200_000  # of one statement
+SCAN_TIMEOUT_SECONDS = 30.0
 NARROWER = "Ask for one group or one student, or for a shorter time (from, to)."
 # The codes of a transaction that the server ended because its time was over.
 _OUT_OF_TIME = ("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "Transaction.Terminated")
@@ -27,7 +30,7 @@ Row = dict[str, Any]
 class Graph:
     """Connects at first use. Threads may share it.
 
-    `read` raises Retryable when the graph does not answer, and TooLarge.
+    Raises Retryable when the graph does not answer; `read` raises TooLarge as well.
     """
 
     def __init__(self, settings: InsightsSettings, *, max_rows: int = MAX_ROWS) -> None:
@@ -35,10 +38,16 @@ class Graph:
 
     def read(self, statement: str, **parameters: Any) -> list[Row]:
         """Return the rows of a statement of `cypher/` by its name. Dates and times are Python's own, in UTC."""
+        return self._rows(STATEMENTS[statement], parameters)
 
+    def read_along(self, statement: str, label: str | None, types: Collection[str], **parameters: Any) -> list[Row]:
+        """Return the rows of a statement that is for any label or types, which are filled in."""
+        return self._rows(statement_text(statement, label, types), parameters)
+
+    def _rows(self, text: LiteralString, parameters: Mapping[str, Any]) -> list[Row]:
         @neo4j.unit_of_work(timeout=self._settings.query_timeout_seconds)
         def rows(tx: neo4j.ManagedTransaction) -> list[Row]:
-            found = tx.run(STATEMENTS[statement], parameters).fetch(self._max_rows + 1)
+            found = tx.run(text, dict(parameters)).fetch(self._max_rows + 1)
             return [{name: _native(value) for name, value in record.data().items()} for record in found]
 
         with _driver_errors(), self._session() as session:
@@ -46,6 +55,19 @@ class Graph:
         if len(answered) > self._max_rows:
             raise TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
         return answered
+
+    def scan(self, statement: str, **parameters: Any) -> Iterator[Row]:
+        """Yield the rows of a statement that may read the whole graph, without holding them. Values are the driver's.
+
+        `statement` is its text, which is put together from this project's own labels and types only.
+        """
+        query = neo4j.Query(statement, timeout=SCAN_TIMEOUT_SECONDS)
+        try:
+            with _driver_errors(), self._session() as session:
+                for record in session.run(query, parameters):
+                    yield {name: record[name] for name in record.keys()}  # noqa: SIM118 - a Record iterates values
+        except TooLarge:
+            raise Retryable(f"the graph could not be read within {SCAN_TIMEOUT_SECONDS:g} s") from None
 
     def answers(self) -> None:
         """Raise Retryable when the graph does not answer."""
@@ -70,7 +92,28 @@ class Graph:
             connection_acquisition_timeout=5.0,
             max_transaction_retry_time=2.0,
             notifications_min_severity="OFF",
+            telemetry_disabled=True,
+            user_agent="edugraph-insights",
         )
+
+
+def statement_text(statement: str, label: str | None, types: Collection[str]) -> LiteralString:
+    """Return a statement with a label and types of the graph's schema filled in: they cannot be parameters of Cypher.
+
+    What means the same is one thing: of a label whose nodes have several names, a class is sought by its key.
+    """
+    known = next((each for each in LABELS if each == label), None)
+    of_types = [each for each in RELATIONSHIPS if each in types]
+    if (label is not None and known is None) or len(of_types) < len(set(types)):
+        raise ValueError("no label or type of the graph's schema")
+    degrees = ", ".join(f"COUNT {{ (n)-[:{each}]-() }}" for each in of_types)
+    text = (
+        STATEMENTS[statement]
+        .replace("{label}", known or "")
+        .replace("{types}", "|".join(of_types))
+        .replace("{degrees}", degrees)
+    )
+    return text.replace("{key}", "canonical" if label in NAMED_LABELS else "id")
 
 
 def _native(value: Any) -> Any:
@@ -79,13 +122,30 @@ def _native(value: Any) -> Any:
 
 def _load() -> Mapping[str, LiteralString]:
     statements: dict[str, LiteralString] = {}
+    in_time: LiteralString = (
+        "coalesce(m.timestamp >= datetime($since), true) AND coalesce(m.timestamp <= datetime($until), true)"
+        " AND coalesce(m.date >= $since_day, true) AND coalesce(m.date <= $until_day, true)"
+    )
+    # Texts that stand in several statements.
+    shared: dict[LiteralString, LiteralString] = {
+        "{in_time}": in_time,
+        "{in_time_n}": in_time.replace("m.", "n."),
+        "{begins}": "($begins = '' OR toLower(n.id) STARTS WITH $begins OR toLower(n.name) STARTS WITH $begins)",
+        "{relationship}": "elementId(r) AS relationship, type(r) AS type, labels(n)[0] AS label, "
+        "coalesce(n.canonical, n.id) AS id, labels(m)[0] AS other_label, coalesce(m.canonical, m.id) AS other_id, "
+        "startNode(r).id = n.id AS outward, r.confidence AS confidence, "
+        "coalesce(r.weight, r.strength, r.message_count, r.like_count, r.interaction_count, r.tries) AS weight",
+    }
     for file in (files(__package__) / "cypher").iterdir():
         text: LiteralString = file.read_text("utf-8") if file.name.endswith(".cypher") else ""
         for part in text.split("// name: ")[1:]:
             name, _, rest = part.partition("\n")
-            statements[name.strip()] = "\n".join(
+            body: LiteralString = "\n".join(
                 line for line in rest.splitlines() if line.strip() and not line.startswith("//")
             )
+            for placeholder, fragment in shared.items():
+                body = body.replace(placeholder, fragment)
+            statements[name.strip()] = body
     return statements
 
 

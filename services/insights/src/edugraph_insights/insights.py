@@ -1,12 +1,13 @@
 """The composition root: what one process of insights works with. Tests replace single parts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import ApiKeys
+from edugraph_common.contracts.mastery import Coefficients, read_coefficients
 from edugraph_common.platform.audit import Audit
+from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.oidc import Issuer, keeper_of
@@ -21,7 +22,7 @@ REDIS_TIMEOUT_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Insights:
-    """`now` gives aware times. `issuer` is None without OIDC."""
+    """`now` gives aware times. `issuer` is None without OIDC. `coefficients` are those of mastery."""
 
     settings: InsightsSettings
     graph: Graph
@@ -30,6 +31,7 @@ class Insights:
     audit: Audit
     ping_redis: Callable[[], None]
     now: Callable[[], datetime]
+    coefficients: Coefficients = field(default_factory=Coefficients)
 
     def admit(self, token: str) -> Caller:
         """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
@@ -57,7 +59,11 @@ def _answers(ask: Callable[[], None]) -> bool:
 
 
 def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Insights:
-    """Return insights that are connected to nothing yet: each client connects at its first use."""
+    """Return insights that are connected to nothing yet: each client connects at its first use.
+
+    Raises ValueError for a file of coefficients that is none.
+    """
+    fitted = settings.mastery_coefficients
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
 
     def ping() -> None:
@@ -67,9 +73,10 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
     return Insights(
         settings=settings,
         graph=Graph(settings),
-        key_ring=KeyRing(ApiKeys(client)),
+        key_ring=KeyRing(KeysWithBootstrap(client, secret_of(settings.bootstrap_key))),
         issuer=Issuer(settings) if settings.oidc_issuer else None,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
         ping_redis=ping,
         now=now,
+        coefficients=read_coefficients(fitted) if fitted else Coefficients(),
     )

@@ -4,11 +4,14 @@ logit P = β(point) + γ·ln(1 + right) + ρ·ln(1 + wrong), and the same two te
 commute, so the estimate does not depend on the order in which records arrive. (Pavlik, Cen & Koedinger 2009.)
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from graphlib import TopologicalSorter
 from math import exp, log1p
 from typing import Literal, NamedTuple
+
+from edugraph_common.contracts.mastery import Coefficients
 
 MASTERED_PROBABILITY = 0.75
 ENOUGH_ATTEMPTS = 5
@@ -24,25 +27,6 @@ class Attempts(NamedTuple):
     right: int
     wrong: int
     last: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """γ ≥ 0 ≥ ρ. A point without a β of its own takes the mean β.
-
-    The defaults are untuned; they say no more than that practice helps and that mistakes count against mastery.
-    """
-
-    mean_beta: float = 0.0
-    betas: Mapping[str, float] = field(default_factory=dict)
-    gamma: float = 0.8
-    rho: float = -0.6
-    gamma_over_all: float = 0.2
-    rho_over_all: float = -0.2
-
-    def __post_init__(self) -> None:
-        if min(self.gamma, self.gamma_over_all) < 0 or max(self.rho, self.rho_over_all) > 0:
-            raise ValueError("right answers may not lower mastery, and wrong ones may not raise it")
 
 
 class Mastery(NamedTuple):
@@ -75,25 +59,35 @@ def mastery(
     return found
 
 
-def learning_path(goal: str, needs: Iterable[tuple[str, str]], states: Mapping[str, State]) -> list[str]:
-    """Return what is not mastered of the goal and of all that it needs, what is needed first first.
+def learning_path(goal: str, needs: Iterable[tuple[str, str]], states: Mapping[str, State]) -> list[tuple[str, ...]]:
+    """Return what is not mastered of the goal and of all that it needs, in steps: what is needed first comes first.
 
-    `needs` are pairs of a point and one that it needs, without a cycle. A point of which too little is known is in
-    the list: it is to be checked first. Points that could come in any order stand by their ids.
+    `needs` are pairs of a point and one that it needs. A point of which too little is known is in a step: it is to be
+    checked first. Points of one step may come in any order, so each of the first step can be learned now. Of points
+    that need each other in a circle, which those that were judged the same may close, none comes first.
     """
-    needed_by: dict[str, set[str]] = {}
+    direct: dict[str, set[str]] = defaultdict(set)
     for point, needed in needs:
-        needed_by.setdefault(point, set()).add(needed)
-    reached, ahead = {goal}, [goal]
+        direct[point].add(needed)
+    before = {point: _reached(point, direct) for point in {goal, *_reached(goal, direct)}}
+    left = {point for point in before if states.get(point) != "mastered"}
+    # What is needed, by however many steps, and does not need the point in turn: an order without circles.
+    strictly = {point: {each for each in before[point] & left if point not in before[each]} for point in left}
+    steps, sorter = [], TopologicalSorter(strictly)
+    sorter.prepare()
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        steps.append(tuple(sorted(ready)))
+        sorter.done(*ready)
+    return steps
+
+
+def _reached(point: str, direct: Mapping[str, set[str]]) -> set[str]:
+    """Return all that a point needs, by one step or more."""
+    reached: set[str] = set()
+    ahead = [point]
     while ahead:
-        fresh = needed_by.get(ahead.pop(), set()) - reached
+        fresh = direct.get(ahead.pop(), set()) - reached
         reached |= fresh
         ahead += fresh
-    left = {point: needed_by.get(point, set()) & reached for point in reached}
-    path = []
-    while left:
-        ready = min(point for point, needed in left.items() if not needed & left.keys())
-        del left[ready]
-        if states.get(ready) != "mastered":
-            path.append(ready)
-    return path
+    return reached

@@ -1,10 +1,22 @@
 """The settings of insights: environment variables that begin with EDUGRAPH_, and nothing else."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.settings import AUDIT_RETENTION_DAYS, OidcSettings
+
+
+class HelpThresholds(ContractModel):
+    """From where on the question needs-help says that a student needs help."""
+
+    inactive_school_days: int = Field(default=7, ge=1, le=365, description="whole school days without activity")
+    stuck_tries: int = Field(default=3, ge=2, le=100, description="tries at one item, none of them right")
+    same_mistakes: int = Field(default=3, ge=2, le=100, description="mistakes of one type that are not resolved")
+    low_mastery: float = Field(default=0.4, ge=0, le=1, description="probability under which mastery is low")
+    low_points: int = Field(default=2, ge=1, le=100, description="points of low mastery")
 
 
 class InsightsSettings(OidcSettings):
@@ -13,6 +25,9 @@ class InsightsSettings(OidcSettings):
     insights_host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
     insights_port: int = Field(default=8081, ge=1, le=65_535, description="where it listens")
     auth: Literal["on", "off"] = Field(default="on", description="off: everybody may ask everything, of everybody")
+    bootstrap_key: SecretStr | None = Field(
+        default=None, description="the gateway's: an API key with all scopes that ends when the first is made"
+    )
 
     redis_url: SecretStr = Field(description="redis:// or rediss://: API keys and the audit log")
     privacy_secret: SecretStr | None = Field(
@@ -28,6 +43,13 @@ class InsightsSettings(OidcSettings):
     neo4j_database: str = Field(default="neo4j", description="the database the importer writes to")
     query_timeout_seconds: float = Field(
         default=5.0, gt=0, le=60, description="of one statement; a question that needs longer names a narrower one"
+    )
+
+    mastery_coefficients: Path | None = Field(
+        default=None, description="JSON that edugraph mastery fit wrote; without it, mastery has untuned coefficients"
+    )
+    help_thresholds: dict[str, HelpThresholds] = Field(
+        default={}, description='thresholds of needs-help by course, as JSON: {"MATH8": {"inactive_school_days": 10}}'
     )
 
     log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")

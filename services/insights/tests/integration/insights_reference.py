@@ -6,7 +6,7 @@ graph shows is tested with the importer.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, permutations
 from math import isclose, log, sqrt
 from statistics import correlation, mean, median
@@ -33,14 +33,29 @@ def attempts(school: School, course: str) -> list[Any]:
     return sorted(found, key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id))
 
 
-def first_attempts(school: School, course: str) -> list[Any]:
+Window = tuple[datetime | None, datetime | None]
+ALWAYS: Window = (None, None)
+
+
+def is_in(window: Window, moment: datetime) -> bool:
+    """The end is no part of it."""
+    starts, ends = window
+    return (starts is None or starts <= moment) and (ends is None or moment < ends)
+
+
+def term_of(school: School, term: str) -> Window:
+    [record] = [r for r in of(school.records, "term_record") if r.data.term == term]
+    return record.data.starts, record.data.ends
+
+
+def first_attempts(school: School, course: str, window: Window = ALWAYS) -> list[Any]:
     seen: set[tuple[str, str]] = set()
     found = []
     for r in attempts(school, course):
         if (r.data.student_id, r.data.item_id) not in seen:
             seen.add((r.data.student_id, r.data.item_id))
             found.append(r)
-    return found
+    return [r for r in found if is_in(window, r.timestamp)]
 
 
 def point_of(school: School, name: str) -> str:
@@ -61,11 +76,11 @@ def tests(school: School) -> dict[str, set[str]]:
     return found
 
 
-def of_points(school: School, course: str) -> dict[str, dict[str, list[int]]]:
+def of_points(school: School, course: str, window: Window = ALWAYS) -> dict[str, dict[str, list[int]]]:
     """Point -> student -> outcomes of first attempts at its items, in their order."""
     found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     points = tests(school)
-    for r in first_attempts(school, course):
+    for r in first_attempts(school, course, window):
         for point in points[r.data.item_id]:
             found[point][r.data.student_id].append(r.data.outcome_thousandths)
     return found
@@ -76,14 +91,14 @@ def is_lower_end(low: float, share: float, n: int) -> bool:
     return isclose(share - low, Z * sqrt(low * (1 - low) / n), abs_tol=1e-9) or (low == 0 and share < 1e-9)
 
 
-def weak_points(school: School, course: str) -> dict[Any, dict[str, Any]]:
+def weak_points(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
     return {
         point: {
             "wrong": mean(1 - sum(outcomes) / 1000 / len(outcomes) for outcomes in students.values()),
             "students": len(students),
             "first_attempts": sum(len(outcomes) for outcomes in students.values()),
         }
-        for point, students in of_points(school, course).items()
+        for point, students in of_points(school, course, window).items()
     }
 
 
@@ -337,6 +352,149 @@ def median_wait(waits: list[tuple[datetime, datetime | None]]) -> float | None:
             if surviving < 0.5 + 1e-9:
                 return float(hour)
     return None
+
+
+def needs_of(edges: dict[tuple[str, str], float], point: str) -> set[str]:
+    """All that a point needs, by one step or more."""
+    found, size = {needed for one, needed in edges if one == point}, -1
+    while len(found) > size:
+        size = len(found)
+        found |= {needed for one, needed in edges if one in found}
+    return found
+
+
+def learn_next(school: School, course: str, who: str, goal: str, least: float) -> dict[Any, dict[str, Any]]:
+    """The step of a point is one more than the last step of what it needs, and that does not need it in turn."""
+    edges = {pair: confidence for pair, confidence in prerequisites(school).items() if confidence >= least}
+    of_student = student(school, course, who)
+    goal = point_of(school, goal)
+    way = {goal} | needs_of(edges, goal)
+    sure = {point: each["probability"] for point, each in of_student.items() if each["probability"] is not None}
+    left = {point for point in way if sure.get(point, 0) < 0.75}
+
+    def step(point: str) -> int:
+        before = {each for each in needs_of(edges, point) & left if point not in needs_of(edges, each)}
+        return 1 + max(map(step, before), default=0)
+
+    return {
+        point: {
+            "step": step(point),
+            "action": "learn" if point in sure else "check first",
+            "probability": sure.get(point),
+            "first_attempts": sum(of_student.get(point, {}).get(each, 0) for each in ("right", "wrong")),
+        }
+        for point in left
+    }
+
+
+def school_days(school: School, after: date, before: date) -> int:
+    """Days between the two, neither counted, that are no weekend and lie in a term and in none of its breaks."""
+    terms = [r.data for r in of(school.records, "term_record")]
+    number, day = 0, after + timedelta(days=1)
+    while day < before:
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+        taught = not terms
+        for term in terms:
+            breaks = [tuple(map(datetime.fromisoformat, each.split("/"))) for each in term.breaks]
+            taught |= is_in((term.starts, term.ends), noon) and not any(is_in(each, noon) for each in breaks)
+        number += taught and day.isoweekday() <= 5
+        day += timedelta(days=1)
+    return number
+
+
+def needs_help(school: School, course: str, limits: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    rows = {}
+    made = mistakes(school, course)
+    found = {each.record["record_id"]: each.finding for each in school.findings}
+    for who in roster(school, course):
+        days = [r.timestamp.date() for r in attempts(school, course) if r.data.student_id == who]
+        days += [r.timestamp.date() for r, _ in made.values() if r.data.student_id == who]
+        for r in (*of(school.records, "student_interaction"), *of(school.records, "activity_record")):
+            mine = getattr(r.data, "student_id_from", None) or getattr(r.data, "student_id", None)
+            if mine == who and r.data.course_id == course:
+                days.append(r.timestamp.date())
+        idle = school_days(school, max(days), NOW.date()) if days else None
+        tries: dict[str, list[int]] = defaultdict(list)
+        for r in attempts(school, course):
+            if r.data.student_id == who:
+                tries[r.data.item_id].append(r.data.outcome_thousandths)
+        stuck = sorted(i for i, each in tries.items() if len(each) >= limits["stuck_tries"] and max(each) < 500)
+        times: dict[str, int] = defaultdict(int)
+        for record_id, (r, _) in made.items():
+            stated = [each for each in (getattr(r.data, "error_type", None),) if each]
+            of_types = {*stated} | {each.name for each in getattr(found.get(record_id), "error_types", ())}
+            if r.data.student_id == who and not getattr(r.data, "resolved", None):
+                for kind in of_types:
+                    times[kind] += getattr(r.data, "occurrence_count", None) or 1
+        repeated = sorted(kind for kind, number in times.items() if number >= limits["same_mistakes"])
+        known = {p: each["probability"] for p, each in student(school, course, who).items() if each["probability"]}
+        low = {point for point, each in known.items() if each < limits["low_mastery"]}
+        holds = {
+            "inactive": idle is None or idle >= limits["inactive_school_days"],
+            "stuck": bool(stuck),
+            "repeated mistakes": bool(repeated),
+            "low mastery": len(low) >= limits["low_points"],
+        }
+        reasons = tuple(rule for rule, does in holds.items() if does)
+        rows[who] = {
+            "bucket": [*reasons, "no sign" if known else "too little is known"][0],
+            "reasons": reasons,
+            "last_active": max(days, default=None),
+            "school_days_inactive": idle,
+            "stuck_at": tuple(stuck),
+            "repeated": tuple(repeated),
+            "low": low,
+        }
+    return rows
+
+
+def mood(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
+    found = {each.record["record_id"]: each.finding for each in school.findings}
+    cells: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for r in (*of(school.records, "student_interaction"), *of(school.records, "teacher_interaction")):
+        finding = found.get(r.record_id)
+        who = getattr(r.data, "student_id_from", None) or r.data.student_id
+        counts = r.data.course_id == course and who in roster(school, course) and is_in(window, r.timestamp)
+        if not counts or finding is None or finding.sentiment is None:
+            continue
+        year, week, _ = r.timestamp.isocalendar()
+        over = {canonical_name(each) for each in (*finding.topics, *(getattr(r.data, "topics", None) or ()))}
+        for each_week in ("", date.fromisocalendar(year, week, 1).isoformat()):
+            for topic in ("", *over):
+                cells[each_week, topic].append((who, finding.sentiment))
+    return {
+        cell: {
+            "negative": sum(mood == "negative" for _, mood in told) / len(told),
+            "texts": len(told),
+            "students": len({who for who, _ in told}),
+        }
+        for cell, told in cells.items()
+    }
+
+
+def ties(school: School, course: str) -> tuple[dict[Any, dict[str, Any]], dict[tuple[str, str], int]]:
+    """The rows, and how often one wrote to or liked another."""
+    people = roster(school, course)
+    sent: dict[tuple[str, str], int] = defaultdict(int)
+    for r in of(school.records, "student_interaction"):
+        pair = r.data.student_id_from, r.data.student_id_to
+        if set(pair) <= people and r.data.course_id in {None, course}:
+            sent[pair] += r.data.message_count if r.data.interaction_type == "chat" else r.data.like_count
+    rows = {}
+    for who in people:
+        partners = {other for pair in sent for other in pair if who in pair} - {who}
+        mutual = [each for each in partners if (who, each) in sent and (each, who) in sent]
+        exchanged = {each: sent.get((who, each), 0) + sent.get((each, who), 0) for each in partners}
+        rows[who] = {
+            "ties": len(partners),
+            "mutual": len(mutual),
+            "reciprocity": len(mutual) / len(partners) if partners else None,
+            "sent": sum(number for (one, _), number in sent.items() if one == who),
+            "received": sum(number for (_, other), number in sent.items() if other == who),
+            "partners": tuple(sorted(partners, key=lambda each: (-exchanged[each], each))),
+        }
+    tied = {who for pair in sent for who in pair}
+    return (rows if len(tied) * 5 >= len(people) * 3 else {}), dict(sent)
 
 
 def standings(school: School, course: str) -> dict[Any, dict[str, Any]]:

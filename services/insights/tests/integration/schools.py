@@ -14,7 +14,9 @@ from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
     ContentFinding,
     ErrorFinding,
+    FoundErrorType,
     FoundPoint,
+    InteractionFinding,
     LinkedPoint,
     Origin,
     Prerequisite,
@@ -42,11 +44,15 @@ ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 BEGINNING = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 STUDENTS = [f"s{number:02}" for number in range(14)]
+# Enough items of one point that something can be said of mastery.
+EXERCISES = ["e1", "e2", "e3", "e4", "e5", "e6"]
 COURSES, ITEMS, POINTS = ["C", "D"], ["i", "j", "k"], ["P1", "P2", "P3", "P4"]
+TOPICS, TYPES, TERMS = ["Exams", "Fractions"], ["sign", "unit"], ["T1", "T2"]
 
 student = st.sampled_from(STUDENTS)
 course = st.sampled_from(COURSES)
 points = st.lists(st.sampled_from(POINTS), max_size=2, unique=True)
+topics = st.lists(st.sampled_from(TOPICS), max_size=2, unique=True)
 hours = st.integers(0, 40)
 share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
 
@@ -85,14 +91,31 @@ def schools(draw: st.DrawFn) -> School:
         data = {"student_id": who, "course_id": where, "item_id": item, "score": score, "attempt_number": number}
         answer = draw(st.sampled_from([None, "4", "five"]))
         values.append(("attempt_record", hour, {**data, "response": answer}))
+    for who in draw(st.sets(st.sampled_from(STUDENTS[:3]))):
+        practised = {"student_id": who, "course_id": "C", "knowledge_points": draw(points)}
+        for item in EXERCISES:
+            score = draw(st.sampled_from([0.0, 1.0, 1.0]))
+            values.append(("attempt_record", draw(hours), {**practised, "item_id": item, "score": score}))
     for who, where, hour in draw(st.lists(st.tuples(student, course, hours), max_size=12)):
-        values.append(("error_record", hour, {"student_id": who, "course_id": where, "error_text": "wrong sign"}))
+        data = {"student_id": who, "course_id": where, "error_text": "wrong sign"}
+        data |= {"error_type": draw(st.none() | st.sampled_from(TYPES)), "occurrence_count": draw(st.integers(1, 3))}
+        values.append(("error_record", hour, {**data, "resolved": draw(st.sampled_from([None, True, False]))}))
     for who, perhaps, hour in draw(st.lists(st.tuples(student, st.none() | course, hours), max_size=8)):
         data = {"teacher_id": "t", "student_id": who, "course_id": perhaps, "text": "Well"}
         values.append(("teacher_interaction", hour, data))
-    for one, other, where, hour in draw(st.lists(st.tuples(student, student, course, hours), max_size=6)):
-        data = {"student_id_from": one, "student_id_to": other, "course_id": where, "interaction_type": "chat"}
-        values.append(("student_interaction", hour, {**data, "text": "Hm"}))
+    two = st.tuples(student, student).filter(lambda pair: pair[0] != pair[1])
+    exchanges = st.tuples(two, st.none() | course, hours, st.sampled_from(["chat", "like"]), st.integers(1, 3))
+    for (one, other), perhaps, hour, kind, times in draw(st.lists(exchanges, max_size=20)):
+        data = {"student_id_from": one, "student_id_to": other, "course_id": perhaps, "interaction_type": kind}
+        data |= {"message_count" if kind == "chat" else "like_count": times, "topics": draw(topics)}
+        values.append(("student_interaction", hour * 9, {**data, "text": "Hm"}))
+    for who, where, day in draw(st.lists(st.tuples(student, course, st.integers(0, 80)), max_size=5)):
+        values.append(("activity_record", day * 24, {"student_id": who, "course_id": where}))
+    for term in draw(st.sets(st.sampled_from(TERMS))):
+        starts = draw(st.integers(0, 60))
+        ends, rest = starts + draw(st.integers(1, 60)), starts + draw(st.integers(0, 40))
+        days = {"starts": at(starts * 24), "ends": draw(st.sampled_from([None, at(ends * 24)]))}
+        values.append(("term_record", 0, {"term": term, **days, "breaks": [f"{at(rest * 24)}/{at(rest * 24 + 90)}"]}))
     values += [
         ("course_content", 0, {"course_id": where, "content": f"Text {n}"})
         for n, where in enumerate(draw(st.lists(course, max_size=3)))
@@ -124,7 +147,13 @@ def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
     elif kind_of_finding(record) == "error" and draw(st.booleans()):
         linked = [LinkedPoint(name=name, strength=1.0, confidence=draw(share)) for name in draw(points)]
         evidence = draw(st.sampled_from([(), ("sign",)]))
-        found = ErrorFinding(knowledge_points=tuple(linked), confidence=draw(share), evidence=evidence)
+        types = tuple(FoundErrorType(name=name, confidence=1.0) for name in draw(st.sets(st.sampled_from(TYPES))))
+        found = ErrorFinding(
+            knowledge_points=tuple(linked), error_types=types, confidence=draw(share), evidence=evidence
+        )
+    elif kind_of_finding(record) == "interaction" and draw(st.booleans()):
+        mood = draw(st.sampled_from([None, "positive", "neutral", "negative"]))
+        found = InteractionFinding(sentiment=mood, topics=tuple(draw(topics)), confidence=draw(share))
     return found and RecordFinding(record=record.to_json(), finding=found, origin=ORIGIN)
 
 

@@ -79,6 +79,10 @@ def test_csv_has_the_columns_of_the_rows_and_no_formula(client: TestClient) -> N
         ("/weak-points", "student", {}, 422, "invalid"),
         ("/weak-points?course=C&from=yesterday", "student", {}, 422, "invalid"),
         ("/weak-points?course=C&unknown=1", "student", {}, 422, "invalid"),
+        ("/weak-points?course=C&term=none", "student", {}, 404, "not-found"),
+        ("/next?course=C&student=s1&goal=none", "student", {}, 404, "not-found"),
+        ("/ties?course=C&student=s1", "counsellor", {}, 422, "invalid"),
+        ("/needs-help?course=C&low_mastery=2", "teacher", {}, 422, "invalid"),
         ("/weak-points?course=C", "student", {"Accept": "image/png"}, 406, "form"),
         ("/no-such-question?course=C", "student", {}, 404, "not-found"),
     ],
@@ -112,7 +116,8 @@ def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None
     names = {
         role: {each["name"] for each in get(client, "", role).json()["questions"]} for role in ("student", "head")
     }
-    assert names["student"] == {"student", "weak-points", "returning-mistakes", "records", "roster", "course-map"}
+    course = {"weak-points", "returning-mistakes", "records", "roster", "course-map"}
+    assert names["student"] == {"student", "next", *course}
     assert "records" not in names["head"]
 
 

@@ -1,16 +1,22 @@
 """Each question answers what the records say, on each engine; the reference never asks the graph."""
 
+from datetime import date, timedelta
 from math import isclose
 from typing import Any
 
+import pytest
 from hypothesis import given
 from rooms import Room
 
+from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.platform.problems import Problem
 from edugraph_insights.answers import Row
 from edugraph_insights.insights import Insights
 
 from . import insights_reference as reference
-from .schools import COURSES, EXAMPLES, School, asked, schools, written
+from .schools import COURSES, EXAMPLES, POINTS, TERMS, School, asked, of, schools, written
+
+LIMITS = {"inactive_school_days": 20, "stuck_tries": 2, "same_mistakes": 3, "low_mastery": 0.5, "low_points": 1}
 
 
 def same(found: dict[Any, Row], expected: dict[Any, dict[str, Any]]) -> None:
@@ -71,3 +77,57 @@ def test_questions_about_a_student_and_two_courses_equal_the_reference(
         for who in sorted(people)[:3]:
             answer = asked(insights, "student", course=course, student=who)
             same({row.point: row for row in answer.rows}, reference.student(school, course, who))
+        for who, goal in zip(sorted(people)[:3], POINTS, strict=False):
+            if not room.query("MATCH (k:KnowledgePoint) WHERE k.id = $id RETURN k.id", id=canonical_name(goal)):
+                continue
+            for least in (0.0, 0.6):
+                answer = asked(insights, "next", course=course, student=who, goal=goal, min_confidence=least)
+                expected = reference.learn_next(school, course, who, goal, least)
+                same({row.point: row for row in answer.rows}, expected)
+                assert [row.step for row in answer.rows] == sorted(row["step"] for row in expected.values())
+
+
+@EXAMPLES
+@given(school=schools())
+def test_questions_for_tutors_and_of_a_term_equal_the_reference(
+    room: Room, insights: Insights, school: School
+) -> None:
+    """Out: the breaks of a term; the beginning of the term that was asked for, or its end, in `facts_of`."""
+    written(room, school)
+    for course in COURSES:
+        if not reference.roster(school, course):
+            continue
+        rows = asked(insights, "needs-help", course=course, **LIMITS).rows
+        expected = reference.needs_help(school, course, LIMITS)
+        low = {who: each.pop("low") for who, each in expected.items()}
+        same({row.student: row for row in rows}, expected)
+        assert {row.student: {reference.point_of(school, each) for each in row.low_at} for row in rows} == low
+        rows = asked(insights, "mood", course=course).rows
+        same({(row.week, row.topic): row for row in rows}, reference.mood(school, course))
+        answer = asked(insights, "ties", course=course)
+        expected, sent = reference.ties(school, course)
+        same({row.student: row for row in answer.rows}, expected)
+        pairs = {frozenset(pair) for pair in sent}
+        mutual = sum((other, one) in sent for one, other in sent) // 2
+        assert answer.of_how_many["pairs with a tie"] == len(pairs)
+        assert answer.of_how_many["pairs with a tie both ways"] == mutual
+        for row in answer.rows:
+            assert (row.community is None) == (row.ties == 0)
+        for term in TERMS:
+            answers_of_a_term_equal_the_reference(insights, school, course, term)
+
+
+def answers_of_a_term_equal_the_reference(insights: Insights, school: School, course: str, term: str) -> None:
+    if term not in {r.data.term for r in of(school.records, "term_record")}:
+        with pytest.raises(Problem, match="no term"):
+            asked(insights, "weak-points", course=course, term=term)
+        return
+    window = reference.term_of(school, term)
+    rows = asked(insights, "weak-points", course=course, term=term).rows
+    same({row.point: row for row in rows}, reference.weak_points(school, course, window))
+    rows = asked(insights, "mood", course=course, term=term).rows
+    same({(row.week, row.topic): row for row in rows}, reference.mood(school, course, window))
+    first = window[0].date() - timedelta(days=window[0].weekday())
+    for row in rows:
+        weeks = row.week and (date.fromisoformat(row.week) - first).days // 7 + 1
+        assert row.school_week == (weeks or None)

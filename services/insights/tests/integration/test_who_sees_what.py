@@ -21,8 +21,12 @@ from edugraph_insights.questions import QUESTIONS
 
 from .schools import EXAMPLES, NOW, STUDENTS, NotedAudit, School, asked, at, reading, schools, written
 
-NEEDS = {"student": {"student": STUDENTS[3]}, "travelling-weaknesses": {"next_course": "D"}}
-PERSONAL_READS = ("student", "items", "records", "attention", "roster")
+NEEDS = {
+    "student": {"student": STUDENTS[3]},
+    "next": {"student": STUDENTS[3], "goal": "P1"},
+    "travelling-weaknesses": {"next_course": "D"},
+}
+PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster")
 
 interval = st.tuples(st.sampled_from([-100, -29, -1, None]), st.sampled_from([-31, -29, 1, None]))
 memberships = st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from("gh"), interval), max_size=20)
@@ -128,7 +132,7 @@ def test_each_role_gets_the_questions_of_the_table(room: Room, role: Any) -> Non
                 asked(insights, name, who, **parameters)
             assert refused.value.status == 403
             assert not audit.entries
-        elif role == "teacher" and name == "student":  # of no group
+        elif role == "teacher" and name in {"student", "next"}:  # of no group
             with pytest.raises(Refusal):
                 asked(insights, name, who, **parameters)
         else:
@@ -156,7 +160,9 @@ def test_who_is_restricted_is_in_no_number(room: Room, insights: Insights) -> No
 
 
 @pytest.mark.usefixtures("school_of_12")
-@pytest.mark.parametrize("detail", [{"group": "g"}, {"student": STUDENTS[1]}, {"from": at(0)}, {"to": at(9)}])
+@pytest.mark.parametrize(
+    "detail", [{"group": "g"}, {"student": STUDENTS[1]}, {"from": at(0)}, {"to": at(9)}, {"term": "T1"}]
+)
 def test_an_analyst_cannot_cut_a_cell_smaller(insights: Insights, detail: dict[str, str]) -> None:
     """To take the guard out: let `_refuse_detail` look over one of them."""
     assert asked(insights, "weak-points", caller("analyst"), course="C").rows[0].students == 10

@@ -128,6 +128,9 @@ KIND_OF_TYPE: dict[str, Kind] = {
     "attempt_record": "error",
 }
 
+KINDS_WITH_CONTEXTS: tuple[Kind, ...] = ("error", "knowledge_points")
+"""Whose texts are read together with the known points of their courses."""
+
 
 def kind_of_finding(record: Record) -> Kind | None:
     """Return which kind of finding a record can have. Right answers have none: a model never reads them."""

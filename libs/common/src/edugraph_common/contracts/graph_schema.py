@@ -9,6 +9,8 @@ ENTITY_LABELS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Stud
 # The labels whose id is the canonical name of their spellings, or an id that records state. Several nodes of one of
 # them may mean the same: `canonical` says which one stands for all.
 NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
+# Those of them whose ids records may state, beside the names by which they call them.
+IDENTIFIED_LABELS = ("ErrorType", "KnowledgePoint")
 # What people said of the graph, all of it, and the last of it by record.
 REVIEW_LABELS = ("Review", "ReviewedRecord")
 # Hashes of the ids of forgotten students, and of records that were taken back: a replay does not bring them back.
@@ -17,7 +19,7 @@ TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 # A student's day in a course: what records of activity add up to, and no record can be taken out of.
 DAY_LABELS = ("ActiveDay",)
 LABELS = (
@@ -59,6 +61,7 @@ RELATIONSHIPS = (
     "PRACTISED",
     "RECEIVED_BY",
     "RELATES_TO",
+    "REQUIRES",
     "REVIEWS",
     "SENT",
     "SET_ASIDE",  # a prerequisite that would close a cycle: kept to be seen, never followed

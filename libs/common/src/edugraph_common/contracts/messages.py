@@ -262,7 +262,7 @@ class DeriveGraph(Message):
 class CourseMembersRequest(Message):
     """import.members: tell the analyzer who is in these courses, so that no text leaves with one of their names.
 
-    And whose texts are not to be read, of all courses.
+    And who is restricted, of all courses: their texts are not to be read, and the gateway shows nothing of them.
     """
 
     course_ids: tuple[str, ...] = ()

@@ -164,6 +164,22 @@ class ItemRecord(ContractModel):
     knowledge_points: tuple[Name, ...] = Field(default=(), max_length=100)
 
 
+class PointRecord(ContractModel):
+    """What a school says of a knowledge point: its name, also in other languages, and what is needed first."""
+
+    point_id: Id | None = None
+    name: Name | None = None
+    names: tuple[Name, ...] = Field(default=(), max_length=100, description="in other languages, or other spellings")
+    course_id: Id | None = None
+    requires: tuple[Name, ...] = Field(default=(), max_length=100, description="ids or names of points")
+
+    @model_validator(mode="after")
+    def has_an_id_or_a_name(self) -> Self:
+        if self.point_id is None and self.name is None:
+            raise ValueError("one of point_id and name is required")
+        return self
+
+
 Data = (
     StudentInteraction
     | TeacherInteraction
@@ -175,6 +191,7 @@ Data = (
     | MembershipRecord
     | TermRecord
     | ActivityRecord
+    | PointRecord
 )
 RecordType = Literal[
     "student_interaction",
@@ -187,6 +204,7 @@ RecordType = Literal[
     "membership_record",
     "term_record",
     "activity_record",
+    "point_record",
 ]
 RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
 DATA_OF_TYPE: dict[str, type[Data]] = dict(
@@ -203,6 +221,7 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
             MembershipRecord,
             TermRecord,
             ActivityRecord,
+            PointRecord,
         ),
         strict=True,
     )
@@ -213,6 +232,7 @@ ONE_OF: Mapping[str, tuple[str, str]] = {
     "error_record": ("course_id", "course_ids"),
     "attempt_record": ("correct", "score"),
     "membership_record": ("student_id", "teacher_id"),
+    "point_record": ("point_id", "name"),
 }
 
 

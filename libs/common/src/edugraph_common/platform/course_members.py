@@ -1,4 +1,8 @@
-"""The names of the people of a course, for the redaction of its texts: the importer tells them, the analyzer asks.
+"""What the analyzer must know of a course: the importer, who alone knows the graph, tells it, and the analyzer asks.
+
+The names of its people are for the redaction of its texts, its name and known points for whoever reads them.
+
+And who is restricted: the analyzer reads none of their texts, and the gateway shows nothing of them.
 
 They are a copy in Redis of what the graph has, and not the place where they are kept: a list that is missing is made
 again when somebody asks for it (docs/adr/0031).
@@ -10,11 +14,13 @@ from typing import Any, cast
 
 import redis
 
+from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.platform.redis_errors import redis_errors
 
 MOST_MEMBERS = 5_000  # names of one course; of more, those that were heard of last
 KEPT_SECONDS = 86_400
+CONTEXT_KEPT_SECONDS = 600  # what is known of a course grows with each import
 # A list is told anew while names that were heard of since then may not be in the graph's answer yet.
 _OVERLAP = timedelta(minutes=10)
 _NAMES_KEPT_SECONDS = KEPT_SECONDS + 3_600
@@ -84,6 +90,25 @@ class CourseMembers:
             course_id: tuple(sorted(names))
             for course_id, known, names in zip(ids, found[::2], found[1::2], strict=True)
             if known
+        }
+
+    def tell_context(self, context: CourseContext, epoch: str) -> None:
+        """Set what the graph knows of a course; nothing is set in another epoch: a description may name somebody."""
+        told = context.model_dump_json()
+        self._in_epoch(epoch, lambda pipe: pipe.set(_context(context.course_id), told, ex=CONTEXT_KEPT_SECONDS))
+
+    def contexts(self, course_ids: Iterable[str]) -> dict[str, CourseContext]:
+        """Return what the graph knew a short time ago of each course that was told."""
+        ids = sorted(set(course_ids))
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for course_id in ids:
+                pipe.get(_context(course_id))
+            found = pipe.execute()
+        return {
+            course_id: CourseContext.model_validate_json(told)
+            for course_id, told in zip(ids, found, strict=True)
+            if told is not None
         }
 
     def to_ask(self, course_ids: Iterable[str]) -> list[str]:
@@ -159,6 +184,10 @@ def _names(course_id: str) -> str:
 
 def _known(course_id: str) -> str:
     return f"edugraph:{{members}}:known:{course_id}"
+
+
+def _context(course_id: str) -> str:
+    return f"edugraph:{{members}}:context:{course_id}"
 
 
 def _asked(course_id: str) -> str:

@@ -20,8 +20,8 @@ log = structlog.get_logger()
 class Telemetry:
     """Counts, times, traces and logs each request. It is the outermost middleware, so that it sees every answer."""
 
-    def __init__(self, app: "ASGIApp", log: Any) -> None:
-        self._app, self._log = app, log
+    def __init__(self, app: "ASGIApp", log: Any, service: str) -> None:
+        self._app, self._log, self._service = app, log, service
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http":
@@ -36,7 +36,7 @@ class Telemetry:
 
         given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
         token = trace_context.enter(trace_context.accepted(given.decode("latin-1")))
-        metrics.HTTP_ACTIVE.add(1)
+        metrics.HTTP_ACTIVE.add(1, service=self._service)
         try:
             with tracing.span(scope["method"], "server") as made:
                 # With tracing off there is a trace all the same, in logs and messages, without spans.
@@ -52,7 +52,7 @@ class Telemetry:
                     made.say(**{"http.response.status_code": status})
                     self._count(scope["method"], route, status, time.perf_counter() - begun)
         finally:
-            metrics.HTTP_ACTIVE.add(-1)
+            metrics.HTTP_ACTIVE.add(-1, service=self._service)
             structlog.contextvars.unbind_contextvars("trace_id")
             trace_context.leave(token)
 
@@ -60,8 +60,8 @@ class Telemetry:
         """The log has what is asked for by people and programs, not by probes."""
         if route not in PROBES:
             self._log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
-        metrics.HTTP_REQUESTS.add(method=method, route=route, status=str(status))
-        metrics.HTTP_SECONDS.observe(seconds, route=route)
+        metrics.HTTP_REQUESTS.add(service=self._service, method=method, route=route, status=str(status))
+        metrics.HTTP_SECONDS.observe(seconds, service=self._service, route=route)
 
 
 class BugsAnswered:

@@ -29,6 +29,7 @@ RECORD_TYPES = (
     "membership_record",
     "term_record",
     "activity_record",
+    "point_record",
     "unknown",
 )
 STATUSES = ("200", "400", "401", "402", "403", "404", "408", "409", "422", "425", "429", "500", "502", "503", "504")
@@ -51,7 +52,8 @@ _queue = Label("queue", QUEUES)
 _task = Label("task", tuple(ROUTES), "the tasks by their names")
 _kind = Label("kind", get_args(Kind))
 _model = Label("model", None, "the models that are configured")
-_route = Label("route", None, "the gateway's routes; every other path is one value")
+_route = Label("route", None, "the routes of the service; every other path is one value")
+_service = Label("service", ("gateway", "insights"))
 
 
 def _words(kind: object) -> tuple[str, ...]:
@@ -218,19 +220,22 @@ HTTP_REQUESTS = Counter(
     "http_requests_total",
     "Requests answered",
     (
+        _service,
         Label("method", ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")),
         _route,
-        Label("status", None, "the gateway's own answers"),
+        Label("status", None, "the service's own answers"),
     ),
 )
 HTTP_SECONDS = Histogram(
     "gateway",
     "http_seconds",
     "From the first byte of a request to the last of its answer",
-    (_route,),
+    (_service, _route),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30),
 )
-HTTP_ACTIVE = Gauge("gateway", "http_requests_active", "Requests that are being answered", merge="sum")
+HTTP_ACTIVE = Gauge(
+    "gateway", "http_requests_active", "Requests that are being answered", (_service,), merge="sum", opened_apart=True
+)
 JOBS_REAPED = Counter(
     "gateway",
     "jobs_reaped_total",

@@ -12,7 +12,7 @@ import redis
 
 from edugraph_common.contracts.personal_data import keys_in_redis
 
-RedisService = Literal["gateway", "importer", "analyzer"]
+RedisService = Literal["gateway", "insights", "importer", "analyzer"]
 SERVICES: tuple[RedisService, ...] = get_args(RedisService)
 
 # Celery tells whoever waits for a result on a channel named for its key.
@@ -35,12 +35,23 @@ class Access(NamedTuple):
 
 
 ACCESS: dict[RedisService, Access] = {
-    # INFO tells the policy of eviction, for `edugraph doctor`.
+    # INFO tells the policy of eviction, for `edugraph doctor`. It asks the importer who is restricted.
     "gateway": Access(
-        uses=(*_JOBS, "redis.clients", "redis.audit", "redis.audit_keys", "redis.turns", "redis.to_clean"),
-        reads=(_RESULTS,),
+        uses=(
+            *_JOBS,
+            "redis.clients",
+            "redis.keys",
+            "redis.audit",
+            "redis.audit_keys",
+            "redis.turns",
+            "redis.to_clean",
+            "redis.members_asked",
+        ),
+        reads=(_RESULTS, "redis.restricted"),
         commands=("+info",),
     ),
+    # It looks callers up, and writes down what it shows of a person.
+    "insights": Access(uses=("redis.audit", "redis.audit_keys"), reads=("redis.keys",)),
     # An erasure looks through results and answers of the model, an export of a person through the audit log.
     "importer": Access(
         uses=(
@@ -49,7 +60,9 @@ ACCESS: dict[RedisService, Access] = {
             "redis.chords",
             "redis.answers",
             "redis.members",
+            "redis.restricted",
             "redis.members_known",
+            "redis.course_contexts",
             "redis.members_asked",
             "redis.turns",
             "redis.to_clean",
@@ -60,7 +73,7 @@ ACCESS: dict[RedisService, Access] = {
     # `edugraph cache` looks through the answers. It notes which course it has asked for.
     "analyzer": Access(
         uses=(*_JOBS, _RESULTS, "redis.answers", "redis.asking", "redis.members_asked"),
-        reads=("redis.members", "redis.members_known"),
+        reads=("redis.members", "redis.restricted", "redis.members_known", "redis.course_contexts"),
         commands=("+scan",),
     ),
 }

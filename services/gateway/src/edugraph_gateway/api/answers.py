@@ -3,8 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
-
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 from edugraph_common.platform.callers import Caller
@@ -36,11 +34,6 @@ class JobDeleted(ContractModel):
     deleted: str
 
 
-class GraphDigest(ContractModel):
-    digest: str = Field(description="64 hex digits over all nodes, relationships and properties but the ledger")
-    links: dict[str, str] = {}
-
-
 class Health(ContractModel):
     status: str = "ok"
 
@@ -53,7 +46,7 @@ class Version(ContractModel):
 def job_answer(report: JobReport, now: datetime, caller: Caller, restrictions: Restrictions) -> JobAnswer:
     """Add the links of a job and, for one that runs, the seconds that the slower of import and analysis needs.
 
-    While the graph does not say who is restricted, a caller sees what one without the scope personal sees.
+    While nobody says who is restricted, a caller sees what one without the scope personal sees.
     """
     shows_personal = caller.may("personal") and not restrictions.are_unknown()
     if shows_personal:

@@ -24,7 +24,6 @@ from edugraph_gateway.auth.audit_trail import AuditTrail
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.gateway import Gateway
-from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.readiness import Probes
 from edugraph_gateway.operations.restriction import Restrictions
@@ -70,8 +69,6 @@ def part(select: Callable[[Gateway], Any]) -> Any:
 READS: tuple[Scope, ...] = ("read", "read:own")
 Reader = Annotated[Caller, admitted(*READS)]
 PersonalReader = Annotated[Caller, admitted(*READS, personal=True)]
-GraphCaller = Annotated[Caller, admitted("read")]
-PictureCaller = Annotated[Caller, admitted("read", personal=True)]
 Submitter = Annotated[Caller, admitted("submit")]
 Reviewer = Annotated[Caller, admitted("review")]
 Operator = Annotated[Caller, admitted("operate")]
@@ -127,7 +124,6 @@ DeadLettersDep = Annotated[DeadLetterOperator, part(lambda gateway: gateway.dead
 DiagnoseDep = Annotated[Callable[[], list[Check]], part(lambda gateway: gateway.diagnose)]
 EndingDep = Annotated[Event, part(lambda gateway: gateway.ending)]
 EventStreamsDep = Annotated[EventStreams, part(lambda gateway: gateway.event_streams)]
-GraphDep = Annotated[GraphReader, part(lambda gateway: gateway.graph)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]

@@ -6,18 +6,15 @@ import redis
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.errors import Failure, Retryable, what
-from edugraph_common.contracts.graph_schema import LABELS
 from edugraph_common.messaging.provisioning import check_topology
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
-from edugraph_gateway.graph_reader import GraphReader
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 
 Fault = tuple[str, str]  # what is wrong, what to do
 ADVICE = {
     "broker": "Check that RabbitMQ runs and that EDUGRAPH_BROKER_URL and …_BROKER_MANAGEMENT_URL are right.",
     "redis": "Check that Redis runs and that EDUGRAPH_REDIS_URL is right.",
-    "graph": "Check that Neo4j runs and that EDUGRAPH_NEO4J_URI, …_USER and …_PASSWORD are right.",
     "blobs": "Check EDUGRAPH_BLOB_URL and who may write there.",
     "dead letters": "Check that RabbitMQ runs.",
 }
@@ -27,17 +24,11 @@ def diagnose(
     *,
     settings: Settings,
     client: "redis.Redis",
-    graph: GraphReader,
     blobs: Blobs,
     dead_letters: DeadLetterOperator,
     new_id: Callable[[], str],
 ) -> list[Check]:
     """Make every check, whatever the others say. It takes some seconds when servers are away."""
-
-    def graph_faults() -> Iterable[Fault]:
-        missing = sorted(set(LABELS) - graph.constrained_labels())
-        if missing:
-            yield f"no constraint on {', '.join(missing)}", "An import makes them; import any file, then look again."
 
     def dead_letter_faults() -> Iterable[Fault]:
         counts = dead_letters.counts() if settings.on_rabbitmq else {}
@@ -48,7 +39,6 @@ def diagnose(
     checks: dict[str, Callable[[], Iterable[Fault]]] = {
         "broker": lambda: [(problem, "Run: edugraph topology apply") for problem in check_topology(settings)],
         "redis": lambda: _redis_faults(client),
-        "graph": graph_faults,
         "blobs": lambda: _blob_faults(blobs, f"doctor/{new_id()}"),
         "dead letters": dead_letter_faults,
     }

@@ -1,7 +1,8 @@
 """Who is restricted, and what is shown of answers without them: what is kept of them is shown to nobody.
 
-The graph says who is restricted. Their rows, records and findings are left out of what is shown, and with them each
-value that may be theirs. An export of a person's own data is made by the importer, and shows it all.
+The importer, which knows the graph, says who is restricted. Their rows, records and findings are left out of what
+is shown, and with them each value that may be theirs. An export of a person's own data is made by the importer, and
+shows it all.
 """
 
 import json
@@ -15,18 +16,20 @@ from pydantic import ValidationError
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.outcomes import JobReport, Reject
 from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.sources import ReadPlan
 from edugraph_common.sources.person import RestrictedPeople, Scrubbed
 
 ANSWER_LIFETIME_SECONDS = 5.0
+TELL_WITHIN_SECONDS, LOOK_AGAIN_SECONDS = 2.0, 0.1
 HIDDEN = "not shown: a student in it is restricted"
 
 
 class Restrictions:
-    """`read` returns the ids of all students who are restricted, and raises Retryable when the graph is away.
+    """`read` returns the ids of all students who are restricted, and raises Retryable when nobody can say.
 
-    What it answered, or that it did not, is taken for the truth for some seconds, so that a graph which is away holds
-    up one request in these seconds.
+    What it answered, or that it did not, is taken for the truth for some seconds, so that an importer which is away
+    holds up one request in these seconds.
     """
 
     def __init__(self, read: Callable[[], frozenset[str]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,6 +37,10 @@ class Restrictions:
         self._asked_at = -ANSWER_LIFETIME_SECONDS
         self._answer: RestrictedPeople | Retryable | None = None
         self._asking = threading.Lock()
+
+    def ids(self) -> frozenset[str]:
+        """Return the ids of all of them as they are now. Raises Retryable."""
+        return self._read()
 
     def people(self) -> RestrictedPeople | None:
         """Return None where nobody is restricted. Raises Retryable."""
@@ -51,12 +58,32 @@ class Restrictions:
         return answer
 
     def are_unknown(self) -> bool:
-        """Whether the graph cannot say now who is restricted."""
+        """Whether nobody can say now who is restricted."""
         try:
             self.people()
         except Retryable:
             return True
         return False
+
+
+def told_by_importer(
+    members: CourseMembers, ask: Callable[[], None], sleep: Callable[[float], None] = time.sleep
+) -> frozenset[str]:
+    """Return the ids of all students who are restricted, as the importer told them in Redis.
+
+    Where it has told none, since an erasure or a Redis that lost everything, it is asked, and has a moment to answer.
+    Raises Retryable.
+    """
+    ids = members.restricted()
+    # An empty id, which no course has, stands for this list (see the analyzer, which asks for it too).
+    if ids is None and members.to_ask([""]):
+        ask()
+    for _ in range(round(TELL_WITHIN_SECONDS / LOOK_AGAIN_SECONDS)):
+        if ids is not None:
+            return ids
+        sleep(LOOK_AGAIN_SECONDS)
+        ids = members.restricted()
+    raise Retryable("the importer does not say who is restricted, so nothing of any student is shown")
 
 
 def json_without(value: Any, who: RestrictedPeople | None) -> Any:

@@ -27,6 +27,7 @@ from edugraph_importer.graph.record_facts import (
 )
 from edugraph_importer.graph.unit_of_work import (
     COUNTED,
+    FOUND_FIELDS,
     LATEST_FIELDS,
     Fields,
     MistakeTotals,
@@ -52,6 +53,7 @@ _NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
         "difficulty": "difficulty",
     },
     "definitions_of_Item": {name: name for name in LATEST_FIELDS["Item"]},
+    "definitions_of_KnowledgePoint": {"name": "title", "names": "other_names"},
     "definitions_of_Term": {name: name for name in LATEST_FIELDS["Term"]},
 }
 
@@ -217,11 +219,12 @@ def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: 
 def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, points: Iterable[str]) -> None:
     ids = sorted(points)
     for point in ids:
-        unit.fields["KnowledgePoint", point] = {}
+        for name in FOUND_FIELDS:
+            unit.fields["KnowledgePoint", point].pop(name, None)
         unit.changed_nodes.add(("KnowledgePoint", point))
     for row in _rows(tx, "descriptions", ids):
         fields = unit.fields["KnowledgePoint", row["id"]]
-        for name in LATEST_FIELDS["KnowledgePoint"]:
+        for name in FOUND_FIELDS:
             put_field(fields, name, row[name], version_key(row))
 
 
@@ -229,12 +232,13 @@ def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: 
     """Recompute the fields of the nodes that took one from a removed record."""
     ids = defaultdict(list)
     for label, node_id in sorted(outdated.fields):
-        if label in ("Course", "Item", "Student", "Teacher", "Term"):
+        if label in ("Course", "Item", "KnowledgePoint", "Student", "Teacher", "Term"):
             fields = unit.fields[label, node_id]
             # Most nodes took nothing from the removed records, and to read all records of a course would take long.
             if outdated.any_field or any(key in outdated.version_keys for _, key in fields.values()):
                 ids[label].append(node_id)
-                unit.fields[label, node_id] = {}
+                found = FOUND_FIELDS if label == "KnowledgePoint" else ()
+                unit.fields[label, node_id] = {name: fields[name] for name in found if name in fields}
                 unit.changed_nodes.add((label, node_id))
     for label in ("Course", "Student", "Teacher"):
         for row in _rows(tx, f"names_{label}", ids[label]):

@@ -29,7 +29,7 @@ from edugraph_importer.graph import (
 from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Node
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
     UnitOfWork,
@@ -94,12 +94,14 @@ def apply(
     All transactions take their locks in this order: the prerequisites as a whole, superseded records, then all other
     nodes. What can be computed without locks is computed before.
     """
-    superseded = lock_superseded(tx, records.superseded)
-    note_readings(tx, records.reread)
-    edges = prerequisites.plan_changes(tx, findings, superseded.findings)
     staged, changes = UnitOfWork.staged(), FindingChanges()
     for record in records.records:
         staged.add(record_facts.facts_of(record))
+    if staged.prerequisites:
+        prerequisites.lock_edges(tx)
+    superseded = lock_superseded(tx, records.superseded)
+    note_readings(tx, records.reread)
+    edges = prerequisites.plan_changes(tx, findings, superseded.findings, staged.prerequisites, superseded.claims)
     for update in findings:
         staged.add(changes.add(update))
     unit = lock_and_load(
@@ -122,6 +124,9 @@ def apply(
     for name in sorted(changes.rows):
         run_rows(tx, name, changes.rows[name])
     prerequisites.write_changes(tx, edges)
+    for pair in staged.contains:
+        _, order = changes.raised_contains.get(pair, (None, None))
+        changes.raised_contains[pair] = (STATED_IMPORTANCE, order)
     raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
     changes.outdated.spellings |= write_tests(tx, unit)
     changes.outdated.memberships |= staged.memberships

@@ -27,7 +27,7 @@ from edugraph_importer.graph import record_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.queries import Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Facts, Node, Pair
-from edugraph_importer.graph.unit_of_work import LATEST_FIELDS
+from edugraph_importer.graph.unit_of_work import FOUND_FIELDS
 
 # Relationship type of a found link -> label of the node at its end.
 TARGET_LABEL = {
@@ -324,7 +324,7 @@ class FindingChanges:
             added.spellings += [(node, spelling) for spelling in properties["found_as"]]
         old_points, new_points = old.links_of("DESCRIBES"), new.links_of("DESCRIBES")
         for point in {*old_points, *new_points}:
-            for name in LATEST_FIELDS["KnowledgePoint"]:
+            for name in FOUND_FIELDS:
                 old_value, new_value = old_points.get(point, {}).get(name), new_points.get(point, {}).get(name)
                 if old_value is not None and old_value != new_value:
                     self.outdated.descriptions.add(point)

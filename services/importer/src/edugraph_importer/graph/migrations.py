@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import neo4j
 
 from edugraph_common.contracts.errors import Wait
-from edugraph_common.contracts.graph_schema import NAMED_LABELS, SCHEMA_VERSION
+from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, NAMED_LABELS, SCHEMA_VERSION
 from edugraph_importer.graph import resolver
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER, Row
@@ -135,17 +135,20 @@ def resolve_names(connection: Connection) -> None:
 
 def _count_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> None:
     nodes = {(label, node_id) for node_id in ids}
-    lock_and_load(tx, nodes | (resolver.stated_names(tx, ids) if label == "ErrorType" else set()), ())
+    is_stated = label in IDENTIFIED_LABELS
+    lock_and_load(tx, nodes | (resolver.stated_names(tx, label, ids) if is_stated else set()), ())
     tx.run(CYPHER[f"stand_alone_{label}"], ids=ids).consume()
-    if label == "ErrorType":
-        resolver.write_stated(tx, ids)
+    if is_stated:
+        resolver.write_stated(tx, label, ids)
 
 
 # Version -> what makes the next version of it. Version 3 has attempts and items, version 4 groups and terms. A
-# release that does not know them would leave them where they are when it erases a student.
+# release that does not know them would leave them where they are when it erases a student. Version 6 has what schools
+# say of points: an earlier release would refuse such records, and takes none back whole.
 STEPS: Mapping[int, Step] = {
     1: carry_course_records,
     2: Connection.create_constraints,
     3: Connection.create_constraints,
     4: resolve_names,
+    5: Connection.create_constraints,
 }

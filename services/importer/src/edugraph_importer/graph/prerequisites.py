@@ -17,6 +17,8 @@ from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node, Pair
 from edugraph_importer.graph.unit_of_work import run_rows
 
+STATED_CONFIDENCE = 1.0
+
 Edge = tuple[float, bool]  # (confidence, whether it is excluded)
 
 
@@ -36,12 +38,21 @@ def lock_edges(tx: neo4j.ManagedTransaction) -> None:
 
 
 def plan_changes(
-    tx: neo4j.ManagedTransaction, updates: Sequence[FindingUpdate], superseded: Mapping[str, FindingFacts]
+    tx: neo4j.ManagedTransaction,
+    updates: Sequence[FindingUpdate],
+    superseded: Mapping[str, FindingFacts],
+    stated: Iterable[Pair] = (),
+    unstated: Iterable[Pair] = (),
 ) -> EdgeChanges:
-    """Plan what the findings change. `superseded`: what was found in the records that go, by their ids."""
+    """Plan what findings and records change.
+
+    `superseded`: what was found in the records that go, by their ids. `stated`: what new point_records claim, of
+    which a school is sure; `unstated`: what those that go claimed.
+    """
     old = {pair for update in updates for pair in update.old.prerequisites}
-    old |= {pair for facts in superseded.values() for pair in facts.prerequisites}
+    old |= {pair for facts in superseded.values() for pair in facts.prerequisites}.union(unstated)
     new = _strongest(claim for update in updates for claim in update.new.prerequisites.items())
+    new |= dict.fromkeys(stated, STATED_CONFIDENCE)
     if not old and not new:
         return EdgeChanges()
     edges = _stored_edges(tx)

@@ -10,7 +10,7 @@ from typing import Any
 
 import neo4j
 
-from edugraph_common.contracts.graph_schema import ENTITY_LABELS, NAMED_LABELS
+from edugraph_common.contracts.graph_schema import ENTITY_LABELS, IDENTIFIED_LABELS, NAMED_LABELS
 from edugraph_importer.graph import groups, prerequisites, resolver
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, recompute
 from edugraph_importer.graph.driver import Connection
@@ -26,7 +26,9 @@ SHOWN_DIFFERENCES = 100
 Key = tuple[str, str, str, str]
 State = dict[Key, dict[str, Any]]
 
-_BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Group", "Item", "Student", "Teacher")
+_BEGINS_RELATIONSHIPS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher")
+# What records state of the others is told by `stated_…`.
+_COUNTED = ("Item", "KnowledgePoint")
 _TOTALS: dict[str, InteractionTotal] = {"CHAT_WITH": "chat_with", "LIKES": "likes", "TEACHES": "teaches"}
 
 
@@ -61,7 +63,7 @@ class _TakenBack(Exception):
 
 def derive(connection: Connection, *, repair: bool) -> Comparison:
     """Derive everything, a few nodes at a time, and say what was wrong. Without `repair`, nothing is changed."""
-    comparison, corrections = Comparison(), dict[Pair, int]()
+    comparison, corrections = Comparison(), defaultdict[str, dict[Pair, int]](dict)
 
     def portion(work: Any, *arguments: Any) -> None:
         try:
@@ -73,10 +75,10 @@ def derive(connection: Connection, *, repair: bool) -> Comparison:
         after = ""
         while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=NODES_AT_ONCE):
             ids = [str(row["id"]) for row in rows]
-            portion(_derive_nodes, label, ids, corrections)
+            portion(_derive_nodes, label, ids, corrections[label])
             comparison.checked, after = comparison.checked + len(ids), ids[-1]
     for label in NAMED_LABELS:
-        portion(_derive_classes, label, corrections)
+        portion(_derive_classes, label, corrections[label])
     portion(_derive_prerequisites)
     return comparison
 
@@ -86,7 +88,7 @@ def _derive_nodes(
 ) -> list[Key]:
     """Derive what is on these nodes and begins at them. What is wrong with CALLED is kept in `corrections`, too."""
     outdated, nodes, tests = _outdated(tx, label, ids)
-    nodes |= resolver.stated_names(tx, ids) if label == "ErrorType" else set()
+    nodes |= resolver.stated_names(tx, label, ids) if label in IDENTIFIED_LABELS else set()
     unit = lock_and_load(tx, nodes, outdated.learns, tests)
     before = _state(tx, label, ids)
     recompute(tx, unit, outdated)
@@ -100,8 +102,8 @@ def _derive_nodes(
         unit.changed_nodes |= {(label, group_id) for group_id in ids}
         unit.group_counts.courses.subtract(stored)
         groups.add_courses(tx, unit.group_counts.courses)
-    if label == "ErrorType":
-        corrections |= resolver.write_stated(tx, ids)
+    if label in IDENTIFIED_LABELS:
+        corrections |= resolver.write_stated(tx, label, ids)
     write_changed_state(tx, unit)
     after = _state(tx, label, ids)
     return _ended([key for key in sorted({*before, *after}) if before.get(key) != after.get(key)], repair=repair)
@@ -111,8 +113,7 @@ def _derive_classes(
     tx: neo4j.ManagedTransaction, label: str, corrections: dict[Pair, int], *, repair: bool
 ) -> list[Key]:
     # What was repaired is read from the graph, since it may have changed meanwhile.
-    of_label = corrections if label == "ErrorType" and not repair else {}
-    nodes, verdicts = resolver.derive_classes(tx, label, of_label)
+    nodes, verdicts = resolver.derive_classes(tx, label, {} if repair else corrections)
     wrong: list[Key] = [(label, node_id, "", "") for node_id in nodes]
     return _ended([*wrong, *(("JUDGED", *pair, "") for pair in verdicts)], repair=repair)
 
@@ -162,7 +163,7 @@ def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple
     rows = [key for key in _state(tx, label, ids) if key[0] not in (*ENTITY_LABELS, "CALLED")]
     if label == "Group":
         rows += [("OF_COURSE", *pair, "") for pair in _stated_group_counts(tx, ids).courses]
-    elif label != "Item":
+    elif label not in _COUNTED:
         stated = tx.run(CYPHER[f"stated_{label}"], ids=ids)
         rows += [(row["type"], row["from"], row["to"], row["course"] or "") for row in stated]
     pairs: dict[str, tuple[set[Pair], str]] = {

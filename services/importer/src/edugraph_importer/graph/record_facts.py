@@ -19,6 +19,7 @@ from edugraph_common.contracts.records import (
     CourseRecord,
     ErrorRecord,
     ItemRecord,
+    PointRecord,
     Record,
     StudentInteraction,
     TeacherInteraction,
@@ -45,10 +46,14 @@ LABEL_OF_TYPE = {
     "item_record": "Definition",
     "membership_record": "Membership",
     "term_record": "Definition",
+    "point_record": "Definition",
 }
 
 # The weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.
 SEVERITY_WEIGHT = {"low": 0.5, "medium": 1.0, "high": 2.0, None: 1.0}
+
+# A course contains the points that a school names for it, as a text says of those that it teaches.
+STATED_IMPORTANCE = "core"
 
 _DATES = {"enrollment_date": "enrolled", "completion_date": "completed"}
 
@@ -72,6 +77,14 @@ class Called(NamedTuple):
     label: str
     id: str
     name: str
+
+
+class PointSaid(NamedTuple):
+    """What a point_record says in the terms of the graph. `spelled`: all that the point is called, as it is given."""
+
+    id: str
+    spelled: list[str]
+    requires: list[str]
 
 
 class Learns(NamedTuple):
@@ -158,7 +171,8 @@ class Facts:
     """What one record states, or what its finding adds to that.
 
     `nodes`: all that must be locked. `rows`: (name of the statement, row). `fields`: (node, name, value); the latest
-    record decides each of them. `spellings`: (node, spelling).
+    record decides each of them. `spellings`: (node, spelling). `contains`: (course, point), `prerequisites`: (point,
+    what it requires), as a point_record says.
     """
 
     version_key: str
@@ -174,6 +188,8 @@ class Facts:
     memberships: list[PersonInGroup] = field(default_factory=list)
     group_counts: GroupCounts | None = None
     active_days: list[tuple[Day, Activity]] = field(default_factory=list)
+    contains: set[Pair] = field(default_factory=set)
+    prerequisites: set[Pair] = field(default_factory=set)
 
 
 def facts_of(record: Record) -> Facts:
@@ -225,7 +241,7 @@ def facts_of(record: Record) -> Facts:
             facts.fields.append((("Item", data.item_id), "question", data.question))
             facts.item_names = ItemNames()
             facts.item_names.add(data.item_id, None, data.knowledge_points)
-        case MembershipRecord() | TermRecord() as data:
+        case MembershipRecord() | PointRecord() | TermRecord() as data:
             _add_school_record(facts, row, data)
         case ActivityRecord() as data:
             facts.active_days += days_of(data, record.timestamp)
@@ -277,7 +293,19 @@ def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
     facts.item_names.add(data.item_id, data.item_title, data.knowledge_points)
 
 
-def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | TermRecord) -> None:
+def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | PointRecord | TermRecord) -> None:
+    if isinstance(data, PointRecord):
+        said = said_of_point(data)
+        row |= {"point": said.id, "course": data.course_id, "name": data.name, "names": list(data.names) or None}
+        row |= {"spelled": said.spelled, "importance": STATED_IMPORTANCE if data.course_id else None}
+        facts.rows.append(("create_point_definition", row))
+        facts.rows += [("requires", {"id": row["id"], "point": point}) for point in said.requires]
+        facts.fields.append((("KnowledgePoint", said.id), "title", data.name))
+        facts.fields.append((("KnowledgePoint", said.id), "other_names", row["names"]))
+        facts.called += called("KnowledgePoint", said.id, said.spelled)
+        facts.contains |= {(data.course_id, said.id)} if data.course_id else set()
+        facts.prerequisites |= {(said.id, point) for point in said.requires}
+        return
     row |= {"term": data.term, "starts": _iso_text(data.starts), "ends": _iso_text(data.ends)}
     if isinstance(data, TermRecord):
         row |= {"name": data.name, "breaks": list(data.breaks) or None}
@@ -338,13 +366,17 @@ def nodes(record: Record) -> Iterator[Node]:
         case AttemptRecord() | ItemRecord():
             yield "Item", data.item_id
             yield from (("KnowledgePoint", point) for point in spellings_by_id(data.knowledge_points))
-        case MembershipRecord() | TermRecord():
+        case MembershipRecord() | PointRecord() | TermRecord():
             yield from _school_nodes(data)
 
 
-def _school_nodes(data: MembershipRecord | TermRecord) -> Iterator[Node]:
+def _school_nodes(data: MembershipRecord | PointRecord | TermRecord) -> Iterator[Node]:
     if isinstance(data, TermRecord):
         yield "Term", data.term
+    elif isinstance(data, PointRecord):
+        said = said_of_point(data)
+        yield from (("KnowledgePoint", point) for point in (said.id, *said.requires))
+        yield from ((each.label, each.name) for each in called("KnowledgePoint", said.id, said.spelled))
     else:
         yield person_in_group(data)[:2]
         yield "Group", data.group_id
@@ -363,7 +395,7 @@ def students(record: Record) -> Iterator[tuple[str, str]]:
     if isinstance(data, StudentInteraction):
         yield "data.student_id_from", data.student_id_from
         yield "data.student_id_to", data.student_id_to
-    elif not isinstance(data, CourseContent | ItemRecord | TermRecord) and data.student_id:
+    elif not isinstance(data, CourseContent | ItemRecord | PointRecord | TermRecord) and data.student_id:
         yield "data.student_id", data.student_id
 
 
@@ -375,6 +407,17 @@ def error_types(data: ErrorRecord) -> SpellingsById:
     """Return at most one error type. An id is taken as it is given; a name without an id gives the id."""
     names = [data.error_type] if data.error_type else []
     return {data.error_type_id: names} if data.error_type_id else spellings_by_id(names)
+
+
+def said_of_point(data: PointRecord) -> PointSaid:
+    """An id is taken as it is given, and is a name of its own: whoever writes it in another way means the same point.
+
+    What is required is told by an id or a name, so it stands at the node of the canonical name, which joins the id.
+    """
+    spelled = list(dict.fromkeys(filter(None, (data.point_id, data.name, *data.names))))
+    point_id = data.point_id or canonical_name(spelled[0])
+    own = {point_id, *map(canonical_name, spelled)}
+    return PointSaid(point_id, spelled, sorted(set(map(canonical_name, data.requires)) - own))
 
 
 def called(label: str, node_id: str, spellings: Iterable[str]) -> list[Called]:

@@ -196,27 +196,27 @@ def _apply(unit: UnitOfWork, label: str, component: Component) -> list[Row]:
     return [{"from": a, "to": b, "skipped": (a, b) in skipped or None} for a, b in sorted(component.verdicts)]
 
 
-def stated_names(tx: neo4j.ManagedTransaction, ids: list[str]) -> set[Node]:
-    """Return the names by which records call these types of mistakes."""
+def stated_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> set[Node]:
+    """Return the names by which records call these ids; `label` is one of IDENTIFIED_LABELS."""
     return {
         (each.label, each.name)
-        for row in tx.run(CYPHER["stated_called"], ids=ids)
-        for each in record_facts.called("ErrorType", row["id"], row["stated"])
+        for row in tx.run(CYPHER[f"stated_called_{label}"], ids=ids)
+        for each in record_facts.called(label, row["id"], row["stated"])
     }
 
 
-def write_stated(tx: neo4j.ManagedTransaction, ids: list[str]) -> dict[Pair, int]:
-    """Write how the records of these types call them. They are locked. Return what was wrong, as it should be."""
+def write_stated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> dict[Pair, int]:
+    """Write how records call these ids. They are locked. Return what was wrong, as it should be."""
     stated, stored = Counter[Pair](), dict[Pair, int]()
-    for row in tx.run(CYPHER["stated_called"], ids=ids):
-        for each in record_facts.called("ErrorType", row["id"], row["stated"]):
+    for row in tx.run(CYPHER[f"stated_called_{label}"], ids=ids):
+        for each in record_facts.called(label, row["id"], row["stated"]):
             stated[each.id, each.name] += row["records"]
-    for row in tx.run(CYPHER["called_of"], ids=ids):
+    for row in tx.run(CYPHER[f"called_of_{label}"], ids=ids):
         stored[row["from"], row["to"]] = row["records"]
     wrong = {pair: stated[pair] for pair in sorted({*stated, *stored}) if stated[pair] != stored.get(pair, 0)}
     rows: list[Row] = [{"from": a, "to": b, "records": records} for (a, b), records in wrong.items()]
-    run_rows(tx, "remove_called_ErrorType", [row for row in rows if not row["records"]])
-    run_rows(tx, "set_called_ErrorType", [row for row in rows if row["records"]])
+    run_rows(tx, f"remove_called_{label}", [row for row in rows if not row["records"]])
+    run_rows(tx, f"set_called_{label}", [row for row in rows if row["records"]])
     return wrong
 
 

@@ -42,10 +42,12 @@ NEVER = ""  # The version key of a default: every record is later.
 Fields = dict[str, tuple[Any, str]]  # field -> (value, version key)
 
 # The fields of a node that the latest record decides, each one by itself.
+# Of a point, texts give the first two, and point_records the others.
+FOUND_FIELDS = ("description", "category")
 LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Course": ("name", "description", "difficulty"),
     "Item": ("title", "question"),
-    "KnowledgePoint": ("description", "category"),
+    "KnowledgePoint": (*FOUND_FIELDS, "title", "other_names"),
     "Student": ("name",),
     "Teacher": ("name",),
     "Term": ("name", "starts", "ends", "breaks"),
@@ -67,6 +69,8 @@ _RECORD_STATEMENTS = (
     "create_membership_Student",
     "create_membership_Teacher",
     "create_term_definition",
+    "create_point_definition",
+    "requires",
     "in_more_courses",
     "attempt_in_more_courses",
     "about",
@@ -119,7 +123,9 @@ class Spellings:
 
     @classmethod
     def read(cls, properties: Mapping[str, Any]) -> Self:
-        name, version_key = properties.get("name"), properties.get("name_stamp") or ""
+        version_key = properties.get("name_stamp") or ""
+        # A title is shown instead of the first spelling, which then stands beside it.
+        name = properties.get("spelled", properties.get("name")) if version_key else None
         return cls(name, version_key, set(properties.get("aliases") or ()))
 
     def add(self, spelling: str, version_key: str) -> bool:
@@ -257,7 +263,7 @@ class UnitOfWork:
     add to the graph's. `called`: how many more records call an id so. `stored_tests`: TESTS as the graph has them.
     `memberships`: whose MEMBER_OF and LEADS change. `group_counts`: names of groups are state, and the courses are
     to be added to the graph's. `active_days`: what is to be added to them.
-    `tests_said`: what reviewers say of them.
+    `tests_said`: what reviewers say of them. `contains` and `prerequisites`: as `Facts` has them.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -279,6 +285,8 @@ class UnitOfWork:
     memberships: set[PersonInGroup] = field(default_factory=set)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     tests_said: dict[Pair, TestsSaid] = field(default_factory=dict)
+    contains: set[Pair] = field(default_factory=set)
+    prerequisites: set[Pair] = field(default_factory=set)
 
     @classmethod
     def staged(cls) -> Self:
@@ -319,6 +327,8 @@ class UnitOfWork:
         if facts.item_names is not None:
             self.add_item_names(facts.item_names)
         self.memberships.update(facts.memberships)
+        self.contains |= facts.contains
+        self.prerequisites |= facts.prerequisites
         active_days.add_days(self.active_days, facts.active_days)
         if facts.group_counts is not None:
             self.count_groups(facts.group_counts)
@@ -457,6 +467,9 @@ def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
         if label in NAMED_LABELS:
             properties |= unit.spellings[node].properties()
             properties |= unit.standings[node].properties() if node in unit.standings else {}
+        if label == "KnowledgePoint":
+            title, spelled = properties["title"], properties["name"]
+            properties |= {"name": title or spelled, "spelled": spelled if title else None}
         if label == "Item":
             titles = unit.item_names.titles[node[1]]
             properties |= counts_properties(titles) | {"name": properties["title"] or usual(titles)}

@@ -16,7 +16,7 @@ from typing import Any
 import neo4j
 from neo4j.time import DateTime
 
-from edugraph_common.contracts.graph_schema import NAMED_LABELS, RECORD_LABELS
+from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, NAMED_LABELS, RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, iso
 from edugraph_importer.graph import aggregates, finding_facts, groups, prerequisites, record_facts
@@ -24,7 +24,7 @@ from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCounts, ItemNames, Node
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCounts, ItemNames, Node, Pair
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
 from edugraph_importer.graph.unit_of_work import UnitOfWork, run_rows
 
@@ -261,6 +261,7 @@ class SupersededVersions:
     """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
 
     `item_names`, `group_counts` and `called`: what they say of items and groups and call ids, to be taken back.
+    `claims`: what they themselves say that points require.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -269,6 +270,7 @@ class SupersededVersions:
     item_names: ItemNames = field(default_factory=ItemNames)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
+    claims: set[Pair] = field(default_factory=set)
     outdated: Outdated = field(default_factory=Outdated)
 
 
@@ -278,7 +280,11 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     Raise StaleRead if one of them is not what the transaction saw before.
     """
     locked = SupersededVersions()
-    if any(version.label == "CourseContent" for version in superseded.values()):
+    definitions = sorted(key for key, version in superseded.items() if version.label == "Definition")
+    has_text = any(version.label == "CourseContent" for version in superseded.values())
+    # What a definition claims does not change without its hash, which is compared under the lock.
+    claiming = list(tx.run(CYPHER["claiming"], ids=definitions)) if definitions else ()
+    if has_text or claiming:
         prerequisites.lock_edges(tx)
     for label in RECORD_LABELS:
         expected = {key: each.content_hash for key, each in superseded.items() if each.label == label}
@@ -290,12 +296,15 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
             locked.records[label] = sorted(expected)
             for record_id, _, _, _, finding, verdicts, *_ in row["records"]:
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
+    outdated, described = locked.outdated, set[Node]()
     for label, record_ids in locked.records.items():
-        _read_links(tx, locked, label, record_ids)
-    outdated = locked.outdated
+        nodes = _read_links(tx, locked, label, record_ids)
+        locked.nodes |= nodes
+        # A definition gives no spelling and no description: what it says of a point is read from definitions alone.
+        described |= nodes if label != "Definition" else set()
     outdated.fields = locked.nodes
-    outdated.spellings = {node for node in locked.nodes if node[0] in NAMED_LABELS}
-    outdated.descriptions = {node_id for node_label, node_id in locked.nodes if node_label == "KnowledgePoint"}
+    outdated.spellings = {node for node in described if node[0] in NAMED_LABELS}
+    outdated.descriptions = {node_id for node_label, node_id in described if node_label == "KnowledgePoint"}
     # What an item tests is counted, so to take it back is to subtract, and reads nothing of the knowledge point.
     locked.item_names = aggregates.item_names(tx, locked.records)
     locked.nodes.update(locked.item_names.nodes())
@@ -315,17 +324,20 @@ def note_readings(tx: neo4j.ManagedTransaction, reread: Mapping[str, StoredVersi
         run_rows(tx, f"raise_reading_{label}", rows)
 
 
-def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> None:
-    outdated = locked.outdated
+def _read_links(
+    tx: neo4j.ManagedTransaction, locked: SupersededVersions, label: str, record_ids: list[str]
+) -> set[Node]:
+    """Read what the versions are linked to, and note which aggregates they had a part in. Return the linked nodes."""
+    outdated, nodes = locked.outdated, set[Node]()
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     people: dict[str, set[Node]] = defaultdict(set)
     interaction_types: dict[str, Any] = {}
     for row in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
         links[row["record"]][row["type"]].add(row["end"])
         interaction_types[row["record"]] = row["interaction_type"]
-        if row["label"] == "ErrorType" and row["stated"] is not None:
-            locked.called.update(record_facts.called("ErrorType", row["end"], row["stated"]))
-        locked.nodes.add((row["label"], row["end"]))
+        if row["label"] in IDENTIFIED_LABELS and row["stated"] is not None:
+            locked.called.update(record_facts.called(row["label"], row["end"], row["stated"]))
+        nodes.add((row["label"], row["end"]))
         if row["type"] == "HAS_MEMBERSHIP":
             people[row["record"]].add((row["label"], row["end"]))
         outdated.version_keys.add(aggregates.version_key(row))
@@ -349,14 +361,16 @@ def _read_links(tx: neo4j.ManagedTransaction, locked: SupersededVersions, label:
             outdated.learns |= {
                 (student_id, course_id) for student_id in ends["HAS_RECORD"] for course_id in ends["IN_COURSE"]
             }
-        elif label == "CourseContent":
-            outdated.contains |= {
-                (course_id, point) for course_id in ends["IN_COURSE"] for point in ends["DESCRIBES"]
-            }
+        elif label in ("CourseContent", "Definition"):
+            # A definition of an item or a term is in a course as well, which does not contain them.
+            points = {each for each in ends["DESCRIBES"] | ends["DEFINES"] if ("KnowledgePoint", each) in nodes}
+            outdated.contains |= {(course_id, point) for course_id in ends["IN_COURSE"] for point in points}
+            locked.claims |= {(point, required) for point in ends["DEFINES"] for required in ends["REQUIRES"]}
         elif label == "Membership":
             outdated.memberships |= {
                 (*person, group_id) for person in people[record_id] for group_id in ends["IN_GROUP"]
             }
+    return nodes
 
 
 def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded: SupersededVersions) -> None:

@@ -99,3 +99,62 @@ RETURN s.id AS student, s.name AS name
 MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.name, k.name, k.id) AS name
+
+// name: mistake_types
+// Returns the mistakes of these students in a course during a time, once for each type. Types that mean the same are
+// one. A record may stand for several mistakes, and says whether they are resolved.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
+MATCH (m)-[:OF_TYPE]->(t:ErrorType)
+OPTIONAL MATCH (p:ErrorType {id: t.canonical})
+RETURN DISTINCT s.id AS student, m.id AS record, coalesce(p.id, t.id) AS type, coalesce(p.name, t.name, t.id) AS name,
+  coalesce(m.occurrence_count, 1) AS occurrences, coalesce(m.resolved, false) AS resolved
+
+// name: moods
+// Returns the texts of these students in a course during a time with their moods, once for each topic, and once with a
+// null where none is known. A message belongs to the student who sent it, or to whom a teacher wrote.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY]-(n:Interaction)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.text IS NOT NULL
+  AND (type(r) = 'SENT' OR n.record_type = 'teacher_interaction')
+OPTIONAL MATCH (n)-[:ABOUT]->(t:Topic)
+OPTIONAL MATCH (p:Topic {id: t.canonical})
+RETURN DISTINCT s.id AS student, n.id AS record, n.timestamp AS at, n.found_sentiment AS mood,
+  coalesce(p.id, t.id) AS topic, coalesce(p.name, t.name, t.id) AS name
+
+// name: ties
+// Returns how often one of these students wrote to another of them, or liked what they wrote, in a course or without
+// saying in which.
+UNWIND $students AS id
+MATCH (a:Student {id: id})-[:SENT]->(n:Interaction)-[:RECEIVED_BY]->(b:Student)
+WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND a <> b AND b.id IN $students
+OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
+WITH a, b, n, collect(c.id) AS courses
+WHERE size(courses) = 0 OR $course IN courses
+RETURN a.id AS sender, b.id AS receiver, sum(coalesce(n.message_count, n.like_count, 1)) AS times
+
+// name: last_activity
+// Returns when each of these students last did something in a course: tried, erred or wrote, and on which day they
+// last used it.
+UNWIND $students AS id
+MATCH (s:Student {id: id})
+OPTIONAL MATCH (s)-[:TRIED|MADE|SENT]->(n)-[:IN_COURSE]->(c) WHERE c.id = $course AND n.timestamp <= datetime($until)
+WITH s, max(n.timestamp) AS at
+OPTIONAL MATCH (s)-[:ACTIVE_ON]->(d:ActiveDay) WHERE d.course_id = $course AND d.date <= $day
+RETURN s.id AS student, at, max(d.date) AS day
+
+// name: terms
+// Returns the terms of the school, of which there are a few in each year.
+MATCH (t:Term) RETURN t.starts AS starts, t.ends AS ends, t.breaks AS breaks LIMIT 1000
+
+// name: term
+// Returns a term, if it is there.
+MATCH (t:Term {id: $term}) RETURN t.starts AS starts, t.ends AS ends, t.breaks AS breaks
+
+// name: points_called
+// Returns the points of these ids, each as the one that stands for all that mean the same.
+UNWIND $ids AS id
+MATCH (k:KnowledgePoint {id: id})
+OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
+RETURN k.id AS called, coalesce(p.id, k.id) AS point, coalesce(p.name, k.name, k.id) AS name

@@ -1,8 +1,7 @@
 """Question 2: which earlier gap is behind these mistakes?"""
 
 from edugraph_insights.answers import Count, Difference, Found, Measured, Name, Row, Share
-from edugraph_insights.facts import HALF, Attempt, Facts, by_point, wrong_share
-from edugraph_insights.mastery import Attempts, mastery
+from edugraph_insights.facts import Facts, by_point, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
 
@@ -29,7 +28,7 @@ def find(facts: Facts, asked: Parameters) -> Found[EarlierGap]:
     tried = by_point(first, facts.tested_points(each.item for each in first))
     of_point = {point.id: of_students for point, of_students in tried.items()}
     names = {point.id: point.name for point in tried}
-    mastered = _mastery_by_student(of_point, facts)
+    mastered = facts.mastery_by_student(tried)
     rows = []
     for need in facts.needs_before(of_point):
         gap = need.needs.id
@@ -37,8 +36,8 @@ def find(facts: Facts, asked: Parameters) -> Found[EarlierGap]:
         wrong_gap = {s for s in both if wrong_share(of_point[gap][s]) > MOSTLY_WRONG}
         wrong = {s for s in both if wrong_share(of_point[need.point][s]) > MOSTLY_WRONG}
         right_gap = both - wrong_gap
-        known = [probability for s in sorted(both) if (probability := mastered[s].get(gap)) is not None]
-        level = mean(known)
+        known = {s: each for s in sorted(both) if (each := mastered[s][gap].probability) is not None}
+        level = mean(list(known.values()))
         difference = (
             len(wrong & wrong_gap) / len(wrong_gap) - len(wrong & right_gap) / len(right_gap)
             if len(both) >= ENOUGH_FOR_NUMBER and wrong_gap and right_gap
@@ -55,28 +54,13 @@ def find(facts: Facts, asked: Parameters) -> Found[EarlierGap]:
             difference=difference,
             students=len(both),
         )
-        knowers = frozenset(s for s in both if mastered[s].get(gap) is not None)
-        rows.append(Measured(row, frozenset(both), (frozenset(wrong_gap), frozenset(right_gap), knowers)))
+        parts = (frozenset(wrong_gap), frozenset(right_gap), frozenset(known))
+        rows.append(Measured(row, frozenset(both), parts))
     return Found(
         tuple(rows),
         of_how_many={"students": frozenset(facts.students), "points with attempts": len(of_point)},
         left_out={"gaps without a number: too few students": sum(r.row.score is None for r in rows)},
     )
-
-
-def _mastery_by_student(
-    of_point: dict[str, dict[str, list[Attempt]]], facts: Facts
-) -> dict[str, dict[str, float | None]]:
-    """Return the probability of each student at each point that the student tried."""
-    counts: dict[str, dict[str, Attempts]] = {}
-    for point, of_students in of_point.items():
-        for student, tries in of_students.items():
-            right = sum(each.outcome >= HALF for each in tries)
-            counts.setdefault(student, {})[point] = Attempts(right, len(tries) - right, tries[-1].at)
-    return {
-        student: {point: each.probability for point, each in mastery(mine, facts.until).items()}
-        for student, mine in counts.items()
-    }
 
 
 QUESTION = Question(

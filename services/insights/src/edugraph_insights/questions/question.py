@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_insights.answers import Found, R
 from edugraph_insights.facts import Facts
+from edugraph_insights.settings import HelpThresholds
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 PointId = Annotated[str, Field(min_length=1, max_length=8_000)]
@@ -27,11 +28,21 @@ class Parameters(ContractModel):
     student: Id | None = Field(default=None, description="one student whom the question is about")
     since: Moment | None = Field(default=None, alias="from", description="records from this moment on")
     until: Moment | None = Field(default=None, alias="to", description="records until this moment; without it, now")
+    term: Id | None = Field(default=None, description="a term: records from its beginning until its end")
 
     @property
     def courses(self) -> tuple[str, ...]:
         """All courses of which it reads records."""
         return (self.course,)
+
+    @property
+    def beside(self) -> "Parameters | None":
+        """What is asked of the other group, where two are compared."""
+        return None
+
+    def completed(self, _thresholds: HelpThresholds) -> Self:
+        """Return the parameters with the thresholds of the course where none were given."""
+        return self
 
     def given(self) -> dict[str, str]:
         """Return the parameters that were given, as they stand in an address."""
@@ -40,7 +51,7 @@ class Parameters(ContractModel):
 
     def records(self, **more: str) -> str:
         """Return the address of the records behind a number of this answer."""
-        about = {"course": self.course, "group": self.group, "student": self.student}
+        about = {"course": self.course, "group": self.group, "student": self.student, "term": self.term}
         times = {"from": self.since and self.since.isoformat(), "to": self.until and self.until.isoformat()}
         given = {name: value for name, value in {**about, **times, **more}.items() if value is not None}
         return f"/v1/insights/records?{urlencode(given)}"

@@ -43,7 +43,7 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
         tries = of_students[asked.student]
         right = sum(each.outcome >= HALF for each in tries)
         counts[point] = Attempts(right, len(tries) - right, tries[-1].at)
-    states = mastery({point.id: each for point, each in counts.items()}, facts.until)
+    states = mastery({point.id: each for point, each in counts.items()}, facts.until, facts.coefficients)
     all_mistakes = facts.mistakes(asked.course)
     found = [row for row in all_mistakes if row["point"] is not None]
     # Of one mistake, two points may have been judged the same.
@@ -80,7 +80,7 @@ QUESTION = Question(
     name="student",
     title="One student on one page",
     computed_by="Of each point, first attempts at the items that test it and mistakes whose finding names it. "
-    "The probability is that of performance factors analysis with default coefficients (untuned); "
+    "The probability is that of performance factors analysis, with fitted coefficients or untuned defaults; "
     "mastered from 0.75 on, with 5 first attempts or more; long ago: none for 180 days.",
     parameters=OfStudent,
     row=PointOfStudent,

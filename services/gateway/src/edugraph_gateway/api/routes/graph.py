@@ -1,58 +1,20 @@
-"""GET /v1/graph/…: what is in the graph. POST: have the importer compare it with its records, or derive it anew."""
+"""POST /v1/graph/…: have the importer compare the graph with its records, or derive it anew."""
 
 from functools import partial
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from edugraph_common.contracts.api import Accepted, GraphPicture, GraphSummary
+from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.messages import DeriveGraph
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
-from edugraph_gateway.api.answers import GraphDigest
-from edugraph_gateway.api.dependencies import (
-    AUDIT_TIMEOUT_SECONDS,
-    AuditTrailDep,
-    GraphCaller,
-    GraphDep,
-    IntakeDep,
-    Operator,
-    PictureCaller,
-)
+from edugraph_gateway.api.dependencies import AUDIT_TIMEOUT_SECONDS, AuditTrailDep, IntakeDep, Operator
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.submit import Task
 
-SMALLEST_GROUP_STUDENTS = 10
-
 router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 429, 503))
-
-
-@router.get("/v1/graph/digest")
-def graph_digest(_caller: GraphCaller, graph: GraphDep) -> GraphDigest:
-    """One hash over all nodes, relationships and properties; two imports of the same records give the same."""
-    return GraphDigest(digest=graph.digest(), links={"self": "/v1/graph/digest"})
-
-
-@router.get("/v1/graph/summary")
-def graph_summary(caller: GraphCaller, graph: GraphDep) -> GraphSummary:
-    """Nodes by label, relationships by type, and the knowledge points with the most mistakes.
-
-    Without the scope personal, of points only those behind mistakes of ten students or more: a model names points by
-    words of the texts.
-    """
-    at_least = 0 if caller.may("personal") else SMALLEST_GROUP_STUDENTS
-    return graph.summary(at_least).model_copy(update={"links": {"self": "/v1/graph/summary"}})
-
-
-@router.get("/v1/graph/picture")
-def graph_picture(
-    caller: PictureCaller, graph: GraphDep, trail: AuditTrailDep, limit: Annotated[int, Query(ge=1, le=5_000)] = 500
-) -> GraphPicture:
-    """Some relationships and their ends, people with their names, to be drawn."""
-    trail.shown(caller, "picture", "")
-    return graph.picture(limit).model_copy(update={"links": {"self": f"/v1/graph/picture?limit={limit}"}})
 
 
 @router.post("/v1/graph/verify", status_code=202)

@@ -1,16 +1,14 @@
-"""/v1/reviews: what people say of what the graph holds.
+"""POST /v1/reviews: what people say of what the graph holds.
 
 The importer keeps it, and lets the last review of a thing count.
 """
 
 import hashlib
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
 from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.api import Accepted
@@ -24,9 +22,7 @@ from edugraph_common.platform.problems import Problem
 from edugraph_gateway.api.dependencies import (
     AUDIT_TIMEOUT_SECONDS,
     AuditTrailDep,
-    GraphDep,
     IntakeDep,
-    PictureCaller,
     Reviewer,
 )
 from edugraph_gateway.deadlines import in_time
@@ -103,22 +99,3 @@ def parse_reviews(body: bytes, caller: Caller, now: datetime) -> list[Review]:
         few = f"{len(wrong)} of {len(values)} reviews cannot be taken; correct them and send all again."
         raise Problem(422, "invalid-reviews", few, errors=wrong)
     return reviews
-
-
-@router.get(
-    "/v1/reviews",
-    response_class=StreamingResponse,
-    responses={
-        200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}},
-        **problem_responses(401, 403, 429, 503),
-    },
-)
-def list_reviews(caller: PictureCaller, trail: AuditTrailDep, graph: GraphDep) -> StreamingResponse:
-    """All reviews, one JSON a line, as they may be sent again."""
-    trail.shown(caller, "reviews", "")
-
-    def lines() -> Iterator[bytes]:
-        for value in graph.reviews():
-            yield REVIEW.dump_json(REVIEW.validate_python(value)) + b"\n"
-
-    return StreamingResponse(lines(), media_type="application/x-ndjson")

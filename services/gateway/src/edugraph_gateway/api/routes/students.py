@@ -29,10 +29,10 @@ from edugraph_gateway.api.dependencies import (
     AuditTrailDep,
     BlobsDep,
     Eraser,
-    GraphDep,
     IntakeDep,
     Officer,
     PersonalOfficer,
+    RestrictionsDep,
 )
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import not_found, problem_responses
@@ -126,9 +126,9 @@ async def lift_restriction(
 
 
 @router.get("/v1/restrictions", responses=problem_responses(401, 403, 429, 503))
-def list_restrictions(caller: PersonalOfficer, trail: AuditTrailDep, graph: GraphDep) -> Restricted:
+def list_restrictions(caller: PersonalOfficer, trail: AuditTrailDep, restrictions: RestrictionsDep) -> Restricted:
     """The ids of all students who are neither analysed nor shown."""
-    students = graph.restricted()
+    students = restrictions.ids()
     trail.shown(caller, "restrictions", "")
     return Restricted(students=tuple(sorted(students)))
 

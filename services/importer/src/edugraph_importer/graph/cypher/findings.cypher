@@ -115,9 +115,9 @@ MATCH (k:KnowledgePoint {id: row.to})<-[c:CONCERNS]-(n)-[:OF_TYPE]->(t) WHERE t.
 RETURN row.from AS from, row.to AS to, max(c.strength) AS strength, max(c.confidence) AS confidence
 
 // name: recompute_contains
-// Returns what all texts of a course together say of a knowledge point.
+// Returns what all texts of a course together say of a knowledge point, and all that defines it for the course.
 UNWIND $rows AS row
-MATCH (k:KnowledgePoint {id: row.to})<-[d:DESCRIBES]-(n:CourseContent)-[:IN_COURSE]->(c) WHERE c.id = row.from
+MATCH (k:KnowledgePoint {id: row.to})<-[d:DESCRIBES|DEFINES]-(n)-[:IN_COURSE]->(c) WHERE c.id = row.from
   AND d.importance IS NOT NULL
 RETURN row.from AS from, row.to AS to, min(d.importance) AS importance, min(d.order) AS order
 
@@ -186,6 +186,10 @@ UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.requires IS NOT NULL
 RETURN id, n.id AS record, d.requires AS requires, d.requires_confidence AS confidence
+UNION ALL
+UNWIND $ids AS id
+MATCH (k:KnowledgePoint {id: id})<-[:DEFINES]-(n)-[:REQUIRES]->(r)
+RETURN id, n.id AS record, [r.id] AS requires, [1.0] AS confidence
 
 // name: remove_prerequisites
 // Removes edges that changed or are no longer claimed.

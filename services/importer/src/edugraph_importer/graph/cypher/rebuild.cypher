@@ -13,7 +13,7 @@ RETURN n.id AS id, properties(n) AS properties
 
 // name: derived_relationships
 // Returns the relationships that are derived from records and begin at these nodes.
-// for: Course, ErrorType, Group, Item, Student, Teacher
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r:CALLED|CHAT_WITH|CONTAINS|HAS_ERROR|LEADS|LEARNS|LIKES|MEMBER_OF|NOT_TESTS|OF_COURSE|PRACTISED|RELATES_TO|TESTS]->(m)
 RETURN type(r) AS type, n.id AS from, m.id AS to, r.course_id AS course, properties(r) AS properties
@@ -71,14 +71,19 @@ MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n)-[:CONCERNS]->(k)
 RETURN DISTINCT 'RELATES_TO' AS type, t.id AS from, k.id AS to, null AS course
 
 // name: stated_Course
-// Returns which knowledge points the texts of these courses describe. The text has no label, so that no plan begins there.
+// Returns which knowledge points the texts of these courses describe, and which are defined for them. The record has no
+// label, so that no plan begins there.
 UNWIND $ids AS id
-MATCH (c:Course {id: id})<-[:IN_COURSE]-(n)-[d:DESCRIBES]->(k)
+MATCH (c:Course {id: id})<-[:IN_COURSE]-(n)-[d:DESCRIBES|DEFINES]->(k)
 WHERE d.importance IS NOT NULL
 RETURN DISTINCT 'CONTAINS' AS type, c.id AS from, k.id AS to, null AS course
 
 // name: all_claims
-// Returns all prerequisites that texts claim.
+// Returns all prerequisites that texts and definitions claim.
 MATCH (k:KnowledgePoint)<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.requires IS NOT NULL
 RETURN k.id AS id, d.requires AS requires, d.requires_confidence AS confidence
+UNION ALL
+MATCH (n:Definition)-[:REQUIRES]->(r:KnowledgePoint)
+MATCH (n)-[:DEFINES]->(k)
+RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence

@@ -208,6 +208,24 @@ CREATE (n:Definition {
   name: row.name, starts: datetime(row.starts), ends: datetime(row.ends), breaks: row.breaks
 })-[:DEFINES]->(t)
 
+// name: create_point_definition
+// Creates what a record says of a knowledge point, and by which names.
+UNWIND $rows AS row
+MATCH (k:KnowledgePoint {id: row.point})
+OPTIONAL MATCH (c:Course {id: row.course})
+CREATE (n:Definition {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  name: row.name, names: row.names
+})-[:DEFINES {stated_as: row.spelled, importance: row.importance}]->(k)
+FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
+
+// name: requires
+// Links it to what is needed first.
+UNWIND $rows AS row
+MATCH (n:Definition {id: row.id})
+MATCH (k:KnowledgePoint {id: row.point})
+CREATE (n)-[:REQUIRES]->(k)
+
 // name: in_more_courses
 // Links a mistake to its other courses.
 UNWIND $rows AS row

@@ -70,15 +70,17 @@ MATCH (a:{label})-[r:JUDGED]->(b)
 RETURN a.id AS from, b.id AS to, r.same AS same, r.stamp AS stamp, r.skipped AS skipped
 
 // name: called_of
-// Returns how many records call these types how, as it is stored.
+// Returns how many records call these ids how, as it is stored.
+// for: ErrorType, KnowledgePoint
 UNWIND $ids AS id
-MATCH (t:ErrorType {id: id})-[r:CALLED]->(n)
+MATCH (t:{label} {id: id})-[r:CALLED]->(n)
 RETURN id AS from, n.id AS to, r.records AS records
 
 // name: stated_called
-// Returns how the records of these types call them.
+// Returns how the records of these types and points call them.
+// for: ErrorType, KnowledgePoint
 UNWIND $ids AS id
-MATCH (t:ErrorType {id: id})<-[r:OF_TYPE]-(n) WHERE r.stated_as IS NOT NULL
+MATCH (t:{label} {id: id})<-[r:OF_TYPE|DEFINES]-(n) WHERE r.stated_as IS NOT NULL
 RETURN id, r.stated_as AS stated, count(*) AS records
 
 // name: stand_alone

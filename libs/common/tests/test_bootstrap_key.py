@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from edugraph_common.platform.api_keys import SCOPES
+from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import KeyRing
-from edugraph_gateway.auth.bootstrap_key import KeysWithBootstrap
 
 TOKEN = "eg_bootstrap_" + "s" * 48
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

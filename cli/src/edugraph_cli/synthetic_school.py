@@ -1,0 +1,430 @@
+"""A made-up school whose students' true mastery is known: records for tests, benches and demonstrations.
+
+Answers come from another family of models than the estimate of mastery: skills that are correlated within a student,
+the difficulty of items, guesses and slips, learning by doing, forgetting, retries until an answer is right, students
+who leave, and one item in ten whose stated point is not the one that it tests. True mastery of a point is the chance
+of a right answer to an average item that the student has not seen.
+
+The same arguments give the same records. Nothing is read and nothing is written.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from math import exp
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import yaml
+
+GROUP_SIZE = 28
+ITEMS_OF_A_POINT = 30
+WRONG_TAGS = 0.10  # share of items that are said to test another point of their course
+LATE = 0.10  # share of students who join after the first week
+CORRECTED = 0.02  # share of records that come a second time with another content
+RECORDS_PER_STUDENT = 250
+MOST_TRIES = 4  # of one item in a row
+RECORDS_OF_A_PRACTICE = 1.2  # a practice is an attempt with its retries, or one record of another type
+SHARES = {"attempt": 56, "use": 20, "mistake": 6, "progress": 6, "chat": 8, "lesson": 4}
+AVERAGE_GUESS, AVERAGE_SLIP, AVERAGE_DISCRIMINATION = 0.15, 0.06, 1.4
+VERBS = (
+    *("answered", "attempted", "passed", "failed", "scored", "completed"),
+    *("experienced", "played", "paused", "enrolled", "commented", "logged-in"),
+)
+PLATFORM = "https://lms.school.example"
+Value = dict[str, Any]
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + exp(-logit))
+
+
+@dataclass(frozen=True)
+class Item:
+    """`point` is what it really tests, and `stated` what its record says that it tests."""
+
+    id: str
+    title: str
+    number: int
+    point: str
+    stated: str
+    difficulty: float
+    discrimination: float
+    guess: float
+    slip: float
+
+    def chance(self, level: float) -> float:
+        """Return the chance of a right answer by a student of this level."""
+        knows = sigmoid(self.discrimination * (level - self.difficulty))
+        return self.guess + (1 - self.guess - self.slip) * knows
+
+
+@dataclass
+class Skill:
+    """What a student can do at one point. Without practice the level falls back towards its start."""
+
+    start: float
+    level: float
+    week: int = 0
+
+    def at(self, week: int, forgetting: float) -> float:
+        return self.start + (self.level - self.start) * exp(-forgetting * (week - self.week))
+
+
+@dataclass
+class Student:
+    """`number` counts within the language; `left` is the week in which a student left, if one has."""
+
+    id: str
+    name: str
+    language: str
+    number: int
+    ability: float
+    learning: float
+    forgetting: float
+    persistence: float
+    diligence: float
+    joined: int
+    left: int | None = None
+    skills: dict[str, Skill] = field(default_factory=dict)
+    liking: dict[str, float] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    memberships: list[Value] = field(default_factory=list)
+
+    def is_there(self, week: int) -> bool:
+        return self.joined <= week and self.left is None
+
+
+@dataclass
+class Course:
+    id: str
+    name: str
+    language: str
+    term: int
+    needs: Mapping[str, list[str]]
+    items: dict[str, list[Item]]
+
+
+class School:
+    """`records` runs the school's year; `truth` is known when it has ended.
+
+    Schools of other prefixes have the same courses and items, and other people.
+    """
+
+    def __init__(self, students: int, seed: int, records: int | None = None, prefix: str = "syn") -> None:
+        self.random = Random(seed)  # noqa: S311 - a simulation keeps no secret
+        self.prefix = prefix
+        self.target = records or students * RECORDS_PER_STUDENT
+        plan = yaml.safe_load((files(__package__) / "synthetic_school.yaml").read_text("utf-8"))
+        self.terms, self.languages = plan["terms"], plan["languages"]
+        self.weeks = sum(term["weeks"] for term in self.terms)
+        self.hard: dict[str, float] = {}  # the mean difficulty of a point's items
+        self.courses = [
+            self.course(language, given) for language, words in self.languages.items() for given in words["courses"]
+        ]
+        self.students = [self.student(number) for number in range(students)]
+        self.sizes = Counter(student.language for student in self.students)
+        self.made = 0  # records so far
+
+    def course(self, language: str, given: Value) -> Course:
+        needs, items = given["points"], dict[str, list[Item]]()
+        for place, point in enumerate(needs):
+            items[point] = []
+            hard = self.hard.setdefault(point, self.random.gauss(0, 0.7))
+            for number in range(1, ITEMS_OF_A_POINT + 1):
+                other = self.random.choice([each for each in needs if each != point])
+                item = Item(
+                    id=f"{given['id']}-{place + 1}-{number}",
+                    title=self.languages[language]["item"].format(point=point, number=number),
+                    number=number,
+                    point=point,
+                    stated=other if self.random.random() < WRONG_TAGS else point,
+                    difficulty=self.random.gauss(hard, 0.7),
+                    discrimination=self.random.lognormvariate(0.35, 0.25),
+                    guess=self.random.uniform(0, 2 * AVERAGE_GUESS),
+                    slip=self.random.uniform(0, 2 * AVERAGE_SLIP),
+                )
+                items[point].append(item)
+        return Course(given["id"], given["name"], language, given["term"], needs, items)
+
+    def student(self, number: int) -> Student:
+        language = list(self.languages)[number % len(self.languages)]
+        words = self.languages[language]
+        family, given = self.random.choice(words["family_names"]), self.random.choice(words["given_names"])
+        made = Student(
+            id=f"{self.prefix}-s{number:06}",
+            name=words["name"].format(family=family, given=given),
+            language=language,
+            number=number // len(self.languages),
+            ability=self.random.gauss(0, 1.2),
+            learning=self.random.lognormvariate(-2.3, 0.4),
+            forgetting=self.random.lognormvariate(-3.5, 0.4),
+            persistence=self.random.uniform(0.4, 0.95),
+            diligence=self.random.lognormvariate(0, 0.35),
+            joined=self.random.randrange(1, self.weeks - 4) if self.random.random() < LATE else 0,
+        )
+        for course in self.courses:
+            if course.language == language:
+                for point, needs in course.needs.items():
+                    known = [made.skills[each].start for each in needs if each in made.skills]
+                    behind = sum(known) / len(known) if known else 0.8 * made.ability
+                    start = 0.5 * made.ability + 0.4 * behind + self.random.gauss(0, 0.6)
+                    made.skills.setdefault(point, Skill(start, start))
+                    made.liking.setdefault(point, self.random.lognormvariate(0, 0.8))
+        return made
+
+    def truth(self) -> Iterator[Value]:
+        """Yield the mastery of each student at each point that was practised, at the end of the year."""
+        for student in self.students:
+            items = (item for course in self.courses_of(student) for at in course.items.values() for item in at)
+            for point in sorted({item.point for item in items if item.id in student.seen}):
+                level = student.skills[point].at(self.weeks, student.forgetting)
+                mastery = AVERAGE_GUESS + (1 - AVERAGE_GUESS - AVERAGE_SLIP) * sigmoid(
+                    AVERAGE_DISCRIMINATION * (level - self.hard[point])
+                )
+                yield {"student_id": student.id, "knowledge_point": point, "mastery": round(mastery, 6)}
+
+    def courses_of(self, student: Student, term: int | None = None) -> list[Course]:
+        return [
+            course for course in self.courses if course.language == student.language and term in {None, course.term}
+        ]
+
+    def records(self) -> Iterator[Value]:
+        """Yield the records of the year, week by week; about as many as were asked for."""
+        yield from self.definitions()
+        week = 0
+        for number, term in enumerate(self.terms, start=1):
+            begins = datetime.combine(term["starts"], datetime.min.time(), UTC)
+            yield from self.lessons_begin(number, begins)
+            for week_of_term in range(term["weeks"]):
+                yield from self.week(number, week, begins + timedelta(weeks=week_of_term))
+                week += 1
+
+    def record(self, kind: str, at: datetime, data: Value, record_id: str | None = None) -> Value:
+        self.made += 1
+        return {
+            "type": kind,
+            "timestamp": at.isoformat(),
+            "record_id": record_id or f"{self.prefix}-{self.made:08}",
+            "data": data,
+        }
+
+    def definitions(self) -> Iterator[Value]:
+        """Yield the terms, the texts of courses with what each point needs, and the items."""
+        first = datetime.combine(self.terms[0]["starts"], datetime.min.time(), UTC) - timedelta(days=7)
+        for term in self.terms:
+            ends = term["starts"] + timedelta(weeks=term["weeks"])
+            data = {"term": term["id"], "name": term["name"], "starts": term["starts"].isoformat()}
+            yield self.record("term_record", first, {**data, "ends": ends.isoformat(), "breaks": term["breaks"]})
+        for course in self.courses:
+            words = self.languages[course.language]
+            for point, needs in course.needs.items():
+                content = words["content"].format(point=point, needs="、".join(needs) or words["nothing_needed"])
+                data = {"course_id": course.id, "course_name": course.name, "title": point, "content": content}
+                yield self.record("course_content", first, data)
+            for item in (item for items in course.items.values() for item in items):
+                question = words["question"].format(point=item.point, number=item.number)
+                data = {"item_id": item.id, "title": item.title, "question": question, "course_id": course.id}
+                yield self.record("item_record", first, {**data, "knowledge_points": [item.stated]})
+
+    def lessons_begin(self, term: int, begins: datetime) -> Iterator[Value]:
+        """Yield who teaches the groups of a term."""
+        for course in self.courses:
+            if course.term != term:
+                continue
+            words = self.languages[course.language]
+            for number in range(1, (self.sizes[course.language] - 1) // GROUP_SIZE + 2):
+                family = self.random.choice(words["family_names"])
+                data = {"teacher_id": f"{self.prefix}-t-{course.id}-{number}", "role": "leader"}
+                name = {"teacher_name": words["teacher"].format(family=family)}
+                yield self.record("membership_record", begins, {**self.group(course, number), **data, **name})
+
+    def group(self, course: Course, number: int) -> Value:
+        term = self.terms[course.term - 1]
+        name = self.languages[course.language]["group"].format(course=course.name, number=number)
+        group_id = f"{self.prefix}-g-{course.id}-{number}"
+        about = {"group_id": group_id, "group_name": name, "course_id": course.id, "term": term["id"]}
+        ends = term["starts"] + timedelta(weeks=term["weeks"])
+        return {**about, "starts": term["starts"].isoformat(), "ends": ends.isoformat()}
+
+    def week(self, term: int, week: int, begins: datetime) -> Iterator[Value]:
+        """Yield who comes and goes in a week, and what those who are there do.
+
+        How much each does follows from what is left until the wanted number of records.
+        """
+        there = [student for student in self.students if student.is_there(week)]
+        for student in there:
+            yield from self.arrive(student, term, begins)
+        left = max(0, self.target - self.made)
+        each = left / (self.weeks - week) / max(1, len(there)) / RECORDS_OF_A_PRACTICE
+        for student in there:
+            wanted = each * student.diligence
+            practices = int(wanted) + (self.random.random() < wanted % 1)
+            hours = sorted(24 * self.random.randrange(5) + self.random.uniform(8, 20) for _ in range(practices))
+            for hour in hours:
+                at = (begins + timedelta(hours=hour)).replace(microsecond=0)
+                for made in self.practice(student, term, week, at):
+                    yield made
+                    if self.random.random() < CORRECTED:
+                        yield from self.correction(made)
+            if self.random.random() < 0.004 * exp(-0.7 * student.ability):
+                student.left = week
+                yield from self.leave(student, begins + timedelta(days=6))
+
+    def arrive(self, student: Student, term: int, begins: datetime) -> Iterator[Value]:
+        """Yield the memberships of a student who is in no group of this term yet."""
+        term_id = self.terms[term - 1]["id"]
+        if any(made["data"]["term"] == term_id for made in student.memberships):
+            return
+        student.memberships = []
+        for course in self.courses_of(student, term):
+            group = self.group(course, student.number // GROUP_SIZE + 1)
+            data = {**group, "student_id": student.id, "student_name": student.name, "starts": begins.isoformat()}
+            student.memberships.append(self.record("membership_record", begins, data))
+        yield from student.memberships
+
+    def leave(self, student: Student, at: datetime) -> Iterator[Value]:
+        for made in student.memberships:
+            data = {**made["data"], "ends": at.isoformat()}
+            yield self.record("membership_record", at, data, made["record_id"])
+
+    def practice(self, student: Student, term: int, week: int, at: datetime) -> Iterator[Value]:
+        course = self.random.choice(self.courses_of(student, term))
+        points = list(course.needs)
+        point = self.random.choices(points, [student.liking[each] for each in points])[0]
+        kind = self.random.choices(list(SHARES), list(SHARES.values()))[0]
+        if kind == "attempt":
+            yield from self.attempts(student, course, point, week, at)
+            return
+        words = self.languages[course.language]
+        of_student = {"student_id": student.id, "course_id": course.id}
+        if kind == "use":
+            use = self.random.choice(["video", "page", "exercise", "forum"])
+            seconds = self.random.randrange(30, 2_400)
+            yield self.record("activity_record", at, {**of_student, "kind": use, "duration_seconds": seconds})
+        elif kind == "mistake":
+            text = self.random.choice(words["mistakes"]).format(point=point)
+            # A few types make up most mistakes, so that their nodes are hubs.
+            error_type = words["error_types"][int(len(words["error_types"]) * self.random.random() ** 2)]
+            severity = self.random.choice(["low", "medium", "high"])
+            data = {"error_text": text, "error_type": error_type, "severity": severity}
+            yield self.record("error_record", at, {**of_student, **data})
+        elif kind == "progress":
+            progress = round(100 * min(1.0, len(student.seen) / (ITEMS_OF_A_POINT * len(points))), 1)
+            data = {"course_name": course.name, "progress": progress, "time_spent": self.random.randrange(10, 300)}
+            yield self.record("course_record", at, {**of_student, "student_name": student.name, **data})
+        elif kind == "chat":
+            yield self.chat(student, course, point, at)
+        else:
+            teacher = f"{self.prefix}-t-{course.id}-{student.number // GROUP_SIZE + 1}"
+            text = self.random.choice(words["lessons"]).format(point=point)
+            yield self.record("teacher_interaction", at, {**of_student, "teacher_id": teacher, "text": text})
+
+    def chat(self, student: Student, course: Course, point: str, at: datetime) -> Value:
+        """Return a message, or a like, to somebody of the same group."""
+        words = self.languages[course.language]
+        first = student.number // GROUP_SIZE * GROUP_SIZE
+        members = range(first, min(first + GROUP_SIZE, self.sizes[student.language]))
+        other = members[int(len(members) * self.random.random() ** 2)]
+        place = list(self.languages).index(student.language)
+        data: Value = {
+            "student_id_from": student.id,
+            "student_id_to": f"{self.prefix}-s{other * len(self.languages) + place:06}",
+            "course_id": course.id,
+            "interaction_type": self.random.choice(["chat", "chat", "like"]),
+        }
+        if data["interaction_type"] == "chat":
+            data["text"] = self.random.choice(words["chats"]).format(point=point)
+            data["topics"] = [self.random.choice(words["topics"])]
+        return self.record("student_interaction", at, data)
+
+    def attempts(self, student: Student, course: Course, point: str, week: int, at: datetime) -> Iterator[Value]:
+        """Yield a student's tries at one item: until one is right, or the student gives up. Each try teaches."""
+        fresh = [item for item in course.items[point] if item.id not in student.seen]
+        item = self.random.choice(fresh or course.items[point])
+        student.seen.add(item.id)
+        skill, words = student.skills[point], self.languages[course.language]
+        for number in range(1, MOST_TRIES + 1):
+            level = skill.at(week, student.forgetting)
+            # Who has just seen that an answer was wrong knows a little more of this item than of the point.
+            right = self.random.random() < item.chance(level + 0.7 * (number - 1))
+            skill.level, skill.week = level + student.learning * (1 if right else 0.6) * (1 - sigmoid(level)), week
+            value = self.random.randrange(-40, 100)
+            data = {
+                "student_id": student.id,
+                "course_id": course.id,
+                "item_id": item.id,
+                "item_title": item.title,
+                "correct": right,
+                "attempt_number": number,
+                "response": self.random.choice(words["right" if right else "wrong"]).format(value=value),
+                "duration_seconds": self.random.randrange(15, 400),
+            }
+            yield self.record("attempt_record", at + timedelta(minutes=2 * (number - 1)), data)
+            if right or self.random.random() > student.persistence:
+                return
+
+    def correction(self, made: Value) -> Iterator[Value]:
+        """Yield a record again with another content, as exports do when a teacher has changed something.
+
+        It is later, and a first attempt must stay before its retries; so the outcome of attempts is left as it is.
+        """
+        data = made["data"]
+        fields: dict[str, Value] = {
+            "error_record": {"resolved": True},
+            "course_record": {"time_spent": data.get("time_spent", 0) + 5},
+            "attempt_record": {"duration_seconds": data.get("duration_seconds", 0) + 30},
+        }
+        if made["type"] in fields:
+            at = datetime.fromisoformat(made["timestamp"])
+            later = at + timedelta(seconds=1 if made["type"] == "attempt_record" else 3_600)
+            yield self.record(made["type"], later, {**data, **fields[made["type"]]}, made["record_id"])
+
+    def statements(self, number: int) -> Iterator[Value]:
+        """Yield xAPI statements of this school's students, with each of `VERBS` equally often."""
+        begins = datetime.combine(self.terms[0]["starts"], datetime.min.time(), UTC)
+        for place in range(number):
+            verb = VERBS[place % len(VERBS)]
+            student = self.random.choice(self.students)
+            course = self.random.choice(self.courses_of(student))
+            item = self.random.choice(course.items[self.random.choice(list(course.items))])
+            at = begins + timedelta(minutes=15 * place)
+            statement = {
+                "id": str(UUID(int=self.random.getrandbits(128), version=4)),
+                "timestamp": at.isoformat(),
+                "actor": agent(student),
+                "verb": {"id": f"https://verbs.school.example/{verb}"},
+                "context": {"contextActivities": {"grouping": [activity(course)]}},
+            }
+            yield {**statement, **self.told(verb, course, item)}
+
+    def told(self, verb: str, course: Course, item: Item) -> Value:
+        """Return what a verb is about, and how it went."""
+        if verb in {"completed", "enrolled", "logged-in"}:
+            return {"object": activity(course)}
+        if verb == "commented":
+            words = self.languages[course.language]
+            text = self.random.choice(words["chats"]).format(point=item.point)
+            others = [each for each in self.students if each.language == course.language]
+            return {"object": agent(self.random.choice(others)), "result": {"response": text}}
+        if verb in {"experienced", "played", "paused"}:
+            kind = "lesson" if verb == "experienced" else "video"
+            iri, types = f"{PLATFORM}/media/{item.id}", "http://adlnet.gov/expapi/activities"
+            spent = {"duration": f"PT{self.random.randrange(10, 900)}S"}
+            return {"object": {"id": iri, "definition": {"type": f"{types}/{kind}"}}, "result": spent}
+        result = {"score": {"scaled": round(self.random.random(), 2)}, "response": str(self.random.randrange(100))}
+        asked = {"id": f"{PLATFORM}/items/{item.id}", "definition": {"name": {course.language: item.title}}}
+        return {"object": asked, "result": result}
+
+
+def agent(student: Student) -> Value:
+    account = {"homePage": PLATFORM, "name": student.id}
+    return {"objectType": "Agent", "name": student.name, "account": account}
+
+
+def activity(course: Course) -> Value:
+    definition = {"type": "http://adlnet.gov/expapi/activities/course", "name": {course.language: course.name}}
+    return {"id": f"{PLATFORM}/courses/{course.id}", "definition": definition}

@@ -1,0 +1,100 @@
+"""GET /v1/graph/…: what is in the graph as a whole, for who has the scopes (access.WHOLE_GRAPH)."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from edugraph_common.contracts.api import Check, GraphPicture, GraphSummary
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.reviews import REVIEW
+from edugraph_common.platform.callers import Caller
+from edugraph_insights import whole_graph
+from edugraph_insights.access import need_scopes
+from edugraph_insights.api import CallerDep, InsightsDep, Purpose
+from edugraph_insights.insights import Insights
+from edugraph_insights.problems import problem_responses
+from edugraph_insights.small_groups import SMALLEST_GROUP_STUDENTS
+
+router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 503))
+
+
+class GraphDigest(ContractModel):
+    digest: str = Field(description="64 hex digits over all nodes, relationships and properties but the ledger")
+    links: dict[str, str] = {}
+
+
+@router.get("/v1/graph/digest")
+def graph_digest(caller: CallerDep, insights: InsightsDep) -> GraphDigest:
+    """One hash over all nodes, relationships and properties; two imports of the same records give the same."""
+    need_scopes(caller, "digest")
+    digest = whole_graph.graph_digest(insights.graph.scan)
+    return GraphDigest(digest=digest, links={"self": "/v1/graph/digest"})
+
+
+@router.get("/v1/graph/summary")
+def graph_summary(caller: CallerDep, insights: InsightsDep) -> GraphSummary:
+    """Nodes by label, relationships by type, and the knowledge points with the most mistakes.
+
+    Without the scope personal counts are rounded to 5, and of points there are only those behind mistakes of ten
+    students or more: a model names points by words of the texts.
+    """
+    need_scopes(caller, "summary")
+    at_least = 0 if caller.may("personal") else SMALLEST_GROUP_STUDENTS
+    found = whole_graph.summary(insights.graph, at_least)
+    if at_least:
+        found = whole_graph.rounded_summary(found)
+    return found.model_copy(update={"links": {"self": "/v1/graph/summary"}})
+
+
+@router.get("/v1/graph/picture")
+def graph_picture(
+    caller: CallerDep,
+    insights: InsightsDep,
+    limit: Annotated[int, Query(ge=1, le=5_000)] = 500,
+    purpose: Purpose = "",
+) -> GraphPicture:
+    """Some relationships and their ends, people with their names, to be drawn."""
+    need_scopes(caller, "picture")
+    _note(insights, caller, "picture", purpose)
+    found = whole_graph.picture(insights.graph, limit)
+    return found.model_copy(update={"links": {"self": f"/v1/graph/picture?limit={limit}"}})
+
+
+@router.get(
+    "/v1/graph/reviews",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+)
+def list_reviews(caller: CallerDep, insights: InsightsDep, purpose: Purpose = "") -> StreamingResponse:
+    """All reviews, one JSON a line, as they may be sent again (POST /v1/reviews)."""
+    need_scopes(caller, "reviews")
+    _note(insights, caller, "reviews", purpose)
+
+    def lines() -> Iterator[bytes]:
+        for value in whole_graph.reviews(insights.graph):
+            yield REVIEW.dump_json(REVIEW.validate_python(value)) + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+@router.get("/v1/graph/check")
+def check_graph(caller: CallerDep, insights: InsightsDep) -> Check:
+    """What is wrong with the graph, and what to do, for `edugraph doctor`. 200 even when it is away."""
+    need_scopes(caller, "check")
+    return whole_graph.check(insights.graph)
+
+
+def _note(insights: Insights, caller: Caller, what: str, purpose: str) -> None:
+    """Write down that personal data is about to be shown; what cannot be written down is not shown."""
+    insights.audit.record(
+        caller.client_id,
+        "personal.read",
+        what,
+        insights.now(),
+        outcome="shown",
+        of=(what, ""),
+        purpose=purpose,
+    )

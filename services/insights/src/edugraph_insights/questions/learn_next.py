@@ -1,0 +1,95 @@
+"""Question 4: what should this student learn next, to reach a point?"""
+
+from collections import defaultdict
+from typing import Annotated
+
+from pydantic import Field
+
+from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.platform.problems import Problem
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.facts import MAX_POINTS_BEFORE, Attempt, Facts, by_point
+from edugraph_insights.mastery import Mastery, learning_path
+from edugraph_insights.questions.question import PointId, Question
+from edugraph_insights.questions.student import OfStudent
+
+Text = Annotated[str, Mark.PERSONAL]
+UNKNOWN = Mastery(None, "not enough information")
+
+
+class ToGoal(OfStudent):
+    """A question about the way of one student to a point."""
+
+    goal: PointId = Field(description="the point to reach: its id or its name")
+    min_confidence: float = Field(default=0.0, ge=0, le=1, description="of a prerequisite, so that it counts")
+
+
+class NextPoint(Row):
+    """Points of one `step` may come in any order; all of step 1 can be learned now. `action` is learn or check first.
+
+    `needed_for` are the points between this one and the goal that directly need it; empty for the goal.
+    """
+
+    step: Annotated[int, Mark.PERSONAL]
+    point: Text
+    name: Text
+    action: Text
+    state: Text
+    probability: Annotated[float | None, Mark.PERSONAL]
+    first_attempts: Annotated[int, Mark.PERSONAL]
+    needed_for: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
+    evidence: Evidence = None
+
+
+def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
+    goal = facts.point_called((asked.goal, canonical_name(asked.goal)))
+    if goal is None:
+        raise Problem(404, "not-found", "There is no knowledge point that has the goal's id or name; check it.")
+    needs, complete = facts.all_needs(goal, asked.min_confidence)
+    first = facts.first_attempts(asked.course)
+    tried = by_point(first, facts.tested_points(each.item for each in first))
+    states = facts.mastery_by_student(tried).get(asked.student, {})
+    of_point: dict[str, list[Attempt]] = {point.id: tries[asked.student] for point, tries in tried.items()}
+    names = {goal.id: goal.name} | {need.needs.id: need.needs.name for need in needs}
+    pairs = {(need.point, need.needs.id) for need in needs}
+    needed_for: dict[str, set[str]] = defaultdict(set)
+    for point, needed in pairs:
+        if point != needed:
+            needed_for[needed].add(names[point])
+    rows = []
+    path = learning_path(goal.id, pairs, {point: each.state for point, each in states.items()})
+    for step, points in enumerate(path, start=1):
+        for point in points:
+            state = states.get(point, UNKNOWN)
+            row = NextPoint(
+                step=step,
+                point=point,
+                name=names[point],
+                action="learn" if state.state == "not mastered" else "check first",
+                state=state.state,
+                probability=state.probability,
+                first_attempts=len(of_point.get(point, ())),
+                needed_for=tuple(sorted(needed_for[point])),
+                evidence=asked.records(point=point),
+            )
+            rows.append(Measured(row, frozenset({asked.student})))
+    cut = f"points that are needed from further away than the first {MAX_POINTS_BEFORE}: at least"
+    return Found(
+        tuple(rows),
+        of_how_many={"points on the way": len(names), "first attempts": len(first)},
+        left_out={"mastered points": len(names) - len(rows), cut: not complete},
+    )
+
+
+QUESTION = Question(
+    name="next",
+    title="What should this student learn next, to reach a point?",
+    computed_by="The goal and all that it needs by DEPENDS_ON, without what is mastered (probability of 0.75 or "
+    "more with 5 first attempts or more in the course, the last within 180 days), in topological "
+    "order. What is not known, or was practised long ago, is to be checked first.",
+    parameters=ToGoal,
+    row=NextPoint,
+    find=find,
+    order=lambda row: (row.step, row.point),
+    quotes=True,
+)

@@ -1,0 +1,143 @@
+"""Question 3: who needs help now, and why?"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
+from edugraph_insights.facts import HALF, Attempt, Facts, by_point
+from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.school_days import SchoolDays
+from edugraph_insights.settings import HelpThresholds
+
+Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
+# The first rule that holds gives the bucket.
+RULES = ("inactive", "stuck", "repeated mistakes", "low mastery")
+TOO_LITTLE, NO_SIGN = "too little is known", "no sign"
+BUCKETS = (*RULES, TOO_LITTLE, NO_SIGN)
+
+
+class OfHelp(Parameters):
+    """Thresholds that are not given are those that the settings have for the course."""
+
+    inactive_school_days: int | None = Field(default=None, ge=1, le=365)
+    stuck_tries: int | None = Field(default=None, ge=2, le=100)
+    same_mistakes: int | None = Field(default=None, ge=2, le=100)
+    low_mastery: float | None = Field(default=None, ge=0, le=1)
+    low_points: int | None = Field(default=None, ge=1, le=100)
+
+    def completed(self, thresholds: HelpThresholds) -> Self:
+        given = self.model_dump(include=set(HelpThresholds.model_fields), exclude_none=True)
+        return self.model_copy(update=thresholds.model_dump() | given)
+
+    @property
+    def thresholds(self) -> HelpThresholds:
+        given = self.model_dump(include=set(HelpThresholds.model_fields), exclude_none=True)
+        return HelpThresholds(**given)
+
+
+class NeedsHelp(Row):
+    """One student in one `bucket`; `reasons` are all rules that hold, the bucket's first.
+
+    `school_days_inactive` is null where no activity is known. `stuck_at` are items, `repeated` types of mistakes,
+    `low_at` points.
+    """
+
+    student: Annotated[str, Mark.PERSONAL]
+    bucket: Annotated[str, Mark.PERSONAL]
+    reasons: Texts
+    last_active: Annotated[date | None, Mark.PERSONAL]
+    school_days_inactive: Annotated[int | None, Mark.PERSONAL]
+    stuck_at: Texts = ()
+    repeated: Texts = ()
+    low_at: Texts = ()
+    evidence: Evidence = None
+
+
+def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
+    limits, course = asked.thresholds, asked.course
+    active, days = facts.last_activity(course), SchoolDays(facts.terms(), facts.until.date())
+    attempts = facts.attempts(course)
+    first = facts.first_of(attempts)
+    tested = facts.tested_points(each.item for each in first)
+    tried = by_point(first, tested)
+    states, names = facts.mastery_by_student(tried), {point.id: point.name for point in tried}
+    in_time = [each for each in attempts if facts.since is None or each.at >= facts.since]
+    stuck_at = _never_right(in_time, limits.stuck_tries)
+    repeated = _repeated(facts.mistake_types(course), limits.same_mistakes)
+    rows = []
+    for student in facts.students:
+        known = {point: each.probability for point, each in states.get(student, {}).items()}
+        low = {point for point, each in known.items() if each is not None and each < limits.low_mastery}
+        # Who is not known to have done anything counts from the beginning of the time, where there is one.
+        last = active.get(student)
+        counted_from = last or (facts.since and facts.since.date())
+        idle = None if counted_from is None else days.since(counted_from)
+        holds = {
+            "inactive": idle is None or idle >= limits.inactive_school_days,
+            "stuck": bool(stuck_at[student]),
+            "repeated mistakes": bool(repeated[student]),
+            "low mastery": len(low) >= limits.low_points,
+        }
+        reasons = tuple(rule for rule in RULES if holds[rule])
+        nothing = NO_SIGN if any(each is not None for each in known.values()) else TOO_LITTLE
+        row = NeedsHelp(
+            student=student,
+            bucket=reasons[0] if reasons else nothing,
+            reasons=reasons,
+            last_active=last,
+            school_days_inactive=None if last is None else idle,
+            stuck_at=tuple(sorted(stuck_at[student])),
+            repeated=tuple(sorted(repeated[student])),
+            low_at=tuple(sorted(names[point] for point in low)),
+            evidence=asked.model_copy(update={"student": student}).records(),
+        )
+        rows.append(Measured(row, frozenset({student})))
+    return Found(
+        tuple(rows),
+        of_how_many={"students": frozenset(facts.students), "first attempts": len(first)},
+        left_out={"first attempts at items of no known point": sum(each.item not in tested for each in first)},
+    )
+
+
+def _never_right(attempts: Iterable[Attempt], tries: int) -> dict[str, set[str]]:
+    """Return of each student the items that were tried so often, and never with an outcome of a half or more."""
+    outcomes: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for each in attempts:
+        outcomes[each.student, each.item, each.title].append(each.outcome)
+    found: dict[str, set[str]] = defaultdict(set)
+    for (student, _, title), each_outcome in outcomes.items():
+        if len(each_outcome) >= tries and max(each_outcome) < HALF:
+            found[student].add(title)
+    return found
+
+
+def _repeated(mistakes: Iterable[dict[str, Any]], times: int) -> dict[str, set[str]]:
+    """Return of each student the types of which so many mistakes are not resolved."""
+    made: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in mistakes:
+        made[row["student"], row["type"], row["name"]] += 0 if row["resolved"] else row["occurrences"]
+    found: dict[str, set[str]] = defaultdict(set)
+    for (student, _, name), number in made.items():
+        if number >= times:
+            found[student].add(name)
+    return found
+
+
+QUESTION = Question(
+    name="needs-help",
+    title="Who needs help now, and why?",
+    computed_by="Each student stands in the bucket of the first rule that holds: inactive (whole school days "
+    "since the last attempt, mistake, message or activity in the course: Mondays to Fridays in a "
+    "term and no break), stuck (an item tried several times and never right), repeated mistakes "
+    "(of one type, not resolved), low mastery (several points with a low probability by PFA). "
+    "The thresholds stand in the parameters.",
+    parameters=OfHelp,
+    row=NeedsHelp,
+    find=find,
+    order=lambda row: (BUCKETS.index(row.bucket), -len(row.reasons), row.student),
+    quotes=True,
+)

@@ -1,0 +1,98 @@
+"""Question 11: who works with whom, and who has no tie in this data?"""
+
+from collections import defaultdict
+from typing import Annotated
+
+from pydantic import field_validator
+
+from edugraph_insights.answers import Found, Mark, Measured, Row
+from edugraph_insights.communities import communities
+from edugraph_insights.facts import Facts
+from edugraph_insights.questions.question import Parameters, Question
+
+ENOUGH_TIED = 0.6  # share of the students; below, that somebody has no tie says more of the data than of them
+
+Number = Annotated[int, Mark.PERSONAL]
+
+
+class OfTies(Parameters):
+    """A question about a group, or about a course."""
+
+    @field_validator("student")
+    @classmethod
+    def is_of_more_than_one(cls, student: str | None) -> str | None:
+        if student is not None:
+            raise ValueError("a tie is between two students: ask for a group or a course")
+        return student
+
+
+class Tied(Row):
+    """`community` counts from 1, the largest first; null without a tie. `partners` come by how much was exchanged.
+
+    `reciprocity` is mutual ÷ ties, null without a tie.
+    """
+
+    student: Annotated[str, Mark.PERSONAL]
+    community: Annotated[int | None, Mark.PERSONAL]
+    ties: Number
+    mutual: Number
+    reciprocity: Annotated[float | None, Mark.PERSONAL]
+    sent: Number
+    received: Number
+    partners: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
+
+
+def find(facts: Facts, asked: OfTies) -> Found[Tied]:
+    sent = {(row["sender"], row["receiver"]): row["times"] for row in facts.ties(asked.course)}
+    weights: dict[tuple[str, str], int] = defaultdict(int)
+    exchanged: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for (sender, receiver), times in sent.items():
+        weights[min(sender, receiver), max(sender, receiver)] += times
+        exchanged[sender][receiver] += times
+        exchanged[receiver][sender] += times
+    mutual = {pair for pair in weights if pair in sent and pair[::-1] in sent}
+    students, without = frozenset(facts.students), len(facts.students) - len(exchanged)
+    of_how_many: dict[str, frozenset[str] | int] = {
+        "students": students,
+        "students with a tie": frozenset(exchanged),
+        "pairs with a tie": len(weights),
+        "pairs with a tie both ways": len(mutual),
+    }
+    if len(exchanged) < ENOUGH_TIED * len(students):
+        few = f"students, since under {ENOUGH_TIED:.0%} of them have a tie in this data"
+        return Found((), of_how_many, {few: len(students)})
+    community_of = {
+        student: number for number, members in enumerate(communities(weights), start=1) for student in members
+    }
+    rows = []
+    for student in students:
+        by_exchange = sorted(exchanged.get(student, {}).items(), key=lambda pair: (-pair[1], pair[0]))
+        partners = tuple(partner for partner, _ in by_exchange)
+        both_ways = sum((min(student, each), max(student, each)) in mutual for each in partners)
+        row = Tied(
+            student=student,
+            community=community_of.get(student),
+            ties=len(partners),
+            mutual=both_ways,
+            reciprocity=both_ways / len(partners) if partners else None,
+            sent=sum(sent.get((student, each), 0) for each in partners),
+            received=sum(sent.get((each, student), 0) for each in partners),
+            partners=partners,
+        )
+        rows.append(Measured(row, frozenset({student})))
+    return Found(tuple(rows), of_how_many | {"students without a tie": without})
+
+
+QUESTION = Question(
+    name="ties",
+    title="Who works with whom, and who has no tie in this data?",
+    computed_by="Two students have a tie if one of them wrote to the other, or liked what they wrote, in the "
+    "course or without naming one; it is mutual if both did. Communities by the Leiden algorithm "
+    "(modularity, weighted by the number of messages and likes, fixed seed). Only where 60 % of "
+    "the students have a tie.",
+    parameters=OfTies,
+    row=Tied,
+    find=find,
+    order=lambda row: (row.community is None, row.community or 0, -row.ties, row.student),
+    quotes=True,
+)

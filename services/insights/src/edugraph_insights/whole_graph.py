@@ -1,0 +1,167 @@
+"""What is read of the whole graph, for who may see all of it: counts, a picture, reviews, and one hash of everything.
+
+The hash is over all nodes, relationships and properties, without the ledger. The ledger names jobs and batches, so it
+differs between two ways of importing the same records; everything else must not.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from edugraph_common.contracts.api import Check, Edge, GraphPicture, GraphSummary, Mistakes, Node
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.graph_schema import (
+    DAY_LABELS,
+    ENTITY_LABELS,
+    LABELS,
+    NAMED_LABELS,
+    RECORD_LABELS,
+    RELATIONSHIPS,
+    REVIEW_LABELS,
+)
+from edugraph_insights.graph import STATEMENTS, Graph
+from edugraph_insights.small_groups import rounded
+
+MAX_FREQUENT_MISTAKES = 20
+REVIEWS_AT_ONCE = 1_000
+# A restriction is said of a student, and comes from no record; a finding's key names the job that asked.
+_NO_CONTENT = {"restricted", "finding_key"}
+# A picture shows people, courses and what they learn, not the provenance of each record.
+SHOWN_RELATIONSHIPS = (
+    "CHAT_WITH", "LIKES", "TEACHES", "LEARNS", "CONTAINS", "HAS_ERROR", "RELATES_TO", "DEPENDS_ON",
+)  # fmt: skip
+
+
+def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
+    """Return counts by label and type without zeros, and the knowledge points with the most mistakes.
+
+    Points behind the mistakes of fewer students are left out. Students who are restricted do not count there. Raises
+    Retryable.
+    """
+
+    def count(pattern: str, what: str) -> int:
+        return next(int(row["found"]) for row in graph.scan(f"{pattern} RETURN count({what}) AS found"))
+
+    labels = RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
+    nodes = {label: count(f"MATCH (n:{label})", "n") for label in labels}
+    # Several names of one thing are one thing.
+    nodes |= {label: count(f"MATCH (n:{label})", "DISTINCT coalesce(n.canonical, n.id)") for label in NAMED_LABELS}
+    edges = {name: count(f"MATCH ()-[r:{name}]->()", "r") for name in RELATIONSHIPS}
+    rows = graph.scan(STATEMENTS["frequent_mistakes"], limit=MAX_FREQUENT_MISTAKES, at_least=at_least_students)
+    mistakes = [
+        Mistakes(knowledge_point=row["id"], name=row["name"], mistakes=row["mistakes"], students=row["students"])
+        for row in rows
+    ]
+    return GraphSummary(
+        nodes={label: number for label, number in sorted(nodes.items()) if number},
+        relationships={name: number for name, number in sorted(edges.items()) if number},
+        frequent_mistakes=tuple(mistakes),
+    )
+
+
+def rounded_summary(exact: GraphSummary) -> GraphSummary:
+    """Return the summary with counts as coarse as those of answers that are published."""
+
+    def coarse(counts: Mapping[str, int]) -> dict[str, int]:
+        return {name: shown for name, number in counts.items() if (shown := rounded(number))}
+
+    mistakes = tuple(
+        each.model_copy(update={"mistakes": rounded(each.mistakes), "students": rounded(each.students)})
+        for each in exact.frequent_mistakes
+    )
+    return GraphSummary(
+        nodes=coarse(exact.nodes), relationships=coarse(exact.relationships), frequent_mistakes=mistakes
+    )
+
+
+def picture(graph: Graph, limit: int) -> GraphPicture:
+    """Return at most `limit` relationships and the nodes at their ends. Raises Retryable.
+
+    Nobody who is restricted is shown, nor what only their records name.
+    """
+    nobody = not list(graph.scan(STATEMENTS["restricted"]))
+    rows = list(graph.scan(STATEMENTS["picture"], types=list(SHOWN_RELATIONSHIPS), limit=limit, all=nobody))
+    ends = [(row, end) for row in rows for end in ("a", "b")]
+    # Names of one thing are one node, which is called as what stands for all of them.
+    for label in NAMED_LABELS:
+        of_label = [(row, end) for row, end in ends if row[f"{end}_label"] == label]
+        ids = sorted({row[end] for row, end in of_label if row[f"{end}_name"] is None})
+        statement = STATEMENTS["names_of_label"].replace("{label}", label)
+        names = {row["id"]: row["name"] for row in graph.scan(statement, ids=ids)} if ids else {}
+        for row, end in of_label:
+            row[f"{end}_name"] = row[f"{end}_name"] or names.get(row[end], row[end])
+
+    def node(row: Mapping[str, Any], end: str) -> Node:
+        label = str(row[f"{end}_label"])
+        return Node(id=f"{label}:{row[end]}", label=label, name=str(row[f"{end}_name"]))
+
+    nodes = {shown.id: shown for row, end in ends for shown in (node(row, end),)}
+    edges = dict.fromkeys(Edge(source=node(r, "a").id, target=node(r, "b").id, type=r["type"]) for r in rows)
+    return GraphPicture(nodes=tuple(nodes.values()), edges=tuple(edges))
+
+
+def reviews(graph: Graph) -> Iterator[dict[str, Any]]:
+    """Yield all reviews, page by page. Raises Retryable."""
+    after = ""
+    while True:
+        rows = list(graph.scan(STATEMENTS["reviews"], after=after, limit=REVIEWS_AT_ONCE))
+        yield from ({name: value for name, value in row["p"].items() if name != "id"} for row in rows)
+        if len(rows) < REVIEWS_AT_ONCE:
+            return
+        after = rows[-1]["p"]["id"]
+
+
+def check(graph: Graph) -> Check:
+    """Say what is wrong with the graph, and what to do, for `edugraph doctor`."""
+    try:
+        rows = list(graph.scan(STATEMENTS["constraints"]))
+    except Failure as failure:
+        advice = "Check that Neo4j runs and that EDUGRAPH_NEO4J_URI, …_USER and …_PASSWORD of insights are right."
+        reason = getattr(failure, "reason", type(failure).__name__)
+        return Check(name="graph", ok=False, problems=(reason,), advice=(advice,))
+    missing = sorted(set(LABELS) - {label for row in rows for label in row["labels"] or ()})
+    if not missing:
+        return Check(name="graph", ok=True)
+    advice = "An import makes them; import any file, then look again."
+    return Check(name="graph", ok=False, problems=(f"no constraint on {', '.join(missing)}",), advice=(advice,))
+
+
+def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
+    """Return 64 hex digits. `read` runs a Cypher query and gives its rows; tests read from other engines too.
+
+    The sum of the rows' hashes does not depend on their order, so nothing is sorted or held in memory.
+    """
+
+    def rows() -> Iterator[list[Any]]:
+        for label in RECORD_LABELS + ENTITY_LABELS + DAY_LABELS + REVIEW_LABELS:
+            # What was carried over from an older release stands beside the records, and is none.
+            only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
+            for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):
+                yield [label, {key: _plain(value) for key, value in row["p"].items() if key not in _NO_CONTENT}]
+        for name in RELATIONSHIPS:
+            only = "WHERE a.carried IS NULL AND b.carried IS NULL " if name in {"HAS_RECORD", "IN_COURSE"} else ""
+            query = (
+                f"MATCH (a)-[r:{name}]->(b) {only}"
+                "RETURN labels(a)[0] AS la, a.id AS a, labels(b)[0] AS lb, b.id AS b, properties(r) AS p"
+            )
+            for row in read(query):
+                properties = {key: _plain(value) for key, value in row["p"].items()}
+                yield [name, row["la"], row["a"], row["lb"], row["b"], properties]
+
+    total = 0
+    for row in rows():
+        canonical = json.dumps(row, ensure_ascii=False, sort_keys=True, default=str, separators=(",", ":"))
+        total += int.from_bytes(hashlib.sha256(canonical.encode()).digest(), "big")
+    return f"{total % (1 << 256):064x}"
+
+
+def _plain(value: Any) -> Any:
+    """Give temporal values of both engines one form. A whole float and an integer stay different."""
+    if hasattr(value, "iso_format"):
+        value = value.to_native()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value

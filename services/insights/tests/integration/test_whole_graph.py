@@ -1,0 +1,150 @@
+"""What is shown of the whole graph: counts that equal the records, and only for who has the scopes."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from rooms import Room
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, RecordFinding
+from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.reviews import REVIEW, PairReview
+from edugraph_common.platform.callers import Caller
+from edugraph_insights.access import WHOLE_GRAPH
+from edugraph_insights.app import make_application
+from edugraph_insights.small_groups import SMALLEST_GROUP_STUDENTS
+from edugraph_insights.whole_graph import MAX_FREQUENT_MISTAKES, picture, reviews, summary
+
+from .schools import EXAMPLES, ORIGIN, NotedAudit, School, at, reading, schools, written
+
+LABELS = {"attempt_record": "Attempt", "error_record": "ErrorRecord", "course_content": "CourseContent"}
+
+
+class Keys:
+    """API keys without a Redis: the token names the scopes."""
+
+    def caller(self, token: str, _now: Any) -> Caller | None:
+        scopes = tuple(token.removeprefix("eg_").split("+"))
+        return Caller("key", scopes, ("analyst", "teacher"), "t") if token else None  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def client(room: Room) -> Iterator[TestClient]:
+    written(room, School([], []))
+    found = reading(room, audit=NotedAudit())
+    settings = found.settings.model_copy(update={"auth": "on"})
+    with TestClient(make_application(replace(found, settings=settings, key_ring=Keys()))) as client:
+        yield client
+
+
+def get(client: TestClient, what: str, *scopes: str) -> Any:
+    return client.get(f"/v1/graph/{what}", headers={"Authorization": f"Bearer eg_{'+'.join(scopes)}"})
+
+
+@pytest.mark.parametrize("what", WHOLE_GRAPH)
+def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, what: str) -> None:
+    """Out: `need_scopes` in any route."""
+    assert client.get(f"/v1/graph/{what}").status_code == 401
+    needed = WHOLE_GRAPH[what]
+    everything = ("read:own", "read", "personal", "submit", "review", "operate", "privacy", "erase")
+    for missing in needed:
+        answer = get(client, what, *(scope for scope in everything if scope != missing))
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:edugraph:problem:scope"), missing
+    assert get(client, what, *needed).status_code == 200
+
+
+@pytest.mark.parametrize("what", ["picture", "reviews"])
+def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(client: TestClient, what: str) -> None:
+    """Out: `_note` in a route."""
+    app: Any = client.app
+    assert get(client, what, "read", "personal").status_code == 200
+    assert app.state.insights.audit.entries == [("key", "personal.read", what, (what, ""))]
+
+    class Away:
+        def record(self, *_: Any, **__: Any) -> None:
+            raise Retryable("Redis does not answer")
+
+    app.state.insights = replace(app.state.insights, audit=Away())
+    assert get(client, what, "read", "personal").status_code == 503
+
+
+@EXAMPLES
+@given(school=schools())
+def test_the_summary_counts_what_the_records_say(room: Room, school: School) -> None:
+    """Out: `at_least` in frequent_mistakes, or `n.canonical` in the count of names."""
+    written(room, school)
+    kinds = Counter[str](record.type for record in school.records)
+    with room.reading() as graph:
+        found, published = summary(graph), summary(graph, SMALLEST_GROUP_STUDENTS)
+        behind = room.query(
+            "MATCH (s:Student)-[:MADE|TRIED]->(e)-[:CONCERNS]->(k:KnowledgePoint) "
+            "RETURN DISTINCT s.id AS student, e.id AS mistake, coalesce(k.canonical, k.id) AS point"
+        )
+    assert {label: found.nodes.get(label, 0) for label in LABELS.values()} == {
+        label: kinds[kind] for kind, label in LABELS.items()
+    }
+    students: dict[str, set[str]] = {}
+    for row in behind:
+        students.setdefault(row["point"], set()).add(row["student"])
+    expected = {point: len(who) for point, who in students.items()}
+    assert len(expected) <= MAX_FREQUENT_MISTAKES
+    assert {each.knowledge_point: each.students for each in found.frequent_mistakes} == expected
+    assert {each.knowledge_point: each.students for each in published.frequent_mistakes} == {
+        point: number for point, number in expected.items() if number >= SMALLEST_GROUP_STUDENTS
+    }
+
+
+def test_without_personal_the_counts_are_rounded(client: TestClient, room: Room) -> None:
+    """Out: `rounded_summary` in the route, or `rounded` of any part of it."""
+    values = [
+        {"type": "error_record", "record_id": f"r{n}", "timestamp": at(n),
+         "data": {"student_id": f"s{n}", "course_id": "C", "error_text": "wrong sign"}}
+        for n in range(12)
+    ]  # fmt: skip
+    linked = ErrorFinding(knowledge_points=(LinkedPoint(name="P", strength=1.0, confidence=1.0),), confidence=1.0)
+    records = [parse_record(value) for value in values]
+    findings = [RecordFinding(record=record.to_json(), finding=linked, origin=ORIGIN) for record in records]
+    written(room, School(records, findings))
+    exact, coarse = (get(client, "summary", *scopes).json() for scopes in (("read", "personal"), ("read",)))
+    assert (exact["nodes"]["Student"], exact["nodes"]["Course"]) == (12, 1)
+    assert (coarse["nodes"]["Student"], "Course" in coarse["nodes"]) == (10, False)
+    shown = {**coarse["nodes"], **coarse["relationships"]}
+    assert all(number % 5 == 0 for number in shown.values())
+    [mistake] = coarse["frequent_mistakes"]
+    assert (mistake["mistakes"], mistake["students"]) == (10, 10)
+    assert exact["frequent_mistakes"][0]["students"] == 12
+
+
+def test_the_picture_is_no_larger_than_asked_for(room: Room) -> None:
+    with room.reading() as graph:
+        assert len(picture(graph, 3).edges) <= 3
+
+
+def test_all_reviews_come_as_they_were_sent(client: TestClient, room: Room) -> None:
+    """Out: a field of `reviews`. More than one page of them is read."""
+    said = {"of": "knowledge_point", "verdict": "different", "by": "ann", "at": at(1)}
+    sent = [PairReview.model_validate({**said, "pair": ["p", f"q{number}"]}) for number in range(1_001)]
+    room.graph.write_reviews(sent)
+    with room.reading() as graph:
+        assert len(list(reviews(graph))) == len(sent)
+    lines = get(client, "reviews", "read", "personal").text.splitlines()
+    got = {REVIEW.validate_python(json.loads(line)) for line in lines}
+    assert got == set(sent)
+
+
+def test_a_graph_that_is_away_is_told_by_the_check(client: TestClient) -> None:
+    """Out: `except Failure` in `check`."""
+    assert get(client, "check", "operate").json()["name"] == "graph"
+    app: Any = client.app
+    found = app.state.insights
+    away = type(found.graph)(found.settings.model_copy(update={"neo4j_uri": "bolt://127.0.0.1:1"}))
+    app.state.insights = replace(found, graph=away)
+    answer = get(client, "check", "operate")
+    assert (answer.status_code, answer.json()["ok"]) == (200, False)
+    assert get(client, "summary", "read").status_code == 503

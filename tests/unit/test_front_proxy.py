@@ -1,0 +1,111 @@
+"""One address for both services: the real Caddy, with the file of compose and `make up`, and what the services answer."""
+
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edugraph_cli.processes import Processes, free_port
+from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
+from edugraph_gateway.app import make_application as gateway_application
+from edugraph_gateway.gateway import open_gateway
+from edugraph_gateway.settings import GatewaySettings
+from edugraph_insights.app import make_application as insights_application
+from edugraph_insights.insights import open_insights
+from edugraph_insights.settings import InsightsSettings
+
+CADDYFILE = Path(__file__).resolve().parents[2] / "deploy" / "compose" / "Caddyfile"
+NOWHERE = {"broker_url": "amqp://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1", "blob_url": "/tmp"}
+INSIGHTS_ALONE = {"redis_url": "redis://127.0.0.1:1", "neo4j_uri": "bolt://127.0.0.1:1"}
+
+
+class Door(BaseHTTPRequestHandler):
+    """Answers with its port, the path, and how much of a body it got."""
+
+    def _answer(self) -> None:
+        size = len(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        body = f"{self.connection.getsockname()[1]} {self.path} {size}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - these are the names that the library calls
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, dict[str, int]]]:
+    """A client of the one address, and the ports of both services."""
+    servers = {name: ThreadingHTTPServer(("127.0.0.1", 0), Door) for name in ("gateway", "insights")}
+    for server in servers.values():
+        Thread(target=server.serve_forever, daemon=True).start()
+    ports = {name: int(server.server_address[1]) for name, server in servers.items()}
+    folder, port = tmp_path_factory.mktemp("caddy"), free_port()
+    environment = {
+        "CADDY_SITE": f"http://:{port}",
+        "CADDY_BIND": "127.0.0.1",
+        "XDG_DATA_HOME": str(folder),
+        **{f"{name.upper()}_ADDRESS": f"127.0.0.1:{each}" for name, each in ports.items()},
+    }
+    processes = Processes(logs=folder, environment=environment)
+    caddy = str(Path(sys.executable).with_name("caddy"))
+    processes.start("proxy", [caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"])
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+
+        def answers() -> bool:
+            try:
+                return client.get("/readyz").is_success
+            except httpx.HTTPError:
+                return False
+
+        processes.wait_until("proxy", answers)
+        yield client, ports
+    processes.stop()
+    for server in servers.values():
+        server.shutdown()
+        server.server_close()
+
+
+paths = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["", "/", *INSIGHTS_PATHS, *GATEWAY_EXACT, "/v1/imports", "/v1"]),
+        st.sampled_from(["", "/", "/x", "x", "/verify", "/%E7%94%A8%2Fy"]),
+    ),
+).filter(lambda path: path.startswith("/") and not path.startswith("//"))
+
+
+@pytest.mark.loopback("Caddy and two servers that stand for the services")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=paths, method=st.sampled_from(["GET", "POST", "DELETE"]))
+def test_each_path_comes_whole_to_the_service_that_answers_it(
+    doors: tuple[httpx.Client, dict[str, int]], path: str, method: str
+) -> None:
+    """Out: any path of the Caddyfile, or the order of its handles."""
+    client, ports = doors
+    body = b"x" * 100_000 if method == "POST" else b""
+    answer = client.request(method, path, content=body).raise_for_status()
+    door = "insights" if is_of_insights(path) else "gateway"
+    assert answer.text == f"{ports[door]} {path} {len(body)}"
+
+
+def test_each_operation_is_behind_the_door_that_leads_to_it() -> None:
+    """Out: a path of INSIGHTS_PATHS or GATEWAY_EXACT."""
+    gateway = gateway_application(open_gateway(GatewaySettings.model_validate(NOWHERE)))
+    insights = insights_application(open_insights(InsightsSettings.model_validate(INSIGHTS_ALONE)))
+    behind = {False: set(gateway.openapi()["paths"]), True: set(insights.openapi()["paths"])}
+    own = {"/healthz", "/readyz"}  # of each process; from outside those of the gateway are seen
+    assert len(behind[False]) > 20
+    assert "/v1/graph/summary" in behind[True]
+    wrong = [path for door, its in behind.items() for path in its - own if is_of_insights(path) is not door]
+    assert wrong == []
+    assert is_of_insights("/v1/insights/openapi.json")
