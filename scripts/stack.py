@@ -58,6 +58,7 @@ def up() -> int:
         reason = "EDUGRAPH_URL is set to" if looked_for != DEFAULT_URL else "another program had taken"
         print(f"It is not where the command line looks for it: {reason} {looked_for}. Run this line first:")
         print(f"export EDUGRAPH_URL={state['url']}")
+    print(f"page: {state['url']}/ui/")
     print("send a file: ./edugraph import examples/school_en.ndjson --follow")
     return 0
 

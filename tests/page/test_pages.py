@@ -147,9 +147,31 @@ def test_the_map_draws_each_point_that_has_a_prerequisite_or_attempts(visit: Vis
             assert apart or one["y2"] <= other["y1"] + 4 or other["y2"] <= one["y1"] + 4
 
 
+def test_a_course_of_5000_points_stays_usable_and_says_what_is_left_out(visit: Visitor) -> None:
+    """The API's answer is made up here, since no example is so large. Out: draw all that is wanted."""
+    rows = [{"point": f"p{n}", "name": f"Point {n}", "needs": f"p{n // 3}", "needs_name": "", "confidence": 0.8} for n in range(1, 5_000)]  # fmt: skip
+    answer = visit.answer("course-map", course=COURSE) | {"rows": rows}
+    visit.page.route("**/v1/insights/course-map?*", lambda route: route.fulfill(json=answer))
+    shown = visit.open("map", course=COURSE, lang="en")
+    weak = len(visit.answer("weak-points", course=COURSE)["rows"])
+    assert shown.evaluate("document.querySelector('.map').picture.nodes().length") == 150
+    said = shown.locator("p.left-out").first.inner_text()
+    assert f"150 of {5_000 + weak} points are drawn" in said
+    assert f"{5_000 + weak - 150} with a lower share wrong are left out" in said
+    assert len(shown.query_selector_all(".scrolls tbody tr")) == 300
+    requests: list[str] = []
+    shown.on("request", lambda request: requests.append(request.url))
+    shown.get_by_label("Find a point").fill("point 4999")
+    shown.wait_for_url("**find=*")
+    visit.ready()
+    assert not [each for each in requests if "/v1/" in each]  # a search asks nothing anew
+    drawn = shown.evaluate("[...document.querySelector('.map').picture.nodes()].map(n => n.id())")
+    assert sorted(drawn) == ["p1666", "p4999"]
+
+
 def test_the_map_shows_less_where_less_is_asked_for(visit: Visitor) -> None:
     shown = visit.open("map", course=COURSE, lang="en")
-    count = "document.querySelector('.map').picture.nodes().length"
+    count = "document.querySelector('.map')?.picture?.nodes().length"
     every = shown.evaluate(count)
     shown.get_by_label("Find a point").fill("根")
     shown.wait_for_url("**find=*")
@@ -174,7 +196,7 @@ def test_the_map_shows_less_where_less_is_asked_for(visit: Visitor) -> None:
 
 def test_a_point_opens_its_panel_and_every_number_its_records(visit: Visitor) -> None:
     shown = visit.open("map", course=COURSE, lang="en")
-    shown.evaluate(f"document.querySelector('.map').picture.getElementById('{POINT}').emit('tap')")
+    shown.evaluate(f"document.querySelector('.map').picture.getElementById('{POINT}').emit('tap').length")
     shown.wait_for_selector(".panel h3")
     assert shown.locator(".panel h3").inner_text() == POINT
     visit.ready()
@@ -294,6 +316,16 @@ def test_what_a_record_says_is_never_taken_for_html(visit: Visitor) -> None:
     assert "<img" in shown.locator("main").inner_text()
 
 
+def test_a_group_shows_those_who_are_in_the_course_and_how_many_are_not(visit: Visitor) -> None:
+    """Out: let `roster` go through all permitted students."""
+    shown = visit.open("students", course=COURSE, group=GROUP, lang="en")
+    roster = visit.answer("roster", course=COURSE, group=GROUP)
+    everybody = {row["student"] for row in visit.answer("roster", course=COURSE)["rows"]}
+    assert {row["student"] for row in roster["rows"]} < everybody
+    [not_in_it] = roster["left_out"].values()
+    assert f"who are not in the course {not_in_it}" in shown.locator(".left-out").first.inner_text()
+
+
 @pytest.mark.parametrize("width", [390, 1280, 1920])
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_is_wider_than_the_screen(visit: Visitor, page: str, width: int) -> None:
@@ -336,9 +368,14 @@ def test_a_key_is_asked_for_and_stays_in_its_tab(visit_guarded: Visitor) -> None
     assert shown.evaluate("sessionStorage.length") == 0
 
 
+def with_key(key: str) -> str:
+    """A script that puts a key where the page keeps it; an empty page has no such place."""
+    return f"if (location.protocol === 'http:') sessionStorage.setItem('edugraph_key', '{key}')"
+
+
 def test_an_analyst_is_told_what_is_hidden(visit_guarded: Visitor) -> None:
     visit, key = visit_guarded, "eg_analyst"
-    visit.page.add_init_script(f"sessionStorage.setItem('edugraph_key', '{key}')")
+    visit.page.add_init_script(with_key(key))
     shown = visit.open("overview", course=COURSE, lang="en")
     assert shown.get_by_text("no groups of fewer than 10 students").is_visible()
     assert not shown.query_selector("header select[name=group]")
@@ -347,15 +384,27 @@ def test_an_analyst_is_told_what_is_hidden(visit_guarded: Visitor) -> None:
     text = shown.locator("[data-question=weak-points]").inner_text()
     assert "Groups of fewer than 10 students are hidden" in text
     assert f"rows of small groups {weak['left_out']['rows of small groups']}" in text
+    assert "Hidden rows: " in shown.locator("[data-question=weak-points] tbody").inner_text()
     hidden = shown.locator("[data-card=active]").inner_text()
     assert ("hidden" in hidden) == ("students with attempts" not in weak["of_how_many"])
     assert not shown.query_selector("nav a[href*=students]")
     assert not shown.query_selector("main a[href*=records]")
 
 
+def test_who_may_ask_other_questions_begins_with_another_page(visit_guarded: Visitor) -> None:
+    visit = visit_guarded
+    visit.page.add_init_script(with_key("eg_counsellor"))
+    visit.page.goto(f"{visit.address}/")
+    visit.page.wait_for_selector("[data-page=students] tbody tr")
+    shown = visit.ready()
+    assert not shown.query_selector(".refusal")
+    assert not shown.query_selector("nav a[href*=overview]")
+    assert not shown.query_selector("main a[href*=records], main a[href*='#student?']")  # not theirs to ask
+
+
 def test_a_student_sees_their_own_page(visit_guarded: Visitor) -> None:
     visit = visit_guarded
-    visit.page.add_init_script(f"sessionStorage.setItem('edugraph_key', 'eg_student:{STUDENT}')")
+    visit.page.add_init_script(with_key(f"eg_student:{STUDENT}"))
     shown = visit.open("student", course=COURSE, student=STUDENT, lang="zh")
     assert "林子涵" in shown.locator("h1").inner_text()
     assert not shown.query_selector(".refusal")

@@ -7,6 +7,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
+import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize
 
 DESKTOP = ViewportSize(width=1280, height=800)
@@ -36,8 +37,8 @@ class Visitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._context.close()
-        if kind is None:
-            assert self.wrong == []
+        if kind is None and self.wrong:
+            pytest.fail("; ".join(self.wrong))
 
     def open(self, page: str, **state: str) -> Page:
         """Show a page and wait until all of its answers are there."""

@@ -171,8 +171,12 @@ class Facts:
 
     def progress(self, course: str) -> dict[str, float]:
         """Return the progress of those students of whom a record gives it."""
+        return {student: progress for student, progress in self.standing(course).items() if progress is not None}
+
+    def standing(self, course: str) -> dict[str, float | None]:
+        """Return those students who are in the course, with their progress, None where no record gives it."""
         rows = self.graph.read("standing", students=list(self.students), course=course)
-        return {row["student"]: float(row["progress"]) for row in rows if row["progress"] is not None}
+        return {row["student"]: None if row["progress"] is None else float(row["progress"]) for row in rows}
 
     def course_name(self, course: str) -> str | None:
         """Return None where there is no such course."""

@@ -529,3 +529,36 @@ def groups(school: School, course: str, sides: list[tuple[set[str], str]]) -> di
             sizes = {"students": len(of_sides[0]), "other_students": len(of_sides[1])}
             rows[key] = {"group": one, "other": other, "difference": one - other, **sizes}
     return rows
+
+
+def standings(school: School, course: str) -> dict[Any, dict[str, Any]]:
+    """Of each student of a course: what the question `roster` says."""
+    outcomes: dict[str, list[Any]] = defaultdict(list)
+    for r in first_attempts(school, course):
+        outcomes[r.data.student_id].append(r)
+    made = [r for r, _ in mistakes(school, course).values()]
+    stand = {r.data.student_id: r for r in of(school.records, "course_record") if r.data.course_id == course}
+    rows = {}
+    for who in roster(school, course):
+        tries, mine = outcomes[who], [r for r in made if r.data.student_id == who]
+        rows[who] = {
+            "progress": stand[who].data.progress,
+            "first_attempts": len(tries),
+            "right": mean(r.data.outcome_thousandths / 1000 for r in tries) if tries else None,
+            "mistakes": len(mine),
+            "last": max((r.timestamp for r in (*tries, *mine)), default=None),
+        }
+    return rows
+
+
+def course_map(school: School, course: str) -> dict[Any, dict[str, Any]]:
+    """(point, what it needs) -> the confidence; a point that needs nothing stands with an empty need."""
+    mine = set(of_points(school, course)) | {
+        point_of(school, point.name)
+        for each in school.findings
+        if each.record["type"] == "course_content" and each.record["data"]["course_id"] == course
+        for point in each.finding.knowledge_points
+    }
+    needs = {pair: c for pair, c in prerequisites(school).items() if pair[0] in mine and pair[0] != pair[1]}
+    alone = {(point, ""): None for point in mine - {point for point, _ in needs}}
+    return {pair: {"confidence": confidence} for pair, confidence in {**needs, **alone}.items()}

@@ -58,6 +58,10 @@ def test_questions_about_a_course_equal_the_reference(room: Room, insights: Insi
         same({(row.point, row.gap): row for row in found}, reference.earlier_gaps(school, course))
         found = asked(insights, "attention", course=course).rows
         same({row.student: row for row in found}, reference.attention(school, course))
+        found = asked(insights, "roster", course=course).rows
+        same({row.student: row for row in found}, reference.standings(school, course))
+        found = asked(insights, "course-map", course=course).rows
+        same({(row.point, row.needs): row for row in found}, reference.course_map(school, course))
 
 
 @EXAMPLES

@@ -25,7 +25,7 @@ class Standing(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Standing]:
-    names, progress = facts.names(), facts.progress(asked.course)
+    names, standings = facts.names(), facts.standing(asked.course)
     tried: dict[str, list[Attempt]] = {}
     for each in facts.first_attempts(asked.course):
         tried.setdefault(each.student, []).append(each)
@@ -33,12 +33,12 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
     for row in facts.mistakes(asked.course):
         mistakes.setdefault(row["student"], {})[row["record"]] = row["at"]
     rows = []
-    for student in facts.students:
+    for student, progress in standings.items():
         first, made = tried.get(student, []), mistakes.get(student, {})
         standing = Standing(
             student=student,
             name=names.get(student),
-            progress=progress.get(student),
+            progress=progress,
             first_attempts=len(first),
             right=1 - wrong_share(first) if first else None,
             mistakes=len(made),
@@ -49,9 +49,12 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
     return Found(
         tuple(rows),
         of_how_many={
-            "students": frozenset(facts.students),
-            "students with attempts": frozenset(tried),
-            "students with mistakes": frozenset(mistakes),
+            "students": frozenset(standings),
+            "students with attempts": frozenset(tried.keys() & standings),
+            "students with mistakes": frozenset(mistakes.keys() & standings),
+        },
+        left_out={
+            "students of the group who are not in the course": len(frozenset(facts.students) - standings.keys())
         },
     )
 

@@ -1,7 +1,9 @@
 // The one module that asks insights. The key of an installation that needs one is kept for this tab only.
 
 const STORED = 'edugraph_key';
+const REMEMBERED_MS = 30_000; // typing in a search asks for the same answer again and again
 let key = sessionStorage.getItem(STORED) ?? '';
+const remembered = new Map(); // address -> {at, answer}
 
 /** An answer that is no: `type` is its name as in the API, such as `too-large`. */
 export class Problem extends Error {
@@ -15,12 +17,25 @@ export const hasKey = () => key !== '';
 
 export function keep(given) {
   key = given;
+  remembered.clear();
   if (key) sessionStorage.setItem(STORED, key);
   else sessionStorage.removeItem(STORED);
 }
 
+/** Return the JSON at a path below /v1/insights, which may be half a minute old. Raises Problem. */
+export function ask(path, parameters = {}) {
+  const address = JSON.stringify([path, parameters]);
+  const before = remembered.get(address);
+  if (before && Date.now() - before.at < REMEMBERED_MS) return before.answer;
+  for (const [old, { at }] of remembered) if (Date.now() - at >= REMEMBERED_MS) remembered.delete(old);
+  const answer = askIn('application/json', path, parameters);
+  remembered.set(address, { at: Date.now(), answer });
+  answer.catch(() => remembered.delete(address));
+  return answer;
+}
+
 /** Return the JSON at a path below /v1/insights, or its text in another form. Raises Problem. */
-export async function ask(path, parameters = {}, form = 'application/json') {
+export async function askIn(form, path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '');
   const query = new URLSearchParams(given).toString();
   const headers = { Accept: form, ...(key ? { Authorization: `Bearer ${key}` } : {}) };

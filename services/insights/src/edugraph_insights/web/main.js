@@ -37,8 +37,8 @@ async function show() {
   }
   if (mine !== shown) return;
   if (!choices.courses.some(each => each.id === state().course) && choices.courses.length) {
-    // The first course, so that there is something to see; the address says which.
-    location.replace(changed({ course: choices.courses[0].id, group: '', term: '' }));
+    // The first course, on the first page that is open to the caller, so that there is something to see.
+    location.replace(link(location.hash ? page : first_page(), { course: choices.courses[0].id, group: '', term: '' }));
     return;
   }
   const known = Object.hasOwn(PAGES, page) ? page : 'overview';
@@ -64,6 +64,8 @@ async function show() {
   main.dataset.ready = String(mine);
 }
 
+const first_page = () => Object.keys(PAGES).find(name => choices?.questions.has(PAGES[name].needs)) ?? 'overview';
+
 async function asked() {
   const [may, catalogue] = await Promise.all([ask('/choices'), ask('')]);
   return { ...may, questions: new Set(catalogue.questions.map(each => each.name)) };
@@ -83,7 +85,7 @@ function frame(page) {
   head.replaceChildren(
     h('a', { class: 'skip', href: location.hash, onclick: event => { event.preventDefault(); main.focus(); } }, t('nav.skip')),
     h('div', { class: 'bar-of-page' },
-      h('a', { class: 'brand', href: link('overview') }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
+      h('a', { class: 'brand', href: link(first_page()) }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
       h('nav', { 'aria-label': t('nav.pages') }, own && page_visible('self') ? own : null,
         pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`)))),
       h('div', { class: 'tools' }, languages(now), themes(),

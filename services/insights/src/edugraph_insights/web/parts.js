@@ -1,8 +1,10 @@
 // What all pages are made of. Everything is made as elements and text: nothing that a record says is read as HTML.
 
-import { ask } from './api.js';
+import { askIn } from './api.js';
 import { changed, link, state } from './state.js';
 import { moment, number, share, sorter, t, told } from './words.js';
+
+const MOST_ROWS = 300; // of a table, until all are asked for
 
 /** Return an element. A property that begins with `on` is a listener, one that is false or null is left out. */
 export function h(tag, properties = {}, ...children) {
@@ -28,6 +30,9 @@ export function bar(exact, href = null, label = null) {
   return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
 }
 
+/** Return how many rows of an answer are not shown since they are of small groups. */
+export const hiddenRows = answer => answer.left_out['rows of small groups'] ?? 0;
+
 /** Return the page's address of the records that the API gives as evidence. */
 export function recordsLink(evidence) {
   if (!evidence) return null;
@@ -49,7 +54,7 @@ export function how(question, answer) {
 
 function csvButton(question, parameters) {
   async function save() {
-    const text = await ask(`/${question}`, parameters, 'text/csv');
+    const text = await askIn('text/csv', `/${question}`, parameters);
     const at = URL.createObjectURL(new Blob(['\ufeff', text], { type: 'text/csv' }));
     h('a', { href: at, download: `${question}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(at), 1000);
@@ -59,9 +64,9 @@ function csvButton(question, parameters) {
 
 /**
  * Return a table. `columns` are {name, label, cell(row), key(row), text}: with `key` it can be sorted by, in the state `sort`.
- * The first column heads its row.
+ * The first column heads its row. Of a long table only the first rows are there, and how many are not.
  */
-export function table(caption, columns, rows, { sort, none = t('table.none') } = {}) {
+export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0 } = {}) {
   const wanted = sort === undefined ? '' : state().sort ?? sort;
   const [by, down] = [wanted.replace(/^-/, ''), wanted.startsWith('-')];
   const column = columns.find(each => each.name === by && each.key);
@@ -73,11 +78,15 @@ export function table(caption, columns, rows, { sort, none = t('table.none') } =
     const label = sortable ? h('a', { href: changed({ sort: next }), 'data-keep-focus': `sort-${each.name}` }, each.label, chosen ? (down ? ' ▼' : ' ▲') : '') : each.label;
     return h('th', { scope: 'col', class: each.text ? null : 'figure', 'aria-sort': chosen ? (down ? 'descending' : 'ascending') : null }, label);
   });
-  const body = ordered.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? null },
+  const listed = state().rows === 'all' ? ordered : ordered.slice(0, MOST_ROWS);
+  const body = listed.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? null },
     columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? null : 'figure' }, each.cell(row)))));
-  return h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },
+  const wide = (words, look) => h('tr', {}, h('td', { colspan: columns.length, class: look }, words));
+  const rest = ordered.length - listed.length;
+  const whole = h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },
     h('table', {}, h('caption', {}, caption), h('thead', {}, h('tr', {}, heads)),
-      h('tbody', {}, body.length ? body : h('tr', {}, h('td', { colspan: columns.length, class: 'none' }, none)))));
+      h('tbody', {}, body, !body.length && !hidden && wide(none, 'none'), hidden > 0 && wide(t('table.hidden_rows', { n: hidden }), 'hidden'))));
+  return [whole, rest > 0 && h('p', { class: 'left-out' }, `${t('table.rest', { n: rest })} `, h('a', { href: changed({ rows: 'all' }) }, t('table.all')))];
 }
 
 function compare(a, b, down) {
@@ -91,7 +100,7 @@ function compare(a, b, down) {
 export function block(heading, content, properties = {}) {
   const inside = h('div', {}, h('p', { class: 'waits' }, t('status.waits')));
   const whole = h('section', properties, h('h2', {}, heading), inside);
-  whole.done = content().then(parts => inside.replaceChildren(...[parts].flat(2).filter(Boolean)), problem => inside.replaceChildren(refusal(problem)));
+  whole.done = content().then(parts => inside.replaceChildren(...[parts].flat(Infinity).filter(Boolean)), problem => inside.replaceChildren(refusal(problem)));
   return whole;
 }
 

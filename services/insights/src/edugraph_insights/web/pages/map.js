@@ -4,7 +4,7 @@ import cytoscape from '../vendor/cytoscape/cytoscape.esm.min.mjs';
 import dagre from '../vendor/cytoscape-dagre/cytoscape-dagre.min.mjs';
 
 import { ask } from '../api.js';
-import { bar, block, h, how, recordsLink, table, value } from '../parts.js';
+import { bar, block, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { number, share, t, told } from '../words.js';
 import { recordsList } from './records.js';
@@ -49,7 +49,7 @@ async function picture(asked, questions, student) {
     tools(matches.length, all.size, sure),
     h('p', { class: 'left-out' }, t('map.drawn', { n: drawn.length, of: all.size }), ' ', drawn.length < wanted.length ? t('map.too_many', { most: MOST_NODES, n: wanted.length - drawn.length }) : '', !near && all.size > wanted.length ? t('map.alone', { n: all.size - wanted.length }) : ''),
     h('div', { class: 'map-and-panel' }, h('figure', {}, canvas(drawn, chosen, student), legend(student)), side),
-    pointsTable([...all.values()].filter(point => matches.includes(point)), all, neededFor, student),
+    pointsTable([...all.values()].filter(point => matches.includes(point)), all, neededFor, student, hiddenRows(rates)),
     how('course-map', places), how(student ? 'student' : 'weak-points', rates),
   ];
 }
@@ -171,7 +171,7 @@ function fill(side, point, all, neededFor, asked, questions, student, exact) {
   }
 }
 
-function pointsTable(points, all, neededFor, student) {
+function pointsTable(points, all, neededFor, student, hidden) {
   const listed = ids => ids.map(id => all.get(id).name).join(t('list.comma'));
   return table(t('map.caption', { n: points.length }), [
     { name: 'name', label: t('column.point'), text: true, key: point => point.name, cell: point => h('a', { href: changed({ point: point.id }), 'data-keep-focus': `point-${point.id}` }, point.name) },
@@ -180,5 +180,5 @@ function pointsTable(points, all, neededFor, student) {
     { name: 'tried', label: t('column.first_attempts'), key: point => point.tried, cell: point => value(point.tried, number(point.tried), recordsLink(point.row?.evidence), point.name) },
     { name: 'needs', label: t('map.needs'), text: true, cell: point => listed(point.needs.map(need => need.id)) || '–' },
     { name: 'for', label: t('map.needed_for'), text: true, cell: point => listed(neededFor.get(point.id) ?? []) || '–' },
-  ], points, { sort: '-wrong' });
+  ], points, { sort: '-wrong', hidden });
 }

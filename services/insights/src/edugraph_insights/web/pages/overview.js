@@ -1,7 +1,7 @@
 // How does this course stand? For who answers for it, and for an analyst.
 
 import { ask } from '../api.js';
-import { bar, block, h, how, recordsLink, table, value } from '../parts.js';
+import { bar, block, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
 import { link } from '../state.js';
 import { number, share, t, told } from '../words.js';
 
@@ -29,8 +29,8 @@ async function standing(weak, asked, questions) {
       card('students', of.students, number(of.students), seesPersons ? link('students') : null),
       card('active', of['students with attempts'], number(of['students with attempts']), seesPersons ? link('students', { sort: '-first_attempts' }) : null),
       card('attempts', of['first attempts'], number(of['first attempts']), questions.has('records') ? link('records') : null),
-      course && card('right', course.right, share(course.right), questions.has('records') ? link('records') : null),
-      course && card('progress', course.median_progress, share(course.median_progress), seesPersons ? link('students', { sort: 'progress' }) : null)),
+      hard && card('right', course?.right, share(course?.right), questions.has('records') ? link('records') : null),
+      hard && card('progress', course?.median_progress, share(course?.median_progress), seesPersons ? link('students', { sort: 'progress' }) : null)),
     hard && how('difficulty', hard),
   ];
 }
@@ -45,7 +45,7 @@ async function weakest(weak) {
       { name: 'low', label: t('column.wrong_at_least'), cell: row => value(row.wrong_at_least, share(row.wrong_at_least)) },
       { name: 'students', label: t('column.students'), cell: row => value(row.students, number(row.students), recordsLink(row.evidence), row.name) },
       { name: 'first_attempts', label: t('column.first_attempts'), cell: row => value(row.first_attempts, number(row.first_attempts), recordsLink(row.evidence), row.name) },
-    ], rows, { none: t('overview.no_points') }),
+    ], rows, { none: t('overview.no_points'), hidden: hiddenRows(answer) }),
     answer.rows.length > WEAKEST && h('p', {}, h('a', { href: link('map') }, t('overview.all_points', { n: answer.rows.length }))),
     how('weak-points', answer),
   ];
@@ -58,7 +58,7 @@ async function trust(asked) {
       { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
       { name: 'records', label: t('column.records'), cell: row => value(row.records, number(row.records), row.kind === 'mistakes' && answer.exact ? link('records') : null, told('kind', row.kind)) },
       ...['read', 'linked', 'unsure', 'with_evidence'].map(name => ({ name, label: t(`column.${name}`), cell: row => value(row[name], share(row[name])) })),
-    ], answer.rows),
+    ], answer.rows, { hidden: hiddenRows(answer) }),
     how('trust', answer),
   ];
 }
