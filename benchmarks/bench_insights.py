@@ -1,0 +1,194 @@
+"""How long insights' answers take on the synthetic school: `make bench-insights` (BENCH_ARGS="--sizes 1000000").
+
+A Neo4j of this bench alone is filled through the importer's own code. Eight readers ask each question at once, in
+threads of one process as insights has them, with other groups and students each time and no cache of answers. Cold
+is the first time after Neo4j was started again, one call of each reader; the system still has the files in memory. A
+question over a whole course may answer with an offer to ask for less. One table, JSON beside it; exits 1 when a
+figure is missed. On a busy machine the figures are rough.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from statistics import median, quantiles
+from typing import Any
+
+from bench_growth import ORIGIN, fill, students_of
+from engines import PRIVACY_SECRET, bench
+from own_neo4j import Store, own_neo4j
+
+from edugraph_cli.synthetic_school import GROUP_SIZE, School
+from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Prerequisite, RecordFinding
+from edugraph_common.contracts.messages import Findings
+from edugraph_common.platform.callers import ANYBODY
+from edugraph_importer.graph import Graph
+from edugraph_insights.asking import ask
+from edugraph_insights.graph import Graph as GraphToRead
+from edugraph_insights.insights import Insights
+from edugraph_insights.problems import TooLarge
+from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.settings import InsightsSettings
+
+RESULTS = Path(__file__).parent / "results"
+READERS = 8
+NOW = datetime(2026, 6, 10, tzinfo=UTC)  # in the second term, so that its groups have members
+GOALS = {"group or student": (1.0, 5.0), "course": (5.0, 5.0)}  # seconds of p95, warm and cold
+
+
+class NoAudit:
+    """Whoever reads is this bench: nothing is kept."""
+
+    def record(self, *_arguments: object, **_more: object) -> None:
+        pass
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000])
+    parser.add_argument("--calls", type=int, default=5, help="of each reader, of each question")
+    parser.add_argument("--smoke", action="store_true", help="a small size: it must run, whatever its figures")
+    given = parser.parse_args()
+    found: dict[int, list[dict[str, Any]]] = {}
+    with bench():
+        for size in [3_000] if given.smoke else sorted(given.sizes):
+            with tempfile.TemporaryDirectory() as folder, own_neo4j(Path(folder), PRIVACY_SECRET) as store:
+                found[size] = measure(store, size, 1 if given.smoke else given.calls)
+    missed = report(found)
+    return 0 if given.smoke else int(missed)
+
+
+def measure(store: Store, size: int, calls: int) -> list[dict[str, Any]]:
+    school = School(students_of(size), 1, size)
+    graph = Graph(store.settings)
+    graph.prepare()
+    fill(graph, size)
+    graph.write_findings(Findings(job_id="bench", pack="texts", findings=tuple(found_in_texts(school))))
+    graph.close()
+    store.stop()
+    store.start()
+    insights = reading(store)
+    random = Random(size)
+    rows = []
+    try:
+        with ThreadPoolExecutor(READERS) as readers:
+            for scope in GOALS:
+                for name in QUESTIONS:
+                    if scope == "course" and QUESTIONS[name].parameters.model_fields["student"].is_required():
+                        continue
+                    asked = [parameters(school, random, name, scope) for _ in range(READERS * (calls + 1))]
+                    times = list(readers.map(lambda each, name=name: seconds(insights, name, each), asked))
+                    cold, warm = times[:READERS], times[READERS:]
+                    rows.append(
+                        {
+                            "question": name,
+                            "scope": scope,
+                            "cold p95": p95([each for each, _ in cold]),
+                            "warm p50": median(each for each, _ in warm),
+                            "warm p95": p95([each for each, _ in warm]),
+                            "too large": sum(large for _, large in times) / len(times),
+                        }
+                    )
+    finally:
+        insights.graph.close()
+    return rows
+
+
+def found_in_texts(school: School) -> Iterator[RecordFinding]:
+    """Yield what the texts of the courses say that their points need."""
+    for value in school.definitions():
+        if value["type"] == "course_content":
+            point = value["data"]["title"]
+            course = next(each for each in school.courses if each.id == value["data"]["course_id"])
+            needs = [Prerequisite(point=point, requires=each, confidence=0.9) for each in course.needs[point]]
+            finding = ContentFinding(
+                knowledge_points=(FoundPoint(name=point),), prerequisites=tuple(needs), confidence=0.9
+            )
+            yield RecordFinding(record=value, finding=finding, origin=ORIGIN)
+
+
+def parameters(school: School, random: Random, question: str, scope: str) -> dict[str, Any]:
+    """Return a group, or a student, or a whole course of the second term, drawn by lot."""
+    course = random.choice([each for each in school.courses if each.term == 2])
+    asked = {"course": course.id}
+    fields = QUESTIONS[question].parameters.model_fields
+    if "next_course" in fields:
+        first = next(each for each in school.courses if each.term == 1 and each.language == course.language)
+        asked = {"course": first.id, "next_course": course.id}
+    if "goal" in fields:
+        asked["goal"] = canonical_name(random.choice(list(course.needs)))
+    if scope == "course":
+        return asked
+    there = [each for each in school.students if each.language == course.language and not each.joined]
+    if fields["student"].is_required():
+        return {**asked, "student": random.choice(there).id}
+    number = random.randrange((school.sizes[course.language] - 1) // GROUP_SIZE + 1) + 1
+    return {**asked, "group": f"{school.prefix}-g-{course.id}-{number}"}
+
+
+def seconds(insights: Insights, name: str, asked: dict[str, Any]) -> tuple[float, bool]:
+    """Return how long an answer took, and whether it was an offer to ask for less."""
+    question, begun, too_large = QUESTIONS[name], time.perf_counter(), False
+    try:
+        ask(insights, ANYBODY, question, question.parameters(**asked)).model_dump_json()
+    except TooLarge:
+        too_large = True
+    return time.perf_counter() - begun, too_large
+
+
+def reading(store: Store) -> Insights:
+    settings = InsightsSettings.model_validate(
+        {
+            "redis_url": "redis://127.0.0.1:1",  # is never asked
+            "neo4j_uri": store.settings.uri,
+            "neo4j_user": store.settings.user,
+            "neo4j_password": store.settings.password,
+        }
+    )
+    nobody: Any = None
+    audit: Any = NoAudit()
+    return Insights(
+        settings=settings,
+        graph=GraphToRead(settings),
+        key_ring=nobody,
+        issuer=None,
+        audit=audit,
+        ping_redis=lambda: None,
+        now=lambda: NOW,
+    )
+
+
+def p95(times: list[float]) -> float:
+    return quantiles(times, n=20)[-1]
+
+
+def report(found: dict[int, list[dict[str, Any]]]) -> bool:
+    missed = False
+    for size, rows in found.items():
+        print(f"\n{size:,} records, {READERS} readers; seconds")
+        columns = ("cold p95", "warm p50", "warm p95")
+        print(f"{'question':<24}{'of':<18}" + "".join(f"{name:>10}" for name in columns) + f"{'too large':>11}")
+        for row in rows:
+            warm, cold = GOALS[row["scope"]]
+            row["missed"] = row["warm p95"] > warm or row["cold p95"] > cold
+            missed = missed or row["missed"]
+            figures = "".join(f"{row[name]:>10.3f}" for name in columns)
+            verdict = "  MISSED" if row["missed"] else ""
+            print(f"{row['question']:<24}{row['scope']:<18}{figures}{row['too large']:>11.0%}{verdict}")
+    load = [round(each, 1) for each in os.getloadavg()]
+    print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores; goals: {GOALS}")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "insights.json").write_text(json.dumps({"sizes": found, "goals": GOALS, "load": load}, indent=1))
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
