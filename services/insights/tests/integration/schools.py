@@ -112,9 +112,9 @@ def schools(draw: st.DrawFn) -> School:
     for who, where, day in draw(st.lists(st.tuples(student, course, st.integers(0, 80)), max_size=5)):
         values.append(("activity_record", day * 24, {"student_id": who, "course_id": where}))
     for term in draw(st.sets(st.sampled_from(TERMS))):
-        starts = draw(st.integers(0, 60))
-        ends, rest = starts + draw(st.integers(1, 60)), starts + draw(st.integers(0, 40))
-        days = {"starts": at(starts * 24), "ends": draw(st.sampled_from([None, at(ends * 24)]))}
+        starts = draw(st.integers(0, 30))
+        ends, rest = starts + draw(st.integers(1, 30)), draw(st.integers(0, 80))
+        days = {"starts": at(starts), "ends": draw(st.sampled_from([None, at(ends)]))}
         values.append(("term_record", 0, {"term": term, **days, "breaks": [f"{at(rest * 24)}/{at(rest * 24 + 90)}"]}))
     values += [
         ("course_content", 0, {"course_id": where, "content": f"Text {n}"})

@@ -142,7 +142,8 @@ def test_two_groups_are_compared_in_the_weeks_of_their_terms(
 ) -> None:
     """Out: the item that one group alone tried; the week that one has not reached."""
     groups: dict[str, set[str]] = {"g": set(), "h": set()}
-    days = {"T1": ("2026-03-02", "2026-03-20"), "T2": ("2026-03-01", "2026-07-01")}
+    # The first term has one week. The second one begins on a Sunday, so that attempts on Monday are in its second.
+    days = {"T1": ("2026-03-02", "2026-03-04"), "T2": ("2026-03-01", "2026-07-01")}
     values: list[tuple[str, dict[str, Any]]] = [
         ("term_record", {"term": term, "starts": starts, "ends": ends}) for term, (starts, ends) in days.items()
     ]
