@@ -79,7 +79,7 @@ bench-gateway: env-dev test-servers ## submissions a second against bare pika an
 bench-import: env-dev test-servers ## how much of Neo4j's speed the import uses (about ten minutes)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_import.py $(BENCH_ARGS)
 
-bench-mastery: env-dev ## how well the estimate of mastery ranks the students of a synthetic school by the truth (three minutes)
+bench-mastery: env-dev ## how well the estimate of mastery ranks the students of a synthetic school by the truth (a minute)
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_mastery.py $(BENCH_ARGS)
 
 bench-growth: env-dev test-servers ## whether writes cost more in a larger graph: 10,000 and 100,000 records; BENCH_ARGS="--sizes 10000 1000000" (half an hour)

@@ -148,6 +148,26 @@ def test_an_estimate_is_asked_of_the_api(monkeypatch: pytest.MonkeyPatch, record
     assert [request.url.path for request in asked] == ["/v1/analyses/errors/estimate", "/v1/tasks/t"]
 
 
+def test_economy_is_asked_of_the_api_and_needs_an_analysis(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
+    asked = list[httpx.Request]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        request.read()
+        asked.append(request)
+        return httpx.Response(202, json={"job_id": "j", "task_id": "t", "links": {}})
+
+    monkeypatch.setattr(
+        Client, "from_environment", lambda: Client("http://gateway", transport=httpx.MockTransport(answer))
+    )
+    assert runner.invoke(app, ["analyze", "errors", str(records), "--economy"]).exit_code == 0
+    assert runner.invoke(app, ["import", str(records), "--analyze", "--economy"]).exit_code == 0
+    assert runner.invoke(app, ["import", "s3://a/b.ndjson", "--analyze", "--economy"]).exit_code == 0
+    assert [json.loads(asked[number].content)["economy"] for number in (0, 2)] == [True, True]
+    assert asked[1].url.params["economy"] == "true"
+    refused = runner.invoke(app, ["import", str(records), "--economy"])
+    assert (refused.exit_code, "--analyze" in refused.stderr, len(asked)) == (2, True, 3)
+
+
 def test_an_estimate_is_shown_to_a_person(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
     _gateway_that_estimates(monkeypatch, {"state": "SUCCESS", "result": ESTIMATE, "error": None})
     done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate"])

@@ -112,6 +112,11 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("graph", "verify", code=1)["wrong"] == {"Student": 1}
     assert commands.json("graph", "rebuild")["wrong"] == {"Student": 1}
     assert commands.json("graph", "digest")["digest"] == digest
+    assert commands.json("graph", "remove", "group", "nobody's", "--yes") == {
+        "removed": 0,
+        "left": 0,
+        "finished": True,
+    }
     assert commands.json("restrict", student) == {"found": True, "restricted": True}
     assert student in commands.json("restricted")
     assert commands.json("restrict", student, "--lift") == {"found": True, "restricted": False}

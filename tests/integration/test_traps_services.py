@@ -1,6 +1,8 @@
 """The traps that need more than a trap's task: the real analyzer in a model call, the real importer with a poison batch."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -37,13 +39,13 @@ def asked(provider: str) -> int:
     return len(httpx.get(f"{provider}/log", timeout=10).json()["requests"])
 
 
-def ask(bench: Bench) -> str:
+def ask(bench: Bench, **more: Any) -> str:
     """One pack to be read, of a course of which is known that nobody is in it, or restricted; the id of its task."""
     job, members = uuid4().hex, CourseMembers(bench.redis)
     members.tell(record(job)["data"]["course_id"], [], members.epoch(), datetime.now(UTC))
     members.tell_context(CourseContext(course_id=record(job)["data"]["course_id"]), members.epoch())
     members.tell_restricted([], members.epoch())
-    pack = Analysis(job_id=job, pack="knowledge_points-0-0", kind="knowledge_points", records=(record(job),))
+    pack = Analysis(job_id=job, pack="knowledge_points-0-0", kind="knowledge_points", records=(record(job),), **more)
     return send(bench.app, "extract_knowledge_points_task", pack, task_id=job)
 
 
@@ -68,6 +70,27 @@ def test_connection_lost_with_a_model_call_in_flight(bench: Bench, provider: str
         until(lambda: bench.unacknowledged("llm_analysis") == bench.depth("llm_analysis") == 0, 40)
     assert asked(provider) == 1
     assert len(bench.take("graph_findings")) == 1
+
+
+def test_a_worker_that_is_killed_leaves_its_batch_to_the_next_one(bench: Bench, provider: str) -> None:
+    """No worker waits for the provider; each look is a task of its own, which any of them takes."""
+    httpx.post(f"{provider}/script", json={"batch_seconds": 4}, timeout=10)
+    more = {"EDUGRAPH_OPENAI_API_KEY": uuid4().hex, "EDUGRAPH_BATCH_POLL_SECONDS": "1"}
+    more |= {"EDUGRAPH_CALL_TIMEOUT_SECONDS": "1", "EDUGRAPH_CONNECT_TIMEOUT_SECONDS": "0.5"}
+    first = analyzer(bench, provider, 30, **more)
+    task = ask(bench, economy=True)
+
+    def stored() -> dict[str, list[str]]:
+        return dict(httpx.get(f"{provider}/stored", timeout=10).json())
+
+    until(lambda: len(stored()["batches"]) == 1)
+    os.killpg(first.process.pid, signal.SIGKILL)
+    analyzer(bench, provider, 30, **more)
+    until(lambda: bench.state(task) == "SUCCESS", 60)
+    assert asked(provider) == 1
+    # One that died between publishing its next look and acknowledging this one leaves two; one edition is written.
+    assert len({each["id"] for each in bench.take("graph_findings")}) == 1
+    assert stored() == {"files": [], "batches": stored()["batches"][:1]}
 
 
 def test_each_task_has_a_time_limit_of_its_own(bench: Bench) -> None:

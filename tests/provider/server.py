@@ -6,6 +6,10 @@ Prints its address (http://127.0.0.1:PORT/v1) as the first line. It logs each re
 
     GET  /log              {"requests": [{number, at, seconds, model, step, items, texts, fault, status, [body]}]}
     GET  /log?bodies=1     with the bodies as they came
+    POST /v1/files, /v1/batches   the Batch API: a batch is over "batch_seconds" after it was created, and its requests
+                           are logged as others are, with "batch": its id; one that is cancelled before has answered the
+                           first "cancelled_after" of them. "batches": false: there are none
+    GET  /stored           {"files": [ids], "batches": [ids]}
     POST /script           a new script (below); the numbering of requests starts again from 1; the log is emptied
 
 A script is {"latency": seconds, "jitter": seconds more at most, "faults": [FAULT, …], "accepts": [steps], "models": [names],
@@ -19,9 +23,11 @@ and the spoilt answers of fake_answers.py.
 
 import argparse
 import asyncio
+import email
 import json
 import random
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +41,14 @@ class Provider:
     seed: int
     script: dict[str, Any]
     requests: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    batches: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
 
     def begin(self, script: dict[str, Any]) -> None:
-        self.script, self.requests = script, []
+        self.script, self.requests, self.files, self.batches = script, [], {}, {}
         self.random = random.Random(self.seed)
 
     def fault(self, number: int) -> tuple[str, dict[str, Any]] | None:
@@ -72,6 +80,11 @@ class Provider:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         if path.endswith("/chat/completions"):
             return await self._completion(writer, headers, body, arrived)
+        if path.startswith(("/v1/files", "/v1/batches")):
+            status, found = self._batching(method, path.partition("?")[0].removeprefix("/v1/"), headers, body)
+            if isinstance(found, str):
+                return await _send_text(writer, status, found, None, "application/octet-stream")
+            return await _send(writer, status, found)
         status, answer = self._control(method, path, body)
         return await _send(writer, status, answer)
 
@@ -84,12 +97,99 @@ class Provider:
             return 200, {
                 "requests": [{k: v for k, v in request.items() if k not in hidden} for request in self.requests]
             }
+        if path == "/stored":
+            return 200, {"files": list(self.files), "batches": list(self.batches)}
         if path.endswith("/models"):
             return 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self._models()]}
         return 404, _error("no such path", "not_found")
 
     def _models(self) -> list[str]:
         return list(self.script.get("models", ["test-model"]))
+
+    # --- files and batches -----------------------------------------------------------------------------------------
+
+    def _batching(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, dict[str, Any] | str]:
+        what, _, rest = path.partition("/")
+        named, _, action = rest.partition("/")
+        kept = self.files if what == "files" else self.batches
+        if status := self.script.get("batch_status"):
+            return status, _error("scripted", "scripted")
+        if not self.script.get("batches", True) or (named and named not in kept):
+            return 404, _error("no such thing", "not_found")
+        for batch in self.batches.values():
+            self._go_on(batch)
+        answer: dict[str, Any] | str
+        if not named and method == "POST":
+            answer = self._uploaded(headers, body) if what == "files" else self._started(json.loads(body))
+        elif not named:
+            newest = [_shown(each) for each in reversed(kept.values())]
+            answer = {"object": "list", "data": newest, "has_more": False}
+        elif action == "content":
+            answer = str(kept[named]["text"])
+        elif action == "cancel" and kept[named]["status"] not in ("in_progress", "cancelling"):
+            return 409, _error("it is over", "conflict")
+        elif method == "DELETE":
+            del kept[named]
+            answer = {"id": named, "object": "file", "deleted": True}
+        else:
+            kept[named]["status"] = "cancelling" if action == "cancel" else kept[named]["status"]
+            answer = _shown(kept[named])
+        return 200, answer
+
+    def _file(self, name: str, text: str) -> dict[str, Any]:
+        made: dict[str, Any] = {
+            "id": f"file-{uuid.uuid4().hex}",
+            "object": "file",
+            "bytes": len(text),
+            "created_at": int(time.time()),
+        }
+        self.files[made["id"]] = made | {"filename": name, "purpose": "batch", "status": "processed", "text": text}
+        return _shown(self.files[made["id"]])
+
+    def _uploaded(self, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+        form = email.message_from_bytes(b"Content-Type: " + headers["content-type"].encode() + b"\r\n\r\n" + body)
+        parts = [part for part in form.walk() if part.get_filename()]
+        return self._file(str(parts[0].get_filename()), bytes(parts[0].get_payload(decode=True)).decode())
+
+    def _started(self, asked: dict[str, Any]) -> dict[str, Any]:
+        known = asked["input_file_id"] in self.files
+        made: dict[str, Any] = {
+            "id": f"batch-{uuid.uuid4().hex}",
+            "object": "batch",
+            "status": "in_progress" if known else "failed",
+        }
+        self.batches[made["id"]] = made | asked | {"created_at": int(time.time()), "begun": time.monotonic()}
+        return _shown(self.batches[made["id"]])
+
+    def _go_on(self, batch: dict[str, Any]) -> None:
+        """Answer the requests of a batch whose time has come, or that is being cancelled."""
+        lines = str(self.files.get(batch["input_file_id"], {}).get("text", "")).splitlines()
+        if batch["status"] == "cancelling":
+            lines, status = lines[: self.script.get("cancelled_after", 0)], "cancelled"
+        elif batch["status"] == "in_progress" and time.monotonic() - batch["begun"] >= self.script.get(
+            "batch_seconds", 0
+        ):
+            status = "completed"
+        else:
+            return
+        answered, refused = list[str](), list[str]()
+        for line in lines:
+            asked = json.loads(line)
+            entry = self._log(asked["body"], json.dumps(asked["body"], ensure_ascii=False).encode(), (time.time(), 0))
+            fault = self.fault(entry["number"])
+            code, kind = 200, fault[0] if fault else ""
+            if kind.isdigit():
+                code = int(kind)
+            entry |= {"batch": batch["id"], "status": code, "fault": kind or None}
+            answer = _error("scripted", "scripted") if code != 200 else self._completed(asked["body"], kind)
+            done = {"id": "r", "custom_id": asked["custom_id"], "response": {"status_code": code, "body": answer}}
+            (answered if code == 200 else refused).append(json.dumps(done, ensure_ascii=False))
+        batch["status"] = status
+        for name, found in (("output_file_id", answered), ("error_file_id", refused)):
+            if found:
+                batch[name] = self._file(f"{name}.jsonl", "\n".join(reversed(found)))["id"]
 
     # --- completions ----------------------------------------------------------------------------------------------
 
@@ -209,6 +309,10 @@ class Provider:
                 "prompt_tokens_details": {"cached_tokens": self.script.get("cached_tokens", 0)},
             },
         }
+
+
+def _shown(stored: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in stored.items() if name not in ("text", "begun")}
 
 
 def _step(asked: dict[str, Any]) -> str:

@@ -13,18 +13,21 @@ from edugraph_analyzer.documents import StoredBatches, read_document
 from edugraph_common.contracts.findings import kind_to_read
 from edugraph_common.contracts.messages import (
     IMPORT_CONTENT_PACK,
+    PACK_RECORDS,
+    REQUEST_CONTENT_PACK,
     Analysis,
     AnalysisBatch,
     ByteRange,
     CourseContext,
     ImportBatch,
+    ImportJob,
 )
 from edugraph_common.contracts.records import course_ids_of, parse_record
 from edugraph_common.platform.analysis_window import pack_of
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer import analysis_requests
 from edugraph_importer.analysis_requests import AnalysisRequests
-from edugraph_importer.batching import read_batch
+from edugraph_importer.batching import read_batch, window
 
 FIRST_LINE = 7
 
@@ -90,6 +93,26 @@ def text(number: int, kind: str, course: str) -> dict[str, Any]:
     types = {"error": "error_record", "knowledge_points": "course_content"}
     data = fields[kind] | {"course_id": course}
     return {"type": types[kind], "timestamp": "2026-01-05T08:00:00Z", "record_id": f"r{number}", "data": data}
+
+
+def test_economy_goes_with_a_job_down_to_its_packs(blobs: Blobs) -> None:
+    """Out: "economy" where one of them is made of another."""
+    values = (*(text(number, "error", "c") for number in range(3)), text(3, "knowledge_points", "c"))
+    inline = ImportJob(job_id=uuid4().hex, records=values, analyze=True, economy=True)
+    (batch,) = window(blobs, inline, 1)
+    rows = ByteRange(source="s", offset=0, length=1, first_line=1)
+    windows, sent = Windows(), list[Any]()
+    requests = AnalysisRequests(None, windows, blobs, lambda _: ())  # type: ignore[arg-type]
+    kept = [parse_record(value) for value in values]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis_requests, "send", lambda *args, **_: sent.append(args[-1]))
+        requests.ask(batch, kept)
+        requests.ask(batch.model_copy(update={"records": None, "rows": rows}), kept)
+    asked = [*sent, *windows.requests, *(pack_of(each, "p", 0, 1) for each in windows.requests)]
+    assert len(asked) == 6
+    assert all(each.economy for each in asked)
+    sizes = {each.kind: each.pack_records for each in windows.requests}
+    assert sizes == {"error": PACK_RECORDS, "knowledge_points": REQUEST_CONTENT_PACK}
 
 
 @given(

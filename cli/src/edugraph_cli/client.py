@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, GraphSummary, Restricted
-from edugraph_common.contracts.messages import Compression, Format
+from edugraph_common.contracts.messages import Compression, Format, Removable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
 CHUNK_BYTES = 1 << 18  # how much of a file is read and sent at a time
@@ -105,6 +105,7 @@ class Client:
         name: str | None = None,
         batch_size: int = 1_000,
         analyze: bool = False,
+        economy: bool = False,
         source: FileSource | None = None,
         sent: Callable[[int], None] = lambda _: None,
     ) -> Accepted:
@@ -115,6 +116,7 @@ class Client:
         with path.open("rb") as file:
             size = {"Content-Length": str(os.fstat(file.fileno()).st_size)} if path.is_file() else {}
             options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+            options |= {"economy": "true"} if economy else {}
             return self.import_stream(file, options, source=source, sent=sent, headers=size)
 
     def import_stream(
@@ -126,7 +128,7 @@ class Client:
         sent: Callable[[int], None] = lambda _: None,
         headers: Mapping[str, str] | None = None,
     ) -> Accepted:
-        """Stream a file. `options` are those of POST /v1/imports: name, batch_size, parallel_batches, analyze."""
+        """Stream a file. `options` are those of POST /v1/imports: name, batch_size, parallel_batches, analyze …"""
         source = source or FileSource()
         compression = {"Content-Encoding": source.compression} if source.compression else {}
         given = {"mapping": source.mapping, "platform": source.platform}
@@ -145,22 +147,32 @@ class Client:
         )
 
     def import_url(
-        self, url: str, *, batch_size: int = 1_000, analyze: bool = False, source: FileSource | None = None
+        self,
+        url: str,
+        *,
+        batch_size: int = 1_000,
+        analyze: bool = False,
+        economy: bool = False,
+        source: FileSource | None = None,
     ) -> Accepted:
         """Import a file that gateway and workers read where it is, from a place that the operator allows."""
         source = source or FileSource()
         options: dict[str, Any] = {"format": source.format, "mapping": source.mapping, "platform": source.platform}
-        options |= {"batch_size": batch_size, "analyze": analyze}
+        options |= {"batch_size": batch_size, "analyze": analyze, "economy": economy or None}
         given = {name: value for name, value in options.items() if value is not None}
         return self._submit("/v1/imports", json={"url": url, **given})
 
     def import_records(self, records: Sequence[Mapping[str, Any]], **options: Any) -> Accepted:
-        """Import at most 1,000 records. The options are batch_size, parallel_batches and analyze."""
+        """Import at most 1,000 records. The options are batch_size, parallel_batches, analyze, economy."""
         return self._submit("/v1/imports", json={"records": list(records), **options})
 
-    def analyze(self, subject: str, records: Sequence[Mapping[str, Any]]) -> Accepted:
-        """Have records read by the model. `subject` is interactions, errors or knowledge-points."""
-        return self._submit(f"/v1/analyses/{subject}", json={"records": list(records)})
+    def analyze(self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False) -> Accepted:
+        """Have records read by the model. `subject` is interactions, errors or knowledge-points.
+
+        `economy`: by the provider's batches, within a day and for less.
+        """
+        more = {"economy": True} if economy else {}
+        return self._submit(f"/v1/analyses/{subject}", json={"records": list(records), **more})
 
     def estimate(self, subject: str, records: Sequence[Mapping[str, Any]]) -> Accepted:
         """Ask what `analyze` would cost. The estimate is the result of the task, which an analyzer makes."""
@@ -303,6 +315,10 @@ class Client:
     def derive_graph(self, *, repair: bool) -> Accepted:
         """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
         return Accepted.model_validate(self._json("POST", f"/v1/graph/{'rebuild' if repair else 'verify'}"))
+
+    def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:
+        """Have a course or a group taken out of the graph. The task's result says what was left."""
+        return Accepted.model_validate(self._json("POST", "/v1/graph/remove", params={"of": of, "id": node_id}))
 
     def diagnosis(self) -> Diagnosis:
         """Return what the gateway finds wrong with the servers behind it."""

@@ -351,13 +351,13 @@ def test_a_server_without_stream_options_is_asked_without_them() -> None:
         return stream({"content": GOOD}, usage=False)
 
     client = model(handler)
-    client._accesses("interaction")[0].memory._capabilities[told(client)] = EndpointCapabilities(stream=True)
+    client.accesses("interaction")[0].memory._capabilities[told(client)] = EndpointCapabilities(stream=True)
     assert client.complete(REQUEST).text == GOOD
 
 
 def test_a_stream_that_breaks_off_is_no_answer() -> None:
     client = model(lambda _: stream({"content": GOOD}, finish=None))
-    client._accesses("interaction")[0].memory._capabilities[told(client)] = EndpointCapabilities(stream=True)
+    client.accesses("interaction")[0].memory._capabilities[told(client)] = EndpointCapabilities(stream=True)
     with pytest.raises(Retryable, match="broke off"):
         client.complete(REQUEST)
 

@@ -1,11 +1,14 @@
-"""`edugraph graph digest|summary|verify|rebuild`."""
+"""`edugraph graph digest|summary|verify|rebuild|remove`."""
+
+from typing import Annotated
 
 import typer
 
 from edugraph_cli.client import Client
 from edugraph_cli.commands.tasks import print_task
 from edugraph_cli.display import FAILED, plain_errors, print_rows, print_table, say, show_json
-from edugraph_cli.options import Json
+from edugraph_cli.options import Json, Yes
+from edugraph_common.contracts.messages import Removable
 
 app = typer.Typer(no_args_is_help=True, help="The graph: what is in it, and one hash of all of it.")
 
@@ -48,6 +51,34 @@ def verify(as_json: Json = False) -> None:
 def rebuild(as_json: Json = False) -> None:
     """Derive every sum, name and prerequisite from the records, and say what was wrong. Imports may go on."""
     _derive(repair=True, as_json=as_json)
+
+
+@app.command()
+def remove(
+    of: Annotated[Removable, typer.Argument(help="what it is")],
+    node_id: Annotated[str, typer.Argument(metavar="ID")],
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Take a course or a group out of the graph with its records. A file that is imported again brings them back."""
+    if not yes:
+        typer.confirm(f"Take the {of} {node_id} out of the graph with all its records?", abort=True, err=True)
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.remove_from_graph(of, node_id).task_id)
+    if task["state"] != "SUCCESS":
+        print_task(task, as_json)
+    result = task["result"]
+    if as_json:
+        show_json(result)
+        return
+    say(f"{result['removed']} records and days of activity were removed.")
+    if not result["finished"]:
+        say("There is more of it than ten minutes are enough for: give the same command again.")
+    elif result["left"]:
+        say(
+            f"{result['left']} links to it are left: of records that are of other courses, too, or of groups of the "
+            "course, which are removed by themselves."
+        )
 
 
 def _derive(*, repair: bool, as_json: bool) -> bool:

@@ -29,7 +29,7 @@ from edugraph_cli.display import (
     stop,
 )
 from edugraph_cli.file_sets import FileOfSet, files_of, is_set
-from edugraph_cli.options import Follow, Json
+from edugraph_cli.options import Economy, Follow, Json
 from edugraph_cli.progress import follow_job, upload_bar
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.findings import Subject
@@ -59,12 +59,17 @@ class _Sent(NamedTuple):
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the options of the command say of each file."""
+    """What the options of the command say of each file. Ends the command where they contradict each other."""
 
     batch_size: int
     analyze: bool
+    economy: bool
     file_format: Format | None
     platform: str | None
+
+    def __post_init__(self) -> None:
+        if self.economy and not self.analyze:
+            stop("--economy is a way of an analysis: give --analyze, too.", INVALID)
 
     def send(self, client: Client, path: Path, mapping: Path | None, console: Console, name: str = "") -> Accepted:
         """Send a file of this machine. Raises UnusableKind, Refused or Unreachable."""
@@ -72,7 +77,13 @@ class _Wanted:
         bar, sent = upload_bar(console, path.name, path.stat().st_size)
         with bar:
             return client.import_file(
-                path, name=name, batch_size=self.batch_size, analyze=self.analyze, source=source, sent=sent
+                path,
+                name=name,
+                batch_size=self.batch_size,
+                analyze=self.analyze,
+                economy=self.economy,
+                source=source,
+                sent=sent,
             )
 
     def send_one(self, client: Client, file: FileOfSet, console: Console) -> _Sent:
@@ -96,6 +107,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
     follow: Follow = False,
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="records in one transaction")] = 1_000,
     analyze: Annotated[bool, typer.Option("--analyze", help="also have the texts read by the model")] = False,
+    economy: Economy = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="detected if it is not given")] = None,
     mapping: Annotated[
         Path | None,
@@ -113,7 +125,7 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
 
     Exits with 0 if everything was imported, 1 if a job failed or partly failed, 2 for a file that cannot be used.
     """
-    wanted = _Wanted(batch_size, analyze, file_format, platform)
+    wanted = _Wanted(batch_size, analyze, economy, file_format, platform)
     if mapping:
         check_file(mapping)
     [file, *more] = files
@@ -140,10 +152,11 @@ def import_files(  # noqa: PLR0917 - typer makes options of the parameters
                 mapping=mapping.read_text(encoding="utf-8") if mapping else None,
                 platform=platform,
             )
-            accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, source=source)
+            accepted = client.import_url(file, batch_size=batch_size, analyze=analyze, economy=economy, source=source)
         elif file == "-":
             source = replace(source_of(path, mapping, file_format), platform=platform)
             options = {"name": "stdin", "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+            options |= {"economy": "true"} if economy else {}
             accepted = client.import_stream(sys.stdin.buffer, options, source=source)
         else:
             try:
@@ -201,13 +214,14 @@ def _dry_run_several(found: Sequence[FileOfSet], file_format: Format | None, *, 
     return code
 
 
-def analyze_file(
+def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
     subject: Annotated[Subject, typer.Argument(help="what the texts are read for")],
     file: Annotated[Path, typer.Argument(help="NDJSON, at most 1,000 records")],
     follow: Follow = False,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="say what the analysis would cost, and do not ask the model")
     ] = False,
+    economy: Economy = False,
     as_json: Json = False,
 ) -> None:
     """Have records read by the model without importing a file. The findings go into the graph.
@@ -228,7 +242,7 @@ def analyze_file(
         if estimate:
             _show_estimate(client, client.estimate(subject.value, records), as_json=as_json)
         else:
-            _finish(client, client.analyze(subject.value, records), follow=follow, as_json=as_json)
+            _finish(client, client.analyze(subject.value, records, economy=economy), follow=follow, as_json=as_json)
 
 
 def platforms_of(prefixes: str, platform: str | None) -> Platforms:

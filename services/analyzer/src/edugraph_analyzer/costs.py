@@ -3,12 +3,14 @@
 What a job has spent is kept in Redis, where the gateway reads it. `edugraph:cost:JOB` is a hash. Its field `cost` is
 the whole sum and `budget` is the job's own budget, if it has one. All other fields are `KIND|MODEL|WHAT`, where WHAT
 is requests, items, cached, input_tokens, cached_tokens, output_tokens or cost. `cached` counts items that were
-answered before; `cached_tokens` are those of the input that the provider had in its own cache.
+answered before; `cached_tokens` are those of the input that the provider had in its own cache. `reserved` is what the
+batches under way will cost in all; `reserved|BATCH` and `settled|BATCH` say what each does, and that it was counted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import redis
 
@@ -21,18 +23,22 @@ TOKENS_PER_PRICE = 1_000_000
 _WIDE_FROM = 0x2E80  # CJK radicals and all that follows them take about one token for each character
 _KEPT_SECONDS = 90 * 86_400
 _FIELD_PARTS = 3
+_NO_COST = 1e-6  # of a cost is nothing
 
 
-def cost_of(price: Price | None, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+def cost_of(
+    price: Price | None, input_tokens: int, output_tokens: int, cached_tokens: int = 0, *, batched: bool = False
+) -> float:
     """Return the cost in the currency of the price table; 0 without a price.
 
-    `cached_tokens` are those of the input that the provider had in its own cache.
+    `cached_tokens` are those of the input that the provider had in its own cache. `batched`: they were asked in a
+    batch of the provider's.
     """
     if price is None:
         return 0.0
     cached = price.input if price.cached is None else price.cached
     whole = (input_tokens - cached_tokens) * price.input + cached_tokens * cached + output_tokens * price.output
-    return whole / TOKENS_PER_PRICE
+    return whole * (price.batch if batched else 1.0) / TOKENS_PER_PRICE
 
 
 def estimated_tokens(text: str) -> int:
@@ -70,7 +76,7 @@ class Spending:
     """Adds up what jobs spend, and pauses a job that has spent its budget.
 
     `budget` applies to a job without a budget of its own. A paused job is looked at again after `pause_seconds`.
-    Both methods raise redis.RedisError.
+    All methods raise redis.RedisError.
     """
 
     def __init__(self, server: "redis.Redis", *, budget: float | None, pause_seconds: float) -> None:
@@ -104,6 +110,55 @@ class Spending:
             telemetry.budget_checked(float(spent or 0), budget)
         if budget is not None and float(spent or 0) >= budget:
             raise Wait(f"the job's budget of {budget:g} is spent", self._pause_seconds)
+
+    def reserve(self, job_id: str, batch: str, model: str, price: Price | None, cost: float) -> bool:
+        """Take what a batch will cost out of the job's budget. False if it has no room, also for this batch alone.
+
+        Raises as `check` does, and Wait while other batches of the job may still leave room.
+        """
+        self.check(job_id, model, price)
+        key = cost_key(job_id)
+
+        def write(pipe: Any) -> Any:
+            spent, reserved, own, there = pipe.hmget(key, "cost", "reserved", "budget", f"reserved|{batch}")
+            pipe.multi()
+            budget = float(own) if own is not None else self._budget
+            # What is left of a sum of fractions after all were taken away again is no reservation.
+            others = max(float(reserved or 0), 0.0)
+            if there is None and budget is not None and float(spent or 0) + others + cost > budget:
+                if others > cost * _NO_COST:
+                    raise Wait("the batches under way may spend the job's budget", self._pause_seconds)
+                return False
+            if there is None:
+                pipe.hset(key, f"reserved|{batch}", cost)
+                pipe.hincrbyfloat(key, "reserved", cost)
+                pipe.expire(key, _KEPT_SECONDS)
+            return True
+
+        return bool(self._redis.transaction(write, key, value_from_callable=True))
+
+    def settle_batch(self, job_id: str, batch: str, kind: Kind, model: str, usage: Usage) -> bool:
+        """Count what a batch was used for in place of what was reserved. False if that was done before."""
+        key = cost_key(job_id)
+
+        def write(pipe: Any) -> Any:
+            reserved, settled = pipe.hmget(key, f"reserved|{batch}", f"settled|{batch}")
+            pipe.multi()
+            if settled is not None:
+                return False
+            pipe.hset(key, f"settled|{batch}", 1)
+            if reserved is not None:
+                pipe.hincrbyfloat(key, "reserved", -float(reserved))
+                pipe.hdel(key, f"reserved|{batch}")
+            for what, number in vars(usage).items():
+                if number:
+                    pipe.hincrbyfloat(key, f"{kind}|{model}|{what}", number)
+            if usage.cost:
+                pipe.hincrbyfloat(key, "cost", usage.cost)
+            pipe.expire(key, _KEPT_SECONDS)
+            return True
+
+        return bool(self._redis.transaction(write, key, value_from_callable=True))
 
 
 def set_budget(server: "redis.Redis", job_id: str, budget: float) -> None:

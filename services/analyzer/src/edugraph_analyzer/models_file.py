@@ -28,12 +28,14 @@ class _Told(BaseModel):
 class Price(_Told):
     """The price of a million tokens, in the one currency of the table.
 
-    Without `cached`, input that the provider had in its own cache costs what other input costs.
+    Without `cached`, input that the provider had in its own cache costs what other input costs. `batch` is the share
+    of the price that is paid in a batch.
     """
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
     cached: float | None = Field(default=None, ge=0)
+    batch: float = Field(default=1.0, ge=0, le=1)
 
 
 class Limits(_Told):

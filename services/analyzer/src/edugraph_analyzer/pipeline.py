@@ -5,14 +5,15 @@ The steps, in the order in which `Pipeline.analyse` takes them, and the object t
 1. read      `documents.read_document` picks from each record its text, the people whom it names, and its courses.
 2. redact    `redaction.Redactor`, in `prompting.questions.question_of`, puts placeholders for private words.
 3. cache     `cache.store.AnswerStore` has the answers that were paid for before.
-4. flight    `cache.single_flight.SingleFlight` leaves to other processes what they ask already, and leases the rest.
-5. limit     `llm.rate_limiter.RateLimiter` grants a slot to each physical request.
-6. call      `llm.client.LLMClient` sends it, in the form that the endpoint accepts (`llm.capabilities`).
-7. validate  `findings.schema.parse_answers` accepts an answer or says what is wrong with it.
-8. cost      `costs.Spending` stops a job at its budget, and counts each token that was paid for.
-9. map       `findings.mapping.to_finding` restores the original words and looks the evidence up in the text.
+4. batch     `economy.Economy` has a job's packs read by batches of the provider's, if it was asked to (ADR 57).
+5. flight    `cache.single_flight.SingleFlight` leaves to other processes what they ask already, and leases the rest.
+6. limit     `llm.rate_limiter.RateLimiter` grants a slot to each physical request.
+7. call      `llm.client.LLMClient` sends it, in the form that the endpoint accepts (`llm.capabilities`).
+8. validate  `findings.schema.parse_answers` accepts an answer or says what is wrong with it.
+9. cost      `costs.Spending` stops a job at its budget, and counts each token that was paid for.
+10. map      `findings.mapping.to_finding` restores the original words and looks the evidence up in the text.
 
-Steps 5 to 8 are `Resolver.resolve`. Each object is called from here and calls none of those before it.
+Steps 6 to 9 are `Resolver.resolve`. Each object is called from here and calls none of those before it.
 """
 
 import hashlib
@@ -22,17 +23,17 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
 import structlog
-from redis.exceptions import OutOfMemoryError
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.cache.single_flight import SingleFlight
 from edugraph_analyzer.cache.store import AnswerStore
 from edugraph_analyzer.costs import Spending, Usage, cost_of, estimated_tokens, split_in_proportion
 from edugraph_analyzer.documents import Document, Textless, Unreadable, read_document
+from edugraph_analyzer.economy import Economy
 from edugraph_analyzer.estimate import Estimate, estimate
 from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
@@ -56,13 +57,17 @@ from edugraph_analyzer.prompting.questions import (
 )
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, Wait, what
+from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.platform.course_members import CourseMembers, names_by_course
+from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.sources.rows import parse_rows
+
+if TYPE_CHECKING:
+    from edugraph_analyzer.llm.client import LLMClient
 
 log = structlog.get_logger()
 
@@ -153,13 +158,37 @@ class Pipeline:
         # To prepare the names of a large course takes longer than to look for them in a text.
         self._prepared = lru_cache(maxsize=PREPARED_COURSES)(CourseNames)
         self._client_options = {"process_id": process_id, "now": now, "transport": transport}
-        self._client: Completes | None = None
+        self._client: LLMClient | None = None
+        self._economy = partial(
+            Economy,
+            settings,
+            server,
+            self._store,
+            self._spending,
+            client=self._llm,
+            accepted=accepted,
+            is_cancelled=is_cancelled,
+            now=now,
+            new_id=new_id,
+        )
 
     def estimate(self, message: Analysis) -> Estimate:
         """Estimate what `analyse` would cost. Nothing is sent to the provider."""
         message, _ = self._with_contexts(message)
         names, _ = self._names_by_course(message)
         return estimate([message], self._settings, self._store.kept, partial(_members_of, names))
+
+    def is_under_way(self, message: Analysis) -> bool:
+        """Say whether the provider has a batch of this pack, which has to be cancelled with its job."""
+        economy = self._economy_of(message)
+        with redis_errors():
+            return economy is not None and economy.is_under_way()
+
+    def _economy_of(self, message: Analysis) -> Economy | None:
+        """Return what reads a pack by batches, if that was asked for and there is a provider."""
+        if not (message.economy and self._settings.has_provider):
+            return None
+        return self._economy(job_id=message.job_id, pack=message.pack, kind=message.kind)
 
     def analyse(self, message: Analysis) -> PackResult:
         """Analyse a pack. What was answered before is in the cache, and not paid again.
@@ -169,6 +198,10 @@ class Pipeline:
 
         Raises Retryable, Wait, Rejected, Cancelled when the job was cancelled meanwhile, and MembersUnknown.
         """
+        economy = self._economy_of(message)
+        if economy is not None:
+            with redis_errors():
+                economy.look()
         failed: list[Unanswered] = []
         count, why = message.count, "is in its rows no more"
         try:
@@ -206,12 +239,8 @@ class Pipeline:
                 questions.append(question_of(document, self._settings, _members_of(names, document)))
             except TooLong as error:
                 failed.append(Unanswered(document.record.record_id, error.reason))
-        try:
+        with redis_errors():
             flight = self._resolved(message, questions)
-        except OutOfMemoryError:
-            raise RedisFull from None
-        except redis.RedisError as error:
-            raise Retryable(f"Redis does not answer ({what(error)})") from None
         findings, unanswered = self._mapped(questions, flight)
         failed += unanswered
         cached = sum(found.origin.cached for found in findings)
@@ -271,11 +300,10 @@ class Pipeline:
         return prepared, tuple(sorted(here.keys() - told.keys()))
 
     def _resolved(self, message: Analysis, questions: Sequence[Question]) -> SingleFlight:
-        """Take the answers that there are, and ask for the rest (steps 3 to 8).
+        """Take the answers that there are, and ask for the rest (steps 3 to 9).
 
         A question is billed to a record of a pack of a job: to the same one when the pack is tried again, and to
-        nobody else's. The client is made when there is something to ask, because its SDK takes about a second to
-        load.
+        nobody else's.
         """
         billed_to, asked_for = {}, {}
         for question in questions:
@@ -283,16 +311,15 @@ class Pipeline:
             parts = f"{message.job_id}|{message.pack}|{question.document.record.record_id}"
             billed_to[question.key] = hashlib.sha256(parts.encode()).hexdigest()[:16]
         flight = SingleFlight(self._store, message.kind, self._new_id(), billed_to, asked_for)
+        economy = self._economy_of(message)
+        if economy is not None:
+            economy.read(questions, flight)
         patience_seconds = self._settings.longest_wait_seconds + self._settings.call_timeout_seconds
         for mine in flight.run(questions, self._sleep, patience_seconds):
             with flight.leased(mine):
-                if self._client is None:
-                    from edugraph_analyzer.llm.client import LLMClient
-
-                    self._client = LLMClient(self._settings, self._redis, self._limiter_of, **self._client_options)
                 resolver = Resolver(
                     self._settings,
-                    self._client,
+                    self._llm(),
                     self._spending,
                     message.job_id,
                     message.kind,
@@ -310,10 +337,18 @@ class Pipeline:
         telemetry.cache_looked_up(message.kind, hits, paid)
         return flight
 
+    def _llm(self) -> "LLMClient":
+        """Return the client. It is made when there is something to ask: its SDK takes about a second to load."""
+        if self._client is None:
+            from edugraph_analyzer.llm.client import LLMClient
+
+            self._client = LLMClient(self._settings, self._redis, self._limiter_of, **self._client_options)
+        return self._client
+
     def _mapped(
         self, questions: Sequence[Question], flight: SingleFlight
     ) -> tuple[list[RecordFinding], list[Unanswered]]:
-        """Turn answers into findings (step 9). Of several records with the same text only the first one costs."""
+        """Turn answers into findings (step 10). Of several records with the same text only the first one costs."""
         findings: list[RecordFinding] = []
         unanswered: list[Unanswered] = []
         paid = flight.paid | flight.paid_before
@@ -334,7 +369,7 @@ class Pipeline:
                 prompt_version=prompts.version_of(kind),
                 input_tokens=used[0],
                 output_tokens=used[1],
-                cost=cost_of(self._settings.price_of(model), *used),
+                cost=cost_of(self._settings.price_of(model), *used, batched=resolution.batched),
                 cached=cached,
             )
             cap = self._settings.confidence_without_evidence
@@ -435,18 +470,11 @@ class Resolver:
             log.debug("pack_answered", kind=self._kind, items=len(left), invalid=invalid)
             missing = []
             for resolution in resolutions:
-                # Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged. A
-                # sentiment has nothing else to be checked by, so it needs a quote from its own text. The neighbours'
-                # texts are read last: to read each of them for each item takes longer than all else here.
-                own, quotes = resolution.question, tuple(resolution.answer.evidence if resolution.answer else ())
-                doubtful = not found_in(quotes, own.body) and (
-                    self._kind == "interaction"
-                    or any(found_in(quotes, other.body) for other in left if other is not own)
-                )
+                own = resolution.question
                 if resolution.answer is None:
                     missing.append(own)
                 else:
-                    yield own, None if doubtful else resolution
+                    yield own, None if is_doubtful(resolution, left) else resolution
             left = missing
             if response.complete:
                 break
@@ -515,17 +543,10 @@ class Resolver:
 
         Raises Wait when so many answers in a row were of no use that nobody asks the model for a while.
         """
-        ids = item_ids(len(pack))
-        parsed = parse_answers(self._kind, response.text, ids)
-        answers = [parsed.valid.get(item_id) for item_id in ids]
-        self._count_useless(response, "" if parsed.valid else next(iter(parsed.problems.values())))
-        inputs = split_in_proportion(response.input_tokens, [question.tokens for question in pack])
-        lengths = [estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers]
-        outputs = split_in_proportion(response.output_tokens, lengths)
-        cached = split_in_proportion(response.cached_tokens, [question.tokens for question in pack])
-        cut = "" if response.complete else " (the answer was cut at its limit of tokens)"
-        reasons = [parsed.problems[item_id] + cut if item_id in parsed.problems else "" for item_id in ids]
-        return [Resolution(*each) for each in zip(pack, answers, reasons, inputs, outputs, cached, strict=True)]
+        resolutions = resolutions_of(pack, response, item_ids(len(pack)))
+        useful = any(each.answer for each in resolutions)
+        self._count_useless(response, "" if useful else next(iter(each.reason for each in resolutions)))
+        return resolutions
 
     def _count_useless(self, response: LLMResponse, problem: str) -> None:
         """Count the answers in a row that were cut or of no use, here and for all who ask this model.
@@ -547,6 +568,39 @@ class Resolver:
             self._given_up = f"{sentence}; {advice}"
         elif 0 < paused_seconds < BREAKERS["useless"].longest_seconds:
             raise Wait(sentence, paused_seconds)
+
+
+def resolutions_of(pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]) -> list[Resolution]:
+    """Validate the answers to items of a response, and split its tokens by the length of each text and answer."""
+    kind = pack[0].document.kind
+    parsed = parse_answers(kind, response.text, ids)
+    answers = [parsed.valid.get(item_id) for item_id in ids]
+    inputs = split_in_proportion(response.input_tokens, [question.tokens for question in pack])
+    lengths = [estimated_tokens(answer.model_dump_json()) if answer else 0 for answer in answers]
+    outputs = split_in_proportion(response.output_tokens, lengths)
+    cached = split_in_proportion(response.cached_tokens, [question.tokens for question in pack])
+    cut = "" if response.complete else " (the answer was cut at its limit of tokens)"
+    reasons = [parsed.problems[item_id] + cut if item_id in parsed.problems else "" for item_id in ids]
+    return [Resolution(*each) for each in zip(pack, answers, reasons, inputs, outputs, cached, strict=True)]
+
+
+def is_doubtful(resolution: Resolution, pack: Sequence[Question]) -> bool:
+    """Say whether an answer may be that of another item of its pack.
+
+    Evidence that stands in a neighbour's text and not in its own shows that two items were exchanged. A sentiment has
+    nothing else to be checked by, so it needs a quote from its own text. The neighbours' texts are read last: to read
+    each of them for each item takes longer than all else here.
+    """
+    own, quotes = resolution.question, tuple(resolution.answer.evidence if resolution.answer else ())
+    return not found_in(quotes, own.body) and (
+        own.document.kind == "interaction" or any(found_in(quotes, other.body) for other in pack if other is not own)
+    )
+
+
+def accepted(pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]) -> list[Resolution]:
+    """Return the answers of a response that may be kept. One that was asked alone has no neighbours."""
+    found = [each for each in resolutions_of(pack, response, ids) if each.answer is not None]
+    return [each for each in found if len(pack) == 1 or not is_doubtful(each, pack)]
 
 
 def _headroom_after(response: LLMResponse, request: LLMRequest) -> int:

@@ -16,6 +16,7 @@ from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_common.contracts.errors import Refused, Rejected, Wait
 from edugraph_common.contracts.findings import Kind, kind_to_read
 from edugraph_common.contracts.messages import (
+    ECONOMY_PACKS,
     Analysis,
     AnalysisBatch,
     AnalysisEstimate,
@@ -88,8 +89,9 @@ class AnalyzerService:
             return
         read = (row for line, row in rows if isinstance(row, Record) and line not in message.left_out)
         records = [record for record in read if kind_to_read(record) == message.kind]
-        for number, start in enumerate(range(0, len(records), self.pack_size)):
-            pack = records[start : start + self.pack_size]
+        size = message.pack_records or self.pack_size
+        for number, start in enumerate(range(0, len(records), size)):
+            pack = records[start : start + size]
             # A pack carries what is known of its own courses: a batch has hundreds of others, and hundreds of packs.
             own = {course_id for record in pack for course_id in course_ids_of(record)}
             yield Analysis(
@@ -101,6 +103,7 @@ class AnalyzerService:
                 records=tuple(record.to_json() for record in pack),
                 contexts=tuple(context for context in message.contexts if context.course_id in own),
                 generation=message.generation,
+                economy=message.economy,
             )
 
     def _begin(self, request: AnalysisBatch) -> None:
@@ -113,7 +116,8 @@ class AnalyzerService:
         if self.windows.ask([request], START) == "unknown":
             self._begin_again(request)
             return
-        self.publish_packs(AnalysisWindow(job_id=job_id, deadline=request.deadline, generation=request.generation))
+        names = ("job_id", "deadline", "generation", "economy")
+        self.publish_packs(AnalysisWindow(**{name: getattr(request, name) for name in names}))
 
     def _recreate(self, request: AnalysisBatch) -> bool:
         """Make an analysis job that Redis has lost known again, from its request. False if it was cancelled.
@@ -145,7 +149,7 @@ class AnalyzerService:
             message.job_id,
             message.generation,
             by,
-            most=self.packs_in_queue,
+            most=max(self.packs_in_queue, ECONOMY_PACKS) if message.economy else self.packs_in_queue,
             pack_records=self.pack_size,
         )
         if taken.standing == "unknown":
@@ -163,17 +167,18 @@ class AnalyzerService:
     def analyse(self, message: Analysis) -> PackOutcome:
         """Analyse a pack, send its findings on to the graph, and let the next packs of its job into the queue.
 
-        A pack of a cancelled job is left out and stays uncounted: whoever resumes the job asks for it again. So is
-        one of a job that Redis has lost, and one that a refused key, an empty account or a missing price ends: it
-        fails the whole job with the reason. A pack of a large job waits while the graph is far behind.
+        A pack of a cancelled job is left out and stays uncounted: whoever resumes the job asks for it again. One that
+        the provider has in a batch goes on until that is cancelled. Left out is also one of a job that Redis has
+        lost, and one that a refused key, an empty account or a missing price ends: it fails the whole job with the
+        reason. A pack of a large job waits while the graph is far behind.
         """
         if message.rows is not None and self.findings_waiting() > MOST_FINDINGS_WAITING:
             raise Wait("the graph has not written yet what was found before", FINDINGS_SECONDS)
         try:
             standing = self.jobs.standing(message.job_id, message.generation)
-            if standing in ("cancelled", "stale") or (
-                standing == "unknown" and message.rows is not None and self._begin_again(message)
-            ):
+            under_way = standing == "cancelled" and message.economy and self.pipeline.is_under_way(message)
+            left_out = standing in ("cancelled", "stale") and not under_way
+            if left_out or (standing == "unknown" and message.rows is not None and self._begin_again(message)):
                 raise Cancelled  # noqa: TRY301 - as it comes from within, right before a request
             result = self.pipeline.analyse(message)
         except Cancelled:

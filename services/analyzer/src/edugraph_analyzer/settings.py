@@ -113,8 +113,16 @@ class AnalyzerSettings(BaseSettings):
         default=0.5, ge=0, le=1, description="most for a finding whose quoted words are not in the text"
     )
 
+    batch_deadline_seconds: Seconds = Field(
+        default=25 * 3_600.0,
+        description="seconds; what a batch of the provider's has not answered then is asked as other texts are",
+    )
+    batch_poll_seconds: Seconds = Field(
+        default=60.0, description="seconds between two looks at a batch of the provider's; later ones are rarer"
+    )
+
     prices: dict[str, Price] = Field(
-        default_factory=lambda: {"gpt-4o-mini": Price(input=0.15, output=0.60)},
+        default_factory=lambda: {"gpt-4o-mini": Price(input=0.15, output=0.60, batch=0.5)},
         description='JSON by model, money for a million tokens: {"gpt-4o-mini": {"input": 0.15, "output": 0.6}}',
     )
     budget_per_job: float | None = Field(

@@ -16,6 +16,8 @@ from pydantic import TypeAdapter
 from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, kind_to_read
 from edugraph_common.contracts.messages import (
     IMPORT_CONTENT_PACK,
+    PACK_RECORDS,
+    REQUEST_CONTENT_PACK,
     Analysis,
     AnalysisBatch,
     AnalysisWindow,
@@ -57,8 +59,10 @@ class AnalysisRequests:
             return 0
         told = (record for record in records if kind_to_read(record) in KINDS_WITH_CONTEXTS)
         contexts = self.course_contexts(sorted({course_id for record in told for course_id in course_ids_of(record)}))
-        handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", "accepted_at", "generation")
+        handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", "accepted_at", "generation", "economy")
         common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
+        # A batch of the provider's is worth its files: it takes many records.
+        common |= {"pack_records": PACK_RECORDS} if message.economy else {}
         requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in sorted(kinds.items())]
         if message.rows is None:
             lines = enumerate(message.records or (), start=message.first_line)
@@ -72,7 +76,7 @@ class AnalysisRequests:
 
     def _let_wait(self, requests: Sequence[AnalysisBatch], contexts: tuple[CourseContext, ...]) -> None:
         first = requests[0]
-        told: dict[Kind, dict[str, Any]] = {"knowledge_points": {"pack_records": IMPORT_CONTENT_PACK}}
+        told: dict[Kind, dict[str, Any]] = {"knowledge_points": {"pack_records": _contents(first)}}
         if contexts:
             key = contexts_key(first.job_id, first.batch)
             with self.blobs.write(key) as file:
@@ -83,7 +87,7 @@ class AnalysisRequests:
         complete = [request.model_copy(update=told.get(request.kind, {})) for request in requests]
         if self.windows.ask(complete, by) != "start":
             return
-        names = ("job_id", "traceparent", "deadline", "generation")
+        names = ("job_id", "traceparent", "deadline", "generation", "economy")
         start = AnalysisWindow(**{name: getattr(first, name) for name in names})
         task_id = task_id_for(first.job_id, f"window-{first.generation}-{first.batch}")
         send(self.app, "continue_analysis_task", start, task_id=task_id)
@@ -103,12 +107,13 @@ class AnalysisRequests:
                 task_id = task_id_for(request.job_id, f"analysis-{request.kind}-{request.batch}")
                 send(self.app, BATCH_TASKS[request.kind], whole, task_id=task_id)
                 continue
-            names = ("job_id", "traceparent", "deadline", "generation", "kind")
+            names = ("job_id", "traceparent", "deadline", "generation", "kind", "economy")
             common: dict[str, Any] = {name: getattr(request, name) for name in names}
             contents = [record for record in records if kind_to_read(record) == "knowledge_points"]
-            for start in range(0, len(contents), IMPORT_CONTENT_PACK):
-                name = f"knowledge_points-{request.batch}-{start // IMPORT_CONTENT_PACK}"
-                pack = contents[start : start + IMPORT_CONTENT_PACK]
+            size = _contents(request)
+            for start in range(0, len(contents), size):
+                name = f"knowledge_points-{request.batch}-{start // size}"
+                pack = contents[start : start + size]
                 own = {course_id for record in pack for course_id in course_ids_of(record)}
                 message = Analysis(
                     **common,
@@ -117,3 +122,8 @@ class AnalysisRequests:
                     contexts=tuple(context for context in contexts if context.course_id in own),
                 )
                 send(self.app, "extract_knowledge_points_task", message, task_id=task_id_for(request.job_id, name))
+
+
+def _contents(request: AnalysisBatch) -> int:
+    """Return how many course texts share a message."""
+    return REQUEST_CONTENT_PACK if request.economy else IMPORT_CONTENT_PACK

@@ -15,7 +15,14 @@ from celery import Celery
 
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event, EventType
-from edugraph_common.contracts.messages import Findings, ImportAggregate, ImportBatch, ImportJob, SplitSource
+from edugraph_common.contracts.messages import (
+    Findings,
+    ImportAggregate,
+    ImportBatch,
+    ImportJob,
+    Removable,
+    SplitSource,
+)
 from edugraph_common.contracts.outcomes import (
     AnalysisProgress,
     BatchOutcome,
@@ -367,6 +374,13 @@ class Importer:
         if ended.removed:
             self.members.forget()  # Somebody may be in a course no more.
         return ended._asdict()
+
+    def remove_from_graph(self, of: Removable, node_id: str) -> dict[str, int | bool]:
+        """Take a course or a group out of the graph, for ten minutes at most."""
+        end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
+        removed = self.graph.remove(of, node_id, lambda: self.now() < end)
+        self.members.forget()
+        return removed._asdict()
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""

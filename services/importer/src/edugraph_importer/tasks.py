@@ -22,6 +22,7 @@ from edugraph_common.contracts.messages import (
     ImportBatch,
     ImportJob,
     Message,
+    RemoveFromGraph,
     ReplayErasures,
     RestrictStudent,
     SplitSource,
@@ -121,6 +122,13 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
     return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+
+
+@shared_task(base=DataImportTask, bind=True, name="remove_from_graph_task", contract=RemoveFromGraph)
+def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool]:
+    """Take a course or a group out of the graph. Return what was removed and left, and whether that was all."""
+    message = self.parse(RemoveFromGraph, body)
+    return self.importer.remove_from_graph(message.of, message.node_id)
 
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)

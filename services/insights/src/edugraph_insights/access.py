@@ -104,14 +104,19 @@ def widest_rows(caller: Caller) -> Rows:
     return min(seen, key=_WIDEST_FIRST.index)
 
 
-def roster(graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: datetime) -> Roster:
+def roster(
+    graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: datetime, *, members_at: datetime | None = None
+) -> Roster:
     """Return whom a question is answered for: of a course, a group, or one student, those whom the caller may see.
+
+    Who may see everybody asks of the group's members at `members_at`, or of today; a teacher sees who is in it now,
+    or was a short while ago.
 
     Raises Refusal 403 where the caller may not ask this way, Refusal 404 for a student who is not there or whom the
     caller may not see, TooLarge, and Retryable.
     """
+    refuse_detail(caller, rule, asked)
     if rule.rows == "cells":
-        _refuse_detail(caller, asked)
         return Roster(_of_course(graph, asked.course), in_cells=True)
     if rule.rows in {"self", "own groups"} and not caller.person:
         words = "This key or token does not say whose it is: it needs a person's id (edugraph keys create --person)."
@@ -125,7 +130,7 @@ def roster(graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: dat
     elif asked.student is not None:
         permitted = _not_restricted(graph, asked.student)
     elif asked.group is not None:
-        rows = graph.read("students_of_group", group=asked.group, now=now.isoformat())
+        rows = graph.read("students_of_group", group=asked.group, now=(members_at or now).isoformat())
         permitted = frozenset(row["student"] for row in rows)
     else:
         permitted = frozenset(_of_course(graph, asked.course))
@@ -136,8 +141,10 @@ def roster(graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: dat
     return Roster(tuple(sorted(students)), in_cells=False)
 
 
-def _refuse_detail(caller: Caller, asked: Parameters) -> None:
-    """Raise Refusal 403 for what could cut a cell as small as one likes."""
+def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
+    """Raise Refusal 403 for what could cut a cell as small as one likes, if the caller sees cells."""
+    if rule.rows != "cells":
+        return
     given = {"group": asked.group, "student": asked.student, "from": asked.since, "to": asked.until}
     given |= {"term": asked.term}
     detail = [name for name, value in given.items() if value is not None]

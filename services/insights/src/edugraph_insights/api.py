@@ -11,7 +11,7 @@ from edugraph_common.platform.problems import Problem
 from edugraph_insights.access import EVERY_QUESTION, RULES
 from edugraph_insights.answers import Answer
 from edugraph_insights.asking import ask
-from edugraph_insights.exports import as_csv
+from edugraph_insights.exports import PARQUET, as_csv, as_parquet
 from edugraph_insights.insights import Insights
 from edugraph_insights.problems import problem_responses
 from edugraph_insights.questions import QUESTIONS
@@ -116,13 +116,17 @@ def add_question(question: Question[Any, Any]) -> None:
         purpose: Purpose = "",
     ) -> Any:
         wanted = request.headers.get("accept", "*/*")
-        table = "text/csv" in wanted
-        if not table and not any(form in wanted for form in ("application/json", "application/*", "*/*")):
-            raise Problem(406, "form", "An answer is application/json or text/csv; send one of them as Accept.")
+        table = next((form for form in ("text/csv", PARQUET) if form in wanted), None)
+        if table is None and not any(form in wanted for form in ("application/json", "application/*", "*/*")):
+            words = f"An answer is application/json, text/csv or {PARQUET}; send one of them as Accept."
+            raise Problem(406, "form", words)
         found = ask(insights, caller, question, asked, purpose)
+        times = {"X-As-Of": found.as_of.isoformat()}
+        if table == PARQUET:
+            return Response(as_parquet(found, question.row), media_type=PARQUET, headers=times)
         if table:
             text = as_csv(found, list(question.row.model_fields))
-            return Response(text, media_type="text/csv; charset=utf-8", headers={"X-As-Of": found.as_of.isoformat()})
+            return Response(text, media_type="text/csv; charset=utf-8", headers=times)
         return found
 
     router.add_api_route(
@@ -134,7 +138,12 @@ def add_question(question: Question[Any, Any]) -> None:
         description=question.computed_by,
         response_model=Answer[question.row],  # type: ignore[name-defined]
         responses={
-            200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+            200: {
+                "content": {
+                    "text/csv": {"schema": {"type": "string"}},
+                    PARQUET: {"schema": {"type": "string", "format": "binary"}},
+                }
+            },
             **problem_responses(401, 403, 404, 406, 422, 503),
         },
     )

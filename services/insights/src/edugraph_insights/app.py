@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.platform.build_info import describe_build
@@ -17,6 +18,7 @@ from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telem
 from edugraph_common.platform.problems import Problem, Refusal
 from edugraph_insights import api, choices, graph_api, page, query_routes
 from edugraph_insights.insights import Insights
+from edugraph_insights.mcp_server import PATH, McpEndpoint
 from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
 
 RETRY_AFTER_SECONDS = 5
@@ -25,9 +27,18 @@ RETRY_AFTER_SECONDS = 5
 def make_application(insights: Insights) -> FastAPI:
     """Nothing is connected before the first request."""
 
+    # A handler that is not async runs in a thread: noting a refusal asks Redis.
+    def answer_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, Refusal):
+            note_refusal(insights, request, error)
+        return error_answer(error)
+
+    agents = McpEndpoint(insights, answer_error)
+
     @asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with agents.sessions.run():
+            yield
         insights.graph.close()
 
     application = FastAPI(
@@ -42,12 +53,7 @@ def make_application(insights: Insights) -> FastAPI:
     application.state.insights = insights
     for module in (api, choices, graph_api, page, query_routes):
         application.include_router(module.router)
-
-    # A handler that is not async runs in a thread: noting a refusal asks Redis.
-    def answer_error(request: Request, error: Exception) -> Response:
-        if isinstance(error, Refusal):
-            note_refusal(insights, request, error)
-        return error_answer(error)
+    application.router.routes.append(Route(PATH, endpoint=agents))
 
     for error_type in (Problem, Failure, RequestValidationError, HTTPException):
         application.add_exception_handler(error_type, answer_error)

@@ -6,7 +6,7 @@ from typing import Any
 
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.problems import Problem
-from edugraph_insights.access import Roster, roster, rule_for
+from edugraph_insights.access import Roster, Rule, refuse_detail, roster, rule_for
 from edugraph_insights.answers import Answer
 from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.insights import Insights
@@ -26,11 +26,10 @@ def ask(
     """
     now, rule = insights.now(), rule_for(caller, question.name)
     asked = asked.completed(insights.settings.help_thresholds.get(asked.course, HelpThresholds()))
-    permitted = roster(insights.graph, caller, rule, asked, now)
-    facts = facts_of(insights, permitted, asked, now)
+    permitted, facts = facts_of(insights, caller, rule, asked, now)
     if asked.beside is not None:
-        of_other = roster(insights.graph, caller, rule, asked.beside, now)
-        facts = replace(facts, beside=facts_of(insights, of_other, asked.beside, now))
+        _, other = facts_of(insights, caller, rule, asked.beside, now)
+        facts = replace(facts, beside=other)
     if facts.course_name(asked.course) is None:
         raise Problem(404, "not-found", f"There is no course {asked.course}; check the id.")
     found = question.find(facts, asked)
@@ -63,11 +62,15 @@ def ask(
     )
 
 
-def facts_of(insights: Insights, permitted: Roster, asked: Parameters, now: datetime) -> Facts:
-    """Return what may be read, in the time that was asked for: from, to, and the term, whichever is narrower.
+def facts_of(
+    insights: Insights, caller: Caller, rule: Rule, asked: Parameters, now: datetime
+) -> tuple[Roster, Facts]:
+    """Return of whom and in which time may be read: from, to and the term, whichever is narrower.
 
-    Raises Problem 404 without such a term, and Retryable.
+    Of two groups that are compared, the members at the end of their times count: those of a group of last year are
+    in it no more. Raises what `roster` raises, Problem 404 without such a term, and Retryable.
     """
+    refuse_detail(caller, rule, asked)  # before a term is looked up: that it is there is an answer, too
     since, until, term = asked.since, min(asked.until or now, now), None
     if asked.term is not None:
         found = next(iter(insights.graph.read("term", term=asked.term)), None)
@@ -76,4 +79,6 @@ def facts_of(insights: Insights, permitted: Roster, asked: Parameters, now: date
         term = as_term(found)
         since = max(filter(None, (since, term.starts)), default=None)
         until = min(until, term.ends - _LAST_MOMENT) if term.ends else until
-    return Facts(insights.graph, permitted.students, since, until, insights.coefficients, term)
+    members_at = now if asked.beside is None else until
+    permitted = roster(insights.graph, caller, rule, asked, now, members_at=members_at)
+    return permitted, Facts(insights.graph, permitted.students, since, until, insights.coefficients, term)

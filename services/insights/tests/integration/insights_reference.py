@@ -23,12 +23,11 @@ def roster(school: School, course: str) -> set[str]:
     return {r.data.student_id for r in of(school.records, "course_record") if r.data.course_id == course}
 
 
-def attempts(school: School, course: str) -> list[Any]:
-    """Those that count, in the order in which they were made."""
+def attempts(school: School, course: str, people: set[str] | None = None) -> list[Any]:
+    """Those that count, in the order in which they were made: of the students of the course, or of these."""
+    people = roster(school, course) if people is None else people
     found = [
-        r
-        for r in of(school.records, "attempt_record")
-        if course in r.data.courses and r.data.student_id in roster(school, course)
+        r for r in of(school.records, "attempt_record") if course in r.data.courses and r.data.student_id in people
     ]
     return sorted(found, key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id))
 
@@ -48,10 +47,10 @@ def term_of(school: School, term: str) -> Window:
     return record.data.starts, record.data.ends
 
 
-def first_attempts(school: School, course: str, window: Window = ALWAYS) -> list[Any]:
+def first_attempts(school: School, course: str, window: Window = ALWAYS, people: set[str] | None = None) -> list[Any]:
     seen: set[tuple[str, str]] = set()
     found = []
-    for r in attempts(school, course):
+    for r in attempts(school, course, people):
         if (r.data.student_id, r.data.item_id) not in seen:
             seen.add((r.data.student_id, r.data.item_id))
             found.append(r)
@@ -495,6 +494,41 @@ def ties(school: School, course: str) -> tuple[dict[Any, dict[str, Any]], dict[t
         }
     tied = {who for pair in sent for who in pair}
     return (rows if len(tied) * 5 >= len(people) * 3 else {}), dict(sent)
+
+
+def groups(school: School, course: str, sides: list[tuple[set[str], str]]) -> dict[Any, dict[str, Any]]:
+    """Each side is who is in the group, and its term."""
+    windows = [term_of(school, term) for _, term in sides]
+    weeks = []
+    for starts, ends in windows:
+        begins = (starts or NOW).date()
+        begins -= timedelta(days=begins.weekday())
+        weeks.append((begins, (min(ends or NOW, NOW) - timedelta(seconds=1)).date()))
+    last = min((until - begins).days // 7 + 1 for begins, until in weeks)
+    made: list[list[tuple[Any, int]]] = []
+    for (people, _), window, (begins, _) in zip(sides, windows, weeks, strict=True):
+        dated = [
+            (r, (r.timestamp.date() - begins).days // 7 + 1) for r in first_attempts(school, course, window, people)
+        ]
+        made.append([(r, week) for r, week in dated if week <= last])
+    shared = {r.data.item_id for r, _ in made[0]} & {r.data.item_id for r, _ in made[1]}
+    cells: dict[Any, tuple[dict[str, list[float]], dict[str, list[float]]]] = {}
+    for side, mine in enumerate(made):
+        for r, week in mine:
+            right = r.data.outcome_thousandths / 1000
+            for each_week in (None, week):
+                found = [("right", "", each_week, right)]
+                found += [("wrong at a point", p, each_week, 1 - right) for p in tests(school)[r.data.item_id]]
+                for *cell, value in found if r.data.item_id in shared else ():
+                    of_sides = cells.setdefault(tuple(cell), (defaultdict(list), defaultdict(list)))
+                    of_sides[side][r.data.student_id].append(value)
+    rows = {}
+    for key, of_sides in cells.items():
+        if all(of_sides):
+            one, other = (mean(mean(each) for each in of_side.values()) for of_side in of_sides)
+            sizes = {"students": len(of_sides[0]), "other_students": len(of_sides[1])}
+            rows[key] = {"group": one, "other": other, "difference": one - other, **sizes}
+    return rows
 
 
 def standings(school: School, course: str) -> dict[Any, dict[str, Any]]:

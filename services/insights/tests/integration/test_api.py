@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from arro3.io import read_parquet
 from fastapi.testclient import TestClient
 from rooms import Room
 
@@ -16,6 +17,7 @@ from edugraph_common.platform.callers import Caller
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.settings import HelpThresholds
 
 from .schools import NotedAudit, School, at, reading, written
 
@@ -66,6 +68,38 @@ def test_csv_has_the_columns_of_the_rows_and_no_formula(client: TestClient) -> N
     [header, row] = csv.reader(io.StringIO(answer.text))
     assert header == list(QUESTIONS["records"].row.model_fields)
     assert dict(zip(header, row, strict=True))["text"] == "'=cmd()"
+
+
+@pytest.mark.parametrize("name", [*QUESTIONS])
+def test_parquet_has_the_rows_of_json(client: TestClient, name: str) -> None:
+    """Out: the whole microseconds of a moment; the ends of a list."""
+    app: Any = client.app
+    settings = app.state.insights.settings.model_copy(update={"auth": "off"})
+    app.state.insights = replace(app.state.insights, settings=settings)
+    more = {"student": "&student=s1", "next": "&student=s1&goal=fractions", "travelling-weaknesses": "&next_course=C"}
+    path = f"/{name}?course=C{more.get(name, '')}{'&group=g&other_group=g' if name == 'groups' else ''}"
+    answer, table = get(client, path), get(client, path, Accept="application/vnd.apache.parquet")
+    assert answer.status_code == table.status_code == 200
+    assert table.headers["content-type"] == "application/vnd.apache.parquet"
+    batches = read_parquet(io.BytesIO(table.content))
+    assert batches.schema.names == list(QUESTIONS[name].row.model_fields)
+    rows = [
+        dict(zip(batches.schema.names, cells, strict=True))
+        for batch in batches
+        for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    ]
+    shown = [QUESTIONS[name].row(**row).model_dump(mode="json") for row in rows]
+    assert shown == answer.json()["rows"]
+
+
+def test_thresholds_come_from_the_question_else_from_the_settings_of_the_course(client: TestClient) -> None:
+    """Out: `completed` of the question, or the order in which it takes them."""
+    app: Any = client.app
+    more = {"auth": "off", "help_thresholds": {"C": HelpThresholds(stuck_tries=9, low_points=4)}}
+    settings = app.state.insights.settings.model_copy(update=more)
+    app.state.insights = replace(app.state.insights, settings=settings)
+    counted = get(client, "/needs-help?course=C&low_points=3").json()["parameters"]
+    assert (counted["stuck_tries"], counted["low_points"], counted["same_mistakes"]) == ("9", "3", "3")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +160,7 @@ def test_the_document_describes_each_question(client: TestClient) -> None:
     for name in QUESTIONS:
         operation = document["paths"][f"/v1/insights/{name}"]["get"]
         assert {"course", "from", "to"} <= {each["name"] for each in operation["parameters"]}
-        assert "text/csv" in operation["responses"]["200"]["content"]
+        assert {"text/csv", "application/vnd.apache.parquet"} <= operation["responses"]["200"]["content"].keys()
 
 
 def test_a_graph_that_is_away_is_503_and_names_no_record(room: Room) -> None:

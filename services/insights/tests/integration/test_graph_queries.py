@@ -28,6 +28,9 @@ from .schools import EXAMPLES as MANY
 from .schools import NotedAudit, School, at, of, reading, written
 from .visible_graph import Persons, Visible, distances, peopled_schools, visible
 
+ON_EMBEDDED = pytest.mark.parametrize(
+    "room", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True, scope="session"
+)
 # Each one asks several queries for four callers.
 EXAMPLES = settings(MANY, max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "4")))
 
@@ -81,7 +84,7 @@ def test_what_is_beside_a_node_equals_the_reference_for_each_caller(
     everything = visible(school, None)
     for caller, sight in sights(school):
         links = sight.links()
-        for node in data.draw(st.lists(st.sampled_from(sorted(everything.nodes)), max_size=5, unique=True)):
+        for node in data.draw(st.lists(st.sampled_from(sorted(everything.nodes)), max_size=3, unique=True)):
             if node not in sight.nodes:
                 with pytest.raises(Refusal) as refused:
                     ask(insights, "neighbours", caller, node=node)
@@ -115,7 +118,7 @@ def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
     given_moments = [datetime.fromisoformat(moments[n]) if n in moments else None for n in ("from", "to")]
     for caller, sight in sights(school)[: 4 if not moments else 3]:
         links = sight.links(*given_moments)
-        for node in data.draw(st.lists(st.sampled_from(sorted(sight.nodes)), min_size=1, max_size=4, unique=True)):
+        for node in data.draw(st.lists(st.sampled_from(sorted(sight.nodes)), min_size=1, max_size=3, unique=True)):
             expected = {}
             for link, said in links.items():
                 fits = (weight is None or said[1] is None or said[1] >= weight) and (
@@ -177,6 +180,7 @@ def test_sub_graphs_and_paths_equal_the_reference_for_each_caller(
             assert (step.source, step.type, step.target) in links
 
 
+@ON_EMBEDDED
 @EXAMPLES
 @given(school=peopled_schools(), begins=st.sampled_from(["", "s", "s0", "P", "p", "r1"]))
 def test_a_search_finds_what_begins_so_and_is_visible(
@@ -194,6 +198,7 @@ def test_a_search_finds_what_begins_so_and_is_visible(
             assert sum(answer.left_out.values()) == max(len(wanted) - 3, 0)
 
 
+@ON_EMBEDDED
 @EXAMPLES
 @given(school=peopled_schools())
 def test_a_point_leads_to_all_its_students_and_joins_courses(room: Room, insights: Insights, school: School) -> None:

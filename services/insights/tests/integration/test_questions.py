@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from rooms import Room
 
 from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.records import parse_record
 from edugraph_common.platform.problems import Problem
 from edugraph_insights.answers import Row
 from edugraph_insights.insights import Insights
 
 from . import insights_reference as reference
-from .schools import COURSES, EXAMPLES, POINTS, TERMS, School, asked, of, schools, written
+from .schools import COURSES, EXAMPLES, POINTS, STUDENTS, TERMS, School, asked, at, of, schools, written
 
 LIMITS = {"inactive_school_days": 20, "stuck_tries": 2, "same_mistakes": 3, "low_mastery": 0.5, "low_points": 1}
 
@@ -131,3 +133,43 @@ def answers_of_a_term_equal_the_reference(insights: Insights, school: School, co
     for row in rows:
         weeks = row.week and (date.fromisoformat(row.week) - first).days // 7 + 1
         assert row.school_week == (weeks or None)
+
+
+@EXAMPLES
+@given(school=schools(), members=st.lists(st.sampled_from(["g", "h", None]), min_size=14, max_size=14))
+def test_two_groups_are_compared_in_the_weeks_of_their_terms(
+    room: Room, insights: Insights, school: School, members: list[str | None]
+) -> None:
+    """Out: the item that one group alone tried; the week that one has not reached."""
+    groups: dict[str, set[str]] = {"g": set(), "h": set()}
+    days = {"T1": ("2026-03-02", "2026-03-20"), "T2": ("2026-03-01", "2026-07-01")}
+    values: list[tuple[str, dict[str, Any]]] = [
+        ("term_record", {"term": term, "starts": starts, "ends": ends}) for term, (starts, ends) in days.items()
+    ]
+    for who, group in zip(STUDENTS, members, strict=True):
+        if group:
+            groups[group].add(who)
+            # Whose membership ended after the term was in the group then.
+            ends = "2026-04-01" if group == "g" else None
+            values.append(("membership_record", {"group_id": group, "student_id": who, "ends": ends}))
+    own = [
+        parse_record({"type": kind, "timestamp": at(0), "record_id": f"g{number}", "data": data})
+        for number, (kind, data) in enumerate(values)
+    ]
+    school = School([*(r for r in school.records if r.type != "term_record"), *own], school.findings, school.same)
+    written(room, school)
+    if not room.query("MATCH (c:Course {id: 'C'}) RETURN c.id"):
+        return
+    asked_of = {"course": "C", "group": "g", "term": "T1", "other_group": "h", "other_term": "T2"}
+    answer = asked(insights, "groups", **asked_of)
+    rows = {(row.measure, row.point, row.school_week): row for row in answer.rows if row.measure != "needs help"}
+    same(rows, reference.groups(school, "C", [(groups["g"], "T1"), (groups["h"], "T2")]))
+    assert answer.of_how_many["students of the other group"] == len(groups["h"])
+    assert answer == asked(insights, "groups", **asked_of)
+    for row in answer.rows:
+        assert (row.low is None) == (min(row.students, row.other_students) < 10)
+    in_need = [row for row in answer.rows if row.measure == "needs help"]
+    assert len(in_need) == (1 if all(groups.values()) else 0)
+    for row in in_need:
+        of_other = asked(insights, "needs-help", course="C", group="h", term="T2").rows
+        assert isclose(row.other, sum(bool(each.reasons) for each in of_other) / len(of_other))

@@ -24,6 +24,7 @@ from .schools import EXAMPLES, NOW, STUDENTS, NotedAudit, School, asked, at, rea
 NEEDS = {
     "student": {"student": STUDENTS[3]},
     "next": {"student": STUDENTS[3], "goal": "P1"},
+    "groups": {"group": "g", "other_group": "h"},
     "travelling-weaknesses": {"next_course": "D"},
 }
 PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster")
@@ -164,7 +165,7 @@ def test_who_is_restricted_is_in_no_number(room: Room, insights: Insights) -> No
     "detail", [{"group": "g"}, {"student": STUDENTS[1]}, {"from": at(0)}, {"to": at(9)}, {"term": "T1"}]
 )
 def test_an_analyst_cannot_cut_a_cell_smaller(insights: Insights, detail: dict[str, str]) -> None:
-    """To take the guard out: let `_refuse_detail` look over one of them."""
+    """To take the guard out: let `refuse_detail` look over one of them."""
     assert asked(insights, "weak-points", caller("analyst"), course="C").rows[0].students == 10
     with pytest.raises(Refusal, match="leave out"):
         asked(insights, "weak-points", caller("analyst"), course="C", **detail)

@@ -9,19 +9,22 @@ from typing import Any
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.findings import RecordFinding
 from edugraph_common.contracts.records import parse_record
 
 from . import insights_reference as reference
 from .schools import School, at, course, finding_of, hours, schools, student
 
-WEIGHT = {"low": 0.5, "medium": 1.0, "high": 2.0}
+WEIGHT = {"low": 0.5, "medium": 1.0, None: 1.0, "high": 2.0}
 GROUPS = {"g": "C", "h": "D", "home": None}
 
 
 @st.composite
 def peopled_schools(draw: st.DrawFn) -> School:
-    """A school that has types of mistakes, topics, likes and groups as well."""
+    """A school that has groups as well. Activity, terms, and types and topics that a model found are left out."""
     school = draw(schools())
+    kept = [r for r in school.records if r.type not in {"activity_record", "term_record"}]
+    known = [f for f in school.findings if states_no_type(f)]
     values: list[tuple[str, int, dict[str, Any]]] = []
     for who, where, hour in draw(st.lists(st.tuples(student, course, hours), max_size=10)):
         data: dict[str, Any] = {
@@ -30,7 +33,10 @@ def peopled_schools(draw: st.DrawFn) -> School:
             "error_text": "wrong",
             "error_type": draw(st.sampled_from("tu")),
         }
-        data |= {"severity": draw(st.sampled_from(sorted(WEIGHT))), "occurrence_count": draw(st.integers(1, 3))}
+        data |= {
+            "severity": draw(st.sampled_from(["low", "medium", "high"])),
+            "occurrence_count": draw(st.integers(1, 3)),
+        }
         values.append(("error_record", hour, data))
     kinds = st.sampled_from(["chat", "like"])
     for one, other, perhaps, kind in draw(
@@ -56,8 +62,13 @@ def peopled_schools(draw: st.DrawFn) -> School:
         )
         for number, (kind, hour, data) in enumerate(values)
     ]  # fmt: skip
-    found = [finding for record in records if record.type == "error_record" and (finding := draw(finding_of(record)))]
-    return School([*school.records, *records], [*school.findings, *found], school.same)
+    drawn = [draw(finding_of(record)) for record in records if record.type == "error_record"]
+    found = [finding for finding in drawn if finding and states_no_type(finding)]
+    return School([*kept, *records], [*known, *found], school.same)
+
+
+def states_no_type(finding: RecordFinding) -> bool:
+    return not getattr(finding.finding, "error_types", ()) and not getattr(finding.finding, "topics", ())
 
 
 Node = tuple[str, str]  # label, id
@@ -233,7 +244,8 @@ def add_record(found: Visible, record: Any, finding: Any, persons: Persons | Non
                 found.add("ABOUT", node, ("Topic", canonical_name(each)))
             if everything:
                 kind = "CHAT_WITH" if data.interaction_type == "chat" else "LIKES"
-                found.add(kind, sender, ("Student", to), weight=1.0)
+                times = data.message_count if kind == "CHAT_WITH" else data.like_count
+                found.add(kind, sender, ("Student", to), weight=float(times or 1))
         elif persons is None:
             found.add("SENT", ("Teacher", data.teacher_id), node)
             found.add("TEACHES", ("Teacher", data.teacher_id), ("Student", to), weight=1.0)

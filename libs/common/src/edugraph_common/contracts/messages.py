@@ -22,10 +22,13 @@ RECORDS_IN_MESSAGE_BYTES = 65_536
 IMPORT_CONTENT_PACK = 4
 REQUEST_CONTENT_PACK = 10
 PACK_RECORDS = 100  # the most that one pack has
+# The packs of a job in the queue at one time that is read by the provider's batches: each waits there for hours.
+ECONOMY_PACKS = 1_000
 
 Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet"]
 TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables that are no text
 Compression = Literal["gzip", "zstd"]
+Removable = Literal["course", "group"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -101,7 +104,7 @@ class ImportJob(Message):
     `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
     rejected; there is no such bound for jobs of older senders, which have None. `platform`: the address of the one
     that wrote a log; None is the school's own. `outside`: what the file outside was when the job was accepted; None
-    for a file in the blob store.
+    for a file in the blob store. `economy`: the texts are read by the provider's batches, later and for less.
     """
 
     source: str | None = None
@@ -111,6 +114,7 @@ class ImportJob(Message):
     batch_size: BatchSize = 1_000
     parallel_batches: int = Field(default=64, ge=1, le=1_000)
     analyze: bool = False
+    economy: bool = False
     next_batch: int = Field(default=0, ge=0)
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
@@ -128,6 +132,7 @@ class ImportBatch(Message):
     """import.batch: write one batch. Exactly one of `rows` and `records` is set.
 
     `expected`: how many rows the split saw, so that a batch which cannot be read is counted; None from older senders.
+    `economy`: as in ImportJob.
     """
 
     batch: int = Field(ge=0)
@@ -135,6 +140,7 @@ class ImportBatch(Message):
     records: tuple[dict[str, Any], ...] | None = None
     first_line: int = Field(default=1, ge=1, description="of inline records")
     analyze: bool = False
+    economy: bool = False
     expected: int | None = Field(default=None, ge=0)
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
@@ -164,7 +170,7 @@ class AnalysisBatch(Message):
     `pack_records`: how many of them share a pack; None leaves it to the analyzer. `contexts_key`: the blob that has
     the contexts of rows that are referred to. `generation`: as in ImportJob; what an older sender sent has none, and
     is never skipped. `left_out`: the lines of rows that the graph refused, since their student was erased; what they
-    say is not read.
+    say is not read. `economy`: as in ImportJob.
     """
 
     batch: int = Field(ge=0)
@@ -178,12 +184,17 @@ class AnalysisBatch(Message):
     contexts_key: str | None = None
     generation: int | None = Field(default=None, ge=0)
     left_out: tuple[int, ...] = ()
+    economy: bool = False
 
 
 class AnalysisWindow(Message):
-    """analysis.batch: publish packs of this job until its window is full. `generation`: as in AnalysisBatch."""
+    """analysis.batch: publish packs of this job until its window is full.
+
+    `generation`: as in AnalysisBatch; `economy`: as in ImportJob.
+    """
 
     generation: int | None = Field(default=None, ge=0)
+    economy: bool = False
 
 
 class AnalysisEstimate(Message):
@@ -200,7 +211,7 @@ class Analysis(Message):
 
     Exactly one of `records` and `rows` is set. `rows`: of the batch that the pack is of; the pack is the `count`
     records from number `first` on, from 0, of those of its kind. `accepted_at`: as in ImportJob; `contexts_key`,
-    `generation` and `left_out`: as in AnalysisBatch.
+    `generation` and `left_out`: as in AnalysisBatch; `economy`: as in ImportJob.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -214,6 +225,7 @@ class Analysis(Message):
     contexts_key: str | None = None
     generation: int | None = Field(default=None, ge=0)
     left_out: tuple[int, ...] = ()
+    economy: bool = False
 
     @model_validator(mode="after")
     def has_records_or_rows(self) -> Self:
@@ -294,6 +306,13 @@ class UndoImport(Message):
     """import.split: take back what an import wrote that has ended. `job_id` names the request."""
 
     import_id: str = Field(min_length=1, max_length=64)
+
+
+class RemoveFromGraph(Message):
+    """import.split: take a course or a group out of the graph with its records. `job_id` names the request."""
+
+    of: Removable
+    node_id: str = Field(min_length=1, max_length=128)
 
 
 class ForgetStudent(Message):

@@ -603,11 +603,16 @@ _REDIS = (
             "edugraph:llm:form:*",
             "edugraph:llm:refusal:*",
             "edugraph:llm:stats",
+            "edugraph:llm:batch:*",
+            "edugraph:llm:batched:*",
             "edugraph:limit:*",
         ),
         "none",
         _NO_PERSON,
-        Words("who asks the model just now, what it accepts, the rate limiter", "谁正在询问模型、模型接受什么、限速"),
+        Words(
+            "who asks the model just now, what it accepts, which batch of the provider has a pack, the rate limiter",
+            "谁正在询问模型、模型接受什么、哪个批处理包含哪个分组、限速",
+        ),
         _SECONDS,
     ),
     DataPlace(
@@ -839,6 +844,26 @@ _ELSEWHERE = (
         Words("to read what a text is about", "理解文本内容"),
         Words("as your contract with the provider says", "取决于与服务商的合同"),
         left=Words("ask the provider", "请联系服务商"),
+    ),
+    DataPlace(
+        "outside.provider_files",
+        Store.OUTSIDE,
+        ("provider file",),
+        "personal",
+        Words(
+            "files of the provider's batches with redacted texts and answers, of jobs with `--economy`",
+            "服务商批处理文件中已脱敏的文本和答复（使用 `--economy` 的任务）",
+        ),
+        Words("to read texts for less", "以较低价格阅读文本"),
+        Words(
+            "until the batch is over or cancelled, then they are deleted; they expire after three days in any case",
+            "批处理结束或取消后即删除；无论如何三天后过期",
+        ),
+        retention="EDUGRAPH_BATCH_DEADLINE_SECONDS",
+        left=Words(
+            "what is under way is not taken out; an answer to an erased text is not kept",
+            "进行中的批处理不被改写；已删除文本的答复不被保存",
+        ),
     ),
     DataPlace(
         "outside.sources",

@@ -80,6 +80,7 @@ def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analys
         "contexts_key",
         "generation",
         "left_out",
+        "economy",
     )
     return Analysis(pack=name, first=first, count=count, **{field: getattr(request, field) for field in same})
 

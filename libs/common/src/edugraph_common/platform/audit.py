@@ -36,6 +36,7 @@ Action = Literal[
     "dead.replay",
     "dead.drop",
     "graph.rebuild",
+    "graph.remove",
     "graph.review",
     "job.cancel",
     "job.delete",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
+from typing import Any
 
 import structlog
 
@@ -90,12 +91,13 @@ class SingleFlight:
             self.resolutions[key] = Resolution(question, answer)
         else:
             self.paid_before.add(key)
-            tokens = {
+            used: dict[str, Any] = {
                 "input_tokens": paid["input"],
                 "output_tokens": paid["output"],
                 "cached_tokens": paid.get("cached", 0),  # a receipt of an older release has none
+                "batched": paid.get("batched", False),
             }
-            self.resolutions[key] = Resolution(question, answer, **tokens)
+            self.resolutions[key] = Resolution(question, answer, **used)
 
     @contextmanager
     def leased(self, questions: Sequence[Question]) -> Iterator[None]:
@@ -118,11 +120,17 @@ class SingleFlight:
         self.resolutions[key] = resolution
         if resolution.answer is not None:
             self.paid.add(key)
+            self.keep(resolution)
+
+    def keep(self, resolution: Resolution) -> None:
+        """Keep an answer for all, with the receipt of what it cost."""
+        key = resolution.question.key
+        if resolution.answer is not None:
             receipt = {
                 "by": self._billed_to[key],
                 "of": self._asked_for.get(key),
                 "input": resolution.input_tokens,
                 "output": resolution.output_tokens,
                 "cached": resolution.cached_tokens,
-            }
+            } | ({"batched": True} if resolution.batched else {})
             self._store.keep(self._kind, key, resolution.answer.model_dump(exclude={"id"}) | {_PAID: receipt})

@@ -18,6 +18,8 @@ import redis
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.findings.schema import schema_of
+from edugraph_analyzer.llm.access import Access
+from edugraph_analyzer.llm.batches import ProviderBatches
 from edugraph_analyzer.llm.capabilities import EndpointCapabilities, EndpointMemory
 from edugraph_analyzer.llm.rate_limiter import RateLimiter, Slot, name_of_key
 from edugraph_analyzer.llm.refusals import meaning_of, refusal, retry_after, words_of
@@ -46,19 +48,6 @@ class ResponseWithHeaders:
 
     response: LLMResponse
     headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Access:
-    """One key at one endpoint, and a model: its name in the settings, its name there, and how it is asked."""
-
-    model: str
-    parameters: Parameters
-    endpoint: Endpoint
-    secret: str | None
-    name: str
-    limiter: RateLimiter
-    memory: EndpointMemory
 
 
 @dataclass
@@ -98,7 +87,7 @@ class LLMClient:
         self._settings, self._server, self._now = settings, server, now
         self._process_id, self._transport, self._limiter_of = process_id, transport, limiter_of
         self._opening = threading.Lock()
-        self._http: tuple[int, httpx2.Client] | None = None
+        self._http: dict[bool, tuple[int, httpx2.Client]] = {}
         self._limiters: dict[str, RateLimiter] = {}
         self._memories: dict[tuple[str, str], EndpointMemory] = {}
         self._attempt: ContextVar[Attempt] = ContextVar("attempt")
@@ -112,7 +101,7 @@ class LLMClient:
         raises.
         """
         failures: list[Failure] = []
-        accesses = self._accesses(request.kind)
+        accesses = self.accesses(request.kind)
         if len(accesses) > 1:  # those that are paused just now come last; a single one is asked in any case
             accesses.sort(key=lambda access: access.limiter.paused_seconds(access.model))
         for access in accesses:
@@ -139,14 +128,14 @@ class LLMClient:
 
     def complete_with_headers(self, request: LLMRequest, check: Callable[[], None] = no_check) -> ResponseWithHeaders:
         """Ask the first endpoint with its first key, whatever was refused before. Raises as `complete` does."""
-        return self._asked(self._accesses(request.kind)[0], request, check)
+        return self._asked(self.accesses(request.kind)[0], request, check)
 
     def capabilities(self, kind: Kind) -> EndpointCapabilities:
         """Return what is known now of the endpoint that answers questions of this kind first."""
-        first = self._accesses(kind)[0]
+        first = self.accesses(kind)[0]
         return first.memory.capabilities_of(first.name, first.parameters)
 
-    def _accesses(self, kind: Kind) -> list[Access]:
+    def accesses(self, kind: Kind) -> list[Access]:
         """Return all keys of all endpoints of a kind's model, in the order of the settings."""
         model, parameters = self._settings.model_for(kind), self._settings.parameters_for(kind)
         told, found = self._settings.models.models.get(model), list[Access]()
@@ -161,7 +150,7 @@ class LLMClient:
                     if (address, key) not in self._memories:
                         self._memories[address, key] = EndpointMemory(self._server, address, secret)
                 memory = self._memories[address, key]
-                found.append(Access(model, parameters, endpoint, secret, name, self._limiters[key], memory))
+                found.append(Access(model, parameters, endpoint, secret, name, key, self._limiters[key], memory))
         return found
 
     def _asked(self, access: Access, request: LLMRequest, check: Callable[[], None]) -> ResponseWithHeaders:
@@ -171,7 +160,7 @@ class LLMClient:
         while True:
             limit = request.max_answer_tokens + max(request.headroom, capabilities.headroom)
             limit = min(limit, capabilities.most_tokens or limit)
-            asked = _request(access, request, parameters, capabilities, limit)
+            asked = form_of(access, request, parameters, capabilities, limit)
             tokens = estimated_request(asked["messages"]) + limit // 2
             attempt = Attempt(access, model, tokens, check)
             self._attempt.set(attempt)
@@ -206,33 +195,57 @@ class LLMClient:
             access.memory.remember(access.name, parameters, capabilities.after(response))
             return ResponseWithHeaders(response, raw.headers)
 
+    def batchable(self, kind: Kind) -> Access | None:
+        """Return the first key that was not refused just now, if its endpoint answers without a stream."""
+        for access in self.accesses(kind):
+            if not access.memory.refusal_of(access.name):
+                return None if access.memory.capabilities_of(access.name, access.parameters).stream else access
+        return None
+
+    def batch_body(self, access: Access, request: LLMRequest) -> dict[str, Any]:
+        """Return the body of a request that is asked in a batch."""
+        capabilities = access.memory.capabilities_of(access.name, access.parameters)
+        limit = request.max_answer_tokens + max(request.headroom, capabilities.headroom)
+        limit = min(limit, capabilities.most_tokens or limit)
+        asked = form_of(access, request, access.parameters, capabilities, limit)
+        more: dict[str, Any] = asked.pop("extra_body", {})
+        return asked | more
+
+    def batches(self, access: Access) -> ProviderBatches:
+        """Return the files and batches of a key. They have connections of their own, which take no slots."""
+        sdk = self._sdk(access, in_slots=False).with_options(timeout=self._timeout(access.parameters))
+        return ProviderBatches(sdk, access, self._now)
+
     def _timeout(self, parameters: Parameters) -> httpx2.Timeout:
         seconds = parameters.timeout_seconds or self._settings.call_timeout_seconds
         return httpx2.Timeout(seconds, connect=self._settings.connect_timeout_seconds)
 
-    def _sdk(self, access: Access) -> openai.OpenAI:
+    def _sdk(self, access: Access, *, in_slots: bool = True) -> openai.OpenAI:
         """Return the SDK's client of one key. They share the connections of this process."""
         return openai.OpenAI(
             api_key=access.secret or "none",  # a server of one's own asks for no key, the SDK does
             base_url=access.endpoint.base_url,
             max_retries=0,
-            http_client=self._opened(),
+            http_client=self._opened(in_slots=in_slots),
         )
 
-    def _opened(self) -> httpx2.Client:
-        """Return the HTTP client of this process. A fork must not share the connections that its parent opened."""
+    def _opened(self, *, in_slots: bool = True) -> httpx2.Client:
+        """Return the HTTP client of this process. A fork must not share the connections that its parent opened.
+
+        `in_slots`: each of its requests takes a slot of the rate limiter.
+        """
         process = self._process_id()
         with self._opening:
-            if self._http is None or self._http[0] != process:
+            if in_slots not in self._http or self._http[in_slots][0] != process:
                 limits = httpx2.Limits(
                     max_connections=_MOST_CONNECTIONS,
                     max_keepalive_connections=_MOST_CONNECTIONS,
                     keepalive_expiry=_KEPT_OPEN_SECONDS,
                 )
-                hooks = {"request": [self._reserve_slot]}
+                hooks: dict[str, list[Callable[..., Any]]] = {"request": [self._reserve_slot]} if in_slots else {}
                 http = openai.DefaultHttpxClient(event_hooks=hooks, limits=limits, transport=self._transport)
-                self._http = (process, http)
-            return self._http[1]
+                self._http[in_slots] = (process, http)
+            return self._http[in_slots][1]
 
     def _reserve_slot(self, sent: httpx2.Request) -> None:
         """Wait until the slot is near, and have it confirmed when the connection is there."""
@@ -320,7 +333,7 @@ class LLMClient:
         return self._failed(attempt, f"the provider's answer cannot be read ({type(error).__name__})")
 
 
-def _request(
+def form_of(
     access: Access, request: LLMRequest, parameters: Parameters, capabilities: EndpointCapabilities, limit: int
 ) -> dict[str, Any]:
     """Return what the SDK is given for a request, in the form that the endpoint takes."""

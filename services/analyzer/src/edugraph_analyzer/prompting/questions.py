@@ -107,7 +107,7 @@ class Question:
 class Resolution:
     """What became of one question: an answer, or the reason why there is none.
 
-    The tokens are the question's share of the requests that were made for it.
+    The tokens are the question's share of the requests that were made for it, `batched` in a batch of the provider's.
     """
 
     question: Question
@@ -116,6 +116,7 @@ class Resolution:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    batched: bool = False
 
 
 def question_of(document: Document, settings: AnalyzerSettings, members: Sequence[CourseNames] = ()) -> Question:

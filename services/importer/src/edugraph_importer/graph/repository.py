@@ -8,11 +8,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
-from edugraph_common.contracts.messages import CourseContext, Findings
+from edugraph_common.contracts.messages import CourseContext, Findings, Removable
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
-from edugraph_importer.graph import apply, erasure, migrations, rebuild, retention, undo
+from edugraph_importer.graph import apply, erasure, migrations, rebuild, removal, retention, undo
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
@@ -238,6 +238,10 @@ class Graph:
         kept = self._retention
         texts_from, records_from = (kept.texts_from, kept.records_from) if kept else (None, None)
         return retention.end_old_records(self._connection, self._write, texts_from, records_from, go_on=go_on)
+
+    def remove(self, of: Removable, node_id: str, go_on: Callable[[], bool]) -> removal.Removed:
+        """Take a course or a group out with its records. It stops when `go_on` says no; doing it again goes on."""
+        return removal.remove(self._connection, self._write, of, node_id, go_on=go_on)
 
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.

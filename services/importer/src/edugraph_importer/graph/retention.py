@@ -71,7 +71,7 @@ def end_old_records(
     while days := connection.read(CYPHER["old_active_days"], **before) if kept_records else ():
         if not go_on():
             return Ended(blanked, removed, finished=False)
-        removed += write(_remove_days, sorted(day["id"] for day in days), {day["student"] for day in days})
+        removed += write(remove_days, sorted(day["id"] for day in days), {day["student"] for day in days})
     return Ended(blanked, removed, finished=True)
 
 
@@ -92,7 +92,7 @@ def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str], kept_from: str, wa
     return len(old)
 
 
-def _remove_days(tx: neo4j.ManagedTransaction, ids: Sequence[str], students: AbstractSet[str]) -> int:
+def remove_days(tx: neo4j.ManagedTransaction, ids: Sequence[str], students: AbstractSet[str]) -> int:
     """Remove days of activity whole, which are in no sum. Return how many."""
     begin(tx, "ImportBatch", "")
     nodes = {("Student", student) for student in students}

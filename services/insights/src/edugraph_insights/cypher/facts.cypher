@@ -125,9 +125,9 @@ RETURN DISTINCT s.id AS student, n.id AS record, n.timestamp AS at, n.found_sent
 
 // name: ties
 // Returns how often one of these students wrote to another of them, or liked what they wrote, in a course or without
-// saying in which.
+// saying in which. The receiver has no label, so that the plan begins at the sender.
 UNWIND $students AS id
-MATCH (a:Student {id: id})-[:SENT]->(n:Interaction)-[:RECEIVED_BY]->(b:Student)
+MATCH (a:Student {id: id})-[:SENT]->(n:Interaction)-[:RECEIVED_BY]->(b)
 WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND a <> b AND b.id IN $students
 OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
 WITH a, b, n, collect(c.id) AS courses

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, field_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_insights.answers import Found, R
@@ -55,6 +55,17 @@ class Parameters(ContractModel):
         times = {"from": self.since and self.since.isoformat(), "to": self.until and self.until.isoformat()}
         given = {name: value for name, value in {**about, **times, **more}.items() if value is not None}
         return f"/v1/insights/records?{urlencode(given)}"
+
+
+class OfSeveral(Parameters):
+    """A question about a course or a group, which says nothing of one student alone."""
+
+    @field_validator("student")
+    @classmethod
+    def is_not_about_one(cls, student: str | None) -> str | None:
+        if student is not None:
+            raise ValueError("this is asked of a group or a course, and not of one student")
+        return student
 
 
 P = TypeVar("P", bound=Parameters)

@@ -3,27 +3,14 @@
 from collections import defaultdict
 from typing import Annotated
 
-from pydantic import field_validator
-
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.communities import communities
 from edugraph_insights.facts import Facts
-from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.question import OfSeveral, Question
 
 ENOUGH_TIED = 0.6  # share of the students; below, that somebody has no tie says more of the data than of them
 
 Number = Annotated[int, Mark.PERSONAL]
-
-
-class OfTies(Parameters):
-    """A question about a group, or about a course."""
-
-    @field_validator("student")
-    @classmethod
-    def is_of_more_than_one(cls, student: str | None) -> str | None:
-        if student is not None:
-            raise ValueError("a tie is between two students: ask for a group or a course")
-        return student
 
 
 class Tied(Row):
@@ -42,7 +29,7 @@ class Tied(Row):
     partners: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
 
 
-def find(facts: Facts, asked: OfTies) -> Found[Tied]:
+def find(facts: Facts, asked: OfSeveral) -> Found[Tied]:
     sent = {(row["sender"], row["receiver"]): row["times"] for row in facts.ties(asked.course)}
     weights: dict[tuple[str, str], int] = defaultdict(int)
     exchanged: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -90,7 +77,7 @@ QUESTION = Question(
     "course or without naming one; it is mutual if both did. Communities by the Leiden algorithm "
     "(modularity, weighted by the number of messages and likes, fixed seed). Only where 60 % of "
     "the students have a tie.",
-    parameters=OfTies,
+    parameters=OfSeveral,
     row=Tied,
     find=find,
     order=lambda row: (row.community is None, row.community or 0, -row.ties, row.student),

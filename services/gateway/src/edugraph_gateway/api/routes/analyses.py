@@ -11,6 +11,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.findings import KIND_OF_SUBJECT, Kind, Subject, kind_to_read
 from edugraph_common.contracts.messages import (
     INLINE_RECORDS,
+    PACK_RECORDS,
     RECORDS_IN_MESSAGE_BYTES,
     REQUEST_CONTENT_PACK,
     Analysis,
@@ -42,7 +43,10 @@ BATCH_TASKS: dict[Kind, str] = {
 
 
 class AnalysisRequest(ContractModel):
+    """`economy`: the texts are read by the provider's batches, within a day and for less. An estimate ignores it."""
+
     records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
+    economy: bool = False
 
 
 _REQUEST_BODY = {
@@ -70,14 +74,14 @@ async def start_analysis(
     kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
     intake.backpressure.check(QUEUE)
     body = await json_body(request, intake.limits)
-    records = parse_records(body, kind)
+    economy, records = parse_records(body, kind)
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
         job_id, stored = submitter.new_id(), None
         if len(body) > RECORDS_IN_MESSAGE_BYTES and kind in BATCH_TASKS:
             stored = await submitter.store_records(job_id, [record.to_json() for record in records])
-        submission = analysis_submission(job_id, kind, records, stored)
+        submission = analysis_submission(job_id, kind, records, stored, economy=economy)
         return Done(fingerprint, await submitter.submit(submission, caller.client_id))
 
     async def seen() -> str:
@@ -97,17 +101,21 @@ async def estimate_analysis(request: Request, caller: Submitter, intake: IntakeD
     """What reading these records would cost: the result of the task, made by an analyzer without asking the model."""
     kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
     intake.backpressure.check(QUEUE)
-    records = parse_records(await json_body(request, intake.limits), kind)
+    _, records = parse_records(await json_body(request, intake.limits), kind)
     request_id = submitter.new_id()
     message = AnalysisEstimate(job_id=request_id, kind=kind, records=tuple(record.to_json() for record in records))
     task = Task("estimate_analysis_task", message, task_id_for(request_id, "estimate"))
     return await submitter.send_task(task, caller.client_id)
 
 
-def parse_records(body: bytes, kind: Kind) -> list[Record]:
-    """Raises Problem 422, which lists the records that are wrong."""
+def parse_records(body: bytes, kind: Kind) -> tuple[bool, list[Record]]:
+    """Return whether they are to be read by batches, and the records.
+
+    Raises Problem 422, which lists the records that are wrong.
+    """
     try:
-        values = AnalysisRequest.model_validate_json(body).records
+        wanted = AnalysisRequest.model_validate_json(body)
+        values = wanted.records
     except ValidationError as error:
         raise invalid(error) from None
     records: list[Record] = []
@@ -126,10 +134,12 @@ def parse_records(body: bytes, kind: Kind) -> list[Record]:
     if wrong:
         few = f"{len(wrong)} of {len(values)} records cannot be read as {kind}; correct them and send all again."
         raise Problem(422, "invalid-records", few, errors=wrong)
-    return records
+    return wanted.economy, records
 
 
-def analysis_submission(job_id: str, kind: Kind, records: list[Record], stored: ByteRange | None) -> Submission:
+def analysis_submission(
+    job_id: str, kind: Kind, records: list[Record], stored: ByteRange | None, *, economy: bool = False
+) -> Submission:
     """One task for all records where there is a task for batches of this kind, else one for each pack.
 
     A batch refers to records that are `stored`. Packs of course texts carry theirs: they are no personal data.
@@ -137,15 +147,23 @@ def analysis_submission(job_id: str, kind: Kind, records: list[Record], stored: 
     values = tuple(record.to_json() for record in records)
     if stored or (len(values) > 1 and kind in BATCH_TASKS):
         inline = None if stored else values
-        batch = AnalysisBatch(job_id=job_id, batch=0, kind=kind, rows=stored, records=inline, expected=len(values))
+        batch = AnalysisBatch(
+            job_id=job_id,
+            batch=0,
+            kind=kind,
+            rows=stored,
+            records=inline,
+            expected=len(values),
+            pack_records=PACK_RECORDS if economy else None,
+            economy=economy,
+        )
         tasks = [Task(BATCH_TASKS[kind], batch, task_id_for(job_id, f"analysis-{kind}-0"))]
     else:
         tasks = []
         for start in range(0, len(values), REQUEST_CONTENT_PACK):
             pack = f"{kind}-0-{start // REQUEST_CONTENT_PACK}"
-            message = Analysis(
-                job_id=job_id, pack=pack, kind=kind, records=values[start : start + REQUEST_CONTENT_PACK]
-            )
+            some = values[start : start + REQUEST_CONTENT_PACK]
+            message = Analysis(job_id=job_id, pack=pack, kind=kind, records=some, economy=economy)
             tasks.append(Task(PACK_TASKS[kind], message, task_id_for(job_id, pack)))
     source = f"{kind} inline"
     return Submission(job_id=job_id, kind="analysis", source=source, tasks=tasks, to_analyse=len(records))

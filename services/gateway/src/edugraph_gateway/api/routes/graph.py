@@ -1,11 +1,12 @@
-"""POST /v1/graph/…: have the importer compare the graph with its records, or derive it anew."""
+"""POST /v1/graph/…: the importer compares the graph with its records, derives it anew, or takes a part out of it."""
 
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from edugraph_common.contracts.api import Accepted
-from edugraph_common.contracts.messages import DeriveGraph
+from edugraph_common.contracts.messages import DeriveGraph, Removable, RemoveFromGraph
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
 from edugraph_gateway.api.dependencies import AUDIT_TIMEOUT_SECONDS, AuditTrailDep, IntakeDep, Operator
@@ -29,6 +30,26 @@ async def rebuild_graph(caller: Operator, trail: AuditTrailDep, intake: IntakeDe
     note = partial(trail.did, caller, "graph.rebuild", "all")
     await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
     return await _derive(intake, caller, repair=True)
+
+
+@router.post("/v1/graph/remove", status_code=202)
+async def remove_from_graph(
+    caller: Operator,
+    trail: AuditTrailDep,
+    intake: IntakeDep,
+    of: Removable,
+    node_id: Annotated[str, Query(alias="id", min_length=1, max_length=128)],
+) -> Accepted:
+    """Take a course or a group out of the graph with its records: follow the task, which says what is left and why.
+
+    A file that is imported again brings them back.
+    """
+    note = partial(trail.did, caller, "graph.remove", f"{of} {node_id}")
+    await in_time(note, AUDIT_TIMEOUT_SECONDS, intake.submitter.threads)
+    request_id = intake.submitter.new_id()
+    message = RemoveFromGraph(job_id=request_id, of=of, node_id=node_id)
+    task = Task("remove_from_graph_task", message, task_id_for(request_id, "remove"))
+    return await intake.submitter.send_task(task, caller.client_id)
 
 
 async def _derive(intake: Intake, caller: Caller, *, repair: bool) -> Accepted:

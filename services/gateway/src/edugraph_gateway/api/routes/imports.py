@@ -6,12 +6,12 @@ Records inline go into the blob store as well where they are more than a message
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, Self, cast, get_args
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -54,9 +54,19 @@ DRAIN_SECONDS = 2.0  # in which a client may go on sending what was refused alre
 
 
 class ImportOptions(ContractModel):
+    """`economy`: the texts are read by the provider's batches, within a day and for less."""
+
     batch_size: BatchSize = 1_000
     parallel_batches: Annotated[int, Field(ge=1, le=1_000)] = 64
     analyze: bool = False
+    economy: bool = False
+
+    @model_validator(mode="after")
+    def economy_is_of_an_analysis(self) -> Self:
+        """Raises ValueError."""
+        if self.economy and not self.analyze:
+            raise ValueError("economy is a way of an analysis: set analyze, too")
+        return self
 
 
 class FileImport(ImportOptions):

@@ -1,0 +1,148 @@
+"""Files and batches of a provider, in the form of OpenAI's Batch API.
+
+No request takes a slot of the rate limiter: providers count batches apart. What the SDK raises becomes a verdict
+here, and no failure uses up a try of the pack, since a batch is under way for hours.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import openai
+from openai.types.chat import ChatCompletion
+
+from edugraph_analyzer.llm.access import Access
+from edugraph_analyzer.llm.refusals import NOT_FOUND, meaning_of, refusal, retry_after, words_of
+from edugraph_analyzer.llm.responses import response_of
+from edugraph_analyzer.prompting.questions import LLMResponse
+from edugraph_common.contracts.errors import Refused, Retryable, Wait
+
+_PAUSE_SECONDS = 30.0  # after a failure with no word on how long
+_SKEW_SECONDS = 3_600  # between the provider's clock and ours, at most
+_OK = 200
+_OVER = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+class NotThere(Exception):
+    """The provider has no such file or batch, or no batches at all, or takes none of this form."""
+
+
+@dataclass(frozen=True)
+class BatchState:
+    """Whether a batch is over, and the files that have its answers then."""
+
+    is_over: bool
+    files: tuple[str, ...]
+
+
+class ProviderBatches:
+    """What one key has at its endpoint; `sdk` tries nothing twice.
+
+    All methods raise Wait, and Refused for a key or an account at fault.
+    """
+
+    def __init__(self, sdk: openai.OpenAI, access: Access, now: Callable[[], float]) -> None:
+        self._sdk, self._access, self._now = sdk, access, now
+
+    def upload(self, name: str, lines: bytes, kept_seconds: int) -> str:
+        """Upload the requests of a batch and return the file's id. Raises NotThere."""
+        with self._verdicts():
+            file = (_file_name(name), lines, "application/jsonl")
+            expiry: Any = {"anchor": "created_at", "seconds": kept_seconds}
+            return self._sdk.files.create(file=file, purpose="batch", expires_after=expiry).id
+
+    def uploads(self, name: str, since: float) -> list[str]:
+        """Return the ids of the files that were uploaded under a name. Raises NotThere."""
+        found = []
+        with self._verdicts():
+            for file in self._sdk.files.list(purpose="batch", order="desc", limit=100):
+                if file.created_at < since - _SKEW_SECONDS:
+                    break
+                if file.filename == _file_name(name):
+                    found.append(file.id)
+        return found
+
+    def create(self, file_id: str, name: str, kept_seconds: int) -> str:
+        """Start a batch and return its id. Raises NotThere if none was started."""
+        with self._verdicts():
+            expiry: Any = {"anchor": "created_at", "seconds": kept_seconds}
+            return self._sdk.batches.create(
+                input_file_id=file_id,
+                endpoint="/v1/chat/completions",
+                completion_window="24h",
+                metadata={"edugraph": name},
+                output_expires_after=expiry,
+            ).id
+
+    def find(self, name: str, since: float) -> str | None:
+        """Return the id of the batch that was started under a name, if there is one."""
+        with self._verdicts():
+            for batch in self._sdk.batches.list(limit=100):
+                if batch.created_at < since - _SKEW_SECONDS:
+                    break
+                if (batch.metadata or {}).get("edugraph") == name:
+                    return batch.id
+        return None
+
+    def look(self, batch_id: str) -> BatchState:
+        """Raises NotThere."""
+        with self._verdicts():
+            batch = self._sdk.batches.retrieve(batch_id)
+        files = tuple(each for each in (batch.output_file_id, batch.error_file_id) if each)
+        return BatchState(batch.status in _OVER, files)
+
+    def cancel(self, batch_id: str) -> None:
+        """Stop a batch. One that is over, or that is being stopped already, is left as it is."""
+        try:
+            with self._verdicts():
+                self._sdk.batches.cancel(batch_id)
+        except NotThere:
+            return
+
+    def answers(self, file_id: str) -> dict[str, LLMResponse]:
+        """Return the responses of a file by the name of their request. Failed requests have none. Raises NotThere."""
+        found = {}
+        with self._verdicts():
+            for line in self._sdk.files.content(file_id).iter_lines():
+                try:
+                    entry = json.loads(line)
+                    if entry["response"]["status_code"] == _OK:
+                        completion = ChatCompletion.construct(**entry["response"]["body"])
+                        found[str(entry["custom_id"])] = response_of(completion, 0, 0)
+                except (ValueError, KeyError, TypeError, Retryable):
+                    continue  # a request whose answer cannot be read is one without an answer
+        return found
+
+    def delete(self, file_id: str) -> None:
+        """Delete a file. One that is gone is no fault."""
+        try:
+            with self._verdicts():
+                self._sdk.files.delete(file_id)
+        except NotThere:
+            return
+
+    @contextmanager
+    def _verdicts(self) -> Iterator[None]:
+        try:
+            yield
+        except openai.APIStatusError as error:
+            words = words_of(error.body, error.message)
+            meaning = meaning_of(error.status_code, words)
+            if meaning in ("limit", "fault"):
+                told = retry_after(error.response.headers, self._now())
+                reason = f"the provider's batches answered {error.status_code}"
+                raise Wait(reason, _PAUSE_SECONDS if told is None else told) from None
+            if meaning != "account" or error.status_code == NOT_FOUND:
+                raise NotThere from None
+            sentence = refusal(error.status_code, words, self._access.name)
+            self._access.memory.remember_refusal(self._access.name, sentence)
+            raise Refused(sentence) from None
+        except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
+            raise Wait(f"the provider's batches do not answer ({type(error).__name__})", _PAUSE_SECONDS) from None
+
+
+def _file_name(name: str) -> str:
+    return f"edugraph-{name}.jsonl"
