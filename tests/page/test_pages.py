@@ -94,6 +94,18 @@ def test_the_numbers_of_the_students_are_those_of_the_api(visit: Visitor) -> Non
         assert str(here["name"]) in row.inner_text()
 
 
+def test_who_needs_help_comes_first_with_the_reasons(visit: Visitor) -> None:
+    shown = visit.open("students", course=COURSE, lang="en")
+    help_rows = visit.answer("needs-help", course=COURSE)["rows"]
+    rows = shown.query_selector_all("tbody tr")
+    assert [row.get_attribute("data-row") for row in rows] == [row["student"] for row in help_rows]
+    for row, told in zip(rows, help_rows, strict=True):
+        [bucket, why] = [cell.inner_text() for cell in row.query_selector_all("td")[:2]]
+        assert bucket == told["bucket"]
+        assert why.count(" · ") + 1 == max(1, len(told["reasons"]))
+        assert all(each in why for each in told["repeated"] if "repeated mistakes" in told["reasons"])
+
+
 def test_the_numbers_of_a_student_are_those_of_the_api(visit: Visitor) -> None:
     visit.open("student", course=COURSE, student=STUDENT, lang="en", sort="name")
     points = {row["point"]: row for row in visit.answer("student", course=COURSE, student=STUDENT)["rows"]}
@@ -258,7 +270,7 @@ def test_the_table_is_sorted_by_a_click_and_back(visit: Visitor) -> None:
         shown.wait_for_selector(f"th[aria-sort={way}]")
         visit.ready()
         column = [
-            int(str(each.get_attribute("value"))) for each in shown.query_selector_all("tbody td:nth-child(3) data")
+            int(str(each.get_attribute("value"))) for each in shown.query_selector_all("tbody td:nth-child(5) data")
         ]
         assert column == sorted(column, reverse=way == "descending")
 

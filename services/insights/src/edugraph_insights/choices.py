@@ -56,7 +56,7 @@ def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
     """The lists have 2,000 entries at most."""
     sees = widest_rows(caller)
     courses, groups = _courses_and_groups(insights.graph, caller, sees, insights.now())
-    terms = () if sees == "cells" else insights.graph.read("terms", limit=MOST_CHOICES)
+    terms = () if sees == "cells" else insights.graph.read("terms_to_choose", limit=MOST_CHOICES)
     return Choices(
         sees=sees,
         person=caller.person,

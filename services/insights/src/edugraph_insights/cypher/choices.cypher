@@ -41,7 +41,7 @@ MATCH (c:Course {id: id})
 RETURN c.id AS id, coalesce(c.name, c.id) AS name
 ORDER BY id
 
-// name: terms
+// name: terms_to_choose
 // Returns the terms that have a beginning and an end.
 MATCH (t:Term)
 WHERE t.starts IS NOT NULL AND t.ends IS NOT NULL

@@ -138,7 +138,7 @@ function ask_for_key(problem) {
     h('label', { for: 'key' }, t('key.label')), input, h('p', { id: 'key-note', class: 'note' }, t('key.note')),
     h('button', { type: 'submit' }, t('key.enter')));
   form.addEventListener('submit', event => { event.preventDefault(); keep(input.value.trim()); choices = null; show(); });
-  main.replaceChildren(problem.type === 'unavailable' ? h('div', {}, h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', onclick: show }, t('status.again'))) : form);
+  main.replaceChildren(!['key', 'role', 'rows'].includes(problem.type) ? h('div', {}, h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', onclick: show }, t('status.again'))) : form);
   document.title = 'EduGraph';
   main.dataset.ready = String(shown);
 }

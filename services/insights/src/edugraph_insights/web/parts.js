@@ -49,7 +49,7 @@ export function how(question, answer) {
     left.length > 0 && h('p', { class: 'left-out' }, `${t('how.left_out')} `, left.map(([name, n], place) => [place ? ' · ' : '', `${told('count', name)} `, value(n)])),
     !answer.exact && h('p', { class: 'hidden-groups' }, t('how.hidden')),
     h('details', {}, h('summary', {}, t('how.computed')), h('p', {}, told('computed', question) === question ? answer.computed_by : told('computed', question)),
-      h('p', {}, t('how.as_of', { at: moment(answer.as_of) })), csvButton(question, answer.parameters)));
+      h('p', {}, t('how.as_of', { at: moment(answer.as_of) }), ` ${Object.entries(answer.parameters).map(([name, given]) => `${name} = ${given}`).join(' · ')}`), csvButton(question, answer.parameters)));
 }
 
 function csvButton(question, parameters) {
