@@ -13,6 +13,7 @@ from edugraph_insights.app import make_application
 from edugraph_insights.insights import Insights
 from edugraph_insights.page import WEB
 from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.settings import InsightsSettings
 
 LANGUAGES = ("en", "zh")
 VENDORED = json.loads((WEB / "vendor" / "versions.json").read_text("utf-8"))
@@ -86,7 +87,8 @@ def test_no_file_of_the_page_names_another_server() -> None:
 @pytest.fixture
 def client() -> TestClient:
     none: Any = None
-    insights = Insights(none, none, none, None, none, none, none)
+    settings = InsightsSettings(redis_url="redis://127.0.0.1:1", neo4j_uri="bolt://127.0.0.1:1")
+    insights = Insights(settings, none, none, None, none, none, none)
     return TestClient(make_application(insights), follow_redirects=False)
 
 

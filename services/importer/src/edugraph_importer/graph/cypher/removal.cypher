@@ -13,7 +13,7 @@ RETURN n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: days_after
 // Returns the next days of activity, with their courses and students.
-MATCH (d:ActiveDay) WHERE d.id > $after
+MATCH (d:ActiveDay) USING INDEX SEEK d:ActiveDay(id) WHERE d.id > $after
 WITH d ORDER BY d.id LIMIT $limit
 MATCH (d)<-[:ACTIVE_ON]-(s)
 RETURN d.id AS id, d.course_id AS course, s.id AS student
