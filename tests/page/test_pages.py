@@ -176,6 +176,7 @@ def test_a_course_of_5000_points_stays_usable_and_says_what_is_left_out(visit: V
     shown.get_by_label("Find a point").fill("point 4999")
     shown.wait_for_url("**find=*")
     visit.ready()
+    shown.wait_for_function("() => document.querySelector('.map')?.picture?.nodes().length === 2")
     assert not [each for each in requests if "/v1/" in each]  # a search asks nothing anew
     drawn = shown.evaluate("[...document.querySelector('.map').picture.nodes()].map(n => n.id())")
     assert sorted(drawn) == ["p1666", "p4999"]

@@ -26,6 +26,7 @@ let shown = 0; // which showing is the latest: an answer to an older one is thro
 
 async function show() {
   const mine = ++shown;
+  delete main.dataset.ready;
   const before = document.activeElement?.dataset?.keepFocus;
   const { page, lang } = state();
   await speak(lang);
