@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edugraph_cli.processes import Processes, free_port
 from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
+from edugraph_common.platform import metrics
 from edugraph_gateway.app import make_application as gateway_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings
@@ -108,4 +109,6 @@ def test_each_operation_is_behind_the_door_that_leads_to_it() -> None:
     assert "/v1/graph/summary" in behind[True]
     wrong = [path for door, its in behind.items() for path in its - own if is_of_insights(path) is not door]
     assert wrong == []
+    route = next(label for label in metrics.HTTP_SECONDS.labels if label.name == "route")
+    assert max(map(len, behind.values())) < route.most, "the routes beyond are counted as one"
     assert is_of_insights("/v1/insights/openapi.json")

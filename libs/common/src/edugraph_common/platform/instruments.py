@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 PREFIX = "edugraph_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
-# A label whose values are open has at most so many in one process; the next one is counted as "other".
+# A label whose values are open has at most so many in one process, unless it says so; the next is counted as "other".
 MOST_VALUES = 20
 Part = Literal["every process", "workers", "importer", "analyzer", "gateway"]
 Merge = Literal["sum", "max", "livesum", "livemax", "mostrecent"]
@@ -30,11 +30,15 @@ Merge = Literal["sum", "max", "livesum", "livemax", "mostrecent"]
 
 @dataclass(frozen=True)
 class Label:
-    """`allowed` are all its values; None where something else bounds them. `bound` says in words which they are."""
+    """`allowed` are all its values; None where something else bounds them. `bound` says in words which they are.
+
+    `most`: how many values of an open label one process may have.
+    """
 
     name: str
     allowed: tuple[str, ...] | None = None
     bound: str = ""
+    most: int = MOST_VALUES
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class _Process:
                 bounded.append(value if value in label.allowed else OTHER)
                 continue
             seen = self._seen.setdefault(label.name, set())
-            if len(seen) < MOST_VALUES:
+            if len(seen) < label.most:
                 seen.add(value)
             bounded.append(value if value in seen else OTHER)
         return metric.labels(*bounded) if bounded else metric

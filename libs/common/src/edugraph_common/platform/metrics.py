@@ -52,7 +52,7 @@ _queue = Label("queue", QUEUES)
 _task = Label("task", tuple(ROUTES), "the tasks by their names")
 _kind = Label("kind", get_args(Kind))
 _model = Label("model", None, "the models that are configured")
-_route = Label("route", None, "the routes of the service; every other path is one value")
+_route = Label("route", None, "the routes of the service; every other path is one value", most=100)
 _service = Label("service", ("gateway", "insights"))
 
 
