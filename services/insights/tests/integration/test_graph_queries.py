@@ -313,9 +313,10 @@ def test_course_and_group_narrow_whose_records_are_seen(insights: Insights) -> N
 
 
 @pytest.mark.usefixtures("class_of_three")
-def test_the_queries_over_http(insights: Insights) -> None:
-    open_to_all = insights.settings.model_copy(update={"auth": "off"})
-    with TestClient(make_application(replace(insights, settings=open_to_all))) as client:
+def test_the_queries_over_http(room: Room) -> None:
+    found = reading(room)  # the application closes what it reads from at its end
+    open_to_all = found.settings.model_copy(update={"auth": "off"})
+    with TestClient(make_application(replace(found, settings=open_to_all))) as client:
         answer = client.get("/v1/graph/neighbours", params={"node": "Student:s1", "type": ["MADE", "LEARNS"]})
         assert answer.status_code == 200
         assert {each["type"] for each in answer.json()["relationships"]} == {"MADE", "LEARNS"}
