@@ -210,6 +210,12 @@ def test_the_offline_analyser_is_taught_a_course(commands: Commands, tmp_path: P
     assert commands.json("analyzer", "fits") == []
 
 
+def test_mastery_is_fitted_to_a_made_up_school(commands: Commands, tmp_path: Path) -> None:
+    made = str(tmp_path / "made.ndjson")
+    commands.run("synthesize", "--students", "30", "--records", "3000", "-o", made)
+    commands.run("mastery", "fit", made, "-o", str(tmp_path / "coefficients.json"))
+
+
 def test_no_command_was_left_out() -> None:
     """Told from the text of this file, so that it holds alone and in any order."""
     calls = [

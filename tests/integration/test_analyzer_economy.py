@@ -187,8 +187,8 @@ def counter() -> Iterator[int]:
 
 
 DYING = """
-import os, signal, sys, json
-sys.path.insert(0, "tests/integration")
+import os, signal, sys
+sys.path[:0] = ["tests", "tests/integration"]
 import redis
 from analyzer_bench import Provider
 import test_analyzer_economy as tests
