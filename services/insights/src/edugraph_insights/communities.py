@@ -16,7 +16,14 @@ def communities(weights: Mapping[tuple[str, str], int]) -> list[frozenset[str]]:
         return []
     edges = [(one, other, float(weight)) for (one, other), weight in sorted(weights.items())]
     _, community_of = leiden(
-        edges, randomness=RANDOMNESS, iterations=ITERATIONS, use_modularity=True, seed=SEED, trials=TRIALS
+        edges,
+        starting_communities=None,
+        resolution=1.0,
+        randomness=RANDOMNESS,
+        iterations=ITERATIONS,
+        use_modularity=True,
+        seed=SEED,
+        trials=TRIALS,
     )
     members: dict[int, set[str]] = defaultdict(set)
     for person, community in community_of.items():
