@@ -236,10 +236,14 @@ def test_every_number_of_the_overview_leads_to_records_that_are_there(visit: Vis
 
 def test_a_link_reproduces_the_view(visit: Visitor) -> None:
     shown = visit.open("students", course="ALG", lang="zh")
+    # Each change draws the page anew, so that what was there before it takes no more clicks.
     shown.get_by_label("班组").select_option("alg-a")
-    shown.get_by_label("学期").select_option(TERM)
-    shown.get_by_role("link", name="进度").click()
-    shown.get_by_label("查找学生").fill("a")
+    shown.wait_for_url("**group=alg-a*")
+    visit.ready().get_by_label("学期").select_option(TERM)
+    shown.wait_for_url(f"**term={TERM}*")
+    visit.ready().get_by_role("link", name="进度").click()
+    shown.wait_for_url("**sort=*")
+    visit.ready().get_by_label("查找学生").fill("a")
     shown.wait_for_url("**find=a*")
     visit.ready()
     first, address = shown.locator("main").inner_text(), shown.url
