@@ -22,9 +22,16 @@ from scipy.stats import rankdata
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.mastery import Coefficients
-from edugraph_common.contracts.records import AttemptRecord, InvalidRecord, ItemRecord, Record, Withdrawal, parse_row
+from edugraph_common.contracts.records import (
+    HALF,
+    AttemptRecord,
+    InvalidRecord,
+    ItemRecord,
+    Record,
+    Withdrawal,
+    parse_row,
+)
 
-HALF = 500  # thousandths; an outcome of a half or more is right, as in insights
 HELD_OUT = 0.2  # share of the students by whose answers a fit is judged
 PULL = 1.0  # towards the mean β and towards 0, as of a normal prior of variance 1
 BINS = 10

@@ -61,7 +61,7 @@ WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "reviews": ("read", "personal"),
     "check": ("operate",),
 }
-_WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
+WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def rule_for(caller: Caller, question: str) -> Rule:
         needed = ", ".join(role for role, rule in RULES.items() if question in rule.questions)
         words = f"The question {question} needs one of the roles {needed}; {have}. A role is given with the key"
         raise Refusal(403, "role", f"{words} (edugraph keys create --role) or in the token.", caller.client_id)
-    return min(rules, key=lambda rule: _WIDEST_FIRST.index(rule.rows))
+    return min(rules, key=lambda rule: WIDEST_FIRST.index(rule.rows))
 
 
 def need_scopes(caller: Caller, what: str) -> None:
@@ -101,7 +101,15 @@ def widest_rows(caller: Caller) -> Rows:
     if not seen:
         words = "No question is open to this caller. A role is given with the key (edugraph keys create --role)."
         raise Refusal(403, "role", words, caller.client_id)
-    return min(seen, key=_WIDEST_FIRST.index)
+    return min(seen, key=WIDEST_FIRST.index)
+
+
+def person_of(caller: Caller) -> str:
+    """Return whose key or token it is. Raises Refusal 403 where it does not say."""
+    if not caller.person:
+        words = "This key or token does not say whose it is: it needs a person's id (edugraph keys create --person)."
+        raise Refusal(403, "rows", words, caller.client_id)
+    return caller.person
 
 
 def roster(
@@ -118,14 +126,12 @@ def roster(
     refuse_detail(caller, rule, asked)
     if rule.rows == "cells":
         return Roster(_of_course(graph, asked.course), in_cells=True)
-    if rule.rows in {"self", "own groups"} and not caller.person:
-        words = "This key or token does not say whose it is: it needs a person's id (edugraph keys create --person)."
-        raise Refusal(403, "rows", words, caller.client_id)
     if rule.rows == "self":
-        permitted = _not_restricted(graph, caller.person)
+        permitted = _not_restricted(graph, person_of(caller))
     elif rule.rows == "own groups":
+        teacher = person_of(caller)
         permitted = frozenset.intersection(
-            *(_led(graph, caller, course, asked.group, now) for course in asked.courses)
+            *(_led(graph, teacher, course, asked.group, now) for course in asked.courses)
         )
     elif asked.student is not None:
         permitted = _not_restricted(graph, asked.student)
@@ -153,16 +159,14 @@ def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
         raise Refusal(403, "rows", words, caller.client_id)
 
 
-def _led(graph: Graph, caller: Caller, course: str, group: str | None, now: datetime) -> frozenset[str]:
+def _led(graph: Graph, teacher: str, course: str, group: str | None, now: datetime) -> frozenset[str]:
     """Return who is, or was until a short while ago, in a group of this teacher that shows this course."""
     since = (now - FORMER_MEMBERS).isoformat()
-    rows = graph.read(
-        "students_led", person=caller.person, course=course, group=group, now=now.isoformat(), since=since
-    )
+    rows = graph.read("students_led", person=teacher, course=course, group=group, now=now.isoformat(), since=since)
     return frozenset(row["student"] for row in rows)
 
 
-def _not_restricted(graph: Graph, student: str | None) -> frozenset[str]:
+def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
     return frozenset(row["student"] for row in graph.read("not_restricted", students=[student]))
 
 

@@ -37,15 +37,7 @@ def ask(
     shown = found if exact else publish(found)
     if exact and (question.quotes or asked.student is not None):
         of = ("student", asked.student) if asked.student else ("course", asked.course)
-        insights.audit.record(
-            caller.client_id,
-            "personal.read",
-            f"insight {question.name}",
-            now,
-            outcome="shown",
-            of=of,
-            purpose=purpose,
-        )
+        insights.note_shown(caller, f"insight {question.name}", of, purpose)
     given = asked.given()
     return Answer[question.row](  # type: ignore[name-defined]
         question=question.title,

@@ -7,8 +7,7 @@ from fastapi import APIRouter
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.callers import Caller
-from edugraph_common.platform.problems import Refusal
-from edugraph_insights.access import FORMER_MEMBERS, Rows, widest_rows
+from edugraph_insights.access import FORMER_MEMBERS, Rows, person_of, widest_rows
 from edugraph_insights.api import CallerDep, InsightsDep
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import problem_responses
@@ -71,14 +70,12 @@ def _courses_and_groups(graph: Graph, caller: Caller, sees: Rows, now: datetime)
     if sees in {"cells", "everybody"}:
         groups = graph.read("all_groups", limit=MOST_CHOICES) if sees == "everybody" else []
         return graph.read("all_courses", limit=MOST_CHOICES), groups
-    if not caller.person:
-        words = "This key or token does not say whose it is: it needs a person's id (edugraph keys create --person)."
-        raise Refusal(403, "rows", words, caller.client_id)
+    person = person_of(caller)
     if sees == "self":
-        learned = graph.read("courses_of_students", students=[caller.person])
+        learned = graph.read("courses_of_students", students=[person])
         return graph.read("courses", courses=[row["id"] for row in learned]), []
     times = {"now": now.isoformat(), "since": (now - FORMER_MEMBERS).isoformat()}
-    groups = graph.read("groups_led", person=caller.person, **times)
+    groups = graph.read("groups_led", person=person, **times)
     home_rooms = [group["id"] for group in groups if not group["courses"]]
     learned = graph.read("courses_of_groups", groups=home_rooms, **times)
     ids = {row["id"] for row in learned} | {course for group in groups for course in group["courses"]}

@@ -1,17 +1,17 @@
 """What questions read of the graph about the permitted students: attempts, points, mistakes, prerequisites."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from edugraph_common.contracts.mastery import Coefficients
+from edugraph_common.contracts.records import HALF
 from edugraph_insights.graph import Graph, Row
 from edugraph_insights.mastery import Attempts, Mastery, mastery
 from edugraph_insights.school_days import Term, breaks_of
 
-HALF = 500  # thousandths; an outcome of a half or more is right
 MAX_POINTS_BEFORE = 500  # that one point needs, directly and by what that needs
 STEPS_BACK = 4  # of prerequisites: what is needed for a point, what that needs, and so on
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -98,8 +98,7 @@ class Facts:
         counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
         for point, of_students in tried.items():
             for student, tries in of_students.items():
-                right = sum(each.outcome >= HALF for each in tries)
-                counts[student][point.id] = Attempts(right, len(tries) - right, tries[-1].at)
+                counts[student][point.id] = counted(tries)
         return {student: mastery(mine, self.until, self.coefficients) for student, mine in counts.items()}
 
     def mistakes(self, course: str) -> list[Row]:
@@ -201,17 +200,17 @@ class Facts:
         for _ in range(STEPS_BACK):
             places = sorted({place for _, place in ahead})
             steps = defaultdict(list)
-            for row in self.graph.read("prerequisites", points=places):
-                steps[row["point"]].append(row)
+            for need in self.direct_needs(places):
+                steps[need.point].append(need)
             reached: dict[tuple[str, str], float] = {}
             for (begun, place), confidence in ahead.items():
                 for step in steps[place]:
-                    sure = confidence * float(step["confidence"] or 0.0)
-                    pair = (begun, step["needs"])
-                    if begun == step["needs"]:
+                    sure = confidence * step.confidence
+                    pair = (begun, step.needs.id)
+                    if begun == step.needs.id:
                         continue  # points that were judged the same may close a circle
                     if pair not in ways or ways[pair].confidence < sure:
-                        ways[pair] = Need(begun, Point(step["needs"], step["name"]), sure)
+                        ways[pair] = Need(begun, step.needs, sure)
                         reached[pair] = sure
             ahead = reached
         return list(ways.values())
@@ -221,10 +220,9 @@ class Facts:
         needs: list[Need] = []
         reached, ahead = {goal.id}, [goal.id]
         while ahead and len(reached) <= MAX_POINTS_BEFORE:
-            rows = self.graph.read("prerequisites", points=sorted(ahead))
-            steps = [row for row in rows if float(row["confidence"] or 0.0) >= least_confidence]
-            needs += [Need(row["point"], Point(row["needs"], row["name"]), row["confidence"]) for row in steps]
-            ahead = sorted({row["needs"] for row in steps} - reached)
+            steps = [need for need in self.direct_needs(ahead) if need.confidence >= least_confidence]
+            needs += steps
+            ahead = sorted({need.needs.id for need in steps} - reached)
             reached |= set(ahead)
         return needs, not ahead
 
@@ -249,6 +247,12 @@ def by_point(attempts: Iterable[Attempt], points: Mapping[str, list[Point]]) -> 
         for point in points.get(attempt.item, ()):
             found[point][attempt.student].append(attempt)
     return {point: dict(of_students) for point, of_students in found.items()}
+
+
+def counted(tries: Sequence[Attempt]) -> Attempts:
+    """Return how many of these attempts, in the order of their places, were right and wrong."""
+    right = sum(each.outcome >= HALF for each in tries)
+    return Attempts(right, len(tries) - right, tries[-1].at)
 
 
 def as_term(row: Row) -> Term:

@@ -10,11 +10,9 @@ from pydantic import Field
 from edugraph_common.contracts.api import Check, GraphPicture, GraphSummary
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.reviews import REVIEW
-from edugraph_common.platform.callers import Caller
 from edugraph_insights import whole_graph
 from edugraph_insights.access import need_scopes
 from edugraph_insights.api import CallerDep, InsightsDep, Purpose
-from edugraph_insights.insights import Insights
 from edugraph_insights.problems import problem_responses
 from edugraph_insights.small_groups import SMALLEST_GROUP_STUDENTS
 
@@ -58,7 +56,7 @@ def graph_picture(
 ) -> GraphPicture:
     """Some relationships and their ends, people with their names, to be drawn."""
     need_scopes(caller, "picture")
-    _note(insights, caller, "picture", purpose)
+    insights.note_shown(caller, "picture", ("picture", ""), purpose)
     found = whole_graph.picture(insights.graph, limit)
     return found.model_copy(update={"links": {"self": f"/v1/graph/picture?limit={limit}"}})
 
@@ -71,7 +69,7 @@ def graph_picture(
 def list_reviews(caller: CallerDep, insights: InsightsDep, purpose: Purpose = "") -> StreamingResponse:
     """All reviews, one JSON a line, as they may be sent again (POST /v1/reviews)."""
     need_scopes(caller, "reviews")
-    _note(insights, caller, "reviews", purpose)
+    insights.note_shown(caller, "reviews", ("reviews", ""), purpose)
 
     def lines() -> Iterator[bytes]:
         for value in whole_graph.reviews(insights.graph):
@@ -85,16 +83,3 @@ def check_graph(caller: CallerDep, insights: InsightsDep) -> Check:
     """What is wrong with the graph, and what to do, for `edugraph doctor`. 200 even when it is away."""
     need_scopes(caller, "check")
     return whole_graph.check(insights.graph)
-
-
-def _note(insights: Insights, caller: Caller, what: str, purpose: str) -> None:
-    """Write down that personal data is about to be shown; what cannot be written down is not shown."""
-    insights.audit.record(
-        caller.client_id,
-        "personal.read",
-        what,
-        insights.now(),
-        outcome="shown",
-        of=(what, ""),
-        purpose=purpose,
-    )

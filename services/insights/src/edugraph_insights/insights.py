@@ -43,6 +43,15 @@ class Insights:
             raise Refusal(401, "key", words)
         return caller
 
+    def note_shown(self, caller: Caller, what: str, of: tuple[str, str], purpose: str) -> None:
+        """Write down that personal data is about to be shown; what cannot be written down is not shown.
+
+        Raises Retryable.
+        """
+        self.audit.record(
+            caller.client_id, "personal.read", what, self.now(), outcome="shown", of=of, purpose=purpose
+        )
+
     def missing(self) -> list[str]:
         """Return the names of the servers that do not answer."""
         return [

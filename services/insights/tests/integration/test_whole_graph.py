@@ -61,7 +61,7 @@ def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, 
 
 @pytest.mark.parametrize("what", ["picture", "reviews"])
 def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(client: TestClient, what: str) -> None:
-    """Out: `_note` in a route."""
+    """Out: `note_shown` in a route."""
     app: Any = client.app
     assert get(client, what, "read", "personal").status_code == 200
     assert app.state.insights.audit.entries == [("key", "personal.read", what, (what, ""))]

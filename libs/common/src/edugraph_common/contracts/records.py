@@ -107,7 +107,7 @@ class CourseContent(ContractModel):
     title: Name | None = None
 
 
-_HALF = 500  # thousandths of a right answer
+HALF = 500  # thousandths; an outcome of a half or more is right
 
 
 class AttemptRecord(ContractModel):
@@ -151,7 +151,7 @@ class AttemptRecord(ContractModel):
     @property
     def is_mistake(self) -> bool:
         """Whether it is a mistake as an error_record is one: more wrong than right, with words that say how."""
-        return self.outcome_thousandths < _HALF and bool((self.question or self.response or "").strip())
+        return self.outcome_thousandths < HALF and bool((self.question or self.response or "").strip())
 
 
 class ItemRecord(ContractModel):

@@ -6,7 +6,7 @@ from datetime import datetime
 from edugraph_common.platform.api_keys import Role
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
-from edugraph_insights.access import FORMER_MEMBERS, MAX_STUDENTS, Rows
+from edugraph_insights.access import FORMER_MEMBERS, MAX_STUDENTS, WIDEST_FIRST, Rows, person_of
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.queries.answers import Narrowed
@@ -15,7 +15,6 @@ from edugraph_insights.queries.sight import Sight
 # Of whom a role sees nodes. Who sees cells in the questions sees no person here. A counsellor may know persons in
 # the questions of their own alone, and an officer has the export of a person.
 ROWS: Mapping[Role, Rows] = {"analyst": "cells", "head": "cells", "teacher": "own groups", "student": "self"}
-_WIDEST_FIRST: tuple[Rows, ...] = ("own groups", "self", "cells")
 Persons = dict[str, tuple[str, ...] | None]
 
 
@@ -32,20 +31,18 @@ def sight_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> Si
     if not rows:
         words = f"A general query needs one of the roles {', '.join(ROWS)}. A role is given with the key or token."
         raise Refusal(403, "role", words, caller.client_id)
-    widest = min(rows, key=_WIDEST_FIRST.index)
+    widest = min(rows, key=WIDEST_FIRST.index)
     if widest == "cells":
         given = {"course": asked.course, "group": asked.group, "from": since, "to": until}
         if detail := [name for name, value in given.items() if value is not None]:
             words = f"Without the right to see persons there are no records to narrow; leave out {', '.join(detail)}."
             raise Refusal(403, "rows", words, caller.client_id)
         return Sight(graph, {})
-    if not caller.person:
-        words = "This key or token does not say whose it is: it needs a person's id (edugraph keys create --person)."
-        raise Refusal(403, "rows", words, caller.client_id)
+    person = person_of(caller)
     if widest == "self":
-        persons: Persons = {row["student"]: None for row in graph.read("not_restricted", students=[caller.person])}
+        persons: Persons = {row["student"]: None for row in graph.read("not_restricted", students=[person])}
     else:
-        persons = _led(graph, caller.person, asked.group, now)
+        persons = _led(graph, person, asked.group, now)
     if widest == "self" and asked.group is not None:
         members = {row["student"] for row in graph.read("students_of_group", group=asked.group, now=now.isoformat())}
         persons = {each: courses for each, courses in persons.items() if each in members}

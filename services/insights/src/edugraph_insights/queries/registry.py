@@ -57,8 +57,7 @@ def run_query(
 
     Raises Refusal 403 and 404, TooLarge, and Retryable.
     """
-    now = insights.now()
-    sight = sight_of(insights.graph, caller, asked, now)
+    sight = sight_of(insights.graph, caller, asked, insights.now())
     named = [walks.key_of(name) for name in (getattr(asked, "node", None), getattr(asked, "other", None)) if name]
     for key in named:
         if not sight.shows(key):
@@ -69,7 +68,5 @@ def run_query(
     if PERSONAL & {*(each.label for each in shown), *(key.label for key in named)}:
         student = next((key.id for key in named if key.label == "Student"), None)
         about = ("student", student) if student else ("node", ", ".join(map(str, named)))
-        insights.audit.record(
-            caller.client_id, "personal.read", f"graph {query.name}", now, outcome="shown", of=about, purpose=purpose
-        )
+        insights.note_shown(caller, f"graph {query.name}", about, purpose)
     return answer

@@ -13,7 +13,7 @@ from edugraph_insights.bootstrap import Resamples, difference_interval
 from edugraph_insights.facts import Attempt, Facts, Point, wrong_share
 from edugraph_insights.questions import needs_help
 from edugraph_insights.questions.question import Id, OfSeveral, Parameters, Question
-from edugraph_insights.school_days import WEEK, monday
+from edugraph_insights.school_days import Term
 from edugraph_insights.statistics import mean
 
 ENOUGH_FOR_INTERVAL = 10  # students of each group
@@ -67,7 +67,8 @@ Values = Mapping[Cell, Mapping[str, float]]  # of each student who has one
 
 def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
     sides = (facts, facts.beside or facts)
-    first = [side.first_attempts(asked.course) for side in sides]
+    made = [side.attempts(asked.course) for side in sides]
+    first = [side.first_of(attempts) for side, attempts in zip(sides, made, strict=True)]
     reached = [_week(side, side.until) for side in sides]
     # Of a group that is further on, the weeks that the other has not reached are left out.
     last = None if None in reached else min(week for week in reached if week is not None)
@@ -78,9 +79,9 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
     shared = frozenset.intersection(*(frozenset(each.item for each in attempts) for attempts in counted))
     points = facts.tested_points(shared)
     values: list[Values] = []
-    for side, attempts in zip(sides, counted, strict=True):
+    for side, every_attempt, attempts in zip(sides, made, counted, strict=True):
         of_items = _values(side, [each for each in attempts if each.item in shared], points)
-        rows = needs_help.find(side, asked).rows
+        rows = needs_help.found_from(every_attempt, side, asked).rows
         helped = {each.row.student: float(bool(each.row.reasons)) for each in rows}
         values.append({**of_items, Cell(NEEDS_HELP, NO_POINT, None): helped})
     drawn = [
@@ -109,9 +110,8 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
 
 def _week(side: Facts, at: datetime) -> int | None:
     """Return the number of the week in the term, or from the beginning of the time; None where there is neither."""
-    if side.term is not None and side.term.starts is not None:
-        return side.term.week_of(at)
-    return None if side.since is None else (monday(at) - monday(side.since)) // WEEK + 1
+    begins = (side.term and side.term.starts) or side.since
+    return Term(begins).week_of(at)
 
 
 def _values(side: Facts, attempts: list[Attempt], points: Mapping[str, list[Point]]) -> dict[Cell, dict[str, float]]:

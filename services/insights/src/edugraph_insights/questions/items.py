@@ -3,8 +3,9 @@
 from collections import defaultdict
 from typing import Annotated
 
+from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
-from edugraph_insights.facts import HALF, Attempt, Facts
+from edugraph_insights.facts import Attempt, Facts
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import correlation
 

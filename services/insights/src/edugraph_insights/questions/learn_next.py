@@ -54,8 +54,7 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
     pairs = {(need.point, need.needs.id) for need in needs}
     needed_for: dict[str, set[str]] = defaultdict(set)
     for point, needed in pairs:
-        if point != needed:
-            needed_for[needed].add(names[point])
+        needed_for[needed].add(names[point])
     rows = []
     path = learning_path(goal.id, pairs, {point: each.state for point, each in states.items()})
     for step, points in enumerate(path, start=1):

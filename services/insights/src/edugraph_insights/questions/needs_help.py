@@ -7,8 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import HALF, Attempt, Facts, by_point
+from edugraph_insights.facts import Attempt, Facts, by_point
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import SchoolDays
 from edugraph_insights.settings import HelpThresholds
@@ -58,9 +59,13 @@ class NeedsHelp(Row):
 
 
 def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
+    return found_from(facts.attempts(asked.course), facts, asked)
+
+
+def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
+    """Return the answer from all attempts in the course, which were read before."""
     limits, course = asked.thresholds, asked.course
     active, days = facts.last_activity(course), SchoolDays(facts.terms(), facts.until.date())
-    attempts = facts.attempts(course)
     first = facts.first_of(attempts)
     tested = facts.tested_points(each.item for each in first)
     tried = by_point(first, tested)

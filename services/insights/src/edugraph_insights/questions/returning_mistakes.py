@@ -1,7 +1,8 @@
 """Question 5: which mistakes come back, and does practice help?"""
 
+from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Count, Evidence, Found, Measured, Name, Row, Share
-from edugraph_insights.facts import HALF, Attempt, Facts, by_point
+from edugraph_insights.facts import Attempt, Facts, by_point
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
 

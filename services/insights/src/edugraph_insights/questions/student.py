@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import HALF, Facts, Point, by_point
-from edugraph_insights.mastery import Attempts, mastery
+from edugraph_insights.facts import Facts, Point, by_point, counted
+from edugraph_insights.mastery import Attempts
 from edugraph_insights.questions.question import Id, Parameters, Question
 
 Text = Annotated[str, Mark.PERSONAL]
@@ -38,12 +38,9 @@ class PointOfStudent(Row):
 def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     attempts = facts.first_attempts(asked.course)
     tested = facts.tested_points(each.item for each in attempts)
-    counts: dict[Point, Attempts] = {}
-    for point, of_students in by_point(attempts, tested).items():
-        tries = of_students[asked.student]
-        right = sum(each.outcome >= HALF for each in tries)
-        counts[point] = Attempts(right, len(tries) - right, tries[-1].at)
-    states = mastery({point.id: each for point, each in counts.items()}, facts.until, facts.coefficients)
+    tried = by_point(attempts, tested)
+    counts = {point: counted(of_students[asked.student]) for point, of_students in tried.items()}
+    states = facts.mastery_by_student(tried).get(asked.student, {})
     all_mistakes = facts.mistakes(asked.course)
     found = [row for row in all_mistakes if row["point"] is not None]
     # Of one mistake, two points may have been judged the same.
