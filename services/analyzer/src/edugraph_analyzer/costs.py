@@ -85,12 +85,7 @@ class Spending:
     def add(self, job_id: str, kind: Kind, model: str, usage: Usage) -> None:
         key = cost_key(job_id)
         with self._redis.pipeline(transaction=True) as pipe:
-            for what, number in vars(usage).items():
-                if number:
-                    pipe.hincrbyfloat(key, f"{kind}|{model}|{what}", number)
-            if usage.cost:
-                pipe.hincrbyfloat(key, "cost", usage.cost)
-            pipe.expire(key, _KEPT_SECONDS)
+            _count(pipe, key, f"{kind}|{model}", usage)
             pipe.execute()
 
     def check(self, job_id: str, model: str, price: Price | None) -> None:
@@ -150,15 +145,20 @@ class Spending:
             if reserved is not None:
                 pipe.hincrbyfloat(key, "reserved", -float(reserved))
                 pipe.hdel(key, f"reserved|{batch}")
-            for what, number in vars(usage).items():
-                if number:
-                    pipe.hincrbyfloat(key, f"{kind}|{model}|{what}", number)
-            if usage.cost:
-                pipe.hincrbyfloat(key, "cost", usage.cost)
-            pipe.expire(key, _KEPT_SECONDS)
+            _count(pipe, key, f"{kind}|{model}", usage)
             return True
 
         return bool(self._redis.transaction(write, key, value_from_callable=True))
+
+
+def _count(pipe: Any, key: str, of: str, usage: Usage) -> None:
+    """Add to what a job has spent, for one kind and model and in all."""
+    for what, number in vars(usage).items():
+        if number:
+            pipe.hincrbyfloat(key, f"{of}|{what}", number)
+    if usage.cost:
+        pipe.hincrbyfloat(key, "cost", usage.cost)
+    pipe.expire(key, _KEPT_SECONDS)
 
 
 def set_budget(server: "redis.Redis", job_id: str, budget: float) -> None:

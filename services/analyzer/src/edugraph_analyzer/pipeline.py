@@ -545,7 +545,7 @@ class Resolver:
         """
         resolutions = resolutions_of(pack, response, item_ids(len(pack)))
         useful = any(each.answer for each in resolutions)
-        self._count_useless(response, "" if useful else next(iter(each.reason for each in resolutions)))
+        self._count_useless(response, "" if useful else resolutions[0].reason)
         return resolutions
 
     def _count_useless(self, response: LLMResponse, problem: str) -> None:

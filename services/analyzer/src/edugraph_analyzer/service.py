@@ -23,9 +23,10 @@ from edugraph_common.contracts.messages import (
     AnalysisWindow,
     CourseMembersRequest,
     Findings,
+    own_contexts,
 )
 from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
-from edugraph_common.contracts.records import Record, course_ids_of
+from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.routes import BATCH_TASKS
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import send, task_id_for
@@ -92,8 +93,6 @@ class AnalyzerService:
         size = message.pack_records or self.pack_size
         for number, start in enumerate(range(0, len(records), size)):
             pack = records[start : start + size]
-            # A pack carries what is known of its own courses: a batch has hundreds of others, and hundreds of packs.
-            own = {course_id for record in pack for course_id in course_ids_of(record)}
             yield Analysis(
                 job_id=message.job_id,
                 traceparent=message.traceparent,
@@ -101,7 +100,7 @@ class AnalyzerService:
                 pack=_pack_name(message, number),
                 kind=message.kind,
                 records=tuple(record.to_json() for record in pack),
-                contexts=tuple(context for context in message.contexts if context.course_id in own),
+                contexts=own_contexts(pack, message.contexts),
                 generation=message.generation,
                 economy=message.economy,
             )

@@ -23,6 +23,7 @@ from edugraph_common.contracts.messages import (
     AnalysisWindow,
     CourseContext,
     ImportBatch,
+    own_contexts,
 )
 from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.contracts.routes import BATCH_TASKS
@@ -114,12 +115,11 @@ class AnalysisRequests:
             for start in range(0, len(contents), size):
                 name = f"knowledge_points-{request.batch}-{start // size}"
                 pack = contents[start : start + size]
-                own = {course_id for record in pack for course_id in course_ids_of(record)}
                 message = Analysis(
                     **common,
                     pack=name,
                     records=tuple(record.to_json() for record in pack),
-                    contexts=tuple(context for context in contexts if context.course_id in own),
+                    contexts=own_contexts(pack, contexts),
                 )
                 send(self.app, "extract_knowledge_points_task", message, task_id=task_id_for(request.job_id, name))
 

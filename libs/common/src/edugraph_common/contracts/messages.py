@@ -3,12 +3,14 @@
 Each task takes exactly one argument: the JSON of its message.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
+from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review
 
 JOB_DEADLINE_SECONDS = 7 * 86_400  # from a job's submission, or the last time it was resumed
@@ -185,6 +187,12 @@ class AnalysisBatch(Message):
     generation: int | None = Field(default=None, ge=0)
     left_out: tuple[int, ...] = ()
     economy: bool = False
+
+
+def own_contexts(records: Iterable[Record], contexts: Iterable[CourseContext]) -> tuple[CourseContext, ...]:
+    """Return what is known of the courses of these records, of a batch that has hundreds of others."""
+    own = {course_id for record in records for course_id in course_ids_of(record)}
+    return tuple(context for context in contexts if context.course_id in own)
 
 
 class AnalysisWindow(Message):
