@@ -192,7 +192,7 @@ class Facts:
     prerequisites: set[Pair] = field(default_factory=set)
 
 
-def facts_of(record: Record) -> Facts:
+def facts_of(record: Record) -> Facts:  # noqa: C901 - one case for each type of record
     facts = Facts(record.version_key, set(nodes(record)))
     row: Row = {
         "id": record.record_id,
@@ -241,7 +241,9 @@ def facts_of(record: Record) -> Facts:
             facts.fields.append((("Item", data.item_id), "question", data.question))
             facts.item_names = ItemNames()
             facts.item_names.add(data.item_id, None, data.knowledge_points)
-        case MembershipRecord() | PointRecord() | TermRecord() as data:
+        case PointRecord() as data:
+            _add_point_record(facts, row, data)
+        case MembershipRecord() | TermRecord() as data:
             _add_school_record(facts, row, data)
         case ActivityRecord() as data:
             facts.active_days += days_of(data, record.timestamp)
@@ -293,19 +295,20 @@ def _add_attempt_record(facts: Facts, row: Row, data: AttemptRecord) -> None:
     facts.item_names.add(data.item_id, data.item_title, data.knowledge_points)
 
 
-def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | PointRecord | TermRecord) -> None:
-    if isinstance(data, PointRecord):
-        said = said_of_point(data)
-        row |= {"point": said.id, "course": data.course_id, "name": data.name, "names": list(data.names) or None}
-        row |= {"spelled": said.spelled, "importance": STATED_IMPORTANCE if data.course_id else None}
-        facts.rows.append(("create_point_definition", row))
-        facts.rows += [("requires", {"id": row["id"], "point": point}) for point in said.requires]
-        facts.fields.append((("KnowledgePoint", said.id), "title", data.name))
-        facts.fields.append((("KnowledgePoint", said.id), "other_names", row["names"]))
-        facts.called += called("KnowledgePoint", said.id, said.spelled)
-        facts.contains |= {(data.course_id, said.id)} if data.course_id else set()
-        facts.prerequisites |= {(said.id, point) for point in said.requires}
-        return
+def _add_point_record(facts: Facts, row: Row, data: PointRecord) -> None:
+    said = said_of_point(data)
+    row |= {"point": said.id, "course": data.course_id, "name": data.name, "names": list(data.names) or None}
+    row |= {"spelled": said.spelled, "importance": STATED_IMPORTANCE if data.course_id else None}
+    facts.rows.append(("create_point_definition", row))
+    facts.rows += [("requires", {"id": row["id"], "point": point}) for point in said.requires]
+    facts.fields.append((("KnowledgePoint", said.id), "title", data.name))
+    facts.fields.append((("KnowledgePoint", said.id), "other_names", row["names"]))
+    facts.called += called("KnowledgePoint", said.id, said.spelled)
+    facts.contains |= {(data.course_id, said.id)} if data.course_id else set()
+    facts.prerequisites |= {(said.id, point) for point in said.requires}
+
+
+def _add_school_record(facts: Facts, row: Row, data: MembershipRecord | TermRecord) -> None:
     row |= {"term": data.term, "starts": _iso_text(data.starts), "ends": _iso_text(data.ends)}
     if isinstance(data, TermRecord):
         row |= {"name": data.name, "breaks": list(data.breaks) or None}
@@ -345,7 +348,7 @@ def mistakes(data: ErrorRecord | AttemptRecord, error_type: str, severity: str |
         yield Mistakes(key, number, number * SEVERITY_WEIGHT[severity], resolved(data))
 
 
-def nodes(record: Record) -> Iterator[Node]:
+def nodes(record: Record) -> Iterator[Node]:  # noqa: C901 - one case for each type of record
     """Yield the people, courses, groups, terms, items, points, topics and error types that the record names."""
     data = record.data
     for _, student_id in students(record):
@@ -366,17 +369,17 @@ def nodes(record: Record) -> Iterator[Node]:
         case AttemptRecord() | ItemRecord():
             yield "Item", data.item_id
             yield from (("KnowledgePoint", point) for point in spellings_by_id(data.knowledge_points))
-        case MembershipRecord() | PointRecord() | TermRecord():
+        case PointRecord():
+            said = said_of_point(data)
+            yield from (("KnowledgePoint", point) for point in (said.id, *said.requires))
+            yield from ((each.label, each.name) for each in called("KnowledgePoint", said.id, said.spelled))
+        case MembershipRecord() | TermRecord():
             yield from _school_nodes(data)
 
 
-def _school_nodes(data: MembershipRecord | PointRecord | TermRecord) -> Iterator[Node]:
+def _school_nodes(data: MembershipRecord | TermRecord) -> Iterator[Node]:
     if isinstance(data, TermRecord):
         yield "Term", data.term
-    elif isinstance(data, PointRecord):
-        said = said_of_point(data)
-        yield from (("KnowledgePoint", point) for point in (said.id, *said.requires))
-        yield from ((each.label, each.name) for each in called("KnowledgePoint", said.id, said.spelled))
     else:
         yield person_in_group(data)[:2]
         yield "Group", data.group_id

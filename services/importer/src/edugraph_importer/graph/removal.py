@@ -14,13 +14,10 @@ from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import Connection, StaleRead
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import Node
-from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, remove_days
+from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write, remove_days
 from edugraph_importer.graph.versions import Classified, WithdrawnRecords, stored_versions
 
 LABEL: dict[Removable, str] = {"course": "Course", "group": "Group"}
-
-Write = Callable[..., int]
-"""(work, arguments of it after the transaction) -> what the work returns, done in a transaction."""
 
 
 class Removed(NamedTuple):
@@ -39,7 +36,6 @@ def remove(
 ) -> Removed:
     """Take a course or a group out. It stops when `go_on` says no; doing it again goes on."""
     label, removed, after = LABEL[of], 0, ""
-    finished = True
     while more := write(_remove_records, label, node_id, set()):
         removed += more
         if not go_on():
@@ -52,9 +48,8 @@ def remove(
             removed += write(remove_days, sorted(day["id"] for day in some), {day["student"] for day in some})
         after = max(day["id"] for day in days)
         if not go_on():
-            finished = False
-            break
-    return Removed(removed, _left(connection, label, node_id), finished=finished)
+            return Removed(removed, _left(connection, label, node_id), finished=False)
+    return Removed(removed, _left(connection, label, node_id), finished=True)
 
 
 def _remove_records(tx: neo4j.ManagedTransaction, label: str, node_id: str, wanted: set[Node]) -> int:
