@@ -33,13 +33,13 @@ async function show() {
   try {
     choices ??= await asked();
   } catch (problem) {
-    if (mine === shown) ask_for_key(problem);
+    if (mine === shown) askForKey(problem);
     return;
   }
   if (mine !== shown) return;
   if (!choices.courses.some(each => each.id === state().course) && choices.courses.length) {
     // The first course, on the first page that is open to the caller, so that there is something to see.
-    location.replace(link(location.hash ? page : first_page(), { course: choices.courses[0].id, group: '', term: '' }));
+    location.replace(link(location.hash ? page : firstPage(), { course: choices.courses[0].id, group: '', term: '' }));
     return;
   }
   const known = Object.hasOwn(PAGES, page) ? page : 'overview';
@@ -48,7 +48,7 @@ async function show() {
   main.replaceChildren(content);
   if (!choices.courses.length) content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses')));
   else {
-    const parts = PAGES[known].show({ ...choices, asked: question_parameters() });
+    const parts = PAGES[known].show({ ...choices, asked: questionParameters() });
     content.append(...parts.filter(Boolean));
     document.title = `${content.querySelector('h1').textContent} – EduGraph`;
     await Promise.all(parts.map(part => part?.done));
@@ -65,7 +65,7 @@ async function show() {
   main.dataset.ready = String(mine);
 }
 
-const first_page = () => Object.keys(PAGES).find(name => choices?.questions.has(PAGES[name].needs)) ?? 'overview';
+const firstPage = () => Object.keys(PAGES).find(name => choices?.questions.has(PAGES[name].needs)) ?? 'overview';
 
 async function asked() {
   const [may, catalogue] = await Promise.all([ask('/choices'), ask('')]);
@@ -73,7 +73,7 @@ async function asked() {
 }
 
 /** Return what the filters say, as parameters of a question. */
-function question_parameters() {
+function questionParameters() {
   const { course, group, term } = state();
   const during = choices.terms.find(each => each.id === term);
   return { course, group, from: during?.starts, to: during?.ends };
@@ -82,20 +82,18 @@ function question_parameters() {
 function frame(page) {
   const now = state();
   const pages = Object.entries(PAGES).filter(([, each]) => !each.hidden && choices?.questions.has(each.needs));
-  const own = choices?.sees === 'self' && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
+  const own = choices?.sees === 'self' && choices.questions.has('student') && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
   head.replaceChildren(
     h('a', { class: 'skip', href: location.hash, onclick: event => { event.preventDefault(); main.focus(); } }, t('nav.skip')),
     h('div', { class: 'bar-of-page' },
-      h('a', { class: 'brand', href: link(first_page()) }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
-      h('nav', { 'aria-label': t('nav.pages') }, own && page_visible('self') ? own : null,
+      h('a', { class: 'brand', href: link(firstPage()) }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
+      h('nav', { 'aria-label': t('nav.pages') }, own,
         pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`)))),
       h('div', { class: 'tools' }, languages(now), themes(),
         h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
         hasKey() && h('button', { type: 'button', onclick: () => { keep(''); choices = null; show(); } }, t('key.leave')))),
     choices ? filters(now) : '');
 }
-
-const page_visible = sees => choices.sees === sees && choices.questions.has('student');
 
 function languages(now) {
   return h('span', { role: 'group', 'aria-label': t('nav.language') }, Object.entries(LANGUAGES).map(([code, name]) =>
@@ -130,7 +128,7 @@ function filters(now) {
 }
 
 /** Ask for an API key where one is needed; another problem is told. */
-function ask_for_key(problem) {
+function askForKey(problem) {
   if (!('type' in problem)) throw problem;
   frame('');
   const input = h('input', { type: 'password', id: 'key', autocomplete: 'off', required: true, 'aria-describedby': 'key-note' });

@@ -5,6 +5,7 @@ import { changed, link, state } from './state.js';
 import { moment, number, share, sorter, t, told } from './words.js';
 
 const MOST_ROWS = 300; // of a table, until all are asked for
+const PAUSE_MS = 250; // in which somebody who types goes on
 
 /** Return an element. A property that begins with `on` is a listener, one that is false or null is left out. */
 export function h(tag, properties = {}, ...children) {
@@ -21,6 +22,20 @@ export function h(tag, properties = {}, ...children) {
 export function value(exact, shown = number(exact), href = null, label = null) {
   const data = h('data', { value: exact ?? '' }, shown);
   return href && exact !== null && exact !== undefined ? h('a', { href, 'aria-label': label && `${label}: ${shown}` }, data) : data;
+}
+
+/** Return the colour that the theme of now has under a name. */
+export const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+/** Return the input of a search: a moment after the last letter its words stand in the state `find`. */
+export function searchInput(properties = {}) {
+  const input = h('input', { type: 'search', value: state().find ?? '', 'data-keep-focus': 'find', ...properties });
+  let waiting;
+  input.addEventListener('input', () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { location.hash = changed({ find: input.value }); }, PAUSE_MS);
+  });
+  return input;
 }
 
 /** Return a share as a number and a bar of that length. */

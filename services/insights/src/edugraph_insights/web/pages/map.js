@@ -4,7 +4,7 @@ import cytoscape from '../vendor/cytoscape/cytoscape.esm.min.mjs';
 import dagre from '../vendor/cytoscape-dagre/cytoscape-dagre.min.mjs';
 
 import { ask } from '../api.js';
-import { bar, block, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
+import { bar, block, colour, h, hiddenRows, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { number, share, t, told } from '../words.js';
 import { recordsList } from './records.js';
@@ -74,15 +74,9 @@ function collected(places, rates, student) {
 }
 
 function tools(found, all, sure) {
-  const input = h('input', { type: 'search', value: state().find ?? '', 'data-keep-focus': 'find' });
-  let waiting;
-  input.addEventListener('input', () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { location.hash = changed({ find: input.value }); }, 250);
-  });
   const least = h('select', { 'data-keep-focus': 'sure', onchange: event => { location.hash = changed({ sure: event.target.value === '0' ? '' : event.target.value }); } },
     SURE.map(each => h('option', { value: each, selected: each === sure }, each === '0' ? t('map.any') : share(Number(each)))));
-  return h('p', { class: 'search no-print' }, h('label', {}, `${t('map.find')} `, input), ' ', h('span', {}, t('map.found', { n: found, of: all })), ' ', h('label', {}, `${t('map.sure')} `, least));
+  return h('p', { class: 'search no-print' }, h('label', {}, `${t('map.find')} `, searchInput()), ' ', h('span', {}, t('map.found', { n: found, of: all })), ' ', h('label', {}, `${t('map.sure')} `, least));
 }
 
 const level = wrong => (wrong === null ? 'none' : String(SHARES.filter(each => wrong >= each).length));
@@ -90,7 +84,6 @@ const level = wrong => (wrong === null ? 'none' : String(SHARES.filter(each => w
 function canvas(drawn, chosen, student) {
   const ids = new Set(drawn.map(point => point.id));
   const place = h('div', { class: 'map', role: 'img', 'aria-label': t('map.described', { n: drawn.length }) });
-  const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const most = Math.max(1, ...drawn.map(point => point.students ?? 0));
   const elements = [
     ...drawn.map(point => ({ data: { id: point.id, label: point.wrong === null ? point.name : `${point.name}\n${share(point.wrong)}`, level: level(point.wrong), size: 22 + (point.students ? 26 * Math.sqrt(point.students / most) : student && point.tried ? 12 : 0) } })),

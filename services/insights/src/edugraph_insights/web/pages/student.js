@@ -3,7 +3,7 @@
 import uPlot from '../vendor/uplot/uPlot.esm.js';
 
 import { ask } from '../api.js';
-import { block, h, how, recordsLink, table, value } from '../parts.js';
+import { block, colour, h, how, recordsLink, table, value } from '../parts.js';
 import { link, state } from '../state.js';
 import { day, number, share, t, told } from '../words.js';
 import { recordsTable } from './records.js';
@@ -55,7 +55,6 @@ function drawing(rows) {
     of('mistake', row => row.outcome === null),
   ];
   const place = h('div', { class: 'chart', role: 'img', 'aria-label': t('student.chart', { n: rows.length }) });
-  const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const paint = () => {
     place.replaceChildren();
     const axis = { stroke: colour('text'), grid: { stroke: colour('line'), width: 1 }, ticks: { stroke: colour('line'), width: 1 } };

@@ -2,8 +2,8 @@
 // has answered.
 
 import { ask } from '../api.js';
-import { bar, block, h, how, recordsLink, table, value } from '../parts.js';
-import { changed, link, state } from '../state.js';
+import { bar, block, h, how, recordsLink, searchInput, table, value } from '../parts.js';
+import { link, state } from '../state.js';
 import { day, number, share, t, told } from '../words.js';
 
 export function students({ asked, questions }) {
@@ -56,11 +56,5 @@ function why(help) {
 const records = (row, questions) => (questions.has('records') ? recordsLink(row.evidence) : null);
 
 function search(all, shown) {
-  const input = h('input', { type: 'search', value: state().find ?? '', 'data-keep-focus': 'find', 'aria-describedby': 'found' });
-  let waiting;
-  input.addEventListener('input', () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => { location.hash = changed({ find: input.value }); }, 250);
-  });
-  return h('p', { class: 'search no-print' }, h('label', {}, `${t('students.find')} `, input), ' ', h('span', { id: 'found' }, t('students.found', { n: shown, of: all })));
+  return h('p', { class: 'search no-print' }, h('label', {}, `${t('students.find')} `, searchInput({ 'aria-describedby': 'found' })), ' ', h('span', { id: 'found' }, t('students.found', { n: shown, of: all })));
 }
