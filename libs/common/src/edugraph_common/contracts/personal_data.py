@@ -95,6 +95,7 @@ _JOB_LIFE = Words(
 )
 _WITH_SOURCES = Words("as long as the source", "与源文件相同")
 _NO_PERSON = Words("it names no person", "其中没有个人数据")
+_TOLD_LIFE = Words("a day after it was told last", "最后一次告知后一天")
 _SECONDS = Words("seconds to a week", "数秒至一周")
 _TASKS = Words("to do each task once, also after a crash", "使每项任务即使在崩溃后也只执行一次")
 _SERVE_JOBS = Words("to show and to resume a job", "显示和恢复任务")
@@ -547,7 +548,7 @@ _REDIS = (
         "personal",
         Words("names of the people of each course", "每门课程的人员姓名"),
         Words("no text leaves with such a name", "文本不带着这些姓名离开"),
-        Words("a day after it was told last", "最后一次告知后一天"),
+        _TOLD_LIFE,
         eraser="members",
         left=Words("the graph has what they are made of", "图谱中有其来源"),
     ),
@@ -558,7 +559,7 @@ _REDIS = (
         "personal",
         Words("the ids of students who are restricted", "被限制处理的学生的编号"),
         Words("nothing of them is read by the model, or shown", "模型不阅读、网关不显示这些学生的任何内容"),
-        Words("a day after it was told last", "最后一次告知后一天"),
+        _TOLD_LIFE,
         eraser="members",
         left=Words("the graph says who is restricted", "图谱中有限制标记"),
     ),
@@ -578,13 +579,15 @@ _REDIS = (
         "redis.course_contexts",
         Store.REDIS,
         ("edugraph:{members}:context:*",),
-        "none",
-        _NO_PERSON,
+        "pseudonymous",
         Words(
-            "name, description and known points of courses, for those who read a text",
-            "课程的名称、简介和已知知识点，供阅读文本时使用",
+            "name, description and known points of courses; a description may name people",
+            "课程的名称、简介和已知知识点；简介中可能提到人",
         ),
+        Words("whoever reads a text knows what its course is about", "阅读文本时了解其课程的内容"),
         Words("ten minutes, or until somebody is erased", "十分钟，或直到有人被删除"),
+        eraser="members",
+        left=Words("the graph has what they are made of", "图谱中有其来源"),
     ),
     DataPlace(
         "redis.members_asked",
