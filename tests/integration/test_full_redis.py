@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -10,7 +11,8 @@ import pytest
 import redis
 from gateway_alone import gateway, post_records, virtual_host
 from own_redis import own_redis as start_own_redis
-from redis.exceptions import OutOfMemoryError
+from pydantic import SecretStr
+from redis_memory import fill, give_room
 from traps import Bench
 from waiting import stays, until
 
@@ -21,6 +23,7 @@ from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_gateway.submission.rate_limiter import TOKEN_LIFETIME_SECONDS
 
 pytestmark = pytest.mark.real
+MAXMEMORY = "16mb"
 
 
 def record(record_id: str) -> dict[str, object]:
@@ -30,7 +33,7 @@ def record(record_id: str) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with start_own_redis(tmp_path_factory.mktemp("redis"), "16mb") as url:
+    with start_own_redis(tmp_path_factory.mktemp("redis"), MAXMEMORY) as url:
         yield url
 
 
@@ -39,21 +42,14 @@ def full(own_redis: str) -> Iterator[Callable[[bool], None]]:
     """Fill it to the last byte, or give the room back."""
     with redis.Redis.from_url(own_redis) as client:
 
-        def fill(yes: bool) -> None:
-            if not yes:
-                client.config_set("maxmemory", "16mb")
-                client.delete("ballast")
-                return
-            # Most of what it holds, and made there: half of the memory in use now must be less than what stays for good,
-            # whatever buffers clients give back.
-            client.setrange("ballast", 8_000_000, "x")
-            # Memory that clients and buffers give back must not become room meanwhile.
-            client.config_set("maxmemory", str(int(client.info("memory")["used_memory"]) // 2))
-            with pytest.raises(OutOfMemoryError):
-                client.set("one more", "x")
+        def change(yes: bool) -> None:
+            if yes:
+                fill(client)
+            else:
+                give_room(client, MAXMEMORY)
 
-        yield fill
-        fill(False)
+        yield change
+        change(False)
 
 
 def test_a_full_redis_is_told_in_one_sentence_and_people_see_what_there_is(
@@ -92,10 +88,33 @@ def test_a_full_redis_is_told_in_one_sentence_and_people_see_what_there_is(
         until(lambda: post_records(client, **{"Idempotency-Key": "full"}).status_code == 202, 10)
 
 
+def test_a_task_that_ended_is_not_delivered_again_before_redis_has_room_for_its_result(
+    bench: Bench, own_redis: str, full: Callable[[bool], None]
+) -> None:
+    """Out: `is_full` in the reject policy: the message comes back after five seconds, and meets the full Redis."""
+    bench = replace(bench, settings=bench.settings.model_copy(update={"redis_url": SecretStr(own_redis)}), workers=[])
+    bench.policy(delivery_limit=1)
+    worker = bench.start()
+    try:
+        task_id = bench.send("fill Redis", times=1)
+        until(lambda: worker.logged("task_put_back") == 1, 30)
+
+        def at_rest() -> tuple[bool, int, int, int]:
+            dead = bench.depth("data_import.dead")
+            return worker.alive(), len(bench.noted("done", task_id)), worker.logged("task_waits"), dead
+
+        assert stays(lambda: at_rest() == (True, 1, 0, 0), 8), f"not {(True, 1, 0, 0)}: {at_rest()}"
+        full(False)
+        until(lambda: bench.state(task_id) == "SUCCESS", 30)
+        assert len(bench.noted("done", task_id)) == 2
+    finally:
+        bench.stop_workers()
+
+
 def test_an_import_waits_for_a_full_redis_and_loses_nothing(
     bench: Bench, own_redis: str, full: Callable[[bool], None]
 ) -> None:
-    """Out: ResultStore, or RedisFull in redis_errors: then tries are used up, or deliveries, and batches fail."""
+    """Out: ResultStore, its `is_full`, or RedisFull in redis_errors: tries or deliveries are used up, batches fail."""
     client = connect(own_redis)
     jobs, job_id, now = Jobs(client), uuid4().hex, datetime.now(UTC)
     records = tuple(record(f"{job_id}-{number}") for number in range(600))
@@ -107,20 +126,20 @@ def test_an_import_waits_for_a_full_redis_and_loses_nothing(
         return found
 
     jobs.create(job_id, "import", "inline", now)
-    # A task that had ended when Redis became full is put back, and meets the full Redis twice in the time of this test.
-    bench.policy(delivery_limit=2)
+    # A task that had ended when Redis became full is put back once, when there is room again.
+    bench.policy(delivery_limit=1)
     worker = bench.start_service("edugraph_importer.worker", "data_import", EDUGRAPH_REDIS_URL=own_redis)
     send(bench.app, "import_records_with_callback", job, task_id=uuid4().hex)
     until(lambda: report().batches_done >= 5, 60)
     full(True)
-    # Of the window of four batches one may be left at that moment, and it waits a quarter of a minute each time.
-    until(lambda: worker.logged("task_waits") >= 3, 60)
+    # Each batch of the window of four waits for its work, or for its result to be stored, when it had ended.
+    until(lambda: worker.logged("task_waits") + worker.logged("task_put_back") >= 2, 60)
     done = report().batches_done
 
     def at_rest() -> tuple[bool, int, int]:
         return worker.alive(), report().batches_done, bench.depth("data_import.dead")
 
-    assert stays(lambda: at_rest() == (True, done, 0), 20), f"not {(True, done, 0)}: {at_rest()}"
+    assert stays(lambda: at_rest() == (True, done, 0), 12), f"not {(True, done, 0)}: {at_rest()}"
     full(False)
     until(lambda: report().state not in ("queued", "running"), 60)
     ended = report()

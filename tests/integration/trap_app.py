@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import redis
 from celery import shared_task
+from redis_memory import fill
 from traps import BODY, TRAP, TRAP_ROUTES
 
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
@@ -33,7 +34,9 @@ ROUTES.update(TRAP_ROUTES)
 class Trap(Message):
     """What a task is to do. It notes in Redis when it begins and when it is done."""
 
-    action: Literal["work", "reject", "retry", "wait", "bug", "crash", "hang", "answer and crash"] = "work"
+    action: Literal["work", "reject", "retry", "wait", "bug", "crash", "hang", "answer and crash", "fill Redis"] = (
+        "work"
+    )
     seconds: float = 0
     times: int = 99  # that a retry, a wait or a crash happens; then it works
     text: str = ""
@@ -54,10 +57,12 @@ def trap_task(self: TrapTask, body: Any) -> dict[str, Any]:
     message = self.parse(Trap, body)
     begun = note(message, "begun", f"{time.time():.3f}")
     note(message, "process", str(os.getpid()))
-    if message.action != "work" and begun <= message.times:
+    if message.action not in ("work", "fill Redis") and begun <= message.times:
         misbehave(self, message)
     time.sleep(message.seconds)
     note(message, "done", f"{time.time():.3f}")
+    if message.action == "fill Redis" and begun <= message.times:
+        fill(notes())
     return {"job_id": message.job_id, "state": "written"}
 
 

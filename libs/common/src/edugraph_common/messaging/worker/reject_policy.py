@@ -16,9 +16,11 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 from kombu.exceptions import OperationalError
 from kombu.utils.imports import symbol_by_name
+from redis.exceptions import OutOfMemoryError
 
 from edugraph_common.contracts.routes import ROUTES, queue_of
 from edugraph_common.messaging.publisher import job_of
+from edugraph_common.messaging.result_store import ResultStore
 from edugraph_common.messaging.worker.circuit_breaker import report_failure
 
 # A child of the pool that ends in one of these ways did not end because of its message: Celery puts the message back.
@@ -26,6 +28,8 @@ ENDED_FROM_OUTSIDE = (Terminated, WorkerLostError, SystemExit, KeyboardInterrupt
 # These come from around the task: its state could not be read or stored, or its chord could not be told.
 AWAY = (redis.RedisError, OperationalError, BackendError, OSError)
 LONGEST_REQUEUE_DELAY_SECONDS = 60
+# How often a worker that holds a message asks whether Redis has room again.
+FULL_RECHECK_SECONDS = 5
 log = structlog.get_logger()
 
 
@@ -57,7 +61,10 @@ class RejectingRequest(Request):
             # the outage.
             seconds = requeue_delay_seconds(int(self.message.headers.get("x-delivery-count") or 0))
             log.warning("task_put_back", task=self.name, task_id=self.id, error=type(error).__name__, seconds=seconds)
-            self.timer.call_after(seconds, self.reject, (), {"requeue": True})
+            if isinstance(error, OutOfMemoryError):
+                self.timer.call_after(seconds, self._put_back_unless_full)
+            else:
+                self.timer.call_after(seconds, self.reject, (), {"requeue": True})
         else:
             self._dead_letter(error)
 
@@ -72,6 +79,15 @@ class RejectingRequest(Request):
         # Celery asks this when a child died. The chord may not have counted what the child stored, so the answer is
         # no, and the task runs once more.
         return False
+
+    def _put_back_unless_full(self) -> None:
+        # A delivery that meets a full Redis again is a delivery for nothing, and the queue's limit would end in the
+        # dead letters. The broker takes a message back by itself when it was held for half an hour.
+        results: ResultStore = self.task.backend  # type: ignore[assignment]  # what make_app gives each app
+        if results.is_full():
+            self.timer.call_after(FULL_RECHECK_SECONDS, self._put_back_unless_full)
+        else:
+            self.reject(requeue=True)
 
     def _dead_letter(self, error: BaseException) -> None:
         if self.acknowledged:
