@@ -11,8 +11,8 @@ from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.oidc import Issuer, keeper_of
-from edugraph_common.platform.problems import Refusal
 from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.platform.sessions import Sessions, not_known
 from edugraph_common.platform.settings import secret_of
 from edugraph_insights.graph import Graph
 from edugraph_insights.settings import InsightsSettings
@@ -22,7 +22,7 @@ REDIS_TIMEOUT_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Insights:
-    """`now` gives aware times. `issuer` is None without OIDC. `coefficients` are those of mastery."""
+    """`now` gives aware times. `issuer` and `sessions` are None without OIDC. `coefficients` are those of mastery."""
 
     settings: InsightsSettings
     graph: Graph
@@ -32,15 +32,17 @@ class Insights:
     ping_redis: Callable[[], None]
     now: Callable[[], datetime]
     coefficients: Coefficients = field(default_factory=Coefficients)
+    sessions: Sessions | None = None
 
     def admit(self, token: str) -> Caller:
         """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
         if self.settings.auth == "off":
             return ANYBODY
-        caller = keeper_of(token, self.key_ring, self.issuer).caller(token, self.now()) if token else None
+        keeper = keeper_of(token, self.key_ring, self.issuer, self.sessions)
+        caller = keeper.caller(token, self.now()) if token else None
         if caller is None:
             words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create --role."
-            raise Refusal(401, "key", words)
+            raise not_known(token, words)
         return caller
 
     def note_shown(self, caller: Caller, what: str, of: tuple[str, str], purpose: str) -> None:
@@ -88,4 +90,5 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         ping_redis=ping,
         now=now,
         coefficients=read_coefficients(fitted) if fitted else Coefficients(),
+        sessions=Sessions(client) if settings.oidc_issuer else None,
     )

@@ -19,6 +19,7 @@ from joserfc.jwk import KeySet
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import ROLES, SCOPES
 from edugraph_common.platform.callers import Caller, KeyRing
+from edugraph_common.platform.sessions import PREFIX, Sessions
 from edugraph_common.platform.settings import OidcSettings
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
@@ -115,8 +116,12 @@ class Issuer:
                 self._fetched_at = self._clock() - KEYS_LIFETIME_SECONDS + RETRY_AFTER_SECONDS
 
 
-def keeper_of(token: str, key_ring: KeyRing, issuer: Issuer | None) -> KeyRing | Issuer:
-    """Return who knows such a token: an API key begins with eg_, which no JWT does."""
+def keeper_of(
+    token: str, key_ring: KeyRing, issuer: Issuer | None, sessions: Sessions | None
+) -> KeyRing | Issuer | Sessions:
+    """Return who knows such a token: an API key begins with eg_, a session's id with es_, and no JWT with either."""
+    if sessions is not None and token.startswith(PREFIX):
+        return sessions
     return key_ring if issuer is None or token.startswith("eg_") else issuer
 
 
