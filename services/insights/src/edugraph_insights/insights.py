@@ -15,6 +15,7 @@ from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.sessions import Sessions, not_known
 from edugraph_common.platform.settings import secret_of
 from edugraph_insights.graph import Graph
+from edugraph_insights.login import Login
 from edugraph_insights.settings import InsightsSettings
 
 REDIS_TIMEOUT_SECONDS = 1.5
@@ -22,7 +23,10 @@ REDIS_TIMEOUT_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Insights:
-    """`now` gives aware times. `issuer` and `sessions` are None without OIDC. `coefficients` are those of mastery."""
+    """`now` gives aware times. `coefficients` are those of mastery.
+
+    `issuer` and `sessions` are None without OIDC, `login` without a client at the issuer.
+    """
 
     settings: InsightsSettings
     graph: Graph
@@ -33,6 +37,7 @@ class Insights:
     now: Callable[[], datetime]
     coefficients: Coefficients = field(default_factory=Coefficients)
     sessions: Sessions | None = None
+    login: Login | None = None
 
     def admit(self, token: str) -> Caller:
         """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
@@ -75,6 +80,7 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
     Raises ValueError for a file of coefficients that is none.
     """
     fitted = settings.mastery_coefficients
+    issuer = Issuer(settings) if settings.oidc_issuer else None
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
 
     def ping() -> None:
@@ -85,10 +91,11 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         settings=settings,
         graph=Graph(settings),
         key_ring=KeyRing(KeysWithBootstrap(client, secret_of(settings.bootstrap_key))),
-        issuer=Issuer(settings) if settings.oidc_issuer else None,
+        issuer=issuer,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
         ping_redis=ping,
         now=now,
         coefficients=read_coefficients(fitted) if fitted else Coefficients(),
-        sessions=Sessions(client) if settings.oidc_issuer else None,
+        sessions=Sessions(client) if issuer else None,
+        login=Login(settings, issuer) if issuer and settings.oidc_client_id else None,
     )

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from joserfc import jws, jwt
@@ -33,6 +33,14 @@ MAX_SUBJECT_LENGTH = 255
 _REGISTRY = jws.JWSRegistry(algorithms=list(ALGORITHMS))
 
 
+class Endpoints(NamedTuple):
+    """Where people sign in, where the code that they come back with becomes tokens, and where they sign out."""
+
+    authorization: str
+    token: str
+    end_session: str | None
+
+
 class Issuer:
     """`fetch` gives the JSON of an address; it raises httpx.HTTPError or ValueError."""
 
@@ -49,19 +57,38 @@ class Issuer:
         self._fetch, self._clock = fetch or _fetch, clock
         self._fetching = threading.Lock()
         self._keys: KeySet | None = None
+        self._endpoints: Endpoints | None = None
         self._fetched_at, self._tried_at = -KEYS_LIFETIME_SECONDS, -REFETCH_AFTER_SECONDS
 
     def caller(self, token: str, now: datetime) -> Caller | None:
         """Return None for a token that is not good. Raises Retryable without keys while the issuer is away."""
+        return self._caller_by(self.claims(token, now, self._audience))
+
+    def remembered(self, token: str, now: datetime) -> Caller | None:
+        """Return the caller by the keys that are here. It never waits."""
+        return self._caller_by(self._claims_by_keys_here(token, now, self._audience))
+
+    def claims(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
+        """Return what a token for this audience says, None for one that is not good.
+
+        Raises Retryable without keys while the issuer is away.
+        """
         key_id = _key_id(token)
         if key_id is None:
             return None
         if not self._has_fresh(key_id):
             self._fetch_keys(key_id)
-        return self.remembered(token, now)
+        return self._claims_by_keys_here(token, now, audience)
 
-    def remembered(self, token: str, now: datetime) -> Caller | None:
-        """Return the caller by the keys that are here. It never waits."""
+    def endpoints(self) -> Endpoints:
+        """Raises Retryable while the issuer is away and was not here before."""
+        if self._endpoints is None:
+            self._fetch_keys("")
+        if self._endpoints is None:
+            raise Retryable("the OIDC issuer does not say where people sign in")
+        return self._endpoints
+
+    def _claims_by_keys_here(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
         key_id = _key_id(token)
         if self._keys is None or key_id is None or not self._has_fresh(key_id):
             return None
@@ -69,7 +96,7 @@ class Issuer:
             now=int(now.timestamp()),
             leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": self._issuer},
-            aud={"essential": True, "value": self._audience},
+            aud={"essential": True, "value": audience},
             exp={"essential": True},
             sub={"essential": True},
         )
@@ -77,6 +104,11 @@ class Issuer:
             claims = jwt.decode(token, self._keys, registry=_REGISTRY).claims
             rules.validate(claims)
         except (JoseError, ValueError):
+            return None
+        return claims
+
+    def _caller_by(self, claims: dict[str, Any] | None) -> Caller | None:
+        if claims is None:
             return None
         subject, given = claims["sub"], claims.get(self._scope_claim)
         # The subject becomes part of Redis keys and log lines.
@@ -107,6 +139,12 @@ class Issuer:
                 if described["issuer"] != self._issuer:
                     raise ValueError("the issuer says that it is another")  # noqa: TRY301 - one handler for all faults
                 self._keys = KeySet.import_key_set(self._fetch(described["jwks_uri"]))
+                if "authorization_endpoint" in described:
+                    self._endpoints = Endpoints(
+                        described["authorization_endpoint"],
+                        described["token_endpoint"],
+                        described.get("end_session_endpoint"),
+                    )
                 self._fetched_at = self._clock()
             except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
                 self._tried_at = self._clock() - REFETCH_AFTER_SECONDS + RETRY_AFTER_SECONDS
