@@ -24,6 +24,7 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.oidc import Issuer
+from edugraph_common.platform.sessions import Sessions
 from edugraph_common.platform.settings import secret_of
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
@@ -119,6 +120,7 @@ def open_gateway(
             RateLimiter(client, settings.client_requests_per_minute, settings.client_burst_requests),
             now,
             require_key=settings.auth == "on",
+            sessions=Sessions(client) if settings.oidc_issuer else None,
         ),
         intake=Intake(
             backpressure=Backpressure(queue_depth(celery_app), settings.max_queue_depth),

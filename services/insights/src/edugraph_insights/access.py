@@ -89,7 +89,7 @@ def need_scopes(caller: Caller, what: str) -> None:
     """Raise Refusal 403 for who may not see this of the whole graph."""
     for scope in WHOLE_GRAPH[what]:
         if not caller.may(scope):
-            words = f"This needs the scope {scope}, which your key or token has not."
+            words = f"This needs the scope {scope}, which your key, token or account has not."
             raise Refusal(403, "scope", words, caller.client_id)
 
 

@@ -8,6 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Problem
+from edugraph_common.platform.sessions import token_sent
 from edugraph_insights.access import EVERY_QUESTION, RULES
 from edugraph_insights.answers import Answer
 from edugraph_insights.asking import ask
@@ -27,10 +28,14 @@ def insights_of(request: Request) -> Insights:
 
 
 def admitted(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+    request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 ) -> Caller:
-    """Return who calls; FastAPI runs this in a thread, since it may ask Redis."""
-    return insights_of(request).admit(credentials.credentials if credentials else "")
+    """Return who calls; FastAPI runs this in a thread, since it may ask Redis.
+
+    The parameter of `bearer` is for the OpenAPI document alone. Raises Refusal 401, or 403 for a session that would
+    change something without its CSRF token.
+    """
+    return insights_of(request).admit(token_sent(request.method, request.headers, request.cookies))
 
 
 InsightsDep = Annotated[Insights, Depends(insights_of)]

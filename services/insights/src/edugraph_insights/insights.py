@@ -11,10 +11,11 @@ from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.oidc import Issuer, keeper_of
-from edugraph_common.platform.problems import Refusal
 from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.platform.sessions import Sessions, not_known
 from edugraph_common.platform.settings import secret_of
 from edugraph_insights.graph import Graph
+from edugraph_insights.login import Login
 from edugraph_insights.settings import InsightsSettings
 
 REDIS_TIMEOUT_SECONDS = 1.5
@@ -22,7 +23,10 @@ REDIS_TIMEOUT_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Insights:
-    """`now` gives aware times. `issuer` is None without OIDC. `coefficients` are those of mastery."""
+    """`now` gives aware times. `coefficients` are those of mastery.
+
+    `issuer` and `sessions` are None without OIDC, `login` without a client at the issuer.
+    """
 
     settings: InsightsSettings
     graph: Graph
@@ -32,15 +36,18 @@ class Insights:
     ping_redis: Callable[[], None]
     now: Callable[[], datetime]
     coefficients: Coefficients = field(default_factory=Coefficients)
+    sessions: Sessions | None = None
+    login: Login | None = None
 
     def admit(self, token: str) -> Caller:
         """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
         if self.settings.auth == "off":
             return ANYBODY
-        caller = keeper_of(token, self.key_ring, self.issuer).caller(token, self.now()) if token else None
+        keeper = keeper_of(token, self.key_ring, self.issuer, self.sessions)
+        caller = keeper.caller(token, self.now()) if token else None
         if caller is None:
             words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create --role."
-            raise Refusal(401, "key", words)
+            raise not_known(token, words)
         return caller
 
     def note_shown(self, caller: Caller, what: str, of: tuple[str, str], purpose: str) -> None:
@@ -73,6 +80,7 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
     Raises ValueError for a file of coefficients that is none.
     """
     fitted = settings.mastery_coefficients
+    issuer = Issuer(settings) if settings.oidc_issuer else None
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
 
     def ping() -> None:
@@ -83,9 +91,11 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         settings=settings,
         graph=Graph(settings),
         key_ring=KeyRing(KeysWithBootstrap(client, secret_of(settings.bootstrap_key))),
-        issuer=Issuer(settings) if settings.oidc_issuer else None,
+        issuer=issuer,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
         ping_redis=ping,
         now=now,
         coefficients=read_coefficients(fitted) if fitted else Coefficients(),
+        sessions=Sessions(client) if issuer else None,
+        login=Login(settings, issuer) if issuer and settings.oidc_client_id else None,
     )

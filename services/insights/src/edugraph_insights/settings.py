@@ -1,9 +1,10 @@
 """The settings of insights: environment variables that begin with EDUGRAPH_, and nothing else."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.platform.settings import AUDIT_RETENTION_DAYS, OidcSettings
@@ -29,7 +30,22 @@ class InsightsSettings(OidcSettings):
         default=None, description="the gateway's: an API key with all scopes that ends when the first is made"
     )
 
-    redis_url: SecretStr = Field(description="redis:// or rediss://: API keys and the audit log")
+    oidc_client_id: str | None = Field(
+        default=None, description="of the client at the issuer by which people sign in on the page"
+    )
+    oidc_client_secret: SecretStr | None = Field(default=None, description="of that client")
+    oidc_redirect_url: str | None = Field(
+        default=None,
+        description="where the issuer sends people back to: https://, the one address, and /ui/callback",
+    )
+    oidc_login_scope: str = Field(
+        default="openid profile", description="what is asked of the issuer at signing in; openid must be among it"
+    )
+    session_minutes: int = Field(
+        default=120, ge=5, le=1_440, description="after which a person who signed in signs in again"
+    )
+
+    redis_url: SecretStr = Field(description="redis:// or rediss://: API keys, sessions and the audit log")
     privacy_secret: SecretStr | None = Field(
         default=None, min_length=16, description="keys the hashes of persons in the audit log"
     )
@@ -56,3 +72,18 @@ class InsightsSettings(OidcSettings):
     log_level: str = Field(default="INFO", description="of all loggers")
     metrics_port: int = Field(default=0, ge=0, le=65_535, description="of /metrics, apart from the API; 0: none")
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")
+
+    @model_validator(mode="after")
+    def login_is_whole(self) -> Self:
+        """Raises ValueError: half of a client would let nobody in, and a plain address would send cookies openly."""
+        of_client = (self.oidc_client_id, self.oidc_client_secret, self.oidc_redirect_url)
+        if any(of_client) and not (all(of_client) and self.oidc_issuer):
+            raise ValueError(
+                "EDUGRAPH_OIDC_CLIENT_ID, EDUGRAPH_OIDC_CLIENT_SECRET and EDUGRAPH_OIDC_REDIRECT_URL go together, "
+                "and with EDUGRAPH_OIDC_ISSUER"
+            )
+        if self.oidc_redirect_url and not re.fullmatch(
+            r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/ui/callback", self.oidc_redirect_url
+        ):
+            raise ValueError("EDUGRAPH_OIDC_REDIRECT_URL must be https://, a name, and /ui/callback")
+        return self

@@ -645,6 +645,25 @@ _REDIS = (
         left=Words("a key is of a caller, and ends when it is revoked", "密钥属于调用者，撤销后即失效"),
     ),
     DataPlace(
+        "redis.sessions",
+        Store.REDIS,
+        ("edugraph:session:*",),
+        "personal",
+        Words(
+            "who has signed in on the page: account, name, roles, and the id of the teacher or student, under a hash "
+            "of the session's id; the issuer's ID token, with what the issuer puts into it",
+            "已在页面登录的人：账户、姓名、角色，以及教师或学生的编号，以会话编号的散列值为键；"
+            "还有身份提供方的 ID 令牌及其内容",
+        ),
+        Words("to let people in who have signed in", "识别已登录的人"),
+        Words(
+            "until the session ends: at signing out, or 2 hours after signing in",
+            "直到会话结束：退出登录，或登录后 2 小时",
+        ),
+        retention="EDUGRAPH_SESSION_MINUTES",
+        left=Words("a session is of a caller, and ends by itself", "会话属于调用者，到期自行结束"),
+    ),
+    DataPlace(
         "redis.task_owners",
         Store.REDIS,
         ("edugraph:task-owner:*",),

@@ -22,9 +22,9 @@ from edugraph_common.platform.settings import AUDIT_RETENTION_DAYS
 
 AUDIT, SECRET = "edugraph:audit", "edugraph:audit-secret"
 KEPT = 100_000  # entries
-# Of one client in a day, and of all unknown ones together: nobody pushes the entries of others out.
+# Of one client's CAPPED in a day, and of all unknown ones together: nobody pushes the entries of others out.
 MOST_READS_AND_REFUSALS = 1_000
-CAPPED = ("personal.read", "refused")
+CAPPED = ("session.begin", "personal.read", "refused")
 PAGE = 500  # entries
 Action = Literal[
     "student.forget",
@@ -45,6 +45,7 @@ Action = Literal[
     "key.create",
     "key.grant",
     "key.revoke",
+    "session.begin",
     "personal.read",
     "refused",
     "capped",

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from joserfc import jws, jwt
@@ -19,6 +19,7 @@ from joserfc.jwk import KeySet
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import ROLES, SCOPES
 from edugraph_common.platform.callers import Caller, KeyRing
+from edugraph_common.platform.sessions import PREFIX, Sessions
 from edugraph_common.platform.settings import OidcSettings
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
@@ -30,6 +31,14 @@ LEEWAY_SECONDS = 30  # by which clocks may differ
 MAX_TOKEN_LENGTH = 16_384
 MAX_SUBJECT_LENGTH = 255
 _REGISTRY = jws.JWSRegistry(algorithms=list(ALGORITHMS))
+
+
+class Endpoints(NamedTuple):
+    """Where people sign in, where the code that they come back with becomes tokens, and where they sign out."""
+
+    authorization: str
+    token: str
+    end_session: str | None
 
 
 class Issuer:
@@ -48,19 +57,38 @@ class Issuer:
         self._fetch, self._clock = fetch or _fetch, clock
         self._fetching = threading.Lock()
         self._keys: KeySet | None = None
+        self._endpoints: Endpoints | None = None
         self._fetched_at, self._tried_at = -KEYS_LIFETIME_SECONDS, -REFETCH_AFTER_SECONDS
 
     def caller(self, token: str, now: datetime) -> Caller | None:
         """Return None for a token that is not good. Raises Retryable without keys while the issuer is away."""
+        return self._caller_by(self.claims(token, now, self._audience))
+
+    def remembered(self, token: str, now: datetime) -> Caller | None:
+        """Return the caller by the keys that are here. It never waits."""
+        return self._caller_by(self._claims_by_keys_here(token, now, self._audience))
+
+    def claims(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
+        """Return what a token for this audience says, None for one that is not good.
+
+        Raises Retryable without keys while the issuer is away.
+        """
         key_id = _key_id(token)
         if key_id is None:
             return None
         if not self._has_fresh(key_id):
             self._fetch_keys(key_id)
-        return self.remembered(token, now)
+        return self._claims_by_keys_here(token, now, audience)
 
-    def remembered(self, token: str, now: datetime) -> Caller | None:
-        """Return the caller by the keys that are here. It never waits."""
+    def endpoints(self) -> Endpoints:
+        """Raises Retryable while the issuer is away and was not here before."""
+        if self._endpoints is None:
+            self._fetch_keys("")
+        if self._endpoints is None:
+            raise Retryable("the OIDC issuer does not say where people sign in")
+        return self._endpoints
+
+    def _claims_by_keys_here(self, token: str, now: datetime, audience: str) -> dict[str, Any] | None:
         key_id = _key_id(token)
         if self._keys is None or key_id is None or not self._has_fresh(key_id):
             return None
@@ -68,7 +96,7 @@ class Issuer:
             now=int(now.timestamp()),
             leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": self._issuer},
-            aud={"essential": True, "value": self._audience},
+            aud={"essential": True, "value": audience},
             exp={"essential": True},
             sub={"essential": True},
         )
@@ -76,6 +104,11 @@ class Issuer:
             claims = jwt.decode(token, self._keys, registry=_REGISTRY).claims
             rules.validate(claims)
         except (JoseError, ValueError):
+            return None
+        return claims
+
+    def _caller_by(self, claims: dict[str, Any] | None) -> Caller | None:
+        if claims is None:
             return None
         subject, given = claims["sub"], claims.get(self._scope_claim)
         # The subject becomes part of Redis keys and log lines.
@@ -106,6 +139,12 @@ class Issuer:
                 if described["issuer"] != self._issuer:
                     raise ValueError("the issuer says that it is another")  # noqa: TRY301 - one handler for all faults
                 self._keys = KeySet.import_key_set(self._fetch(described["jwks_uri"]))
+                if "authorization_endpoint" in described:
+                    self._endpoints = Endpoints(
+                        described["authorization_endpoint"],
+                        described["token_endpoint"],
+                        described.get("end_session_endpoint"),
+                    )
                 self._fetched_at = self._clock()
             except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
                 self._tried_at = self._clock() - REFETCH_AFTER_SECONDS + RETRY_AFTER_SECONDS
@@ -115,8 +154,12 @@ class Issuer:
                 self._fetched_at = self._clock() - KEYS_LIFETIME_SECONDS + RETRY_AFTER_SECONDS
 
 
-def keeper_of(token: str, key_ring: KeyRing, issuer: Issuer | None) -> KeyRing | Issuer:
-    """Return who knows such a token: an API key begins with eg_, which no JWT does."""
+def keeper_of(
+    token: str, key_ring: KeyRing, issuer: Issuer | None, sessions: Sessions | None
+) -> KeyRing | Issuer | Sessions:
+    """Return who knows such a token: an API key begins with eg_, a session's id with es_, and no JWT with either."""
+    if sessions is not None and token.startswith(PREFIX):
+        return sessions
     return key_ring if issuer is None or token.startswith("eg_") else issuer
 
 

@@ -47,11 +47,11 @@ ACCESS: dict[RedisService, Access] = {
             "redis.to_clean",
             "redis.members_asked",
         ),
-        reads=(_RESULTS, "redis.restricted"),
+        reads=(_RESULTS, "redis.restricted", "redis.sessions"),
         commands=("+info",),
     ),
-    # It looks callers up, and writes down what it shows of a person.
-    "insights": Access(uses=("redis.audit", "redis.audit_keys"), reads=("redis.keys",)),
+    # It looks callers up, signs people in and out, and writes down what it shows of a person.
+    "insights": Access(uses=("redis.audit", "redis.audit_keys", "redis.sessions"), reads=("redis.keys",)),
     # An erasure looks through results and answers of the model, an export of a person through the audit log.
     "importer": Access(
         uses=(

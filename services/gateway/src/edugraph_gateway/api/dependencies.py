@@ -18,6 +18,7 @@ from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.problems import Refusal
+from edugraph_common.platform.sessions import token_sent
 from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission, missing_scope
 from edugraph_gateway.auth.audit_trail import AuditTrail
@@ -39,16 +40,27 @@ def gateway_of(request: Request) -> Gateway:
     return gateway
 
 
+async def token_of(
+    request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None
+) -> str:
+    """Return the caller's key, token or session. The parameter of `bearer` is for the OpenAPI document alone.
+
+    Raises Refusal 403 for a session without its CSRF token.
+    """
+    return token_sent(request.method, request.headers, request.cookies)
+
+
+TokenDep = Annotated[str, Depends(token_of)]
+
+
 def admitted(*any_of: Scope, personal: bool = False) -> Any:
     """Return the dependency that admits a caller with one of these scopes; with `personal` they need that as well.
 
     It raises Problem 401, 403, 429, or Retryable.
     """
 
-    async def admit(
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
-    ) -> Caller:
-        caller = await gateway_of(request).admission.admit(credentials.credentials if credentials else "", *any_of)
+    async def admit(request: Request, token: TokenDep) -> Caller:
+        caller = await gateway_of(request).admission.admit(token, *any_of)
         if personal and not caller.may("personal"):
             raise missing_scope(caller, "personal")
         return caller
@@ -112,10 +124,6 @@ async def note_refusal(request: Request, refusal: Refusal) -> None:
         await in_time(note, AUDIT_TIMEOUT_SECONDS, gateway.intake.submitter.threads)
 
 
-async def token_of(credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]) -> str:
-    return credentials.credentials if credentials else ""
-
-
 AdmissionDep = Annotated[Admission, part(lambda gateway: gateway.admission)]
 BlobsDep = Annotated[Blobs, part(lambda gateway: gateway.blobs)]
 AuditTrailDep = Annotated[AuditTrail, Depends(audit_trail)]
@@ -130,4 +138,3 @@ ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
 RestrictionsDep = Annotated[Restrictions, part(lambda gateway: gateway.restrictions)]
 TaskOwnersDep = Annotated[TaskOwners, part(lambda gateway: gateway.task_owners)]
 ResultsDep = Annotated[TaskResults, part(lambda gateway: gateway.results)]
-TokenDep = Annotated[str, Depends(token_of)]

@@ -13,6 +13,7 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.oidc import Issuer, keeper_of
 from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.platform.sessions import Sessions, not_known
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.submission.rate_limiter import RateLimiter
 
@@ -21,7 +22,10 @@ LOOKUP_THREADS = 40  # callers that are looked up side by side
 
 
 class Admission:
-    """Belongs to one event loop. Without `require_key` everybody has all scopes; `issuer` is None without OIDC."""
+    """Belongs to one event loop. Without `require_key` everybody has all scopes.
+
+    `issuer` and `sessions` are None without OIDC.
+    """
 
     def __init__(
         self,
@@ -31,9 +35,10 @@ class Admission:
         now: Callable[[], datetime],
         *,
         require_key: bool,
+        sessions: Sessions | None = None,
     ) -> None:
         self._key_ring, self._issuer, self._rate_limiter, self._now = key_ring, issuer, rate_limiter, now
-        self._require_key = require_key
+        self._require_key, self._sessions = require_key, sessions
         self._threads = CapacityLimiter(LOOKUP_THREADS)
         self._lookups: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -83,7 +88,7 @@ class Admission:
             caller = self._keeper(token).caller(token, self._now()) if token else None
         if caller is None:
             words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create"
-            raise Refusal(401, "key", f"{words} (the bootstrap key ends with the first).")
+            raise not_known(token, f"{words} (the bootstrap key ends with the first).")
         if not caller.may(*any_of):
             raise missing_scope(caller, *any_of)
         wait_seconds = self._rate_limiter.take(caller.client_id)
@@ -92,10 +97,10 @@ class Admission:
             raise Problem(429, "rate", words, retry_after=wait_seconds)
         return caller
 
-    def _keeper(self, token: str) -> KeyRing | Issuer:
-        return keeper_of(token, self._key_ring, self._issuer)
+    def _keeper(self, token: str) -> KeyRing | Issuer | Sessions:
+        return keeper_of(token, self._key_ring, self._issuer, self._sessions)
 
 
 def missing_scope(caller: Caller, *any_of: Scope) -> Refusal:
-    words = f"This needs the scope {' or '.join(any_of)}, which your key or token has not."
+    words = f"This needs the scope {' or '.join(any_of)}, which your key, token or account has not."
     return Refusal(403, "scope", words, caller.client_id)

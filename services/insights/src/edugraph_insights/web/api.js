@@ -1,8 +1,10 @@
-// The one module that asks insights. The key of an installation that needs one is kept for this tab only.
+// The one module that asks the two doors. A person who signed in has a session, whose cookie no script can read; the key
+// of an installation that has no sign-in is kept for this tab only.
 
 const STORED = 'edugraph_key';
 const REMEMBERED_MS = 30_000; // typing in a search asks for the same answer again and again
 let key = sessionStorage.getItem(STORED) ?? '';
+let session = null; // the promise of who has signed in
 const remembered = new Map(); // address -> {at, answer}
 
 /** An answer that is no: `type` is its name as in the API, such as `too-large`. */
@@ -17,9 +19,40 @@ export const hasKey = () => key !== '';
 
 export function keep(given) {
   key = given;
-  remembered.clear();
+  forget();
   if (key) sessionStorage.setItem(STORED, key);
   else sessionStorage.removeItem(STORED);
+}
+
+/** Forget all answers and who has signed in: another may be asking now. */
+export function forget() {
+  remembered.clear();
+  session = null;
+}
+
+/** Return who has signed in: {state, login, name, roles, csrf, ends} as /ui/session says it. Raises Problem. */
+export function whoIsIn() {
+  session ??= call('GET', '/ui/session').then(answer => answer.json());
+  session.catch(() => { session = null; });
+  return session;
+}
+
+/**
+ * Change something at either door, with the session's CSRF token: `path` is the whole path, such as /v1/imports. A Blob
+ * or a string is sent as it is, with a Content-Type among `headers`; anything else as JSON. Return the JSON of the
+ * answer, null where it has none. Raises Problem.
+ */
+export async function write(method, path, body, headers = {}) {
+  const asItIs = body === undefined || typeof body === 'string' || body instanceof Blob;
+  const csrf = key ? '' : (await whoIsIn()).csrf;
+  const answer = await call(method, path, {
+    ...(asItIs ? {} : { 'Content-Type': 'application/json' }),
+    ...(csrf ? { 'X-CSRF-Token': csrf } : {}),
+    ...headers,
+  }, asItIs ? body : JSON.stringify(body));
+  remembered.clear();
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
 }
 
 /** Return the JSON at a path below /v1/insights, which may be half a minute old. Raises Problem. */
@@ -38,16 +71,24 @@ export function ask(path, parameters = {}) {
 export async function askIn(form, path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '');
   const query = new URLSearchParams(given).toString();
-  const headers = { Accept: form, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  const answer = await call('GET', `/v1/insights${path}${query ? `?${query}` : ''}`, { Accept: form });
+  return form === 'application/json' ? answer.json() : answer.text();
+}
+
+async function call(method, address, headers = {}, body = undefined) {
+  const all = { Accept: 'application/json', ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers };
   let answer;
   try {
-    answer = await fetch(`/v1/insights${path}${query ? `?${query}` : ''}`, { headers, cache: 'no-store' });
+    answer = await fetch(address, { method, headers: all, body, cache: 'no-store', credentials: 'same-origin' });
   } catch {
     throw new Problem(0, 'unavailable', '');
   }
   if (!answer.ok) {
     const told = await answer.json().catch(() => ({}));
-    throw new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '');
+    const problem = new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '');
+    if (problem.type === 'csrf') session = null; // signed in anew in another tab: the next try has the new token
+    if (problem.type === 'session') document.dispatchEvent(new Event('session-ended'));
+    throw problem;
   }
-  return form === 'application/json' ? answer.json() : answer.text();
+  return answer;
 }

@@ -1,12 +1,13 @@
 // The frame of the page: who asks, about what, and which page is shown.
 
-import { ask, hasKey, keep } from './api.js';
+import { ask, forget, hasKey, keep, whoIsIn } from './api.js';
 import { map } from './pages/map.js';
 import { overview } from './pages/overview.js';
 import { records } from './pages/records.js';
 import { student } from './pages/student.js';
 import { students } from './pages/students.js';
 import { h, refusal } from './parts.js';
+import { account, goneBack, isUnknown, signIn } from './signing.js';
 import { changed, link, state } from './state.js';
 import { LANGUAGES, language, speak, t } from './words.js';
 
@@ -21,6 +22,7 @@ const PAGES = {
 const THEMES = ['auto', 'light', 'dark'];
 const [head, main, status] = ['head', 'main', 'status'].map(id => document.getElementById(id));
 let choices = null; // what the caller may ask about, and which questions
+let session = null; // who has signed in
 let arrived = false; // whether a page was shown before: only then the focus has to be led to the new one
 let shown = 0; // which showing is the latest: an answer to an older one is thrown away
 
@@ -31,11 +33,15 @@ async function show() {
   const { page, lang } = state();
   await speak(lang);
   try {
-    choices ??= await asked();
+    session = await whoIsIn();
+    if (goneBack(session)) return;
+    if (!isUnknown(session)) choices ??= await asked();
   } catch (problem) {
-    if (mine === shown) askForKey(problem);
+    if (mine === shown) askWho(problem);
     return;
   }
+  if (mine === shown && isUnknown(session)) askWho(null);
+  if (isUnknown(session)) return;
   if (mine !== shown) return;
   if (!choices.courses.some(each => each.id === state().course) && choices.courses.length) {
     // The first course, on the first page that is open to the caller, so that there is something to see.
@@ -91,6 +97,7 @@ function frame(page) {
         pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`)))),
       h('div', { class: 'tools' }, languages(now), themes(),
         h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
+        account(session),
         hasKey() && h('button', { type: 'button', onclick: () => { keep(''); choices = null; show(); } }, t('key.leave')))),
     choices ? filters(now) : '');
 }
@@ -127,21 +134,25 @@ function filters(now) {
     choices.sees === 'cells' && h('p', { class: 'note' }, t('filter.cells')));
 }
 
-/** Ask for an API key where one is needed; another problem is told. */
-function askForKey(problem) {
-  if (!('type' in problem)) throw problem;
+/** Ask who somebody is where that is needed; another problem is told. */
+function askWho(problem) {
+  if (problem && !('type' in problem)) throw problem;
+  choices = null;
   frame('');
-  const input = h('input', { type: 'password', id: 'key', autocomplete: 'off', required: true, 'aria-describedby': 'key-note' });
-  const form = h('form', { class: 'sign-in' }, h('h1', {}, t('key.title')),
-    (problem.type !== 'key' || hasKey()) && refusal(problem),
-    h('label', { for: 'key' }, t('key.label')), input, h('p', { id: 'key-note', class: 'note' }, t('key.note')),
-    h('button', { type: 'submit' }, t('key.enter')));
-  form.addEventListener('submit', event => { event.preventDefault(); keep(input.value.trim()); choices = null; show(); });
-  main.replaceChildren(!['key', 'role', 'rows'].includes(problem.type) ? h('div', {}, h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', onclick: show }, t('status.again'))) : form);
+  const away = problem && !['key', 'session', 'role', 'rows'].includes(problem.type);
+  main.replaceChildren(away ? h('div', {}, h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', onclick: show }, t('status.again'))) : signIn(session, problem, show));
   document.title = 'EduGraph';
   main.dataset.ready = String(shown);
 }
 
+// A session that ends while a page is shown: what is shown goes, and the way back to the same view is offered.
+document.addEventListener('session-ended', () => {
+  if (session?.state !== 'in') return;
+  session = null;
+  choices = null;
+  forget();
+  show();
+});
 dress();
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', dress);
 addEventListener('hashchange', show);

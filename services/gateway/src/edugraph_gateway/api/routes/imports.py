@@ -34,7 +34,7 @@ from edugraph_common.platform.problems import Problem
 from edugraph_common.sources import parse_mapping, source_key, store_mapping
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
-from edugraph_gateway.api.dependencies import IntakeDep, Submitter, bearer, gateway_of
+from edugraph_gateway.api.dependencies import IntakeDep, Submitter, gateway_of, token_of
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, invalid_fields, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, given_key, idempotent_run, key_name
@@ -170,8 +170,7 @@ class FastPath:
         request = Request(scope, receive)
         gateway = gateway_of(request)
         try:
-            credentials = await bearer(request)
-            caller = await gateway.admission.admit(credentials.credentials if credentials else "", "submit")
+            caller = await gateway.admission.admit(await token_of(request), "submit")
             accepted = await start_import(request, caller, gateway.intake, given_key(request))
             answer = Response(accepted.model_dump_json(), 202, media_type="application/json")
         except self._expected as error:

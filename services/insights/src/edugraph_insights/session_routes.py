@@ -1,0 +1,136 @@
+"""/ui/login, /ui/callback, /ui/logout: signing in and out on the page. /ui/session: who has signed in.
+
+What somebody looked at before they signed in stands behind the # of the address, which no server gets: the page
+itself remembers it and goes back there.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.api_keys import Role
+from edugraph_common.platform.problems import Problem
+from edugraph_common.platform.sessions import COOKIE, Sessions, csrf_token, token_sent
+from edugraph_insights.api import InsightsDep
+from edugraph_insights.insights import Insights
+from edugraph_insights.login import Attempt, Login, NotSignedIn
+from edugraph_insights.page import HEADERS
+
+LOGIN, CALLBACK = "/ui/login", "/ui/callback"
+ATTEMPT_COOKIE = "edugraph_login"
+ATTEMPT_SECONDS = 600
+UNKEPT = {**HEADERS, "Cache-Control": "no-store"}
+
+router = APIRouter(include_in_schema=False)
+
+
+class SessionState(ContractModel):
+    """`open`: nobody has to sign in. `keys`: people have API keys, since no issuer is set.
+
+    `out`, `in` and `ended` are of an installation where people sign in at `login`. The CSRF token is that of `in`,
+    and goes back as X-CSRF-Token.
+    """
+
+    state: Literal["open", "keys", "out", "in", "ended"]
+    login: str | None = None
+    name: str = ""
+    roles: tuple[Role, ...] = ()
+    csrf: str = ""
+    ends: datetime | None = None
+
+
+class SignedOut(ContractModel):
+    """Where to go next: the issuer has a session of its own, which would let the next one in."""
+
+    next: str
+
+
+@router.get("/ui/session")
+def session_state(request: Request, response: Response, insights: InsightsDep) -> SessionState:
+    """Raises Retryable while Redis is away."""
+    response.headers.update(UNKEPT)
+    if insights.settings.auth == "off":
+        return SessionState(state="open")
+    if insights.login is None or insights.sessions is None:
+        return SessionState(state="keys")
+    session_id = request.cookies.get(COOKIE, "")
+    found = insights.sessions.find(session_id, insights.now())
+    if found is None:
+        return SessionState(state="ended" if session_id else "out", login=LOGIN)
+    return SessionState(
+        state="in", login=LOGIN, name=found.name, roles=found.roles, csrf=csrf_token(session_id), ends=found.ends
+    )
+
+
+@router.get(LOGIN)
+def begin_login(insights: InsightsDep) -> Response:
+    """Raises Problem 404 where nobody signs in."""
+    login, _ = signing_in(insights)
+    try:
+        address, attempt = login.begin()
+    except Retryable:
+        return not_signed_in("away")
+    answer = RedirectResponse(address, 303, UNKEPT)
+    answer.set_cookie(
+        ATTEMPT_COOKIE,
+        attempt.cookie(),
+        max_age=ATTEMPT_SECONDS,
+        path=CALLBACK,
+        secure=login.is_secure,
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
+
+
+@router.get(CALLBACK)
+def finish_login(request: Request, insights: InsightsDep) -> Response:
+    """Begin a session for who comes back from the issuer, under an id that nobody had before.
+
+    Raises Problem 404 where nobody signs in.
+    """
+    login, sessions = signing_in(insights)
+    attempt, now = Attempt.of_cookie(request.cookies.get(ATTEMPT_COOKIE, "")), insights.now()
+    try:
+        session = login.finish(attempt, request.query_params, now)
+        insights.audit.record(session.client_id, "session.begin", "", now)
+        session_id = sessions.begin(session, now)
+        sessions.end(request.cookies.get(COOKIE, ""))
+    except NotSignedIn as failure:
+        answer = not_signed_in(failure.why)
+    except Retryable:
+        answer = not_signed_in("away")
+    else:
+        answer = RedirectResponse("/ui/", 303, UNKEPT)
+        # Without an age it goes with the browser; when the session ends earlier, the page can say so.
+        answer.set_cookie(COOKIE, session_id, path="/", secure=login.is_secure, httponly=True, samesite="lax")
+    answer.delete_cookie(ATTEMPT_COOKIE, path=CALLBACK)
+    return answer
+
+
+@router.post("/ui/logout")
+def log_out(request: Request, response: Response, insights: InsightsDep) -> SignedOut:
+    """End the session at both doors. Raises Problem 404, Refusal 403 without the CSRF token, and Retryable."""
+    login, sessions = signing_in(insights)
+    session_id = token_sent(request.method, request.headers, request.cookies)
+    session = sessions.find(session_id, insights.now())
+    sessions.end(session_id)
+    response.headers.update(UNKEPT)
+    response.delete_cookie(COOKIE, path="/")
+    return SignedOut(next=login.address_after(session))
+
+
+def signing_in(insights: Insights) -> tuple[Login, Sessions]:
+    """Raises Problem 404 where nobody signs in."""
+    if insights.settings.auth == "off" or insights.login is None or insights.sessions is None:
+        raise Problem(404, "not-found", "Nobody signs in here: no OIDC client is set (docs/operations.md).")
+    return insights.login, insights.sessions
+
+
+def not_signed_in(why: str) -> Response:
+    """Return to the page, which says why and offers to sign in again."""
+    return RedirectResponse(f"/ui/#overview?login={why}", 303, UNKEPT)
