@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.mastery import Coefficients, read_coefficients
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
@@ -14,6 +15,7 @@ from edugraph_common.platform.oidc import Issuer, keeper_of
 from edugraph_common.platform.problems import Refusal
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import secret_of
+from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.graph import Graph
 from edugraph_insights.settings import InsightsSettings
 
@@ -22,7 +24,9 @@ REDIS_TIMEOUT_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Insights:
-    """`now` gives aware times. `issuer` is None without OIDC. `coefficients` are those of mastery."""
+    """`now` gives aware times. `issuer` is None without OIDC. `coefficients` are those of mastery. Without `answers`,
+    every answer is computed.
+    """
 
     settings: InsightsSettings
     graph: Graph
@@ -32,6 +36,7 @@ class Insights:
     ping_redis: Callable[[], None]
     now: Callable[[], datetime]
     coefficients: Coefficients = field(default_factory=Coefficients)
+    answers: AnswerCache | None = None
 
     def admit(self, token: str) -> Caller:
         """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
@@ -88,4 +93,7 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         ping_redis=ping,
         now=now,
         coefficients=read_coefficients(fitted) if fitted else Coefficients(),
+        answers=AnswerCache(settings.answer_cache_bytes, AnswerEpochs(client).of)
+        if settings.answer_cache_bytes
+        else None,
     )

@@ -45,6 +45,10 @@ class InsightsSettings(OidcSettings):
         default=5.0, gt=0, le=60, description="of one statement; a question that needs longer names a narrower one"
     )
 
+    answer_cache_bytes: int = Field(
+        default=32 * 1_024 * 1_024, ge=0, description="answers that a process keeps for a minute; 0: none"
+    )
+
     mastery_coefficients: Path | None = Field(
         default=None, description="JSON that edugraph mastery fit wrote; without it, mastery has untuned coefficients"
     )
