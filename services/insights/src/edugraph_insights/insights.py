@@ -12,7 +12,8 @@ from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.oidc import Issuer, keeper_of
-from edugraph_common.platform.problems import Refusal
+from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import secret_of
 from edugraph_insights.answer_cache import AnswerCache
@@ -25,7 +26,7 @@ REDIS_TIMEOUT_SECONDS = 1.5
 @dataclass(frozen=True)
 class Insights:
     """`now` gives aware times. `issuer` is None without OIDC. `coefficients` are those of mastery. Without `answers`,
-    every answer is computed.
+    every answer is computed; without `rate_limiter`, callers may ask as often as they like.
     """
 
     settings: InsightsSettings
@@ -37,15 +38,20 @@ class Insights:
     now: Callable[[], datetime]
     coefficients: Coefficients = field(default_factory=Coefficients)
     answers: AnswerCache | None = None
+    rate_limiter: RateLimiter | None = None
 
     def admit(self, token: str) -> Caller:
-        """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
+        """Return who calls. Raises Refusal 401, Problem 429, and Retryable when the caller cannot be looked up."""
         if self.settings.auth == "off":
             return ANYBODY
         caller = keeper_of(token, self.key_ring, self.issuer).caller(token, self.now()) if token else None
         if caller is None:
             words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create --role."
             raise Refusal(401, "key", words)
+        limiter = self.rate_limiter
+        if limiter and not limiter.spend(caller.client_id) and (wait := limiter.take(caller.client_id)):
+            words = "More questions than this caller may ask; ask again after the seconds of Retry-After."
+            raise Problem(429, "rate", words, retry_after=wait)
         return caller
 
     def note_shown(self, caller: Caller, what: str, of: tuple[str, str], purpose: str) -> None:
@@ -96,4 +102,7 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         answers=AnswerCache(settings.answer_cache_bytes, AnswerEpochs(client).of)
         if settings.answer_cache_bytes
         else None,
+        rate_limiter=RateLimiter(
+            client, settings.questions_per_minute, settings.questions_at_once, keys="edugraph:reading-turns:"
+        ),
     )

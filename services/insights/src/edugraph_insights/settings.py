@@ -29,6 +29,11 @@ class InsightsSettings(OidcSettings):
         default=None, description="the gateway's: an API key with all scopes that ends when the first is made"
     )
 
+    questions_per_minute: int = Field(
+        default=1_200, ge=1, le=1_000_000, description="requests of one key or person, over all replicas; then 429"
+    )
+    questions_at_once: int = Field(default=200, ge=1, description="of one caller's minute, how many in one burst")
+
     redis_url: SecretStr = Field(description="redis:// or rediss://: API keys and the audit log")
     privacy_secret: SecretStr | None = Field(
         default=None, min_length=16, description="keys the hashes of persons in the audit log"

@@ -641,6 +641,16 @@ _REDIS = (
         left=Words("the fingerprint is a hash of a whole body, for a day", "指纹是整个请求体的散列值，保留一天"),
     ),
     DataPlace(
+        "redis.reading_turns",
+        Store.REDIS,
+        ("edugraph:reading-turns:*",),
+        "pseudonymous",
+        Words("when a key or a person who logs in last asked insights", "密钥或登录者最近一次查询 insights 的时间"),
+        Words("no more questions than a caller may ask", "限制调用者的查询速率"),
+        Words("minutes", "数分钟"),
+        left=Words("it names a caller, and ends after minutes", "其中是调用者，几分钟后消失"),
+    ),
+    DataPlace(
         "redis.keys",
         Store.REDIS,
         ("edugraph:keys", "edugraph:keys-made"),

@@ -51,7 +51,9 @@ ACCESS: dict[RedisService, Access] = {
         commands=("+info",),
     ),
     # It looks callers up, and writes down what it shows of a person. The importer tells it what changed.
-    "insights": Access(uses=("redis.audit", "redis.audit_keys"), reads=("redis.keys", "redis.answer_epochs")),
+    "insights": Access(
+        uses=("redis.audit", "redis.audit_keys", "redis.reading_turns"), reads=("redis.keys", "redis.answer_epochs")
+    ),
     # An erasure looks through results and answers of the model, an export of a person through the audit log.
     "importer": Access(
         uses=(
