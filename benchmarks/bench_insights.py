@@ -82,7 +82,7 @@ def measure(store: Store, size: int, calls: int) -> list[dict[str, Any]]:
         with ThreadPoolExecutor(READERS) as readers:
             for scope in GOALS:
                 for name in QUESTIONS:
-                    if scope == "course" and QUESTIONS[name].parameters.model_fields["student"].is_required():
+                    if scope == "course" and is_of_few(name):
                         continue
                     asked = [parameters(school, random, name, scope) for _ in range(READERS * (calls + 1))]
                     times = list(readers.map(lambda each, name=name: seconds(insights, name, each), asked))
@@ -130,8 +130,18 @@ def parameters(school: School, random: Random, question: str, scope: str) -> dic
     there = [each for each in school.students if each.language == course.language and not each.joined]
     if fields["student"].is_required():
         return {**asked, "student": random.choice(there).id}
-    number = random.randrange((school.sizes[course.language] - 1) // GROUP_SIZE + 1) + 1
-    return {**asked, "group": f"{school.prefix}-g-{course.id}-{number}"}
+    numbers = range(1, (school.sizes[course.language] - 1) // GROUP_SIZE + 2)
+    groups = [f"{school.prefix}-g-{course.id}-{random.choice(numbers)}" for _ in range(2)]
+    asked["group"] = groups[0]
+    if "other_group" in fields:
+        asked["other_group"] = groups[1]
+    return asked
+
+
+def is_of_few(question: str) -> bool:
+    """Whether a question is about a student or two groups, and never about a whole course."""
+    fields = QUESTIONS[question].parameters.model_fields
+    return any(name in fields and fields[name].is_required() for name in ("student", "group"))
 
 
 def seconds(insights: Insights, name: str, asked: dict[str, Any]) -> tuple[float, bool]:

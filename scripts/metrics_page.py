@@ -28,6 +28,7 @@ PARTS = {
     "importer": "Importer",
     "analyzer": "Analyzer",
     "gateway": "Gateway and, of HTTP, insights",
+    "insights": "Insights",
 }
 
 

@@ -40,6 +40,7 @@ from pydantic import SecretStr
 from edugraph_common.contracts.messages import Format, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -127,9 +128,19 @@ def connected_importer(redis_url: str, blobs: Path | None = None) -> Iterator[Im
     ):
         nobody, graph = cast("Any", None), cast("Any", StagedGraph())
         jobs, members, stored = Jobs(client), CourseMembers(client), Blobs(folder)
-        erasure = Erasure(graph, jobs, stored, RedisTexts(client), members, nobody, lambda: NOW)
+        epochs = AnswerEpochs(client)
+        erasure = Erasure(graph, jobs, stored, RedisTexts(client), members, epochs, nobody, lambda: NOW)
         yield Importer(
-            nobody, graph, jobs, AnalysisWindows(client), members, stored, erasure, elsewhere=nobody, now=lambda: NOW
+            nobody,
+            graph,
+            jobs,
+            AnalysisWindows(client),
+            members,
+            epochs,
+            stored,
+            erasure,
+            elsewhere=nobody,
+            now=lambda: NOW,
         )
     client.close()
 

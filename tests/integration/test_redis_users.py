@@ -15,7 +15,9 @@ from own_redis import OwnRedis, own_redis
 
 from edugraph_cli.client import Client
 from edugraph_cli.serving import REDIS, Pools, serving
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_common.platform.redis_users import SERVICES, RedisService, redis_user
 
 pytestmark = pytest.mark.real
@@ -71,6 +73,13 @@ def test_each_service_does_its_whole_work_with_its_own_user(
     assert refused == []
 
 
+def test_insights_limits_its_callers_and_reads_epochs_with_its_own_user(servers: tuple[dict[str, str], Own]) -> None:
+    with connect(servers[1]["insights"][REDIS]) as client:
+        limiter = RateLimiter(client, 60, 1, keys="edugraph:reading-turns:")
+        assert limiter.take("somebody") == 0
+        assert AnswerEpochs(client).of(["c-1"])
+
+
 def _get(key: str) -> Callable[["redis.Redis"], Any]:
     return lambda client: client.get(key)
 
@@ -91,6 +100,8 @@ FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     ("gateway", "say who is restricted", lambda client: client.sadd("edugraph:{members}:restricted", "x")),
     ("insights", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
     ("insights", "read a job", lambda client: client.hgetall("edugraph:job:{x}")),
+    ("insights", "say that something was written", lambda client: client.hset("edugraph:answer-epochs", "", "x")),
+    ("insights", "take a turn of the gateway", _set("edugraph:turns:x")),
     ("insights", "read a result", _get("celery-task-meta-x")),
     ("gateway", "forge a result", _set("celery-task-meta-x")),
     ("gateway", "read outcomes of a chord", lambda client: client.zrange("celery-taskset-meta-x.j", 0, -1)),

@@ -112,7 +112,16 @@ def test_without_the_queue_a_large_file_waits(tmp_path: Path) -> None:
         patch.setenv("EDUGRAPH_PRIVACY_SECRET", real_servers()["EDUGRAPH_PRIVACY_SECRET"])
         nobody, blobs = cast("Any", None), Blobs(bench.settings.blob_url)
         importer = Importer(
-            bench.app, nobody, Jobs(bench.redis), nobody, nobody, blobs, nobody, nobody, lambda: datetime.now(UTC)
+            bench.app,
+            nobody,
+            Jobs(bench.redis),
+            nobody,
+            nobody,
+            nobody,
+            blobs,
+            nobody,
+            nobody,
+            lambda: datetime.now(UTC),
         )
         job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
         with blobs.write(job.source or "") as file:

@@ -14,9 +14,9 @@ from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
 from edugraph_common.platform.callers import KeyRing
 from edugraph_common.platform.problems import Problem
+from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.submission.backpressure import Backpressure
-from edugraph_gateway.submission.rate_limiter import RateLimiter
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

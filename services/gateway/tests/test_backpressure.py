@@ -10,10 +10,10 @@ import redis as redis_client
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.messaging.queue_depth import queue_depth
+from edugraph_common.platform import rate_limiter
 from edugraph_common.platform.problems import Problem
-from edugraph_gateway.submission import rate_limiter
+from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_gateway.submission.backpressure import Backpressure
-from edugraph_gateway.submission.rate_limiter import RateLimiter
 
 
 class Looks:

@@ -68,6 +68,9 @@ class Stores:
     def forget(self) -> None:
         self.changed.add("members")
 
+    def begin_everywhere(self) -> None:
+        self.changed.add("answers of insights")
+
     def letters(self, change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:
         self.asked.add("dead_letters")
         if not dry_run:
@@ -87,7 +90,7 @@ REWRITTEN = {
 def _erasure(stores: Stores, blobs: Blobs) -> Erasure:
     everything = cast("Any", stores)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Erasure(everything, everything, blobs, everything, everything, stores.letters, lambda: now)
+    return Erasure(everything, everything, blobs, everything, everything, everything, stores.letters, lambda: now)
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -101,7 +104,7 @@ def test_every_store_with_an_eraser_is_cleaned(tmp_path: Path, dry_run: bool) ->
     erasers = {place.eraser for place in PLACES if place.eraser}
     assert set(result["removed"]) == erasers - {"members"}  # which only forgets a copy
     assert stores.asked == REWRITTEN | {"dead_letters"}
-    everywhere = REWRITTEN | {"dead_letters", "members", "graph", "tombstone", "later open"}
+    everywhere = REWRITTEN | {"dead_letters", "members", "graph", "tombstone", "later open", "answers of insights"}
     assert stores.changed == (set() if dry_run else everywhere)
     left = {job: b"student_id" in blobs.read(f"jobs/{job}/source.ndjson", 0, 100) for job in ("open", "ended")}
     assert left == {"open": True, "ended": dry_run}

@@ -96,7 +96,7 @@ def test_counting_the_rows_of_a_failed_batch_never_raises(monkeypatch: pytest.Mo
     jobs = cast("Any", SimpleNamespace(failed_in_a_row=lambda _: 1))
     blobs = Blobs(str(tmp_path))
     importer = Importer(
-        nothing, nothing, jobs, nothing, nothing, blobs, erasure=nothing, elsewhere=nothing, now=nothing
+        nothing, nothing, jobs, nothing, nothing, nothing, blobs, erasure=nothing, elsewhere=nothing, now=nothing
     )
     outcome = importer.batch_failed(ImportBatch(job_id="j", batch=0), "it failed")
     assert (outcome.state, outcome.failed, settled) == ("failed", 0, [outcome])

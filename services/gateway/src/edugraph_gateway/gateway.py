@@ -24,6 +24,7 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.oidc import Issuer
+from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_common.platform.sessions import Sessions
 from edugraph_common.platform.settings import secret_of
 from edugraph_common.platform.task_owners import TaskOwners
@@ -42,7 +43,6 @@ from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.publisher import Publisher, open_publisher
-from edugraph_gateway.submission.rate_limiter import RateLimiter
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.submit import JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots

@@ -30,9 +30,12 @@ from edugraph_common.contracts.outcomes import (
     ImportReport,
     Reject,
 )
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.contracts.reviews import Review
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import emit, send, task_id_for
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.answer_epochs import ALL_COURSES, AnswerEpochs, touched_by
 from edugraph_common.platform.course_members import MOST_MEMBERS, CourseMembers, names_by_course
 from edugraph_common.platform.job_store import CLAIM_SECONDS, Jobs
 from edugraph_common.platform.object_store import (
@@ -46,6 +49,7 @@ from edugraph_common.platform.object_store import (
 )
 from edugraph_common.platform.stored_jobs import load_job, store_job
 from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer import telemetry
 from edugraph_importer.analysis_requests import AnalysisRequests
 from edugraph_importer.batching import (
@@ -81,6 +85,7 @@ class Importer:
     jobs: Jobs
     windows: AnalysisWindows
     members: CourseMembers
+    epochs: AnswerEpochs
     blobs: Blobs
     erasure: Erasure
     elsewhere: Elsewhere
@@ -195,6 +200,8 @@ class Importer:
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
             written = self.graph.write_batch(batch)
+        # Also when the ledger answered: whoever wrote the batch may have died before this line.
+        self.epochs.begin(touched_by(records) | ({ALL_COURSES} if batch.withdrawn else set()))
         refused: Sequence[Reject] = ()
         if written.rejected > len(batch.rejects):
             refused = self.graph.rejects(message.job_id, message.batch)
@@ -297,7 +304,9 @@ class Importer:
         """Take back what an import wrote. Raises what `undo.undo_import` does, and Rejected for one that goes on."""
         if self.jobs.is_open(job_id):
             raise Rejected("the import has not ended: cancel it first, then undo it")
-        return undo_import(self.graph, self.blobs, job_id)
+        undone = undo_import(self.graph, self.blobs, job_id)
+        self.epochs.begin_everywhere()
+        return undone
 
     def recreate(self, job: ImportJob) -> bool:
         """Make a job that Redis has lost known again, from its message. False if it was cancelled.
@@ -350,10 +359,20 @@ class Importer:
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with telemetry.retries_of(self.graph):
             outcome = self.graph.write_findings(message)
+        self.epochs.begin(touched_by(valid_records(message)))
         if outcome.failed > message.failed:
             self.erasure.note_refused(message)
         self._settle_pack(message, message.done, message.failed, message.error)
         return outcome
+
+    def write_reviews(self, reviews: Sequence[Review]) -> None:
+        self.graph.write_reviews(reviews)
+        self.epochs.begin_everywhere()
+
+    def derive_anew(self, *, repair: bool) -> dict[str, Any]:
+        found = self.graph.derive_anew(repair=repair)
+        self.epochs.begin_everywhere()
+        return found
 
     def tell_course_members(self, course_ids: Collection[str]) -> None:
         """Tell the analyzer what it must know of each course, and who is not to be read or shown."""
@@ -373,6 +392,7 @@ class Importer:
         ended = self.graph.end_old_records(lambda: self.now() < end)
         if ended.removed:
             self.members.forget()  # Somebody may be in a course no more.
+        self.epochs.begin_everywhere()
         return ended._asdict()
 
     def remove_from_graph(self, of: Removable, node_id: str) -> dict[str, int | bool]:
@@ -380,12 +400,14 @@ class Importer:
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         removed = self.graph.remove(of, node_id, lambda: self.now() < end)
         self.members.forget()
+        self.epochs.begin_everywhere()
         return removed._asdict()
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
         found = self.graph.restrict_student(student_id, restricted=restricted)
         self.members.forget()  # What analyzer and gateway were told is of before.
+        self.epochs.begin_everywhere()
         self.tell_course_members(())
         return {"found": found, "restricted": restricted and found}
 
@@ -462,3 +484,12 @@ class Importer:
             id=event_id, source="/edugraph/importer", type=event_type, subject=job_id, time=self.now(), data=data
         )
         emit(self.app, event)
+
+
+def valid_records(message: Findings) -> Iterator[Record]:
+    """Yield the records of findings. One that is invalid was set aside by the graph, too."""
+    for finding in message.findings:
+        try:
+            yield parse_record(finding.record)
+        except Exception as fault:  # noqa: BLE001 - this is the boundary of the row
+            as_invalid_record(fault)

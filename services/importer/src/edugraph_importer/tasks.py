@@ -121,7 +121,7 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 @shared_task(base=DataImportTask, bind=True, name="derive_graph_task", contract=DeriveGraph)
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
-    return self.importer.graph.derive_anew(repair=self.parse(DeriveGraph, body).repair)
+    return self.importer.derive_anew(repair=self.parse(DeriveGraph, body).repair)
 
 
 @shared_task(base=DataImportTask, bind=True, name="remove_from_graph_task", contract=RemoveFromGraph)
@@ -142,7 +142,7 @@ def end_old_records_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
     """Keep reviews, and let the last ones count. Return how many `reviews` there were."""
     message = self.parse(WriteReviews, body)
-    self.importer.graph.write_reviews(message.reviews)
+    self.importer.write_reviews(message.reviews)
     return {"reviews": len(message.reviews)}
 
 

@@ -14,6 +14,7 @@ from edugraph_common.messaging.worker.setup import set_up_worker
 from edugraph_common.messaging.worker.task_logs import log_tasks
 from edugraph_common.messaging.worker.task_traces import trace_tasks
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
@@ -44,6 +45,7 @@ def make_worker(settings: Settings) -> App:
         kept = RecordRetention(settings.graph_text_retention_days, settings.graph_record_retention_days, now)
         graph, jobs = Graph(GraphSettings(), kept), Jobs(client, settings.job_retention_seconds)
         blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
+        epochs = AnswerEpochs(client)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
         return Importer(
             app=app,
@@ -51,6 +53,7 @@ def make_worker(settings: Settings) -> App:
             jobs=jobs,
             windows=AnalysisWindows(client),
             members=members,
+            epochs=epochs,
             blobs=blobs,
             erasure=Erasure(
                 graph=graph,
@@ -58,6 +61,7 @@ def make_worker(settings: Settings) -> App:
                 blobs=blobs,
                 texts=RedisTexts(client),
                 members=members,
+                epochs=epochs,
                 rewrite_letters=partial(rewrite_dead_letters, settings),
                 now=now,
                 platform_prefixes=prefixes,

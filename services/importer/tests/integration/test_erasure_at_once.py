@@ -16,6 +16,7 @@ from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.messages import ImportBatch, ImportJob
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -36,9 +37,19 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr("edugraph_importer.service.emit", lambda *_: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
     nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
-    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, no_letters, lambda: NOW)
+    epochs = AnswerEpochs(client)
+    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, epochs, no_letters, lambda: NOW)
     yield Importer(
-        nobody, graph, jobs, AnalysisWindows(client), members, blobs, erasure, elsewhere=nobody, now=lambda: NOW
+        nobody,
+        graph,
+        jobs,
+        AnalysisWindows(client),
+        members,
+        epochs,
+        blobs,
+        erasure,
+        elsewhere=nobody,
+        now=lambda: NOW,
     )
     client.close()
 
@@ -114,6 +125,42 @@ def test_no_erasure_undoes_what_another_wrote(importer: Importer, monkeypatch: p
     for job_id in ids:
         source = importer.blobs.read(f"jobs/{job_id}/source.ndjson", 0, 1 << 20).decode()
         assert [line + "\n" for line in source.split("\n") if line.strip()] == kept_without_the_first_three()
+
+
+def test_insights_is_told_of_what_was_written_and_of_who_was_erased(importer: Importer) -> None:
+    """Out: any line of the service or the erasure that begins an epoch."""
+    told = [importer.epochs.of(["7"])]
+
+    def everywhere() -> bool:
+        told.append(importer.epochs.of(["7"]))
+        return told[-1][0] != told[-2][0]
+
+    imported(importer)  # messages that name no course
+    assert everywhere()
+    data = {"student_id": STUDENTS[0], "course_id": "7"}
+    record = {"type": "course_record", "timestamp": "2026-01-01", "data": data}
+    message = ImportBatch(job_id=uuid4().hex, batch=0, records=(record,))
+    for _ in range(2):  # the second time, the ledger answers
+        before = importer.epochs.of(["7"])
+        importer.write_batch(message)
+        assert [one == other for one, other in zip(before, importer.epochs.of(["7"]), strict=True)] == [True, False]
+    withdrawn = {"record_id": "r", "timestamp": "2026-01-01", "withdrawn": True}
+    importer.write_batch(ImportBatch(job_id=uuid4().hex, batch=0, records=(withdrawn,)))
+    assert everywhere()
+    importer.restrict_student(STUDENTS[1], restricted=True)
+    assert everywhere()
+    forgotten(importer, STUDENTS[1])
+    assert everywhere()
+    importer.erasure.admit((STUDENTS[1],))
+    assert everywhere()
+    importer.erasure.replay()
+    assert everywhere()
+    importer.write_reviews(())
+    assert everywhere()
+    importer.remove_from_graph("course", "7")
+    assert everywhere()
+    importer.end_old_records()
+    assert everywhere()
 
 
 def test_the_graph_alone_takes_them_all_at_once(importer: Importer, graph: Graph, room: Any) -> None:

@@ -16,6 +16,7 @@ from edugraph_common.contracts.fits import FitHeader, LabelledRow
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.messaging.dead_letters import Rewritten
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.fit_store import write_fit
 from edugraph_common.platform.job_store import Jobs, connect
@@ -43,7 +44,7 @@ def client() -> "Iterator[redis.Redis]":
 @pytest.fixture
 def erasure(graph: Graph, client: "redis.Redis", tmp_path: Path) -> Erasure:
     jobs, blobs, members = Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
-    return Erasure(graph, jobs, blobs, RedisTexts(client), members, no_letters, lambda: NOW)
+    return Erasure(graph, jobs, blobs, RedisTexts(client), members, AnswerEpochs(client), no_letters, lambda: NOW)
 
 
 def mistake(student: str, number: int = 0, text: str = "wrong") -> dict[str, Any]:

@@ -16,6 +16,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Findings, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -36,9 +37,19 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr("edugraph_importer.service.send", lambda *_, **__: None)
     client = connect(real_servers()["EDUGRAPH_REDIS_URL"])
     nobody, jobs, blobs, members = cast("Any", None), Jobs(client), Blobs(str(tmp_path)), CourseMembers(client)
-    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, nobody, lambda: NOW)
+    epochs = AnswerEpochs(client)
+    erasure = Erasure(graph, jobs, blobs, RedisTexts(client), members, epochs, nobody, lambda: NOW)
     yield Importer(
-        nobody, graph, jobs, AnalysisWindows(client), members, blobs, erasure, elsewhere=nobody, now=lambda: NOW
+        nobody,
+        graph,
+        jobs,
+        AnalysisWindows(client),
+        members,
+        epochs,
+        blobs,
+        erasure,
+        elsewhere=nobody,
+        now=lambda: NOW,
     )
     client.close()
 

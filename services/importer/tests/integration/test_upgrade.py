@@ -18,6 +18,7 @@ from engines import given
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, RECORD_LABELS
 from edugraph_common.contracts.messages import ImportAggregate, ImportBatch, ImportJob
 from edugraph_common.platform.analysis_window import AnalysisWindows
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -47,9 +48,19 @@ def importer(old_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         with blobs.write(key) as file:
             file.write(content)
     nobody, jobs, members = cast("Any", None), Jobs(client), CourseMembers(client)
-    erasure = Erasure(old_graph, jobs, blobs, RedisTexts(client), members, nobody, lambda: NOW)
+    epochs = AnswerEpochs(client)
+    erasure = Erasure(old_graph, jobs, blobs, RedisTexts(client), members, epochs, nobody, lambda: NOW)
     yield Importer(
-        nobody, old_graph, jobs, AnalysisWindows(client), members, blobs, erasure, elsewhere=nobody, now=lambda: NOW
+        nobody,
+        old_graph,
+        jobs,
+        AnalysisWindows(client),
+        members,
+        epochs,
+        blobs,
+        erasure,
+        elsewhere=nobody,
+        now=lambda: NOW,
     )
     client.delete(*OLD["redis"])
     client.close()

@@ -85,7 +85,7 @@ def readyz(insights: InsightsDep) -> Health:
     return Health()
 
 
-@router.get("/v1/insights", tags=["insights"], responses=problem_responses(401, 503))
+@router.get("/v1/insights", tags=["insights"], responses=problem_responses(401, 429, 503))
 def catalogue(caller: CallerDep) -> Catalogue:
     """The questions that this caller may ask."""
     may = (
@@ -149,7 +149,7 @@ def add_question(question: Question[Any, Any]) -> None:
                     PARQUET: {"schema": {"type": "string", "format": "binary"}},
                 }
             },
-            **problem_responses(401, 403, 404, 406, 422, 503),
+            **problem_responses(401, 403, 404, 406, 422, 429, 503),
         },
     )
 

@@ -13,8 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edugraph_common.contracts.errors import Failure, Retryable
+from edugraph_common.platform import metrics
 from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
+from edugraph_common.platform.instruments import open_all
 from edugraph_common.platform.problems import Problem, Refusal
 from edugraph_insights import api, choices, graph_api, page, query_routes, session_routes
 from edugraph_insights.insights import Insights
@@ -71,6 +73,7 @@ def make_application(insights: Insights) -> FastAPI:
     application.add_middleware(BugsAnswered, event="insights_bug", answer=lambda: problem_answer(bug))
     application.add_middleware(Telemetry, log=structlog.get_logger(), service="insights")
     describe_build("insights")
+    open_all(metrics.INSTRUMENTS, ["insights"])
     return application
 
 

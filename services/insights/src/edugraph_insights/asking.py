@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from edugraph_common.platform import metrics
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.problems import Problem
 from edugraph_insights.access import Roster, Rule, refuse_detail, roster, rule_for
+from edugraph_insights.answer_cache import key_of
 from edugraph_insights.answers import Answer
 from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.insights import Insights
@@ -20,31 +22,56 @@ _LAST_MOMENT = timedelta(microseconds=1)  # before the end of a term, which is n
 def ask(
     insights: Insights, caller: Caller, question: Question[Any, Any], asked: Parameters, purpose: str = ""
 ) -> Answer[Any]:
-    """Answer a question. What is shown of a person is written into the audit log before.
+    """Answer a question, or give an answer that was computed a short while ago of the same students and records.
+
+    What is shown of a person is written into the audit log before, also of an answer that was kept.
 
     Raises Refusal 403 and 404, Problem 404 without such a course, TooLarge, and Retryable.
     """
     now, rule = insights.now(), rule_for(caller, question.name)
     asked = asked.completed(insights.settings.help_thresholds.get(asked.course, HelpThresholds()))
+    # Before the graph is read: an answer that is kept is at least as new as its epochs.
+    epochs = insights.answers.epochs(asked.courses) if insights.answers else ()
     permitted, facts = facts_of(insights, caller, rule, asked, now)
     if asked.beside is not None:
         _, other = facts_of(insights, caller, rule, asked.beside, now)
         facts = replace(facts, beside=other)
+    key = key_of(question.name, asked.model_dump(), epochs, permitted.in_cells, *read_by(facts))
+    kept = insights.answers.find(key) if insights.answers else None
+    if kept is None:
+        answer = computed(question, asked, facts, in_cells=permitted.in_cells)
+    else:
+        answer = Answer[question.row].model_validate_json(kept)  # type: ignore[name-defined]
+    metrics.ANSWERS_KEPT.add(came_from="graph" if kept is None else "cache")
+    if answer.exact and (question.quotes or asked.student is not None):
+        of = ("student", asked.student) if asked.student else ("course", asked.course)
+        insights.note_shown(caller, f"insight {question.name}", of, purpose)
+    if kept is None and insights.answers:
+        insights.answers.keep(key, answer.model_dump_json().encode())
+    return answer
+
+
+def read_by(facts: Facts) -> tuple[object, ...]:
+    """Return of whom and in which time the facts of an answer are: what a caller may see is in nothing else."""
+    beside = read_by(facts.beside) if facts.beside else ()
+    return (facts.students, facts.since, facts.term, *beside)
+
+
+def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, in_cells: bool) -> Answer[Any]:
+    """Return what may be published of the exact answer.
+
+    Raises Problem 404 without such a course, TooLarge, and Retryable.
+    """
     if facts.course_name(asked.course) is None:
         raise Problem(404, "not-found", f"There is no course {asked.course}; check the id.")
     found = question.find(facts, asked)
-    exact = not permitted.in_cells
-    shown = found if exact else publish(found)
-    if exact and (question.quotes or asked.student is not None):
-        of = ("student", asked.student) if asked.student else ("course", asked.course)
-        insights.note_shown(caller, f"insight {question.name}", of, purpose)
-    given = asked.given()
+    shown = publish(found) if in_cells else found
     return Answer[question.row](  # type: ignore[name-defined]
         question=question.title,
         computed_by=question.computed_by,
         as_of=facts.until,
-        parameters=given,
-        exact=exact,
+        parameters=asked.given(),
+        exact=not in_cells,
         of_how_many={
             name: number if isinstance(number, int) else len(number) for name, number in shown.of_how_many.items()
         },

@@ -49,7 +49,7 @@ class Choices(ContractModel):
     "/v1/insights/choices",
     tags=["insights"],
     summary="About which courses, groups and terms may this caller ask?",
-    responses=problem_responses(401, 403, 503),
+    responses=problem_responses(401, 403, 429, 503),
 )
 def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
     """The lists have 2,000 entries at most."""

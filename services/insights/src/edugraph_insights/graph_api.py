@@ -16,7 +16,7 @@ from edugraph_insights.api import CallerDep, InsightsDep, Purpose
 from edugraph_insights.problems import problem_responses
 from edugraph_insights.small_groups import SMALLEST_GROUP_STUDENTS
 
-router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 503))
+router = APIRouter(tags=["graph"], responses=problem_responses(401, 403, 422, 429, 503))
 
 
 class GraphDigest(ContractModel):

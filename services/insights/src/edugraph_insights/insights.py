@@ -6,14 +6,18 @@ from datetime import UTC, datetime
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.mastery import Coefficients, read_coefficients
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.oidc import Issuer, keeper_of
+from edugraph_common.platform.problems import Problem
+from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.sessions import Sessions, not_known
 from edugraph_common.platform.settings import secret_of
+from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.graph import Graph
 from edugraph_insights.login import Login
 from edugraph_insights.settings import InsightsSettings
@@ -25,7 +29,8 @@ REDIS_TIMEOUT_SECONDS = 1.5
 class Insights:
     """`now` gives aware times. `coefficients` are those of mastery.
 
-    `issuer` and `sessions` are None without OIDC, `login` without a client at the issuer.
+    `issuer` and `sessions` are None without OIDC, `login` without a client at the issuer. Without `answers`, every
+    answer is computed; without `rate_limiter`, callers may ask as often as they like.
     """
 
     settings: InsightsSettings
@@ -38,9 +43,11 @@ class Insights:
     coefficients: Coefficients = field(default_factory=Coefficients)
     sessions: Sessions | None = None
     login: Login | None = None
+    answers: AnswerCache | None = None
+    rate_limiter: RateLimiter | None = None
 
     def admit(self, token: str) -> Caller:
-        """Return who calls. Raises Refusal 401, and Retryable when the caller cannot be looked up."""
+        """Return who calls. Raises Refusal 401, Problem 429, and Retryable when the caller cannot be looked up."""
         if self.settings.auth == "off":
             return ANYBODY
         keeper = keeper_of(token, self.key_ring, self.issuer, self.sessions)
@@ -48,6 +55,10 @@ class Insights:
         if caller is None:
             words = "No valid API key: send Authorization: Bearer with one. Make one: edugraph keys create --role."
             raise not_known(token, words)
+        limiter = self.rate_limiter
+        if limiter and not limiter.spend(caller.client_id) and (wait := limiter.take(caller.client_id)):
+            words = "More questions than this caller may ask; ask again after the seconds of Retry-After."
+            raise Problem(429, "rate", words, retry_after=wait)
         return caller
 
     def note_shown(self, caller: Caller, what: str, of: tuple[str, str], purpose: str) -> None:
@@ -98,4 +109,10 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         coefficients=read_coefficients(fitted) if fitted else Coefficients(),
         sessions=Sessions(client) if issuer else None,
         login=Login(settings, issuer) if issuer and settings.oidc_client_id else None,
+        answers=AnswerCache(settings.answer_cache_bytes, AnswerEpochs(client).of)
+        if settings.answer_cache_bytes
+        else None,
+        rate_limiter=RateLimiter(
+            client, settings.questions_per_minute, settings.questions_at_once, keys="edugraph:reading-turns:"
+        ),
     )

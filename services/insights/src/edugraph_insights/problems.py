@@ -21,6 +21,7 @@ TITLES = {
     405: "This address does not take that method",
     406: "This form of answer is not given",
     422: "The question cannot be answered as it was asked",
+    429: "Too many requests",
     500: "An error of insights",
     503: "Not now",
 }

@@ -29,7 +29,7 @@ def add_query(query: GraphQuery) -> None:
         tags=["graph"],
         summary=query.title,
         response_model=query.answer,
-        responses=problem_responses(401, 403, 404, 422, 503),
+        responses=problem_responses(401, 403, 404, 422, 429, 503),
     )
 
 

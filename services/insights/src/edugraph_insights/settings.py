@@ -45,7 +45,14 @@ class InsightsSettings(OidcSettings):
         default=120, ge=5, le=1_440, description="after which a person who signed in signs in again"
     )
 
-    redis_url: SecretStr = Field(description="redis:// or rediss://: API keys, sessions and the audit log")
+    questions_per_minute: int = Field(
+        default=1_200, ge=1, le=1_000_000, description="requests of one key or person, over all replicas; then 429"
+    )
+    questions_at_once: int = Field(default=200, ge=1, description="of one caller's minute, how many in one burst")
+
+    redis_url: SecretStr = Field(
+        description="redis:// or rediss://: API keys, sessions, the audit log, and what the importer wrote last"
+    )
     privacy_secret: SecretStr | None = Field(
         default=None, min_length=16, description="keys the hashes of persons in the audit log"
     )
@@ -59,6 +66,10 @@ class InsightsSettings(OidcSettings):
     neo4j_database: str = Field(default="neo4j", description="the database the importer writes to")
     query_timeout_seconds: float = Field(
         default=5.0, gt=0, le=60, description="of one statement; a question that needs longer names a narrower one"
+    )
+
+    answer_cache_bytes: int = Field(
+        default=32 * 1_024 * 1_024, ge=0, description="answers that a process keeps for a minute; 0: none"
     )
 
     mastery_coefficients: Path | None = Field(

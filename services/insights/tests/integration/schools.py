@@ -28,6 +28,7 @@ from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import PairReview
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_importer.graph import RecordBatch
+from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.answers import Answer
 from edugraph_insights.asking import ask
 from edugraph_insights.graph import Graph
@@ -55,6 +56,9 @@ points = st.lists(st.sampled_from(POINTS), max_size=2, unique=True)
 topics = st.lists(st.sampled_from(TOPICS), max_size=2, unique=True)
 hours = st.integers(0, 40)
 share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
+# Memberships of groups, from and until so many days after now.
+interval = st.tuples(st.sampled_from([-100, -29, -1, None]), st.sampled_from([-31, -29, 1, None]))
+memberships = st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from("gh"), interval), max_size=20)
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,9 @@ class NotedAudit:
         self.entries.append((who, action, what, more.get("of")))
 
 
-def reading(room: Room, *, max_rows: int = 200_000, audit: Any = None, now: datetime = NOW) -> Insights:
+def reading(
+    room: Room, *, max_rows: int = 200_000, audit: Any = None, now: datetime = NOW, answers: AnswerCache | None = None
+) -> Insights:
     """Insights on the graph of a room."""
     found = InsightsSettings(
         redis_url="redis://127.0.0.1:1",
@@ -195,7 +201,40 @@ def reading(room: Room, *, max_rows: int = 200_000, audit: Any = None, now: date
         audit=audit or NotedAudit(),
         ping_redis=lambda: None,
         now=lambda: now,
+        answers=answers,
     )
+
+
+def caller(*roles: Any, person: str | None = None) -> Caller:
+    return Caller("key", (), roles, person)
+
+
+def make_groups(room: Room, members: Any, led: Any, courses: dict[str, str | None]) -> None:
+    """Days are counted from now."""
+
+    def ends(days: Any) -> dict[str, str | None]:
+        return dict(zip(("starts", "ends"), (d and (NOW + timedelta(days=d)).isoformat() for d in days), strict=True))
+
+    for group, course in courses.items():
+        room.driver.execute_query("CREATE (:Group {id: $id})", id=group)
+        if course:
+            room.driver.execute_query(
+                "MATCH (g:Group {id: $id}), (c:Course {id: $course}) CREATE (g)-[:OF_COURSE]->(c)",
+                id=group,
+                course=course,
+            )
+    for who, group, days in members:
+        room.driver.execute_query(
+            "MATCH (s:Student {id: $who}), (g:Group {id: $group}) "
+            "CREATE (s)-[:MEMBER_OF {starts: datetime($starts), ends: datetime($ends)}]->(g)",
+            parameters_={"who": who, "group": group, **ends(days)},
+        )  # fmt: skip
+    for who, group, days in led:
+        room.driver.execute_query(
+            "MERGE (t:Teacher {id: $who}) WITH t MATCH (g:Group {id: $group}) "
+            "CREATE (t)-[:LEADS {starts: datetime($starts), ends: datetime($ends)}]->(g)",
+            parameters_={"who": who, "group": group, **ends(days)},
+        )  # fmt: skip
 
 
 def asked(insights: Insights, name: str, caller: Caller = ANYBODY, **parameters: Any) -> Answer[Any]:

@@ -163,6 +163,29 @@ def test_the_document_describes_each_question(client: TestClient) -> None:
         assert {"text/csv", "application/vnd.apache.parquet"} <= operation["responses"]["200"]["content"].keys()
 
 
+def test_who_asks_too_often_is_told_when_to_ask_again(client: TestClient) -> None:
+    """To take the guard out: let `admit` not ask the limiter."""
+
+    class Spent:
+        asked: list[str] = []
+
+        def spend(self, _client_id: str) -> bool:
+            return False
+
+        def take(self, client_id: str) -> float:
+            self.asked.append(client_id)
+            return 0.4
+
+    app: Any = client.app
+    app.state.insights = replace(app.state.insights, rate_limiter=Spent())
+    answer = get(client, "/weak-points?course=C")
+    assert (answer.status_code, answer.json()["type"]) == (429, "urn:edugraph:problem:rate")
+    assert answer.headers["retry-after"] == "1"
+    assert Spent.asked == ["key"]
+    assert not app.state.insights.audit.entries
+    assert client.get("/v1/insights/weak-points?course=C").status_code == 401, "who is nobody takes no turn"
+
+
 def test_a_graph_that_is_away_is_503_and_names_no_record(room: Room) -> None:
     found = reading(room)
     away = found.settings.model_copy(update={"neo4j_uri": "bolt://127.0.0.1:1"})

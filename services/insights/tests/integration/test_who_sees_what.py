@@ -3,7 +3,6 @@
 Groups are made here by hand in the form that the importer writes.
 """
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,14 +11,28 @@ from hypothesis import strategies as st
 from rooms import Room
 
 from edugraph_common.platform.api_keys import ROLES
-from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.platform.callers import ANYBODY
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.access import RULES
 from edugraph_insights.insights import Insights
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions import QUESTIONS
 
-from .schools import EXAMPLES, NOW, STUDENTS, NotedAudit, School, asked, at, reading, schools, written
+from .schools import (
+    EXAMPLES,
+    STUDENTS,
+    NotedAudit,
+    School,
+    asked,
+    at,
+    caller,
+    interval,
+    make_groups,
+    memberships,
+    reading,
+    schools,
+    written,
+)
 
 NEEDS = {
     "student": {"student": STUDENTS[3]},
@@ -28,41 +41,6 @@ NEEDS = {
     "travelling-weaknesses": {"next_course": "D"},
 }
 PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster")
-
-interval = st.tuples(st.sampled_from([-100, -29, -1, None]), st.sampled_from([-31, -29, 1, None]))
-memberships = st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from("gh"), interval), max_size=20)
-
-
-def caller(*roles: Any, person: str | None = None) -> Caller:
-    return Caller("key", (), roles, person)
-
-
-def make_groups(room: Room, members: Any, led: Any, courses: dict[str, str | None]) -> None:
-    """Days are counted from now."""
-
-    def ends(days: Any) -> dict[str, str | None]:
-        return dict(zip(("starts", "ends"), (d and (NOW + timedelta(days=d)).isoformat() for d in days), strict=True))
-
-    for group, course in courses.items():
-        room.driver.execute_query("CREATE (:Group {id: $id})", id=group)
-        if course:
-            room.driver.execute_query(
-                "MATCH (g:Group {id: $id}), (c:Course {id: $course}) CREATE (g)-[:OF_COURSE]->(c)",
-                id=group,
-                course=course,
-            )
-    for who, group, days in members:
-        room.driver.execute_query(
-            "MATCH (s:Student {id: $who}), (g:Group {id: $group}) "
-            "CREATE (s)-[:MEMBER_OF {starts: datetime($starts), ends: datetime($ends)}]->(g)",
-            parameters_={"who": who, "group": group, **ends(days)},
-        )  # fmt: skip
-    for who, group, days in led:
-        room.driver.execute_query(
-            "MERGE (t:Teacher {id: $who}) WITH t MATCH (g:Group {id: $group}) "
-            "CREATE (t)-[:LEADS {starts: datetime($starts), ends: datetime($ends)}]->(g)",
-            parameters_={"who": who, "group": group, **ends(days)},
-        )  # fmt: skip
 
 
 def overlaps_last_month(days: Any) -> bool:

@@ -599,6 +599,15 @@ _REDIS = (
         _SECONDS,
     ),
     DataPlace(
+        "redis.answer_epochs",
+        Store.REDIS,
+        ("edugraph:answer-epochs",),
+        "none",
+        _NO_PERSON,
+        Words("which courses were changed since an answer was kept", "自保存答复以来哪些课程有变化"),
+        Words("an hour after the last change", "最后一次变化后一小时"),
+    ),
+    DataPlace(
         "redis.asking",
         Store.REDIS,
         (
@@ -630,6 +639,16 @@ _REDIS = (
         Words("to take a request once, and no more than a client may send", "同一请求只接受一次，并限制请求速率"),
         Words("a day", "一天"),
         left=Words("the fingerprint is a hash of a whole body, for a day", "指纹是整个请求体的散列值，保留一天"),
+    ),
+    DataPlace(
+        "redis.reading_turns",
+        Store.REDIS,
+        ("edugraph:reading-turns:*",),
+        "pseudonymous",
+        Words("when a key or a person who logs in last asked insights", "密钥或登录者最近一次查询 insights 的时间"),
+        Words("no more questions than a caller may ask", "限制调用者的查询速率"),
+        Words("minutes", "数分钟"),
+        left=Words("it names a caller, and ends after minutes", "其中是调用者，几分钟后消失"),
     ),
     DataPlace(
         "redis.keys",
@@ -826,6 +845,22 @@ _ELSEWHERE = (
         Words("work, and redaction", "处理和脱敏"),
         Words("until the task ends", "直到任务结束"),
         left=Words("it ends with the task", "随任务结束"),
+    ),
+    DataPlace(
+        "process.answers",
+        Store.PROCESS,
+        ("memory of insights",),
+        "personal",
+        Words(
+            "answers of insights; one is given only to who may see all the same students",
+            "insights 的答复；仅返回给可查看完全相同学生的调用者",
+        ),
+        Words("the same question is not computed twice", "同一问题不重复计算"),
+        Words("60 seconds; after an erasure none is given any more", "60 秒；删除之后不再返回"),
+        left=Words(
+            "an erasure ends them at once, and they leave the memory after a minute",
+            "删除后立即失效，一分钟内从内存中清除",
+        ),
     ),
     DataPlace(
         "process.files",

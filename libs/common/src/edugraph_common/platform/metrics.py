@@ -236,6 +236,12 @@ HTTP_SECONDS = Histogram(
 HTTP_ACTIVE = Gauge(
     "gateway", "http_requests_active", "Requests that are being answered", (_service,), merge="sum", opened_apart=True
 )
+ANSWERS_KEPT = Counter(
+    "insights",
+    "answers_total",
+    "Answers to questions: computed from the graph, or kept for a minute after that",
+    (Label("came_from", ("graph", "cache")),),
+)
 JOBS_REAPED = Counter(
     "gateway",
     "jobs_reaped_total",

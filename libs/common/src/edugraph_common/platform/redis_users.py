@@ -50,8 +50,12 @@ ACCESS: dict[RedisService, Access] = {
         reads=(_RESULTS, "redis.restricted", "redis.sessions"),
         commands=("+info",),
     ),
-    # It looks callers up, signs people in and out, and writes down what it shows of a person.
-    "insights": Access(uses=("redis.audit", "redis.audit_keys", "redis.sessions"), reads=("redis.keys",)),
+    # It looks callers up, signs people in and out, and writes down what it shows of a person. The importer tells it
+    # what changed.
+    "insights": Access(
+        uses=("redis.audit", "redis.audit_keys", "redis.sessions", "redis.reading_turns"),
+        reads=("redis.keys", "redis.answer_epochs"),
+    ),
     # An erasure looks through results and answers of the model, an export of a person through the audit log.
     "importer": Access(
         uses=(
@@ -64,6 +68,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.members_known",
             "redis.course_contexts",
             "redis.members_asked",
+            "redis.answer_epochs",
             "redis.turns",
             "redis.to_clean",
         ),

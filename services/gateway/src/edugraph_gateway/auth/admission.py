@@ -13,9 +13,9 @@ from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.oidc import Issuer, keeper_of
 from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_common.platform.sessions import Sessions, not_known
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.submission.rate_limiter import RateLimiter
 
 TIMEOUT_SECONDS = 2.0
 LOOKUP_THREADS = 40  # callers that are looked up side by side

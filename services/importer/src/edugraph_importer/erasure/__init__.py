@@ -19,6 +19,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import Eraser, patterns_of, record_mark
 from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.messaging.dead_letters import Rewritten
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import ERASURES, EXPORTS, Blobs, erasure_key, tombstone_of
@@ -80,6 +81,7 @@ class Erasure:
     blobs: Blobs
     texts: RedisTexts
     members: CourseMembers
+    epochs: AnswerEpochs
     rewrite_letters: RewriteLetters
     now: Callable[[], datetime]
     platform_prefixes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -110,6 +112,7 @@ class Erasure:
                 for name, number in self.graph.erase_student(student_id).items():
                     graph[name] = graph.get(name, 0) + number
             self.members.forget()
+            self.epochs.begin_everywhere()
             report.removed["graph"] = graph
         report.mentions = self._mentions({*known.names, *names}, ids)
         return report.to_json(known=True, dry_run=False)
@@ -119,6 +122,7 @@ class Erasure:
         with self.jobs.erasing():
             for tombstone in self.graph.unblock(ids):
                 self.blobs.delete(erasure_key(tombstone))
+            self.epochs.begin_everywhere()
         return {"admitted": len(ids)}
 
     def replay(self) -> dict[str, Any]:
@@ -132,6 +136,7 @@ class Erasure:
                 self.graph.erase_student(student_id)
                 go_on()
             self.members.forget()
+            self.epochs.begin_everywhere()
             report = self._clean(who, go_on, dry_run=False)
             report.removed["graph"] = {"Student": len(students)}
         return {"erasures": len(tombstones), **report.to_json(known=True, dry_run=False)}

@@ -1,5 +1,6 @@
-"""A rate limit for each client over all gateways: a token bucket in Redis (scripts/rate_limit.lua, by GCRA)."""
+"""A rate limit for each client over all replicas: a token bucket in Redis (scripts/rate_limit.lua, by GCRA)."""
 
+import threading
 import time
 from collections.abc import Callable
 from importlib import resources
@@ -15,26 +16,35 @@ TOKEN_LIFETIME_SECONDS = 1.0  # a token that was taken from the bucket and is no
 class RateLimiter:
     """Lets a client send `per_minute` requests in a minute, `burst` of them at once.
 
-    A gateway takes a few tokens from the bucket at a time, and spends them without asking Redis again.
+    A process takes a few tokens from the bucket at a time, and spends them without asking Redis again. Threads may
+    share it. `keys` is how the keys of the service's buckets begin.
     """
 
     def __init__(
-        self, client: "redis.Redis", per_minute: int, burst: int, clock: Callable[[], float] = time.monotonic
+        self,
+        client: "redis.Redis",
+        per_minute: int,
+        burst: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        keys: str = "edugraph:turns:",
     ) -> None:
-        script = resources.files("edugraph_gateway.submission").joinpath("scripts", "rate_limit.lua").read_text()
+        script = resources.files("edugraph_common.platform").joinpath("scripts", "rate_limit.lua").read_text()
         self._take_from_bucket = client.register_script(script)
         self._microseconds_apart, self._burst = 60_000_000 // per_minute, burst
         self._tokens_at_a_time = max(burst // 50, 1)
-        self._clock = clock
+        self._clock, self._keys = clock, keys
         self._tokens: dict[str, tuple[float, int]] = {}
+        self._lock = threading.Lock()  # over the tokens of this process, never while Redis is asked
 
     def spend(self, client_id: str) -> bool:
         """Spend a token that was taken before. Returns False when none is left; it never waits."""
-        taken_at, left = self._tokens.get(client_id, (0.0, 0))
-        if not left or self._clock() - taken_at > TOKEN_LIFETIME_SECONDS:
-            return False
-        self._tokens[client_id] = taken_at, left - 1
-        return True
+        with self._lock:
+            taken_at, left = self._tokens.get(client_id, (0.0, 0))
+            if not left or self._clock() - taken_at > TOKEN_LIFETIME_SECONDS:
+                return False
+            self._tokens[client_id] = taken_at, left - 1
+            return True
 
     def take(self, client_id: str) -> float:
         """Take some tokens and spend one. Returns 0, or the seconds until the client may send. Raises Retryable."""
@@ -43,10 +53,11 @@ class RateLimiter:
         for tokens in dict.fromkeys((self._tokens_at_a_time, 1)):
             arguments = [self._microseconds_apart, self._burst, tokens]
             with redis_errors():
-                wait_seconds = int(self._take_from_bucket([f"edugraph:turns:{client_id}"], arguments)) / 1e6
+                wait_seconds = int(self._take_from_bucket([f"{self._keys}{client_id}"], arguments)) / 1e6
             if not wait_seconds:
-                if len(self._tokens) >= MAX_CLIENTS:
-                    self._tokens.clear()
-                self._tokens[client_id] = self._clock(), tokens - 1
+                with self._lock:
+                    if len(self._tokens) >= MAX_CLIENTS:
+                        self._tokens.clear()
+                    self._tokens[client_id] = self._clock(), tokens - 1
                 break
         return wait_seconds
