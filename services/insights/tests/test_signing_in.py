@@ -104,6 +104,7 @@ class World:
             sessions=Sessions(redis),
             login=Login(settings, issuer, transport=httpx2.MockTransport(self.answer)),
             audit=audit,
+            rate_limiter=None,
         )
         return TestClient(make_application(insights), base_url=HOME, follow_redirects=False)
 
