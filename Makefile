@@ -34,7 +34,7 @@ test test-rest test-shuffled fast fast-shuffled: WORKERS := 2
 SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 # What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
 FAST := -m 'not real and not system' $(SLOW_TESTS)
-COVERED := --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_cli
+COVERED := --cov=edugraph_client --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_cli
 
 test: env-dev test-servers ## set up what the tests need and run all of them, but for the traps (make traps)
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SLOW_TESTS) $(PYTEST_ARGS)
@@ -58,9 +58,10 @@ fast-shuffled: env-dev ## the fast layer in the order of SEED=16, without its co
 check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
-	@$(RUN) mypy libs/common services/importer services/analyzer services/gateway services/insights cli evaluation scripts tools tests benchmarks
+	@$(RUN) mypy libs/client libs/common services/importer services/analyzer services/gateway services/insights cli evaluation scripts tools tests benchmarks
 	@$(RUN) lint-imports
 	@$(RUN) python scripts/house.py
+	@$(RUN) python scripts/sync_client.py --check
 	@$(RUN) python scripts/privacy_page.py --check
 	@$(RUN) python scripts/redis_users.py --check
 
@@ -69,6 +70,9 @@ format: env-dev ## format the code
 
 isolation: env-dev ## each service starts with nothing but its own declared dependencies
 	@bash scripts/isolation.sh $(UV)
+
+sync-client: env-dev ## write the client that blocks from the one that is awaited
+	@$(RUN) python scripts/sync_client.py
 
 settings-page: env-dev ## write docs/configuration.md from the settings
 	@$(RUN) python scripts/settings_page.py

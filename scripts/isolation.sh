@@ -9,6 +9,7 @@ declare -A entry=(
   [edugraph-gateway]=edugraph_gateway.main
   [edugraph-insights]=edugraph_insights.main
   [edugraph-cli]=edugraph_cli.main
+  [edugraph-client]=edugraph_client
 )
 for package in "${!entry[@]}"; do
   environment=$(mktemp -d)

@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_cli.client import ClientSettings
+from edugraph_client import ClientSettings
 from edugraph_common.platform.settings import Settings
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.webhooks import WebhookSettings

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypedDict
 from urllib.parse import urlsplit
 
-from edugraph_cli.client import ClientSettings
 from edugraph_cli.processes import NotReady, free_port
 from edugraph_cli.serving import (
     REDIS,
@@ -26,6 +25,7 @@ from edugraph_cli.serving import (
     with_own_users,
     with_redis_users,
 )
+from edugraph_client import ClientSettings
 from edugraph_common.messaging.users import permissions
 from edugraph_common.platform.redis_users import SERVICES
 

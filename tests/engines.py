@@ -22,10 +22,10 @@ import pytest
 from addresses import TESTS, clean, in_ci, named_for_services
 from command_line import edugraph
 
-from edugraph_cli.client import Client
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import Processes
 from edugraph_cli.serving import REDIS, Pools, free_metrics_ports, metrics_ports, serving, with_redis_users
+from edugraph_client import Client
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.redis_users import SERVICES, redis_user
 

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from edugraph_cli.client import Client
 from edugraph_cli.commands.importing import source_of
 from edugraph_cli.main import app
+from edugraph_client import Client
 from edugraph_common.contracts.api import Accepted
 
 runner = CliRunner()

@@ -11,9 +11,9 @@ import pytest
 from tables import xlsx
 from typer.testing import CliRunner
 
-from edugraph_cli.client import Client
 from edugraph_cli.file_sets import files_of, is_set
 from edugraph_cli.main import app
+from edugraph_client import Client
 from edugraph_common.sources.ndjson import MalformedFile
 
 runner = CliRunner()

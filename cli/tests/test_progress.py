@@ -2,6 +2,8 @@
 
 import io
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +11,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from edugraph_cli.client import Client, Refused, Unreachable
 from edugraph_cli.progress import Steps, follow_job, one_line
+from edugraph_client import Client, Refused, Unreachable
 from edugraph_common.contracts.outcomes import AnalysisProgress, JobReport
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,7 +32,7 @@ def _report(**fields: Any) -> JobReport:
     )
 
 
-def _client(answers: list[Any]) -> Client:
+def _client(answers: list[Any], clock: Callable[[], float] = time.monotonic) -> Client:
     """A gateway whose streams of changes hold one of these answers each; an exception is raised."""
     left = iter(answers)
 
@@ -43,12 +45,7 @@ def _client(answers: list[Any]) -> Client:
         shown = json.dumps({**found.model_dump(mode="json"), "links": {}, "seconds_left": 3.0})
         return httpx.Response(200, text=f": alive\n\nid: 1\nevent: job\ndata: {shown}\n\n")
 
-    return Client("http://gateway", transport=httpx.MockTransport(answer))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edugraph_cli.client.RETRY_SECONDS", 0.0)
+    return Client("http://gateway", transport=httpx.MockTransport(answer), sleep=lambda _: None, clock=clock)
 
 
 def test_a_pipe_gets_one_plain_line_for_each_change() -> None:
@@ -99,14 +96,14 @@ def test_a_waiting_job_says_why() -> None:
 def test_a_gateway_that_is_away_for_a_while_is_waited_for() -> None:
     away = [httpx.ConnectError("gone"), httpx.Response(503, json={"detail": "not now"})]
     client = _client([_report(state="queued"), *away, _report(state="succeeded")])
-    assert [report.state for report in client.follow("j", sleep=lambda _: None)] == ["queued", "succeeded"]
+    assert [report.state for report in client.follow("j")] == ["queued", "succeeded"]
 
 
 def test_a_gateway_that_stays_away_is_said() -> None:
     times = iter(range(0, 1_000, 50))
-    client = _client([httpx.ConnectError("gone")] * 10)
+    client = _client([httpx.ConnectError("gone")] * 10, clock=lambda: next(times))
     with pytest.raises(Unreachable, match="EDUGRAPH_URL"):
-        list(client.follow("j", sleep=lambda _: None, clock=lambda: next(times)))
+        list(client.follow("j"))
 
 
 def test_a_refusal_is_the_gateways_own_sentence() -> None:

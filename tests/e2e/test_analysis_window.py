@@ -15,8 +15,8 @@ from engines import System, real_engine
 from guard import RedisServer
 from waiting import until
 
-from edugraph_cli.client import Refused
 from edugraph_cli.serving import Pools
+from edugraph_client import Refused
 from edugraph_common.contracts.outcomes import ENDED
 
 pytestmark = pytest.mark.real

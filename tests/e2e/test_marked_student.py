@@ -24,8 +24,8 @@ from engines import SLOW, System
 from every_store import Ground, found
 from waiting import until
 
-from edugraph_cli.client import FileSource, Refused
 from edugraph_cli.processes import Processes
+from edugraph_client import FileSource, Refused
 from edugraph_common.contracts.messages import ImportBatch
 
 if sys.version_info >= (3, 14):

@@ -19,7 +19,7 @@ from traps import slow
 from waiting import until
 
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_cli.client import Refused
+from edugraph_client import Refused
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 from edugraph_importer.service import LOST_ANALYSIS
 
@@ -93,7 +93,7 @@ def test_before_the_split(clean: System, tmp_path: Path, inline: bool) -> None:
     assert report is not None
     assert (report.state, report.read, report.written, report.batches) == ("succeeded", 1_000, 1_000, 10)
     assert students(clean) == 1_000
-    assert clean.client.jobs()[0].job_id == job
+    assert next(clean.client.jobs()).job_id == job
 
 
 @slow

@@ -15,8 +15,8 @@ from celery import Celery
 from engines import own_vhost
 from waiting import until
 
-from edugraph_cli.client import Client
 from edugraph_cli.serving import Pools, declare_topology, serving, with_own_users
+from edugraph_client import Client
 from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.messaging.users import permissions
 from edugraph_common.platform.settings import Service

@@ -13,8 +13,8 @@ from command_line import edugraph
 from engines import own_vhost, refusals, with_own_redis_users
 from own_redis import OwnRedis, own_redis
 
-from edugraph_cli.client import Client
 from edugraph_cli.serving import REDIS, Pools, serving
+from edugraph_client import Client
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.rate_limiter import RateLimiter

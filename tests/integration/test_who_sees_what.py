@@ -4,6 +4,7 @@ The marks stand in names, ids, texts, file names, headers, names of fields and o
 in a dead letter. Without `personal` none of them is in any answer; with it they are where they should be.
 """
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ import redis
 from engines import System, real_engine
 from waiting import until
 
-from edugraph_cli.client import Client
 from edugraph_cli.serving import Pools
+from edugraph_client import Client, FileSource
 from edugraph_common.contracts.doors import is_of_insights
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.platform.api_keys import SCOPES, ApiKeys, Scope
@@ -92,7 +93,7 @@ def _of_restricted(number: int, **wrong: Any) -> dict[str, Any]:
     return {"type": "error_record", "timestamp": "2026-03-01T10:00:00Z", "data": {**data, **texts}, **wrong}
 
 
-def _files() -> dict[str, bytes]:
+def _files() -> dict[FileSource, bytes]:
     """Files by the content of their query: what is right, what is wrong, and what is read by other formats."""
     wrong = {"type": "course_record", "timestamp": TEXT, "data": {"student_id": STUDENT, "progress": NAME, NAME: 1}}
     good = [*map(_interaction, range(3)), *map(_mistake, range(3)), {**_mistake(9), NAME: TEXT}]
@@ -100,10 +101,11 @@ def _files() -> dict[str, bytes]:
     event = {"name": f"edx.{NAME}", "time": "2026-03-01T10:00:00Z", "context": {"user_id": STUDENT}}
     verb = {"actor": {"mbox": f"mailto:{STUDENT}@x.example"}, "verb": {"id": f"http://x/{STUDENT}"}}
     return {
-        "format=ndjson&analyze=true": ("\n".join(lines) + "\n").encode(),
-        "format=openedx": f"{json.dumps(event)}\n".encode(),
-        "format=xapi": json.dumps({**verb, "object": {"id": "http://x/1"}, "id": STUDENT}).encode() + b"\n",
-        "format=csv": f"{STUDENT},{NAME},{NAME}\n{STUDENT},{NAME},{TEXT}\n".encode(),
+        FileSource(format="ndjson"): ("\n".join(lines) + "\n").encode(),
+        FileSource(format="openedx"): f"{json.dumps(event)}\n".encode(),
+        FileSource(format="xapi"): json.dumps({**verb, "object": {"id": "http://x/1"}, "id": STUDENT}).encode()
+        + b"\n",
+        FileSource(format="csv"): f"{STUDENT},{NAME},{NAME}\n{STUDENT},{NAME},{TEXT}\n".encode(),
     }
 
 
@@ -115,13 +117,8 @@ def _fill_with_restricted(client: Client) -> list[Any]:
     records = [_of_restricted(0), chat, *wrong]
     lines = [*map(json.dumps, records), json.dumps(_of_restricted(9))[:-30]]
     content = ("\n".join(lines) + "\n").encode()
-    sent = client._http.post(
-        f"/v1/imports?format=ndjson&name={RESTRICTED}.ndjson",
-        content=content,
-        headers={"Content-Type": "application/x-ndjson"},
-    )
-    accepted = client.import_records(records, analyze=True)
-    both = [accepted, type(accepted).model_validate(sent.json())]
+    sent = client.import_stream(io.BytesIO(content), {"name": f"{RESTRICTED}.ndjson"})
+    both = [client.import_records(records, analyze=True), sent]
     for each in both:
         list(client.follow(each.job_id))
     return both
@@ -171,15 +168,9 @@ def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
         client.analyze("errors", [_mistake(40), _mistake(41)]),
         client.analyze("interactions", [_interaction(42)]),
     ]
-    http = httpx.Client(base_url=system.url, timeout=30, headers=client._http.headers)
-    for query, content in _files().items():
-        answer = http.post(
-            f"/v1/imports?{query}&name={NAME}.txt",
-            content=content,
-            headers={"Content-Type": "application/octet-stream"},
-        )
-        assert answer.status_code == 202, answer.text
-        accepted.append(type(accepted[0]).model_validate(answer.json()))
+    for source, content in _files().items():
+        options = {"name": f"{NAME}.txt", "analyze": str(source.format == "ndjson").lower()}
+        accepted.append(client.import_stream(io.BytesIO(content), options, source=source))
     for each in accepted:
         list(client.follow(each.job_id))
     alone = [client.estimate("errors", [_mistake(50)]), client.derive_graph(repair=False)]

@@ -13,11 +13,11 @@ import httpx
 import uvicorn
 from rich.console import Console
 
-from edugraph_cli.client import Client
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import free_port
 from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import Pools, serving
+from edugraph_client import Client
 from edugraph_common.platform.callers import Caller
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights

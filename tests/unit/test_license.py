@@ -23,7 +23,7 @@ def test_the_license_is_apache_2_by_its_authors() -> None:
 
 def test_all_projects_are_looked_at() -> None:
     services = {path.name for path in (ROOT / "services").iterdir() if (path / "Dockerfile").exists()}
-    assert {path.parent.name for path in PROJECTS} == {ROOT.name, "common", "cli", *services}
+    assert {path.parent.name for path in PROJECTS} == {ROOT.name, "client", "common", "cli", *services}
 
 
 @pytest.mark.parametrize("path", PROJECTS, ids=lambda path: str(path.parent.relative_to(ROOT)))

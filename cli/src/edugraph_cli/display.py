@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edugraph_cli.client import Refused, Unreachable
+from edugraph_client import Answer, Refused, Unreachable
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.outcomes import JobReport
 
@@ -127,20 +127,20 @@ def print_counts(report: JobReport) -> None:
         say(f"  These counts add up to {total:,} and not to {report.read:,}; please report this as a bug")
 
 
-def print_answer(answer: dict[str, Any]) -> None:
+def print_answer(answer: Answer) -> None:
     """Print the rows of an answer, and how and of how many they are computed."""
-    say(answer["question"])
-    rows = answer["rows"]
+    say(answer.question)
+    rows = answer.rows
     columns = [name for name in (rows[0] if rows else ()) if name != "evidence"]
     print_rows(columns, [[_cell(row[name]) for name in columns] for row in rows])
     if not rows:
         say("  (no rows)")
-    say(f"Computed: {answer['computed_by']}")
-    for title, numbers in (("Of how many", answer["of_how_many"]), ("Left out", answer["left_out"])):
+    say(f"Computed: {answer.computed_by}")
+    for title, numbers in (("Of how many", answer.of_how_many), ("Left out", answer.left_out)):
         if numbers:
             say(f"{title}: {', '.join(f'{name} {number:,}' for name, number in numbers.items())}")
-    about = "" if answer["exact"] else "; small groups are left out and numbers rounded"
-    say(f"As of {answer['as_of'][:16]}{about}")
+    about = "" if answer.exact else "; small groups are left out and numbers rounded"
+    say(f"As of {answer.as_of:%FT%H:%M}{about}")
 
 
 def _cell(value: Any) -> Any:

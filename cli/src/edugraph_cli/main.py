@@ -10,7 +10,6 @@ from typing import Annotated
 import structlog
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.commands import (
     ask,
     audit,
@@ -36,6 +35,7 @@ from edugraph_cli.commands import (
 from edugraph_cli.display import INVALID, out, plain_errors, print_table, say, show_json, stop
 from edugraph_cli.options import Json
 from edugraph_cli.pseudonyms import private_file
+from edugraph_client import Client
 
 app = typer.Typer(
     no_args_is_help=True,

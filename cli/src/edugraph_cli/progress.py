@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from edugraph_cli.client import Client
+from edugraph_client import Client
 from edugraph_common.contracts.outcomes import ENDED, JobReport
 
 

@@ -1,12 +1,13 @@
 """`edugraph ask`: a question to insights, answered as a table."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.display import INVALID, plain_errors, print_answer, print_rows, show_json, stop
 from edugraph_cli.options import Json
+from edugraph_client import Client, Question
 
 
 def ask(
@@ -21,14 +22,19 @@ def ask(
     if wrong := next((each for each in parameters or () if "=" not in each), None):
         stop(f"{wrong} is no parameter: write name=value, for example course=MATH8.", INVALID)
     with plain_errors(), Client.from_environment() as client:
-        answer = client.insight(question, given) if question else client.insights()
+        if question is None:
+            print_catalogue(client.questions(), as_json=as_json)
+            return
+        answer = client.ask(question, **given)
     if as_json:
-        show_json(answer)
-    elif question:
-        print_answer(answer)
+        show_json(answer.model_dump(mode="json"))
     else:
-        print_rows(("question", "asks", "parameters"), [catalogue_row(each) for each in answer["questions"]])
+        print_answer(answer)
 
 
-def catalogue_row(question: dict[str, Any]) -> tuple[str, str, str]:
-    return question["name"], question["title"], ", ".join(question["parameters"])
+def print_catalogue(questions: Sequence[Question], *, as_json: bool) -> None:
+    if as_json:
+        show_json({"questions": [each.model_dump(mode="json") for each in questions]})
+    else:
+        rows = [(each.name, each.title, ", ".join(each.parameters)) for each in questions]
+        print_rows(("question", "asks", "parameters"), rows)

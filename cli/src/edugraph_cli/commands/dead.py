@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.commands.topology import broker_settings
 from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
 from edugraph_cli.options import Json
+from edugraph_client import Client
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages whose task failed for good.")
 Queue = Annotated[str, typer.Argument(help="the queue that the message was in, such as data_import")]

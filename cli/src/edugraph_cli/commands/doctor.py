@@ -5,9 +5,9 @@ import os
 import httpx
 import typer
 
-from edugraph_cli.client import Client, Refused, Unreachable
 from edugraph_cli.display import FAILED, plain_errors, say, show_json
 from edugraph_cli.options import Json
+from edugraph_client import Client, Refused, Unreachable
 from edugraph_common.contracts.api import Check
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.commands import tasks
 from edugraph_cli.display import plain_errors, say, show_json
 from edugraph_cli.options import Json, Yes
+from edugraph_client import Client
 from edugraph_common.contracts.api import Accepted
 
 app = typer.Typer(no_args_is_help=True, help="Who was erased: list them, erase them again, admit one again.")

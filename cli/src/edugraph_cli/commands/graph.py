@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.commands.tasks import print_task
 from edugraph_cli.display import FAILED, plain_errors, print_rows, print_table, say, show_json
 from edugraph_cli.options import Json, Yes
+from edugraph_client import Client
 from edugraph_common.contracts.messages import Removable
 
 app = typer.Typer(no_args_is_help=True, help="The graph: what is in it, and one hash of all of it.")

@@ -13,7 +13,6 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from edugraph_cli.client import Client, FileSource, Refused
 from edugraph_cli.commands.tasks import print_task
 from edugraph_cli.display import (
     INVALID,
@@ -31,6 +30,7 @@ from edugraph_cli.display import (
 from edugraph_cli.file_sets import FileOfSet, files_of, is_set
 from edugraph_cli.options import Economy, Follow, Json
 from edugraph_cli.progress import follow_job, upload_bar
+from edugraph_client import Client, FileSource, Refused
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.findings import Subject
 from edugraph_common.contracts.messages import INLINE_RECORDS, Format

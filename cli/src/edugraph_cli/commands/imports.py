@@ -2,11 +2,11 @@
 
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.commands import tasks
 from edugraph_cli.commands.jobs import JobId
 from edugraph_cli.display import plain_errors, say, show_json
 from edugraph_cli.options import Json, Yes
+from edugraph_client import Client
 
 app = typer.Typer(no_args_is_help=True, help="Imports as a whole.")
 

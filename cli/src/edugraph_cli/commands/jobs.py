@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.display import FAILED, err, out, plain_errors, print_report, print_rows, say, show_json
 from edugraph_cli.options import Follow, Json, Yes
 from edugraph_cli.progress import follow_job
+from edugraph_client import Client
 from edugraph_common.contracts.outcomes import JobReport, JobState
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what is done, what waits, what failed.")

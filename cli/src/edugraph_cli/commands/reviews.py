@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.commands import tasks
 from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
 from edugraph_cli.options import Json
+from edugraph_client import Client
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Of, PairVerdict
 
 app = typer.Typer(no_args_is_help=True, help="Accept, reject or merge what the graph holds, and see who did.")

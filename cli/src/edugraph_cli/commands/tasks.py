@@ -5,9 +5,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from edugraph_cli.client import Client
 from edugraph_cli.display import FAILED, plain_errors, say, show_json
 from edugraph_cli.options import Json
+from edugraph_client import Client
 
 app = typer.Typer(no_args_is_help=True, help="Single tasks, by their ids.")
 

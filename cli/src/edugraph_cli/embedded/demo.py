@@ -11,13 +11,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from edugraph_cli.client import Client
 from edugraph_cli.display import print_answer, say
 from edugraph_cli.embedded.picture import write_picture
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import NotReady
 from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import Pools, serving
+from edugraph_client import Client
 from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
@@ -66,10 +66,10 @@ def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: f
         shown = write_picture(client.graph_picture(), picture)
         wrong = _differences(reports, summary)
         for question in QUESTIONS:
-            answer = client.insight(question, {"course": COURSE})
+            answer = client.ask(question, course=COURSE)
             say(f"\nedugraph ask {question} course={COURSE}")
-            print_answer({**answer, "rows": answer["rows"][:SHOWN_ROWS]})
-            if not answer["rows"]:
+            print_answer(answer.model_copy(update={"rows": answer.rows[:SHOWN_ROWS]}))
+            if not answer.rows:
                 wrong.append(f"the question {question} has no answer for {COURSE}")
     console.print(f"\nTook {time.monotonic() - begun:.1f} s. A picture of the graph: {shown}", highlight=False)
     for line in wrong:

@@ -1,0 +1,382 @@
+# Made from _async/client.py by `make sync-client`: change that.
+"""API v1 of gateway and insights as Python calls. A client holds connections: use it as a context manager."""
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Self
+from urllib.parse import parse_qs, quote, urlsplit
+from uuid import uuid4
+
+import httpx
+
+from edugraph_client import _sync_io as io
+from edugraph_client._sync.connection import Connection, FileBody, given
+from edugraph_client.answers import Answer, Details, GraphAnswer, PathAnswer, Question
+from edugraph_client.errors import Refused, Unreachable, is_for_now
+from edugraph_client.files import FileSource
+from edugraph_client.parameters import Parameter, as_query
+from edugraph_client.settings import ClientSettings
+from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, GraphSummary, Restricted
+from edugraph_common.contracts.messages import Removable
+from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
+
+PATIENCE_SECONDS = 60.0  # how long a job is followed while the gateway does not answer
+RETRY_SECONDS = 0.5  # the pause before a stream of changes that broke off is asked for again
+WHOLE_GRAPH_SECONDS = 600  # what reads all of the graph may take
+PARQUET = "application/vnd.apache.parquet"
+
+
+class Client:
+    """Every call raises Refused or Unreachable."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        insights_url: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: io.Sleep = io.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        new_key: Callable[[], str] = lambda: uuid4().hex,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        http = httpx.Client(
+            base_url=base_url, headers=headers, timeout=httpx.Timeout(60, connect=5), transport=transport
+        )
+        self._api = Connection(http, (insights_url or "").rstrip("/"), sleep=sleep, clock=clock, new_key=new_key)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        settings = ClientSettings()
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        return cls(settings.url, key, insights_url=settings.insights_url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._api.close()
+
+    # Imports and analyses. Each of them may be sent again by itself, and is done once.
+
+    def import_file(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        batch_size: int = 1_000,
+        analyze: bool = False,
+        economy: bool = False,
+        source: FileSource | None = None,
+        sent: Callable[[int], None] = lambda _: None,
+    ) -> Accepted:
+        """Stream a file; `sent` is called with the number of bytes of each chunk. Raises OSError too.
+
+        `name`: what it is called in lists, its own name if it is not given. Where the file has to be sent again,
+        `sent` is told a negative number first.
+        """
+        with io.open_file(path, "rb") as file:
+            about = os.fstat(file.fileno())
+            size = {"Content-Length": str(about.st_size)} if stat.S_ISREG(about.st_mode) else {}
+            options = {"name": name or path.name, "batch_size": str(batch_size), "analyze": str(analyze).lower()}
+            options |= {"economy": "true"} if economy else {}
+            return self.import_stream(file, options, source=source, sent=sent, headers=size)
+
+    def import_stream(
+        self,
+        file: IO[bytes],
+        options: Mapping[str, str],
+        *,
+        source: FileSource | None = None,
+        sent: Callable[[int], None] = lambda _: None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Accepted:
+        """Stream a file. `options` are those of POST /v1/imports: name, batch_size, parallel_batches, analyze …"""
+        source = source or FileSource()
+        return self._api.submit(
+            "/v1/imports",
+            params={**options, **source.options},
+            body=FileBody(file, sent),
+            headers={**source.headers, **(headers or {})},
+        )
+
+    def import_url(
+        self,
+        url: str,
+        *,
+        batch_size: int = 1_000,
+        analyze: bool = False,
+        economy: bool = False,
+        source: FileSource | None = None,
+    ) -> Accepted:
+        """Import a file that gateway and workers read where it is, from a place that the operator allows."""
+        options = {"batch_size": batch_size, "analyze": analyze, **given(economy=economy)}
+        return self._api.submit("/v1/imports", json={"url": url, **(source or FileSource()).options, **options})
+
+    def import_records(self, records: Sequence[Mapping[str, Any]], **options: Any) -> Accepted:
+        """Import at most 1,000 records. The options are batch_size, parallel_batches, analyze, economy."""
+        return self._api.submit("/v1/imports", json={"records": list(records), **options})
+
+    def analyze(self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False) -> Accepted:
+        """Have records read by the model. `subject` is interactions, errors or knowledge-points.
+
+        `economy`: by the provider's batches, within a day and for less.
+        """
+        body = {"records": list(records), **given(economy=economy)}
+        return self._api.submit(f"/v1/analyses/{subject}", json=body)
+
+    def estimate(self, subject: str, records: Sequence[Mapping[str, Any]]) -> Accepted:
+        """Ask what `analyze` would cost. The estimate is the result of the task, which an analyzer makes."""
+        path = f"/v1/analyses/{subject}/estimate"
+        return self._api.model(Accepted, path, "POST", json={"records": list(records)})
+
+    def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
+        """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""
+        return self._api.submit("/v1/reviews", json={"reviews": list(reviews)})
+
+    # Jobs and tasks.
+
+    def job(self, job_id: str) -> JobReport:
+        return self._api.model(JobReport, f"/v1/jobs/{job_id}")
+
+    def jobs(self, state: JobState | None = None, *, page: int = 100) -> Iterator[JobReport]:
+        """Yield all jobs, the newest first, and ask for each page when it is reached."""
+        cursor = None
+        while True:
+            reports, cursor = self.job_page(page, cursor, state)
+            for report in reports:
+                yield report
+            if cursor is None:
+                return
+
+    def job_page(self, limit: int, cursor: str | None, state: JobState | None) -> tuple[list[JobReport], str | None]:
+        """Return the newest jobs after a cursor, and the cursor of the page after them, if there is one."""
+        answer = self._api.json("/v1/jobs", params=given(limit=str(limit), cursor=cursor, state=state))
+        following = parse_qs(urlsplit(answer["links"].get("next", "")).query)
+        return [_report(entry) for entry in answer["jobs"]], following.get("cursor", [None])[0]
+
+    def follow(self, job_id: str) -> Iterator[JobReport]:
+        """Yield every change of the job up to its end, and wait for a gateway that is away for a while."""
+        last: JobReport | None = None
+        heard = self._api.clock()
+        while last is None or last.state not in ENDED:
+            try:
+                with self._api.stream(f"/v1/jobs/{job_id}/events") as answer:
+                    # By hand and not by httpx-sse, which hides the comments: they are the gateway's sign of life.
+                    for line in answer.iter_lines():
+                        heard = self._api.clock()
+                        field, _, value = line.partition(": ")
+                        if field == "data" and (report := _report(json.loads(value))) != last:
+                            last = report
+                            yield report
+            except (Unreachable, Refused) as error:
+                if not is_for_now(error) or self._api.clock() - heard > PATIENCE_SECONDS:
+                    raise
+            if last is None or last.state not in ENDED:
+                self._api.sleep(RETRY_SECONDS)
+
+    @contextmanager
+    def rejects(self, job_id: str) -> Iterator[Iterator[bytes]]:
+        """Yield all rejects as NDJSON, in chunks."""
+        with self._api.stream(f"/v1/jobs/{job_id}/rejects") as answer:
+            yield answer.iter_bytes()
+
+    def cancel(self, job_id: str) -> JobReport:
+        return self._api.model(JobReport, f"/v1/jobs/{job_id}/cancel", "POST")
+
+    def undo(self, job_id: str) -> Accepted:
+        """Have what an import wrote taken back. The task says how much that was."""
+        return self._api.model(Accepted, f"/v1/jobs/{job_id}/undo", "POST")
+
+    def resume(self, job_id: str) -> JobReport:
+        return self._api.model(JobReport, f"/v1/jobs/{job_id}/resume", "POST")
+
+    def delete_job(self, job_id: str) -> None:
+        """Delete the file, the rejects and the report of a job that has ended."""
+        self._api.json(f"/v1/jobs/{job_id}", "DELETE")
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        return self._api.json(f"/v1/tasks/{task_id}")
+
+    def follow_task(self, task_id: str) -> dict[str, Any]:
+        """Wait for the end of the task, and return it with its `state` and `result`."""
+        while (task := self.task(task_id))["state"] not in ("SUCCESS", "FAILURE"):
+            self._api.sleep(RETRY_SECONDS)
+        return task
+
+    # Questions, and what the graph holds.
+
+    def questions(self) -> tuple[Question, ...]:
+        """Return the questions that this caller may ask."""
+        answer = self._api.json("/v1/insights")
+        return tuple(Question.model_validate(each) for each in answer["questions"])
+
+    def ask(self, question: str, *, purpose: str = "", **parameters: Parameter) -> Answer:
+        """Answer a question: `weak-points` of a `course`, `from_` a moment on.
+
+        The parameters are those that `questions` names. `purpose` is why personal data is read, for the audit log.
+        """
+        return self._api.model(Answer, _insight(question), **_asked(parameters, purpose))
+
+    def save_answer(self, path: Path, question: str, *, purpose: str = "", **parameters: Parameter) -> None:
+        """Write the answer to a question into a file of Parquet, with the types of its columns.
+
+        What the answer says beside its rows stands as JSON in the metadata, under `edugraph`.
+        """
+        asked = _asked(parameters, purpose)
+        asked["headers"] = {**asked["headers"], "Accept": PARQUET}
+        with self._api.stream(_insight(question), **asked) as answer:
+            content = answer.read()
+        with io.open_file(path, "wb") as file:
+            file.write(content)
+
+    def nodes(self, label: str, *, purpose: str = "", **narrowed: Parameter) -> GraphAnswer:
+        """Return nodes of a label: those that begin with `begins`, at most `limit`; of a course, group, or time."""
+        return self._api.model(GraphAnswer, "/v1/graph/nodes", **_asked({"label": label, **narrowed}, purpose))
+
+    def node(self, node: str, *, purpose: str = "", **narrowed: Parameter) -> Details:
+        """Return what is known of a node, which is `LABEL:ID`, and how much is beside it."""
+        return self._api.model(Details, "/v1/graph/node", **_asked({"node": node, **narrowed}, purpose))
+
+    def neighbours(self, node: str, *, purpose: str = "", **filters: Parameter) -> GraphAnswer:
+        """Return what is beside a node. `type` and `label` take several values each."""
+        asked = _asked({"node": node, **filters}, purpose)
+        return self._api.model(GraphAnswer, "/v1/graph/neighbours", **asked)
+
+    def subgraph(self, node: str, *, purpose: str = "", **filters: Parameter) -> GraphAnswer:
+        """Return what is around a node, up to `depth` steps from it."""
+        asked = _asked({"node": node, **filters}, purpose)
+        return self._api.model(GraphAnswer, "/v1/graph/subgraph", **asked)
+
+    def path(self, node: str, other: str, *, purpose: str = "", **filters: Parameter) -> PathAnswer:
+        """Return a shortest path between two nodes, of at most `steps`."""
+        asked = _asked({"node": node, "other": other, **filters}, purpose)
+        return self._api.model(PathAnswer, "/v1/graph/path", **asked)
+
+    def graph_digest(self) -> str:
+        """Return 64 hex digits. Insights reads the whole graph, which may take minutes."""
+        return str((self._api.json("/v1/graph/digest", timeout=WHOLE_GRAPH_SECONDS))["digest"])
+
+    def graph_summary(self) -> GraphSummary:
+        return self._api.model(GraphSummary, "/v1/graph/summary", timeout=WHOLE_GRAPH_SECONDS)
+
+    def graph_picture(self, limit: int = 500) -> dict[str, Any]:
+        """Return nodes of id, label and name, and edges of source, target and type."""
+        return self._api.json("/v1/graph/picture", params={"limit": limit}, timeout=WHOLE_GRAPH_SECONDS)
+
+    @contextmanager
+    def reviews(self) -> Iterator[Iterator[str]]:
+        """Yield all reviews, one JSON object a line."""
+        with self._api.stream("/v1/graph/reviews") as answer:
+            yield answer.iter_lines()
+
+    def derive_graph(self, *, repair: bool) -> Accepted:
+        """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
+        return self._api.model(Accepted, f"/v1/graph/{'rebuild' if repair else 'verify'}", "POST")
+
+    def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:
+        """Have a course or a group taken out of the graph. The task's result says what was left."""
+        return self._api.model(Accepted, "/v1/graph/remove", "POST", params={"of": of, "id": node_id})
+
+    # Persons.
+
+    def forget(
+        self,
+        student_id: str,
+        also: Sequence[str] = (),
+        names: Sequence[str] = (),
+        *,
+        dry_run: bool = False,
+        block: bool = False,
+    ) -> Accepted:
+        """Erase a person with all these ids. The task says when it is done, what was removed, and what was left."""
+        params = given(also=list(also), name=list(names), dry_run=dry_run, block=block)
+        return self._api.model(Accepted, _student(student_id), "DELETE", params=params)
+
+    def erasures(self) -> tuple[str, ...]:
+        """Return the tombstones of all who were erased."""
+        return (self._api.model(Erasures, "/v1/erasures")).tombstones
+
+    def replay_erasures(self) -> Accepted:
+        """Have all who were erased erased again, after a backup was restored."""
+        return self._api.model(Accepted, "/v1/erasures/replay", "POST")
+
+    def admit(self, student_id: str) -> Accepted:
+        """Let a student who was erased come in again."""
+        return self._api.model(Accepted, f"/v1/erasures/{quote(student_id, safe='')}", "DELETE")
+
+    def export_person(self, student_id: str) -> Accepted:
+        """Have all that is kept of a student written. The task's result has the name of the `export`."""
+        return self._api.model(Accepted, f"{_student(student_id)}/export", "POST")
+
+    @contextmanager
+    def export(self, name: str) -> Iterator[Iterator[bytes]]:
+        """Yield an export in chunks. The gateway has it no more afterwards."""
+        with self._api.stream(f"/v1/exports/{name}") as answer:
+            yield answer.iter_bytes()
+
+    def restrict(self, student_id: str, *, lifted: bool = False) -> Accepted:
+        """Have a student neither analysed nor shown, or again. The task says whether there is such a student."""
+        path = f"{_student(student_id)}/restriction{'/lift' if lifted else ''}"
+        return self._api.model(Accepted, path, "POST")
+
+    def restricted(self) -> tuple[str, ...]:
+        """Return the ids of all students who are neither analysed nor shown."""
+        return (self._api.model(Restricted, "/v1/restrictions")).students
+
+    # Operation.
+
+    def dead_letters(self, queue: str | None, limit: int) -> dict[str, Any]:
+        """Return `counts` by queue, and the oldest `letters`."""
+        return self._api.json("/v1/dead-letters", params=given(limit=str(limit), queue=queue))
+
+    def dead_letter(self, queue: str, task_id: str) -> dict[str, Any]:
+        return self._api.json(f"/v1/dead-letters/{queue}/{task_id}")
+
+    def replay(self, queue: str, task_id: str | None = None, limit: int = 100) -> dict[str, Any]:
+        """Send one dead letter again, or the oldest `limit` of the queue."""
+        if task_id:
+            return self._api.json(f"/v1/dead-letters/{queue}/{task_id}/replay", "POST")
+        return self._api.json(f"/v1/dead-letters/{queue}/replay", "POST", params={"limit": limit})
+
+    def drop(self, queue: str, task_id: str | None = None) -> int:
+        """Delete one dead letter, or all of the queue, and return how many."""
+        part = f"/{task_id}" if task_id else ""
+        return int((self._api.json(f"/v1/dead-letters/{queue}{part}", "DELETE"))["dropped"])
+
+    def diagnosis(self) -> Diagnosis:
+        """Return what the gateway finds wrong with the servers behind it."""
+        return self._api.model(Diagnosis, "/v1/diagnosis")
+
+    def graph_check(self) -> Check:
+        """Return what insights finds wrong with the graph."""
+        return self._api.model(Check, "/v1/graph/check")
+
+    def ready(self) -> dict[str, Any]:
+        return self._api.json("/readyz")
+
+    def version(self) -> dict[str, Any]:
+        return self._api.json("/v1/version")
+
+
+def _report(entry: Mapping[str, Any]) -> JobReport:
+    return JobReport.model_validate(entry, extra="ignore")
+
+
+def _student(student_id: str) -> str:
+    return f"/v1/students/{quote(student_id, safe='')}"
+
+
+def _insight(question: str) -> str:
+    return f"/v1/insights/{quote(question, safe='')}"
+
+
+def _asked(parameters: Mapping[str, Parameter], purpose: str) -> dict[str, Any]:
+    """Return what a question is asked with. A purpose in other letters than ASCII is written as in an address."""
+    return {"params": as_query(parameters), "headers": given(**{"X-Purpose": quote(purpose, safe=" ,.:;/()")})}
