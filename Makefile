@@ -23,7 +23,7 @@ env-dev: $(if $(shell command -v uv),,.run/uv/bin/uv) ## make the Python environ
 	@# Compiled once, where PYTHONDONTWRITEBYTECODE would let each process compile all that it imports: half of the demo's CPU.
 	@$(UV) sync --quiet --frozen --all-packages --all-extras --compile-bytecode
 
-demo: env-dev ## import the examples on the embedded servers and show the graph
+demo: env-dev ## import the examples on the embedded servers, ask about them, write a report
 	@$(RUN) edugraph demo
 
 # The traps of the broker wait for its time-outs, and the chaos tests stop servers: make traps, make chaos-tests.

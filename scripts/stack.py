@@ -4,20 +4,17 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TypedDict
-from urllib.parse import urlsplit
 
-from edugraph_cli.processes import NotReady, free_port
+from edugraph_cli.front_proxy import DEFAULT_URL, start_front_proxy, usual_port
+from edugraph_cli.processes import NotReady
 from edugraph_cli.serving import (
     REDIS,
     Pools,
-    Served,
-    answers,
     free_metrics_ports,
     metrics_ports,
     own_environment,
@@ -30,10 +27,9 @@ from edugraph_common.messaging.users import permissions
 from edugraph_common.platform.redis_users import SERVICES
 
 ROOT = Path(__file__).resolve().parent.parent
-RUN, CADDYFILE = ROOT / ".run", ROOT / "deploy" / "compose" / "Caddyfile"
+RUN = ROOT / ".run"
 STATE, LOGS = RUN / "stack.json", RUN / "logs"
 READY_WITHIN = 120  # seconds
-DEFAULT_URL: str = ClientSettings.model_fields["url"].default  # where the command line looks for it
 
 
 class Stack(TypedDict):
@@ -121,7 +117,7 @@ def serve() -> int:
             users = with_redis_users(environment[REDIS], {name: secrets.token_hex(24) for name in SERVICES})
             own = {name: {**own.get(name, {}), **users.get(name, {})} for name in {*own, *users}}
         with serving(environment, LOGS, Pools(), own) as served:
-            url = start_proxy(served, port_to_listen_on() or free_port())
+            url = start_front_proxy(served, usual_port(), RUN / "caddy")
             state = Stack(pid=os.getpid(), url=url, metrics=metrics_ports(environment))
             STATE.write_text(json.dumps(state))
             signal.pause()
@@ -129,33 +125,6 @@ def serve() -> int:
         print(problem, file=sys.stderr)
         return 1
     return 0
-
-
-def start_proxy(served: Served, port: int) -> str:
-    """Start Caddy, as compose does, and return the one address of gateway and insights when it answers."""
-    environment = {
-        "CADDY_SITE": f"http://:{port}",
-        "CADDY_BIND": "127.0.0.1",
-        "GATEWAY_ADDRESS": urlsplit(served.url).netloc,
-        "INSIGHTS_ADDRESS": urlsplit(served.insights).netloc,
-        "XDG_DATA_HOME": str(RUN / "caddy"),
-    }
-    caddy = Path(sys.executable).with_name("caddy")
-    command = [str(caddy), "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"]
-    served.processes.start("proxy", command, environment)
-    url = f"http://127.0.0.1:{port}"
-    served.processes.wait_until("proxy", lambda: answers(url))
-    return url
-
-
-def port_to_listen_on() -> int | None:
-    """The one at which the command line looks for it, or None (any free port) when it is taken."""
-    address = urlsplit(DEFAULT_URL)
-    try:
-        socket.create_server((address.hostname, address.port)).close()
-    except OSError:
-        return None
-    return address.port
 
 
 def servers() -> dict[str, str]:

@@ -14,15 +14,15 @@ from tables import xlsx
 from typer.testing import CliRunner
 
 from edugraph_cli.commands.sources import SOURCES
-from edugraph_cli.detection import HEAD_BYTES, detect_file
-from edugraph_cli.dry_run import dry_run
 from edugraph_cli.main import app
-from edugraph_cli.mapping_suggestion import suggest_mapping
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.records import AttemptRecord, PointRecord, Record, parse_record
 from edugraph_common.contracts.school_records import MembershipRecord, TermRecord
 from edugraph_common.sources import open_text, parse_mapping
 from edugraph_common.sources.cells import CellReader
+from edugraph_common.sources.detection import HEAD_BYTES, detect_file
+from edugraph_common.sources.dry_run import dry_run
+from edugraph_common.sources.mapping_suggestion import suggest_mapping
 
 if sys.version_info >= (3, 14):
     from compression import zstd

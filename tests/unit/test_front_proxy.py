@@ -1,4 +1,4 @@
-"""One address for both services: the real Caddy, with the file of compose and `make up`, and what the services answer."""
+"""One address for both services: the real Caddy, as compose has it and as `make up` does, and what the services answer."""
 
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edugraph_cli.front_proxy import start_front_proxy
 from edugraph_cli.processes import Processes, free_port
+from edugraph_cli.serving import Served
 from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
 from edugraph_common.platform import metrics
 from edugraph_gateway.app import make_application as gateway_application
@@ -43,23 +45,29 @@ class Door(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, dict[str, int]]]:
+@pytest.fixture(scope="module", params=["compose", "make up"])
+def doors(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[httpx.Client, dict[str, int]]]:
     """A client of the one address, and the ports of both services."""
     servers = {name: ThreadingHTTPServer(("127.0.0.1", 0), Door) for name in ("gateway", "insights")}
     for server in servers.values():
         Thread(target=server.serve_forever, daemon=True).start()
     ports = {name: int(server.server_address[1]) for name, server in servers.items()}
     folder, port = tmp_path_factory.mktemp("caddy"), free_port()
-    environment = {
-        "CADDY_SITE": f"http://:{port}",
-        "CADDY_BIND": "127.0.0.1",
-        "XDG_DATA_HOME": str(folder),
-        **{f"{name.upper()}_ADDRESS": f"127.0.0.1:{each}" for name, each in ports.items()},
-    }
-    processes = Processes(logs=folder, environment=environment)
-    caddy = str(Path(sys.executable).with_name("caddy"))
-    processes.start("proxy", [caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"])
+    places = {name: f"127.0.0.1:{each}" for name, each in ports.items()}
+    processes = Processes(logs=folder, environment={"XDG_DATA_HOME": str(folder)})
+    if request.param == "compose":
+        environment = {
+            "CADDY_SITE": f"http://:{port}",
+            "CADDY_BIND": "127.0.0.1",
+            **{f"{name.upper()}_ADDRESS": place for name, place in places.items()},
+        }
+        caddy = str(Path(sys.executable).with_name("caddy"))
+        processes.start("proxy", [caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], environment)
+    else:
+        served = Served(f"http://{places['gateway']}", f"http://{places['insights']}", processes)
+        start_front_proxy(served, port, folder)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
 
         def answers() -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from edugraph_cli.detection import HEAD_BYTES, detect_file
 from edugraph_common.contracts.messages import TABLE_FORMATS
 from edugraph_common.sources.binary_files import is_archive
+from edugraph_common.sources.detection import HEAD_BYTES, detect_file
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
 
 MAX_FILES, MAX_UNPACKED_BYTES = 10_000, 16 << 30

@@ -124,14 +124,15 @@ def restricted(as_json: Json = False) -> None:
 @app.command()
 def demo(
     examples: Annotated[Path, typer.Option(help="the folder with the example files")] = Path("examples"),
-    picture: Annotated[Path, typer.Option(help="where to write a picture of it")] = Path(".run/demo-graph.html"),
+    report: Annotated[Path, typer.Option(help="where to write a report of it")] = Path(".run/demo.html"),
+    stay: Annotated[bool, typer.Option("--stay", help="serve the page until Ctrl-C")] = False,
 ) -> None:
-    """Import the examples on two small embedded servers and show the graph: no server, no key, no network."""
+    """Import the examples on two small embedded servers and ask about them: no server, no key, no network."""
     try:
         run = importlib.import_module("edugraph_cli.embedded.demo").demo
     except ModuleNotFoundError as missing:
         stop(f"The demo needs more packages ({missing.name}): install edugraph-cli[embedded].", INVALID)
-    raise typer.Exit(run(examples, picture, out))
+    raise typer.Exit(run(examples, report, out, stay=stay))
 
 
 def _show_version(wanted: bool) -> None:

@@ -277,8 +277,8 @@ def source_of(path: Path, mapping: Path | None, file_format: Format | None) -> F
     text = mapping.read_text(encoding="utf-8") if mapping else None
     if not path.is_file():
         return FileSource(format=file_format or "ndjson", mapping=text)
-    from edugraph_cli.detection import HEAD_BYTES, chosen_format, detect_file
     from edugraph_common.sources import compression_of
+    from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_file
 
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)

@@ -9,7 +9,6 @@ from typing import IO, Annotated
 import typer
 
 from edugraph_cli.commands.importing import check_file, platforms_of
-from edugraph_cli.detection import HEAD_BYTES, chosen_format, detect_file
 from edugraph_cli.display import FAILED, INVALID, err, print_table, say, stop
 from edugraph_cli.options import Prefixes
 from edugraph_cli.pseudonyms import (
@@ -25,6 +24,7 @@ from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.sources import NotRelevant, ReadPlan, open_text, parse_mapping
 from edugraph_common.sources.compression import compressing, content_encoding_of
+from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_file
 from edugraph_common.sources.ndjson import MalformedFile
 
 SHOWN_REJECTS = 20

@@ -3,20 +3,27 @@
 It succeeds only if the graph holds what was printed.
 """
 
+import os
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from edugraph_cli.display import print_answer, say
-from edugraph_cli.embedded.picture import write_picture
+from edugraph_cli.embedded.report import Report, language_of, write_report
 from edugraph_cli.embedded.servers import embedded_servers
+from edugraph_cli.front_proxy import start_front_proxy, usual_port
 from edugraph_cli.processes import NotReady
 from edugraph_cli.progress import follow_job
-from edugraph_cli.serving import Pools, serving
+from edugraph_cli.serving import Pools, Served, serving
 from edugraph_client import Client
 from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
@@ -32,23 +39,23 @@ FILES = (
     "broken.ndjson",
 )
 
-# Three of the questions of insights, which this course can answer.
-QUESTIONS, COURSE, SHOWN_ROWS = ("weak-points", "untaught-points", "trust"), "MATH8", 5
+# Three of the questions of insights, and a course of the examples in each language that can answer them.
+QUESTIONS, COURSES, SHOWN_ROWS = ("weak-points", "untaught-points", "trust"), {"en": "ALG", "zh": "MATH8"}, 5
 
 
-def demo(examples: Path, picture: Path, console: Console) -> int:
-    """Run the demo and return its exit code."""
+def demo(examples: Path, report: Path, console: Console, *, stay: bool = False) -> int:
+    """Run the demo and return its exit code. With `stay` the page is served until Ctrl-C."""
     begun = time.monotonic()
     console.print("Starting the embedded servers, gateway, insights and the workers …")
     try:
         with tempfile.TemporaryDirectory(prefix="edugraph-demo-") as folder:
-            return _run(Path(folder), examples, picture, console, begun)
+            return _run(Path(folder), examples, report, console, begun, stay=stay)
     except (NotReady, OSError, RuntimeError) as problem:
         console.print(f"[red]The demo could not start: {problem}[/red]", highlight=False)
         return 1
 
 
-def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: float) -> int:
+def _run(folder: Path, examples: Path, report: Path, console: Console, begun: float, *, stay: bool) -> int:
     pools, logs = Pools(importer=1, analyzer=1), {"EDUGRAPH_LOG_FORMAT": "console"}
     with (
         embedded_servers(folder) as environment,
@@ -63,18 +70,39 @@ def _run(folder: Path, examples: Path, picture: Path, console: Console, begun: f
             reports.append(follow_job(client, job.job_id, console))
         summary = client.graph_summary()
         _print_result(reports, summary, console)
-        shown = write_picture(client.graph_picture(), picture)
+        language = language_of(os.environ)
+        course = COURSES[language]
+        answers = {name: client.insight(name, {"course": course}) for name in QUESTIONS}
+        _print_answers(answers, course)
+        hard = client.insight("difficulty", {"course": course})
+        written = write_report(Report(course, hard, answers), report, language, shown_rows=SHOWN_ROWS)
+        console.print(f"\nTook {time.monotonic() - begun:.1f} s. A report of it: {written}", highlight=False)
         wrong = _differences(reports, summary)
-        for question in QUESTIONS:
-            answer = client.ask(question, course=COURSE)
-            say(f"\nedugraph ask {question} course={COURSE}")
-            print_answer(answer.model_copy(update={"rows": answer.rows[:SHOWN_ROWS]}))
-            if not answer.rows:
-                wrong.append(f"the question {question} has no answer for {COURSE}")
-    console.print(f"\nTook {time.monotonic() - begun:.1f} s. A picture of the graph: {shown}", highlight=False)
-    for line in wrong:
-        console.print(f"[red]The graph does not hold what was reported: {line}[/red]")
+        wrong += [
+            f"the question {name} has no answer for {course}" for name in QUESTIONS if not answers[name]["rows"]
+        ]
+        for line in wrong:
+            console.print(f"[red]The graph does not hold what was reported: {line}[/red]")
+        if stay and not wrong:
+            _stay(served, folder, console)
     return 1 if wrong else 0
+
+
+def _stay(served: Served, folder: Path, console: Console) -> None:
+    """Serve the page at one address, until Ctrl-C or SIGTERM."""
+    url = start_front_proxy(served, usual_port(), folder / "proxy")
+    console.print(
+        f"page: {url}/ui/  (it ends, and all of it is deleted, with Ctrl-C)", highlight=False, soft_wrap=True
+    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+def _print_answers(answers: Mapping[str, Mapping[str, Any]], course: str) -> None:
+    for question, answer in answers.items():
+        say(f"\nedugraph ask {question} course={course}")
+        print_answer({**answer, "rows": answer["rows"][:SHOWN_ROWS]})
 
 
 def _print_result(reports: list[JobReport], summary: GraphSummary, console: Console) -> None:

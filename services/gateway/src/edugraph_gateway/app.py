@@ -26,6 +26,7 @@ from edugraph_gateway.api.routes import (
     health,
     imports,
     jobs,
+    previews,
     reviews,
     students,
     tasks,
@@ -66,7 +67,10 @@ def make_application(gateway: Gateway) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # `observe` has its own
     )
     application.state.gateway = gateway
-    of_work, of_graph = (imports, analyses, jobs, tasks, dead_letters), (graph, documents, students, reviews)
+    of_work, of_graph = (
+        (imports, previews, analyses, jobs, tasks, dead_letters),
+        (graph, documents, students, reviews),
+    )
     for module in (*of_work, *of_graph, health, diagnosis):
         application.include_router(module.router)
 

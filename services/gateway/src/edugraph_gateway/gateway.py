@@ -50,6 +50,7 @@ from edugraph_gateway.submission.write_coalescing import WriteCoalescing
 
 REDIS_TIMEOUT_SECONDS = 1.5  # it is tried twice; a POST must be answered within 5 s
 WRITE_THREADS = 8  # for short writes to Redis and looks at files outside
+PREVIEWS_AT_A_TIME = 2  # each takes a processor for a moment, which submissions need
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def open_gateway(
                 max_unpacked_bytes=settings.max_unpacked_bytes,
                 idle_timeout_seconds=settings.upload_idle_timeout_seconds,
             ),
+            preview_slots=CapacityLimiter(PREVIEWS_AT_A_TIME),
         ),
         jobs=jobs,
         task_owners=task_owners,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
+
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.request_body import BodyLimits
@@ -18,3 +20,4 @@ class Intake:
     submitter: JobSubmitter
     upload_slots: UploadSlots
     limits: BodyLimits
+    preview_slots: CapacityLimiter

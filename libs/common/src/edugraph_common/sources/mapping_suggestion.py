@@ -15,11 +15,11 @@ from typing import Any, cast
 
 import yaml
 
-from edugraph_cli.wide_tables import SuggestedItems, suggest_items
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES, RecordType
 from edugraph_common.sources.cells import DATES, NUMBERS
 from edugraph_common.sources.mapping import EXCEL, ITEM_FIELDS
+from edugraph_common.sources.wide_tables import SuggestedItems, suggest_items
 
 _DATE_FORMATS = (
     "%Y/%m/%d %H:%M:%S",
@@ -191,5 +191,5 @@ def _plain(name: str) -> str:
 
 
 def _load(name: str) -> dict[str, Any]:
-    text = resources.files("edugraph_cli").joinpath(f"{name}.yaml").read_text("utf-8")
+    text = resources.files("edugraph_common.sources").joinpath(f"{name}.yaml").read_text("utf-8")
     return cast("dict[str, Any]", yaml.safe_load(text))

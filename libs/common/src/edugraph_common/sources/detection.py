@@ -4,11 +4,10 @@ import json
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
-from edugraph_common.sources import UTF8, compression_of
 from edugraph_common.sources.binary_files import is_archive, kind_of_binary, why_no_text
-from edugraph_common.sources.compression import decompressed_head
+from edugraph_common.sources.compression import compression_of, decompressed_head
 from edugraph_common.sources.csv_source import read_header
-from edugraph_common.sources.encoding import detect_encoding
+from edugraph_common.sources.encoding import UTF8, detect_encoding
 from edugraph_common.sources.json_source import first_value
 from edugraph_common.sources.ndjson import BOM, UnusableKind
 from edugraph_common.sources.read_plan import in_utf8

@@ -1,0 +1,93 @@
+"""What the demo found, as one HTML file that opens without a network, in the language of the reader."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+Language = Literal["en", "zh"]
+Answer = Mapping[str, Any]
+SHARES = frozenset({"wrong", "wrong_at_least", "right", "read", "linked", "unsure", "with_evidence"})
+# Ids and addresses say nothing to who reads a name beside them.
+_NOT_SHOWN = frozenset({"point", "evidence"})
+_NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Report:
+    """`hard` is the answer to difficulty; `answers` are those that are shown, and weak-points is among them."""
+
+    course: str
+    hard: Answer
+    answers: Mapping[str, Answer]
+
+
+def language_of(environment: Mapping[str, str]) -> Language:
+    """Return the language of the messages that this environment asks for: Chinese, or English for all others."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    wanted = next((value for name in names if (value := environment.get(name))), "")
+    return "zh" if wanted.lower().startswith("zh") else "en"
+
+
+def write_report(report: Report, path: Path, language: Language, *, shown_rows: int) -> Path:
+    """Write the file and return its path. Of each table the first `shown_rows` rows are shown."""
+    # What records say becomes text: the library escapes it.
+    pages = Environment(loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined)
+    words = _words(language)
+    course = report.hard["rows"][0] if report.hard["rows"] else {}
+    weak = report.answers["weak-points"]
+    counted = weak["of_how_many"]
+    cards = {
+        "card.students": counted["students"],
+        "card.active": counted["students with attempts"],
+        "card.attempts": counted["first attempts"],
+        "card.right": _shown("right", course.get("right"), words),
+        "card.progress": _NOTHING if course.get("median_progress") is None else f"{course['median_progress']:.0f} %",
+    }
+    tables = [_table(name, answer, words, shown_rows) for name, answer in report.answers.items()]
+    page = pages.get_template("report.html.j2").render(
+        language="zh-CN" if language == "zh" else "en",
+        words=words,
+        course=report.course,
+        cards=cards,
+        tables=tables,
+        as_of=weak["as_of"][:16].replace("T", " "),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _words(language: Language) -> dict[str, str]:
+    """Return the sentences of the page, which the report shares, and its own."""
+    of_page = resources.files("edugraph_insights") / "web" / "words" / f"{language}.json"
+    own = resources.files("edugraph_cli.embedded") / "report_words.json"
+    return {**json.loads(of_page.read_text("utf-8")), **json.loads(own.read_text("utf-8"))[language]}
+
+
+def _table(question: str, answer: Answer, words: Mapping[str, str], shown_rows: int) -> dict[str, Any]:
+    rows: Sequence[Mapping[str, Any]] = answer["rows"][:shown_rows]
+    names = [name for name in (rows[0] if rows else ()) if name not in _NOT_SHOWN]
+    counted = [f"{words.get(f'count.{name}', name)} {number:,}" for name, number in answer["of_how_many"].items()]
+    return {
+        "heading": words[f"question.{question}"],
+        "columns": [words[f"column.{name}"] for name in names],
+        "rows": [[_shown(name, row[name], words) for name in names] for row in rows],
+        "rest": len(answer["rows"]) - len(rows),
+        "of_how_many": " · ".join(counted),
+        "computed": words.get(f"computed.{question}", answer["computed_by"]),
+    }
+
+
+def _shown(name: str, value: Any, words: Mapping[str, str]) -> str:
+    if value is None:
+        return _NOTHING
+    if name in SHARES:
+        return f"{value:.0%}"
+    if name == "kind":
+        return words.get(f"kind.{value}", value)
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)

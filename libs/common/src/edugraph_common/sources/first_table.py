@@ -1,0 +1,59 @@
+"""The first rows of a table that comes without a mapping, from which one is suggested."""
+
+import csv
+import io
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import groupby, islice
+from typing import IO, NamedTuple
+
+from edugraph_common.sources.binary_files import TableFormat
+from edugraph_common.sources.cells import cell_text
+from edugraph_common.sources.compression import decompressed_blocks
+from edugraph_common.sources.detection import DetectedFile
+from edugraph_common.sources.mapping_suggestion import MappingSuggestion, suggest_mapping
+from edugraph_common.sources.ndjson import MalformedFile
+from edugraph_common.sources.read_plan import ReadPlan, open_text
+from edugraph_common.sources.table_files import sheet_rows
+from edugraph_common.sources.table_rows import HEADER_ROWS, column_names, likely_header
+
+_ROWS_FOR_A_SUGGESTION = 50
+
+
+class FirstTable(NamedTuple):
+    """`sheet`: of a workbook, where the table stands. `plan`: of a CSV, how it is read."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    sheet: str | None = None
+    plan: ReadPlan | None = None
+
+    def suggestion(self) -> MappingSuggestion:
+        return suggest_mapping(self.columns, self.rows, self.sheet)
+
+
+def first_table(file: IO[bytes], detected: DetectedFile) -> FirstTable:
+    """Return the columns and the first rows of a CSV, a workbook or a Parquet file. Raises MalformedFile."""
+    if detected.format != "csv":
+        return _of_sheets(file, detected)
+    plan, text = open_text(file, "csv", detected.compression)
+    header = plan.header
+    assert header is not None  # noqa: S101 - every CSV has a header
+    body = next(text, b"")[header.size :].decode(errors="replace")
+    rows = list(islice(csv.reader(io.StringIO(body), delimiter=header.delimiter), _ROWS_FOR_A_SUGGESTION))
+    return FirstTable(header.columns, rows, plan=plan)
+
+
+def _of_sheets(file: IO[bytes], detected: DetectedFile) -> FirstTable:
+    """Read the first sheet with a table. Raises MalformedFile."""
+    table_format: TableFormat = "parquet" if detected.format == "parquet" else "workbook"
+    found = sheet_rows(decompressed_blocks(file, detected.compression), table_format)
+    with closing(found):
+        for sheet, group in groupby(found, key=lambda row: row.sheet):
+            rows = [row for row in islice(group, HEADER_ROWS + _ROWS_FOR_A_SUGGESTION) if not row.is_blank]
+            place = likely_header(rows[:HEADER_ROWS])
+            if place is not None:
+                columns = column_names(rows[place].cells or ())
+                cells = [list(map(cell_text, row.cells or ())) for row in rows[place + 1 :]]
+                return FirstTable(columns, cells, sheet)
+    raise MalformedFile("no sheet holds a table whose first rows name the columns")

@@ -1,0 +1,88 @@
+"""A preview of an import by the first part of a file: what it is, and what would become of its rows."""
+
+import io
+from datetime import datetime
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
+from edugraph_common.contracts.outcomes import Reject
+from edugraph_common.sources.compression import decompressor
+from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_file
+from edugraph_common.sources.dry_run import dry_run
+from edugraph_common.sources.encoding import UTF8
+from edugraph_common.sources.first_table import first_table
+from edugraph_common.sources.mapping import parse_mapping
+from edugraph_common.sources.ndjson import MalformedFile
+
+_MOST_ROWS = 5_000  # a fraction of a second of one processor
+_MOST_UNPACKED_BYTES = 16 << 20  # what is packed may be a thousand times of what was sent
+_TOO_LARGE = "the file is too large for a preview; `edugraph import --dry-run` reads all of it"
+
+
+class Preview(ContractModel):
+    """`mapping` is that which was given, or a suggested one, whose open points a person must decide.
+
+    The numbers are of the rows that were looked at, all of them where it is `complete`. `problem` says why none were.
+    """
+
+    format: Format
+    compression: Compression | None = None
+    encoding: str = UTF8
+    delimiter: str | None = None
+    mapping: str | None = None
+    open_points: tuple[str, ...] = ()
+    problem: str | None = None
+    complete: bool = False
+    read: int = 0
+    valid: int = 0
+    rejected: int = 0
+    by_type: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    not_relevant: dict[str, int] = {}
+    errors: tuple[Reject, ...] = ()
+
+
+def preview(name: str, part: bytes, mapping: str | None, latest: datetime, *, is_whole: bool) -> Preview:
+    """Look at the first part of a file, or at all of it. Of a workbook and a Parquet file only the whole can be read.
+
+    `mapping`: the text of the mapping of a table; without it, one is suggested and used.
+
+    Raises MalformedFile for what is no file that can be imported.
+    """
+    detected = detect_file(name, part[:HEAD_BYTES])
+    text, is_whole = _unpacked(part, detected.compression, is_whole=is_whole)
+    chosen = chosen_format(detected, None, has_mapping=mapping is not None)
+    detected = detected.model_copy(update={"format": chosen})
+    found = Preview.model_validate(detected.model_dump(exclude={"encoding_lead", "next_best_encoding"}))
+    if chosen in TABLE_FORMATS and not is_whole:
+        return found.model_copy(update={"mapping": mapping, "problem": _TOO_LARGE})
+    try:
+        if mapping is None and chosen in ("csv", *TABLE_FORMATS):
+            suggestion = first_table(io.BytesIO(text), detected.model_copy(update={"compression": None})).suggestion()
+            mapping = suggestion.mapping
+            found = found.model_copy(update={"open_points": suggestion.open_points})
+        found = found.model_copy(update={"mapping": mapping})
+        report = dry_run(
+            io.BytesIO(text),
+            chosen,
+            parse_mapping(mapping.encode()) if mapping else None,
+            latest=latest,
+            is_part=not is_whole,
+            most_rows=_MOST_ROWS,
+        )
+    except MalformedFile as problem:
+        return found.model_copy(update={"problem": str(problem)})
+    return found.model_copy(update={each: value for each, value in report if each in Preview.model_fields})
+
+
+def _unpacked(part: bytes, compression: Compression | None, *, is_whole: bool) -> tuple[bytes, bool]:
+    """Return the beginning of what was packed, and whether it is all of it. Raises MalformedFile."""
+    stream = decompressor(compression or "identity")
+    text = bytearray()
+    for block in stream.feed(part):
+        text += block
+        if len(text) > _MOST_UNPACKED_BYTES:
+            return bytes(text), False
+    if is_whole:
+        stream.finish()
+    return bytes(text), is_whole

@@ -1,0 +1,62 @@
+"""POST /v1/imports/preview: what an import of a file would do, before anything is sent to be kept."""
+
+from functools import partial
+from typing import Annotated
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Query, Request
+
+from edugraph_common.platform.problems import Problem
+from edugraph_common.sources.preview import Preview, preview
+from edugraph_common.sources.rows import MAX_FUTURE
+from edugraph_gateway.api.dependencies import ClockDep, IntakeDep, Submitter
+from edugraph_gateway.api.routes.imports import NAME
+from edugraph_gateway.problems import problem_responses
+from edugraph_gateway.submission.request_body import pieces
+
+router = APIRouter(tags=["imports"])
+MAX_BYTES = 8 << 20  # more than most files of a school have; of a larger one the first part is sent
+CONTENT_TYPE = "application/octet-stream"
+TIMEOUT_SECONDS = 30.0
+RETRY_AFTER_SECONDS = 5
+
+_BODY = {"required": True, "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.post(
+    "/v1/imports/preview",
+    responses=problem_responses(400, 401, 403, 408, 413, 415, 422, 429, 503),
+    openapi_extra={"requestBody": _BODY},
+)
+async def preview_import(
+    *,
+    request: Request,
+    _caller: Submitter,
+    intake: IntakeDep,
+    clock: ClockDep,
+    name: Annotated[str, Query(min_length=1, max_length=200, pattern=NAME)] = "upload",
+    whole: Annotated[bool, Query(description="whether the body is all of the file, and not its first part")] = True,
+    mapping: Annotated[str | None, Query(max_length=16_384, description="of a table; one is suggested")] = None,
+) -> Preview:
+    """Tell what a file is, suggest a mapping for a table, and read its first rows as an import would.
+
+    Nothing is kept. Of a file with more than 8 MiB send the first part, with `whole=false`.
+    """
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type != CONTENT_TYPE:
+        raise Problem(415, "content-type", f"Send the file as {CONTENT_TYPE}.")
+    slots = intake.preview_slots
+    if slots.available_tokens < 1:
+        words = "As many previews as the gateway makes are under way."
+        raise Problem(503, "busy", words, retry_after=RETRY_AFTER_SECONDS)
+    idle = intake.limits.idle_timeout_seconds
+    try:
+        async with slots:
+            with anyio.fail_after(TIMEOUT_SECONDS):
+                body = [piece async for piece in pieces(request, max_bytes=MAX_BYTES, idle_timeout_seconds=idle)]
+                look = partial(preview, name, b"".join(body), mapping, clock() + MAX_FUTURE, is_whole=whole)
+                return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
+    except TimeoutError:
+        words = f"The preview took more than {TIMEOUT_SECONDS:g} s. Send a smaller part of the file."
+        raise Problem(408, "slow", words) from None

@@ -1,0 +1,77 @@
+"""POST /v1/imports/preview, without any server: nothing is kept, and what it costs is bounded."""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from edugraph_gateway.app import make_application
+from edugraph_gateway.gateway import open_gateway
+from edugraph_gateway.settings import GatewaySettings
+
+RECORD = b'{"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id": "C", "content": "x"}}\n'
+FILE = {"Content-Type": "application/octet-stream"}
+
+
+def application(folder: Path, auth: str = "off") -> FastAPI:
+    nowhere = {"broker_url": "amqp://127.0.0.1:1//", "redis_url": "redis://127.0.0.1:1/0"}
+    gateway = open_gateway(GatewaySettings.model_validate({**nowhere, "blob_url": str(folder), "auth": auth}))
+    audit: Any = SimpleNamespace(record=lambda *_, **__: None)
+    gateway = dataclasses.replace(gateway, audit=audit)
+    limiter: Any = gateway.admission._rate_limiter
+    limiter.take = lambda _client: 0
+    return make_application(gateway)
+
+
+async def post(app: FastAPI, body: bytes, query: str = "", headers: dict[str, str] = FILE) -> httpx.Response:
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        return await client.post(f"/v1/imports/preview{query}", content=body, headers=headers)
+
+
+def test_it_tells_what_an_import_would_do_and_keeps_nothing(tmp_path: Path) -> None:
+    answer = asyncio.run(post(application(tmp_path), RECORD * 2 + b"{}\n", "?name=a.ndjson"))
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["format"], told["valid"], told["rejected"], told["complete"]) == ("ndjson", 2, 1, True)
+    assert told["errors"][0]["line"] == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (RECORD, {"Content-Type": "text/csv"}, 415),
+        (b"x" * ((8 << 20) + 1), FILE, 413),
+        (b"%PDF-1.7\n\x00\x00", FILE, 422),
+        (b"", FILE, 422),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused(
+    tmp_path: Path, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = asyncio.run(post(application(tmp_path), body, headers=headers))
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_nobody_without_a_key_has_a_file_read(tmp_path: Path) -> None:
+    assert asyncio.run(post(application(tmp_path, auth="on"), RECORD)).status_code == 401
+
+
+def test_only_so_many_are_made_at_a_time(tmp_path: Path) -> None:
+    """Out: the look at `available_tokens`, and a third one waits instead."""
+    app = application(tmp_path)
+    slots = app.state.gateway.intake.preview_slots
+
+    async def third() -> httpx.Response:
+        async with slots:
+            slots.total_tokens = 1
+            return await post(app, RECORD)
+
+    answer = asyncio.run(third())
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
