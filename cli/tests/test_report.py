@@ -1,12 +1,14 @@
 """The demo's report: it says what the answers say, in the language of the reader, and a record's text stays text."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edugraph_cli.embedded.report import Report, language_of, write_report
+from edugraph_client import Answer
 
 ROWS: list[dict[str, Any]] = [
     {"point": f"p{n}", "name": f"<b>point {n}</b>", "wrong": n / 10, "wrong_at_least": None, "evidence": "/v1/x"}
@@ -14,9 +16,18 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def answer(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def answer(rows: list[dict[str, Any]]) -> Answer:
     counted = {"students": 1234, "students with attempts": 12, "first attempts": 56}
-    return {"rows": rows, "of_how_many": counted, "computed_by": "By <hand>.", "as_of": "2026-06-20T08:00:00Z"}
+    return Answer(
+        question="A question",
+        computed_by="By <hand>.",
+        as_of=datetime(2026, 6, 20, 8, tzinfo=UTC),
+        parameters={},
+        exact=True,
+        of_how_many=counted,
+        left_out={},
+        rows=tuple(rows),
+    )
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from edugraph_cli.client import ClientSettings
 from edugraph_cli.processes import free_port
 from edugraph_cli.serving import Served, answers
+from edugraph_client import ClientSettings
 from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_EXACT, INSIGHTS_PATHS
 
 # Where the command line looks for it.

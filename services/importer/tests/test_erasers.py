@@ -68,6 +68,17 @@ class Stores:
     def forget(self) -> None:
         self.changed.add("members")
 
+    @staticmethod
+    def epoch() -> str:
+        return "1"
+
+    @staticmethod
+    def restricted_students() -> set[str]:
+        return set()
+
+    def tell_restricted(self, student_ids: Any, epoch: str) -> None:
+        assert (student_ids, epoch) == (set(), "1")
+
     def begin_everywhere(self) -> None:
         self.changed.add("answers of insights")
 

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -24,7 +23,7 @@ from edugraph_cli.front_proxy import start_front_proxy, usual_port
 from edugraph_cli.processes import NotReady
 from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import Pools, Served, serving
-from edugraph_client import Client
+from edugraph_client import Answer, Client
 from edugraph_common.contracts.api import GraphSummary
 from edugraph_common.contracts.outcomes import JobReport
 
@@ -72,15 +71,13 @@ def _run(folder: Path, examples: Path, report: Path, console: Console, begun: fl
         _print_result(reports, summary, console)
         language = language_of(os.environ)
         course = COURSES[language]
-        answers = {name: client.insight(name, {"course": course}) for name in QUESTIONS}
+        answers = {name: client.ask(name, course=course) for name in QUESTIONS}
         _print_answers(answers, course)
-        hard = client.insight("difficulty", {"course": course})
+        hard = client.ask("difficulty", course=course)
         written = write_report(Report(course, hard, answers), report, language, shown_rows=SHOWN_ROWS)
         console.print(f"\nTook {time.monotonic() - begun:.1f} s. A report of it: {written}", highlight=False)
         wrong = _differences(reports, summary)
-        wrong += [
-            f"the question {name} has no answer for {course}" for name in QUESTIONS if not answers[name]["rows"]
-        ]
+        wrong += [f"the question {name} has no answer for {course}" for name in QUESTIONS if not answers[name].rows]
         for line in wrong:
             console.print(f"[red]The graph does not hold what was reported: {line}[/red]")
         if stay and not wrong:
@@ -99,10 +96,10 @@ def _stay(served: Served, folder: Path, console: Console) -> None:
         signal.pause()
 
 
-def _print_answers(answers: Mapping[str, Mapping[str, Any]], course: str) -> None:
+def _print_answers(answers: Mapping[str, Answer], course: str) -> None:
     for question, answer in answers.items():
         say(f"\nedugraph ask {question} course={course}")
-        print_answer({**answer, "rows": answer["rows"][:SHOWN_ROWS]})
+        print_answer(answer.model_copy(update={"rows": answer.rows[:SHOWN_ROWS]}))
 
 
 def _print_result(reports: list[JobReport], summary: GraphSummary, console: Console) -> None:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from edugraph_client import Answer
+
 Language = Literal["en", "zh"]
-Answer = Mapping[str, Any]
 SHARES = frozenset({"wrong", "wrong_at_least", "right", "read", "linked", "unsure", "with_evidence"})
 # Ids and addresses say nothing to who reads a name beside them.
 _NOT_SHOWN = frozenset({"point", "evidence"})
@@ -38,9 +39,9 @@ def write_report(report: Report, path: Path, language: Language, *, shown_rows: 
     # What records say becomes text: the library escapes it.
     pages = Environment(loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined)
     words = _words(language)
-    course = report.hard["rows"][0] if report.hard["rows"] else {}
+    course = report.hard.rows[0] if report.hard.rows else {}
     weak = report.answers["weak-points"]
-    counted = weak["of_how_many"]
+    counted = weak.of_how_many
     cards = {
         "card.students": counted["students"],
         "card.active": counted["students with attempts"],
@@ -55,7 +56,7 @@ def write_report(report: Report, path: Path, language: Language, *, shown_rows: 
         course=report.course,
         cards=cards,
         tables=tables,
-        as_of=weak["as_of"][:16].replace("T", " "),
+        as_of=f"{weak.as_of:%F %H:%M}",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
@@ -70,16 +71,16 @@ def _words(language: Language) -> dict[str, str]:
 
 
 def _table(question: str, answer: Answer, words: Mapping[str, str], shown_rows: int) -> dict[str, Any]:
-    rows: Sequence[Mapping[str, Any]] = answer["rows"][:shown_rows]
+    rows: Sequence[Mapping[str, Any]] = answer.rows[:shown_rows]
     names = [name for name in (rows[0] if rows else ()) if name not in _NOT_SHOWN]
-    counted = [f"{words.get(f'count.{name}', name)} {number:,}" for name, number in answer["of_how_many"].items()]
+    counted = [f"{words.get(f'count.{name}', name)} {number:,}" for name, number in answer.of_how_many.items()]
     return {
         "heading": words[f"question.{question}"],
         "columns": [words[f"column.{name}"] for name in names],
         "rows": [[_shown(name, row[name], words) for name in names] for row in rows],
-        "rest": len(answer["rows"]) - len(rows),
+        "rest": len(answer.rows) - len(rows),
         "of_how_many": " · ".join(counted),
-        "computed": words.get(f"computed.{question}", answer["computed_by"]),
+        "computed": words.get(f"computed.{question}", answer.computed_by),
     }
 
 

@@ -60,7 +60,7 @@ from edugraph_importer.batching import (
     store_rejects,
     window,
 )
-from edugraph_importer.erasure import Erasure
+from edugraph_importer.erasure import Erasure, forget_lists
 from edugraph_importer.graph import REFUSED, Graph
 from edugraph_importer.person_export import Elsewhere, PersonExport
 from edugraph_importer.undo import undo_import
@@ -391,7 +391,7 @@ class Importer:
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         ended = self.graph.end_old_records(lambda: self.now() < end)
         if ended.removed:
-            self.members.forget()  # Somebody may be in a course no more.
+            forget_lists(self.members, self.graph)  # Somebody may be in a course no more.
         self.epochs.begin_everywhere()
         return ended._asdict()
 
@@ -399,16 +399,15 @@ class Importer:
         """Take a course or a group out of the graph, for ten minutes at most."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         removed = self.graph.remove(of, node_id, lambda: self.now() < end)
-        self.members.forget()
+        forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
         return removed._asdict()
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
         found = self.graph.restrict_student(student_id, restricted=restricted)
-        self.members.forget()  # What analyzer and gateway were told is of before.
+        forget_lists(self.members, self.graph)  # What analyzer and gateway were told is of before.
         self.epochs.begin_everywhere()
-        self.tell_course_members(())
         return {"found": found, "restricted": restricted and found}
 
     def export_student(self, request_id: str, student_id: str) -> dict[str, Any]:

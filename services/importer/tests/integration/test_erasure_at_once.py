@@ -208,3 +208,19 @@ def test_nobody_is_told_how_somebody_is_called_whom_the_graph_refused(importer: 
     assert importer.members.of(["c"]) == {"c": ("Name of here",)}
     assert importer.members.contexts(["c"]).keys() == {"c"}
     importer.members.forget()
+
+
+def test_who_is_restricted_is_known_when_somebody_was_erased(importer: Importer) -> None:
+    """Out: `tell_restricted` in forget_lists: nothing of any student is shown until an importer is free to tell."""
+    data = {"course_id": "c", "error_text": "x"}
+    records = tuple(
+        {"type": "error_record", "timestamp": "2026-01-01", "data": {**data, "student_id": student}}
+        for student in ("gone", "here")
+    )
+    job_id = uuid4().hex
+    importer.jobs.create(job_id, "import", "inline", NOW)
+    importer.write_batch(ImportBatch(job_id=job_id, batch=0, records=records))
+    importer.restrict_student("here", restricted=True)
+    importer.erasure.erase(["gone"])
+    assert importer.members.restricted() == frozenset({"here"})
+    importer.members.forget()

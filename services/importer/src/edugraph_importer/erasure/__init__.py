@@ -72,6 +72,17 @@ class Report:
         }
 
 
+def forget_lists(members: CourseMembers, graph: Graph) -> None:
+    """Delete the lists of people that analyzer and gateway were told, and tell again who is restricted.
+
+    Nothing of any student is read or shown without that list, and to be asked for it an importer must be free.
+    """
+    members.forget()
+    epoch = members.epoch()
+    # Whoever deletes the lists meanwhile tells this one afterwards.
+    members.tell_restricted(graph.restricted_students(), epoch)
+
+
 @dataclass(frozen=True)
 class Erasure:
     """One for each process. `platform_prefixes` are by platform_key."""
@@ -111,7 +122,7 @@ class Erasure:
             for student_id in sorted(ids):
                 for name, number in self.graph.erase_student(student_id).items():
                     graph[name] = graph.get(name, 0) + number
-            self.members.forget()
+            forget_lists(self.members, self.graph)
             self.epochs.begin_everywhere()
             report.removed["graph"] = graph
         report.mentions = self._mentions({*known.names, *names}, ids)
@@ -135,7 +146,7 @@ class Erasure:
             for student_id in students:
                 self.graph.erase_student(student_id)
                 go_on()
-            self.members.forget()
+            forget_lists(self.members, self.graph)
             self.epochs.begin_everywhere()
             report = self._clean(who, go_on, dry_run=False)
             report.removed["graph"] = {"Student": len(students)}
