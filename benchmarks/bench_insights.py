@@ -2,9 +2,10 @@
 
 A Neo4j of this bench alone is filled through the importer's own code. Eight readers ask each question at once, in
 threads of one process as insights has them, with other groups and students each time and no cache of answers. Cold
-is the first time after Neo4j was started again, one call of each reader; the system still has the files in memory. A
-question over a whole course may answer with an offer to ask for less. One table, JSON beside it; exits 1 when a
-figure is missed. On a busy machine the figures are rough.
+is the first time after Neo4j was started again, one call of each reader; the system still has the files in memory.
+Kept is the second time with the cache, by one reader: rights are read, and the answer is there. A question over a
+whole course may answer with an offer to ask for less. One table, JSON beside it; exits 1 when a figure is missed. On
+a busy machine the figures are rough.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -31,6 +33,7 @@ from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Prere
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.platform.callers import ANYBODY
 from edugraph_importer.graph import Graph
+from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.asking import ask
 from edugraph_insights.graph import Graph as GraphToRead
 from edugraph_insights.insights import Insights
@@ -42,6 +45,8 @@ RESULTS = Path(__file__).parent / "results"
 READERS = 8
 NOW = datetime(2026, 6, 10, tzinfo=UTC)  # in the second term, so that its groups have members
 GOALS = {"group or student": (1.0, 5.0), "course": (5.0, 5.0)}  # seconds of p95, warm and cold
+KEPT_GOAL_SECONDS = 0.05  # of an answer that was kept, one reader at a time
+KEPT_CALLS = 4
 
 
 class NoAudit:
@@ -76,6 +81,7 @@ def measure(store: Store, size: int, calls: int) -> list[dict[str, Any]]:
     store.stop()
     store.start()
     insights = reading(store)
+    keeping = replace(insights, answers=AnswerCache(1 << 28, lambda courses: ("",) * (len(courses) + 1)))
     random = Random(size)
     rows = []
     try:
@@ -94,6 +100,7 @@ def measure(store: Store, size: int, calls: int) -> list[dict[str, Any]]:
                             "cold p95": p95([each for each, _ in cold]),
                             "warm p50": median(each for each, _ in warm),
                             "warm p95": p95([each for each, _ in warm]),
+                            "kept p50": kept_seconds(keeping, name, asked),
                             "too large": sum(large for _, large in times) / len(times),
                         }
                     )
@@ -154,6 +161,13 @@ def seconds(insights: Insights, name: str, asked: dict[str, Any]) -> tuple[float
     return time.perf_counter() - begun, too_large
 
 
+def kept_seconds(keeping: Insights, name: str, asked: list[dict[str, Any]]) -> float | None:
+    """Return the median of asking a second time, None where no answer could be computed."""
+    answered = [each for each in asked[:KEPT_CALLS] if not seconds(keeping, name, each)[1]]
+    times = [seconds(keeping, name, each)[0] for each in answered]
+    return median(times) if times else None
+
+
 def reading(store: Store) -> Insights:
     settings = InsightsSettings.model_validate(
         {
@@ -184,17 +198,19 @@ def report(found: dict[int, list[dict[str, Any]]]) -> bool:
     missed = False
     for size, rows in found.items():
         print(f"\n{size:,} records, {READERS} readers; seconds")
-        columns = ("cold p95", "warm p50", "warm p95")
+        columns = ("cold p95", "warm p50", "warm p95", "kept p50")
         print(f"{'question':<24}{'of':<18}" + "".join(f"{name:>10}" for name in columns) + f"{'too large':>11}")
         for row in rows:
             warm, cold = GOALS[row["scope"]]
-            row["missed"] = row["warm p95"] > warm or row["cold p95"] > cold
+            kept = row["kept p50"] if row["kept p50"] is not None else 0.0
+            row["missed"] = row["warm p95"] > warm or row["cold p95"] > cold or kept > KEPT_GOAL_SECONDS
             missed = missed or row["missed"]
-            figures = "".join(f"{row[name]:>10.3f}" for name in columns)
+            figures = "".join("         –" if row[name] is None else f"{row[name]:>10.3f}" for name in columns)
             verdict = "  MISSED" if row["missed"] else ""
             print(f"{row['question']:<24}{row['scope']:<18}{figures}{row['too large']:>11.0%}{verdict}")
     load = [round(each, 1) for each in os.getloadavg()]
-    print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores; goals: {GOALS}")
+    print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores")
+    print(f"goals: {GOALS}, kept {KEPT_GOAL_SECONDS} s")
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "insights.json").write_text(json.dumps({"sizes": found, "goals": GOALS, "load": load}, indent=1))
     return missed

@@ -1,6 +1,7 @@
 """Each general query shows what the records say, and no more than the caller may see; the reference asks no graph."""
 
 import os
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -19,10 +20,11 @@ from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import Insights
+from edugraph_insights.problems import TooLarge
 from edugraph_insights.queries import permission, walks
 from edugraph_insights.queries.answers import OfPath, OfRoot
 from edugraph_insights.queries.registry import QUERIES, run_query
-from edugraph_insights.queries.sight import Sight
+from edugraph_insights.queries.sight import MOST_FOUND, Sight
 
 from .schools import EXAMPLES as MANY
 from .schools import NotedAudit, School, at, of, reading, written
@@ -101,6 +103,30 @@ def test_what_is_beside_a_node_equals_the_reference_for_each_caller(
                 beside = [k for k in links if k[ends[0]] == node and k[1] == count.type]
                 assert count.nodes == sum(k[ends[1]].startswith(f"{count.label}:") for k in beside)
             assert sum(c.nodes for c in details.counts) == len(answer.relationships)
+
+
+@ON_EMBEDDED
+@EXAMPLES
+@given(school=peopled_schools(), hour=st.sampled_from([None, 12]))
+def test_statistics_count_what_a_caller_sees(
+    room: Room, insights: Insights, school: School, hour: int | None
+) -> None:
+    """Out: the relationships of a label that `hop` goes through, `merged`, or a label of `Sight.labels`."""
+    written(room, school)
+    for caller, sight in sights(school):
+        since = datetime.fromisoformat(at(hour)) if hour and "analyst" not in caller.roles else None
+        answer = ask(insights, "statistics", caller, **({"from": since} if since else {}))
+        links = sight.links(since)
+        assert answer.relationships == Counter(kind for _, kind, _ in links)
+        if since is None:
+            assert answer.nodes == Counter(node.partition(":")[0] for node in sight.nodes)
+
+
+@ON_EMBEDDED
+def test_statistics_of_too_much_offer_less(insights: Insights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sight, "search", lambda *_: ["id"] * (MOST_FOUND + 1))
+    with pytest.raises(TooLarge, match="more than 10,000 nodes"):
+        ask(insights, "statistics")
 
 
 @EXAMPLES

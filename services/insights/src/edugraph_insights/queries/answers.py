@@ -68,6 +68,10 @@ class OfNode(Filtered):
     limit: int = Field(default=MOST_NODES, ge=1, le=1_000, description="relationships shown, at most")
 
 
+class OfSight(Narrowed):
+    """How much is there?"""
+
+
 class OneNode(Narrowed):
     """What is known of a node?"""
 
@@ -141,6 +145,14 @@ class Details(ContractModel):
     properties: dict[str, Any]
     counts: tuple[RelationshipCount, ...]
     left_out: dict[str, int]
+
+
+class Statistics(ContractModel):
+    """How many nodes of each label, and pairs of nodes with a relationship of each type. What is none is left out."""
+
+    computed_by: str
+    nodes: dict[str, int]
+    relationships: dict[str, int]
 
 
 class PathAnswer(GraphAnswer):

@@ -16,9 +16,11 @@ from edugraph_insights.queries.answers import (
     OfNode,
     OfPath,
     OfRoot,
+    OfSight,
     OneNode,
     PathAnswer,
     Search,
+    Statistics,
 )
 from edugraph_insights.queries.links import RECORDS
 from edugraph_insights.queries.permission import sight_of
@@ -45,6 +47,7 @@ QUERIES: Mapping[str, GraphQuery] = {
         GraphQuery("node", "What is known of a node, and how much is beside it?", OneNode, Details, walks.details),
         GraphQuery("neighbours", "What is beside a node?", OfNode, GraphAnswer, walks.neighbours),
         GraphQuery("subgraph", "What is around a node?", OfRoot, GraphAnswer, walks.subgraph),
+        GraphQuery("statistics", "How much is there?", OfSight, Statistics, walks.statistics),
         GraphQuery("path", "How do two nodes hang together?", OfPath, PathAnswer, walks.path),
     )
 }

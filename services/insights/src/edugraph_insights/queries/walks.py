@@ -1,11 +1,12 @@
 """The general queries over what a caller sees: each walks it hop by hop, and says what it left out."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from edugraph_insights.problems import TooLarge
 from edugraph_insights.queries.answers import (
     Details,
     Filtered,
@@ -13,12 +14,14 @@ from edugraph_insights.queries.answers import (
     OfNode,
     OfPath,
     OfRoot,
+    OfSight,
     OneNode,
     PathAnswer,
     RelationshipCount,
     Search,
     ShownNode,
     ShownRelationship,
+    Statistics,
 )
 from edugraph_insights.queries.links import ADDED, SUMS, TYPES
 from edugraph_insights.queries.sight import MOST_FOUND, Hub, Key, Sight, Tie
@@ -295,3 +298,22 @@ def way(
         halves.append((nodes, relationships))
     (before, first), (after, second) = halves
     return [*reversed(before), *after[1:]], [*reversed(first), *second]
+
+
+def statistics(sight: Sight, _asked: OfSight) -> Statistics:
+    """Count all that the caller sees. What a hub leads to is counted from the other end.
+
+    Raises TooLarge where there are too many nodes to go through.
+    """
+    ids = {label: sight.search(label, "") for label in sight.labels()}
+    if label := next((label for label, found in ids.items() if len(found) > MOST_FOUND), None):
+        offer = "Ask for one course or group; `edugraph graph summary` counts the whole graph."
+        raise TooLarge(f"There are more than {MOST_FOUND:,} nodes of the label {label}", offer)
+    ties, _ = sight.hop((Key(label, node_id) for label, found in ids.items() for node_id in found), TYPES)
+    types = Counter(each.type for each in merged(ties.values()))
+    return Statistics(
+        computed_by="Counts of the nodes that you may see, and of the pairs of them with a relationship. Names of "
+        "one thing are one node.",
+        nodes={label: len(found) for label, found in sorted(ids.items()) if found},
+        relationships=dict(sorted(types.items())),
+    )
