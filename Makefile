@@ -27,7 +27,7 @@ demo: env-dev ## import the examples on the embedded servers, ask about them, wr
 	@$(RUN) edugraph demo
 
 # The traps of the broker wait for its time-outs, and the chaos tests stop servers: make traps, make chaos-tests.
-SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=tests/page
+SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=tests/page --ignore=tests/login
 
 # Two workers share the tests out; each has servers of its own, since Neo4j Community has one database.
 test test-rest test-shuffled fast fast-shuffled: WORKERS := 2

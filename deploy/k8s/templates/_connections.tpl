@@ -109,6 +109,14 @@ gateway insights importer analyzer
   valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" . }}, key: privacy-secret}}
 {{- end -}}
 
+{{/* Whose tokens gateway and insights take, and whose sessions. */}}
+{{- define "edugraph.issuerEnv" -}}
+{{- with .Values.login.issuer }}
+- {name: EDUGRAPH_OIDC_ISSUER, value: {{ . | quote }}}
+- {name: EDUGRAPH_OIDC_AUDIENCE, value: {{ $.Values.login.audience | quote }}}
+{{- end }}
+{{- end -}}
+
 {{/* What is no secret: one ConfigMap, and the blob store's own credentials. */}}
 {{- define "edugraph.envFrom" -}}
 - configMapRef: {name: {{ include "edugraph.fullname" . }}-settings}

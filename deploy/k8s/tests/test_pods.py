@@ -39,6 +39,32 @@ def test_restricted_pod_security(chart, example, pods):
             assert not [port for port in container.get("ports", []) if "hostPort" in port], name
 
 
+def test_only_insights_knows_the_client_by_which_people_sign_in(chart, pods):
+    """Both doors take the issuer's tokens. Without an issuer nothing of it is set."""
+    at_issuer = {
+        "issuer": "https://id.example",
+        "existingSecret": "id",
+        "redirectUrl": "https://a.example/ui/callback",
+    }
+    set_by = {
+        name.split("-")[1]: {
+            each: entry for each, entry in variables(spec["containers"][0]).items() if "OIDC" in each
+        }
+        for name, spec in pods(chart.render(f"login={json.dumps(at_issuer)}")).items()
+    }
+    client = {f"EDUGRAPH_OIDC_{name}" for name in ("CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URL")}
+    shared = {"EDUGRAPH_OIDC_ISSUER", "EDUGRAPH_OIDC_AUDIENCE"}
+    assert {name: set(found) for name, found in set_by.items() if found} == {
+        "gateway": shared,
+        "insights": shared | client,
+    }
+    secret = set_by["insights"]["EDUGRAPH_OIDC_CLIENT_SECRET"]["valueFrom"]["secretKeyRef"]
+    assert secret == {"name": "id", "key": "client-secret"}
+    assert not [
+        name for spec in pods(chart.render()).values() for name in variables(spec["containers"][0]) if "OIDC" in name
+    ]
+
+
 def test_any_user_id(chart, pods):
     for spec in pods(chart.render("podSecurity.runAsUser=1234567", "podSecurity.fsGroup=7654321")).values():
         assert spec["securityContext"]["runAsUser"] == 1234567

@@ -27,6 +27,7 @@ from rendered_chart import CHART
         ("gateway.ingress.enabled=true", "set gateway.ingress.host"),
         ("gateway.httpRoute.enabled=true", "name the Gateway it joins"),
         ('webhooks.url="https://a.example"', "webhooks.existingSecret"),
+        ('login.issuer="https://id.example"', "login.redirectUrl"),
         ("rabbitmq.enabled=false", "set rabbitmq.external.existingSecret"),
         ("redis.enabled=false", "set redis.external.existingSecret"),
         ("redis.resources.limits=null", "set redis.resources.limits.memory"),

@@ -267,7 +267,8 @@ def test_nothing_can_be_put_into_a_frame(world: World, path: str) -> None:
 
 
 def test_where_nobody_signs_in_there_is_no_sign_in() -> None:
-    for settings, state in (({"auth": "off", **OIDC}, "open"), ({}, "keys")):
+    empty = dict.fromkeys(OIDC, "")  # as compose sets them
+    for settings, state in (({"auth": "off", **OIDC}, "open"), ({}, "keys"), (empty, "keys")):
         insights = open_insights(InsightsSettings(**SERVERS, **settings))
         browser = TestClient(make_application(insights), follow_redirects=False)
         assert browser.get("/ui/session").json()["state"] == state

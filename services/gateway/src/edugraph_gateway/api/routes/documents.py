@@ -11,9 +11,11 @@ from starlette.responses import HTMLResponse, Response
 from edugraph_gateway.api.dependencies import Reader
 
 router = APIRouter(include_in_schema=False)
-OWN_ONLY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-)
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+}
 
 
 class PageFile(StrEnum):
@@ -35,7 +37,7 @@ async def openapi(request: Request, _caller: Reader) -> dict[str, Any]:
 
 @router.get("/docs")
 async def page(request: Request, _caller: Reader) -> HTMLResponse:
-    """Loads nothing from elsewhere."""
+    """Loads nothing from elsewhere, and cannot be put into a frame."""
     made = get_swagger_ui_html(
         openapi_url="/openapi.json",
         title=request.app.title,
@@ -43,7 +45,7 @@ async def page(request: Request, _caller: Reader) -> HTMLResponse:
         swagger_css_url=f"/docs/{PageFile.STYLE}",
         swagger_favicon_url=f"/docs/{PageFile.ICON}",
     )
-    made.headers["Content-Security-Policy"] = OWN_ONLY
+    made.headers.update(HEADERS)
     return made
 
 

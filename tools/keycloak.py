@@ -1,0 +1,109 @@
+"""A Keycloak on the loopback, for the tests of signing in: Maven Central's distribution, on a database in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tools import cache
+from tools.common import ServerError, last_lines, say
+from tools.debian import packages as debian
+from tools.servers.neo4j import find_java
+from tools.servers.server import clean_env
+
+VERSION = "26.4.7"
+SHA256 = "dd9834c023460be856f731423d86228c23b5d002194a2064642bec0cc6573eaa"
+COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+OLDEST_JAVA = 17
+READY_WITHIN = 300  # seconds; half a minute where nothing else runs
+ADMIN = "admin"
+# Chosen once, so that no start has to make the program anew.
+BUILT = ("--db=dev-mem",)
+
+
+class Keycloak(NamedTuple):
+    """`password` is that of the administrator `ADMIN`."""
+
+    url: str
+    password: str
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Keycloak]:
+    """Yield one that answers and has nothing but its administrator. Its log lies in `folder`."""
+    built = cache.built(f"keycloak-{VERSION}", _get)
+    # What it writes lies in its home: the program itself is only read there.
+    for part in (built / f"keycloak-{VERSION}").iterdir():
+        if part.name != "data":
+            (folder / part.name).symlink_to(part)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    keycloak = Keycloak(f"http://127.0.0.1:{port}", secrets.token_hex(16))
+    options = ["--optimized", "--cache=local", "--http-enabled=true", "--hostname-strict=false"]
+    command = [
+        str(folder / "bin" / "kc.sh"),
+        "start",
+        *options,
+        "--http-host=127.0.0.1",
+        f"--http-port={port}",
+    ]
+    environment = _environment(KC_BOOTSTRAP_ADMIN_USERNAME=ADMIN, KC_BOOTSTRAP_ADMIN_PASSWORD=keycloak.password)
+    log = folder / "keycloak.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+    try:
+        _wait(process, keycloak.url, log)
+        yield keycloak
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _environment(**extra: str) -> dict[str, str]:
+    java = Path(find_java(OLDEST_JAVA))
+    return clean_env(HOME=os.environ.get("HOME", "/"), JAVA_HOME=str(java.parent.parent), **extra)
+
+
+def _get(folder: Path, lock: int) -> None:
+    debian.need_command("mvn", "maven")
+    say(f"getting version {VERSION} with Maven (160 MB), and making it ready once (half a minute)", "keycloak")
+    artifact = f"-Dartifact=org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
+    log = cache.folder() / "keycloak.log"
+    cache.run_logged(["mvn", "-B", "-q", "-C", artifact, f"-DoutputDirectory={folder}", COPY], log, lock)
+    archive = folder / f"keycloak-quarkus-dist-{VERSION}.zip"
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != SHA256:
+        raise ServerError(f"{archive.name} has the SHA-256 {found}, and not the one that tools/keycloak.py names")
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder)
+    archive.unlink()
+    program = folder / f"keycloak-{VERSION}" / "bin" / "kc.sh"
+    program.chmod(0o755)
+    cache.run_logged(["env", "-i", *_assignments(), str(program), "build", *BUILT], log, lock)
+
+
+def _assignments() -> list[str]:
+    return [f"{name}={value}" for name, value in _environment().items()]
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + READY_WITHIN
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/realms/master", timeout=10):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise ServerError(f"Keycloak did not start; the end of its log:\n{last_lines(log)}")
