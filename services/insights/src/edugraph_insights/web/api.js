@@ -1,4 +1,4 @@
-// The one module that asks insights. The key of an installation that needs one is kept for this tab only.
+// The one module that asks the two doors. The key of an installation that needs one is kept for this tab only.
 
 const STORED = 'edugraph_key';
 const REMEMBERED_MS = 30_000; // typing in a search asks for the same answer again and again
@@ -17,7 +17,7 @@ export const hasKey = () => key !== '';
 
 export function keep(given) {
   key = given;
-  remembered.clear();
+  forget();
   if (key) sessionStorage.setItem(STORED, key);
   else sessionStorage.removeItem(STORED);
 }
@@ -38,10 +38,34 @@ export function ask(path, parameters = {}) {
 export async function askIn(form, path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '');
   const query = new URLSearchParams(given).toString();
-  const headers = { Accept: form, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  const answer = await call('GET', `/v1/insights${path}${query ? `?${query}` : ''}`, { Accept: form });
+  return form === 'application/json' ? answer.json() : answer.text();
+}
+
+/**
+ * Change something at either door: `path` is the whole path, such as /v1/imports. A Blob or a string is sent as it is,
+ * with a Content-Type among `headers`; anything else as JSON. Return the JSON of the answer, null where it has none.
+ * Raises Problem.
+ */
+export async function write(method, path, body, headers = {}) {
+  const asItIs = body === undefined || typeof body === 'string' || body instanceof Blob;
+  const answer = await call(method, path, { ...(asItIs ? {} : { 'Content-Type': 'application/json' }), ...headers }, asItIs ? body : JSON.stringify(body));
+  forget();
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
+}
+
+/** Forget all answers: something has changed. */
+export function forget() {
+  remembered.clear();
+}
+
+/** Ask either door, and return the answer before its body is read. Raises Problem. */
+export async function call(method, address, headers = {}, body = undefined) {
+  const all = { Accept: 'application/json', ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers };
   let answer;
   try {
-    answer = await fetch(`/v1/insights${path}${query ? `?${query}` : ''}`, { headers, cache: 'no-store' });
+    answer = await fetch(address, { method, headers: all, body, cache: 'no-store', credentials: 'same-origin' });
   } catch {
     throw new Problem(0, 'unavailable', '');
   }
@@ -49,5 +73,5 @@ export async function askIn(form, path, parameters) {
     const told = await answer.json().catch(() => ({}));
     throw new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '');
   }
-  return form === 'application/json' ? answer.json() : answer.text();
+  return answer;
 }
