@@ -41,6 +41,15 @@ def guarded_address(school: Mapping[str, str]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def demo_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo as the tutorial starts it: gateway, workers and insights at one address, to which tests may import."""
+    from page.tutorial import running_demo
+
+    with running_demo(tmp_path_factory.mktemp("demo") / "demo.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
     from playwright.sync_api import sync_playwright
 
@@ -68,4 +77,12 @@ def visit_guarded(browser: "Browser", guarded_address: str) -> Iterator[Any]:
     from page.visitor import Visitor
 
     with Visitor(browser, guarded_address) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def visit_demo(browser: "Browser", demo_address: str) -> Iterator[Any]:
+    from page.visitor import Visitor
+
+    with Visitor(browser, demo_address) as visitor:
         yield visitor

@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 from page.school import imported_school, served
+from page.tutorial import ROOT, follow, running_demo
 from page.visitor import Visitor
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGES, ALL = ROOT / "docs" / "images", ROOT / ".run" / "screenshots"
 SIZES = ((1280, 800), (1920, 1080), (390, 844))
 IN_DOCS = {("overview", (1280, 800)), ("map", (1280, 800))}
@@ -44,6 +44,29 @@ def main() -> None:
                     if (page, (width, height)) in IN_DOCS:
                         shown.screenshot(path=IMAGES / f"{page}-{language}.png")
                         print(IMAGES / f"{page}-{language}.png")
+        of_tutorial(browser, Path(folder))
+
+
+def of_tutorial(browser: Browser, folder: Path) -> None:
+    """The pictures of the tutorial, and its imports in all sizes."""
+    with running_demo(folder / "demo.log") as url, Visitor(browser, url) as visitor:
+        for language in COURSES:
+            visitor.page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
+            shown = visitor.open("overview", lang=language)
+            follow(shown, language, lambda path: take(visitor, path))
+
+
+def take(visitor: Visitor, path: str) -> None:
+    """Write one picture for the docs, from the place where something was done last, and one of each size to look at."""
+    shown = visitor.page
+    last = shown.locator("#rows, #mapping, h1").first
+    last.evaluate("e => scrollTo(0, e.id ? e.getBoundingClientRect().top + scrollY - 120 : 0)")
+    shown.screenshot(path=IMAGES.parent / path)
+    print(IMAGES.parent / path)
+    for width, height in SIZES:
+        shown.set_viewport_size({"width": width, "height": height})
+        shown.screenshot(path=ALL / Path(path).with_stem(f"{Path(path).stem}-{width}").name, full_page=True)
+    shown.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
 
 
 if __name__ == "__main__":

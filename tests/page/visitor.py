@@ -63,6 +63,13 @@ class Visitor:
         body: dict[str, Any] = found.json()
         return body
 
+    def job_list(self) -> list[dict[str, Any]]:
+        """What the gateway at the same address says of its jobs, the newest first."""
+        found = httpx.get(f"{self.address}/v1/jobs", params={"limit": 200})
+        found.raise_for_status()
+        jobs: list[dict[str, Any]] = found.json()["jobs"]
+        return jobs
+
     def values(self, selector: str) -> list[str]:
         """The exact numbers that the elements carry."""
         return [str(each.get_attribute("value")) for each in self.page.query_selector_all(f"{selector} data")]

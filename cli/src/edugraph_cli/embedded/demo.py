@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -91,9 +90,10 @@ def _stay(served: Served, folder: Path, console: Console) -> None:
     console.print(
         f"page: {url}/ui/  (it ends, and all of it is deleted, with Ctrl-C)", highlight=False, soft_wrap=True
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt):
-        signal.pause()
+    # Also where a shell has started it in the background, which leaves it deaf to Ctrl-C.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: sys.exit(0))
+    signal.pause()
 
 
 def _print_answers(answers: Mapping[str, Answer], course: str) -> None:

@@ -35,11 +35,12 @@ class TermChoice(Choice):
 
 class Choices(ContractModel):
     """`sees` is of whom the caller sees rows. Who sees cells alone may ask about a whole course only, so there are
-    no groups and no terms. `person` is the caller's own id in the graph.
+    no groups and no terms. `person` is the caller's own id in the graph. `imports`: whether they may import files.
     """
 
     sees: Rows
     person: str | None
+    imports: bool
     courses: tuple[Choice, ...]
     groups: tuple[GroupChoice, ...]
     terms: tuple[TermChoice, ...]
@@ -59,6 +60,7 @@ def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
     return Choices(
         sees=sees,
         person=caller.person,
+        imports=caller.may("submit"),
         courses=tuple(Choice(**row) for row in courses),
         groups=tuple(GroupChoice(**row) for row in groups),
         terms=tuple(TermChoice(**row) for row in terms),

@@ -20,7 +20,8 @@ _TOO_LARGE = "the file is too large for a preview; `edugraph import --dry-run` r
 
 
 class Preview(ContractModel):
-    """`mapping` is that which was given, or a suggested one, whose open points a person must decide.
+    """`mapping` is that which was given, or a suggested one, whose open points a person must decide. `columns` are
+    those of a CSV.
 
     The numbers are of the rows that were looked at, all of them where it is `complete`. `problem` says why none were.
     """
@@ -29,6 +30,7 @@ class Preview(ContractModel):
     compression: Compression | None = None
     encoding: str = UTF8
     delimiter: str | None = None
+    columns: tuple[str, ...] = ()
     mapping: str | None = None
     open_points: tuple[str, ...] = ()
     problem: str | None = None
@@ -72,7 +74,9 @@ def preview(name: str, part: bytes, mapping: str | None, latest: datetime, *, is
         )
     except MalformedFile as problem:
         return found.model_copy(update={"problem": str(problem)})
-    return found.model_copy(update={each: value for each, value in report if each in Preview.model_fields})
+    numbers = {each: value for each, value in report if each in Preview.model_fields}
+    header = report.read_plan.header
+    return found.model_copy(update=numbers | {"columns": header.columns if header else ()})
 
 
 def _unpacked(part: bytes, compression: Compression | None, *, is_whole: bool) -> tuple[bytes, bool]:

@@ -1,6 +1,7 @@
 // The frame of the page: who asks, about what, and which page is shown.
 
 import { ask, forget, hasKey, keep, whoIsIn } from './api.js';
+import { imports } from './pages/imports.js';
 import { map } from './pages/map.js';
 import { overview } from './pages/overview.js';
 import { records } from './pages/records.js';
@@ -18,6 +19,7 @@ const PAGES = {
   map: { show: map, needs: 'course-map' },
   student: { show: student, needs: 'student', hidden: true },
   records: { show: records, needs: 'records', hidden: true },
+  imports: { show: imports, needs: 'imports' }, // no question: who may import may see it
 };
 const THEMES = ['auto', 'light', 'dark'];
 const [head, main, status] = ['head', 'main', 'status'].map(id => document.getElementById(id));
@@ -52,7 +54,10 @@ async function show() {
   frame(known);
   const content = h('div', { class: 'page', 'data-page': known });
   main.replaceChildren(content);
-  if (!choices.courses.length) content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses')));
+  if (!choices.courses.length && known !== 'imports') {
+    const toImports = choices.questions.has('imports') && h('a', { href: link('imports') }, t('nav.imports'));
+    content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses'), ' ', toImports || ''));
+  }
   else {
     const parts = PAGES[known].show({ ...choices, asked: questionParameters() });
     content.append(...parts.filter(Boolean));
@@ -75,7 +80,7 @@ const firstPage = () => Object.keys(PAGES).find(name => choices?.questions.has(P
 
 async function asked() {
   const [may, catalogue] = await Promise.all([ask('/choices'), ask('')]);
-  return { ...may, questions: new Set(catalogue.questions.map(each => each.name)) };
+  return { ...may, questions: new Set([...catalogue.questions.map(each => each.name), ...(may.imports ? ['imports'] : [])]) };
 }
 
 /** Return what the filters say, as parameters of a question. */
@@ -156,5 +161,11 @@ document.addEventListener('session-ended', () => {
 dress();
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', dress);
 addEventListener('hashchange', show);
+document.addEventListener('imported', async () => { // there may be a new course to choose
+  forget();
+  choices = null;
+  choices = await asked().catch(() => null); // asked again, and its problem told, by the next page
+  if (choices && state().page === 'imports') frame('imports');
+});
 addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(each => { each.open = true; }));
 show();

@@ -30,6 +30,11 @@ export function number(value) {
   return value === null || value === undefined ? nothing : new Intl.NumberFormat(locale(), { maximumFractionDigits: 1 }).format(value);
 }
 
+/** What is paid for texts is often less than a hundredth of a unit. */
+export function price(value) {
+  return new Intl.NumberFormat(locale(), { maximumSignificantDigits: 3 }).format(value);
+}
+
 export function share(value) {
   const style = { style: 'percent', maximumFractionDigits: 0 };
   return value === null || value === undefined ? nothing : new Intl.NumberFormat(locale(), style).format(value);

@@ -31,6 +31,7 @@ async function standing(weak, asked, questions) {
       card('attempts', of['first attempts'], number(of['first attempts']), questions.has('records') ? link('records') : null),
       hard && card('right', course?.right, share(course?.right), questions.has('records') ? link('records') : null),
       hard && card('progress', course?.median_progress, share(course?.median_progress), seesPersons ? link('students', { sort: 'progress' }) : null)),
+    of.students === 0 && h('p', { class: 'left-out' }, t('overview.no_students')),
     hard && how('difficulty', hard),
   ];
 }

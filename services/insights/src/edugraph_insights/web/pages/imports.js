@@ -1,0 +1,152 @@
+// What came in, and what became of it: a new import, one job as it goes on, and the list of all.
+
+import { call, write } from '../api.js';
+import { block, h, refusal, table, value } from '../parts.js';
+import { changed, link, state } from '../state.js';
+import { counts, mender, rejects, sentAs, uploader } from '../uploading.js';
+import { moment, number, price, t, told } from '../words.js';
+
+const STATES = ['queued', 'running', 'waiting', 'succeeded', 'partly failed', 'failed', 'cancelled'];
+const ENDED = new Set(['succeeded', 'partly failed', 'failed', 'cancelled']);
+const PAGE_ROWS = 20;
+const AGAIN_MS = 1000; // until a stream that broke off is asked for again
+const MOST_MENDED = 200; // rows that can be corrected here; of more, the file is
+
+export function imports() {
+  const { job } = state();
+  const list = () => block(t('imports.jobs'), jobs, { class: 'jobs' });
+  const listed = list();
+  document.addEventListener('imported', () => { if (listed.isConnected) listed.replaceWith(list()); }, { once: true });
+  return [h('h1', {}, t('imports.title')), job ? oneJob(job) : uploader(), listed];
+}
+
+/** Return the section of a job, which shows each of its changes. */
+function oneJob(id) {
+  const inside = h('div', {}, h('p', { class: 'waits' }, t('status.waits')));
+  const said = h('p', { class: 'unseen', role: 'status' });
+  const section = h('section', { class: 'job', 'data-job': id }, h('h2', {}, t('imports.job')), said, inside);
+  const shown = job => {
+    inside.replaceChildren(...report(job, section));
+    const now = `${told('job', job.state)} – ${job.source}`;
+    if (said.textContent !== now) said.textContent = now;
+  };
+  section.done = follow(id, section, shown).catch(problem => inside.replaceChildren(refusal(problem)));
+  return section;
+}
+
+/** Show a job now, and again at each change until it has ended or the page shows something else. */
+async function follow(id, section, shown) {
+  const job = await (await call('GET', `/v1/jobs/${encodeURIComponent(id)}`)).json();
+  shown(job);
+  if (!ENDED.has(job.state)) changes(id, section, shown);
+}
+
+async function changes(id, section, shown) {
+  const leaving = new AbortController();
+  addEventListener('hashchange', () => leaving.abort(), { once: true });
+  let job = null;
+  while (!leaving.signal.aborted && !(job && ENDED.has(job.state))) {
+    try {
+      const answer = await call('GET', `/v1/jobs/${encodeURIComponent(id)}/events`, { Accept: 'text/event-stream' });
+      for await (const text of events(answer.body, leaving.signal)) {
+        job = JSON.parse(text);
+        if (section.isConnected) shown(job);
+      }
+    } catch (problem) {
+      if (!leaving.signal.aborted && problem.status && ![429, 502, 503, 504].includes(problem.status)) {
+        section.append(refusal(problem));
+        return;
+      }
+    }
+    if (!job || !ENDED.has(job.state)) await new Promise(done => setTimeout(done, AGAIN_MS));
+  }
+  document.dispatchEvent(new Event('imported')); // or it was left while it went on, and some of it has come
+}
+
+/** Give the data of each server-sent event. EventSource would send no key. */
+async function* events(body, signal) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  signal.addEventListener('abort', () => reader.cancel().catch(() => {}), { once: true });
+  let text = '';
+  for (;;) {
+    const { value: more, done } = await reader.read();
+    if (done) return;
+    text += more;
+    const whole = text.split('\n\n');
+    text = whole.pop();
+    for (const event of whole) {
+      const data = event.split('\n').find(line => line.startsWith('data: '));
+      if (data) yield data.slice('data: '.length);
+    }
+  }
+}
+
+function report(job, section) {
+  const apart = Object.values(job.not_relevant).reduce((sum, n) => sum + n, 0);
+  const ended = ENDED.has(job.state);
+  const { analysis } = job;
+  return [
+    h('h3', {}, job.source),
+    h('p', {}, h('strong', { class: 'state', 'data-state': job.state }, told('job', job.state)), ` · ${moment(job.created)}`, !ended && job.seconds_left !== null && ` · ${t('imports.left', { n: number(job.seconds_left) })}`),
+    !ended && h('progress', { 'aria-label': t('imports.progress'), max: Math.max(job.batches, 1), value: job.batches ? job.batches_done : null }),
+    job.waiting_for && h('p', { class: 'left-out' }, t('imports.waits_for'), ' ', h('span', { lang: 'en' }, job.waiting_for)),
+    job.error && h('p', { class: 'refusal' }, h('span', { lang: 'en' }, job.error)),
+    counts({ written: job.written, unchanged: job.unchanged, rejected: job.rejected, failed: job.failed, not_relevant: apart }),
+    analysis.expected > 0 && h('p', { 'data-analysis': analysis.done }, t('imports.analysis', { done: number(analysis.done), of: number(analysis.expected), failed: number(analysis.failed), cached: number(analysis.cached) }), analysis.cost > 0 && ` ${t('imports.cost', { cost: price(analysis.cost) })}`),
+    ended && job.written + job.unchanged > 0 && h('p', {}, t('imports.look')),
+    job.errors.length > 0 && rejects(job.errors),
+    h('p', { class: 'search no-print' },
+      !ended && act(t('imports.cancel'), section, () => write('POST', `/v1/jobs/${job.job_id}/cancel`)),
+      job.rejected > 0 && act(t('imports.download'), section, () => download(job.job_id)),
+      ended && job.rejected > 0 && sentAs(job.job_id) && act(t('imports.mend'), section, () => mend(job.job_id, section)),
+      h('a', { href: changed({ job: '' }) }, t('imports.another'))),
+    ended && job.rejected > 0 && h('p', { class: 'note' }, t('imports.mend_note')),
+  ].flat(Infinity).filter(Boolean);
+}
+
+/** Return a button that does something and shows why it could not. */
+function act(words, section, what) {
+  return h('button', { type: 'button', onclick: async event => {
+    event.target.disabled = true;
+    await what().catch(problem => section.append(refusal(problem)));
+    event.target.disabled = false;
+  } }, words);
+}
+
+const rejectsOf = async id => (await call('GET', `/v1/jobs/${encodeURIComponent(id)}/rejects`, { Accept: 'application/x-ndjson' })).text();
+
+async function download(id) {
+  const at = URL.createObjectURL(new Blob([await rejectsOf(id)], { type: 'application/x-ndjson' }));
+  h('a', { href: at, download: `rejects-${id}.ndjson` }).click();
+  setTimeout(() => URL.revokeObjectURL(at), 1000);
+}
+
+async function mend(id, section) {
+  const raws = (await rejectsOf(id)).split('\n').filter(Boolean).map(line => JSON.parse(line).raw).filter(raw => raw !== null);
+  section.querySelector('.upload')?.remove();
+  const editor = mender(sentAs(id), raws.slice(0, MOST_MENDED));
+  if (raws.length > MOST_MENDED) editor.append(h('p', { class: 'left-out' }, t('table.rest', { n: raws.length - MOST_MENDED })));
+  section.append(editor);
+  editor.querySelector('h2').focus();
+}
+
+async function jobs() {
+  const now = state();
+  const query = new URLSearchParams({ limit: PAGE_ROWS, ...(now.cursor ? { cursor: now.cursor } : {}), ...(now.only ? { state: now.only } : {}) });
+  const listed = await (await call('GET', `/v1/jobs?${query}`)).json();
+  const next = new URLSearchParams((listed.links.next ?? '').split('?')[1]).get('cursor');
+  const pick = h('select', { name: 'only', 'data-keep-focus': 'only', onchange: () => { location.hash = changed({ only: pick.value, cursor: '' }); } },
+    h('option', { value: '' }, t('imports.any')), STATES.map(each => h('option', { value: each, selected: each === now.only }, told('job', each))));
+  return [
+    h('p', { class: 'search no-print' }, h('label', {}, `${t('imports.only')} `, pick)),
+    table(t('imports.listed', { n: listed.jobs.length }), [
+      { name: 'source', label: t('column.source'), text: true, cell: row => h('a', { href: changed({ job: row.job_id }), 'aria-current': row.job_id === now.job ? 'true' : null }, row.source) },
+      { name: 'state', label: t('column.state'), text: true, cell: row => [told('job', row.state), row.waiting_for && [': ', h('span', { lang: 'en' }, row.waiting_for)]] },
+      { name: 'created', label: t('column.at'), text: true, cell: row => moment(row.created) },
+      ...['read', 'written', 'rejected', 'failed'].map(name => ({ name, label: t(`outcome.${name}`), cell: row => value(row[name]) })),
+      { name: 'texts', label: t('column.texts'), cell: row => value(row.analysis.done) },
+      { name: 'cost', label: t('column.cost'), cell: row => value(row.analysis.cost, row.analysis.cost ? price(row.analysis.cost) : '–') },
+    ], listed.jobs.map(each => ({ ...each, record: each.job_id }))),
+    h('p', { class: 'search no-print' }, now.cursor && h('a', { href: changed({ cursor: '' }) }, t('imports.newest')), next && h('a', { href: changed({ cursor: next }) }, t('imports.older'))),
+  ];
+}

@@ -1,0 +1,125 @@
+// A file on its way in: what it is, how a table is mapped, what would become of its rows, and the start of the import.
+
+import { write } from './api.js';
+import { h, refusal, table, value } from './parts.js';
+import { changed } from './state.js';
+import { number, t, told } from './words.js';
+
+const PART_BYTES = 8 * 1024 * 1024; // the most that a preview takes
+const CONTENT_TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv' };
+const MARK = '\ufeff'; // a table with it is UTF-8, whatever its mapping says
+
+// What was sent from this tab, by job: with it the rows that were set aside can be mended here.
+const sent = new Map();
+
+/** Return what was sent as this job from this tab, if its rows can be mended as text. */
+export const sentAs = job => sent.get(job);
+
+/** Return a section in which a file is chosen, looked at and sent. */
+export function uploader() {
+  const inside = h('div', { 'aria-live': 'polite' });
+  const input = h('input', { type: 'file', id: 'file', 'data-keep-focus': 'file', onchange: () => { if (input.files[0]) look(inside, { file: input.files[0] }); } });
+  const zone = h('div', { class: 'drop' }, h('label', { for: 'file' }, t('imports.choose')), input, h('p', { class: 'note' }, t('imports.kinds')));
+  zone.addEventListener('dragover', event => { event.preventDefault(); zone.classList.add('over'); });
+  zone.addEventListener('dragleave', () => zone.classList.remove('over'));
+  zone.addEventListener('drop', event => {
+    event.preventDefault();
+    zone.classList.remove('over');
+    const [file] = event.dataTransfer.files;
+    if (file) look(inside, { file });
+  });
+  return h('section', { class: 'upload no-print' }, h('h2', {}, t('imports.new')), zone, inside);
+}
+
+/** Return a section in which rows that were set aside are corrected and sent again. `raws` are the rows as they came. */
+export function mender(before, raws) {
+  const inside = h('div', { 'aria-live': 'polite' });
+  const head = before.columns.map(each => (/["\n]|^\s|\s$/.test(each) || each.includes(before.delimiter) ? `"${each.replaceAll('"', '""')}"` : each)).join(before.delimiter ?? '');
+  const rows = h('textarea', { id: 'rows', rows: Math.min(20, raws.length + 2), spellcheck: 'false' });
+  rows.value = [...(head ? [head] : []), ...raws].join('\n');
+  const check = h('button', { type: 'button', onclick: () => {
+    const file = new File([before.format === 'csv' ? MARK : '', `${rows.value}\n`], before.name);
+    look(inside, { file, mapping: before.mapping });
+  } }, t('imports.check_rows'));
+  return h('section', { class: 'upload no-print' }, h('h2', { tabindex: '-1' }, t('imports.mend')), h('label', { for: 'rows' }, t('imports.mend_rows')), rows, h('p', {}, check), inside);
+}
+
+/** Ask what an import of the file would do, and show it with what can be changed and the button that starts it. */
+async function look(inside, { file, mapping = null, before = null }) {
+  inside.replaceChildren(h('p', { class: 'waits' }, t('imports.looking', { name: file.name })));
+  const whole = file.size <= PART_BYTES;
+  const query = new URLSearchParams({ name: file.name.slice(-200), whole, ...(mapping === null ? {} : { mapping }) });
+  try {
+    const seen = await write('POST', `/v1/imports/preview?${query}`, whole ? file : file.slice(0, PART_BYTES), { 'Content-Type': 'application/octet-stream' });
+    // What a person was asked about the suggestion stays there while they change it.
+    inside.replaceChildren(...found(inside, file, { ...seen, open_points: before ?? seen.open_points }));
+  } catch (problem) {
+    inside.replaceChildren(refusal(problem));
+  }
+}
+
+function found(inside, file, seen) {
+  const kind = [told('format', seen.format), seen.compression, seen.delimiter && t('imports.delimiter', { delimiter: seen.delimiter === '\t' ? 'Tab' : seen.delimiter }), seen.encoding].filter(Boolean).join(' · ');
+  const mapping = seen.mapping === null ? null : h('textarea', { id: 'mapping', rows: Math.min(24, seen.mapping.split('\n').length + 1), spellcheck: 'false', 'aria-describedby': 'mapping-note' });
+  if (mapping) mapping.value = seen.mapping;
+  const missing = [...(seen.mapping ?? '').matchAll(/^\s+(\w+): ["']?\?["']?\s*$/gm)].map(each => each[1]);
+  const analyze = h('input', { type: 'checkbox', id: 'analyze' });
+  const start = h('button', { type: 'button', class: 'start', disabled: Boolean(seen.problem) || seen.valid === 0 }, t('imports.start'));
+  start.addEventListener('click', () => send(start, file, { ...seen, mapping: mapping?.value ?? null }, analyze.checked));
+  return [
+    h('h3', {}, file.name), h('p', {}, kind),
+    mapping && h('div', { class: 'mapping' },
+      h('label', { for: 'mapping' }, t('imports.mapping')), mapping,
+      h('p', { id: 'mapping-note', class: 'note' }, t('imports.mapping_note')),
+      missing.length > 0 && h('p', { class: 'left-out', 'data-missing': missing.join(' ') }, t('imports.missing', { fields: missing.join(t('list.comma')) })),
+      seen.open_points.length > 0 && h('details', {}, h('summary', {}, t('imports.open')), h('ul', { lang: 'en' }, seen.open_points.map(each => h('li', {}, each)))),
+      h('p', {}, h('button', { type: 'button', class: 'check', onclick: () => look(inside, { file, mapping: mapping.value, before: seen.open_points }) }, t('imports.check')))),
+    seen.problem ? h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('imports.unusable')), h('p', { lang: 'en' }, seen.problem)) : dryRun(seen),
+    h('p', {}, analyze, ' ', h('label', { for: 'analyze' }, t('imports.analyze'))),
+    h('p', {}, start, ' ', seen.rejected > 0 && h('span', { class: 'note' }, t('imports.start_anyway'))),
+  ].filter(Boolean);
+}
+
+function dryRun(seen) {
+  const apart = Object.values(seen.not_relevant).reduce((sum, n) => sum + n, 0);
+  return h('div', { class: 'dry-run' },
+    h('p', {}, t(seen.complete ? 'imports.all_read' : 'imports.part_read', { n: number(seen.read) })),
+    counts({ valid: seen.valid, rejected: seen.rejected, not_relevant: apart }),
+    Object.keys(seen.by_type).length > 0 && h('p', {}, Object.entries(seen.by_type).map(([type, n], place) => [place ? ' · ' : '', `${told('type', type)} `, value(n)])),
+    seen.errors.length > 0 && rejects(seen.errors));
+}
+
+/** Return numbers as cards. */
+export function counts(numbers) {
+  return h('dl', { class: 'cards' }, Object.entries(numbers).map(([name, n]) => h('div', { class: 'card', 'data-count': name }, h('dt', {}, t(`outcome.${name}`)), h('dd', {}, value(n)))));
+}
+
+/** Return a table of records that are set aside, with the reasons. */
+export function rejects(errors) {
+  const english = text => h('span', { lang: 'en' }, text);
+  return table(t('imports.rejects', { n: errors.length }), [
+    { name: 'line', label: t('column.line'), text: true, cell: row => (row.sheet ? `${row.sheet}: ${row.line}` : value(row.line)) },
+    { name: 'field', label: t('column.field'), text: true, cell: row => row.field },
+    { name: 'found', label: t('column.found'), text: true, cell: row => row.found },
+    { name: 'expected', label: t('column.expected'), text: true, cell: row => english(row.expected) },
+    { name: 'reason', label: t('column.reason'), text: true, cell: row => english(row.reason) },
+  ], errors);
+}
+
+async function send(button, file, seen, analyze) {
+  button.disabled = true;
+  button.textContent = t('imports.sending');
+  const query = new URLSearchParams({ name: file.name.slice(-200), format: seen.format, analyze, ...(seen.mapping === null ? {} : { mapping: seen.mapping }) });
+  const headers = { 'Content-Type': CONTENT_TYPES[seen.format] ?? 'application/octet-stream', ...(seen.compression ? { 'Content-Encoding': seen.compression } : {}) };
+  try {
+    const accepted = await write('POST', `/v1/imports?${query}`, file, headers);
+    // Rows of a wide table and of a workbook are set aside in a form of their own.
+    const asText = seen.format === 'ndjson' || (seen.format === 'csv' && !/^items:/m.test(seen.mapping));
+    if (asText) sent.set(accepted.job_id, { name: file.name, format: seen.format, mapping: seen.mapping, columns: seen.columns, delimiter: seen.delimiter });
+    location.hash = changed({ job: accepted.job_id, cursor: '' });
+  } catch (problem) {
+    button.disabled = false;
+    button.textContent = t('imports.start');
+    button.after(refusal(problem));
+  }
+}

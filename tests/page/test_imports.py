@@ -1,0 +1,222 @@
+"""The page Imports on the demo: its gateway, its importer and its insights at one address."""
+
+import json
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from page.visitor import Visitor
+from playwright.sync_api import Page, Route, expect
+
+pytestmark = pytest.mark.embedded
+
+HEADER = "Student;Item;Correct;Time;Course\n"
+# The second row is wrong, and one cell has a delimiter, quotes and what HTML would take for a tag.
+ROWS = [
+    "A1;q1;yes;2026-05-04 08:00;TRY",
+    "A2;q1;perhaps;2026-05-04 08:00;TRY",
+    'A3;"q;<b>""2""</b>";no;2026-05-04 08:00;TRY',
+]
+
+
+def choose(page: Page, path: Path) -> None:
+    page.set_input_files("#file", path)
+    page.wait_for_selector(".upload h3")
+
+
+def numbers(page: Page, inside: str) -> dict[str, str]:
+    """The counts of the cards."""
+    found = page.query_selector_all(f"{inside} [data-count]")
+    return {str(each.get_attribute("data-count")): each.eval_on_selector("data", "e => e.value") for each in found}
+
+
+def ended(page: Page, state: str) -> None:
+    expect(page.locator(".job [data-state]")).to_have_attribute("data-state", state)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_it_is_shown_in_each_language_and_for_everybody(visit_demo: Visitor, language: str, tmp_path: Path) -> None:
+    """No finding of axe that is serious or worse, also of the suggestion, the rejects and a job."""
+    table = tmp_path / "quiz.csv"
+    table.write_text(HEADER + "".join(f"{row}\n" for row in ROWS))
+    shown = visit_demo.open("imports", lang=language)
+    for view in ("suggestion", "job"):
+        if view == "suggestion":
+            choose(shown, table)
+        else:
+            shown.get_by_role("link", name="broken.ndjson").first.click()
+        shown.wait_for_selector(".job [data-state], .dry-run")
+        for width in (390, 1280):
+            shown.set_viewport_size({"width": width, "height": 844})
+            assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        for theme in ("light", "dark"):
+            shown.emulate_media(color_scheme=theme)
+            found = Axe().run(shown).response["violations"]
+            bad = [each for each in found if each["impact"] in {"serious", "critical"}]
+            assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
+
+
+def test_a_table_is_looked_at_sent_and_mended(visit_demo: Visitor, tmp_path: Path) -> None:
+    table = tmp_path / "quiz.csv"
+    table.write_text(HEADER + "".join(f"{row}\n" for row in ROWS))
+    shown = visit_demo.open("imports", lang="en")
+    choose(shown, table)
+    assert numbers(shown, ".dry-run") == {"valid": "2", "rejected": "1", "not_relevant": "0"}
+    assert "perhaps" in shown.locator(".dry-run tbody").inner_text()
+    shown.locator(".start").click()
+    ended(shown, "succeeded")
+    whole = {"written": "2", "unchanged": "0", "rejected": "1", "failed": "0", "not_relevant": "0"}
+    assert numbers(shown, ".job") == whole
+    with shown.expect_download() as saved:
+        shown.get_by_role("button", name="Download the rejects").click()
+    [reject] = map(json.loads, saved.value.path().read_text("utf-8").splitlines())
+    assert reject["raw"] == ROWS[1]
+    shown.get_by_role("button", name="Mend and send again").click()
+    rows = shown.locator("#rows")
+    assert rows.input_value() == HEADER + ROWS[1]
+    rows.fill(rows.input_value().replace("perhaps", "no"))
+    shown.get_by_role("button", name="Check these rows").click()
+    first = shown.locator(".job").get_attribute("data-job")
+    shown.locator(".start").click()
+    shown.wait_for_function(f"() => document.querySelector('.job')?.dataset.job !== '{first}'")
+    ended(shown, "succeeded")
+    assert numbers(shown, ".job") == {**whole, "written": "1", "rejected": "0"}
+    assert shown.locator("header option[value=TRY]").count() == 1  # a new course can be chosen at once
+    assert "new" not in shown.url  # no row stands in an address
+
+
+def test_the_same_file_again_changes_nothing_and_a_mapping_can_be_corrected(
+    visit_demo: Visitor, tmp_path: Path
+) -> None:
+    """Out: send the suggestion in place of what the text area has."""
+    table = tmp_path / "class.csv"
+    table.write_text("Student,Course\nA1,TRY2\nA2,TRY2\n")
+    for outcome in ("written", "unchanged"):
+        shown = visit_demo.open("imports", lang="en")
+        choose(shown, table)
+        mapping = shown.locator("#mapping")
+        given = mapping.input_value()
+        mapping.fill("columns: {Student: nonsense}")
+        shown.get_by_role("button", name="Check again").click()
+        shown.wait_for_selector(".refusal")
+        assert shown.locator(".start").is_disabled()
+        assert "?" in given
+        right = "type: course_record\ncolumns: {Student: student_id, Course: course_id}\nconstants: {timestamp: 2026-05-01}"
+        shown.locator("#mapping").fill(right)
+        shown.get_by_role("button", name="Check again").click()
+        shown.wait_for_selector(".dry-run")
+        shown.locator(".start").click()
+        ended(shown, "succeeded")
+        assert numbers(shown, ".job")[outcome] == "2"
+
+
+def test_what_no_import_can_use_is_refused_in_a_sentence(visit_demo: Visitor, tmp_path: Path) -> None:
+    visit_demo.allowed = ("422",)
+    (tmp_path / "letter.pdf").write_bytes(b"%PDF-1.7\n\x00\x00")
+    shown = visit_demo.open("imports", lang="en")
+    shown.set_input_files("#file", tmp_path / "letter.pdf")
+    expect(shown.locator(".upload .refusal")).to_contain_text("cannot be imported")
+
+
+def test_a_job_that_runs_is_followed_and_can_be_cancelled(visit_demo: Visitor) -> None:
+    """The gateway's answers are made up here: no job of the demo lasts. Out: show each event, or let `cancel` be."""
+    visit = visit_demo
+    shown = visit.open("imports", lang="en")
+    [job] = [each for each in visit.job_list() if each["source"] == "courses.ndjson"]
+    runs = job | {"state": "running", "batches": 4, "batches_done": 1, "written": 7, "seconds_left": 12.5}
+    waits = runs | {"state": "waiting", "waiting_for": "the provider asks to wait", "written": 9}
+    stops = runs | {"state": "cancelled", "written": 11}
+    events = "".join(f"id: {n}\nevent: job\ndata: {json.dumps(each)}\n\n" for n, each in enumerate((runs, waits)))
+    answers = [events + ": alive\n\n", f"event: job\ndata: {json.dumps(stops)}\n\n"]
+    cancelled: list[Route] = []
+    address = f"**/v1/jobs/{job['job_id']}"
+    shown.route(address, lambda route: route.fulfill(json=runs))
+    shown.route(
+        f"{address}/events",
+        lambda route: route.fulfill(
+            body=answers[bool(cancelled)], headers={"Content-Type": "text/event-stream; charset=utf-8"}
+        ),
+    )
+
+    def cancel(route: Route) -> None:
+        cancelled.append(route)
+        route.fulfill(json=stops)
+
+    shown.route(f"{address}/cancel", cancel)
+    shown.get_by_role("link", name="courses.ndjson").click()
+    ended(shown, "waiting")
+    assert "the provider asks to wait" in shown.locator(".job").inner_text()
+    assert shown.get_by_role("progressbar").get_attribute("value") == "1"
+    assert numbers(shown, ".job")["written"] == "9"
+    shown.get_by_role("button", name="Cancel").click()
+    ended(shown, "cancelled")
+    assert numbers(shown, ".job")["written"] == "11"
+
+
+def test_jobs_are_listed_by_state_and_page_by_page(visit_demo: Visitor) -> None:
+    visit = visit_demo
+    shown = visit.open("imports", lang="en")
+    shown.get_by_label("State").select_option("failed")
+    shown.wait_for_url("**only=failed*")
+    visit.ready()
+    failed = [each["job_id"] for each in visit.job_list() if each["state"] == "failed"]
+    assert listed(shown, len(failed)) == failed
+    first = visit.job_list()[:2]
+    shown.route(
+        "**/v1/jobs?limit=20", lambda route: route.continue_(url=route.request.url.replace("limit=20", "limit=2"))
+    )
+    shown.get_by_label("State").select_option("")
+    shown.wait_for_function("() => !location.hash.includes('only')")
+    visit.ready()
+    assert listed(shown, 2) == [each["job_id"] for each in first]
+    shown.get_by_role("link", name="Older ones").click()
+    shown.wait_for_url("**cursor=*")
+    shown.get_by_role("link", name="The newest").wait_for()
+    ids = [each["job_id"] for each in visit.job_list()[2:]]
+    assert listed(shown, len(ids)) == ids
+
+
+def listed(page: Page, number: int) -> list[str | None]:
+    """The jobs of the list, when there are so many."""
+    rows = page.locator(".jobs tbody tr[data-row]")
+    expect(rows).to_have_count(number)
+    return [each.get_attribute("data-row") for each in rows.all()]
+
+
+def test_it_is_done_by_keyboard_alone(visit_demo: Visitor, tmp_path: Path) -> None:
+    """The dialog of the system is answered by the driver; all else are keys."""
+    record = {
+        "type": "course_content",
+        "timestamp": "2026-05-01",
+        "data": {"course_id": "TRY3", "content": "Ratios."},
+    }
+    (tmp_path / "texts.ndjson").write_text(json.dumps(record) + "\n")
+    shown = visit_demo.open("imports", lang="en")
+    tab_to(shown, "input[type=file]")
+    with shown.expect_file_chooser() as chooser:
+        shown.keyboard.press("Enter")
+    chooser.value.set_files(tmp_path / "texts.ndjson")
+    shown.wait_for_selector(".dry-run")
+    assert shown.locator("#mapping").count() == 0
+    tab_to(shown, ".start")
+    shown.keyboard.press("Enter")
+    ended(shown, "succeeded")
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until such an element has the focus, at most once around."""
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        if page.evaluate("wanted => document.activeElement.matches(wanted)", selector):
+            return
+    pytest.fail(f"{selector} is not reached by Tab")
+
+
+def test_who_may_not_import_is_not_led_there(visit_guarded: Visitor) -> None:
+    """Out: `imports` of the choices."""
+    visit_guarded.page.add_init_script(
+        "if (location.protocol === 'http:') sessionStorage.setItem('edugraph_key', 'eg_teacher:T01')"
+    )
+    shown = visit_guarded.open("overview", lang="en")
+    assert shown.query_selector("nav a[href*=students]")
+    assert not shown.query_selector("nav a[href*=imports]")
