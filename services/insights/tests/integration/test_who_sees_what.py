@@ -27,7 +27,7 @@ NEEDS = {
     "groups": {"group": "g", "other_group": "h"},
     "travelling-weaknesses": {"next_course": "D"},
 }
-PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster")
+PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster", "review-queue")
 
 interval = st.tuples(st.sampled_from([-100, -29, -1, None]), st.sampled_from([-31, -29, 1, None]))
 memberships = st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from("gh"), interval), max_size=20)
