@@ -190,6 +190,20 @@ def test_letters_can_be_switched_off_and_are_letters_where_one_types(reviewer: V
     assert place.get_attribute("data-key") != first
 
 
+def test_on_another_page_a_letter_says_nothing(reviewer: Visitor) -> None:
+    """Out: in `press`, whether the list is shown, and the end of listening at a change of the address."""
+    sent: list[str] = []
+    shown = reviewer.open("review", course=COURSE, lang="en")
+    shown.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    shown.locator("nav a[href^='#overview']").click()
+    shown.wait_for_selector("[data-page=overview] .cards")
+    reviewer.ready()
+    shown.keyboard.press("a")
+    shown.keyboard.press("r")
+    reviewer.ready()
+    assert sent == []
+
+
 @pytest.mark.parametrize("kind", ["knowledge_point", "tests"])
 def test_the_queue_can_be_narrowed_to_a_kind(visit: Visitor, kind: str) -> None:
     shown = visit.open("review", course=COURSE, lang="en", shown="all", of=kind)

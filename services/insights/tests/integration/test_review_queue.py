@@ -53,7 +53,7 @@ def review(room: Room, school: School, said: Mapping[tuple[str, ...], str]) -> N
 @settings(EXAMPLES, max_examples=max(4, EXAMPLES.max_examples // 4))
 @given(data=st.data())
 def test_the_queue_and_the_agreement_equal_the_reference(room: Room, insights: Insights, data: st.DataObject) -> None:
-    """Out: let `find` ask for no drawn ones, `effective` heed no verdict, or `applied` keep what was withdrawn."""
+    """Out: let `find` ask for no drawn ones, or `applied` keep what was withdrawn."""
     school = data.draw(schools())
     said = data.draw(verdicts_of(school))
     written(room, school)

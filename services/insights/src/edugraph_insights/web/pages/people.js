@@ -9,7 +9,7 @@ import { number, share, t } from '../words.js';
 
 const MOST_BUBBLES = 150; // of one picture
 const MOST_AROUND = 50; // of one student
-const CELL = 150; // pixels of a node with its name
+const [CELL, ROW, STEP] = [150, 210, 70]; // pixels: a node with its name, a row, and how much lower every second one stands
 const ONLY = ['', 'alone', 'unanswered'];
 
 export function people({ asked, questions }) {
@@ -73,7 +73,7 @@ function bubbles(all) {
   }
   const most = Math.max(1, ...drawn.map(([, rows]) => rows.length));
   const elements = [
-    ...drawn.map(([community, rows]) => ({ data: { id: String(community), label: `${t('people.community', { n: community })}\n${t('people.members', { n: rows.length })}`, size: 36 + 64 * Math.sqrt(rows.length / most), chosen: String(community) === state().community } })),
+    ...drawn.map(([community, rows]) => ({ data: { id: String(community), label: `${t('people.community', { n: community })}\n${t('people.members', { n: rows.length })}`, size: 26 + 42 * Math.sqrt(rows.length / most), chosen: String(community) === state().community } })),
     ...[...between].map(([pair, pairs]) => ({ data: { id: pair, source: pair.split(' ')[0], target: pair.split(' ')[1], width: Math.min(8, pairs), label: number(pairs) } })),
   ];
   const alone = all.filter(row => row.community === null).length;
@@ -114,13 +114,14 @@ function picture(elements, described, target, first = null) {
     if (!place.isConnected) return;
     cy.mount(place);
     cy.style(style());
-    const columns = Math.max(2, Math.floor(place.clientWidth / CELL));
-    const [across, from] = [place.clientWidth / columns, first === null ? 0 : 1];
-    place.style.height = `${CELL * (from + Math.ceil((cy.nodes().length - from) / columns))}px`;
+    const from = first === null ? 0 : 1;
+    const columns = Math.max(1, Math.min(cy.nodes().length - from, Math.max(2, Math.floor(place.clientWidth / CELL))));
+    const across = place.clientWidth / columns;
+    place.style.height = `${from * CELL + ROW * Math.ceil((cy.nodes().length - from) / columns)}px`;
     cy.resize();
     cy.nodes().forEach((node, n) => {
       const cell = n - from;
-      node.position(cell < 0 ? { x: place.clientWidth / 2, y: CELL * 0.4 } : { x: across * ((cell % columns) + 0.5), y: CELL * (from + Math.floor(cell / columns) + 0.4) });
+      node.position(cell < 0 ? { x: place.clientWidth / 2, y: CELL * 0.4 } : { x: across * ((cell % columns) + 0.5), y: from * CELL + ROW * Math.floor(cell / columns) + CELL * 0.4 + (cell % columns % 2) * STEP });
     });
     cy.viewport({ zoom: 1, pan: { x: 0, y: 0 } }); // letters as large as they are meant
   });

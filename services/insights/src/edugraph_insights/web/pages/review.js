@@ -67,20 +67,18 @@ class Desk {
     this.element = h('div', {}, this.progress, rows.length ? h('div', { class: 'queue-and-panel' }, this.panel, this.list) : h('p', {}, t('review.none')));
     this.items = rows.map((row, place) => h('li', {}, h('a', { href: changed({ at: row.key }), onclick: event => { event.preventDefault(); this.go(place); } })));
     this.list.append(...this.items);
-    const pressed = event => {
-      if (!this.element.isConnected && this.seen) document.removeEventListener('keydown', pressed);
-      else this.press(event);
-    };
-    document.addEventListener('keydown', pressed);
+    const over = new AbortController();
+    addEventListener('hashchange', () => over.abort(), { once: true });
+    document.addEventListener('keydown', event => this.press(event), { signal: over.signal });
     this.draw();
   }
 
   get row() { return this.rows[this.place]; }
 
   press(event) {
-    this.seen = true;
     const typing = event.target.matches?.('input:not([type=checkbox]), select, textarea');
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || !this.row || localStorage.getItem(KEYS_OFF)) return;
+    const elsewhere = !this.element.isConnected || typing || event.ctrlKey || event.metaKey || event.altKey;
+    if (elsewhere || !this.row || localStorage.getItem(KEYS_OFF)) return;
     const act = { a: () => this.say('accepted'), r: () => this.say('rejected'), c: () => this.correct(), u: () => this.undo(), j: () => this.go(this.place + 1), k: () => this.go(this.place - 1) }[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
