@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
-import stack
 from login.realm import AUDIENCE, CLIENT, PASSWORD, make_realm
 from rich.console import Console
 
-from edugraph_cli.client import Client
 from edugraph_cli.embedded.servers import embedded_servers
+from edugraph_cli.front_proxy import start_front_proxy
 from edugraph_cli.processes import free_port
 from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
+from edugraph_client import Client
 from edugraph_common.platform.redis_users import SERVICES
 from tools.keycloak import running
 
@@ -76,7 +76,7 @@ def open_school(folder: Path) -> Iterator[School]:
             "EDUGRAPH_OIDC_REDIRECT_URL": f"{address}/ui/callback",
         }
         with serving(settings, folder / "logs", Pools(importer=1, analyzer=1), own) as served:
-            stack.start_proxy(served, port)
+            start_front_proxy(served, port, folder / "proxy")
             with Client(address, bootstrap) as client:
                 job = client.import_records(records()).job_id
                 assert follow_job(client, job, Console(quiet=True)).state == "succeeded"

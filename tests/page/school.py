@@ -12,12 +12,16 @@ from typing import Any
 import httpx
 import uvicorn
 from rich.console import Console
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import free_port
 from edugraph_cli.progress import follow_job
 from edugraph_cli.serving import Pools, serving
 from edugraph_client import Client
+from edugraph_common.contracts.doors import is_of_insights
 from edugraph_common.platform.callers import Caller
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
@@ -54,17 +58,49 @@ class Keys:
         return Caller(f"key-{role}", (), roles, person or None) if token.startswith("eg_") else None
 
 
+@dataclass(frozen=True)
+class OneAddress:
+    """Insights and the gateway at one address, as the front proxies have them."""
+
+    insights: ASGIApp
+    gateway: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_of_insights(scope["path"]):
+            await self.insights(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        headers = {name: value for name, value in request.headers.items() if name != "host"}
+        async with httpx.AsyncClient(base_url=self.gateway, timeout=30) as client:
+            found = await client.request(
+                request.method, request.url.path, content=await request.body(), headers=headers
+            )
+        await Response(found.content, found.status_code, media_type=found.headers.get("content-type"))(
+            scope, receive, send
+        )
+
+
 @contextmanager
-def served(environment: Mapping[str, str], *, auth: str = "off") -> Iterator[str]:
-    """Run insights on the school, at the time of the examples, and yield its address."""
+def written(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """Run the gateway and the workers beside insights on an imported school; yield the address of all."""
+    quiet = {**environment, "EDUGRAPH_LOG_FORMAT": "console"}
+    with (
+        serving(quiet, folder / "logs", Pools(importer=1, analyzer=1)) as school,
+        served(environment, gateway=school.url) as url,
+    ):
+        yield url
+
+
+@contextmanager
+def served(environment: Mapping[str, str], *, auth: str = "off", gateway: str = "") -> Iterator[str]:
+    """Run insights on the school, at the time of the examples, and yield its address, which may be the gateway's too."""
     given = {name.removeprefix("EDUGRAPH_").lower(): value for name, value in environment.items()}
     settings = InsightsSettings.model_validate({**given, "auth": auth})
     keys: Any = Keys()
     insights = replace(open_insights(settings, now=lambda: NOW), key_ring=keys)
     port = free_port()
-    config = uvicorn.Config(
-        make_application(insights), host="127.0.0.1", port=port, log_config=None, access_log=False
-    )
+    application = OneAddress(make_application(insights), gateway) if gateway else make_application(insights)
+    config = uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -35,6 +35,8 @@ def main() -> None:
                 "student": {"student": STUDENTS[language]},
                 "map": {"point": POINTS[language]},
                 "records": {"point": POINTS[language]},
+                "review": {"shown": "all"},
+                "people": {},
             }
             for width, height in SIZES:
                 visitor.page.set_viewport_size({"width": width, "height": height})

@@ -63,7 +63,7 @@ def test_the_numbers_of_the_overview_are_those_of_the_api(visit: Visitor, asked:
     assert close(
         visit.values("[data-question=weak-points] tbody"), [row[f] for row in weak["rows"][:5] for f in fields]
     )
-    of_trust = ("records", "read", "linked", "unsure", "with_evidence")
+    of_trust = ("records", "read", "linked", "unsure", "with_evidence", "reviewed", "agreement")
     assert close(visit.values("[data-question=trust] tbody"), [row[f] for row in trust["rows"] for f in of_trust])
     counted = visit.page.locator("[data-question=weak-points] .how p").first
     assert counted.inner_text().endswith(f"first attempts {of['first attempts']}")

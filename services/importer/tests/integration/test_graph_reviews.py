@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding, RecordFinding
-from edugraph_common.contracts.records import ErrorRecord, Record
+from edugraph_common.contracts.records import ErrorRecord, Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_hash
 from edugraph_importer.graph import Graph
 
@@ -34,7 +34,7 @@ of_items = st.lists(
         ItemReview,
         item_id=st.sampled_from(["i", "j"]),
         knowledge_point=st.sampled_from(["P1", "P2", "never tested"]),
-        verdict=st.sampled_from(["accepted", "rejected"]),
+        verdict=st.sampled_from(["accepted", "rejected", "withdrawn"]),
         at=st.sampled_from(["2026-02-01T00:00:00Z", "2026-02-02T00:00:00Z"]),
         by=st.sampled_from(["ann", "bob"]),
     ),
@@ -64,7 +64,7 @@ def reviews_of(draw: st.DrawFn, records: Sequence[Record]) -> Reviews:
                     "text_hash": draw(st.sampled_from([text_hash(record)] * 3 + ["0" * 64])),
                     "aspect": aspect,
                     "target": draw(st.sampled_from(TARGETS[aspect])),
-                    "verdict": draw(st.sampled_from(["accepted", "rejected"])),
+                    "verdict": draw(st.sampled_from(["accepted", "rejected", "withdrawn"])),
                 }
             )
         )
@@ -72,13 +72,13 @@ def reviews_of(draw: st.DrawFn, records: Sequence[Record]) -> Reviews:
 
 
 def last_verdicts(said: Reviews, record: Record, aspect: str) -> list[tuple[str, bool]]:
-    """Of each target of one aspect the last verdict, in the order in which they were said."""
+    """Of each target of one aspect the last verdict that was not withdrawn, in the order in which they were said."""
     last: dict[str, tuple[Any, ...]] = {}
     for each in said:
         if (each.record_id, each.text_hash, each.aspect) == (record.record_id, text_hash(record), aspect):
             last[each.target] = max(last.get(each.target, ()), (each.at, each.by, each.verdict))
     ordered = sorted((verdict, target) for target, verdict in last.items())
-    return [(target, verdict[2] == "accepted") for verdict, target in ordered]
+    return [(target, verdict[2] == "accepted") for verdict, target in ordered if verdict[2] != "withdrawn"]
 
 
 def effective(said: Reviews, record: Record, aspect: str, found: set[str]) -> set[str]:
@@ -188,7 +188,9 @@ def test_writers_side_by_side_lose_no_verdict(room: Any, data: st.DataObject) ->
 @EXAMPLES
 @given(data=st.data())
 def test_what_an_item_tests_is_what_reviewers_say_last(room: Any, data: st.DataObject) -> None:
-    """To take the guards out: let `write_tests` heed no `tests_said`, or `read_tests` read TESTS alone."""
+    """To take the guards out: let `write_tests` heed no `tests_said` or not remove the other type of what was
+    withdrawn, or `read_tests` read TESTS alone.
+    """
     records, said = data.draw(record_lists()), data.draw(of_items)
     room.empty()
     room.graph.write_batch(batch(records, "reference", 0))
@@ -201,7 +203,8 @@ def test_what_an_item_tests_is_what_reviewers_say_last(room: Any, data: st.DataO
         verdicts[pair] = max(verdicts.get(pair, ()), (each.at, each.by, each.verdict))
     accepted = {pair for pair, verdict in verdicts.items() if verdict[2] == "accepted"}
     rows = room.query("MATCH (i:Item)-[r:TESTS]->(k) RETURN i.id AS i, k.id AS k, r.spelling_counts AS counts")
-    assert {(row["i"], row["k"]) for row in rows} == (set(counts) - (set(verdicts) - accepted)) | accepted
+    rejected = {pair for pair, verdict in verdicts.items() if verdict[2] == "rejected"}
+    assert {(row["i"], row["k"]) for row in rows} == (set(counts) - rejected) | accepted
     for row in rows:
         assert sum(row["counts"] or ()) == sum(counts.get((row["i"], row["k"]), {}).values())
     assert room.graph.derive_anew(repair=False)["wrong"] == {}
@@ -213,4 +216,24 @@ def test_what_an_item_tests_is_what_reviewers_say_last(room: Any, data: st.DataO
         deliver(room.graph, message)
     assert room.digest() == expected
     room.graph.erase_student("a")
+    assert room.graph.derive_anew(repair=False)["wrong"] == {}
+
+
+def test_what_was_withdrawn_leaves_it_to_the_records(room: Any) -> None:
+    """Out: in `write_tests`, remove the other type of what was withdrawn."""
+    said = {"item_id": "i", "knowledge_point": "p1", "by": "ann"}
+    verdicts = [("rejected", "2026-02-01T00:00:00Z"), ("withdrawn", "2026-02-02T00:00:00Z")]
+    room.empty()
+    room.graph.write_reviews([ItemReview.model_validate({**said, "verdict": v, "at": at}) for v, at in verdicts])
+    data = {"item_id": "i", "knowledge_points": ["p1"]}
+    value = {"type": "item_record", "timestamp": "2026-02-03T00:00:00Z", "record_id": "r", "data": data}
+
+    def tested() -> list[str]:
+        return [row["t"] for row in room.query("MATCH (:Item {id: 'i'})-[r:TESTS|NOT_TESTS]->() RETURN type(r) AS t")]
+
+    assert tested() == ["NOT_TESTS"]
+    room.graph.write_batch(batch([parse_record(value)], "job", 0))
+    assert tested() == ["TESTS"]
+    room.graph.write_batch(batch([], "back", 0, ["r"]))
+    assert tested() == ["NOT_TESTS"]
     assert room.graph.derive_anew(repair=False)["wrong"] == {}

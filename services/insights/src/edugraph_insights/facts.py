@@ -144,6 +144,22 @@ class Facts:
         rows = {row["called"]: row for row in self.graph.read("points_called", ids=list(ids))}
         return next((Point(rows[each]["point"], rows[each]["name"]) for each in ids if each in rows), None)
 
+    def findings(self, course: str, *, reviewed: bool = False) -> list[Row]:
+        """Return the mistakes in which something was found, as it was; with `reviewed`, those with a verdict."""
+        return self._of_students("findings", course, reviewed=reviewed)
+
+    def said_of_items(self, items: Iterable[str]) -> list[Row]:
+        """Return what records and reviewers say that items test, or do not; `verdict` is null where only records do.
+
+        `canonical` stands for all points that mean the same as the one that was named.
+        """
+        rows = self.graph.read("said_of_items", items=sorted(set(items)))
+        return [{**row, "verdict": row["stamp"] and row["stamp"].rpartition("|")[2]} for row in rows]
+
+    def standing_for(self, points: Iterable[str]) -> dict[str, str]:
+        """Return of each of these points that is there the one that stands for all that mean the same."""
+        return {row["called"]: row["point"] for row in self.graph.read("points_called", ids=sorted(set(points)))}
+
     def texts_of(self, course: str) -> list[Row]:
         return self.graph.read("texts_of_course", course=course)
 

@@ -4,6 +4,8 @@ Each function returns the rows of one question by their keys. Names of points ar
 graph shows is tested with the importer.
 """
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +15,7 @@ from statistics import correlation, mean, median
 from typing import Any
 
 from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.reviews import text_hash
 
 from .schools import NOW, School, of
 
@@ -562,3 +565,57 @@ def course_map(school: School, course: str) -> dict[Any, dict[str, Any]]:
     needs = {pair: c for pair, c in prerequisites(school).items() if pair[0] in mine and pair[0] != pair[1]}
     alone = {(point, ""): None for point in mine - {point for point, _ in needs}}
     return {pair: {"confidence": confidence} for pair, confidence in {**needs, **alone}.items()}
+
+
+def review_queue(school: School, course: str, said: dict[tuple[str, ...], str]) -> dict[Any, dict[str, Any]]:
+    """Verdicts are by (record, aspect, target) or (item, target): a mistake whose finding is unsure, or was drawn."""
+    found = {each.record["record_id"]: each.finding for each in school.findings}
+    rows: dict[Any, dict[str, Any]] = {}
+    behind: dict[tuple[str, str], set[str]] = defaultdict(set)
+    read: dict[str, set[str]] = defaultdict(set)
+    for record_id, (record, _) in mistakes(school, course).items():
+        if record_id not in found:
+            continue
+        claims = [("error_type", each.name, each.confidence) for each in found[record_id].error_types]
+        claims += [("knowledge_point", each.name, each.confidence) for each in found[record_id].knowledge_points]
+        # What was accepted counts, found or not; one target of each aspect was found at least.
+        found_aspects = {aspect for aspect, _, _ in claims}
+        effective = {
+            key[2]
+            for key, verdict in said.items()
+            if key[:2] == (record_id, "knowledge_point") and verdict == "accepted" and key[1] in found_aspects
+        }
+        for aspect, name, confidence in claims:
+            target = canonical_name(name)
+            verdict = said.get((record_id, aspect, target))
+            if aspect == "knowledge_point" and verdict != "rejected":
+                effective.add(target)
+            key = json.dumps([record_id, text_hash(record), aspect, target], ensure_ascii=False)
+            drawn = int(hashlib.sha256(key.encode()).hexdigest()[:15], 16) % 10 == 0
+            if drawn or confidence < 0.6:
+                rows[record_id, aspect, target] = {"confidence": confidence, "drawn": drawn, "verdict": verdict}
+                rows[record_id, aspect, target] |= {"unsure": confidence < 0.6, "text_hash": text_hash(record)}
+        item = getattr(record.data, "item_id", None)
+        if item is not None:
+            read[item].add(record_id)
+            for target in effective:
+                behind[item, target].add(record_id)
+    by_records = stated_points(school)
+    for (item, target), records in behind.items():
+        verdict = said.get((item, target))
+        stated = {each for each in by_records[item] if said.get((item, each)) != "rejected"}
+        stated |= {
+            key[1] for key, verdict in said.items() if key[0] == item and len(key) == 2 and verdict == "accepted"
+        }
+        if verdict is not None or point_of(school, target) not in {point_of(school, each) for each in stated}:
+            share = len(records) / len(read[item])
+            rows[item, target] = {"mistakes": len(records), "confidence": share, "verdict": verdict}
+    return rows
+
+
+def stated_points(school: School) -> dict[str, set[str]]:
+    """Item -> the points that records say it tests, by the names that they use."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for r in (*of(school.records, "item_record"), *of(school.records, "attempt_record")):
+        found[r.data.item_id] |= {canonical_name(name) for name in r.data.knowledge_points or ()}
+    return found

@@ -40,7 +40,7 @@ NEEDS = {
     "groups": {"group": "g", "other_group": "h"},
     "travelling-weaknesses": {"next_course": "D"},
 }
-PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster")
+PERSONAL_READS = ("student", "next", "needs-help", "items", "ties", "records", "attention", "roster", "review-queue")
 
 
 def overlaps_last_month(days: Any) -> bool:

@@ -5,6 +5,7 @@ All of them are kept, and the last one about a thing decides.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, model_validator
@@ -21,6 +22,8 @@ Thing = Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
 Of = Literal["error_type", "knowledge_point", "topic"]
 LABEL_OF: dict[Of, str] = {"error_type": "ErrorType", "knowledge_point": "KnowledgePoint", "topic": "Topic"}
 PairVerdict = Literal["same", "different"]
+Verdict = Literal["accepted", "rejected", "withdrawn"]
+"""`withdrawn` takes back what was said of a thing before: it counts as if nobody had said anything."""
 Aspect = Literal["error_type", "knowledge_point", "topic", "sentiment", "severity", "difficulty"]
 # What a finding has one of, and the values that it may have.
 SINGLE_VALUES: dict[str, tuple[str, ...]] = {
@@ -40,7 +43,13 @@ TEXTS_OF_TYPE: dict[str, tuple[str, ...]] = {
 
 def text_hash(record: Record) -> str:
     """Return the SHA-256 (hex) of the texts of a record: a JSON array, with null for what is not there."""
-    texts = [getattr(record.data, name) for name in TEXTS_OF_TYPE.get(record.type, ())]
+    given = {name: getattr(record.data, name) for name in TEXTS_OF_TYPE.get(record.type, ())}
+    return hash_of_texts(record.type, given)
+
+
+def hash_of_texts(record_type: str, given: Mapping[str, str | None]) -> str:
+    """Return the same of the texts by their names, as they stand in the record's node."""
+    texts = [given.get(name) for name in TEXTS_OF_TYPE.get(record_type, ())]
     written = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 
@@ -69,7 +78,7 @@ class FindingReview(Said):
     text_hash: str = Field(pattern="^[0-9a-f]{64}$")
     aspect: Aspect
     target: Thing = Field(description="the id of a type, point or topic, or the value of a mood or degree")
-    verdict: Literal["accepted", "rejected"]
+    verdict: Verdict
 
     @model_validator(mode="after")
     def has_a_value_of_its_aspect(self) -> Self:
@@ -86,7 +95,7 @@ class ItemReview(Said):
     kind: Literal["tests"] = "tests"
     item_id: Id
     knowledge_point: Thing
-    verdict: Literal["accepted", "rejected"]
+    verdict: Verdict
 
 
 class PairReview(Said):

@@ -60,8 +60,7 @@ def write_of_items(tx: neo4j.ManagedTransaction, reviews: Sequence[ItemReview]) 
     schema = tx.run(CYPHER["schema_version"]).single()
     migrations.check_version(schema["version"] if schema else None)
     said = {
-        (review.item_id, review.knowledge_point): TestsSaid(stamp(review), review.verdict == "accepted")
-        for review in sorted(reviews, key=stamp)
+        (review.item_id, review.knowledge_point): TestsSaid(stamp(review)) for review in sorted(reviews, key=stamp)
     }
     nodes = {node for item_id, point in said for node in (("Item", item_id), ("KnowledgePoint", point))}
     unit = lock_and_load(tx, nodes, (), said)
@@ -69,7 +68,8 @@ def write_of_items(tx: neo4j.ManagedTransaction, reviews: Sequence[ItemReview]) 
     for pair, last in sorted(said.items()):
         before = unit.tests_said.get(pair)
         if before is None or before.stamp < last.stamp:
-            changed[last.accepted].append(tests_row(pair, unit.item_names.tests[pair], last))
+            counts = unit.item_names.tests[pair]
+            changed[last.is_tested(counts)].append(tests_row(pair, counts, last))
     run_rows(tx, "remove_tests", [row for rows in changed.values() for row in rows])
     run_rows(tx, "set_tests", changed[True])
     run_rows(tx, "set_not_tests", changed[False])

@@ -248,10 +248,14 @@ def usual(counts: Counter[str]) -> str | None:
 
 
 class TestsSaid(NamedTuple):
-    """What a reviewer says last of an item and a knowledge point."""
+    """What a reviewer says last of an item and a knowledge point. `stamp`: as `verdicts.stamp` has it."""
 
     stamp: str
-    accepted: bool
+
+    def is_tested(self, named: Counter[str]) -> bool:
+        """Whether the item tests the point. What was withdrawn leaves it to the records, by how many name it how."""
+        verdict = self.stamp.rpartition("|")[2]
+        return bool(+named) if verdict == "withdrawn" else verdict == "accepted"
 
 
 @dataclass(slots=True)
@@ -415,10 +419,10 @@ def lock_and_load(
             unit.load_learns((student_id, course_id), properties)
     rows = [{"item": item_id, "point": point} for item_id, point in tests]
     for row in tx.run(CYPHER["read_tests"], rows=rows) if rows else ():
-        for item_id, point, relationship_type, properties in row["tests"]:
+        for item_id, point, properties in row["tests"]:
             counts = read_counts(properties)
             if properties.get("stamp"):
-                unit.tests_said[item_id, point] = TestsSaid(properties["stamp"], relationship_type == "TESTS")
+                unit.tests_said[item_id, point] = TestsSaid(properties["stamp"])
             unit.stored_tests[item_id, point], unit.item_names.tests[item_id, point] = counts, counts.copy()
     return unit
 
@@ -441,7 +445,10 @@ def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> set[Node]:
         row: Row = {"item": pair[0], "point": pair[1]}
         said = unit.tests_said.get(pair)
         if +counts != before and (+counts or said):
-            changed[said is None or said.accepted].append(tests_row(pair, counts, said))
+            changed[said is None or said.is_tested(counts)].append(tests_row(pair, counts, said))
+            if said and bool(before) != bool(+counts):
+                # What was withdrawn is of the other type when a first record names the point, or the last one goes.
+                gone.append(row)
         elif before and not +counts:
             gone.append(row)
         if any(counts[spelling] <= 0 for spelling in before):

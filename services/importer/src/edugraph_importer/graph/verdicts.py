@@ -35,7 +35,10 @@ def merged(kept: str | None, reviews: Iterable[FindingReview]) -> str:
 
 
 def applied(kept: str | None, record: Record) -> str | None:
-    """Return the `verdicts` of a record: by verdict and aspect the targets, the last one that was said at the end."""
+    """Return the `verdicts` of a record: by verdict and aspect the targets, the last one that was said at the end.
+
+    What was withdrawn is not among them; None where nothing else was said.
+    """
     if kept is None or kind_of_finding(record) is None:
         return None
     of_text = json.loads(kept).get(text_hash(record))
@@ -44,8 +47,9 @@ def applied(kept: str | None, record: Record) -> str | None:
     said: dict[str, dict[str, list[str]]] = {"accepted": defaultdict(list), "rejected": defaultdict(list)}
     for aspect, targets in of_text.items():
         for said_last, target in sorted((each, target) for target, each in targets.items()):
-            said[said_last.rpartition("|")[2]][aspect].append(target)
-    return _text(said)
+            if (verdict := said_last.rpartition("|")[2]) in said:
+                said[verdict][aspect].append(target)
+    return _text(said) if any(said.values()) else None
 
 
 def _text(value: Any) -> str:

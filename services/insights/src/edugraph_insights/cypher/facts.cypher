@@ -25,7 +25,8 @@ WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= date
 OPTIONAL MATCH (m)-[r:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN s.id AS student, m.id AS record, m.timestamp AS at, coalesce(p.id, k.id) AS point,
-  coalesce(p.name, k.name, k.id) AS name, r.confidence AS confidence, m.finding IS NOT NULL AS read, m.found_evidence IS NOT NULL AS evidence
+  coalesce(p.name, k.name, k.id) AS name, r.confidence AS confidence, m.finding IS NOT NULL AS read, m.found_evidence IS NOT NULL AS evidence,
+  m.verdicts IS NOT NULL AS reviewed
 
 // name: messages
 // Returns what these students wrote, and what their teachers wrote to them, in a course during a time.
@@ -33,13 +34,13 @@ UNWIND $students AS id
 MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY]-(n:Interaction)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.text IS NOT NULL
 RETURN s.id AS student, n.id AS record, n.finding IS NOT NULL AS read, n.found_evidence IS NOT NULL AS evidence,
-  n.found_confidence AS confidence, n.found_sentiment AS sentiment
+  n.found_confidence AS confidence, n.found_sentiment AS sentiment, n.verdicts IS NOT NULL AS reviewed
 
 // name: texts_of_course
 // Returns the texts of a course.
 MATCH (c:Course {id: $course})<-[:IN_COURSE]-(n:CourseContent)
 RETURN n.id AS record, n.finding IS NOT NULL AS read, n.found_evidence IS NOT NULL AS evidence,
-  n.found_confidence AS confidence
+  n.found_confidence AS confidence, n.verdicts IS NOT NULL AS reviewed
 
 // name: prerequisites
 // Returns what these points need first.
@@ -158,3 +159,22 @@ UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN k.id AS called, coalesce(p.id, k.id) AS point, coalesce(p.name, k.name, k.id) AS name
+
+// name: findings
+// Returns the mistakes of these students in a course during a time in which an analyser found something, with the texts
+// that it read, and what reviewers said of it; where it is asked for, only those of which they said something.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
+  AND m.finding IS NOT NULL AND (NOT $reviewed OR m.verdicts IS NOT NULL)
+OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)
+RETURN DISTINCT s.id AS student, m.id AS record, m.timestamp AS at, m.record_type AS type, m.question AS question,
+  m.response AS response, m.error_text AS error_text, m.finding AS finding, m.verdicts AS verdicts,
+  m.found_evidence AS evidence, i.id AS item, coalesce(i.name, i.id) AS title,
+  i.question AS item_question
+
+// name: said_of_items
+// Returns what records and reviewers say that these items test, or do not test.
+UNWIND $items AS id
+MATCH (i:Item {id: id})-[r:TESTS|NOT_TESTS]->(k:KnowledgePoint)
+RETURN i.id AS item, type(r) AS type, r.stamp AS stamp, k.id AS point, coalesce(k.canonical, k.id) AS canonical

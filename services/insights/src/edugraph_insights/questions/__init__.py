@@ -15,6 +15,7 @@ from edugraph_insights.questions import (
     needs_help,
     records,
     returning_mistakes,
+    review_queue,
     roster,
     student,
     ties,
@@ -46,5 +47,6 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         records,
         roster,
         course_map,
+        review_queue,
     )
 }

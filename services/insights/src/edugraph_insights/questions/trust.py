@@ -1,17 +1,21 @@
 """Question 15: how far may I trust this?"""
 
 from collections.abc import Iterable
+from typing import Annotated
 
-from edugraph_insights.answers import Count, Found, Measured, Name, Row, Share
+from edugraph_insights.answers import Count, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts
 from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.questions.question import Parameters, Question
-
-UNSURE_BELOW = 0.6  # confidence
+from edugraph_insights.reviewing import UNSURE_BELOW, claims_of
 
 
 class Trust(Row):
-    """The shares are of the records. `linked` is null for all but mistakes, which alone are linked to points."""
+    """The shares are of the records. `linked` is null for all but mistakes, which alone are linked to points.
+
+    `agreement` is the share that people accepted of what was found, of the tenth that is drawn for them and that they
+    judged. Few are judged at first, so that both tell of few persons.
+    """
 
     kind: Name
     records: Count
@@ -20,13 +24,15 @@ class Trust(Row):
     linked: Share
     unsure: Share
     with_evidence: Share
+    reviewed: Annotated[float | None, Mark.PERSONAL] = None
+    agreement: Annotated[float | None, Mark.PERSONAL] = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Trust]:
     mistakes = facts.mistakes(asked.course)
     linked = {row["record"] for row in mistakes if row["point"] is not None}
     found = [
-        _measured("mistakes", mistakes, linked),
+        _measured("mistakes", mistakes, linked, _agreement(facts, asked.course)),
         _measured("messages", facts.messages(asked.course), None),
         _measured("course texts", facts.texts_of(asked.course), None),
     ]
@@ -37,7 +43,16 @@ def find(facts: Facts, asked: Parameters) -> Found[Trust]:
     )
 
 
-def _measured(kind: str, rows: Iterable[GraphRow], linked: set[str] | None) -> Measured[Trust]:
+def _agreement(facts: Facts, course: str) -> float | None:
+    """Return which share of the drawn and judged findings was accepted; None where none was judged."""
+    claims = [claim for row in facts.findings(course, reviewed=True) for claim in claims_of(row)]
+    judged = [claim.verdict == "accepted" for claim in claims if claim.drawn and claim.verdict]
+    return sum(judged) / len(judged) if judged else None
+
+
+def _measured(
+    kind: str, rows: Iterable[GraphRow], linked: set[str] | None, agreement: float | None = None
+) -> Measured[Trust]:
     """Sum up records; one that stands in several rows is as sure as the surest of them."""
     records: dict[str, GraphRow] = {}
     sure: dict[str, float] = {}
@@ -56,6 +71,8 @@ def _measured(kind: str, rows: Iterable[GraphRow], linked: set[str] | None) -> M
         linked=None if linked is None else len(linked & records.keys()) / n,
         unsure=sum(each < UNSURE_BELOW for each in sure.values()) / n,
         with_evidence=sum(row["evidence"] for row in records.values()) / n,
+        reviewed=sum(row["reviewed"] for row in records.values()) / n,
+        agreement=agreement,
     )
     return Measured(trust, frozenset(filter(None, students)))
 
@@ -64,8 +81,9 @@ QUESTION = Question(
     name="trust",
     title="How far may I trust this?",
     computed_by="Of the records of the course that have a text: the share that an analyser read, that it linked"
-    " to a point, whose confidence is below 0.6, and that have words quoted which stand in the "
-    "text.",
+    " to a point, whose confidence is below 0.6, that have words quoted which stand in the "
+    "text, and that people reviewed. The agreement is the share accepted of the findings that were drawn for review "
+    "and judged.",
     parameters=Parameters,
     row=Trust,
     find=find,

@@ -4,7 +4,9 @@ import { ask, forget, hasKey, keep, whoIsIn } from './api.js';
 import { imports } from './pages/imports.js';
 import { map } from './pages/map.js';
 import { overview } from './pages/overview.js';
+import { people } from './pages/people.js';
 import { records } from './pages/records.js';
+import { review } from './pages/review.js';
 import { student } from './pages/student.js';
 import { students } from './pages/students.js';
 import { h, refusal } from './parts.js';
@@ -17,6 +19,8 @@ const PAGES = {
   overview: { show: overview, needs: 'weak-points' },
   students: { show: students, needs: 'roster' },
   map: { show: map, needs: 'course-map' },
+  people: { show: people, needs: 'ties' },
+  review: { show: review, needs: 'review-queue' },
   student: { show: student, needs: 'student', hidden: true },
   records: { show: records, needs: 'records', hidden: true },
   imports: { show: imports, needs: 'imports' }, // no question: who may import may see it
@@ -130,7 +134,7 @@ function dress() {
 function filters(now) {
   const groups = choices.groups.filter(each => each.courses.length === 0 || each.courses.includes(now.course));
   const pick = (name, label, options, all) => h('label', {}, `${label} `, h('select', { name, 'data-keep-focus': `pick-${name}`,
-    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'course' ? { group: '', point: '', student: '', item: '' } : {}) }); } },
+    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'course' ? { group: '', point: '', student: '', item: '', who: '', community: '', at: '' } : {}) }); } },
     all && h('option', { value: '' }, all), options.map(each => h('option', { value: each.id, selected: each.id === now[name] }, each.name === each.id ? each.id : `${each.name} (${each.id})`))));
   return h('form', { class: 'filters', 'aria-label': t('filter.title'), onsubmit: event => event.preventDefault() },
     pick('course', t('filter.course'), choices.courses),

@@ -282,7 +282,7 @@ ON MATCH SET r.tries = r.tries + row.tries, r.right = r.right + row.right,
 UNWIND $rows AS row
 MATCH (i:Item {id: row.item})
 MATCH (i)-[r:TESTS|NOT_TESTS]->(k) WHERE k.id = row.point
-RETURN collect([row.item, row.point, type(r), properties(r)]) AS tests
+RETURN collect([row.item, row.point, properties(r)]) AS tests
 
 // name: set_tests
 // Sets these counts, and the stamp of the last review.

@@ -58,7 +58,7 @@ async function trust(asked) {
     table(t('overview.trust_caption'), [
       { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
       { name: 'records', label: t('column.records'), cell: row => value(row.records, number(row.records), row.kind === 'mistakes' && answer.exact ? link('records') : null, told('kind', row.kind)) },
-      ...['read', 'linked', 'unsure', 'with_evidence'].map(name => ({ name, label: t(`column.${name}`), cell: row => value(row[name], share(row[name])) })),
+      ...['read', 'linked', 'unsure', 'with_evidence', 'reviewed', 'agreement'].map(name => ({ name, label: t(`column.${name}`), cell: row => value(row[name], share(row[name])) })),
     ], answer.rows, { hidden: hiddenRows(answer) }),
     how('trust', answer),
   ];

@@ -1,0 +1,258 @@
+// Is what was read right? One finding after another, judged by keyboard in seconds. A verdict goes to the gateway, and
+// is shown at once; where it could not be taken, the page says so and the finding stays open.
+
+import { ask, write } from '../api.js';
+import { block, h, how, refusal, value } from '../parts.js';
+import { changed, link, state } from '../state.js';
+import { moment, share, t } from '../words.js';
+
+const LISTED = 200; // at first
+const MOST = 5000; // what the API gives at most
+const KINDS = ['knowledge_point', 'error_type', 'tests'];
+const SHOWN = ['open', 'judged', 'all'];
+const KEYS_OFF = 'edugraph_review_keys_off';
+const said = new Map(); // key of a row -> what was said of it in this tab: {verdict, instead, targets}
+let sending = Promise.resolve(); // one after the other: the last word about a thing counts
+
+const kindOf = row => (row.kind === 'tests' ? 'tests' : row.aspect);
+const before = row => (row.verdict || row.instead.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
+const now = row => (said.has(row.key) ? said.get(row.key) : before(row));
+
+export function review({ asked, questions }) {
+  return [h('h1', {}, t('review.title')), block(t('review.queue'), () => queue(asked, questions), { 'data-question': 'review-queue' })];
+}
+
+async function queue(asked, questions) {
+  const { shown = 'open', of = '', limit } = state();
+  const most = Math.min(Number(limit) || LISTED, MOST);
+  const [answer, places] = await Promise.all([
+    ask('/review-queue', { ...asked, limit: most }),
+    questions.has('course-map') ? ask('/course-map', asked) : null,
+  ]);
+  const rows = answer.rows.filter(row => (!of || kindOf(row) === of) && (shown === 'all' || Boolean(now(row)?.verdict) === (shown === 'judged')));
+  const more = answer.of_how_many['to review'] > answer.rows.length && most < MOST;
+  const desk = new Desk(answer, rows, choicesOf(answer.rows, places));
+  return [
+    filters(shown, of),
+    desk.element,
+    more && h('p', { class: 'no-print' }, h('a', { href: changed({ limit: most * 5 }) }, t('review.more'))),
+    how('review-queue', answer),
+  ];
+}
+
+/** Return by aspect what a finding can be corrected to: name -> id. */
+function choicesOf(rows, places) {
+  const choices = { knowledge_point: new Map(), error_type: new Map() };
+  for (const row of rows) choices[row.aspect].set(row.name, row.target);
+  for (const place of places?.rows ?? []) choices.knowledge_point.set(place.name, place.point);
+  return choices;
+}
+
+function filters(shown, of) {
+  const pick = (name, label, wanted, options) => h('label', {}, `${label} `, h('select', { name, 'data-keep-focus': `review-${name}`, onchange: event => { location.hash = changed({ [name]: event.target.value, at: '' }); } },
+    options.map(([each, words]) => h('option', { value: each, selected: each === wanted }, words))));
+  return h('p', { class: 'search no-print' },
+    pick('shown', t('review.show'), shown, SHOWN.map(each => [each, t(`shown.${each}`)])),
+    pick('of', t('review.of'), of, [['', t('review_of.all')], ...KINDS.map(each => [each, t(`review_of.${each}`)])]));
+}
+
+/** The list of what is to be reviewed, and the one finding that is looked at. */
+class Desk {
+  constructor(answer, rows, choices) {
+    Object.assign(this, { answer, rows, choices, problem: null, correcting: false });
+    this.place = Math.max(0, rows.findIndex(row => row.key === state().at));
+    this.progress = h('p', { class: 'progress', 'aria-live': 'polite' });
+    this.list = h('ol', { class: 'queue', 'aria-label': t('review.list') });
+    this.panel = h('div', { class: 'panel review-panel' });
+    this.element = h('div', {}, this.progress, rows.length ? h('div', { class: 'queue-and-panel' }, this.panel, this.list) : h('p', {}, t('review.none')));
+    this.items = rows.map((row, place) => h('li', {}, h('a', { href: changed({ at: row.key }), onclick: event => { event.preventDefault(); this.go(place); } })));
+    this.list.append(...this.items);
+    const over = new AbortController();
+    addEventListener('hashchange', () => over.abort(), { once: true });
+    document.addEventListener('keydown', event => this.press(event), { signal: over.signal });
+    this.draw();
+  }
+
+  get row() { return this.rows[this.place]; }
+
+  press(event) {
+    const typing = event.target.matches?.('input:not([type=checkbox]), select, textarea');
+    const elsewhere = !this.element.isConnected || typing || event.ctrlKey || event.metaKey || event.altKey;
+    if (elsewhere || !this.row || localStorage.getItem(KEYS_OFF)) return;
+    const act = { a: () => this.say('accepted'), r: () => this.say('rejected'), c: () => this.correct(), u: () => this.undo(), j: () => this.go(this.place + 1), k: () => this.go(this.place - 1) }[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  go(place) {
+    if (place < 0 || place >= this.rows.length) return;
+    Object.assign(this, { place, correcting: false });
+    history.replaceState(null, '', changed({ at: this.row.key })); // a link shows the same finding; nothing is asked anew
+    this.draw();
+    this.panel.querySelector('h3').focus({ preventScroll: true });
+  }
+
+  say(verdict) {
+    this.send(this.row, { verdict, instead: [], targets: [this.row.target] }, [this.reviewOf(this.row, this.row.target, verdict)]);
+    this.goOn();
+  }
+
+  correct() {
+    this.correcting = true;
+    this.draw();
+    this.panel.querySelector('#instead').focus();
+  }
+
+  replace(name) {
+    const target = this.choices[this.row.aspect].get(name);
+    if (!target || target === this.row.target) return false;
+    const reviews = [this.reviewOf(this.row, this.row.target, 'rejected'), this.reviewOf(this.row, target, 'accepted')];
+    this.send(this.row, { verdict: 'rejected', instead: [target], targets: [this.row.target, target] }, reviews);
+    this.goOn();
+    return true;
+  }
+
+  undo() {
+    const last = now(this.row);
+    if (!last) return;
+    this.send(this.row, null, last.targets.map(target => this.reviewOf(this.row, target, 'withdrawn')));
+    this.draw();
+  }
+
+  /** Go to the next finding that is open; at the end, stay. */
+  goOn() {
+    const next = this.rows.findIndex((row, place) => place > this.place && !now(row)?.verdict);
+    if (next >= 0) this.go(next);
+    else {
+      this.correcting = false;
+      this.draw();
+    }
+  }
+
+  reviewOf(row, target, verdict) {
+    return row.kind === 'tests'
+      ? { kind: 'tests', item_id: row.item, knowledge_point: target, verdict }
+      : { kind: 'finding', record_id: row.record, text_hash: row.text_hash, aspect: row.aspect, target, verdict };
+  }
+
+  send(row, saying, reviews) {
+    const old = said.has(row.key) ? { was: said.get(row.key) } : null;
+    said.set(row.key, saying);
+    this.problem = null;
+    sending = sending.then(() => write('POST', '/v1/reviews', { reviews })).then(() => {}, problem => {
+      if (!('type' in problem)) throw problem;
+      if (old) said.set(row.key, old.was);
+      else said.delete(row.key);
+      this.problem = { problem, row };
+      if (this.element.isConnected) this.draw();
+    });
+  }
+
+  draw() {
+    this.items.forEach((item, place) => entry(item.firstChild, this.rows[place], place === this.place));
+    this.items[this.place]?.scrollIntoView({ block: 'nearest' });
+    this.progress.replaceChildren(...progress(this.answer));
+    if (this.row) this.panel.replaceChildren(...this.parts().flat(Infinity).filter(Boolean));
+  }
+
+  parts() {
+    const { row } = this;
+    return [
+      this.problem && h('div', { class: 'failed' }, h('p', {}, t('review.failed', { name: this.problem.row.name })), refusal(this.problem.problem),
+        h('button', { type: 'button', onclick: () => this.go(this.rows.indexOf(this.problem.row)) }, t('review.back'))),
+      h('p', { class: 'note' }, t('review.place', { n: this.place + 1, of: this.rows.length })),
+      h('h3', { tabindex: '-1' }, t(`asks.${kindOf(row)}`, { name: row.name, item: row.title ?? row.item ?? '' })),
+      verdict(row, this.choices),
+      this.correcting ? this.correction() : this.buttons(),
+      details(row),
+    ];
+  }
+
+  buttons() {
+    const button = (key, words, act, allowed = true) => h('button', { type: 'button', 'aria-keyshortcuts': key, onclick: act, disabled: !allowed }, words, ' ', h('kbd', {}, key));
+    const keys = h('input', { type: 'checkbox', checked: !localStorage.getItem(KEYS_OFF), onchange: event => {
+      if (event.target.checked) localStorage.removeItem(KEYS_OFF);
+      else localStorage.setItem(KEYS_OFF, 'off');
+    } });
+    return h('div', { class: 'verdicts no-print', role: 'group', 'aria-label': t('review.verdict') },
+      button('a', t('review.accept'), () => this.say('accepted')),
+      button('r', t('review.reject'), () => this.say('rejected')),
+      button('c', t('review.correct'), () => this.correct()),
+      button('u', t('review.undo'), () => this.undo(), Boolean(now(this.row))),
+      button('k', t('review.previous'), () => this.go(this.place - 1), this.place > 0),
+      button('j', t('review.next'), () => this.go(this.place + 1), this.place < this.rows.length - 1),
+      h('label', { class: 'note' }, keys, ` ${t('review.keys')}`));
+  }
+
+  correction() {
+    const wrong = h('p', { class: 'refusal', id: 'instead-wrong', role: 'alert', hidden: true }, t('review.unknown'));
+    const input = h('input', { id: 'instead', list: 'instead-choices', autocomplete: 'off', 'aria-describedby': 'instead-wrong' });
+    const names = [...this.choices[this.row.aspect]].filter(([, target]) => target !== this.row.target).map(([name]) => name);
+    const back = () => {
+      this.correcting = false;
+      this.draw();
+      this.panel.querySelector('h3').focus({ preventScroll: true });
+    };
+    const form = h('form', { class: 'correction no-print' }, h('label', { for: 'instead' }, t('review.instead')), input,
+      h('datalist', { id: 'instead-choices' }, names.sort().map(name => h('option', { value: name }))),
+      h('button', { type: 'submit' }, t('review.save')), h('button', { type: 'button', onclick: back }, t('review.cancel')), wrong);
+    form.addEventListener('submit', event => { event.preventDefault(); wrong.hidden = this.replace(input.value.trim()); });
+    form.addEventListener('keydown', event => { if (event.key === 'Escape') back(); });
+    return form;
+  }
+}
+
+function entry(anchor, row, current) {
+  const verdictNow = now(row)?.verdict;
+  const mark = verdictNow ? (now(row).instead.length ? 'corrected' : verdictNow) : 'open';
+  if (current) anchor.setAttribute('aria-current', 'true');
+  else anchor.removeAttribute('aria-current');
+  anchor.dataset.key = row.key;
+  anchor.dataset.verdict = mark;
+  anchor.replaceChildren(h('span', { class: 'named' }, row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.title ?? row.student ?? ''} · ${share(row.confidence)}`), h('span', { class: `mark ${mark}` }, t(`verdict.${mark}`)));
+}
+
+/** Say how many are done, and how often people agreed with the analyser: the API's numbers, and what was said since. */
+function progress(answer) {
+  const of = answer.of_how_many;
+  let [done, drawn, accepted] = [of['judged of them'], of['drawn and judged'], of['drawn and accepted']];
+  for (const row of answer.rows.filter(each => said.has(each.key))) {
+    const after = said.get(row.key)?.verdict ?? null;
+    done += Number(after !== null) - Number(row.verdict !== null);
+    if (!row.drawn || row.kind === 'tests') continue;
+    drawn += Number(after !== null) - Number(row.verdict !== null);
+    accepted += Number(after === 'accepted') - Number(row.verdict === 'accepted');
+  }
+  return [
+    `${t('review.done')} `, value(done), ` ${t('review.done_of')} `, value(of['to review']), ' · ',
+    `${t('review.agreement')} `, value(drawn ? accepted / drawn : null, share(drawn ? accepted / drawn : null)), ` (${t('review.agreement_of')} `, value(drawn), ')',
+  ];
+}
+
+function verdict(row, choices) {
+  const last = now(row);
+  if (!last?.verdict) return null;
+  const names = new Map([...choices[row.aspect]].map(([name, target]) => [target, name]));
+  return h('p', { class: 'said' }, last.instead.length ? t('said.corrected', { name: last.instead.map(each => names.get(each) ?? each).join(t('list.comma')) }) : t(`said.${last.verdict}`));
+}
+
+function details(row) {
+  const known = row.known === null ? null : row.known ? t('review.known') : t('review.not_known');
+  const why = row.kind === 'tests' ? t('review.why_tests', { n: row.mistakes }) : [row.unsure && t('review.why_unsure'), row.drawn && t('review.why_drawn')].filter(Boolean).join(t('list.comma'));
+  const term = (words, content) => content && [h('dt', {}, words), h('dd', {}, content)];
+  return h('dl', {},
+    term(t('column.question'), row.question), term(t('column.text'), row.text && quoted(row.text, row.evidence)),
+    term(t('review.confidence'), value(row.confidence, share(row.confidence))), term(t('review.why'), why), term(t('review.what_is_known'), known),
+    term(t('column.item'), row.item && (row.title ?? row.item)),
+    term(t('column.student'), row.student && h('a', { href: link('student', { student: row.student }) }, row.student)),
+    term(t('column.at'), row.at && moment(row.at)));
+}
+
+/** Return a text in which the words that the analyser quoted are marked. */
+function quoted(text, evidence) {
+  const words = evidence.find(each => each && text.includes(each));
+  if (!words) return h('q', {}, text);
+  const [first, ...rest] = text.split(words);
+  return h('q', {}, first, h('mark', {}, words), rest.join(words));
+}

@@ -1,0 +1,80 @@
+"""What is to be reviewed, and what was said of it: as records, findings and verdicts tell, on each engine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rooms import Room
+
+from edugraph_common.contracts.canonical_names import canonical_name
+from edugraph_common.contracts.findings import ErrorFinding
+from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_hash
+from edugraph_insights.insights import Insights
+
+from . import insights_reference as reference
+from .schools import COURSES, EXAMPLES, EXERCISES, ITEMS, POINTS, School, asked, at, schools, written
+from .test_questions import same
+
+Said = dict[tuple[str, ...], str]
+verdict = st.sampled_from(["accepted", "rejected", "withdrawn"])
+
+
+@st.composite
+def verdicts_of(draw: st.DrawFn, school: School) -> Said:
+    """Verdicts by (record, aspect, target), of what was found and of what was not, or by (item, target)."""
+    said: Said = {}
+    for each in school.findings:
+        if isinstance(each.finding, ErrorFinding):
+            names = [("error_type", found.name) for found in each.finding.error_types]
+            names += [
+                ("knowledge_point", name) for name in ("P1", "P2", *(f.name for f in each.finding.knowledge_points))
+            ]
+            for aspect, name in draw(st.lists(st.sampled_from(names), max_size=2, unique=True)):
+                said[each.record["record_id"], aspect, canonical_name(name)] = draw(verdict)
+    pairs = st.tuples(st.sampled_from([*ITEMS, *EXERCISES]), st.sampled_from(POINTS).map(canonical_name))
+    return said | {pair: draw(verdict) for pair in draw(st.lists(pairs, max_size=6, unique=True))}
+
+
+def review(room: Room, school: School, said: Mapping[tuple[str, ...], str]) -> None:
+    records = {each.record_id: each for each in school.records}
+    by: dict[str, Any] = {"at": at(1), "by": "reviewer"}
+    reviews: list[Any] = []
+    for key, each in said.items():
+        if len(key) == 2:
+            reviews.append(ItemReview(item_id=key[0], knowledge_point=key[1], verdict=each, **by))
+        else:
+            of = {"record_id": key[0], "text_hash": text_hash(records[key[0]]), "aspect": key[1], "target": key[2]}
+            reviews.append(FindingReview.model_validate({**of, "verdict": each, **by}))
+    room.graph.write_reviews(reviews)
+
+
+# A school holds many findings, so that few schools show what differs.
+@settings(EXAMPLES, max_examples=max(4, EXAMPLES.max_examples // 4))
+@given(data=st.data())
+def test_the_queue_and_the_agreement_equal_the_reference(room: Room, insights: Insights, data: st.DataObject) -> None:
+    """Out: let `find` ask for no drawn ones, or `applied` keep what was withdrawn."""
+    school = data.draw(schools())
+    said = data.draw(verdicts_of(school))
+    written(room, school)
+    review(room, school, said)
+    spoken = {key: each for key, each in said.items() if each != "withdrawn"}
+    for course in COURSES:
+        if not reference.roster(school, course):
+            continue
+        answer = asked(insights, "review-queue", course=course)
+        expected = reference.review_queue(school, course, spoken)
+        by_key = {
+            (row.item, row.target) if row.kind == "tests" else (row.record, row.aspect, row.target): row
+            for row in answer.rows
+        }
+        same(by_key, expected)
+        drawn = [row for key, row in expected.items() if len(key) == 3 and row["drawn"] and row["verdict"]]
+        assert answer.of_how_many["drawn and judged"] == len(drawn)
+        accepted = sum(row["verdict"] == "accepted" for row in drawn)
+        for row in asked(insights, "trust", course=course).rows:
+            if row.kind == "mistakes":
+                made = reference.mistakes(school, course)
+                reviewed = {key[0] for key in spoken if len(key) == 3 and key[0] in made}
+                assert row.reviewed == len(reviewed) / len(made)
+                assert row.agreement == (accepted / len(drawn) if drawn else None)

@@ -1,0 +1,298 @@
+"""Review and People in a real browser: verdicts by keyboard into the graph and back, and ties as the API tells them."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import neo4j
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from page.school import EXAMPLES, written
+from page.test_pages import CHINESE, COURSE, GROUP, LANGUAGES, close, with_key
+from page.visitor import Visitor
+from playwright.sync_api import Browser, Page
+from waiting import until
+
+from edugraph_common.contracts.findings import Origin, RecordFinding
+from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.records import parse_record
+from edugraph_importer.graph import Graph, GraphSettings
+
+pytestmark = pytest.mark.embedded
+
+REVIEWS = 30
+PAGES = ("review", "people")
+# Where nothing is judged yet, "open" is the whole queue in its order.
+DECIDED = ("a", "a", "r")
+
+
+@pytest.fixture(scope="module")
+def one_address(school: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with written(school, tmp_path_factory.mktemp("written")) as url:
+        yield url
+
+
+@pytest.fixture
+def reviewer(browser: Browser, one_address: str) -> Iterator[Visitor]:
+    with Visitor(browser, one_address) as visitor:
+        yield visitor
+
+
+def queue(visit: Visitor, **asked: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = visit.answer("review-queue", course=COURSE, limit="5000", **asked)["rows"]
+    return rows
+
+
+def verdicts(visit: Visitor) -> dict[str, str]:
+    """Of all findings, however sure."""
+    return {row["key"]: row["verdict"] for row in queue(visit, unsure_below="1") if row["verdict"]}
+
+
+def measured(visit: Visitor) -> dict[str, Any]:
+    """The answers to questions 1, 5 and 15."""
+    return {
+        each: visit.answer(each, course=COURSE)["rows"] for each in ("weak-points", "returning-mistakes", "trust")
+    }
+
+
+def pressed(shown: Page, key: str) -> None:
+    """Press a key and wait until the gateway took what it says."""
+    with shown.expect_response(lambda answer: answer.url.endswith("/v1/reviews")) as answered:
+        shown.keyboard.press(key)
+    assert answered.value.status == 202
+
+
+def analysed_by_a_new_prompt(environment: Mapping[str, str], ids: set[str]) -> None:
+    """Write for these records what another prompt found: the same, with more confidence, and one point more."""
+    names = ("uri", "user", "password", "database")
+    uri, user, password, database = (environment[f"EDUGRAPH_NEO4J_{name.upper()}"] for name in names)
+    with neo4j.GraphDatabase.driver(uri, auth=(user, password)) as driver:
+        query = "MATCH (m) WHERE m.id IN $ids AND m.finding IS NOT NULL RETURN m.id AS id, m.finding AS finding"
+        rows = driver.execute_query(query, ids=sorted(ids), database_=database).records
+    stored = {row["id"]: json.loads(row["finding"])["finding"] for row in rows}
+    findings = []
+    for name in ("school_zh", "answers"):
+        for line in (EXAMPLES / f"{name}.ndjson").read_text("utf-8").splitlines():
+            record = parse_record(json.loads(line))
+            if found := stored.get(record.record_id):
+                points = [{**each, "confidence": 0.9} for each in found["knowledge_points"]]
+                points.append({"name": "New point", "strength": 1.0, "confidence": 0.9})
+                origin = Origin(analyser="model", model="another", prompt_version="error.next")
+                value = {
+                    "record": record.to_json(),
+                    "finding": {**found, "knowledge_points": points},
+                    "origin": origin,
+                }
+                findings.append(RecordFinding.model_validate(value))
+    assert len(findings) == len(ids)
+    settings = {"uri": uri, "user": user, "database": database, "password": password}
+    secret = environment["EDUGRAPH_PRIVACY_SECRET"]
+    graph = Graph(GraphSettings.model_validate({**settings, "privacy_secret": secret}))
+    graph.write_findings(Findings(job_id="new", pack="0", findings=tuple(findings), asked_at=time.time()))
+    graph.close()
+
+
+def test_thirty_reviews_by_keyboard_count_stay_and_are_taken_back(
+    reviewer: Visitor, school: Mapping[str, str]
+) -> None:
+    """Out: post nothing in `send`; let `undo` send the opposite verdict; let `applied` keep what was withdrawn."""
+    visit, before = reviewer, measured(reviewer)
+    rows = queue(visit)
+    assert len(rows) > REVIEWS
+    assert verdicts(visit) == {}
+    shown = visit.open("review", course=COURSE, lang="en")
+    expected = {}
+    for number, row in enumerate(rows[:REVIEWS]):
+        assert shown.locator(".queue a[aria-current]").get_attribute("data-key") == row["key"]
+        key = "a" if row["kind"] == "tests" else DECIDED[number % len(DECIDED)]
+        expected[row["key"]] = {"a": "accepted", "r": "rejected"}[key]
+        pressed(shown, key)
+    assert {"finding", "tests"} == {row["kind"] for row in rows[:REVIEWS]}
+    until(lambda: verdicts(visit) == expected)
+    drawn = [expected[row["key"]] for row in rows[:REVIEWS] if row["drawn"] and row["kind"] == "finding"]
+    agreement = drawn.count("accepted") / len(drawn)
+    assert close(visit.values(".progress"), [REVIEWS, len(rows), agreement, len(drawn)])
+    after = measured(visit)
+    assert all(after[each] != before[each] for each in before)
+    [mistakes] = [row for row in after["trust"] if row["kind"] == "mistakes"]
+    assert mistakes["agreement"] == agreement
+
+    reviewed = {row["record"] for row in rows[:REVIEWS] if row["kind"] == "finding"}
+    analysed_by_a_new_prompt(school, reviewed)
+    assert verdicts(visit) == expected
+    again = measured(visit)
+    assert again["weak-points"] == after["weak-points"]
+    assert [row["reviewed"] for row in again["trust"]] == [row["reviewed"] for row in after["trust"]]
+
+    for _ in range(REVIEWS):
+        shown.keyboard.press("k")
+    while shown.locator(".queue a[aria-current] .mark").inner_text() != "open":
+        pressed(shown, "u")
+        shown.keyboard.press("j")
+    until(lambda: verdicts(visit) == {})
+    assert measured(visit)["weak-points"] == before["weak-points"]
+    assert measured(visit)["returning-mistakes"] == before["returning-mistakes"]
+    assert close(visit.values(".progress"), [0, len(rows), None, 0])
+
+
+def test_a_finding_is_corrected_by_typing(reviewer: Visitor) -> None:
+    visit, row = reviewer, next(each for each in queue(reviewer) if each["kind"] == "finding")
+    found = {each["target"] for each in queue(visit, unsure_below="1") if each["record"] == row["record"]}
+    shown = visit.open("review", course=COURSE, lang="en", at=row["key"])
+    points = {each["name"]: each["point"] for each in visit.answer("course-map", course=COURSE)["rows"]}
+    name = next(each for each in sorted(points) if points[each] not in found)
+    shown.keyboard.press("c")
+    shown.keyboard.type("nothing of this name")
+    shown.keyboard.press("Enter")
+    assert shown.locator("#instead-wrong").is_visible()
+    shown.locator("#instead").fill(name)
+    pressed(shown, "Enter")
+    now = until(
+        lambda: next((r for r in queue(visit, unsure_below="1") if r["key"] == row["key"] and r["verdict"]), None)
+    )
+    assert (now["verdict"], now["instead"]) == ("rejected", [points[name]])
+    shown.keyboard.press("k")
+    assert name in shown.locator(".said").inner_text()
+    pressed(shown, "u")
+    until(lambda: verdicts(visit) == {})
+
+
+def test_what_could_not_be_sent_is_open_again(reviewer: Visitor) -> None:
+    """Out: keep the verdict when `write` fails."""
+    visit, [first, second, *_] = reviewer, queue(reviewer)
+    visit.allowed = ("503",)
+    problem = {"type": "urn:edugraph:unavailable", "detail": "The broker does not answer"}
+    visit.page.route("**/v1/reviews", lambda route: route.fulfill(status=503, json=problem))
+    shown = visit.open("review", course=COURSE, lang="en", at=first["key"])
+    shown.keyboard.press("a")
+    shown.wait_for_selector(".failed")
+    assert first["name"] in shown.locator(".failed").inner_text()
+    assert "The broker does not answer" in shown.locator(".failed").inner_text()
+    assert shown.locator(f'.queue a[data-key="{first["key"]}"]').get_attribute("data-verdict") == "open"
+    assert shown.locator(".queue a[aria-current]").get_attribute("data-key") == second["key"]
+    shown.get_by_role("button", name="Go back to it").click()
+    assert shown.locator(".queue a[aria-current]").get_attribute("data-key") == first["key"]
+
+
+def test_letters_can_be_switched_off_and_are_letters_where_one_types(reviewer: Visitor) -> None:
+    shown = reviewer.open("review", course=COURSE, lang="en")
+    place = shown.locator(".queue a[aria-current]")
+    first = place.get_attribute("data-key")
+    shown.get_by_label("Letters work as keys").uncheck()
+    shown.keyboard.press("j")
+    assert place.get_attribute("data-key") == first
+    shown.get_by_label("Letters work as keys").check()
+    shown.keyboard.press("j")
+    assert place.get_attribute("data-key") != first
+    shown.get_by_label("Show").focus()
+    shown.keyboard.press("k")
+    assert place.get_attribute("data-key") != first
+
+
+def test_on_another_page_a_letter_says_nothing(reviewer: Visitor) -> None:
+    """Out: in `press`, whether the list is shown, and the end of listening at a change of the address."""
+    sent: list[str] = []
+    shown = reviewer.open("review", course=COURSE, lang="en")
+    shown.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    shown.locator("nav a[href^='#overview']").click()
+    shown.wait_for_selector("[data-page=overview] .cards")
+    reviewer.ready()
+    shown.keyboard.press("a")
+    shown.keyboard.press("r")
+    reviewer.ready()
+    assert sent == []
+
+
+@pytest.mark.parametrize("kind", ["knowledge_point", "tests"])
+def test_the_queue_can_be_narrowed_to_a_kind(visit: Visitor, kind: str) -> None:
+    shown = visit.open("review", course=COURSE, lang="en", shown="all", of=kind)
+    rows = [row for row in queue(visit) if kind == (row["aspect"] if row["kind"] == "finding" else "tests")]
+    keys = [each.get_attribute("data-key") for each in shown.query_selector_all(".queue a")]
+    assert keys == [row["key"] for row in rows]
+    shown.locator("select[name=shown]").select_option("judged")
+    shown.get_by_text("Nothing of this kind is left to review.").wait_for()
+
+
+@pytest.mark.parametrize("asked", [{}, {"group": GROUP}], ids=["all", "group"])
+def test_the_people_are_those_of_the_api(visit: Visitor, asked: dict[str, str]) -> None:
+    shown = visit.open("people", course=COURSE, lang="en", sort="name", **asked)
+    ties = {row["student"]: row for row in visit.answer("ties", course=COURSE, **asked)["rows"]}
+    waiting = {row["student"]: row["unanswered"] for row in visit.answer("attention", course=COURSE, **asked)["rows"]}
+    rows = shown.query_selector_all("tbody tr")
+    assert {row.get_attribute("data-row") for row in rows} == ties.keys()
+    names = ("community", "ties", "mutual", "sent", "received", "reciprocity")
+    for row in rows:
+        who = str(row.get_attribute("data-row"))
+        values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
+        fields = [ties[who][name] for name in names if name != "community" or ties[who][name] is not None]
+        assert close(values, [*fields, waiting.get(who, 0)]), who
+    communities = {row["community"] for row in ties.values()} - {None}
+    drawn = shown.evaluate("document.querySelector('.ties').picture.nodes().map(n => n.id())")
+    assert {int(each) for each in drawn} == communities
+
+
+def test_a_bubble_leads_to_its_students_and_a_student_to_their_partners(visit: Visitor) -> None:
+    shown = visit.open("people", course=COURSE, lang="en")
+    ties = visit.answer("ties", course=COURSE)["rows"]
+    shown.evaluate("void document.querySelector('.ties').picture.getElementById('1').emit('tap')")
+    shown.get_by_role("link", name="All communities").wait_for()
+    visit.ready()
+    listed = {row.get_attribute("data-row") for row in shown.query_selector_all("tbody tr")}
+    assert listed == {row["student"] for row in ties if row["community"] == 1}
+    one = max(ties, key=lambda row: row["ties"])
+    shown = visit.open("people", course=COURSE, lang="en", who=one["student"])
+    drawn = shown.evaluate("document.querySelector('.ties').picture.nodes().map(n => n.id())")
+    assert drawn == [one["student"], *one["partners"]]
+    shown.locator("select[name=only]").select_option("alone")
+    visit.ready()
+    alone = {row["student"] for row in ties if not row["ties"]}
+    shown.wait_for_function(f"() => document.querySelectorAll('tbody tr[data-row]').length === {len(alone)}")
+
+
+def test_a_picture_has_at_most_fifty_partners(visit: Visitor) -> None:
+    answer = visit.answer("ties", course=COURSE)
+    one, other = answer["rows"][:2]
+    many = [f"P{number:03}" for number in range(80)]
+    rows = [{**one, "ties": 80, "partners": many}, *({**other, "student": each, "partners": []} for each in many)]
+    visit.page.route("**/v1/insights/ties?*", lambda route: route.fulfill(json=answer | {"rows": rows}))
+    shown = visit.open("people", course=COURSE, lang="en", who=one["student"])
+    assert shown.evaluate("document.querySelector('.ties').picture.nodes().length") == 51
+    assert "50 of 80" in shown.locator(".left-out").first.inner_text()
+
+
+def test_where_few_have_ties_nobody_is_called_alone(visit: Visitor) -> None:
+    answer = visit.answer("ties", course=COURSE)
+    visit.page.route("**/v1/insights/ties?*", lambda route: route.fulfill(json=answer | {"rows": []}))
+    shown = visit.open("people", course=COURSE, lang="en")
+    assert "Fewer than 60 %" in shown.locator("main").inner_text()
+    assert not shown.query_selector("main table")
+
+
+def test_only_who_may_see_persons_finds_the_pages(visit_guarded: Visitor) -> None:
+    visit = visit_guarded
+    visit.allowed = ("403",)
+    for key, there in {"eg_teacher:T01": {"people", "review"}, "eg_counsellor": {"people"}, "eg_head": set()}.items():
+        visit.page.add_init_script(with_key(key))
+        shown = visit.open("overview", course=COURSE, lang="en")
+        assert {page for page in PAGES if shown.query_selector(f"nav a[href^='#{page}']")} == there, key
+    shown = visit.open("review", course=COURSE, lang="en")
+    assert shown.query_selector(".refusal")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_both_pages_are_for_everybody(visit: Visitor, page: str, language: str) -> None:
+    shown = visit.open(page, course=COURSE, lang=language)
+    assert not shown.query_selector(".refusal")
+    if language == "zh":
+        for each in shown.query_selector_all("h1, h2, th[scope=col], dt, caption, label, summary, .how p, button"):
+            assert CHINESE.search(str(each.text_content())), each.text_content()
+    for theme in ("light", "dark"):
+        shown.emulate_media(color_scheme=theme)
+        found = Axe().run(shown).response["violations"]
+        bad = [each for each in found if each["impact"] in {"serious", "critical"}]
+        assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
+    for width in (390, 1280, 1920):
+        shown.set_viewport_size({"width": width, "height": 844})
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
