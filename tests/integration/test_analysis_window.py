@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -57,6 +57,9 @@ class World:
     queue: list[Message] = field(default_factory=list)
     unsettled: list[Findings] = field(default_factory=list)
     asked: list[tuple[str, int, int]] = field(default_factory=list)
+    after_texts: list[tuple[Kind, bool]] = field(default_factory=list)
+    requests: tuple[tuple[Kind, int, int], ...] = REQUESTS
+    clock: datetime = NOW
     most_in_queue: int = 0
     accepts: int = 1_000_000  # messages until the broker refuses one
     generation: int = 0
@@ -72,7 +75,7 @@ class World:
             windows=self.windows,
             members=None,  # type: ignore[arg-type]  # asked by the pipeline, which is this world
             blobs=self.blobs,
-            now=lambda: NOW,
+            now=lambda: self.clock,
             pack_size=PACK,
             packs_in_queue=WINDOW,
             findings_waiting=lambda: len(self.unsettled) if self.counts_findings else 0,
@@ -82,7 +85,8 @@ class World:
 
     # What the service calls.
 
-    def analyse(self, message: Analysis) -> PackResult:
+    def analyse(self, message: Analysis, *, after_texts: bool = False) -> PackResult:
+        self.after_texts.append((message.kind, after_texts))
         self.asked.append((message.pack.rsplit("-", 1)[0], message.first, message.count))
         gone = min(self.gone, message.count)
         found = tuple(
@@ -115,7 +119,7 @@ class World:
         self.jobs.create(self.job_id, "import", "a.ndjson", NOW)
         self.jobs.begin(self.job_id, 2, NOW, generation=self.generation)
         for batch in range(2):
-            of_batch = [each for each in REQUESTS if each[1] == batch]
+            of_batch = [each for each in self.requests if each[1] == batch]
             requests = [
                 AnalysisBatch(
                     job_id=self.job_id,
@@ -128,7 +132,7 @@ class World:
                 )
                 for kind, _, records in of_batch
             ]
-            if self.windows.ask(requests, f"batch-{batch}") == "start":
+            if requests and self.windows.ask(requests, f"batch-{batch}") == "start":
                 self.queue.append(AnalysisWindow(job_id=self.job_id, generation=self.generation))
                 self.windows.sent(self.job_id, f"batch-{batch}", START)
             expected = sum(records for _, _, records in of_batch)
@@ -176,10 +180,10 @@ class World:
 
     def drain(self) -> None:
         for _ in range(500):
-            if self.queue:
-                self.deliver(0)
-            elif self.unsettled:
+            if self.unsettled:  # mistakes wait until what texts say is written
                 self.settle()
+            elif self.queue:
+                self.deliver(0)
             else:
                 return
         raise AssertionError("it never ends")
@@ -199,8 +203,8 @@ def new_world(server: "redis.Redis", tmp_path_factory: pytest.TempPathFactory) -
     def send(*args: Any, **options: Any) -> str:
         return worlds[-1].send(*args, **options)
 
-    def make() -> World:
-        worlds.append(World(server, Blobs(str(tmp_path_factory.getbasetemp() / "blobs"))))
+    def make(**given: Any) -> World:
+        worlds.append(World(server, Blobs(str(tmp_path_factory.getbasetemp() / "blobs")), **given))
         return worlds[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -334,11 +338,52 @@ def test_a_job_that_was_cancelled_or_resumed_gives_out_no_packs(new_world: Calla
     )
     world.jobs.cancel(world.job_id, NOW)
     for standing in ("cancelled", "stale"):
-        assert world.windows.take(world.job_id, 0, START, most=9, pack_records=PACK) == (standing, [])
+        assert world.windows.take(world.job_id, 0, START, NOW, most=9, pack_records=PACK) == (standing, [])
         assert world.windows.ask([request], "batch-0") == standing
         world.jobs.resume(world.job_id, NOW)
-    unsaid = world.windows.take(world.job_id, None, START, most=9, pack_records=PACK)
+    unsaid = world.windows.take(world.job_id, None, START, NOW, most=9, pack_records=PACK)
     assert unsaid.standing == "open"  # a message of an older sender is never stale
+
+
+TEXT_AND_MISTAKES: tuple[tuple[Kind, int, int], ...] = (
+    ("knowledge_points", 0, 4),
+    ("error", 0, 4),
+    ("interaction", 0, 4),
+)
+
+
+def test_mistakes_wait_until_the_graph_has_the_texts_that_came_before_them(new_world: Callable[..., World]) -> None:
+    """Out: `_after_texts` of the service, the mark in take_packs.lua, or the HDEL in settle_pack.lua."""
+    world = new_world(requests=TEXT_AND_MISTAKES)
+    world.deliver(0)
+    kinds = [each.kind for each in world.queue if isinstance(each, Analysis)]
+    assert kinds == ["knowledge_points", "error", "interaction"]
+    world.deliver(1)
+    assert world.asked == []
+    world.deliver(1)  # the interactions, which wait for nothing
+    world.deliver(0)
+    world.deliver(0)
+    assert [pack for pack, _, _ in world.asked] == ["interaction-0", "knowledge_points-0"]
+    world.drain()
+    assert world.after_texts[-1] == ("error", True)
+
+
+def test_a_text_that_is_not_read_holds_mistakes_up_for_ten_minutes(new_world: Callable[..., World]) -> None:
+    world = new_world(requests=TEXT_AND_MISTAKES)
+    world.deliver(0)
+    world.clock = NOW + timedelta(seconds=599)
+    world.deliver(1)
+    assert world.asked == []
+    world.clock = NOW + timedelta(seconds=600)
+    world.deliver(2)
+    assert world.asked == [("error-0", 0, 4)]
+
+
+def test_mistakes_of_a_job_without_texts_wait_for_nothing(new_world: Callable[..., World]) -> None:
+    world = new_world(requests=(("error", 0, 4),))
+    world.deliver(0)
+    world.deliver(0)
+    assert world.after_texts == [("error", False)]
 
 
 def test_what_is_still_to_be_analysed_is_counted_also_where_it_is_in_no_queue(new_world: Callable[[], World]) -> None:

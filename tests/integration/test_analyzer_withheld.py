@@ -158,6 +158,28 @@ def test_a_text_of_the_api_is_read_with_the_known_points_of_its_course(
     assert finding.record["data"]["course_id"] == name
 
 
+def test_mistakes_that_waited_for_texts_are_read_with_what_the_graph_knows_since(
+    server, provider, name, members
+) -> None:
+    """Out: `joined` in Pipeline._with_contexts, or that an unknown course is asked for there."""
+    provider.script()
+    record_type, data = TEXTS["error"]
+    record = {"type": record_type, "timestamp": "2026-01-05T08:00:00Z", "data": data | {"course_id": name}}
+    brought = CourseContext(course_id=name, knowledge_points=("adding fractions",))
+    message = Analysis(job_id=name, pack="p", kind="error", records=(record,), contexts=(brought,))
+    members.tell_restricted([], members.epoch())
+    members.tell(name, [], members.epoch(), NOW)
+    one = pipeline(server, provider, name, members, MODEL)
+    with pytest.raises(MembersUnknown) as unknown:
+        one.analyse(message, after_texts=True)
+    assert unknown.value.course_ids == (name,)
+    members.tell_context(CourseContext(course_id=name, knowledge_points=("common denominators",)), members.epoch())
+    assert len(one.analyse(message, after_texts=True).findings) == 1
+    (request,) = provider.requests()
+    assert "common denominators" in request["body"]
+    assert "adding fractions" in request["body"]
+
+
 @pytest.mark.parametrize("how", [OFFLINE, MODEL])
 def test_consent_is_for_what_leaves(server, provider, name, members, how) -> None:
     provider.script()

@@ -111,6 +111,8 @@ def test_economy_goes_with_a_job_down_to_its_packs(blobs: Blobs) -> None:
     asked = [*sent, *windows.requests, *(pack_of(each, "p", 0, 1) for each in windows.requests)]
     assert len(asked) == 6
     assert all(each.economy for each in asked)
+    # Texts first: mistakes wait for those that were published before them.
+    assert [each.kind for each in windows.requests] == ["knowledge_points", "error"]
     sizes = {each.kind: each.pack_records for each in windows.requests}
     assert sizes == {"error": PACK_RECORDS, "knowledge_points": REQUEST_CONTENT_PACK}
 

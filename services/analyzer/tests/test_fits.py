@@ -26,9 +26,11 @@ from edugraph_analyzer.rule_based.fitted import (
     words_of,
 )
 from edugraph_analyzer.rule_based.fitting import by_course, fit_course, steps_of
-from edugraph_analyzer.rule_based.labels import FileLabels, LabelledItem
+from edugraph_analyzer.rule_based.labels import FileLabels, LabelledItem, label_reader
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.fits import LabelledRow
+from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.reviews import text_hash
 from edugraph_common.platform.fit_store import fit_keys, leave_rows_out, write_fit
 from edugraph_common.platform.object_store import Blobs
 
@@ -243,3 +245,53 @@ def test_labels_are_read_from_files(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match=r"line 3 of labels.ndjson is no JSON object") as refused:
         list(FileLabels(records, labels).items())
     assert "Rosalind" not in refused.value.reason
+
+
+def review(number: int, target: str, verdict: str, day: int = 1, **more: str) -> dict:
+    said = {
+        "kind": "finding",
+        "record_id": f"r{number}",
+        "aspect": "error_type",
+        "target": target,
+        "verdict": verdict,
+    }
+    hashed = text_hash(parse_record(mistake(number, "text")))
+    return {**said, "text_hash": hashed, "at": f"2026-02-0{day}T08:00:00Z", "by": "t", **more}
+
+
+def test_labels_are_read_from_an_export_of_reviews(tmp_path: Path) -> None:
+    """Out: the `max` of ReviewLabels, its text_hash, or its verdict."""
+    records, reviews = tmp_path / "records.ndjson", tmp_path / "reviews.ndjson"
+    records.write_text("".join(json.dumps(mistake(n, "text")) + "\n" for n in (1, 1, 2, 3)))
+    lines = [
+        review(1, "slip", "accepted"),
+        review(1, "A", "accepted", aspect="knowledge_point"),
+        review(1, "sign", "accepted", day=3),
+        review(1, "sign", "rejected", day=2),
+        review(1, "guess", "rejected", day=3),
+        review(1, "guess", "accepted", day=2),
+        review(2, "slip", "accepted", text_hash="0" * 64),  # said of another text
+        review(3, "medium", "accepted", aspect="severity"),
+        {
+            "kind": "pair",
+            "of": "error_type",
+            "pair": ["a", "b"],
+            "verdict": "same",
+            "at": "2026-02-01T08:00:00Z",
+            "by": "t",
+        },
+    ]
+    reviews.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    (found,) = label_reader(records, reviews).items()
+    assert (found.record["record_id"], found.error_types, found.knowledge_points) == ("r1", ("slip", "sign"), ("A",))
+    reviews.write_text(json.dumps(lines[0]) + "\n" + json.dumps({"kind": "finding", "target": "Rosalind"}) + "\n")
+    with pytest.raises(Rejected, match=r"entry 2 of reviews.ndjson is no review") as refused:
+        list(label_reader(records, reviews).items())
+    assert "Rosalind" not in refused.value.reason
+
+
+def test_a_file_of_labels_is_told_from_reviews(tmp_path: Path) -> None:
+    records, labels = tmp_path / "records.ndjson", tmp_path / "labels.ndjson"
+    records.write_text(json.dumps(mistake(1, "text")) + "\n")
+    labels.write_text('{"record_id": "r1", "error_type": "slip"}\n')
+    assert [each.error_types for each in label_reader(records, labels).items()] == [("slip",)]

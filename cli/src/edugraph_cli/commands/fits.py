@@ -23,7 +23,12 @@ app = typer.Typer(no_args_is_help=True, help="The offline analyser, and what it 
 @app.command()
 def fit(
     records: Annotated[Path, typer.Argument(help="mistakes: NDJSON of error_record and attempt_record")],
-    labels: Annotated[Path, typer.Argument(help="NDJSON of record_id, error_types and knowledge_points")],
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            help="NDJSON of record_id, error_types and knowledge_points, or what `edugraph reviews export` printed"
+        ),
+    ],
     course: Annotated[str | None, typer.Option(help="the id of one course; all if it is not given")] = None,
     as_json: Json = False,
 ) -> None:
@@ -33,14 +38,14 @@ def fit(
     """
     try:
         from edugraph_analyzer.rule_based.fitting import FEWEST_ITEMS, by_course, fit_course
-        from edugraph_analyzer.rule_based.labels import FileLabels
+        from edugraph_analyzer.rule_based.labels import label_reader
     except ModuleNotFoundError as missing:
         stop(f"This command needs the analyzer ({missing.name} is missing): install edugraph-cli[analyzer].", INVALID)
     check_file(records)
     check_file(labels)
     blobs = _blobs()
     with plain_errors():
-        found = by_course(FileLabels(records, labels).items())
+        found = by_course(label_reader(records, labels).items())
         chosen = {course: found.get(course, [])} if course else found
         fitted = list[FitHeader]()
         for course_id, labelled in chosen.items():

@@ -59,7 +59,7 @@ from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, Origin, RecordFinding
-from edugraph_common.contracts.messages import Analysis
+from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.platform.course_members import CourseMembers, names_by_course
@@ -190,11 +190,13 @@ class Pipeline:
             return None
         return self._economy(job_id=message.job_id, pack=message.pack, kind=message.kind)
 
-    def analyse(self, message: Analysis) -> PackResult:
+    def analyse(self, message: Analysis, *, after_texts: bool = False) -> PackResult:
         """Analyse a pack. What was answered before is in the cache, and not paid again.
 
         Records that are gone have failed. They are no reason to give the pack up: a job may have many thousand packs,
         and none of their replays would find the rows either.
+
+        `after_texts`: mistakes waited until the graph had the texts of their courses, and are told what it knows now.
 
         Raises Retryable, Wait, Rejected, Cancelled when the job was cancelled meanwhile, and MembersUnknown.
         """
@@ -210,7 +212,7 @@ class Pipeline:
             log.warning("pack_not_read", reason=gone.reason)
             why = gone.reason
         failed += [Unanswered(f"(record {number})", why) for number in range(len(message.records) + 1, count + 1)]
-        message, unknown = self._with_contexts(message)
+        message, unknown = self._with_contexts(message, after_texts)
         if unknown:
             raise MembersUnknown(unknown)
         documents, unreadable, skipped = read_documents(message)
@@ -271,17 +273,21 @@ class Pipeline:
                 readable.append(document)
         return readable, withheld
 
-    def _with_contexts(self, message: Analysis) -> tuple[Analysis, tuple[str, ...]]:
+    def _with_contexts(self, message: Analysis, after_texts: bool = False) -> tuple[Analysis, tuple[str, ...]]:
         """Return a pack with what is known of its own courses, and those of which nobody has told it.
 
-        A pack of an import brings it along. For one of the API, which knows no graph, the importer has told it.
+        A pack of an import brings it along. For one of the API, which knows no graph, the importer has told it; so it
+        has for one that waited until the texts of its courses were in the graph, beside what its batch knew.
         """
         if self._members is None or message.kind not in KINDS_WITH_CONTEXTS:
             return message, ()
         rows = parse_rows(enumerate(message.records, start=1))
         own = {course_id for _, row in rows if isinstance(row, Record) for course_id in course_ids_of(row)}
         contexts = {each.course_id: each for each in message.contexts if each.course_id in own}
-        contexts |= self._members.contexts(own - contexts.keys())
+        told = self._members.contexts(own if after_texts else own - contexts.keys())
+        if after_texts and (unknown := own - told.keys()):
+            return message, tuple(sorted(unknown))
+        contexts = {each: joined(contexts.get(each), told.get(each)) for each in contexts.keys() | told.keys()}
         return message.model_copy(update={"contexts": tuple(contexts.values())}), tuple(sorted(own - contexts.keys()))
 
     def _names_by_course(self, message: Analysis) -> tuple[dict[str, list[CourseNames]], tuple[str, ...]]:
@@ -392,6 +398,13 @@ def read_documents(message: Analysis) -> tuple[list[Document], list[Unanswered],
             name = record_id if isinstance(record_id, str) else f"(record {number})"
             (skipped if isinstance(error, Textless) else failed).append(Unanswered(name, error.reason))
     return documents, failed, skipped
+
+
+def joined(brought: CourseContext | None, told: CourseContext | None) -> CourseContext:
+    """Return all points that either knows. What a batch brought is of its own rows, what was told may be newer."""
+    first, *more = filter(None, (told, brought))
+    points = dict.fromkeys(point for each in (first, *more) for point in each.knowledge_points)
+    return first.model_copy(update={"knowledge_points": tuple(points)})
 
 
 def consent_missing(document: Document, settings: AnalyzerSettings) -> str:

@@ -45,6 +45,8 @@ PACK_TASKS: dict[Kind, str] = {
 }
 # Messages of findings, some 25 kB each. The graph has work for half a minute with so many.
 MOST_FINDINGS_WAITING, FINDINGS_SECONDS = 1_000, 5.0
+TEXTS_FIRST_SECONDS = 600.0  # how long a course text that is not in the graph yet holds up mistakes of its job
+TEXTS_SECONDS = 2.0  # until such a mistake is looked at again
 MEMBERS_SECONDS = 2.0  # until a text is looked at again that waits for the names of its course
 
 log = structlog.get_logger()
@@ -148,6 +150,7 @@ class AnalyzerService:
             message.job_id,
             message.generation,
             by,
+            self.now(),
             most=max(self.packs_in_queue, ECONOMY_PACKS) if message.economy else self.packs_in_queue,
             pack_records=self.pack_size,
         )
@@ -179,7 +182,7 @@ class AnalyzerService:
             left_out = standing in ("cancelled", "stale") and not under_way
             if left_out or (standing == "unknown" and message.rows is not None and self._begin_again(message)):
                 raise Cancelled  # noqa: TRY301 - as it comes from within, right before a request
-            result = self.pipeline.analyse(message)
+            result = self.pipeline.analyse(message, after_texts=self._after_texts(message))
         except Cancelled:
             log.info("pack_left_out", reason="its job was cancelled, resumed or lost")
             return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
@@ -220,6 +223,18 @@ class AnalyzerService:
             failed=len(result.failed),
             cached=sum(found.origin.cached for found in result.findings),
         )
+
+    def _after_texts(self, message: Analysis) -> bool:
+        """Whether this is a pack of mistakes, and the course texts that its job published before it are in the graph.
+
+        Raises Wait as long as they are not, for at most `TEXTS_FIRST_SECONDS` after a text was published.
+        """
+        if message.kind != "error" or message.rows is None:
+            return False
+        texts = self.windows.texts(message.job_id)
+        if texts.open_since is not None and self.now().timestamp() - texts.open_since < TEXTS_FIRST_SECONDS:
+            raise Wait("the texts of its courses are read first", TEXTS_SECONDS)
+        return texts.published
 
     def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:
         """Ask the importer, who alone knows the graph, unless somebody did so a moment ago."""

@@ -64,7 +64,9 @@ class AnalysisRequests:
         common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
         # A batch of the provider's is worth its files: it takes many records.
         common |= {"pack_records": PACK_RECORDS} if message.economy else {}
-        requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in sorted(kinds.items())]
+        # Texts first: mistakes of the job wait for those that were published before them.
+        in_order = sorted(kinds.items(), key=lambda each: (each[0] != "knowledge_points", each[0]))
+        requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in in_order]
         if message.rows is None:
             lines = enumerate(message.records or (), start=message.first_line)
             values = tuple(value for line, value in lines if line not in left_out)

@@ -30,7 +30,7 @@ from edugraph_common.contracts.outcomes import (
     ImportReport,
     Reject,
 )
-from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.contracts.records import Record, course_ids_of, parse_record
 from edugraph_common.contracts.reviews import Review
 from edugraph_common.messaging.lost_jobs import send_lost_job
 from edugraph_common.messaging.publisher import emit, send, task_id_for
@@ -362,6 +362,10 @@ class Importer:
         self.epochs.begin(touched_by(valid_records(message)))
         if outcome.failed > message.failed:
             self.erasure.note_refused(message)
+        if message.pack.startswith("knowledge_points-"):
+            # Mistakes that waited for these texts are told what the graph knows now.
+            texts = [parse_record(found.record) for found in message.findings]
+            self.members.forget_contexts(course_id for text in texts for course_id in course_ids_of(text))
         self._settle_pack(message, message.done, message.failed, message.error)
         return outcome
 

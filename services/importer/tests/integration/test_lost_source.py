@@ -13,7 +13,7 @@ import pytest
 from engines import real_servers
 
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.messages import Findings, ImportJob, SplitSource
+from edugraph_common.contracts.messages import CourseContext, Findings, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.answer_epochs import AnswerEpochs
@@ -186,6 +186,19 @@ def test_a_success_in_between_starts_the_count_again(importer: Importer) -> None
         elif batch.batch < 2 * FAILED_BATCHES_IN_A_ROW - 2:
             importer.batch_failed(batch, "the disk is full")
     assert importer.jobs.standing(job.job_id, 0) == "open"
+
+
+def test_when_a_text_is_in_the_graph_what_was_told_of_its_course_is_old(importer: Importer) -> None:
+    """Out: `forget_contexts` in write_findings; mistakes would be read with what was known before."""
+    golden = Path(__file__).parents[4] / "tests" / "contract" / "golden" / "findings.v1.json"
+    found = Findings.model_validate_json(golden.read_text(encoding="utf-8")).findings[0]
+    job_id, members = uuid4().hex, importer.members
+    importer.jobs.create(job_id, "analysis", "inline", NOW, to_analyse=2)
+    members.tell_context(CourseContext(course_id="math"), members.epoch())
+    importer.write_findings(Findings(job_id=job_id, pack="error-0-0", findings=(found,)))
+    assert list(members.contexts(["math"])) == ["math"]
+    importer.write_findings(Findings(job_id=job_id, pack="knowledge_points-0-0", findings=(found,)))
+    assert members.contexts(["math"]) == {}
 
 
 def test_a_job_whose_records_are_without_text_or_withheld_ends(importer: Importer) -> None:

@@ -6,6 +6,7 @@ beside its file.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple, cast
 
 import redis
@@ -27,10 +28,18 @@ class Taken(NamedTuple):
     packs: list[Analysis]
 
 
+class Texts(NamedTuple):
+    """Of a job: whether any course text of it was published, and since when the oldest is not in the graph yet."""
+
+    published: bool
+    open_since: float | None
+
+
 class AnalysisWindows:
     """All methods raise Retryable when Redis does not answer, and RedisFull when it has no room."""
 
     def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
         self._ask = load_script(client, "keys_of_job", "ask_analysis")
         self._take = load_script(client, "keys_of_job", "take_packs")
         self._mark_sent = load_script(client, "mark_packs_sent")
@@ -46,13 +55,16 @@ class AnalysisWindows:
         with redis_errors():
             return cast("Literal['start', 'waiting'] | WhyNot", self._ask(keys_of_job(first.job_id), arguments))
 
-    def take(self, job_id: str, generation: int | None, by: str, *, most: int, pack_records: int) -> Taken:
+    def take(
+        self, job_id: str, generation: int | None, by: str, now: datetime, *, most: int, pack_records: int
+    ) -> Taken:
         """Return the packs for which there is room now that `by`, a pack or START, is in the queue no more.
 
         Until they are `sent` they are returned again to whoever takes as `by`.
         """
+        arguments = [_said(generation), by, most, pack_records, now.timestamp()]
         with redis_errors():
-            answer = cast("list[str]", self._take(keys_of_job(job_id), [_said(generation), by, most, pack_records]))
+            answer = cast("list[str]", self._take(keys_of_job(job_id), arguments))
         standing, *values = answer
         fields = [values[start : start + _FIELDS_OF_A_PACK] for start in range(0, len(values), _FIELDS_OF_A_PACK)]
         packs = [
@@ -65,6 +77,16 @@ class AnalysisWindows:
         """The pack (or START) that `by` claimed is in the queue: nobody sends it again."""
         with redis_errors():
             self._mark_sent([keys_of_job(job_id)[-1]], [by, pack])
+
+    def texts(self, job_id: str) -> Texts:
+        """Say how far the course texts of a job are, which are read before its mistakes."""
+        job = keys_of_job(job_id)[0]
+        with redis_errors():
+            if not self._redis.hexists(job, "texts"):
+                return Texts(published=False, open_since=None)
+            fields = cast("dict[str, str]", self._redis.hgetall(job))
+        since = [float(value) for name, value in fields.items() if name.startswith("text:")]
+        return Texts(published=True, open_since=min(since, default=None))
 
 
 def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analysis:

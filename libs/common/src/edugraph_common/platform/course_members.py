@@ -111,6 +111,12 @@ class CourseMembers:
             if told is not None
         }
 
+    def forget_contexts(self, course_ids: Iterable[str]) -> None:
+        """The graph knows more of these courses now: whoever needs them asks again."""
+        if keys := [_context(each) for each in sorted(set(course_ids))]:
+            with redis_errors():
+                self._redis.delete(*keys)
+
     def to_ask(self, course_ids: Iterable[str]) -> list[str]:
         """Return those of the courses that nobody has asked for in the last seconds. The caller asks for them now."""
         with redis_errors():

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.records import InvalidRecord, parse_record
+from edugraph_common.contracts.reviews import REVIEW, FindingReview, text_hash
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,54 @@ class FileLabels:
             if record_id not in seen and (types.get(record_id) or points.get(record_id)):
                 seen.add(record_id)
                 yield LabelledItem(record, tuple(types[record_id]), tuple(points[record_id]))
+
+
+@dataclass(frozen=True)
+class ReviewLabels:
+    """Labels from records and from what `edugraph reviews export` printed: what people accepted of what was found.
+
+    The last word about a finding counts, and only while the record has the text that it was said of.
+    """
+
+    records: Path
+    reviews: Path
+
+    def items(self) -> Iterator[LabelledItem]:
+        """Raises Rejected for a line that cannot be read, and tells its number and nothing of its content."""
+        last = dict[tuple[str, str, str, str], FindingReview]()
+        for number, line in enumerate(_lines(self.reviews), start=1):
+            try:
+                review = REVIEW.validate_python(line)
+            except ValidationError:
+                raise Rejected(
+                    f"entry {number} of {self.reviews.name} is no review of `edugraph reviews export`"
+                ) from None
+            if isinstance(review, FindingReview):
+                of = (review.record_id, review.text_hash, review.aspect, review.target)
+                last[of] = max(last.get(of, review), review, key=lambda each: (each.at, each.by))
+        accepted = dict[tuple[str, str, str], dict[str, None]]()
+        for (record_id, of_text, aspect, target), review in last.items():
+            if review.verdict == "accepted":
+                accepted.setdefault((record_id, of_text, aspect), {})[target] = None
+        seen = set[str]()
+        for number, value in enumerate(_lines(self.records), start=1):
+            try:
+                record = parse_record(value)
+            except InvalidRecord:
+                raise Rejected(f"entry {number} of {self.records.name} is no valid record") from None
+            if record.record_id in seen:
+                continue
+            said = record.record_id, text_hash(record)
+            types, points = (tuple(accepted.get((*said, aspect), ())) for aspect in ("error_type", "knowledge_point"))
+            if types or points:
+                seen.add(record.record_id)
+                yield LabelledItem(record.to_json(), types, points)
+
+
+def label_reader(records: Path, labels: Path) -> LabelReader:
+    """Return who reads these labels: reviews have a `kind`. Raises Rejected for a first line that cannot be read."""
+    first = next(_lines(labels), {})
+    return ReviewLabels(records, labels) if "kind" in first else FileLabels(records, labels)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

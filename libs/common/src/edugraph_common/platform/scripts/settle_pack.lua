@@ -2,6 +2,7 @@
 -- ARGV: pack, progress (JSON), now, error. Returns 1 if it counted.
 local batch = string.match(ARGV[1], '^[%a_]+%-(%d+)%-')  -- KIND-BATCH-NUMBER
 if redis.call('EXISTS', job) == 0 then return 0 end
+redis.call('HDEL', job, 'text:' .. ARGV[1])
 
 local function count(progress, sign)
   for _, name in ipairs({'done', 'failed', 'cached', 'input_tokens', 'output_tokens', 'withheld'}) do

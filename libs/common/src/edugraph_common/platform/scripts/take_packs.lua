@@ -1,5 +1,5 @@
 -- Take the next packs of a job, until its window is full. ARGV: generation, who takes (a pack that has ended, or
--- 'start'), most packs in the queue, records of a pack where the request does not say.
+-- 'start'), most packs in the queue, records of a pack where the request does not say, the time in seconds.
 -- A pack is claimed by the one that takes it until it has been sent: one that died in between gets it again.
 -- Returns 'open', or why nothing is to be done, then of each pack its name, first record, number of records, request.
 local why_not = closed(ARGV[1])
@@ -40,6 +40,10 @@ while there < tonumber(ARGV[3]) do
     redis.call('HSET', packs_in_queue, name, claim .. first .. '\n' .. number .. '\n' .. request)
     add(name, first, number, request)
     there = there + 1
+    if asked.kind == 'knowledge_points' then
+      -- Mistakes of the job wait until settle_pack.lua takes this away: then the graph has what the text says.
+      redis.call('HSET', job, 'texts', '1', 'text:' .. name, ARGV[5])
+    end
   end
 end
 written()
