@@ -1,5 +1,6 @@
 """What a finding adds to the aggregates and what it takes back, decided without a graph."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import aggregates
 from edugraph_importer.graph.aggregates import Outdated, raise_pairs, recompute
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, facts_of, stored_text
-from edugraph_importer.graph.unit_of_work import Spellings, UnitOfWork
+from edugraph_importer.graph.unit_of_work import UnitOfWork
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="1")
 KEY = "2026-01-01T00:00:00.000000Z|r"
@@ -75,7 +76,7 @@ def test_a_type_that_is_found_first_is_counted_and_related_and_nothing_is_recomp
     assert key == ("a", "sign", "c")
     assert (totals.count, totals.weight) == (3, 3 * 2.0)
     assert made.raised_relates_to == {("sign", "fractions"): (0.25, 0.75)}
-    assert not any([made.outdated.relates_to, made.outdated.mistakes, made.unlinked, made.outdated.spellings])
+    assert not any([made.outdated.relates_to, made.outdated.mistakes, made.unlinked])
 
 
 def test_a_type_that_the_record_states_is_not_counted_again() -> None:
@@ -90,7 +91,7 @@ def test_a_type_that_is_no_longer_found_is_recomputed_in_each_course_and_one_tha
     assert staged.mistakes.keys() == {("a", "new", "c"), ("a", "new", "d")}
     assert made.outdated.relates_to == {("gone", "p")}
     assert made.raised_relates_to.keys() == {("new", "p")}
-    assert made.unlinked == made.outdated.spellings == {("ErrorType", "gone")}
+    assert made.unlinked == {("ErrorType", "gone")}
 
 
 def test_with_another_severity_all_mistakes_of_a_record_are_recomputed() -> None:
@@ -127,8 +128,8 @@ def test_a_point_of_a_text_is_raised_and_described() -> None:
     )
     assert made.raised_contains == {("c", "slope"): ("core", 2)}
     assert staged.fields["KnowledgePoint", "slope"] == {"description": ("rise", KEY), "category": ("lines", KEY)}
-    assert staged.spellings["KnowledgePoint", "slope"].name == "Slope"
-    assert not any([made.outdated.contains, made.outdated.descriptions, made.unlinked, made.outdated.spellings])
+    assert staged.spellings["KnowledgePoint", "slope"] == {"Slope": 1}
+    assert not any([made.outdated.contains, made.outdated.descriptions, made.unlinked])
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1), (None, 1), (1, None)])
@@ -180,13 +181,12 @@ def topics(*names: str) -> InteractionFinding:
     return InteractionFinding(sentiment=None, topics=names, confidence=1)
 
 
-def test_a_spelling_that_is_no_longer_found_is_recomputed() -> None:
+def test_a_spelling_that_is_no_longer_found_is_taken_back() -> None:
     made, staged = added(update(CHAT, topics("ALGEBRA", "Sets"), topics("Algebra", "Sets", "Gone")))
-    assert made.outdated.spellings == {("Topic", "algebra"), ("Topic", "gone")}
     assert made.unlinked == {("Topic", "gone")}
-    assert staged.spellings["Topic", "sets"] == Spellings("Sets", KEY)
-    more, _ = added(update(CHAT, topics("ALGEBRA", "Algebra"), topics("Algebra")))
-    assert not more.outdated.spellings
+    assert staged.spellings["Topic", "algebra"] == {"ALGEBRA": 1, "Algebra": -1}
+    assert (staged.spellings["Topic", "gone"], +staged.spellings["Topic", "sets"]) == ({"Gone": -1}, {})
+    assert not made.outdated.spellings
 
 
 # --- the rows of an update ----------------------------------------------------------------------------------------
@@ -326,15 +326,12 @@ def test_totals_of_chats_are_written_as_the_graph_sums_them() -> None:
 
 def test_spellings_are_made_anew_from_the_mentions_that_stay() -> None:
     unit = UnitOfWork.staged()
-    unit.spellings["Topic", "t"] = Spellings("GONE", "2025", {"x"})
-    mentions = [
-        {"id": "t", "spelled": ["T", "t!"], "timestamp": at(2), "record": "r"},
-        {"id": "t", "spelled": ["t"], "timestamp": at(1), "record": "q"},
-    ]
+    unit.spellings["Topic", "t"] = Counter({"GONE": 1, "t": 7})
+    mentions = [{"id": "t", "spelling": "T", "records": 1}, {"id": "t", "spelling": "t", "records": 2}]
     tx = Transaction(spellings_Topic=mentions)
     recompute(tx, unit, Outdated(spellings={("Topic", "u"), ("Topic", "t")}))
-    assert unit.spellings["Topic", "t"] == Spellings("t", "2026-01-01T00:00:00.000000Z|q", {"T", "t!"})
-    assert unit.spellings["Topic", "u"] == Spellings()
+    assert unit.spellings["Topic", "t"] == {"t": 2, "T": 1}
+    assert unit.spellings["Topic", "u"] == {}
     assert unit.changed_nodes == {("Topic", "t"), ("Topic", "u")}
     assert tx.asked == [("spellings_Topic", {"ids": ["t", "u"]})]
 

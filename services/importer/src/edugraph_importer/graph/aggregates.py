@@ -5,7 +5,7 @@ the records that stay, and no others.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from edugraph_importer.graph.record_facts import (
     LEARNS_FIELDS,
     SEVERITY_WEIGHT,
     ItemNames,
+    Mention,
     MistakeKey,
     Node,
     Pair,
@@ -26,18 +27,17 @@ from edugraph_importer.graph.record_facts import (
     attempt_place,
 )
 from edugraph_importer.graph.unit_of_work import (
-    COUNTED,
     FOUND_FIELDS,
     LATEST_FIELDS,
     Fields,
     MistakeTotals,
     PracticeTotals,
-    Spellings,
     UnitOfWork,
     merge_fields,
     mistake_rows,
     practice_rows,
     put_field,
+    read_counts,
     read_fields,
     run_rows,
 )
@@ -62,8 +62,9 @@ _NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
 class Outdated:
     """The aggregates that something had a part in which is taken back.
 
-    `descriptions`: ids of knowledge points. `fields`: nodes whose names, and other fields of records, may have been
-    given by a removed record; `version_keys` are those of the removed records. With `any_field`, any may be wrong.
+    `spellings`: what only a comparison with all records counts anew. `descriptions`: ids of points. `fields`: nodes
+    whose names, and other fields of records, may have been given by a removed record; `version_keys` are those of the
+    removed records. With `any_field`, any may be wrong.
     """
 
     interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
@@ -201,19 +202,28 @@ def _rows(tx: neo4j.ManagedTransaction, name: str, ids: list[str]) -> Iterable[n
     return tx.run(CYPHER[name], ids=ids) if ids else ()
 
 
+def mentions(row: neo4j.Record) -> Iterator[Mention]:
+    """Yield how a record's link spells the node at its end, as the record states it and as was found in its text.
+
+    What a definition calls a point is no spelling of it, but a name that joins it.
+    """
+    if row["label"] in NAMED_LABELS and row["type"] != "DEFINES":
+        spelled = (*(row["stated"] or ()), *(row["found"] or ()))
+        yield from (((row["label"], row["end"]), spelling) for spelling in spelled)
+
+
 def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
+    """Count how nodes are spelled by all that names them: this reads a hub whole, so no record may make it."""
     ids = defaultdict(list)
     for label, node_id in sorted(nodes):
         ids[label].append(node_id)
-        unit.spellings[label, node_id] = Spellings()
+        unit.spellings[label, node_id] = Counter()
         unit.changed_nodes.add((label, node_id))
     for label in NAMED_LABELS:
         for row in _rows(tx, f"spellings_{label}", ids[label]):
-            for spelling in row["spelled"]:
-                unit.spellings[label, row["id"]].add(spelling, version_key(row))
+            unit.spellings[label, row["id"]][row["spelling"]] += row["records"]
     for row in _rows(tx, "tested_spellings", ids["KnowledgePoint"]):
-        for spelling in row["spelled"]:
-            unit.spellings["KnowledgePoint", row["id"]].add(spelling, COUNTED)
+        unit.spellings["KnowledgePoint", row["id"]].update(read_counts(row))
 
 
 def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, points: Iterable[str]) -> None:

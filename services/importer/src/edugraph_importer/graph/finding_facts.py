@@ -26,7 +26,7 @@ from edugraph_common.contracts.records import AttemptRecord, CourseContent, Erro
 from edugraph_importer.graph import record_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.queries import Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Facts, Node, Pair
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Facts, Mention, Node, Pair
 from edugraph_importer.graph.unit_of_work import FOUND_FIELDS
 
 # Relationship type of a found link -> label of the node at its end.
@@ -88,6 +88,11 @@ class FindingFacts:
 
     def links_of(self, relationship_type: str) -> Links:
         return self.links.get(relationship_type, {})
+
+    def mentions(self) -> Iterator[Mention]:
+        for relationship_type, links in self.links.items():
+            for end, properties in links.items():
+                yield from (((TARGET_LABEL[relationship_type], end), each) for each in properties["found_as"])
 
 
 NO_FACTS = FindingFacts()
@@ -311,17 +316,12 @@ class FindingChanges:
         for relationship_type, end in update.dropped_links():
             self.rows[f"unlink_{relationship_type}_{label}"].append({"id": record.record_id, "end": end})
             self.unlinked.add((TARGET_LABEL[relationship_type], end))
-            self.outdated.spellings.add((TARGET_LABEL[relationship_type], end))
         for relationship_type, end, properties in update.links():
             self.rows[f"link_{relationship_type}_{label}"].append(
                 {"id": record.record_id, "end": end, "p": properties}
             )
-            node = (TARGET_LABEL[relationship_type], end)
-            old_spellings = old.links_of(relationship_type).get(end, {}).get("found_as", ())
-            # A spelling that is no longer found may be the node's name or alias because of this record alone.
-            if set(old_spellings) - set(properties["found_as"]):
-                self.outdated.spellings.add(node)
-            added.spellings += [(node, spelling) for spelling in properties["found_as"]]
+        added.spellings.update(new.mentions())
+        added.spellings.subtract(old.mentions())
         old_points, new_points = old.links_of("DESCRIBES"), new.links_of("DESCRIBES")
         for point in {*old_points, *new_points}:
             for name in FOUND_FIELDS:

@@ -10,7 +10,7 @@ RETURN DISTINCT labels(n)[0] AS label, n.id AS record, n.timestamp AS timestamp,
 // for: Attempt, CourseRecord, ErrorRecord, Interaction, Membership
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
-RETURN n.id AS record, labels(m)[0] AS label, m.id AS id, r.stated_as AS stated
+RETURN n.id AS record, type(r) AS type, labels(m)[0] AS label, m.id AS end, r.stated_as AS stated, r.found_as AS found
 
 // name: relationships_of_student
 // Returns a student's other relationships; those to records are counted elsewhere.

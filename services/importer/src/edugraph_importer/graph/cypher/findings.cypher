@@ -148,22 +148,25 @@ MATCH (s:Student {id: row.student})-[r:HAS_ERROR {course_id: row.course}]->(t) W
 DELETE r
 
 // name: spellings_Topic
-// Returns how a topic is spelled by all records that name it.
+// Returns how a topic is spelled by all records that name it, and by how many.
 UNWIND $ids AS id
 MATCH (t:Topic {id: id})<-[r:ABOUT]-(n:Interaction)
-RETURN id, n.id AS record, n.timestamp AS timestamp, coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelled
+UNWIND coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelling
+RETURN id, spelling, count(*) AS records
 
 // name: spellings_ErrorType
-// Returns how an error type is spelled by all records that name it.
+// Returns how an error type is spelled by all records that name it, and by how many.
 UNWIND $ids AS id
 MATCH (t:ErrorType {id: id})<-[r:OF_TYPE]-(n)
-RETURN id, n.id AS record, n.timestamp AS timestamp, coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelled
+UNWIND coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelling
+RETURN id, spelling, count(*) AS records
 
 // name: spellings_KnowledgePoint
-// Returns how a knowledge point is spelled by all records that name it.
+// Returns how a knowledge point is spelled by all records that name it, and by how many.
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[r:CONCERNS|DESCRIBES]-(n)
-RETURN id, n.id AS record, n.timestamp AS timestamp, r.found_as AS spelled
+UNWIND coalesce(r.found_as, []) AS spelling
+RETURN id, spelling, count(*) AS records
 
 // name: descriptions
 // Returns what all texts say of a knowledge point.
