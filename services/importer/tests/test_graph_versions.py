@@ -291,6 +291,8 @@ def link(record: str, kind: str, label: str, end: str, interaction_type: str | N
         "interaction_type": interaction_type,
         "stated": None,
         "found": ["T!"] if label == "Topic" else None,
+        "strength": 0.25,
+        "confidence": 0.75,
         "timestamp": MOMENT,
     }
 
@@ -322,7 +324,7 @@ def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> No
     assert (found.outdated.fields, found.outdated.spellings) == (found.nodes, set())
     assert found.spellings == {(("Topic", "t"), "T!"): 1}
     assert "2026-01-01T00:00:00.000000Z|r" in found.outdated.version_keys
-    assert not any([found.outdated.mistakes, found.outdated.relates_to, found.outdated.contains])
+    assert not any([found.outdated.mistakes, found.related, found.outdated.contains])
     assert [name for name, _ in tx.asked] == ["lock_records_Interaction", "links_of_Interaction"]
     assert tx.asked[0][1] == tx.asked[1][1] == {"ids": ["c", "r", "t"]}
 
@@ -339,7 +341,8 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
     )
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.outdated.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
-    assert found.outdated.relates_to == {("e", "p"), ("f", "p")}
+    said = {"records": 1, "strength_sum": 250, "confidence_sum": 750}
+    assert found.related == {(kind, "p", name): number for kind in ("e", "f") for name, number in said.items()}
     assert not any([found.outdated.interactions, found.outdated.contains, found.outdated.descriptions])
 
 
@@ -350,7 +353,7 @@ def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_
     )
     found = lock_superseded(tx, {"k": old("CourseContent")})
     assert (found.outdated.contains, found.outdated.descriptions) == ({("c", "p")}, {"p"})
-    assert not any([found.outdated.interactions, found.outdated.mistakes, found.outdated.relates_to])
+    assert not any([found.outdated.interactions, found.outdated.mistakes, found.related])
     assert [name for name, _ in tx.asked] == [
         "lock_prerequisites",
         "lock_records_CourseContent",
@@ -412,7 +415,7 @@ def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_
     assert asked["delete_records_ErrorRecord"] == {"ids": ["m", "r"]}
     assert asked["recompute_likes"] == asked["remove_likes"] == {"rows": [{"from": "a", "to": "b"}]}
     assert asked["recompute_has_error"] == {"rows": [{"student": "a", "type": "e", "course": "c"}]}
-    assert asked["recompute_relates_to"] == {"rows": [{"from": "e", "to": "p"}]}
+    assert asked["stated_related"] == {"ids": ["e"]}
     assert asked["recompute_contains"] == {"rows": [{"from": "c", "to": "p"}]}
     assert (asked["spellings_Topic"], asked["spellings_KnowledgePoint"]) == ({"ids": ["t"]}, {"ids": ["p"]})
     assert asked["descriptions"] == {"ids": ["p"]}

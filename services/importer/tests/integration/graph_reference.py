@@ -40,7 +40,9 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
         assert row["name"] in called_in_records, node
     assert relationships(room, "LEARNS", "progress") == progress(records)
     assert mistakes_of(room) == mistakes(records, found)
-    assert relationships(room, "RELATES_TO", "strength") == related(records, found)
+    sums = {pair: (len(each), sum(each)) for pair, each in related(records, found).items()}
+    assert relationships(room, "RELATES_TO", "records") == {pair: number for pair, (number, _) in sums.items()}
+    assert relationships(room, "RELATES_TO", "strength") == {pair: each / n for pair, (n, each) in sums.items()}
     assert relationships(room, "CONTAINS", "importance") == contained(records, found)
     assert practised_in(room) == practised(records)
     assert points_tested_in(room) == points_of_items(records)
@@ -322,16 +324,21 @@ def mistakes_of(room: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
     }
 
 
-def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], float]:
-    strongest: dict[tuple[str, str], float] = {}
+def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], list[float]]:
+    """How strong each record says that a type and a point belong together; of two spellings, the stronger counts."""
+    told: dict[tuple[str, str], list[float]] = {}
     for record in records:
         data, finding = record.data, found.get(record.record_id)
         if isinstance(data, ErrorRecord | AttemptRecord) and isinstance(finding, ErrorFinding):
+            points = {canonical_name(link.name) for link in finding.knowledge_points}
+            of_point = {
+                each: max(link.strength for link in finding.knowledge_points if canonical_name(link.name) == each)
+                for each in points
+            }
             for kind in types_of(data, finding):
-                for link in finding.knowledge_points:
-                    pair = (kind, canonical_name(link.name))
-                    strongest[pair] = max(link.strength, strongest.get(pair, 0.0))
-    return strongest
+                for each, strength in of_point.items():
+                    told.setdefault((kind, each), []).append(strength)
+    return told
 
 
 def contained(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], str]:

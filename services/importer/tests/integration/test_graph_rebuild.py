@@ -23,7 +23,7 @@ WRONG = {
     "MEMBER_OF": ("wrong", 1),
     "OF_COURSE": ("records", 1_000),
     "PRACTISED": ("right", 1_000_000),
-    "RELATES_TO": ("strength", 0.125),
+    "RELATES_TO": ("strength_sum", 1_000_000),
     "SET_ASIDE": ("confidence", 0.125),
     "TEACHES": ("interaction_count", 1_000),
 }

@@ -26,7 +26,7 @@ from edugraph_importer.graph import (
     record_facts,
     resolver,
 )
-from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
+from edugraph_importer.graph.aggregates import delete_orphans, raise_contains, recompute, write_related
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node
@@ -128,7 +128,9 @@ def apply(
     for pair in staged.contains:
         _, order = changes.raised_contains.get(pair, (None, None))
         changes.raised_contains[pair] = (STATED_IMPORTANCE, order)
-    raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
+    changes.related.subtract(superseded.related)
+    write_related(tx, changes.related)
+    raise_contains(tx, changes.raised_contains)
     write_tests(tx, unit)
     changes.outdated.memberships |= staged.memberships
     groups.add_courses(tx, unit.group_counts.courses)

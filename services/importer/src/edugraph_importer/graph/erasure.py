@@ -15,7 +15,7 @@ import neo4j
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import shorten
 from edugraph_importer.graph import aggregates, groups, migrations, record_facts, resolver
-from edugraph_importer.graph.aggregates import Outdated
+from edugraph_importer.graph.aggregates import Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import (
@@ -25,7 +25,6 @@ from edugraph_importer.graph.record_facts import (
     ItemNames,
     Mention,
     Node,
-    Pair,
 )
 from edugraph_importer.graph.tombstones import KEYED, Tombstones
 from edugraph_importer.graph.unit_of_work import (
@@ -91,10 +90,10 @@ def key_old_tombstones(tx: neo4j.ManagedTransaction, tombstones: Tombstones) -> 
 
 @dataclass(slots=True)
 class Footprint:
-    """All that a student's records touch. `records`: ids by label. `relates_to`: pairs to recompute.
+    """All that a student's records touch. `records`: ids by label.
 
-    `named`: nodes that the records link to. `spellings`, `item_names`, `group_counts`, `called`: how they spell
-    names, what they say of items and groups, and how they call ids, to be taken back.
+    `named`: nodes that the records link to. `spellings`, `related`, `item_names`, `group_counts`, `called`: how they
+    spell names, what they relate, what they say of items and groups, and how they call ids, to be taken back.
     """
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -104,7 +103,7 @@ class Footprint:
     item_names: ItemNames = field(default_factory=ItemNames)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
-    relates_to: set[Pair] = field(default_factory=set)
+    related: RelatedSums = field(default_factory=Counter)
     relationships: int = 0
 
     @property
@@ -144,8 +143,8 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones,
     unit.count_groups(footprint.group_counts, -1)
     groups.add_courses(tx, unit.group_counts.courses)
     write_tests(tx, unit)
-    outdated = Outdated(relates_to=footprint.relates_to, fields=footprint.named, version_keys=footprint.version_keys)
-    aggregates.recompute(tx, unit, outdated)
+    aggregates.write_related(tx, RelatedSums({key: -number for key, number in footprint.related.items()}))
+    aggregates.recompute(tx, unit, Outdated(fields=footprint.named, version_keys=footprint.version_keys))
     unit.called.subtract(footprint.called)
     resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
@@ -165,17 +164,14 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
         else:
             footprint.version_keys.add(aggregates.version_key(row))
     for label in _RECORD_LABELS:
-        neighbours: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for row in tx.run(CYPHER[f"neighbours_{label}"], ids=sorted(footprint.records[label])):
+        links = list(tx.run(CYPHER[f"links_of_{label}"], ids=sorted(footprint.records[label])))
+        for row in links:
             footprint.relationships += 1
             footprint.named.add((row["label"], row["end"]))
-            neighbours[row["record"]][row["label"]].add(row["end"])
             footprint.spellings.update(aggregates.mentions(row))
             if row["label"] == "ErrorType" and row["stated"] is not None:
                 footprint.called.update(record_facts.called("ErrorType", row["end"], row["stated"]))
-        for ids in neighbours.values():
-            for error_type in ids["ErrorType"]:
-                footprint.relates_to.update((error_type, point) for point in ids["KnowledgePoint"])
+        footprint.related.update(aggregates.related_by_links(links))
     for row in tx.run(CYPHER["relationships_of_student"], id=student_id):
         footprint.relationships += 1
         footprint.named.add((row["label"], row["id"]))

@@ -144,7 +144,7 @@ def _count_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> No
 
 
 def count_spellings(connection: Connection) -> None:
-    """Version 7: of what is known by its spellings, the most frequent one is the name."""
+    """Version 7: spellings are counted, and the most frequent one is the name; RELATES_TO is sums of its records."""
     for label in NAMED_LABELS:
         after = ""
         while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=RESOLVED_AT_ONCE):
@@ -154,8 +154,13 @@ def count_spellings(connection: Connection) -> None:
 
 def _count_spellings(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> None:
     nodes = {(label, node_id) for node_id in ids}
+    outdated = aggregates.Outdated(spellings=set(nodes))
+    for row in tx.run(CYPHER["derived_relationships_ErrorType"], ids=ids) if label == "ErrorType" else ():
+        if row["type"] == "RELATES_TO":
+            outdated.relates_to.add((row["from"], row["to"]))
+            nodes.add(("KnowledgePoint", row["to"]))
     unit = lock_and_load(tx, nodes, ())
-    aggregates.recompute(tx, unit, aggregates.Outdated(spellings=nodes))
+    aggregates.recompute(tx, unit, outdated)
     write_changed_state(tx, unit)
     tx.run(CYPHER[f"remove_name_stamp_{label}"], ids=ids).consume()
 

@@ -20,7 +20,7 @@ from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, RECORD_LAB
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, iso
 from edugraph_importer.graph import aggregates, finding_facts, groups, prerequisites, record_facts
-from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
+from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
@@ -260,8 +260,8 @@ def classify(
 class SupersededVersions:
     """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
 
-    `spellings`, `item_names`, `group_counts` and `called`: how they spell names, what they say of items and groups,
-    and how they call ids, to be taken back.
+    `spellings`, `related`, `item_names`, `group_counts` and `called`: how they spell names, what they relate, what
+    they say of items and groups, and how they call ids, to be taken back.
     `claims`: what they themselves say that points require.
     """
 
@@ -269,6 +269,7 @@ class SupersededVersions:
     findings: dict[str, FindingFacts] = field(default_factory=dict)
     nodes: set[Node] = field(default_factory=set)
     spellings: Counter[Mention] = field(default_factory=Counter)
+    related: RelatedSums = field(default_factory=Counter)
     item_names: ItemNames = field(default_factory=ItemNames)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
@@ -328,7 +329,9 @@ def _read_links(
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     people: dict[str, set[Node]] = defaultdict(set)
     interaction_types: dict[str, Any] = {}
-    for row in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
+    rows = list(tx.run(CYPHER[f"links_of_{label}"], ids=record_ids))
+    locked.related.update(aggregates.related_by_links(rows))
+    for row in rows:
         links[row["record"]][row["type"]].add(row["end"])
         interaction_types[row["record"]] = row["interaction_type"]
         if row["label"] in IDENTIFIED_LABELS and row["stated"] is not None:
@@ -349,9 +352,6 @@ def _read_links(
                 for student_id in ends["MADE"] | ends["TRIED"]
                 for error_type in ends["OF_TYPE"]
                 for course_id in ends["IN_COURSE"]
-            }
-            outdated.relates_to |= {
-                (error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]
             }
             outdated.practised |= {(student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]}
         elif label == "CourseRecord":

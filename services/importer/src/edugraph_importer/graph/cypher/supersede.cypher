@@ -4,7 +4,8 @@
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,
-  type(r) AS type, labels(m)[0] AS label, m.id AS end, r.stated_as AS stated, r.found_as AS found
+  type(r) AS type, labels(m)[0] AS label, m.id AS end, r.stated_as AS stated, r.found_as AS found,
+  r.strength AS strength, r.confidence AS confidence
 
 // name: item_names
 // Returns what these records call their items, and the knowledge points that the items test.
