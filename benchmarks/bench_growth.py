@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -144,7 +144,9 @@ def corrections(records: Iterable[Record]) -> Iterator[RecordBatch]:
     for number, record in enumerate(records):
         value = record.to_json()
         data = {**value["data"], "resolved": True, "severity": "high"}
-        again = parse_record({**value, "timestamp": "2026-07-01T00:00:00Z", "data": data})
+        # Later than the record whatever its own time is, or else nothing would be corrected.
+        later = record.timestamp + timedelta(days=1)
+        again = parse_record({**value, "timestamp": later.isoformat(), "data": data})
         yield batch_of("correction", number, [again])
 
 

@@ -1,5 +1,6 @@
 """What a finding adds to the aggregates and what it takes back, decided without a graph."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import aggregates
-from edugraph_importer.graph.aggregates import Outdated, raise_pairs, recompute
+from edugraph_importer.graph.aggregates import Outdated, raise_contains, recompute, related, write_related
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, facts_of, stored_text
-from edugraph_importer.graph.unit_of_work import Spellings, UnitOfWork
+from edugraph_importer.graph.unit_of_work import UnitOfWork
 
 ORIGIN = Origin(analyser="model", model="m", prompt_version="1")
 KEY = "2026-01-01T00:00:00.000000Z|r"
@@ -74,8 +75,8 @@ def test_a_type_that_is_found_first_is_counted_and_related_and_nothing_is_recomp
     [(key, totals)] = staged.mistakes.items()
     assert key == ("a", "sign", "c")
     assert (totals.count, totals.weight) == (3, 3 * 2.0)
-    assert made.raised_relates_to == {("sign", "fractions"): (0.25, 0.75)}
-    assert not any([made.outdated.relates_to, made.outdated.mistakes, made.unlinked, made.outdated.spellings])
+    assert made.related == related({("sign", "fractions"): (0.25, 0.75)})
+    assert not any([made.outdated.mistakes, made.unlinked])
 
 
 def test_a_type_that_the_record_states_is_not_counted_again() -> None:
@@ -88,9 +89,9 @@ def test_a_type_that_is_no_longer_found_is_recomputed_in_each_course_and_one_tha
     made, staged = added(update(of, types("Stays", "New", p=0.5), types("Stays", "Gone", p=0.5)))
     assert made.outdated.mistakes == {("a", "gone", "c"), ("a", "gone", "d")}
     assert staged.mistakes.keys() == {("a", "new", "c"), ("a", "new", "d")}
-    assert made.outdated.relates_to == {("gone", "p")}
-    assert made.raised_relates_to.keys() == {("new", "p")}
-    assert made.unlinked == made.outdated.spellings == {("ErrorType", "gone")}
+    assert +made.related == related({("new", "p"): (0.5, 0.75)})
+    assert -made.related == related({("gone", "p"): (0.5, 0.75)})
+    assert made.unlinked == {("ErrorType", "gone")}
 
 
 def test_with_another_severity_all_mistakes_of_a_record_are_recomputed() -> None:
@@ -103,17 +104,19 @@ def test_with_another_severity_all_mistakes_of_a_record_are_recomputed() -> None
     assert not given.outdated.mistakes  # the record's own severity weighs
 
 
-def test_a_pair_whose_strength_changed_is_recomputed_and_not_raised() -> None:
+def test_a_pair_whose_strength_changed_is_of_no_more_records() -> None:
     made, _ = added(update(mistake(), types("Sign", p=0.75), types("Sign", p=0.25)))
-    assert (made.outdated.relates_to, made.raised_relates_to) == ({("sign", "p")}, {})
+    sums = {("sign", "p", "records"): 0, ("sign", "p", "strength_sum"): 500, ("sign", "p", "confidence_sum"): 0}
+    assert dict(made.related) == sums
     made, _ = added(update(mistake(), types("Sign", p=0.25), types("Sign", p=0.25)))
-    assert (made.outdated.relates_to, made.raised_relates_to) == (set(), {})
+    assert not any(made.related.values())
 
 
 @pytest.mark.parametrize("strengths", [(0.25, 0.75), (0.75, 0.25)])
-def test_of_two_records_the_stronger_raises_a_pair(strengths: tuple[float, float]) -> None:
+def test_what_two_records_say_of_a_pair_adds_up(strengths: tuple[float, float]) -> None:
     made, _ = added(*(update(mistake(), types("Sign", p=strength)) for strength in strengths))
-    assert made.raised_relates_to == {("sign", "p"): (0.75, 0.75)}
+    sums = {("sign", "p", "records"): 2, ("sign", "p", "strength_sum"): 1_000, ("sign", "p", "confidence_sum"): 1_500}
+    assert dict(made.related) == sums
 
 
 # --- contents -----------------------------------------------------------------------------------------------------
@@ -127,8 +130,8 @@ def test_a_point_of_a_text_is_raised_and_described() -> None:
     )
     assert made.raised_contains == {("c", "slope"): ("core", 2)}
     assert staged.fields["KnowledgePoint", "slope"] == {"description": ("rise", KEY), "category": ("lines", KEY)}
-    assert staged.spellings["KnowledgePoint", "slope"].name == "Slope"
-    assert not any([made.outdated.contains, made.outdated.descriptions, made.unlinked, made.outdated.spellings])
+    assert staged.spellings["KnowledgePoint", "slope"] == {"Slope": 1}
+    assert not any([made.outdated.contains, made.outdated.descriptions, made.unlinked])
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1), (None, 1), (1, None)])
@@ -180,13 +183,12 @@ def topics(*names: str) -> InteractionFinding:
     return InteractionFinding(sentiment=None, topics=names, confidence=1)
 
 
-def test_a_spelling_that_is_no_longer_found_is_recomputed() -> None:
+def test_a_spelling_that_is_no_longer_found_is_taken_back() -> None:
     made, staged = added(update(CHAT, topics("ALGEBRA", "Sets"), topics("Algebra", "Sets", "Gone")))
-    assert made.outdated.spellings == {("Topic", "algebra"), ("Topic", "gone")}
     assert made.unlinked == {("Topic", "gone")}
-    assert staged.spellings["Topic", "sets"] == Spellings("Sets", KEY)
-    more, _ = added(update(CHAT, topics("ALGEBRA", "Algebra"), topics("Algebra")))
-    assert not more.outdated.spellings
+    assert staged.spellings["Topic", "algebra"] == {"ALGEBRA": 1, "Algebra": -1}
+    assert (staged.spellings["Topic", "gone"], +staged.spellings["Topic", "sets"]) == ({"Gone": -1}, {})
+    assert not made.outdated.spellings
 
 
 # --- the rows of an update ----------------------------------------------------------------------------------------
@@ -239,17 +241,21 @@ def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
         {("a", "x", "c")},
     )
     made.outdated.spellings, made.outdated.descriptions = {("Topic", "t")}, {"d"}
-    tx = Transaction(recompute_relates_to=[{"from": "w", "to": "p", "strength": 1.0}])
-    raise_pairs(tx, made.raised_relates_to, made.raised_contains)
+    said = {"from": "w", "to": "p", "strength": 1.0, "confidence": 0.25}
+    tx = Transaction(stated_related=[said, said | {"to": "q"}, said | {"strength": 0.125}])
+    made.related.subtract(related({("beta", "p"): (0.5, 0.75), ("gone", "p"): (0.25, 0.25)}))
+    write_related(tx, made.related)
+    raise_contains(tx, made.raised_contains)
     recompute(tx, UnitOfWork.staged(), made.outdated)
-    assert tx.rows("raise_relates_to") == [
-        {"from": "alpha", "to": "p", "strength": 0.5, "confidence": 0.75},
-        {"from": "beta", "to": "p", "strength": 0.5, "confidence": 0.75},
-        {"from": "w", "to": "p", "strength": 1.0},
+    assert tx.rows("add_relates_to") == [
+        {"from": "alpha", "to": "p", "records": 1, "strength_sum": 500, "confidence_sum": 750},
+        {"from": "gone", "to": "p", "records": -1, "strength_sum": -250, "confidence_sum": -250},
+        {"from": "w", "to": "p", "records": 2, "strength_sum": 1_125, "confidence_sum": 500},
     ]
+    assert [row["from"] for row in tx.rows("remove_unrelated")] == ["gone"]
     assert tx.rows("raise_contains") == [{"from": "c", "to": "q", "importance": "core", "order": 1}]
     both = [{"from": "w", "to": "p"}, {"from": "x", "to": "p"}]
-    assert tx.rows("recompute_relates_to") == tx.rows("remove_relates_to") == both
+    assert tx.rows("remove_relates_to") == both
     assert tx.rows("recompute_contains") == tx.rows("remove_contains") == [{"from": "c", "to": "z"}]
     assert (
         tx.rows("recompute_has_error")
@@ -257,14 +263,16 @@ def test_updates_are_raised_then_recomputed_and_rows_come_in_order() -> None:
         == [{"student": "a", "type": "x", "course": "c"}]
     )
     names = tx.names()
+    assert dict(tx.asked)["stated_related"] == {"ids": ["w", "x"]}
     assert dict(tx.asked)["spellings_Topic"] == {"ids": ["t"]}
     assert dict(tx.asked)["descriptions"] == {"ids": ["d"]}
-    assert names.index("remove_relates_to") < len(names) - names[::-1].index("raise_relates_to") - 1
+    assert names.index("remove_relates_to") < len(names) - names[::-1].index("add_relates_to") - 1
 
 
 def test_nothing_is_asked_for_nothing() -> None:
     tx = Transaction()
-    raise_pairs(tx, {}, {})
+    raise_contains(tx, {})
+    write_related(tx, related({}))
     recompute(tx, UnitOfWork.staged(), Outdated())
     assert tx.asked == []
 
@@ -326,15 +334,12 @@ def test_totals_of_chats_are_written_as_the_graph_sums_them() -> None:
 
 def test_spellings_are_made_anew_from_the_mentions_that_stay() -> None:
     unit = UnitOfWork.staged()
-    unit.spellings["Topic", "t"] = Spellings("GONE", "2025", {"x"})
-    mentions = [
-        {"id": "t", "spelled": ["T", "t!"], "timestamp": at(2), "record": "r"},
-        {"id": "t", "spelled": ["t"], "timestamp": at(1), "record": "q"},
-    ]
+    unit.spellings["Topic", "t"] = Counter({"GONE": 1, "t": 7})
+    mentions = [{"id": "t", "spelling": "T", "records": 1}, {"id": "t", "spelling": "t", "records": 2}]
     tx = Transaction(spellings_Topic=mentions)
     recompute(tx, unit, Outdated(spellings={("Topic", "u"), ("Topic", "t")}))
-    assert unit.spellings["Topic", "t"] == Spellings("t", "2026-01-01T00:00:00.000000Z|q", {"T", "t!"})
-    assert unit.spellings["Topic", "u"] == Spellings()
+    assert unit.spellings["Topic", "t"] == {"t": 2, "T": 1}
+    assert unit.spellings["Topic", "u"] == {}
     assert unit.changed_nodes == {("Topic", "t"), ("Topic", "u")}
     assert tx.asked == [("spellings_Topic", {"ids": ["t", "u"]})]
 

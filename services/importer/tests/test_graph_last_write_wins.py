@@ -1,9 +1,7 @@
-import itertools
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_importer.graph.unit_of_work import Fields, Spellings, field_properties, put_field, read_fields
+from edugraph_importer.graph.unit_of_work import Fields, field_properties, put_field, read_fields
 
 NAMES = ("a", "b", "c")
 said = st.tuples(st.sampled_from(NAMES), st.integers(0, 9), st.sampled_from("12345"))
@@ -39,19 +37,3 @@ def test_a_value_that_is_not_given_does_not_erase() -> None:
     assert not put_field(fields, "a", None, "2")
     assert not put_field(fields, "a", 2, "1")
     assert fields == {"a": (1, "1")}
-
-
-def test_the_earliest_spelling_is_the_name_in_whatever_order_they_come() -> None:
-    said = [("b", "2"), ("a", "1"), ("c", "3"), ("a", "4"), ("d", "1")]
-    for order in itertools.permutations(said):
-        spellings = Spellings()
-        for spelling, version_key in order:
-            spellings.add(spelling, version_key)
-        assert spellings.properties() == {"name": "a", "name_stamp": "1", "aliases": ["b", "c", "d"]}
-
-
-def test_adding_what_is_known_changes_nothing() -> None:
-    spellings = Spellings.read({"name": "a", "name_stamp": "1", "aliases": ["b"]})
-    assert not spellings.add("a", "2")
-    assert not spellings.add("b", "3")
-    assert spellings.add("b", "0")

@@ -1,8 +1,9 @@
+from collections import Counter
 from typing import Any
 
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph.record_facts import facts_of
-from edugraph_importer.graph.unit_of_work import Spellings, UnitOfWork
+from edugraph_importer.graph.unit_of_work import UnitOfWork, name_properties
 
 
 def _staged(*values: dict[str, Any]) -> UnitOfWork:
@@ -71,10 +72,10 @@ def test_merging_what_was_staged_is_as_if_its_records_had_been_added_there() -> 
     unit.load_node(("Student", "a"), {"name": "Ana", "stamp": "2026-02-01"})
     unit.load_node(("Teacher", "t"), {})
     unit.load_node(("Course", "c"), {"name": "C", "stamp": "2026-01-01"})
-    unit.load_node(("ErrorType", "sign"), {"name": "Sign", "name_stamp": "2026-01-01"})
+    unit.load_node(("ErrorType", "sign"), {"name": "Sign", "spellings": ["Sign"], "spelling_counts": [1]})
     unit.merge(staged)
     assert unit.fields["Student", "a"]["name"][0] == "Ana María"
-    assert unit.spellings["ErrorType", "sign"].properties()["aliases"] == ["SIGN"]
+    assert unit.spellings["ErrorType", "sign"] == {"SIGN": 1, "Sign": 1}
     assert unit.changed_nodes == {("Student", "a"), ("ErrorType", "sign")}
 
 
@@ -93,20 +94,12 @@ def test_learns_takes_each_field_from_the_latest_that_gives_it() -> None:
     assert [row["p"] for row in unit.rows["create_course_record"]] == []  # rows are written as they were staged
 
 
-def test_merged_spellings_are_those_of_all_mentions() -> None:
-    mentions = [("b", "2"), ("a", "3"), ("c", "1"), ("a", "2")]
-    for cut in range(len(mentions) + 1):
-        one, other = _spelled(mentions[:cut]), _spelled(mentions[cut:])
-        one.merge(other)
-        assert one == _spelled(mentions)
-        assert not one.merge(other)
-
-
-def _spelled(mentions: list[tuple[str, str]]) -> Spellings:
-    spellings = Spellings()
-    for spelling, version_key in mentions:
-        spellings.add(spelling, version_key)
-    return spellings
+def test_the_most_frequent_spelling_is_the_name_and_the_smallest_of_several() -> None:
+    counts = Counter({"b": 2, "a": 2, "c": 1, "gone": 0})
+    expected = {"name": "a", "aliases": ["b", "c"], "spellings": ["a", "b", "c"], "spelling_counts": [2, 2, 1]}
+    assert name_properties(counts) == expected
+    assert name_properties(counts + Counter({"c": 2}))["name"] == "c"
+    assert name_properties(Counter({"gone": 0})) == dict.fromkeys(expected)
 
 
 def _load(unit: UnitOfWork) -> None:

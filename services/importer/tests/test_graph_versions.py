@@ -290,6 +290,9 @@ def link(record: str, kind: str, label: str, end: str, interaction_type: str | N
         "end": end,
         "interaction_type": interaction_type,
         "stated": None,
+        "found": ["T!"] if label == "Topic" else None,
+        "strength": 0.25,
+        "confidence": 0.75,
         "timestamp": MOMENT,
     }
 
@@ -318,9 +321,10 @@ def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> No
     assert found.outdated.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
     assert found.records == {"Interaction": ["c", "r", "t"]}
     assert {("Student", "a"), ("Student", "b"), ("Teacher", "x"), ("Topic", "t")} == found.nodes
-    assert (found.outdated.fields, found.outdated.spellings) == (found.nodes, {("Topic", "t")})
+    assert (found.outdated.fields, found.outdated.spellings) == (found.nodes, set())
+    assert found.spellings == {(("Topic", "t"), "T!"): 1}
     assert "2026-01-01T00:00:00.000000Z|r" in found.outdated.version_keys
-    assert not any([found.outdated.mistakes, found.outdated.relates_to, found.outdated.contains])
+    assert not any([found.outdated.mistakes, found.related, found.outdated.contains])
     assert [name for name, _ in tx.asked] == ["lock_records_Interaction", "links_of_Interaction"]
     assert tx.asked[0][1] == tx.asked[1][1] == {"ids": ["c", "r", "t"]}
 
@@ -337,9 +341,9 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
     )
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.outdated.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
-    assert found.outdated.relates_to == {("e", "p"), ("f", "p")}
-    assert found.outdated.descriptions == {"p"}
-    assert not any([found.outdated.interactions, found.outdated.contains])
+    said = {"records": 1, "strength_sum": 250, "confidence_sum": 750}
+    assert found.related == {(kind, "p", name): number for kind in ("e", "f") for name, number in said.items()}
+    assert not any([found.outdated.interactions, found.outdated.contains, found.outdated.descriptions])
 
 
 def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_prerequisites_first() -> None:
@@ -348,8 +352,8 @@ def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_
         lock_records_CourseContent=[{"records": [["k", None, "h", None, None, None]]}], links_of_CourseContent=rows
     )
     found = lock_superseded(tx, {"k": old("CourseContent")})
-    assert found.outdated.contains == {("c", "p")}
-    assert not any([found.outdated.interactions, found.outdated.mistakes, found.outdated.relates_to])
+    assert (found.outdated.contains, found.outdated.descriptions) == ({("c", "p")}, {"p"})
+    assert not any([found.outdated.interactions, found.outdated.mistakes, found.related])
     assert [name for name, _ in tx.asked] == [
         "lock_prerequisites",
         "lock_records_CourseContent",
@@ -405,13 +409,13 @@ def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_
     gone = SupersededVersions(outdated=outdated)
     gone.records["ErrorRecord"] = ["m", "r"]
     tx = Transaction()
-    remove_superseded(tx, unit, gone)
+    remove_superseded(tx, unit, gone, {})
     asked = dict(tx.asked)
     assert tx.names()[0] == "delete_records_ErrorRecord"
     assert asked["delete_records_ErrorRecord"] == {"ids": ["m", "r"]}
     assert asked["recompute_likes"] == asked["remove_likes"] == {"rows": [{"from": "a", "to": "b"}]}
     assert asked["recompute_has_error"] == {"rows": [{"student": "a", "type": "e", "course": "c"}]}
-    assert asked["recompute_relates_to"] == {"rows": [{"from": "e", "to": "p"}]}
+    assert asked["stated_related"] == {"ids": ["e"]}
     assert asked["recompute_contains"] == {"rows": [{"from": "c", "to": "p"}]}
     assert (asked["spellings_Topic"], asked["spellings_KnowledgePoint"]) == ({"ids": ["t"]}, {"ids": ["p"]})
     assert asked["descriptions"] == {"ids": ["p"]}
@@ -419,9 +423,24 @@ def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_
     assert unit.fields["Student", "a"] == {}
 
 
+def test_a_field_that_a_correction_gives_again_is_taken_from_it_without_reading_the_others() -> None:
+    """To take the guard out: let `remove_superseded` pass by `newer`."""
+    for given_by, asked in (("l|r", False), ("k|r", False), ("j|q", True)):
+        unit, course = UnitOfWork.staged(), ("Course", "c")
+        unit.fields[course] = {"name": ("Maths", "k|r"), "difficulty": ("beginner", "b|x")}
+        gone = SupersededVersions(outdated=Outdated(version_keys={"k|r"}, fields={course}))
+        gone.records["CourseRecord"] = ["r"]
+        tx = Transaction()
+        remove_superseded(tx, unit, gone, {course: {"name": ("Mathematics", given_by)}})
+        assert ("names_Course" in tx.names()) is asked
+        assert "name" not in unit.fields[course]
+        assert course in unit.changed_nodes
+
+
 def test_where_nothing_is_superseded_nothing_is_removed() -> None:
     tx = Transaction()
-    remove_superseded(tx, UnitOfWork.staged(), SupersededVersions(outdated=Outdated(spellings={("Topic", "t")})))
+    nothing = SupersededVersions(outdated=Outdated(spellings={("Topic", "t")}))
+    remove_superseded(tx, UnitOfWork.staged(), nothing, {})
     assert tx.asked == []
 
 

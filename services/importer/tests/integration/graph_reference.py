@@ -5,7 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from edugraph_common.contracts.canonical_names import canonical_name
-from edugraph_common.contracts.findings import ContentFinding, ErrorFinding, Finding, RecordFinding
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    ErrorFinding,
+    Finding,
+    InteractionFinding,
+    RecordFinding,
+)
 from edugraph_common.contracts.records import (
     AttemptRecord,
     CourseContent,
@@ -34,7 +40,9 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
         assert row["name"] in called_in_records, node
     assert relationships(room, "LEARNS", "progress") == progress(records)
     assert mistakes_of(room) == mistakes(records, found)
-    assert relationships(room, "RELATES_TO", "strength") == related(records, found)
+    sums = {pair: (len(each), sum(each)) for pair, each in related(records, found).items()}
+    assert relationships(room, "RELATES_TO", "records") == {pair: number for pair, (number, _) in sums.items()}
+    assert relationships(room, "RELATES_TO", "strength") == {pair: each / n for pair, (n, each) in sums.items()}
     assert relationships(room, "CONTAINS", "importance") == contained(records, found)
     assert practised_in(room) == practised(records)
     assert points_tested_in(room) == points_of_items(records)
@@ -48,6 +56,7 @@ def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding
     for name in ("title", "other_names"):
         assert said_of_points_in(room, name) == said_of_points(records, name)
     assert relationships(room, "CALLED", "records") == called_by(records)
+    assert spelled_in(room) == spelled(records, found)
     claims = claimed(found.values()) | required(records)
     aside = excluded_edges(claims)
     followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
@@ -315,16 +324,21 @@ def mistakes_of(room: Any) -> dict[tuple[str, str, str], tuple[Any, ...]]:
     }
 
 
-def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], float]:
-    strongest: dict[tuple[str, str], float] = {}
+def related(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], list[float]]:
+    """How strong each record says that a type and a point belong together; of two spellings, the stronger counts."""
+    told: dict[tuple[str, str], list[float]] = {}
     for record in records:
         data, finding = record.data, found.get(record.record_id)
         if isinstance(data, ErrorRecord | AttemptRecord) and isinstance(finding, ErrorFinding):
+            points = {canonical_name(link.name) for link in finding.knowledge_points}
+            of_point = {
+                each: max(link.strength for link in finding.knowledge_points if canonical_name(link.name) == each)
+                for each in points
+            }
             for kind in types_of(data, finding):
-                for link in finding.knowledge_points:
-                    pair = (kind, canonical_name(link.name))
-                    strongest[pair] = max(link.strength, strongest.get(pair, 0.0))
-    return strongest
+                for each, strength in of_point.items():
+                    told.setdefault((kind, each), []).append(strength)
+    return told
 
 
 def contained(records: Iterable[Record], found: dict[str, Finding]) -> dict[tuple[str, str], str]:
@@ -448,6 +462,68 @@ def points_of_items(records: Iterable[Record]) -> dict[tuple[str, str], dict[str
                 counts = told.setdefault((data.item_id, canonical_name(spelling)), {})
                 counts[spelling] = counts.get(spelling, 0) + 1
     return told
+
+
+Named = tuple[str, str]  # label and id
+
+
+def spelled_in(room: Any) -> dict[Named, tuple[dict[str, int], str | None, list[str]]]:
+    """Of what is known by its spellings: how many records use which, the name but for a title, and the aliases."""
+    rows = room.query(
+        "MATCH (n) WHERE n:ErrorType OR n:KnowledgePoint OR n:Topic "
+        "RETURN labels(n)[0] AS label, n.id AS id, properties(n) AS p"
+    )
+    return {
+        (row["label"], row["id"]): (
+            dict(zip(row["p"].get("spellings", ()), row["p"].get("spelling_counts", ()), strict=True)),
+            row["p"].get("spelled") if "title" in row["p"] else row["p"].get("name"),
+            row["p"].get("aliases", []),
+        )
+        for row in rows
+        if row["p"].get("spellings")
+    }
+
+
+def spelled(
+    records: Iterable[Record], found: dict[str, Finding]
+) -> dict[Named, tuple[dict[str, int], str | None, list[str]]]:
+    counts: dict[Named, dict[str, int]] = {}
+    told: dict[Named, tuple[dict[str, int], str | None, list[str]]] = {}
+    for record in records:
+        for node, spelling in mentions(record.data, found.get(record.record_id)):
+            of_node = counts.setdefault(node, {})
+            of_node[spelling] = of_node.get(spelling, 0) + 1
+    for node, each in counts.items():
+        usual = min((-number, spelling) for spelling, number in each.items())[1]
+        told[node] = (each, usual, sorted(each.keys() - {usual}))
+    return told
+
+
+def mentions(data: Any, finding: Finding | None) -> list[tuple[Named, str]]:
+    """How a record spells what it names, and what was found in it does; each spelling once from each of the two."""
+    stated, read = list[tuple[str, str]](), list[tuple[str, str]]()
+    named: list[tuple[Named, str]] = []
+    match data:
+        case StudentInteraction():
+            stated = [("Topic", name) for name in data.topics]
+        case ErrorRecord() if data.error_type:
+            node = ("ErrorType", data.error_type_id or canonical_name(data.error_type))
+            named = [(node, data.error_type)]
+        case AttemptRecord() | ItemRecord():
+            stated = [("KnowledgePoint", name) for name in data.knowledge_points]
+    match finding:
+        case ErrorFinding():
+            read = [("ErrorType", each.name) for each in finding.error_types]
+            read += [("KnowledgePoint", each.name) for each in finding.knowledge_points]
+        case ContentFinding():
+            claims = [(each.point, each.requires) for each in finding.prerequisites]
+            names = [each.name for each in finding.knowledge_points] + [name for pair in claims for name in pair]
+            read = [("KnowledgePoint", name) for name in names]
+        case InteractionFinding():
+            read = [("Topic", name) for name in finding.topics]
+    for each in (set(stated), set(read)):
+        named += [((label, canonical_name(name)), name) for label, name in each]
+    return named
 
 
 def items_in(room: Any) -> dict[str, tuple[str | None, str | None]]:

@@ -32,7 +32,7 @@ def attempt(record_id: str, timestamp: str, *points: str, item: str = "i") -> Re
 
 
 def test_a_spelling_that_a_corrected_attempt_no_longer_gives_is_forgotten(room: Any) -> None:
-    """To take the guard out: let `apply` leave out what `write_tests` returns."""
+    """To take the guard out: let `apply` take back `superseded.item_names` by `count_item_names`."""
     old, new = attempt("r", "2026-01-01", "Sign-errors", "加法"), attempt("r", "2026-01-02", "sign errors")
     other = attempt("s", "2026-01-01", "SIGN ERRORS", item="j")
     assert digest_of(room, [old, other], [new]) == digest_of(room, [other, new])

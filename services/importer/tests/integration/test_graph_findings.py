@@ -110,7 +110,7 @@ def test_a_found_severity_weighs_where_the_record_gives_none(graph: Graph, room:
     assert row == {"weight": 2.5, "count": 2}
 
 
-def test_the_strongest_record_decides_until_it_is_found_anew(graph: Graph, room: Any) -> None:
+def test_the_mean_of_the_records_decides_and_what_is_found_anew_counts_once(graph: Graph, room: Any) -> None:
     def linked(strength: float) -> ErrorFinding:
         point = LinkedPoint(name="Fractions", strength=strength, confidence=strength)
         return ErrorFinding(
@@ -122,9 +122,9 @@ def test_the_strongest_record_decides_until_it_is_found_anew(graph: Graph, room:
         return float(row["strength"])
 
     write(graph, (error("r"), linked(0.5)), (error("s"), linked(0.75)))
-    assert strength() == 0.75
+    assert strength() == 0.625
     write(graph, (error("s"), linked(0.25)), pack="again")
-    assert strength() == 0.5
+    assert strength() == 0.375
 
 
 def test_a_point_of_two_texts(graph: Graph, room: Any) -> None:

@@ -2,17 +2,23 @@
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import neo4j
 import pytest
 from rooms import Room
+from statements import Rows
 
+from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, Origin, RecordFinding
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
+from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import RecordBatch
 from edugraph_importer.graph.queries import CYPHER
 
+ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
 # Of one batch of findings at a time, of the ledger when a student is forgotten, of a single row, of all texts, types,
@@ -166,6 +172,76 @@ def test_a_much_used_point_is_defined_and_corrected_without_what_uses_it(room: R
         profile = tx.run(f"PROFILE {CYPHER['claiming']}", {"ids": ["p"]}).consume().profile
         assert _hits(profile) < FEW_HITS
         tx.rollback()
+
+
+@pytest.mark.parametrize("taken_back", ["corrected", "withdrawn", "erased"])
+def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
+    room: Room, taken_back: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take the guard out: let `lock_superseded`, or `erase`, make the spellings of what is named, or what it
+    relates to, outdated.
+    """
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    found = []
+    # Both are more than the 50 relationships from which on the server keeps those of a node by their types.
+    for size in (100, 400):
+        room.empty()
+        room.graph.prepare()
+        # What names the course last is corrected. If it is withdrawn, the others are read for the name before.
+        naming = 7 if taken_back == "corrected" else 8
+        values = [_mistake(number, named=number == naming) for number in range(size)]
+        _write(room, "hub", values)
+        _find(room, values)
+        with monkeypatch.context() as patch:
+            hits = _profiled(patch)
+            if taken_back == "corrected":
+                _write(room, "again", [_mistake(7, "2026-01-06T08:00:00Z", error_type="Other", named=True)])
+            elif taken_back == "withdrawn":
+                room.graph.write_batch(RecordBatch("again", 0, [], [], 1, withdrawn=["m7"]))
+            else:
+                room.graph.erase_student("s7")
+        assert room.query("MATCH (t:ErrorType {id: 'adds'}) RETURN t.spelling_counts AS n") == [{"n": [size - 1]}]
+        assert room.query("MATCH ()-[r:RELATES_TO]->() RETURN r.records AS n") == [{"n": size - 1}]
+        found.append(hits)
+    assert found[0] == found[1]
+
+
+def _mistake(
+    number: int, timestamp: str = "2026-01-05T08:00:00Z", error_type: str = "Adds", *, named: bool
+) -> dict[str, Any]:
+    data = {"student_id": f"s{number}", "course_id": "c", "error_text": "1 + 1 = 3", "error_type": error_type}
+    if named:
+        data["course_name"] = "Sums"
+    return {"type": "error_record", "timestamp": timestamp, "record_id": f"m{number}", "data": data}
+
+
+def _find(room: Room, values: list[dict[str, Any]]) -> None:
+    point = LinkedPoint(name="Sums", strength=0.5, confidence=0.5)
+    finding = ErrorFinding(knowledge_points=(point,), confidence=0.5)
+    found = [RecordFinding(record=parse_record(each).to_json(), finding=finding, origin=ORIGIN) for each in values]
+    for start in range(0, len(found), 100):
+        pack = Findings(job_id="hub", pack=str(start), findings=tuple(found[start : start + 100]))
+        room.graph.write_findings(pack)
+
+
+def _write(room: Room, job_id: str, values: list[dict[str, Any]]) -> None:
+    records = [(line, parse_record(value)) for line, value in enumerate(values, start=1)]
+    room.graph.write_batch(RecordBatch(job_id, 0, records, [], len(records)))
+
+
+def _profiled(patch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Let all statements of transactions be profiled. Return the database hits of each, by its name, as they come."""
+    run, names, hits = neo4j.ManagedTransaction.run, {text: name for name, text in CYPHER.items()}, Counter[str]()
+
+    def profile(tx: neo4j.ManagedTransaction, query: Any, *args: Any, **parameters: Any) -> Rows:
+        result = run(tx, f"PROFILE {query}", *args, **parameters)
+        rows, summary = Rows(result), result.consume()
+        hits[names[query]] += _hits(summary.profile)
+        return rows
+
+    patch.setattr(neo4j.ManagedTransaction, "run", profile)
+    return hits
 
 
 def _hits(profile: dict[str, Any]) -> int:

@@ -110,6 +110,9 @@ class Visible:
                 continue
             weights = [weight for weight, _ in said if weight is not None]
             sure = [confidence for _, confidence in said if confidence is not None]
+            if kind == "RELATES_TO":  # It has the mean of what its records say.
+                groups[ends[0], kind, ends[1]].append((sum(weights) / len(weights), sum(sure) / len(sure)))
+                continue
             weight = (sum(weights) if kind in SUMMED else max(weights)) if weights else None
             groups[ends[0], kind, ends[1]].append((weight, max(sure, default=None)))
         found: dict[Link, tuple[Any, ...]] = {}

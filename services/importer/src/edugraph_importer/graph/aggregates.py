@@ -5,7 +5,7 @@ the records that stay, and no others.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from edugraph_importer.graph.record_facts import (
     LEARNS_FIELDS,
     SEVERITY_WEIGHT,
     ItemNames,
+    Mention,
     MistakeKey,
     Node,
     Pair,
@@ -26,21 +27,23 @@ from edugraph_importer.graph.record_facts import (
     attempt_place,
 )
 from edugraph_importer.graph.unit_of_work import (
-    COUNTED,
     FOUND_FIELDS,
     LATEST_FIELDS,
     Fields,
     MistakeTotals,
     PracticeTotals,
-    Spellings,
     UnitOfWork,
     merge_fields,
     mistake_rows,
     practice_rows,
     put_field,
+    read_counts,
     read_fields,
     run_rows,
 )
+
+# What RELATES_TO counts and sums up, in thousandths: (error type, knowledge point, name of the sum).
+RelatedSums = Counter[tuple[str, str, str]]
 
 InteractionTotal = Literal["chat_with", "likes", "teaches"]
 
@@ -62,8 +65,9 @@ _NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
 class Outdated:
     """The aggregates that something had a part in which is taken back.
 
-    `descriptions`: ids of knowledge points. `fields`: nodes whose names, and other fields of records, may have been
-    given by a removed record; `version_keys` are those of the removed records. With `any_field`, any may be wrong.
+    `spellings` and `relates_to`: what only a comparison with all records counts anew. `descriptions`: ids of points.
+    `fields`: nodes whose names, and other fields of records, may have been given by a removed record; `version_keys`
+    are those of the removed records. With `any_field`, any may be wrong.
     """
 
     interactions: dict[InteractionTotal, set[Pair]] = field(default_factory=lambda: defaultdict(set))
@@ -80,22 +84,49 @@ class Outdated:
     any_field: bool = False
 
 
-def raise_pairs(
-    tx: neo4j.ManagedTransaction,
-    relates_to: Mapping[Pair, tuple[float, float]],
-    contains: Mapping[Pair, tuple[str, int | None]],
-) -> None:
-    """Raise RELATES_TO by (strength, confidence) and CONTAINS by (importance, order)."""
-    related: list[Row] = [
-        {"from": error_type, "to": point, "strength": strength, "confidence": confidence}
-        for (error_type, point), (strength, confidence) in sorted(relates_to.items())
-    ]
-    contained: list[Row] = [
+def raise_contains(tx: neo4j.ManagedTransaction, contains: Mapping[Pair, tuple[str, int | None]]) -> None:
+    """Raise CONTAINS by (importance, order)."""
+    rows: list[Row] = [
         {"from": course_id, "to": point, "importance": importance, "order": order}
         for (course_id, point), (importance, order) in contains.items()
     ]
-    run_rows(tx, "raise_relates_to", related)
-    run_rows(tx, "raise_contains", contained)
+    run_rows(tx, "raise_contains", rows)
+
+
+def related(pairs: Mapping[Pair, tuple[float, float]]) -> RelatedSums:
+    """Return what one record adds to RELATES_TO: (error type, knowledge point) -> (strength, confidence)."""
+    sums = RelatedSums()
+    for (error_type, point), (strength, confidence) in pairs.items():
+        sums[error_type, point, "records"] += 1
+        sums[error_type, point, "strength_sum"] += round(strength * 1_000)
+        sums[error_type, point, "confidence_sum"] += round(confidence * 1_000)
+    return sums
+
+
+def related_by_links(links: Iterable[neo4j.Record]) -> RelatedSums:
+    """Return what the records with these links have added to RELATES_TO."""
+    types: dict[str, list[str]] = defaultdict(list)
+    points: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    for row in links:
+        if row["type"] == "OF_TYPE":
+            types[row["record"]].append(row["end"])
+        elif row["type"] == "CONCERNS":
+            points[row["record"]][row["end"]] = (row["strength"], row["confidence"])
+    sums = RelatedSums()
+    for record_id, of_record in points.items():
+        for error_type in types[record_id]:
+            sums.update(related({(error_type, point): said for point, said in of_record.items()}))
+    return sums
+
+
+def write_related(tx: neo4j.ManagedTransaction, sums: RelatedSums) -> None:
+    """Add to RELATES_TO, whose ends are locked. What no record says any more is removed."""
+    rows: dict[Pair, Row] = {}
+    for (error_type, point, name), number in sorted(sums.items()):
+        rows.setdefault((error_type, point), {"from": error_type, "to": point})[name] = number
+    changed = [row for row in rows.values() if row["records"] or row["strength_sum"] or row["confidence_sum"]]
+    run_rows(tx, "add_relates_to", changed)
+    run_rows(tx, "remove_unrelated", [row for row in changed if row["records"] < 0])
 
 
 def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated) -> None:
@@ -105,21 +136,32 @@ def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated
     _recompute_has_error(tx, outdated.mistakes)
     _recompute_practised(tx, outdated.practised)
     groups.write_memberships(tx, outdated.memberships)
-    _recompute_pairs(tx, "relates_to", outdated.relates_to)
-    _recompute_pairs(tx, "contains", outdated.contains)
+    _recompute_related(tx, outdated.relates_to)
+    _recompute_contains(tx, outdated.contains)
     _recompute_learns(tx, unit, outdated.learns)
     _recompute_spellings(tx, unit, outdated.spellings)
     _recompute_descriptions(tx, unit, outdated.descriptions)
     _recompute_fields(tx, unit, outdated)
 
 
-def _recompute_pairs(tx: neo4j.ManagedTransaction, relationship_type: str, pairs: Iterable[Pair]) -> None:
-    rows: list[Row] = [{"from": start, "to": end} for start, end in sorted(pairs)]
+def _recompute_related(tx: neo4j.ManagedTransaction, pairs: Collection[Pair]) -> None:
+    """Sum up what all records say of these pairs: this reads a hub whole, so no record may make it."""
+    ids = sorted({error_type for error_type, _ in pairs})
+    sums = RelatedSums()
+    for row in _rows(tx, "stated_related", ids):
+        if (pair := (row["from"], row["to"])) in pairs:
+            sums.update(related({pair: (row["strength"], row["confidence"])}))
+    run_rows(tx, "remove_relates_to", [{"from": error_type, "to": point} for error_type, point in sorted(pairs)])
+    write_related(tx, sums)
+
+
+def _recompute_contains(tx: neo4j.ManagedTransaction, pairs: Iterable[Pair]) -> None:
+    rows: list[Row] = [{"from": course_id, "to": point} for course_id, point in sorted(pairs)]
     if rows:
-        totals = [dict(row) for row in tx.run(CYPHER[f"recompute_{relationship_type}"], rows=rows)]
+        totals = [dict(row) for row in tx.run(CYPHER["recompute_contains"], rows=rows)]
         # Raising starts from nothing once the pair is removed. A pair without records stays removed.
-        run_rows(tx, f"remove_{relationship_type}", rows)
-        run_rows(tx, f"raise_{relationship_type}", totals)
+        run_rows(tx, "remove_contains", rows)
+        run_rows(tx, "raise_contains", totals)
 
 
 def _recompute_has_error(tx: neo4j.ManagedTransaction, mistakes: Iterable[MistakeKey]) -> None:
@@ -201,19 +243,28 @@ def _rows(tx: neo4j.ManagedTransaction, name: str, ids: list[str]) -> Iterable[n
     return tx.run(CYPHER[name], ids=ids) if ids else ()
 
 
+def mentions(row: neo4j.Record) -> Iterator[Mention]:
+    """Yield how a record's link spells the node at its end, as the record states it and as was found in its text.
+
+    What a definition calls a point is no spelling of it, but a name that joins it.
+    """
+    if row["label"] in NAMED_LABELS and row["type"] != "DEFINES":
+        spelled = (*(row["stated"] or ()), *(row["found"] or ()))
+        yield from (((row["label"], row["end"]), spelling) for spelling in spelled)
+
+
 def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
+    """Count how nodes are spelled by all that names them: this reads a hub whole, so no record may make it."""
     ids = defaultdict(list)
     for label, node_id in sorted(nodes):
         ids[label].append(node_id)
-        unit.spellings[label, node_id] = Spellings()
+        unit.spellings[label, node_id] = Counter()
         unit.changed_nodes.add((label, node_id))
     for label in NAMED_LABELS:
         for row in _rows(tx, f"spellings_{label}", ids[label]):
-            for spelling in row["spelled"]:
-                unit.spellings[label, row["id"]].add(spelling, version_key(row))
+            unit.spellings[label, row["id"]][row["spelling"]] += row["records"]
     for row in _rows(tx, "tested_spellings", ids["KnowledgePoint"]):
-        for spelling in row["spelled"]:
-            unit.spellings["KnowledgePoint", row["id"]].add(spelling, COUNTED)
+        unit.spellings["KnowledgePoint", row["id"]].update(read_counts(row))
 
 
 def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, points: Iterable[str]) -> None:

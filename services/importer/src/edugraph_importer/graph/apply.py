@@ -26,7 +26,7 @@ from edugraph_importer.graph import (
     record_facts,
     resolver,
 )
-from edugraph_importer.graph.aggregates import delete_orphans, raise_pairs, recompute
+from edugraph_importer.graph.aggregates import delete_orphans, raise_contains, recompute, write_related
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node
@@ -113,8 +113,9 @@ def apply(
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
-    remove_superseded(tx, unit, superseded)
-    unit.count_item_names(superseded.item_names, -1)
+    remove_superseded(tx, unit, superseded, staged.fields)
+    unit.count_spellings(superseded.spellings, -1)
+    unit.add_item_names(superseded.item_names, -1)
     unit.count_groups(superseded.group_counts, -1)
     unit.merge(staged)
     write_records(tx, staged)
@@ -127,8 +128,10 @@ def apply(
     for pair in staged.contains:
         _, order = changes.raised_contains.get(pair, (None, None))
         changes.raised_contains[pair] = (STATED_IMPORTANCE, order)
-    raise_pairs(tx, changes.raised_relates_to, changes.raised_contains)
-    changes.outdated.spellings |= write_tests(tx, unit)
+    changes.related.subtract(superseded.related)
+    write_related(tx, changes.related)
+    raise_contains(tx, changes.raised_contains)
+    write_tests(tx, unit)
     changes.outdated.memberships |= staged.memberships
     groups.add_courses(tx, unit.group_counts.courses)
     recompute(tx, unit, changes.outdated)

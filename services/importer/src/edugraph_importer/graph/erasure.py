@@ -12,14 +12,20 @@ from typing import NamedTuple
 
 import neo4j
 
-from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import shorten
 from edugraph_importer.graph import aggregates, groups, migrations, record_facts, resolver
-from edugraph_importer.graph.aggregates import Outdated
+from edugraph_importer.graph.aggregates import Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
-from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, Called, GroupCounts, ItemNames, Node, Pair
+from edugraph_importer.graph.record_facts import (
+    COURSE_RECORD_FIELDS,
+    Called,
+    GroupCounts,
+    ItemNames,
+    Mention,
+    Node,
+)
 from edugraph_importer.graph.tombstones import KEYED, Tombstones
 from edugraph_importer.graph.unit_of_work import (
     lock_and_load,
@@ -84,19 +90,20 @@ def key_old_tombstones(tx: neo4j.ManagedTransaction, tombstones: Tombstones) -> 
 
 @dataclass(slots=True)
 class Footprint:
-    """All that a student's records touch. `records`: ids by label. `relates_to`: pairs to recompute.
+    """All that a student's records touch. `records`: ids by label.
 
-    `named`: nodes that the records link to. `item_names`, `group_counts`, `called`: what they say of items and groups
-    and call ids, to be taken back.
+    `named`: nodes that the records link to. `spellings`, `related`, `item_names`, `group_counts`, `called`: how they
+    spell names, what they relate, what they say of items and groups, and how they call ids, to be taken back.
     """
 
     records: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     version_keys: set[str] = field(default_factory=set)
     named: set[Node] = field(default_factory=set)
+    spellings: Counter[Mention] = field(default_factory=Counter)
     item_names: ItemNames = field(default_factory=ItemNames)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
-    relates_to: set[Pair] = field(default_factory=set)
+    related: RelatedSums = field(default_factory=Counter)
     relationships: int = 0
 
     @property
@@ -131,16 +138,13 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones,
         removed[label] = len(footprint.records[label])
     tx.run(CYPHER["delete_student"], id=student_id).consume()
 
-    unit.count_item_names(footprint.item_names, -1)
+    unit.count_spellings(footprint.spellings, -1)
+    unit.add_item_names(footprint.item_names, -1)
     unit.count_groups(footprint.group_counts, -1)
     groups.add_courses(tx, unit.group_counts.courses)
-    outdated = Outdated(
-        relates_to=footprint.relates_to,
-        spellings={node for node in footprint.named if node[0] in NAMED_LABELS} | write_tests(tx, unit),
-        fields=footprint.named,
-        version_keys=footprint.version_keys,
-    )
-    aggregates.recompute(tx, unit, outdated)
+    write_tests(tx, unit)
+    aggregates.write_related(tx, RelatedSums({key: -number for key, number in footprint.related.items()}))
+    aggregates.recompute(tx, unit, Outdated(fields=footprint.named, version_keys=footprint.version_keys))
     unit.called.subtract(footprint.called)
     resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
@@ -160,16 +164,14 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
         else:
             footprint.version_keys.add(aggregates.version_key(row))
     for label in _RECORD_LABELS:
-        neighbours: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for row in tx.run(CYPHER[f"neighbours_{label}"], ids=sorted(footprint.records[label])):
+        links = list(tx.run(CYPHER[f"links_of_{label}"], ids=sorted(footprint.records[label])))
+        for row in links:
             footprint.relationships += 1
-            footprint.named.add((row["label"], row["id"]))
-            neighbours[row["record"]][row["label"]].add(row["id"])
+            footprint.named.add((row["label"], row["end"]))
+            footprint.spellings.update(aggregates.mentions(row))
             if row["label"] == "ErrorType" and row["stated"] is not None:
-                footprint.called.update(record_facts.called("ErrorType", row["id"], row["stated"]))
-        for ids in neighbours.values():
-            for error_type in ids["ErrorType"]:
-                footprint.relates_to.update((error_type, point) for point in ids["KnowledgePoint"])
+                footprint.called.update(record_facts.called("ErrorType", row["end"], row["stated"]))
+        footprint.related.update(aggregates.related_by_links(links))
     for row in tx.run(CYPHER["relationships_of_student"], id=student_id):
         footprint.relationships += 1
         footprint.named.add((row["label"], row["id"]))

@@ -5,7 +5,7 @@ What changes when a newer one takes its place follows from the two (`FindingUpda
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,9 +24,9 @@ from edugraph_common.contracts.findings import (
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import AttemptRecord, CourseContent, ErrorRecord, Record, iso
 from edugraph_importer.graph import record_facts
-from edugraph_importer.graph.aggregates import Outdated
+from edugraph_importer.graph.aggregates import Outdated, RelatedSums, related
 from edugraph_importer.graph.queries import Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Facts, Node, Pair
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Facts, Mention, Node, Pair
 from edugraph_importer.graph.unit_of_work import FOUND_FIELDS
 
 # Relationship type of a found link -> label of the node at its end.
@@ -88,6 +88,11 @@ class FindingFacts:
 
     def links_of(self, relationship_type: str) -> Links:
         return self.links.get(relationship_type, {})
+
+    def mentions(self) -> Iterator[Mention]:
+        for relationship_type, links in self.links.items():
+            for end, properties in links.items():
+                yield from (((TARGET_LABEL[relationship_type], end), each) for each in properties["found_as"])
 
 
 NO_FACTS = FindingFacts()
@@ -297,7 +302,7 @@ class FindingChanges:
     """What the finding updates of one transaction write, raise and make recompute, and what they may orphan."""
 
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    raised_relates_to: dict[Pair, tuple[float, float]] = field(default_factory=dict)
+    related: RelatedSums = field(default_factory=Counter)
     raised_contains: dict[Pair, tuple[str, int | None]] = field(default_factory=dict)
     outdated: Outdated = field(default_factory=Outdated)
     unlinked: set[Node] = field(default_factory=set)
@@ -311,17 +316,12 @@ class FindingChanges:
         for relationship_type, end in update.dropped_links():
             self.rows[f"unlink_{relationship_type}_{label}"].append({"id": record.record_id, "end": end})
             self.unlinked.add((TARGET_LABEL[relationship_type], end))
-            self.outdated.spellings.add((TARGET_LABEL[relationship_type], end))
         for relationship_type, end, properties in update.links():
             self.rows[f"link_{relationship_type}_{label}"].append(
                 {"id": record.record_id, "end": end, "p": properties}
             )
-            node = (TARGET_LABEL[relationship_type], end)
-            old_spellings = old.links_of(relationship_type).get(end, {}).get("found_as", ())
-            # A spelling that is no longer found may be the node's name or alias because of this record alone.
-            if set(old_spellings) - set(properties["found_as"]):
-                self.outdated.spellings.add(node)
-            added.spellings += [(node, spelling) for spelling in properties["found_as"]]
+        added.spellings.update(new.mentions())
+        added.spellings.subtract(old.mentions())
         old_points, new_points = old.links_of("DESCRIBES"), new.links_of("DESCRIBES")
         for point in {*old_points, *new_points}:
             for name in FOUND_FIELDS:
@@ -341,13 +341,10 @@ class FindingChanges:
         return added
 
     def _add_pairs(self, update: FindingUpdate) -> None:
-        """Recompute a pair that the old finding had too, if it changed; raise a pair that is new."""
+        """Count what mistakes relate. Of texts, recompute a pair that changed, and raise one that is new."""
         record, old, new = update.record, update.old, update.new
-        old_pairs, new_pairs = relates_to(record, old), relates_to(record, new)
-        self.outdated.relates_to |= {pair for pair, value in old_pairs.items() if new_pairs.get(pair) != value}
-        for pair in new_pairs.keys() - old_pairs.keys():
-            (strength, confidence), raised = new_pairs[pair], self.raised_relates_to.get(pair, (0.0, 0.0))
-            self.raised_relates_to[pair] = (max(raised[0], strength), max(raised[1], confidence))
+        self.related.update(related(relates_to(record, new)))
+        self.related.subtract(related(relates_to(record, old)))
         old_contents, new_contents = contains(record, old), contains(record, new)
         self.outdated.contains |= {pair for pair, value in old_contents.items() if new_contents.get(pair) != value}
         for pair in new_contents.keys() - old_contents.keys():

@@ -12,7 +12,7 @@ import neo4j
 
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, NAMED_LABELS, SCHEMA_VERSION
-from edugraph_importer.graph import resolver
+from edugraph_importer.graph import aggregates, resolver
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
@@ -28,6 +28,7 @@ from edugraph_importer.graph.unit_of_work import (
     lock_and_load,
     read_fields,
     run_rows,
+    write_changed_state,
 )
 
 UNVERSIONED = 1  # releases that wrote no version wrote this one
@@ -142,6 +143,28 @@ def _count_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> No
         resolver.write_stated(tx, label, ids)
 
 
+def count_spellings(connection: Connection) -> None:
+    """Version 7: spellings are counted, and the most frequent one is the name; RELATES_TO is sums of its records."""
+    for label in NAMED_LABELS:
+        after = ""
+        while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=RESOLVED_AT_ONCE):
+            connection.write(_count_spellings, label, [row["id"] for row in rows])
+            after = rows[-1]["id"]
+
+
+def _count_spellings(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> None:
+    nodes = {(label, node_id) for node_id in ids}
+    outdated = aggregates.Outdated(spellings=set(nodes))
+    for row in tx.run(CYPHER["derived_relationships_ErrorType"], ids=ids) if label == "ErrorType" else ():
+        if row["type"] == "RELATES_TO":
+            outdated.relates_to.add((row["from"], row["to"]))
+            nodes.add(("KnowledgePoint", row["to"]))
+    unit = lock_and_load(tx, nodes, ())
+    aggregates.recompute(tx, unit, outdated)
+    write_changed_state(tx, unit)
+    tx.run(CYPHER[f"remove_name_stamp_{label}"], ids=ids).consume()
+
+
 # Version -> what makes the next version of it. Version 3 has attempts and items, version 4 groups and terms. A
 # release that does not know them would leave them where they are when it erases a student. Version 6 has what schools
 # say of points: an earlier release would refuse such records, and takes none back whole.
@@ -151,4 +174,5 @@ STEPS: Mapping[int, Step] = {
     3: Connection.create_constraints,
     4: resolve_names,
     5: Connection.create_constraints,
+    6: count_spellings,
 }

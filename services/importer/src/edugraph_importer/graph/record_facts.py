@@ -33,6 +33,7 @@ Node = tuple[str, str]  # (label, id)
 Pair = tuple[str, str]  # (id, id): a relationship's start and end
 PersonInGroup = tuple[str, str, str]  # (label of the person, their id, group id)
 MistakeKey = tuple[str, str, str]  # (student id, error type id, course id): one HAS_ERROR relationship
+Mention = tuple[Node, str]  # a type, a point or a topic, and how it is spelled
 SpellingsById = dict[str, list[str]]  # node id -> its spellings, sorted
 
 # The label of the node that a record becomes. Activity becomes none: it is added to days.
@@ -131,6 +132,14 @@ class ItemNames:
         for pair, spellings in other.tests.items():
             self.tests[pair].update({spelling: times * number for spelling, number in spellings.items()})
 
+    def mentions(self) -> dict[Mention, int]:
+        """Return how many records spell knowledge points in which way."""
+        found = Counter[Mention]()
+        for (_, point), spellings in self.tests.items():
+            for spelling, number in spellings.items():
+                found[("KnowledgePoint", point), spelling] += number
+        return found
+
     def nodes(self) -> Iterator[Node]:
         yield from (("Item", item_id) for item_id in self.titles)
         for item_id, point in self.tests:
@@ -171,15 +180,15 @@ class Facts:
     """What one record states, or what its finding adds to that.
 
     `nodes`: all that must be locked. `rows`: (name of the statement, row). `fields`: (node, name, value); the latest
-    record decides each of them. `spellings`: (node, spelling). `contains`: (course, point), `prerequisites`: (point,
-    what it requires), as a point_record says.
+    record decides each of them. `spellings`: how many more mentions there are, or fewer. `contains`: (course, point),
+    `prerequisites`: (point, what it requires), as a point_record says.
     """
 
     version_key: str
     nodes: set[Node]
     rows: list[tuple[str, Row]] = field(default_factory=list)
     fields: list[tuple[Node, str, Any]] = field(default_factory=list)
-    spellings: list[tuple[Node, str]] = field(default_factory=list)
+    spellings: Counter[Mention] = field(default_factory=Counter)
     mistakes: list[Mistakes] = field(default_factory=list)
     called: list[Called] = field(default_factory=list)
     learns: Learns | None = None
@@ -260,7 +269,7 @@ def _add_student_interaction(facts: Facts, row: Row, data: StudentInteraction) -
     facts.fields.append((("Student", data.student_id_to), "name", data.student_name_to))
     for topic, spellings in topics(data).items():
         facts.rows.append(("about", {"id": row["id"], "topic": topic, "spelled": spellings}))
-        facts.spellings += [(("Topic", topic), spelling) for spelling in spellings]
+        facts.spellings.update((("Topic", topic), spelling) for spelling in spellings)
 
 
 def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
@@ -274,7 +283,7 @@ def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
     facts.fields.append((("Course", first_course), "name", data.course_name))
     for error_type, spellings in error_types(data).items():
         row |= {"error_type": error_type, "spelled": spellings}
-        facts.spellings += [(("ErrorType", error_type), spelling) for spelling in spellings]
+        facts.spellings.update((("ErrorType", error_type), spelling) for spelling in spellings)
         facts.mistakes += mistakes(data, error_type, data.severity)
         facts.called += called("ErrorType", error_type, spellings)
 

@@ -6,8 +6,9 @@ Records are staged before any lock is taken (`UnitOfWork.staged`). Then the tran
 transaction gets them.
 
 Several records agree on one value by these rules, in whatever order they arrive. Of a field, the latest record wins
-(`Fields`). Of the spellings of a name, the earliest one is shown and the others are aliases (`Spellings`). A version
-key says what is earlier: it is text that sorts as (timestamp, record id).
+(`Fields`). A version key says what is later: it is text that sorts as (timestamp, record id). Of the spellings of a
+name, the most frequent one is shown and the others are aliases. They are counted, so that a record is taken back
+without reading the others that use the name, which may be millions.
 
 In the graph, the version key of the record that gave a value stands beside it. Most often one record gave all values
 of a node, so the newest key is kept once, as the property `stamp`, and only a field that is older has its own, as
@@ -31,6 +32,7 @@ from edugraph_importer.graph.record_facts import (
     Facts,
     GroupCounts,
     ItemNames,
+    Mention,
     MistakeKey,
     Node,
     Pair,
@@ -52,9 +54,6 @@ LATEST_FIELDS: Mapping[str, tuple[str, ...]] = {
     "Teacher": ("name",),
     "Term": ("name", "starts", "ends", "breaks"),
 }
-
-# The version key of a spelling that is only counted (TESTS): all that dated texts say of a name comes before it.
-COUNTED = "~"
 
 # Records come before what refers to them.
 _RECORD_STATEMENTS = (
@@ -111,47 +110,6 @@ def field_properties(fields: Fields, names: Iterable[str]) -> dict[str, Any]:
         properties[name] = value
         properties[f"{name}_stamp"] = None if version_key == newest else version_key
     return properties
-
-
-@dataclass(slots=True)
-class Spellings:
-    """The spellings of one node. The name is the spelling with the smallest (version key, spelling)."""
-
-    name: str | None = None
-    version_key: str = ""
-    aliases: set[str] = field(default_factory=set)
-
-    @classmethod
-    def read(cls, properties: Mapping[str, Any]) -> Self:
-        version_key = properties.get("name_stamp") or ""
-        # A title is shown instead of the first spelling, which then stands beside it.
-        name = properties.get("spelled", properties.get("name")) if version_key else None
-        return cls(name, version_key, set(properties.get("aliases") or ()))
-
-    def add(self, spelling: str, version_key: str) -> bool:
-        """Take one more mention. Return whether that changed anything."""
-        before = (self.name, self.version_key, len(self.aliases))
-        if self.name is None:
-            self.name, self.version_key = spelling, version_key
-        elif (version_key, spelling) < (self.version_key, self.name):
-            self.aliases = (self.aliases | {self.name}) - {spelling}
-            self.name, self.version_key = spelling, version_key
-        elif spelling != self.name:
-            self.aliases.add(spelling)
-        return before != (self.name, self.version_key, len(self.aliases))
-
-    def merge(self, other: "Spellings") -> bool:
-        """Act as if every mention of the other one had been added. Return whether that changed anything."""
-        before = (self.name, self.version_key, len(self.aliases))
-        if other.name is not None:
-            self.add(other.name, other.version_key)
-            self.aliases |= other.aliases - {self.name}
-        return before != (self.name, self.version_key, len(self.aliases))
-
-    def properties(self) -> dict[str, Any]:
-        """Return what `SET n += …` needs; None removes a property."""
-        aliases = sorted(self.aliases) or None
-        return {"name": self.name, "name_stamp": self.version_key or None, "aliases": aliases}
 
 
 @dataclass(slots=True)
@@ -242,6 +200,12 @@ def counts_properties(counts: Counter[str]) -> dict[str, Any]:
     }
 
 
+def name_properties(counts: Counter[str]) -> dict[str, Any]:
+    """Return what `SET n += …` needs for what is known by its spellings; None removes a property."""
+    name = usual(counts)
+    return {"name": name, "aliases": sorted((+counts).keys() - {name}) or None, **counts_properties(counts)}
+
+
 def usual(counts: Counter[str]) -> str | None:
     """Return the spelling that most records use; the smallest of several."""
     return min((+counts).items(), key=lambda each: (-each[1], each[0]), default=(None, 0))[0]
@@ -273,7 +237,7 @@ class UnitOfWork:
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     nodes: set[Node] = field(default_factory=set)
     fields: dict[Node, Fields] = field(default_factory=dict)
-    spellings: dict[Node, Spellings] = field(default_factory=dict)
+    spellings: dict[Node, Counter[str]] = field(default_factory=dict)
     standings: dict[Node, Standing] = field(default_factory=dict)
     changed_nodes: set[Node] = field(default_factory=set)
     learns: dict[Pair, Fields] = field(default_factory=dict)
@@ -295,14 +259,14 @@ class UnitOfWork:
     @classmethod
     def staged(cls) -> Self:
         """Make one without the graph's state, to be merged later. It accepts any node."""
-        return cls(fields=defaultdict(dict), spellings=defaultdict(Spellings))
+        return cls(fields=defaultdict(dict), spellings=defaultdict(Counter))
 
     def load_node(self, node: Node, properties: Mapping[str, Any]) -> None:
         label = node[0]
         if label in LATEST_FIELDS:
             self.fields[node] = read_fields(properties, LATEST_FIELDS[label])
         if label in NAMED_LABELS:
-            self.spellings[node] = Spellings.read(properties)
+            self.spellings[node] = read_counts(properties)
             self.standings[node] = Standing.read(node[1], properties)
         if label == "Item":
             self.item_names.titles[node[1]] = read_counts(properties)
@@ -320,9 +284,7 @@ class UnitOfWork:
             self.rows[statement].append(row)
         for node, name, value in facts.fields:
             self.put_field(node, name, value, version_key)
-        for node, spelling in facts.spellings:
-            if self.spellings[node].add(spelling, version_key):
-                self.changed_nodes.add(node)
+        self.count_spellings(facts.spellings)
         for each in facts.mistakes:
             totals = self.mistakes[each.key]
             totals.add(each.number, each.weight, record_facts.time_of(version_key))
@@ -342,13 +304,16 @@ class UnitOfWork:
             pair, values = facts.learns
             self.add_learns(pair, {name: (value, version_key) for name, value in values.items()})
 
-    def add_item_names(self, names: ItemNames) -> None:
-        """Add what a record calls its item, and the knowledge points that the item tests."""
-        self.count_item_names(names)
-        for (_, point), spellings in names.tests.items():
-            for spelling in spellings:
-                if self.spellings["KnowledgePoint", point].add(spelling, COUNTED):
-                    self.changed_nodes.add(("KnowledgePoint", point))
+    def count_spellings(self, spellings: Mapping[Mention, int], times: int = 1) -> None:
+        """Count how records spell names; with -1, take it back."""
+        for (node, spelling), number in spellings.items():
+            self.spellings[node][spelling] += times * number
+            self.changed_nodes.add(node)
+
+    def add_item_names(self, names: ItemNames, times: int = 1) -> None:
+        """Count what records say of items, and how they spell the points that these test; with -1, take it back."""
+        self.count_item_names(names, times)
+        self.count_spellings(names.mentions(), times)
 
     def count_item_names(self, names: ItemNames, times: int = 1) -> None:
         """Count what records say of items; with -1, take it back."""
@@ -383,8 +348,8 @@ class UnitOfWork:
             if merge_fields(self.fields[node], fields):
                 self.changed_nodes.add(node)
         for node, spellings in staged.spellings.items():
-            if self.spellings[node].merge(spellings):
-                self.changed_nodes.add(node)
+            self.spellings[node].update(spellings)
+            self.changed_nodes |= {node} if any(spellings.values()) else set()
         for pair, fields in staged.learns.items():
             self.add_learns(pair, fields)
         self.count_item_names(staged.item_names)
@@ -436,10 +401,10 @@ def write_records(tx: neo4j.ManagedTransaction, staged: UnitOfWork) -> None:
     run_rows(tx, "practised", practice_rows(staged.practice))
 
 
-def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> set[Node]:
-    """Write the TESTS relationships that changed. Return the knowledge points that lost a spelling by that."""
+def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
+    """Write the TESTS relationships that changed."""
     changed: dict[bool, list[Row]] = {True: [], False: []}
-    gone, lost = list[Row](), set[Node]()
+    gone = list[Row]()
     for pair, counts in sorted(unit.item_names.tests.items()):
         before = unit.stored_tests.get(pair, Counter())
         row: Row = {"item": pair[0], "point": pair[1]}
@@ -451,12 +416,9 @@ def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> set[Node]:
                 gone.append(row)
         elif before and not +counts:
             gone.append(row)
-        if any(counts[spelling] <= 0 for spelling in before):
-            lost.add(("KnowledgePoint", pair[1]))
     run_rows(tx, "remove_tests", gone)
     run_rows(tx, "set_tests", changed[True])
     run_rows(tx, "set_not_tests", changed[False])
-    return lost
 
 
 def tests_row(pair: Pair, counts: Counter[str], said: TestsSaid | None) -> Row:
@@ -472,7 +434,7 @@ def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
         if label in LATEST_FIELDS:
             properties |= field_properties(unit.fields[node], LATEST_FIELDS[label])
         if label in NAMED_LABELS:
-            properties |= unit.spellings[node].properties()
+            properties |= name_properties(unit.spellings[node])
             properties |= unit.standings[node].properties() if node in unit.standings else {}
         if label == "KnowledgePoint":
             title, spelled = properties["title"], properties["name"]

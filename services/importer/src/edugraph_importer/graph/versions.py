@@ -16,17 +16,17 @@ from typing import Any
 import neo4j
 from neo4j.time import DateTime
 
-from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, NAMED_LABELS, RECORD_LABELS
+from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, iso
 from edugraph_importer.graph import aggregates, finding_facts, groups, prerequisites, record_facts
-from edugraph_importer.graph.aggregates import InteractionTotal, Outdated
+from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCounts, ItemNames, Node, Pair
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called, GroupCounts, ItemNames, Mention, Node, Pair
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
-from edugraph_importer.graph.unit_of_work import UnitOfWork, run_rows
+from edugraph_importer.graph.unit_of_work import NEVER, Fields, UnitOfWork, run_rows
 
 # Type of the interaction -> the relationship that has its total. A teacher's interaction has no type.
 _INTERACTION_TOTAL: Mapping[str | None, InteractionTotal] = {"chat": "chat_with", "like": "likes", None: "teaches"}
@@ -260,13 +260,16 @@ def classify(
 class SupersededVersions:
     """The ids of the superseded versions by label, what was found in them by id, and all that they are linked to.
 
-    `item_names`, `group_counts` and `called`: what they say of items and groups and call ids, to be taken back.
+    `spellings`, `related`, `item_names`, `group_counts` and `called`: how they spell names, what they relate, what
+    they say of items and groups, and how they call ids, to be taken back.
     `claims`: what they themselves say that points require.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     findings: dict[str, FindingFacts] = field(default_factory=dict)
     nodes: set[Node] = field(default_factory=set)
+    spellings: Counter[Mention] = field(default_factory=Counter)
+    related: RelatedSums = field(default_factory=Counter)
     item_names: ItemNames = field(default_factory=ItemNames)
     group_counts: GroupCounts = field(default_factory=GroupCounts)
     called: Counter[Called] = field(default_factory=Counter)
@@ -296,15 +299,9 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
             locked.records[label] = sorted(expected)
             for record_id, _, _, _, finding, verdicts, *_ in row["records"]:
                 locked.findings[record_id] = finding_facts.facts_of_stored(finding, label, verdicts)
-    outdated, described = locked.outdated, set[Node]()
     for label, record_ids in locked.records.items():
-        nodes = _read_links(tx, locked, label, record_ids)
-        locked.nodes |= nodes
-        # A definition gives no spelling and no description: what it says of a point is read from definitions alone.
-        described |= nodes if label != "Definition" else set()
-    outdated.fields = locked.nodes
-    outdated.spellings = {node for node in described if node[0] in NAMED_LABELS}
-    outdated.descriptions = {node_id for node_label, node_id in described if node_label == "KnowledgePoint"}
+        locked.nodes |= _read_links(tx, locked, label, record_ids)
+    locked.outdated.fields = locked.nodes
     # What an item tests is counted, so to take it back is to subtract, and reads nothing of the knowledge point.
     locked.item_names = aggregates.item_names(tx, locked.records)
     locked.nodes.update(locked.item_names.nodes())
@@ -332,12 +329,15 @@ def _read_links(
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     people: dict[str, set[Node]] = defaultdict(set)
     interaction_types: dict[str, Any] = {}
-    for row in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
+    rows = list(tx.run(CYPHER[f"links_of_{label}"], ids=record_ids))
+    locked.related.update(aggregates.related_by_links(rows))
+    for row in rows:
         links[row["record"]][row["type"]].add(row["end"])
         interaction_types[row["record"]] = row["interaction_type"]
         if row["label"] in IDENTIFIED_LABELS and row["stated"] is not None:
             locked.called.update(record_facts.called(row["label"], row["end"], row["stated"]))
         nodes.add((row["label"], row["end"]))
+        locked.spellings.update(aggregates.mentions(row))
         if row["type"] == "HAS_MEMBERSHIP":
             people[row["record"]].add((row["label"], row["end"]))
         outdated.version_keys.add(aggregates.version_key(row))
@@ -353,9 +353,6 @@ def _read_links(
                 for error_type in ends["OF_TYPE"]
                 for course_id in ends["IN_COURSE"]
             }
-            outdated.relates_to |= {
-                (error_type, point) for error_type in ends["OF_TYPE"] for point in ends["CONCERNS"]
-            }
             outdated.practised |= {(student_id, item) for student_id in ends["TRIED"] for item in ends["OF_ITEM"]}
         elif label == "CourseRecord":
             outdated.learns |= {
@@ -364,6 +361,7 @@ def _read_links(
         elif label in ("CourseContent", "Definition"):
             # A definition of an item or a term is in a course as well, which does not contain them.
             points = {each for each in ends["DESCRIBES"] | ends["DEFINES"] if ("KnowledgePoint", each) in nodes}
+            outdated.descriptions |= ends["DESCRIBES"]
             outdated.contains |= {(course_id, point) for course_id in ends["IN_COURSE"] for point in points}
             locked.claims |= {(point, required) for point in ends["DEFINES"] for required in ends["REQUIRES"]}
         elif label == "Membership":
@@ -373,13 +371,25 @@ def _read_links(
     return nodes
 
 
-def remove_superseded(tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded: SupersededVersions) -> None:
+def remove_superseded(
+    tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded: SupersededVersions, newer: Mapping[Node, Fields]
+) -> None:
     """Remove the versions and recompute what they had a part in. `superseded.nodes` must be locked.
 
-    The caller sees to prerequisites, and to nodes that nothing names any more.
+    `newer`: what the records that are written next say of fields. The caller sees to prerequisites, and to nodes that
+    nothing names any more.
     """
     if not superseded.records:
         return
+    # Most corrections say again what they correct. A field that a removed version decided and a later record gives
+    # has that one's value, whatever the others say: they are older than both, and are not read.
+    for node in superseded.outdated.fields & newer.keys():
+        fields = unit.fields.get(node, {})
+        for name, (_, decided_by) in list(fields.items()):
+            _, given_by = newer[node].get(name, (None, NEVER))
+            if decided_by in superseded.outdated.version_keys and given_by >= decided_by:
+                del fields[name]
+                unit.changed_nodes.add(node)
     # The nodes go first: the newer versions are created under the same ids, and must not be counted with them.
     for label in RECORD_LABELS:
         if superseded.records[label]:

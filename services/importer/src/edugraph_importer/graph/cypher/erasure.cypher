@@ -5,13 +5,6 @@ MATCH (s:Student {id: $id})-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERS
 RETURN DISTINCT labels(n)[0] AS label, n.id AS record, n.timestamp AS timestamp,
   CASE WHEN n.carried THEN properties(n) ELSE null END AS carried
 
-// name: neighbours
-// Returns the nodes that these records name, by whatever relationship.
-// for: Attempt, CourseRecord, ErrorRecord, Interaction, Membership
-UNWIND $ids AS id
-MATCH (n:{label} {id: id})-[r]-(m)
-RETURN n.id AS record, labels(m)[0] AS label, m.id AS id, r.stated_as AS stated
-
 // name: relationships_of_student
 // Returns a student's other relationships; those to records are counted elsewhere.
 MATCH (s:Student {id: $id})-[r]-(m)

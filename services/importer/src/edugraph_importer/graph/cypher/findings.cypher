@@ -88,15 +88,23 @@ UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})-[r:DESCRIBES]->(t) WHERE t.id = row.end
 DELETE r
 
-// name: raise_relates_to
-// Counts one more record that has both; the strongest record decides.
+// name: add_relates_to
+// Adds to how many records show a mistake of the type and the point behind it, and to the sums of what they say of it.
 UNWIND $rows AS row
 MATCH (t:ErrorType {id: row.from})
 MATCH (k:KnowledgePoint {id: row.to})
 MERGE (t)-[r:RELATES_TO]->(k)
-ON CREATE SET r.strength = row.strength, r.confidence = row.confidence
-ON MATCH SET r.strength = CASE WHEN row.strength > r.strength THEN row.strength ELSE r.strength END,
-  r.confidence = CASE WHEN row.confidence > r.confidence THEN row.confidence ELSE r.confidence END
+ON CREATE SET r.records = row.records, r.strength_sum = row.strength_sum, r.confidence_sum = row.confidence_sum
+ON MATCH SET r.records = r.records + row.records, r.strength_sum = r.strength_sum + row.strength_sum,
+  r.confidence_sum = r.confidence_sum + row.confidence_sum
+WITH r WHERE r.records > 0
+SET r.strength = r.strength_sum / (1000.0 * r.records), r.confidence = r.confidence_sum / (1000.0 * r.records)
+
+// name: remove_unrelated
+// Removes what no record shows any more.
+UNWIND $rows AS row
+MATCH (t:ErrorType {id: row.from})-[r:RELATES_TO]->(k) WHERE k.id = row.to AND r.records <= 0
+DELETE r
 
 // name: raise_contains
 // Counts one more text that describes the point: it is core if any text says so, and has the smallest order.
@@ -108,11 +116,11 @@ ON CREATE SET r.importance = row.importance, r.order = row.order
 ON MATCH SET r.importance = CASE WHEN row.importance = 'core' THEN row.importance ELSE r.importance END,
   r.order = CASE WHEN r.order IS NULL OR row.order < r.order THEN row.order ELSE r.order END
 
-// name: recompute_relates_to
-// Returns the strongest values of the records that have both an error type and a knowledge point.
-UNWIND $rows AS row
-MATCH (k:KnowledgePoint {id: row.to})<-[c:CONCERNS]-(n)-[:OF_TYPE]->(t) WHERE t.id = row.from
-RETURN row.from AS from, row.to AS to, max(c.strength) AS strength, max(c.confidence) AS confidence
+// name: stated_related
+// Returns what each record says of mistakes of these types and the points behind them.
+UNWIND $ids AS id
+MATCH (t:ErrorType {id: id})<-[:OF_TYPE]-(n)-[c:CONCERNS]->(k)
+RETURN id AS from, k.id AS to, c.strength AS strength, c.confidence AS confidence
 
 // name: recompute_contains
 // Returns what all texts of a course together say of a knowledge point, and all that defines it for the course.
@@ -148,22 +156,25 @@ MATCH (s:Student {id: row.student})-[r:HAS_ERROR {course_id: row.course}]->(t) W
 DELETE r
 
 // name: spellings_Topic
-// Returns how a topic is spelled by all records that name it.
+// Returns how a topic is spelled by all records that name it, and by how many.
 UNWIND $ids AS id
 MATCH (t:Topic {id: id})<-[r:ABOUT]-(n:Interaction)
-RETURN id, n.id AS record, n.timestamp AS timestamp, coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelled
+UNWIND coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelling
+RETURN id, spelling, count(*) AS records
 
 // name: spellings_ErrorType
-// Returns how an error type is spelled by all records that name it.
+// Returns how an error type is spelled by all records that name it, and by how many.
 UNWIND $ids AS id
 MATCH (t:ErrorType {id: id})<-[r:OF_TYPE]-(n)
-RETURN id, n.id AS record, n.timestamp AS timestamp, coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelled
+UNWIND coalesce(r.stated_as, []) + coalesce(r.found_as, []) AS spelling
+RETURN id, spelling, count(*) AS records
 
 // name: spellings_KnowledgePoint
-// Returns how a knowledge point is spelled by all records that name it.
+// Returns how a knowledge point is spelled by all records that name it, and by how many.
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[r:CONCERNS|DESCRIBES]-(n)
-RETURN id, n.id AS record, n.timestamp AS timestamp, r.found_as AS spelled
+UNWIND coalesce(r.found_as, []) AS spelling
+RETURN id, spelling, count(*) AS records
 
 // name: descriptions
 // Returns what all texts say of a knowledge point.

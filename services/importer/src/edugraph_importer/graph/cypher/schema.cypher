@@ -50,3 +50,10 @@ UNWIND $rows AS row
 MATCH (s:Student {id: row.student})
 MATCH (s)-[r:LEARNS]->(c) WHERE c.id = row.course
 SET r = row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = datetime(row.completed)
+
+// name: remove_name_stamp
+// Removes what a release before version 7 of the schema kept of the first spelling.
+// for: ErrorType, KnowledgePoint, Topic
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+REMOVE n.name_stamp

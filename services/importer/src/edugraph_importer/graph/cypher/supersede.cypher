@@ -4,7 +4,8 @@
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r]-(m)
 RETURN n.id AS record, n.timestamp AS timestamp, n.interaction_type AS interaction_type,
-  type(r) AS type, labels(m)[0] AS label, m.id AS end, r.stated_as AS stated
+  type(r) AS type, labels(m)[0] AS label, m.id AS end, r.stated_as AS stated, r.found_as AS found,
+  r.strength AS strength, r.confidence AS confidence
 
 // name: item_names
 // Returns what these records call their items, and the knowledge points that the items test.
@@ -27,11 +28,10 @@ MATCH (s:Student {id: row.student})-[r:PRACTISED]->(i) WHERE i.id IN row.items
 DELETE r
 
 // name: tested_spellings
-// Returns how a knowledge point is spelled by all that say which items test it.
+// Returns how a knowledge point is spelled by all that say which items test it, and by how many.
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[r:TESTS|NOT_TESTS]-(i)
-UNWIND r.spellings AS spelling
-RETURN id, collect(DISTINCT spelling) AS spelled
+RETURN id, r.spellings AS spellings, r.spelling_counts AS spelling_counts
 
 // name: definitions_of_Item
 // Returns all that defines an item.
