@@ -100,7 +100,7 @@ function around(one, all) {
   ];
 }
 
-/** Draw nodes in rows, each as large as its letters need; `first` has a row of its own. */
+/** Draw nodes and lines; `first` stands above the others. */
 function picture(elements, described, target, first = null) {
   const place = h('div', { class: 'map ties', role: 'img', 'aria-label': described });
   const style = () => [
@@ -114,20 +114,37 @@ function picture(elements, described, target, first = null) {
     if (!place.isConnected) return;
     cy.mount(place);
     cy.style(style());
-    const from = first === null ? 0 : 1;
-    const columns = Math.max(1, Math.min(cy.nodes().length - from, Math.max(2, Math.floor(place.clientWidth / CELL))));
-    const across = place.clientWidth / columns;
-    place.style.height = `${from * CELL + ROW * Math.ceil((cy.nodes().length - from) / columns)}px`;
-    cy.resize();
-    cy.nodes().forEach((node, n) => {
-      const cell = n - from;
-      node.position(cell < 0 ? { x: place.clientWidth / 2, y: CELL * 0.4 } : { x: across * ((cell % columns) + 0.5), y: from * CELL + ROW * Math.floor(cell / columns) + CELL * 0.4 + (cell % columns % 2) * STEP });
-    });
+    spread(cy, place, first);
     cy.viewport({ zoom: 1, pan: { x: 0, y: 0 } }); // letters as large as they are meant
   });
   document.addEventListener('dressed', () => place.isConnected && cy.style(style()));
   place.picture = cy; // a test looks at what is drawn
   return h('figure', {}, place);
+}
+
+/** Give each node its place: a few stand on an ellipse, where no line runs behind a third one, and more in rows. */
+function spread(cy, place, first) {
+  const [n, wide, middle] = [cy.nodes().length, place.clientWidth > 600, place.clientWidth / 2];
+  if (first === null && n > 1 && n <= (wide ? 12 : 6)) {
+    const [across, down] = [Math.min(middle - CELL / 2, 420), Math.max(110, n * 25)];
+    place.style.height = `${2 * down + CELL}px`;
+    cy.resize();
+    cy.nodes().forEach((node, each) => {
+      const angle = 2 * Math.PI * each / n - Math.PI / 2;
+      node.position({ x: middle + across * Math.cos(angle), y: down + CELL * 0.4 + down * Math.sin(angle) });
+    });
+    cy.edges().style('curve-style', 'straight');
+    return;
+  }
+  const from = first === null ? 0 : 1;
+  const columns = Math.max(1, Math.min(n - from, Math.max(2, Math.floor(place.clientWidth / CELL))));
+  const across = place.clientWidth / columns;
+  place.style.height = `${from * CELL + ROW * Math.ceil((n - from) / columns)}px`;
+  cy.resize();
+  cy.nodes().forEach((node, each) => {
+    const cell = each - from;
+    node.position(cell < 0 ? { x: middle, y: CELL * 0.4 } : { x: across * ((cell % columns) + 0.5), y: from * CELL + ROW * Math.floor(cell / columns) + CELL * 0.4 + (cell % columns % 2) * STEP });
+  });
 }
 
 function peopleTable(rows, all, questions, answered, hidden) {
