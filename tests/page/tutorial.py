@@ -82,7 +82,7 @@ def _press(page: Page, words: str) -> None:
     """Click the link or button of this name, or choose the course, which ends with its id."""
     if course := _COURSE.search(words):
         page.locator("header select[name=course]").select_option(label=words)
-        page.wait_for_url(f"**course={course[1]}*")
+        page.locator(f"nav a[href*='course={course[1]}']").first.wait_for()  # the next click is about this course
     else:
         page.get_by_role("link", name=words, exact=True).or_(
             page.get_by_role("button", name=words, exact=True)

@@ -116,7 +116,7 @@ async function send(button, file, seen, analyze) {
     // Rows of a wide table and of a workbook are set aside in a form of their own.
     const asText = seen.format === 'ndjson' || (seen.format === 'csv' && !/^items:/m.test(seen.mapping));
     if (asText) sent.set(accepted.job_id, { name: file.name, format: seen.format, mapping: seen.mapping, columns: seen.columns, delimiter: seen.delimiter });
-    location.hash = changed({ job: accepted.job_id, cursor: '' });
+    if (button.isConnected) location.hash = changed({ job: accepted.job_id, cursor: '' }); // who has gone elsewhere stays there
   } catch (problem) {
     button.disabled = false;
     button.textContent = t('imports.start');
