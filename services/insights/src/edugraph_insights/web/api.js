@@ -93,18 +93,3 @@ export async function call(method, address, headers = {}, body = undefined) {
   }
   return answer;
 }
-
-/** Send JSON to a path of the gateway, which is at the same address, and return its answer. Raises Problem. */
-export async function write(method, path, body) {
-  const headers = { 'Content-Type': 'application/json', ...(key ? { Authorization: `Bearer ${key}` } : {}) };
-  let answer;
-  try {
-    answer = await fetch(path, { method, headers, body: JSON.stringify(body), cache: 'no-store' });
-  } catch {
-    throw new Problem(0, 'unavailable', '');
-  }
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '');
-  remembered.clear(); // what was asked before may have another answer now
-  return told;
-}
