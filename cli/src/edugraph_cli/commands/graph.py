@@ -1,11 +1,13 @@
-"""`edugraph graph digest|summary|verify|rebuild|remove`."""
+"""`edugraph graph digest|summary|export|verify|rebuild|remove`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edugraph_cli.commands.tasks import print_task
 from edugraph_cli.display import FAILED, plain_errors, print_rows, print_table, say, show_json
+from edugraph_cli.graph_export import Format, write_export
 from edugraph_cli.options import Json, Yes
 from edugraph_client import Client
 from edugraph_common.contracts.messages import Removable
@@ -38,6 +40,21 @@ def summary(as_json: Json = False) -> None:
         say("The most frequent mistakes, by knowledge point")
         rows = [(m.name or m.knowledge_point, m.mistakes, m.students) for m in answer.frequent_mistakes]
         print_rows(("knowledge point", "mistakes", "students"), rows)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="a new file, or a new folder for csv and parquet")],
+    form: Annotated[Format, typer.Option("--format", help="graphml for programs that draw, the others for tables")],
+    as_json: Json = False,
+) -> None:
+    """Write all nodes and relationships, with the names and texts of persons; who is restricted is left out."""
+    with plain_errors(), Client.from_environment() as client, client.export_graph() as lines:
+        wrote = write_export(lines, path, form)
+    if as_json:
+        show_json(dict(wrote))
+    else:
+        say(f"{wrote['nodes']:,} nodes and {wrote['relationships']:,} relationships are in {path}.")
 
 
 @app.command()

@@ -59,6 +59,7 @@ WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "summary": ("read",),
     "picture": ("read", "personal"),
     "reviews": ("read", "personal"),
+    "export": ("read", "personal"),
     "check": ("operate",),
 }
 WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")

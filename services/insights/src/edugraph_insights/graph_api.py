@@ -1,5 +1,6 @@
 """GET /v1/graph/…: what is in the graph as a whole, for who has the scopes (access.WHOLE_GRAPH)."""
 
+import json
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -74,6 +75,27 @@ def list_reviews(caller: CallerDep, insights: InsightsDep, purpose: Purpose = ""
     def lines() -> Iterator[bytes]:
         for value in whole_graph.reviews(insights.graph):
             yield REVIEW.dump_json(REVIEW.validate_python(value)) + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+@router.get(
+    "/v1/graph/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+)
+def export_graph(caller: CallerDep, insights: InsightsDep, purpose: Purpose = "") -> StreamingResponse:
+    """All nodes and relationships, one JSON a line, without those of who is restricted.
+
+    A node has label, id and properties; a relationship type, from, to and properties, after the node where it begins.
+    The last line has the numbers of both: without it the export was cut off.
+    """
+    need_scopes(caller, "export")
+    insights.note_shown(caller, "export", ("export", ""), purpose)
+
+    def lines() -> Iterator[bytes]:
+        for value in whole_graph.export(insights.graph):
+            yield json.dumps(value, ensure_ascii=False).encode() + b"\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 

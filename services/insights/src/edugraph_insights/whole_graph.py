@@ -25,6 +25,8 @@ from edugraph_insights.small_groups import rounded
 
 MAX_FREQUENT_MISTAKES = 20
 REVIEWS_AT_ONCE = 1_000
+EXPORTED_AT_ONCE = 500  # nodes, each with all relationships that begin at it
+_EXPORTED = RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
 # A restriction is said of a student, and comes from no record; a finding's key names the job that asked.
 _NO_CONTENT = {"restricted", "finding_key"}
 # A picture shows people, courses and what they learn, not the provenance of each record.
@@ -112,6 +114,39 @@ def reviews(graph: Graph) -> Iterator[dict[str, Any]]:
         after = rows[-1]["p"]["id"]
 
 
+def export(graph: Graph) -> Iterator[dict[str, Any]]:
+    """Yield each node with the relationships that begin at it, and at the end how many there were of both.
+
+    A node is `{"label", "id", "properties"}`, a relationship `{"type", "from", "to", "properties"}` between nodes
+    `LABEL:ID`, the end `{"nodes", "relationships"}`: without it the export was cut off. Nobody who is
+    restricted is in it, nor their records, nor what only these name. What an import writes meanwhile may be in it in
+    part. Raises Retryable.
+    """
+    hidden = {
+        (row["label"], row["id"]) for name in ("hidden", "hidden_names") for row in graph.scan(STATEMENTS[name])
+    }
+    nodes = relationships = 0
+    for label in _EXPORTED:
+        nodes_of_label = STATEMENTS["exported_nodes"].replace("{label}", label)
+        after, is_last = "", False
+        while not is_last:
+            page = list(graph.scan(nodes_of_label, after=after, limit=EXPORTED_AT_ONCE))
+            is_last = len(page) < EXPORTED_AT_ONCE
+            shown = [row for row in page if (label, row["id"]) not in hidden]
+            for row in shown:
+                nodes += 1
+                yield {"label": label, "id": row["id"], "properties": _plain_all(row["p"])}
+            statement = STATEMENTS["exported_relationships"].replace("{label}", label)
+            for row in graph.scan(statement, ids=[row["id"] for row in shown]):
+                end = (row["label"], row["id"])
+                if row["type"] in RELATIONSHIPS and row["label"] in _EXPORTED and end not in hidden:
+                    relationships += 1
+                    ends = {"from": f"{label}:{row['begin']}", "to": ":".join(end)}
+                    yield {"type": row["type"], **ends, "properties": _plain_all(row["p"])}
+            after = page[-1]["id"] if page else ""
+    yield {"nodes": nodes, "relationships": relationships}
+
+
 def check(graph: Graph) -> Check:
     """Say what is wrong with the graph, and what to do, for `edugraph doctor`."""
     try:
@@ -138,7 +173,7 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
             # What was carried over from an older release stands beside the records, and is none.
             only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
             for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):
-                yield [label, {key: _plain(value) for key, value in row["p"].items() if key not in _NO_CONTENT}]
+                yield [label, {key: value for key, value in _plain_all(row["p"]).items() if key not in _NO_CONTENT}]
         for name in RELATIONSHIPS:
             only = "WHERE a.carried IS NULL AND b.carried IS NULL " if name in {"HAS_RECORD", "IN_COURSE"} else ""
             query = (
@@ -146,14 +181,17 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
                 "RETURN labels(a)[0] AS la, a.id AS a, labels(b)[0] AS lb, b.id AS b, properties(r) AS p"
             )
             for row in read(query):
-                properties = {key: _plain(value) for key, value in row["p"].items()}
-                yield [name, row["la"], row["a"], row["lb"], row["b"], properties]
+                yield [name, row["la"], row["a"], row["lb"], row["b"], _plain_all(row["p"])]
 
     total = 0
     for row in rows():
         canonical = json.dumps(row, ensure_ascii=False, sort_keys=True, default=str, separators=(",", ":"))
         total += int.from_bytes(hashlib.sha256(canonical.encode()).digest(), "big")
     return f"{total % (1 << 256):064x}"
+
+
+def _plain_all(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in properties.items()}
 
 
 def _plain(value: Any) -> Any:

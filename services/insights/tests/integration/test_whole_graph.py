@@ -5,23 +5,27 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
+from hypothesis import strategies as st
 from rooms import Room
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, RecordFinding
-from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.graph_schema import NAMED_LABELS
+from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import REVIEW, PairReview
 from edugraph_common.platform.callers import Caller
+from edugraph_insights import whole_graph
 from edugraph_insights.access import WHOLE_GRAPH
 from edugraph_insights.app import make_application
 from edugraph_insights.small_groups import SMALLEST_GROUP_STUDENTS
-from edugraph_insights.whole_graph import MAX_FREQUENT_MISTAKES, picture, reviews, summary
+from edugraph_insights.whole_graph import MAX_FREQUENT_MISTAKES, export, picture, reviews, summary
 
-from .schools import EXAMPLES, ORIGIN, NotedAudit, School, at, reading, schools, written
+from .schools import EXAMPLES, ORIGIN, STUDENTS, NotedAudit, School, at, reading, schools, written
 
 LABELS = {"attempt_record": "Attempt", "error_record": "ErrorRecord", "course_content": "CourseContent"}
 
@@ -59,7 +63,7 @@ def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, 
     assert get(client, what, *needed).status_code == 200
 
 
-@pytest.mark.parametrize("what", ["picture", "reviews"])
+@pytest.mark.parametrize("what", ["picture", "reviews", "export"])
 def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(client: TestClient, what: str) -> None:
     """Out: `note_shown` in a route."""
     app: Any = client.app
@@ -124,6 +128,55 @@ def test_without_personal_the_counts_are_rounded(client: TestClient, room: Room)
 def test_the_picture_is_no_larger_than_asked_for(room: Room) -> None:
     with room.reading() as graph:
         assert len(picture(graph, 3).edges) <= 3
+
+
+@EXAMPLES
+@given(school=schools(), restricted=st.sets(st.sampled_from(STUDENTS), max_size=3), at_once=st.integers(1, 4))
+def test_the_export_is_what_the_records_say_without_who_is_restricted(
+    room: Room, school: School, restricted: set[str], at_once: int
+) -> None:
+    """Out: either statement of who is hidden, `after`, or `end not in hidden`. Pages are small, so there are many."""
+    written(room, school)
+    for student_id in restricted:
+        room.graph.restrict_student(student_id, restricted=True)
+    with room.reading() as graph, patch.object(whole_graph, "EXPORTED_AT_ONCE", at_once):
+        *values, end = export(graph)
+        nodes = {(value["label"], value["id"]): value for value in values if "label" in value}
+        relationships = [value for value in values if "type" in value]
+        behind = Counter(row["type"] for row in room.query("MATCH (a)-[r]->(b) RETURN type(r) AS type"))
+        links = room.query("MATCH (n)--(r) RETURN labels(n)[0] AS label, n.id AS id, labels(r)[0] AS other")
+    naming = {"Attempt", "CourseContent", "Definition", "ErrorRecord", "Interaction", "Item"}
+    recorded = {f"{row['label']}:{row['id']}" for row in links if row["other"] in naming}
+    assert end == {"nodes": len(nodes), "relationships": len(relationships)}
+    who = {record: students_of(record) for record in school.records}
+    expected = {
+        (LABELS[record.type], record.record_id)
+        for record in school.records
+        if record.type in LABELS and not who[record] & restricted
+    }
+    assert {key for key in nodes if key[0] in LABELS.values()} == expected
+    named = set[str]().union(*who.values())
+    assert {key[1] for key in nodes if key[0] == "Student"} == named - restricted
+    assert not [value for value in values for each in restricted if json.dumps(each)[1:-1] in json.dumps(value)]
+    ends = {value[end] for value in relationships for end in ("from", "to")}
+    assert ends <= {":".join(key) for key in nodes}
+    said = {
+        value[here]
+        for value in relationships
+        for here, there in (("from", "to"), ("to", "from"))
+        if value[there].partition(":")[0] in naming
+    }
+    # What a text says that a point requires stands at no record.
+    assert {":".join(key) for key in nodes if key[0] in NAMED_LABELS} & recorded <= said
+    if not restricted & named:
+        shown = Counter(value["type"] for value in relationships)
+        assert shown == {name: number for name, number in behind.items() if name in shown}
+        assert {"MADE", "TRIED", "LEARNS"} & behind.keys() <= shown.keys()
+
+
+def students_of(record: Record) -> set[str]:
+    names = ("student_id", "student_id_from", "student_id_to")
+    return {found for name in names if (found := getattr(record.data, name, None))}
 
 
 def test_all_reviews_come_as_they_were_sent(client: TestClient, room: Room) -> None:

@@ -277,6 +277,15 @@ class AsyncClient:
         async with self._api.stream("/v1/graph/reviews") as answer:
             yield answer.aiter_lines()
 
+    @asynccontextmanager
+    async def export_graph(self) -> AsyncIterator[AsyncIterator[str]]:
+        """Yield all nodes and relationships, one JSON object a line. The last has the numbers of both.
+
+        Without that line the export was cut off.
+        """
+        async with self._api.stream("/v1/graph/export", timeout=WHOLE_GRAPH_SECONDS) as answer:
+            yield answer.aiter_lines()
+
     async def derive_graph(self, *, repair: bool) -> Accepted:
         """Have the graph compared with its records, or derived anew. The task's result says what is wrong."""
         return await self._api.model(Accepted, f"/v1/graph/{'rebuild' if repair else 'verify'}", "POST")

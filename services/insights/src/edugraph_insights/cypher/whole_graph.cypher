@@ -29,6 +29,33 @@ RETURN DISTINCT labels(a)[0] AS a_label, coalesce(a.canonical, a.id) AS a, type(
        CASE WHEN b.canonical <> b.id THEN null ELSE coalesce(b.name, b.title, b.id) END AS b_name
 LIMIT $limit
 
+// name: hidden
+// Who is restricted, and their records and days.
+MATCH (s:Student) WHERE s.restricted
+OPTIONAL MATCH (s)--(m)
+WHERE m:ActiveDay OR m:Attempt OR m:CourseRecord OR m:ErrorRecord OR m:Interaction OR m:Membership
+UNWIND [s, m] AS n
+WITH n WHERE n IS NOT NULL
+RETURN DISTINCT labels(n)[0] AS label, n.id AS id
+
+// name: hidden_names
+// What only records of theirs name.
+MATCH (s:Student)--(m)--(n)
+WHERE s.restricted AND (m:Attempt OR m:ErrorRecord OR m:Interaction) AND (n:ErrorType OR n:KnowledgePoint OR n:Topic)
+WITH DISTINCT n WHERE NOT EXISTS {
+  MATCH (n)--(r)
+  WHERE (r:Attempt OR r:CourseContent OR r:Definition OR r:ErrorRecord OR r:Interaction OR r:Item)
+    AND NOT EXISTS { MATCH (r)--(t:Student) WHERE t.restricted }
+}
+RETURN labels(n)[0] AS label, n.id AS id
+
+// name: exported_nodes
+MATCH (n:{label}) WHERE n.id > $after RETURN n.id AS id, properties(n) AS p ORDER BY n.id LIMIT $limit
+
+// name: exported_relationships
+MATCH (n:{label})-[r]->(m) WHERE n.id IN $ids
+RETURN n.id AS begin, type(r) AS type, labels(m)[0] AS label, m.id AS id, properties(r) AS p
+
 // name: reviews
 MATCH (v:Review) WHERE v.id > $after RETURN properties(v) AS p ORDER BY v.id LIMIT $limit
 
