@@ -105,6 +105,8 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert estimate["items"] == 20
     assert commands.json("analyze", "errors", str(analysed), "--follow")["analysis"]["done"] == 20
     assert commands.json("graph", "summary")["nodes"]["ErrorRecord"] >= 20
+    exported = commands.json("graph", "export", str(tmp_path / "graph.graphml"), "--format", "graphml")
+    assert exported["nodes"] >= 20
     digest = commands.json("graph", "digest")["digest"]
     assert len(digest) == 64
     assert commands.json("graph", "verify")["wrong"] == {}
