@@ -1,0 +1,49 @@
+"""What people review of a finding: each claim once, what was said of it, and a tenth that nobody chose."""
+
+import json
+from typing import Any
+
+from edugraph_insights.reviewing import ONE_OF, claims_of, effective, is_drawn, key_of
+
+
+def row(points: list[tuple[str, float]], **said: dict[str, list[str]]) -> dict[str, Any]:
+    found = {"knowledge_points": [{"name": name, "confidence": sure} for name, sure in points]}
+    verdicts = json.dumps({"accepted": {}, "rejected": {}} | said) if said else None
+    texts = {"error_text": "1/2 + 1/3 = 2/5", "question": "1/2 + 1/3?", "response": None}
+    return {
+        "record": "r",
+        "type": "error_record",
+        "finding": json.dumps({"finding": found}),
+        "verdicts": verdicts,
+    } | texts
+
+
+def test_two_spellings_are_one_claim_and_the_surer_counts() -> None:
+    """Out: the comparison of confidences in `claims_of`."""
+    (claim,) = claims_of(row([("Adding fractions", 0.4), ("adding  FRACTIONS", 0.7), ("Adding Fractions", 0.5)]))
+    assert (claim.name, claim.confidence, claim.verdict) == ("adding  FRACTIONS", 0.7, None)
+
+
+def test_what_counts_is_what_was_not_rejected_and_what_was_accepted_instead() -> None:
+    """Out: `rejected` in `effective`, or `instead`."""
+    points = [("adding fractions", 0.9), ("decimals", 0.9), ("units", 0.9)]
+    aspect = "knowledge_point"
+    claims = list(claims_of(row(points, rejected={aspect: ["decimals"]}, accepted={aspect: ["units", "percent"]})))
+    assert {claim.target: claim.verdict for claim in claims} == {
+        "addingfractions": None,
+        "decimals": "rejected",
+        "units": "accepted",
+    }
+    assert {claim.instead for claim in claims} == {("percent",)}
+    assert effective(claims, aspect) == {"addingfractions", "units", "percent"}
+    assert effective(claims, "error_type") == set()
+
+
+def test_about_a_tenth_is_drawn_and_the_same_for_everybody() -> None:
+    """Out: ONE_OF in `is_drawn`, or any part of a claim's key."""
+    keys = [key_of("r", "hash", "knowledge_point", f"point {number}") for number in range(5_000)]
+    drawn = sum(map(is_drawn, keys))
+    # Five standard deviations of 5,000 draws are 0.021 of them.
+    assert abs(drawn / len(keys) - 1 / ONE_OF) < 0.021
+    assert keys == [key_of("r", "hash", "knowledge_point", f"point {number}") for number in range(5_000)]
+    assert len({key_of(*parts) for parts in (("a", "bc"), ("ab", "c"), ("a", "b", "c"), ("abc",))}) == 4
