@@ -126,6 +126,8 @@ class Importer:
         # The first window makes sure that the constraints exist: without them nothing is written exactly once.
         if job.next_batch == 0:
             self.graph.prepare()
+            # People look at the job from now on, while every importer may be at work.
+            self.tell_course_members(())
             store_job(self.blobs, job)
         claim = self.jobs.begin(
             job.job_id,

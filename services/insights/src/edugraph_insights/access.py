@@ -172,7 +172,11 @@ def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
 
 
 def _of_course(graph: Graph, course: str) -> tuple[str, ...]:
+    """Return who is in a course: of whom a record says how they stand in it, or, where none does, who has answers or
+    mistakes there. Whoever imports answers alone asks about them, too.
+    """
     rows = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1)
+    rows = rows or graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1)
     if len(rows) > MAX_STUDENTS:
         raise TooLarge(f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it.")
     return tuple(sorted(row["student"] for row in rows))

@@ -23,7 +23,10 @@ Z = 1.959963984540054
 
 
 def roster(school: School, course: str) -> set[str]:
-    return {r.data.student_id for r in of(school.records, "course_record") if r.data.course_id == course}
+    """Who stands in the course by a record, or, where nobody does, who answered or went wrong there."""
+    standing = {r.data.student_id for r in of(school.records, "course_record") if r.data.course_id == course}
+    answers = [*of(school.records, "attempt_record"), *of(school.records, "error_record")]
+    return standing or {r.data.student_id for r in answers if course in r.data.courses}
 
 
 def attempts(school: School, course: str, people: set[str] | None = None) -> list[Any]:
@@ -545,7 +548,7 @@ def standings(school: School, course: str) -> dict[Any, dict[str, Any]]:
     for who in roster(school, course):
         tries, mine = outcomes[who], [r for r in made if r.data.student_id == who]
         rows[who] = {
-            "progress": stand[who].data.progress,
+            "progress": stand[who].data.progress if who in stand else None,
             "first_attempts": len(tries),
             "right": mean(r.data.outcome_thousandths / 1000 for r in tries) if tries else None,
             "mistakes": len(mine),

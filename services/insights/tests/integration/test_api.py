@@ -61,6 +61,29 @@ def test_an_answer_says_how_of_how_many_and_what_it_left_out(client: TestClient)
     assert [row["record"] for row in behind["rows"]] == ["r1"]
 
 
+def test_who_answered_is_in_a_course_in_which_nobody_stands(client: TestClient, room: Room) -> None:
+    """Out: students_with_answers: whoever imports answers alone asks about nobody. Out: `or`: s3 is in it, too."""
+    tried = {"item_id": "i", "correct": True}
+    values = [
+        {"type": "attempt_record", "data": {**tried, "student_id": "s2", "course_id": "A"}},
+        {"type": "error_record", "data": {"student_id": "s4", "course_id": "A", "error_text": "wrong sign"}},
+        {"type": "course_record", "data": {"student_id": "s2", "course_id": "B"}},
+        {"type": "attempt_record", "data": {**tried, "student_id": "s3", "course_id": "B"}},
+    ]
+    records = [parse_record({**each, "timestamp": at(2), "record_id": f"a{n}"}) for n, each in enumerate(values)]
+    written(room, School(records, []))
+    room.graph.restrict_student("s4", restricted=True)
+    app: Any = client.app
+    app.state.insights = replace(
+        app.state.insights, settings=app.state.insights.settings.model_copy(update={"auth": "off"})
+    )
+    for course, students in (("A", {"s2"}), ("B", {"s2"})):
+        rows = client.get(f"/v1/insights/roster?course={course}").json()["rows"]
+        assert {row["student"] for row in rows} == students
+        weak = client.get(f"/v1/insights/weak-points?course={course}").json()
+        assert weak["of_how_many"]["students"] == len(students)
+
+
 def test_csv_has_the_columns_of_the_rows_and_no_formula(client: TestClient) -> None:
     """To take the guard out: let `_cell` return what it is given."""
     answer = get(client, "/records?course=C", Accept="text/csv")

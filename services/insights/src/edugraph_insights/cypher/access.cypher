@@ -9,6 +9,13 @@ WHERE coalesce(s.restricted, false) = false
 RETURN s.id AS student
 LIMIT $limit
 
+// name: students_with_answers
+// Returns the students whose answers or mistakes are of a course.
+MATCH (c:Course {id: $course})<-[:IN_COURSE]-()<-[:TRIED|MADE]-(s:Student)
+WHERE coalesce(s.restricted, false) = false
+RETURN DISTINCT s.id AS student
+LIMIT $limit
+
 // name: students_of_group
 // Returns who is in a group now.
 MATCH (g:Group {id: $group})<-[m:MEMBER_OF]-(s:Student)

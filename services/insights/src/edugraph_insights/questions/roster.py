@@ -32,6 +32,8 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
     mistakes: dict[str, dict[str, datetime]] = {}
     for row in facts.mistakes(asked.course):
         mistakes.setdefault(row["student"], {})[row["record"]] = row["at"]
+    # As where a whole course is asked about: where nobody stands in it by a record, answers and mistakes tell.
+    standings = standings or dict.fromkeys(sorted(tried.keys() | mistakes.keys()))
     rows = []
     for student, progress in standings.items():
         first, made = tried.get(student, []), mistakes.get(student, {})
