@@ -53,6 +53,13 @@ def one(room: Any, cypher: str, **parameters: Any) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("graph")
 def test_prepare_makes_every_constraint_and_may_be_repeated_at_once(room: Any) -> None:
+    """Out: _MADE_MEANWHILE in the driver: of two imports that are the first of a graph, one fails."""
+    if room.has_locks:
+        for row in room.query("SHOW CONSTRAINTS YIELD name WHERE name STARTS WITH 'edugraph_'"):
+            room.driver.execute_query(f"DROP CONSTRAINT {row['name']}")
+        for row in room.query("SHOW INDEXES YIELD name WHERE name STARTS WITH 'edugraph_canonical_'"):
+            room.driver.execute_query(f"DROP INDEX {row['name']}")
+
     def prepare() -> None:
         with closing(Graph(room.settings)) as another:
             another.prepare()

@@ -42,6 +42,8 @@ _RETRY_PAUSE_SECONDS = 0.01  # It may be short: the transaction that was faster 
 # The codes of a transaction that the server ended itself, because its time was over, perhaps in the wait for a lock.
 _ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
 _INDEX_NAME_TAKEN = "Neo.ClientError.Schema.IndexWithNameAlreadyExists"
+# IF NOT EXISTS looks before it locks, so of two processes that make the same, one is told that it is there already.
+_MADE_MEANWHILE = "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
 _ENTITY_NOT_FOUND = "Neo.ClientError.Statement.EntityNotFound"
 _UNUSABLE_SETTINGS = (ConfigurationError, AuthConfigurationError, CertificateConfigurationError)
 
@@ -129,6 +131,8 @@ class Connection:
                 try:
                     session.execute_write(_run, CYPHER[f"constraint_{label}"])
                 except ClientError as error:
+                    if error.code == _MADE_MEANWHILE:
+                        continue
                     if error.code != _INDEX_NAME_TAKEN:
                         raise
                     # A server that is killed while it makes a constraint keeps the constraint's index without it, and
@@ -138,7 +142,11 @@ class Connection:
 
         for label in NAMED_LABELS:
             with _translated_errors(), self._session() as session:
-                session.execute_write(_run, CYPHER[f"canonical_index_{label}"])
+                try:
+                    session.execute_write(_run, CYPHER[f"canonical_index_{label}"])
+                except ClientError as error:
+                    if error.code != _MADE_MEANWHILE:
+                        raise
 
     def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
         with _translated_errors(), self._session() as session:
