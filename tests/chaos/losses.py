@@ -40,6 +40,7 @@ from supervised import COMMANDS, Supervised
 
 from edugraph_cli.processes import worker_command
 from edugraph_cli.serving import IMPORTS, declare_topology
+from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
 from edugraph_gateway.gateway import open_gateway
@@ -49,6 +50,7 @@ from edugraph_gateway.settings import GatewaySettings
 ENDS_WITHIN = 240.0  # seconds
 REAPED_AFTER = 20.0  # seconds without progress, where the gateway would wait for 20 minutes
 REAPS_EVERY = 5.0
+STATISTICS_SECONDS = 20.0  # in which the management API has counted what is left
 UNKNOWN_AFTER = 10.0  # seconds for which Redis has not known a job, and nothing has been in the queues
 SMALL_JOBS = 4
 MAIN_IDS = "7-"  # how the ids of the records of the largest job begin
@@ -111,9 +113,10 @@ class Scene:
             return [record.values() for record in session.run(cypher)]
 
     def records_of_main(self) -> int:
-        labels = "n:Interaction OR n:CourseRecord OR n:ErrorRecord OR n:CourseContent"
+        """Return how many of its records are in the graph, and those of activity, which has no node of its own."""
+        labels = " OR ".join(f"n:{label}" for label in RECORD_LABELS)
         [[number]] = self.query(f"MATCH (n) WHERE ({labels}) AND n.id STARTS WITH '{MAIN_IDS}' RETURN count(n)")
-        return int(number)
+        return int(number) + self.food.main.read_text(encoding="utf-8").count('"activity_record"')
 
     def clear(self) -> None:
         self.query("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
@@ -201,7 +204,10 @@ def one_import(scene: Scene, kind: str, seed: int) -> Found:
     KINDS.get(kind, in_peace)(scene, rng, found)
     found.seconds = round(time.monotonic() - began, 1)
     found.digest = digest(scene.ground.direct, scene.folder / f"{kind}-{seed}.ndjson")
-    left = waiting_messages(scene.ground.direct)
+    # The management API is some seconds behind what the workers have acknowledged.
+    end = time.monotonic() + STATISTICS_SECONDS
+    while (left := waiting_messages(scene.ground.direct)).keys() & set(QUEUES) and time.monotonic() < end:
+        time.sleep(0.5)
     found.dead_letters = sum(number for name, number in left.items() if name.endswith(".dead"))
     found.problems += [f"{number} messages left in {name}" for name, number in left.items() if name in QUEUES]
     if kind != "peace" and found.digest != scene.peace_digest:
