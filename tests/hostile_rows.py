@@ -346,6 +346,14 @@ class StagedGraph:
         self.students: set[str] = set()
         self.retries: dict[str, int] = {}
 
+    @staticmethod
+    def restricted_students() -> set[str]:
+        return set()
+
+    @staticmethod
+    def course_contexts(_: object) -> tuple[()]:
+        return ()
+
     def prepare(self) -> None:
         """There is nothing to make."""
 

@@ -247,6 +247,7 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
             "/v1/dead-letters/{queue}/{task_id}",
             "/v1/graph/summary",
             "/v1/graph/picture",
+            "/v1/graph/export",
         }
         for action in ("restriction", "restriction/lift", "restriction"):
             sent = everything.post(f"/v1/students/{RESTRICTED}/{action}").raise_for_status().json()
