@@ -131,7 +131,8 @@ def _name_a_point(system: System, student: str = STUDENT, point: str = f"what {N
     with neo4j.GraphDatabase.driver(environment["EDUGRAPH_NEO4J_URI"], auth=auth) as driver:
         driver.execute_query(
             "MATCH (:Student {id: $student})-[:MADE]->(e:ErrorRecord)-[:OF_TYPE]->(t) "
-            "MERGE (k:KnowledgePoint {id: $point, name: $point}) MERGE (e)-[:CONCERNS]->(k) "
+            "MERGE (k:KnowledgePoint {id: $point, name: $point}) MERGE (e)-[r:CONCERNS]->(k) "
+            "SET r.strength = 1.0, r.confidence = 1.0 "
             "MERGE (t)-[:RELATES_TO]->(k)",
             student=student,
             point=point,
