@@ -48,6 +48,8 @@ class Room:
             yield graph
 
     def digest(self) -> str:
+        """Return the digest once prerequisites are derived, which nothing waits for while it writes."""
+        self.graph.settle_prerequisites()
         return graph_digest(self.query)
 
 
