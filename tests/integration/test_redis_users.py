@@ -13,12 +13,12 @@ from command_line import edugraph
 from engines import own_vhost, refusals, with_own_redis_users
 from own_redis import OwnRedis, own_redis
 
-from edugraph_cli.serving import REDIS, Pools, serving
+from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
 from edugraph_client import Client
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.rate_limiter import RateLimiter
-from edugraph_common.platform.redis_users import SERVICES, RedisService, redis_user
+from edugraph_common.platform.redis_users import SERVICES, RedisService, UsersTaken, redis_user
 
 pytestmark = pytest.mark.real
 Own = dict[str, dict[str, str]]
@@ -171,6 +171,21 @@ def test_redis_takes_the_users_of_compose_and_the_chart(tmp_path: Path) -> None:
         with connect(url) as client:
             assert client.get("edugraph:task-owner:x") == SERVICES[-1]
             assert client.get("edugraph:audit-x") == "insights"
+
+
+def test_the_users_of_an_installation_that_runs_are_left_alone(tmp_path: Path) -> None:
+    """Out: the look at who is logged in, in `apply_redis_users`."""
+    with own_redis(tmp_path, "32mb") as url:
+        first, second = ({service: f"{name}-{service}" for service in SERVICES} for name in ("first", "second"))
+        gateway = with_redis_users(url, first)["gateway"][REDIS]
+        with connect(gateway.replace("/0", "/1")) as client:
+            client.set("edugraph:task-owner:x", "1")
+            with pytest.raises(
+                UsersTaken, match=r"as edugraph-gateway: another installation uses it\. Stop that one"
+            ):
+                with_redis_users(url, second)
+            assert client.get("edugraph:task-owner:x") == "1"
+        assert with_redis_users(url, second)["gateway"][REDIS] != gateway
 
 
 def test_who_needs_no_redis_has_no_user(servers: tuple[dict[str, str], Own]) -> None:

@@ -93,6 +93,11 @@ class InsightsSettings(OidcSettings):
                 "EDUGRAPH_OIDC_CLIENT_ID, EDUGRAPH_OIDC_CLIENT_SECRET and EDUGRAPH_OIDC_REDIRECT_URL go together, "
                 "and with EDUGRAPH_OIDC_ISSUER"
             )
+        if self.oidc_client_id and self.oidc_client_id == self.oidc_audience:
+            raise ValueError(
+                "EDUGRAPH_OIDC_CLIENT_ID must not be EDUGRAPH_OIDC_AUDIENCE: an ID token has the client as its "
+                "audience and would open the API as an access token does. Let access tokens have another one"
+            )
         if self.oidc_redirect_url and not re.fullmatch(
             r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/ui/callback", self.oidc_redirect_url
         ):

@@ -86,8 +86,9 @@ def record_mark(record_id: str) -> str:
 
 _GRAPH_LIFE = Words("until it is erased or withdrawn", "直到被删除或撤回")
 _RECORD_LIFE = Words(
-    "until it is erased or withdrawn, or its retention is over (off by default; texts may go first)",
-    "直到被删除、撤回或保留期结束（默认不限期；文本可先行清除）",
+    "until it is erased or withdrawn, or its retention is over (off by default; texts may go first; who was in a "
+    "group goes by the end of that time)",
+    "直到被删除、撤回或保留期结束（默认不限期；文本可先行清除；班组成员关系按其结束时间计算）",
 )
 _RECORD_RETENTION = "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS"
 _JOB_LIFE = Words(
