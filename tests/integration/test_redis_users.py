@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import redis
 from command_line import edugraph
@@ -56,6 +57,8 @@ def test_each_service_does_its_whole_work_with_its_own_user(
         assert (report.state, report.written, report.analysis.done) == ("succeeded", 2, 2)
         assert all(check.ok for check in client.diagnosis().checks if check.name == "redis")
         client.graph_picture()  # insights looks the caller up, and writes what it shows into the audit log
+        view = {"name": "x", "state": {"kind": "page", "name": "student", "values": {"student": "s-1"}}}
+        httpx.post(f"{insights}/v1/insights/views", json=view).raise_for_status()
         gateway = {**environment, **own["gateway"], "EDUGRAPH_URL": url}
         for arguments in (
             ("keys", "create", "somebody", "--scope", "read"),
@@ -70,6 +73,7 @@ def test_each_service_does_its_whole_work_with_its_own_user(
         ):
             done = edugraph(gateway, *arguments, seconds=120)
             assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        assert httpx.get(f"{insights}/v1/insights/views").json()["views"] == []  # the importer dropped it
     assert refused == []
 
 
@@ -97,6 +101,7 @@ def _listen(client: "redis.Redis", channel: str) -> None:
 FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     ("gateway", "read answers of the model", _get("edugraph:llm:answer:error:x")),
     ("gateway", "read names of members", lambda client: client.zrange("edugraph:{members}:names:c-1", 0, -1)),
+    ("gateway", "read saved views", lambda client: client.hgetall("edugraph:views:x")),
     ("gateway", "say who is restricted", lambda client: client.sadd("edugraph:{members}:restricted", "x")),
     ("insights", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
     ("insights", "read a job", lambda client: client.hgetall("edugraph:job:{x}")),

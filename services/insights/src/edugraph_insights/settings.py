@@ -60,6 +60,10 @@ class InsightsSettings(OidcSettings):
         default=AUDIT_RETENTION_DAYS, ge=1, le=3_650, description="days that Redis keeps an entry of the audit log"
     )
 
+    view_retention_days: int = Field(
+        default=365, ge=1, le=3_650, description="after which a caller's saved views go, unless they are looked at"
+    )
+
     neo4j_uri: str = Field(description="the graph; a user who may only read is enough")
     neo4j_user: str | None = Field(default=None, description="of the graph")
     neo4j_password: SecretStr | None = Field(default=None, description="of that user")

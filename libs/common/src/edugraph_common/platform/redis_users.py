@@ -54,13 +54,14 @@ ACCESS: dict[RedisService, Access] = {
         reads=(_RESULTS, "redis.restricted", "redis.sessions"),
         commands=("+info",),
     ),
-    # It looks callers up, signs people in and out, and writes down what it shows of a person. The importer tells it
-    # what changed.
+    # It looks callers up, signs people in and out, keeps what they save, and writes down what it shows of a person.
+    # The importer tells it what changed.
     "insights": Access(
-        uses=("redis.audit", "redis.audit_keys", "redis.sessions", "redis.reading_turns"),
+        uses=("redis.audit", "redis.audit_keys", "redis.sessions", "redis.reading_turns", "redis.views"),
         reads=("redis.keys", "redis.answer_epochs"),
     ),
-    # An erasure looks through results and answers of the model, an export of a person through the audit log.
+    # An erasure looks through results, answers of the model and saved views; an export of a person through the audit
+    # log.
     "importer": Access(
         uses=(
             *_JOBS,
@@ -75,6 +76,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.answer_epochs",
             "redis.turns",
             "redis.to_clean",
+            "redis.views",
         ),
         reads=("redis.audit",),
         commands=("+scan",),
