@@ -19,9 +19,11 @@ help: ## list the targets
 .run/uv/bin/uv:
 	python3 -m venv .run/uv && .run/uv/bin/pip --quiet install uv
 
+# What `make env-page` installed stays: a sync removes whatever it was not asked for.
+DRIVER_OF_BROWSER = $(if $(wildcard .venv/lib/python3*/site-packages/playwright),--group page)
 env-dev: $(if $(shell command -v uv),,.run/uv/bin/uv) ## make the Python environment (uv, .venv)
 	@# Compiled once, where PYTHONDONTWRITEBYTECODE would let each process compile all that it imports: half of the demo's CPU.
-	@$(UV) sync --quiet --frozen --all-packages --all-extras --compile-bytecode
+	@$(UV) sync --quiet --frozen --all-packages --all-extras --compile-bytecode $(DRIVER_OF_BROWSER)
 
 demo: env-dev ## import the examples on the embedded servers, ask about them, write a report
 	@$(RUN) edugraph demo

@@ -186,6 +186,7 @@ def reading(store: Store) -> Insights:
         key_ring=nobody,
         issuer=None,
         audit=audit,
+        views=nobody,
         ping_redis=lambda: None,
         now=lambda: NOW,
     )

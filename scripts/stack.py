@@ -24,7 +24,7 @@ from edugraph_cli.serving import (
 )
 from edugraph_client import ClientSettings
 from edugraph_common.messaging.users import permissions
-from edugraph_common.platform.redis_users import SERVICES
+from edugraph_common.platform.redis_users import SERVICES, UsersTaken
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / ".run"
@@ -121,7 +121,7 @@ def serve() -> int:
             state = Stack(pid=os.getpid(), url=url, metrics=metrics_ports(environment))
             STATE.write_text(json.dumps(state))
             signal.pause()
-    except NotReady as problem:
+    except (NotReady, UsersTaken) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0

@@ -13,6 +13,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,6 +28,8 @@ from waiting import until
 from edugraph_cli.processes import Processes
 from edugraph_client import FileSource, Refused
 from edugraph_common.contracts.messages import ImportBatch
+from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.saved_views import SavedView, SavedViews, ViewState
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -203,6 +206,14 @@ def export(ground: Ground, marked: Marked) -> None:
     assert task["state"] == "SUCCESS", task
 
 
+def save_a_view(ground: Ground, marked: Marked) -> None:
+    """As a teacher does who has looked at the student."""
+    views = SavedViews(connect(ground.system.engine.environment["EDUGRAPH_REDIS_URL"]), timedelta(days=1))
+    for number, values in enumerate(({"student": marked.id}, {"node": f"Student:{marked.id}"}, {"find": marked.id})):
+        view = SavedView(name=f"view {number}", state=ViewState(kind="page", name="student", values=values))
+        views.add("teacher", str(number), view)
+
+
 @pytest.fixture
 def ground(clean: System, tmp_path: Path) -> Iterator[Ground]:
     """With a webhook that is told of everything."""
@@ -230,6 +241,7 @@ def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path:
     """To take a guard out: leave out an eraser in Erasure._clean, or `cleared` in Importer.write_batch."""
     order, marked, client = random.Random(seed), Marked(seed), ground.system.client
     files = sources(marked)
+    save_a_view(ground, marked)
     small = [marked.record(700), marked.record(701, "other-2"), {"type": "none", "data": {"student_id": marked.id}}]
     large = [*small, *(marked.record(number, "other-3") for number in range(1_000, 1_300))]
 

@@ -3,6 +3,7 @@
 A limit of 60 a minute makes slots about one second apart; with `sleep` recorded instead of slept, nothing waits.
 """
 
+import hashlib
 import uuid
 from dataclasses import replace
 from itertools import pairwise
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from edugraph_analyzer.llm.rate_limiter import (
     LATEST_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    LOST_SECONDS,
     USED_SHARE,
     WINDOW_SECONDS,
     RateLimiter,
@@ -44,12 +46,13 @@ class Gate:
         *,
         requests: int = 60,
         tokens: int | None = None,
+        concurrency: int | None = None,
         wait: float = 60,
         of_key: Limits | None = None,
     ):
         self.server, self.slept = server, []
         ids = iter(f"id-{number}" for number in range(1_000))
-        limits = Limits(requests_per_minute=requests, tokens_per_minute=tokens)
+        limits = Limits(requests_per_minute=requests, tokens_per_minute=tokens, concurrency=concurrency)
         self.limiter = RateLimiter(
             server,
             name,
@@ -60,6 +63,7 @@ class Gate:
             new_id=lambda: next(ids),
         )
         self._name, self.interval = name, interval_seconds(requests)
+        self._began = self.now()
 
     def key(self, what: str) -> str:
         return self.key_of_all(f"m:{what}")
@@ -73,6 +77,10 @@ class Gate:
     def now(self) -> int:
         seconds, microseconds = self.server.time()
         return seconds * SECOND + microseconds
+
+    def is_left(self, value: float, of: float) -> bool:
+        """Whether `value` is what is left of so many seconds, of which this test may have taken all that it took."""
+        return of - (self.now() - self._began) / SECOND - 0.01 < value < of + 0.01
 
     def reserve(self, tokens: int = 1, wait: float = 60) -> Slot:
         return self.limiter._reserved("m", tokens, wait, "x")
@@ -100,7 +108,7 @@ def test_the_first_slot_is_now_and_each_next_one_an_interval_later(gate: Gate) -
     assert first.wait_seconds == 0
     slots = [gate.reserve() for _ in range(3)]
     assert [slot.at - first.at for slot in slots] == [round(gate.interval * SECOND) * n for n in (1, 2, 3)]
-    assert slots[2].wait_seconds == pytest.approx((slots[2].at - gate.now()) / SECOND, abs=0.5)
+    assert gate.is_left(slots[2].wait_seconds, (slots[2].at - before) / SECOND)
     assert {slot.queue_since for slot in slots} == {first.queue_since}
     assert before <= first.queue_since <= first.at
 
@@ -112,12 +120,13 @@ def test_limits_leave_room_for_requests_that_are_under_way_longer() -> None:
     assert jitter_seconds / 2 > LATEST_SECONDS  # the rest is for the way to the provider
 
 
-def test_a_slot_as_far_off_as_allowed_is_given_and_one_further_off_reserves_nothing(gate: Gate) -> None:
+def test_a_slot_as_far_off_as_allowed_is_given_and_one_further_off_reserves_nothing(server, name) -> None:
+    gate = Gate(server, name, requests=6)
     gate.reserve()
-    assert gate.reserve(wait=1.1).wait_seconds > 0.9  # about one interval
+    assert gate.is_left(gate.reserve(wait=gate.interval).wait_seconds, gate.interval)
     state = gate.server.hgetall(gate.key("line"))
     with pytest.raises(Wait):
-        gate.reserve(wait=1.1)  # the third is two intervals off
+        gate.reserve(wait=gate.interval)  # the third is two intervals off
     assert gate.server.hgetall(gate.key("line")) == state
 
 
@@ -125,11 +134,11 @@ def test_one_who_is_refused_comes_back_when_half_of_the_patience_is_enough(gate:
     gate.pause(10)
     with pytest.raises(Wait) as caught:
         gate.reserve(wait=6)
-    assert caught.value.seconds == pytest.approx(10 - 6 / 2, abs=0.5)
+    assert gate.is_left(caught.value.seconds, 10 - 6 / 2)
 
 
 def test_one_who_is_refused_comes_back_after_a_second_at_the_earliest(server, name) -> None:
-    gate = Gate(server, name, requests=600)
+    gate = Gate(server, name, requests=62)  # nearly a second apart
     gate.reserve()
     with pytest.raises(Wait) as caught:
         gate.reserve(wait=0)
@@ -155,14 +164,13 @@ def test_the_queue_is_kept_an_hour_longer_than_its_last_slot(gate: Gate) -> None
     """A queue that is gone begins anew at once, and whoever waits in it has lost its slot."""
     for _ in range(5):
         last = gate.reserve()
-    kept = gate.server.pttl(gate.key("line")) / 1_000
-    assert kept == pytest.approx(last.wait_seconds + 3_600, abs=0.5)
+    assert gate.is_left(gate.server.pttl(gate.key("line")) / 1_000, last.wait_seconds + 3_600)
 
 
 def test_slots_begin_where_a_pause_ends(gate: Gate) -> None:
     gate.pause(7)
     slot = gate.reserve()
-    assert slot.wait_seconds == pytest.approx(7, abs=0.5)
+    assert gate.is_left(slot.wait_seconds, 7)
     assert slot.at == int(gate.server.get(gate.key("pause")))
 
 
@@ -174,15 +182,18 @@ def test_a_request_before_its_slot_is_told_how_long_to_wait(gate: Gate) -> None:
     slot = gate.reserve()
     answer, wait = gate.confirm(slot)
     assert answer == TOO_EARLY
-    assert wait / SECOND == pytest.approx(slot.wait_seconds, abs=0.5)
+    assert gate.is_left(wait / SECOND, slot.wait_seconds)
     assert wait > 0
 
 
 def test_a_request_may_leave_at_its_slot_and_a_little_after_but_not_long_after(gate: Gate) -> None:
     slot = gate.reserve()
     now = gate.now()
-    assert gate.confirm(slot, at=now) == [GO, 0]
-    assert gate.confirm(slot, at=gate.now() - round((LATEST_SECONDS - 0.3) * SECOND)) == [GO, 0]
+    answer = gate.confirm(slot, at=now)
+    assert answer == [GO, 0] or gate.now() - now > LATEST_SECONDS * SECOND
+    a_little_before = gate.now() - round((LATEST_SECONDS - 0.3) * SECOND)
+    answer = gate.confirm(slot, at=a_little_before)
+    assert answer == [GO, 0] or gate.now() - a_little_before > LATEST_SECONDS * SECOND
     assert gate.confirm(slot, at=gate.now() - round((LATEST_SECONDS + 0.01) * SECOND)) == [LOST, 0]
     assert gate.confirm(slot, at=gate.now() - 60 * SECOND) == [LOST, 0]
 
@@ -208,7 +219,7 @@ def test_a_slot_of_a_queue_that_the_server_forgot_is_lost(gate: Gate) -> None:
 
 
 def test_acquire_sleeps_until_the_slot_and_no_longer(server, name) -> None:
-    gate = Gate(server, name, requests=600)
+    gate = Gate(server, name, requests=120)
     assert gate.limiter.acquire("m", 1).wait_seconds == 0
     assert gate.slept == []
     slot = gate.limiter.acquire("m", 1)
@@ -224,13 +235,13 @@ def test_one_who_lost_a_slot_waits_for_another_and_has_less_patience(server, nam
     def pause_meanwhile(seconds: float) -> None:
         """The provider refuses while this one sleeps for its slot, a second off."""
         gate.slept.append(seconds)
-        gate.server.set(gate.key("pause"), gate.now() + 2 * SECOND)
+        gate.server.set(gate.key("pause"), gate.now() + 3 * SECOND)
 
     gate.limiter._sleep = pause_meanwhile
-    with pytest.raises(Wait) as caught:  # of 2.5 s, one was lost with the slot: the next one is 2 s off
+    with pytest.raises(Wait) as caught:  # of 2.5 s, one was lost with the slot: the next one is 3 s off
         gate.limiter.acquire("m", 1)
     assert len(gate.slept) == 1
-    assert caught.value.seconds == pytest.approx(2 - 1.5 / 2, abs=0.5)
+    assert gate.is_left(caught.value.seconds, 3 - (2.5 - gate.interval) / 2)
 
 
 def test_a_slot_that_was_slept_through_costs_an_interval_of_patience(server, name) -> None:
@@ -284,8 +295,9 @@ def test_a_limit_of_tokens_that_was_taken_away_holds_nobody_back(gate: Gate) -> 
     assert gate.reserve(5).wait_seconds == 0
 
 
-def test_settling_gives_back_what_was_not_taken_and_takes_what_was_too_little(server, name) -> None:
-    gate = Gate(server, name, requests=60_000, tokens=1_000)
+@pytest.mark.parametrize("limit", [{"tokens": 1_000}, {"of_key": Limits(tokens_per_minute=1_000)}])
+def test_settling_gives_back_what_was_not_taken_and_takes_what_was_too_little(server, name, limit: Any) -> None:
+    gate = Gate(server, name, requests=60_000, **limit)
     slot = gate.reserve(1_000)
     gate.limiter.settle("m", slot, 100)
     later = gate.reserve(1_000, wait=100)
@@ -356,11 +368,41 @@ def test_as_many_as_allowed_are_under_way_and_the_next_waits_for_one_to_end(serv
     with pytest.raises(Wait, match="under way"):
         gate.limiter.acquire("m", 1)
     assert sum(gate.slept) == pytest.approx(3, abs=0.6)
+    assert (gate.slept[0], max(gate.slept)) == (0.05, 0.5)  # it looks often at first
     gate.limiter.leave("another", second.name)
     third = gate.limiter.acquire("m", 1)
     for slot in (first, third):
         gate.limiter.leave("m", slot.name)
     assert not server.exists(gate.key_of_all("open"))
+
+
+def test_a_model_has_so_many_under_way_and_another_model_its_own(server, name) -> None:
+    gate = Gate(server, name, requests=60_000, concurrency=1, wait=1)
+    first = gate.limiter.acquire("m", 1)
+    gate.limiter.acquire("another", 1)
+    for _ in range(2):
+        with pytest.raises(Wait, match="under way"):
+            gate.limiter.acquire("m", 1)
+        gate.limiter.leave("m", first.name)
+        first = gate.limiter.acquire("m", 1)
+
+
+def test_a_request_that_is_under_way_for_ten_minutes_is_taken_for_lost(server, name) -> None:
+    """Its process may have been killed: else its place would stay taken."""
+    gate, lost_microseconds = (
+        Gate(server, name, requests=60_000, of_key=Limits(concurrency=1), wait=1),
+        round(LOST_SECONDS * SECOND),
+    )
+    before = gate.now()
+    lost = gate.limiter.acquire("m", 1)
+    key = gate.key_of_all("open")
+    assert before <= server.zscore(key, lost.name) - lost_microseconds <= gate.now()
+    assert 0 < server.pttl(key) <= LOST_SECONDS * 1_000
+    with pytest.raises(Wait, match="under way"):
+        gate.limiter.acquire("m", 1)
+    server.zadd(key, {lost.name: before})
+    instead = gate.limiter.acquire("m", 1)
+    assert server.zrange(key, 0, -1) == [instead.name.encode()]
 
 
 def test_a_request_whose_slot_is_refused_is_not_under_way(server, name) -> None:
@@ -376,34 +418,37 @@ def test_a_request_whose_slot_is_refused_is_not_under_way(server, name) -> None:
 
 def test_a_shorter_pause_does_not_end_a_longer_one(gate: Gate) -> None:
     assert gate.pause(10) == pytest.approx(10, abs=0.01)
-    assert gate.pause(2) == pytest.approx(10, abs=0.5)
-    assert gate.reserve().wait_seconds == pytest.approx(10, abs=0.5)
-    assert gate.pause(20) == pytest.approx(20, abs=0.5)
+    assert gate.is_left(gate.pause(2), 10)
+    assert gate.is_left(gate.reserve().wait_seconds, 10)
+    assert gate.pause(20) == pytest.approx(20, abs=0.01)
 
 
 def test_a_pause_is_kept_an_hour_longer_than_it_lasts(gate: Gate) -> None:
     """It is asked for at each slot that was given before it, and those may be an hour off."""
     gate.pause(10)
-    assert gate.server.pttl(gate.key("pause")) / 1_000 == pytest.approx(3_610, abs=0.5)
+    for key in ("pause", "reason"):
+        assert gate.is_left(gate.server.pttl(gate.key(key)) / 1_000, 3_610)
 
 
 def test_refusals_without_a_time_double_the_pause_up_to_a_minute(gate: Gate) -> None:
-    assert [gate.pause(None) for _ in range(7)] == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.5)
+    assert [gate.pause(None) for _ in range(7)] == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.01)
 
 
-@pytest.mark.parametrize(("why", "first"), [("failed", 2), ("useless", 60)])
-def test_failures_pause_all_from_the_third_in_a_row_on_and_longer_each_time(gate: Gate, why: Any, first: int) -> None:
-    pauses = [gate.pause(None, why) for _ in range(5)]
-    assert pauses == pytest.approx([0, 0, first, 2 * first, 4 * first], abs=0.5)
+@pytest.mark.parametrize(("why", "first", "longest"), [("failed", 2, 300), ("useless", 60, 600)])
+def test_failures_pause_all_from_the_third_in_a_row_on_and_longer_each_time(
+    gate: Gate, why: Any, first: int, longest: int
+) -> None:
+    pauses = [gate.pause(None, why) for _ in range(12)]
+    assert pauses == pytest.approx([0, 0, *(min(first * 2**n, longest) for n in range(10))], abs=0.01)
 
 
 def test_requests_that_were_under_way_when_the_pause_began_make_it_no_longer(gate: Gate) -> None:
     slots = [replace(gate.reserve(), at=gate.now()) for _ in range(20)]
     pauses = [gate.pause(None, "failed", slot) for slot in slots]
     assert pauses[:2] == [0, 0]
-    assert pauses[2:] == pytest.approx([2] * 18, abs=0.5)
+    assert all(gate.is_left(pause, 2) for pause in pauses[2:])
     after = replace(slots[0], at=gate.now() + 1)
-    assert gate.pause(None, "failed", after) == pytest.approx(4, abs=0.5)
+    assert gate.pause(None, "failed", after) == pytest.approx(4, abs=0.01)
 
 
 def test_an_answer_ends_the_row_of_failures_and_a_useful_one_that_of_useless_ones(gate: Gate) -> None:
@@ -420,7 +465,7 @@ def test_those_who_wait_are_told_why(gate: Gate) -> None:
     gate.limiter.pause("m", "failed", "the provider answered 503", 100)
     with pytest.raises(Wait, match="the provider answered 503; nobody asks it"):
         gate.reserve()
-    assert gate.limiter.paused_seconds("m") == pytest.approx(100, abs=0.5)
+    assert gate.is_left(gate.limiter.paused_seconds("m"), 100)
     assert gate.limiter.paused_seconds("another") == 0
 
 
@@ -465,6 +510,8 @@ def test_processes_with_the_same_key_share_a_limit_and_redis_does_not_hold_the_k
         secret = endpoint.keys[0].get_secret_value() if endpoint.keys else None
         assert name_of_key(endpoint, secret) == name_of_key(endpoint.model_copy(), secret)
         names.append(name_of_key(endpoint, secret))
+        # Processes of another release go by the same name.
+        assert names[-1] == hashlib.sha256((secret or f"http://{key}/v1").encode()).hexdigest()[:16]
     assert len(set(names)) == 3
     assert key not in "".join(names)
 

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import redis
 from command_line import edugraph
 from engines import own_vhost, refusals, with_own_redis_users
 from own_redis import OwnRedis, own_redis
 
-from edugraph_cli.serving import REDIS, Pools, serving
+from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
 from edugraph_client import Client
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.rate_limiter import RateLimiter
-from edugraph_common.platform.redis_users import SERVICES, RedisService, redis_user
+from edugraph_common.platform.redis_users import SERVICES, RedisService, UsersTaken, redis_user
 
 pytestmark = pytest.mark.real
 Own = dict[str, dict[str, str]]
@@ -56,6 +57,8 @@ def test_each_service_does_its_whole_work_with_its_own_user(
         assert (report.state, report.written, report.analysis.done) == ("succeeded", 2, 2)
         assert all(check.ok for check in client.diagnosis().checks if check.name == "redis")
         client.graph_picture()  # insights looks the caller up, and writes what it shows into the audit log
+        view = {"name": "x", "state": {"kind": "page", "name": "student", "values": {"student": "s-1"}}}
+        httpx.post(f"{insights}/v1/insights/views", json=view).raise_for_status()
         gateway = {**environment, **own["gateway"], "EDUGRAPH_URL": url}
         for arguments in (
             ("keys", "create", "somebody", "--scope", "read"),
@@ -70,6 +73,7 @@ def test_each_service_does_its_whole_work_with_its_own_user(
         ):
             done = edugraph(gateway, *arguments, seconds=120)
             assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        assert httpx.get(f"{insights}/v1/insights/views").json()["views"] == []  # the importer dropped it
     assert refused == []
 
 
@@ -97,6 +101,7 @@ def _listen(client: "redis.Redis", channel: str) -> None:
 FORBIDDEN: list[tuple[RedisService, str, Callable[["redis.Redis"], Any]]] = [
     ("gateway", "read answers of the model", _get("edugraph:llm:answer:error:x")),
     ("gateway", "read names of members", lambda client: client.zrange("edugraph:{members}:names:c-1", 0, -1)),
+    ("gateway", "read saved views", lambda client: client.hgetall("edugraph:views:x")),
     ("gateway", "say who is restricted", lambda client: client.sadd("edugraph:{members}:restricted", "x")),
     ("insights", "make an API key", lambda client: client.hset("edugraph:keys", "id", "{}")),
     ("insights", "read a job", lambda client: client.hgetall("edugraph:job:{x}")),
@@ -171,6 +176,21 @@ def test_redis_takes_the_users_of_compose_and_the_chart(tmp_path: Path) -> None:
         with connect(url) as client:
             assert client.get("edugraph:task-owner:x") == SERVICES[-1]
             assert client.get("edugraph:audit-x") == "insights"
+
+
+def test_the_users_of_an_installation_that_runs_are_left_alone(tmp_path: Path) -> None:
+    """Out: the look at who is logged in, in `apply_redis_users`."""
+    with own_redis(tmp_path, "32mb") as url:
+        first, second = ({service: f"{name}-{service}" for service in SERVICES} for name in ("first", "second"))
+        gateway = with_redis_users(url, first)["gateway"][REDIS]
+        with connect(gateway.replace("/0", "/1")) as client:
+            client.set("edugraph:task-owner:x", "1")
+            with pytest.raises(
+                UsersTaken, match=r"as edugraph-gateway: another installation uses it\. Stop that one"
+            ):
+                with_redis_users(url, second)
+            assert client.get("edugraph:task-owner:x") == "1"
+        assert with_redis_users(url, second)["gateway"][REDIS] != gateway
 
 
 def test_who_needs_no_redis_has_no_user(servers: tuple[dict[str, str], Own]) -> None:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.platform.api_keys import SCOPES, ApiKeys, Scope
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.saved_views import SavedView, SavedViews, ViewState
 
 pytestmark = pytest.mark.real
 NAME, TEXT, STUDENT = "Canarina Quetzal", "plumbago is what I wrote", "stu-canarina-1"
@@ -65,7 +66,8 @@ class Doors(httpx.HTTPTransport):
 
 def _bearer(system: System, *scopes: Scope) -> dict[str, str]:
     keys = ApiKeys(connect(system.engine.environment["EDUGRAPH_REDIS_URL"]))
-    return {"Authorization": f"Bearer {keys.create('test', scopes, datetime.now(UTC)).token}"}
+    # With a role, so that insights answers as well; cells show nobody.
+    return {"Authorization": f"Bearer {keys.create('test', scopes, datetime.now(UTC), roles=('analyst',)).token}"}
 
 
 def _interaction(number: int) -> dict[str, Any]:
@@ -139,6 +141,14 @@ def _name_a_point(system: System, student: str = STUDENT, point: str = f"what {N
         )
 
 
+def _save_a_view(system: System) -> None:
+    """Of somebody who is none of the callers here, with marks wherever one can write something."""
+    views = SavedViews(connect(system.engine.environment["EDUGRAPH_REDIS_URL"]), timedelta(days=1))
+    for student, text in ((STUDENT, TEXT), (RESTRICTED, "hellebore")):
+        state = ViewState(kind="page", name="student", values={"student": student, "find": text})
+        views.add("somebody-else", student, SavedView(name=text, state=state, person=student))
+
+
 def _bury(system: System, letter: Any, task_id: str = "buried") -> None:
     with pika.BlockingConnection(pika.URLParameters(system.engine.environment["EDUGRAPH_BROKER_URL"])) as connection:
         properties = pika.BasicProperties(
@@ -180,6 +190,7 @@ def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
     _name_a_point(system)
     accepted += _fill_with_restricted(client)
     _name_a_point(system, RESTRICTED, "what Rosalind calls hellebore")
+    _save_a_view(system)
     letter = {"version": 1, "job_id": "j", "batch": 0, "records": [_of_restricted(2)]}
     _bury(system, [[letter], {}, {"chord": None}], "buried-too")
     _bury(system, [[{"version": 1, "job_id": "j", "batch": 0, "records": [_mistake(1)]}], {}, {"chord": None}])
@@ -209,6 +220,7 @@ def _addresses(marked: Marked, path: str) -> list[str]:
         "{queue}": tuple(QUEUES),
         "{subject}": ("errors",),
         "{student_id}": (STUDENT,),
+        "{view_id}": ("0" * 32,),
         "{task_id}": (*marked.tasks, "buried", "buried-too"),
     }
     addresses = [path]

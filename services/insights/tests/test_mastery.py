@@ -1,12 +1,13 @@
 """Mastery by performance factors analysis, and the path of what is to be learned."""
 
 from datetime import UTC, datetime, timedelta
+from math import exp, log
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.mastery import Coefficients
+from edugraph_common.contracts.mastery import Coefficients, read_coefficients
 from edugraph_insights.mastery import Attempts, learning_path, mastery
 from edugraph_insights.statistics import wilson_lower
 
@@ -42,6 +43,67 @@ def test_the_state_follows_the_probability_the_number_and_the_last_attempt(pairs
         else:
             assert found.state == ("mastered" if (found.probability or 0) >= 0.75 else "not mastered")
             assert later.state == "long ago"
+
+
+@given(
+    counts,
+    st.tuples(*[st.floats(-2, 2)] * 2, *[st.floats(0, 1)] * 2, *[st.floats(-1, 0)] * 2),
+)
+def test_the_probability_is_that_of_the_formula(pairs, chosen) -> None:
+    """β(point) + γ·ln(1 + right) + ρ·ln(1 + wrong), and the same two terms over all points of the student."""
+    mean, own, gamma, gamma_all, rho, rho_all = chosen
+    use = Coefficients(
+        mean_beta=mean, betas={"a": own}, gamma=gamma, gamma_over_all=gamma_all, rho=rho, rho_over_all=rho_all
+    )
+    right, wrong = (sum(each) for each in zip(*pairs.values(), strict=True))
+    for point, found in mastery(of(pairs), NOW, use).items():
+        here, there = pairs[point]
+        logit = (own if point == "a" else mean) + gamma * log(1 + here) + rho * log(1 + there)
+        odds = exp(logit + gamma_all * log(1 + right) + rho_all * log(1 + wrong))
+        if here + there >= 5:
+            assert found.probability == pytest.approx(odds / (1 + odds))
+        else:
+            assert found == (None, "not enough information")
+
+
+def test_three_quarters_are_mastered_and_half_a_year_is_not_long_ago() -> None:
+    three_to_one = log(3) + 1e-9
+    for beta, state in ((three_to_one, "mastered"), (three_to_one - 1e-6, "not mastered")):
+        use = Coefficients(mean_beta=beta, gamma=0, rho=0, gamma_over_all=0, rho_over_all=0)
+        last = {NOW: state, NOW - timedelta(days=180): state, NOW - timedelta(days=180, seconds=1): "long ago"}
+        assert {at: mastery(of({"a": (3, 2)}, at), NOW, use)["a"].state for at in last} == last
+        assert mastery(of({"a": (3, 2)}, None), NOW, use)["a"].state == state
+
+
+def test_without_a_fit_the_coefficients_are_those_that_the_documents_name() -> None:
+    """docs/mastery.md and the settings of every school without a fit: another default changes each answer."""
+    untuned = {"mean_beta": 0.0, "betas": {}, "gamma": 0.8, "rho": -0.6, "gamma_over_all": 0.2, "rho_over_all": -0.2}
+    assert Coefficients().model_dump() == untuned
+    assert mastery(of({"a": (5, 5)}), NOW) == mastery(of({"a": (5, 5)}), NOW, Coefficients.model_validate(untuned))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("{", "it"), ('{"gamma": "much"}', "gamma"), ('{"betas": {"a": "b"}}', "betas.a"), ('{"rho": 0.5}', "it")],
+)
+def test_a_file_that_is_wrong_is_named_with_the_place(tmp_path, text: str, place: str) -> None:
+    file = tmp_path / "fit.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"fit.json has no coefficients of mastery: {place}: ") as refused:
+        read_coefficients(file)
+    assert str(refused.value).endswith("; write it with edugraph mastery fit")
+    assert "https://" not in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"fit\.json has no coefficients of mastery: No such file"):
+        read_coefficients(tmp_path / "fit.json")
+
+
+def test_a_file_of_coefficients_is_read(tmp_path) -> None:
+    use = Coefficients(mean_beta=0.5, betas={"a": 1.0}, gamma=0.1, rho=0.0)
+    (tmp_path / "fit.json").write_text(use.model_dump_json(), encoding="utf-8")
+    assert read_coefficients(tmp_path / "fit.json") == use
 
 
 def test_a_point_takes_its_own_beta_and_a_new_one_the_mean() -> None:

@@ -281,6 +281,7 @@ def test_where_nobody_signs_in_there_is_no_sign_in() -> None:
     [
         {"oidc_client_secret": None},
         {"oidc_issuer": None, "oidc_audience": None},
+        {"oidc_client_id": "edugraph"},
         {"oidc_redirect_url": "http://school.example/ui/callback"},
         {"oidc_redirect_url": "https://school.example/"},
         {"oidc_redirect_url": "https://school.example/?x=/ui/callback"},

@@ -1,5 +1,6 @@
 """Records about students end when their retention is over, first their texts; what is left is right in every sum."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from rooms import Room
 
 from edugraph_common.contracts.findings import ErrorFinding, RecordFinding
 from edugraph_common.contracts.records import Record, iso, parse_record
-from edugraph_common.contracts.school_records import ActivityRecord
+from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 from edugraph_importer.graph import Graph, RecordRetention
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
 from edugraph_importer.graph.versions import AGEING_LABELS, TOO_OLD
@@ -51,6 +52,24 @@ def is_kept(record: Record) -> bool:
     return LABEL_OF_TYPE[record.type] not in AGEING_LABELS or record.time >= iso(KEPT_FROM)
 
 
+def ended_memberships(records: Sequence[Record]) -> set[str]:
+    """The records of each time in a group that is over: its latest record says when, or the latest of its term does."""
+    terms, times = dict[str | None, datetime](), dict[Any, list[Any]]()
+    for record in sorted(records, key=lambda each: each.version_key):
+        data = record.data
+        if isinstance(data, TermRecord) and data.ends:
+            terms[data.term] = data.ends
+        elif isinstance(data, MembershipRecord):
+            key = (data.student_id, data.teacher_id, data.group_id, data.term, data.starts)
+            times.setdefault(key, []).append(record)
+    ended = [
+        stated
+        for (*_, term, _), stated in times.items()
+        if (stated[-1].data.ends or terms.get(term, KEPT_FROM)) < KEPT_FROM
+    ]
+    return {record.record_id for stated in ended for record in stated}
+
+
 @EXAMPLES
 @given(data=st.data())
 def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.DataObject) -> None:
@@ -59,14 +78,15 @@ def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.Da
     drawn = data.draw(versions_of(data.draw(record_lists())))
     records = [record for record in drawn if not (is_activity(record) and record.time[11:13] >= "20")]
     findings = data.draw(finding_lists(latest_versions(records)))
-    kept = [record for record in latest_versions(records) if is_kept(record)]
+    ended_ids = ended_memberships(latest_versions(records))
+    kept = [each for each in latest_versions(records) if is_kept(each) and each.record_id not in ended_ids]
     ids = {record.record_id for record in kept if not is_activity(record)}
     expected = in_order(room, kept, [each for each in findings if each.record["record_id"] in ids])
 
     in_order(room, records, findings)
     with closing(keeping(room, records=DAYS)) as graph:
         ended = graph.end_old_records(always)
-        gone = [record for record in latest_versions(records) if not is_kept(record)]
+        gone = [each for each in latest_versions(records) if not is_kept(each) or each.record_id in ended_ids]
         active = [(record.data, record.time[:10]) for record in gone]
         days = {(data.student_id, data.course_id, day) for data, day in active if isinstance(data, ActivityRecord)}
         assert ended.removed == sum(not is_activity(record) for record in gone) + len(days)
@@ -124,6 +144,53 @@ def test_older_records_are_refused_with_the_reason(room: Room, graph: Graph) -> 
         assert (found.findings, found.failed) == (0, 1)
     assert [row["id"] for row in room.query("MATCH (n:ErrorRecord) RETURN n.id AS id")] == ["2026-01-02T01:30:00Z"]
     assert graph.write_batch(batch(records[:1], "k", 0)).written == 1
+
+
+def member(record_id: str, timestamp: str, **data: Any) -> Record:
+    value = {"type": "membership_record", "timestamp": timestamp, "record_id": record_id}
+    return parse_record({**value, "data": {"group_id": "g", "student_id": "a", **data}})
+
+
+TERM = {"type": "term_record", "timestamp": "2025-01-01", "record_id": "t", "data": {"term": "t"}}
+TIMES: dict[str, tuple[dict[str, Any], int]] = {
+    "open": ({}, 1),
+    "its term is unknown": ({"term": "u"}, 1),
+    "its term is not over": ({"term": "t"}, 1),
+    "over": ({"ends": "2026-01-02T01:29:59Z"}, 0),
+    "not over": ({"ends": "2026-01-02T01:30:00Z"}, 1),
+    "over before its term": ({"term": "t", "ends": "2026-01-01"}, 0),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_membership_ages_by_its_end(room: Room, graph: Graph, name: str) -> None:
+    """Out: the end or the term in `ended_memberships` of groups.py, or `of_memberships`."""
+    data, left = TIMES[name]
+    term = parse_record({**TERM, "data": {"term": "t", "ends": "2026-02-01"}})
+    graph.write_batch(batch([member("r", "2025-01-01", **data), term], "j", 0))
+    with closing(keeping(room, records=DAYS)) as keeper:
+        assert keeper.end_old_records(always) == (0, 1 - left, True)
+        left_nodes = [len(room.query(f"MATCH (n:{label}) RETURN n")) for label in ("Membership", "Group", "Student")]
+        assert left_nodes == [left] * 3
+        over = {"data": {"term": "t", "ends": "2026-01-01"}, "timestamp": "2025-01-02"}
+        keeper.write_batch(batch([parse_record({**TERM, **over})], "k", 0))
+        ages_by_term = name == "its term is not over"
+        assert keeper.end_old_records(always) == (0, int(ages_by_term), True)
+
+
+def test_the_end_of_a_membership_takes_its_beginning_along_whenever_it_comes(room: Room, graph: Graph) -> None:
+    """Out: let `ended_memberships` return the last of `stated` alone, or `_refusal` refuse an end of long ago."""
+    began, ended = member("r1", "2025-01-01"), member("r2", "2025-02-01", ends="2025-02-01")
+    other = member("r3", "2025-01-01", student_id="b")
+    for order in ([began, ended], [ended, began]):
+        room.empty()
+        graph.write_batch(batch([other], "o", 0))
+        alone = room.digest()
+        with closing(keeping(room, records=DAYS)) as keeper:
+            for number, record in enumerate(order):
+                assert keeper.write_batch(batch([record], "j", number)).rejected == 0
+            assert keeper.end_old_records(always) == (0, 2, True)
+        assert room.digest() == alone
 
 
 def test_it_stops_when_there_is_no_time_and_goes_on_later(room: Room, graph: Graph) -> None:

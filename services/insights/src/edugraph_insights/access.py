@@ -23,7 +23,7 @@ Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
 # Questions that can be answered without telling of a person.
 IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
-     "untaught-points", "trust", "course-map", "mood"}
+     "untaught-points", "trust", "course-map", "mood", "trend", "mastery"}
 )  # fmt: skip
 ABOUT_PERSONS = frozenset({"student", "next", "needs-help", "attention", "ties", "records", "roster", "review-queue"})
 # Two groups of one's own choice could be cut as small as one likes, so it is no question of cells.

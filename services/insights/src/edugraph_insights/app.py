@@ -18,7 +18,7 @@ from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
 from edugraph_common.platform.instruments import open_all
 from edugraph_common.platform.problems import Problem, Refusal
-from edugraph_insights import api, choices, graph_api, page, query_routes, session_routes
+from edugraph_insights import api, choices, graph_api, page, query_routes, session_routes, view_routes
 from edugraph_insights.insights import Insights
 from edugraph_insights.mcp_server import PATH, McpEndpoint
 from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
@@ -53,7 +53,7 @@ def make_application(insights: Insights) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the middleware has its own
     )
     application.state.insights = insights
-    for module in (api, choices, graph_api, session_routes, page, query_routes):
+    for module in (api, choices, graph_api, session_routes, page, query_routes, view_routes):
         application.include_router(module.router)
     application.router.routes.append(Route(PATH, endpoint=agents))
 

@@ -40,11 +40,15 @@ class Point(NamedTuple):
 
 
 class Need(NamedTuple):
-    """That a point needs another first. `confidence` of a longer way is the product of its steps."""
+    """That a point needs another first. `confidence` of a longer way is the product of its steps.
+
+    `way` are the points that the way passes, from what the point needs directly to `needs`.
+    """
 
     point: str
     needs: Point
     confidence: float
+    way: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,25 +213,33 @@ class Facts:
         """Return attempts and mistakes, the latest first, with their texts."""
         return self._of_students("records", course, point=point, item=item, limit=limit)
 
-    def needs_before(self, points: Iterable[str]) -> list[Need]:
-        """Return all that these points need, directly and by what that needs, with the surest way to each."""
+    def needs_before(self, points: Iterable[str], least_confidence: float = 0.0) -> list[Need]:
+        """Return all that these points need, directly and by what that needs, with the surest way to each.
+
+        A single step that is less sure than `least_confidence` is in no way.
+        """
         ways: dict[tuple[str, str], Need] = {}
-        ahead = {(point, point): 1.0 for point in points}  # (where it began, where it is) -> confidence so far
+        # (where it began, where it is) -> how sure it is so far, and what it passed
+        ahead: dict[tuple[str, str], tuple[float, tuple[Point, ...]]] = {
+            (point, point): (1.0, ()) for point in points
+        }
         for _ in range(STEPS_BACK):
             places = sorted({place for _, place in ahead})
             steps = defaultdict(list)
             for need in self.direct_needs(places):
-                steps[need.point].append(need)
-            reached: dict[tuple[str, str], float] = {}
-            for (begun, place), confidence in ahead.items():
+                if need.confidence >= least_confidence:
+                    steps[need.point].append(need)
+            reached: dict[tuple[str, str], tuple[float, tuple[Point, ...]]] = {}
+            for (begun, place), (confidence, passed) in ahead.items():
                 for step in steps[place]:
                     sure = confidence * step.confidence
                     pair = (begun, step.needs.id)
                     if begun == step.needs.id:
                         continue  # points that were judged the same may close a circle
                     if pair not in ways or ways[pair].confidence < sure:
-                        ways[pair] = Need(begun, step.needs, sure)
-                        reached[pair] = sure
+                        way = (*passed, step.needs)
+                        ways[pair] = Need(begun, step.needs, sure, way)
+                        reached[pair] = sure, way
             ahead = reached
         return list(ways.values())
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.mastery import Coefficients, read_coefficients
@@ -15,6 +15,7 @@ from edugraph_common.platform.oidc import Issuer, keeper_of
 from edugraph_common.platform.problems import Problem
 from edugraph_common.platform.rate_limiter import RateLimiter
 from edugraph_common.platform.redis_errors import redis_errors
+from edugraph_common.platform.saved_views import SavedViews
 from edugraph_common.platform.sessions import Sessions, not_known
 from edugraph_common.platform.settings import secret_of
 from edugraph_insights.answer_cache import AnswerCache
@@ -38,6 +39,7 @@ class Insights:
     key_ring: KeyRing
     issuer: Issuer | None
     audit: Audit
+    views: SavedViews
     ping_redis: Callable[[], None]
     now: Callable[[], datetime]
     coefficients: Coefficients = field(default_factory=Coefficients)
@@ -104,6 +106,7 @@ def open_insights(settings: InsightsSettings, *, now: Callable[[], datetime] = l
         key_ring=KeyRing(KeysWithBootstrap(client, secret_of(settings.bootstrap_key))),
         issuer=issuer,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
+        views=SavedViews(client, timedelta(days=settings.view_retention_days)),
         ping_redis=ping,
         now=now,
         coefficients=read_coefficients(fitted) if fitted else Coefficients(),

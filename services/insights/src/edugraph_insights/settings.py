@@ -60,6 +60,10 @@ class InsightsSettings(OidcSettings):
         default=AUDIT_RETENTION_DAYS, ge=1, le=3_650, description="days that Redis keeps an entry of the audit log"
     )
 
+    view_retention_days: int = Field(
+        default=365, ge=1, le=3_650, description="after which a caller's saved views go, unless they are looked at"
+    )
+
     neo4j_uri: str = Field(description="the graph; a user who may only read is enough")
     neo4j_user: str | None = Field(default=None, description="of the graph")
     neo4j_password: SecretStr | None = Field(default=None, description="of that user")
@@ -92,6 +96,11 @@ class InsightsSettings(OidcSettings):
             raise ValueError(
                 "EDUGRAPH_OIDC_CLIENT_ID, EDUGRAPH_OIDC_CLIENT_SECRET and EDUGRAPH_OIDC_REDIRECT_URL go together, "
                 "and with EDUGRAPH_OIDC_ISSUER"
+            )
+        if self.oidc_client_id and self.oidc_client_id == self.oidc_audience:
+            raise ValueError(
+                "EDUGRAPH_OIDC_CLIENT_ID must not be EDUGRAPH_OIDC_AUDIENCE: an ID token has the client as its "
+                "audience and would open the API as an access token does. Let access tokens have another one"
             )
         if self.oidc_redirect_url and not re.fullmatch(
             r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/ui/callback", self.oidc_redirect_url

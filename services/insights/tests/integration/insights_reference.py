@@ -213,9 +213,10 @@ def prerequisites(school: School) -> dict[tuple[str, str], float]:
     return found
 
 
-def ways(school: School, point: str) -> dict[str, float]:
+def ways(school: School, point: str, least: float = 0.0) -> dict[str, float]:
     """What a point needs -> the confidence of the surest way. Four points have ways of three steps at most."""
-    edges, names = prerequisites(school), sorted({end for pair in prerequisites(school) for end in pair})
+    edges = {pair: sure for pair, sure in prerequisites(school).items() if sure >= least}
+    names = sorted({end for pair in edges for end in pair})
     found: dict[str, float] = {}
     for length in range(len(names)):
         for between in permutations([name for name in names if name != point], length):
@@ -250,11 +251,11 @@ def untaught_points(school: School, course: str) -> dict[Any, dict[str, Any]]:
     }
 
 
-def earlier_gaps(school: School, course: str) -> dict[Any, dict[str, Any]]:
+def earlier_gaps(school: School, course: str, least: float = 0.0) -> dict[Any, dict[str, Any]]:
     tried = of_points(school, course)
     rows = {}
     for point in tried:
-        for gap, confidence in ways(school, point).items():
+        for gap, confidence in ways(school, point, least).items():
             both = set(tried[point]) & set(tried.get(gap, {}))
             wrong_at = {p: {s for s in both if mean(tried[p][s]) < 500} for p in (point, gap) if both}
             difference = None
@@ -319,6 +320,42 @@ def student(school: School, course: str, who: str) -> dict[Any, dict[str, Any]]:
             "wrong": wrong.get(point, 0),
             "mistakes": sum(point in points for points in concerned),
             "probability": None if logit is None else 1 / (1 + 2.718281828459045 ** (-logit)),
+        }
+    return rows
+
+
+def mastery(school: School, course: str) -> dict[Any, dict[str, Any]]:
+    """Over the students with 5 first attempts or more at the point; every attempt of a school is of this year."""
+    levels: dict[str, list[float]] = defaultdict(list)
+    for who in roster(school, course):
+        for point, row in student(school, course, who).items():
+            if row["probability"] is not None:
+                levels[point].append(row["probability"])
+    return {
+        point: {"mastery": mean(each), "students": len(each), "mastered": sum(level >= 0.75 for level in each)}
+        for point, each in levels.items()
+    }
+
+
+def trend(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict[str, Any]]:
+    def week_of(moment: datetime) -> str:
+        year, week, _ = moment.isocalendar()
+        return date.fromisocalendar(year, week, 1).isoformat()
+
+    tried: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for r in first_attempts(school, course, window):
+        tried[week_of(r.timestamp)][r.data.student_id].append(r.data.outcome_thousandths / 1000)
+    made = [r for r, _ in mistakes(school, course).values() if is_in(window, r.timestamp)]
+    rows = {}
+    for week in {*tried, *(week_of(r.timestamp) for r in made)}:
+        here = [r for r in made if week_of(r.timestamp) == week]
+        outcomes = tried.get(week, {})
+        rows[week] = {
+            "first_attempts": sum(map(len, outcomes.values())),
+            "students": len(outcomes),
+            "right": mean(map(mean, outcomes.values())) if outcomes else None,
+            "mistakes": len(here),
+            "unresolved": sum(not getattr(r.data, "resolved", False) for r in here),
         }
     return rows
 

@@ -200,6 +200,7 @@ def reading(
         key_ring=None,
         issuer=None,
         audit=audit or NotedAudit(),
+        views=None,
         ping_redis=lambda: None,
         now=lambda: now,
         answers=answers,

@@ -1,7 +1,8 @@
 """Each question answers what the records say, on each engine; the reference never asks the graph."""
 
 from datetime import date, timedelta
-from math import isclose
+from itertools import pairwise
+from math import isclose, prod
 from typing import Any
 
 import pytest
@@ -54,8 +55,20 @@ def test_questions_about_a_course_equal_the_reference(room: Room, insights: Insi
         same({row.course: row for row in found}, reference.difficulty(school, course))
         found = asked(insights, "trust", course=course).rows
         same({row.kind: row for row in found if row.kind == "mistakes"}, reference.trust(school, course))
-        found = asked(insights, "earlier-gaps", course=course).rows
-        same({(row.point, row.gap): row for row in found}, reference.earlier_gaps(school, course))
+        for least in (0.0, 0.6):
+            found = asked(insights, "earlier-gaps", course=course, min_confidence=least).rows
+            same({(row.point, row.gap): row for row in found}, reference.earlier_gaps(school, course, least))
+            edges = reference.prerequisites(school)
+            for row in found:  # the way that is shown is one of that confidence
+                steps = [edges[step] for step in pairwise((row.point, *row.way))]
+                assert row.way[-1] == row.gap
+                assert isclose(prod(steps), row.confidence)
+                assert min(steps) >= least
+                assert len(row.way_names) == len(row.way)
+        found = asked(insights, "mastery", course=course).rows
+        same({row.point: row for row in found}, reference.mastery(school, course))
+        found = asked(insights, "trend", course=course).rows
+        same({row.week: row for row in found}, reference.trend(school, course))
         found = asked(insights, "attention", course=course).rows
         same({row.student: row for row in found}, reference.attention(school, course))
         found = asked(insights, "roster", course=course).rows
@@ -129,8 +142,10 @@ def answers_of_a_term_equal_the_reference(insights: Insights, school: School, co
     same({row.point: row for row in rows}, reference.weak_points(school, course, window))
     rows = asked(insights, "mood", course=course, term=term).rows
     same({(row.week, row.topic): row for row in rows}, reference.mood(school, course, window))
+    weeks_of = asked(insights, "trend", course=course, term=term).rows
+    same({row.week: row for row in weeks_of}, reference.trend(school, course, window))
     first = window[0].date() - timedelta(days=window[0].weekday())
-    for row in rows:
+    for row in (*rows, *weeks_of):
         weeks = row.week and (date.fromisoformat(row.week) - first).days // 7 + 1
         assert row.school_week == (weeks or None)
 

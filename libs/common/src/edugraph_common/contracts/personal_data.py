@@ -27,7 +27,7 @@ class Store(StrEnum):
 Level = Literal["personal", "pseudonymous", "none"]
 """`pseudonymous`: hashes, or ids that say nothing without another store. `none`: no person's data at all."""
 
-Eraser = Literal["graph", "files", "fits", "jobs", "results", "queues", "dead_letters", "answers", "members"]
+Eraser = Literal["graph", "files", "fits", "jobs", "results", "queues", "dead_letters", "answers", "members", "views"]
 """What erases a person there; the result of an erasure is grouped by these names."""
 
 Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters", "audit"]
@@ -86,8 +86,9 @@ def record_mark(record_id: str) -> str:
 
 _GRAPH_LIFE = Words("until it is erased or withdrawn", "直到被删除或撤回")
 _RECORD_LIFE = Words(
-    "until it is erased or withdrawn, or its retention is over (off by default; texts may go first)",
-    "直到被删除、撤回或保留期结束（默认不限期；文本可先行清除）",
+    "until it is erased or withdrawn, or its retention is over (off by default; texts may go first; who was in a "
+    "group goes by the end of that time)",
+    "直到被删除、撤回或保留期结束（默认不限期；文本可先行清除；班组成员关系按其结束时间计算）",
 )
 _RECORD_RETENTION = "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS"
 _JOB_LIFE = Words(
@@ -684,6 +685,29 @@ _REDIS = (
         ),
         retention="EDUGRAPH_SESSION_MINUTES",
         left=Words("a session is of a caller, and ends by itself", "会话属于调用者，到期自行结束"),
+    ),
+    DataPlace(
+        "redis.views",
+        Store.REDIS,
+        ("edugraph:views:*",),
+        "personal",
+        Words(
+            "views that a caller saved: a name of theirs, what was asked, in which the id of a student or a record "
+            "may stand, and the caller's own id",
+            "调用者保存的视图：自取的名称、查询内容（其中可能有学生或记录的编号），以及调用者自己的编号",
+        ),
+        Words("to come back to what one looked at", "回到曾经查看的内容"),
+        Words(
+            "365 days after the owner looked at the list or changed it last",
+            "所有者最后一次查看列表或更改之后 365 天",
+        ),
+        retention="EDUGRAPH_VIEW_RETENTION_DAYS",
+        eraser="views",
+        left=Words(
+            "whoever saves the id again from a page that is still open has it: erase again. Views of a key that was "
+            "revoked are seen by nobody, and end by themselves",
+            "若有人从仍打开的页面再次保存该编号，请再删除一次。已撤销密钥的视图无人可见，到期自行消失",
+        ),
     ),
     DataPlace(
         "redis.task_owners",

@@ -8,22 +8,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 LONGEST_TEXT = 100_000  # characters
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ISO_DATE = re.compile(r"\s*+\d{4}-\d\d-\d\d")
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
-
-def _no_control(value: str) -> str:
-    if _CONTROL.search(value):
-        raise ValueError("control characters are not allowed here")
-    return value
-
-
-def _storable(value: str) -> str:
-    """A NUL or half a surrogate pair cannot be stored in the graph."""
-    if _UNSTORABLE.search(value):
-        raise ValueError("must not hold NUL or lone surrogates")
-    return value
+# Pydantic itself searches for these: a call back into Python for each field costs a fifth of the time to parse one.
+# The graph cannot store a NUL. Half a surrogate pair, which it cannot store either, is no text for pydantic.
+_NO_NUL = r"^[^\x00]*$"
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+UNSTORABLE = "must not hold NUL or lone surrogates"
+REASONS_OF_PATTERNS = {_NO_NUL: UNSTORABLE, _NO_CONTROL: "control characters are not allowed here"}
 
 
 def _not_blank(value: str) -> str:
@@ -47,16 +39,9 @@ def _iso_text(value: object) -> object:
     return value
 
 
-Id = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=128, strip_whitespace=True),
-    AfterValidator(_no_control),
-    AfterValidator(_storable),
-]
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), AfterValidator(_storable)
-]
-Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(_storable)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, strip_whitespace=True, pattern=_NO_CONTROL)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=_NO_NUL)]
+Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=_NO_NUL)]
 RequiredText = Annotated[Text, AfterValidator(_not_blank)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Reading = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -17,6 +17,8 @@ from pydantic_core import ErrorDetails
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import (
+    REASONS_OF_PATTERNS,
+    UNSTORABLE,
     Count,
     Id,
     Level,
@@ -368,6 +370,7 @@ class _Head(ContractModel):
 
 _HEAD = tuple(_Head.model_fields)
 _FIELDS = ("type", *_HEAD, "data")
+_KNOWN = frozenset(_FIELDS)
 
 
 def _envelope(value: object) -> Mapping[str, Any]:
@@ -383,8 +386,8 @@ def _envelope(value: object) -> Mapping[str, Any]:
 
 
 def _refuse_unknown(value: Mapping[str, Any]) -> None:
-    unknown = sorted(value.keys() - set(_FIELDS))
-    if unknown:
+    if not value.keys() <= _KNOWN:
+        unknown = sorted(value.keys() - _KNOWN)
         raise InvalidRecord(shorten(unknown[0]), ", ".join(_FIELDS), "", "is not a field of a record")
 
 
@@ -411,6 +414,10 @@ def _reason(detail: ErrorDetails) -> str:
         return "is missing"
     if detail["type"] == "extra_forbidden":
         return "is not a field of this type"
+    if detail["type"] == "string_pattern_mismatch":
+        return REASONS_OF_PATTERNS[detail["ctx"]["pattern"]]
+    if detail["type"] == "string_unicode":
+        return UNSTORABLE
     message = detail["msg"].removeprefix("Value error, ")
     return message[0].lower() + message[1:]
 

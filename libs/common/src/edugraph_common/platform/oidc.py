@@ -30,6 +30,9 @@ FETCH_TIMEOUT_SECONDS = 0.9  # for each of the two answers
 LEEWAY_SECONDS = 30  # by which clocks may differ
 MAX_TOKEN_LENGTH = 16_384
 MAX_SUBJECT_LENGTH = 255
+# What tells an issuer's other tokens from access tokens: claims that only ID tokens have, and `typ` of Keycloak's.
+_OF_ID_TOKENS = ("at_hash", "c_hash")
+_OTHER_TYPES = ("ID", "Refresh", "Offline", "Logout")
 _REGISTRY = jws.JWSRegistry(algorithms=list(ALGORITHMS))
 
 
@@ -108,7 +111,7 @@ class Issuer:
         return claims
 
     def _caller_by(self, claims: dict[str, Any] | None) -> Caller | None:
-        if claims is None:
+        if claims is None or claims.get("typ") in _OTHER_TYPES or any(each in claims for each in _OF_ID_TOKENS):
             return None
         subject, given = claims["sub"], claims.get(self._scope_claim)
         # The subject becomes part of Redis keys and log lines.

@@ -26,6 +26,10 @@ _LOOKING = ("-randomkey", "-dbsize", "-scan")
 _JOBS = ("redis.job", "redis.job_tasks", "redis.job_outcomes", "redis.job_counts", "redis.task_owners")
 
 
+class UsersTaken(Exception):
+    """Somebody is logged in as one of the users: another installation has this Redis."""
+
+
 class Access(NamedTuple):
     """`uses` and `reads` are names of entries of the registry; `commands` come after those that all may."""
 
@@ -50,13 +54,14 @@ ACCESS: dict[RedisService, Access] = {
         reads=(_RESULTS, "redis.restricted", "redis.sessions"),
         commands=("+info",),
     ),
-    # It looks callers up, signs people in and out, and writes down what it shows of a person. The importer tells it
-    # what changed.
+    # It looks callers up, signs people in and out, keeps what they save, and writes down what it shows of a person.
+    # The importer tells it what changed.
     "insights": Access(
-        uses=("redis.audit", "redis.audit_keys", "redis.sessions", "redis.reading_turns"),
+        uses=("redis.audit", "redis.audit_keys", "redis.sessions", "redis.reading_turns", "redis.views"),
         reads=("redis.keys", "redis.answer_epochs"),
     ),
-    # An erasure looks through results and answers of the model, an export of a person through the audit log.
+    # An erasure looks through results, answers of the model and saved views; an export of a person through the audit
+    # log.
     "importer": Access(
         uses=(
             *_JOBS,
@@ -71,6 +76,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.answer_epochs",
             "redis.turns",
             "redis.to_clean",
+            "redis.views",
         ),
         reads=("redis.audit",),
         commands=("+scan",),
@@ -110,9 +116,16 @@ def line_of(service: RedisService, password_hash: str) -> str:
 def apply_redis_users(client: "redis.Redis", passwords: Mapping[RedisService, str]) -> None:
     """Make a user for each service that has a password, or change the one that is there.
 
-    They last until Redis ends: a server that goes on without us has them in its configuration. Raises
-    redis.RedisError.
+    They last until Redis ends: a server that goes on without us has them in its configuration. Their names are the
+    same in every installation, also in another database of this Redis, and a new password would shut out who is
+    logged in. Raises UsersTaken then, and redis.RedisError.
     """
+    in_use = {each["user"] for each in client.client_list()}
+    if taken := sorted(in_use.intersection(map(redis_user, passwords))):
+        raise UsersTaken(
+            f"Somebody is logged in to this Redis as {', '.join(taken)}: another installation uses it. "
+            "Stop that one, or give this one a Redis of its own."
+        )
     for service, password in passwords.items():
         hashed = hashlib.sha256(password.encode()).hexdigest()
         _, name, *rules = line_of(service, hashed).split(" ")

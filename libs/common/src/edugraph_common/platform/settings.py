@@ -76,8 +76,8 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=36_500,
-        description="days after which a record about students leaves the graph with its part of all sums, and older "
-        "ones are refused; 0: never",
+        description="days after which a record about students, or the end of a membership, leaves the graph with its "
+        "part of all sums, and older records are refused; 0: never",
     )
     privacy_secret: SecretStr | None = Field(
         default=None,

@@ -13,6 +13,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Findings, ImportBatch
 from edugraph_common.contracts.outcomes import Reject
@@ -24,6 +26,7 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import ERASURES, EXPORTS, Blobs, erasure_key, tombstone_of
 from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_common.platform.saved_views import SavedView
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
 from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed, Who
 from edugraph_importer.erasure.files import erase_from_blobs, erase_from_fits
@@ -109,7 +112,8 @@ class Erasure:
             known = self.graph.look(ids)
             is_known = known.is_there or known.erased
             if dry_run or not (is_known or block):
-                report = self._clean(Person(frozenset(ids), known.records), go_on, dry_run=True)
+                person = Person(frozenset(ids), known.records)
+                report = self._clean(person, go_on, {*known.names, *names}, dry_run=True)
                 if dry_run and known.is_there:
                     report.removed["graph"] = {"Student": 1, "records": len(known.records)}
                 if dry_run or not report.found:
@@ -117,7 +121,7 @@ class Erasure:
             self._note(self.graph.block(ids))
             known = self.graph.look(ids)
             person = Person(frozenset(ids), known.records)
-            report = self._clean(person, go_on, dry_run=False)
+            report = self._clean(person, go_on, {*known.names, *names}, dry_run=False)
             graph = dict[str, int]()
             for student_id in sorted(ids):
                 for name, number in self.graph.erase_student(student_id).items():
@@ -212,7 +216,7 @@ class Erasure:
         if marks:
             self.jobs.clean_later(message.job_id, marks)
 
-    def _clean(self, person: Who, go_on: Callable[[], None], *, dry_run: bool) -> Report:
+    def _clean(self, person: Who, go_on: Callable[[], None], names: Collection[str] = (), *, dry_run: bool) -> Report:
         report = Report()
         erased = erase_from_blobs(
             self.blobs, person, self.jobs.is_open, go_on, self.platform_prefixes, dry_run=dry_run
@@ -238,6 +242,8 @@ class Erasure:
             report.removed[store] = {"texts": changed}
         go_on()
         report.removed["answers"] = {"answers": self._erase_answers(person.marks, dry_run=dry_run)}
+        change = _view_without(person, _alone(names, person.ids or ()))
+        report.removed["views"] = {"views": self.texts.rewrite(patterns_of("views"), change, dry_run=dry_run)}
         go_on()
         with suppress(Rejected):  # the embedded broker has no dead letters
             rewritten = self.rewrite_letters(_letter_without(person), dry_run=dry_run)
@@ -261,20 +267,25 @@ class Erasure:
         return self.texts.rewrite(patterns_of("answers"), change, dry_run=dry_run)
 
     def _mentions(self, names: Collection[str], ids: Collection[str]) -> list[dict[str, str]]:
-        """Return the records that are left and whose text names the person.
-
-        A word in letters with spaces between words must stand alone; Chinese has none.
-        """
-        words = sorted({*names, *(each for each in ids if len(each) >= _SHORTEST_WORD)})
-        if not words:
+        """Return the records that are left and whose text names the person."""
+        pattern = _alone(names, ids)
+        if pattern is None:
             return []
-        alone = [rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word) for word in words]
-        pattern = re.compile("|".join(alone), re.IGNORECASE)
         return [
             {"label": label, "record_id": record_id}
             for label, record_id, text in self.graph.texts()
             if pattern.search(text)
         ]
+
+
+def _alone(names: Collection[str], ids: Collection[str]) -> re.Pattern[str] | None:
+    """Return what finds a name or an id in what people write, None where there is nothing to find.
+
+    A word in letters with spaces between words must stand alone; Chinese has none.
+    """
+    words = sorted({*names, *(each for each in ids if len(each) >= _SHORTEST_WORD)})
+    alone = [rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word) for word in words]
+    return re.compile("|".join(alone), re.IGNORECASE) if alone else None
 
 
 def _students(source: Source, reject: Reject) -> frozenset[str]:
@@ -291,6 +302,22 @@ def _without(who: Who) -> Callable[[str], str]:
     def change(text: str) -> str:
         scrubbed = Scrubbed(who, text)
         return scrubbed.text if scrubbed.removed else text
+
+    return change
+
+
+def _view_without(who: Who, written: re.Pattern[str] | None) -> Callable[[str], str]:
+    """Return the change of a saved view: one that names the person goes. `written` finds them in free text."""
+
+    def change(text: str) -> str:
+        try:
+            view = SavedView.model_validate_json(text)
+        except ValidationError:
+            return ""  # nobody can say whom it names, and nobody can open it
+        is_theirs = who.is_among(view.may_name()) or (
+            isinstance(who, Person) and not who.records.isdisjoint(view.may_name())
+        )
+        return "" if is_theirs or (written and written.search(view.words())) else text
 
     return change
 

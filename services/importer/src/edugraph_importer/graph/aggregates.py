@@ -16,6 +16,7 @@ from edugraph_common.contracts.records import iso
 from edugraph_importer.graph import groups
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
+    COURSE_RECORD_FIELDS,
     LEARNS_FIELDS,
     SEVERITY_WEIGHT,
     ItemNames,
@@ -236,6 +237,13 @@ def given_fields(row: neo4j.Record, names: Iterable[str]) -> Fields:
     """Return what a record gives of these fields. A carried CourseRecord has its version keys with it."""
     properties = row["properties"]
     return read_fields(properties if properties.get("carried") else properties | {"stamp": version_key(row)}, names)
+
+
+def version_keys(row: Mapping[str, Any] | neo4j.Record) -> set[str]:
+    """Return the version keys of the record in a row. A carried CourseRecord has those of all that it was made of."""
+    if not row["carried"]:
+        return {version_key(row)}
+    return {decided_by for _, decided_by in read_fields(row["carried"], COURSE_RECORD_FIELDS).values()}
 
 
 def _rows(tx: neo4j.ManagedTransaction, name: str, ids: list[str]) -> Iterable[neo4j.Record]:

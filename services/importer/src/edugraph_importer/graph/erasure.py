@@ -19,7 +19,6 @@ from edugraph_importer.graph.aggregates import Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import (
-    COURSE_RECORD_FIELDS,
     Called,
     GroupCounts,
     ItemNames,
@@ -29,7 +28,6 @@ from edugraph_importer.graph.record_facts import (
 from edugraph_importer.graph.tombstones import KEYED, Tombstones
 from edugraph_importer.graph.unit_of_work import (
     lock_and_load,
-    read_fields,
     run_rows,
     write_changed_state,
     write_tests,
@@ -158,11 +156,7 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
     footprint = Footprint()
     for row in tx.run(CYPHER["records_of_student"], id=student_id):
         footprint.records[row["label"]].add(row["record"])
-        if row["carried"]:
-            fields = read_fields(row["carried"], COURSE_RECORD_FIELDS)
-            footprint.version_keys.update(version_key for _, version_key in fields.values())
-        else:
-            footprint.version_keys.add(aggregates.version_key(row))
+        footprint.version_keys |= aggregates.version_keys(row)
     for label in _RECORD_LABELS:
         links = list(tx.run(CYPHER[f"links_of_{label}"], ids=sorted(footprint.records[label])))
         for row in links:

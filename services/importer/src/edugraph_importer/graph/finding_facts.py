@@ -320,8 +320,9 @@ class FindingChanges:
             self.rows[f"link_{relationship_type}_{label}"].append(
                 {"id": record.record_id, "end": end, "p": properties}
             )
-        added.spellings.update(new.mentions())
-        added.spellings.subtract(old.mentions())
+        more = Counter(new.mentions())
+        more.subtract(old.mentions())
+        added.spellings = more
         old_points, new_points = old.links_of("DESCRIBES"), new.links_of("DESCRIBES")
         for point in {*old_points, *new_points}:
             for name in FOUND_FIELDS:

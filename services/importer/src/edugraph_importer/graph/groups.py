@@ -5,7 +5,7 @@ a large course may have a million members, and none of them is read when another
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import neo4j
 
@@ -20,23 +20,49 @@ def write_memberships(tx: neo4j.ManagedTransaction, memberships: Iterable[Person
 
     Of those that agree in term and start, the latest is the one that counts. The people and groups must be locked.
     """
-    of_person: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for label, person_id, group_id in sorted(memberships):
-        of_person[label][person_id].append(group_id)
-    for label, groups_of in of_person.items():
-        rows: list[Row] = [{"person": person_id, "groups": group_ids} for person_id, group_ids in groups_of.items()]
-        latest: dict[tuple[str, ...], tuple[str, Row]] = {}
-        for row in tx.run(CYPHER[f"memberships_of_{label}"], rows=rows):
-            starts = iso(row["starts"].to_native()) if row["starts"] else None
-            key = (row["person"], row["group"], row["term"] or "", starts or "")
-            version_key = f"{iso(row['timestamp'].to_native())}|{row['record']}"
-            if key not in latest or latest[key][0] < version_key:
-                ends = iso(row["ends"].to_native()) if row["ends"] else None
-                latest[key] = (version_key, row.data() | {"starts": starts, "ends": ends})
+    for label, rows in _rows_by_label(memberships):
+        found = [stated[-1] for _, stated in sorted(_times_in_groups(tx, label, rows).items())]
         run_rows(tx, f"remove_memberships_{label}", rows)
-        found = [row for _, (_, row) in sorted(latest.items(), key=lambda each: each[0])]
         for name, leads in (("member_of", False), ("leads", True)):
             run_rows(tx, f"{name}_{label}", [row for row in found if row["leads"] is leads])
+
+
+def ended_memberships(tx: neo4j.ManagedTransaction, ids: Iterable[str], before: str) -> list[str]:
+    """Return the memberships of a time in a group that was over before a moment, for each time that these are of.
+
+    The latest record says when the time ends, or else its term does. All records of the time are returned: if the
+    one with the end went alone, the person would be in the group again.
+    """
+    terms = {row["id"] for row in tx.run(CYPHER["ended_terms"], before=before)}
+    people = {(row["label"], row["person"], row["group"]) for row in tx.run(CYPHER["people_of"], ids=sorted(ids))}
+    ended: list[str] = []
+    for label, rows in _rows_by_label(people):
+        for stated in _times_in_groups(tx, label, rows).values():
+            ends, term = stated[-1]["ends"], stated[-1]["term"]
+            if ends < before if ends else term in terms:
+                ended += (row["record"] for row in stated)
+    return ended
+
+
+def _rows_by_label(people: Iterable[PersonInGroup]) -> Iterator[tuple[str, list[Row]]]:
+    of_person: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for label, person_id, group_id in sorted(people):
+        of_person[label][person_id].append(group_id)
+    for label, groups_of in of_person.items():
+        yield label, [{"person": person_id, "groups": group_ids} for person_id, group_ids in groups_of.items()]
+
+
+def _times_in_groups(tx: neo4j.ManagedTransaction, label: str, rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
+    """Return what records say of each time that people were in groups, in the order of their versions."""
+    stated: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in tx.run(CYPHER[f"memberships_of_{label}"], rows=rows):
+        starts, ends = (iso(each.to_native()) if each else None for each in (row["starts"], row["ends"]))
+        version_key = f"{iso(row['timestamp'].to_native())}|{row['record']}"
+        told = row.data() | {"starts": starts, "ends": ends, "version_key": version_key}
+        stated[row["person"], row["group"], row["term"] or "", starts or ""].append(told)
+    for told_of_one in stated.values():
+        told_of_one.sort(key=lambda each: str(each["version_key"]))
+    return stated
 
 
 def group_counts(tx: neo4j.ManagedTransaction, records: Mapping[str, Iterable[str]]) -> GroupCounts:

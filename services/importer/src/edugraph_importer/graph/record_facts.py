@@ -188,7 +188,7 @@ class Facts:
     nodes: set[Node]
     rows: list[tuple[str, Row]] = field(default_factory=list)
     fields: list[tuple[Node, str, Any]] = field(default_factory=list)
-    spellings: Counter[Mention] = field(default_factory=Counter)
+    spellings: dict[Mention, int] = field(default_factory=dict)
     mistakes: list[Mistakes] = field(default_factory=list)
     called: list[Called] = field(default_factory=list)
     learns: Learns | None = None
@@ -269,7 +269,7 @@ def _add_student_interaction(facts: Facts, row: Row, data: StudentInteraction) -
     facts.fields.append((("Student", data.student_id_to), "name", data.student_name_to))
     for topic, spellings in topics(data).items():
         facts.rows.append(("about", {"id": row["id"], "topic": topic, "spelled": spellings}))
-        facts.spellings.update((("Topic", topic), spelling) for spelling in spellings)
+        facts.spellings |= {(("Topic", topic), spelling): 1 for spelling in spellings}
 
 
 def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
@@ -283,7 +283,7 @@ def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
     facts.fields.append((("Course", first_course), "name", data.course_name))
     for error_type, spellings in error_types(data).items():
         row |= {"error_type": error_type, "spelled": spellings}
-        facts.spellings.update((("ErrorType", error_type), spelling) for spelling in spellings)
+        facts.spellings |= {(("ErrorType", error_type), spelling): 1 for spelling in spellings}
         facts.mistakes += mistakes(data, error_type, data.severity)
         facts.called += called("ErrorType", error_type, spellings)
 

@@ -1,15 +1,16 @@
 """Retention of records: of those that are too old the texts are blanked first, and later they go, with their part of
 every sum, as if they had never come.
 
-Only records about students age, and days of activity: not the texts of a course, nor what defines an item, nor who
-belongs to a group, which has an end of its own. Each transaction takes a few
-records, so that imports beside it hardly wait. It looks at all records, in the order of their ids, which reads pages
-of an index; what is done already is passed by.
+Records about students age by their time, and so do days of activity; memberships age by the end of the time in the
+group. The texts of a course do not age, nor what defines an item. Each transaction takes a few records, so that
+imports beside it hardly wait. It looks at all records, in the order of their ids, which reads pages of an index; what
+is done already is passed by.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,10 +20,18 @@ from edugraph_common.contracts.records import iso
 from edugraph_importer.graph.aggregates import Outdated, delete_orphans, recompute
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.groups import ended_memberships
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node, Pair
 from edugraph_importer.graph.unit_of_work import lock_and_load, run_rows, write_changed_state
-from edugraph_importer.graph.versions import AGEING_LABELS, Classified, WithdrawnRecords, stored_versions
+from edugraph_importer.graph.versions import (
+    AGEING_LABELS,
+    Classified,
+    Removals,
+    StoredVersion,
+    WithdrawnRecords,
+    stored_versions,
+)
 
 RECORDS_AT_ONCE = 100  # in one transaction
 PAGE = 5_000  # records that are looked at by one statement
@@ -52,27 +61,72 @@ def end_old_records(
 ) -> Ended:
     """End what is older than these moments; None keeps it. It stops after a page when `go_on` says no."""
     kept_texts, kept_records = (iso(each) if each else "" for each in (texts_from, records_from))
-    blanked = removed = 0
-    for label in AGEING_LABELS if kept_texts or kept_records else ():
+    ending = _Round(connection, write, kept_texts, kept_records, go_on)
+    finished = not (kept_texts or kept_records) or ending.of_records()
+    if kept_records:
+        finished = finished and ending.of_memberships() and ending.of_days()
+    return Ended(ending.blanked, ending.removed, finished)
+
+
+@dataclass(slots=True)
+class _Round:
+    """One look at all records. Each of its functions returns whether there was time to end what it is about."""
+
+    connection: Connection
+    write: Write
+    kept_texts: str
+    kept_records: str
+    go_on: Callable[[], bool]
+    blanked: int = 0
+    removed: int = 0
+
+    def of_records(self) -> bool:
+        for label in AGEING_LABELS:
+            for rows in self._pages(f"records_after_{label}"):
+                if not self.go_on():
+                    return False
+                # What was carried over from an older release has the time of the last record that it was made of.
+                ages = {row["id"]: iso(row["timestamp"].to_native()) for row in rows}
+                old = [each for each, timestamp in ages.items() if timestamp < self.kept_records]
+                texts = [row["id"] for row in rows if row["has_text"]]
+                blank = [each for each in texts if self.kept_records <= ages[each] < self.kept_texts]
+                for some in _portions(old):
+                    self.removed += self.write(_remove, some, self.kept_records, set())
+                for some in _portions(blank):
+                    self.blanked += self.write(_blank, label, some)
+        return True
+
+    def of_memberships(self) -> bool:
+        before = self.kept_records
+        terms = {row["id"] for row in self.connection.read(CYPHER["ended_terms"], before=before)}
+        for rows in self._pages("memberships_after"):
+            if not self.go_on():
+                return False
+            ends = {row["id"]: iso(row["ends"].to_native()) for row in rows if row["ends"]}
+            over = [each for each, end in ends.items() if end < before]
+            over += [row["id"] for row in rows if row["ends"] is None and row["term"] in terms]
+            for some in _portions(over):
+                self.removed += self.write(_remove_memberships, some, before, set())
+        return True
+
+    def of_days(self) -> bool:
+        before = {"before": self.kept_records[:10], "limit": RECORDS_AT_ONCE}
+        while days := self.connection.read(CYPHER["old_active_days"], **before):
+            if not self.go_on():
+                return False
+            students = {day["student"] for day in days}
+            self.removed += self.write(remove_days, sorted(day["id"] for day in days), students)
+        return True
+
+    def _pages(self, statement: str) -> Iterator[list[neo4j.Record]]:
         after = ""
-        while rows := connection.read(CYPHER[f"records_after_{label}"], after=after, limit=PAGE):
-            if not go_on():
-                return Ended(blanked, removed, finished=False)
-            # What was carried over from an older release is no record, and has no content to compare.
-            ages = {row["id"]: iso(row["timestamp"].to_native()) for row in rows if not row["carried"]}
-            old = [each for each, timestamp in ages.items() if timestamp < kept_records]
-            blank = [row["id"] for row in rows if row["has_text"] and kept_records <= ages[row["id"]] < kept_texts]
-            for start in range(0, len(old), RECORDS_AT_ONCE):
-                removed += write(_remove, old[start : start + RECORDS_AT_ONCE], kept_records, set())
-            for start in range(0, len(blank), RECORDS_AT_ONCE):
-                blanked += write(_blank, label, blank[start : start + RECORDS_AT_ONCE])
+        while rows := self.connection.read(CYPHER[statement], after=after, limit=PAGE):
+            yield rows
             after = rows[-1]["id"]
-    before = {"before": kept_records[:10], "limit": RECORDS_AT_ONCE}
-    while days := connection.read(CYPHER["old_active_days"], **before) if kept_records else ():
-        if not go_on():
-            return Ended(blanked, removed, finished=False)
-        removed += write(remove_days, sorted(day["id"] for day in days), {day["student"] for day in days})
-    return Ended(blanked, removed, finished=True)
+
+
+def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + RECORDS_AT_ONCE] for start in range(0, len(ids), RECORDS_AT_ONCE))
 
 
 def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str], kept_from: str, wanted: set[Node]) -> int:
@@ -86,6 +140,19 @@ def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str], kept_from: str, wa
         for record_id, version in stored_versions(tx, ids).items()
         if version.timestamp < kept_from and version.label in AGEING_LABELS
     }
+    return _remove_versions(tx, before, old, wanted)
+
+
+def _remove_memberships(tx: neo4j.ManagedTransaction, ids: Sequence[str], before: str, wanted: set[Node]) -> int:
+    """Remove all that is said of the times of these memberships, where these are over. Return how many records."""
+    removals, _ = begin(tx, "ImportBatch", "")
+    old = stored_versions(tx, ended_memberships(tx, ids, before))
+    return _remove_versions(tx, removals, old, wanted)
+
+
+def _remove_versions(
+    tx: neo4j.ManagedTransaction, before: Removals, old: dict[str, StoredVersion], wanted: set[Node]
+) -> int:
     nothing = WithdrawnRecords(tx, (), 0)
     apply(tx, Classified(superseded=old), (), before, nothing, unreviewed=(), wanted=wanted)
     tx.run(CYPHER["delete_reviews"], ids=sorted(old)).consume()

@@ -334,7 +334,7 @@ def _read_links(
         locked.spellings.update(aggregates.mentions(row))
         if row["type"] == "HAS_MEMBERSHIP":
             people[row["record"]].add((row["label"], row["end"]))
-        outdated.version_keys.add(aggregates.version_key(row))
+        outdated.version_keys |= aggregates.version_keys(row)
     # The ends of a record's links, combined, are the aggregates that it had a part in.
     for record_id, ends in links.items():
         if label == "Interaction":

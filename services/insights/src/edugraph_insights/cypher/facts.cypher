@@ -26,7 +26,7 @@ OPTIONAL MATCH (m)-[r:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN s.id AS student, m.id AS record, m.timestamp AS at, coalesce(p.id, k.id) AS point,
   coalesce(p.name, k.name, k.id) AS name, r.confidence AS confidence, m.finding IS NOT NULL AS read, m.found_evidence IS NOT NULL AS evidence,
-  m.verdicts IS NOT NULL AS reviewed
+  m.verdicts IS NOT NULL AS reviewed, coalesce(m.resolved, false) AS resolved
 
 // name: messages
 // Returns what these students wrote, and what their teachers wrote to them, in a course during a time.

@@ -11,6 +11,7 @@ from edugraph_insights.questions import (
     groups,
     items,
     learn_next,
+    mastery,
     mood,
     needs_help,
     records,
@@ -20,6 +21,7 @@ from edugraph_insights.questions import (
     student,
     ties,
     travelling_weaknesses,
+    trend,
     trust,
     untaught_points,
     weak_points,
@@ -47,6 +49,8 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         records,
         roster,
         course_map,
+        mastery,
+        trend,
         review_queue,
     )
 }

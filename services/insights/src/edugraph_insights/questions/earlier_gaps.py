@@ -1,6 +1,10 @@
 """Question 2: which earlier gap is behind these mistakes?"""
 
-from edugraph_insights.answers import Count, Difference, Found, Measured, Name, Row, Share
+from typing import Annotated
+
+from pydantic import Field
+
+from edugraph_insights.answers import Count, Difference, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts, by_point, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
@@ -9,8 +13,20 @@ ENOUGH_FOR_NUMBER = 10  # students; under it the row is a place on the map, with
 MOSTLY_WRONG = 0.5
 
 
+Names = Annotated[tuple[str, ...], Mark.NAME]
+
+
+class OfGaps(Parameters):
+    """A question about what lies before the points of a course."""
+
+    min_confidence: float = Field(default=0.0, ge=0, le=1, description="of a prerequisite, so that it counts")
+
+
 class EarlierGap(Row):
-    """`gap` is what `point` needs. `score` is null where too few students tried both."""
+    """`gap` is what `point` needs. `score` is null where too few students tried both.
+
+    `way` are the points from what `point` needs directly to the gap, `way_names` what they are called.
+    """
 
     point: Name
     name: Name
@@ -21,16 +37,18 @@ class EarlierGap(Row):
     class_mastery: Share
     difference: Difference
     students: Count
+    way: Names = ()
+    way_names: Names = ()
 
 
-def find(facts: Facts, asked: Parameters) -> Found[EarlierGap]:
+def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
     first = facts.first_attempts(asked.course)
     tried = by_point(first, facts.tested_points(each.item for each in first))
     of_point = {point.id: of_students for point, of_students in tried.items()}
     names = {point.id: point.name for point in tried}
     mastered = facts.mastery_by_student(tried)
     rows = []
-    for need in facts.needs_before(of_point):
+    for need in facts.needs_before(of_point, asked.min_confidence):
         gap = need.needs.id
         both = of_point[need.point].keys() & of_point.get(gap, {}).keys()
         wrong_gap = {s for s in both if wrong_share(of_point[gap][s]) > MOSTLY_WRONG}
@@ -53,6 +71,8 @@ def find(facts: Facts, asked: Parameters) -> Found[EarlierGap]:
             class_mastery=level,
             difference=difference,
             students=len(both),
+            way=tuple(each.id for each in need.way),
+            way_names=tuple(each.name for each in need.way),
         )
         parts = (frozenset(wrong_gap), frozenset(right_gap), frozenset(known))
         rows.append(Measured(row, frozenset(both), parts))
@@ -69,7 +89,7 @@ QUESTION = Question(
     computed_by="Of each point with attempts and each point that it needs (up to 4 steps): confidence of the "
     "surest way × (1 − mean mastery of the gap) × (share wrong of those who are wrong at the gap − "
     "of those who are right there), over students who tried both, from 10 on.",
-    parameters=Parameters,
+    parameters=OfGaps,
     row=EarlierGap,
     find=find,
     order=lambda row: (row.score is None, -(row.score or 0.0), row.point, row.gap),

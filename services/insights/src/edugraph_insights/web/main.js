@@ -12,6 +12,7 @@ import { students } from './pages/students.js';
 import { h, refusal } from './parts.js';
 import { account, goneBack, isUnknown, signIn } from './signing.js';
 import { changed, link, state } from './state.js';
+import { savedViews } from './views.js';
 import { LANGUAGES, language, speak, t } from './words.js';
 
 // Each page with the question of the API without which it has nothing to say.
@@ -104,7 +105,7 @@ function frame(page) {
       h('a', { class: 'brand', href: link(firstPage()) }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
       h('nav', { 'aria-label': t('nav.pages') }, own,
         pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`)))),
-      h('div', { class: 'tools' }, languages(now), themes(),
+      h('div', { class: 'tools' }, choices && savedViews(), languages(now), themes(),
         h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
         account(session),
         hasKey() && h('button', { type: 'button', onclick: () => { keep(''); choices = null; show(); } }, t('key.leave')))),

@@ -21,7 +21,8 @@ export function changed(more) {
   return address(page, { ...now, ...more });
 }
 
-function address(page, values) {
+/** Return the address of a page with these values and nothing of the present one. */
+export function address(page, values) {
   const given = Object.entries(values).filter(([, value]) => value !== '' && value !== undefined && value !== null);
   const query = new URLSearchParams(given).toString();
   return `#${page}${query ? `?${query}` : ''}`;

@@ -2,7 +2,7 @@
 // Returns the next records about students with their times, and whether they have a text or a quote of one.
 // for: Attempt, CourseRecord, ErrorRecord, Interaction
 MATCH (n:{label}) WHERE n.id > $after
-RETURN n.id AS id, n.timestamp AS timestamp, n.carried AS carried,
+RETURN n.id AS id, n.timestamp AS timestamp,
   coalesce(n.text, n.subject, n.feedback, n.question, n.error_text, n.response) IS NOT NULL
     OR n.found_evidence IS NOT NULL AS has_text
 ORDER BY id LIMIT $limit
@@ -33,3 +33,20 @@ UNWIND $ids AS id
 MATCH (d:ActiveDay {id: id})
 DETACH DELETE d
 RETURN count(*) AS deleted
+
+// name: memberships_after
+// Returns the next memberships, when they end, and their terms.
+MATCH (n:Membership) WHERE n.id > $after
+RETURN n.id AS id, n.ends AS ends, n.term AS term ORDER BY id LIMIT $limit
+
+// name: ended_terms
+// Returns the terms that were over before a moment.
+MATCH (t:Term) WHERE t.ends < datetime($before)
+RETURN t.id AS id
+
+// name: people_of
+// Returns whose memberships these are, and in which groups.
+UNWIND $ids AS id
+MATCH (n:Membership {id: id})
+MATCH (p)-[:HAS_MEMBERSHIP]->(n)-[:IN_GROUP]->(g)
+RETURN labels(p)[0] AS label, p.id AS person, g.id AS group

@@ -1,0 +1,72 @@
+"""How does the course go, week by week?"""
+
+from collections import defaultdict
+from datetime import UTC, date, datetime, time
+from typing import Annotated
+
+from edugraph_insights.answers import Count, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.facts import Attempt, Facts, wrong_share
+from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.school_days import monday
+from edugraph_insights.statistics import mean
+
+
+class Week(Row):
+    """A week, from its Monday on, in which something happened. `right` is null where nobody tried an item anew.
+
+    `school_week` is the number of the week in the term that was asked for. `students` are those with first attempts.
+    """
+
+    week: Name
+    school_week: Annotated[int | None, Mark.NAME]
+    first_attempts: Count
+    students: Count
+    right: Share
+    mistakes: Count
+    unresolved: Count
+
+
+def find(facts: Facts, asked: Parameters) -> Found[Week]:
+    tried: dict[date, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
+    first = facts.first_attempts(asked.course)
+    for each in first:
+        tried[monday(each.at)][each.student].append(each)
+    made: dict[date, dict[str, tuple[str, bool]]] = defaultdict(dict)
+    for told in facts.mistakes(asked.course):  # a row for each point behind it
+        made[monday(told["at"])][told["record"]] = told["student"], told["resolved"]
+    rows: list[Measured[Week]] = []
+    for week in tried.keys() | made.keys():
+        attempts, mistakes = tried.get(week, {}), made.get(week, {})
+        open_ones = [student for student, resolved in mistakes.values() if not resolved]
+        begins = datetime.combine(week, time(), UTC)
+        row = Week(
+            week=week.isoformat(),
+            school_week=facts.term.week_of(begins) if facts.term else None,
+            first_attempts=sum(map(len, attempts.values())),
+            students=len(attempts),
+            right=mean([1 - wrong_share(of_student) for of_student in attempts.values()]),
+            mistakes=len(mistakes),
+            unresolved=len(open_ones),
+        )
+        parts = (frozenset(attempts), frozenset(student for student, _ in mistakes.values()), frozenset(open_ones))
+        rows.append(Measured(row, frozenset[str]().union(*parts), parts))
+    return Found(
+        tuple(rows),
+        of_how_many={
+            "students": frozenset(facts.students),
+            "first attempts": len(first),
+            "mistakes": sum(map(len, made.values())),
+        },
+    )
+
+
+QUESTION = Question(
+    name="trend",
+    title="How does this course go, week by week?",
+    computed_by="Of each week, from its Monday on in UTC: first attempts, the mean over students of their share "
+    "right, and mistakes; unresolved are those of the week's mistakes which no record says are resolved.",
+    parameters=Parameters,
+    row=Week,
+    find=find,
+    order=lambda row: row.week,
+)

@@ -1,0 +1,119 @@
+"""/v1/insights/views: what a caller saved, to come back to it. Nobody sees another's.
+
+A view holds what was asked, never what was answered: who opens one asks anew, by the rights of that moment.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Path, Response
+from pydantic import Field, ValidationError
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.platform.callers import Caller
+from edugraph_common.platform.problems import Problem
+from edugraph_common.platform.saved_views import MAX_STATE_BYTES, MOST_VIEWS, SavedView, ViewState
+from edugraph_insights.access import widest_rows
+from edugraph_insights.api import CallerDep, InsightsDep
+from edugraph_insights.problems import problem_responses
+from edugraph_insights.queries.registry import QUERIES, GraphQuery
+from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.questions.question import Question
+
+VIEWS = "/v1/insights/views"
+# A page is no part of it: it reads its own values, as it does those of an address.
+ASKED_FOR: Mapping[str, Mapping[str, Question[Any, Any] | GraphQuery]] = {"question": QUESTIONS, "query": QUERIES}
+
+router = APIRouter(tags=["views"])
+ViewId = Path(pattern=r"^[0-9a-f]{32}$")
+
+
+class View(ContractModel):
+    """What a caller sends: a name of their own and a state. Two views may have the same name."""
+
+    name: str = Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    state: ViewState
+
+
+class KeptView(View):
+    id: str
+    links: dict[str, str]
+
+
+class Views(ContractModel):
+    views: tuple[KeptView, ...]
+    most: int = Field(description="how many a caller may have")
+
+
+@router.get(VIEWS, summary="What have I saved?", responses=problem_responses(401, 403, 429, 503))
+def list_views(insights: InsightsDep, caller: CallerDep) -> Views:
+    """All views of this caller, by their names."""
+    widest_rows(caller)
+    found = insights.views.of(caller.client_id)
+    return Views(views=tuple(_kept(view_id, view) for view_id, view in found.items()), most=MOST_VIEWS)
+
+
+@router.post(VIEWS, status_code=201, summary="Save a view", responses=problem_responses(401, 403, 422, 429, 503))
+def add_view(view: View, insights: InsightsDep, caller: CallerDep) -> KeptView:
+    """A state is at most 4 KiB as JSON, and a caller has at most 50 views."""
+    kept = _to_keep(view, caller)
+    view_id = uuid4().hex
+    if not insights.views.add(caller.client_id, view_id, kept):
+        words = f"You have {MOST_VIEWS} saved views, and there is room for no more; delete one that you do not need."
+        raise Problem(422, "too-many", words)
+    return _kept(view_id, kept)
+
+
+@router.put(
+    f"{VIEWS}/{{view_id}}",
+    summary="Rename a view, or save another state in it",
+    responses=problem_responses(401, 403, 404, 422, 429, 503),
+)
+def replace_view(view: View, insights: InsightsDep, caller: CallerDep, view_id: str = ViewId) -> KeptView:
+    kept = _to_keep(view, caller)
+    if not insights.views.replace(caller.client_id, view_id, kept):
+        raise _unknown()
+    return _kept(view_id, kept)
+
+
+@router.delete(
+    f"{VIEWS}/{{view_id}}",
+    status_code=204,
+    response_class=Response,
+    summary="Delete a view",
+    responses=problem_responses(401, 403, 404, 422, 429, 503),
+)
+def delete_view(insights: InsightsDep, caller: CallerDep, view_id: str = ViewId) -> None:
+    widest_rows(caller)
+    if not insights.views.delete(caller.client_id, view_id):
+        raise _unknown()
+
+
+def _to_keep(view: View, caller: Caller) -> SavedView:
+    """Raises Refusal 403 for who may ask nothing, and Problem 422 for what no question or query would take."""
+    widest_rows(caller)
+    state = view.state
+    if len(state.model_dump_json().encode()) > MAX_STATE_BYTES:
+        words = f"A view's state is at most {MAX_STATE_BYTES:,} bytes as JSON; leave out what is long."
+        raise Problem(422, "too-large", words, narrower=words)
+    if known := ASKED_FOR.get(state.kind):
+        if state.name not in known:
+            raise Problem(422, "invalid", f"state.name: there is no {state.kind} {state.name}")
+        try:
+            known[state.name].parameters.model_validate(state.values)
+        except ValidationError as error:
+            found = error.errors()[0]
+            words = f"{'.'.join(map(str, ('state.values', *found['loc'])))}: {found['msg']}"
+            raise Problem(422, "invalid", words) from error
+    return SavedView(name=view.name, state=state, person=caller.person)
+
+
+def _kept(view_id: str, view: SavedView) -> KeptView:
+    return KeptView(id=view_id, name=view.name, state=view.state, links={"self": f"{VIEWS}/{view_id}"})
+
+
+def _unknown() -> Problem:
+    return Problem(
+        404, "not-found", "You have no view with this id; it may be deleted. List them: GET /v1/insights/views."
+    )

@@ -1,0 +1,49 @@
+// The views that somebody saved: under what names, opened by a link, renamed, deleted, and the present one saved.
+
+import { call, write } from './api.js';
+import { h, refusal } from './parts.js';
+import { address, state } from './state.js';
+import { t } from './words.js';
+
+const PATH = '/v1/insights/views';
+
+/** Return the control. Nothing is asked before it is opened. */
+export function savedViews() {
+  const inside = h('div', { class: 'views-inside' });
+  const fill = () => list().then(parts => inside.replaceChildren(...parts), problem => inside.replaceChildren(refusal(problem)));
+  const whole = h('details', { class: 'views no-print', 'data-keep-focus': 'views', ontoggle: () => { if (whole.open) fill(); } }, h('summary', {}, t('views.title')), inside);
+
+  async function list() {
+    const { views, most } = await (await call('GET', PATH)).json();
+    return [
+      views.length ? h('ul', {}, views.map(entry)) : h('p', { class: 'note' }, t('views.none')),
+      views.length < most ? naming(t('views.save'), '', name => write('POST', PATH, { name, state: shown() })) : h('p', { class: 'note' }, t('views.full', { n: most })),
+    ];
+  }
+
+  function entry(view) {
+    const { kind, name, values } = view.state;
+    const line = h('li', { 'data-view': view.id },
+      // What a program saved is a question or a query, and no page shows it.
+      kind === 'page' ? h('a', { href: address(name, { ...values, lang: state().lang }), onclick: () => { whole.open = false; } }, view.name) : `${view.name} (${name})`, ' ',
+      button(t('views.rename'), view, () => line.replaceChildren(naming(t('views.rename'), view.name, next => write('PUT', view.links.self, { name: next, state: view.state })))), ' ',
+      button(t('views.delete'), view, () => changing(write('DELETE', view.links.self))));
+    return line;
+  }
+
+  const button = (label, view, onclick) => h('button', { type: 'button', class: 'plain', 'aria-label': `${label}: ${view.name}`, onclick }, label);
+
+  function naming(label, before, save) {
+    const input = h('input', { name: 'view', required: true, maxlength: 80, pattern: '.*\\S.*', value: before, 'aria-label': t('views.name') });
+    return h('form', { onsubmit: event => { event.preventDefault(); changing(save(input.value)); } }, input, ' ', h('button', { type: 'submit' }, label));
+  }
+
+  const changing = sent => sent.then(fill, problem => inside.prepend(refusal(problem)));
+  return whole;
+}
+
+/** Return what is shown now, as it is saved. The language is the reader's, and no part of a view. */
+function shown() {
+  const { page, lang, ...values } = state();
+  return { kind: 'page', name: page, values };
+}

@@ -1,0 +1,23 @@
+"""A graph that says what a test puts into it, and remembers what it was asked."""
+
+from collections.abc import Callable
+from typing import Any
+
+Rows = list[dict[str, Any]]
+
+
+class SaidGraph:
+    """For each statement of `cypher/`: its rows, or a function of its parameters that gives them."""
+
+    def __init__(self, **rows: "Rows | Callable[..., Rows]") -> None:
+        self.rows = rows
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def read(self, statement: str, **parameters: Any) -> Rows:
+        self.asked.append((statement, parameters))
+        found = self.rows[statement]
+        return found(**parameters) if callable(found) else found
+
+
+def students(*ids: str) -> Rows:
+    return [{"student": who} for who in ids]

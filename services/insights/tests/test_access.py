@@ -1,0 +1,200 @@
+"""Who may ask what, and of whom: the table of roles, and the students to whom a question is narrowed, without a graph."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_common.platform.api_keys import ROLES
+from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.platform.problems import Refusal
+from edugraph_insights.access import need_scopes, person_of, refuse_detail, roster, rule_for, widest_rows
+from edugraph_insights.problems import TooLarge
+from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.questions.question import Parameters
+
+from .said_graph import Rows, SaidGraph, students
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+# The table of docs/insights.md: of whom a role sees rows in which questions.
+OF_COURSES = (
+    "weak-points earlier-gaps returning-mistakes difficulty items travelling-weaknesses untaught-points trust "
+    "course-map mood"
+)
+OF_PERSONS = "student next needs-help attention ties records roster review-queue"
+TABLE: dict[str, tuple[str, str]] = {
+    "analyst": ("cells", OF_COURSES),
+    "head": ("cells", OF_COURSES),
+    "teacher": ("own groups", f"{OF_COURSES} {OF_PERSONS} groups"),
+    "student": ("self", "student next weak-points returning-mistakes records roster course-map"),
+    "counsellor": ("everybody", "mood ties attention roster"),
+    "officer": ("nobody", ""),
+}
+WIDEST_FIRST = ["everybody", "own groups", "self", "cells"]
+
+
+class OfTwoCourses(Parameters):
+    @property
+    def courses(self) -> tuple[str, ...]:
+        return (self.course, "D")
+
+
+def not_restricted(students: list[str]) -> Rows:
+    return [{"student": who} for who in students if who != "gone"]
+
+
+def caller(*roles: Any, person: str | None = None, scopes: tuple[Any, ...] = ()) -> Caller:
+    return Caller("key", scopes, roles, person)
+
+
+def seen(graph: SaidGraph, who: Caller, question: str, asked: Parameters, **more: Any) -> tuple[str, ...]:
+    found = roster(graph, who, rule_for(who, question), asked, NOW, **more)  # type: ignore[arg-type]
+    assert found.in_cells == (rule_for(who, question).rows == "cells")
+    return found.students
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_has_the_questions_and_rows_of_the_table(role: Any) -> None:
+    rows, questions = TABLE[role]
+    for question in QUESTIONS:
+        if question in questions.split():
+            assert rule_for(caller(role), question).rows == rows
+            continue
+        with pytest.raises(Refusal) as refused:
+            rule_for(caller(role), question)
+        assert (refused.value.status, refused.value.name) == (403, "role")
+        assert f"it has {role}." in refused.value.detail
+        named = refused.value.detail.split("one of the roles ")[1].split(";")[0].split(", ")
+        assert {*named} == {other for other, (_, theirs) in TABLE.items() if question in theirs.split()}
+
+
+def test_without_a_role_no_question_is_open_and_without_authentication_each() -> None:
+    with pytest.raises(Refusal, match=r"; it has none\. A role"):
+        rule_for(caller(), "weak-points")
+    for question in QUESTIONS:
+        assert rule_for(ANYBODY, question).rows == "everybody"
+    assert widest_rows(ANYBODY) == "everybody"
+
+
+@given(st.lists(st.sampled_from(ROLES), unique=True), st.sampled_from(sorted(QUESTIONS)))
+def test_of_several_roles_the_one_that_sees_most_counts(roles: list[Any], question: str) -> None:
+    """In whatever order they stand. To take the guard out: let `rule_for` take the first."""
+    rows = [TABLE[role][0] for role in roles if question in TABLE[role][1].split()]
+    if rows:
+        assert rule_for(caller(*roles), question).rows == min(rows, key=WIDEST_FIRST.index)
+    open_to = [TABLE[role][0] for role in roles if TABLE[role][1]]
+    if open_to:
+        assert widest_rows(caller(*roles)) == min(open_to, key=WIDEST_FIRST.index)
+    else:
+        with pytest.raises(Refusal) as refused:
+            widest_rows(caller(*roles))
+        assert (refused.value.status, refused.value.name) == (403, "role")
+
+
+@pytest.mark.parametrize(
+    ("what", "scopes"),
+    [
+        ("digest", {"read"}),
+        ("summary", {"read"}),
+        ("picture", {"read", "personal"}),
+        ("reviews", {"read", "personal"}),
+        ("export", {"read", "personal"}),
+        ("check", {"operate"}),
+    ],
+)
+def test_the_whole_graph_needs_each_of_its_scopes(what: str, scopes: set[Any]) -> None:
+    need_scopes(caller(scopes=tuple(scopes)), what)
+    for scope in scopes:
+        with pytest.raises(Refusal, match=f"the scope {scope}") as refused:
+            need_scopes(caller(scopes=tuple({"read", "personal", "operate", "write"} - {scope})), what)
+        assert (refused.value.status, refused.value.name) == (403, "scope")
+
+
+def test_who_must_be_somebody_says_who() -> None:
+    assert person_of(caller("teacher", person="t")) == "t"
+    for nobody in (None, ""):
+        with pytest.raises(Refusal, match="does not say whose") as refused:
+            person_of(caller("teacher", person=nobody))
+        assert (refused.value.status, refused.value.name) == (403, "rows")
+
+
+def test_a_whole_course_is_in_order_for_an_analyst_and_for_who_sees_everybody() -> None:
+    graph = SaidGraph(students_of_course=students(*"lkjihgfedcba"))
+    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == tuple("abcdefghijkl")
+    assert seen(graph, ANYBODY, "weak-points", Parameters(course="C")) == tuple("abcdefghijkl")
+    assert graph.asked == [("students_of_course", {"course": "C", "limit": 10_001})] * 2
+
+
+def test_in_a_course_without_standings_who_has_answers_counts() -> None:
+    """Only there: whoever has answers in a course of others is not in it."""
+    graph = SaidGraph(students_of_course=[], students_with_answers=students("b", "a"))
+    assert seen(graph, ANYBODY, "records", Parameters(course="C")) == ("a", "b")
+    assert graph.asked[-1] == ("students_with_answers", {"course": "C", "limit": 10_001})
+
+
+@pytest.mark.parametrize("statement", ["students_of_course", "students_with_answers"])
+def test_a_course_of_more_than_ten_thousand_is_too_large(statement: str) -> None:
+    def of(number: int) -> SaidGraph:
+        return SaidGraph(**{"students_of_course": [], statement: students(*(f"s{n:05}" for n in range(number)))})
+
+    assert len(seen(of(10_000), caller("analyst"), "weak-points", Parameters(course="C"))) == 10_000
+    with pytest.raises(TooLarge, match="10,000 students") as large:
+        seen(of(10_001), caller("analyst"), "weak-points", Parameters(course="C"))
+    assert "one group" in large.value.more["narrower"]
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [{"group": "g"}, {"student": "s"}, {"from": NOW}, {"to": NOW}, {"term": "T"}, {"group": "g", "term": "T"}],
+)
+def test_who_sees_cells_may_cut_none_smaller_and_everybody_else_may(detail: dict[str, Any]) -> None:
+    """To take the guard out: let `refuse_detail` look over one of them."""
+    asked = Parameters.model_validate({"course": "C", **detail})
+    refuse_detail(caller("analyst"), rule_for(caller("analyst"), "weak-points"), Parameters(course="C"))
+    with pytest.raises(Refusal, match=f"leave out {', '.join(detail)}") as refused:
+        seen(SaidGraph(students_of_course=students("a")), caller("analyst"), "weak-points", asked)
+    assert (refused.value.status, refused.value.name) == (403, "rows")
+    refuse_detail(caller("teacher"), rule_for(caller("teacher"), "weak-points"), asked)
+
+
+def test_a_teacher_sees_who_is_or_was_lately_in_a_group_of_theirs_that_shows_each_course() -> None:
+    led = {"C": "abc", "D": "bcd"}
+    graph = SaidGraph(students_led=lambda course, **_: students(*led[course]))
+    teacher = caller("teacher", person="t")
+    assert seen(graph, teacher, "records", Parameters(course="C", group="g")) == ("a", "b", "c")
+    asked = {"person": "t", "course": "C", "group": "g", "now": NOW.isoformat()}
+    assert graph.asked == [("students_led", {**asked, "since": (NOW - timedelta(days=30)).isoformat()})]
+    assert seen(graph, teacher, "records", OfTwoCourses(course="C")) == ("b", "c")
+    assert seen(graph, teacher, "records", OfTwoCourses(course="C", student="c")) == ("c",)
+    with pytest.raises(Refusal) as refused:
+        seen(graph, teacher, "records", OfTwoCourses(course="C", student="a"))
+    assert (refused.value.status, refused.value.name) == (404, "not-found")
+
+
+def test_students_see_themselves_alone_and_nothing_when_restricted() -> None:
+    graph = SaidGraph(not_restricted=not_restricted)
+    me = caller("student", person="me")
+    assert seen(graph, me, "records", Parameters(course="C")) == ("me",)
+    assert seen(graph, me, "records", Parameters(course="C", student="me")) == ("me",)
+    with pytest.raises(Refusal):
+        seen(graph, me, "records", Parameters(course="C", student="other"))
+    assert seen(graph, caller("student", person="gone"), "records", Parameters(course="C")) == ()
+
+
+def test_who_sees_everybody_is_answered_for_whom_they_ask() -> None:
+    graph = SaidGraph(
+        not_restricted=not_restricted,
+        students_of_group=students("b", "a"),
+        students_of_course=students("c", "b", "a"),
+    )
+    counsellor, then = caller("counsellor"), NOW - timedelta(days=200)
+    assert seen(graph, counsellor, "mood", Parameters(course="C")) == ("a", "b", "c")
+    assert seen(graph, counsellor, "mood", Parameters(course="C", student="z")) == ("z",)
+    with pytest.raises(Refusal):
+        seen(graph, counsellor, "mood", Parameters(course="C", student="gone"))
+    assert seen(graph, counsellor, "mood", Parameters(course="C", group="g")) == ("a", "b")
+    assert graph.asked[-1] == ("students_of_group", {"group": "g", "now": NOW.isoformat()})
+    seen(graph, counsellor, "mood", Parameters(course="C", group="g"), members_at=then)
+    assert graph.asked[-1] == ("students_of_group", {"group": "g", "now": then.isoformat()})

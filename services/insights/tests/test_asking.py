@@ -1,0 +1,270 @@
+"""The way of a question, without a graph: what is kept for whom, what is noted, and which time and whom it is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edugraph_common.contracts.mastery import Coefficients
+from edugraph_common.platform.callers import ANYBODY, Caller
+from edugraph_common.platform.problems import Problem, Refusal
+from edugraph_insights.answer_cache import AnswerCache
+from edugraph_insights.answers import Count, Found, Measured, Name, Row
+from edugraph_insights.asking import ask
+from edugraph_insights.facts import Facts
+from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.settings import HelpThresholds
+
+from .said_graph import SaidGraph, students
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+TWELVE = [f"s{number:02}" for number in range(12)]
+ANALYST, TEACHER, OTHER_TEACHER = (
+    Caller("analyst", (), ("analyst",)),
+    Caller("teacher", (), ("teacher",), "t"),
+    Caller("other", (), ("teacher",), "u"),
+)
+
+
+class Line(Row):
+    name: Name
+    students: Count
+
+
+class Compared(Parameters):
+    other_group: str | None = None
+    other_term: str | None = None
+    least: int | None = None
+
+    @property
+    def beside(self) -> Parameters | None:
+        update = {"group": self.other_group, "term": self.other_term}
+        return self.model_copy(update={**update, "other_group": None}) if self.other_group else None
+
+    def completed(self, thresholds: HelpThresholds) -> "Compared":
+        del thresholds
+        return self.model_copy(update={"least": 7})
+
+
+@dataclass
+class Asked:
+    """Insights on a graph that a test says. `found` are the facts of each answer that was computed."""
+
+    graph: SaidGraph
+    answers: AnswerCache | None = None
+    found: list[Facts] = field(default_factory=list)
+    noted: list[tuple[Any, ...]] = field(default_factory=list)
+    settings: Any = field(default_factory=lambda: SimpleNamespace(help_thresholds={}))
+    coefficients: Coefficients = field(default_factory=Coefficients)
+
+    def now(self) -> datetime:
+        return NOW
+
+    def note_shown(self, *what: Any) -> None:
+        self.noted.append(what)
+
+    def find(self, facts: Facts, asked: Any) -> Found[Line]:
+        self.found.append(facts)
+        of = frozenset(facts.students)
+        rows = tuple(Measured(Line(name=name, students=len(of)), of) for name in "ba")
+        return Found(rows, {"students": of, "records": 3}, {"small": 0, "gone": 5, "least": asked.least})
+
+    def ask(self, who: Caller = ANYBODY, name: str = "weak-points", *, quotes: bool = False, **given: Any) -> Any:
+        question = Question(
+            name, "A question", "by hand", Compared, Line, self.find, lambda row: row.name, quotes=quotes
+        )
+        return ask(self, who, question, Compared.model_validate({"course": "C", **given}), "class council")  # type: ignore[arg-type]
+
+
+def in_a_school() -> SaidGraph:
+    """Two groups, two teachers with the same students but for one, and two terms; only the course C is there."""
+    terms: dict[str, dict[str, Any]] = {
+        "T1": {"starts": NOW - 90 * DAY, "ends": NOW - 30 * DAY, "breaks": None},
+        "T2": {"starts": NOW - 20 * DAY, "ends": None, "breaks": []},
+    }
+    groups = {"g": TWELVE[:6], "h": TWELVE[6:], "i": TWELVE[5:]}
+    return SaidGraph(
+        course_name=lambda course: [{"name": "Algebra"}] if course in "CD" else [],
+        students_of_course=students(*TWELVE),
+        students_of_group=lambda group, **_: students(*groups[group]),
+        students_led=lambda person, **_: students(*(TWELVE[:6] if person == "t" else TWELVE[:7])),
+        not_restricted=lambda students: [{"student": who} for who in students],
+        term=lambda term: [terms[term]] if term in terms else [],
+    )
+
+
+@pytest.fixture
+def epochs() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture
+def school(epochs: dict[str, str]) -> Asked:
+    graph = in_a_school()
+
+    def of(courses: Sequence[str]) -> tuple[str | None, ...]:
+        graph.asked.append(("epochs", {"courses": courses}))
+        return tuple(epochs.get(course) for course in ("", *courses))
+
+    return Asked(graph, AnswerCache(2**16, of))
+
+
+def test_an_answer_says_what_was_found_and_nothing_of_nobody(school: Asked) -> None:
+    answer = school.ask(ANYBODY, group="g", **{"from": NOW - DAY})
+    assert [(row.name, row.students) for row in answer.rows] == [("a", 6), ("b", 6)]
+    assert (answer.question, answer.computed_by, answer.exact) == ("A question", "by hand", True)
+    assert answer.of_how_many == {"students": 6, "records": 3}
+    assert answer.left_out == {"gone": 5, "least": 7}
+    assert answer.as_of == NOW
+    given = {"course": "C", "group": "g", "from": (NOW - DAY).isoformat()}
+    assert {name: answer.parameters[name] for name in given} == given
+    assert answer.links["self"] == "/v1/insights/weak-points"
+
+
+def test_who_sees_cells_gets_what_may_be_published(school: Asked) -> None:
+    """To take the guard out: show what was found."""
+    answer = school.ask(ANALYST)
+    assert not answer.exact
+    assert [row.students for row in answer.rows] == [10, 10]
+    assert answer.of_how_many == {"students": 10, "records": 5}
+    school.graph.rows["students_of_course"] = students(*TWELVE[:9])
+    few = Asked(school.graph).ask(ANALYST)
+    assert (few.rows, few.of_how_many) == ((), {"records": 5})
+
+
+@pytest.mark.parametrize(
+    ("who", "one", "other"),
+    [
+        (ANYBODY, {}, {"name": "trust"}),
+        (ANYBODY, {}, {"course": "D"}),
+        (ANYBODY, {}, {"who": ANALYST}),
+        (ANYBODY, {"group": "g"}, {"group": "h"}),
+        (ANYBODY, {"from": NOW - DAY}, {"from": NOW - 2 * DAY}),
+        (ANYBODY, {"to": NOW - DAY}, {"to": NOW - 2 * DAY}),
+        (ANYBODY, {"term": "T1"}, {"term": "T2"}),
+        (ANYBODY, {"group": "g", "other_group": "h"}, {"group": "g", "other_group": "i"}),
+        (ANYBODY, {"group": "g", "other_group": "h"}, {"group": "g", "other_group": "h", "other_term": "T1"}),
+        (TEACHER, {}, {"who": OTHER_TEACHER}),
+    ],
+)
+def test_an_answer_is_kept_for_the_same_question_of_the_same_students_and_time(
+    school: Asked, who: Caller, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """To take the guard out: leave a part out of the key."""
+    first, unlike = {"who": who, **one}, {"who": who, **one, **other}
+    answers = [school.ask(**first), school.ask(**unlike), school.ask(**first), school.ask(**unlike)]
+    assert len(school.found) == 2
+    assert answers[:2] == answers[2:]
+
+
+def test_the_time_of_the_clock_is_in_no_key_so_that_an_answer_is_kept(school: Asked) -> None:
+    """Who is in the other group, and what becomes of students and terms, is: they are read each time."""
+    school.ask(TEACHER)
+    school.now = lambda: NOW + timedelta(seconds=30)  # type: ignore[method-assign]
+    assert school.ask(TEACHER).as_of == NOW
+    school.graph.rows["students_led"] = students(*TWELVE[1:6])
+    assert school.ask(TEACHER).of_how_many["students"] == 5
+    assert len(school.found) == 2
+    for starts in (NOW - 9 * DAY, NOW - 8 * DAY):
+        school.graph.rows["term"] = [{"starts": starts, "ends": None, "breaks": None}]
+        school.ask(term="T1")
+    assert len(school.found) == 4
+    members = {"g": TWELVE[:6], "h": TWELVE[6:]}
+    school.graph.rows["students_of_group"] = lambda group, **_: students(*members[group])
+    for _ in range(2):
+        school.ask(group="g", other_group="h")
+        members["h"] = TWELVE[7:]
+    assert len(school.found) == 6
+
+
+def test_a_new_epoch_of_the_course_or_of_all_ends_an_answer(school: Asked, epochs: dict[str, str]) -> None:
+    school.ask()
+    epochs["D"] = "of another course"
+    school.ask()
+    assert len(school.found) == 1
+    for number, course in enumerate(["C", "", "C"]):
+        epochs[course] = f"new {number}"
+        school.ask()
+        school.ask()
+        assert len(school.found) == number + 2
+
+
+def test_epochs_are_read_before_the_graph(school: Asked) -> None:
+    """An import that ends between the two makes an answer newer than its epochs, and never older."""
+    school.ask()
+    assert school.graph.asked[0] == ("epochs", {"courses": ("C",)})
+
+
+def test_without_a_store_each_answer_is_computed() -> None:
+    bare = Asked(in_a_school())
+    assert bare.ask() == bare.ask()
+    assert len(bare.found) == 2
+
+
+def test_what_is_shown_of_a_person_is_noted_also_when_it_was_kept(school: Asked) -> None:
+    """To take the guard out: note only what was computed, or only what quotes."""
+    for _ in range(2):
+        school.ask(student="s03")
+        school.ask(quotes=True)
+        school.ask()
+        school.ask(ANALYST, quotes=True)
+    one = (ANYBODY, "insight weak-points", ("student", "s03"), "class council")
+    assert school.noted == [one, (*one[:2], ("course", "C"), one[3])] * 2
+
+
+def test_a_course_that_is_not_there_is_no_answer(school: Asked) -> None:
+    with pytest.raises(Problem, match="no course E") as problem:
+        school.ask(course="E")
+    assert (problem.value.status, problem.value.name) == (404, "not-found")
+    assert school.found == []
+
+
+@pytest.mark.parametrize(
+    ("given", "since", "until"),
+    [
+        ({}, None, NOW),
+        ({"to": NOW + DAY}, None, NOW),
+        ({"to": NOW - DAY}, None, NOW - DAY),
+        ({"from": NOW - DAY}, NOW - DAY, NOW),
+        ({"term": "T2"}, NOW - 20 * DAY, NOW),
+        ({"term": "T1"}, NOW - 90 * DAY, NOW - 30 * DAY - timedelta(microseconds=1)),
+        ({"term": "T1", "from": NOW - 40 * DAY}, NOW - 40 * DAY, NOW - 30 * DAY - timedelta(microseconds=1)),
+        ({"term": "T1", "from": NOW - 99 * DAY, "to": NOW - 50 * DAY}, NOW - 90 * DAY, NOW - 50 * DAY),
+    ],
+)
+def test_the_time_is_the_narrower_of_the_term_and_what_was_given(
+    school: Asked, given: dict[str, Any], since: datetime | None, until: datetime
+) -> None:
+    assert school.ask(**given).as_of == until
+    [facts] = school.found
+    assert (facts.since, facts.until) == (since, until)
+    assert (facts.term is not None) == ("term" in given)
+
+
+def test_an_analyst_does_not_learn_which_terms_there_are(school: Asked) -> None:
+    """To take the guard out: look the term up before the detail is refused."""
+    with pytest.raises(Problem, match="no term T9") as problem:
+        school.ask(term="T9")
+    assert (problem.value.status, problem.value.name) == (404, "not-found")
+    with pytest.raises(Refusal, match="leave out term"):
+        school.ask(ANALYST, term="T9")
+
+
+def test_of_two_groups_the_members_at_the_end_of_each_time_count(school: Asked) -> None:
+    school.ask(group="g", term="T1")
+    school.ask(group="g", other_group="h", term="T1", other_term="T2")
+    then = (NOW - 30 * DAY - timedelta(microseconds=1)).isoformat()
+    asked = [parameters for statement, parameters in school.graph.asked if statement == "students_of_group"]
+    assert [(each["group"], each["now"]) for each in asked] == [
+        ("g", NOW.isoformat()),
+        ("g", then),
+        ("h", NOW.isoformat()),
+    ]
+    beside = school.found[-1].beside
+    assert beside
+    assert (school.found[-1].students, beside.students) == (tuple(TWELVE[:6]), tuple(TWELVE[6:]))
+    assert beside.since == NOW - 20 * DAY
