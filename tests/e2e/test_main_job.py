@@ -64,6 +64,7 @@ def test_findings_come_back_into_the_graph(clean: System) -> None:
     summary = clean.client.graph_summary()
     assert summary.nodes["KnowledgePoint"] > 10
     assert summary.relationships["DESCRIBES"] > 10
+    assert summary.relationships["DEPENDS_ON"] > 0, "a job ends after its prerequisites are derived"
     assert summary.frequent_mistakes
 
 

@@ -1,14 +1,20 @@
-from typing import Any
+from collections.abc import Iterable
+from itertools import repeat
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statements import Transaction
 
+from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.findings import ContentFinding, Prerequisite
+from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import prerequisites
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingFacts, FindingUpdate, facts_of
+from edugraph_importer.graph.migrations import OutdatedGraph
 from edugraph_importer.graph.prerequisites import EdgeChanges, Settled, differences, excluded_edges, note_changes
 
 Claims = dict[tuple[str, str], float]
@@ -102,6 +108,92 @@ def test_a_portion_is_created_by_what_becomes_of_each_edge() -> None:
     assert tx.asked[1][1] == {"ids": ["a", "b", "c", "d"]}
     assert tx.rows("create_depends_on") == [{"from": "a", "to": "b", "confidence": 0.5}]
     assert tx.rows("create_set_aside") == [{"from": "c", "to": "d", "confidence": 0.75}]
+
+
+# --- who writes it ---------------------------------------------------------------------------------------------------
+
+
+class Graph:
+    """A graph whose claims are not settled, if there are `notes`. `epochs`: what the Lock node has, one after another."""
+
+    def __init__(self, claims: Claims, edges: Edges, notes: list[str], epochs: Iterable[int] = repeat(7)) -> None:
+        latest = iter(epochs)
+        of_kind = {
+            kind: [[*pair, c] for pair, (c, is_excluded) in edges.items() if is_excluded == kind]
+            for kind in (False, True)
+        }
+        self.tx = Transaction(
+            schema_version=[{"version": SCHEMA_VERSION}],
+            begin_settling=[{"epoch": 7}],
+            hold_settling=lambda: [{"epoch": next(latest)}],
+            claim_changes=[{"id": note} for note in notes],
+            prerequisites=[{"excluded": kind, "claims": rows} for kind, rows in of_kind.items()],
+            all_claims=[{"id": a, "requires": [b], "confidence": [c]} for (a, b), c in claims.items()],
+        )
+
+    def settled(self, *, always: bool = False) -> Settled:
+        connection = SimpleNamespace(read=self.tx.run)
+        return prerequisites.settle(
+            cast("Any", connection), lambda work, *given: work(self.tx, *given), always=always
+        )
+
+    def written(self) -> list[str]:
+        """Which statements have written, without those that lock."""
+        names = ("remove_prerequisites", "create_depends_on", "create_set_aside", "delete_claim_changes")
+        return [name for name in self.tx.names() if name in names]
+
+
+OLD: Edges = {("a", "b"): (0.5, False), ("x", "y"): (0.5, False)}
+NEW: Claims = {("a", "b"): 0.5, ("b", "c"): 0.5, ("c", "a"): 0.25, ("b", "a"): 0.25}
+
+
+def test_a_settler_takes_its_number_then_reads_the_notes_and_then_the_claims() -> None:
+    graph = Graph(NEW, OLD, ["n1", "n2"])
+    settled = graph.settled()
+    assert settled.finished
+    assert settled.set_aside == ("b > a", "c > a")
+    first = ["claim_changes", "schema_version", "begin_settling", "claim_changes", "prerequisites", "all_claims"]
+    assert graph.tx.names()[:6] == first
+    assert graph.written() == [
+        "remove_prerequisites",
+        "create_depends_on",
+        "create_set_aside",
+        "delete_claim_changes",
+    ]
+    assert graph.tx.rows("remove_prerequisites") == [{"from": "x", "to": "y"}]
+    assert graph.tx.rows("create_depends_on") == [{"from": "b", "to": "c", "confidence": 0.5}]
+    assert graph.tx.asked[-1] == ("delete_claim_changes", {"ids": ["n1", "n2"]})
+
+
+@pytest.mark.parametrize(("version", "refusal"), [(SCHEMA_VERSION - 1, OutdatedGraph), (SCHEMA_VERSION + 1, Wait)])
+def test_a_settler_leaves_a_graph_of_another_form_alone(version: int, refusal: type[Exception]) -> None:
+    graph = Graph(NEW, OLD, ["n"])
+    graph.tx.answers["schema_version"] = [{"version": version}]
+    with pytest.raises(refusal):
+        graph.settled()
+    assert graph.tx.names() == ["claim_changes", "schema_version"]
+
+
+def test_without_a_note_nothing_is_settled_unless_it_is_asked_for() -> None:
+    graph = Graph(NEW, OLD, [])
+    assert graph.settled() == Settled(finished=True)
+    assert graph.tx.names() == ["claim_changes"]
+    assert graph.settled(always=True).changes.pairs == [("b", "a"), ("b", "c"), ("c", "a"), ("x", "y")]
+
+
+@pytest.mark.parametrize(
+    ("portions", "written"),
+    [(0, []), (1, ["remove_prerequisites"]), (2, ["remove_prerequisites", "create_depends_on"])],
+)
+def test_a_settler_that_is_overtaken_writes_nothing_more_and_leaves_the_notes(
+    portions: int, written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prerequisites, "EDGES_AT_ONCE", 1)
+    graph = Graph({**NEW, ("b", "d"): 0.5}, OLD, ["n"], [7] * portions + [8] * 9)
+    # Of the edges to create, the first one is excluded.
+    written = [name.replace("create_depends_on", "create_set_aside") for name in written]
+    assert graph.settled() == Settled(finished=False)
+    assert graph.written() == written
 
 
 # --- what changes the claims ----------------------------------------------------------------------------------------
