@@ -60,7 +60,7 @@ from edugraph_importer.batching import (
     store_rejects,
     window,
 )
-from edugraph_importer.erasure import Erasure, forget_lists
+from edugraph_importer.erasure import Erasure, forget_lists, tell_restricted
 from edugraph_importer.graph import REFUSED, Graph
 from edugraph_importer.person_export import Elsewhere, PersonExport
 from edugraph_importer.undo import undo_import
@@ -127,7 +127,7 @@ class Importer:
         if job.next_batch == 0:
             self.graph.prepare()
             # People look at the job from now on, while every importer may be at work.
-            self.tell_course_members(())
+            tell_restricted(self.members, self.graph)
             store_job(self.blobs, job)
         claim = self.jobs.begin(
             job.job_id,
@@ -382,9 +382,7 @@ class Importer:
 
     def tell_course_members(self, course_ids: Collection[str]) -> None:
         """Tell the analyzer what it must know of each course, and who is not to be read or shown."""
-        if self.members.restricted() is None:
-            epoch = self.members.epoch()
-            self.members.tell_restricted(self.graph.restricted_students(), epoch)
+        tell_restricted(self.members, self.graph)
         for course_id in sorted(course_ids):
             epoch, now = self.members.epoch(), self.now()
             self.members.tell(course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now)

@@ -81,9 +81,15 @@ def forget_lists(members: CourseMembers, graph: Graph) -> None:
     Nothing of any student is read or shown without that list, and to be asked for it an importer must be free.
     """
     members.forget()
-    epoch = members.epoch()
     # Whoever deletes the lists meanwhile tells this one afterwards.
-    members.tell_restricted(graph.restricted_students(), epoch)
+    tell_restricted(members, graph)
+
+
+def tell_restricted(members: CourseMembers, graph: Graph) -> None:
+    """Tell analyzer and gateway who is restricted, if they do not know."""
+    if members.restricted() is None:
+        epoch = members.epoch()
+        members.tell_restricted(graph.restricted_students(), epoch)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Graph:
         A course that is not there has its id only. Knowledge points stand in the order of the course.
         """
         ids = list(dict.fromkeys(course_ids))
-        rows = [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)]
+        rows = [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)] if ids else []
         contexts = []
         for course_id in ids:
             of_course = [row for row in rows if row["id"] == course_id]
