@@ -58,7 +58,6 @@ WITHOUT_AUTHENTICATION = Rule("everybody", EVERY_QUESTION)
 WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "digest": ("read",),
     "summary": ("read",),
-    "picture": ("read", "personal"),
     "reviews": ("read", "personal"),
     "export": ("read", "personal"),
     "check": ("operate",),
