@@ -267,10 +267,6 @@ class AsyncClient:
     async def graph_summary(self) -> GraphSummary:
         return await self._api.model(GraphSummary, "/v1/graph/summary", timeout=WHOLE_GRAPH_SECONDS)
 
-    async def graph_picture(self, limit: int = 500) -> dict[str, Any]:
-        """Return nodes of id, label and name, and edges of source, target and type."""
-        return await self._api.json("/v1/graph/picture", params={"limit": limit}, timeout=WHOLE_GRAPH_SECONDS)
-
     @asynccontextmanager
     async def reviews(self) -> AsyncIterator[AsyncIterator[str]]:
         """Yield all reviews, one JSON object a line."""

@@ -266,10 +266,6 @@ class Client:
     def graph_summary(self) -> GraphSummary:
         return self._api.model(GraphSummary, "/v1/graph/summary", timeout=WHOLE_GRAPH_SECONDS)
 
-    def graph_picture(self, limit: int = 500) -> dict[str, Any]:
-        """Return nodes of id, label and name, and edges of source, target and type."""
-        return self._api.json("/v1/graph/picture", params={"limit": limit}, timeout=WHOLE_GRAPH_SECONDS)
-
     @contextmanager
     def reviews(self) -> Iterator[Iterator[str]]:
         """Yield all reviews, one JSON object a line."""
