@@ -255,7 +255,8 @@ class AnalyzerService:
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
         """Return an Estimate as JSON; what the cache has costs nothing."""
-        pack = Analysis(job_id=message.job_id, pack="estimate", kind=message.kind, records=message.records)
+        common = {name: getattr(message, name) for name in ("job_id", "kind", "records", "economy")}
+        pack = Analysis(pack="estimate", **common)
         return asdict(self.pipeline.estimate(pack))
 
     def pack_failed(self, message: Analysis, reason: str) -> None:

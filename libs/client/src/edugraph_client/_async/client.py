@@ -130,10 +130,12 @@ class AsyncClient:
         body = {"records": list(records), **given(economy=economy)}
         return await self._api.submit(f"/v1/analyses/{subject}", json=body)
 
-    async def estimate(self, subject: str, records: Sequence[Mapping[str, Any]]) -> Accepted:
+    async def estimate(
+        self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False
+    ) -> Accepted:
         """Ask what `analyze` would cost. The estimate is the result of the task, which an analyzer makes."""
-        path = f"/v1/analyses/{subject}/estimate"
-        return await self._api.model(Accepted, path, "POST", json={"records": list(records)})
+        body = {"records": list(records), **given(economy=economy)}
+        return await self._api.model(Accepted, f"/v1/analyses/{subject}/estimate", "POST", json=body)
 
     async def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
         """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""

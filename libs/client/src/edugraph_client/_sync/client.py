@@ -131,10 +131,10 @@ class Client:
         body = {"records": list(records), **given(economy=economy)}
         return self._api.submit(f"/v1/analyses/{subject}", json=body)
 
-    def estimate(self, subject: str, records: Sequence[Mapping[str, Any]]) -> Accepted:
+    def estimate(self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False) -> Accepted:
         """Ask what `analyze` would cost. The estimate is the result of the task, which an analyzer makes."""
-        path = f"/v1/analyses/{subject}/estimate"
-        return self._api.model(Accepted, path, "POST", json={"records": list(records)})
+        body = {"records": list(records), **given(economy=economy)}
+        return self._api.model(Accepted, f"/v1/analyses/{subject}/estimate", "POST", json=body)
 
     def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
         """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""

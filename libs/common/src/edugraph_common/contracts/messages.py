@@ -206,10 +206,14 @@ class AnalysisWindow(Message):
 
 
 class AnalysisEstimate(Message):
-    """analysis.batch: what reading these records would cost. `job_id` names the request; nothing is sent on."""
+    """analysis.batch: what reading these records would cost. `job_id` names the request; nothing is sent on.
+
+    `economy`: as in ImportJob; an older analyzer tells the price of a job without it.
+    """
 
     kind: Kind
     records: tuple[dict[str, Any], ...]
+    economy: bool = False
 
 
 class Analysis(Message):
