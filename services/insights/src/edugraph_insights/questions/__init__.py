@@ -15,6 +15,7 @@ from edugraph_insights.questions import (
     needs_help,
     records,
     returning_mistakes,
+    review_points,
     review_queue,
     roster,
     student,
@@ -48,5 +49,6 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         roster,
         course_map,
         review_queue,
+        review_points,
     )
 }
