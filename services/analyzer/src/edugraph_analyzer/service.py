@@ -13,6 +13,7 @@ from celery import Celery
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
+from edugraph_analyzer.rule_based import encoder, same_points
 from edugraph_common.contracts.errors import Refused, Rejected, Wait
 from edugraph_common.contracts.findings import Kind, kind_to_read
 from edugraph_common.contracts.messages import (
@@ -21,8 +22,10 @@ from edugraph_common.contracts.messages import (
     AnalysisBatch,
     AnalysisEstimate,
     AnalysisWindow,
+    CompareNames,
     CourseMembersRequest,
     Findings,
+    ProposedPairs,
     own_contexts,
 )
 from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
@@ -252,6 +255,19 @@ class AnalyzerService:
                 request,
                 task_id=task_id_for(message.job_id, f"members-{message.pack}"),
             )
+
+    def compare_names(self, message: CompareNames) -> dict[str, int]:
+        """Tell the importer which points may mean the same, or that there is no encoder to compare them."""
+        pairs = same_points.proposed(message.points) if encoder.is_installed() else ()
+        told = ProposedPairs(
+            job_id=message.job_id,
+            traceparent=message.traceparent,
+            encoder=encoder.version() if encoder.is_installed() else None,
+            compared=len(message.points),
+            pairs=pairs,
+        )
+        send(self.app, "record_proposals_task", told, task_id=task_id_for(message.job_id, "proposals"))
+        return {"pairs": len(pairs)}
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
         """Return an Estimate as JSON; what the cache has costs nothing."""

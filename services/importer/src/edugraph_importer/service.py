@@ -8,18 +8,25 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 import structlog
 from celery import Celery
 
-from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event, EventType
 from edugraph_common.contracts.messages import (
+    COMPARED_POINTS,
+    INLINE_BYTES,
+    CompareNames,
     Findings,
     ImportAggregate,
     ImportBatch,
     ImportJob,
+    NamedPoint,
+    ProposedPairs,
+    ProposeSame,
     Removable,
     SplitSource,
 )
@@ -33,7 +40,7 @@ from edugraph_common.contracts.outcomes import (
 from edugraph_common.contracts.records import Record, course_ids_of, parse_record
 from edugraph_common.contracts.reviews import Review
 from edugraph_common.messaging.lost_jobs import send_lost_job
-from edugraph_common.messaging.publisher import emit, send, task_id_for
+from edugraph_common.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.answer_epochs import ALL_COURSES, AnswerEpochs, touched_by
 from edugraph_common.platform.course_members import MOST_MEMBERS, CourseMembers, names_by_course
@@ -375,6 +382,28 @@ class Importer:
         self.graph.write_reviews(reviews)
         self.epochs.begin_everywhere()
 
+    def compare_points(self, job_id: str) -> dict[str, int]:
+        """Have the analyzer tell which knowledge points may mean the same. Return how many it is asked about.
+
+        Names travel, and nothing that a student wrote.
+        """
+        counted, points = self.graph.points_to_compare(COMPARED_POINTS + 1)
+        asked = within_a_message(points[:COMPARED_POINTS])
+        if len(asked) < len(points):
+            log.warning("points_left_out", compared=len(asked), points=counted)
+        message = CompareNames(job_id=job_id, points=asked)
+        send(self.app, "compare_names_task", message, task_id=task_id_for(job_id, "compare"))
+        self.graph.note_comparison(counted, self.now().timestamp())
+        self._ask_for_comparison(job_id, "compare-again")  # of what came since the points were read
+        return {"points": len(asked), "left_out": len(points) - len(asked)}
+
+    def write_proposals(self, message: ProposedPairs) -> dict[str, int]:
+        proposed = self.graph.write_proposals(message)
+        if message.encoder is None:
+            log.warning("points_not_compared", reason="the analyzer has no sentence encoder (its extra `offline`)")
+        self.epochs.begin_everywhere()
+        return {"proposed": proposed}
+
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         found = self.graph.derive_anew(repair=repair)
         self.epochs.begin_everywhere()
@@ -476,6 +505,20 @@ class Importer:
         state = self.jobs.finish_if_complete(job_id, self.now())
         if state:
             self._ended(job_id, state)
+            self._ask_for_comparison(job_id, "propose")
+
+    def _ask_for_comparison(self, job_id: str, step: str) -> None:
+        """Have names of knowledge points compared, if there are more or fewer points than at the last time.
+
+        The job has ended: what keeps its points from being compared is logged, and the next job that ends asks again.
+        """
+        try:
+            delay = self.graph.comparison_due(self.now().timestamp())
+            if delay is not None:
+                message, task_id = ProposeSame(job_id=job_id), task_id_for(job_id, step)
+                send(self.app, "propose_same_task", message, task_id=task_id, delay_seconds=delay)
+        except Failure as failure:
+            log.warning("points_not_compared", reason=failure.reason)
 
     def _ended(self, job_id: str, state: str) -> None:
         telemetry.job(state)
@@ -487,6 +530,12 @@ class Importer:
             id=event_id, source="/edugraph/importer", type=event_type, subject=job_id, time=self.now(), data=data
         )
         emit(self.app, event)
+
+
+def within_a_message(points: Sequence[NamedPoint]) -> tuple[NamedPoint, ...]:
+    """Return the first of the points, as many as a message has room for."""
+    sizes = accumulate(len(each.model_dump_json()) + 1 for each in points)
+    return tuple(each for each, size in zip(points, sizes, strict=True) if size < LARGEST_BODY - INLINE_BYTES)
 
 
 def valid_records(message: Findings) -> Iterator[Record]:

@@ -22,6 +22,8 @@ from edugraph_common.contracts.messages import (
     ImportBatch,
     ImportJob,
     Message,
+    ProposedPairs,
+    ProposeSame,
     RemoveFromGraph,
     ReplayErasures,
     RestrictStudent,
@@ -116,6 +118,18 @@ def aggregate_import_results(self: DataImportTask, _outcomes: list[Any], body: A
 def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Write the findings of one pack. Return a FindingsOutcome."""
     return self.importer.write_findings(self.parse(Findings, body)).model_dump(mode="json")
+
+
+@shared_task(base=DataImportTask, bind=True, name="propose_same_task", contract=ProposeSame)
+def propose_same_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Have the names of knowledge points compared. Return how many `points`, and how many are `left_out`."""
+    return self.importer.compare_points(self.parse(ProposeSame, body).job_id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="record_proposals_task", contract=ProposedPairs)
+def record_proposals_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Propose which points may mean the same, as the analyzer told. Return how many pairs are `proposed`."""
+    return self.importer.write_proposals(self.parse(ProposedPairs, body))
 
 
 @shared_task(base=DataImportTask, bind=True, name="derive_graph_task", contract=DeriveGraph)

@@ -26,7 +26,9 @@ IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
      "untaught-points", "trust", "course-map", "mood", "trend", "mastery"}
 )  # fmt: skip
-ABOUT_PERSONS = frozenset({"student", "next", "needs-help", "attention", "ties", "records", "roster", "review-queue"})
+ABOUT_PERSONS = frozenset(
+    {"student", "next", "needs-help", "attention", "ties", "records", "roster", "review-queue", "review-points"}
+)
 # Two groups of one's own choice could be cut as small as one likes, so it is no question of cells.
 OF_TWO_GROUPS = frozenset({"groups"})
 EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS | OF_TWO_GROUPS

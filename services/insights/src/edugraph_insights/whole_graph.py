@@ -16,6 +16,7 @@ from edugraph_common.contracts.graph_schema import (
     ENTITY_LABELS,
     LABELS,
     NAMED_LABELS,
+    PROPOSALS,
     RECORD_LABELS,
     RELATIONSHIPS,
     REVIEW_LABELS,
@@ -144,7 +145,7 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
             only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
             for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):
                 yield [label, {key: value for key, value in _plain_all(row["p"]).items() if key not in _NO_CONTENT}]
-        for name in RELATIONSHIPS:
+        for name in (each for each in RELATIONSHIPS if each not in PROPOSALS):
             only = "WHERE a.carried IS NULL AND b.carried IS NULL " if name in {"HAS_RECORD", "IN_COURSE"} else ""
             query = (
                 f"MATCH (a)-[r:{name}]->(b) {only}"

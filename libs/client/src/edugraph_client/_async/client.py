@@ -141,6 +141,10 @@ class AsyncClient:
         """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""
         return await self._api.submit("/v1/reviews", json={"reviews": list(reviews)})
 
+    async def propose_pairs(self) -> Accepted:
+        """Have the names of knowledge points compared. The task's result says how many `points` there are."""
+        return await self._api.model(Accepted, "/v1/reviews/proposals", "POST")
+
     # Jobs and tasks.
 
     async def job(self, job_id: str) -> JobReport:

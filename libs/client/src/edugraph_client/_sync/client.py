@@ -140,6 +140,10 @@ class Client:
         """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""
         return self._api.submit("/v1/reviews", json={"reviews": list(reviews)})
 
+    def propose_pairs(self) -> Accepted:
+        """Have the names of knowledge points compared. The task's result says how many `points` there are."""
+        return self._api.model(Accepted, "/v1/reviews/proposals", "POST")
+
     # Jobs and tasks.
 
     def job(self, job_id: str) -> JobReport:

@@ -220,6 +220,7 @@ _GRAPH = (
             "DEPENDS_ON.*",
             "SET_ASIDE.*",
             "CALLED.*",
+            "PROPOSED_SAME.*",
             "OF_ITEM.*",
             "DEFINES.*",
             "REQUIRES.*",

@@ -8,11 +8,18 @@ from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
-from edugraph_common.contracts.messages import CourseContext, Findings, Removable
+from edugraph_common.contracts.messages import (
+    COMPARED_CHARACTERS,
+    CourseContext,
+    Findings,
+    NamedPoint,
+    ProposedPairs,
+    Removable,
+)
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
-from edugraph_importer.graph import apply, erasure, migrations, rebuild, removal, retention, undo
+from edugraph_importer.graph import apply, erasure, migrations, proposals, rebuild, removal, retention, undo
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
@@ -92,6 +99,33 @@ class Graph:
             self._write(review_nodes.write_of_items, about_items)
         if about_pairs:
             self._write(review_nodes.write_of_pairs, about_pairs, set())
+
+    def comparison_due(self, now: float) -> int | None:
+        """Return in how many seconds the names of points are to be compared; None if nobody needs to ask for it.
+
+        Whoever gets a number has to ask: it is noted that they do. `now`: seconds since 1970.
+        """
+        last = self._connection.read(CYPHER["last_comparison"])
+        [points] = self._connection.read(CYPHER["count_points"])
+        if points["points"] == (last[0]["points"] if last else 0):
+            return None  # as at the end of most imports: nothing is written or locked
+        return self._write(proposals.ask, now)
+
+    def points_to_compare(self, most: int) -> tuple[int, tuple[NamedPoint, ...]]:
+        """Return how many points there are, and the first of those that stand for all that mean the same."""
+        [counted] = self._connection.read(CYPHER["count_points"])
+        rows = self._connection.read(CYPHER["points_to_compare"], limit=most)
+        return counted["points"], tuple(
+            NamedPoint(id=row["id"], name=row["name"][:COMPARED_CHARACTERS]) for row in rows
+        )
+
+    def note_comparison(self, points: int, now: float) -> None:
+        """Note that names were sent to be compared when there were so many points. `now`: seconds since 1970."""
+        self._write(proposals.note_comparison, points, now)
+
+    def write_proposals(self, message: ProposedPairs) -> int:
+        """Propose pairs of points in place of those that nobody decided, and return how many are proposed now."""
+        return self._write(proposals.write, message.encoder, message.compared, message.pairs)
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
         """Return what the graph knows of each course, for those who read its texts, in the order given.

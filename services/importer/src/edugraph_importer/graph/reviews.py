@@ -12,7 +12,15 @@ from typing import Any
 import neo4j
 
 from edugraph_common.contracts.records import DATA_OF_TYPE, Record, iso
-from edugraph_common.contracts.reviews import LABEL_OF, TEXTS_OF_TYPE, FindingReview, ItemReview, PairReview, Review
+from edugraph_common.contracts.reviews import (
+    LABEL_OF,
+    TEXTS_OF_TYPE,
+    FindingReview,
+    ItemReview,
+    PairReview,
+    PairVerdict,
+    Review,
+)
 from edugraph_importer.graph import finding_facts, migrations, prerequisites, resolver
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import StaleRead
@@ -23,6 +31,8 @@ from edugraph_importer.graph.unit_of_work import TestsSaid, lock_and_load, run_r
 from edugraph_importer.graph.verdicts import applied, merged, stamp
 from edugraph_importer.graph.versions import Classified, StoredVersion, WithdrawnRecords, hold_keys, stored_versions
 
+# What JUDGED says of a pair. One that was taken back has no `same`, and keeps its time: an older word comes too late.
+_SAME: Mapping[PairVerdict, bool | None] = {"same": True, "different": False, "withdrawn": None}
 _TEXT_LABELS = ("Attempt", "CourseContent", "ErrorRecord", "Interaction")
 
 
@@ -37,7 +47,7 @@ def write_of_pairs(tx: neo4j.ManagedTransaction, reviews: Sequence[PairReview], 
     unit = lock_and_load(tx, judged | wanted, ())
     for of, label in LABEL_OF.items():
         last = {
-            tuple(sorted(review.pair)): (stamp(review), review.verdict == "same")
+            tuple(sorted(review.pair)): (stamp(review), _SAME[review.verdict])
             for review in sorted(reviews, key=stamp)
             if review.of == of
         }

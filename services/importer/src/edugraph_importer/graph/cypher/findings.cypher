@@ -223,12 +223,13 @@ MATCH (b:KnowledgePoint {id: row.to})
 CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
 
 // name: delete_orphans
-// Deletes nodes that nothing names any more. A restriction stays, for records that come later.
+// Deletes nodes that nothing names any more. A restriction stays, for records that come later; what an encoder proposes
+// of a node keeps it not.
 // for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
-WHERE NOT EXISTS { (n)--() } AND n.restricted IS NULL
-DELETE n
+WHERE NOT EXISTS { MATCH (n)-[r]-() WHERE type(r) <> 'PROPOSED_SAME' } AND n.restricted IS NULL
+DETACH DELETE n
 RETURN count(*) AS deleted
 
 // name: course_members
