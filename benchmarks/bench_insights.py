@@ -77,6 +77,7 @@ def measure(store: Store, size: int, calls: int) -> list[dict[str, Any]]:
     graph.prepare()
     fill(graph, size)
     graph.write_findings(Findings(job_id="bench", pack="texts", findings=tuple(found_in_texts(school))))
+    graph.settle_prerequisites()
     graph.close()
     store.stop()
     store.start()

@@ -38,11 +38,19 @@ from edugraph_common.contracts.messages import (
     RemoveFromGraph,
     ReplayErasures,
     RestrictStudent,
+    SettlePrerequisites,
     SplitSource,
     UndoImport,
     WriteReviews,
 )
-from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, ImportReport, JobReport, PackOutcome
+from edugraph_common.contracts.outcomes import (
+    BatchOutcome,
+    FindingsOutcome,
+    ImportReport,
+    JobReport,
+    PackOutcome,
+    SettledPrerequisites,
+)
 from edugraph_common.contracts.records import RECORD_TYPES, InvalidRecord, Record, Withdrawal, parse_record, parse_row
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -72,6 +80,8 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "replay_erasures": ReplayErasures,
     "clean_job": CleanJob,
     "end_old_records": EndOldRecords,
+    "settle_prerequisites": SettlePrerequisites,
+    "settled_prerequisites": SettledPrerequisites,
     "batch_outcome": BatchOutcome,
     "import_report": ImportReport,
     "findings_outcome": FindingsOutcome,

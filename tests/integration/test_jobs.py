@@ -127,6 +127,36 @@ def test_a_job_ends_only_when_its_analysis_has(jobs: Jobs) -> None:
     assert report(jobs, job_id).analysis.cost == 0.5
 
 
+def test_a_job_ends_when_the_prerequisites_that_it_changed_are_derived(jobs: Jobs) -> None:
+    """To take the guard out: let derived.lua not compare the number."""
+    job_id = started(jobs, 1)
+    changed = outcome(job_id, 0).model_copy(update={"analysis_expected": 2, "claims_changed": True})
+    for _ in range(2):  # it is delivered twice and counts once
+        jobs.settle_batch(changed, NOW)
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) is None
+    read_before = jobs.deriving([job_id, "another"])
+    assert read_before == {job_id: "1"}
+    jobs.settle_pack(job_id, "knowledge_points-0-0", AnalysisProgress(done=2), NOW, claims_changed=True)
+    jobs.derived(job_id, read_before[job_id])  # by a settler that began before the pack
+    assert (jobs.finish_if_complete(job_id, NOW), report(jobs, job_id).deriving) == ("deriving", True)
+    jobs.waits(job_id, "it waits", NOW.timestamp() + 60, NOW)
+    assert (report(jobs, job_id).state, report(jobs, job_id).waiting_for) == ("waiting", "it waits")
+    jobs.derived(job_id, jobs.deriving([job_id])[job_id])
+    assert jobs.finish_if_complete(job_id, NOW) == "succeeded"
+    seen = report(jobs, job_id)
+    assert (seen.state, seen.deriving, seen.waiting_for) == ("succeeded", False, None)
+
+
+def test_a_job_that_was_cancelled_has_what_it_changed_derived(jobs: Jobs) -> None:
+    job_id = started(jobs, 2)
+    jobs.cancel(job_id, NOW)
+    jobs.settle_batch(outcome(job_id, 0).model_copy(update={"claims_changed": True}), NOW)
+    assert jobs.finish_if_complete(job_id, NOW) == "deriving"
+    jobs.derived(job_id, jobs.deriving([job_id])[job_id])
+    assert (jobs.finish_if_complete(job_id, NOW), report(jobs, job_id).state) == (None, "cancelled")
+
+
 def test_a_file_without_a_valid_record_has_failed(jobs: Jobs) -> None:
     job_id = started(jobs, 1)
     nothing = outcome(job_id, 0).model_copy(update={"written": 0, "unchanged": 0, "rejected": 5})

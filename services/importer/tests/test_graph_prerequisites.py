@@ -1,13 +1,15 @@
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statements import Transaction
 
 from edugraph_common.contracts.findings import ContentFinding, Prerequisite
 from edugraph_common.contracts.records import parse_record
+from edugraph_importer.graph import prerequisites
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingFacts, FindingUpdate, facts_of
-from edugraph_importer.graph.prerequisites import EdgeChanges, excluded_edges, lock_edges, plan_changes, write_changes
+from edugraph_importer.graph.prerequisites import EdgeChanges, Settled, differences, excluded_edges, note_changes
 
 Claims = dict[tuple[str, str], float]
 pairs = st.tuples(st.sampled_from("abcdefg"), st.sampled_from("abcdefg")).filter(lambda pair: pair[0] != pair[1])
@@ -55,7 +57,54 @@ def test_a_long_chain_closed_to_a_ring() -> None:
     assert excluded_edges(ring) == {("19999", "00000")}
 
 
-# --- what a finding changes ---------------------------------------------------------------------------------------
+# --- what is to be written ------------------------------------------------------------------------------------------
+
+Edges = dict[tuple[str, str], tuple[float, bool]]
+edges_ = st.dictionaries(pairs, st.tuples(st.sampled_from([0.25, 0.5, 0.75, 1.0]), st.booleans()), max_size=25)
+
+
+@given(edges_, claims_)
+def test_what_differs_makes_the_edges_those_of_the_claims(edges: Edges, claims: Claims) -> None:
+    changes = differences(edges, claims)
+    kept = {pair: edge for pair, edge in edges.items() if pair not in changes.gone}
+    assert not kept.keys() & changes.new.keys()
+    excluded = _plainly(claims)
+    wanted = {pair: (confidence, pair in excluded) for pair, confidence in claims.items()}
+    assert {**kept, **changes.new} == wanted
+    assert differences(wanted, claims) == EdgeChanges()
+    assert changes.pairs == sorted({*changes.gone, *changes.new})
+
+
+def test_an_edge_that_is_excluded_from_now_on_is_told() -> None:
+    changes = differences({("a", "b"): (0.3, False), ("x", "y"): (0.5, True)}, {("a", "b"): 0.3, ("b", "a"): 0.5})
+    assert changes.gone == (("a", "b"), ("x", "y"))
+    assert Settled(finished=True, changes=changes).set_aside == ("a > b",)
+
+
+def test_of_the_edges_that_are_excluded_a_hundred_are_told() -> None:
+    changes = EdgeChanges((), {(f"{i:03}", "x"): (0.5, True) for i in range(120)})
+    assert Settled(finished=True, changes=changes).set_aside[::99] == ("000 > x", "099 > x")
+
+
+def test_a_portion_is_removed_with_the_points_that_nothing_else_kept() -> None:
+    tx = Transaction(hold_settling=[{"epoch": 3}])
+    assert prerequisites._remove(tx, [("c", "d"), ("a", "b")], 3) == 2  # type: ignore[arg-type]
+    assert tx.names() == ["hold_settling", "lock_points", "remove_prerequisites", "delete_orphans_KnowledgePoint"]
+    assert tx.asked[1][1] == tx.asked[3][1] == {"ids": ["a", "b", "c", "d"]}
+    assert tx.rows("remove_prerequisites") == [{"from": "c", "to": "d"}, {"from": "a", "to": "b"}]
+
+
+def test_a_portion_is_created_by_what_becomes_of_each_edge() -> None:
+    tx = Transaction(hold_settling=[{"epoch": 3}])
+    edges = [(("a", "b"), (0.5, False)), (("c", "d"), (0.75, True))]
+    assert prerequisites._create(tx, edges, 3) == 2  # type: ignore[arg-type]
+    assert tx.names() == ["hold_settling", "lock_points", "create_depends_on", "create_set_aside"]
+    assert tx.asked[1][1] == {"ids": ["a", "b", "c", "d"]}
+    assert tx.rows("create_depends_on") == [{"from": "a", "to": "b", "confidence": 0.5}]
+    assert tx.rows("create_set_aside") == [{"from": "c", "to": "d", "confidence": 0.75}]
+
+
+# --- what changes the claims ----------------------------------------------------------------------------------------
 
 
 def says(**confidences: float) -> ContentFinding:
@@ -64,101 +113,33 @@ def says(**confidences: float) -> ContentFinding:
     return ContentFinding(prerequisites=tuple(claims), confidence=1)
 
 
-def update(record_id: str, new: ContentFinding, old: ContentFinding | None = None) -> FindingUpdate:
-    head = {"type": "course_content", "timestamp": "2026-01-01T00:00:00Z", "record_id": record_id}
+def update(new: ContentFinding, old: ContentFinding | None = None) -> FindingUpdate:
+    head = {"type": "course_content", "timestamp": "2026-01-01T00:00:00Z", "record_id": "r"}
     record = parse_record({**head, "data": {"course_id": "c", "content": "x"}})
     return FindingUpdate(record, facts_of(old) if old else NO_FACTS, facts_of(new), None)
 
 
-def graph_with(*edges: tuple[str, str, float], excluded: tuple[tuple[str, str, float], ...] = (), **more: Any) -> Any:
-    rows = [{"excluded": False, "claims": [list(edge) for edge in edges]}]
-    rows.append({"excluded": True, "claims": [list(edge) for edge in excluded]})
-    return Transaction(prerequisites=rows, **more)
+CLAIMING = FindingFacts(prerequisites={("p", "q"): 1.0})
 
 
-def claims_of(record: str, **confidences: float) -> list[dict[str, Any]]:
-    return [
-        {"record": record, "id": pair[0], "requires": [pair[2]], "confidence": [confidence]}
-        for pair, confidence in confidences.items()
-    ]
+@pytest.mark.parametrize(
+    ("updates", "superseded", "stated", "unstated"),
+    [
+        ([update(says(p_q=0.5))], {}, (), ()),
+        ([update(says(), says(p_q=0.5))], {}, (), ()),
+        ([update(says(p_q=0.25), says(p_q=0.5))], {}, (), ()),
+        ([], {"r": CLAIMING}, (), ()),
+        ([], {}, {("p", "q")}, ()),
+        ([], {}, (), {("p", "q")}),
+    ],
+)
+def test_a_change_of_what_is_claimed_is_noted(updates: Any, superseded: Any, stated: Any, unstated: Any) -> None:
+    tx = Transaction()
+    assert note_changes(tx, updates, superseded, stated, unstated, job_id="j")  # type: ignore[arg-type]
+    assert tx.asked == [("note_claim_change", {"job_id": "j"})]
 
 
-def test_a_new_claim_is_an_edge_and_a_known_one_changes_nothing() -> None:
-    tx = graph_with(("x", "y", 0.5))
-    changes = plan_changes(tx, [update("r", says(x_y=0.5, p_q=0.75))], {})
-    assert changes == EdgeChanges({("p", "q"): (0.75, False)})
-    assert set(changes.nodes()) == {("KnowledgePoint", "p"), ("KnowledgePoint", "q")}
-    assert tx.names() == ["prerequisites"]  # no claim was taken back
-
-
-def test_the_strongest_of_several_claims_decides() -> None:
-    updates = [update("r", says(p_q=0.25)), update("s", says(p_q=0.75)), update("t", says(p_q=0.5))]
-    assert plan_changes(graph_with(), updates, {}).changed == {("p", "q"): (0.75, False)}
-    assert plan_changes(graph_with(("p", "q", 0.9)), updates, {}).changed == {}
-
-
-def test_without_claims_nothing_is_asked() -> None:
-    tx = graph_with(("x", "y", 0.5))
-    assert plan_changes(tx, [update("r", says())], {"s": NO_FACTS}) == EdgeChanges()
+def test_what_claims_the_same_again_is_no_change() -> None:
+    tx, same = Transaction(), update(says(p_q=0.5), says(p_q=0.5))
+    assert not note_changes(tx, [same, update(says())], {"s": NO_FACTS}, (), (), job_id="j")  # type: ignore[arg-type]
     assert tx.asked == []
-
-
-def test_a_claim_that_is_taken_back_leaves_the_strongest_of_the_others() -> None:
-    others = claims_of("s", p_q=0.5) + claims_of("t", p_q=0.25) + claims_of("r", p_q=1.0) + claims_of("s", p_z=1.0)
-    tx = graph_with(("p", "q", 1.0), ("p", "z", 1.0), claims=others)
-    changes = plan_changes(tx, [update("r", says(), says(p_q=1.0))], {})
-    assert changes.changed == {("p", "q"): (0.5, False)}
-    assert tx.asked[1] == ("claims", {"ids": ["p"]})
-
-
-def test_a_claim_that_nobody_else_makes_is_removed() -> None:
-    for updates, superseded in (
-        ([update("r", says(), says(p_q=1.0))], {}),
-        ([], {"r": FindingFacts(prerequisites={("p", "q"): 1.0})}),
-    ):
-        tx = graph_with(("p", "q", 1.0), ("x", "y", 1.0), claims=claims_of("r", p_q=1.0))
-        changes = plan_changes(tx, updates, superseded)
-        assert changes.changed == {("p", "q"): None}
-        assert changes.newly_excluded == ()
-
-
-def test_a_finding_that_says_the_same_again_changes_nothing() -> None:
-    tx = graph_with(("p", "q", 1.0), claims=claims_of("r", p_q=1.0))
-    assert plan_changes(tx, [update("r", says(p_q=1.0), says(p_q=1.0))], {}) == EdgeChanges()
-
-
-def test_a_claim_that_closes_a_cycle_is_excluded_and_reported() -> None:
-    changes = plan_changes(graph_with(("a", "b", 0.9), ("b", "c", 0.8)), [update("r", says(c_a=0.5))], {})
-    assert changes == EdgeChanges({("c", "a"): (0.5, True)}, ("c > a",))
-
-
-def test_a_stronger_claim_excludes_a_weaker_edge_that_was_there() -> None:
-    changes = plan_changes(graph_with(("a", "b", 0.3)), [update("r", says(b_a=0.5))], {})
-    assert changes == EdgeChanges({("b", "a"): (0.5, False), ("a", "b"): (0.3, True)}, ("a > b",))
-
-
-def test_an_edge_that_closes_no_cycle_any_more_is_followed_again_and_old_exclusions_are_not_reported() -> None:
-    tx = graph_with(("a", "b", 0.9), ("x", "y", 0.9), excluded=(("b", "a", 0.5), ("y", "x", 0.5)), claims=[])
-    changes = plan_changes(tx, [update("r", says(), says(a_b=0.9))], {})
-    assert changes == EdgeChanges({("a", "b"): None, ("b", "a"): (0.5, False)})
-
-
-def test_a_claim_that_is_excluded_again_is_reported_again() -> None:
-    tx = graph_with(("a", "b", 0.9), excluded=(("b", "a", 0.5),))
-    assert plan_changes(tx, [update("r", says(b_a=0.5))], {}) == EdgeChanges({}, ("b > a",))
-
-
-def test_changes_are_written_after_what_they_replace_is_removed() -> None:
-    tx = Transaction()
-    write_changes(tx, EdgeChanges({("a", "b"): (0.5, False), ("c", "d"): (0.75, True), ("e", "f"): None}))
-    assert tx.names() == ["remove_prerequisites", "create_depends_on", "create_set_aside"]
-    pairs = [{"from": "a", "to": "b"}, {"from": "c", "to": "d"}, {"from": "e", "to": "f"}]
-    assert tx.rows("remove_prerequisites") == pairs
-    assert tx.rows("create_depends_on") == [{"from": "a", "to": "b", "confidence": 0.5}]
-    assert tx.rows("create_set_aside") == [{"from": "c", "to": "d", "confidence": 0.75}]
-
-
-def test_one_transaction_at_a_time_works_on_the_edges() -> None:
-    tx = Transaction()
-    lock_edges(tx)
-    assert tx.asked == [("lock_prerequisites", {})]

@@ -347,7 +347,7 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
     assert not any([found.outdated.interactions, found.outdated.contains, found.outdated.descriptions])
 
 
-def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_prerequisites_first() -> None:
+def test_a_superseded_text_had_a_part_in_what_its_course_contains() -> None:
     rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "DESCRIBES", "KnowledgePoint", "p")]
     tx = Transaction(
         lock_records_CourseContent=[{"records": [["k", None, "h", None, None, None]]}], links_of_CourseContent=rows
@@ -355,11 +355,7 @@ def test_a_superseded_text_had_a_part_in_what_its_course_contains_and_locks_the_
     found = lock_superseded(tx, {"k": old("CourseContent")})
     assert (found.outdated.contains, found.outdated.descriptions) == ({("c", "p")}, {"p"})
     assert not any([found.outdated.interactions, found.outdated.mistakes, found.related])
-    assert [name for name, _ in tx.asked] == [
-        "lock_prerequisites",
-        "lock_records_CourseContent",
-        "links_of_CourseContent",
-    ]
+    assert [name for name, _ in tx.asked] == ["lock_records_CourseContent", "links_of_CourseContent"]
 
 
 def test_a_superseded_course_record_had_a_part_in_what_its_student_learns() -> None:

@@ -307,7 +307,9 @@ class AnalyzerService:
         """Settle packs as failed; `sizes` has the number of records by the name of the pack."""
         for pack, records in sizes.items():
             self.jobs.settle_pack(job_id, pack, AnalysisProgress(failed=records), self.now(), reason)
-        telemetry.job_ended(self.jobs.finish_if_complete(job_id, self.now()))
+        # What waits for prerequisites is ended by the importer.
+        state = self.jobs.finish_if_complete(job_id, self.now())
+        telemetry.job_ended(None if state == "deriving" else state)
 
 
 def _pack_name(message: AnalysisBatch, number: int) -> str:

@@ -28,6 +28,7 @@ from edugraph_common.contracts.messages import (
     ProposedPairs,
     ProposeSame,
     Removable,
+    SettlePrerequisites,
     SplitSource,
 )
 from edugraph_common.contracts.outcomes import (
@@ -36,6 +37,7 @@ from edugraph_common.contracts.outcomes import (
     FindingsOutcome,
     ImportReport,
     Reject,
+    SettledPrerequisites,
 )
 from edugraph_common.contracts.records import Record, course_ids_of, parse_record
 from edugraph_common.contracts.reviews import Review
@@ -78,6 +80,8 @@ LOST_ANALYSIS = (
     "is in the graph; send its records again to have the rest, nothing is written twice."
 )
 SPLIT_QUEUE_SECONDS = 15.0  # until a large file is sent again to a queue that did not take it
+DERIVING = "the prerequisites that its texts changed are being derived"
+DERIVING_SECONDS = 60.0  # for which a job is not looked at as lost
 FAILED_BATCHES_IN_A_ROW = 20  # after so many, the rest of the job would fail as well; others' queues stay open
 
 log = structlog.get_logger("edugraph.importer")
@@ -304,6 +308,7 @@ class Importer:
             "failed",
         )
         return ImportReport(
+            deriving=report.deriving,
             **{name: getattr(report, name) for name in (*same, "by_type", "reasons", "not_relevant", "errors")},
             seconds=seconds,
             records_per_second=report.read / seconds,
@@ -314,6 +319,7 @@ class Importer:
         if self.jobs.is_open(job_id):
             raise Rejected("the import has not ended: cancel it first, then undo it")
         undone = undo_import(self.graph, self.blobs, job_id)
+        self._send_settler(job_id)
         self.epochs.begin_everywhere()
         return undone
 
@@ -375,11 +381,12 @@ class Importer:
             # Mistakes that waited for these texts are told what the graph knows now.
             texts = [parse_record(found.record) for found in message.findings]
             self.members.forget_contexts(course_id for text in texts for course_id in course_ids_of(text))
-        self._settle_pack(message, message.done, message.failed, message.error)
+        self._settle_pack(message, message.done, message.failed, message.error, claims_changed=outcome.claims_changed)
         return outcome
 
-    def write_reviews(self, reviews: Sequence[Review]) -> None:
+    def write_reviews(self, reviews: Sequence[Review], request_id: str) -> None:
         self.graph.write_reviews(reviews)
+        self._send_settler(request_id)
         self.epochs.begin_everywhere()
 
     def compare_points(self, job_id: str) -> dict[str, int]:
@@ -409,6 +416,32 @@ class Importer:
         self.epochs.begin_everywhere()
         return found
 
+    def settle_prerequisites(self, job_id: str) -> SettledPrerequisites:
+        """Derive which prerequisites are followed, and end the jobs that waited for it, this one among them.
+
+        Doing it again changes nothing. Raises Wait while another process is at it.
+        """
+        with self.jobs.settling():
+            # Read before the claims: what a job changes from here on, it waits for itself.
+            waiting = self.jobs.deriving({job_id, *self.graph.jobs_with_changed_claims()} - {""})
+            settled = self.graph.settle_prerequisites()
+        changes = settled.changes.pairs
+        if changes or waiting:
+            self.epochs.begin_everywhere()
+        if settled.finished:
+            for each, number in waiting.items():
+                self.jobs.derived(each, number)
+            # Whoever died after the line above has not ended the job that its message names.
+            for each in sorted({job_id, *waiting}):
+                self._finish(each)
+        return SettledPrerequisites(finished=settled.finished, changed=len(changes), set_aside=settled.set_aside)
+
+    def _send_settler(self, job_id: str) -> None:
+        """Have prerequisites derived, if what is claimed has changed. The gateways ask for it each minute, too."""
+        if self.graph.jobs_with_changed_claims():
+            task_id = task_id_for(job_id, "settle-prerequisites")
+            send(self.app, "settle_prerequisites_task", SettlePrerequisites(job_id=job_id), task_id=task_id)
+
     def tell_course_members(self, course_ids: Collection[str]) -> None:
         """Tell the analyzer what it must know of each course, and who is not to be read or shown."""
         tell_restricted(self.members, self.graph)
@@ -428,10 +461,11 @@ class Importer:
         self.epochs.begin_everywhere()
         return ended._asdict()
 
-    def remove_from_graph(self, of: Removable, node_id: str) -> dict[str, int | bool]:
+    def remove_from_graph(self, of: Removable, node_id: str, request_id: str) -> dict[str, int | bool]:
         """Take a course or a group out of the graph, for ten minutes at most."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         removed = self.graph.remove(of, node_id, lambda: self.now() < end)
+        self._send_settler(request_id)
         forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
         return removed._asdict()
@@ -481,7 +515,9 @@ class Importer:
         self._finish(outcome.job_id)
         return settled
 
-    def _settle_pack(self, message: Findings, done: int, failed: int, error: str | None) -> None:
+    def _settle_pack(
+        self, message: Findings, done: int, failed: int, error: str | None, *, claims_changed: bool = False
+    ) -> None:
         origins = [found.origin for found in message.findings]
         progress = AnalysisProgress(
             done=done,
@@ -492,7 +528,9 @@ class Importer:
             cost=sum(origin.cost for origin in origins),
             withheld=message.withheld if done else 0,
         )
-        if self.jobs.settle_pack(message.job_id, message.pack, progress, self.now(), error):
+        if self.jobs.settle_pack(
+            message.job_id, message.pack, progress, self.now(), error, claims_changed=claims_changed
+        ):
             telemetry.findings(done, failed)
         elif self.jobs.standing(message.job_id, message.generation) == "unknown":
             # Redis lost the job after its last pack was analysed, and nothing else may carry the job on.
@@ -503,7 +541,13 @@ class Importer:
 
     def _finish(self, job_id: str) -> None:
         state = self.jobs.finish_if_complete(job_id, self.now())
-        if state:
+        if state == "deriving":
+            # A message that came again must not be answered by what an earlier change of the job led to.
+            number, now = self.jobs.deriving([job_id]).get(job_id, ""), self.now()
+            self.jobs.waits(job_id, DERIVING, now.timestamp() + DERIVING_SECONDS, now)
+            task_id = task_id_for(job_id, f"settle-prerequisites-{number}")
+            send(self.app, "settle_prerequisites_task", SettlePrerequisites(job_id=job_id), task_id=task_id)
+        elif state:
             self._ended(job_id, state)
             self._ask_for_comparison(job_id, "propose")
 

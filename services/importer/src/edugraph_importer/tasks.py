@@ -27,6 +27,7 @@ from edugraph_common.contracts.messages import (
     RemoveFromGraph,
     ReplayErasures,
     RestrictStudent,
+    SettlePrerequisites,
     SplitSource,
     UndoImport,
     WriteReviews,
@@ -142,7 +143,13 @@ def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool]:
     """Take a course or a group out of the graph. Return what was removed and left, and whether that was all."""
     message = self.parse(RemoveFromGraph, body)
-    return self.importer.remove_from_graph(message.of, message.node_id)
+    return self.importer.remove_from_graph(message.of, message.node_id, message.job_id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="settle_prerequisites_task", contract=SettlePrerequisites)
+def settle_prerequisites_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Derive which prerequisites are followed, and end the jobs that wait for it. Return SettledPrerequisites."""
+    return self.importer.settle_prerequisites(self.parse(SettlePrerequisites, body).job_id).model_dump(mode="json")
 
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)
@@ -156,7 +163,7 @@ def end_old_records_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def write_reviews_task(self: DataImportTask, body: Any) -> dict[str, int]:
     """Keep reviews, and let the last ones count. Return how many `reviews` there were."""
     message = self.parse(WriteReviews, body)
-    self.importer.write_reviews(message.reviews)
+    self.importer.write_reviews(message.reviews, message.job_id)
     return {"reviews": len(message.reviews)}
 
 

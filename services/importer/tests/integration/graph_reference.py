@@ -29,6 +29,7 @@ from edugraph_importer.graph.record_facts import SEVERITY_WEIGHT
 
 
 def check(room: Any, records: Sequence[Record], findings: Sequence[RecordFinding]) -> None:
+    room.graph.settle_prerequisites()
     found = {each.record["record_id"]: each.finding for each in findings}
     assert relationships(room, "CHAT_WITH", "message_count") == talks(records, "chat", "message_count")
     assert relationships(room, "LIKES", "like_count") == talks(records, "like", "like_count")

@@ -21,12 +21,12 @@ from edugraph_importer.graph.queries import CYPHER
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
-# Of one batch of findings at a time, of the ledger when a student is forgotten, of a single row, of all texts, types,
+# Of all prerequisites when they are derived, of the ledger when a student is forgotten, of a single row, of all texts, types,
 # points and topics when the whole graph is compared, of what was erased or withdrawn, once a batch; of the students once
 # a day, or when somebody is restricted; of all points and proposals when names are compared; of all tombstones when a job is cleaned; of days of activity, some at a time, where their
 # retention is set.
 MAY_SCAN = {
-    "prerequisites", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students",
+    "prerequisites", "claim_changes", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students",
     "all_tombstones", "any_tombstone", "old_active_days", "points_to_compare", "stored_proposals",
     *(f"all_{what}_{label}" for what in ("ids", "called", "judged") for label in NAMED_LABELS),
 }  # fmt: skip

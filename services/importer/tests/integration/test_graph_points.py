@@ -87,7 +87,7 @@ def test_what_is_taken_back_is_as_if_it_had_never_come(room: Any) -> None:
 
 
 def test_what_a_school_says_counts_beside_what_its_texts_say(room: Any) -> None:
-    """To take the guard out: let the statement `claims` read texts alone."""
+    """To take the guard out: let the statement `all_claims` read texts alone."""
     stated = says("p", point_id="fractions", requires=["sums"])
     weak, against = ("Fractions", "Sums", 0.25), ("Sums", "Fractions", 0.75)
     for order in ((0, 1), (1, 0)):
@@ -98,13 +98,16 @@ def test_what_a_school_says_counts_beside_what_its_texts_say(room: Any) -> None:
         )
         for place in order:
             steps[place]()
+        room.graph.settle_prerequisites()
         assert relationships(room, "DEPENDS_ON", "confidence") == {("fractions", "sums"): 1.0}
         assert relationships(room, "SET_ASIDE", "confidence") == {("sums", "fractions"): 0.75}
         room.graph.write_findings(text_that_claims(job="without"))
+        room.graph.settle_prerequisites()
         assert relationships(room, "DEPENDS_ON", "confidence") == {("fractions", "sums"): 1.0}
         assert relationships(room, "SET_ASIDE", "confidence") == {}
         room.graph.write_findings(text_that_claims(weak, against, job="again"))
         write(room.graph, "back", withdrawn=("p",))
+        room.graph.settle_prerequisites()
         assert relationships(room, "DEPENDS_ON", "confidence") == {("sums", "fractions"): 0.75}
         assert relationships(room, "SET_ASIDE", "confidence") == {("fractions", "sums"): 0.25}
         assert room.graph.derive_anew(repair=False)["wrong"] == {}

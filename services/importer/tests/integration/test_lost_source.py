@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from engines import real_servers
 
-from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.errors import Rejected, Wait
 from edugraph_common.contracts.messages import CourseContext, Findings, ImportJob, SplitSource
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.platform.analysis_window import AnalysisWindows
@@ -23,7 +23,9 @@ from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph
-from edugraph_importer.service import FAILED_BATCHES_IN_A_ROW, Importer
+from edugraph_importer.service import DERIVING, FAILED_BATCHES_IN_A_ROW, Importer
+
+from .test_graph_points import text_that_claims
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -199,6 +201,47 @@ def test_when_a_text_is_in_the_graph_what_was_told_of_its_course_is_old(importer
     assert list(members.contexts(["math"])) == ["math"]
     importer.write_findings(Findings(job_id=job_id, pack="knowledge_points-0-0", findings=(found,)))
     assert members.contexts(["math"]) == {}
+
+
+def test_a_job_ends_after_the_prerequisites_that_it_changed_are_derived(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take the guard out: let finish_job.lua end it whatever is to be derived."""
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "edugraph_importer.service.send", lambda _, name, message, **__: sent.append((name, message.job_id))
+    )
+    job_id, state = uuid4().hex, lambda: importer.jobs.report(job_id, NOW)
+    importer.jobs.create(job_id, "analysis", "inline", NOW, to_analyse=1)
+    found = text_that_claims(("a", "b", 1.0)).model_copy(update={"job_id": job_id, "pack": "knowledge_points-0-0"})
+    importer.write_findings(found)
+    assert sent == [("settle_prerequisites_task", job_id)]
+    report = state()
+    assert report is not None
+    assert (report.state, report.waiting_for, report.deriving) == ("waiting", DERIVING, True)
+    with importer.jobs.settling(), pytest.raises(Wait):
+        importer.settle_prerequisites(job_id)
+    settled = importer.settle_prerequisites("a gateway")  # whoever settles ends all jobs that wait
+    assert (settled.finished, settled.changed) == (True, 1)
+    report = state()
+    assert report is not None
+    assert (report.state, report.waiting_for, report.deriving) == ("succeeded", None, False)
+    assert importer.settle_prerequisites(job_id).changed == 0
+    assert len(sent) == 1
+
+
+def test_a_settler_that_died_before_it_ended_its_job_is_made_up_for_by_its_message(importer: Importer) -> None:
+    """To take the guard out: let settle_prerequisites end only the jobs that still wait."""
+    job_id = uuid4().hex
+    importer.jobs.create(job_id, "analysis", "inline", NOW, to_analyse=1)
+    found = text_that_claims(("a", "b", 1.0)).model_copy(update={"job_id": job_id, "pack": "knowledge_points-0-0"})
+    importer.write_findings(found)
+    importer.graph.settle_prerequisites()
+    importer.jobs.derived(job_id, importer.jobs.deriving([job_id])[job_id])
+    importer.settle_prerequisites(job_id)
+    report = importer.jobs.report(job_id, NOW)
+    assert report is not None
+    assert report.state == "succeeded"
 
 
 def test_a_job_whose_records_are_without_text_or_withheld_ends(importer: Importer) -> None:

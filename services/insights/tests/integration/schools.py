@@ -169,6 +169,7 @@ def written(room: Room, school: School) -> None:
     said = {"of": "knowledge_point", "verdict": "same", "by": "reviewer", "at": at(0)}
     pairs = [tuple(map(canonical_name, pair)) for pair in school.same]
     room.graph.write_reviews([PairReview.model_validate({**said, "pair": pair}) for pair in pairs])
+    room.graph.settle_prerequisites()
 
 
 @dataclass

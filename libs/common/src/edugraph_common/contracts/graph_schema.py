@@ -4,6 +4,8 @@ Every node has exactly one label and one unique key `id`; each label has a const
 """
 
 LEDGER_LABELS = ("FindingsPack", "ImportBatch", "ImportJob")
+# One node for each transaction that changed which prerequisites are claimed, until they have been derived anew.
+CHANGE_LABELS = ("ClaimChange",)
 RECORD_LABELS = ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction", "Membership")
 ENTITY_LABELS = ("Course", "ErrorType", "Group", "Item", "KnowledgePoint", "Student", "Teacher", "Term", "Topic")
 # The labels whose id is the canonical name of their spellings, or an id that records state. Several nodes of one of
@@ -15,11 +17,11 @@ IDENTIFIED_LABELS = ("ErrorType", "KnowledgePoint")
 REVIEW_LABELS = ("Review", "ReviewedRecord")
 # Hashes of the ids of forgotten students, and of records that were taken back: a replay does not bring them back.
 TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
-# Nodes that only serve as locks: the prerequisites are written by one transaction at a time.
+# Nodes that only serve as locks: of all who derive prerequisites, the latest one writes them.
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 # A student's day in a course: what records of activity add up to, and no record can be taken out of.
 DAY_LABELS = ("ActiveDay",)
 LABELS = (
@@ -28,6 +30,7 @@ LABELS = (
     + DAY_LABELS
     + REVIEW_LABELS
     + LEDGER_LABELS
+    + CHANGE_LABELS
     + TOMBSTONE_LABELS
     + LOCK_LABELS
     + SCHEMA_LABELS

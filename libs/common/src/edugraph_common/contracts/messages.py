@@ -321,6 +321,13 @@ class ProposedPairs(Message):
     pairs: tuple[ProposedPair, ...] = ()
 
 
+class SettlePrerequisites(Message):
+    """import.split: derive which prerequisites are followed, where texts have changed what they claim.
+
+    `job_id` names the job or the request that waits for it.
+    """
+
+
 class CourseMembersRequest(Message):
     """import.members: tell the analyzer who is in these courses, so that no text leaves with one of their names.
 

@@ -59,6 +59,7 @@ class BatchOutcome(MessageModel):
     errors: tuple[Reject, ...] = ()
     error: str | None = Field(default=None, description="why the whole batch failed")
     analysis_expected: int = 0
+    claims_changed: bool = Field(default=False, description="prerequisites are to be derived before the job ends")
     seconds: float = 0.0
 
 
@@ -79,6 +80,9 @@ class ImportReport(MessageModel):
     reasons: dict[str, int] = {}
     not_relevant: dict[str, int] = {}
     errors: tuple[Reject, ...] = ()
+    deriving: bool = Field(
+        default=False, description="prerequisites that it changed were still being derived; the job says when it ends"
+    )
     seconds: float = 0.0
     records_per_second: float = 0.0
 
@@ -92,8 +96,25 @@ class FindingsOutcome(MessageModel):
     state: Literal["written", "failed"]
     findings: int = 0
     failed: int = 0
-    set_aside: tuple[str, ...] = Field(default=(), description="prerequisites that would close a cycle: a > b")
+    set_aside: tuple[str, ...] = Field(
+        default=(), description="older releases: prerequisites that would close a cycle; see SettledPrerequisites"
+    )
+    claims_changed: bool = Field(default=False, description="prerequisites are to be derived before the job ends")
     error: str | None = None
+
+
+class SettledPrerequisites(MessageModel):
+    """What settle_prerequisites_task did: how many prerequisites `changed`, and some of those that are new cycles.
+
+    Not `finished`: another task began meanwhile, and goes on in its place.
+    """
+
+    version: Literal[1] = 1
+    finished: bool
+    changed: int = 0
+    set_aside: tuple[str, ...] = Field(
+        default=(), description="prerequisites that would close a cycle, from now on: a > b; a hundred at most"
+    )
 
 
 class PackOutcome(MessageModel):
@@ -178,6 +199,9 @@ class JobReport(MessageModel):
     errors: tuple[Reject, ...] = ()
     analysis: AnalysisProgress = AnalysisProgress()
     waiting_for: str | None = None
+    deriving: bool = Field(
+        default=False, description="prerequisites that it changed are still being derived; the job ends after that"
+    )
     error: str | None = None
 
     @property

@@ -299,10 +299,13 @@ _GRAPH = (
     DataPlace(
         "graph.form",
         Store.GRAPH,
-        ("Lock.*", "Schema.*"),
+        ("ClaimChange.*", "Lock.*", "Schema.*"),
         "none",
         _NO_PERSON,
-        Words("locks, and the version of the graph's form", "锁以及图谱形式的版本"),
+        Words(
+            "locks, the version of the graph's form, and which jobs changed prerequisites that are to be derived",
+            "锁、图谱形式的版本，以及哪些任务改变了尚待推导的先修关系",
+        ),
         Words("for ever", "永久"),
     ),
 )
@@ -760,12 +763,19 @@ _REDIS = (
     DataPlace(
         "redis.turns",
         Store.REDIS,
-        ("edugraph:reaping", "edugraph:erasing", "edugraph:sweeping", "edugraph:swept", "edugraph:ending-records"),
+        (
+            "edugraph:reaping",
+            "edugraph:erasing",
+            "edugraph:settling",
+            "edugraph:sweeping",
+            "edugraph:swept",
+            "edugraph:ending-records",
+        ),
         "none",
         _NO_PERSON,
         Words(
-            "one process at a time looks for lost jobs, or changes files",
-            "同一时间只有一个进程查找丢失的任务或更改文件",
+            "one process at a time looks for lost jobs, changes files, or derives prerequisites",
+            "同一时间只有一个进程查找丢失的任务、更改文件或推导先修关系",
         ),
         _SECONDS,
     ),

@@ -53,6 +53,7 @@ ROUTES: dict[str, Route] = {
     "undo_import_task": Route("data_import", "import.split"),
     "derive_graph_task": Route("data_import", "import.split"),
     "propose_same_task": Route("data_import", "import.split"),
+    "settle_prerequisites_task": Route("data_import", "import.split", URGENT),
     "remove_from_graph_task": Route("data_import", "import.split"),
     "tell_course_members_task": Route("data_import", ASKED_BY_ANALYZER[0], URGENT),
     "begin_import_again_task": Route("data_import", ASKED_BY_ANALYZER[1], URGENT),

@@ -46,6 +46,9 @@ ERASING = "edugraph:erasing"
 ERASING_SECONDS = 900  # after which an erasure that says nothing has died
 ERASING_WAIT_SECONDS = 3.0  # before another try, of which each keeps a process of the importer for a moment only
 ERASING_BLOCKS_SECONDS = 0.5
+SETTLING = "edugraph:settling"
+SETTLING_SECONDS = 60  # after which who derives prerequisites has died, or is passed by
+SETTLING_WAIT_SECONDS = 2.0
 TO_CLEAN = "edugraph:erasing:jobs"  # ids of jobs whose files name somebody who was erased while they ran
 MARKS_TO_CLEAN = "edugraph:erasing:marks"  # of records of theirs whose analysis ended later
 FAILED_STATES: tuple[JobState, ...] = ("failed", "partly failed")
@@ -144,6 +147,7 @@ class Jobs:
         self._settle_batch = load_script(client, "keys_of_job", "settle_batch")
         self._settle_pack = load_script(client, "keys_of_job", "settle_pack")
         self._finish = load_script(client, "keys_of_job", "finish_job")
+        self._derived = load_script(client, "derived")
         self._delete = load_script(client, "keys_of_job", "delete_job")
 
     def create(
@@ -256,10 +260,20 @@ class Jobs:
         return {batch for batch, there in zip(batches, settled, strict=True) if not there}
 
     def settle_pack(
-        self, job_id: str, pack: str, progress: AnalysisProgress, now: datetime, error: str | None = None
+        self,
+        job_id: str,
+        pack: str,
+        progress: AnalysisProgress,
+        now: datetime,
+        error: str | None = None,
+        *,
+        claims_changed: bool = False,
     ) -> bool:
-        """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before."""
-        arguments = [pack, progress.model_dump_json(), _iso(now), error or ""]
+        """`progress.done` and `progress.failed` are the pack's own. False if the pack was settled before.
+
+        `claims_changed`: the job does not end before `derived`.
+        """
+        arguments = [pack, progress.model_dump_json(), _iso(now), error or "", "1" if claims_changed else ""]
         with redis_errors():
             return bool(self._settle_pack(keys_of_job(job_id), arguments))
 
@@ -421,11 +435,41 @@ class Jobs:
                 self._redis.delete(f"edugraph:cost:{job_id}")
         return deleted
 
-    def finish_if_complete(self, job_id: str, now: datetime) -> JobState | None:
-        """The job's final state, if this call was the one that ended it."""
+    def finish_if_complete(self, job_id: str, now: datetime) -> JobState | Literal["deriving"] | None:
+        """The job's final state, if this call was the one that ended it.
+
+        "deriving" if all else is done, or the job has ended, and prerequisites that it changed are to be derived.
+        """
         with redis_errors():
             state = self._finish(keys_of_job(job_id), [_iso(now), self._retention_seconds])
-        return cast("JobState | None", state or None)
+        return cast('JobState | Literal["deriving"] | None', state or None)
+
+    def deriving(self, job_ids: Collection[str]) -> dict[str, str]:
+        """Return, of those of the jobs that changed prerequisites which are to be derived, how often they did."""
+        ids = sorted(job_ids)
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipe.hget(_job(job_id), "deriving")
+            return {job_id: number for job_id, number in zip(ids, pipe.execute(), strict=True) if number}
+
+    def derived(self, job_id: str, number: str) -> None:
+        """Note that they are derived, unless the job has changed others since `deriving` returned the number."""
+        with redis_errors():
+            self._derived([_job(job_id)], [number])
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """One process at a time. Raises Wait when another one is at it."""
+        lock = self._redis.lock(SETTLING, timeout=SETTLING_SECONDS, blocking=False)
+        with redis_errors():
+            if not lock.acquire():
+                raise Wait("another process derives prerequisites", SETTLING_WAIT_SECONDS)
+        try:
+            yield
+        finally:
+            with suppress(redis.RedisError):  # it ends by itself
+                lock.release()
 
     def waits(self, job_id: str, reason: str, until: float, now: datetime) -> None:
         """`until`: seconds since 1970; the reason is shown until then."""
@@ -649,6 +693,8 @@ def keys_of_job(job_id: str) -> list[str]:
 def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) -> JobReport:
     number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
     waiting = _waiting(fields.get("waiting_for"), fields.get("waiting_until"), now)
+    if fields["state"] in ENDED:
+        waiting = None
     counts = ("batches", "batches_done", "expected", "read", "written", "unchanged", "rejected", "failed")
     return JobReport(
         job_id=job_id,
@@ -666,6 +712,7 @@ def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) 
         errors=tuple(Reject.model_validate_json(error) for error in errors),
         analysis=_analysis(number, fields),
         waiting_for=waiting,
+        deriving="deriving" in fields,
         error=fields.get("error"),
         **{name: number.get(name, 0) for name in counts},
     )

@@ -3,6 +3,9 @@
 Such a job has lost what would have carried it on: its gateway died between creating the job and sending its message,
 or Redis has lost the counter of its chord. A job that only stands behind others in a queue is no such job: nothing is
 done while messages wait. Any number of gateways may do this side by side.
+
+Whoever has the turn also has prerequisites derived whose claims changed, if no message waits for the importer: so no
+lost message leaves them as they were.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ import anyio.to_thread
 import structlog
 
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.contracts.messages import CleanJob
+from edugraph_common.contracts.messages import CleanJob, SettlePrerequisites
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform import metrics
@@ -59,9 +62,10 @@ async def reap(
     """Return the ids of the jobs that were sent again or failed. Raises Retryable when a server is away."""
     jobs, reaped = submitter.jobs, list[str]()
 
+    if not await anyio.to_thread.run_sync(jobs.take_turn_to_reap, INTERVAL_SECONDS / 2):
+        return reaped
+
     def find() -> list[str]:
-        if not jobs.take_turn_to_reap(INTERVAL_SECONDS / 2):
-            return []
         jobs.forget_expired(submitter.now())
         quiet = jobs.quiet(submitter.now(), quiet_seconds)
         if quiet and any(map(queue_depth, QUEUES)):
@@ -72,6 +76,10 @@ async def reap(
         for task in await anyio.to_thread.run_sync(open_or_fail, submitter, job_id):
             await submitter.publisher.send(task.name, task.message, task_id=task.task_id)
         reaped.append(job_id)
+    if not await anyio.to_thread.run_sync(queue_depth, "data_import"):
+        settle = SettlePrerequisites(job_id=submitter.new_id())
+        task_id = task_id_for(settle.job_id, "settle-prerequisites")
+        await submitter.publisher.send("settle_prerequisites_task", settle, task_id=task_id)
     return reaped
 
 

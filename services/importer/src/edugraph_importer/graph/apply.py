@@ -85,28 +85,26 @@ def apply(
     *,
     unreviewed: Sequence[str],
     wanted: set[Node],
-) -> tuple[str, ...]:
+    job_id: str = "",
+) -> bool:
     """Write records and what was found in them, in place of what they supersede.
 
-    `unreviewed`: as `Removals.check` has it. `wanted`: as `resolver.resolve` has it. Return the prerequisites that
-    are excluded from now on, as "a > b".
+    `unreviewed`: as `Removals.check` has it. `wanted`: as `resolver.resolve` has it. `job_id`: of the job that waits
+    for the prerequisites which follow, if there is one. Return whether there is anything to be derived of that.
 
-    All transactions take their locks in this order: the prerequisites as a whole, superseded records, then all other
-    nodes. What can be computed without locks is computed before.
+    All transactions take their locks in this order: superseded records, then all other nodes. What can be computed
+    without locks is computed before.
     """
     staged, changes = UnitOfWork.staged(), FindingChanges()
     for record in records.records:
         staged.add(record_facts.facts_of(record))
-    if staged.prerequisites:
-        prerequisites.lock_edges(tx)
     superseded = lock_superseded(tx, records.superseded)
     note_readings(tx, records.reread)
-    edges = prerequisites.plan_changes(tx, findings, superseded.findings, staged.prerequisites, superseded.claims)
     for update in findings:
         staged.add(changes.add(update))
     unit = lock_and_load(
         tx,
-        superseded.nodes.union(staged.nodes, edges.nodes(), wanted),
+        superseded.nodes.union(staged.nodes, wanted),
         superseded.outdated.learns.union(staged.learns),
         {*superseded.item_names.tests, *staged.item_names.tests},
     )
@@ -124,7 +122,6 @@ def apply(
     withdrawn.write(records.unknown_withdrawn)
     for name in sorted(changes.rows):
         run_rows(tx, name, changes.rows[name])
-    prerequisites.write_changes(tx, edges)
     for pair in staged.contains:
         _, order = changes.raised_contains.get(pair, (None, None))
         changes.raised_contains[pair] = (STATED_IMPORTANCE, order)
@@ -138,7 +135,8 @@ def apply(
     resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked | wanted)
-    return edges.newly_excluded
+    claims = staged.prerequisites, superseded.claims
+    return prerequisites.note_changes(tx, findings, superseded.findings, *claims, job_id=job_id)
 
 
 def write_batch(
@@ -156,7 +154,7 @@ def write_batch(
     stored = stored_versions(tx, {*batch.withdrawn, *versioned})
     classified = classify(batch.records, stored, erased, withdrawn, kept_from)
     verdicts = RecordVerdicts(tx, [record.record_id for record in classified.records], before.reviewed)
-    apply(
+    claims_changed = apply(
         tx,
         classified,
         updates_of(classified, verdicts),
@@ -164,11 +162,13 @@ def write_batch(
         withdrawn,
         unreviewed=verdicts.without,
         wanted=wanted,
+        job_id=batch.job_id,
     )
     by_type = Counter[str](record.type for record in classified.records)
     by_type.update(record.type for record in classified.superseded_here)
     by_type += Counter({WITHDRAWAL: len(classified.withdrawn)})
     outcome = _batch_outcome(batch, classified, by_type, time.monotonic() - start)
+    outcome = outcome.model_copy(update={"claims_changed": claims_changed})
     # The node of the job is created by the first of its batches. It comes last of all, so that nobody who still has
     # work to do waits for it.
     refused = json.dumps([reject.model_dump() for reject in classified.rejects], ensure_ascii=False)
@@ -250,16 +250,22 @@ def write_findings(
         if kind_of_finding(record) == finding.finding.kind:
             pairs.append((record, finding))
     records = [record for record, _ in pairs]
-    # Only the findings of course texts can have prerequisites. Their lock comes before those of the records.
-    if any(record.type == "course_content" for record in records):
-        prerequisites.lock_edges(tx)
     verdicts = RecordVerdicts(tx, [record.record_id for record in records], before.reviewed)
     stored, stored_findings = _lock_records(tx, records)
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
     classified = classify(list(enumerate(records)), stored, erased, withdrawn, kept_from)
     updates = _finding_updates(pairs, classified, stored_findings, verdicts, finding_facts.finding_key(message))
-    excluded = apply(tx, classified, updates, before, withdrawn, unreviewed=verdicts.without, wanted=wanted)
+    claims_changed = apply(
+        tx,
+        classified,
+        updates,
+        before,
+        withdrawn,
+        unreviewed=verdicts.without,
+        wanted=wanted,
+        job_id=message.job_id,
+    )
     invalid, refused = len(message.findings) - len(pairs), classified.rejects
     error = message.error or ("a finding came without a valid record of its kind" if invalid else None)
     outcome = FindingsOutcome(
@@ -268,7 +274,7 @@ def write_findings(
         state="written",
         findings=len(pairs) - len(refused),
         failed=message.failed + invalid + len(refused),
-        set_aside=excluded,
+        claims_changed=claims_changed,
         error=error or (f"the record {refused[0].reason}" if refused else None),
     )
     ledger_row = {"id": pack_id, "job_id": message.job_id, "pack": message.pack}

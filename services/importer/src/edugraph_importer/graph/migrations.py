@@ -168,6 +168,7 @@ def _count_spellings(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -
 # Version -> what makes the next version of it. Version 3 has attempts and items, version 4 groups and terms. A
 # release that does not know them would leave them where they are when it erases a student. Version 6 has what schools
 # say of points: an earlier release would refuse such records, and takes none back whole.
+# Version 8 derives prerequisites apart from what claims them: an earlier release would write them beside that.
 STEPS: Mapping[int, Step] = {
     1: carry_course_records,
     2: Connection.create_constraints,
@@ -175,4 +176,5 @@ STEPS: Mapping[int, Step] = {
     4: resolve_names,
     5: Connection.create_constraints,
     6: count_spellings,
+    7: Connection.create_constraints,
 }

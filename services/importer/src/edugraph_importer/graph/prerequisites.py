@@ -1,110 +1,183 @@
-"""The prerequisite edges between knowledge points, as all texts claim them, kept free of cycles.
+"""The prerequisite edges between knowledge points, as all texts and definitions claim them, kept free of cycles.
 
 The strongest claim is taken first. A claim that would close a cycle with those taken before it is excluded: its edge
 is kept as SET_ASIDE, to be seen, and is never followed. The result depends on the claims and not on their order.
 
-Only one transaction at a time works on the edges (`lock_edges`). What has to change is planned before any other lock
-is taken, so that the points of all edges that change can be locked in the one order.
+Whoever writes a text stores its claims, and notes in the same transaction that claims changed. A settler derives the
+edges later (`settle`): it reads all claims without a lock, and writes only what differs, a portion at a time. Of two
+settlers the later one goes on, and the earlier one stops at its next portion, so that no two of them mix what they
+read at different times (docs/adr/0028-prerequisites-are-settled-later.md).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
 
 import neo4j
 
+from edugraph_importer.graph import migrations
+from edugraph_importer.graph.aggregates import delete_orphans
+from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.finding_facts import FindingFacts, FindingUpdate
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import Node, Pair
+from edugraph_importer.graph.record_facts import Pair
 from edugraph_importer.graph.unit_of_work import run_rows
 
-STATED_CONFIDENCE = 1.0
+T = TypeVar("T")
+
+EDGES_AT_ONCE = 1_000  # in one transaction, whose points others wait for
+SHOWN_EXCLUSIONS = 100
 
 Edge = tuple[float, bool]  # (confidence, whether it is excluded)
+Write = Callable[..., int]
+"""(work, arguments of it after the transaction) -> what the work returns, done in a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeChanges:
-    """`changed`: the edges to write anew; None removes one. `newly_excluded`: to be reported, as "a > b"."""
+    """`gone`: edges to remove, also those that come back as another. `new`: edges to write once these are removed."""
 
-    changed: Mapping[Pair, Edge | None] = field(default_factory=dict)
-    newly_excluded: tuple[str, ...] = ()
+    gone: tuple[Pair, ...] = ()
+    new: Mapping[Pair, Edge] = field(default_factory=dict)
 
-    def nodes(self) -> Iterable[Node]:
-        return (("KnowledgePoint", point) for pair in self.changed for point in pair)
+    @property
+    def pairs(self) -> list[Pair]:
+        return sorted({*self.gone, *self.new})
+
+    @property
+    def excluded(self) -> list[Pair]:
+        return sorted(pair for pair, (_, is_excluded) in self.new.items() if is_excluded)
 
 
-def lock_edges(tx: neo4j.ManagedTransaction) -> None:
-    tx.run(CYPHER["lock_prerequisites"]).consume()
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settler changed. Not `finished`: a later one goes on in its place."""
+
+    finished: bool
+    changes: EdgeChanges = EdgeChanges()
+
+    @property
+    def set_aside(self) -> tuple[str, ...]:
+        """Some of the prerequisites that are excluded from now on, as "a > b"."""
+        return tuple(f"{point} > {required}" for point, required in self.changes.excluded[:SHOWN_EXCLUSIONS])
 
 
-def plan_changes(
+class _Overtaken(Exception):
+    """A later settler has begun."""
+
+
+def note_changes(
     tx: neo4j.ManagedTransaction,
-    updates: Sequence[FindingUpdate],
+    updates: Iterable[FindingUpdate],
     superseded: Mapping[str, FindingFacts],
-    stated: Iterable[Pair] = (),
-    unstated: Iterable[Pair] = (),
-) -> EdgeChanges:
-    """Plan what findings and records change.
+    *claims: Iterable[Pair],
+    job_id: str,
+) -> bool:
+    """Note whether a transaction changes what is claimed, so that it is settled, and return that.
 
-    `superseded`: what was found in the records that go, by their ids. `stated`: what new point_records claim, of
-    which a school is sure; `unstated`: what those that go claimed.
+    `superseded`: what was found in the records that go, by their ids. `claims`: of point_records that come and go.
+    `job_id`: of the job that waits for it, if there is one.
     """
-    old = {pair for update in updates for pair in update.old.prerequisites}
-    old |= {pair for facts in superseded.values() for pair in facts.prerequisites}.union(unstated)
-    new = _strongest(claim for update in updates for claim in update.new.prerequisites.items())
-    new |= dict.fromkeys(stated, STATED_CONFIDENCE)
-    if not old and not new:
-        return EdgeChanges()
-    edges = _stored_edges(tx)
-    claims = [(pair, confidence) for pair, (confidence, _) in edges.items() if pair not in old]
-    if old:
-        # An edge that loses a claim has the strongest of the other claims, if there are any.
-        changing_records = {update.record.record_id for update in updates} | set(superseded)
-        claims += [
-            ((row["id"], required), confidence)
-            for row in tx.run(CYPHER["claims"], ids=sorted({point for point, _ in old}))
-            if row["record"] not in changing_records
-            for required, confidence in zip(row["requires"], row["confidence"], strict=True)
-            if (row["id"], required) in old
-        ]
-    return _changes(edges, _strongest([*claims, *new.items()]), new)
-
-
-def plan_rebuild(tx: neo4j.ManagedTransaction) -> EdgeChanges:
-    """Plan what differs from the claims of all texts."""
-    claims = (
-        ((row["id"], required), confidence)
-        for row in tx.run(CYPHER["all_claims"])
-        for required, confidence in zip(row["requires"], row["confidence"], strict=True)
+    is_changed = (
+        any(update.old.prerequisites != update.new.prerequisites for update in updates)
+        or any(facts.prerequisites for facts in superseded.values())
+        or any(any(True for _ in pairs) for pairs in claims)
     )
-    return _changes(_stored_edges(tx), _strongest(claims), ())
+    if is_changed:
+        tx.run(CYPHER["note_claim_change"], job_id=job_id).consume()
+    return is_changed
 
 
-def _stored_edges(tx: neo4j.ManagedTransaction) -> dict[Pair, Edge]:
-    return {
+def settle(connection: Connection, write: Write, *, always: bool = False) -> Settled:
+    """Derive the edges, if claims changed since that was done, or `always`. Doing it again changes nothing.
+
+    A process that dies in the middle of it leaves the notes, so that whoever settles next finds the rest.
+    """
+    if not always and not connection.read(CYPHER["claim_changes"]):
+        return Settled(finished=True)
+    epoch = write(_begin)
+    # Read before the claims: what changes them later leaves a note that is not among these.
+    notes = [row["id"] for row in connection.read(CYPHER["claim_changes"])]
+    changes = plan(connection)
+    try:
+        for gone in _portions(changes.gone):
+            write(_remove, gone, epoch)
+        for new in _portions(sorted(changes.new.items())):
+            write(_create, new, epoch)
+        write(_forget_notes, notes, epoch)
+    except _Overtaken:
+        return Settled(finished=False)
+    return Settled(finished=True, changes=changes)
+
+
+def plan(connection: Connection) -> EdgeChanges:
+    """Return how the edges differ from the claims of all texts and definitions."""
+    edges: dict[Pair, Edge] = {
         (point, required): (confidence, row["excluded"])
-        for row in tx.run(CYPHER["prerequisites"])
+        for row in connection.read(CYPHER["prerequisites"])
         for point, required, confidence in row["claims"]
     }
+    claims = _strongest(
+        ((row["id"], required), confidence)
+        for row in connection.read(CYPHER["all_claims"])
+        for required, confidence in zip(row["requires"], row["confidence"], strict=True)
+    )
+    return differences(edges, claims)
 
 
-def _changes(edges: Mapping[Pair, Edge], claims: Mapping[Pair, float], new: Iterable[Pair]) -> EdgeChanges:
+def differences(edges: Mapping[Pair, Edge], claims: Mapping[Pair, float]) -> EdgeChanges:
     excluded = excluded_edges(claims)
     wanted: dict[Pair, Edge] = {pair: (confidence, pair in excluded) for pair, confidence in claims.items()}
-    changed = {pair: wanted.get(pair) for pair in {*edges, *wanted} if edges.get(pair) != wanted.get(pair)}
-    reported = excluded & {*new, *changed}
-    return EdgeChanges(changed, tuple(sorted(f"{point} > {required}" for point, required in reported)))
+    gone = tuple(sorted(pair for pair, edge in edges.items() if wanted.get(pair) != edge))
+    return EdgeChanges(gone, {pair: edge for pair, edge in wanted.items() if edges.get(pair) != edge})
 
 
-def write_changes(tx: neo4j.ManagedTransaction, changes: EdgeChanges) -> None:
+def _portions(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while portion := list(islice(rest, EDGES_AT_ONCE)):
+        yield portion
+
+
+def _begin(tx: neo4j.ManagedTransaction) -> int:
+    """Return the number of this settler: those with a smaller one write nothing from now on."""
+    schema = tx.run(CYPHER["schema_version"]).single()
+    migrations.check_version(schema["version"] if schema else None)
+    return int(tx.run(CYPHER["begin_settling"]).single(strict=True)["epoch"])
+
+
+def _hold(tx: neo4j.ManagedTransaction, epoch: int) -> None:
+    """Keep other settlers away until the transaction ends."""
+    if tx.run(CYPHER["hold_settling"]).single(strict=True)["epoch"] != epoch:
+        raise _Overtaken
+
+
+def _remove(tx: neo4j.ManagedTransaction, pairs: Sequence[Pair], epoch: int) -> int:
+    """Remove edges, and points that nothing but these edges kept."""
+    _hold(tx, epoch)
+    points = sorted({point for pair in pairs for point in pair})
+    tx.run(CYPHER["lock_points"], ids=points).consume()
+    run_rows(tx, "remove_prerequisites", [{"from": point, "to": required} for point, required in pairs])
+    delete_orphans(tx, {("KnowledgePoint", point) for point in points})
+    return len(pairs)
+
+
+def _create(tx: neo4j.ManagedTransaction, edges: Sequence[tuple[Pair, Edge]], epoch: int) -> int:
+    """Create edges. One between points of which one is gone meanwhile is left out: who removed it left a note."""
+    _hold(tx, epoch)
+    tx.run(CYPHER["lock_points"], ids=sorted({point for pair, _ in edges for point in pair})).consume()
     rows: dict[bool, list[Row]] = {False: [], True: []}
-    for (point, required), edge in changes.changed.items():
-        if edge is not None:
-            confidence, is_excluded = edge
-            rows[is_excluded].append({"from": point, "to": required, "confidence": confidence})
-    run_rows(tx, "remove_prerequisites", [{"from": point, "to": required} for point, required in changes.changed])
+    for (point, required), (confidence, is_excluded) in edges:
+        rows[is_excluded].append({"from": point, "to": required, "confidence": confidence})
     run_rows(tx, "create_depends_on", rows[False])
     run_rows(tx, "create_set_aside", rows[True])
+    return len(edges)
+
+
+def _forget_notes(tx: neo4j.ManagedTransaction, notes: Sequence[str], epoch: int) -> int:
+    _hold(tx, epoch)
+    tx.run(CYPHER["delete_claim_changes"], ids=notes).consume()
+    return len(notes)
 
 
 def _strongest(claims: Iterable[tuple[Pair, float]]) -> dict[Pair, float]:

@@ -79,7 +79,7 @@ def derive(connection: Connection, *, repair: bool) -> Comparison:
             comparison.checked, after = comparison.checked + len(ids), ids[-1]
     for label in NAMED_LABELS:
         portion(_derive_classes, label, corrections[label])
-    portion(_derive_prerequisites)
+    comparison.add(("DEPENDS_ON", *pair, "") for pair in _derive_prerequisites(connection, repair=repair))
     return comparison
 
 
@@ -118,12 +118,17 @@ def _derive_classes(
     return _ended([*wrong, *(("JUDGED", *pair, "") for pair in verdicts)], repair=repair)
 
 
-def _derive_prerequisites(tx: neo4j.ManagedTransaction, *, repair: bool) -> list[Key]:
-    prerequisites.lock_edges(tx)
-    changes = prerequisites.plan_rebuild(tx)
-    lock_and_load(tx, changes.nodes(), ())
-    prerequisites.write_changes(tx, changes)
-    return _ended([("DEPENDS_ON", *pair, "") for pair in sorted(changes.changed)], repair=repair)
+def _derive_prerequisites(connection: Connection, *, repair: bool) -> list[Pair]:
+    """Compare the prerequisites, or derive them anew. What was not settled yet is settled first: it is not wrong."""
+    prerequisites.settle(connection, connection.write)
+    if repair:
+        return prerequisites.settle(connection, connection.write, always=True).changes.pairs
+    while wrong := prerequisites.plan(connection).pairs:
+        if not connection.read(CYPHER["claim_changes"]):
+            return wrong
+        # Claims changed while they were compared.
+        prerequisites.settle(connection, connection.write)
+    return []
 
 
 def _ended(wrong: list[Key], *, repair: bool) -> list[Key]:

@@ -19,7 +19,17 @@ from edugraph_common.contracts.messages import (
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
-from edugraph_importer.graph import apply, erasure, migrations, proposals, rebuild, removal, retention, undo
+from edugraph_importer.graph import (
+    apply,
+    erasure,
+    migrations,
+    prerequisites,
+    proposals,
+    rebuild,
+    removal,
+    retention,
+    undo,
+)
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
@@ -126,6 +136,14 @@ class Graph:
     def write_proposals(self, message: ProposedPairs) -> int:
         """Propose pairs of points in place of those that nobody decided, and return how many are proposed now."""
         return self._write(proposals.write, message.encoder, message.compared, message.pairs)
+
+    def jobs_with_changed_claims(self) -> set[str]:
+        """Return the jobs that changed what is claimed since it was settled; "" stands for what is no job."""
+        return {row["job_id"] for row in self._connection.read(CYPHER["claim_changes"])}
+
+    def settle_prerequisites(self) -> prerequisites.Settled:
+        """Derive which prerequisites are followed, if claims changed. Doing it again changes nothing."""
+        return prerequisites.settle(self._connection, self._write)
 
     def course_contexts(self, course_ids: Iterable[str]) -> tuple[CourseContext, ...]:
         """Return what the graph knows of each course, for those who read its texts, in the order given.

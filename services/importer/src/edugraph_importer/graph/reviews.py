@@ -21,7 +21,7 @@ from edugraph_common.contracts.reviews import (
     PairVerdict,
     Review,
 )
-from edugraph_importer.graph import finding_facts, migrations, prerequisites, resolver
+from edugraph_importer.graph import finding_facts, migrations, resolver
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingUpdate
@@ -96,8 +96,6 @@ def write_of_records(tx: neo4j.ManagedTransaction, reviews: Sequence[FindingRevi
     for review in reviews:
         of_record[review.record_id].append(review)
     stored = stored_versions(tx, of_record)
-    if any(version.label == "CourseContent" for version in stored.values()):
-        prerequisites.lock_edges(tx)
     rows = list(tx.run(CYPHER["hold_reviewed"], ids=sorted(of_record)))
     kept = {row["id"]: merged(row["verdicts"], of_record[row["id"]]) for row in rows}
     _keep(tx, reviews)

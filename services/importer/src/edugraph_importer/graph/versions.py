@@ -19,7 +19,7 @@ from neo4j.time import DateTime
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, RECORD_LABELS
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import Record, iso
-from edugraph_importer.graph import aggregates, finding_facts, groups, prerequisites, record_facts
+from edugraph_importer.graph import aggregates, finding_facts, groups, record_facts
 from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingFacts
@@ -283,12 +283,6 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     Raise StaleRead if one of them is not what the transaction saw before.
     """
     locked = SupersededVersions()
-    definitions = sorted(key for key, version in superseded.items() if version.label == "Definition")
-    has_text = any(version.label == "CourseContent" for version in superseded.values())
-    # What a definition claims does not change without its hash, which is compared under the lock.
-    claiming = list(tx.run(CYPHER["claiming"], ids=definitions)) if definitions else ()
-    if has_text or claiming:
-        prerequisites.lock_edges(tx)
     for label in RECORD_LABELS:
         expected = {key: each.content_hash for key, each in superseded.items() if each.label == label}
         if expected:

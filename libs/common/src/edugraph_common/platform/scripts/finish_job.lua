@@ -1,12 +1,15 @@
 -- End a job whose import and analysis are both complete. ARGV: now, seconds that it is kept. Returns the state it
--- ended in, or ''.
+-- ended in, or ''; 'deriving' if prerequisites are to be derived first, also for a job that has ended.
 local function number(name) return tonumber(redis.call('HGET', job, name) or '0') end
 
 local state = redis.call('HGET', job, 'state')
+local is_deriving = redis.call('HEXISTS', job, 'deriving') == 1
+if state and is_deriving and state ~= 'queued' and state ~= 'running' then return 'deriving' end
 if not state or redis.call('HEXISTS', job, 'stopped') == 1 then return '' end
 if state == 'cancelled' or state == 'succeeded' or (state == 'failed' and redis.call('HEXISTS', job, 'failed_batches') == 0) then return '' end
 if number('imported') == 0 or number('batches_done') < number('batches') then return '' end
 if number('analysis_done') + number('analysis_failed') < number('analysis_expected') then return '' end
+if is_deriving then return 'deriving' end
 
 local good = number('written') + number('unchanged') + number('analysis_done')
 -- A batch whose rows are gone fails without a single row that could be counted.

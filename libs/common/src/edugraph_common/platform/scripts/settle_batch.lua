@@ -50,6 +50,7 @@ end
 for _, reject in ipairs(new.errors) do
   if redis.call('LLEN', errors) < tonumber(ARGV[4]) then redis.call('RPUSH', errors, cjson.encode(reject)) end
 end
+if new.claims_changed then redis.call('HINCRBY', job, 'deriving', 1) end
 redis.call('HSET', batches, ARGV[1], ARGV[2])
 redis.call('HSET', job, 'updated', ARGV[3])
 redis.call('HDEL', job, 'restarts')

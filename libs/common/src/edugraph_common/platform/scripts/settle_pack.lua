@@ -1,5 +1,6 @@
 -- Count a pack's findings into its job once; a pack that failed and was replayed replaces its failed count.
--- ARGV: pack, progress (JSON), now, error. Returns 1 if it counted.
+-- ARGV: pack, progress (JSON), now, error, 1 if it changed which prerequisites are claimed (or ''). Returns 1 if it
+-- counted.
 local batch = string.match(ARGV[1], '^[%a_]+%-(%d+)%-')  -- KIND-BATCH-NUMBER
 if redis.call('EXISTS', job) == 0 then return 0 end
 redis.call('HDEL', job, 'text:' .. ARGV[1])
@@ -21,6 +22,7 @@ if old then
   count(old, -1)
 end
 count(new, 1)
+if ARGV[5] == '1' then redis.call('HINCRBY', job, 'deriving', 1) end
 redis.call('HSET', packs, ARGV[1], ARGV[2])
 redis.call('HSET', job, 'updated', ARGV[3])
 redis.call('HDEL', job, 'restarts')

@@ -1,8 +1,3 @@
-// name: lock_prerequisites
-// Only one transaction at a time writes prerequisites: it holds a lock on this node.
-MERGE (n:Lock {id: 'prerequisites'})
-SET n.id = 'prerequisites'
-
 // name: lock_records
 // Locks records in the order given and reads what is stored of them. The lock is not taken by setting the key: Neo4j
 // 2026.08 would then refuse a new record under that key in the same transaction, though the old one was deleted.
@@ -182,45 +177,6 @@ UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.description IS NOT NULL OR d.category IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, d.description AS description, d.category AS category
-
-// name: prerequisites
-// Returns all claimed prerequisites: those that are followed, and those that are excluded.
-MATCH (a:KnowledgePoint)-[r:DEPENDS_ON]->(b:KnowledgePoint)
-RETURN collect([a.id, b.id, r.confidence]) AS claims, false AS excluded
-UNION ALL
-MATCH (a:KnowledgePoint)-[r:SET_ASIDE]->(b:KnowledgePoint)
-RETURN collect([a.id, b.id, r.confidence]) AS claims, true AS excluded
-
-// name: claims
-// Returns which records claim that a point requires others, and with what confidence.
-UNWIND $ids AS id
-MATCH (k:KnowledgePoint {id: id})<-[d:DESCRIBES]-(n:CourseContent)
-WHERE d.requires IS NOT NULL
-RETURN id, n.id AS record, d.requires AS requires, d.requires_confidence AS confidence
-UNION ALL
-UNWIND $ids AS id
-MATCH (k:KnowledgePoint {id: id})<-[:DEFINES]-(n)-[:REQUIRES]->(r)
-RETURN id, n.id AS record, [r.id] AS requires, [1.0] AS confidence
-
-// name: remove_prerequisites
-// Removes edges that changed or are no longer claimed.
-UNWIND $rows AS row
-MATCH (a:KnowledgePoint {id: row.from})-[r:DEPENDS_ON|SET_ASIDE]->(b) WHERE b.id = row.to
-DELETE r
-
-// name: create_depends_on
-// Creates a prerequisite that is followed.
-UNWIND $rows AS row
-MATCH (a:KnowledgePoint {id: row.from})
-MATCH (b:KnowledgePoint {id: row.to})
-CREATE (a)-[:DEPENDS_ON {confidence: row.confidence}]->(b)
-
-// name: create_set_aside
-// Creates a prerequisite that would close a cycle: it is kept to be seen, and is never followed.
-UNWIND $rows AS row
-MATCH (a:KnowledgePoint {id: row.from})
-MATCH (b:KnowledgePoint {id: row.to})
-CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
 
 // name: delete_orphans
 // Deletes nodes that nothing names any more. A restriction stays, for records that come later; what an encoder proposes

@@ -77,13 +77,3 @@ UNWIND $ids AS id
 MATCH (c:Course {id: id})<-[:IN_COURSE]-(n)-[d:DESCRIBES|DEFINES]->(k)
 WHERE d.importance IS NOT NULL
 RETURN DISTINCT 'CONTAINS' AS type, c.id AS from, k.id AS to, null AS course
-
-// name: all_claims
-// Returns all prerequisites that texts and definitions claim.
-MATCH (k:KnowledgePoint)<-[d:DESCRIBES]-(n:CourseContent)
-WHERE d.requires IS NOT NULL
-RETURN k.id AS id, d.requires AS requires, d.requires_confidence AS confidence
-UNION ALL
-MATCH (n:Definition)-[:REQUIRES]->(r:KnowledgePoint)
-MATCH (n)-[:DEFINES]->(k)
-RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence

@@ -52,13 +52,6 @@ UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})<-[:DEFINES]-(n:Definition)
 RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
 
-// name: claiming
-// Returns which of these definitions say what is needed first.
-UNWIND $ids AS id
-MATCH (n:Definition {id: id})
-MATCH (n)-[:REQUIRES]->(k)
-RETURN DISTINCT id
-
 // name: recompute_chat_with
 // Returns the total of one student's chats with another.
 UNWIND $rows AS row

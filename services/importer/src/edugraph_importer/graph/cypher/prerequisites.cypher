@@ -1,0 +1,72 @@
+// name: note_claim_change
+// Notes that a transaction changed what is claimed. Each note is a node of its own, so that nobody waits for it.
+CREATE (:ClaimChange {id: randomUUID(), job_id: $job_id})
+
+// name: claim_changes
+// Returns which changes of claims are still to be settled.
+MATCH (c:ClaimChange) RETURN c.id AS id, c.job_id AS job_id
+
+// name: delete_claim_changes
+// Forgets changes that are settled.
+UNWIND $ids AS id
+MATCH (c:ClaimChange {id: id})
+DELETE c
+
+// name: begin_settling
+// Gives a settler its number. The node is locked before the number is read.
+MERGE (n:Lock {id: 'prerequisites'})
+SET n.id = 'prerequisites'
+WITH n
+SET n.epoch = coalesce(n.epoch, 0) + 1
+RETURN n.epoch AS epoch
+
+// name: hold_settling
+// Keeps other settlers away until the transaction ends, and returns the number of the latest one.
+MERGE (n:Lock {id: 'prerequisites'})
+SET n.id = 'prerequisites'
+WITH n
+RETURN n.epoch AS epoch
+
+// name: lock_points
+// Locks points in the order given; one that is gone stays so.
+UNWIND $ids AS id
+MATCH (n:KnowledgePoint {id: id})
+SET n.id = id
+
+// name: all_claims
+// Returns all prerequisites that texts and definitions claim.
+MATCH (k:KnowledgePoint)<-[d:DESCRIBES]-(n:CourseContent)
+WHERE d.requires IS NOT NULL
+RETURN k.id AS id, d.requires AS requires, d.requires_confidence AS confidence
+UNION ALL
+MATCH (n:Definition)-[:REQUIRES]->(r:KnowledgePoint)
+MATCH (n)-[:DEFINES]->(k)
+RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence
+
+// name: prerequisites
+// Returns all claimed prerequisites: those that are followed, and those that are excluded.
+MATCH (a:KnowledgePoint)-[r:DEPENDS_ON]->(b:KnowledgePoint)
+RETURN collect([a.id, b.id, r.confidence]) AS claims, false AS excluded
+UNION ALL
+MATCH (a:KnowledgePoint)-[r:SET_ASIDE]->(b:KnowledgePoint)
+RETURN collect([a.id, b.id, r.confidence]) AS claims, true AS excluded
+
+// name: remove_prerequisites
+// Removes edges that changed or are no longer claimed.
+UNWIND $rows AS row
+MATCH (a:KnowledgePoint {id: row.from})-[r:DEPENDS_ON|SET_ASIDE]->(b) WHERE b.id = row.to
+DELETE r
+
+// name: create_depends_on
+// Creates a prerequisite that is followed.
+UNWIND $rows AS row
+MATCH (a:KnowledgePoint {id: row.from})
+MATCH (b:KnowledgePoint {id: row.to})
+CREATE (a)-[:DEPENDS_ON {confidence: row.confidence}]->(b)
+
+// name: create_set_aside
+// Creates a prerequisite that would close a cycle: it is kept to be seen, and is never followed.
+UNWIND $rows AS row
+MATCH (a:KnowledgePoint {id: row.from})
+MATCH (b:KnowledgePoint {id: row.to})
+CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
