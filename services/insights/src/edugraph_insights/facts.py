@@ -183,13 +183,16 @@ class Facts:
         return [Point(row["point"], row["name"]) for row in self.graph.read("points_taught", course=course)]
 
     def direct_needs(self, points: Iterable[str]) -> list[Need]:
-        """Return what these points need first, without what that needs."""
-        rows = self.graph.read("prerequisites", points=sorted(set(points)))
-        return [
-            Need(row["point"], Point(row["needs"], row["name"]), float(row["confidence"] or 0.0))
-            for row in rows
-            if row["point"] != row["needs"]  # points that were judged the same
-        ]
+        """Return what these points need first, without what that needs.
+
+        Of points that were judged the same, each may need it: the surest counts, as with two texts that say it.
+        """
+        surest: dict[tuple[str, str], Need] = {}
+        for row in self.graph.read("prerequisites", points=sorted(set(points))):
+            pair, confidence = (row["point"], row["needs"]), float(row["confidence"] or 0.0)
+            if row["point"] != row["needs"] and (pair not in surest or surest[pair].confidence < confidence):
+                surest[pair] = Need(row["point"], Point(row["needs"], row["name"]), confidence)
+        return list(surest.values())
 
     def needs_around(self, points: Iterable[str]) -> tuple[dict[str, list[Need]], bool]:
         """Return by point what these points need, and what that needs, however far away; and whether that is all."""
