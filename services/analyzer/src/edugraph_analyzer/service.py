@@ -49,6 +49,8 @@ PACK_TASKS: dict[Kind, str] = {
 # Messages of findings, some 25 kB each. The graph has work for half a minute with so many.
 MOST_FINDINGS_WAITING, FINDINGS_SECONDS = 1_000, 5.0
 TEXTS_FIRST_SECONDS = 600.0  # how long a course text that is not in the graph yet holds up mistakes of its job
+# How long an import that may still come upon course texts holds up its mistakes. Most are read whole by then.
+READING_SECONDS = 120.0
 TEXTS_SECONDS = 2.0  # until such a mistake is looked at again
 MEMBERS_SECONDS = 2.0  # until a text is looked at again that waits for the names of its course
 
@@ -228,15 +230,18 @@ class AnalyzerService:
         )
 
     def _after_texts(self, message: Analysis) -> bool:
-        """Whether this is a pack of mistakes, and the course texts that its job published before it are in the graph.
+        """Whether this is a pack of mistakes, and the course texts of its job are in the graph.
 
-        Raises Wait as long as they are not, for at most `TEXTS_FIRST_SECONDS` after a text was published.
+        Raises Wait as long as they are not, for at most `TEXTS_FIRST_SECONDS` after a text was published, and while
+        the import may come upon more of them, for at most `READING_SECONDS` after the job was made.
         """
-        if message.kind != "error" or message.rows is None:
+        if message.kind != "error":
             return False
-        texts = self.windows.texts(message.job_id)
-        if texts.open_since is not None and self.now().timestamp() - texts.open_since < TEXTS_FIRST_SECONDS:
+        texts, now = self.windows.texts(message.job_id), self.now().timestamp()
+        if texts.open_since is not None and now - texts.open_since < TEXTS_FIRST_SECONDS:
             raise Wait("the texts of its courses are read first", TEXTS_SECONDS)
+        if texts.read_since is not None and now - texts.read_since < READING_SECONDS:
+            raise Wait("its import is still being read, and texts of its courses are read first", TEXTS_SECONDS)
         return texts.published
 
     def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:

@@ -231,7 +231,7 @@ class Importer:
         store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
             self.tell_course_members(members.keys() - self.members.of(members).keys())
-            requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts)
+            requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts, self.now)
             asked = requests.ask(message, kept, sorted(lines))
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
