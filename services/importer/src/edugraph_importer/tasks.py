@@ -23,6 +23,7 @@ from edugraph_common.contracts.messages import (
     ImportJob,
     Message,
     RemoveFromGraph,
+    RenameInGraph,
     ReplayErasures,
     RestrictStudent,
     SplitSource,
@@ -129,6 +130,13 @@ def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | b
     """Take a course or a group out of the graph. Return what was removed and left, and whether that was all."""
     message = self.parse(RemoveFromGraph, body)
     return self.importer.remove_from_graph(message.of, message.node_id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="rename_in_graph_task", contract=RenameInGraph)
+def rename_in_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool | str | None]:
+    """Call something by another id. Return what was moved, whether that was all, and why nothing was done."""
+    message = self.parse(RenameInGraph, body)
+    return self.importer.rename_in_graph(message.of, message.node_id, message.new_id, merge=message.merge)
 
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)

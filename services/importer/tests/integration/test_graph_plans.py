@@ -24,10 +24,10 @@ SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
 # Of one batch of findings at a time, of the ledger when a student is forgotten, of a single row, of all texts, types,
 # points and topics when the whole graph is compared, of what was erased or withdrawn, once a batch; of the students once
 # a day, or when somebody is restricted; of all tombstones when a job is cleaned; of days of activity, some at a time, where their
-# retention is set.
+# retention is set; of reviews when an item is renamed.
 MAY_SCAN = {
     "prerequisites", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students",
-    "all_tombstones", "any_tombstone", "old_active_days",
+    "all_tombstones", "any_tombstone", "old_active_days", "reviews_of_item",
     *(f"all_{what}_{label}" for what in ("ids", "called", "judged") for label in NAMED_LABELS),
 }  # fmt: skip
 SINGLE_NODE = "s:Schema"

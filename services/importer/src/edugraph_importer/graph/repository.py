@@ -8,11 +8,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
-from edugraph_common.contracts.messages import CourseContext, Findings, Removable
+from edugraph_common.contracts.messages import CourseContext, Findings, Removable, Renamable
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
-from edugraph_importer.graph import apply, erasure, migrations, rebuild, removal, retention, undo
+from edugraph_importer.graph import apply, erasure, migrations, rebuild, removal, renaming, retention, undo
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
@@ -242,6 +242,18 @@ class Graph:
     def remove(self, of: Removable, node_id: str, go_on: Callable[[], bool]) -> removal.Removed:
         """Take a course or a group out with its records. It stops when `go_on` says no; doing it again goes on."""
         return removal.remove(self._connection, self._write, of, node_id, go_on=go_on)
+
+    def rename(
+        self, of: Renamable, node_id: str, new_id: str, go_on: Callable[[], bool], *, merge: bool = False
+    ) -> renaming.Renamed:
+        """Call a node by another id. It stops when `go_on` says no; doing it again goes on."""
+        wanted = renaming.Renaming(renaming.LABEL_OF_RENAMABLE[of], node_id, new_id)
+        return renaming.rename(self._connection, self._write, wanted, self._tombstones, merge=merge, go_on=go_on)
+
+    def with_former_ids(self, student_ids: Collection[str]) -> frozenset[str]:
+        """Return the ids, and those that these students had before they were renamed."""
+        rows = self._connection.read(CYPHER["former_ids"], ids=sorted(student_ids))
+        return frozenset(student_ids).union(*(row["former"] or () for row in rows))
 
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
