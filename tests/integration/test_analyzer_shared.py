@@ -239,6 +239,7 @@ def test_an_estimate_counts_what_is_still_to_be_asked(server, provider, name) ->
     settings = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, prices=prices)
     before = estimate([chats(name, 40, texts=25)], settings)
     assert (before.items, before.different, before.requests) == (40, 25, 3)
+    assert before.cost is not None
     assert before.cost == pytest.approx((before.input_tokens + 2 * before.output_tokens) / 1_000_000)
     assert before.minutes == pytest.approx(0.03, abs=0.002)
     cheap = estimate([chats(name, 40, texts=25).model_copy(update={"economy": True})], settings)

@@ -27,6 +27,10 @@ class Stores:
     asked: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
 
+    @staticmethod
+    def with_former_ids(ids: Any) -> frozenset[str]:
+        return frozenset(ids)
+
     def look(self, ids: Any) -> Known:
         return Known(frozenset(), frozenset({"record"}), is_there=bool(ids), erased=False)
 

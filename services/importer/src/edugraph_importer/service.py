@@ -28,6 +28,7 @@ from edugraph_common.contracts.messages import (
     ProposedPairs,
     ProposeSame,
     Removable,
+    Renamable,
     SettlePrerequisites,
     SplitSource,
 )
@@ -469,6 +470,16 @@ class Importer:
         forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
         return removed._asdict()
+
+    def rename_in_graph(
+        self, of: Renamable, node_id: str, new_id: str, *, merge: bool
+    ) -> dict[str, int | bool | str | None]:
+        """Call a person, a course, a group or an item by another id, for ten minutes at most."""
+        end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
+        renamed = self.graph.rename(of, node_id, new_id, lambda: self.now() < end, merge=merge)
+        forget_lists(self.members, self.graph)
+        self.epochs.begin_everywhere()
+        return renamed._asdict()
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""

@@ -25,6 +25,7 @@ from edugraph_common.contracts.messages import (
     ProposedPairs,
     ProposeSame,
     RemoveFromGraph,
+    RenameInGraph,
     ReplayErasures,
     RestrictStudent,
     SettlePrerequisites,
@@ -150,6 +151,13 @@ def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | b
 def settle_prerequisites_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Derive which prerequisites are followed, and end the jobs that wait for it. Return SettledPrerequisites."""
     return self.importer.settle_prerequisites(self.parse(SettlePrerequisites, body).job_id).model_dump(mode="json")
+
+
+@shared_task(base=DataImportTask, bind=True, name="rename_in_graph_task", contract=RenameInGraph)
+def rename_in_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool | str | None]:
+    """Call something by another id. Return what was moved, whether that was all, and why nothing was done."""
+    message = self.parse(RenameInGraph, body)
+    return self.importer.rename_in_graph(message.of, message.node_id, message.new_id, merge=message.merge)
 
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)

@@ -28,8 +28,8 @@ MAX_FREQUENT_MISTAKES = 20
 REVIEWS_AT_ONCE = 1_000
 EXPORTED_AT_ONCE = 500  # nodes, each with all relationships that begin at it
 _EXPORTED = RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
-# A restriction is said of a student, and comes from no record; a finding's key names the job that asked.
-_NO_CONTENT = {"restricted", "finding_key"}
+# A restriction and a new id are said of a node, and come from no record; a finding's key names the job that asked.
+_NO_CONTENT = {"restricted", "finding_key", "former_ids", "renamed"}
 
 
 def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:

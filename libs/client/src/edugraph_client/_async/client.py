@@ -21,7 +21,7 @@ from edugraph_client.files import FileSource
 from edugraph_client.parameters import Parameter, as_query
 from edugraph_client.settings import ClientSettings
 from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, GraphSummary, Restricted
-from edugraph_common.contracts.messages import Removable
+from edugraph_common.contracts.messages import Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
 PATIENCE_SECONDS = 60.0  # how long a job is followed while the gateway does not answer
@@ -295,6 +295,11 @@ class AsyncClient:
     async def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:
         """Have a course or a group taken out of the graph. The task's result says what was left."""
         return await self._api.model(Accepted, "/v1/graph/remove", "POST", params={"of": of, "id": node_id})
+
+    async def rename_in_graph(self, of: Renamable, node_id: str, new_id: str, *, merge: bool = False) -> Accepted:
+        """Have something called by another id. The task's result says how many records name it so, or why none."""
+        params = given(of=of, id=node_id, to=new_id, merge=merge)
+        return await self._api.model(Accepted, "/v1/graph/rename", "POST", params=params)
 
     # Persons.
 

@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
+from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.records import Record, course_ids_of
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review, Thing
 
@@ -34,6 +35,7 @@ Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet"]
 TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables that are no text
 Compression = Literal["gzip", "zstd"]
 Removable = Literal["course", "group"]
+Renamable = Literal["student", "teacher", "course", "group", "item"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -370,6 +372,18 @@ class RemoveFromGraph(Message):
 
     of: Removable
     node_id: str = Field(min_length=1, max_length=128)
+
+
+class RenameInGraph(Message):
+    """import.split: call a person, a course, a group or an item by another id. `job_id` names the request.
+
+    `merge`: something may have that id already, and is the same from now on.
+    """
+
+    of: Renamable
+    node_id: str = Field(min_length=1, max_length=128)
+    new_id: Id
+    merge: bool = False
 
 
 class ForgetStudent(Message):

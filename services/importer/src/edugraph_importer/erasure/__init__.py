@@ -111,10 +111,12 @@ class Erasure:
     ) -> dict[str, Any]:
         """Erase a person with all these ids from every store. Return what was removed, and what was left and why.
 
-        A person of whom nothing is known leaves nothing behind, unless they are to be blocked. Doing it again removes
-        nothing. Raises Wait while another person is being erased: both would replace the same files.
+        Ids that the person had before a renaming are theirs, too. A person of whom nothing is known leaves nothing
+        behind, unless they are to be blocked. Doing it again removes nothing. Raises Wait while another person is
+        being erased: both would replace the same files.
         """
         with self.jobs.erasing() as go_on:
+            ids = self.graph.with_former_ids(ids)
             known = self.graph.look(ids)
             is_known = known.is_there or known.erased
             if dry_run or not (is_known or block):

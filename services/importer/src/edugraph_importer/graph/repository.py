@@ -15,6 +15,7 @@ from edugraph_common.contracts.messages import (
     NamedPoint,
     ProposedPairs,
     Removable,
+    Renamable,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
@@ -27,6 +28,7 @@ from edugraph_importer.graph import (
     proposals,
     rebuild,
     removal,
+    renaming,
     retention,
     undo,
 )
@@ -294,6 +296,18 @@ class Graph:
     def remove(self, of: Removable, node_id: str, go_on: Callable[[], bool]) -> removal.Removed:
         """Take a course or a group out with its records. It stops when `go_on` says no; doing it again goes on."""
         return removal.remove(self._connection, self._write, of, node_id, go_on=go_on)
+
+    def rename(
+        self, of: Renamable, node_id: str, new_id: str, go_on: Callable[[], bool], *, merge: bool = False
+    ) -> renaming.Renamed:
+        """Call a node by another id. It stops when `go_on` says no; doing it again goes on."""
+        wanted = renaming.Renaming(renaming.LABEL_OF_RENAMABLE[of], node_id, new_id)
+        return renaming.rename(self._connection, self._write, wanted, self._tombstones, merge=merge, go_on=go_on)
+
+    def with_former_ids(self, student_ids: Collection[str]) -> frozenset[str]:
+        """Return the ids, and those that these students had before they were renamed."""
+        rows = self._connection.read(CYPHER["former_ids"], ids=sorted(student_ids))
+        return frozenset(student_ids).union(*(row["former"] or () for row in rows))
 
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.
