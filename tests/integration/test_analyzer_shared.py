@@ -243,7 +243,8 @@ def test_an_estimate_counts_what_is_still_to_be_asked(server, provider, name) ->
     assert before.cost == pytest.approx((before.input_tokens + 2 * before.output_tokens) / 1_000_000)
     assert before.minutes == pytest.approx(0.03, abs=0.002)
     cheap = estimate([chats(name, 40, texts=25).model_copy(update={"economy": True})], settings)
-    assert (cheap.cost, cheap.minutes, cheap.economy) == (pytest.approx(before.cost / 4), 25 * 60, True)
+    assert cheap.cost == pytest.approx(before.cost / 4)
+    assert (cheap.minutes, cheap.economy) == (25 * 60, True)
     pipeline(server, provider, name, temperature=settings.temperature).analyse(chats(name, 10, texts=25))
     after = estimate(
         [chats(name, 40, texts=25)], settings, AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5).kept
