@@ -5,6 +5,6 @@ API_FUZZ_CASES ?= 5000
 fuzz: env-dev test-servers ## hostile rows among good ones, FUZZ_EXAMPLES=10000 jobs of each source, and what became of each row (half an hour)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python tests/fuzz.py --examples $(FUZZ_EXAMPLES) --seed $(FUZZ_SEED) $(FUZZ_ARGS)
 
-api-fuzz: env-dev test-servers ## API_FUZZ_CASES=5000 requests made of the OpenAPI document: answered as it says, and never by 5xx but 503
-	@$(ON_TEST_SERVERS) EDUGRAPH_SCHEMATHESIS_CASES=$(API_FUZZ_CASES) $(RUN) pytest -s tests/integration/test_gateway_document.py $(PYTEST_ARGS)
+api-fuzz: env-dev test-servers ## API_FUZZ_CASES=5000 requests made of each of the two OpenAPI documents: answered as it says, and never by 5xx but 503
+	@$(ON_TEST_SERVERS) EDUGRAPH_SCHEMATHESIS_CASES=$(API_FUZZ_CASES) $(RUN) pytest -s tests/integration/test_gateway_document.py tests/integration/test_insights_document.py $(PYTEST_ARGS)
 .PHONY: fuzz api-fuzz

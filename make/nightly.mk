@@ -1,13 +1,19 @@
 # What is too slow for each change, named and timed. docs/testing.md has how long each step takes.
-NIGHTLY := mutants-nightly traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" \
+NIGHTLY := mutants-nightly "invariants EXAMPLES=50" traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" \
   "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "bench-mastery BENCH_ARGS=--smoke" "bench-growth BENCH_ARGS=--smoke" \
   "bench-insights BENCH_ARGS=--smoke" \
   "evaluate EVALUATE_ARGS=--help" "fuzz FUZZ_SEED=$$(( $$(date +%s) / 86400 ))" test-servers-stop \
   "chaos CHAOS_SEEDS=1 CHAOS_RECORDS=10000 CHAOS_TEXTS=200" up observe observe-stop down servers-stop
 
-nightly: env-dev ## mutants of a quarter of the modules, quick traps, Flower's tests, a smoke of each bench, fuzz, chaos with one small seed, observe; each timed
+EXAMPLES ?= 200
+
+invariants: env-dev test-servers ## the properties of the graph on both engines, each tried on EXAMPLES=200 made-up schools instead of 15
+	@$(ON_TEST_SERVERS) EDUGRAPH_EXAMPLES=$(EXAMPLES) $(RUN) pytest $(SHARED_OUT) --timeout 3600 \
+	  $$(grep -rl '^@EXAMPLES' services/*/tests/integration) $(PYTEST_ARGS)
+
+nightly: env-dev ## mutants of a quarter of the modules, properties of the graph on 50 examples, quick traps, Flower's tests, a smoke of each bench, fuzz, chaos with one small seed, observe; each timed
 	@python3 -m tools.steps $(NIGHTLY)
 
-weekly: env-dev ## all of Kubernetes, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes
-	@python3 -m tools.steps kube-test-all traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
-.PHONY: nightly weekly
+weekly: env-dev ## all of Kubernetes, properties of the graph on 200 examples, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes
+	@python3 -m tools.steps kube-test-all invariants traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
+.PHONY: invariants nightly weekly

@@ -19,6 +19,7 @@ class Link:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     swallowed: bool = False
+    left: int | None = None  # bytes of the server's that the client still gets
 
 
 class Proxy:
@@ -31,6 +32,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._delay = 0.0
+        self._cut_after: int | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
@@ -77,13 +79,17 @@ class Proxy:
         """Both sides see the end."""
         self._do(self._cut)
 
+    def cut_after(self, sent: int) -> None:
+        """From now on both sides of a new connection see its end once the server has sent so many bytes."""
+        self._cut_after = sent
+
     def delay(self, seconds: float) -> None:
         """From now on every piece is so much later, in both directions; 0 ends it."""
         self._delay = seconds
 
     def heal(self) -> None:
         """New connections are good; what was swallowed stays lost."""
-        self._swallow_new, self._refuse_new, self._delay = False, False, 0.0
+        self._swallow_new, self._refuse_new, self._delay, self._cut_after = False, False, 0.0, None
         self._do(self._flowing.set)
 
     def _do(self, change: Callable[[], None]) -> None:
@@ -135,7 +141,7 @@ class Proxy:
         except OSError:
             writer.close()
             return
-        link = Link(writer, server, swallowed=self._swallow_new)
+        link = Link(writer, server, swallowed=self._swallow_new, left=self._cut_after)
         self._links.add(link)
         # Cancelled at the end of the proxy: that is no error of the connection's.
         with contextlib.suppress(asyncio.CancelledError):
@@ -151,8 +157,13 @@ class Proxy:
                     await asyncio.sleep(self._delay)
                 await self._flowing.wait()
                 if not link.swallowed:
-                    sink.write(data)
+                    sink.write(data if link.left is None or sink is link.server else data[: link.left])
                     await sink.drain()
+                if link.left is not None and sink is link.client:
+                    link.left -= len(data)
+                    if link.left <= 0:
+                        link.server.close()
+                        break
         await self._flowing.wait()
         if not link.swallowed:
             sink.close()

@@ -176,6 +176,17 @@ def test_an_estimate_is_shown_to_a_person(monkeypatch: pytest.MonkeyPatch, recor
     assert "1,234" in done.stdout
 
 
+def test_an_estimate_of_an_economy_job_is_asked_for_and_shown_as_such(
+    monkeypatch: pytest.MonkeyPatch, records: Path
+) -> None:
+    cheap = {**ESTIMATE, "cost": 0.5, "minutes": 1_500.0, "economy": True}
+    asked = _gateway_that_estimates(monkeypatch, {"state": "SUCCESS", "result": cheap, "error": None})
+    done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate", "--economy"])
+    assert json.loads(asked[0].content)["economy"] is True
+    assert "0.5000" in done.stdout
+    assert "at most 1500.0" in done.stdout
+
+
 def test_an_estimate_that_failed_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
     _gateway_that_estimates(monkeypatch, {"state": "FAILURE", "result": None, "error": "Rejected: no such model"})
     done = runner.invoke(app, ["analyze", "errors", str(records), "--estimate"])

@@ -61,6 +61,24 @@ def test_a_whole_roster_ends_what_the_last_one_named(roster: Path, tmp_path: Pat
     assert missing.exit_code == 2
 
 
+def test_two_lists_with_the_same_enrollments_have_records_of_their_own(roster: Path, tmp_path: Path) -> None:
+    """Out: `source_prefix` in the id of a record."""
+    outputs = {name: tmp_path / f"{name}.ndjson" for name in ("here", "there", "later")}
+    for name in ("here", "there"):
+        assert (
+            CliRunner().invoke(app, ["roster", str(roster), "-o", str(outputs[name]), "--source", name]).exit_code
+            == 0
+        )
+    here, there = (json.loads(outputs[name].read_text())["record_id"] for name in ("here", "there"))
+    assert (here.partition(":")[0], there.partition(":")[0]) == ("here", "there")
+    later = ["roster", str(roster), "-o", str(outputs["later"]), "--source", "here", "--snapshot"]
+    wrong = CliRunner().invoke(app, [*later, str(outputs["there"])])
+    assert (wrong.exit_code, outputs["later"].exists()) == (2, False)
+    assert "of the source here" in " ".join(wrong.output.split())
+    assert CliRunner().invoke(app, [*later, str(outputs["here"])]).exit_code == 0
+    assert CliRunner().invoke(app, ["roster", str(roster), "-o", "x", "--source", "a:b"]).exit_code == 2
+
+
 def test_what_is_no_roster_is_told_in_a_sentence_and_nothing_is_written(tmp_path: Path) -> None:
     path, output = tmp_path / "roster.zip", tmp_path / "out.ndjson"
     path.write_bytes(b"PK\x03\x04 cut off")

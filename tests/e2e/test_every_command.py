@@ -84,6 +84,19 @@ def _damage(commands: Commands) -> None:
         driver.execute_query("MATCH (s:Student) WITH s LIMIT 1 SET s.name = 'nobody says so'")
 
 
+def test_of_what_nothing_names_nothing_is_removed_or_renamed(commands: Commands) -> None:
+    assert commands.json("graph", "remove", "group", "nobody's", "--yes") == {
+        "removed": 0,
+        "left": 0,
+        "finished": True,
+    }
+    assert commands.json("graph", "rename", "teacher", "nobody", "somebody", "--yes", code=1) == {
+        "moved": 0,
+        "finished": True,
+        "refused": "missing",
+    }
+
+
 def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> None:
     student = f"s-{uuid4().hex[:8]}"
     file = _file(tmp_path, student)
@@ -112,11 +125,6 @@ def test_work_is_handed_in_and_watched(commands: Commands, tmp_path: Path) -> No
     assert commands.json("graph", "verify", code=1)["wrong"] == {"Student": 1}
     assert commands.json("graph", "rebuild")["wrong"] == {"Student": 1}
     assert commands.json("graph", "digest")["digest"] == digest
-    assert commands.json("graph", "remove", "group", "nobody's", "--yes") == {
-        "removed": 0,
-        "left": 0,
-        "finished": True,
-    }
     assert commands.json("restrict", student) == {"found": True, "restricted": True}
     assert student in commands.json("restricted")
     assert commands.json("restrict", student, "--lift") == {"found": True, "restricted": False}

@@ -60,7 +60,7 @@ class World:
     after_texts: list[tuple[Kind, bool]] = field(default_factory=list)
     requests: tuple[tuple[Kind, int, int], ...] = REQUESTS
     clock: datetime = NOW
-    most_in_queue: int = 0
+    most_in_queue: int = 0  # of course texts, or of all others
     accepts: int = 1_000_000  # messages until the broker refuses one
     generation: int = 0
     counts_findings: bool = False
@@ -109,7 +109,8 @@ class World:
         else:
             self.queue.append(message)
         packs = {each.pack for each in self.queue if isinstance(each, Analysis)}
-        self.most_in_queue = max(self.most_in_queue, len(packs))
+        texts = {pack for pack in packs if pack.startswith("knowledge_points")}
+        self.most_in_queue = max(self.most_in_queue, len(texts), len(packs - texts))
         return task_id
 
     # What happens around it.
@@ -263,7 +264,8 @@ def test_a_publish_that_is_refused_is_a_wait_and_no_loss(new_world: Callable[[],
     world.accepts = 1_000
     world.service.publish_packs(start)
     packs = [each.pack for each in world.queue[1:] if isinstance(each, Analysis)]
-    assert sorted(packs) == ["error-0-0", "error-0-1", "interaction-0-0"]
+    texts = ["knowledge_points-1-0", "knowledge_points-1-1"]
+    assert sorted(packs) == ["error-0-0", "error-0-1", "interaction-0-0", *texts]
 
 
 def test_a_pack_that_was_given_up_makes_room_for_the_next(new_world: Callable[[], World]) -> None:
@@ -384,6 +386,88 @@ def test_mistakes_of_a_job_without_texts_wait_for_nothing(new_world: Callable[..
     world.deliver(0)
     world.deliver(0)
     assert world.after_texts == [("error", False)]
+
+
+def _batch_of(world: World, kind: Kind, batch: int, records: int) -> AnalysisBatch:
+    return AnalysisBatch(
+        job_id=world.job_id,
+        batch=batch,
+        kind=kind,
+        rows=ByteRange(source="s", offset=0, length=1, first_line=1),
+        expected=records,
+        pack_records=PACK,
+        generation=0,
+    )
+
+
+def test_texts_overtake_all_that_is_not_published_and_find_room_beside_mistakes_that_wait(
+    new_world: Callable[..., World],
+) -> None:
+    """Out: LINSERT in ask_analysis.lua; the place after the request that has begun; the room of texts in take_packs.lua."""
+    world = new_world(requests=())
+
+    def taken(by: str) -> list[str]:
+        packs = world.windows.take(world.job_id, 0, by, NOW, most=2, pack_records=PACK).packs
+        for pack in packs:
+            world.windows.sent(world.job_id, by, pack.pack)
+        return [pack.pack for pack in packs]
+
+    world.windows.ask([_batch_of(world, "error", 0, 3 * PACK), _batch_of(world, "interaction", 0, PACK)], "batch-0")
+    assert taken(START) == ["error-0-0", "error-0-1"]
+    for batch in (1, 2):
+        of_batch = [_batch_of(world, "knowledge_points", batch, PACK), _batch_of(world, "error", batch, PACK)]
+        world.windows.ask(of_batch, f"batch-{batch}")
+    assert taken(START) == [], "the request that has begun stays at the head"
+    assert taken("error-0-0") == ["error-0-2", "knowledge_points-1-0", "knowledge_points-2-0"]
+    assert taken("knowledge_points-1-0") == []
+    assert taken("error-0-1") == ["interaction-0-0"]
+    assert taken("error-0-2") == ["error-1-0"]
+
+
+def test_mistakes_wait_while_their_import_may_come_upon_texts_for_two_minutes(
+    new_world: Callable[..., World],
+) -> None:
+    """Out: `read_since`."""
+    world = new_world(requests=(("error", 0, 4), ("interaction", 0, 4)))
+    world.jobs.create(job_id := uuid4().hex, "import", "a.ndjson", NOW)
+    world.jobs.begin(job_id, 2, NOW)
+    for batch, expected in ((0, NOW.timestamp()), (1, None)):
+        assert world.windows.texts(job_id).read_since == NOW.timestamp()
+        outcome = BatchOutcome(job_id=job_id, batch=batch, state="written", read=1, written=1)
+        world.jobs.settle_batch(outcome, NOW)
+        assert world.windows.texts(job_id).read_since == expected
+    world.jobs.begin(world.job_id, 3, NOW, first_batch=2)  # two are done
+    world.server.hset(keys_of_job(world.job_id)[0], "imported", 0)
+    world.deliver(0)
+    for seconds, asked in ((0, []), (119, []), (120, [("error-0", 0, 4)])):
+        world.clock = NOW + timedelta(seconds=seconds)
+        world.deliver(next(place for place, each in enumerate(world.queue) if getattr(each, "kind", "") == "error"))
+        assert world.asked == asked
+    world.deliver(0)
+    assert world.asked[-1] == ("interaction-0", 0, 4)
+
+
+def test_an_import_of_one_batch_has_asked_for_its_texts_when_its_mistakes_are_read(
+    new_world: Callable[..., World],
+) -> None:
+    world = new_world()
+    world.jobs.create(job_id := uuid4().hex, "import", "a.ndjson", NOW)
+    world.jobs.begin(job_id, 1, NOW)
+    assert world.windows.texts(job_id).read_since is None
+
+
+def test_mistakes_that_hold_their_records_wait_for_texts_that_do(new_world: Callable[..., World]) -> None:
+    """Out: mark_texts.lua; its look whether the job is there; or a look at `rows` in `_after_texts`."""
+    world = new_world(requests=())
+    mistake = Analysis(job_id=world.job_id, pack="error-0-0", kind="error", records=({"record_id": "m"},))
+    world.windows.texts_sent(world.job_id, ["knowledge_points-0-0", "knowledge_points-0-1"], NOW)
+    for number in range(2):
+        with pytest.raises(Wait, match="texts of its courses"):
+            world.service.analyse(mistake)
+        world.jobs.settle_pack(world.job_id, f"knowledge_points-0-{number}", AnalysisProgress(done=1), NOW)
+    assert world.windows.texts(world.job_id) == (True, None, None)
+    world.windows.texts_sent(unknown := uuid4().hex, ["knowledge_points-0-0"], NOW)
+    assert not world.server.exists(keys_of_job(unknown)[0])
 
 
 def test_what_is_still_to_be_analysed_is_counted_also_where_it_is_in_no_queue(new_world: Callable[[], World]) -> None:

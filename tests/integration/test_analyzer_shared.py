@@ -235,12 +235,16 @@ def test_the_check_of_a_provider_tells_what_it_accepts(server, provider, name) -
 
 def test_an_estimate_counts_what_is_still_to_be_asked(server, provider, name) -> None:
     provider.script()
-    prices = {name: {"input": 1.0, "output": 2.0}}
+    prices = {name: {"input": 1.0, "output": 2.0, "batch": 0.25}}
     settings = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, prices=prices)
     before = estimate([chats(name, 40, texts=25)], settings)
     assert (before.items, before.different, before.requests) == (40, 25, 3)
+    assert before.cost is not None
     assert before.cost == pytest.approx((before.input_tokens + 2 * before.output_tokens) / 1_000_000)
     assert before.minutes == pytest.approx(0.03, abs=0.002)
+    cheap = estimate([chats(name, 40, texts=25).model_copy(update={"economy": True})], settings)
+    assert cheap.cost == pytest.approx(before.cost / 4)
+    assert (cheap.minutes, cheap.economy) == (25 * 60, True)
     pipeline(server, provider, name, temperature=settings.temperature).analyse(chats(name, 10, texts=25))
     after = estimate(
         [chats(name, 40, texts=25)], settings, AnswerStore(server, ttl_seconds=60, lease_ttl_seconds=5).kept

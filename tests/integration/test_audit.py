@@ -76,3 +76,15 @@ def test_entries_end_after_their_days(server: "redis.Redis") -> None:
     kept = list(Audit(server, "s" * 16).newest())
     # 235 are too old. Redis takes out whole nodes of the stream, of a hundred entries.
     assert 66 <= len(kept) <= 166
+
+
+def test_the_log_keeps_its_newest_entries(server: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: MAXLEN in note_in_audit.lua."""
+    monkeypatch.setattr("edugraph_common.platform.audit.KEPT", 150)
+    audit = Audit(server, "s" * 16)
+    for number in range(400):
+        audit.record("k", "job.cancel", str(number), NOW)
+    kept = [entry.what for entry in audit.newest()]
+    # Redis takes out whole nodes of the stream, of a hundred entries.
+    assert 150 <= len(kept) < 300
+    assert kept == [str(number) for number in range(399, 399 - len(kept), -1)]

@@ -69,6 +69,21 @@ def test_a_scope_opens_its_own_operations_only(guarded: Gateway, client: httpx.C
     assert client.get("/v1/jobs", headers=submitter).status_code == 403
 
 
+def test_two_persons_are_made_one_by_who_may_erase(guarded: Gateway, client: httpx.Client) -> None:
+    """To take the guard out: let `rename_in_graph` not ask for the scope erase."""
+    operator, eraser = (api_key(guarded.environment, *scopes) for scopes in (("operate",), ("operate", "erase")))
+    person = {"of": "student", "id": "4", "to": "2026-4"}
+    for headers, params, status in (
+        (operator, person, 403),
+        (operator, person | {"of": "course"}, 202),
+        (eraser, person, 202),
+        (eraser, person | {"to": "4"}, 422),
+        (eraser, person | {"to": "4\n"}, 422),
+    ):
+        answer = client.post("/v1/graph/rename", params=params, headers=headers)
+        assert answer.status_code == status, (params, answer.text)
+
+
 def test_a_revoked_key_ends_within_seconds_and_an_expired_one_at_once(guarded: Gateway, client: httpx.Client) -> None:
     keys, now = ApiKeys(connect(guarded.environment["EDUGRAPH_REDIS_URL"])), datetime.now(UTC)
     made, old = keys.create("a", ["read"], now), keys.create("b", ["read"], now, expires=now - timedelta(seconds=1))

@@ -348,19 +348,20 @@ def test_analyses_go_to_the_analyzers_queue(running: Gateway, client: httpx.Clie
 def test_economy_is_handed_on_to_importer_and_analyzer(
     running: Gateway, client: httpx.Client, *, economy: bool
 ) -> None:
-    """Out: `economy` in analysis_submission, or in ImportOptions."""
+    """Out: `economy` in analysis_submission, in estimate_analysis, or in ImportOptions."""
     running.take("llm_analysis"), running.take("data_import")
     mistake = {"student_id": "s", "course_id": "c", "error_text": "1/2 = 2"}
     records = [{**RECORD, "type": "error_record", "data": mistake}] * 2
     query = f"/v1/imports?analyze=true&economy={economy}"
     answers = [
         client.post("/v1/analyses/errors", json={"records": records, "economy": economy}),
+        client.post("/v1/analyses/errors/estimate", json={"records": records, "economy": economy}),
         client.post("/v1/imports", json={"records": records, "analyze": True, "economy": economy}),
         client.post(query, content=LINE, headers=NDJSON),
     ]
-    assert [answer.status_code for answer in answers] == [202] * 3
+    assert [answer.status_code for answer in answers] == [202] * 4
     bodies = [body for queue in ("llm_analysis", "data_import") for _, body in running.take(queue)]
-    assert [arguments[-1].get("economy", False) for arguments, *_ in bodies] == [economy] * 3
+    assert [arguments[-1].get("economy", False) for arguments, *_ in bodies] == [economy] * 4
 
 
 def test_economy_without_an_analysis_is_refused_in_one_sentence(client: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,15 +12,24 @@ from typing import Any, cast
 
 import pytest
 import redis
+from engines import own_vhost
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from service_settings import settings_from
 
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import BatchOutcome
+from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.messaging.celery_app import make_app, make_publisher
+from edugraph_common.messaging.provisioning import apply_topology, management, vhost
+from edugraph_common.messaging.topology import policies
+from edugraph_common.platform.audit import AUDIT
 from edugraph_common.platform.job_store import ENDING_RECORDS, JOBS, SWEEPING, SWEPT, Jobs
 from edugraph_common.platform.object_store import Blobs, export_key
 from edugraph_common.platform.settings import Settings
+from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
+from edugraph_gateway.settings import GatewaySettings
 
 NOW = datetime.now(UTC)
 KEPT = Retention(sources=timedelta(days=30), rejects=timedelta(days=10))
@@ -143,6 +153,55 @@ def test_no_blob_ends_while_a_message_of_its_job_may_come() -> None:
     for name in ("source_retention_days", "reject_retention_days"):
         least = next(rule.ge for rule in Settings.model_fields[name].metadata if hasattr(rule, "ge"))
         assert least * 86_400 > JOB_DEADLINE_SECONDS
+
+
+@pytest.mark.usefixtures("jobs")
+def test_the_gateway_keeps_each_thing_as_long_as_its_setting_says(
+    server: "redis.Redis", redis_url: str, tmp_path: Path
+) -> None:
+    """Out: any of these settings in open_gateway, which has the same defaults without them."""
+    addresses = {"broker_url": "amqp://127.0.0.1:1", "redis_url": redis_url, "blob_url": str(tmp_path), "auth": "off"}
+    days = {"job": 40, "source": 50, "reject": 20, "audit": 5}
+    given = addresses | {f"{name}_retention_days": number for name, number in days.items()}
+    gateway = open_gateway(GatewaySettings.model_validate(given), now=lambda: NOW)
+    stays = [_put(tmp_path, f"jobs/swept-x/{name}", age) for name, age in (("source.csv", 49), ("rejects/0.x", 19))]
+    goes = [_put(tmp_path, f"jobs/swept-x/{name}", age) for name, age in (("rows.zst", 51), ("rejects/1.x", 21))]
+    assert gateway.sweep() == 2
+    assert [path.exists() for path in (*stays, *goes)] == [True, True, False, False]
+    job = f"swept-{uuid.uuid4().hex}"
+    gateway.jobs.create(job, "import", "f", NOW)
+    gateway.jobs.cancel(job, NOW)
+    assert 39 * 86_400 < server.ttl(f"edugraph:job:{{{job}}}") <= 40 * 86_400
+    server.delete(AUDIT)
+    for number in range(250):
+        old = int((NOW - timedelta(days=10)).timestamp() * 1_000) + number
+        server.xadd(AUDIT, {"time": NOW.isoformat(), "who": "k", "action": "job.cancel", "what": "j"}, id=f"{old}-1")
+    gateway.audit.record("k", "job.cancel", "j", NOW)
+    assert server.xlen(AUDIT) <= 51  # Redis takes out whole nodes of the stream, of a hundred entries
+    server.delete(AUDIT)
+
+
+def test_results_and_dead_letters_end_when_their_settings_say() -> None:
+    """Out: `result_expires` in make_app, or `message-ttl` in policies."""
+    addresses = {"broker_url": "amqp://x", "redis_url": "redis://x", "blob_url": "x"}
+    app = make_app("of-a-test", Settings.model_validate({**addresses, "result_retention_days": 3}))
+    assert app.conf.result_expires == 3 * 86_400
+    definition = policies(4)["edugraph.dead"]["definition"]
+    assert definition["message-ttl"] == 4 * 86_400_000
+    for queue in QUEUES:
+        assert re.fullmatch(policies()["edugraph.dead"]["pattern"], f"{queue}.dead")
+
+
+@pytest.mark.real
+def test_the_broker_is_told_how_long_dead_letters_stay(tmp_path: Path) -> None:
+    """Out: the setting in apply_topology."""
+    with own_vhost() as addresses:
+        given = settings_from({**addresses, "EDUGRAPH_BLOB_URL": str(tmp_path)})
+        settings = given.model_copy(update={"dead_letter_retention_days": 3})
+        apply_topology(make_publisher("of-a-test", settings), settings)
+        with management(settings) as api:
+            found = api.get(f"/api/policies/{vhost(settings)}/edugraph.dead").raise_for_status().json()
+    assert found["definition"]["message-ttl"] == 3 * 86_400_000
 
 
 def test_a_job_that_has_ended_is_deleted_and_a_late_word_brings_nothing_back(

@@ -247,7 +247,7 @@ def _hits(
 
 
 def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None:
-    """Out: `restrictions` in any of the routes, `$all OR` in the picture, or `s.restricted` in the mistakes."""
+    """Out: `restrictions` in any of the routes, `hidden` in the export, or `s.restricted` in the mistakes."""
     with marked.client(*SCOPES) as everything:
         reads = {path for method, path in _operations(everything) if method == "GET" and "digest" not in path}
         before = _hits(marked, everything, RESTRICTED_MARKS, only=("GET",))
@@ -259,7 +259,6 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
             "/v1/tasks/{task_id}",
             "/v1/dead-letters/{queue}/{task_id}",
             "/v1/graph/summary",
-            "/v1/graph/picture",
             "/v1/graph/export",
         }
         for action in ("restriction", "restriction/lift", "restriction"):
@@ -269,16 +268,15 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
         until(lambda: _hits(marked, everything, RESTRICTED_MARKS, only=("GET",)).keys() == listed, 60)
         rejects = [everything.get(f"/v1/jobs/{job}/rejects").text for job in marked.jobs]
         assert any("plumbago" in text for text in rejects)
-        picture = everything.get("/v1/graph/picture?limit=5000").json()
-        assert any(STUDENT in node["id"] for node in picture["nodes"])
+        assert STUDENT in everything.get("/v1/graph/export").text
 
 
 def test_without_personal_no_operation_shows_a_mark(marked: Marked) -> None:
-    """Out: each of `job_answer`'s hidden fields, `without_personal_data`, `personal=True` of rejects, picture, letter,
+    """Out: each of `job_answer`'s hidden fields, `without_personal_data`, `personal=True` of rejects, letter, export,
     and SMALLEST_GROUP_STUDENTS.
     """
     with marked.client(*SCOPES) as everything:
-        for path in ("/v1/jobs", "/v1/graph/summary", "/v1/graph/picture", "/v1/dead-letters/data_import/buried"):
+        for path in ("/v1/jobs", "/v1/graph/summary", "/v1/graph/export", "/v1/dead-letters/data_import/buried"):
             assert any(mark in everything.get(path).text for mark in MARKS), path
         for path in ("/v1/jobs/{job_id}", "/v1/jobs/{job_id}/rejects", "/v1/tasks/{task_id}"):
             assert any(mark in everything.get(a).text for a in _addresses(marked, path) for mark in MARKS), path

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ from edugraph_importer.analysis_requests import AnalysisRequests
 from edugraph_importer.batching import read_batch, window
 
 FIRST_LINE = 7
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 class Windows:
@@ -37,10 +39,15 @@ class Windows:
 
     def __init__(self) -> None:
         self.requests: list[AnalysisBatch] = []
+        self.texts: list[str] = []
 
     def ask(self, requests: list[AnalysisBatch], _by: str) -> str:
         self.requests += requests
         return "waits"
+
+    def texts_sent(self, _job_id: str, packs: list[str], now: datetime) -> None:
+        assert now == NOW
+        self.texts += packs
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +78,7 @@ def test_the_texts_of_records_that_the_graph_refused_are_not_read(
     lines = [line for (line, _), is_refused in zip(numbered, refused, strict=True) if is_refused]
     kept = [record for line, record in numbered if line not in lines]
     windows = Windows()
-    requests = AnalysisRequests(None, windows, blobs, lambda _: ())  # type: ignore[arg-type]
+    requests = AnalysisRequests(None, windows, blobs, lambda _: (), lambda: NOW)  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:  # a fixture would be shared by all examples
         patch.setattr(analysis_requests, "send", lambda *args, **_: sent.append(args[-1]))
         assert requests.ask(message, kept, lines) == refused.count(False)
@@ -102,7 +109,7 @@ def test_economy_goes_with_a_job_down_to_its_packs(blobs: Blobs) -> None:
     (batch,) = window(blobs, inline, 1)
     rows = ByteRange(source="s", offset=0, length=1, first_line=1)
     windows, sent = Windows(), list[Any]()
-    requests = AnalysisRequests(None, windows, blobs, lambda _: ())  # type: ignore[arg-type]
+    requests = AnalysisRequests(None, windows, blobs, lambda _: (), lambda: NOW)  # type: ignore[arg-type]
     kept = [parse_record(value) for value in values]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analysis_requests, "send", lambda *args, **_: sent.append(args[-1]))
@@ -111,7 +118,8 @@ def test_economy_goes_with_a_job_down_to_its_packs(blobs: Blobs) -> None:
     asked = [*sent, *windows.requests, *(pack_of(each, "p", 0, 1) for each in windows.requests)]
     assert len(asked) == 6
     assert all(each.economy for each in asked)
-    # Texts first: mistakes wait for those that were published before them.
+    # Texts first: mistakes wait for them, also for those that hold their records.
+    assert windows.texts == [f"knowledge_points-{batch.batch}-0"]
     assert [each.kind for each in windows.requests] == ["knowledge_points", "error"]
     sizes = {each.kind: each.pack_records for each in windows.requests}
     assert sizes == {"error": PACK_RECORDS, "knowledge_points": REQUEST_CONTENT_PACK}
@@ -141,7 +149,7 @@ def test_course_texts_and_mistakes_are_read_with_the_points_of_their_courses(
     def known(course_ids: Sequence[str]) -> tuple[CourseContext, ...]:
         return tuple(CourseContext(course_id=each, knowledge_points=(f"point of {each}",)) for each in course_ids)
 
-    requests = AnalysisRequests(None, windows, blobs, known)  # type: ignore[arg-type]
+    requests = AnalysisRequests(None, windows, blobs, known, lambda: NOW)  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analysis_requests, "send", lambda *args, **_: sent.append(args[-1]))
         requests.ask(message, kept)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from xml.sax.saxutils import XMLGenerator
 from xml.sax.xmlreader import AttributesImpl
 
+from edugraph_common.contracts.csv_cells import harmless
 from edugraph_common.contracts.errors import Rejected
 
 Format = Literal["graphml", "csv", "parquet"]
@@ -22,8 +23,6 @@ RELATIONSHIP_COLUMNS = ("type", "from", "to", "properties")
 PARQUET_ROWS = 50_000  # of one file
 # XML 1.0 cannot hold these, in no spelling.
 _NOT_IN_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF], "�")
-# What a spreadsheet would take for a formula.
-_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 Write = Callable[[Mapping[str, str]], None]
 
 
@@ -118,8 +117,7 @@ def _csv(folder: Path) -> Iterator[tuple[Write, Write]]:
             rows.writeheader()
 
             def write(row: Mapping[str, str]) -> None:
-                guarded = {key: f"'{text}" if text.startswith(_FORMULA_BEGINS) else text for key, text in row.items()}
-                rows.writerow(guarded)
+                rows.writerow({key: harmless(text) for key, text in row.items()})
 
             return write
 

@@ -68,6 +68,7 @@ edugraph_common/contracts/doors.py, which a test compares. */}}
 - {path: /v1/graph/verify, exact: true, service: gateway}
 - {path: /v1/graph/rebuild, exact: true, service: gateway}
 - {path: /v1/graph/remove, exact: true, service: gateway}
+- {path: /v1/graph/rename, exact: true, service: gateway}
 - {path: /ui, exact: false, service: insights}
 - {path: /mcp, exact: false, service: insights}
 - {path: /v1/insights, exact: false, service: insights}

@@ -82,6 +82,19 @@ def test_the_end_counts_though_the_platform_dates_its_enrollments_later() -> Non
     assert members([last, roster.records], FIRST + timedelta(days=1)) == {"e1"}
 
 
+def test_a_list_ends_nothing_of_another_list() -> None:
+    """Out: `source_of` in `end_absent`."""
+    here, there = (seat(name) | {"record_id": f"{of}:{name}"} for name, of in (("e1", "here"), ("e1", "there")))
+    other = seat("e2") | {"record_id": "here:e2"}
+    roster = Roster([seat("e2") | {"record_id": "there:e2"}])
+    counts = end_absent(roster, read([here, there, other, seat("e4")]), FIRST, "there")
+    assert counts == {"still named": 0, "ended now": 1, "over before": 0, "begin later, kept": 0}
+    assert {row["record_id"] for row in roster.records} == {"there:e1", "there:e2"}
+    for source, words in (("nowhere", "of the source nowhere"), (None, "without --source")):
+        with pytest.raises(MalformedFile, match=words):
+            end_absent(Roster([seat("e1")]), read([here, there]), FIRST, source)
+
+
 def test_what_would_end_everything_is_refused_in_a_sentence() -> None:
     with pytest.raises(MalformedFile, match="names nobody"):
         end_absent(Roster([]), read([seat("e1")]), FIRST)

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from pydantic import SecretStr
 
 from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Store
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.object_store import Blobs
-from edugraph_importer.erasure import Erasure
+from edugraph_importer.erasure import Erasure, tell_restricted
+from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.graph.erasure import Known
 
 
@@ -24,6 +26,10 @@ class Stores:
 
     asked: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+
+    @staticmethod
+    def with_former_ids(ids: Any) -> frozenset[str]:
+        return frozenset(ids)
 
     def look(self, ids: Any) -> Known:
         return Known(frozenset(), frozenset({"record"}), is_there=bool(ids), erased=False)
@@ -71,6 +77,10 @@ class Stores:
     @staticmethod
     def epoch() -> str:
         return "1"
+
+    @staticmethod
+    def restricted() -> None:
+        return None
 
     @staticmethod
     def restricted_students() -> set[str]:
@@ -136,3 +146,43 @@ def test_of_an_erased_person_a_reject_says_only_that_there_was_one(tmp_path: Pat
     assert shown == (rejects[0].model_copy(update={"found": "", "raw": None}), *rejects[1:])
     assert stores.changed == {"later j"}
     assert _erasure(stores, Blobs(str(tmp_path))).cleared(message, rejects[1:]) == tuple(rejects[1:])
+
+
+class Told:
+    """Analyzer and gateway, who know the list or not."""
+
+    def __init__(self, known: frozenset[str] | None) -> None:
+        self.known, self.told = known, list[tuple[set[str], str]]()
+
+    def restricted(self) -> frozenset[str] | None:
+        return self.known
+
+    @staticmethod
+    def epoch() -> str:
+        return "1"
+
+    def tell_restricted(self, student_ids: set[str], epoch: str) -> None:
+        self.told.append((student_ids, epoch))
+
+
+@pytest.mark.parametrize("known", [None, frozenset[str]()])
+def test_who_is_restricted_is_told_to_who_does_not_know_it(known: frozenset[str] | None) -> None:
+    """Out: the question in `tell_restricted`, which each import begins with: it would read all students each time."""
+    members, asked = Told(known), list[str]()
+
+    class Students:
+        @staticmethod
+        def restricted_students() -> set[str]:
+            asked.append("graph")
+            return {"s"}
+
+    tell_restricted(cast("Any", members), cast("Any", Students()))
+    assert (members.told, asked) == (([({"s"}, "1")], ["graph"]) if known is None else ([], []))
+
+
+def test_of_no_course_the_graph_is_asked_nothing() -> None:
+    """Out: `if ids` in `course_contexts`. Who only wants to know who is restricted names no course."""
+    settings = GraphSettings(
+        uri="bolt://127.0.0.1:1", user="u", password=SecretStr("p"), privacy_secret=SecretStr("s" * 16)
+    )
+    assert Graph(settings).course_contexts(()) == ()

@@ -30,6 +30,8 @@ def test_all_answers_together_have_no_more_bytes_than_they_may() -> None:
     cache.keep(b"large", b"x" * 101)
     assert cache.find(b"large") is None
     assert cache.find(b"9")
+    cache.keep(b"as large as all", b"x" * 100)
+    assert cache.find(b"as large as all")
 
 
 def test_a_key_tells_its_parts_apart() -> None:

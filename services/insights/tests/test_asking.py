@@ -122,7 +122,7 @@ def test_an_answer_says_what_was_found_and_nothing_of_nobody(school: Asked) -> N
     assert answer.as_of == NOW
     given = {"course": "C", "group": "g", "from": (NOW - DAY).isoformat()}
     assert {name: answer.parameters[name] for name in given} == given
-    assert answer.links["self"] == "/v1/insights/weak-points"
+    assert answer.links == {"self": "/v1/insights/weak-points", "how": "docs/insights.md"}
 
 
 def test_who_sees_cells_gets_what_may_be_published(school: Asked) -> None:

@@ -1,5 +1,6 @@
 """What an analyst may see: nothing of a small group, and nothing of one by the difference of two numbers."""
 
+from datetime import date, timedelta
 from itertools import combinations
 from typing import Annotated
 
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.questions import QUESTIONS
-from edugraph_insights.small_groups import publish
+from edugraph_insights.small_groups import entered, publish
+
+DAY = date(2026, 3, 2)
 
 
 class Cell(Row):
@@ -82,6 +85,29 @@ def test_the_same_rows_are_published_in_whatever_order_they_are_found(found: Fou
     random.shuffle(shuffled)
     again = Found(tuple(shuffled), dict(reversed(found.of_how_many.items())), found.left_out)
     assert publish(again) == publish(found)
+
+
+@given(st.lists(st.lists(st.integers(0, 12), max_size=3), max_size=12), st.data())
+def test_between_any_two_days_ten_or_more_enter_or_nobody(weeks: list[list[int]], data: st.DataObject) -> None:
+    """Each week has some days on which so many join, and on each day the answer is asked before and after midnight.
+
+    To take the guard out: let everybody enter at once, or let those of today enter.
+    """
+    joined: dict[str, date] = {}
+    shown: list[frozenset[str]] = []
+    for week, days in enumerate(weeks):
+        for day, number in enumerate(days):
+            today = DAY + timedelta(weeks=week, days=day)
+            for half in (number // 2, number - number // 2):  # more may come while the day lasts
+                # Ids say nothing of the time: who comes later may stand anywhere in their order.
+                ids = data.draw(st.lists(st.integers(0, 10**6), min_size=half, max_size=half))
+                joined |= {f"{n}-{len(joined) + place}": today for place, n in enumerate(ids)}
+                shown.append(frozenset(entered(joined, today)))
+            shown.append(frozenset(entered(joined, today + timedelta(days=1))))
+    for earlier, later in combinations(shown, 2):
+        assert earlier <= later
+        assert not 0 < len(later - earlier) < 10
+    assert len(joined) - len(shown[-1] if shown else ()) < 10, "no more than nine wait"
 
 
 @given(st.integers(10, 30))

@@ -1,4 +1,4 @@
-"""`edugraph graph digest|summary|export|verify|rebuild|remove`."""
+"""`edugraph graph digest|summary|export|verify|rebuild|remove|rename`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from edugraph_cli.display import FAILED, plain_errors, print_rows, print_table, 
 from edugraph_cli.graph_export import Format, write_export
 from edugraph_cli.options import Json, Yes
 from edugraph_client import Client
-from edugraph_common.contracts.messages import Removable
+from edugraph_common.contracts.messages import Removable, Renamable
 
 app = typer.Typer(no_args_is_help=True, help="The graph: what is in it, and one hash of all of it.")
 
@@ -96,6 +96,44 @@ def remove(
             f"{result['left']} links to it are left: of records that are of other courses, too, or of groups of the "
             "course, which are removed by themselves."
         )
+
+
+_REFUSALS = {
+    "missing": "Nothing names the {of} {old}.",
+    "taken": "There is already a {of} {new}. If both are the same, say so with --merge: they cannot be parted again.",
+    "forgotten": "The {of} {new} was forgotten, and nothing may name them. Take another id.",
+}
+
+
+@app.command()
+def rename(  # noqa: PLR0917 - these are a command's arguments and options
+    of: Annotated[Renamable, typer.Argument(help="what it is")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="the id that records have")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="the id that they get")],
+    merge: Annotated[bool, typer.Option("--merge", help="NEW may be in use already, and is the same")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Let all records that name OLD name NEW. The same file again changes nothing; new records still say OLD."""
+    if not yes:
+        end = ", and make the two one? They cannot be parted again" if merge else "?"
+        typer.confirm(f"Rename the {of} {old} to {new}{end}", abort=True, err=True)
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.rename_in_graph(of, old, new, merge=merge).task_id)
+    if task["state"] != "SUCCESS":
+        print_task(task, as_json)
+    result = task["result"]
+    refusal = _REFUSALS.get(result["refused"])
+    if as_json:
+        show_json(result)
+    elif refusal:
+        say(refusal.format(of=of, old=old, new=new))
+    else:
+        say(f"{result['moved']} records and days of activity name {new} now.")
+        if not result["finished"]:
+            say("There are more than ten minutes are enough for: give the same command again.")
+    if refusal:
+        raise typer.Exit(FAILED)
 
 
 def _derive(*, repair: bool, as_json: bool) -> bool:

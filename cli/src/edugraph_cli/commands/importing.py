@@ -240,7 +240,8 @@ def analyze_file(  # noqa: PLR0917 - typer makes options of the parameters
         stop(f"{file} is not NDJSON: each line must be one JSON object.", INVALID)
     with plain_errors(), Client.from_environment() as client:
         if estimate:
-            _show_estimate(client, client.estimate(subject.value, records), as_json=as_json)
+            accepted = client.estimate(subject.value, records, economy=economy)
+            _show_estimate(client, accepted, as_json=as_json)
         else:
             _finish(client, client.analyze(subject.value, records, economy=economy), follow=follow, as_json=as_json)
 
@@ -319,5 +320,6 @@ def _show_estimate(client: Client, accepted: Accepted, *, as_json: bool) -> None
         show_json(estimate)
         return
     cost = "no price is set: see EDUGRAPH_PRICES" if estimate["cost"] is None else f"{estimate['cost']:.4f}"
-    shown = {**estimate, "cost": cost, "minutes": f"{estimate['minutes']:.1f}"}
+    minutes = f"{'at most ' if estimate.get('economy') else ''}{estimate['minutes']:.1f}"
+    shown = {**estimate, "cost": cost, "minutes": minutes}
     print_table("Estimate", {name.replace("_", " "): value for name, value in shown.items()})

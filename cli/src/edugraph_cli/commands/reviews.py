@@ -1,4 +1,4 @@
-"""`edugraph reviews send|pair|export`: what people say of what the graph holds."""
+"""`edugraph reviews send|pair|propose|export`: what people say of what the graph holds."""
 
 import json
 from collections.abc import Sequence
@@ -38,8 +38,24 @@ def pair(
     verdict: Annotated[PairVerdict, typer.Argument()],
     as_json: Json = False,
 ) -> None:
-    """Say that two ids mean the same, or that they do not. The last word about a pair counts."""
+    """Say that two ids mean the same, that they do not, or take that back. The last word about a pair counts."""
     _send([{"kind": "pair", "of": of, "pair": [one, other], "verdict": verdict}], as_json)
+
+
+@app.command()
+def propose(as_json: Json = False) -> None:
+    """Have points proposed that may mean the same, by their names. An import that brings points does so, too."""
+    with plain_errors(), Client.from_environment() as client:
+        task = client.follow_task(client.propose_pairs().task_id)
+    if task["state"] != "SUCCESS":
+        tasks.print_task(task, as_json)
+    result = task["result"]
+    if as_json:
+        show_json(result)
+        return
+    say(f"The names of {result['points']} knowledge points are being compared; see Review on the page.")
+    if result["left_out"]:
+        say("There are more points than one comparison takes; the others are left out.")
 
 
 @app.command()

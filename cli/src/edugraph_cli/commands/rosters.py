@@ -1,6 +1,7 @@
 """`edugraph roster FILE`: it speaks to no server."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.oneroster import PersonKey, RosterSettings, read_roster
 from edugraph_common.sources.roster_snapshots import end_absent, records_of
 
+SOURCE_NAME = re.compile(r"[\w-]{1,60}")
+
 
 def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
     file: Annotated[Path, typer.Argument(help="a ZIP with the CSV files of OneRoster 1.1 or 1.2")],
@@ -28,11 +31,18 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
         str | None, typer.Option(help="the address of the platform whose ids these are, if it is not your own")
     ] = None,
     prefixes: Prefixes = "{}",
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="the list that this is one of, where there are several, such as main-campus: none ends another's",
+        ),
+    ] = None,
     snapshot: Annotated[
         Path | None,
         typer.Option(
-            metavar="SOURCE",
-            help="this roster is whole: who is in SOURCE, the output of the last one, and not in it has left",
+            metavar="FILE",
+            help="this roster is whole: who is in FILE, the output of the source's last one, and not in it has left",
         ),
     ] = None,
 ) -> None:
@@ -40,12 +50,14 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
     check_file(file)
     if snapshot is not None:
         check_file(snapshot)
+    if source is not None and not SOURCE_NAME.fullmatch(source):
+        stop(f"{source} is no name of a source; use up to 60 letters, digits, - and _.", INVALID)
     platforms = platforms_of(prefixes, platform)
     try:
-        settings = RosterSettings(platforms, datetime.now(UTC), ZoneInfo(time_zone), platform, person_key)
+        settings = RosterSettings(platforms, datetime.now(UTC), ZoneInfo(time_zone), platform, person_key, source)
         with file.open("rb") as archive:
             roster = read_roster(archive, settings)
-        left = end_absent(roster, records_of(snapshot), settings.read_at) if snapshot else {}
+        left = end_absent(roster, records_of(snapshot), settings.read_at, source) if snapshot else {}
     except MalformedFile as problem:
         stop(f"{file}: {problem}", INVALID)
     except (KeyError, ValueError):

@@ -33,7 +33,8 @@ class Estimate:
     """What an analysis will take. Tokens are estimates, a little high.
 
     `different` counts the different questions, `kept` those whose answer is in the cache. `cost` is None for a model
-    without a price. `minutes` follows from the provider's limits alone.
+    without a price. `minutes` follows from the provider's limits alone; with `economy` it is the longest that a
+    batch is waited for.
     """
 
     items: int
@@ -45,6 +46,7 @@ class Estimate:
     output_tokens: int
     cost: float | None
     minutes: float
+    economy: bool = False
 
 
 def estimate(
@@ -53,14 +55,16 @@ def estimate(
     kept: Callable[[Kind, Sequence[str]], set[str]] = lambda _kind, _keys: set(),
     members: Callable[[Document], Sequence[CourseNames]] = lambda _document: (),
 ) -> Estimate:
-    """Estimate some requests, which must all be of one kind.
+    """Estimate some requests, which must all be of one kind, and all with `economy` or all without it.
 
     `kept` returns those of the given question keys whose answers the cache has (`AnswerStore.kept`).
     `members` returns the names of the people of a document's courses.
     """
     questions: dict[str, Question] = {}
     items = without_text = 0
+    economy = False
     for request in requests:
+        economy = request.economy
         for record in request.records:
             items += 1
             try:
@@ -76,7 +80,7 @@ def estimate(
     answered = {key for kind in kinds for key in kept(kind, list(questions))}
     asked = [question for key, question in questions.items() if key not in answered]
     if not asked:
-        return Estimate(items, without_text, len(questions), len(answered), 0, 0, 0, 0.0, 0.0)
+        return Estimate(items, without_text, len(questions), len(answered), 0, 0, 0, 0.0, 0.0, economy)
     kind = asked[0].document.kind
     made = packs(asked, settings)
     sent = sum(estimated_request(messages_of(kind, pack, _fence_of_estimate)) for pack in made)
@@ -93,6 +97,7 @@ def estimate(
         requests=len(made),
         input_tokens=sent,
         output_tokens=received,
-        cost=cost_of(price, sent, received) if price else None,
-        minutes=max(minutes_by_requests, minutes_by_tokens),
+        cost=cost_of(price, sent, received, batched=economy) if price else None,
+        minutes=settings.batch_deadline_seconds / 60 if economy else max(minutes_by_requests, minutes_by_tokens),
+        economy=economy,
     )

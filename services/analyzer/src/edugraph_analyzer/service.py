@@ -13,6 +13,7 @@ from celery import Celery
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
+from edugraph_analyzer.rule_based import encoder, same_points
 from edugraph_common.contracts.errors import Refused, Rejected, Wait
 from edugraph_common.contracts.findings import Kind, kind_to_read
 from edugraph_common.contracts.messages import (
@@ -21,8 +22,10 @@ from edugraph_common.contracts.messages import (
     AnalysisBatch,
     AnalysisEstimate,
     AnalysisWindow,
+    CompareNames,
     CourseMembersRequest,
     Findings,
+    ProposedPairs,
     own_contexts,
 )
 from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
@@ -46,6 +49,8 @@ PACK_TASKS: dict[Kind, str] = {
 # Messages of findings, some 25 kB each. The graph has work for half a minute with so many.
 MOST_FINDINGS_WAITING, FINDINGS_SECONDS = 1_000, 5.0
 TEXTS_FIRST_SECONDS = 600.0  # how long a course text that is not in the graph yet holds up mistakes of its job
+# How long an import that may still come upon course texts holds up its mistakes. Most are read whole by then.
+READING_SECONDS = 120.0
 TEXTS_SECONDS = 2.0  # until such a mistake is looked at again
 MEMBERS_SECONDS = 2.0  # until a text is looked at again that waits for the names of its course
 
@@ -225,15 +230,18 @@ class AnalyzerService:
         )
 
     def _after_texts(self, message: Analysis) -> bool:
-        """Whether this is a pack of mistakes, and the course texts that its job published before it are in the graph.
+        """Whether this is a pack of mistakes, and the course texts of its job are in the graph.
 
-        Raises Wait as long as they are not, for at most `TEXTS_FIRST_SECONDS` after a text was published.
+        Raises Wait as long as they are not, for at most `TEXTS_FIRST_SECONDS` after a text was published, and while
+        the import may come upon more of them, for at most `READING_SECONDS` after the job was made.
         """
-        if message.kind != "error" or message.rows is None:
+        if message.kind != "error":
             return False
-        texts = self.windows.texts(message.job_id)
-        if texts.open_since is not None and self.now().timestamp() - texts.open_since < TEXTS_FIRST_SECONDS:
+        texts, now = self.windows.texts(message.job_id), self.now().timestamp()
+        if texts.open_since is not None and now - texts.open_since < TEXTS_FIRST_SECONDS:
             raise Wait("the texts of its courses are read first", TEXTS_SECONDS)
+        if texts.read_since is not None and now - texts.read_since < READING_SECONDS:
+            raise Wait("its import is still being read, and texts of its courses are read first", TEXTS_SECONDS)
         return texts.published
 
     def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:
@@ -253,9 +261,23 @@ class AnalyzerService:
                 task_id=task_id_for(message.job_id, f"members-{message.pack}"),
             )
 
+    def compare_names(self, message: CompareNames) -> dict[str, int]:
+        """Tell the importer which points may mean the same, or that there is no encoder to compare them."""
+        pairs = same_points.proposed(message.points) if encoder.is_installed() else ()
+        told = ProposedPairs(
+            job_id=message.job_id,
+            traceparent=message.traceparent,
+            encoder=encoder.version() if encoder.is_installed() else None,
+            compared=len(message.points),
+            pairs=pairs,
+        )
+        send(self.app, "record_proposals_task", told, task_id=task_id_for(message.job_id, "proposals"))
+        return {"pairs": len(pairs)}
+
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
         """Return an Estimate as JSON; what the cache has costs nothing."""
-        pack = Analysis(job_id=message.job_id, pack="estimate", kind=message.kind, records=message.records)
+        common = {name: getattr(message, name) for name in ("job_id", "kind", "records", "economy")}
+        pack = Analysis(pack="estimate", **common)
         return asdict(self.pipeline.estimate(pack))
 
     def pack_failed(self, message: Analysis, reason: str) -> None:

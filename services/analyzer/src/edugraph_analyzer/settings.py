@@ -76,7 +76,8 @@ class AnalyzerSettings(BaseSettings):
         default=64,
         ge=1,
         le=10_000,
-        description="most packs of one job in the queue; at least twice the tasks of all analyzers at a time",
+        description="most packs of one job in the queue, and as many of its course texts; at least twice the tasks "
+        "of all analyzers at a time",
     )
     pack_tokens: int = Field(default=4_000, ge=1, description="most for the texts of one request, estimated")
     one_student_per_pack: bool = Field(

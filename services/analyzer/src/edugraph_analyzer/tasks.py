@@ -5,7 +5,14 @@ from typing import Any, cast
 from celery import group, shared_task
 
 from edugraph_analyzer.service import PACK_TASKS, AnalyzerService
-from edugraph_common.contracts.messages import Analysis, AnalysisBatch, AnalysisEstimate, AnalysisWindow, Message
+from edugraph_common.contracts.messages import (
+    Analysis,
+    AnalysisBatch,
+    AnalysisEstimate,
+    AnalysisWindow,
+    CompareNames,
+    Message,
+)
 from edugraph_common.messaging.celery_app import App
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.messaging.task_base import EduGraphTask
@@ -66,6 +73,12 @@ def batch_analyze_errors_task(self: LLMAnalysisTask, body: Any) -> str:
 def estimate_analysis_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
     """Estimate what an analysis would cost, and how long it would take. Returns an Estimate."""
     return self.analyzer.estimate(self.parse(AnalysisEstimate, body))
+
+
+@shared_task(base=LLMAnalysisTask, bind=True, name="compare_names_task", contract=CompareNames)
+def compare_names_task(self: LLMAnalysisTask, body: Any) -> dict[str, int]:
+    """Tell the importer which points may mean the same, by their names. Return how many `pairs` there are."""
+    return self.analyzer.compare_names(self.parse(CompareNames, body))
 
 
 @shared_task(base=LLMAnalysisTask, bind=True, name="continue_analysis_task", contract=AnalysisWindow)

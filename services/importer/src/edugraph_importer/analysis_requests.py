@@ -8,6 +8,7 @@ Those of a batch whose records are in its message carry the records, and are sen
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from celery import Celery
@@ -46,6 +47,7 @@ class AnalysisRequests:
     windows: AnalysisWindows
     blobs: Blobs
     course_contexts: Callable[[Sequence[str]], tuple[CourseContext, ...]]
+    now: Callable[[], datetime]
 
     def ask(self, message: ImportBatch, records: Sequence[Record], left_out: Sequence[int] = ()) -> int:
         """Ask for all `records` of a batch that have a text to read. Return how many those are.
@@ -64,7 +66,7 @@ class AnalysisRequests:
         common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
         # A batch of the provider's is worth its files: it takes many records.
         common |= {"pack_records": PACK_RECORDS} if message.economy else {}
-        # Texts first: mistakes of the job wait for those that were published before them.
+        # Texts first: mistakes of the job wait for them.
         in_order = sorted(kinds.items(), key=lambda each: (each[0] != "knowledge_points", each[0]))
         requests = [AnalysisBatch(**common, kind=kind, expected=number) for kind, number in in_order]
         if message.rows is None:
@@ -114,9 +116,10 @@ class AnalysisRequests:
             common: dict[str, Any] = {name: getattr(request, name) for name in names}
             contents = [record for record in records if kind_to_read(record) == "knowledge_points"]
             size = _contents(request)
-            for start in range(0, len(contents), size):
-                name = f"knowledge_points-{request.batch}-{start // size}"
-                pack = contents[start : start + size]
+            packs = [contents[start : start + size] for start in range(0, len(contents), size)]
+            named = {f"knowledge_points-{request.batch}-{number}": pack for number, pack in enumerate(packs)}
+            self.windows.texts_sent(request.job_id, list(named), self.now())
+            for name, pack in named.items():
                 message = Analysis(
                     **common,
                     pack=name,

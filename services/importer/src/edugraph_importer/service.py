@@ -8,19 +8,27 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 import structlog
 from celery import Celery
 
-from edugraph_common.contracts.errors import Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event, EventType
 from edugraph_common.contracts.messages import (
+    COMPARED_POINTS,
+    INLINE_BYTES,
+    CompareNames,
     Findings,
     ImportAggregate,
     ImportBatch,
     ImportJob,
+    NamedPoint,
+    ProposedPairs,
+    ProposeSame,
     Removable,
+    Renamable,
     SettlePrerequisites,
     SplitSource,
 )
@@ -35,7 +43,7 @@ from edugraph_common.contracts.outcomes import (
 from edugraph_common.contracts.records import Record, course_ids_of, parse_record
 from edugraph_common.contracts.reviews import Review
 from edugraph_common.messaging.lost_jobs import send_lost_job
-from edugraph_common.messaging.publisher import emit, send, task_id_for
+from edugraph_common.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
 from edugraph_common.platform.analysis_window import AnalysisWindows
 from edugraph_common.platform.answer_epochs import ALL_COURSES, AnswerEpochs, touched_by
 from edugraph_common.platform.course_members import MOST_MEMBERS, CourseMembers, names_by_course
@@ -62,7 +70,7 @@ from edugraph_importer.batching import (
     store_rejects,
     window,
 )
-from edugraph_importer.erasure import Erasure, forget_lists
+from edugraph_importer.erasure import Erasure, forget_lists, tell_restricted
 from edugraph_importer.graph import REFUSED, Graph
 from edugraph_importer.person_export import Elsewhere, PersonExport
 from edugraph_importer.undo import undo_import
@@ -131,7 +139,7 @@ class Importer:
         if job.next_batch == 0:
             self.graph.prepare()
             # People look at the job from now on, while every importer may be at work.
-            self.tell_course_members(())
+            tell_restricted(self.members, self.graph)
             store_job(self.blobs, job)
         claim = self.jobs.begin(
             job.job_id,
@@ -224,7 +232,7 @@ class Importer:
         store_rejects(self.blobs, message.job_id, message.batch, [*batch.rejects, *refused])
         if message.analyze:
             self.tell_course_members(members.keys() - self.members.of(members).keys())
-            requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts)
+            requests = AnalysisRequests(self.app, self.windows, self.blobs, self.graph.course_contexts, self.now)
             asked = requests.ask(message, kept, sorted(lines))
             outcome = outcome.model_copy(update={"analysis_expected": asked})
         with telemetry.step("settle"):
@@ -382,6 +390,28 @@ class Importer:
         self._send_settler(request_id)
         self.epochs.begin_everywhere()
 
+    def compare_points(self, job_id: str) -> dict[str, int]:
+        """Have the analyzer tell which knowledge points may mean the same. Return how many it is asked about.
+
+        Names travel, and nothing that a student wrote.
+        """
+        counted, points = self.graph.points_to_compare(COMPARED_POINTS + 1)
+        asked = within_a_message(points[:COMPARED_POINTS])
+        if len(asked) < len(points):
+            log.warning("points_left_out", compared=len(asked), points=counted)
+        message = CompareNames(job_id=job_id, points=asked)
+        send(self.app, "compare_names_task", message, task_id=task_id_for(job_id, "compare"))
+        self.graph.note_comparison(counted, self.now().timestamp())
+        self._ask_for_comparison(job_id, "compare-again")  # of what came since the points were read
+        return {"points": len(asked), "left_out": len(points) - len(asked)}
+
+    def write_proposals(self, message: ProposedPairs) -> dict[str, int]:
+        proposed = self.graph.write_proposals(message)
+        if message.encoder is None:
+            log.warning("points_not_compared", reason="the analyzer has no sentence encoder (its extra `offline`)")
+        self.epochs.begin_everywhere()
+        return {"proposed": proposed}
+
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         found = self.graph.derive_anew(repair=repair)
         self.epochs.begin_everywhere()
@@ -415,9 +445,7 @@ class Importer:
 
     def tell_course_members(self, course_ids: Collection[str]) -> None:
         """Tell the analyzer what it must know of each course, and who is not to be read or shown."""
-        if self.members.restricted() is None:
-            epoch = self.members.epoch()
-            self.members.tell_restricted(self.graph.restricted_students(), epoch)
+        tell_restricted(self.members, self.graph)
         for course_id in sorted(course_ids):
             epoch, now = self.members.epoch(), self.now()
             self.members.tell(course_id, self.graph.course_members(course_id, MOST_MEMBERS), epoch, now)
@@ -442,6 +470,16 @@ class Importer:
         forget_lists(self.members, self.graph)
         self.epochs.begin_everywhere()
         return removed._asdict()
+
+    def rename_in_graph(
+        self, of: Renamable, node_id: str, new_id: str, *, merge: bool
+    ) -> dict[str, int | bool | str | None]:
+        """Call a person, a course, a group or an item by another id, for ten minutes at most."""
+        end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
+        renamed = self.graph.rename(of, node_id, new_id, lambda: self.now() < end, merge=merge)
+        forget_lists(self.members, self.graph)
+        self.epochs.begin_everywhere()
+        return renamed._asdict()
 
     def restrict_student(self, student_id: str, *, restricted: bool) -> dict[str, bool]:
         """Keep what is known of a student, but neither analyse nor show it; or end that. Say whether there is one."""
@@ -522,6 +560,20 @@ class Importer:
             send(self.app, "settle_prerequisites_task", SettlePrerequisites(job_id=job_id), task_id=task_id)
         elif state:
             self._ended(job_id, state)
+            self._ask_for_comparison(job_id, "propose")
+
+    def _ask_for_comparison(self, job_id: str, step: str) -> None:
+        """Have names of knowledge points compared, if there are more or fewer points than at the last time.
+
+        The job has ended: what keeps its points from being compared is logged, and the next job that ends asks again.
+        """
+        try:
+            delay = self.graph.comparison_due(self.now().timestamp())
+            if delay is not None:
+                message, task_id = ProposeSame(job_id=job_id), task_id_for(job_id, step)
+                send(self.app, "propose_same_task", message, task_id=task_id, delay_seconds=delay)
+        except Failure as failure:
+            log.warning("points_not_compared", reason=failure.reason)
 
     def _ended(self, job_id: str, state: str) -> None:
         telemetry.job(state)
@@ -533,6 +585,12 @@ class Importer:
             id=event_id, source="/edugraph/importer", type=event_type, subject=job_id, time=self.now(), data=data
         )
         emit(self.app, event)
+
+
+def within_a_message(points: Sequence[NamedPoint]) -> tuple[NamedPoint, ...]:
+    """Return the first of the points, as many as a message has room for."""
+    sizes = accumulate(len(each.model_dump_json()) + 1 for each in points)
+    return tuple(each for each, size in zip(points, sizes, strict=True) if size < LARGEST_BODY - INLINE_BYTES)
 
 
 def valid_records(message: Findings) -> Iterator[Record]:

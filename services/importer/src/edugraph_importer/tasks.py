@@ -22,7 +22,10 @@ from edugraph_common.contracts.messages import (
     ImportBatch,
     ImportJob,
     Message,
+    ProposedPairs,
+    ProposeSame,
     RemoveFromGraph,
+    RenameInGraph,
     ReplayErasures,
     RestrictStudent,
     SettlePrerequisites,
@@ -119,6 +122,18 @@ def record_findings_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     return self.importer.write_findings(self.parse(Findings, body)).model_dump(mode="json")
 
 
+@shared_task(base=DataImportTask, bind=True, name="propose_same_task", contract=ProposeSame)
+def propose_same_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Have the names of knowledge points compared. Return how many `points`, and how many are `left_out`."""
+    return self.importer.compare_points(self.parse(ProposeSame, body).job_id)
+
+
+@shared_task(base=DataImportTask, bind=True, name="record_proposals_task", contract=ProposedPairs)
+def record_proposals_task(self: DataImportTask, body: Any) -> dict[str, int]:
+    """Propose which points may mean the same, as the analyzer told. Return how many pairs are `proposed`."""
+    return self.importer.write_proposals(self.parse(ProposedPairs, body))
+
+
 @shared_task(base=DataImportTask, bind=True, name="derive_graph_task", contract=DeriveGraph)
 def derive_graph_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Compare what the graph derives with its records, or derive it anew. Return what was wrong."""
@@ -136,6 +151,13 @@ def remove_from_graph_task(self: DataImportTask, body: Any) -> dict[str, int | b
 def settle_prerequisites_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Derive which prerequisites are followed, and end the jobs that wait for it. Return SettledPrerequisites."""
     return self.importer.settle_prerequisites(self.parse(SettlePrerequisites, body).job_id).model_dump(mode="json")
+
+
+@shared_task(base=DataImportTask, bind=True, name="rename_in_graph_task", contract=RenameInGraph)
+def rename_in_graph_task(self: DataImportTask, body: Any) -> dict[str, int | bool | str | None]:
+    """Call something by another id. Return what was moved, whether that was all, and why nothing was done."""
+    message = self.parse(RenameInGraph, body)
+    return self.importer.rename_in_graph(message.of, message.node_id, message.new_id, merge=message.merge)
 
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)

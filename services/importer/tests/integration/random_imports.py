@@ -1,6 +1,6 @@
 """Random records, findings and withdrawals, and the ways in which an import may deliver them.
 
-EDUGRAPH_EXAMPLES sets how many examples each property is tried on (15; 200 for a thorough run).
+EDUGRAPH_EXAMPLES sets how many examples each property is tried on (15; `make invariants` tries 200).
 """
 
 import os

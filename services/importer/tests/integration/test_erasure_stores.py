@@ -71,6 +71,15 @@ def test_an_unknown_id_leaves_nothing_behind_unless_it_is_to_be_blocked(erasure:
     assert write(erasure.graph, mistake("nobody")).rejected == 1
 
 
+def test_who_was_renamed_is_erased_and_refused_under_both_ids(erasure: Erasure, room: Any) -> None:
+    """To take the guard out: let `erase` not ask for the ids from before."""
+    write(erasure.graph, mistake("4"))
+    erasure.graph.rename("student", "4", "2026-4", lambda: True)
+    erasure.erase(("2026-4",))
+    assert len(tombstones(room)) == 2
+    assert [write(erasure.graph, mistake(each)).rejected for each in ("4", "2026-4")] == [1, 1]
+
+
 def test_somebody_of_whom_only_a_file_knows_is_blocked(erasure: Erasure, room: Any) -> None:
     with erasure.blobs.write("jobs/j/source.ndjson") as file:
         file.write(json.dumps(mistake("4")).encode() + b"\n")

@@ -50,7 +50,7 @@ reviews = st.lists(
         PairReview,
         of=st.just("error_type"),
         pair=st.lists(st.sampled_from(EVERYTHING), min_size=2, max_size=2, unique=True).map(tuple),
-        verdict=st.sampled_from(["same", "same", "different"]),
+        verdict=st.sampled_from(["same", "same", "different", "withdrawn"]),
         at=st.sampled_from(["2026-02-01T00:00:00Z", "2026-02-02T00:00:00Z"]),
         by=st.sampled_from(["ann", "bob"]),
     ),
@@ -115,7 +115,7 @@ def check(room: Any, records: Sequence[Record], said: Sequence[PairReview]) -> N
         "MATCH (a)-[r:JUDGED]->(b) RETURN a.id AS a, b.id AS b, r.same AS same, coalesce(r.skipped, false) AS skipped"
     )
     for row in verdicts:
-        assert row["skipped"] == (row["same"] and stands_for[row["a"]] != stands_for[row["b"]])
+        assert row["skipped"] == (bool(row["same"]) and stands_for[row["a"]] != stands_for[row["b"]])
 
 
 def write_all(

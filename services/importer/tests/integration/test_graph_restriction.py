@@ -7,7 +7,6 @@ from rooms import Room
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch
 from edugraph_importer.graph.record_facts import students
-from edugraph_insights.whole_graph import picture
 
 from .random_imports import EXAMPLES, record_lists
 
@@ -49,16 +48,6 @@ def chat() -> Record:
             "data": data | {"course_id": "c"},
         }
     )
-
-
-def test_nobody_who_is_restricted_is_in_the_picture(room: Room, graph: Graph, chat: Record) -> None:
-    write(graph, [chat])
-    with room.reading() as reader:
-        assert {node.id for node in picture(reader, 100).nodes} == {"Student:ana", "Student:ben"}
-        graph.restrict_student("ana", restricted=True)
-        assert picture(reader, 100).nodes == ()
-        graph.restrict_student("ana", restricted=False)
-        assert len(picture(reader, 100).nodes) == 2
 
 
 def test_an_unknown_student_leaves_nothing_behind(room: Room, graph: Graph) -> None:

@@ -6,7 +6,7 @@ counted. Nobody who is restricted is among them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from edugraph_common.platform.api_keys import Role, Scope
@@ -15,6 +15,7 @@ from edugraph_common.platform.problems import Refusal
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters
+from edugraph_insights.small_groups import entered
 
 MAX_STUDENTS = 10_000  # of one question
 FORMER_MEMBERS = timedelta(days=30)  # for which a teacher still sees who was in their group
@@ -25,7 +26,9 @@ IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
      "untaught-points", "trust", "course-map", "mood", "trend", "mastery"}
 )  # fmt: skip
-ABOUT_PERSONS = frozenset({"student", "next", "needs-help", "attention", "ties", "records", "roster", "review-queue"})
+ABOUT_PERSONS = frozenset(
+    {"student", "next", "needs-help", "attention", "ties", "records", "roster", "review-queue", "review-points"}
+)
 # Two groups of one's own choice could be cut as small as one likes, so it is no question of cells.
 OF_TWO_GROUPS = frozenset({"groups"})
 EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS | OF_TWO_GROUPS
@@ -57,7 +60,6 @@ WITHOUT_AUTHENTICATION = Rule("everybody", EVERY_QUESTION)
 WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "digest": ("read",),
     "summary": ("read",),
-    "picture": ("read", "personal"),
     "reviews": ("read", "personal"),
     "export": ("read", "personal"),
     "check": ("operate",),
@@ -126,7 +128,7 @@ def roster(
     """
     refuse_detail(caller, rule, asked)
     if rule.rows == "cells":
-        return Roster(_of_course(graph, asked.course), in_cells=True)
+        return Roster(_entered(graph, asked.course, now), in_cells=True)
     if rule.rows == "self":
         permitted = _not_restricted(graph, person_of(caller))
     elif rule.rows == "own groups":
@@ -140,7 +142,7 @@ def roster(
         rows = graph.read("students_of_group", group=asked.group, now=(members_at or now).isoformat())
         permitted = frozenset(row["student"] for row in rows)
     else:
-        permitted = frozenset(_of_course(graph, asked.course))
+        permitted = frozenset(_of_course(graph, asked.course)[0])
     if asked.student is not None and asked.student not in permitted:
         words = "There is no such student, or none whom this caller may see in this course; check the id."
         raise Refusal(404, "not-found", words, caller.client_id)
@@ -171,12 +173,24 @@ def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
     return frozenset(row["student"] for row in graph.read("not_restricted", students=[student]))
 
 
-def _of_course(graph: Graph, course: str) -> tuple[str, ...]:
-    """Return who is in a course: of whom a record says how they stand in it, or, where none does, who has answers or
-    mistakes there. Whoever imports answers alone asks about them, too.
+def _entered(graph: Graph, course: str, now: datetime) -> tuple[str, ...]:
+    """Return who counts in cells of a course. Of whom no record says since when was always there."""
+    students, since = _of_course(graph, course)
+    days = {row["student"]: row["at"].date() for row in graph.read(since, students=list(students), course=course)}
+    return entered({student: days.get(student, date.min) for student in students}, now.date())
+
+
+def _of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]:
+    """Return who is in a course, and the statement that tells since when.
+
+    In it is of whom a record says how they stand in it, or, where none does, who has answers or mistakes there:
+    whoever imports answers alone asks about them, too.
     """
+    since = "first_standing"
     rows = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1)
-    rows = rows or graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1)
+    if not rows:
+        since = "first_answers"
+        rows = graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1)
     if len(rows) > MAX_STUDENTS:
         raise TooLarge(f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it.")
-    return tuple(sorted(row["student"] for row in rows))
+    return tuple(sorted(row["student"] for row in rows)), since

@@ -5,13 +5,11 @@ import io
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args, get_origin
 
+from edugraph_common.contracts.csv_cells import harmless
 from edugraph_insights.answers import Answer, Row
 
 PARQUET = "application/vnd.apache.parquet"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-# What a spreadsheet would take for a formula; texts of students stand in some cells.
-_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(answer: Answer[Any], columns: list[str]) -> str:
@@ -28,9 +26,7 @@ def as_csv(answer: Answer[Any], columns: list[str]) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
         value = "; ".join(map(str, value))
-    if isinstance(value, str) and value.startswith(_FORMULA_BEGINS):
-        return f"'{value}"
-    return value
+    return harmless(value) if isinstance(value, str) else value
 
 
 def as_parquet(answer: Answer[Any], row: type[Row]) -> bytes:

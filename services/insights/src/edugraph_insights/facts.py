@@ -13,6 +13,7 @@ from edugraph_insights.mastery import Attempts, Mastery, mastery
 from edugraph_insights.school_days import Term, breaks_of
 
 MAX_POINTS_BEFORE = 500  # that one point needs, directly and by what that needs
+MAX_POINTS_AROUND = 5_000  # of all pairs of which one asks whether they would close a cycle
 STEPS_BACK = 4  # of prerequisites: what is needed for a point, what that needs, and so on
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -49,6 +50,13 @@ class Need(NamedTuple):
     needs: Point
     confidence: float
     way: tuple[Point, ...] = ()
+
+
+class Use(NamedTuple):
+    """Which courses have a point, and how many records name it."""
+
+    courses: tuple[str, ...]
+    records: int
 
 
 @dataclass(frozen=True)
@@ -175,13 +183,56 @@ class Facts:
         return [Point(row["point"], row["name"]) for row in self.graph.read("points_taught", course=course)]
 
     def direct_needs(self, points: Iterable[str]) -> list[Need]:
-        """Return what these points need first, without what that needs."""
-        rows = self.graph.read("prerequisites", points=sorted(set(points)))
-        return [
-            Need(row["point"], Point(row["needs"], row["name"]), float(row["confidence"] or 0.0))
-            for row in rows
-            if row["point"] != row["needs"]  # points that were judged the same
-        ]
+        """Return what these points need first, without what that needs.
+
+        Of points that were judged the same, each may need it: the surest counts, as with two texts that say it.
+        """
+        surest: dict[tuple[str, str], Need] = {}
+        for row in self.graph.read("prerequisites", points=sorted(set(points))):
+            pair, confidence = (row["point"], row["needs"]), float(row["confidence"] or 0.0)
+            if row["point"] != row["needs"] and (pair not in surest or surest[pair].confidence < confidence):
+                surest[pair] = Need(row["point"], Point(row["needs"], row["name"]), confidence)
+        return list(surest.values())
+
+    def needs_around(self, points: Iterable[str]) -> tuple[dict[str, list[Need]], bool]:
+        """Return by point what these points need, and what that needs, however far away; and whether that is all."""
+        needs: dict[str, list[Need]] = defaultdict(list)
+        reached, ahead = set(points), sorted(set(points))
+        while ahead and len(reached) <= MAX_POINTS_AROUND:
+            for need in self.direct_needs(ahead):
+                needs[need.point].append(need)
+            ahead = sorted({need.needs.id for point in ahead for need in needs.get(point, ())} - reached)
+            reached.update(ahead)
+        return needs, not ahead
+
+    def proposed_same(self, points: Iterable[str]) -> list[Row]:
+        """Return the pairs that may mean the same of which one is among these points, each once."""
+        rows = self.graph.read("proposed_same", points=sorted(set(points)))
+        return list({frozenset((row["one"], row["other"])): row for row in rows}.values())
+
+    def excluded_prerequisites(self, points: Iterable[str]) -> list[Row]:
+        return self.graph.read("excluded_prerequisites", points=sorted(set(points)))
+
+    def claims(self, points: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+        """Return by (point, what it needs) the titles of the texts and the ids of the definitions that claim it."""
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for row in self.graph.read("claims_of_points", points=sorted(set(points))):
+            for needed in row["requires"]:
+                found[row["point"], needed].append(row["title"])
+        return {pair: sorted(titles) for pair, titles in found.items()}
+
+    def uses(self, course: str, points: Iterable[str]) -> dict[str, Use]:
+        """Return how these points are used by this name alone: of mistakes, those of the students in this course."""
+        ids = sorted(set(points))
+        mistakes = {row["point"]: row["mistakes"] for row in self._of_students("mistakes_naming", course, points=ids)}
+        return dict.fromkeys(ids, Use((), 0)) | {
+            row["point"]: Use(tuple(sorted(row["courses"])), row["records"] + mistakes.get(row["point"], 0))
+            for row in self.graph.read("use_of_points", points=ids)
+        }
+
+    def comparison(self) -> tuple[int, str | None] | None:
+        """Return of how many points which encoder told, None if there was none; None before any comparison."""
+        return next(((row["compared"], row["encoder"]) for row in self.graph.read("comparison")), None)
 
     def names(self) -> dict[str, str]:
         """Return what the students are called, those of whom a record says it."""
@@ -254,7 +305,7 @@ class Facts:
             reached |= set(ahead)
         return needs, not ahead
 
-    def _of_students(self, statement: str, course: str, **more: str | int | None) -> list[Row]:
+    def _of_students(self, statement: str, course: str, **more: str | int | Sequence[str] | None) -> list[Row]:
         return self.graph.read(
             statement,
             students=list(self.students),

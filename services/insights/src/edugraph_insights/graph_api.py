@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from edugraph_common.contracts.api import Check, GraphPicture, GraphSummary
+from edugraph_common.contracts.api import Check, GraphSummary
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.reviews import REVIEW
 from edugraph_insights import whole_graph
@@ -46,20 +45,6 @@ def graph_summary(caller: CallerDep, insights: InsightsDep) -> GraphSummary:
     if at_least:
         found = whole_graph.rounded_summary(found)
     return found.model_copy(update={"links": {"self": "/v1/graph/summary"}})
-
-
-@router.get("/v1/graph/picture")
-def graph_picture(
-    caller: CallerDep,
-    insights: InsightsDep,
-    limit: Annotated[int, Query(ge=1, le=5_000)] = 500,
-    purpose: Purpose = "",
-) -> GraphPicture:
-    """Some relationships and their ends, people with their names, to be drawn."""
-    need_scopes(caller, "picture")
-    insights.note_shown(caller, "picture", ("picture", ""), purpose)
-    found = whole_graph.picture(insights.graph, limit)
-    return found.model_copy(update={"links": {"self": f"/v1/graph/picture?limit={limit}"}})
 
 
 @router.get(

@@ -4,11 +4,15 @@
   of one answer: who is in one group and not in the other.
 - A share is shown as 0.05 at least and 0.95 at most, a count is rounded to 5.
 - What tells of one person, or quotes a record, is not shown.
+- Who joins a course counts when ten have joined (`entered`): answers of two days are about the same students, or
+  about ten or more others.
 
 Groups are looked at in a fixed order, the largest first, so that the same graph always publishes the same rows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import date
+from itertools import groupby
 
 from edugraph_insights.answers import Found, Mark, Measured, R
 
@@ -46,6 +50,23 @@ def publish(found: Found[R]) -> Found[R]:
     left_out = {name: rounded(number) for name, number in found.left_out.items()}
     left_out |= {"rows of small groups": len(found.rows) - len(rows), "totals of small groups": withheld_totals}
     return Found(tuple(rows), totals, {name: number for name, number in left_out.items() if number})
+
+
+def entered(joined: Mapping[str, date], today: date) -> tuple[str, ...]:
+    """Return who counts in cells of a course: whoever joined waits until a day is over on which ten wait.
+
+    All who wait enter together, so between any two days ten or more entered, or nobody. A day that is not over may
+    bring others.
+    """
+    inside: list[str] = []
+    waiting: list[str] = []
+    in_order = sorted(joined.items(), key=lambda each: (each[1], each[0]))
+    for day, students in groupby(in_order, key=lambda each: each[1]):
+        waiting += [student for student, _ in students] if day < today else []
+        if not is_small(len(waiting)):
+            inside += waiting
+            waiting = []
+    return tuple(sorted(inside))
 
 
 def fit(groups: Iterable[frozenset[str]], published: Iterable[frozenset[str]]) -> bool:

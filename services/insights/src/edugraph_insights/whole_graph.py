@@ -1,4 +1,4 @@
-"""What is read of the whole graph, for who may see all of it: counts, a picture, reviews, and one hash of everything.
+"""What is read of the whole graph, for who may see all of it: counts, reviews, all of it, and one hash of everything.
 
 The hash is over all nodes, relationships and properties, without the ledger. The ledger names jobs and batches, so it
 differs between two ways of importing the same records; everything else must not.
@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from edugraph_common.contracts.api import Check, Edge, GraphPicture, GraphSummary, Mistakes, Node
+from edugraph_common.contracts.api import Check, GraphSummary, Mistakes
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.graph_schema import (
     DAY_LABELS,
     ENTITY_LABELS,
     LABELS,
     NAMED_LABELS,
+    PROPOSALS,
     RECORD_LABELS,
     RELATIONSHIPS,
     REVIEW_LABELS,
@@ -27,12 +28,8 @@ MAX_FREQUENT_MISTAKES = 20
 REVIEWS_AT_ONCE = 1_000
 EXPORTED_AT_ONCE = 500  # nodes, each with all relationships that begin at it
 _EXPORTED = RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
-# A restriction is said of a student, and comes from no record; a finding's key names the job that asked.
-_NO_CONTENT = {"restricted", "finding_key"}
-# A picture shows people, courses and what they learn, not the provenance of each record.
-SHOWN_RELATIONSHIPS = (
-    "CHAT_WITH", "LIKES", "TEACHES", "LEARNS", "CONTAINS", "HAS_ERROR", "RELATES_TO", "DEPENDS_ON",
-)  # fmt: skip
+# A restriction and a new id are said of a node, and come from no record; a finding's key names the job that asked.
+_NO_CONTENT = {"restricted", "finding_key", "former_ids", "renamed"}
 
 
 def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
@@ -75,32 +72,6 @@ def rounded_summary(exact: GraphSummary) -> GraphSummary:
     return GraphSummary(
         nodes=coarse(exact.nodes), relationships=coarse(exact.relationships), frequent_mistakes=mistakes
     )
-
-
-def picture(graph: Graph, limit: int) -> GraphPicture:
-    """Return at most `limit` relationships and the nodes at their ends. Raises Retryable.
-
-    Nobody who is restricted is shown, nor what only their records name.
-    """
-    nobody = not list(graph.scan(STATEMENTS["restricted"]))
-    rows = list(graph.scan(STATEMENTS["picture"], types=list(SHOWN_RELATIONSHIPS), limit=limit, all=nobody))
-    ends = [(row, end) for row in rows for end in ("a", "b")]
-    # Names of one thing are one node, which is called as what stands for all of them.
-    for label in NAMED_LABELS:
-        of_label = [(row, end) for row, end in ends if row[f"{end}_label"] == label]
-        ids = sorted({row[end] for row, end in of_label if row[f"{end}_name"] is None})
-        statement = STATEMENTS["names_of_label"].replace("{label}", label)
-        names = {row["id"]: row["name"] for row in graph.scan(statement, ids=ids)} if ids else {}
-        for row, end in of_label:
-            row[f"{end}_name"] = row[f"{end}_name"] or names.get(row[end], row[end])
-
-    def node(row: Mapping[str, Any], end: str) -> Node:
-        label = str(row[f"{end}_label"])
-        return Node(id=f"{label}:{row[end]}", label=label, name=str(row[f"{end}_name"]))
-
-    nodes = {shown.id: shown for row, end in ends for shown in (node(row, end),)}
-    edges = dict.fromkeys(Edge(source=node(r, "a").id, target=node(r, "b").id, type=r["type"]) for r in rows)
-    return GraphPicture(nodes=tuple(nodes.values()), edges=tuple(edges))
 
 
 def reviews(graph: Graph) -> Iterator[dict[str, Any]]:
@@ -174,7 +145,7 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
             only = " WHERE n.carried IS NULL" if label == "CourseRecord" else ""
             for row in read(f"MATCH (n:{label}){only} RETURN properties(n) AS p"):
                 yield [label, {key: value for key, value in _plain_all(row["p"]).items() if key not in _NO_CONTENT}]
-        for name in RELATIONSHIPS:
+        for name in (each for each in RELATIONSHIPS if each not in PROPOSALS):
             only = "WHERE a.carried IS NULL AND b.carried IS NULL " if name in {"HAS_RECORD", "IN_COURSE"} else ""
             query = (
                 f"MATCH (a)-[r:{name}]->(b) {only}"

@@ -23,7 +23,7 @@ from edugraph_insights import whole_graph
 from edugraph_insights.access import WHOLE_GRAPH
 from edugraph_insights.app import make_application
 from edugraph_insights.small_groups import SMALLEST_GROUP_STUDENTS
-from edugraph_insights.whole_graph import MAX_FREQUENT_MISTAKES, export, picture, reviews, summary
+from edugraph_insights.whole_graph import MAX_FREQUENT_MISTAKES, export, reviews, summary
 
 from .schools import EXAMPLES, ORIGIN, STUDENTS, NotedAudit, School, at, reading, schools, written
 
@@ -63,7 +63,7 @@ def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, 
     assert get(client, what, *needed).status_code == 200
 
 
-@pytest.mark.parametrize("what", ["picture", "reviews", "export"])
+@pytest.mark.parametrize("what", ["reviews", "export"])
 def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(client: TestClient, what: str) -> None:
     """Out: `note_shown` in a route."""
     app: Any = client.app
@@ -123,11 +123,6 @@ def test_without_personal_the_counts_are_rounded(client: TestClient, room: Room)
     [mistake] = coarse["frequent_mistakes"]
     assert (mistake["mistakes"], mistake["students"]) == (10, 10)
     assert exact["frequent_mistakes"][0]["students"] == 12
-
-
-def test_the_picture_is_no_larger_than_asked_for(room: Room) -> None:
-    with room.reading() as graph:
-        assert len(picture(graph, 3).edges) <= 3
 
 
 @EXAMPLES

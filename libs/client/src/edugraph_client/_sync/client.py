@@ -22,7 +22,7 @@ from edugraph_client.files import FileSource
 from edugraph_client.parameters import Parameter, as_query
 from edugraph_client.settings import ClientSettings
 from edugraph_common.contracts.api import Accepted, Check, Diagnosis, Erasures, GraphSummary, Restricted
-from edugraph_common.contracts.messages import Removable
+from edugraph_common.contracts.messages import Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
 PATIENCE_SECONDS = 60.0  # how long a job is followed while the gateway does not answer
@@ -131,14 +131,18 @@ class Client:
         body = {"records": list(records), **given(economy=economy)}
         return self._api.submit(f"/v1/analyses/{subject}", json=body)
 
-    def estimate(self, subject: str, records: Sequence[Mapping[str, Any]]) -> Accepted:
+    def estimate(self, subject: str, records: Sequence[Mapping[str, Any]], *, economy: bool = False) -> Accepted:
         """Ask what `analyze` would cost. The estimate is the result of the task, which an analyzer makes."""
-        path = f"/v1/analyses/{subject}/estimate"
-        return self._api.model(Accepted, path, "POST", json={"records": list(records)})
+        body = {"records": list(records), **given(economy=economy)}
+        return self._api.model(Accepted, f"/v1/analyses/{subject}/estimate", "POST", json=body)
 
     def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
         """Say something of what the graph holds, at most 1,000 things. The task says when it counts."""
         return self._api.submit("/v1/reviews", json={"reviews": list(reviews)})
+
+    def propose_pairs(self) -> Accepted:
+        """Have the names of knowledge points compared. The task's result says how many `points` there are."""
+        return self._api.model(Accepted, "/v1/reviews/proposals", "POST")
 
     # Jobs and tasks.
 
@@ -266,10 +270,6 @@ class Client:
     def graph_summary(self) -> GraphSummary:
         return self._api.model(GraphSummary, "/v1/graph/summary", timeout=WHOLE_GRAPH_SECONDS)
 
-    def graph_picture(self, limit: int = 500) -> dict[str, Any]:
-        """Return nodes of id, label and name, and edges of source, target and type."""
-        return self._api.json("/v1/graph/picture", params={"limit": limit}, timeout=WHOLE_GRAPH_SECONDS)
-
     @contextmanager
     def reviews(self) -> Iterator[Iterator[str]]:
         """Yield all reviews, one JSON object a line."""
@@ -292,6 +292,11 @@ class Client:
     def remove_from_graph(self, of: Removable, node_id: str) -> Accepted:
         """Have a course or a group taken out of the graph. The task's result says what was left."""
         return self._api.model(Accepted, "/v1/graph/remove", "POST", params={"of": of, "id": node_id})
+
+    def rename_in_graph(self, of: Renamable, node_id: str, new_id: str, *, merge: bool = False) -> Accepted:
+        """Have something called by another id. The task's result says how many records name it so, or why none."""
+        params = given(of=of, id=node_id, to=new_id, merge=merge)
+        return self._api.model(Accepted, "/v1/graph/rename", "POST", params=params)
 
     # Persons.
 

@@ -39,26 +39,6 @@ class GraphSummary(ContractModel):
     links: dict[str, str] = {}
 
 
-class Node(ContractModel):
-    id: str
-    label: str
-    name: str
-
-
-class Edge(ContractModel):
-    source: str
-    target: str
-    type: str
-
-
-class GraphPicture(ContractModel):
-    """Nodes are named `Label:id`."""
-
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-    links: dict[str, str] = {}
-
-
 class Check(ContractModel):
     """One server behind the gateway."""
 

@@ -8,7 +8,7 @@ INSIGHTS_PATHS = ("/ui", "/mcp", "/v1/insights", "/v1/graph")
 # The page to begin with.
 INSIGHTS_EXACT = ("/",)
 # They change the graph, so the gateway takes them, though they stand below a path of insights.
-GATEWAY_EXACT = ("/v1/graph/verify", "/v1/graph/rebuild", "/v1/graph/remove")
+GATEWAY_EXACT = ("/v1/graph/verify", "/v1/graph/rebuild", "/v1/graph/remove", "/v1/graph/rename")
 
 
 def is_of_insights(path: str) -> bool:

@@ -62,6 +62,7 @@ RELATIONSHIPS = (
     "OF_ITEM",
     "OF_TYPE",
     "PRACTISED",
+    "PROPOSED_SAME",
     "RECEIVED_BY",
     "RELATES_TO",
     "REQUIRES",
@@ -72,3 +73,6 @@ RELATIONSHIPS = (
     "TESTS",
     "TRIED",
 )
+# What an encoder guesses of names, until somebody decides. No record says it, so it is no part of the digest, and it
+# keeps no node in the graph.
+PROPOSALS = ("PROPOSED_SAME",)

@@ -10,8 +10,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.findings import Kind, RecordFinding
+from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.records import Record, course_ids_of
-from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review
+from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review, Thing
 
 JOB_DEADLINE_SECONDS = 7 * 86_400  # from a job's submission, or the last time it was resumed
 INLINE_RECORDS = 1_000
@@ -27,10 +28,14 @@ PACK_RECORDS = 100  # the most that one pack has
 # The packs of a job in the queue at one time that is read by the provider's batches: each waits there for hours.
 ECONOMY_PACKS = 1_000
 
+# An encoder reads the beginning of a name; to compare so many names takes it half a minute.
+COMPARED_CHARACTERS, COMPARED_POINTS = 200, 10_000
+
 Format = Literal["ndjson", "csv", "xapi", "openedx", "workbook", "parquet"]
 TABLE_FORMATS: frozenset[Format] = frozenset({"workbook", "parquet"})  # tables that are no text
 Compression = Literal["gzip", "zstd"]
 Removable = Literal["course", "group"]
+Renamable = Literal["student", "teacher", "course", "group", "item"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -206,10 +211,14 @@ class AnalysisWindow(Message):
 
 
 class AnalysisEstimate(Message):
-    """analysis.batch: what reading these records would cost. `job_id` names the request; nothing is sent on."""
+    """analysis.batch: what reading these records would cost. `job_id` names the request; nothing is sent on.
+
+    `economy`: as in ImportJob; an older analyzer tells the price of a job without it.
+    """
 
     kind: Kind
     records: tuple[dict[str, Any], ...]
+    economy: bool = False
 
 
 class Analysis(Message):
@@ -279,6 +288,41 @@ class DeriveGraph(Message):
     repair: bool = False
 
 
+class ProposeSame(Message):
+    """import.split: have points proposed that may mean the same, by their names. `job_id` names the request."""
+
+
+class NamedPoint(Sent):
+    """A knowledge point that stands for all that mean the same, and the beginning of its name."""
+
+    id: Thing
+    name: str = Field(min_length=1, max_length=COMPARED_CHARACTERS)
+
+
+class CompareNames(Message):
+    """analysis.names: tell which of these points may mean the same. No text and no person's name is among them."""
+
+    points: tuple[NamedPoint, ...] = Field(max_length=COMPARED_POINTS)
+
+
+class ProposedPair(Sent):
+    """Two points that may mean the same. `likeness`: the cosine of their names' embeddings."""
+
+    pair: tuple[Thing, Thing]
+    likeness: float = Field(ge=-1, le=1)
+
+
+class ProposedPairs(Message):
+    """findings.proposals: the pairs among the points that were `compared`, in place of those proposed before.
+
+    `encoder`: its name and version. None where none is installed: then there are no pairs, and those of before stay.
+    """
+
+    encoder: str | None = Field(default=None, max_length=128)
+    compared: int = Field(default=0, ge=0)
+    pairs: tuple[ProposedPair, ...] = ()
+
+
 class SettlePrerequisites(Message):
     """import.split: derive which prerequisites are followed, where texts have changed what they claim.
 
@@ -328,6 +372,18 @@ class RemoveFromGraph(Message):
 
     of: Removable
     node_id: str = Field(min_length=1, max_length=128)
+
+
+class RenameInGraph(Message):
+    """import.split: call a person, a course, a group or an item by another id. `job_id` names the request.
+
+    `merge`: something may have that id already, and is the same from now on.
+    """
+
+    of: Renamable
+    node_id: str = Field(min_length=1, max_length=128)
+    new_id: Id
+    merge: bool = False
 
 
 class ForgetStudent(Message):

@@ -111,8 +111,9 @@ _GRAPH = (
         ("Student.*",),
         "personal",
         Words(
-            "id and name of a student, the record that gave the name, and whether the student is restricted",
-            "学生的编号和姓名、给出姓名的记录，以及是否被限制处理",
+            "id and name of a student, ids from before a renaming, the record that gave the name, and whether the "
+            "student is restricted",
+            "学生的编号和姓名、改名之前的编号、给出姓名的记录，以及是否被限制处理",
         ),
         _PROVENANCE,
         _RECORD_LIFE,
@@ -220,6 +221,7 @@ _GRAPH = (
             "DEPENDS_ON.*",
             "SET_ASIDE.*",
             "CALLED.*",
+            "PROPOSED_SAME.*",
             "OF_ITEM.*",
             "DEFINES.*",
             "REQUIRES.*",

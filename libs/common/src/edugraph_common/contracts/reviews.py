@@ -21,7 +21,7 @@ Thing = Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
 """The id of a node of the graph: a stated id, or a canonical name."""
 Of = Literal["error_type", "knowledge_point", "topic"]
 LABEL_OF: dict[Of, str] = {"error_type": "ErrorType", "knowledge_point": "KnowledgePoint", "topic": "Topic"}
-PairVerdict = Literal["same", "different"]
+PairVerdict = Literal["same", "different", "withdrawn"]
 Verdict = Literal["accepted", "rejected", "withdrawn"]
 """`withdrawn` takes back what was said of a thing before: it counts as if nobody had said anything."""
 Aspect = Literal["error_type", "knowledge_point", "topic", "sentiment", "severity", "difficulty"]
@@ -99,7 +99,7 @@ class ItemReview(Said):
 
 
 class PairReview(Said):
-    """Two ids or names of a kind mean the same, or they do not."""
+    """Two ids or names of a kind mean the same, or they do not, or what was said of them before is taken back."""
 
     kind: Literal["pair"] = "pair"
     of: Of

@@ -12,12 +12,13 @@ ASKED_BY_ANALYZER = ("import.members", "import.again")
 ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     "data_import": ("import.batch", "import.split", "import.aggregate", *ASKED_BY_ANALYZER),
     "import_splits": ("split.source",),
-    "graph_findings": ("findings.record",),
+    "graph_findings": ("findings.record", "findings.proposals"),
     "llm_analysis": (
         "analysis.batch",
         "analysis.interaction",
         "analysis.error",
         "analysis.knowledge_points",
+        "analysis.names",
     ),
 }
 QUEUES: tuple[str, ...] = tuple(ROUTING_KEYS)
@@ -51,14 +52,17 @@ ROUTES: dict[str, Route] = {
     "write_reviews_task": Route("data_import", "import.split", URGENT),
     "undo_import_task": Route("data_import", "import.split"),
     "derive_graph_task": Route("data_import", "import.split"),
+    "propose_same_task": Route("data_import", "import.split"),
     "settle_prerequisites_task": Route("data_import", "import.split", URGENT),
     "remove_from_graph_task": Route("data_import", "import.split"),
+    "rename_in_graph_task": Route("data_import", "import.split"),
     "tell_course_members_task": Route("data_import", ASKED_BY_ANALYZER[0], URGENT),
     "begin_import_again_task": Route("data_import", ASKED_BY_ANALYZER[1], URGENT),
     "split_source_task": Route("import_splits", "split.source"),
     "import_batch_task": Route("data_import", "import.batch"),
     "aggregate_import_results": Route("data_import", "import.aggregate", URGENT),
     "record_findings_task": Route("graph_findings", "findings.record"),
+    "record_proposals_task": Route("graph_findings", "findings.proposals"),
     "batch_analyze_interactions_task": Route("llm_analysis", "analysis.batch", URGENT),
     "batch_analyze_errors_task": Route("llm_analysis", "analysis.batch", URGENT),
     "continue_analysis_task": Route("llm_analysis", "analysis.batch", URGENT),
@@ -66,6 +70,7 @@ ROUTES: dict[str, Route] = {
     "analyze_interaction_task": Route("llm_analysis", "analysis.interaction"),
     "analyze_error_task": Route("llm_analysis", "analysis.error"),
     "extract_knowledge_points_task": Route("llm_analysis", "analysis.knowledge_points"),
+    "compare_names_task": Route("llm_analysis", "analysis.names"),
 }
 
 # A request to analyse a batch, by kind. Course texts share the task of messages, since the message has the kind.

@@ -34,10 +34,11 @@ def send(
     task_id: str,
     link_error: Signature | None = None,
     urgent: bool = False,
+    delay_seconds: int = 0,
 ) -> str:
     """Publish one task message and wait for the broker's confirm. Returns the task id.
 
-    `urgent` lets it overtake others of its task.
+    `urgent` lets it overtake others of its task; after `delay_seconds` it is in the queue.
 
     Raises Retryable when the broker did not confirm, QueueFull when it refused, Rejected when the message is too
     large.
@@ -45,6 +46,7 @@ def send(
     body = message.model_dump(mode="json")
     check_size(message)
     options: dict[str, Any] = {"priority": URGENT} if urgent else {}
+    options |= {"countdown": delay_seconds} if delay_seconds else {}
     with broker_errors():
         app.send_task(
             task,

@@ -29,10 +29,14 @@ class Taken(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Of a job: whether any course text of it was published, and since when the oldest is not in the graph yet."""
+    """Of a job: whether any course text of it was published, and since when the oldest is not in the graph yet.
+
+    `read_since`: when the job was made, if it is an import of whose batches some may still ask for course texts.
+    """
 
     published: bool
     open_since: float | None
+    read_since: float | None
 
 
 class AnalysisWindows:
@@ -43,9 +47,10 @@ class AnalysisWindows:
         self._ask = load_script(client, "keys_of_job", "ask_analysis")
         self._take = load_script(client, "keys_of_job", "take_packs")
         self._mark_sent = load_script(client, "mark_packs_sent")
+        self._mark_texts = load_script(client, "keys_of_job", "mark_texts")
 
     def ask(self, requests: Sequence[AnalysisBatch], by: str) -> Literal["start", "waiting"] | WhyNot:
-        """Put requests of one job, which refer to their rows, behind what it still has to publish.
+        """Put requests of one job, which refer to their rows, behind what it still has to publish; texts go first.
 
         After "start" the caller sends an AnalysisWindow and then says `sent` of START; `by` names the caller. Asking
         again is harmless.
@@ -59,6 +64,8 @@ class AnalysisWindows:
         self, job_id: str, generation: int | None, by: str, now: datetime, *, most: int, pack_records: int
     ) -> Taken:
         """Return the packs for which there is room now that `by`, a pack or START, is in the queue no more.
+
+        At most `most` packs of course texts are there, and as many of other kinds.
 
         Until they are `sent` they are returned again to whoever takes as `by`.
         """
@@ -78,15 +85,24 @@ class AnalysisWindows:
         with redis_errors():
             self._mark_sent([keys_of_job(job_id)[-1]], [by, pack])
 
+    def texts_sent(self, job_id: str, packs: Sequence[str], now: datetime) -> None:
+        """Packs of course texts, which hold their records, are about to be sent without a place in the window."""
+        with redis_errors():
+            self._mark_texts(keys_of_job(job_id), [now.timestamp(), *packs])
+
     def texts(self, job_id: str) -> Texts:
         """Say how far the course texts of a job are, which are read before its mistakes."""
         job = keys_of_job(job_id)[0]
+        names = ("texts", "imported", "batches", "batches_done", "created")
         with redis_errors():
-            if not self._redis.hexists(job, "texts"):
-                return Texts(published=False, open_since=None)
-            fields = cast("dict[str, str]", self._redis.hgetall(job))
+            known = cast("list[str | None]", self._redis.hmget(job, names))
+            published, imported, batches, done, created = known
+            fields = cast("dict[str, str]", self._redis.hgetall(job)) if published else {}
         since = [float(value) for name, value in fields.items() if name.startswith("text:")]
-        return Texts(published=True, open_since=min(since, default=None))
+        # A batch asks for its texts before it is done, and before it asks for its mistakes: a single one has asked.
+        reading = imported != "1" and int(batches or 0) > max(int(done or 0), 1)
+        read_since = datetime.fromisoformat(created).timestamp() if reading and created else None
+        return Texts(bool(published), min(since, default=None), read_since)
 
 
 def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analysis:

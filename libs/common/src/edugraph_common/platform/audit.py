@@ -37,6 +37,7 @@ Action = Literal[
     "dead.drop",
     "graph.rebuild",
     "graph.remove",
+    "graph.rename",
     "graph.review",
     "job.cancel",
     "job.delete",

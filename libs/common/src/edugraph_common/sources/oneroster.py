@@ -36,6 +36,7 @@ class RosterSettings:
 
     `platform`: the address of the system that the ids are of; None is the school's own. `person_key`: the column of
     users by whose value other sources know a person. `zone`: of dates. `read_at`: the time of rows that have none.
+    `source`: the name of the list, where there are several; each has records of its own.
     """
 
     platforms: Platforms
@@ -43,6 +44,7 @@ class RosterSettings:
     zone: tzinfo
     platform: str | None = None
     person_key: PersonKey = "sourcedId"
+    source: str | None = None
 
     def id(self, name: str) -> str:
         return self.platforms.account_id(self.platform, name)
@@ -163,12 +165,17 @@ def _membership(row: Row, seat: _Seat, settings: RosterSettings) -> dict[str, An
 def _record(kind: str, thing: str, row: Row, data: Mapping[str, Any], settings: RosterSettings) -> dict[str, Any]:
     """Return a record under an id that is made of the row's own, so that the next roster changes or ends it."""
     key = json.dumps(["oneroster", thing, settings.id(row.get("sourcedId") or json.dumps(row, sort_keys=True))])
-    record_id = hashlib.sha256(key.encode()).hexdigest()
+    record_id = source_prefix(settings.source) + hashlib.sha256(key.encode()).hexdigest()
     at = row.get("dateLastModified") or settings.read_at.isoformat()
     if row.get("status", "").lower() == "tobedeleted":
         return {"timestamp": at, "record_id": record_id, "withdrawn": True}
     given = {name: value for name, value in data.items() if value}
     return {"type": kind, "timestamp": at, "record_id": record_id, "data": given}
+
+
+def source_prefix(source: str | None) -> str:
+    """Return what the ids of a named list's records begin with; the others begin with no such thing."""
+    return f"{source}:" if source else ""
 
 
 def _given(rows: Iterable[Row], name: str) -> Iterator[str]:

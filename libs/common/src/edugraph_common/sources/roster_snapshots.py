@@ -32,18 +32,28 @@ def records_of(path: Path) -> Iterator[Record]:
                     yield row
 
 
-def end_absent(roster: Roster, last: Iterable[Record], at: datetime) -> dict[str, int]:
+def source_of(record: Record) -> str | None:
+    """Return the name of the list that a record of a roster is of."""
+    return record.record_id.rpartition(":")[0] or None
+
+
+def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str | None = None) -> dict[str, int]:
     """Add to a whole roster, read at that time, what ends the memberships of the last one that it does not name.
+
+    `source`: the name of the list that both are of. The memberships of other lists are left alone.
 
     All its records get a time after those of the last one: a student who comes back counts again, though the
     platform says that the enrollment was not changed. A membership that begins later is kept as it was, for the
     roster after it to end. Return how many memberships there were, by what became of them.
 
-    Raises MalformedFile for a roster that names nobody, which would end all, and for a last one without memberships.
+    Raises MalformedFile for a roster that names nobody, which would end all, and for a last one without memberships
+    of this list.
     """
-    before = {record.record_id: (record, record.data) for record in last if isinstance(record.data, MembershipRecord)}
+    seats_before = [(each, each.data) for each in last if isinstance(each.data, MembershipRecord)]
+    before = {record.record_id: (record, data) for record, data in seats_before if source_of(record) == source}
     if not before:
-        raise MalformedFile("the last roster has no memberships: name the file that was written of it")
+        of = f" of the source {source}" if source else " that came without --source" if seats_before else ""
+        raise MalformedFile(f"the last roster has no memberships{of}: name the file that was written of it")
     seats = {record["record_id"] for record in roster.records if record.get("type") == "membership_record"}
     if not seats:
         raise MalformedFile("it names nobody in a class, so as a whole roster it would end every membership")

@@ -81,9 +81,15 @@ def forget_lists(members: CourseMembers, graph: Graph) -> None:
     Nothing of any student is read or shown without that list, and to be asked for it an importer must be free.
     """
     members.forget()
-    epoch = members.epoch()
     # Whoever deletes the lists meanwhile tells this one afterwards.
-    members.tell_restricted(graph.restricted_students(), epoch)
+    tell_restricted(members, graph)
+
+
+def tell_restricted(members: CourseMembers, graph: Graph) -> None:
+    """Tell analyzer and gateway who is restricted, if they do not know."""
+    if members.restricted() is None:
+        epoch = members.epoch()
+        members.tell_restricted(graph.restricted_students(), epoch)
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,12 @@ class Erasure:
     ) -> dict[str, Any]:
         """Erase a person with all these ids from every store. Return what was removed, and what was left and why.
 
-        A person of whom nothing is known leaves nothing behind, unless they are to be blocked. Doing it again removes
-        nothing. Raises Wait while another person is being erased: both would replace the same files.
+        Ids that the person had before a renaming are theirs, too. A person of whom nothing is known leaves nothing
+        behind, unless they are to be blocked. Doing it again removes nothing. Raises Wait while another person is
+        being erased: both would replace the same files.
         """
         with self.jobs.erasing() as go_on:
+            ids = self.graph.with_former_ids(ids)
             known = self.graph.look(ids)
             is_known = known.is_there or known.erased
             if dry_run or not (is_known or block):

@@ -49,7 +49,7 @@ RelatedSums = Counter[tuple[str, str, str]]
 InteractionTotal = Literal["chat_with", "likes", "teaches"]
 
 # What records say of a node, by the statement that returns them: their field -> field of the node.
-_NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
+NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
     "course_records_of_Student": {"student_name": "name"},
     "course_records_of_Course": {
         "course_name": "name",
@@ -302,7 +302,7 @@ def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: 
     for label in ("Course", "Student", "Teacher"):
         for row in _rows(tx, f"names_{label}", ids[label]):
             put_field(unit.fields[label, row["id"]], "name", row["name"], version_key(row))
-    for statement, given in _NODE_FIELDS_OF_RECORDS.items():
+    for statement, given in NODE_FIELDS_OF_RECORDS.items():
         label = statement.rpartition("_")[2]
         for row in _rows(tx, statement, ids[label]):
             for name, (value, decided_by) in given_fields(row, given).items():

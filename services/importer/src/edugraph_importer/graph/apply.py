@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import neo4j
 
@@ -30,6 +30,7 @@ from edugraph_importer.graph.aggregates import delete_orphans, raise_contains, r
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingChanges, FindingUpdate, reviewed
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, STATED_IMPORTANCE, Node
+from edugraph_importer.graph.stored_records import stored_records
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
     UnitOfWork,
@@ -251,11 +252,18 @@ def write_findings(
             pairs.append((record, finding))
     records = [record for record, _ in pairs]
     verdicts = RecordVerdicts(tx, [record.record_id for record in records], before.reviewed)
-    stored, stored_findings = _lock_records(tx, records)
+    stored, stored_findings, renamed = _lock_records(tx, records)
     erased = ErasedStudents(tx, records, before.erased, tombstones)
     withdrawn = WithdrawnRecords(tx, records, before.withdrawn)
     classified = classify(list(enumerate(records)), stored, erased, withdrawn, kept_from)
     updates = _finding_updates(pairs, classified, stored_findings, verdicts, finding_facts.finding_key(message))
+    # What was analysed may name somebody by an id from before a renaming.
+    updates = [
+        replace(update, record=renamed[update.record.record_id])
+        if update.record.record_id in renamed.keys() - classified.superseded.keys()
+        else update
+        for update in updates
+    ]
     claims_changed = apply(
         tx,
         classified,
@@ -284,15 +292,21 @@ def write_findings(
 
 def _lock_records(
     tx: neo4j.ManagedTransaction, records: Sequence[Record]
-) -> tuple[dict[str, StoredVersion], dict[str, StoredFinding]]:
-    """Lock the records that are in the graph. Return, by id, their versions and the findings stored with them."""
+) -> tuple[dict[str, StoredVersion], dict[str, StoredFinding], dict[str, Record]]:
+    """Lock the records that are in the graph. Return, by id, their versions and the findings stored with them.
+
+    Return beside them, as the graph has them, those that name something by an id that their source does not have.
+    """
     ids, versions, findings = sorted({record.record_id for record in records}), dict[str, StoredVersion](), {}
+    renamed = dict[str, Record]()
     for label in RECORD_LABELS if ids else ():
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
-        for record_id, *version, finding, verdicts, key in row["records"]:
+        for record_id, *version, finding, verdicts, key, _ in row["records"]:
             versions[record_id] = StoredVersion.read(label, *version)
             findings[record_id] = (finding, verdicts, key)
-    return versions, findings
+        if others := [record_id for record_id, *_, is_renamed in row["records"] if is_renamed]:
+            renamed |= stored_records(tx, label, others)
+    return versions, findings, renamed
 
 
 def _finding_updates(

@@ -8,11 +8,30 @@ from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
-from edugraph_common.contracts.messages import CourseContext, Findings, Removable
+from edugraph_common.contracts.messages import (
+    COMPARED_CHARACTERS,
+    CourseContext,
+    Findings,
+    NamedPoint,
+    ProposedPairs,
+    Removable,
+    Renamable,
+)
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
-from edugraph_importer.graph import apply, erasure, migrations, prerequisites, rebuild, removal, retention, undo
+from edugraph_importer.graph import (
+    apply,
+    erasure,
+    migrations,
+    prerequisites,
+    proposals,
+    rebuild,
+    removal,
+    renaming,
+    retention,
+    undo,
+)
 from edugraph_importer.graph import reviews as review_nodes
 from edugraph_importer.graph.apply import RecordBatch
 from edugraph_importer.graph.driver import Connection, GraphSettings, Work
@@ -93,6 +112,33 @@ class Graph:
         if about_pairs:
             self._write(review_nodes.write_of_pairs, about_pairs, set())
 
+    def comparison_due(self, now: float) -> int | None:
+        """Return in how many seconds the names of points are to be compared; None if nobody needs to ask for it.
+
+        Whoever gets a number has to ask: it is noted that they do. `now`: seconds since 1970.
+        """
+        last = self._connection.read(CYPHER["last_comparison"])
+        [points] = self._connection.read(CYPHER["count_points"])
+        if points["points"] == (last[0]["points"] if last else 0):
+            return None  # as at the end of most imports: nothing is written or locked
+        return self._write(proposals.ask, now)
+
+    def points_to_compare(self, most: int) -> tuple[int, tuple[NamedPoint, ...]]:
+        """Return how many points there are, and the first of those that stand for all that mean the same."""
+        [counted] = self._connection.read(CYPHER["count_points"])
+        rows = self._connection.read(CYPHER["points_to_compare"], limit=most)
+        return counted["points"], tuple(
+            NamedPoint(id=row["id"], name=row["name"][:COMPARED_CHARACTERS]) for row in rows
+        )
+
+    def note_comparison(self, points: int, now: float) -> None:
+        """Note that names were sent to be compared when there were so many points. `now`: seconds since 1970."""
+        self._write(proposals.note_comparison, points, now)
+
+    def write_proposals(self, message: ProposedPairs) -> int:
+        """Propose pairs of points in place of those that nobody decided, and return how many are proposed now."""
+        return self._write(proposals.write, message.encoder, message.compared, message.pairs)
+
     def jobs_with_changed_claims(self) -> set[str]:
         """Return the jobs that changed what is claimed since it was settled; "" stands for what is no job."""
         return {row["job_id"] for row in self._connection.read(CYPHER["claim_changes"])}
@@ -107,7 +153,7 @@ class Graph:
         A course that is not there has its id only. Knowledge points stand in the order of the course.
         """
         ids = list(dict.fromkeys(course_ids))
-        rows = [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)]
+        rows = [row.data() for row in self._connection.read(CYPHER["course_contexts"], ids=ids)] if ids else []
         contexts = []
         for course_id in ids:
             of_course = [row for row in rows if row["id"] == course_id]
@@ -250,6 +296,18 @@ class Graph:
     def remove(self, of: Removable, node_id: str, go_on: Callable[[], bool]) -> removal.Removed:
         """Take a course or a group out with its records. It stops when `go_on` says no; doing it again goes on."""
         return removal.remove(self._connection, self._write, of, node_id, go_on=go_on)
+
+    def rename(
+        self, of: Renamable, node_id: str, new_id: str, go_on: Callable[[], bool], *, merge: bool = False
+    ) -> renaming.Renamed:
+        """Call a node by another id. It stops when `go_on` says no; doing it again goes on."""
+        wanted = renaming.Renaming(renaming.LABEL_OF_RENAMABLE[of], node_id, new_id)
+        return renaming.rename(self._connection, self._write, wanted, self._tombstones, merge=merge, go_on=go_on)
+
+    def with_former_ids(self, student_ids: Collection[str]) -> frozenset[str]:
+        """Return the ids, and those that these students had before they were renamed."""
+        rows = self._connection.read(CYPHER["former_ids"], ids=sorted(student_ids))
+        return frozenset(student_ids).union(*(row["former"] or () for row in rows))
 
     def derive_anew(self, *, repair: bool) -> dict[str, Any]:
         """Compare all sums, names and prerequisites with the records, and with `repair` write what the records say.

@@ -5,7 +5,7 @@ of facts. CALLED counts the records that call an id by a name; JUDGED is what a 
 follow from the facts alone, so they do not depend on the order in which the facts arrive:
 
 - A name joins an id if exactly one id claims it. What is called an id itself is no name.
-- Pairs that were judged the same join in the order of (time, pair).
+- Pairs that were judged the same join in the order of (time, pair). A verdict that was taken back says nothing.
 - What would join a pair that was judged different is left out.
 
 `canonical` of a node is the smallest member of its class, ids before names. Most changes concern a name that nobody
@@ -32,7 +32,7 @@ from edugraph_importer.graph.unit_of_work import (
     write_changed_state,
 )
 
-Verdict = tuple[bool, str]  # (whether the two are the same, when that was said)
+Verdict = tuple[bool | None, str]  # (whether the two are the same, None if that was taken back; when that was said)
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Component:
 
     def resolve(self) -> tuple[dict[str, str], set[Pair]]:
         """Return what stands for each member, and the pairs that were judged the same and stay apart."""
-        classes = _Classes(self.members, [pair for pair, (same, _) in self.verdicts.items() if not same])
+        classes = _Classes(self.members, [pair for pair, (same, _) in self.verdicts.items() if same is False])
         for an_id, name in sorted((min(ids), name) for name, ids in self.claims.items() if len(ids) == 1):
             if name not in self.ids:
                 classes.join(an_id, name)

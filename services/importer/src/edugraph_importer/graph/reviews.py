@@ -7,22 +7,31 @@ they come.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import neo4j
 
-from edugraph_common.contracts.records import DATA_OF_TYPE, Record, iso
-from edugraph_common.contracts.reviews import LABEL_OF, TEXTS_OF_TYPE, FindingReview, ItemReview, PairReview, Review
+from edugraph_common.contracts.records import iso
+from edugraph_common.contracts.reviews import (
+    LABEL_OF,
+    FindingReview,
+    ItemReview,
+    PairReview,
+    PairVerdict,
+    Review,
+)
 from edugraph_importer.graph import finding_facts, migrations, resolver
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingUpdate
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node
+from edugraph_importer.graph.stored_records import stored_records
 from edugraph_importer.graph.unit_of_work import TestsSaid, lock_and_load, run_rows, tests_row, write_changed_state
 from edugraph_importer.graph.verdicts import applied, merged, stamp
 from edugraph_importer.graph.versions import Classified, StoredVersion, WithdrawnRecords, hold_keys, stored_versions
 
+# What JUDGED says of a pair. One that was taken back has no `same`, and keeps its time: an older word comes too late.
+_SAME: Mapping[PairVerdict, bool | None] = {"same": True, "different": False, "withdrawn": None}
 _TEXT_LABELS = ("Attempt", "CourseContent", "ErrorRecord", "Interaction")
 
 
@@ -37,7 +46,7 @@ def write_of_pairs(tx: neo4j.ManagedTransaction, reviews: Sequence[PairReview], 
     unit = lock_and_load(tx, judged | wanted, ())
     for of, label in LABEL_OF.items():
         last = {
-            tuple(sorted(review.pair)): (stamp(review), review.verdict == "same")
+            tuple(sorted(review.pair)): (stamp(review), _SAME[review.verdict])
             for review in sorted(reviews, key=stamp)
             if review.of == of
         }
@@ -49,7 +58,7 @@ def write_of_pairs(tx: neo4j.ManagedTransaction, reviews: Sequence[PairReview], 
                 unit.standings[label, node_id].verdicts += 1
     resolver.resolve(tx, unit, judged, wanted)
     write_changed_state(tx, unit)
-    _keep(tx, reviews)
+    keep_reviews(tx, reviews)
 
 
 def write_of_items(tx: neo4j.ManagedTransaction, reviews: Sequence[ItemReview]) -> None:
@@ -73,7 +82,7 @@ def write_of_items(tx: neo4j.ManagedTransaction, reviews: Sequence[ItemReview]) 
     run_rows(tx, "remove_tests", [row for rows in changed.values() for row in rows])
     run_rows(tx, "set_tests", changed[True])
     run_rows(tx, "set_not_tests", changed[False])
-    _keep(tx, reviews)
+    keep_reviews(tx, reviews)
 
 
 def write_of_records(tx: neo4j.ManagedTransaction, reviews: Sequence[FindingReview], wanted: set[Node]) -> None:
@@ -88,7 +97,7 @@ def write_of_records(tx: neo4j.ManagedTransaction, reviews: Sequence[FindingRevi
     stored = stored_versions(tx, of_record)
     rows = list(tx.run(CYPHER["hold_reviewed"], ids=sorted(of_record)))
     kept = {row["id"]: merged(row["verdicts"], of_record[row["id"]]) for row in rows}
-    _keep(tx, reviews)
+    keep_reviews(tx, reviews)
     reviewed_rows: list[Row] = [
         {"id": record_id, "verdicts": verdicts, "reviews": [each.review_id for each in of_record[record_id]]}
         for record_id, verdicts in kept.items()
@@ -101,7 +110,7 @@ def write_of_records(tx: neo4j.ManagedTransaction, reviews: Sequence[FindingRevi
     hold_keys(tx, sorted(of_record.keys() - stored.keys()))
 
 
-def _keep(tx: neo4j.ManagedTransaction, reviews: Sequence[Review]) -> None:
+def keep_reviews(tx: neo4j.ManagedTransaction, reviews: Sequence[Review]) -> None:
     rows: list[Row] = [
         {"id": each.review_id, "p": each.model_dump(mode="json") | {"at": iso(each.at)}} for each in reviews
     ]
@@ -121,51 +130,12 @@ def _updates(
         row = tx.run(CYPHER[f"lock_records_{label}"], ids=ids).single(strict=True)
         if {record_id: content_hash for record_id, _, content_hash, *_ in row["records"]} != expected:
             raise StaleRead
-        properties = {row["id"]: row["properties"] for row in tx.run(CYPHER[f"reviewed_records_{label}"], ids=ids)}
-        links: dict[str, list[neo4j.Record]] = defaultdict(list)
-        for link in tx.run(CYPHER[f"links_of_{label}"], ids=ids):
-            links[link["record"]].append(link)
+        records = stored_records(tx, label, ids)
         for record_id, _, _, _, finding, said_before, *_ in row["records"]:
-            record = stored_record(properties[record_id], links[record_id])
+            record = records[record_id]
             said = applied(kept[record_id], record)
             if said != said_before:
                 old = finding_facts.facts_of_stored(finding, label, said_before)
                 new = finding_facts.facts_of_stored(finding, label, said)
                 updates.append(FindingUpdate(record, old, new, finding, said))
     return updates
-
-
-def stored_record(properties: Mapping[str, Any], links: Sequence[Mapping[str, Any] | neo4j.Record]) -> Record:
-    """Return a record as far as it matters for what is found in it: its texts, people, courses and stated names."""
-    ends: dict[str, list[str]] = defaultdict(list)
-    stated: dict[str, list[str]] = {}
-    for link in links:
-        ends[link["type"]].append(link["end"])
-        if link["type"] in ("OF_TYPE", "ABOUT") and link["stated"] is not None:
-            stated[link["end"]] = link["stated"]
-    given: dict[str, Any] = {name: properties.get(name) for name in TEXTS_OF_TYPE[properties["record_type"]]}
-    match properties["record_type"]:
-        case "student_interaction":
-            given |= {"student_id_from": ends["SENT"][0], "student_id_to": ends["RECEIVED_BY"][0]}
-            given["topics"] = tuple(name for names in stated.values() for name in names)
-        case "teacher_interaction":
-            given |= {"teacher_id": ends["SENT"][0], "student_id": ends["RECEIVED_BY"][0]}
-        case "error_record":
-            given |= {"student_id": ends["MADE"][0], "course_ids": tuple(sorted(ends["IN_COURSE"]))}
-            given |= {name: properties.get(name) for name in ("occurrence_count", "severity", "resolved")}
-            for error_type, names in stated.items():
-                given |= {"error_type_id": error_type, "error_type": names[0] if names else None}
-        case "attempt_record":
-            given |= {"student_id": ends["TRIED"][0], "item_id": ends["OF_ITEM"][0]}
-            given |= {"course_ids": tuple(sorted(ends["IN_COURSE"]))}
-            given |= {name: properties.get(name) for name in ("correct", "score")}
-    if "course_ids" not in given:
-        given["course_id"] = next(iter(ends["IN_COURSE"]), None)
-    # What a record does not say is absent, as in one that came: its `resolved` is then nothing.
-    said = {name: value for name, value in given.items() if value is not None}
-    return Record.model_construct(
-        type=properties["record_type"],
-        timestamp=properties["timestamp"].to_native(),
-        record_id=properties["id"],
-        data=DATA_OF_TYPE[properties["record_type"]].model_construct(**said),
-    )

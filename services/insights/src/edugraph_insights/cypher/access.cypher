@@ -16,6 +16,20 @@ WHERE coalesce(s.restricted, false) = false
 RETURN DISTINCT s.id AS student
 LIMIT $limit
 
+// name: first_standing
+// Returns since when these students are in a course: the first record that says how they stand in it.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
+WHERE c.id = $course
+RETURN s.id AS student, min(n.timestamp) AS at
+
+// name: first_answers
+// Returns when these students first answered something of a course, or made a mistake there.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:TRIED|MADE]->(n)-[:IN_COURSE]->(c)
+WHERE c.id = $course
+RETURN s.id AS student, min(n.timestamp) AS at
+
 // name: students_of_group
 // Returns who is in a group now.
 MATCH (g:Group {id: $group})<-[m:MEMBER_OF]-(s:Student)

@@ -178,3 +178,54 @@ RETURN DISTINCT s.id AS student, m.id AS record, m.timestamp AS at, m.record_typ
 UNWIND $items AS id
 MATCH (i:Item {id: id})-[r:TESTS|NOT_TESTS]->(k:KnowledgePoint)
 RETURN i.id AS item, type(r) AS type, r.stamp AS stamp, k.id AS point, coalesce(k.canonical, k.id) AS canonical
+
+// name: proposed_same
+// Returns the pairs that may mean the same of which one is among these points, and what was said of them.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {canonical: id})-[r:PROPOSED_SAME]-(m:KnowledgePoint)
+OPTIONAL MATCH (k)-[j:JUDGED]-(m)
+RETURN k.id AS one, coalesce(k.name, k.id) AS one_name, k.canonical AS one_canonical,
+  m.id AS other, coalesce(m.name, m.id) AS other_name, m.canonical AS other_canonical,
+  r.likeness AS likeness, j.same AS same, j.skipped AS skipped
+
+// name: use_of_points
+// Returns which courses have these points, each under this name alone, and how many texts, items, definitions and ids
+// name them. The records of students are counted by mistakes_naming.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {id: id})
+OPTIONAL MATCH (k)<-[:CONTAINS]-(c:Course)
+WITH k, collect(coalesce(c.name, c.id)) AS courses
+RETURN k.id AS point, courses,
+  COUNT { (k)<-[:DESCRIBES]-() } + COUNT { (k)<-[:TESTS]-() } + COUNT { (k)<-[:DEFINES]-() }
+    + COUNT { (k)<-[:CALLED]-() } AS records
+
+// name: mistakes_naming
+// Returns how many mistakes of these students in a course during a time name these points, each by this name alone.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
+MATCH (m)-[:CONCERNS]->(k) WHERE k.id IN $points
+RETURN k.id AS point, count(DISTINCT m) AS mistakes
+
+// name: excluded_prerequisites
+// Returns what these points would need first, if it did not close a cycle.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {canonical: id})-[r:SET_ASIDE]->(m:KnowledgePoint)
+RETURN k.id AS point, coalesce(k.name, k.id) AS name, k.canonical AS canonical,
+  m.id AS needs, coalesce(m.name, m.id) AS needs_name, m.canonical AS needs_canonical, r.confidence AS confidence
+
+// name: claims_of_points
+// Returns which texts and definitions claim that these points need others first.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {id: id})<-[d:DESCRIBES]-(n:CourseContent)
+WHERE d.requires IS NOT NULL
+RETURN id AS point, coalesce(n.title, n.id) AS title, d.requires AS requires
+UNION ALL
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {id: id})<-[:DEFINES]-(n:Definition)-[:REQUIRES]->(m)
+RETURN id AS point, n.id AS title, [m.id] AS requires
+
+// name: comparison
+// Returns of how many points which encoder told; none is null.
+MATCH (l:Lock {id: 'proposals'}) WHERE l.compared IS NOT NULL
+RETURN l.compared AS compared, l.encoder AS encoder

@@ -12,23 +12,6 @@ WITH id, mistakes, students ORDER BY mistakes DESC, id ASC LIMIT $limit
 OPTIONAL MATCH (k:KnowledgePoint {id: id})
 RETURN id, k.name AS name, mistakes, students ORDER BY mistakes DESC, id ASC
 
-// name: restricted
-MATCH (s:Student) WHERE s.restricted RETURN s.id AS id
-
-// name: picture
-MATCH (a)-[r]->(b)
-WHERE type(r) IN $types AND a.restricted IS NULL AND b.restricted IS NULL AND ($all OR NOT any(n IN [a, b] WHERE
-  (n:ErrorType OR n:KnowledgePoint OR n:Topic) AND NOT EXISTS {
-    MATCH (n)--(m) WHERE (m:Attempt OR m:CourseContent OR m:Definition OR m:ErrorRecord OR m:Interaction OR m:Item)
-      AND NOT EXISTS { MATCH (m)--(s:Student) WHERE s.restricted }
-  }
-))
-RETURN DISTINCT labels(a)[0] AS a_label, coalesce(a.canonical, a.id) AS a, type(r) AS type,
-       labels(b)[0] AS b_label, coalesce(b.canonical, b.id) AS b,
-       CASE WHEN a.canonical <> a.id THEN null ELSE coalesce(a.name, a.title, a.id) END AS a_name,
-       CASE WHEN b.canonical <> b.id THEN null ELSE coalesce(b.name, b.title, b.id) END AS b_name
-LIMIT $limit
-
 // name: hidden
 // Who is restricted, and their records and days.
 MATCH (s:Student) WHERE s.restricted
@@ -58,9 +41,6 @@ RETURN n.id AS begin, type(r) AS type, labels(m)[0] AS label, m.id AS id, proper
 
 // name: reviews
 MATCH (v:Review) WHERE v.id > $after RETURN properties(v) AS p ORDER BY v.id LIMIT $limit
-
-// name: names_of_label
-MATCH (n:{label}) WHERE n.id IN $ids RETURN n.id AS id, coalesce(n.name, n.id) AS name
 
 // name: constraints
 SHOW CONSTRAINTS YIELD labelsOrTypes RETURN labelsOrTypes AS labels

@@ -16,6 +16,7 @@ from edugraph_insights.questions import (
     needs_help,
     records,
     returning_mistakes,
+    review_points,
     review_queue,
     roster,
     student,
@@ -52,5 +53,6 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         mastery,
         trend,
         review_queue,
+        review_points,
     )
 }

@@ -1,5 +1,6 @@
 -- Take the next packs of a job, until its window is full. ARGV: generation, who takes (a pack that has ended, or
 -- 'start'), most packs in the queue, records of a pack where the request does not say, the time in seconds.
+-- Course texts have as much room again, since mistakes that wait for them may fill the window.
 -- A pack is claimed by the one that takes it until it has been sent: one that died in between gets it again.
 -- Returns 'open', or why nothing is to be done, then of each pack its name, first record, number of records, request.
 local why_not = closed(ARGV[1])
@@ -10,22 +11,28 @@ redis.call('HDEL', packs_in_queue, ARGV[2])
 redis.call('HSETNX', job, 'pack_records', ARGV[4])
 local usual = tonumber(redis.call('HGET', job, 'pack_records'))
 
-local claim, found, there = ARGV[2] .. '\n', {'open'}, 0
+local claim, found, there = ARGV[2] .. '\n', {'open'}, {texts = 0, others = 0}
+local function room_of(kind) return kind == 'knowledge_points' and 'texts' or 'others' end
 local function add(name, first, number, request)
   for _, value in ipairs({name, first, number, request}) do found[#found + 1] = value end
 end
 
 local kept = redis.call('HGETALL', packs_in_queue)
 for i = 1, #kept, 2 do
-  if kept[i] ~= 'start' then there = there + 1 end
+  if kept[i] ~= 'start' then
+    local room = room_of(string.match(kept[i], '^[%a_]+'))
+    there[room] = there[room] + 1
+  end
   if string.sub(kept[i + 1], 1, #claim) == claim then
     add(kept[i], string.match(kept[i + 1], '\n(%d+)\n(%d+)\n(.*)$'))
   end
 end
-while there < tonumber(ARGV[3]) do
+while true do
   local request = redis.call('LINDEX', to_analyse, 0)
   if not request then break end
   local asked = cjson.decode(request)
+  local room = room_of(asked.kind)
+  if there[room] >= tonumber(ARGV[3]) then break end
   local size = asked.pack_records or usual
   local first = tonumber(redis.call('HGET', job, 'next_record') or '0')
   local number = math.min(size, asked.expected - first)
@@ -39,7 +46,7 @@ while there < tonumber(ARGV[3]) do
   if number > 0 and redis.call('HEXISTS', packs_in_queue, name) == 0 then
     redis.call('HSET', packs_in_queue, name, claim .. first .. '\n' .. number .. '\n' .. request)
     add(name, first, number, request)
-    there = there + 1
+    there[room] = there[room] + 1
     if asked.kind == 'knowledge_points' then
       -- Mistakes of the job wait until settle_pack.lua takes this away: then the graph has what the text says.
       redis.call('HSET', job, 'texts', '1', 'text:' .. name, ARGV[5])

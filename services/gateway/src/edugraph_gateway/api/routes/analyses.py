@@ -43,7 +43,7 @@ BATCH_TASKS: dict[Kind, str] = {
 
 
 class AnalysisRequest(ContractModel):
-    """`economy`: the texts are read by the provider's batches, within a day and for less. An estimate ignores it."""
+    """`economy`: the texts are read by the provider's batches, within a day and for less."""
 
     records: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=INLINE_RECORDS)]
     economy: bool = False
@@ -101,9 +101,9 @@ async def estimate_analysis(request: Request, caller: Submitter, intake: IntakeD
     """What reading these records would cost: the result of the task, made by an analyzer without asking the model."""
     kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
     intake.backpressure.check(QUEUE)
-    _, records = parse_records(await json_body(request, intake.limits), kind)
-    request_id = submitter.new_id()
-    message = AnalysisEstimate(job_id=request_id, kind=kind, records=tuple(record.to_json() for record in records))
+    economy, records = parse_records(await json_body(request, intake.limits), kind)
+    request_id, values = submitter.new_id(), tuple(record.to_json() for record in records)
+    message = AnalysisEstimate(job_id=request_id, kind=kind, records=values, economy=economy)
     task = Task("estimate_analysis_task", message, task_id_for(request_id, "estimate"))
     return await submitter.send_task(task, caller.client_id)
 

@@ -1,4 +1,4 @@
-"""POST /v1/reviews: what people say of what the graph holds.
+"""POST /v1/reviews and /v1/reviews/proposals: what people say of what the graph holds, and what to ask them.
 
 The importer keeps it, and lets the last review of a thing count.
 """
@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.messages import WriteReviews
+from edugraph_common.contracts.messages import ProposeSame, WriteReviews
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import REVIEW, REVIEWS_AT_ONCE, Review
 from edugraph_common.messaging.publisher import task_id_for
@@ -75,6 +75,17 @@ async def write_reviews(
 
     name = key_name(caller.client_id, "reviews", idempotency_key) if idempotency_key else None
     return await idempotent_run(intake.idempotency, name, first, seen)
+
+
+@router.post("/v1/reviews/proposals", status_code=202, responses=problem_responses(401, 403, 429, 503))
+async def propose_pairs(caller: Reviewer, intake: IntakeDep) -> Accepted:
+    """Have the names of knowledge points compared now, as an import that brings points does when it ends.
+
+    What may mean the same is in the answer to the question `review-points` a little later.
+    """
+    message = ProposeSame(job_id=intake.submitter.new_id())
+    task = Task("propose_same_task", message, task_id_for(message.job_id, "propose"))
+    return await intake.submitter.send_task(task, caller.client_id)
 
 
 def parse_reviews(body: bytes, caller: Caller, now: datetime) -> list[Review]:

@@ -5,7 +5,8 @@
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 SET n.content_hash = n.content_hash
-RETURN collect([id, n.timestamp, n.content_hash, n.reading, n.finding, n.verdicts, n.finding_key]) AS records
+RETURN collect([id, n.timestamp, n.content_hash, n.reading, n.finding, n.verdicts, n.finding_key, n.renamed])
+  AS records
 
 // name: set_finding
 // Sets what was found in a record on its own node.
@@ -179,12 +180,13 @@ WHERE d.description IS NOT NULL OR d.category IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, d.description AS description, d.category AS category
 
 // name: delete_orphans
-// Deletes nodes that nothing names any more. A restriction stays, for records that come later.
+// Deletes nodes that nothing names any more. A restriction stays, for records that come later; what an encoder proposes
+// of a node keeps it not.
 // for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
-WHERE NOT EXISTS { (n)--() } AND n.restricted IS NULL
-DELETE n
+WHERE NOT EXISTS { MATCH (n)-[r]-() WHERE type(r) <> 'PROPOSED_SAME' } AND n.restricted IS NULL
+DETACH DELETE n
 RETURN count(*) AS deleted
 
 // name: course_members

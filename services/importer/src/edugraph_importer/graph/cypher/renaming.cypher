@@ -1,0 +1,201 @@
+// name: in_use
+// Returns which ids a node had before, and whether it is restricted, if anything names it.
+// for: Course, Group, Item, Student, Teacher
+MATCH (n:{label} {id: $id}) WHERE EXISTS { (n)--() }
+RETURN n.former_ids AS former, n.restricted AS restricted
+
+// name: set_former_ids
+// Notes which ids a node had before. Whoever was restricted under one of them stays so.
+// for: Course, Group, Item, Student, Teacher
+MATCH (n:{label} {id: $id})
+SET n.former_ids = $former, n.restricted = CASE WHEN $restricted THEN true ELSE n.restricted END
+
+// name: former_ids
+// Returns which ids these students had before.
+UNWIND $ids AS id
+MATCH (s:Student {id: id})
+RETURN s.former_ids AS former
+
+// name: to_rename_Student
+// Returns some records that name this student.
+MATCH (s:Student {id: $id})
+MATCH (s)-[:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBERSHIP]-(n)
+RETURN DISTINCT labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+
+// name: to_rename_Teacher
+// Returns some records that name this teacher.
+MATCH (t:Teacher {id: $id})
+MATCH (t)-[:SENT|HAS_MEMBERSHIP]->(n)
+RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+
+// name: to_rename_Course
+// Returns some records that are of this course.
+MATCH (c:Course {id: $id})
+MATCH (c)<-[:IN_COURSE]-(n)
+RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+
+// name: to_rename_Group
+// Returns some memberships of this group.
+MATCH (g:Group {id: $id})
+MATCH (g)<-[:IN_GROUP]-(n)
+RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+
+// name: to_rename_Item
+// Returns some records that name this item.
+MATCH (i:Item {id: $id})
+MATCH (i)<-[:OF_ITEM|DEFINES]-(n)
+RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+
+// name: memberships_of_course
+// Returns some memberships that say of their group that it is of this course.
+MATCH (c:Course {id: $id})
+MATCH (c)<-[:OF_COURSE]-(g)
+MATCH (g)<-[:IN_GROUP]-(n) WHERE n.course_id = $id
+RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
+
+// name: move_sent
+// Says of interactions that another one sent them. A student and a teacher may have one id.
+// for: Student, Teacher
+UNWIND $ids AS id
+MATCH (n:Interaction {id: id})
+MATCH (n)<-[r:SENT]-(p) WHERE p.id = $old AND '{label}' IN labels(p)
+MATCH (q:{label} {id: $new})
+CREATE (q)-[:SENT {name: r.name}]->(n)
+SET n.renamed = true
+DELETE r
+
+// name: move_received
+// Says of interactions that another student received them.
+UNWIND $ids AS id
+MATCH (n:Interaction {id: id})
+MATCH (n)-[r:RECEIVED_BY]->(p) WHERE p.id = $old
+MATCH (q:Student {id: $new})
+CREATE (n)-[:RECEIVED_BY {name: r.name}]->(q)
+SET n.renamed = true
+DELETE r
+
+// name: move_made
+// Says of mistakes that another student made them.
+UNWIND $ids AS id
+MATCH (n:ErrorRecord {id: id})
+MATCH (n)<-[r:MADE]-(p) WHERE p.id = $old
+MATCH (q:Student {id: $new})
+CREATE (q)-[:MADE {name: r.name}]->(n)
+SET n.renamed = true
+DELETE r
+
+// name: move_tried
+// Says of attempts that another student made them.
+UNWIND $ids AS id
+MATCH (n:Attempt {id: id})
+MATCH (n)<-[r:TRIED]-(p) WHERE p.id = $old
+MATCH (q:Student {id: $new})
+CREATE (q)-[:TRIED {name: r.name}]->(n)
+SET n.renamed = true
+DELETE r
+
+// name: move_has_record
+// Says of course_records that they are about another student.
+UNWIND $ids AS id
+MATCH (n:CourseRecord {id: id})
+MATCH (n)<-[r:HAS_RECORD]-(p) WHERE p.id = $old
+MATCH (q:Student {id: $new})
+CREATE (q)-[:HAS_RECORD]->(n)
+SET n.renamed = true
+DELETE r
+
+// name: move_membership
+// Says of memberships that they are another one's. A student and a teacher may have one id.
+// for: Student, Teacher
+UNWIND $ids AS id
+MATCH (n:Membership {id: id})
+MATCH (n)<-[r:HAS_MEMBERSHIP]-(p) WHERE p.id = $old AND '{label}' IN labels(p)
+MATCH (q:{label} {id: $new})
+CREATE (q)-[:HAS_MEMBERSHIP {name: r.name}]->(n)
+SET n.renamed = true
+DELETE r
+
+// name: move_in_course
+// Says of records that they are of another course, once if they are of both.
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+MATCH (n)-[r:IN_COURSE]->(c) WHERE c.id = $old
+MATCH (d:Course {id: $new})
+MERGE (n)-[m:IN_COURSE]->(d)
+SET m.name = coalesce(m.name, r.name), n.renamed = true
+DELETE r
+
+// name: move_course_of_membership
+// Says of memberships that their group is of another course.
+UNWIND $ids AS id
+MATCH (n:Membership {id: id}) WHERE n.course_id = $old
+SET n.course_id = $new, n.renamed = true
+
+// name: move_in_group
+// Says of memberships that they are of another group.
+UNWIND $ids AS id
+MATCH (n:Membership {id: id})
+MATCH (n)-[r:IN_GROUP]->(g) WHERE g.id = $old
+MATCH (h:Group {id: $new})
+CREATE (n)-[:IN_GROUP]->(h)
+SET n.renamed = true
+DELETE r
+
+// name: move_of_item
+// Says of attempts that they are at another item.
+UNWIND $ids AS id
+MATCH (n:Attempt {id: id})
+MATCH (n)-[r:OF_ITEM]->(i) WHERE i.id = $old
+MATCH (j:Item {id: $new})
+CREATE (n)-[:OF_ITEM]->(j)
+SET n.renamed = true
+DELETE r
+
+// name: move_defines
+// Says of definitions that they are of another item.
+UNWIND $ids AS id
+MATCH (n:Definition {id: id})
+MATCH (n)-[r:DEFINES]->(i) WHERE i.id = $old AND 'Item' IN labels(i)
+MATCH (j:Item {id: $new})
+CREATE (n)-[:DEFINES]->(j)
+SET n.renamed = true
+DELETE r
+
+// name: said_of
+// Returns what these records say of a node that they are linked to. Of a message to oneself the sender's name comes first.
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+MATCH (n)-[r]-(m) WHERE m.id = $node AND $of IN labels(m)
+RETURN id AS record, n.timestamp AS timestamp, r.name AS name, properties(n) AS properties ORDER BY type(r) DESC
+
+// name: carried_learns
+// Returns which students these carried CourseRecords are about, and in which courses.
+UNWIND $ids AS id
+MATCH (n:CourseRecord {id: id})
+MATCH (s)-[:HAS_RECORD]->(n)-[:IN_COURSE]->(c)
+RETURN s.id AS student, c.id AS course, properties(n) AS properties
+
+// name: days_of_student
+// Returns some days on which a student was active.
+MATCH (s:Student {id: $id})
+MATCH (s)-[:ACTIVE_ON]->(d)
+RETURN d.id AS id LIMIT $limit
+
+// name: reviewed_tests
+// Returns the points of which reviewers said whether an item tests them.
+MATCH (i:Item {id: $id})
+MATCH (i)-[r:TESTS|NOT_TESTS]->(k) WHERE r.stamp IS NOT NULL
+RETURN k.id AS point
+
+// name: reviews_of_item
+// Returns what reviewers said of an item.
+MATCH (v:Review) WHERE v.item_id = $id
+RETURN v.id AS id, properties(v) AS properties
+
+// name: drop_reviews
+// Deletes reviews that are kept under another id.
+UNWIND $ids AS id
+MATCH (v:Review {id: id})
+DETACH DELETE v

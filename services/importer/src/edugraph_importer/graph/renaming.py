@@ -1,0 +1,318 @@
+"""Renaming: all records that name a person, a course, a group or an item by one id name it by another one.
+
+A record stays the record that its source has: its id and its content hash do not change, so that the file from which
+it came can be imported again and changes nothing (docs/adr/0071). What follows from records is recomputed for both
+ids. Each transaction takes a few records, so that imports beside it hardly wait.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import neo4j
+
+from edugraph_common.contracts.messages import Renamable
+from edugraph_common.contracts.reviews import ItemReview
+from edugraph_importer.graph.active_days import Activity, Day, add_days, write_days
+from edugraph_importer.graph.aggregates import (
+    NODE_FIELDS_OF_RECORDS,
+    Outdated,
+    delete_orphans,
+    given_fields,
+    recompute,
+    version_key,
+)
+from edugraph_importer.graph.apply import begin
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.groups import add_courses
+from edugraph_importer.graph.queries import CYPHER, Row
+from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, GroupCounts, ItemNames, Node, Pair
+from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write
+from edugraph_importer.graph.reviews import keep_reviews
+from edugraph_importer.graph.tombstones import Tombstones
+from edugraph_importer.graph.unit_of_work import (
+    LATEST_FIELDS,
+    UnitOfWork,
+    lock_and_load,
+    read_fields,
+    run_rows,
+    tests_row,
+    write_changed_state,
+    write_tests,
+)
+from edugraph_importer.graph.versions import StoredVersion, SupersededVersions, erased_among, lock_superseded
+
+# Nothing names the old id; something else has the new one; its student was forgotten.
+Refusal = Literal["missing", "taken", "forgotten"]
+_REFUSALS: tuple[Refusal | None, ...] = (None, "missing", "taken", "forgotten")
+
+LABEL_OF_RENAMABLE: dict[Renamable, str] = {
+    "student": "Student",
+    "teacher": "Teacher",
+    "course": "Course",
+    "group": "Group",
+    "item": "Item",
+}
+
+# By what is renamed and the label of a record: the statements that move the record's links.
+_MOVES: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "Student": {
+        "Interaction": ("move_sent_Student", "move_received"),
+        "ErrorRecord": ("move_made",),
+        "Attempt": ("move_tried",),
+        "CourseRecord": ("move_has_record",),
+        "Membership": ("move_membership_Student",),
+    },
+    "Teacher": {"Interaction": ("move_sent_Teacher",), "Membership": ("move_membership_Teacher",)},
+    "Course": {
+        **{
+            label: (f"move_in_course_{label}",)
+            for label in ("Attempt", "CourseContent", "CourseRecord", "Definition", "ErrorRecord", "Interaction")
+        },
+        "Membership": ("move_course_of_membership",),
+    },
+    "Group": {"Membership": ("move_in_group",)},
+    "Item": {"Attempt": ("move_of_item",), "Definition": ("move_defines",)},
+}
+
+
+class Renaming(NamedTuple):
+    label: str
+    old: str
+    new: str
+
+    def of(self, label: str, node_id: str) -> str:
+        """Return what a node is called afterwards."""
+        return self.new if (label, node_id) == (self.label, self.old) else node_id
+
+
+class Renamed(NamedTuple):
+    """How many records and days of activity name the new id now. `refused`: why nothing was done.
+
+    Not `finished`: there was no more time.
+    """
+
+    moved: int
+    finished: bool
+    refused: Refusal | None = None
+
+
+def rename(
+    connection: Connection,
+    write: Write,
+    renaming: Renaming,
+    tombstones: Tombstones,
+    *,
+    merge: bool,
+    go_on: Callable[[], bool],
+) -> Renamed:
+    """Call a node otherwise. It stops when `go_on` says no; doing it again goes on.
+
+    `merge`: something may have the new id already, and is the same from now on.
+    """
+    moved = 0
+    refused = _REFUSALS[write(_begin, renaming, tombstones, merge=merge)]
+    if refused is not None:
+        return Renamed(0, finished=True, refused=refused)
+    pages = [f"to_rename_{renaming.label}", *(["memberships_of_course"] if renaming.label == "Course" else [])]
+    for page in pages:
+        while more := write(_move, page, renaming, tombstones):
+            moved += more
+            if not go_on():
+                return Renamed(moved, finished=False)
+    for days in _days(connection, renaming):
+        moved += write(_move_days, renaming, days)
+        if not go_on():
+            return Renamed(moved, finished=False)
+    write(_end, renaming)
+    return Renamed(moved, finished=True)
+
+
+def _begin(tx: neo4j.ManagedTransaction, renaming: Renaming, tombstones: Tombstones, *, merge: bool) -> int:
+    """Note the old id on the node that has the new one, or do nothing. Return the place of why in `_REFUSALS`."""
+    begin(tx, "ImportBatch", "")
+    label, old, new = renaming
+    lock_and_load(tx, {(label, old), (label, new)}, ())
+    before = tx.run(CYPHER[f"in_use_{label}"], id=old).single()
+    there = tx.run(CYPHER[f"in_use_{label}"], id=new).single()
+    # What was renamed in part, or has come by its old id again, is the same already.
+    known = set(there["former"] or ()) if there else set[str]()
+    refused: Refusal | None = None
+    # The days of a course have it as a property, so that it may have some and no node.
+    if before is None and label != "Course":
+        refused = "missing"
+    elif label == "Student" and erased_among(tx, [new], tombstones):
+        refused = "forgotten"
+    elif there is not None and not merge and old not in known:
+        refused = "taken"
+    if refused is None and before is not None:
+        former = sorted({old, *known, *(before["former"] or ())} - {new})
+        tx.run(
+            CYPHER[f"set_former_ids_{label}"], id=new, former=former, restricted=bool(before["restricted"])
+        ).consume()
+        if label == "Item":
+            _move_reviews(tx, renaming)
+    else:
+        delete_orphans(tx, {(label, old), (label, new)})
+    return _REFUSALS.index(refused)
+
+
+def _end(tx: neo4j.ManagedTransaction, renaming: Renaming) -> None:
+    begin(tx, "ImportBatch", "")
+    label, old, new = renaming
+    lock_and_load(tx, {(label, old), (label, new)}, ())
+    delete_orphans(tx, {(label, old), (label, new)})
+
+
+def _move(tx: neo4j.ManagedTransaction, page: str, renaming: Renaming, tombstones: Tombstones) -> int:
+    """Move some of the records. Return how many; there are no more when that is none."""
+    begin(tx, "ImportBatch", "")
+    label, old, new = renaming
+    rows = list(tx.run(CYPHER[page], id=old, limit=RECORDS_AT_ONCE))
+    # Somebody who is being forgotten gets no more records; the erasure waits for those that are locked here.
+    if not rows or (label == "Student" and erased_among(tx, [new], tombstones)):
+        return 0
+    ids: dict[str, list[str]] = defaultdict(list)
+    for row in sorted(rows, key=lambda each: str(each["id"])):
+        ids[row["label"]].append(row["id"])
+    # To be read and locked as if they were taken back: what they had a part in changes for both ids.
+    moved = {row["id"]: StoredVersion(row["label"], "", row["hash"], 0) for row in rows if not row["carried"]}
+    locked = lock_superseded(tx, moved)
+    carried = [row["id"] for row in rows if row["carried"]]
+    _add_carried(tx, locked, sorted(carried))
+    outdated, names, counts = _renamed(locked, renaming)
+    unit = lock_and_load(
+        tx,
+        locked.nodes | {(label, old), (label, new)},
+        outdated.learns,
+        {*locked.item_names.tests, *names.tests},
+    )
+    for record_label, record_ids in ids.items():
+        for statement in _MOVES[label][record_label]:
+            tx.run(CYPHER[statement], ids=record_ids, old=old, new=new).consume()
+    unit.count_item_names(locked.item_names, -1)
+    unit.count_item_names(names)
+    unit.count_groups(locked.group_counts, -1)
+    unit.count_groups(counts)
+    add_courses(tx, unit.group_counts.courses)
+    write_tests(tx, unit)
+    recompute(tx, unit, outdated)
+    if label in LATEST_FIELDS:
+        _put_said(tx, unit, renaming, ids)
+    write_changed_state(tx, unit)
+    delete_orphans(tx, {(label, old)})
+    return len(rows)
+
+
+def _add_carried(tx: neo4j.ManagedTransaction, locked: SupersededVersions, record_ids: list[str]) -> None:
+    """Read what an older release knew of students in courses, which is no record and has no content to compare."""
+    for row in tx.run(CYPHER["carried_learns"], ids=record_ids) if record_ids else ():
+        locked.outdated.learns.add((row["student"], row["course"]))
+        locked.nodes |= {("Student", row["student"]), ("Course", row["course"])}
+        said = read_fields(row["properties"], COURSE_RECORD_FIELDS)
+        locked.outdated.version_keys.update(key for _, key in said.values())
+
+
+def _renamed(locked: SupersededVersions, renaming: Renaming) -> tuple[Outdated, ItemNames, GroupCounts]:
+    """Return which aggregates change, of both ids, and what the records say of items and groups from now on."""
+    of, before = renaming.of, locked.outdated
+
+    def both(pairs: set[Pair], first: str, second: str) -> set[Pair]:
+        return pairs | {(of(first, a), of(second, b)) for a, b in pairs}
+
+    outdated = Outdated(
+        fields={(renaming.label, renaming.old), (renaming.label, renaming.new)},
+        version_keys=before.version_keys,
+        mistakes=before.mistakes | {(of("Student", a), b, of("Course", c)) for a, b, c in before.mistakes},
+        practised=both(before.practised, "Student", "Item"),
+        learns=both(before.learns, "Student", "Course"),
+        memberships=before.memberships | {(a, of(a, b), of("Group", c)) for a, b, c in before.memberships},
+        contains=both(before.contains, "Course", "KnowledgePoint") if renaming.label == "Course" else set(),
+    )
+    for total, pairs in before.interactions.items():
+        outdated.interactions[total] = both(pairs, "Teacher" if total == "teaches" else "Student", "Student")
+    names, counts = ItemNames(), GroupCounts()
+    for item_id, titles in locked.item_names.titles.items():
+        names.titles[of("Item", item_id)] += titles
+    for (item_id, point), spellings in locked.item_names.tests.items():
+        names.tests[of("Item", item_id), point] += spellings
+    for group_id, called in locked.group_counts.names.items():
+        counts.names[of("Group", group_id)] += called
+    for (group_id, course_id), number in locked.group_counts.courses.items():
+        counts.courses[of("Group", group_id), of("Course", course_id)] += number
+    return outdated, names, counts
+
+
+def _put_said(
+    tx: neo4j.ManagedTransaction, unit: UnitOfWork, renaming: Renaming, ids: Mapping[str, Sequence[str]]
+) -> None:
+    """Give the new id what the moved records say of names and other fields. Nothing else of it is read."""
+    label, _, new = renaming
+    for record_label, record_ids in ids.items():
+        given = NODE_FIELDS_OF_RECORDS.get(f"{_FIELDS_IN.get(record_label)}_of_{label}")
+        for row in tx.run(CYPHER[f"said_of_{record_label}"], ids=record_ids, node=new, of=label):
+            if given is None:
+                unit.put_field((label, new), "name", row["name"], version_key(row))
+            else:
+                for name, (value, key) in given_fields(row, given).items():
+                    unit.put_field((label, new), given[name], value, key)
+
+
+_FIELDS_IN = {"CourseRecord": "course_records", "Definition": "definitions"}
+
+
+def _days(connection: Connection, renaming: Renaming) -> Iterator[list[str]]:
+    """Yield some days of activity at a time, by their ids. Those that were yielded are moved by then."""
+    label, old, _ = renaming
+    if label == "Student":
+        while rows := connection.read(CYPHER["days_of_student"], id=old, limit=RECORDS_AT_ONCE):
+            yield [row["id"] for row in rows]
+    after = ""
+    # A day has its course as a property, so all days are looked at, in the order of their ids.
+    while page := connection.read(CYPHER["days_after"], after=after, limit=PAGE) if label == "Course" else ():
+        of_course = sorted(row["id"] for row in page if row["course"] == old)
+        for start in range(0, len(of_course), RECORDS_AT_ONCE):
+            yield of_course[start : start + RECORDS_AT_ONCE]
+        after = max(row["id"] for row in page)
+
+
+def _move_days(tx: neo4j.ManagedTransaction, renaming: Renaming, ids: Sequence[str]) -> int:
+    """Add days of activity to those of the new id, and delete them. Return how many."""
+    begin(tx, "ImportBatch", "")
+    before = {each: Day(*json.loads(each)) for each in ids}
+    after = {
+        each: Day(renaming.of("Student", day.student_id), renaming.of("Course", day.course_id), day.date)
+        for each, day in before.items()
+    }
+    students: set[Node] = {("Student", day.student_id) for day in (*before.values(), *after.values())}
+    lock_and_load(tx, students, ())
+    moved: dict[Day, Activity] = {}
+    rows = list(tx.run(CYPHER["active_days"], ids=sorted(ids)))
+    add_days(moved, ((after[row["id"]], Activity.read(row)) for row in rows))
+    write_days(tx, moved)
+    tx.run(CYPHER["end_active_days"], ids=sorted(ids)).consume()
+    delete_orphans(tx, students)
+    return len(rows)
+
+
+def _move_reviews(tx: neo4j.ManagedTransaction, renaming: Renaming) -> None:
+    """Let what reviewers said of an item count for the new id, where it is the last that was said."""
+    _, old, new = renaming
+    points = [row["point"] for row in tx.run(CYPHER["reviewed_tests"], id=old)]
+    nodes = {("Item", old), ("Item", new), *(("KnowledgePoint", point) for point in points)}
+    unit = lock_and_load(tx, nodes, (), {(item, point) for item in (old, new) for point in points})
+    changed: dict[bool, list[Row]] = {True: [], False: []}
+    for point in sorted(points):
+        stated, counts = unit.item_names.tests[old, point], unit.item_names.tests[new, point]
+        if +stated:
+            changed[True].append(tests_row((old, point), stated, None))
+        said = max(unit.tests_said[item, point] for item in (old, new) if (item, point) in unit.tests_said)
+        changed[said.is_tested(counts)].append(tests_row((new, point), counts, said))
+    run_rows(tx, "remove_tests", [{"item": item, "point": point} for item in (old, new) for point in sorted(points)])
+    run_rows(tx, "set_tests", changed[True])
+    run_rows(tx, "set_not_tests", changed[False])
+    rows = list(tx.run(CYPHER["reviews_of_item"], id=old))
+    kept = [ItemReview.model_validate({k: v for k, v in row["properties"].items() if k != "id"}) for row in rows]
+    keep_reviews(tx, [each.model_copy(update={"item_id": new}) for each in kept])
+    tx.run(CYPHER["drop_reviews"], ids=sorted(row["id"] for row in rows)).consume()

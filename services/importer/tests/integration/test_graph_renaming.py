@@ -1,0 +1,148 @@
+"""What is renamed leaves the graph of records that had the new id from the start."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.messages import Renamable
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.contracts.reviews import ItemReview
+
+from .random_imports import EXAMPLES, batch, finding_lists, in_order, latest_only, pack, record_lists
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "student": ("student_id", "student_id_from", "student_id_to"),
+    "teacher": ("teacher_id",),
+    "course": ("course_id", "course_ids"),
+    "group": ("group_id",),
+    "item": ("item_id",),
+}
+TO: Mapping[str, tuple[str, str, str]] = {  # an id, one that is new, and one that is another's
+    "student": ("a", "z", "b"),
+    "teacher": ("t", "z", "u"),
+    "course": ("c", "z", "d"),
+    "group": ("g", "z", "h"),
+    "item": ("i", "z", "j"),
+}
+
+
+def renamed(value: Mapping[str, Any], of: str, old: str, new: str) -> dict[str, Any]:
+    """A record as JSON, with the new id."""
+
+    def other(given: Any) -> Any:
+        return [other(each) for each in given] if isinstance(given, list) else new if given == old else given
+
+    data = {name: other(given) if name in FIELDS[of] else given for name, given in value["data"].items()}
+    return {**value, "data": data}
+
+
+def content(room: Any) -> str:
+    """The digest without the hashes, which stay those of the sources."""
+    room.driver.execute_query(
+        "MATCH (n) WHERE n.content_hash IS NOT NULL SET n.content_hash = ''", database_=room.settings.database
+    )
+    digest: str = room.digest()
+    return digest
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_the_graph_is_that_of_records_with_the_new_id(room: Any, data: st.DataObject) -> None:
+    """To take the guard out: in `renaming._renamed`, return `locked.outdated`; leave `_put_said` out."""
+    records = data.draw(record_lists())
+    findings = latest_only(data.draw(finding_lists(records)))
+    of: Renamable = data.draw(st.sampled_from(["student", "teacher", "course", "group", "item"]))
+    old, *news = TO[of]
+    new = data.draw(st.sampled_from(news))
+    others = [parse_record(renamed(each.to_json(), of, old, new)) for each in records]
+    found = [each.model_copy(update={"record": renamed(each.record, of, old, new)}) for each in findings]
+    in_order(room, others, found)
+    expected = content(room)
+    in_order(room, records, findings)
+    assert room.graph.rename(of, old, new, lambda: True, merge=True).finished
+    before = room.digest()
+    assert room.graph.derive_anew(repair=False)["wrong"] == {}
+    # The same file, and what a later analysis finds in it, make nothing twice and bring no old id back.
+    room.graph.write_batch(batch([each for each in records if each.type != "activity_record"], "again", 0))
+    for number, finding in enumerate(findings):
+        room.graph.write_findings(pack([finding], "again", number))
+    assert room.digest() == before
+    assert room.graph.derive_anew(repair=False)["wrong"] == {}
+    assert content(room) == expected
+
+
+def attempt(number: int, student: str, **more: Any) -> Record:
+    data = {"student_id": student, "item_id": "i", "correct": True, **more}
+    return parse_record(
+        {"type": "attempt_record", "timestamp": "2026-01-01", "record_id": f"r{number}", "data": data}
+    )
+
+
+def test_without_time_it_goes_on_when_it_is_asked_again(room: Any) -> None:
+    room.empty()
+    room.graph.write_batch(batch([attempt(number, "a") for number in range(150)], "job", 0))
+    assert room.graph.rename("student", "a", "z", lambda: False) == (100, False, None)
+    assert room.graph.rename("student", "a", "z", lambda: True) == (50, True, None)
+    assert room.graph.rename("student", "a", "z", lambda: True).refused == "missing"
+    assert room.query("MATCH (s:Student) RETURN s.id AS id") == [{"id": "z"}]
+    assert room.query("MATCH ()-[r:PRACTISED]->() RETURN r.tries AS tries") == [{"tries": 150}]
+
+
+def test_two_are_made_one_only_when_that_is_said(room: Any) -> None:
+    """To take the guard out: let `_begin` not look whether the new id is taken."""
+    room.empty()
+    room.graph.write_batch(batch([attempt(0, "a"), attempt(1, "b")], "job", 0))
+    before = room.digest()
+    assert room.graph.rename("student", "a", "b", lambda: True).refused == "taken"
+    assert room.graph.rename("student", "nobody", "b", lambda: True).refused == "missing"
+    assert room.digest() == before
+    assert room.graph.rename("student", "a", "b", lambda: True, merge=True) == (1, True, None)
+    # A later file still has the old id: whose it is was said already.
+    room.graph.write_batch(batch([attempt(2, "a")], "later", 0))
+    assert room.graph.rename("student", "a", "b", lambda: True) == (1, True, None)
+    assert room.query("MATCH ()-[r:PRACTISED]->() RETURN r.tries AS tries") == [{"tries": 3}]
+
+
+def test_who_was_forgotten_or_restricted_is_so_under_either_id(room: Any) -> None:
+    """To take the guard out: let `set_former_ids` leave `restricted`, or `_begin` not ask for tombstones."""
+    room.empty()
+    room.graph.write_batch(batch([attempt(0, "a"), attempt(1, "b"), attempt(2, "gone")], "job", 0))
+    room.graph.erase_student("gone")
+    assert room.graph.rename("student", "a", "gone", lambda: True).refused == "forgotten"
+    room.graph.restrict_student("a", restricted=True)
+    room.graph.rename("student", "a", "z", lambda: True)
+    assert room.graph.restricted_students() == {"a", "z"}
+    room.graph.rename("student", "z", "y", lambda: True)
+    assert room.graph.with_former_ids(["y", "b"]) == {"a", "b", "y", "z"}
+
+
+@pytest.mark.parametrize("verdict", ["accepted", "rejected", "withdrawn"])
+def test_what_reviewers_said_of_an_item_is_said_of_its_new_id(room: Any, verdict: str) -> None:
+    """To take the guard out: leave `_move_reviews` out."""
+    room.empty()
+    records = [attempt(0, "a", knowledge_points=["P"]), attempt(1, "a", item_id="j", knowledge_points=["Q"])]
+
+    def said(item: str, point: str, day: int, verdict: str) -> ItemReview:
+        at = datetime(2026, 1, day, tzinfo=UTC)
+        return ItemReview.model_validate(
+            {"at": at, "by": "r", "item_id": item, "knowledge_point": point, "verdict": verdict}
+        )
+
+    def reviews(item: str) -> list[ItemReview]:
+        return [said(item, "P", 2, verdict), said(item, "Q", 1, "rejected"), said("j", "Q", 3, "accepted")]
+
+    room.graph.write_batch(
+        batch([parse_record(renamed(each.to_json(), "item", "i", "j")) for each in records], "job", 0)
+    )
+    room.graph.write_reviews(reviews("j"))
+    expected = content(room)
+    room.empty()
+    room.graph.write_batch(batch(records, "job", 0))
+    room.graph.write_reviews(reviews("i"))
+    assert room.graph.rename("item", "i", "j", lambda: True, merge=True).finished
+    assert room.graph.derive_anew(repair=False)["wrong"] == {}
+    assert content(room) == expected

@@ -1,0 +1,178 @@
+"""Which points may be the same, and which prerequisites were set aside? For those who know the subject."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from pydantic import Field
+
+from edugraph_insights.answers import Found, Mark, Measured, Row
+from edugraph_insights.facts import Facts, Need, Use
+from edugraph_insights.graph import Row as GraphRow
+from edugraph_insights.questions.question import OfSeveral, Question
+from edugraph_insights.reviewing import key_of
+
+# Names come from mistakes, too, and the question is for who may see persons.
+Text = Annotated[str, Mark.PERSONAL]
+Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
+Number = Annotated[int, Mark.PERSONAL]
+NO_ENCODER = "points that were not compared: the analyzer has no encoder (its extra `offline`)"
+Needs = Mapping[str, list[Need]]
+
+
+class Points(OfSeveral):
+    """Which pairs of points are worth a look."""
+
+    limit: int = Field(default=500, ge=1, le=5_000, description="at most so many, the most alike first")
+
+
+class PointsToReview(Row):
+    """`kind` is same or excluded: two points that may mean the same, or that one would need the other first.
+
+    `records` and `other_records` count texts, items, definitions and mistakes that name each by this name. Of a pair,
+    `likeness` is the cosine of the names, `verdict` same or different, `skipped` that another verdict keeps the two
+    apart, and `cycles` are the ways along prerequisites that a merge would close. Of an excluded prerequisite,
+    `claimed_by` names the texts that claim it, `confidence` is that of the strongest, and `cycles` has the way that
+    excluded it.
+    """
+
+    key: Text
+    kind: Text
+    point: Text
+    name: Text
+    other: Text
+    other_name: Text
+    courses: Texts = ()
+    other_courses: Texts = ()
+    records: Number = 0
+    other_records: Number = 0
+    likeness: Annotated[float | None, Mark.PERSONAL] = None
+    verdict: Annotated[str | None, Mark.PERSONAL] = None
+    skipped: Annotated[bool, Mark.PERSONAL] = False
+    confidence: Annotated[float | None, Mark.PERSONAL] = None
+    claimed_by: Texts = ()
+    cycles: Annotated[tuple[tuple[str, ...], ...], Mark.PERSONAL] = ()
+
+
+def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
+    mine = _points_of(facts, asked.course)
+    proposed = [row for row in facts.proposed_same(mine) if _is_open_or_judged(row)]
+    excluded = facts.excluded_prerequisites(mine)
+    uses = facts.uses(asked.course, {row[end] for row in proposed for end in ("one", "other")})
+    # What only other people's students wrote of is not named.
+    shown = [
+        row for row in proposed if all(uses[row[end]].records or uses[row[end]].courses for end in ("one", "other"))
+    ]
+    ends = {row[end] for row in shown for end in ("one_canonical", "other_canonical")}
+    needs, is_all = facts.needs_around(ends | {row["needs_canonical"] for row in excluded})
+    rows = [*_same(shown, uses, needs), *_excluded(facts, excluded, needs)]
+    rows.sort(key=order)
+    compared, encoder = facts.comparison() or (0, "")
+    return Found(
+        tuple(Measured(row, frozenset()) for row in rows[: asked.limit]),
+        of_how_many={
+            "points of the course": len(mine),
+            "points compared": compared if encoder else 0,
+            "to review": len(rows),
+            "judged of them": sum(row.verdict is not None for row in rows),
+        },
+        left_out={
+            NO_ENCODER: compared if encoder is None else 0,
+            "more to review: raise `limit`": len(rows[asked.limit :]),
+            "ways along prerequisites that are longer than was looked": 0 if is_all else 1,
+        },
+    )
+
+
+def _points_of(facts: Facts, course: str) -> set[str]:
+    """Return the points that the course teaches, that its items test, or that mistakes in it concern."""
+    tested = facts.tested_points(each.item for each in facts.first_attempts(course))
+    return (
+        facts.points_of(course)
+        | {point.id for points in tested.values() for point in points}
+        | {row["point"] for row in facts.mistakes(course) if row["point"] is not None}
+    )
+
+
+def _is_open_or_judged(row: GraphRow) -> bool:
+    """Whether there is something to decide or to take back. What was merged by other names is neither."""
+    return row["same"] is not None or row["one_canonical"] != row["other_canonical"]
+
+
+def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterator[PointsToReview]:
+    for row in rows:
+        # The greater id may come first in a row, which begins at a point of the course.
+        (one, name, stands_for), (other, other_name, other_stands_for) = sorted(
+            (row[end], row[f"{end}_name"], row[f"{end}_canonical"]) for end in ("one", "other")
+        )
+        pairs = {(stands_for, other_stands_for), (other_stands_for, stands_for)}
+        ways = [way for begin, end in sorted(pairs) if (way := shortest_way(needs, begin, end))]
+        names = {stands_for: name, other_stands_for: other_name}
+        yield PointsToReview(
+            key=key_of("pair", one, other),
+            kind="same",
+            point=one,
+            name=name,
+            other=other,
+            other_name=other_name,
+            courses=uses[one].courses,
+            other_courses=uses[other].courses,
+            records=uses[one].records,
+            other_records=uses[other].records,
+            likeness=row["likeness"],
+            verdict=None if row["same"] is None else "same" if row["same"] else "different",
+            skipped=bool(row["skipped"]),
+            cycles=tuple((names[way[0].point], *(step.needs.name for step in way)) for way in ways),
+        )
+
+
+def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[PointsToReview]:
+    claims = facts.claims(row["point"] for row in rows)
+    for row in rows:
+        way = shortest_way(needs, row["needs_canonical"], row["canonical"])
+        yield PointsToReview(
+            key=key_of("excluded", row["point"], row["needs"]),
+            kind="excluded",
+            point=row["point"],
+            name=row["name"],
+            other=row["needs"],
+            other_name=row["needs_name"],
+            confidence=row["confidence"],
+            claimed_by=tuple(claims.get((row["point"], row["needs"]), ())),
+            cycles=((row["needs_name"], *(step.needs.name for step in way)),) if way else (),
+        )
+
+
+def shortest_way(needs: Needs, begin: str, end: str) -> list[Need]:
+    """Return the steps of a shortest way along prerequisites, or none; from a point to itself it has one at least."""
+    came_by: dict[str, Need] = {}
+    ahead = deque([begin])
+    while ahead and end not in came_by:
+        for step in sorted(needs.get(ahead.popleft(), ())):
+            if step.needs.id not in came_by and (step.needs.id != begin or begin == end):
+                came_by[step.needs.id] = step
+                ahead.append(step.needs.id)
+    if end not in came_by:
+        return []
+    way = [came_by[end]]
+    while way[0].point != begin:
+        way.insert(0, came_by[way[0].point])
+    return way
+
+
+def order(row: PointsToReview) -> tuple[int, float, str]:
+    """Pairs first, the most alike before others; then what was excluded, the surest claim before others."""
+    return (0, -(row.likeness or 0.0), row.key) if row.kind == "same" else (1, -(row.confidence or 0.0), row.key)
+
+
+QUESTION = Question(
+    name="review-points",
+    title="Which points may mean the same, and which prerequisites were set aside?",
+    computed_by="Pairs of points whose names are nearest to each other by a sentence encoder, with a cosine of 0.5 "
+    "or more, and of which one is of the course. A merge would close the shortest way along prerequisites from each "
+    "of the two to the other. A prerequisite is set aside if stronger claims lead from what it needs back to it.",
+    parameters=Points,
+    row=PointsToReview,
+    find=find,
+    order=order,
+)

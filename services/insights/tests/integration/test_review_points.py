@@ -1,0 +1,148 @@
+"""Which pairs are to be judged and what a merge would close, compared with a plain look at all ways in the graph."""
+
+from collections import defaultdict
+from itertools import pairwise, permutations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rooms import Room
+
+from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
+from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.reviews import PairReview
+from edugraph_common.platform.problems import Refusal
+from edugraph_importer.graph import RecordBatch
+from edugraph_insights.insights import Insights
+from edugraph_insights.questions.review_points import NO_ENCODER
+
+from .schools import EXAMPLES, asked, at, caller, make_groups
+
+NAMES = "ABCDEF"
+two = st.lists(st.sampled_from(NAMES), min_size=2, max_size=2, unique=True).map(lambda pair: tuple(sorted(pair)))
+verdict = st.sampled_from([None, "same", "different", "withdrawn"])
+
+
+def write(room: Room, values: list[tuple[str, dict[str, Any]]]) -> None:
+    lines = [
+        (n, parse_record({"type": kind, "timestamp": at(n), "record_id": f"r{n}", "data": data}))
+        for n, (kind, data) in enumerate(values, start=1)
+    ]
+    room.empty()
+    room.graph.write_batch(RecordBatch("job", 0, lines, (), len(lines)))
+
+
+def propose(room: Room, *pairs: tuple[str, str]) -> None:
+    told = tuple(ProposedPair(pair=each, likeness=0.5 + 0.05 * n) for n, each in enumerate(pairs))
+    room.graph.write_proposals(ProposedPairs(job_id="j", encoder="encoder 1", compared=6, pairs=told))
+
+
+def judge(room: Room, pair: tuple[str, str], said: str, hour: int = 1) -> None:
+    common = {"of": "knowledge_point", "by": "reviewer", "at": at(hour)}
+    room.graph.write_reviews([PairReview.model_validate({**common, "pair": pair, "verdict": said})])
+
+
+def steps(room: Room, kind: str) -> set[tuple[str, str]]:
+    """Prerequisites between things, of which the smallest name stands for all that mean the same."""
+    rows = room.query(f"MATCH (a)-[:{kind}]->(b) RETURN a.canonical AS a, b.canonical AS b")
+    return {(row["a"], row["b"]) for row in rows}
+
+
+def lengths(edges: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """How many steps it takes from each point to each other, and to itself, by Floyd and Warshall."""
+    far: dict[tuple[str, str], int] = defaultdict(lambda: 99, dict.fromkeys((e for e in edges if e[0] != e[1]), 1))
+    points = sorted({each for edge in edges for each in edge})
+    for by in points:
+        for a in points:
+            for b in points:
+                far[a, b] = min(far[a, b], far[a, by] + far[by, b])
+    return far
+
+
+@settings(EXAMPLES, max_examples=max(4, EXAMPLES.max_examples // 4))
+@given(
+    needs=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=12),
+    pairs=st.lists(two, min_size=1, max_size=3, unique=True),
+    verdicts=st.lists(verdict, min_size=3, max_size=3),
+)
+def test_pairs_and_cycles_are_those_of_a_plain_look(
+    room: Room, insights: Insights, needs: Any, pairs: Any, verdicts: Any
+) -> None:
+    """Out: let `shortest_way` go from the second to the first alone; let `_is_open_or_judged` be always true."""
+    requires: dict[str, list[str]] = {name: [] for name in NAMES}
+    for point, needed in needs:
+        requires[point] += [needed] if point != needed else []
+    values: list[tuple[str, dict[str, Any]]] = [("course_record", {"student_id": "s", "course_id": "C"})]
+    values += [("point_record", {"name": n, "course_id": "C", "requires": r}) for n, r in requires.items()]
+    write(room, values)
+    propose(room, *pairs)
+    for pair, said in zip(pairs, verdicts, strict=False):
+        for each in ["same", "withdrawn"] if said == "withdrawn" else [said] if said else []:
+            judge(room, pair, each, hour=2 if each == "withdrawn" else 1)
+    stands_for = {
+        row["id"]: row["c"] for row in room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id, k.canonical AS c")
+    }
+    spoken = {pair: said for pair, said in zip(pairs, verdicts, strict=False) if said in {"same", "different"}}
+    rows = {(row.kind, row.point, row.other): row for row in asked(insights, "review-points", course="C").rows}
+    wanted = {p for p in pairs if p in spoken or stands_for[p[0]] != stands_for[p[1]]}
+    assert {key[1:] for key in rows if key[0] == "same"} == wanted
+    edges = steps(room, "DEPENDS_ON")
+    far = lengths(edges)
+    for one, other in wanted:
+        row = rows["same", one, other]
+        assert row.verdict == spoken.get((one, other))
+        assert (row.courses, row.other_courses) == (("C",), ("C",))
+        assert row.records == room.query("MATCH (k {id: $id})<-[:DEFINES]-() RETURN count(*) AS n", id=one)[0]["n"]
+        ends = {tuple(stands_for[each] for each in way) for way in permutations((one, other))}
+        assert sorted(len(way) - 1 for way in row.cycles) == sorted(far[end] for end in ends if far[end] < 99)
+        for way in row.cycles:
+            assert all((stands_for[a], stands_for[b]) in edges for a, b in pairwise(way)), way
+    excluded = {key[1:]: row for key, row in rows.items() if key[0] == "excluded"}
+    found = room.query("MATCH (a)-[:SET_ASIDE]->(b) RETURN a.id AS a, b.id AS b")
+    assert excluded.keys() == {(row["a"], row["b"]) for row in found}
+    for (point, needed), row in excluded.items():
+        [way] = row.cycles
+        assert len(way) - 1 == far[stands_for[needed], stands_for[point]]
+        assert (way[0], stands_for[way[-1]]) == (needed, stands_for[point])
+        [claim] = row.claimed_by
+        assert claim == f"r{list(requires).index(point) + 2}"
+
+
+def test_what_only_others_wrote_of_is_not_named(room: Room, insights: Insights) -> None:
+    """Out: do not look at the uses of both in `find`."""
+    mistake = {"course_id": "C", "error_text": "x"}
+    write(
+        room,
+        [
+            *(("course_record", {"student_id": who, "course_id": "C"}) for who in "st"),
+            ("error_record", {**mistake, "student_id": "t"}),
+            ("point_record", {"name": "A", "course_id": "C"}),
+            ("point_record", {"name": "B"}),
+        ],
+    )
+    room.driver.execute_query(
+        "MATCH (e:ErrorRecord) CREATE (e)-[:CONCERNS]->(:KnowledgePoint {id: 'private', canonical: 'private', name: 'private'})",
+        database_=room.settings.database,
+    )
+    propose(room, ("A", "B"), ("A", "private"))
+    make_groups(room, [("s", "g", (None, None))], [("teacher", "g", (None, None))], {"g": "C"})
+    found = asked(insights, "review-points", caller("teacher", person="teacher"), course="C")
+    assert [(row.point, row.other) for row in found.rows] == [("A", "B")]
+    everybody = asked(insights, "review-points", course="C")
+    assert [(row.point, row.other, row.other_records) for row in everybody.rows] == [
+        ("A", "private", 1),
+        ("A", "B", 1),
+    ]
+    with pytest.raises(Refusal):
+        asked(insights, "review-points", caller("analyst"), course="C")
+
+
+def test_without_an_encoder_it_says_that_nothing_was_compared(room: Room, insights: Insights) -> None:
+    write(room, [("course_record", {"student_id": "s", "course_id": "C"}), ("point_record", {"name": "A"})])
+    assert asked(insights, "review-points", course="C").left_out == {}
+    room.graph.write_proposals(ProposedPairs(job_id="j", compared=7))
+    assert asked(insights, "review-points", course="C").left_out == {NO_ENCODER: 7}
+    propose(room)
+    answer = asked(insights, "review-points", course="C")
+    assert (answer.left_out, answer.of_how_many["points compared"]) == ({}, 6)

@@ -1,0 +1,27 @@
+"""What single facts of the graph mean, on rows as its statements give them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_insights.facts import Facts
+
+from .said_graph import SaidGraph
+
+point = st.sampled_from("abc")
+needs = st.lists(st.tuples(point, point, st.sampled_from([None, 0.25, 0.5, 1.0])), max_size=8)
+
+
+@given(needs)
+def test_a_point_needs_another_once_and_as_surely_as_any_of_those_that_are_the_same(rows: list[Any]) -> None:
+    """Else the map of a course has the same arrow twice. To take the guard out: keep the last one."""
+    said = [{"point": a, "needs": b, "name": b.upper(), "confidence": sure} for a, b, sure in rows]
+    graph: Any = SaidGraph(prerequisites=said)
+    found = Facts(graph, (), None, datetime(2026, 6, 1, tzinfo=UTC)).direct_needs("cab")
+    assert graph.asked == [("prerequisites", {"points": ["a", "b", "c"]})]
+    expected = {(a, b): max(sure or 0.0 for c, d, sure in rows if (c, d) == (a, b)) for a, b, _ in rows if a != b}
+    assert len(found) == len(expected)
+    assert {(need.point, need.needs.id): need.confidence for need in found} == expected
+    assert all(need.needs.name == need.needs.id.upper() for need in found)
