@@ -142,7 +142,7 @@ def roster(
         rows = graph.read("students_of_group", group=asked.group, now=(members_at or now).isoformat())
         permitted = frozenset(row["student"] for row in rows)
     else:
-        permitted = frozenset(_of_course(graph, asked.course)[0])
+        permitted = frozenset(students_of_course(graph, asked.course)[0])
     if asked.student is not None and asked.student not in permitted:
         words = "There is no such student, or none whom this caller may see in this course; check the id."
         raise Refusal(404, "not-found", words, caller.client_id)
@@ -175,12 +175,12 @@ def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
 
 def _entered(graph: Graph, course: str, now: datetime) -> tuple[str, ...]:
     """Return who counts in cells of a course. Of whom no record says since when was always there."""
-    students, since = _of_course(graph, course)
+    students, since = students_of_course(graph, course)
     days = {row["student"]: row["at"].date() for row in graph.read(since, students=list(students), course=course)}
     return entered({student: days.get(student, date.min) for student in students}, now.date())
 
 
-def _of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]:
+def students_of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]:
     """Return who is in a course, and the statement that tells since when.
 
     In it is of whom a record says how they stand in it, or, where none does, who has answers or mistakes there:

@@ -337,6 +337,15 @@ def test_course_and_group_narrow_whose_records_are_seen(insights: Insights) -> N
     assert ask(insights, "nodes", label="Interaction", course="C").of_how_many == {"nodes": 0}
 
 
+def test_who_answered_is_in_a_course_in_which_nobody_stands(room: Room, insights: Insights) -> None:
+    """As in the questions. To take the guard out: read the statement students_of_course alone."""
+    data = {"student_id": "s1", "item_id": "i", "course_id": "E", "correct": False}
+    tried = parse_record({"type": "attempt_record", "timestamp": at(1), "record_id": "r", "data": data})
+    written(room, School([tried], []))
+    assert ask(insights, "nodes", label="Student", course="E").of_how_many == {"nodes": 1}
+    assert ask(insights, "nodes", label="Attempt", course="E").of_how_many == {"nodes": 1}
+
+
 @pytest.mark.usefixtures("class_of_three")
 def test_the_queries_over_http(room: Room) -> None:
     found = reading(room)  # the application closes what it reads from at its end

@@ -6,7 +6,7 @@ from datetime import datetime
 from edugraph_common.platform.api_keys import Role
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
-from edugraph_insights.access import FORMER_MEMBERS, MAX_STUDENTS, WIDEST_FIRST, Rows, person_of
+from edugraph_insights.access import FORMER_MEMBERS, MAX_STUDENTS, WIDEST_FIRST, Rows, person_of, students_of_course
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.queries.answers import Narrowed
@@ -70,8 +70,9 @@ def _narrowed(graph: Graph, asked: Narrowed, now: datetime) -> Persons:
     """Return whom a query is about that could be about everybody: the members of a group, or a course's students."""
     if asked.group is not None:
         rows = graph.read("students_of_group", group=asked.group, now=now.isoformat())
+        students = [row["student"] for row in rows]
     else:
-        rows = graph.read("students_of_course", course=asked.course, limit=MAX_STUDENTS + 1)
-    if len(rows) > MAX_STUDENTS:
+        students = [*students_of_course(graph, str(asked.course))[0]]
+    if len(students) > MAX_STUDENTS:
         raise TooLarge(f"There are more than {MAX_STUDENTS:,} students", "Ask for one group.")
-    return _in_course({row["student"]: None for row in rows}, asked.course)
+    return _in_course(dict.fromkeys(students), asked.course)
