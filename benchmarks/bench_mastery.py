@@ -22,7 +22,7 @@ from edugraph_insights.mastery import Attempts, mastery
 
 SMOKE = "--smoke" in sys.argv  # as short as can be: it must run, whatever its figures
 SEEDS = (1,) if SMOKE else (1, 2, 3)
-STUDENTS, RECORDS = (120, 40_000) if SMOKE else (500, 400_000)
+STUDENTS, RECORDS = (120, 100_000) if SMOKE else (500, 400_000)
 FEWEST = 10  # students of a point, of whom a rank correlation says something
 RESULTS = Path(__file__).parent / "results"
 GOALS = {
