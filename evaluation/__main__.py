@@ -2,7 +2,8 @@
 
 The provider of EDUGRAPH_OPENAI_… is evaluated, or a local model of 1.5 billion parameters where none is set, beside
 the offline analyser without labels and with them. One page has a verdict for each goal, and so has the file
-.run/evaluation/goals.json. What was answered before (same prompt, model, pack and seed) is not asked again.
+.run/evaluation/goals.json. What was answered before (same prompt, model, pack and seed) is not asked again. With
+--reviews a school's own reviews are the labels.
 """
 
 import argparse
@@ -27,10 +28,12 @@ from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_cli.embedded.valkey_server import valkey_server
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform.logs import configure_logs
-from evaluation.data_sets import DATA_SETS, Sample, sample
+from evaluation.data_sets import DATA_SETS, Sample, drawn, sample
 from evaluation.local_model import NAME as LOCAL
-from evaluation.offline_check import ALL, FITTED, TYPED, fit_of
+from evaluation.offline_check import ALL, FITTED, TYPED, checked, fit_of
+from evaluation.reviewed import reviewed
 from evaluation.runs import PRODUCTION, Arm, Reader, Run, go_on
+from evaluation.statistics import Goal
 from evaluation.table import goals_of, pack_name, page
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -51,16 +54,30 @@ def main() -> int:
     with ExitStack() as stack:
         server = stack.enter_context(_redis())
         runs: list[Run] = []
+        offline: tuple[str, list[Goal]] = "", []
         try:
-            samples = {name: sample(DATA_SETS[name], DATA, chosen.sample, chosen.seed) for name in chosen.sets}
-            runs += [_fitted(name, samples[name], chosen.seed, server) for name in chosen.sets if name in LABELLED]
+            samples = _samples(chosen)
+            if not chosen.reviews and not chosen.no_offline:
+                offline = checked()
+            runs += [_fitted(name, samples[name], chosen.seed, server) for name in samples if name in LABELLED]
             for settings in stack.enter_context(_analysers(chosen)):
                 runs += _evaluated(Reader(settings, server), chosen, samples, lambda: time.monotonic() < ends)
         except FileNotFoundError as error:
-            sys.exit(f"evaluate: no labelled data at {error.filename}: set EDUGRAPH_SHARED_DATA to its folder")
+            remedy = "name files that are there" if chosen.reviews else "set EDUGRAPH_SHARED_DATA to its folder"
+            sys.exit(f"evaluate: no labelled data at {error.filename}: {remedy}")
         except Failure as failure:
             sys.exit(f"evaluate: {failure.reason}; what was answered is kept, run it again to go on")
-    return _told(runs, samples, chosen.records)
+    return _told(runs, samples, chosen.records, offline)
+
+
+def _samples(chosen: argparse.Namespace) -> Samples:
+    """Draw from the sets that were chosen, or from the reviews alone. Raises FileNotFoundError, and Rejected."""
+    if not chosen.reviews:
+        return {name: sample(DATA_SETS[name], DATA, chosen.sample, chosen.seed) for name in chosen.sets}
+    found = reviewed(*chosen.reviews)
+    # Runs name their set, and these are known only now.
+    DATA_SETS.update((each.name, each) for each, _ in found)
+    return {each.name: drawn(samples, each.name, chosen.sample, chosen.seed) for each, samples in found}
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,6 +92,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, default=CHECKOUT / ".run" / "model")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-model", action="store_true", help="the offline analyser alone")
+    parser.add_argument("--no-offline", action="store_true", help="without the page of `make evaluate-offline`")
+    parser.add_argument(
+        "--reviews",
+        type=Path,
+        nargs=2,
+        metavar=("RECORDS", "REVIEWS"),
+        help="in place of all sets: mistakes as NDJSON, and what `edugraph reviews export` printed",
+    )
     return parser.parse_args()
 
 
@@ -193,10 +218,15 @@ def _fitted(name: str, samples: list[Sample], seed: int, server: "redis.Redis") 
     return run
 
 
-def _told(runs: list[Run], samples: Samples, folder: Path) -> int:
-    """Print the page. Return 1 if a goal is not met, or if the time ran out before all was asked."""
+def _told(runs: list[Run], samples: Samples, folder: Path, offline: tuple[str, list[Goal]]) -> int:
+    """Print the page, and that of the offline analyser.
+
+    Return 1 if a goal is not met, or if the time ran out before all was asked.
+    """
     print(page(runs))
-    goals = goals_of(runs)
+    if offline[0]:
+        print(f"\n## The offline analyser alone\n\n{offline[0]}")
+    goals = [*goals_of(runs), *offline[1]]
     short = [run.arm for run in runs if len(run.rows) < len(samples[run.arm.data_set])]
     for arm in short:
         print(f"{arm.data_set}, packs {pack_name(arm)}: the time ran out")

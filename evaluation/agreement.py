@@ -38,6 +38,8 @@ def row_of(data_set: DataSet, sample: Sample, finding: Finding, *, nearest_type:
         "step": None if step is None else is_about(finding.evidence, step),
         "step_by_chance": None if step is None else _share_about(sample.record, step),
         "sure": _sure(points, sample),
+        "mood": sample.mood,
+        "mood_said": getattr(finding, "sentiment", None) if sample.mood else None,
         "type_sure": (types[0].confidence, said == sample.error_type) if types and said else None,
     }
 
@@ -86,6 +88,8 @@ def row_without(sample: Sample, reason: str) -> Row:
         "evidence": False,
         "chinese": None,
         "credit": credit,
+        "mood": sample.mood,
+        "mood_said": None,
         **labelled,
     }
 
@@ -154,6 +158,7 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
         "credit": _mean(rows, "credit"),
         "step": _mean(rows, "step"),
         "step_by_chance": _mean(rows, "step_by_chance"),
+        "mood": _share([row for row in rows if row.get("mood")], lambda row: row["mood"] == row["mood_said"]),
         "evidence": _share(answered, lambda row: row["evidence"]),
         "chinese": _share([row for row in answered if row["chinese"] is not None], lambda row: row["chinese"]),
     }

@@ -1,19 +1,25 @@
-"""Labelled records, each with what people said of it. They are read at run time from a folder outside the project."""
+"""Labelled records, each with what people said of it.
+
+They are read at run time from a folder outside the project; the messages with a mood stand in `evaluation/moods`.
+"""
 
 import json
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from edugraph_analyzer.findings.mapping import same_name
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import CourseContext
+from evaluation.moods import second_labels
 
 Language = Literal["en", "zh"]
+_HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Sample:
     """A record with the labels that people gave it; `points` are right if any of them is found.
 
     `first_wrong_step`: the words of the solution that the mistake begins with. `hierarchy`: of the set's points.
+    `mood`: of the student in a message.
     """
 
     record: dict[str, Any]
@@ -46,6 +53,7 @@ class Sample:
     points: tuple[str, ...]
     first_wrong_step: str | None = None
     hierarchy: "Hierarchy | None" = None
+    mood: str | None = None
 
 
 class Hierarchy:
@@ -102,18 +110,41 @@ DATA_SETS = {
         DataSet("tal_en texts", "tal_en", "knowledge_points", "en", "-content", has_points=True),
         DataSet("tal_zh texts", "tal_zh", "knowledge_points", "zh", "-content", has_points=True),
         DataSet("dialogid_zh", "dialogid_zh", "interaction", "zh"),
+        *(DataSet(f"moods {language}", "moods", "interaction", language) for language in get_args(Language)),
     )
 }
 
 
+def language_of(text: str) -> Language:
+    return "zh" if len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text)) else "en"
+
+
 def sample(data_set: DataSet, folder: Path, count: int, seed: int) -> list[Sample]:
     """Each record once; a larger `count` with the same seed begins with the same ones. Raises FileNotFoundError."""
-    samples = list(_labelled(data_set, folder))
-    random.Random(f"{seed}:{data_set.name}").shuffle(samples)  # noqa: S311 - a draw, no secret
+    samples = list(_with_moods(data_set) if data_set.file == "moods" else _labelled(data_set, folder))
+    return drawn(samples, data_set.name, count, seed)
+
+
+def drawn(samples: list[Sample], name: str, count: int, seed: int) -> list[Sample]:
+    """Draw from the samples of a set, each record once."""
+    samples = list(samples)
+    random.Random(f"{seed}:{name}").shuffle(samples)  # noqa: S311 - a draw, no secret
     distinct: dict[str, Sample] = {}
     for each in samples:
         distinct.setdefault(each.record["record_id"], each)
     return list(distinct.values())[:count]
+
+
+def _with_moods(data_set: DataSet) -> Iterator[Sample]:
+    for message in second_labels.messages():
+        if message["language"] == data_set.language:
+            yield Sample(mood_record(message), None, None, (), mood=message["mood"])
+
+
+def mood_record(message: Mapping[str, Any]) -> dict[str, Any]:
+    data = {"teacher_id": "t", "student_id": "s", "text": message["text"]}
+    fields = {"timestamp": "2026-01-05T08:00:00Z", "record_id": message["id"], "data": data}
+    return {"type": "teacher_interaction", **fields}
 
 
 def _labelled(data_set: DataSet, folder: Path) -> Iterator[Sample]:

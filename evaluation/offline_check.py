@@ -28,7 +28,7 @@ from edugraph_analyzer.rule_based.labels import LabelledItem
 from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding
 from edugraph_common.contracts.messages import CourseContext
 from evaluation.agreement import row_of
-from evaluation.data_sets import DATA_SETS, DataSet, Sample, sample
+from evaluation.data_sets import DATA_SETS, DataSet, Sample, mood_record, sample
 from evaluation.moods import second_labels
 from evaluation.statistics import (
     Goal,
@@ -43,7 +43,6 @@ from evaluation.statistics import (
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("EDUGRAPH_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
-MOODS = Path(__file__).with_name("moods") / "messages.ndjson"
 REPORT = CHECKOUT / ".run" / "evaluate-offline.json"
 SAMPLE, ALL, SEED = 400, 10_000, 1
 TAL_EN = DataSet("tal_en mistakes", "tal_en", "error", "en", "-error", has_points=True)
@@ -63,6 +62,7 @@ BEFORE = {"bridge": 0.064, "tal_zh mistakes": 0.004, "tal_en mistakes": 0.012}
 LEAST_GAIN, MOST_FALSE_ALARMS, MOST_MISCALIBRATED, LEAST_A_SECOND = 3.0, 0.05, 0.10, 300.0
 LEAST_HIT, LEAST_F1 = 0.15, 0.20
 TURN = re.compile(r"^(?:student|tutor|teacher|学生|老师)[:：]", re.MULTILINE)
+A_SECOND = "a second of CPU"
 Row = dict[str, Any]
 
 
@@ -90,38 +90,20 @@ class Judged:
 
 
 def main() -> int:
+    page, goals = checked()
+    print(page)
+    return 0 if all(goal.is_met for goal in goals) else 1
+
+
+def checked() -> tuple[str, list[Goal]]:
+    """Return the page and its goals, and write the report. Raises FileNotFoundError where there are no labels."""
     analyzer = RuleBasedAnalyzer()
     plain = {each.name: judged(analyzer, each, sample(each, DATA, SAMPLE, SEED)) for each in LINKED}
     fitted = {each.name: judged_in_halves(each) for each in (*FITTED, *TYPED)}
-    felt = moods(analyzer, MOODS)
+    felt = moods(analyzer)
     goals = goals_of(plain, fitted, felt)
 
-    print("| labelled | records | first point right | one of five | evidence | calibration error | a second of CPU |")
-    print("|---|---|---|---|---|---|---|")
-    for name, each in plain.items():
-        print(f"| {name} | {len(each.rows)} | {_points_shown(each)} | {each.per_second:.0f} |")
-    for data_set in FITTED:
-        each = fitted[data_set.name]
-        print(f"| {data_set.name}, fitted | {len(each.rows)} | {_points_shown(each)} | {each.per_second:.0f} |")
-    print(
-        "\n| kinds of mistakes, fitted | records | macro-F1 | accuracy | said | calibration error | a second of CPU |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for data_set in TYPED:
-        each, typed = fitted[data_set.name], fitted[data_set.name].rows
-        named = [row for row in typed if row["right_type"]]
-        right = sum(row["right_type"] == row["said_type"] for row in named) / len(named)
-        shown = (f"{bootstrapped(named, macro_f1)}", f"{right:.3f}", f"{len(each.said('type')) / len(named):.3f}")
-        print(
-            f"| {data_set.name} | {len(named)} | {' | '.join(shown)} | {calibration_error(each.said('type')):.3f} "
-            f"| {each.per_second:.0f} |"
-        )
-    print("\n| mood | messages | said so |\n|---|---|---|")
-    for mood, (count, recognised) in felt.items():
-        print(f"| {mood} | {count} | {share(recognised, count)} |")
     agreed = bootstrapped(list(second_labels.both().values()), second_labels.kappa)
-    print(f"\nThe moods were labelled twice; Cohen's kappa is {agreed}.")
-    print(f"\n{goals_table(goals)}")
     REPORT.parent.mkdir(exist_ok=True)
     report = {
         "points": {name: _figures(each) for name, each in plain.items()},
@@ -131,7 +113,39 @@ def main() -> int:
         "goals": [goal.to_json() for goal in goals],
     }
     REPORT.write_text(json.dumps(report, ensure_ascii=False, indent=1, default=vars), encoding="utf-8")
-    return 0 if all(goal.is_met for goal in goals) else 1
+    said_twice = f"The moods were labelled twice; Cohen's kappa is {agreed}."
+    parts = [_points_table(plain, fitted), _kinds_table(fitted), _moods_table(felt), said_twice, goals_table(goals)]
+    return "\n\n".join(parts), goals
+
+
+def _points_table(plain: dict[str, Judged], fitted: dict[str, Judged]) -> str:
+    shown = {**plain, **{f"{each.name}, fitted": fitted[each.name] for each in FITTED}}
+    head = ("labelled", "records", "first point right", "one of five", "evidence", "calibration error", A_SECOND)
+    rows = [
+        f"| {name} | {len(each.rows)} | {_points_shown(each)} | {each.per_second:.0f} |"
+        for name, each in shown.items()
+    ]
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows])
+
+
+def _kinds_table(fitted: dict[str, Judged]) -> str:
+    head = ("kinds of mistakes, fitted", "records", "macro-F1", "accuracy", "said", "calibration error", A_SECOND)
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for data_set in TYPED:
+        each, typed = fitted[data_set.name], fitted[data_set.name].rows
+        named = [row for row in typed if row["right_type"]]
+        right = sum(row["right_type"] == row["said_type"] for row in named) / len(named)
+        shown = (f"{bootstrapped(named, macro_f1)}", f"{right:.3f}", f"{len(each.said('type')) / len(named):.3f}")
+        calibration = f"{calibration_error(each.said('type')):.3f}"
+        lines.append(
+            f"| {data_set.name} | {len(named)} | {' | '.join(shown)} | {calibration} | {each.per_second:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _moods_table(felt: dict[str, tuple[int, int]]) -> str:
+    rows = [f"| {mood} | {count} | {share(recognised, count)} |" for mood, (count, recognised) in felt.items()]
+    return "\n".join(["| mood | messages | said so |", "|---|---|---|", *rows])
 
 
 def goals_of(plain: dict[str, Judged], fitted: dict[str, Judged], felt: dict[str, tuple[int, int]]) -> list[Goal]:
@@ -271,17 +285,14 @@ def _student(each: Sample) -> str:
     return str(each.record["data"]["student_id"])
 
 
-def moods(analyzer: RuleBasedAnalyzer, path: Path) -> dict[str, tuple[int, int]]:
+def moods(analyzer: RuleBasedAnalyzer) -> dict[str, tuple[int, int]]:
     """Return for each mood how many messages have it, and of how many of them the analyser says so.
 
     Neutral chats, in which turns are marked, and neutral sentences are also counted by themselves.
     """
-    messages = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     count, said = Counter[str](), Counter[str]()
-    for message in messages:
-        data = {"teacher_id": "t", "student_id": "s", "text": message["text"]}
-        record = {"type": "teacher_interaction", "timestamp": "2026-01-05T08:00:00Z", "data": data}
-        finding = analyzer.finding(read_document(record, "interaction", ())).finding
+    for message in second_labels.messages():
+        finding = analyzer.finding(read_document(mood_record(message), "interaction", ())).finding
         is_right = isinstance(finding, InteractionFinding) and finding.sentiment == message["mood"]
         kinds = [message["mood"]]
         if message["mood"] == "neutral":

@@ -16,6 +16,7 @@ SHOWN = (
     "hit@1",
     "hit@5",
     "credit",
+    "mood",
     "evidence",
     "step",
     "step_by_chance",
@@ -30,6 +31,7 @@ RIGHT: dict[str, Callable[[Row], bool | None]] = {
     "accuracy": lambda row: row["error_type"] == row["said"] if row["error_type"] else None,
     "hit@1": lambda row: row["rank"] == 1 if row["rank"] is not None else None,
     "hit@5": lambda row: 1 <= row["rank"] <= FIVE if row["rank"] is not None else None,
+    "mood": lambda row: row["mood"] == row["mood_said"] if row.get("mood") else None,
     "evidence": lambda row: bool(row["evidence"]) if not row.get("reason") else None,
     "chinese": lambda row: row["chinese"],
 }

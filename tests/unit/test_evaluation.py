@@ -12,11 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.contracts.findings import ContentFinding, ErrorFinding, FoundErrorType, FoundPoint, LinkedPoint
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    ErrorFinding,
+    FoundErrorType,
+    FoundPoint,
+    InteractionFinding,
+    LinkedPoint,
+)
+from edugraph_common.contracts.messages import CourseContext
+from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.reviews import text_hash
 from evaluation import statistics
 from evaluation.agreement import figures, nearest, row_of, row_without
 from evaluation.data_sets import DATA_SETS, STEPVERIFY, DataSet, Hierarchy, Sample, sample
 from evaluation.moods import second_labels
+from evaluation.reviewed import reviewed
 from evaluation.runs import PRODUCTION, Arm, Run, go_on
 from evaluation.statistics import Goal, Interval, bootstrapped, calibration_error, paired, reliability
 from evaluation.table import goals_of, page, table
@@ -312,3 +323,82 @@ def test_kappa_is_the_agreement_beyond_chance(marks: list[tuple[str, str]]) -> N
     chance = sum(first[mark] * second[mark] for mark in "+-0") / len(marks) ** 2
     if chance < 1:
         assert second_labels.kappa(pairs) == pytest.approx((agreed - chance) / (1 - chance))
+
+
+# --- labels of one's own ------------------------------------------------------------------------------------------
+
+
+def _review(record: dict[str, Any], aspect: str, target: str, verdict: str = "accepted", minute: int = 0) -> str:
+    said = {
+        "kind": "finding",
+        "record_id": record["record_id"],
+        "text_hash": text_hash(parse_record(record)),
+        "aspect": aspect,
+        "target": target,
+        "verdict": verdict,
+        "at": f"2026-03-02T08:{minute:02}:00Z",
+        "by": "a",
+    }
+    return json.dumps(said)
+
+
+def test_what_people_accepted_of_mistakes_is_a_set_of_each_language(tmp_path: Path) -> None:
+    texts = {"e1": "3 + 4 = 8", "e2": "I forgot the sign", "z1": "移项时忘了变号", "x": "nobody reviewed this"}
+    records = {
+        name: {
+            "type": "error_record",
+            "timestamp": "2026-01-05T08:00:00Z",
+            "record_id": name,
+            "data": {"student_id": "s", "course_id": "c", "error_text": text},
+        }
+        for name, text in texts.items()
+    }
+    course_text = {"course_id": "c", "content": "Slope is rise over run."}
+    records["t"] = records["e1"] | {"type": "course_content", "record_id": "t", "data": course_text}
+    reviews = [
+        _review(records["t"], "knowledge_point", "slope"),
+        _review(records["e1"], "error_type", "slip"),
+        _review(records["e1"], "knowledge_point", "addition"),
+        _review(records["e1"], "knowledge_point", "division", "rejected"),
+        _review(records["e2"], "error_type", "sign error"),
+        _review(records["e2"], "error_type", "sign error", "withdrawn", minute=1),
+        _review(records["e2"], "knowledge_point", "equations"),
+        _review(records["z1"], "error_type", "移项错误"),
+    ]
+    paths = tmp_path / "records.ndjson", tmp_path / "reviews.ndjson"
+    paths[0].write_text("\n".join(map(json.dumps, records.values())))
+    paths[1].write_text("\n".join(reviews))
+    found = reviewed(*paths)
+    assert [(each.kind, each.language, each.meanings) for each, _ in found] == [
+        ("error", "en", {"slip": "slip"}),
+        ("error", "zh", {"移项错误": "移项错误"}),
+    ]
+    labels = {each.record["record_id"]: (each.error_type, each.points) for _, some in found for each in some}
+    assert labels == {"e1": ("slip", ("addition",)), "e2": (None, ("equations",)), "z1": ("移项错误", ())}
+    for _, samples in found:
+        for each in samples:
+            assert each.context == CourseContext(course_id="c", knowledge_points=("addition", "equations"))
+    paths[1].write_text("\n".join([*reviews, _review(records["x"], "knowledge_point", "addition")]))
+    assert reviewed(*paths)[0][0].name != found[0][0].name, "answers are kept by the name of their set"
+
+
+def test_a_mood_is_right_or_wrong_and_one_without_an_answer_is_wrong() -> None:
+    """Out: `mood` of rows, or of figures."""
+    samples = sample(DATA_SETS["moods zh"], Path(), 4, seed=1)
+    assert {each.record["type"] for each in samples} == {"teacher_interaction"}
+    moods = ["positive", "negative", "neutral"]
+    rows = [
+        row_of(DATA_SETS["moods zh"], each, InteractionFinding(sentiment=mood, topics=(), confidence=1))
+        for each in samples[:3]
+        for mood in moods
+    ]
+    assert figures(rows)["mood"] == pytest.approx(1 / 3), "one of the three is right of each"
+    assert figures([*rows, *(row_without(each, "no answer") for each in samples[:3])])["mood"] == pytest.approx(1 / 4)
+    assert figures([row_without(replace(samples[0], mood=None), "no answer")])["mood"] is None
+
+
+def test_the_sets_of_moods_are_all_labelled_messages() -> None:
+    drawn = [sample(DATA_SETS[f"moods {language}"], Path(), 1_000, seed=1) for language in ("en", "zh")]
+    labels = {each.record["record_id"]: each.mood for some in drawn for each in some}
+    assert sum(map(len, drawn)) == len(labels), "each message is of one language"
+    assert labels == {name: first for name, (first, _) in second_labels.both().items()}
