@@ -174,6 +174,12 @@ def test_what_reviewers_say_is_kept_once(commands: Commands, tmp_path: Path) -> 
     assert len(commands.run("reviews", "export").splitlines()) == 1
 
 
+def test_points_are_compared_when_somebody_asks(commands: Commands) -> None:
+    asked = commands.json("reviews", "propose")
+    assert asked["points"] >= 0
+    assert asked["left_out"] == 0
+
+
 def test_dead_letters_are_looked_at_sent_again_and_dropped(commands: Commands, tmp_path: Path) -> None:
     for task_id in ("one", "two"):
         _bury(commands, task_id)

@@ -77,6 +77,16 @@ def test_where_one_is_wrong_none_is_taken(
     assert _taken(running) == []
 
 
+def test_the_importer_is_asked_to_have_points_compared(running: Gateway, client: httpx.Client) -> None:
+    running.take("data_import")
+    answer = client.post("/v1/reviews/proposals")
+    assert answer.status_code == 202, answer.text
+    [(headers, arguments)] = running.take("data_import")
+    assert (headers["task"], sorted(arguments[0][0])) == ("propose_same_task", ["job_id", "version"])
+
+
 def test_a_key_for_imports_reviews_nothing(running: Gateway) -> None:
+    """Out: let `propose_pairs` take any caller."""
     with running.client(headers=api_key(running.environment, "submit", "operate")) as other:
+        assert other.post("/v1/reviews/proposals").status_code == 403
         assert other.post("/v1/reviews", json={"reviews": [PAIR]}).status_code == 403

@@ -14,6 +14,7 @@ from page.visitor import Visitor
 from playwright.sync_api import Browser, Page
 from waiting import until
 
+from edugraph_client import Client
 from edugraph_common.contracts.findings import Origin, RecordFinding
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
@@ -30,7 +31,29 @@ DECIDED = ("a", "a", "r")
 @pytest.fixture(scope="module")
 def one_address(school: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with written(school, tmp_path_factory.mktemp("written")) as url:
+        compared(url)
         yield url
+
+
+def compared(url: str) -> None:
+    """Have the analyzer compare the names of all points, and wait until the graph knows."""
+    with Client(url) as client:
+        points = client.follow_task(client.propose_pairs().task_id)["result"]["points"]
+        until(lambda: client.ask("review-points", course=COURSE).of_how_many["points compared"] == points, 60)
+
+
+def points_to_review(visit: Visitor) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = visit.answer("review-points", course=COURSE, limit="5000")["rows"]
+    return rows
+
+
+def write_graph(environment: Mapping[str, str], query: str, **parameters: Any) -> list[dict[str, Any]]:
+    """Write past the importer. Return the rows."""
+    names = ("uri", "user", "password", "database")
+    uri, user, password, database = (environment[f"EDUGRAPH_NEO4J_{name.upper()}"] for name in names)
+    with neo4j.GraphDatabase.driver(uri, auth=(user, password)) as driver:
+        found = driver.execute_query(query, parameters_=parameters, database_=database)
+        return [record.data() for record in found.records]
 
 
 @pytest.fixture
@@ -65,11 +88,8 @@ def pressed(shown: Page, key: str) -> None:
 
 def analysed_by_a_new_prompt(environment: Mapping[str, str], ids: set[str]) -> None:
     """Write for these records what another prompt found: the same, with more confidence, and one point more."""
-    names = ("uri", "user", "password", "database")
-    uri, user, password, database = (environment[f"EDUGRAPH_NEO4J_{name.upper()}"] for name in names)
-    with neo4j.GraphDatabase.driver(uri, auth=(user, password)) as driver:
-        query = "MATCH (m) WHERE m.id IN $ids AND m.finding IS NOT NULL RETURN m.id AS id, m.finding AS finding"
-        rows = driver.execute_query(query, ids=sorted(ids), database_=database).records
+    query = "MATCH (m) WHERE m.id IN $ids AND m.finding IS NOT NULL RETURN m.id AS id, m.finding AS finding"
+    rows = write_graph(environment, query, ids=sorted(ids))
     stored = {row["id"]: json.loads(row["finding"])["finding"] for row in rows}
     findings = []
     for name in ("school_zh", "answers"):
@@ -86,7 +106,8 @@ def analysed_by_a_new_prompt(environment: Mapping[str, str], ids: set[str]) -> N
                 }
                 findings.append(RecordFinding.model_validate(value))
     assert len(findings) == len(ids)
-    settings = {"uri": uri, "user": user, "database": database, "password": password}
+    names = ("uri", "user", "password", "database")
+    settings = {name: environment[f"EDUGRAPH_NEO4J_{name.upper()}"] for name in names}
     secret = environment["EDUGRAPH_PRIVACY_SECRET"]
     graph = Graph(GraphSettings.model_validate({**settings, "privacy_secret": secret}))
     graph.write_findings(Findings(job_id="new", pack="0", findings=tuple(findings), asked_at=time.time()))
@@ -99,6 +120,7 @@ def test_thirty_reviews_by_keyboard_count_stay_and_are_taken_back(
     """Out: post nothing in `send`; let `undo` send the opposite verdict; let `applied` keep what was withdrawn."""
     visit, before = reviewer, measured(reviewer)
     rows = queue(visit)
+    listed = len(rows) + len(points_to_review(visit))
     assert len(rows) > REVIEWS
     assert verdicts(visit) == {}
     shown = visit.open("review", course=COURSE, lang="en")
@@ -112,7 +134,7 @@ def test_thirty_reviews_by_keyboard_count_stay_and_are_taken_back(
     until(lambda: verdicts(visit) == expected)
     drawn = [expected[row["key"]] for row in rows[:REVIEWS] if row["drawn"] and row["kind"] == "finding"]
     agreement = drawn.count("accepted") / len(drawn)
-    assert close(visit.values(".progress"), [REVIEWS, len(rows), agreement, len(drawn)])
+    assert close(visit.values(".progress"), [REVIEWS, listed, agreement, len(drawn)])
     after = measured(visit)
     assert all(after[each] != before[each] for each in before)
     [mistakes] = [row for row in after["trust"] if row["kind"] == "mistakes"]
@@ -133,7 +155,7 @@ def test_thirty_reviews_by_keyboard_count_stay_and_are_taken_back(
     until(lambda: verdicts(visit) == {})
     assert measured(visit)["weak-points"] == before["weak-points"]
     assert measured(visit)["returning-mistakes"] == before["returning-mistakes"]
-    assert close(visit.values(".progress"), [0, len(rows), None, 0])
+    assert close(visit.values(".progress"), [0, listed, None, 0])
 
 
 def test_a_finding_is_corrected_by_typing(reviewer: Visitor) -> None:
@@ -202,6 +224,68 @@ def test_on_another_page_a_letter_says_nothing(reviewer: Visitor) -> None:
     shown.keyboard.press("r")
     reviewer.ready()
     assert sent == []
+
+
+def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(reviewer: Visitor) -> None:
+    """Out: post nothing in `send`; let `a` accept a pair; let `undo` send the opposite verdict."""
+    visit, rows = reviewer, [row for row in points_to_review(reviewer) if row["kind"] == "same"]
+    assert len(rows) > 1
+    assert {row["verdict"] for row in rows} == {None}
+    things = visit.answer("course-map", course=COURSE)["of_how_many"]
+
+    def said() -> dict[str, str]:
+        return {row["key"]: row["verdict"] for row in points_to_review(visit) if row["verdict"]}
+
+    shown = visit.open("review", course=COURSE, lang="en", of="same")
+    keys = [each.get_attribute("data-key") for each in shown.query_selector_all(".queue a")]
+    assert keys == [row["key"] for row in rows]
+    for row in rows[:2]:
+        panel = shown.locator(".review-panel")
+        assert f"“{row['name']}” and “{row['other_name']}”" in panel.locator("h3").inner_text()
+        assert panel.locator(".cycles li").all_inner_texts() == [" → ".join(way) for way in row["cycles"]]
+        assert close(visit.values(".review-panel dl"), [row["likeness"]])
+        assert f"records that use this name: {row['records']}" in panel.inner_text()
+        shown.keyboard.press("a")  # no key of a pair
+        pressed(shown, "m" if row is rows[0] else "n")
+    until(lambda: said() == {rows[0]["key"]: "same", rows[1]["key"]: "different"})
+    compared(visit.address)
+    assert said() == {rows[0]["key"]: "same", rows[1]["key"]: "different"}  # and none of the two is proposed anew
+    shown = visit.open("review", course=COURSE, lang="en", of="same", shown="judged")
+    assert len(shown.query_selector_all(".queue a")) == 2
+    pressed(shown, "u")
+    shown.keyboard.press("j")
+    pressed(shown, "u")
+    until(lambda: said() == {})
+    assert visit.answer("course-map", course=COURSE)["of_how_many"] == things
+    assert {row["key"] for row in rows[:2]} <= {row["key"] for row in points_to_review(visit)}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_excluded_prerequisite_is_shown_with_what_excludes_it(
+    reviewer: Visitor, school: Mapping[str, str], language: str
+) -> None:
+    """Out: let `VERDICTS` have the keys of findings for what was excluded."""
+    visit, places = reviewer, reviewer.answer("course-map", course=COURSE)["rows"]
+    need = next(row for row in places if row["needs"] in {each["point"] for each in places})
+    edge = {"a": need["needs"], "b": need["point"]}
+    ends = "MATCH (a:KnowledgePoint {id: $a}) MATCH (b:KnowledgePoint {id: $b})"
+    write_graph(school, f"{ends} CREATE (a)-[:SET_ASIDE {{confidence: 0.25}}]->(b)", **edge)
+    sent: list[str] = []
+    try:
+        [row] = [
+            each for each in points_to_review(visit) if each["kind"] == "excluded" and each["point"] == edge["a"]
+        ]
+        shown = visit.open("review", course=COURSE, lang=language, of="excluded", at=row["key"])
+        shown.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+        ways = shown.locator(".review-panel .cycles li").all_inner_texts()
+        assert ways == [f"{need['name']} → {need['needs_name']}"]
+        assert close(visit.values(".review-panel dl"), [0.25])
+        for key in "armncu":
+            shown.keyboard.press(key)
+        visit.ready()
+        assert sent == []
+    finally:
+        write_graph(school, "MATCH (a {id: $a})-[r:SET_ASIDE]->(b {id: $b}) DELETE r", **edge)
 
 
 @pytest.mark.parametrize("kind", ["knowledge_point", "tests"])

@@ -29,6 +29,7 @@ READ_AS: dict[tuple[str, str], type[BaseModel]] = {
     ("get", "/v1/graph/check"): Check,
     ("post", "/v1/imports"): Accepted,
     ("post", "/v1/reviews"): Accepted,
+    ("post", "/v1/reviews/proposals"): Accepted,
     ("get", "/v1/jobs/{job_id}"): JobReport,
     ("get", "/v1/erasures"): Erasures,
     ("get", "/v1/restrictions"): Restricted,

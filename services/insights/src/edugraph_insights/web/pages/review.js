@@ -1,5 +1,5 @@
-// Is what was read right? One finding after another, judged by keyboard in seconds. A verdict goes to the gateway, and
-// is shown at once; where it could not be taken, the page says so and the finding stays open.
+// Is what was read right, and which points are the same? One thing after another, judged by keyboard in seconds. A
+// verdict goes to the gateway, and is shown at once; where it could not be taken, the page says so and it stays open.
 
 import { ask, write } from '../api.js';
 import { block, h, how, refusal, value } from '../parts.js';
@@ -8,14 +8,17 @@ import { moment, share, t } from '../words.js';
 
 const LISTED = 200; // at first
 const MOST = 5000; // what the API gives at most
-const KINDS = ['knowledge_point', 'error_type', 'tests'];
+const KINDS = ['knowledge_point', 'error_type', 'tests', 'same', 'excluded'];
 const SHOWN = ['open', 'judged', 'all'];
 const KEYS_OFF = 'edugraph_review_keys_off';
 const said = new Map(); // key of a row -> what was said of it in this tab: {verdict, instead, targets}
 let sending = Promise.resolve(); // one after the other: the last word about a thing counts
 
-const kindOf = row => (row.kind === 'tests' ? 'tests' : row.aspect);
-const before = row => (row.verdict || row.instead.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
+const kindOf = row => (row.kind === 'finding' ? row.aspect : row.kind);
+// What can be said of a kind of row, by key. Of what was excluded nothing can: there is no verdict about a claim yet.
+const FINDING = { a: 'accepted', r: 'rejected' };
+const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: {} };
+const before = row => (row.verdict || row.instead?.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
 const now = row => (said.has(row.key) ? said.get(row.key) : before(row));
 
 export function review({ asked, questions }) {
@@ -25,18 +28,21 @@ export function review({ asked, questions }) {
 async function queue(asked, questions) {
   const { shown = 'open', of = '', limit } = state();
   const most = Math.min(Number(limit) || LISTED, MOST);
-  const [answer, places] = await Promise.all([
+  const [answer, points, places] = await Promise.all([
     ask('/review-queue', { ...asked, limit: most }),
+    questions.has('review-points') ? ask('/review-points', { ...asked, limit: most }) : null,
     questions.has('course-map') ? ask('/course-map', asked) : null,
   ]);
-  const rows = answer.rows.filter(row => (!of || kindOf(row) === of) && (shown === 'all' || Boolean(now(row)?.verdict) === (shown === 'judged')));
-  const more = answer.of_how_many['to review'] > answer.rows.length && most < MOST;
-  const desk = new Desk(answer, rows, choicesOf(answer.rows, places));
+  const all = [...answer.rows, ...(points?.rows ?? []).map(row => ({ ...row, target: row.other }))];
+  const rows = all.filter(row => (!of || kindOf(row) === of) && (shown === 'all' || Boolean(now(row)?.verdict) === (shown === 'judged')));
+  const more = [answer, points].some(each => each && each.of_how_many['to review'] > each.rows.length) && most < MOST;
+  const desk = new Desk([answer, points].filter(Boolean), rows, choicesOf(answer.rows, places));
   return [
     filters(shown, of),
     desk.element,
     more && h('p', { class: 'no-print' }, h('a', { href: changed({ limit: most * 5 }) }, t('review.more'))),
     how('review-queue', answer),
+    points && how('review-points', points),
   ];
 }
 
@@ -58,8 +64,8 @@ function filters(shown, of) {
 
 /** The list of what is to be reviewed, and the one finding that is looked at. */
 class Desk {
-  constructor(answer, rows, choices) {
-    Object.assign(this, { answer, rows, choices, problem: null, correcting: false });
+  constructor(answers, rows, choices) {
+    Object.assign(this, { answers, rows, choices, problem: null, correcting: false });
     this.place = Math.max(0, rows.findIndex(row => row.key === state().at));
     this.progress = h('p', { class: 'progress', 'aria-live': 'polite' });
     this.list = h('ol', { class: 'queue', 'aria-label': t('review.list') });
@@ -79,7 +85,9 @@ class Desk {
     const typing = event.target.matches?.('input:not([type=checkbox]), select, textarea');
     const elsewhere = !this.element.isConnected || typing || event.ctrlKey || event.metaKey || event.altKey;
     if (elsewhere || !this.row || localStorage.getItem(KEYS_OFF)) return;
-    const act = { a: () => this.say('accepted'), r: () => this.say('rejected'), c: () => this.correct(), u: () => this.undo(), j: () => this.go(this.place + 1), k: () => this.go(this.place - 1) }[event.key.toLowerCase()];
+    const key = event.key.toLowerCase();
+    const verdict = VERDICTS[this.row.kind][key];
+    const act = verdict ? () => this.say(verdict) : { c: () => this.correct(), u: () => this.undo(), j: () => this.go(this.place + 1), k: () => this.go(this.place - 1) }[key];
     if (!act) return;
     event.preventDefault();
     act();
@@ -99,6 +107,7 @@ class Desk {
   }
 
   correct() {
+    if (VERDICTS[this.row.kind] !== FINDING) return;
     this.correcting = true;
     this.draw();
     this.panel.querySelector('#instead').focus();
@@ -131,6 +140,7 @@ class Desk {
   }
 
   reviewOf(row, target, verdict) {
+    if (row.kind === 'same') return { kind: 'pair', of: 'knowledge_point', pair: [row.point, row.other], verdict };
     return row.kind === 'tests'
       ? { kind: 'tests', item_id: row.item, knowledge_point: target, verdict }
       : { kind: 'finding', record_id: row.record, text_hash: row.text_hash, aspect: row.aspect, target, verdict };
@@ -152,7 +162,7 @@ class Desk {
   draw() {
     this.items.forEach((item, place) => entry(item.firstChild, this.rows[place], place === this.place));
     this.items[this.place]?.scrollIntoView({ block: 'nearest' });
-    this.progress.replaceChildren(...progress(this.answer));
+    this.progress.replaceChildren(...progress(this.answers));
     if (this.row) this.panel.replaceChildren(...this.parts().flat(Infinity).filter(Boolean));
   }
 
@@ -162,10 +172,10 @@ class Desk {
       this.problem && h('div', { class: 'failed' }, h('p', {}, t('review.failed', { name: this.problem.row.name })), refusal(this.problem.problem),
         h('button', { type: 'button', onclick: () => this.go(this.rows.indexOf(this.problem.row)) }, t('review.back'))),
       h('p', { class: 'note' }, t('review.place', { n: this.place + 1, of: this.rows.length })),
-      h('h3', { tabindex: '-1' }, t(`asks.${kindOf(row)}`, { name: row.name, item: row.title ?? row.item ?? '' })),
+      h('h3', { tabindex: '-1' }, t(`asks.${kindOf(row)}`, { name: row.name, item: row.other_name ?? row.title ?? row.item ?? '' })),
       verdict(row, this.choices),
       this.correcting ? this.correction() : this.buttons(),
-      details(row),
+      VERDICTS[row.kind] === FINDING ? details(row) : detailsOfPoints(row),
     ];
   }
 
@@ -176,10 +186,9 @@ class Desk {
       else localStorage.setItem(KEYS_OFF, 'off');
     } });
     return h('div', { class: 'verdicts no-print', role: 'group', 'aria-label': t('review.verdict') },
-      button('a', t('review.accept'), () => this.say('accepted')),
-      button('r', t('review.reject'), () => this.say('rejected')),
-      button('c', t('review.correct'), () => this.correct()),
-      button('u', t('review.undo'), () => this.undo(), Boolean(now(this.row))),
+      Object.entries(VERDICTS[this.row.kind]).map(([key, verdict]) => button(key, t(`says.${verdict}`), () => this.say(verdict))),
+      VERDICTS[this.row.kind] === FINDING && button('c', t('review.correct'), () => this.correct()),
+      this.row.kind !== 'excluded' && button('u', t('review.undo'), () => this.undo(), Boolean(now(this.row))),
       button('k', t('review.previous'), () => this.go(this.place - 1), this.place > 0),
       button('j', t('review.next'), () => this.go(this.place + 1), this.place < this.rows.length - 1),
       h('label', { class: 'note' }, keys, ` ${t('review.keys')}`));
@@ -205,19 +214,19 @@ class Desk {
 
 function entry(anchor, row, current) {
   const verdictNow = now(row)?.verdict;
-  const mark = verdictNow ? (now(row).instead.length ? 'corrected' : verdictNow) : 'open';
+  const mark = verdictNow ? (now(row).instead?.length ? 'corrected' : verdictNow) : 'open';
   if (current) anchor.setAttribute('aria-current', 'true');
   else anchor.removeAttribute('aria-current');
   anchor.dataset.key = row.key;
   anchor.dataset.verdict = mark;
-  anchor.replaceChildren(h('span', { class: 'named' }, row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.title ?? row.student ?? ''} · ${share(row.confidence)}`), h('span', { class: `mark ${mark}` }, t(`verdict.${mark}`)));
+  anchor.replaceChildren(h('span', { class: 'named' }, row.other_name ? `${row.name} – ${row.other_name}` : row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.other_name ? '' : `${row.title ?? row.student ?? ''} · `}${share(row.likeness ?? row.confidence)}`), h('span', { class: `mark ${mark}` }, row.kind === 'excluded' ? '' : t(`verdict.${mark}`)));
 }
 
 /** Say how many are done, and how often people agreed with the analyser: the API's numbers, and what was said since. */
-function progress(answer) {
-  const of = answer.of_how_many;
-  let [done, drawn, accepted] = [of['judged of them'], of['drawn and judged'], of['drawn and accepted']];
-  for (const row of answer.rows.filter(each => said.has(each.key))) {
+function progress(answers) {
+  const sum = name => answers.reduce((total, each) => total + (each.of_how_many[name] ?? 0), 0);
+  let [done, drawn, accepted] = [sum('judged of them'), sum('drawn and judged'), sum('drawn and accepted')];
+  for (const row of answers.flatMap(each => each.rows).filter(each => said.has(each.key))) {
     const after = said.get(row.key)?.verdict ?? null;
     done += Number(after !== null) - Number(row.verdict !== null);
     if (!row.drawn || row.kind === 'tests') continue;
@@ -225,7 +234,7 @@ function progress(answer) {
     accepted += Number(after === 'accepted') - Number(row.verdict === 'accepted');
   }
   return [
-    `${t('review.done')} `, value(done), ` ${t('review.done_of')} `, value(of['to review']), ' · ',
+    `${t('review.done')} `, value(done), ` ${t('review.done_of')} `, value(sum('to review')), ' · ',
     `${t('review.agreement')} `, value(drawn ? accepted / drawn : null, share(drawn ? accepted / drawn : null)), ` (${t('review.agreement_of')} `, value(drawn), ')',
   ];
 }
@@ -233,6 +242,7 @@ function progress(answer) {
 function verdict(row, choices) {
   const last = now(row);
   if (!last?.verdict) return null;
+  if (row.kind === 'same') return h('p', { class: 'said' }, t(`said.${last.verdict}`), row.skipped && ` ${t('said.skipped')}`);
   const names = new Map([...choices[row.aspect]].map(([name, target]) => [target, name]));
   return h('p', { class: 'said' }, last.instead.length ? t('said.corrected', { name: last.instead.map(each => names.get(each) ?? each).join(t('list.comma')) }) : t(`said.${last.verdict}`));
 }
@@ -247,6 +257,21 @@ function details(row) {
     term(t('column.item'), row.item && (row.title ?? row.item)),
     term(t('column.student'), row.student && h('a', { href: link('student', { student: row.student }) }, row.student)),
     term(t('column.at'), row.at && moment(row.at)));
+}
+
+/** Return what one has to know of two points before they become one, or why one is not needed before the other. */
+function detailsOfPoints(row) {
+  const term = (words, content) => content && [h('dt', {}, words), h('dd', {}, content)];
+  const used = (records, courses) => `${t('review.records', { n: records })}${courses.length ? ` · ${courses.join(t('list.comma'))}` : ''}`;
+  const ways = row.cycles.length > 0 && h('ul', { class: 'cycles' }, row.cycles.map(way => h('li', {}, way.join(' → '))));
+  if (row.kind === 'excluded') {
+    return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
+      term(t('review.why'), t('review.why_excluded')), term(t('review.excluded_by'), ways));
+  }
+  return h('dl', {},
+    term(row.name, used(row.records, row.courses)), term(row.other_name, used(row.other_records, row.other_courses)),
+    term(t('review.likeness'), value(row.likeness, share(row.likeness))), term(t('review.why'), t('review.why_same')),
+    term(t('review.cycles'), ways || t('review.no_cycles')));
 }
 
 /** Return a text in which the words that the analyser quoted are marked. */
