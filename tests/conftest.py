@@ -1,11 +1,17 @@
-"""The last lines of every test run say which engines it ran on."""
+"""The last lines of every test run say which engines it ran on; and the browser, of which a run starts one."""
 
-from collections.abc import Callable, Mapping
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import pytest
 from addresses import of_each_worker
 from engine_names import ENGINES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -24,3 +30,19 @@ def _said(ask: Callable[[Mapping[str, str]], str], addresses: Mapping[str, str])
         return ask(addresses)
     except Exception as error:  # noqa: BLE001 - the summary of a run must not fail it
         return f"does not answer ({type(error).__name__})"
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """For the tests of the page and of signing in, whose targets install Debian's chromium and its driver."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.fail("there is no chromium: make env-page installs it")
+    with sync_playwright() as driver:
+        # Root, as in CI, has no sandbox; the page is our own.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()

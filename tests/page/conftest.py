@@ -1,7 +1,6 @@
 """The page in a real browser. `make page-test` runs these tests, which need Debian's chromium and a driver for it."""
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -47,21 +46,6 @@ def demo_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with running_demo(tmp_path_factory.mktemp("demo") / "demo.log") as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-def browser() -> "Iterator[Browser]":
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.fail("there is no chromium: make page-test installs it")
-    with sync_playwright() as driver:
-        # Root, as in CI, has no sandbox; the page is our own.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
