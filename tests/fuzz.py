@@ -204,6 +204,9 @@ def import_lines(importer: Importer, source: Format, lines: Sequence[str]) -> Jo
     if planned:
         importer.sum_up(planned[1])
     report = importer.jobs.report(job_id, NOW)
+    if report is not None and report.deriving:
+        importer.settle_prerequisites(job_id)
+        report = importer.jobs.report(job_id, NOW)
     if report is None or report.state not in ENDED:
         raise BrokenPromise(f"a job did not end: {report and report.state}")
     if report.state != "succeeded":

@@ -357,6 +357,10 @@ class StagedGraph:
     def prepare(self) -> None:
         """There is nothing to make."""
 
+    @staticmethod
+    def comparison_due(_now: float) -> None:
+        """Nobody asks which points may mean the same."""
+
     def has_erased(self) -> bool:
         return False
 
