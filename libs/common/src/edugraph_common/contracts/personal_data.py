@@ -254,8 +254,8 @@ _GRAPH = (
         exporter="graph",
         left=Words(
             "a review names its reviewer, by the id that they sign with; no student is a reviewer. What was said of "
-            "a record that never came names no student",
-            "审核记录中有审核者署名的编号；学生不是审核者。对从未到达的记录的判断不涉及任何学生",
+            "a record that never came has the id of that record, which is yours to choose",
+            "审核记录中有审核者署名的编号；学生不是审核者。对从未到达的记录的判断只有该记录的编号，编号由您决定",
         ),
     ),
     DataPlace(
