@@ -44,6 +44,7 @@ WARM, PROBES = 4, 12  # batches; those to warm up are not measured
 PROBE_STUDENTS = 400
 CLAIMS_OF_A_TEXT, TEXTS_OF_A_PACK = 100, 10
 MOST_CLAIMS = 100_000
+DEFINES = {"term_record", "course_content", "item_record"}  # what schools of all prefixes have in common
 ORIGIN = Origin(analyser="offline", model="bench", prompt_version="1")
 # Of the largest size: the ratio to the smallest one, or the value itself.
 RATIO_GOALS = {"batch p50, ms": 1.2, "batch p95, ms": 1.5}
@@ -141,8 +142,7 @@ def batch_of(job_id: str, number: int, records: list[Record]) -> RecordBatch:
 def probe_batches(number: int) -> Iterator[RecordBatch]:
     """Yield the same records at each size: people of their own, in the courses and at the items that are there."""
     school = School(PROBE_STUDENTS, 2, PROBE_STUDENTS * RECORDS_PER_STUDENT, prefix="probe")
-    defines = {"term_record", "course_content", "item_record"}
-    values = (value for value in school.records() if value["type"] not in defines)
+    values = (value for value in school.records() if value["type"] not in DEFINES)
     for place in range(number):
         yield batch_of("probe", place, [parse_record(value) for value in islice(values, BATCH)])
 

@@ -4,8 +4,12 @@ A Neo4j of this bench alone is filled through the importer's own code. Eight rea
 threads of one process as insights has them, with other groups and students each time and no cache of answers. Cold
 is the first time after Neo4j was started again, one call of each reader; the system still has the files in memory.
 Kept is the second time with the cache, by one reader: rights are read, and the answer is there. A question over a
-whole course may answer with an offer to ask for less. One table, JSON beside it; exits 1 when a figure is missed. On
-a busy machine the figures are rough.
+whole course may answer with an offer to ask for less.
+
+Then an import runs in a process of its own: alone, beside eight readers who ask one question each 5 s, and alone
+again. Its speed beside them is compared with the mean of before and after, since the graph grows meanwhile.
+
+One table, JSON beside it; exits 1 when a figure is missed. On a busy machine the figures are rough.
 """
 
 import argparse
@@ -15,15 +19,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from statistics import median, quantiles
 from typing import Any
 
-from bench_growth import ORIGIN, fill, students_of
+from bench_growth import DEFINES, ORIGIN, batch_of, fill, students_of
+from bench_redis import RECORDS as BATCH
 from engines import PRIVACY_SECRET, bench
 from own_neo4j import Store, own_neo4j
 
@@ -31,8 +38,9 @@ from edugraph_cli.synthetic_school import GROUP_SIZE, School
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Prerequisite, RecordFinding
 from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.records import parse_record
 from edugraph_common.platform.callers import ANYBODY
-from edugraph_importer.graph import Graph
+from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.asking import ask
 from edugraph_insights.graph import Graph as GraphToRead
@@ -47,6 +55,9 @@ NOW = datetime(2026, 6, 10, tzinfo=UTC)  # in the second term, so that its group
 GOALS = {"group or student": (1.0, 5.0), "course": (5.0, 5.0)}  # seconds of p95, warm and cold
 KEPT_GOAL_SECONDS = 0.05  # of an answer that was kept, one reader at a time
 KEPT_CALLS = 4
+PAUSE_SECONDS = 5.0  # from one question of a reader to the next, while an import runs
+MOST_RECORDS_A_SECOND = 10_000  # that an import of one process may write
+SLOWEST_IMPORT = 0.85  # of its speed alone
 
 
 class NoAudit:
@@ -60,22 +71,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000])
     parser.add_argument("--calls", type=int, default=5, help="of each reader, of each question")
+    parser.add_argument(
+        "--beside-seconds", type=float, default=60, help="how long each of the three imports runs; 0: none"
+    )
     parser.add_argument("--smoke", action="store_true", help="a small size: it must run, whatever its figures")
     given = parser.parse_args()
     found: dict[int, list[dict[str, Any]]] = {}
+    beside: dict[int, dict[str, float]] = {}
+    beside_seconds = 6.0 if given.smoke else given.beside_seconds
     with bench():
         for size in [3_000] if given.smoke else sorted(given.sizes):
             with tempfile.TemporaryDirectory() as folder, own_neo4j(Path(folder), PRIVACY_SECRET) as store:
                 found[size] = measure(store, size, 1 if given.smoke else given.calls)
-    missed = report(found)
-    return 0 if given.smoke else int(missed)
+                if beside_seconds:
+                    beside[size] = beside_an_import(store, size, beside_seconds)
+    missed = [report(found), report_beside(beside)]
+    load = [round(each, 1) for each in os.getloadavg()]
+    print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores")
+    print(f"goals: {GOALS}, kept {KEPT_GOAL_SECONDS} s, import beside readers {SLOWEST_IMPORT:.0%} of alone")
+    RESULTS.mkdir(exist_ok=True)
+    result = {"sizes": found, "beside an import": beside, "goals": GOALS, "load": load}
+    (RESULTS / "insights.json").write_text(json.dumps(result, indent=1))
+    return 0 if given.smoke else int(any(missed))
 
 
 def measure(store: Store, size: int, calls: int) -> list[dict[str, Any]]:
     school = School(students_of(size), 1, size)
     graph = Graph(store.settings)
     graph.prepare()
+    begun = time.monotonic()
     fill(graph, size)
+    print(f"{size:,} records written in {time.monotonic() - begun:.0f} s", flush=True)
     graph.write_findings(Findings(job_id="bench", pack="texts", findings=tuple(found_in_texts(school))))
     graph.settle_prerequisites()
     graph.close()
@@ -108,6 +134,73 @@ def measure(store: Store, size: int, calls: int) -> list[dict[str, Any]]:
     finally:
         insights.graph.close()
     return rows
+
+
+def beside_an_import(store: Store, size: int, lasting: float) -> dict[str, float]:
+    """Return the speed of an import alone and beside readers, and how long these waited."""
+    school, insights = School(students_of(size), 1, size), reading(store)
+    few = list(QUESTIONS)
+    try:
+        with (
+            ProcessPoolExecutor(1, get_context("spawn")) as importer,
+            ThreadPoolExecutor(READERS) as readers,
+        ):
+            before = importer.submit(import_for, store.settings, "before", lasting).result()
+            importing = importer.submit(import_for, store.settings, "beside", lasting)
+            until = time.monotonic() + lasting
+            asking = [
+                readers.submit(ask_now_and_then, insights, school, few, number, until) for number in range(READERS)
+            ]
+            asked = [each for reader in asking for each in reader.result()]
+            beside = importing.result()
+            after = importer.submit(import_for, store.settings, "after", lasting).result()
+    finally:
+        insights.graph.close()
+    waited = [each for each, _ in asked]
+    return {
+        "alone, records/s": (before + after) / 2,
+        "beside, records/s": beside,
+        "share": 2 * beside / (before + after),
+        "questions": len(asked),
+        "p50": median(waited),
+        "p95": p95(waited),
+        "too large": sum(large for _, large in asked) / len(asked),
+    }
+
+
+def import_for(settings: GraphSettings, prefix: str, lasting: float) -> float:
+    """Write records of people of their own, who learn at the same items, for so long. Return how many a second."""
+    graph = Graph(settings)
+    enough = int(lasting * MOST_RECORDS_A_SECOND)
+    school = School(students_of(enough), 2, enough, prefix=prefix)
+    values = (value for value in school.records() if value["type"] not in DEFINES)
+    begun, number, spent = time.monotonic(), 0, 0.0
+    try:
+        # What makes and reads the records is not what is measured.
+        while time.monotonic() - begun < lasting:
+            records = [parse_record(value) for value in islice(values, BATCH)]
+            if not records:
+                break
+            written = time.monotonic()
+            graph.write_batch(batch_of(f"import-{prefix}", number, records))
+            spent += time.monotonic() - written
+            number += 1
+    finally:
+        graph.close()
+    return number * BATCH / spent
+
+
+def ask_now_and_then(
+    insights: Insights, school: School, few: list[str], number: int, until: float
+) -> list[tuple[float, bool]]:
+    """One reader: a question of a group or a student each few seconds, not all readers at once."""
+    random, found = Random(number), []
+    time.sleep(PAUSE_SECONDS * number / READERS)
+    while time.monotonic() < until:
+        begun, name = time.monotonic(), random.choice(few)
+        found.append(seconds(insights, name, parameters(school, random, name, "group or student")))
+        time.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - begun)))
+    return found
 
 
 def found_in_texts(school: School) -> Iterator[RecordFinding]:
@@ -210,11 +303,20 @@ def report(found: dict[int, list[dict[str, Any]]]) -> bool:
             figures = "".join("         –" if row[name] is None else f"{row[name]:>10.3f}" for name in columns)
             verdict = "  MISSED" if row["missed"] else ""
             print(f"{row['question']:<24}{row['scope']:<18}{figures}{row['too large']:>11.0%}{verdict}")
-    load = [round(each, 1) for each in os.getloadavg()]
-    print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores")
-    print(f"goals: {GOALS}, kept {KEPT_GOAL_SECONDS} s")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "insights.json").write_text(json.dumps({"sizes": found, "goals": GOALS, "load": load}, indent=1))
+    return missed
+
+
+def report_beside(found: dict[int, dict[str, float]]) -> bool:
+    missed = False
+    for size, row in found.items():
+        is_missed = row["share"] < SLOWEST_IMPORT or row["p95"] > GOALS["group or student"][0]
+        missed = missed or is_missed
+        print(
+            f"\n{size:,} records, an import beside {READERS} readers with a question each {PAUSE_SECONDS:.0f} s: "
+            f"{row['beside, records/s']:.0f} records/s, {row['share']:.0%} of {row['alone, records/s']:.0f} alone; "
+            f"{row['questions']} questions, p50 {row['p50']:.3f} s, p95 {row['p95']:.3f} s, "
+            f"too large {row['too large']:.0%}{'  MISSED' if is_missed else ''}"
+        )
     return missed
 
 
