@@ -2,6 +2,8 @@
 
 import json
 import re
+from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -65,6 +67,10 @@ def test_the_numbers_of_the_overview_are_those_of_the_api(visit: Visitor, asked:
     )
     of_trust = ("records", "read", "linked", "unsure", "with_evidence", "reviewed", "agreement")
     assert close(visit.values("[data-question=trust] tbody"), [row[f] for row in trust["rows"] for f in of_trust])
+    weeks = visit.answer("trend", **given)["rows"]
+    names = ("first_attempts", "students", "right", "mistakes", "unresolved")
+    assert close(visit.values("[data-question=trend] tbody"), [row[name] for row in weeks for name in names])
+    assert visit.page.query_selector("[data-question=trend] canvas")
     counted = visit.page.locator("[data-question=weak-points] .how p").first
     assert counted.inner_text().endswith(f"first attempts {of['first attempts']}")
     assert weak["computed_by"] in str(visit.page.locator("[data-question=weak-points] .how details").text_content())
@@ -157,6 +163,86 @@ def test_the_map_draws_each_point_that_has_a_prerequisite_or_attempts(visit: Vis
         for other in boxes[place + 1 :]:
             apart = one["x2"] <= other["x1"] + 4 or other["x2"] <= one["x1"] + 4
             assert apart or one["y2"] <= other["y1"] + 4 or other["y2"] <= one["y1"] + 4
+
+
+def test_the_trail_leads_from_a_point_to_the_weakest_that_it_needs(visit: Visitor) -> None:
+    """Out: in `weakest`, any of the three measures; in `addTrail`, the points that the course does not have."""
+    step = {"point": POINT, "name": POINT, "difference": None, "students": 12, "confidence": 0.8, "score": None}
+    near = {**step, "gap": "near", "gap_name": "Near", "class_mastery": 0.3, "way": ["near"], "way_names": ["Near"]}
+    far = {**step, "gap": "far", "gap_name": "Far", "class_mastery": 0.4, "way": ["near", "far"], "way_names": ["Near", "Far"]}  # fmt: skip
+    answer = visit.answer("earlier-gaps", course=COURSE)
+    unknown = {"class_mastery": None}
+    given: list[dict[str, Any]] = []
+    visit.page.route("**/v1/insights/earlier-gaps?*", lambda route: route.fulfill(json=answer | {"rows": given}))
+    drawn = "[...document.querySelector('.map').picture.elements('.trail')].map(e => e.id()).sort()"
+    for rows, ways, words in (
+        ([near, {**far, "score": 0.2, "difference": 0.5}], ["near", "far"], "Far explains most. Steps back: 2"),
+        ([near, far], ["near"], "Near has the lowest mean mastery: 30%"),
+        ([{**near, **unknown}, {**far, **unknown}], [], "Nothing is known of what"),
+        ([{**near, **unknown, "gap": "平方根", "way": ["平方根"]}], ["平方根"], "Near goes wrong most often: 29%"),
+    ):
+        given[:] = rows
+        shown = visit.open("map", course=COURSE, lang="en", point=POINT)
+        assert words in shown.locator(".trail-sentence").inner_text()
+        shown.wait_for_function("() => document.querySelector('.map')?.picture?.container()")
+        passed = [POINT, *ways]
+        steps = [f"{needed} → {point}" for point, needed in pairwise(passed)]
+        assert shown.evaluate(drawn) == sorted([*passed, *steps] if ways else [])
+        assert [row.get_attribute("data-row") for row in shown.query_selector_all(".trail tbody tr")] == ways
+
+
+def test_the_sliders_ask_for_days_and_say_them_in_words(visit: Visitor) -> None:
+    """By keyboard. Out: in `timesAsked`, the end of the day; let `link` drop the days."""
+    shown = visit.open("map", course=COURSE, lang="en")
+    shown.locator("input[name=until]").focus()
+    for _ in range(4):
+        shown.keyboard.press("PageDown")
+    shown.wait_for_url("**until=*")
+    visit.ready()
+    day = re.findall(r"until=([\d-]+)", shown.url)[0]
+    words = f"{date.fromisoformat(day):%-d %B %Y}"
+    assert shown.locator("input[name=until]").get_attribute("aria-valuetext") == words
+    assert words in shown.locator("#days").inner_text()
+    assert shown.evaluate("document.activeElement.name") == "until"  # who moves it goes on moving it
+    weak = visit.answer("weak-points", course=COURSE, to=f"{day}T23:59:59.999Z")["rows"]
+    assert 0 < len(weak) < len(visit.answer("weak-points", course=COURSE)["rows"])
+    names = ("wrong", "students", "first_attempts")
+    named = {row["name"]: row for row in weak}
+    rows = shown.query_selector_all("[data-question=course-map] > div > .scrolls tbody tr")[: len(weak)]
+    for row in rows:
+        of = named[row.eval_on_selector("th", "e => e.textContent")]
+        values = [str(each.get_attribute("value")) for each in row.query_selector_all("data")]
+        assert close(values, [of[name] for name in names])
+    first, address = shown.locator("main").inner_text(), shown.url
+    shown.goto("about:blank")
+    shown.goto(address)
+    assert visit.ready().locator("main").inner_text() == first
+    shown.locator("nav a[href^='#overview']").click()
+    shown.wait_for_selector("[data-page=overview] .cards data")
+    assert words in visit.ready().locator(".chosen-days").inner_text()
+    asked = visit.answer("weak-points", course=COURSE, to=f"{day}T23:59:59.999Z")["of_how_many"]
+    assert visit.values("[data-card=attempts]") == [str(asked["first attempts"])]
+    shown.get_by_role("link", name="All the time").click()
+    shown.wait_for_function("() => !location.hash.includes('until')")
+
+
+def test_the_map_is_coloured_by_mastery_where_that_is_asked_for(visit: Visitor) -> None:
+    answer = visit.answer("mastery", course=COURSE)
+    levels = {"二次根式": 0.8, "平方根": 0.75, "一次函数": 0.6, "因式分解": 0.3, "勾股定理": 0.1}
+    weak = {row["name"]: row["point"] for row in visit.answer("weak-points", course=COURSE)["rows"]}
+    rows = [{"point": weak[name], "name": name, "mastery": level, "mastered": 1, "students": 9} for name, level in levels.items()]  # fmt: skip
+    visit.page.route("**/v1/insights/mastery?*", lambda route: route.fulfill(json=answer | {"rows": rows}))
+    shown = visit.open("map", course=COURSE, lang="en")
+    shown.get_by_label("Colour by").select_option("mastery")
+    shown.wait_for_url("**colour=mastery*")
+    visit.ready()
+    drawn = shown.evaluate(
+        "[...document.querySelector('.map').picture.nodes()].map(n => [n.id(), n.data('label'), n.data('level')])"
+    )
+    found = {point: (label, level) for point, label, level in drawn}
+    for name, (percent, level) in {"二次根式": ("80%", "0"), "平方根": ("75%", "0"), "一次函数": ("60%", "1"), "因式分解": ("30%", "2"), "勾股定理": ("10%", "3")}.items():  # fmt: skip
+        assert found[weak[name]] == (f"{name}\n{percent}", level)
+    assert found[weak["分式方程"]] == ("分式方程", "none")
 
 
 def test_a_course_of_5000_points_stays_usable_and_says_what_is_left_out(visit: Visitor) -> None:
@@ -349,6 +435,44 @@ def test_nothing_is_wider_than_the_screen(visit: Visitor, page: str, width: int)
     visit.page.set_viewport_size({"width": width, "height": 844})
     shown = visit.open(page, course=COURSE, lang="en", **PAGES[page])
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+# What no question has records for yet: course records, messages and texts of a course, and the prerequisites themselves.
+WITHOUT_RECORDS = {
+    "overview": {"Records", "Read", "Unsure", "With evidence", "Reviewed"},  # of messages and course texts
+    "students": {"Progress"},
+    "student": {"Outcome"},  # a record itself
+    "map": {"Confidence", "First attempts"},  # none: 0 attempts
+    "records": {"Outcome"},
+    "people": {"Students", "With a tie", "Pairs with a tie", "Both ways", "Ties", "Sent", "Received", "Share both ways"},
+}  # fmt: skip
+UNLINKED = """() => [...document.querySelectorAll('main .cards data, main tbody data')].filter(e => e.value && !e.closest('a')).map(e => {
+  const cell = e.closest('td, th');
+  return cell ? cell.closest('table').tHead.rows[0].cells[cell.cellIndex].textContent.replace(/ [▲▼]$/, '')
+    : e.closest('.card').querySelector('dt').textContent;
+})"""
+CONTROLS = "main button, main input, main select, main textarea"
+
+
+@pytest.mark.parametrize("page", WITHOUT_RECORDS)
+def test_each_page_keeps_the_rules(visit: Visitor, page: str) -> None:
+    """Numbers open their records, figures say how and of how many, pictures have a table, a link is a view, print is a report."""
+    shown = visit.open(page, course=COURSE, lang="en", **PAGES.get(page, {}))
+    assert set(shown.evaluate(UNLINKED)) <= WITHOUT_RECORDS[page]
+    for section in shown.query_selector_all("main [data-question]"):
+        assert section.query_selector(".how details"), section.get_attribute("data-question")
+        assert section.query_selector(".how p data")
+    for picture in shown.query_selector_all("main [role=img]"):
+        assert picture.evaluate("e => Boolean(e.closest('section').querySelector('table'))")
+        assert picture.get_attribute("aria-label")
+    first, address = shown.locator("main").inner_text(), shown.url
+    shown.goto("about:blank")
+    shown.goto(address)
+    assert visit.ready().locator("main").inner_text() == first
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown.emulate_media(media="print")
+    assert [each for each in shown.query_selector_all(CONTROLS) if each.is_visible()] == []
+    assert all(each.is_visible() for each in shown.query_selector_all(".how details p"))
 
 
 def test_printed_it_has_no_controls_and_says_how_it_is_computed(visit: Visitor) -> None:

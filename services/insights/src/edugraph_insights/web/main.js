@@ -12,6 +12,7 @@ import { students } from './pages/students.js';
 import { h, refusal } from './parts.js';
 import { account, goneBack, isUnknown, signIn } from './signing.js';
 import { changed, link, state } from './state.js';
+import { chosenDays, timesAsked } from './times.js';
 import { savedViews } from './views.js';
 import { LANGUAGES, language, speak, t } from './words.js';
 
@@ -64,7 +65,7 @@ async function show() {
     content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses'), ' ', toImports || ''));
   }
   else {
-    const parts = PAGES[known].show({ ...choices, asked: questionParameters() });
+    const parts = PAGES[known].show({ ...choices, ...questionParameters() });
     content.append(...parts.filter(Boolean));
     document.title = `${content.querySelector('h1').textContent} – EduGraph`;
     await Promise.all(parts.map(part => part?.done));
@@ -88,11 +89,11 @@ async function asked() {
   return { ...may, questions: new Set([...catalogue.questions.map(each => each.name), ...(may.imports ? ['imports'] : [])]) };
 }
 
-/** Return what the filters say, as parameters of a question. */
+/** Return what the filters say as parameters of a question, and the time of the term whatever days of it are chosen. */
 function questionParameters() {
   const { course, group, term } = state();
   const during = choices.terms.find(each => each.id === term);
-  return { course, group, from: during?.starts, to: during?.ends };
+  return { asked: { course, group, ...timesAsked(during) }, during: { from: during?.starts, to: during?.ends } };
 }
 
 function frame(page) {
@@ -135,12 +136,13 @@ function dress() {
 function filters(now) {
   const groups = choices.groups.filter(each => each.courses.length === 0 || each.courses.includes(now.course));
   const pick = (name, label, options, all) => h('label', {}, `${label} `, h('select', { name, 'data-keep-focus': `pick-${name}`,
-    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'course' ? { group: '', point: '', student: '', item: '', who: '', community: '', at: '' } : {}) }); } },
+    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'group' ? {} : { since: '', until: '' }), ...(name === 'course' ? { group: '', point: '', student: '', item: '', who: '', community: '', at: '' } : {}) }); } },
     all && h('option', { value: '' }, all), options.map(each => h('option', { value: each.id, selected: each.id === now[name] }, each.name === each.id ? each.id : `${each.name} (${each.id})`))));
   return h('form', { class: 'filters', 'aria-label': t('filter.title'), onsubmit: event => event.preventDefault() },
     pick('course', t('filter.course'), choices.courses),
     groups.length > 0 && pick('group', t('filter.group'), groups, t('filter.all_groups')),
     choices.terms.length > 0 && pick('term', t('filter.term'), choices.terms, t('filter.all_terms')),
+    chosenDays(),
     choices.sees === 'cells' && h('p', { class: 'note' }, t('filter.cells')));
 }
 

@@ -5,7 +5,7 @@ import { changed, link, state } from './state.js';
 import { moment, number, share, sorter, t, told } from './words.js';
 
 const MOST_ROWS = 300; // of a table, until all are asked for
-const PAUSE_MS = 250; // in which somebody who types goes on
+const PAUSE_MS = 80; // in which somebody who types fast goes on
 
 /** Return an element. A property that begins with `on` is a listener, one that is false or null is left out. */
 export function h(tag, properties = {}, ...children) {
@@ -40,8 +40,9 @@ export function searchInput(properties = {}) {
 
 /** Return a share as a number and a bar of that length. */
 export function bar(exact, href = null, label = null) {
+  if (exact === null || exact === undefined) return value(exact, share(exact)); // a bar would be that of 0 %
   const filled = h('span', { class: 'filled' });
-  filled.style.width = `${100 * (exact ?? 0)}%`;
+  filled.style.width = `${100 * exact}%`;
   return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
 }
 

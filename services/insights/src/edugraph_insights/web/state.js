@@ -1,7 +1,7 @@
 // What is shown stands in the address after the `#`, so that a link reproduces the view. A browser never sends that
 // part, so ids of students do not reach the log of a proxy that serves the page.
 
-const KEPT = ['course', 'group', 'term', 'lang']; // from one page to the next
+const KEPT = ['course', 'group', 'term', 'since', 'until', 'lang']; // from one page to the next
 
 export function state() {
   const [page, query = ''] = location.hash.slice(1).split('?');

@@ -2,13 +2,15 @@
 
 export const LANGUAGES = { en: 'English', zh: '中文' };
 let words = {};
+let spoken = ''; // the language of the words that are loaded
 export let language = 'en';
 
 /** Load a language; without one, that of the browser. */
 export async function speak(wanted) {
   const own = navigator.languages.find(each => each.slice(0, 2) in LANGUAGES) ?? 'en';
   language = wanted in LANGUAGES ? wanted : own.slice(0, 2);
-  words = await (await fetch(`words/${language}.json`)).json();
+  if (spoken !== language) words = await (await fetch(`words/${language}.json`)).json();
+  spoken = language;
   document.documentElement.lang = language === 'zh' ? 'zh-CN' : language;
 }
 
@@ -42,6 +44,12 @@ export function share(value) {
 
 export function day(value) {
   return value ? new Intl.DateTimeFormat(locale(), { dateStyle: 'medium' }).format(new Date(value)) : nothing;
+}
+
+/** Return a day of UTC, such as 2026-03-02, as it is said. What is no day stays as it is. */
+export function dayInWords(value) {
+  const at = new Date(`${value}T00:00:00Z`);
+  return Number.isNaN(at.getTime()) ? value : new Intl.DateTimeFormat(locale(), { dateStyle: 'long', timeZone: 'UTC' }).format(at);
 }
 
 export function moment(value) {

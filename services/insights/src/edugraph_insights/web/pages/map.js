@@ -6,8 +6,10 @@ import dagre from '../vendor/cytoscape-dagre/cytoscape-dagre.min.mjs';
 import { ask } from '../api.js';
 import { bar, block, colour, h, hiddenRows, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
+import { timeSlider } from '../times.js';
 import { number, share, t, told } from '../words.js';
 import { recordsList } from './records.js';
+import { addTrail, trailOf, trailSection } from './trail.js';
 
 const MOST_NODES = 150; // of one picture: more cannot be read
 const SHARES = [0.25, 0.5, 0.75]; // where the colour of a rate changes
@@ -18,46 +20,58 @@ const MARGIN = 24;
 const QUOTED = 5; // records in the panel
 cytoscape.use(dagre);
 
-export function map({ asked, questions }) {
+export function map({ asked, questions, sees, during }) {
   const { student } = state();
   return [
     h('h1', {}, student ? t('map.title_student', { who: student }) : t('map.title')),
     student && h('p', { class: 'no-print' }, h('a', { href: link('student', { student }) }, t('map.to_student')), ' · ', h('a', { href: changed({ student: '' }) }, t('map.to_class'))),
-    block(t('map.picture'), () => picture(asked, questions, student), { 'data-question': 'course-map' }),
+    block(t('map.picture'), () => picture({ ...asked, ...(student && { student, group: undefined }) }, { questions, sees, student, during }), { 'data-question': 'course-map' }),
   ];
 }
 
-async function picture(asked, questions, student) {
-  const [places, rates] = await Promise.all([ask('/course-map', { ...asked, group: student ? undefined : asked.group, student }), ask(student ? '/student' : '/weak-points', { ...asked, ...(student && { student, group: undefined }) })]);
-  const all = collected(places.rows, rates.rows, student);
-  const { find = '', sure = '0' } = state();
+async function picture(asked, { questions, sees, student, during }) {
+  const { find = '', sure = '0', point: wantedPoint } = state();
+  const byMastery = state().colour === 'mastery' && (Boolean(student) || questions.has('mastery'));
+  const standing = ask(student ? '/student' : '/weak-points', asked);
+  const [places, rates, levels, trend, trail] = await Promise.all([
+    ask('/course-map', asked), standing,
+    byMastery && !student ? ask('/mastery', asked) : null,
+    sees !== 'cells' && questions.has('trend') ? ask('/trend', { ...asked, ...during }) : { rows: [], as_of: new Date().toISOString() },
+    wantedPoint && !student && questions.has('earlier-gaps') ? trailOf(wantedPoint, asked, Number(sure), standing) : null,
+  ]);
+  const all = collected(places.rows, rates.rows, levels?.rows ?? [], student);
   for (const point of all.values()) point.needs = point.needs.filter(need => need.confidence >= Number(sure));
+  const chosen = all.get(wantedPoint);
+  const onTrail = chosen && trail?.gap ? addTrail(all, chosen.id, trail) : new Set();
+  const passed = new Set(onTrail.size ? [chosen.id, ...trail.steps.map(step => step.id)] : []);
   const neededFor = new Map();
   for (const point of all.values()) for (const need of point.needs) neededFor.set(need.id, [...(neededFor.get(need.id) ?? []), point.id]);
   const sought = find.trim().toLowerCase();
   const matches = [...all.values()].filter(point => !sought || point.name.toLowerCase().includes(sought));
-  const near = sought ? new Set(matches.flatMap(point => [point.id, ...point.needs.map(need => need.id), ...(neededFor.get(point.id) ?? [])])) : null;
+  const near = sought ? new Set([...passed, ...matches.flatMap(point => [point.id, ...point.needs.map(need => need.id), ...(neededFor.get(point.id) ?? [])])]) : null;
   const alone = point => !point.needs.length && !neededFor.has(point.id) && !point.tried;
   const wanted = [...all.values()].filter(point => (near ? near.has(point.id) : !alone(point)));
-  // The weakest first, then those that most others need: what is left out matters least.
-  wanted.sort((a, b) => (b.wrong ?? -1) - (a.wrong ?? -1) || (neededFor.get(b.id)?.length ?? 0) - (neededFor.get(a.id)?.length ?? 0) || (a.id < b.id ? -1 : 1));
+  const weight = point => (passed.has(point.id) ? 2 : point.wrong ?? -1);
+  // The trail and the weakest first, then those that most others need: what is left out matters least.
+  wanted.sort((a, b) => weight(b) - weight(a) || (neededFor.get(b.id)?.length ?? 0) - (neededFor.get(a.id)?.length ?? 0) || (a.id < b.id ? -1 : 1));
   const drawn = wanted.slice(0, MOST_NODES);
-  const chosen = all.get(state().point);
   const side = h('aside', { class: 'panel', 'aria-live': 'polite', 'aria-label': t('map.panel') });
-  fill(side, chosen, all, neededFor, asked, questions, student, places.exact);
+  fill(side, chosen, { all, neededFor, asked, questions, student, byMastery, exact: places.exact });
   return [
-    tools(matches.length, all.size, sure),
+    tools(matches.length, all.size, sure, Boolean(student) || questions.has('mastery')),
+    sees !== 'cells' && timeSlider(trend),
     h('p', { class: 'left-out' }, t('map.drawn', { n: drawn.length, of: all.size }), ' ', drawn.length < wanted.length ? t('map.too_many', { most: MOST_NODES, n: wanted.length - drawn.length }) : '', !near && all.size > wanted.length ? t('map.alone', { n: all.size - wanted.length }) : ''),
-    h('div', { class: 'map-and-panel' }, h('figure', {}, canvas(drawn, chosen, student), legend(student)), side),
-    pointsTable([...all.values()].filter(point => matches.includes(point)), all, neededFor, student, hiddenRows(rates)),
-    how('course-map', places), how(student ? 'student' : 'weak-points', rates),
+    h('div', { class: 'map-and-panel' }, h('figure', {}, canvas(drawn, { chosen, student, byMastery, onTrail, passed }), legend(student, byMastery, onTrail.size > 0)), side),
+    chosen && trail && trailSection(chosen, all, trail),
+    pointsTable(matches, { all, neededFor, student, byMastery, hidden: hiddenRows(rates) }),
+    how('course-map', places), how(student ? 'student' : 'weak-points', rates), levels && how('mastery', levels),
   ];
 }
 
 /** Return the points by id: what they need, and how the class, or the student, does at them. */
-function collected(places, rates, student) {
+function collected(places, rates, levels, student) {
   const all = new Map();
-  const point = (id, name) => all.get(id) ?? all.set(id, { id, name, needs: [], wrong: null, tried: 0, students: null, row: null }).get(id);
+  const point = (id, name) => all.get(id) ?? all.set(id, { id, name, needs: [], wrong: null, tried: 0, students: null, mastery: null, row: null }).get(id);
   for (const { point: id, name, needs, needs_name: needsName, confidence } of places) {
     const here = point(id, name);
     if (needs) {
@@ -68,31 +82,42 @@ function collected(places, rates, student) {
   for (const row of rates) {
     const here = point(row.point, row.name);
     const tried = student ? row.right + row.wrong : row.first_attempts;
-    Object.assign(here, { row, tried, wrong: student ? (tried ? row.wrong / tried : null) : row.wrong, students: student ? null : row.students });
+    Object.assign(here, { row, tried, wrong: student ? (tried ? row.wrong / tried : null) : row.wrong, students: student ? null : row.students, mastery: student ? row.probability : null });
   }
+  for (const row of levels) point(row.point, row.name).mastery = row.mastery;
   return all;
 }
 
-function tools(found, all, sure) {
+function tools(found, all, sure, hasMastery) {
   const least = h('select', { 'data-keep-focus': 'sure', onchange: event => { location.hash = changed({ sure: event.target.value === '0' ? '' : event.target.value }); } },
     SURE.map(each => h('option', { value: each, selected: each === sure }, each === '0' ? t('map.any') : share(Number(each)))));
-  return h('p', { class: 'search no-print' }, h('label', {}, `${t('map.find')} `, searchInput()), ' ', h('span', {}, t('map.found', { n: found, of: all })), ' ', h('label', {}, `${t('map.sure')} `, least));
+  const by = h('select', { 'data-keep-focus': 'colour', onchange: event => { location.hash = changed({ colour: event.target.value }); } },
+    ['', 'mastery'].map(each => h('option', { value: each, selected: each === (state().colour ?? '') }, t(each ? 'column.mastery' : 'column.wrong'))));
+  return h('p', { class: 'search no-print' }, h('label', {}, `${t('map.find')} `, searchInput()), ' ', h('span', {}, t('map.found', { n: found, of: all })), ' ', h('label', {}, `${t('map.sure')} `, least),
+    hasMastery && [' ', h('label', {}, `${t('map.colour_by')} `, by)]);
 }
 
-const level = wrong => (wrong === null ? 'none' : String(SHARES.filter(each => wrong >= each).length));
+/** Return the step of the colours in which a share lies: a high share wrong is as bad as a low mastery. */
+function level(shown, byMastery) {
+  if (shown === null) return 'none';
+  const steps = SHARES.filter(each => shown >= each).length;
+  return String(byMastery ? SHARES.length - steps : steps);
+}
 
-function canvas(drawn, chosen, student) {
+function canvas(drawn, { chosen, student, byMastery, onTrail, passed }) {
   const ids = new Set(drawn.map(point => point.id));
   const place = h('div', { class: 'map', role: 'img', 'aria-label': t('map.described', { n: drawn.length }) });
   const most = Math.max(1, ...drawn.map(point => point.students ?? 0));
   const elements = [
-    ...drawn.map(point => ({ data: { id: point.id, label: point.wrong === null ? point.name : `${point.name}\n${share(point.wrong)}`, level: level(point.wrong), size: 22 + (point.students ? 26 * Math.sqrt(point.students / most) : student && point.tried ? 12 : 0) } })),
-    ...drawn.flatMap(point => point.needs.filter(need => ids.has(need.id)).map(need => ({ data: { id: `${need.id} → ${point.id}`, source: need.id, target: point.id, confidence: need.confidence } }))),
+    ...drawn.map(point => ({ point, shown: byMastery ? point.mastery : point.wrong })).map(({ point, shown }) => ({ classes: passed.has(point.id) ? 'trail' : '', data: { id: point.id, label: shown === null ? point.name : `${point.name}\n${share(shown)}`, level: level(shown, byMastery), size: 22 + (point.students ? 26 * Math.sqrt(point.students / most) : student && point.tried ? 12 : 0) } })),
+    ...drawn.flatMap(point => point.needs.filter(need => ids.has(need.id)).map(need => ({ classes: onTrail.has(`${need.id} → ${point.id}`) ? 'trail' : '', data: { id: `${need.id} → ${point.id}`, source: need.id, target: point.id, confidence: need.confidence } }))),
   ];
   const style = () => [
     { selector: 'node', style: { label: 'data(label)', width: 'data(size)', height: 'data(size)', 'font-size': 15, 'font-family': 'system-ui, "Noto Sans CJK SC", sans-serif', color: colour('text'), 'text-valign': 'bottom', 'text-margin-y': 4, 'text-wrap': 'wrap', 'text-max-width': 120, 'text-background-color': colour('paper'), 'text-background-opacity': 0.85, 'text-background-padding': 1, 'background-color': node => colour(`level-${node.data('level')}`), 'border-width': 1.5, 'border-color': colour('text') } },
     { selector: 'node[level = "none"]', style: { 'border-style': 'dashed', 'border-color': colour('quiet') } },
     { selector: 'edge', style: { width: edge => 1 + 2 * edge.data('confidence'), 'line-color': colour('edge'), 'target-arrow-color': colour('edge'), 'target-arrow-shape': 'triangle', 'curve-style': 'bezier', 'arrow-scale': 0.9 } },
+    { selector: 'edge.trail', style: { width: 5, 'line-color': colour('trail'), 'target-arrow-color': colour('trail') } },
+    { selector: 'node.trail', style: { 'border-width': 4, 'border-style': 'solid', 'border-color': colour('trail') } },
     { selector: 'node.chosen', style: { 'border-width': 4, 'border-color': colour('accent') } },
     { selector: 'edge.chosen', style: { 'line-color': colour('accent'), 'target-arrow-color': colour('accent') } },
   ];
@@ -100,7 +125,7 @@ function canvas(drawn, chosen, student) {
   cy.on('tap', 'node', event => { location.hash = changed({ point: event.target.id() }); });
   if (chosen && ids.has(chosen.id)) {
     const path = cy.getElementById(chosen.id);
-    path.union(path.predecessors()).addClass('chosen'); // the trail of what it needs
+    (onTrail.size ? path : path.union(path.predecessors())).addClass('chosen'); // without a trail, all that it needs
   }
   const draw = () => {
     cy.mount(place);
@@ -108,7 +133,8 @@ function canvas(drawn, chosen, student) {
     cy.layout({ name: 'dagre', rankDir: 'LR', nodeSep: 14, rankSep: place.clientWidth > 600 ? 90 : 16, edgeSep: 14, nodeDimensionsIncludeLabels: true, fit: false }).run();
     see(cy, place, chosen);
   };
-  requestAnimationFrame(() => place.isConnected && draw());
+  // After the next frame: what is found stands in the table before the picture is laid out.
+  requestAnimationFrame(() => setTimeout(() => place.isConnected && draw()));
   document.addEventListener('dressed', () => place.isConnected && cy.style(style()));
   place.picture = cy; // a test looks at what is drawn
   const zoom = by => () => cy.zoom({ level: cy.zoom() * by, renderedPosition: { x: place.clientWidth / 2, y: place.clientHeight / 2 } });
@@ -133,13 +159,16 @@ function see(cy, place, chosen) {
   else cy.pan({ x: MARGIN - whole.x1 * zoom, y: MARGIN - whole.y1 * zoom });
 }
 
-function legend(student) {
-  const steps = [['none', t('map.no_attempts')], ...['0', '1', '2', '3'].map((name, place) => [name, t('map.from_to', { from: share(SHARES[place - 1] ?? 0), to: share(SHARES[place] ?? 1) })])];
-  return h('figcaption', { class: 'legend' }, `${t(student ? 'map.colour_student' : 'map.colour')} `, steps.map(([name, words]) => h('span', {}, h('i', { class: `dot level-${name}`, 'aria-hidden': 'true' }), words)), student ? '' : ` ${t('map.size')}`);
+function legend(student, byMastery, hasTrail) {
+  const between = place => t('map.from_to', { from: share(SHARES[place - 1] ?? 0), to: share(SHARES[place] ?? 1) });
+  const steps = [['none', t('map.no_attempts')], ...[0, 1, 2, 3].map(place => [place, between(byMastery ? SHARES.length - place : place)])];
+  const about = byMastery ? t('map.colour_mastery') : t(student ? 'map.colour_student' : 'map.colour');
+  return h('figcaption', { class: 'legend' }, `${about} `, steps.map(([name, words]) => h('span', {}, h('i', { class: `dot level-${name}`, 'aria-hidden': 'true' }), words)), student ? '' : ` ${t('map.size')}`,
+    hasTrail && h('span', {}, h('i', { class: 'line-of-trail', 'aria-hidden': 'true' }), t('map.trail')));
 }
 
 /** Say what is known of a point, with the latest records. */
-function fill(side, point, all, neededFor, asked, questions, student, exact) {
+function fill(side, point, { all, neededFor, asked, questions, student, byMastery, exact }) {
   if (!point) {
     side.replaceChildren(h('p', { class: 'note' }, t('map.choose')));
     return;
@@ -153,22 +182,24 @@ function fill(side, point, all, neededFor, asked, questions, student, exact) {
       h('dt', {}, t('column.wrong')), h('dd', {}, point.wrong === null ? t('map.no_attempts') : bar(point.wrong, records, point.name)),
       h('dt', {}, t('column.first_attempts')), h('dd', {}, value(point.tried, number(point.tried), records, point.name)),
       !student && [h('dt', {}, t('column.students')), h('dd', {}, value(point.students, number(point.students), records, point.name))],
+      (byMastery || student) && [h('dt', {}, t('column.mastery')), h('dd', {}, value(point.mastery, share(point.mastery), records, point.name))],
       student && point.row && [h('dt', {}, t('column.state')), h('dd', {}, told('state', point.row.state))],
       h('dt', {}, t('map.needs')), h('dd', {}, names(point.needs.map(need => need.id))),
       h('dt', {}, t('map.needed_for')), h('dd', {}, names(neededFor.get(point.id) ?? []))),
     latest, h('p', { class: 'no-print' }, h('a', { href: changed({ point: '' }) }, t('map.close'))));
   if (questions.has('records') && exact) {
-    ask('/records', { ...asked, ...(student && { student, group: undefined }), point: point.id, limit: QUOTED }).then(answer => {
+    ask('/records', { ...asked, point: point.id, limit: QUOTED }).then(answer => {
       latest.replaceChildren(...(answer.rows.length ? [recordsList(answer.rows)] : [h('p', {}, t('map.no_records'))]));
     }, problem => { latest.textContent = told('problem', problem.type); });
   }
 }
 
-function pointsTable(points, all, neededFor, student, hidden) {
+function pointsTable(points, { all, neededFor, student, byMastery, hidden }) {
   const listed = ids => ids.map(id => all.get(id).name).join(t('list.comma'));
   return table(t('map.caption', { n: points.length }), [
     { name: 'name', label: t('column.point'), text: true, key: point => point.name, cell: point => h('a', { href: changed({ point: point.id }), 'data-keep-focus': `point-${point.id}` }, point.name) },
     { name: 'wrong', label: t('column.wrong'), key: point => point.wrong, cell: point => bar(point.wrong, recordsLink(point.row?.evidence), point.name) },
+    ...(byMastery ? [{ name: 'mastery', label: t('column.mastery'), key: point => point.mastery, cell: point => bar(point.mastery, recordsLink(point.row?.evidence), point.name) }] : []),
     ...(student ? [] : [{ name: 'students', label: t('column.students'), key: point => point.students, cell: point => value(point.students, number(point.students), recordsLink(point.row?.evidence), point.name) }]),
     { name: 'tried', label: t('column.first_attempts'), key: point => point.tried, cell: point => value(point.tried, number(point.tried), recordsLink(point.row?.evidence), point.name) },
     { name: 'needs', label: t('map.needs'), text: true, cell: point => listed(point.needs.map(need => need.id)) || '–' },

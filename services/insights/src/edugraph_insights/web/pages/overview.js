@@ -1,9 +1,11 @@
 // How does this course stand? For who answers for it, and for an analyst.
 
 import { ask } from '../api.js';
-import { bar, block, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
+import { chart } from '../charts.js';
+import { bar, block, colour, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
 import { link } from '../state.js';
-import { number, share, t, told } from '../words.js';
+import { weekOf } from '../times.js';
+import { day, dayInWords, number, share, t, told } from '../words.js';
 
 const WEAKEST = 5;
 
@@ -14,6 +16,7 @@ export function overview({ asked, questions }) {
     h('h1', {}, t('overview.title')),
     block(t('overview.standing'), () => standing(weak, asked, questions), { class: 'standing' }),
     block(t('overview.weakest'), () => weakest(weak), { 'data-question': 'weak-points' }),
+    questions.has('trend') && block(t('overview.trend'), () => trend(asked, questions), { 'data-question': 'trend' }),
     questions.has('trust') && block(t('overview.trust'), () => trust(asked), { 'data-question': 'trust' }),
   ];
 }
@@ -43,7 +46,7 @@ async function weakest(weak) {
     table(t('overview.weakest_caption', { n: rows.length, of: answer.rows.length }), [
       { name: 'name', label: t('column.point'), text: true, cell: row => h('a', { href: link('map', { point: row.point }) }, row.name) },
       { name: 'wrong', label: t('column.wrong'), cell: row => bar(row.wrong, recordsLink(row.evidence), row.name) },
-      { name: 'low', label: t('column.wrong_at_least'), cell: row => value(row.wrong_at_least, share(row.wrong_at_least)) },
+      { name: 'low', label: t('column.wrong_at_least'), cell: row => value(row.wrong_at_least, share(row.wrong_at_least), recordsLink(row.evidence), row.name) },
       { name: 'students', label: t('column.students'), cell: row => value(row.students, number(row.students), recordsLink(row.evidence), row.name) },
       { name: 'first_attempts', label: t('column.first_attempts'), cell: row => value(row.first_attempts, number(row.first_attempts), recordsLink(row.evidence), row.name) },
     ], rows, { none: t('overview.no_points'), hidden: hiddenRows(answer) }),
@@ -52,13 +55,56 @@ async function weakest(weak) {
   ];
 }
 
+async function trend(asked, questions) {
+  const answer = await ask('/trend', asked);
+  const { rows } = answer;
+  const behind = row => (answer.exact && questions.has('records') ? link('records', weekOf(row.week)) : null);
+  const count = name => ({ name, label: t(`trend.${name}`), cell: row => value(row[name], number(row[name]), behind(row), dayInWords(row.week)) });
+  return [
+    rows.length > 1 && drawing(rows),
+    table(t('trend.caption', { n: rows.length }), [
+      { name: 'week', label: t('trend.week'), text: true, cell: row => dayInWords(row.week) },
+      count('first_attempts'), count('students'),
+      { name: 'right', label: t('column.right'), cell: row => bar(row.right, behind(row), dayInWords(row.week)) },
+      count('mistakes'), count('unresolved'),
+    ], rows, { none: t('trend.none'), hidden: hiddenRows(answer) }),
+    how('trend', answer),
+  ];
+}
+
+/** Draw first attempts and unresolved mistakes as numbers, to the left, and the share right, to the right. */
+function drawing(rows) {
+  const kinds = { first_attempts: 'edge', unresolved: 'wrong', right: 'right' };
+  const place = chart(t('trend.chart', { n: rows.length }), (axis, uPlot) => ({
+    options: {
+      height: 220,
+      scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] }, share: { range: [0, 1] } },
+      axes: [
+        { ...axis, values: (_, seconds) => seconds.map(each => day(each * 1000)), space: 110 },
+        { ...axis, size: 60 },
+        { ...axis, scale: 'share', side: 1, grid: { show: false }, values: (_, shares) => shares.map(share), size: 60 },
+      ],
+      series: [
+        {},
+        { stroke: colour(kinds.first_attempts), fill: colour('level-none'), paths: uPlot.paths.bars({ size: [0.6, 40] }), points: { show: false } },
+        { stroke: colour(kinds.unresolved), width: 2, dash: [6, 4], points: { show: true, size: 8, fill: colour(kinds.unresolved) } },
+        { scale: 'share', stroke: colour(kinds.right), width: 2, spanGaps: true, points: { show: true, size: 8, fill: colour(kinds.right) } },
+      ],
+    },
+    data: [rows.map(row => Date.parse(row.week) / 1000), ...Object.keys(kinds).map(name => rows.map(row => row[name]))],
+  }));
+  const legend = Object.keys(kinds).map(name => h('span', {}, h('i', { class: `dot trend-${name}`, 'aria-hidden': 'true' }), t(`trend_legend.${name}`)));
+  return h('figure', {}, place, h('figcaption', { class: 'legend' }, legend));
+}
+
 async function trust(asked) {
   const answer = await ask('/trust', asked);
+  const behind = row => (row.kind === 'mistakes' && answer.exact ? link('records') : null);
   return [
     table(t('overview.trust_caption'), [
       { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
-      { name: 'records', label: t('column.records'), cell: row => value(row.records, number(row.records), row.kind === 'mistakes' && answer.exact ? link('records') : null, told('kind', row.kind)) },
-      ...['read', 'linked', 'unsure', 'with_evidence', 'reviewed', 'agreement'].map(name => ({ name, label: t(`column.${name}`), cell: row => value(row[name], share(row[name])) })),
+      { name: 'records', label: t('column.records'), cell: row => value(row.records, number(row.records), behind(row), told('kind', row.kind)) },
+      ...['read', 'linked', 'unsure', 'with_evidence', 'reviewed', 'agreement'].map(name => ({ name, label: t(`column.${name}`), cell: row => value(row[name], share(row[name]), behind(row), told('kind', row.kind)) })),
     ], answer.rows, { hidden: hiddenRows(answer) }),
     how('trust', answer),
   ];

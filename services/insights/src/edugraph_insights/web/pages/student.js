@@ -1,8 +1,7 @@
 // One student on one page: what is mastered, what is not, and the records of it in time.
 
-import uPlot from '../vendor/uplot/uPlot.esm.js';
-
 import { ask } from '../api.js';
+import { chart } from '../charts.js';
 import { block, colour, h, how, recordsLink, table, value } from '../parts.js';
 import { link, state } from '../state.js';
 import { day, number, share, t, told } from '../words.js';
@@ -30,7 +29,7 @@ async function points(one) {
     table(t('student.points_caption', { n: answer.rows.length }), [
       { name: 'name', label: t('column.point'), text: true, key: row => row.name, cell: row => h('a', { href: link('map', { point: row.point, student: one.student }) }, row.name) },
       { name: 'state', label: t('column.state'), text: true, key: row => row.state, cell: row => h('span', { class: `state ${row.state.replaceAll(' ', '-')}` }, told('state', row.state)) },
-      { name: 'probability', label: t('column.probability'), key: row => row.probability, cell: row => value(row.probability, share(row.probability)) },
+      { name: 'probability', label: t('column.probability'), key: row => row.probability, cell: row => value(row.probability, share(row.probability), recordsLink(row.evidence), row.name) },
       { name: 'wrong', label: t('column.wrong_number'), key: row => row.wrong, cell: row => value(row.wrong, number(row.wrong), recordsLink(row.evidence), row.name) },
       { name: 'right', label: t('column.right_number'), key: row => row.right, cell: row => value(row.right, number(row.right), recordsLink(row.evidence), row.name) },
       { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), recordsLink(row.evidence), row.name) },
@@ -54,22 +53,18 @@ function drawing(rows) {
     of('wrong', row => row.outcome !== null && row.outcome < HALF),
     of('mistake', row => row.outcome === null),
   ];
-  const place = h('div', { class: 'chart', role: 'img', 'aria-label': t('student.chart', { n: rows.length }) });
-  const paint = () => {
-    place.replaceChildren();
-    const axis = { stroke: colour('text'), grid: { stroke: colour('line'), width: 1 }, ticks: { stroke: colour('line'), width: 1 } };
-    new uPlot({
-      width: Math.max(280, place.clientWidth), height: 180, legend: { show: false }, cursor: { show: false },
+  const place = chart(t('student.chart', { n: rows.length }), axis => ({
+    options: {
+      height: 180,
       scales: { y: { range: [-12, 112] } },
       axes: [
         { ...axis, values: (_, seconds) => seconds.map(each => day(each * 1000)), space: 110 },
         { ...axis, values: (_, parts) => parts.map(each => share(each / 100)), splits: () => [0, 50, 100], size: 60 },
       ],
       series: [{}, ...series.map(({ kind }) => ({ label: kind, stroke: colour(kind), paths: () => null, points: { show: true, size: kind === 'mistake' ? 12 : 8, fill: kind === 'mistake' ? 'transparent' : colour(kind), stroke: colour(kind), width: 2 } }))],
-    }, [inOrder.map(row => Date.parse(row.at) / 1000), ...series.map(each => each.values)], place);
-  };
-  new ResizeObserver(paint).observe(place);
-  document.addEventListener('dressed', () => place.isConnected && paint());
+    },
+    data: [inOrder.map(row => Date.parse(row.at) / 1000), ...series.map(each => each.values)],
+  }));
   const legend = h('p', { class: 'legend' }, series.map(({ kind, values }) => h('span', {}, h('i', { class: `dot ${kind}`, 'aria-hidden': 'true' }), `${t(`legend.${kind}`)} `, value(values.filter(each => each !== null).length))));
   return h('figure', {}, place, h('figcaption', {}, legend));
 }

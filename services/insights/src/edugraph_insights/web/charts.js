@@ -1,0 +1,24 @@
+// Pictures of numbers in time, by uPlot. A table beside each says the same.
+
+import uPlot from './vendor/uplot/uPlot.esm.js';
+
+import { colour, h } from './parts.js';
+
+const NARROWEST = 280; // pixels
+
+/**
+ * Return a picture, which is drawn anew when its room or the colours change. `make(axis, uPlot)` gives {options, data} of uPlot;
+ * `axis` has the colours of an axis.
+ */
+export function chart(label, make) {
+  const place = h('div', { class: 'chart', role: 'img', 'aria-label': label });
+  const paint = () => {
+    place.replaceChildren();
+    const axis = { stroke: colour('text'), grid: { stroke: colour('line'), width: 1 }, ticks: { stroke: colour('line'), width: 1 } };
+    const { options, data } = make(axis, uPlot);
+    new uPlot({ width: Math.max(NARROWEST, place.clientWidth), legend: { show: false }, cursor: { show: false }, ...options }, data, place);
+  };
+  new ResizeObserver(paint).observe(place);
+  document.addEventListener('dressed', () => place.isConnected && paint());
+  return place;
+}
