@@ -25,16 +25,20 @@ from edugraph_cli.serving import Pools
 from edugraph_client import Client, FileSource
 from edugraph_common.contracts.doors import is_of_insights
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.platform.api_keys import SCOPES, ApiKeys, Scope
+from edugraph_common.platform.api_keys import SCOPES, ApiKeys, Role, Scope
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.saved_views import SavedView, SavedViews, ViewState
+from edugraph_insights.access import IN_CELLS
 
 pytestmark = pytest.mark.real
 NAME, TEXT, STUDENT = "Canarina Quetzal", "plumbago is what I wrote", "stu-canarina-1"
 MARKS = ("anarina", "uetzal", "plumbago", "stu-can")
 # Another student, who will be restricted. Each of their marks stands where it can be told whose it is.
+TEACHER = "t-1"  # leads a group of both
 RESTRICTED, RESTRICTED_MARKS = "stu-rosalind-1", ("osalind", "yvern", "hellebore")
+# Questions whose rows name students, or show what they wrote.
+NAMING = ("attention", "needs-help", "records", "roster", "student", "ties")
 WITHOUT_PERSONAL: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope != "personal")
 
 
@@ -46,8 +50,8 @@ class Marked:
     jobs: tuple[str, ...]
     tasks: tuple[str, ...]
 
-    def client(self, *scopes: Scope) -> httpx.Client:
-        headers = _bearer(self.system, *scopes)
+    def client(self, *scopes: Scope, roles: tuple[Role, ...] = (), person: str | None = None) -> httpx.Client:
+        headers = _bearer(self.system, *scopes, roles=roles, person=person)
         return httpx.Client(base_url=self.system.url, timeout=30, headers=headers, transport=Doors(self.system))
 
 
@@ -64,10 +68,12 @@ class Doors(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def _bearer(system: System, *scopes: Scope) -> dict[str, str]:
+def _bearer(
+    system: System, *scopes: Scope, roles: tuple[Role, ...] = (), person: str | None = None
+) -> dict[str, str]:
     keys = ApiKeys(connect(system.engine.environment["EDUGRAPH_REDIS_URL"]))
-    # With a role, so that insights answers as well; cells show nobody.
-    return {"Authorization": f"Bearer {keys.create('test', scopes, datetime.now(UTC), roles=('analyst',)).token}"}
+    key = keys.create("test", scopes, datetime.now(UTC), roles=roles, person=person)
+    return {"Authorization": f"Bearer {key.token}"}
 
 
 def _interaction(number: int) -> dict[str, Any]:
@@ -93,6 +99,13 @@ def _of_restricted(number: int, **wrong: Any) -> dict[str, Any]:
     data = {"student_id": RESTRICTED, "student_name": "Rosalind Wyvern", "course_id": "c-1"}
     texts = {"error_text": f"hellebore {number}", "error_type": "hellebore and Wyvern"}
     return {"type": "error_record", "timestamp": "2026-03-01T10:00:00Z", "data": {**data, **texts}, **wrong}
+
+
+def _class() -> list[dict[str, Any]]:
+    """A teacher's group, in which both students are."""
+    people = ({"teacher_id": TEACHER}, {"student_id": STUDENT}, {"student_id": RESTRICTED})
+    value = {"type": "membership_record", "timestamp": "2026-02-01T10:00:00Z"}
+    return [{**value, "data": {"group_id": "g-1", "course_id": "c-1", **person}} for person in people]
 
 
 def _files() -> dict[FileSource, bytes]:
@@ -176,6 +189,7 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Marked]:
 def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
     accepted = [
         client.import_records([_interaction(20), {"type": TEXT, NAME: STUDENT}], analyze=True),
+        client.import_records(_class()),
         client.analyze("errors", [_mistake(40), _mistake(41)]),
         client.analyze("interactions", [_interaction(42)]),
     ]
@@ -199,15 +213,18 @@ def _fill(system: System, client: Client) -> tuple[list[str], list[str]]:
 
 
 def _operations(client: httpx.Client) -> list[tuple[str, str]]:
+    """Return the method and the path of each, with the names of what its query must have: /v1/x?course={course}."""
     documents = [
         client.get(path).raise_for_status().json() for path in ("/openapi.json", "/v1/insights/openapi.json")
     ]
-    found = {
-        (method.upper(), path)
-        for document in documents
-        for path, methods in document["paths"].items()
-        for method in methods
-    }
+    found = set()
+    for document in documents:
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                given = operation.get("parameters", ())
+                needs = [each["name"] for each in given if each["in"] == "query" and each.get("required")]
+                query = "&".join(f"{name}={{{name}}}" for name in needs)
+                found.add((method.upper(), f"{path}?{query}" if query else path))
     # What deletes comes last, and what resumes before it: nothing that is to be looked at is gone by then.
     return sorted(found, key=lambda each: (each[0] == "DELETE", each[0] == "POST", each))
 
@@ -222,6 +239,17 @@ def _addresses(marked: Marked, path: str) -> list[str]:
         "{student_id}": (STUDENT,),
         "{view_id}": ("0" * 32,),
         "{task_id}": (*marked.tasks, "buried", "buried-too"),
+        "{course}": ("c-1",),
+        "{next_course}": ("c-1",),
+        "{group}": ("g-1",),
+        "{other_group}": ("g-1",),
+        "{student}": (STUDENT, RESTRICTED),
+        "{goal}": ("nothing",),
+        "{label}": ("Student", "ErrorRecord", "KnowledgePoint"),
+        "{node}": (f"Student:{STUDENT}", f"Student:{RESTRICTED}", "Course:c-1"),
+        "{other}": ("Course:c-1",),
+        "{of}": ("course",),
+        "{id}": ("nothing",),
     }
     addresses = [path]
     for name in re.findall(r"{\w+}", path):
@@ -242,14 +270,15 @@ def _hits(
             assert answer.status_code < 500, (method, address, answer.text)
             for shown in (answer.text, str(dict(answer.headers))):
                 if any(mark in shown for mark in marks):
-                    hits[f"{method} {path}"] = shown
+                    hits[f"{method} {path.partition('?')[0]}"] = shown
     return hits
 
 
 def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None:
     """Out: `restrictions` in any of the routes, `hidden` in the export, or `s.restricted` in the mistakes."""
-    with marked.client(*SCOPES) as everything:
-        reads = {path for method, path in _operations(everything) if method == "GET" and "digest" not in path}
+    with marked.client(*SCOPES, roles=("teacher",), person=TEACHER) as everything:
+        operations = _operations(everything)
+        reads = {path.partition("?")[0] for method, path in operations if method == "GET" and "digest" not in path}
         before = _hits(marked, everything, RESTRICTED_MARKS, only=("GET",))
         assert {each.partition(" ")[2] for each in before} == reads & {
             "/v1/jobs",
@@ -260,6 +289,12 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
             "/v1/dead-letters/{queue}/{task_id}",
             "/v1/graph/summary",
             "/v1/graph/export",
+            "/v1/graph/node",
+            "/v1/graph/nodes",
+            "/v1/graph/neighbours",
+            "/v1/graph/subgraph",
+            "/v1/graph/path",
+            *(f"/v1/insights/{name}" for name in (*NAMING, "untaught-points")),
         }
         for action in ("restriction", "restriction/lift", "restriction"):
             sent = everything.post(f"/v1/students/{RESTRICTED}/{action}").raise_for_status().json()
@@ -271,6 +306,55 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
         assert STUDENT in everything.get("/v1/graph/export").text
 
 
+def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marked) -> None:
+    """Out: one of `trail.shown`, or note_refusal in app.py or in the fast path."""
+    redis_url = marked.system.engine.environment["EDUGRAPH_REDIS_URL"]
+    audit = Audit(connect(redis_url), marked.system.engine.environment["EDUGRAPH_PRIVACY_SECRET"])
+    asked = set()
+    with marked.client("read", "operate", "personal", roles=("teacher",), person=TEACHER) as officer:
+        officer.headers["X-Purpose"] = "an answer to a parent"
+        key_id = officer.headers["Authorization"].split("_")[1]
+        reads = [(m, a) for m, path in _operations(officer) if m == "GET" for a in _addresses(marked, path)]
+        for method, address in reads:
+            count = len([entry for entry in audit.newest() if entry.who == key_id])
+            answer = officer.request(method, address)
+            name = address.partition("?")[0].rpartition("/")[2]
+            # What is taught and what goes wrong is of nobody, also where a model calls it by words of a text.
+            of_nobody = name in {"summary", *IN_CELLS} or "KnowledgePoint" in address
+            if any(mark in answer.text for mark in MARKS) and not of_nobody:
+                asked.add(name)
+                entry, *others = [entry for entry in audit.newest() if entry.who == key_id]
+                assert len(others) == count, address
+                assert (entry.action, entry.outcome) == ("personal.read", "shown"), address
+                assert entry.purpose == "an answer to a parent"
+        # By now the other end of the only tie is restricted.
+        assert asked >= {"picture", "export", "rejects", "buried", "node", *NAMING} - {"ties"}, asked
+        assert officer.get("/v1/jobs", headers={"X-Purpose": "x" * 201}).status_code == 422
+    with marked.client("submit") as somebody, marked.client("read:own") as nobody:
+        key_id = nobody.headers["Authorization"].split("_")[1]
+        accepted = somebody.post("/v1/imports", json={"records": [_mistake(1)]}).json()
+        job = accepted["job_id"]
+        sent = [
+            nobody.get(f"/v1/jobs/{job}"),
+            nobody.get(f"/v1/tasks/{accepted['task_id']}"),
+            nobody.delete(f"/v1/students/{STUDENT}"),
+            nobody.post("/v1/imports", json={"records": [_mistake(1)]}),
+        ]
+        assert [answer.status_code for answer in sent] == [404, 404, 403, 403]
+        refusals = [entry for entry in audit.newest() if entry.who == key_id]
+        assert [entry.what for entry in reversed(refusals)] == [
+            "GET /v1/jobs/{job_id}",
+            "GET /v1/tasks/{task_id}",
+            "DELETE /v1/students/{student_id:path}",
+            "POST /v1/imports",
+        ]
+        assert {(entry.action, entry.outcome) for entry in refusals} == {("refused", "refused")}
+        assert refusals[-1].object == audit.object_of("address", f"GET /v1/jobs/{job}")
+        assert STUDENT not in str(refusals)
+    assert httpx.get(f"{marked.system.url}/v1/jobs").status_code == 401
+    assert next(audit.newest()).who == "unknown"
+
+
 def test_without_personal_no_operation_shows_a_mark(marked: Marked) -> None:
     """Out: each of `job_answer`'s hidden fields, `without_personal_data`, `personal=True` of rejects, letter, export,
     and SMALLEST_GROUP_STUDENTS.
@@ -280,7 +364,10 @@ def test_without_personal_no_operation_shows_a_mark(marked: Marked) -> None:
             assert any(mark in everything.get(path).text for mark in MARKS), path
         for path in ("/v1/jobs/{job_id}", "/v1/jobs/{job_id}/rejects", "/v1/tasks/{task_id}"):
             assert any(mark in everything.get(a).text for a in _addresses(marked, path) for mark in MARKS), path
-    with marked.client(*WITHOUT_PERSONAL) as analyst:
+    with marked.client(*WITHOUT_PERSONAL, roles=("analyst",)) as analyst:
+        asked = [a for _, path in _operations(analyst) if "/insights/" in path for a in _addresses(marked, path)]
+        answered = {a.partition("?")[0].rpartition("/")[2] for a in asked if analyst.get(a).status_code == 200}
+        assert answered >= IN_CELLS
         assert len(_operations(analyst)) > 20
         assert _hits(marked, analyst) == {}
 
@@ -316,48 +403,6 @@ def test_a_maker_without_personal_sees_the_file_and_no_row_of_it(marked: Marked)
         report = maker.get(job).json()
         assert (report["source"], report["errors"], report["rejected"]) == (NAME, [], 1)
         assert maker.get(f"{job}/rejects").status_code == 403
-
-
-def test_what_shows_a_mark_and_what_is_refused_is_in_the_audit_log(marked: Marked) -> None:
-    """Out: one of `trail.shown`, or note_refusal in app.py or in the fast path."""
-    redis_url = marked.system.engine.environment["EDUGRAPH_REDIS_URL"]
-    audit = Audit(connect(redis_url), marked.system.engine.environment["EDUGRAPH_PRIVACY_SECRET"])
-    with marked.client("read", "operate", "personal") as officer:
-        officer.headers["X-Purpose"] = "an answer to a parent"
-        key_id = officer.headers["Authorization"].split("_")[1]
-        reads = [(m, a) for m, path in _operations(officer) if m == "GET" for a in _addresses(marked, path)]
-        for method, address in reads:
-            count = len([entry for entry in audit.newest() if entry.who == key_id])
-            answer = officer.request(method, address)
-            if any(mark in answer.text for mark in MARKS) and "/graph/summary" not in address:
-                entry, *others = [entry for entry in audit.newest() if entry.who == key_id]
-                assert len(others) == count, address
-                assert (entry.action, entry.outcome) == ("personal.read", "shown"), address
-                assert entry.purpose == "an answer to a parent"
-        assert officer.get("/v1/jobs", headers={"X-Purpose": "x" * 201}).status_code == 422
-    with marked.client("submit") as somebody, marked.client("read:own") as nobody:
-        key_id = nobody.headers["Authorization"].split("_")[1]
-        accepted = somebody.post("/v1/imports", json={"records": [_mistake(1)]}).json()
-        job = accepted["job_id"]
-        sent = [
-            nobody.get(f"/v1/jobs/{job}"),
-            nobody.get(f"/v1/tasks/{accepted['task_id']}"),
-            nobody.delete(f"/v1/students/{STUDENT}"),
-            nobody.post("/v1/imports", json={"records": [_mistake(1)]}),
-        ]
-        assert [answer.status_code for answer in sent] == [404, 404, 403, 403]
-        refusals = [entry for entry in audit.newest() if entry.who == key_id]
-        assert [entry.what for entry in reversed(refusals)] == [
-            "GET /v1/jobs/{job_id}",
-            "GET /v1/tasks/{task_id}",
-            "DELETE /v1/students/{student_id:path}",
-            "POST /v1/imports",
-        ]
-        assert {(entry.action, entry.outcome) for entry in refusals} == {("refused", "refused")}
-        assert refusals[-1].object == audit.object_of("address", f"GET /v1/jobs/{job}")
-        assert STUDENT not in str(refusals)
-    assert httpx.get(f"{marked.system.url}/v1/jobs").status_code == 401
-    assert next(audit.newest()).who == "unknown"
 
 
 def test_an_officer_restricts_and_exports_and_erases_nobody(marked: Marked) -> None:
