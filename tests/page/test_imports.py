@@ -1,6 +1,7 @@
 """The page Imports on the demo: its gateway, its importer and its insights at one address."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,22 @@ def test_a_table_is_looked_at_sent_and_mended(visit_demo: Visitor, tmp_path: Pat
     assert numbers(shown, ".job") == {**whole, "written": "1", "rejected": "0"}
     assert shown.locator("header option[value=TRY]").count() == 1  # a new course can be chosen at once
     assert "new" not in shown.url  # no row stands in an address
+
+
+def test_why_a_row_is_set_aside_is_said_in_chinese(visit_demo: Visitor, tmp_path: Path) -> None:
+    """Out: `learnRejects`. No English sentence stands there without a mark."""
+    table = tmp_path / "quiz.csv"
+    table.write_text(HEADER + "".join(f"{row}\n" for row in (*ROWS, "A4;q1;yes;soon;TRY", ";q1;yes;2026-05-04;TRY")))
+    shown = visit_demo.open("imports", lang="zh")
+    choose(shown, table)
+    for inside in (".dry-run", ".job"):
+        shown.wait_for_selector(f"{inside} tbody tr")
+        cells = [str(each.text_content()) for each in shown.query_selector_all(f"{inside} tbody td:nth-child(n + 4)")]
+        assert len(cells) == 6
+        assert [each for each in cells if not re.search(r"[\u4e00-\u9fff]", each) or "英文原文" in each] == []
+        if inside == ".dry-run":
+            shown.locator(".start").click()
+            ended(shown, "succeeded")
 
 
 def test_the_same_file_again_changes_nothing_and_a_mapping_can_be_corrected(

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from page.school import EXAMPLES, written
 from page.test_pages import CHINESE, COURSE, GROUP, LANGUAGES, close, with_key
 from page.visitor import Visitor
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 from waiting import until
 
 from edugraph_client import Client
@@ -195,6 +195,31 @@ def test_what_could_not_be_sent_is_open_again(reviewer: Visitor) -> None:
     assert shown.locator(".queue a[aria-current]").get_attribute("data-key") == second["key"]
     shown.get_by_role("button", name="Go back to it").click()
     assert shown.locator(".queue a[aria-current]").get_attribute("data-key") == first["key"]
+
+
+def test_what_could_not_be_written_is_open_again(reviewer: Visitor) -> None:
+    """The gateway took it, and the task of the importer failed. Out: in `send`, what follows `accepted`."""
+    visit, first = reviewer, queue(reviewer)[0]
+    looks: list[str] = []
+
+    def task(route: Route) -> None:
+        looks.append(route.request.url)
+        state = "PENDING" if len(looks) < 2 else "FAILURE"
+        route.fulfill(json={"task_id": "t", "state": state, "error": "Rejected: the graph is newer", "links": {}})
+
+    visit.page.route(
+        "**/v1/reviews", lambda route: route.fulfill(status=202, json={"links": {"task": "/v1/tasks/t"}})
+    )
+    visit.page.route("**/v1/tasks/t", task)
+    shown = visit.open("review", course=COURSE, lang="zh", at=first["key"])
+    shown.keyboard.press("a")
+    shown.wait_for_selector(".unwritten")
+    shown.wait_for_selector(".failed")
+    assert len(looks) == 2
+    assert "未能写入图谱" in shown.locator(".failed").inner_text()
+    assert "英文原文：Rejected: the graph is newer" in shown.locator(".failed").inner_text()
+    assert shown.locator(f'.queue a[data-key="{first["key"]}"]').get_attribute("data-verdict") == "open"
+    assert not shown.query_selector(".unwritten")
 
 
 def test_letters_can_be_switched_off_and_are_letters_where_one_types(reviewer: Visitor) -> None:

@@ -450,5 +450,10 @@ def test_a_tombstone_is_a_keyed_hash_of_the_hash_that_older_releases_kept() -> N
     assert Tombstones(SecretStr("another installation")).of("a") != TOMBSTONES.of("a")
 
 
+def test_an_id_that_no_record_can_have_is_looked_for_like_any_other() -> None:
+    """Whoever is named by a row that was set aside is looked for, half an emoji in the id or not."""
+    assert TOMBSTONES.forms("\ud83d") != TOMBSTONES.forms("?")
+
+
 def test_a_version_of_the_graph_is_read_to_the_microsecond() -> None:
     assert StoredVersion.read("L", MOMENT, "h", 3).version == ("2026-01-01T00:00:00.000000Z", 3, "h")

@@ -438,6 +438,8 @@ def _expected_form(detail: ErrorDetails, kind: str) -> str:
     for key, words in limits.items():
         if key in context:
             return f"{words} {context[key]}"
+    if detail["type"] == "string_unicode":
+        return "text"  # it may be the name of a field, which has no place of its own
     if not detail["loc"]:
         # A type checks two things of several fields: that one of two is there, and that an interval is one.
         lasts = "starts" in DATA_OF_TYPE[kind].model_fields and "one of" not in detail["msg"]

@@ -2,7 +2,7 @@
 
 import { askIn } from './api.js';
 import { changed, link, state } from './state.js';
-import { moment, number, share, sorter, t, told } from './words.js';
+import { language, moment, number, share, sorter, t, told } from './words.js';
 
 const MOST_ROWS = 300; // of a table, until all are asked for
 const PAUSE_MS = 80; // in which somebody who types fast goes on
@@ -23,6 +23,9 @@ export function value(exact, shown = number(exact), href = null, label = null) {
   const data = h('data', { value: exact ?? '' }, shown);
   return href && exact !== null && exact !== undefined ? h('a', { href, 'aria-label': label && `${label}: ${shown}` }, data) : data;
 }
+
+/** Return what the API says in English alone: a reader of another language is told so. */
+export const asEnglish = english => h('span', {}, language === 'en' ? '' : t('api.english'), h('span', { lang: 'en' }, english));
 
 /** Return the colour that the theme of now has under a name. */
 export const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -124,5 +127,5 @@ export function block(heading, content, properties = {}) {
 export function refusal(problem) {
   if (!('type' in problem)) throw problem;
   return h('div', { class: 'refusal', role: 'alert' }, h('p', {}, told('problem', problem.type) === problem.type ? t('problem.other') : told('problem', problem.type)),
-    problem.detail && h('p', { lang: 'en' }, problem.detail));
+    problem.detail && h('p', {}, asEnglish(problem.detail)));
 }

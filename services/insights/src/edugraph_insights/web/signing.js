@@ -22,7 +22,7 @@ export function goneBack(session) {
 /** Return who has signed in, with the way out; nothing where nobody has. */
 export function account(session) {
   if (session?.state !== 'in') return null;
-  const roles = session.roles.map(each => t(`role.${each}`)).join(', ') || t('login.no_role');
+  const roles = session.roles.map(each => t(`role.${each}`)).join(t('list.comma')) || t('login.no_role');
   const leave = h('button', { type: 'button', onclick: () => signOut().catch(problem => leave.replaceWith(refusal(problem))) }, t('login.leave'));
   return h('span', { class: 'account' }, h('span', {}, t('login.who', { name: session.name || t('login.nameless'), roles })), leave);
 }

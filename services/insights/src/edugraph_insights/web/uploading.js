@@ -1,7 +1,8 @@
 // A file on its way in: what it is, how a table is mapped, what would become of its rows, and the start of the import.
 
 import { write } from './api.js';
-import { h, refusal, table, value } from './parts.js';
+import { asEnglish, h, refusal, table, value } from './parts.js';
+import { inReadersWords, learnRejects } from './rejects.js';
 import { changed } from './state.js';
 import { number, t, told } from './words.js';
 
@@ -50,6 +51,7 @@ async function look(inside, { file, mapping = null, before = null }) {
   const whole = file.size <= PART_BYTES;
   const query = new URLSearchParams({ name: file.name.slice(-200), whole, ...(mapping === null ? {} : { mapping }) });
   try {
+    await learnRejects();
     const seen = await write('POST', `/v1/imports/preview?${query}`, whole ? file : file.slice(0, PART_BYTES), { 'Content-Type': 'application/octet-stream' });
     // What a person was asked about the suggestion stays there while they change it.
     inside.replaceChildren(...found(inside, file, { ...seen, open_points: before ?? seen.open_points }));
@@ -72,9 +74,9 @@ function found(inside, file, seen) {
       h('label', { for: 'mapping' }, t('imports.mapping')), mapping,
       h('p', { id: 'mapping-note', class: 'note' }, t('imports.mapping_note')),
       missing.length > 0 && h('p', { class: 'left-out', 'data-missing': missing.join(' ') }, t('imports.missing', { fields: missing.join(t('list.comma')) })),
-      seen.open_points.length > 0 && h('details', {}, h('summary', {}, t('imports.open')), h('ul', { lang: 'en' }, seen.open_points.map(each => h('li', {}, each)))),
+      seen.open_points.length > 0 && h('details', {}, h('summary', {}, t('imports.open')), h('ul', {}, seen.open_points.map(each => h('li', {}, asEnglish(each))))),
       h('p', {}, h('button', { type: 'button', class: 'check', onclick: () => look(inside, { file, mapping: mapping.value, before: seen.open_points }) }, t('imports.check')))),
-    seen.problem ? h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('imports.unusable')), h('p', { lang: 'en' }, seen.problem)) : dryRun(seen),
+    seen.problem ? h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('imports.unusable')), h('p', {}, asEnglish(seen.problem))) : dryRun(seen),
     h('p', {}, analyze, ' ', h('label', { for: 'analyze' }, t('imports.analyze'))),
     h('p', {}, start, ' ', seen.rejected > 0 && h('span', { class: 'note' }, t('imports.start_anyway'))),
   ].filter(Boolean);
@@ -96,13 +98,12 @@ export function counts(numbers) {
 
 /** Return a table of records that are set aside, with the reasons. */
 export function rejects(errors) {
-  const english = text => h('span', { lang: 'en' }, text);
   return table(t('imports.rejects', { n: errors.length }), [
     { name: 'line', label: t('column.line'), text: true, cell: row => (row.sheet ? `${row.sheet}: ${row.line}` : value(row.line)) },
     { name: 'field', label: t('column.field'), text: true, cell: row => row.field },
     { name: 'found', label: t('column.found'), text: true, cell: row => row.found },
-    { name: 'expected', label: t('column.expected'), text: true, cell: row => english(row.expected) },
-    { name: 'reason', label: t('column.reason'), text: true, cell: row => english(row.reason) },
+    { name: 'expected', label: t('column.expected'), text: true, cell: row => inReadersWords(row.expected) },
+    { name: 'reason', label: t('column.reason'), text: true, cell: row => inReadersWords(row.reason) },
   ], errors);
 }
 

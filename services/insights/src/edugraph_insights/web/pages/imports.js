@@ -1,7 +1,8 @@
 // What came in, and what became of it: a new import, one job as it goes on, and the list of all.
 
 import { call, write } from '../api.js';
-import { block, h, refusal, table, value } from '../parts.js';
+import { asEnglish, block, h, refusal, table, value } from '../parts.js';
+import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
 import { counts, mender, rejects, sentAs, uploader } from '../uploading.js';
 import { moment, number, price, t, told } from '../words.js';
@@ -30,7 +31,7 @@ function oneJob(id) {
     const now = `${told('job', job.state)} – ${job.source}`;
     if (said.textContent !== now) said.textContent = now;
   };
-  section.done = follow(id, section, shown).catch(problem => inside.replaceChildren(refusal(problem)));
+  section.done = learnRejects().then(() => follow(id, section, shown)).catch(problem => inside.replaceChildren(refusal(problem)));
   return section;
 }
 
@@ -89,8 +90,8 @@ function report(job, section) {
     h('h3', {}, job.source),
     h('p', {}, h('strong', { class: 'state', 'data-state': job.state }, told('job', job.state)), ` · ${moment(job.created)}`, !ended && job.seconds_left !== null && ` · ${t('imports.left', { n: number(job.seconds_left) })}`),
     !ended && h('progress', { 'aria-label': t('imports.progress'), max: Math.max(job.batches, 1), value: job.batches ? job.batches_done : null }),
-    job.waiting_for && h('p', { class: 'left-out' }, t('imports.waits_for'), ' ', h('span', { lang: 'en' }, job.waiting_for)),
-    job.error && h('p', { class: 'refusal' }, h('span', { lang: 'en' }, job.error)),
+    job.waiting_for && h('p', { class: 'left-out' }, t('imports.waits_for'), ' ', asEnglish(job.waiting_for)),
+    job.error && h('p', { class: 'refusal' }, asEnglish(job.error)),
     counts({ written: job.written, unchanged: job.unchanged, rejected: job.rejected, failed: job.failed, not_relevant: apart }),
     analysis.expected > 0 && h('p', { 'data-analysis': analysis.done }, t('imports.analysis', { done: number(analysis.done), of: number(analysis.expected), failed: number(analysis.failed), cached: number(analysis.cached) }), analysis.cost > 0 && ` ${t('imports.cost', { cost: price(analysis.cost) })}`),
     ended && job.written + job.unchanged > 0 && h('p', {}, t('imports.look')),
@@ -141,7 +142,7 @@ async function jobs() {
     h('p', { class: 'search no-print' }, h('label', {}, `${t('imports.only')} `, pick)),
     table(t('imports.listed', { n: listed.jobs.length }), [
       { name: 'source', label: t('column.source'), text: true, cell: row => h('a', { href: changed({ job: row.job_id }), 'aria-current': row.job_id === now.job ? 'true' : null }, row.source) },
-      { name: 'state', label: t('column.state'), text: true, cell: row => [told('job', row.state), row.waiting_for && [': ', h('span', { lang: 'en' }, row.waiting_for)]] },
+      { name: 'state', label: t('column.state'), text: true, cell: row => [told('job', row.state), row.waiting_for && [': ', asEnglish(row.waiting_for)]] },
       { name: 'created', label: t('column.at'), text: true, cell: row => moment(row.created) },
       ...['read', 'written', 'rejected', 'failed'].map(name => ({ name, label: t(`outcome.${name}`), cell: row => value(row[name]) })),
       { name: 'texts', label: t('column.texts'), cell: row => value(row.analysis.done) },

@@ -1,7 +1,8 @@
 // Is what was read right, and which points are the same? One thing after another, judged by keyboard in seconds. A
-// verdict goes to the gateway, and is shown at once; where it could not be taken, the page says so and it stays open.
+// verdict goes to the gateway, and is shown at once; where it could not be taken, or could not be written later, the page
+// says so and it is open again.
 
-import { ask, write } from '../api.js';
+import { Problem, ask, call, write } from '../api.js';
 import { block, h, how, refusal, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { moment, share, t } from '../words.js';
@@ -12,6 +13,8 @@ const KINDS = ['knowledge_point', 'error_type', 'tests', 'same', 'excluded'];
 const SHOWN = ['open', 'judged', 'all'];
 const KEYS_OFF = 'edugraph_review_keys_off';
 const said = new Map(); // key of a row -> what was said of it in this tab: {verdict, instead, targets}
+const LOOKS_MS = [500, 1000, 2000, 4000, 8000, 15_000, 30_000, 60_000]; // between two looks at a task; after all of them nobody waits
+let unwritten = 0; // verdicts that the gateway took and the importer has not written yet
 let sending = Promise.resolve(); // one after the other: the last word about a thing counts
 
 const kindOf = row => (row.kind === 'finding' ? row.aspect : row.kind);
@@ -150,19 +153,47 @@ class Desk {
     const old = said.has(row.key) ? { was: said.get(row.key) } : null;
     said.set(row.key, saying);
     this.problem = null;
-    sending = sending.then(() => write('POST', '/v1/reviews', { reviews })).then(() => {}, problem => {
+    const takeBack = problem => {
       if (!('type' in problem)) throw problem;
-      if (old) said.set(row.key, old.was);
-      else said.delete(row.key);
+      if (said.get(row.key) === saying) { // else something was said of it since
+        if (old) said.set(row.key, old.was);
+        else said.delete(row.key);
+      }
       this.problem = { problem, row };
       if (this.element.isConnected) this.draw();
-    });
+    };
+    sending = sending.then(() => write('POST', '/v1/reviews', { reviews })).then(accepted => {
+      this.written(accepted.links.task).catch(takeBack); // the next verdict does not wait for it
+    }, takeBack);
+  }
+
+  /** Follow the task that writes a verdict to its end. Raises Problem where the importer gave it up. */
+  async written(task) {
+    unwritten += 1;
+    this.tell();
+    try {
+      for (const pause of LOOKS_MS) {
+        await new Promise(done => setTimeout(done, pause));
+        const { state: became, error } = await (await call('GET', task)).json();
+        if (became === 'SUCCESS') return;
+        if (became === 'FAILURE' || became === 'REVOKED') throw new Problem(0, 'not-written', error ?? '');
+      }
+    } catch (problem) {
+      if (problem.type === 'not-written' || !('type' in problem)) throw problem; // another: tasks cannot be read now, or by this key
+    } finally {
+      unwritten -= 1;
+      this.tell();
+    }
+  }
+
+  tell() {
+    this.progress.replaceChildren(...progress(this.answers));
   }
 
   draw() {
     this.items.forEach((item, place) => entry(item.firstChild, this.rows[place], place === this.place));
     this.items[this.place]?.scrollIntoView({ block: 'nearest' });
-    this.progress.replaceChildren(...progress(this.answers));
+    this.tell();
     if (this.row) this.panel.replaceChildren(...this.parts().flat(Infinity).filter(Boolean));
   }
 
@@ -236,7 +267,8 @@ function progress(answers) {
   return [
     `${t('review.done')} `, value(done), ` ${t('review.done_of')} `, value(sum('to review')), ' · ',
     `${t('review.agreement')} `, value(drawn ? accepted / drawn : null, share(drawn ? accepted / drawn : null)), ` (${t('review.agreement_of')} `, value(drawn), ')',
-  ];
+    unwritten > 0 && h('span', { class: 'unwritten' }, ` · ${t('review.unwritten', { n: unwritten })}`),
+  ].filter(Boolean);
 }
 
 function verdict(row, choices) {
