@@ -158,8 +158,8 @@ def test_names_are_compared_when_points_came_and_once_a_minute(room: Room) -> No
     assert room.graph.comparison_due(NOW + 1) == pytest.approx(SECONDS_BETWEEN, abs=1)
 
 
-def test_without_an_encoder_what_was_proposed_stays(room: Room) -> None:
-    """Out: do not look at the encoder in `write`."""
+def test_without_an_encoder_what_was_proposed_stays_while_its_points_are_there(room: Room) -> None:
+    """Out: do not look at the encoder in `write`; let `delete_orphans` keep what is proposed."""
     room.empty()
     value = {"type": "item_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": "r"}
     data = {"item_id": "i", "knowledge_points": ["Sums", "Fractions"]}
@@ -170,3 +170,5 @@ def test_without_an_encoder_what_was_proposed_stays(room: Room) -> None:
     assert room.query("MATCH (l:Lock {id: 'proposals'}) RETURN l.encoder AS e, l.compared AS c") == [
         {"e": None, "c": 2}
     ]
+    room.graph.write_batch(batch([], "back", 0, ["r"]))
+    assert canonical(room) == {}
