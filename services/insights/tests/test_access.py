@@ -21,9 +21,9 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 # The table of docs/insights.md: of whom a role sees rows in which questions.
 OF_COURSES = (
     "weak-points earlier-gaps returning-mistakes difficulty items travelling-weaknesses untaught-points trust "
-    "course-map mood"
+    "course-map mood trend mastery"
 )
-OF_PERSONS = "student next needs-help attention ties records roster review-queue"
+OF_PERSONS = "student next needs-help attention ties records roster review-queue review-points"
 TABLE: dict[str, tuple[str, str]] = {
     "analyst": ("cells", OF_COURSES),
     "head": ("cells", OF_COURSES),
@@ -98,7 +98,6 @@ def test_of_several_roles_the_one_that_sees_most_counts(roles: list[Any], questi
     [
         ("digest", {"read"}),
         ("summary", {"read"}),
-        ("picture", {"read", "personal"}),
         ("reviews", {"read", "personal"}),
         ("export", {"read", "personal"}),
         ("check", {"operate"}),
@@ -124,7 +123,24 @@ def test_a_whole_course_is_in_order_for_an_analyst_and_for_who_sees_everybody() 
     graph = SaidGraph(students_of_course=students(*"lkjihgfedcba"))
     assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == tuple("abcdefghijkl")
     assert seen(graph, ANYBODY, "weak-points", Parameters(course="C")) == tuple("abcdefghijkl")
-    assert graph.asked == [("students_of_course", {"course": "C", "limit": 10_001})] * 2
+    whole_course = ("students_of_course", {"course": "C", "limit": 10_001})
+    since_when = ("first_standing", {"students": list("abcdefghijkl"), "course": "C"})
+    assert graph.asked == [whole_course, since_when, whole_course]
+
+
+def test_who_joins_a_course_is_in_no_cell_until_ten_have_joined() -> None:
+    """To take the guard out: return everybody from `entered`. Who sees everybody sees them at once."""
+    was_there, joined = "abcdefghijkl", "mnopqrstu"
+    day = NOW - timedelta(days=2)
+    graph = SaidGraph(
+        students_of_course=students(*was_there, *joined),
+        first_standing=[{"student": who, "at": day} for who in joined],
+    )
+    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == tuple(was_there)
+    assert seen(graph, ANYBODY, "weak-points", Parameters(course="C")) == (*was_there, *joined)
+    graph.rows["students_of_course"] = students(*was_there, *joined, "v")
+    graph.rows["first_standing"] = [{"student": who, "at": day} for who in (*joined, "v")]
+    assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == (*was_there, *joined, "v")
 
 
 def test_in_a_course_without_standings_who_has_answers_counts() -> None:
