@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -49,11 +49,9 @@ class Cluster:
     def leader(self, queue: str) -> str:
         return str(self._queue(queue)["leader"])
 
-    def home_of_consumer(self, queue: str) -> str:
-        """The node that a consumer of this queue is connected to."""
-        with httpx.Client(base_url=self.management, timeout=10) as api:
-            consumers = api.get("/api/consumers/%2F").raise_for_status().json()
-        return next(str(each["channel_details"]["node"]) for each in consumers if each["queue"]["name"] == queue)
+    def at(self, port: int) -> str:
+        """The node that listens for AMQP on this port."""
+        return next(name for name, node in self.nodes.items() if urlsplit(node.addresses()["AMQP_URL"]).port == port)
 
     def kill(self, node: str) -> None:
         self.nodes[node].kill()

@@ -193,6 +193,21 @@ def test_rejected_and_bugs_are_buried_at_once(probe: Probe, failure: BaseExcepti
     assert probe.given_up == probe.buried == [reason]
 
 
+def test_a_process_that_is_ended_gives_nothing_up(probe: Probe) -> None:
+    """Out: `_ending_process`. The driver of the graph cannot close what a signal has interrupted."""
+    try:
+        try:
+            raise SystemExit(-241)
+        finally:
+            raise BufferError
+    except BufferError as error:
+        probe.failure = error
+    with pytest.raises(SystemExit):
+        probe()
+    assert probe.given_up == probe.buried == []
+    assert probe.sent == []
+
+
 def test_a_member_of_a_chord_answers_with_a_failed_outcome(probe: Probe) -> None:
     probe.failure = Rejected("not valid")
     assert probe(chord={"task": "body"}) == {"state": "failed", "error": "not valid"}

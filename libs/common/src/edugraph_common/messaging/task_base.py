@@ -40,6 +40,18 @@ M = TypeVar("M", bound=Message)
 log = structlog.get_logger()
 
 
+def _ending_process(error: BaseException) -> SystemExit | None:
+    """Return what ended this process while it worked, if the error came of that.
+
+    A connection that was lost ends its tasks by a signal, wherever they are. A driver that is interrupted in the
+    middle of a read then fails to close, with an error of its own; the task is done again where its message goes.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SystemExit):
+        cause = cause.__context__
+    return cause
+
+
 def backoff(retries: int, randint: Callable[[int, int], int] = random.randint) -> int:
     """Return the whole seconds before try `retries` + 2: 1, 2, 4 … plus jitter of up to as much again, at most 600.
 
@@ -112,6 +124,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         except Exception as error:  # noqa: BLE001
             # The outermost loop: a bug, which trying again would repeat. An exception's own text may hold a
             # record's, so only its type and its place are logged.
+            if (ending := _ending_process(error)) is not None:
+                raise ending from None
             place = "".join(traceback.format_tb(error.__traceback__))
             log.error("task_bug", error=type(error).__name__, place=place)  # noqa: TRY400
             return self._give_up(Rejected(f"unexpected {type(error).__name__}"), args)
