@@ -150,8 +150,9 @@ def _stay_away(cluster: Cluster, log: Path, environment: dict[str, str]) -> tupl
     home = cluster.at(int(re.findall(rb"Connected to \S+:(\d+)//", log.read_bytes())[-1]))
     consumed = answered = math.inf
     with make_app("chaos", settings_from(environment)) as app:
+        before = log.stat().st_size  # a worker is connected to another node before the kill returns
         cluster.kill(home)
-        began, before = time.monotonic(), log.stat().st_size
+        began = time.monotonic()
         while time.monotonic() < began + LONG_AWAY:
             if consumed == math.inf and _has_done_a_task(log.read_bytes()[before:]):
                 consumed = time.monotonic() - began
