@@ -76,15 +76,13 @@ def export_person(
 ) -> None:
     """Write all that is kept of a student, so that it can be handed to them. index.txt says what was not read."""
     with plain_errors(), Client.from_environment() as client:
-        task = client.follow_task(client.export_person(student_id).task_id)
-        if task["state"] != "SUCCESS":
-            tasks.print_task(task, as_json=False)
+        result = tasks.result_of(client, client.export_person(student_id).task_id, as_json=False)
         part = output.with_name(f"{output.name}.part")
-        with client.export(task["result"]["export"]) as chunks, private_file(part) as file:
+        with client.export(result["export"]) as chunks, private_file(part) as file:
             for chunk in chunks:
                 file.write(chunk)
         part.replace(output)
-    print_table(str(output), task["result"]["entries"])
+    print_table(str(output), result["entries"])
 
 
 @app.command()
@@ -95,12 +93,10 @@ def restrict(
 ) -> None:
     """Keep what is known of a student, but neither analyse nor show it. Exits with 2 if there is no such student."""
     with plain_errors(), Client.from_environment() as client:
-        task = client.follow_task(client.restrict(student_id, lifted=lift).task_id)
-    if task["state"] != "SUCCESS":
-        tasks.print_task(task, as_json)
+        result = tasks.result_of(client, client.restrict(student_id, lifted=lift).task_id, as_json)
     if as_json:
-        show_json(task["result"])
-    if not task["result"]["found"]:
+        show_json(result)
+    if not result["found"]:
         stop(f"The graph has no student {student_id}: nothing was changed.", INVALID)
     if not as_json:
         say(

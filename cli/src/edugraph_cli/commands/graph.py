@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edugraph_cli.commands.tasks import print_task
+from edugraph_cli.commands.tasks import result_of
 from edugraph_cli.display import FAILED, plain_errors, print_rows, print_table, say, show_json
 from edugraph_cli.graph_export import Format, write_export
 from edugraph_cli.options import Json, Yes
@@ -81,10 +81,7 @@ def remove(
     if not yes:
         typer.confirm(f"Take the {of} {node_id} out of the graph with all its records?", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
-        task = client.follow_task(client.remove_from_graph(of, node_id).task_id)
-    if task["state"] != "SUCCESS":
-        print_task(task, as_json)
-    result = task["result"]
+        result = result_of(client, client.remove_from_graph(of, node_id).task_id, as_json)
     if as_json:
         show_json(result)
         return
@@ -119,10 +116,7 @@ def rename(  # noqa: PLR0917 - these are a command's arguments and options
         end = ", and make the two one? They cannot be parted again" if merge else "?"
         typer.confirm(f"Rename the {of} {old} to {new}{end}", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
-        task = client.follow_task(client.rename_in_graph(of, old, new, merge=merge).task_id)
-    if task["state"] != "SUCCESS":
-        print_task(task, as_json)
-    result = task["result"]
+        result = result_of(client, client.rename_in_graph(of, old, new, merge=merge).task_id, as_json)
     refusal = _REFUSALS.get(result["refused"])
     if as_json:
         show_json(result)
@@ -139,10 +133,7 @@ def rename(  # noqa: PLR0917 - these are a command's arguments and options
 def _derive(*, repair: bool, as_json: bool) -> bool:
     """Wait until it is done, and show it. Return whether anything was wrong."""
     with plain_errors(), Client.from_environment() as client:
-        task = client.follow_task(client.derive_graph(repair=repair).task_id)
-    if task["state"] != "SUCCESS":
-        print_task(task, as_json)
-    result = task["result"]
+        result = result_of(client, client.derive_graph(repair=repair).task_id, as_json)
     if as_json:
         show_json(result)
     else:

@@ -13,7 +13,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from edugraph_cli.commands.tasks import print_task
+from edugraph_cli.commands.tasks import result_of
 from edugraph_cli.display import (
     INVALID,
     err,
@@ -312,10 +312,7 @@ def _finish(client: Client, accepted: Accepted, *, follow: bool, as_json: bool) 
 
 def _show_estimate(client: Client, accepted: Accepted, *, as_json: bool) -> None:
     err.print(f"Waiting for an analyzer's estimate (task {accepted.task_id}).", markup=False, highlight=False)
-    task = client.follow_task(accepted.task_id)
-    if task["state"] != "SUCCESS":
-        print_task(task, as_json)
-    estimate: dict[str, Any] = task["result"]
+    estimate: dict[str, Any] = result_of(client, accepted.task_id, as_json)
     if as_json:
         show_json(estimate)
         return

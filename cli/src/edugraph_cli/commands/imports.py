@@ -17,10 +17,7 @@ def undo(job_id: JobId, yes: Yes = False, as_json: Json = False) -> None:
     if not yes:
         typer.confirm(f"Take back all that job {job_id} wrote?", abort=True, err=True)
     with plain_errors(), Client.from_environment() as client:
-        task = client.follow_task(client.undo(job_id).task_id)
-    if task["state"] != "SUCCESS":
-        tasks.print_task(task, as_json)
-    result = task["result"]
+        result = tasks.result_of(client, client.undo(job_id).task_id, as_json)
     if as_json:
         show_json(result)
         return

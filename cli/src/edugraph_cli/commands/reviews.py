@@ -46,10 +46,7 @@ def pair(
 def propose(as_json: Json = False) -> None:
     """Have points proposed that may mean the same, by their names. An import that brings points does so, too."""
     with plain_errors(), Client.from_environment() as client:
-        task = client.follow_task(client.propose_pairs().task_id)
-    if task["state"] != "SUCCESS":
-        tasks.print_task(task, as_json)
-    result = task["result"]
+        result = tasks.result_of(client, client.propose_pairs().task_id, as_json)
     if as_json:
         show_json(result)
         return
@@ -69,9 +66,8 @@ def export() -> None:
 def _send(reviews: Sequence[dict[str, Any]], as_json: bool) -> None:
     with plain_errors(), Client.from_environment() as client:
         for start in range(0, len(reviews), REVIEWS_AT_ONCE):
-            task = client.follow_task(client.review(reviews[start : start + REVIEWS_AT_ONCE]).task_id)
-            if task["state"] != "SUCCESS":
-                tasks.print_task(task, as_json)
+            accepted = client.review(reviews[start : start + REVIEWS_AT_ONCE])
+            tasks.result_of(client, accepted.task_id, as_json)
     if as_json:
         show_json({"reviews": len(reviews)})
     else:

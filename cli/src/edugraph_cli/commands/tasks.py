@@ -22,6 +22,14 @@ def show(
         print_task(client.task(task_id), as_json)
 
 
+def result_of(client: Client, task_id: str, as_json: bool) -> Any:
+    """Wait until a task is done, and return its result; print any other end of it, and end the command."""
+    task = client.follow_task(task_id)
+    if task["state"] != "SUCCESS":
+        print_task(task, as_json)
+    return task["result"]
+
+
 def print_task(task: Mapping[str, Any], as_json: bool) -> NoReturn:
     """Print the task and end the command, with 1 for a task that failed and 0 for any other."""
     if as_json:
