@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -111,7 +112,8 @@ def measure(store: Store, size: int, probes: int) -> Figures:
 def fill(graph: Graph, size: int) -> tuple[Figures, list[Record], list[str]]:
     """Write a school. Return what that took, the last mistakes of the most frequent type, and students with most."""
     values = islice(School(students_of(size), 1, size).records(), size)
-    of_type: dict[str, list[Record]] = {}
+    of_type = Counter[str]()
+    last_of_type = defaultdict[str, deque[Record]](lambda: deque(maxlen=TRIES))  # all of them would fill the memory
     of_student: dict[str, int] = {}
     seconds, number = 0.0, 0
     while records := [parse_record(value) for value in islice(values, BATCH)]:
@@ -121,10 +123,11 @@ def fill(graph: Graph, size: int) -> tuple[Figures, list[Record], list[str]]:
         number += 1
         for record in records:
             if error_type := getattr(record.data, "error_type", None):
-                of_type.setdefault(error_type, []).append(record)
+                of_type[error_type] += 1
+                last_of_type[error_type].append(record)
             if student := getattr(record.data, "student_id", None):
                 of_student[student] = of_student.get(student, 0) + 1
-    corrected = max(of_type.values(), key=len)[-TRIES:]
+    corrected = list(last_of_type[of_type.most_common(1)[0][0]])
     erased = sorted(of_student, key=lambda student: -of_student[student])[:TRIES]
     return {"records/s": size / seconds, "records of who is erased": of_student[erased[-1]]}, corrected, erased
 

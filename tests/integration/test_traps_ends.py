@@ -102,6 +102,23 @@ def test_answer_that_was_not_counted(bench: Bench, guarded: bool) -> None:
 
 
 @both_slow
+@pytest.mark.parametrize("action", ["count and crash", "count and end"])
+def test_body_that_was_not_sent(bench: Bench, action: str, guarded: bool) -> None:
+    """A child that dies as the last member of its chord, counted, and before it has sent the body.
+    Out: ResultStore.on_chord_part_return.
+    """
+    bench.policy(delivery_limit=5)
+    bench.start(without="" if guarded else "bodies sent again", concurrency=2)
+    (_, last), body = bench.chord({}, {"action": action, "times": 1, "seconds": 2})
+    if guarded:
+        assert until(lambda: bench.noted("body", body), 20) == ["[]"]
+    else:
+        until(lambda: len(bench.noted("done", last)) == 2 and bench.depth("data_import") == 0)
+        assert stays(lambda: not bench.noted("body", body), 8)
+    bench.policy(delivery_limit=1)
+
+
+@both_slow
 def test_results_expired(bench: Bench, guarded: bool) -> None:
     """A chord that outlives the results of its members never runs its body. Out: result_expires of celery_app."""
     conf = {} if guarded else {"result_expires": 1, "result_chord_expires": 1}

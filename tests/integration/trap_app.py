@@ -5,12 +5,14 @@ TRAP_CONF holds settings of Celery that take a guard out; TRAP_WITHOUT names gua
 
 import json
 import os
+import sys
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import redis
 from celery import shared_task
+from celery.backends.redis import RedisBackend
 from redis_memory import fill
 from traps import BODY, TRAP, TRAP_ROUTES
 
@@ -18,6 +20,7 @@ from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.celery_app import App, confirm_in_children, make_app
+from edugraph_common.messaging.result_store import ResultStore
 from edugraph_common.messaging.task_base import EduGraphTask
 from edugraph_common.messaging.worker.circuit_breaker import add_circuit_breaker
 from edugraph_common.messaging.worker.consumer import QuickConsumer
@@ -34,9 +37,19 @@ ROUTES.update(TRAP_ROUTES)
 class Trap(Message):
     """What a task is to do. It notes in Redis when it begins and when it is done."""
 
-    action: Literal["work", "reject", "retry", "wait", "bug", "crash", "hang", "answer and crash", "fill Redis"] = (
-        "work"
-    )
+    action: Literal[
+        "work",
+        "reject",
+        "retry",
+        "wait",
+        "bug",
+        "crash",
+        "hang",
+        "answer and crash",
+        "count and crash",
+        "count and end",
+        "fill Redis",
+    ] = "work"
     seconds: float = 0
     times: int = 99  # that a retry, a wait or a crash happens; then it works
     text: str = ""
@@ -84,6 +97,12 @@ def misbehave(task: TrapTask, message: Trap) -> None:
     if message.action == "answer and crash":
         # As a child that is killed after its result is stored, before its chord has counted it.
         task.backend.store_result(task.request.id, {"state": "written"}, "SUCCESS")
+    if message.action.startswith("count"):
+        # As a child that is killed, or ended by a signal, after it was counted as the last member of its chord and
+        # before it has sent the body.
+        ended = partial(os.kill, os.getpid(), 9) if message.action == "count and crash" else sys.exit
+        task.app.amqp._retry_publish = lambda *_, **__: ended()  # type: ignore[attr-defined]
+        return
     if "crash" in message.action:
         os.kill(os.getpid(), 9)
     # As C code that never looks up: the soft limit is not seen.
@@ -107,6 +126,8 @@ def note(message: Message, what: str, text: str) -> int:
 
 def make_trap_app() -> App:
     settings, without = Settings(), os.environ.get("TRAP_WITHOUT", "").split(",")
+    if "bodies sent again" in without:
+        ResultStore.on_chord_part_return = RedisBackend.on_chord_part_return  # type: ignore[method-assign]
     trap_app = make_app("trap", settings)
     trap_app.conf.update(json.loads(os.environ.get("TRAP_CONF", "{}")))
     log_tasks(settings)
