@@ -11,4 +11,7 @@ page-test: env-page ## the page in Debian's chromium on the example school: numb
 screenshots: env-page ## write docs/images/*.png, the pictures of the page in README, docs and tutorial
 	@PYTHONPATH=.:tests $(RUN) python tests/page/screenshots.py
 
-.PHONY: env-page page-test screenshots
+bench-page: env-page test-servers ## how soon each page shows its picture, and a search answers, in a large school; BENCH_ARGS="--size 1000000" (a quarter of an hour)
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_page.py $(BENCH_ARGS)
+
+.PHONY: env-page page-test screenshots bench-page
