@@ -43,7 +43,7 @@ RECORDS, PAUSE = 5, 0.3  # of one submission; seconds between two
 LONGEST_BEFORE, AWAY, AFTER = 4.0, 5.0, 2.0  # seconds of submissions around a kill
 LONG_AWAY = float(os.environ.get("CHAOS_AWAY_SECONDS", "30"))
 CONSUMES_WITHIN, ANSWERS_WITHIN = 20.0, 40.0  # seconds after the kill
-ENDS_WITHIN = 1_500  # seconds: a job whose chord was cut off between its counter and its message waits for the reaper
+ENDS_WITHIN = 600  # seconds: before the reaper would bring a job back
 
 
 @dataclass
