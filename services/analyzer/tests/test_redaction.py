@@ -145,3 +145,12 @@ def test_no_words_to_the_model_are_passed_over_unread(told: str) -> None:
     """Out: any word of `_WORDS_TO_MODEL`."""
     plain = plain_reading(told)[0]
     assert injection.speaks_to_model(told) == (injection._SPEAKS_TO_MODEL.search(plain) is not None)
+
+
+@pytest.mark.parametrize("text", ["谢谢赵一诺", "谢谢欧阳静", "赵一诺", "谢谢赵老师", "thanks to Noel"])
+def test_a_text_may_end_with_the_name_of_a_member(text: str) -> None:
+    """Out: that a name is no longer than the rest of the text."""
+    redactor = Redactor((), [private_names.CourseNames(["赵一诺", "欧阳静", "Noel Zhao"])])
+    redacted = redactor.redact(text)
+    assert "PERSON_1" in redacted
+    assert redactor.restore(redacted) == text

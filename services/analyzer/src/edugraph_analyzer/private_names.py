@@ -364,7 +364,7 @@ class CourseNames:
     def _han_spans(self, plain: str) -> Iterator[Span]:
         for start in (match.start() for match in _HAN.finditer(plain)):
             before = plain[max(0, start - 3) : start]
-            for size in range(_LONGEST_HAN_NAME, 0, -1):
+            for size in range(min(_LONGEST_HAN_NAME, len(plain) - start), 0, -1):
                 words = plain[start : start + size]
                 end = start + size
                 if (words in self._surnames and _is_addressed(before, words, plain[end : end + 2])) or (
