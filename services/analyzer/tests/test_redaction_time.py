@@ -8,7 +8,7 @@ import pytest
 from edugraph_analyzer.documents import Person
 from edugraph_analyzer.plain_text import folded
 from edugraph_analyzer.private_forms import FORMS
-from edugraph_analyzer.private_names import CourseNames, introduced_names, own_names
+from edugraph_analyzer.private_names import INTRODUCTIONS, CourseNames, own_names
 from edugraph_analyzer.redaction import Redactor
 from edugraph_common.platform.course_members import MOST_MEMBERS
 
@@ -40,6 +40,7 @@ PEOPLE = (
     Person("STUDENT", "S-4110653-11", is_name=False),
     Person("STUDENT", "12", is_name=False),
 )
+ALL_FORMS = (*FORMS, *INTRODUCTIONS)
 COURSE = CourseNames([f"王{chr(0x4E00 + number)}{chr(0x5E00 + number)}" for number in range(MOST_MEMBERS)])
 
 
@@ -53,13 +54,13 @@ def slowest(redact: Callable[[str], object]) -> tuple[float, str]:
     return found
 
 
-@pytest.mark.parametrize("form", FORMS, ids=[f"{number}-{form.tag}" for number, form in enumerate(FORMS)])
+@pytest.mark.parametrize("form", ALL_FORMS, ids=[f"{n}-{each.tag}" for n, each in enumerate(ALL_FORMS)])
 def test_each_form_takes_time_in_proportion_to_the_text(form) -> None:
     slowest(lambda text: list(form.spans(text, folded(text))))
 
 
 def test_names_take_time_in_proportion_to_the_text() -> None:
-    slowest(lambda text: [*own_names(text, PEOPLE), *introduced_names(text), *COURSE.spans(text)])
+    slowest(lambda text: [*own_names(text, folded(text), PEOPLE), *COURSE.spans(text)])
 
 
 def test_placeholders_are_put_in_and_taken_out_in_time() -> None:

@@ -8,9 +8,10 @@ What has a check digit is checked by python-stdnum, and what has the shape of a 
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple, Self
 
 import phonenumbers
 from stdnum import iban, luhn
@@ -25,7 +26,8 @@ from stdnum.mx import curp
 
 Span = tuple[int, int, str]
 Found = re.Match[str]
-_DIGITS = re.compile(r"\d")
+_DIGITS, _RUNS_OF_DIGITS = re.compile(r"\d"), re.compile(r"\d+")
+MOST_DIGITS = 17  # that a form needs
 
 
 def _whole(match: Found) -> tuple[int, int]:
@@ -33,9 +35,23 @@ def _whole(match: Found) -> tuple[int, int]:
     return match.span("secret") if "secret" in match.re.groupindex else match.span()
 
 
+class Needs(NamedTuple):
+    """What a text has at least that a form matches: so many digits in all, so many in a row, and a character beyond ASCII."""
+
+    digits: int = 0
+    in_a_row: int = 0
+    beyond_ascii: bool = False
+
+    @classmethod
+    def met_by(cls, plain: str) -> Self:
+        """Return the most that a plain text meets. Few texts have many digits, and most forms are numbers."""
+        runs = list(map(len, _RUNS_OF_DIGITS.findall(plain)))
+        return cls(min(sum(runs), MOST_DIGITS), min(max(runs, default=0), MOST_DIGITS), not plain.isascii())
+
+
 @dataclass(frozen=True)
 class Form:
-    """`hint` is a cheap pattern without which `pattern` cannot match.
+    """`hint` is a cheap pattern without which `pattern` cannot match; nor can it without what `needs` says.
 
     Where the pattern ignores case, the hint is in lower case and is looked for in the text in lower case, because a
     search that ignores case itself is many times slower. `span` returns what of a match is to be replaced, or None where the match is harmless.
@@ -46,14 +62,14 @@ class Form:
     hint: re.Pattern[str]
     ignores_case: bool
     span: Callable[[Found], tuple[int, int] | None]
+    needs: Needs
 
-    def spans(self, plain: str, lower: str) -> Iterator[Span]:
-        """Yield the private spans of a plain text; `lower` is the text as `plain_text.folded` returns it."""
-        if self.hint.search(lower if self.ignores_case else plain):
-            for match in self.pattern.finditer(plain):
-                span = self.span(match)
-                if span is not None and span[0] < span[1]:
-                    yield (*span, self.tag)
+    def spans(self, plain: str, lower: str) -> Sequence[Span]:
+        """Return the private spans of a plain text; `lower` is the text as `plain_text.folded` returns it."""
+        if not self.hint.search(lower if self.ignores_case else plain):
+            return ()
+        spans = map(self.span, self.pattern.finditer(plain))
+        return [(*span, self.tag) for span in spans if span is not None and span[0] < span[1]]
 
 
 def _if(holds: Callable[[str], bool]) -> Callable[[Found], tuple[int, int] | None]:
@@ -203,15 +219,16 @@ _DOCUMENT_HINT = (
     r"|cpf|dni|nie|nif|codice|tax id|bsn|pesel|personnummer|curp|rut|driving|driver's|visa no"
 )
 # Forms that are told from other words without a cue, because they have letters or fixed separators, with their checks.
-_CHECKED_DOCUMENTS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
-    (r"(?<![a-z0-9])[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z](?![a-z0-9])", r"[a-z]{6}\d\d", codicefiscale.is_valid),
-    (r"(?<![a-z0-9])\d{8}-?[a-z](?![a-z0-9])", r"\d{8}", dni.is_valid),
-    (r"(?<![a-z0-9])[xyz]-?\d{7}-?[a-z](?![a-z0-9])", r"\d{7}", nie.is_valid),
-    (r"(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)", r"\.\d{3}-", cpf.is_valid),
-    (r"(?<![\d.])[2-9]\d{3}\s\d{4}\s\d{4}(?![\s\d])", r"\d{4}\s", aadhaar.is_valid),
-    (r"(?<!\d)\d{6}-[1-8]\d{6}(?!\d)", r"\d{6}-", rrn.is_valid),
-    (r"(?<!\d)[12]\s?\d\d\s?\d\d\s?\d[\dab]\s?\d{3}\s?\d{3}\s?\d\d(?!\d)", r"[12]\s?\d\d", nir.is_valid),
-    (r"(?<![a-z0-9])[a-z]{4}\d{6}[hm][a-z]{5}[a-z0-9]\d(?![a-z0-9])", r"\d{6}[hm]", curp.is_valid),
+# With each, how many digits it has, in all and in a row.
+_CHECKED_DOCUMENTS: tuple[tuple[str, str, tuple[int, int], Callable[[str], bool]], ...] = (
+    (r"(?<![a-z0-9])[a-z]{6}\d{2}[a-z]\d{2}[a-z]\d{3}[a-z](?![a-z0-9])", r"[a-z]{6}\d\d", (7, 3), codicefiscale.is_valid),
+    (r"(?<![a-z0-9])\d{8}-?[a-z](?![a-z0-9])", "", (8, 8), dni.is_valid),
+    (r"(?<![a-z0-9])[xyz]-?\d{7}-?[a-z](?![a-z0-9])", "", (7, 7), nie.is_valid),
+    (r"(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)", r"\.\d{3}-", (11, 3), cpf.is_valid),
+    (r"(?<![\d.])[2-9]\d{3}\s\d{4}\s\d{4}(?![\s\d])", r"\d{4}\s", (12, 4), aadhaar.is_valid),
+    (r"(?<!\d)\d{6}-[1-8]\d{6}(?!\d)", r"\d{6}-", (13, 7), rrn.is_valid),
+    (r"(?<!\d)[12]\s?\d\d\s?\d\d\s?\d[\dab]\s?\d{3}\s?\d{3}\s?\d\d(?!\d)", r"[12]\s?\d\d", (14, 3), nir.is_valid),
+    (r"(?<![a-z0-9])[a-z]{4}\d{6}[hm][a-z]{5}[a-z0-9]\d(?![a-z0-9])", r"\d{6}[hm]", (7, 6), curp.is_valid),
 )  # fmt: skip
 _CARD_CUES = re.compile(r"(?:卡|账号|账户|开户|card|visa|mastercard|amex|account)[^\n]{0,14}$", re.IGNORECASE)
 
@@ -246,6 +263,10 @@ ID_CUES = (
     r"(?<![a-z])(?:student|pupil|teacher|learner|staff|exam|candidate|matriculation)[\s_\-]?(?:id|no|nr|number|#)(?![a-z])\.?|"
     r"(?<![a-z])(?:id|matric)(?:[\s_\-]?(?:no|nr|number|card))?(?![a-z])\.?)"
     r"[\s:=#是为（(\-]{0,4}(?:is\s|was\s)?"
+)
+ID_HINT = re.compile(
+    r"号|准考证|(?:student|pupil|teacher|learner|staff|exam|candidate|matriculation)[\s_\-]?(?:no|nr|number|#)"
+    r"|id(?![a-z])|id(?:no|nr|number|card)|matric"
 )
 _ACCOUNT_CUES = (
     r"(?:QQ群?|扣扣|群号|微信|加我?V信?|薇信|威信|V信|抖音|快手|微博|小红书|支付宝|钉钉|B站|知乎|"
@@ -332,9 +353,13 @@ def _form(
     span: Callable[[Found], tuple[int, int] | None] = _whole,
     *,
     ignore_case: bool = True,
+    digits: int = 0,
+    in_a_row: int = 0,
+    beyond_ascii: bool = False,
 ) -> Form:
     flags = re.IGNORECASE if ignore_case else re.RegexFlag(0)
-    return Form(tag, re.compile(pattern, flags), re.compile(hint), ignore_case, span)
+    needs = Needs(digits, in_a_row, beyond_ascii)
+    return Form(tag, re.compile(pattern, flags), re.compile(hint), ignore_case, span, needs)
 
 
 FORMS = (
@@ -342,42 +367,42 @@ FORMS = (
     _form("URL", rf"(?<![a-z0-9@.\-])(?:[a-z0-9\-]{{1,63}}\.){{1,4}}{_SHORT_LINK}/{_IN_URL}{{1,2000}}", r"\.[a-z]{2,4}/", _url),
     _form("EMAIL", r"[a-z0-9._%+\-]{1,64}@(?:[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63}){1,8}|[a-z][a-z0-9\-]{3,62})", r"@"),
     _form("EMAIL", rf"(?<![a-z0-9])[a-z0-9][a-z0-9._%+\-]{{0,63}}{_AT}(?:[a-z0-9\-]{{1,63}}{_DOT}){{1,4}}{_TLD}(?![a-z0-9])", r"@|#|\bat\b|艾特"),
-    _form("IP", r"(?<![\d.])(?P<secret>(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d))(?::\d{2,5})?(?!\.?\d)", r"\d\.\d", _ipv4),
-    _form("IP", r"(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:])", r":", _if(_is_ipv6)),
+    _form("IP", r"(?<![\d.])(?P<secret>(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d))(?::\d{2,5})?(?!\.?\d)", r"\d\.\d", _ipv4, digits=4, in_a_row=1),
+    _form("IP", r"(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:])", r":[0-9a-f]{0,4}:", _if(_is_ipv6)),
     # 18 and 15 digits of a resident's number, a number of Hong Kong, Taiwan, Singapore and the United States, and what its name tells.
-    _form("IDNUMBER", r"(?<!\d)\d{6}[\s\-]?\d{4}[\s\-]?\d{4}[\s\-]?\d{3}[\s\-]?[\dx](?![\da-z])", r"\d{3}", _if(_is_resident)),
-    _form("IDNUMBER", r"(?<!\d)[1-9]\d{14}(?!\d)", r"\d{15}", _if(lambda found: _is_date("19" + found[6:12]))),
-    _form("IDNUMBER", r"(?<![a-z])[a-z]{1,2}\d{6}\s?\([\da]\)", r"\d{6}"),
-    _form("IDNUMBER", r"(?<![a-z0-9])[a-z][1289]\d{8}(?!\d)", r"\d{8}"),
-    _form("IDNUMBER", r"(?<![a-z0-9])[stfgm]\d{7}[a-z](?![a-z0-9])", r"[stfgm]\d{7}"),
-    _form("IDNUMBER", r"(?<![\d\-])\d{3}-\d{2}-\d{4}(?![\d\-])", r"\d{3}-\d\d-"),
-    _form("IDNUMBER", rf"{_DOCUMENT_CUES}[^\d\n]{{0,24}}?(?P<secret>(?<![a-z])[a-z]{{0,3}}\d(?:[a-z0-9]|[\s\-./](?=[a-z0-9]{{0,6}}\d)){{4,23}}(?:\([\da]\))?)(?![a-z0-9])", _DOCUMENT_HINT, _if(_has_four_digits)),
-    *(_form("IDNUMBER", pattern, hint, _if(check)) for pattern, hint, check in _CHECKED_DOCUMENTS),
-    _form("PHONE", r"(?<![\w)\]}$=.])\+[1-9]\d{0,2}(?:[\s.\-]{0,2}\(?\d\)?){6,16}(?!\d)", r"\+\d", _international),
-    _form("PHONE", rf"(?<![\d.])(?:\(?(?:\+|00)?86\)?[\s\-]{{0,3}})?1[3-9]\d{_REST_OF_MOBILE}(?!\d)", r"1[3-9]\d", _chinese_mobile),
-    _form("PHONE", r"(?<![\d.])1([\s\-.])[3-9](?:\1\d){9}(?!\1?\d)", r"1[\s\-.][3-9][\s\-.]\d"),
-    _form("PHONE", r"(?<![\d.+\-])(?:\(0\d{1,4}\)\s?|0\d{1,4}[\s\-])\d{2,8}(?:[\s\-]\d{2,4}){0,4}(?:[\s\-转x]{1,3}\d{1,5})?(?!\d)", r"0\d", _with_trunk),
-    _form("PHONE", r"(?<![\d.])400[\s\-]?\d{3,4}[\s\-]?\d{3,4}(?!\d)", r"400", _if(lambda found: len(_compact(found)) == _TEN)),
-    _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?\(?[2-9]\d{2}\)?[\s.\-]{1,2}[2-9]\d{2}[.\-\s]\d{4}(?![\d.]\d)", r"\d{4}", _if(lambda found: bool(re.search(r"[.\-()]", found)) or found[0] == "1")),
-    _form("PHONE", rf"{_PHONE_CUES}[^\d\n]{{0,14}}(?P<secret>\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_HINT),
-    _form("PHONE", rf"[{_DIGIT_HAN}](?:[\s\-、]?[{_DIGIT_HAN}\d]){{10}}(?![{_DIGIT_HAN}])", rf"[{_DIGIT_HAN}][\s\-、]?[{_DIGIT_HAN}\d]", _if(_is_spelt_mobile)),
-    _form("CARD", r"(?<![\d.])[3-6]\d{3}(?:[\s\-]?\d{4}){3}(?:[\s\-]?\d{1,3})?(?!\d)", r"\d{4}", _card),
-    _form("CARD", r"(?<![\d.])3[47]\d{2}[\s\-]?\d{6}[\s\-]?\d{5}(?!\d)", r"3[47]\d\d", _card),
-    _form("CARD", r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,4})?(?![A-Z0-9])", r"[A-Z]{2}\d\d", _if(iban.is_valid), ignore_case=False),
+    _form("IDNUMBER", r"(?<!\d)\d{6}[\s\-]?\d{4}[\s\-]?\d{4}[\s\-]?\d{3}[\s\-]?[\dx](?![\da-z])", "", _if(_is_resident), digits=17, in_a_row=6),
+    _form("IDNUMBER", r"(?<!\d)[1-9]\d{14}(?!\d)", "", _if(lambda found: _is_date("19" + found[6:12])), digits=15, in_a_row=15),
+    _form("IDNUMBER", r"(?<![a-z])[a-z]{1,2}\d{6}\s?\([\da]\)", "", digits=6, in_a_row=6),
+    _form("IDNUMBER", r"(?<![a-z0-9])[a-z][1289]\d{8}(?!\d)", "", digits=9, in_a_row=9),
+    _form("IDNUMBER", r"(?<![a-z0-9])[stfgm]\d{7}[a-z](?![a-z0-9])", r"[stfgm]\d{7}", digits=7, in_a_row=7),
+    _form("IDNUMBER", r"(?<![\d\-])\d{3}-\d{2}-\d{4}(?![\d\-])", r"\d{3}-\d\d-", digits=9, in_a_row=4),
+    _form("IDNUMBER", rf"{_DOCUMENT_CUES}[^\d\n]{{0,24}}?(?P<secret>(?<![a-z])[a-z]{{0,3}}\d(?:[a-z0-9]|[\s\-./](?=[a-z0-9]{{0,6}}\d)){{4,23}}(?:\([\da]\))?)(?![a-z0-9])", _DOCUMENT_HINT, _if(_has_four_digits), digits=1, in_a_row=1),
+    *(_form("IDNUMBER", pattern, hint, _if(check), digits=digits, in_a_row=row) for pattern, hint, (digits, row), check in _CHECKED_DOCUMENTS),
+    _form("PHONE", r"(?<![\w)\]}$=.])\+[1-9]\d{0,2}(?:[\s.\-]{0,2}\(?\d\)?){6,16}(?!\d)", r"\+\d", _international, digits=7, in_a_row=1),
+    _form("PHONE", rf"(?<![\d.])(?:\(?(?:\+|00)?86\)?[\s\-]{{0,3}})?1[3-9]\d{_REST_OF_MOBILE}(?!\d)", r"1[3-9]\d", _chinese_mobile, digits=11, in_a_row=4),
+    _form("PHONE", r"(?<![\d.])1([\s\-.])[3-9](?:\1\d){9}(?!\1?\d)", r"1[\s\-.][3-9][\s\-.]\d", digits=11, in_a_row=1),
+    _form("PHONE", r"(?<![\d.+\-])(?:\(0\d{1,4}\)\s?|0\d{1,4}[\s\-])\d{2,8}(?:[\s\-]\d{2,4}){0,4}(?:[\s\-转x]{1,3}\d{1,5})?(?!\d)", r"0\d{1,4}[\s\-)]", _with_trunk, digits=4, in_a_row=2),
+    _form("PHONE", r"(?<![\d.])400[\s\-]?\d{3,4}[\s\-]?\d{3,4}(?!\d)", r"400", _if(lambda found: len(_compact(found)) == _TEN), digits=9, in_a_row=3),
+    _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?\(?[2-9]\d{2}\)?[\s.\-]{1,2}[2-9]\d{2}[.\-\s]\d{4}(?![\d.]\d)", "", _if(lambda found: bool(re.search(r"[.\-()]", found)) or found[0] == "1"), digits=10, in_a_row=4),
+    _form("PHONE", rf"{_PHONE_CUES}[^\d\n]{{0,14}}(?P<secret>\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_HINT, digits=7, in_a_row=1),
+    _form("PHONE", rf"[{_DIGIT_HAN}](?:[\s\-、]?[{_DIGIT_HAN}\d]){{10}}(?![{_DIGIT_HAN}])", rf"[{_DIGIT_HAN}][\s\-、]?[{_DIGIT_HAN}\d]", _if(_is_spelt_mobile), beyond_ascii=True),
+    _form("CARD", r"(?<![\d.])[3-6]\d{3}(?:[\s\-]?\d{4}){3}(?:[\s\-]?\d{1,3})?(?!\d)", "", _card, digits=16, in_a_row=4),
+    _form("CARD", r"(?<![\d.])3[47]\d{2}[\s\-]?\d{6}[\s\-]?\d{5}(?!\d)", r"3[47]\d\d", _card, digits=15, in_a_row=6),
+    _form("CARD", r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,4})?(?![A-Z0-9])", r"[A-Z]{2}\d\d", _if(iban.is_valid), ignore_case=False, digits=2, in_a_row=2),
     _form("ACCOUNT", rf"{_ACCOUNT_CUES}{_AFTER_ACCOUNT_CUE}[\s:=是为(]{{0,4}}(?:is\s)?(?:(?:id|uid)[\s:]{{1,3}})?(?P<secret>@?[a-z0-9][a-z0-9_.\-]{{2,31}}(?:\#\d{{4}})?)", _ACCOUNT_HINT, _account),
-    _form("STUDENTID", rf"{ID_CUES}(?P<secret>[a-z]{{0,6}}[\-_]?\d[a-z0-9\-_]{{2,24}})", r"号|准考证|id|no|nr|number|matric|#"),
-    _form("STUDENTID", r"(?<![a-z0-9])(?:stu|student|sid|xs|uid)[\-_#]?\d{2,16}(?![a-z0-9])", r"stu|sid|xs|uid"),
-    _form("STUDENTID", r"(?<![a-z0-9.$])[a-z]{1,3}[\-]?\d{6,12}(?![a-z0-9])", r"[a-z]-?\d{6}"),
-    _form("STUDENTID", r"(?<![a-z0-9.$])20[0-3]\d\d{6,8}(?![a-z0-9.])", r"20[0-3]\d{7}"),
-    _form("ADDRESS", _CHINESE_ADDRESS, r"[路街道巷弄同坊区园寓村厦苑]", _address_in_chinese, ignore_case=False),
-    _form("ADDRESS", r"(?:住址|家庭地址|通讯地址|收货地址)\s?(?:是|为|:|：)\s?(?P<secret>[^\s，。；,;!！?？]{4,40})", r"[住地]址"),
-    _form("ADDRESS", _LATIN_ADDRESS, _NAMES_OF_STREETS, ignore_case=False),
-    _form("ADDRESS", _EUROPEAN_ADDRESS, r"Calle|Aven|Avda|Rua|Via|Rue|Plaza|Paseo|stra|str\.|weg|platz|gasse", ignore_case=False),
-    _form("ADDRESS", rf"(?<!\w)P\.?\s?O\.?\sBox\s\d{{1,7}}{_TOWN}?", r"Box", ignore_case=False),
-    _form("ADDRESS", r"(?<![\w.])[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}(?![\w.])", r"\d[A-Z]{2}", ignore_case=False),
-    _form("BIRTHDATE", rf"{_BIRTH_CUE}[^\d\n。!?]{{0,14}}?(?P<secret>{_DATE})", _BIRTH_HINT, _if(_is_birth_date)),
-    _form("BIRTHDATE", rf"(?P<secret>(?<!\d){_DATE})[)）,，\s]{{0,2}}(?:是我?的?生日|出生|生的?(?=[)），。,.\s]|$)|born|is\smy\sb)", r"生|born|is\smy\sb", _if(_is_birth_date)),
-    _form("PLATE", rf"[{_PROVINCES}][A-HJ-NP-Z][·.\-\s]?(?=[A-HJ-NP-Z]{{0,5}}\d)[A-HJ-NP-Z0-9]{{4,5}}[A-HJ-NP-Z0-9学警挂港澳](?![A-Za-z0-9])", rf"[{_PROVINCES}][A-Z]", ignore_case=False),
-    _form("PLATE", r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}\s[A-Z]{3}(?![A-Za-z0-9])", r"\d\d\s[A-Z]{3}", ignore_case=False),
-    _form("PLATE", r"(?:(?i:(?<![a-z])(?:plate|registration|reg|licen[cs]e plate|number plate)(?![a-z]))|车牌)(?:(?i:\s(?:number|no\.?|is))|号码?)?[\s:：是]{0,4}(?:(?i:is)\s)?(?P<secret>[A-Z0-9]{2,4}[\s\-]?[A-Z0-9]{2,4}(?:\s[A-Z])?)(?![A-Za-z0-9])", r"(?i:plate|reg)|车牌", _if(_looks_like_plate), ignore_case=False),
+    _form("STUDENTID", rf"{ID_CUES}(?P<secret>[a-z]{{0,6}}[\-_]?\d[a-z0-9\-_]{{2,24}})", ID_HINT.pattern, digits=1, in_a_row=1),
+    _form("STUDENTID", r"(?<![a-z0-9])(?:stu|student|sid|xs|uid)[\-_#]?\d{2,16}(?![a-z0-9])", r"stu|sid|xs|uid", digits=2, in_a_row=2),
+    _form("STUDENTID", r"(?<![a-z0-9.$])[a-z]{1,3}[\-]?\d{6,12}(?![a-z0-9])", "", digits=6, in_a_row=6),
+    _form("STUDENTID", r"(?<![a-z0-9.$])20[0-3]\d\d{6,8}(?![a-z0-9.])", "", digits=10, in_a_row=10),
+    _form("ADDRESS", _CHINESE_ADDRESS, r"[路街道巷弄同坊区园寓村厦苑]", _address_in_chinese, ignore_case=False, beyond_ascii=True),
+    _form("ADDRESS", r"(?:住址|家庭地址|通讯地址|收货地址)\s?(?:是|为|:|：)\s?(?P<secret>[^\s，。；,;!！?？]{4,40})", r"[住地]址", beyond_ascii=True),
+    _form("ADDRESS", _LATIN_ADDRESS, _NAMES_OF_STREETS, ignore_case=False, digits=1, in_a_row=1),
+    _form("ADDRESS", _EUROPEAN_ADDRESS, r"Calle|Aven|Avda|Rua|Via|Rue|Plaza|Paseo|stra|str\.|weg|platz|gasse", ignore_case=False, digits=1, in_a_row=1),
+    _form("ADDRESS", rf"(?<!\w)P\.?\s?O\.?\sBox\s\d{{1,7}}{_TOWN}?", r"Box", ignore_case=False, digits=1, in_a_row=1),
+    _form("ADDRESS", r"(?<![\w.])[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}(?![\w.])", r"\d[A-Z]{2}", ignore_case=False, digits=2, in_a_row=1),
+    _form("BIRTHDATE", rf"{_BIRTH_CUE}[^\d\n。!?]{{0,14}}?(?P<secret>{_DATE})", _BIRTH_HINT, _if(_is_birth_date), digits=1, in_a_row=1),
+    _form("BIRTHDATE", rf"(?P<secret>(?<!\d){_DATE})[)）,，\s]{{0,2}}(?:是我?的?生日|出生|生的?(?=[)），。,.\s]|$)|born|is\smy\sb)", r"生|born|is\smy\sb", _if(_is_birth_date), digits=1, in_a_row=1),
+    _form("PLATE", rf"[{_PROVINCES}][A-HJ-NP-Z][·.\-\s]?(?=[A-HJ-NP-Z]{{0,5}}\d)[A-HJ-NP-Z0-9]{{4,5}}[A-HJ-NP-Z0-9学警挂港澳](?![A-Za-z0-9])", rf"[{_PROVINCES}][A-Z]", ignore_case=False, digits=1, in_a_row=1, beyond_ascii=True),
+    _form("PLATE", r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}\s[A-Z]{3}(?![A-Za-z0-9])", r"\d\d\s[A-Z]{3}", ignore_case=False, digits=2, in_a_row=2),
+    _form("PLATE", r"(?:(?i:(?<![a-z])(?:plate|registration|reg|licen[cs]e plate|number plate)(?![a-z]))|车牌)(?:(?i:\s(?:number|no\.?|is))|号码?)?[\s:：是]{0,4}(?:(?i:is)\s)?(?P<secret>[A-Z0-9]{2,4}[\s\-]?[A-Z0-9]{2,4}(?:\s[A-Z])?)(?![A-Za-z0-9])", r"[Pp][Ll][Aa][Tt][Ee]|[Rr][Ee][Gg]|车牌", _if(_looks_like_plate), ignore_case=False),
 )  # fmt: skip

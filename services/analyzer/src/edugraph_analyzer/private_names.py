@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from edugraph_analyzer.documents import Person
-from edugraph_analyzer.plain_text import folded, plain_reading
-from edugraph_analyzer.private_forms import ID_CUES, Span
+from edugraph_analyzer.plain_text import plain_reading
+from edugraph_analyzer.private_forms import ID_CUES, ID_HINT, Form, Needs, Span
 from edugraph_common.platform.course_members import MOST_MEMBERS
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -125,13 +125,14 @@ def split_name(name: str) -> tuple[str, str]:
 # --- the record's own people -------------------------------------------------------------------------------------
 
 
-def own_names(plain: str, people: Iterable[Person]) -> Iterator[Span]:
-    """Yield each place of a plain text that names one of the people."""
-    lower = folded(plain)
+def own_names(plain: str, lower: str, people: Iterable[Person]) -> Iterator[Span]:
+    """Yield each place of a plain text that names one of the people; `lower` is the text as `folded` returns it."""
     for person in people:
         # Each record names other people, and compiling the patterns of one takes longer than all else that is done
         # with a record whose answer is cached. Few texts hold any part of a name or an id.
         if not any(all(part in lower for part in parts) for parts in _parts_of_any_match(person)):
+            continue
+        if not person.is_name and _needs_cue(plain_reading(person.value)[0].strip()) and not ID_HINT.search(lower):
             continue
         for pattern in _patterns_of(person):
             for match in pattern.finditer(plain):
@@ -139,6 +140,7 @@ def own_names(plain: str, people: Iterable[Person]) -> Iterator[Span]:
                     yield (*match.span(), person.role)
 
 
+@lru_cache(maxsize=4_096)
 def _parts_of_any_match(person: Person) -> list[list[str]]:
     """Return lists of parts, in lower case: what a pattern of the person matches holds all the parts of one list.
 
@@ -219,14 +221,18 @@ def _id_patterns(own_id: str) -> Iterator[str]:
     loose = r"[\s\-_./]{0,3}".join(map(re.escape, _ID_PARTS.findall(own_id)))
     if not loose:
         return
-    # Letters and digits together: S01 is an id wherever it stands, 12 is not.
-    mixed = re.search(r"[A-Za-z]", own_id) and re.search(r"\d", own_id) and len(own_id) > len("S1")
-    if len(own_id) >= _SHORTEST_ID or mixed:
-        yield rf"(?<![A-Za-z0-9])(?i:{loose})(?![A-Za-z0-9])"
-    else:
+    if _needs_cue(own_id):
         yield rf"(?i:{ID_CUES})(?i:{loose})(?![A-Za-z0-9])"
+    else:
+        yield rf"(?<![A-Za-z0-9])(?i:{loose})(?![A-Za-z0-9])"
     for digits in _LONG_DIGITS.findall(own_id):
         yield rf"(?<!\d){digits}(?!\d)"
+
+
+def _needs_cue(own_id: str) -> bool:
+    """Say whether an id is told from other words only behind a cue: S01 is an id wherever it stands, 12 is not."""
+    mixed = re.search(r"[A-Za-z]", own_id) and re.search(r"\d", own_id) and len(own_id) > len("S1")
+    return len(own_id) < _SHORTEST_ID and not mixed
 
 
 # --- members of the course -----------------------------------------------------------------------------------------
@@ -364,7 +370,7 @@ class CourseNames:
     def _han_spans(self, plain: str) -> Iterator[Span]:
         for start in (match.start() for match in _HAN.finditer(plain)):
             before = plain[max(0, start - 3) : start]
-            for size in range(_LONGEST_HAN_NAME, 0, -1):
+            for size in range(min(_LONGEST_HAN_NAME, len(plain) - start), 0, -1):
                 words = plain[start : start + size]
                 end = start + size
                 if (words in self._surnames and _is_addressed(before, words, plain[end : end + 2])) or (
@@ -456,25 +462,31 @@ _MONTHS_AND_MORE = frozenset(
 
 # --- whoever is introduced by name ----------------------------------------------------------------------------------
 
-_INTRODUCED = (
-    (re.compile(r"(?:我叫|我的名字(?:是|叫)|我名叫|姓名\s?[::]\s?|名字叫)(?P<name>(?:(?![的了是什])[\u3400-\u9fff]){2,3})(?![\u3400-\u9fff]{0,20}什么)"), False),
-    (re.compile(r"(?:爸爸|妈妈|爸|妈|父亲|母亲|哥哥|姐姐|弟弟|妹妹|爷爷|奶奶|表哥|表姐|表弟|表妹|朋友|同桌|监护人|家长|隔壁班的)(?:的?名字)?(?:叫|[:：])(?P<name>[\u3400-\u9fff]{2,3})(?![\u3400-\u9fff]{0,20}什么)"), True),
-    (re.compile(r"(?:爸爸|妈妈|爸|妈|父亲|母亲|哥哥|姐姐|弟弟|妹妹|爷爷|奶奶|表哥|表姐|表弟|表妹|朋友|同桌|监护人|家长|隔壁班的)(?P<name>[\u3400-\u9fff]{2,3}?)(?=考|说|在|的|也|，|。|、|,|（|$)"), True),
-    (re.compile(r"(?i:my name is|my name's|(?<![a-z])full name:|i am called|i'm called)\s{1,3}(?P<name>[A-Z][\w'\-]{0,30}(?:\s{1,3}[A-Z][\w'\-]{0,30}){0,3})"), False),
-    (re.compile(r"(?i:\b(?:my|his|her)\s(?:best\s)?(?:friend|cousin|brother|sister|mum|mom|dad|mother|father|aunt|auntie|uncle|neighbou?r|classmate|son|daughter)|parent:|guardian:|\bauntie?|\buncle)\s(?P<name>[A-Z][\w'\-]{1,30}(?:\s[A-Z][\w'\-]{1,30}){0,2})"), False),
-)  # fmt: skip
-_ADDRESS = "老师|同学|教授|校长|主任"
-_ADDRESSED = re.compile(_ADDRESS)  # a hint: without one of them the next pattern, which is slow, cannot match
-_COMPOUND_ADDRESSED = re.compile(
-    rf"(?!{_IN_HISTORY})(?:{'|'.join(sorted(COMPOUND_SURNAMES - _SURNAMES_THAT_ARE_WORDS))})(?={_ADDRESS})"
+_RELATIVES = (
+    "爸爸|妈妈|爸|妈|父亲|母亲|哥哥|姐姐|弟弟|妹妹|爷爷|奶奶|表哥|表姐|表弟|表妹|朋友|同桌|监护人|家长|隔壁班的"
 )
+_ADDRESS = "老师|同学|教授|校长|主任"
 
 
-def introduced_names(plain: str) -> Iterator[Span]:
-    """Names of people on no list, where a text says that they are names."""
-    for match in _COMPOUND_ADDRESSED.finditer(plain) if _ADDRESSED.search(plain) else ():
-        yield (*match.span(), "PERSON")
-    for pattern, needs_surname in _INTRODUCED:
-        for match in pattern.finditer(plain):
-            if not needs_surname or match["name"][0] in _SURNAMES:
-                yield (*match.span("name"), "PERSON")
+def _introduction(pattern: str, hint: str, *, needs_surname: bool = False, beyond_ascii: bool = False) -> Form:
+    """Return a form of names; its pattern says itself where case does not count."""
+
+    def span(match: re.Match[str]) -> tuple[int, int] | None:
+        return None if needs_surname and match["secret"][0] not in _SURNAMES else match.span("secret")
+
+    needs = Needs(beyond_ascii=beyond_ascii)
+    return Form("PERSON", re.compile(pattern), re.compile(hint), ignores_case=True, span=span, needs=needs)
+
+
+# Names of people on no list, where a text says that they are names.
+INTRODUCTIONS = (
+    _introduction(rf"(?!{_IN_HISTORY})(?P<secret>{'|'.join(sorted(COMPOUND_SURNAMES - _SURNAMES_THAT_ARE_WORDS))})(?={_ADDRESS})", _ADDRESS, beyond_ascii=True),
+    _introduction(r"(?:我叫|我的名字(?:是|叫)|我名叫|姓名\s?[::]\s?|名字叫)(?P<secret>(?:(?![的了是什])[\u3400-\u9fff]){2,3})(?![\u3400-\u9fff]{0,20}什么)", "[叫名]", beyond_ascii=True),
+    _introduction(rf"(?:{_RELATIVES})(?:的?名字)?(?:叫|[:：])(?P<secret>[\u3400-\u9fff]{{2,3}})(?![\u3400-\u9fff]{{0,20}}什么)", _RELATIVES, needs_surname=True, beyond_ascii=True),
+    _introduction(rf"(?:{_RELATIVES})(?P<secret>[\u3400-\u9fff]{{2,3}}?)(?=考|说|在|的|也|，|。|、|,|（|$)", _RELATIVES, needs_surname=True, beyond_ascii=True),
+    _introduction(r"(?i:my name is|my name's|(?<![a-z])full name:|i am called|i'm called)\s{1,3}(?P<secret>[A-Z][\w'\-]{0,30}(?:\s{1,3}[A-Z][\w'\-]{0,30}){0,3})", r"name is|name's|name:|called"),
+    _introduction(
+        r"(?i:\b(?:my|his|her)\s(?:best\s)?(?:friend|cousin|brother|sister|mum|mom|dad|mother|father|aunt|auntie|uncle|neighbou?r|classmate|son|daughter)|parent:|guardian:|\bauntie?|\buncle)\s(?P<secret>[A-Z][\w'\-]{1,30}(?:\s[A-Z][\w'\-]{1,30}){0,2})",
+        r"friend|cousin|brother|sister|mum|mom|dad|mother|father|aunt|uncle|neighbo|classmate|son|daughter|parent:|guardian:",
+    ),
+)  # fmt: skip

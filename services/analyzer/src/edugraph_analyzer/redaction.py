@@ -11,11 +11,12 @@ text first: it takes time in proportion to it.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from edugraph_analyzer.documents import Person
 from edugraph_analyzer.plain_text import folded, plain_reading
-from edugraph_analyzer.private_forms import FORMS, Span
-from edugraph_analyzer.private_names import CourseNames, introduced_names, own_names
+from edugraph_analyzer.private_forms import FORMS, Form, Needs, Span
+from edugraph_analyzer.private_names import INTRODUCTIONS, CourseNames, own_names
 
 TAGS = (
     *("URL", "EMAIL", "ADDRESS", "STUDENT", "TEACHER", "IDNUMBER", "CARD", "PHONE", "ACCOUNT", "IP", "PLATE"),
@@ -44,10 +45,11 @@ class Redactor:
     def redact(self, text: str) -> str:
         """Return `text` with a placeholder such as [STUDENT_1] in the place of each private span."""
         plain, origin = plain_reading(text)
+        spans = self._private_spans(plain)
         # A number that the text itself uses in this way is passed over: a student may write [STUDENT_1].
-        taken = {mark.upper() for mark in _OWN_MARK.findall(text)}
+        taken = {mark.upper() for mark in _OWN_MARK.findall(text)} if spans else set()
         pieces, last = [], 0
-        for start, end, tag in self._private_spans(plain):
+        for start, end, tag in spans:
             first, beyond = origin[start], origin[end - 1] + 1
             if first < last:  # one original character may read as several
                 continue
@@ -64,6 +66,8 @@ class Redactor:
 
     def restore(self, text: str) -> str:
         """Put the words back that the placeholders of this record stand for. Other placeholders are left as they are."""
+        if not self.originals:
+            return text
         return _PLACEHOLDER.sub(lambda match: self.originals.get(f"[{match[1].upper()}_{match[2]}]", match[0]), text)
 
     def _private_spans(self, plain: str) -> list[Span]:
@@ -71,11 +75,11 @@ class Redactor:
 
         Overlapping spans become one, under the tag that comes first in TAGS, so that no rest of either is left.
         """
-        found = [*own_names(plain, self.people), *introduced_names(plain)]
+        lower = folded(plain)
+        found = [*own_names(plain, lower, self.people)]
         for names in self.members:
             found += names.spans(plain)
-        lower = folded(plain)
-        for form in FORMS:
+        for form in _forms_that_may_match(Needs.met_by(plain)):
             found += form.spans(plain, lower)
         whole: list[Span] = []
         for start, end, tag in sorted(found):
@@ -85,6 +89,16 @@ class Redactor:
             else:
                 whole.append((start, end, tag))
         return whole
+
+
+@lru_cache(maxsize=1_024)
+def _forms_that_may_match(met: Needs) -> tuple[Form, ...]:
+    """Return the forms that a text which meets these needs may match."""
+    return tuple(
+        form
+        for form in (*INTRODUCTIONS, *FORMS)
+        if all(needed <= there for needed, there in zip(form.needs, met, strict=True))
+    )
 
 
 def holds_placeholder(text: str) -> bool:
