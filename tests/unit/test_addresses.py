@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from addresses import SWITCHES, TESTS, in_ci, lacking, named_for_services, of_each_worker, take_own
-from engines import CHECKOUT
+from engines import CHECKOUT, missing
 
 from edugraph_cli.processes import Processes
 
@@ -145,3 +145,14 @@ def test_what_goes_wrong_in_a_worker_is_told_and_fails_the_run(tmp_path: Path, b
 def test_ci_in_any_form(said: str, meant: bool) -> None:
     assert in_ci({"CI": said}) is meant
     assert in_ci({}) is False
+
+
+def test_what_a_test_needs_and_is_not_here_fails_it_in_ci_and_skips_it_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To take the guard out: let `missing` always skip."""
+    for said, ends in (("yes", pytest.fail.Exception), ("no", pytest.skip.Exception)):
+        monkeypatch.setenv("CI", said)
+        with pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="no engine") as ended:
+            missing("there is no engine")
+        assert ended.type is ends

@@ -1,11 +1,44 @@
-"""A test that is skipped as slow is run by some target: else nobody would see it fail."""
+"""A test that `make test` leaves out or skips as slow is run by some target: else nobody would see it fail."""
 
 import ast
 import re
+import shlex
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# What `make test` leaves out, and the step that runs it.
+LEFT_OUT = {
+    "services/flower/tests/*": "flower-test",
+    "deploy/k8s/tests/*": "chart-test",
+    "tests/page/*": "page-test",
+    "tests/login/*": "keycloak-test",
+    "tests/chaos/*": "chaos-tests",
+    "tests/integration/test_traps_*": "traps-quick",
+    "tests/e2e/test_traps_*": "traps",
+}
+
+
+def test_each_file_of_tests_is_run_in_ci_or_by_night_or_once_a_week() -> None:
+    """To take the guard out: leave flower-test or traps-quick out of the steps, or a folder out of `testpaths`."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    pytest = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    ignored = re.findall(r"--ignore(?:-glob)?='?([\w*/.]+)", makefile)
+    in_ci, later = set[str](), set[str]()
+    for path, steps in ((ROOT / ".ci" / "run", in_ci), (ROOT / "make" / "nightly.mk", later)):
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^(?:NIGHTLY :=|.*-m tools\.steps(?: --stop)?) (.*)", text, re.MULTILINE):
+            steps |= {step.split()[0] for step in shlex.split(line)}
+    for path in (ROOT / folder for folder in ("libs", "services", "cli", "tests", "deploy/k8s/tests", "benchmarks")):
+        for file in (each.relative_to(ROOT).as_posix() for each in path.rglob("test_*.py")):
+            left_out = [step for pattern, step in LEFT_OUT.items() if fnmatch(file, pattern)]
+            if left_out:
+                assert {*left_out} <= in_ci | later, file
+            else:
+                assert {"fast", "test-rest"} <= in_ci
+                assert any(file.startswith(f"{folder}/") for folder in pytest["testpaths"]), file
+                assert not any(fnmatch(file, name) or file.startswith(f"{name}/") for name in ignored), file
 
 
 def test_each_file_with_slow_tests_is_named_by_a_target_that_runs_them() -> None:

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import httpx
-import pytest
 
 from edugraph_client import Answer, Client
 from edugraph_client.parameters import as_query
@@ -46,7 +45,8 @@ def test_a_purpose_in_chinese_is_a_header_that_the_audit_log_can_read() -> None:
 
 
 def test_rows_are_a_frame() -> None:
-    pandas = pytest.importorskip("pandas")
+    import pandas as pd
+
     frame = Answer.model_validate(ANSWER).to_pandas()
-    expected = pandas.DataFrame({"point": ["a", "b"], "share": [0.5, None]})
-    pandas.testing.assert_frame_equal(frame, expected)
+    expected = pd.DataFrame({"point": ["a", "b"], "share": [0.5, None]})
+    pd.testing.assert_frame_equal(frame, expected)

@@ -168,6 +168,25 @@ def test_json_is_read_without_what_models_put_around_it(text: str, value: Any) -
     assert read_json(text) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ('{"answers": [{"id": "a"}, {"id": "b"', [{"id": "a"}]),
+        ('Here: { "answers" : [{"id": "a"} ,\n {"id": "b"}], and so on', [{"id": "a"}, {"id": "b"}]),
+        ('<think>{"answers": [1]</think>{"answers": [2, 3, "fo', [2, 3]),
+        ('{"answers": ["a", "\\sqrt", "b", "cut', ["a", "\\sqrt", "b"]),
+        ('{"answers": ["a", [' + "[" * 100_000, ["a"]),
+    ],
+)
+def test_of_an_answer_that_was_cut_the_whole_entries_are_read(text: str, entries: list[Any]) -> None:
+    assert read_json(text) == {"answers": entries}
+
+
+@pytest.mark.parametrize("text", ['{"answers": [', '{"answers": [{"id": "a', '{"items": [1, 2', '["answers", [1'])
+def test_an_answer_that_was_cut_in_its_first_entry_is_none(text: str) -> None:
+    assert read_json(text) is None
+
+
 # --- the schema that a provider is given --------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+from addresses import in_ci
 
 from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.rule_based import encoder
@@ -171,7 +172,7 @@ def test_each_finding_names_what_made_it() -> None:
     assert (origin.analyser, origin.model, origin.cost) == ("offline", MODEL, 0)
 
 
-@pytest.mark.skipif(not encoder.is_installed(), reason="the extra `offline` is not installed")
+@pytest.mark.skipif(not encoder.is_installed() and not in_ci(), reason="the extra `offline` is not installed")
 def test_only_the_thread_that_asks_computes_the_nearness() -> None:
     """More threads of the encoder spin and wait for each other: a text then takes a hundred times the CPU."""
     names = ("fractions", "negative numbers", "一元一次方程")

