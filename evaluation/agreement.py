@@ -12,12 +12,12 @@ from edugraph_analyzer.findings.mapping import same_name
 from edugraph_analyzer.prompting.relevance import most_relevant
 from edugraph_analyzer.rule_based.encoder import is_installed, nearness
 from edugraph_common.contracts.findings import Finding
-from evaluation.data_sets import DataSet, Sample
+from evaluation.data_sets import TOPICS, DataSet, Sample
 
 Row = dict[str, Any]
 _HAN, _LATIN = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[A-Za-z]")
 FIVE = 5
-NOTHING = "(none)"
+NOTHING, NO_TOPIC = "(none)", "none"
 
 
 def row_of(data_set: DataSet, sample: Sample, finding: Finding, *, nearest_type: bool = True) -> Row:
@@ -40,6 +40,9 @@ def row_of(data_set: DataSet, sample: Sample, finding: Finding, *, nearest_type:
         "sure": _sure(points, sample),
         "mood": sample.mood,
         "mood_said": getattr(finding, "sentiment", None) if sample.mood else None,
+        "topic": sample.topic,
+        "topic_said": topic_of(finding) if sample.topic else None,
+        "known": _share_known(points, sample),
         "type_sure": (types[0].confidence, said == sample.error_type) if types and said else None,
     }
 
@@ -49,6 +52,24 @@ def _sure(points: Sequence[tuple[str, float | None]], sample: Sample) -> tuple[f
     if not points or not sample.points or points[0][1] is None:
         return None
     return points[0][1], _rank([points[0][0]], sample.points) == 1
+
+
+def _share_known(points: Sequence[tuple[str, float | None]], sample: Sample) -> float | None:
+    """Return the share of the points that have the name of a point of the course; the others are names that drift.
+
+    It is None where nothing is known of the course, or where no point was found.
+    """
+    known = {same_name(name) for name in sample.context.knowledge_points} if sample.context else set()
+    if not known or not points:
+        return None
+    return sum(same_name(name) in known for name, _ in points) / len(points)
+
+
+def topic_of(finding: Finding) -> str:
+    """Return the topic of the labels that is nearest in meaning to the first one that was found."""
+    topics = getattr(finding, "topics", ())
+    names = {name: topic for topic, parts in TOPICS.items() for name in parts.split("|")}
+    return names[nearest(topics[0], {name: name for name in names})] if topics else NO_TOPIC
 
 
 def is_about(quotes: Iterable[str], step: str) -> bool:
@@ -90,6 +111,8 @@ def row_without(sample: Sample, reason: str) -> Row:
         "credit": credit,
         "mood": sample.mood,
         "mood_said": None,
+        "topic": sample.topic,
+        "topic_said": None,
         **labelled,
     }
 
@@ -159,6 +182,8 @@ def figures(rows: Sequence[Row]) -> dict[str, float | None]:
         "step": _mean(rows, "step"),
         "step_by_chance": _mean(rows, "step_by_chance"),
         "mood": _share([row for row in rows if row.get("mood")], lambda row: row["mood"] == row["mood_said"]),
+        "topic": _share([row for row in rows if row.get("topic")], lambda row: row["topic"] == row["topic_said"]),
+        "known": _mean(rows, "known"),
         "evidence": _share(answered, lambda row: row["evidence"]),
         "chinese": _share([row for row in answered if row["chinese"] is not None], lambda row: row["chinese"]),
     }

@@ -1,6 +1,7 @@
 """Labelled records, each with what people said of it.
 
-They are read at run time from a folder outside the project; the messages with a mood stand in `evaluation/moods`.
+They are read at run time from a folder outside the project; the messages with a mood and a topic stand in
+`evaluation/moods`.
 """
 
 import json
@@ -44,7 +45,7 @@ class Sample:
     """A record with the labels that people gave it; `points` are right if any of them is found.
 
     `first_wrong_step`: the words of the solution that the mistake begins with. `hierarchy`: of the set's points.
-    `mood`: of the student in a message.
+    `mood`: of the student in a message; `topic`: what it is about, one of TOPICS or "none".
     """
 
     record: dict[str, Any]
@@ -54,6 +55,7 @@ class Sample:
     first_wrong_step: str | None = None
     hierarchy: "Hierarchy | None" = None
     mood: str | None = None
+    topic: str | None = None
 
 
 class Hierarchy:
@@ -101,6 +103,18 @@ STEPVERIFY = {
     "Reached correct solution but proceeded further": "went on after the correct solution",
     "Unit conversion error": "unit conversion error",
 }
+# What a message is about, with names of its parts: a free topic counts as that of the name nearest in meaning.
+TOPICS = {
+    "number": "whole numbers|decimals|place value|prime numbers|multiplication|整数|小数|余数|四则运算|应用题",
+    "fractions": "fractions|common denominator|numerator|分数|分母|通分|约分",
+    "algebra": "algebra|equations|functions|graphs|slope|distributive law|derivatives|代数|方程|函数|移项|去分母",
+    "geometry": "geometry|angles|triangles|area|perimeter|units of length|几何|角|三角形|面积|周长|单位换算",
+    "statistics": "probability|statistics|mean and median|概率|统计|平均数|中位数",
+    "physics": "physics|electricity|forces|motion|物理|电|导体|力|运动",
+    "chemistry": "chemistry|moles|chemical reactions|substances|化学|物质|化学反应|实验",
+    "programming": "programming|code|loops|computers|robots|编程|程序|代码|机器人",
+    "language": "literature|poems|stories|characters|idioms|grammar|语文|诗歌|课文|成语|作文",
+}
 DATA_SETS = {
     data_set.name: data_set
     for data_set in (
@@ -138,7 +152,7 @@ def drawn(samples: list[Sample], name: str, count: int, seed: int) -> list[Sampl
 def _with_moods(data_set: DataSet) -> Iterator[Sample]:
     for message in second_labels.messages():
         if message["language"] == data_set.language:
-            yield Sample(mood_record(message), None, None, (), mood=message["mood"])
+            yield Sample(mood_record(message), None, None, (), mood=message["mood"], topic=message["topic"])
 
 
 def mood_record(message: Mapping[str, Any]) -> dict[str, Any]:

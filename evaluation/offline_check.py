@@ -1,8 +1,8 @@
-"""`make evaluate-offline`: what the offline analyser finds of labelled mistakes, texts and moods, and how fast.
+"""`make evaluate-offline`: what the offline analyser finds of labelled mistakes, texts and messages, and how fast.
 
 It asks nobody and takes two minutes. The labelled mistakes and texts are those of EDUGRAPH_SHARED_DATA; the messages
-with a mood are in `evaluation/moods`. What is fitted learns from one half of a set and is judged by the other, and
-the other way round. It exits with 1 if a goal is missed.
+with a mood and a topic are in `evaluation/moods`. What is fitted learns from one half of a set and is judged by the
+other, and the other way round. It exits with 1 if a goal is missed.
 """
 
 import json
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sklearn.metrics import f1_score
 
@@ -27,7 +27,7 @@ from edugraph_analyzer.rule_based.fitting import FEWEST_ITEMS, by_course, fit_co
 from edugraph_analyzer.rule_based.labels import LabelledItem
 from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding
 from edugraph_common.contracts.messages import CourseContext
-from evaluation.agreement import row_of
+from evaluation.agreement import NO_TOPIC, row_of, topic_of
 from evaluation.data_sets import DATA_SETS, DataSet, Sample, mood_record, sample
 from evaluation.moods import second_labels
 from evaluation.statistics import (
@@ -100,21 +100,26 @@ def checked() -> tuple[str, list[Goal]]:
     analyzer = RuleBasedAnalyzer()
     plain = {each.name: judged(analyzer, each, sample(each, DATA, SAMPLE, SEED)) for each in LINKED}
     fitted = {each.name: judged_in_halves(each) for each in (*FITTED, *TYPED)}
-    felt = moods(analyzer)
+    felt, about = moods(analyzer), topics(analyzer)
     goals = goals_of(plain, fitted, felt)
 
-    agreed = bootstrapped(list(second_labels.both().values()), second_labels.kappa)
+    agreed = {
+        aspect: bootstrapped(list(second_labels.both(aspect).values()), second_labels.kappa)
+        for aspect in get_args(second_labels.Aspect)
+    }
     REPORT.parent.mkdir(exist_ok=True)
     report = {
         "points": {name: _figures(each) for name, each in plain.items()},
         "fitted": {name: _figures(each) for name, each in fitted.items()},
         "moods": felt,
+        "topics": about,
         "kappa": agreed,
         "goals": [goal.to_json() for goal in goals],
     }
     REPORT.write_text(json.dumps(report, ensure_ascii=False, indent=1, default=vars), encoding="utf-8")
-    said_twice = f"The moods were labelled twice; Cohen's kappa is {agreed}."
-    parts = [_points_table(plain, fitted), _kinds_table(fitted), _moods_table(felt), said_twice, goals_table(goals)]
+    twice = f"Cohen's kappa is {agreed['mood']} for moods, {agreed['topic']} for topics."
+    tables = [_points_table(plain, fitted), _kinds_table(fitted), _said_table("mood", felt)]
+    parts = [*tables, _said_table("topic", about), f"The messages were labelled twice. {twice}", goals_table(goals)]
     return "\n\n".join(parts), goals
 
 
@@ -143,9 +148,9 @@ def _kinds_table(fitted: dict[str, Judged]) -> str:
     return "\n".join(lines)
 
 
-def _moods_table(felt: dict[str, tuple[int, int]]) -> str:
-    rows = [f"| {mood} | {count} | {share(recognised, count)} |" for mood, (count, recognised) in felt.items()]
-    return "\n".join(["| mood | messages | said so |", "|---|---|---|", *rows])
+def _said_table(head: str, found: dict[str, tuple[int, int]]) -> str:
+    rows = [f"| {label} | {count} | {share(recognised, count)} |" for label, (count, recognised) in found.items()]
+    return "\n".join([f"| {head} | messages | said so |", "|---|---|---|", *rows])
 
 
 def goals_of(plain: dict[str, Judged], fitted: dict[str, Judged], felt: dict[str, tuple[int, int]]) -> list[Goal]:
@@ -300,6 +305,21 @@ def moods(analyzer: RuleBasedAnalyzer) -> dict[str, tuple[int, int]]:
         count.update(kinds)
         said.update(kinds if is_right else ())
     return {kind: (number, said[kind]) for kind, number in count.items()}
+
+
+def topics(analyzer: RuleBasedAnalyzer) -> dict[str, tuple[int, int]]:
+    """Return for each topic how many messages are about it, and for how many the analyser's first topic means it.
+
+    Messages that are about any topic are also counted together.
+    """
+    count, said = Counter[str](), Counter[str]()
+    for message in second_labels.messages():
+        finding = analyzer.finding(read_document(mood_record(message), "interaction", ())).finding
+        kinds = [message["topic"], *(["any topic"] if message["topic"] != NO_TOPIC else [])]
+        count.update(kinds)
+        said.update(kinds if topic_of(finding) == message["topic"] else ())
+    in_order = sorted(count, key=lambda kind: (kind not in ("any topic", NO_TOPIC), kind))
+    return {kind: (count[kind], said[kind]) for kind in in_order}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ SHOWN = (
     "hit@5",
     "credit",
     "mood",
+    "topic",
+    "known",
     "evidence",
     "step",
     "step_by_chance",
@@ -32,6 +34,7 @@ RIGHT: dict[str, Callable[[Row], bool | None]] = {
     "hit@1": lambda row: row["rank"] == 1 if row["rank"] is not None else None,
     "hit@5": lambda row: 1 <= row["rank"] <= FIVE if row["rank"] is not None else None,
     "mood": lambda row: row["mood"] == row["mood_said"] if row.get("mood") else None,
+    "topic": lambda row: row["topic"] == row["topic_said"] if row.get("topic") else None,
     "evidence": lambda row: bool(row["evidence"]) if not row.get("reason") else None,
     "chinese": lambda row: row["chinese"],
 }

@@ -1,8 +1,8 @@
 """Label the messages a second time, blind to the first labels, and say how far both agree.
 
-python -m evaluation.moods.second_labels sheet SEED >sheet.txt     # numbered texts in random order, without labels
-python -m evaluation.moods.second_labels keep SEED <labels.txt     # a line NUMBER LABEL for each of them: + - 0
-python -m evaluation.moods.second_labels kappa                     # Cohen's kappa of both labellings
+python -m evaluation.moods.second_labels sheet SEED >sheet.txt        # numbered texts in random order, without labels
+python -m evaluation.moods.second_labels keep mood SEED <labels.txt   # a line NUMBER MARK for each of them; or topic
+python -m evaluation.moods.second_labels kappa                        # Cohen's kappa of both labellings, of each
 """
 
 import json
@@ -10,7 +10,7 @@ import random
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sklearn.metrics import cohen_kappa_score
 
@@ -19,6 +19,20 @@ from evaluation.statistics import bootstrapped
 MESSAGES = Path(__file__).with_name("messages.ndjson")
 SECOND = Path(__file__).with_name("second_labels.ndjson")
 MOODS = {"+": "positive", "-": "negative", "0": "neutral"}
+TOPICS = {
+    "n": "number",
+    "f": "fractions",
+    "a": "algebra",
+    "g": "geometry",
+    "s": "statistics",
+    "p": "physics",
+    "c": "chemistry",
+    "i": "programming",
+    "l": "language",
+    "-": "none",
+}
+LABELS = (*MOODS.values(), *TOPICS.values())
+Aspect = Literal["mood", "topic"]
 Pair = tuple[str, str]
 
 
@@ -40,41 +54,50 @@ def sheet(seed: int) -> str:
     )
 
 
-def keep(seed: int, lines: list[str]) -> None:
-    """Write the labels by id. Raises ValueError where a message has no label."""
-    said = {int(number): MOODS[mark] for number, mark in (line.split() for line in lines if line.strip())}
+def keep(aspect: Aspect, seed: int, lines: list[str]) -> None:
+    """Write the labels by id, beside those of the other aspect. Raises ValueError where a message has no label."""
+    marks = {"mood": MOODS, "topic": TOPICS}[aspect]
+    said = {int(number): marks[mark] for number, mark in (line.split() for line in lines if line.strip())}
     found = shuffled(seed)
     missing = [number for number in range(1, len(found) + 1) if number not in said]
     if missing:
         raise ValueError(f"no label for {missing}")
-    labels = sorted((message["id"], said[number]) for number, message in enumerate(found, start=1))
-    rows = [json.dumps({"id": name, "mood": mood}) for name, mood in labels]
+    kept = _second()
+    for number, message in enumerate(found, start=1):
+        kept[message["id"]] = {"id": message["id"], **kept.get(message["id"], {}), aspect: said[number]}
+    rows = [json.dumps(row) for _, row in sorted(kept.items())]
     SECOND.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def both() -> dict[str, Pair]:
+def _second() -> dict[str, dict[str, str]]:
+    lines = SECOND.read_text(encoding="utf-8").splitlines() if SECOND.is_file() else []
+    return {row["id"]: row for row in map(json.loads, lines)}
+
+
+def both(aspect: Aspect) -> dict[str, Pair]:
     """Return the first and the second label by the id of the message."""
-    second = {row["id"]: row["mood"] for row in map(json.loads, SECOND.read_text(encoding="utf-8").splitlines())}
-    return {message["id"]: (message["mood"], second[message["id"]]) for message in messages()}
+    second = _second()
+    return {message["id"]: (message[aspect], second[message["id"]][aspect]) for message in messages()}
 
 
 def kappa(pairs: list[Pair]) -> float:
     """Return Cohen's kappa: how much more two labellings agree than two that are drawn; 1 is always."""
     first, second = zip(*pairs, strict=True)
-    return float(cohen_kappa_score(first, second, labels=list(MOODS.values())))
+    return float(cohen_kappa_score(first, second, labels=LABELS))
 
 
 def main(arguments: list[str]) -> int:
     match arguments:
         case ["sheet", seed]:
             print(sheet(int(seed)))
-        case ["keep", seed]:
-            keep(int(seed), sys.stdin.read().splitlines())
+        case ["keep", ("mood" | "topic") as aspect, seed]:
+            keep(aspect, int(seed), sys.stdin.read().splitlines())
         case ["kappa"]:
-            pairs = list(both().values())
-            print(f"{len(pairs)} messages, kappa {bootstrapped(pairs, kappa)}")
-            for (first, second), count in sorted(Counter(pairs).items()):
-                print(f"{first} / {second}: {count}")
+            for aspect in get_args(Aspect):
+                pairs = list(both(aspect).values())
+                print(f"{aspect}: {len(pairs)} messages, kappa {bootstrapped(pairs, kappa)}")
+                for (first, second), count in sorted(Counter(pairs).items()):
+                    print(f"  {first} / {second}: {count}")
         case _:
             print(__doc__)
             return 2

@@ -24,8 +24,8 @@ from edugraph_common.contracts.messages import CourseContext
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import text_hash
 from evaluation import statistics
-from evaluation.agreement import figures, nearest, row_of, row_without
-from evaluation.data_sets import DATA_SETS, STEPVERIFY, DataSet, Hierarchy, Sample, sample
+from evaluation.agreement import NO_TOPIC, figures, nearest, row_of, row_without
+from evaluation.data_sets import DATA_SETS, STEPVERIFY, TOPICS, DataSet, Hierarchy, Sample, sample
 from evaluation.moods import second_labels
 from evaluation.reviewed import reviewed
 from evaluation.runs import PRODUCTION, Arm, Run, go_on
@@ -307,12 +307,14 @@ def test_the_sheet_of_the_second_labelling_tells_no_first_label(
     )
     assert [line.partition(" ")[0] for line in lines] == [str(number) for number in range(1, 201)]
     monkeypatch.setattr(second_labels, "SECOND", tmp_path / "second.ndjson")
-    marks = {mood: mark for mark, mood in second_labels.MOODS.items()}
-    said = [f"{number} {marks[each['mood']]}" for number, each in enumerate(second_labels.shuffled(3), start=1)]
-    second_labels.keep(3, said)
-    assert all(first == second for first, second in second_labels.both().values())
-    with pytest.raises(ValueError, match=r"no label for \[200\]"):
-        second_labels.keep(3, said[:-1])
+    for aspect, marks in (("mood", second_labels.MOODS), ("topic", second_labels.TOPICS)):
+        mark_of = {label: mark for mark, label in marks.items()}
+        said = [f"{number} {mark_of[each[aspect]]}" for number, each in enumerate(second_labels.shuffled(3), start=1)]
+        second_labels.keep(aspect, 3, said)
+        with pytest.raises(ValueError, match=r"no label for \[200\]"):
+            second_labels.keep(aspect, 3, said[:-1])
+    for aspect in ("mood", "topic"):  # the second labels of one aspect leave those of the other as they are
+        assert all(first == second for first, second in second_labels.both(aspect).values())
 
 
 @given(st.lists(st.tuples(st.sampled_from("+-0"), st.sampled_from("+-0")), min_size=2, max_size=50))
@@ -397,8 +399,47 @@ def test_a_mood_is_right_or_wrong_and_one_without_an_answer_is_wrong() -> None:
     assert figures([row_without(replace(samples[0], mood=None), "no answer")])["mood"] is None
 
 
+@pytest.mark.parametrize(
+    ("found", "topic"),
+    [
+        ((), "none"),
+        (("adding fractions", "slope"), "fractions"),
+        (("一元一次方程",), "algebra"),
+        (("古诗",), "language"),
+    ],
+)
+def test_the_first_topic_counts_as_the_one_that_is_nearest_in_meaning(found: tuple[str, ...], topic: str) -> None:
+    said = InteractionFinding(sentiment="neutral", topics=found, confidence=1)
+    about = [replace(made(), topic=each) for each in ("fractions", "none", "algebra", "language")]
+    judged = [row_of(DATA_SETS["moods en"], each, said) for each in about]
+    assert {row["topic_said"] for row in judged} == {topic}
+    assert figures(judged)["topic"] == 1 / 4
+    assert figures([row_without(about[0], "no answer")])["topic"] == 0
+
+
+def test_names_that_are_not_those_of_the_course_have_drifted() -> None:
+    """Out: `known` of rows, or of figures."""
+    course = CourseContext(course_id="c", knowledge_points=("Common denominator", "slope", "面积"))
+
+    def known(*names: str, context: CourseContext | None = course) -> float | None:
+        links = tuple(LinkedPoint(name=name, strength=0.5, confidence=1) for name in names)
+        found = ErrorFinding(knowledge_points=links, confidence=1)
+        share: float | None = row_of(CHATS, replace(made(), context=context), found)["known"]
+        return share
+
+    assert (known("common  denominator", "面积"), known("slope", "the slope of a line")) == (1, 0.5)
+    assert known() is None
+    assert known("slope", context=None) is None
+    shared = rows(*[("a", "a")] * 3)
+    assert (
+        figures([{**row, "known": share} for row, share in zip(shared, (1, 0.5, None), strict=True)])["known"] == 0.75
+    )
+
+
 def test_the_sets_of_moods_are_all_labelled_messages() -> None:
     drawn = [sample(DATA_SETS[f"moods {language}"], Path(), 1_000, seed=1) for language in ("en", "zh")]
-    labels = {each.record["record_id"]: each.mood for some in drawn for each in some}
+    labels = {each.record["record_id"]: (each.mood, each.topic) for some in drawn for each in some}
     assert sum(map(len, drawn)) == len(labels), "each message is of one language"
-    assert labels == {name: first for name, (first, _) in second_labels.both().items()}
+    moods, topics = second_labels.both("mood"), second_labels.both("topic")
+    assert labels == {name: (moods[name][0], topics[name][0]) for name in moods}
+    assert {topic for _, topic in labels.values()} == {*TOPICS, NO_TOPIC} == {*second_labels.TOPICS.values()}

@@ -192,10 +192,10 @@ def test_an_answer_that_was_cut_in_its_first_entry_is_none(text: str) -> None:
 
 @pytest.mark.parametrize("kind", ANSWER_OF)
 def test_a_schema_is_that_of_a_list_of_answers(kind: Kind) -> None:
-    schema = schema_of(kind, 7, 2)
+    schema = schema_of(kind)
     assert (schema["type"], schema["required"], schema["additionalProperties"]) == ("object", ["answers"], False)
     entries = schema["properties"]["answers"]
-    assert (entries["type"], entries["maxItems"]) == ("array", 7)
+    assert (entries["type"], "maxItems" in entries) == ("array", False)
     assert entries["items"]["properties"].keys() == SAMPLES[kind].keys()
     text = json.dumps(schema)
     for word in ("minimum", "maximum", "maxLength", "minLength", '"title"', '"default"'):
@@ -204,14 +204,10 @@ def test_a_schema_is_that_of_a_list_of_answers(kind: Kind) -> None:
 
 
 def test_the_description_of_a_point_is_asked_for_though_descriptions_of_fields_are_not() -> None:
-    schema = schema_of("knowledge_points", 7, 2)
+    schema = schema_of("knowledge_points")
     assert "description" in schema["$defs"]["PointAnswer"]["properties"]
     entry = schema["properties"]["answers"]["items"]
-    assert entry["properties"]["knowledge_points"]["maxItems"] == 2
-    assert entry["properties"]["prerequisites"]["maxItems"] == 2
-    assert (
-        schema_of("error", 7, 2)["properties"]["answers"]["items"]["properties"]["knowledge_points"]["maxItems"] == 5
-    )
+    assert entry["properties"]["knowledge_points"]["maxItems"] == 15
 
 
 # --- the finding that an answer becomes ---------------------------------------------------------------------------

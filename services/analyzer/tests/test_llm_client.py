@@ -22,8 +22,7 @@ REQUEST = LLMRequest(
     "interaction",
     [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}],
     100,
-    max_items=1,
-    max_points=3,
+    items=1,
 )
 GOOD = '{"answers": []}'
 
@@ -223,6 +222,20 @@ def test_the_schema_stands_in_the_prompt_where_the_server_does_not_take_it() -> 
     model(handler).complete(REQUEST)
     assert "JSON Schema" not in seen[0]["messages"][0]["content"]
     assert "JSON Schema" in seen[1]["messages"][0]["content"]
+
+
+def test_requests_of_a_kind_have_one_schema_whatever_their_packs() -> None:
+    sent: list = []
+
+    def handler(request):
+        sent.append(json.loads(request.content))
+        return httpx2.Response(200, json=completion())
+
+    client = model(handler)
+    for items in (1, 10):
+        client.complete(replace(REQUEST, items=items, max_answer_tokens=100 * items))
+    assert sent[0]["response_format"]["type"] == "json_schema"
+    assert sent[0]["response_format"] == sent[1]["response_format"]
 
 
 def test_parameters_that_a_model_refuses_are_left_out() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.private_names import CourseNames
-from edugraph_analyzer.prompting.questions import TooLong, messages_of, most_points, packs, question_of
+from edugraph_analyzer.prompting.questions import TooLong, messages_of, packs, question_of, request_of, with_schema
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.messages import CourseContext
 
@@ -126,15 +126,22 @@ def test_formulas_are_shown_as_they_must_stand_in_json() -> None:
     assert r"$\\frac{1}{2}$" in user
 
 
-@pytest.mark.parametrize(("characters", "points"), [(100, 3), (1_200, 6), (9_000, 10)])
-def test_a_short_text_has_few_knowledge_points(characters: int, points: int) -> None:
-    assert most_points([mistake("short"), mistake("a" * characters)]) == points
-
-
 def test_instructions_come_first_and_are_the_same_for_all() -> None:
     one, other = (messages_of("error", [mistake(text)], new_id) for text in ("漏乘", "变号"))
     assert one[0] == other[0]
     assert "漏乘" not in one[0]["content"]
+
+
+def test_requests_of_a_kind_begin_alike_whatever_their_packs() -> None:
+    """Out: one schema for each kind, or its place behind the instructions."""
+    short, long = (
+        mistake("漏乘"),
+        mistake("so 3x + 2 = 5x, " * 200, context=CourseContext(course_id="c", name="代数")),
+    )
+    requests = [request_of("error", pack, SETTINGS, new_id) for pack in ([short], [short, short], [long])]
+    first, *others = (with_schema(request)[0]["content"] for request in requests)
+    assert all(other == first for other in others)
+    assert first.startswith(requests[0].messages[0]["content"])
 
 
 def test_the_marks_are_random_and_no_part_of_the_key() -> None:

@@ -224,7 +224,7 @@ def test_a_pack_that_was_cut_keeps_its_whole_entries_and_asks_for_the_rest_with_
     resolutions = resolve(model, 4)
     assert all(each.answer for each in resolutions)
     first, second = model.asked
-    assert (first.max_items, second.max_items) == (4, 2)
+    assert (first.items, second.items) == (4, 2)
     assert first.max_answer_tokens + first.headroom < 1_100
     assert second.headroom == 4_000 - first.max_answer_tokens
 

@@ -535,7 +535,7 @@ class Resolver:
         model = self._settings.model_for(self._kind)
         price = self._settings.price_of(model)
         self._spending.check(self._job_id, model, price)
-        telemetry.pack_sent(self._kind, request.max_items)
+        telemetry.pack_sent(self._kind, request.items)
 
         def stop_if_cancelled() -> None:
             if self._is_cancelled(self._job_id):

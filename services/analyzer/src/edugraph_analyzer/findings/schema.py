@@ -192,21 +192,17 @@ def _escaped(text: str) -> str:
 
 
 @lru_cache
-def schema_of(kind: Kind, items: int, points: int) -> dict[str, Any]:
+def schema_of(kind: Kind) -> dict[str, Any]:
     """Return the JSON Schema of the whole answer, within what strict structured outputs take.
 
-    It is kept, because making it takes longer than all else of a request; nobody may change it. The answer has at
-    most `items` entries, each with `points` knowledge points of a course text, because small models go on for as long
-    as they may.
+    It is the same for each pack of a kind: a provider prepares it once, and may keep what follows it in a prompt. It
+    is kept here, because making it takes longer than all else of a request; nobody may change it.
     """
     inner = ANSWER_OF[kind].model_json_schema()
     definitions = inner.pop("$defs", {})
-    if kind == "knowledge_points":
-        for name in ("knowledge_points", "prerequisites"):
-            inner["properties"][name]["maxItems"] = points
     whole = {
         "type": "object",
-        "properties": {"answers": {"type": "array", "items": inner, "maxItems": items}},
+        "properties": {"answers": {"type": "array", "items": inner}},
         "required": ["answers"],
         "additionalProperties": False,
         "$defs": definitions,

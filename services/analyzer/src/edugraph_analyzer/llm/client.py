@@ -357,8 +357,7 @@ def form_of(
     if capabilities.step == "json_object":
         asked["response_format"] = {"type": "json_object"}
     elif capabilities.step == "json_schema":
-        schema = schema_of(request.kind, request.max_items, request.max_points)
-        wanted = {"name": request.kind, "strict": True, "schema": schema}
+        wanted = {"name": request.kind, "strict": True, "schema": schema_of(request.kind)}
         asked["response_format"] = {"type": "json_schema", "json_schema": wanted}
     return asked
 

@@ -23,10 +23,6 @@ ANSWER_TOKENS: dict[Kind, int] = {"interaction": 256, "error": 512, "knowledge_p
 _ENVELOPE_TOKENS = 32
 # A course that is described in fewer tokens is described with each item, so that items of many courses share a pack.
 _COURSE_WITH_ITEM_TOKENS = 60
-# Pairs of a text's estimated tokens and the most knowledge points that it has: a text no longer than an exercise has
-# few. There are only three steps, because a provider prepares each schema that it has not seen.
-_POINTS_BY_TOKENS = ((200, 3), (600, 6))
-MOST_POINTS = 10
 _HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGNORECASE)
 
 
@@ -34,15 +30,14 @@ _HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGN
 class LLMRequest:
     """One request to a language model. `messages` do not hold the schema; see `with_schema`.
 
-    The answer may take `max_answer_tokens`, have `max_items` entries, and name `max_points` knowledge points of a
-    course text. `headroom` tokens more are allowed to a model whose last answer was cut.
+    The answer may take `max_answer_tokens`, and is about `items` texts. `headroom` tokens more are allowed to a model
+    whose last answer was cut.
     """
 
     kind: Kind
     messages: list[Message]
     max_answer_tokens: int
-    max_items: int
-    max_points: int
+    items: int
     headroom: int = 0
 
 
@@ -87,7 +82,7 @@ class TooLong(Unreadable):
 class Question:
     """A document as it leaves this process: `body` and `course` are redacted.
 
-    `tokens` is the estimate for the body, and `most_points` how many knowledge points a text of its length may have.
+    `tokens` is the estimate for the body.
     `key` is a SHA-256 digest, the same for the same question. `language` is what the model is told to answer in; it
     is empty where the language of the text needs no telling. `alone` says that it must share no pack.
     """
@@ -100,7 +95,6 @@ class Question:
     key: str
     alone: bool
     tokens: int
-    most_points: int
 
 
 @dataclass(frozen=True)
@@ -174,8 +168,7 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     key = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
     course, language = _lines(about) if apart else "", _language(_lines(sections))
     alone = speaks_to_model(_lines(sections))
-    points_of_text = next((most for tokens, most in _POINTS_BY_TOKENS if text_tokens <= tokens), MOST_POINTS)
-    return Question(document, redactor, body, course, language, key, alone, estimated_tokens(body), points_of_text)
+    return Question(document, redactor, body, course, language, key, alone, estimated_tokens(body))
 
 
 def _language(text: str) -> str:
@@ -225,12 +218,7 @@ def request_of(
     asked = settings.parameters_for(kind)
     answer_tokens = (asked.answer_tokens or ANSWER_TOKENS[kind]) * len(pack) + _ENVELOPE_TOKENS
     limit = answer_tokens + (asked.thinking_tokens or 0)
-    return LLMRequest(kind, messages_of(kind, pack, new_id), limit, len(pack), most_points(pack))
-
-
-def most_points(pack: Sequence[Question]) -> int:
-    """Return how many knowledge points the longest text of the pack may have."""
-    return max(question.most_points for question in pack)
+    return LLMRequest(kind, messages_of(kind, pack, new_id), limit, len(pack))
 
 
 def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str]) -> list[Message]:
@@ -264,9 +252,11 @@ def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str])
 
 
 def with_schema(request: LLMRequest) -> list[Message]:
-    """Return the messages with the schema in them, for servers that do not take it beside the messages."""
-    schema = schema_of(request.kind, request.max_items, request.max_points)
-    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    """Return the messages with the schema in them, for servers that do not take it beside the messages.
+
+    It follows the instructions, so that the whole system message is the same for all requests of a kind.
+    """
+    text = json.dumps(schema_of(request.kind), ensure_ascii=False, separators=(",", ":"))
     first, *others = request.messages
     system = {**first, "content": f"{first['content']}\nThe JSON must follow this JSON Schema:\n{text}\n"}
     return [system, *others]
