@@ -49,6 +49,7 @@ def test_the_file_comes_before_the_settings_and_a_kind_before_its_model(tmp_path
     assert told.price_of("m") == Price(input=1, output=2)
     assert [endpoint.name for endpoint in told.endpoints_for("m")] == ["two"]
     assert [endpoint.name for endpoint in told.endpoints_for("another")] == ["one", "two"]
+    assert (told.address_of("m"), told.address_of("another")) == (None, "http://one.test/v1")
     assert told.endpoints_for("another")[0].keys[0].get_secret_value() == "secret-1"
     assert "secret-1" not in repr(told.models)
 
@@ -59,6 +60,8 @@ def test_a_model_that_the_file_does_not_name_is_asked_as_the_settings_say(tmp_pa
     assert told.limits_of("m").requests_per_minute == 3
     (own,) = told.endpoints_for("m")
     assert own.keys[0].get_secret_value() == "k"
+    assert (told.address_of("m"), own.base_url) == (None, None)
+    assert settings(tmp_path, "", openai_base_url="http://h/v1").address_of("m") == "http://h/v1"
 
 
 @pytest.mark.parametrize(

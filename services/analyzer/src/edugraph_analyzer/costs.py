@@ -46,7 +46,7 @@ def estimated_tokens(text: str) -> int:
 
     A wide character (Chinese, Japanese, Korean) counts as one token, and so do 3.5 other characters.
     """
-    wide = sum(1 for char in text if ord(char) >= _WIDE_FROM)
+    wide = 0 if text.isascii() else sum(1 for char in text if ord(char) >= _WIDE_FROM)
     return wide + -(-(len(text) - wide) * 2 // 7)
 
 

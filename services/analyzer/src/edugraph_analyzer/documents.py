@@ -6,6 +6,7 @@ And how the records of a pack that refers to its rows are read.
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -15,6 +16,7 @@ from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.contracts.records import (
     AttemptRecord,
     CourseContent,
+    Data,
     ErrorRecord,
     Record,
     StudentInteraction,
@@ -73,12 +75,12 @@ class Document:
     people: tuple[Person, ...]
     courses: tuple[CourseContext, ...]
 
-    @property
+    @cached_property
     def students(self) -> tuple[str, ...]:
         """Return the ids of the students whom the record is about; a course text has none."""
         return tuple(sorted(each.value for each in self.people if each.role == "STUDENT" and not each.is_name))
 
-    @property
+    @cached_property
     def text(self) -> str:
         return "\n".join(text for _, text in self.sections)
 
@@ -86,6 +88,12 @@ class Document:
     def known_points(self) -> tuple[str, ...]:
         """The knowledge points of all its courses, each once."""
         return tuple(dict.fromkeys(point for course in self.courses for point in course.knowledge_points))
+
+
+@cache
+def _person_fields(data_type: type[Data]) -> tuple[tuple[str, str, bool], ...]:
+    """Return those fields that a type of record has: to ask pydantic for one that it has not takes a microsecond."""
+    return tuple(each for each in _PERSON_FIELDS if each[1] in data_type.model_fields)
 
 
 def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseContext]) -> Document:
@@ -120,11 +128,13 @@ def read_document(value: dict[str, Any], kind: Kind, contexts: Iterable[CourseCo
         raise Textless("has no text to analyse")
 
     people = tuple(
-        Person(role, own, is_name) for role, field, is_name in _PERSON_FIELDS if (own := getattr(data, field, None))
+        Person(role, own, is_name)
+        for role, field, is_name in _person_fields(type(data))
+        if (own := getattr(data, field))
     )
     course_ids = course_ids_of(record)
     given = {context.course_id: context for context in contexts}
-    name = getattr(data, "course_name", None)
+    name = getattr(data, "course_name", None) if course_ids else None
     known = (given.get(course_id, CourseContext(course_id=course_id)) for course_id in course_ids)
     courses = tuple(context if context.name else context.model_copy(update={"name": name}) for context in known)
     return Document(record, kind, sections, people, courses)

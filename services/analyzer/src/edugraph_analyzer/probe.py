@@ -37,7 +37,7 @@ def check(
     names = dict.fromkeys(settings.model_for(kind) for kind in ("interaction", "error", "knowledge_points"))
     facts = list[Fact]()
     for name in names:
-        address = settings.endpoints_for(name)[0].base_url or "the SDK's own (api.openai.com)"
+        address = settings.address_of(name) or "the SDK's own (api.openai.com)"
         facts += [Fact("address", address), Fact("model", name)]
         try:
             facts += _answered(settings.model_copy(update={"interaction_model": name}), server, clock)

@@ -202,6 +202,10 @@ class AnalyzerSettings(BaseSettings):
         told = self.models.models.get(model)
         return told.price if told and told.price else self.prices.get(model)
 
+    def address_of(self, model: str) -> str | None:
+        """Return the address of the endpoint at which a model is asked first, if it has one of its own."""
+        return self.models.endpoints_of(model)[0].base_url if self.models.endpoints else self.openai_base_url
+
     def endpoints_for(self, model: str) -> tuple[Endpoint, ...]:
         """Return where a model is asked, in this order: the file's endpoints, or the one of these settings."""
         keys = (self.openai_api_key,) if self.openai_api_key else ()

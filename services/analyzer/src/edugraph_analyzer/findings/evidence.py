@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import accumulate
 
 _SAME = str.maketrans({
     "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "「": '"', "」": '"', "‘": "'", "’": "'", "`": "'",
@@ -44,8 +46,8 @@ def locate(quote: str, text: str) -> str | None:
             wanted = "".join(_comparable(each, words_only=words_only))
             start = plain.find(wanted) if _proves(wanted, plain) else -1
             if start >= 0:
-                origin = [index for index, piece in enumerate(pieces) for _ in piece]
-                return text[origin[start] : origin[start + len(wanted) - 1] + 1]
+                ends = list(accumulate(map(len, pieces)))
+                return text[bisect_right(ends, start) : bisect_right(ends, start + len(wanted) - 1) + 1]
     return None
 
 
@@ -57,6 +59,8 @@ def _proves(wanted: str, text: str) -> bool:
             weight += _OPERATOR_WEIGHT
         else:
             weight += _WIDE_WEIGHT if char >= _WIDE_FROM else _WEIGHTS.get(unicodedata.category(char)[0], 0)
+        if weight >= _LEAST_WEIGHT:
+            break
     return len(wanted) >= _SHORTEST_QUOTE and (weight >= _LEAST_WEIGHT or 2 * len(wanted) >= len(text))
 
 

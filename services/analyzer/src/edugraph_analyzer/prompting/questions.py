@@ -23,6 +23,7 @@ ANSWER_TOKENS: dict[Kind, int] = {"interaction": 256, "error": 512, "knowledge_p
 _ENVELOPE_TOKENS = 32
 # A course that is described in fewer tokens is described with each item, so that items of many courses share a pack.
 _COURSE_WITH_ITEM_TOKENS = 60
+_JSON_OF_KEY = json.JSONEncoder(ensure_ascii=False)
 _HAN, _LATIN_WORD = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[a-z]+", re.IGNORECASE)
 
 
@@ -125,17 +126,17 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     redact = redactor.redact if settings.redaction else str
     sections = [(label, redact(text)) for label, text in document.sections]
 
-    # Names of the document's own language come first: small models go on in the language of the first name they read.
-    chinese = bool(_language(document.text))
-    points: tuple[str, ...] = ()
-    if document.kind != "interaction":
-        points = tuple(sorted(document.known_points, key=lambda point: bool(_HAN.search(point)) != chinese))
+    points = () if document.kind == "interaction" else document.known_points
+    if points:
+        # Names of the text's own language come first: small models go on in the language of the first name they read.
+        chinese = bool(_language(document.text))
+        points = tuple(sorted(points, key=lambda point: bool(_HAN.search(point)) != chinese))
     # A few knowledge points are told once for all items of the course, of many the nearest ones for this item alone.
     few = len(points) <= settings.known_points
     nearest = () if few else most_relevant(document.text, points, settings.known_points)
 
     # A course's name and description may name people too; their placeholders are counted apart from the text's.
-    redact_course = Redactor(document.people, members).redact if settings.redaction else str
+    redact_course = Redactor(redactor.people, members).redact if settings.redaction else str
     about = [
         (
             "course",
@@ -159,21 +160,21 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     temperature = None if asked.temperature == "default" else asked.temperature
     parts = [kind, prompts.version_of(kind), settings.model_for(kind), temperature, named, sections]
     # A model of the same name at another address is another model. Another endpoint of the file is not another one.
-    if address := settings.endpoints_for(settings.model_for(kind))[0].base_url:
+    if address := settings.address_of(settings.model_for(kind)):
         parts.append(f"address {address}")
     if asked.extra_body or asked.reasoning_effort:
         parts.append(f"{asked.reasoning_effort} {json.dumps(asked.extra_body, sort_keys=True)}")
     if settings.one_student_per_pack:  # answers that were given beside other students' texts are not used then
         parts.append("one student per pack")
-    key = hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
-    course, language = _lines(about) if apart else "", _language(_lines(sections))
-    alone = speaks_to_model(_lines(sections))
+    key = hashlib.sha256(_JSON_OF_KEY.encode(parts).encode()).hexdigest()
+    text = _lines(sections)
+    course, language, alone = _lines(about) if apart else "", _language(text), speaks_to_model(text)
     return Question(document, redactor, body, course, language, key, alone, estimated_tokens(body))
 
 
 def _language(text: str) -> str:
     """Name Chinese only, because small models fall back to the language of the instructions, which is English."""
-    return "中文" if len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text)) else ""
+    return "中文" if not text.isascii() and len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text)) else ""
 
 
 def _lines(labelled: Sequence[tuple[str, str]]) -> str:
