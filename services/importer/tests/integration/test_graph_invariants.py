@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from threads import at_once
 
 from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import Graph, RecordBatch
 
 from .graph_reference import check
@@ -41,6 +42,15 @@ def test_the_graph_is_that_of_one_import_in_order(room: Any, data: st.DataObject
     assert room.digest() == expected
     room.graph.write_batch(batch(records, "later", 0))
     assert room.digest() == expected
+
+
+def test_all_that_a_teachers_record_says_is_in_the_graph(room: Any) -> None:
+    """Few of the random ones have each field. Out: `text`, `feedback`, `subject` or a name in `record_facts.py`."""
+    said = {"text": "Well done", "feedback": "Show each step.", "subject": "maths", "interaction_count": 2}
+    people = {"teacher_id": "t", "teacher_name": "Ms Lee", "student_id": "s", "student_name": "Ann"}
+    record = {"type": "teacher_interaction", "timestamp": "2026-03-02", "record_id": "r", "data": {**people, **said}}
+    in_order(room, [parse_record(record)], [])
+    check(room, [parse_record(record)], [])
 
 
 @EXAMPLES
