@@ -1,5 +1,7 @@
 """The bench of tests of the analyzer: a pipeline on a scripted provider, and packs of chats for it."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -8,6 +10,14 @@ import redis
 from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.messages import Analysis
+
+MODELS_PAGE = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+# The name of a provider in docs/models.md, and the parameters of its models.
+RECIPES = {
+    cells[0]: [words for words in re.findall(r"`([^`]+)`", cells[2]) if re.match(r"[a-z_]+ = ", words)]
+    for cells in ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in MODELS_PAGE.splitlines())
+    if len(cells) == 3 and cells[1].startswith("`http")
+}
 
 
 class Provider:

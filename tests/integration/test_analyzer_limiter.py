@@ -1,5 +1,6 @@
 """The rate limit that several analyzers share through Redis: slots in order, pauses, tokens, and a Redis that forgets."""
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +9,14 @@ from itertools import pairwise
 import pytest
 import redis
 from analyzer_bench import chats, pipeline
+from bench_analyze import cold_transport
 from threads import at_once
 
-from edugraph_analyzer.llm.rate_limiter import RateLimiter, interval_seconds
+from edugraph_analyzer.llm.client import LLMClient
+from edugraph_analyzer.llm.rate_limiter import LATEST_SECONDS, RateLimiter, Slot, interval_seconds
 from edugraph_analyzer.models_file import Limits
+from edugraph_analyzer.prompting.questions import LLMRequest
+from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 
 
@@ -116,3 +121,46 @@ def test_without_redis_nothing_is_sent(provider, name) -> None:
     with pytest.raises(Retryable):
         pipeline(away, provider, name).analyse(chats(name, 1))
     assert provider.requests() == []
+
+
+UNDER_WAY_SECONDS = 0.5  # which one request may take longer than another from its slot to the provider
+
+
+def test_cold_connections_are_no_part_of_the_time_between_a_slot_and_its_request(server, provider, name) -> None:
+    """Out: the confirmation right before a request's head, in place of one before its connection is made."""
+    requests, a_minute, confirmed = 15, 300, []
+    provider.script(headers={"Connection": "close"})
+
+    class Noting(RateLimiter):
+        def confirm(self, model: str, slot: Slot) -> Slot:
+            given = super().confirm(model, slot)
+            confirmed.append((given.at / 1e6, time.monotonic()))
+            return given
+
+    settings = AnalyzerSettings(
+        openai_api_key=name, openai_base_url=provider.url, model=name, requests_per_minute=a_minute
+    )
+    client = LLMClient(
+        settings,
+        server,
+        Noting.of_settings(settings, server),
+        process_id=os.getpid,
+        now=time.time,
+        transport=cold_transport(0.6),
+    )
+    asked = LLMRequest("interaction", [{"role": "system", "content": ""}, {"role": "user", "content": ""}], 100, 1)
+    at_once([lambda: client.complete(asked)] * requests)
+
+    arrived = sorted(each["seconds"] for each in provider.requests())
+    slots, left = zip(*sorted(confirmed), strict=True)
+    assert len(arrived) == len(slots) == requests
+    assert max(came - went for came, went in zip(arrived, sorted(left), strict=True)) < UNDER_WAY_SECONDS
+    # As the docstring of the limiter says: what the slots are apart, less the time to leave and to be under way.
+    slack = LATEST_SECONDS + UNDER_WAY_SECONDS
+    apart = [
+        (arrived[later] - arrived[one]) - (slots[later] - slots[one])
+        for one in range(requests)
+        for later in range(one + 1, requests)
+    ]
+    assert min(apart) > -slack
+    assert slots[-1] - slots[0] >= (requests - 1) * interval_seconds(a_minute) - 1e-3

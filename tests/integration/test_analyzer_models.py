@@ -1,12 +1,11 @@
 """Models that answer in their own ways, from a provider process: ten findings of ten, or an end after three requests."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from analyzer_bench import Provider, chats, pipeline
+from analyzer_bench import MODELS_PAGE, RECIPES, Provider, chats, pipeline
 
 from edugraph_analyzer.costs import usage_of
 from edugraph_analyzer.pipeline import Pipeline
@@ -134,13 +133,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "vLLM": {"requires": {"chat_template_kwargs": [400, "thinks"]}},
     "llama.cpp": {},
 }
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
-# The name of a provider, and the parameters of its models.
-RECIPES = {
-    cells[0]: [words for words in re.findall(r"`([^`]+)`", cells[2]) if re.match(r"[a-z_]+ = ", words)]
-    for cells in ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in DOCUMENT.splitlines())
-    if len(cells) == 3 and cells[1].startswith("`http")
-}
 
 
 def test_each_recipe_of_the_document_is_tried() -> None:
@@ -162,7 +154,7 @@ def test_a_recipe_gets_ten_of_ten_findings(
 def test_the_example_of_the_document_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in ("OPENAI_KEY_1", "OPENAI_KEY_2", "AZURE_KEY"):
         monkeypatch.setenv(key, "k")
-    told = settings_of(tmp_path, DOCUMENT.split("```toml\n")[1].split("```")[0], "gpt-4o-mini")
+    told = settings_of(tmp_path, MODELS_PAGE.split("```toml\n")[1].split("```")[0], "gpt-4o-mini")
     assert [endpoint.name for endpoint in told.endpoints_for("gpt-4o-mini")] == ["openai", "azure"]
     assert told.parameters_for("error").answer_tokens == 800
 

@@ -21,6 +21,7 @@ _REFUSED_SECONDS = 30  # a refused key or model is not tried again for so long
 _FORM = 2  # of what is remembered; a release that knows another form asks anew
 _ABOUT_FORMAT = ("response_format", "json_schema", "json_object", "structured", "grammar", "schema")
 _TOO_LARGE = ("too large", "at most", "range", "exceed", "less than", "maximum")
+_ABOUT_STREAM = ("stream", "does not support http call")  # the latter is DashScope's
 _LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 _SMALLEST_LIMIT = 64
 _NUMBER = re.compile(r"\d+")
@@ -79,7 +80,7 @@ class EndpointCapabilities:
             other = replace(self, stream_usage=False)
         elif not self.thinking_off and "enable_thinking" in words:
             other = replace(self, thinking_off=True)
-        elif not self.stream and "stream" in words:
+        elif not self.stream and any(word in words for word in _ABOUT_STREAM):
             other = replace(self, stream=True)
         elif not self.proven or any(word in words for word in _ABOUT_FORMAT):
             other = self.downgraded()
