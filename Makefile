@@ -2,6 +2,9 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export UV_PROJECT_ENVIRONMENT := .venv
+# Our modules, and the tests as pytest rewrites them, are compiled once and not by each process: half of what it costs to
+# collect the tests. Empty, since the environment may forbid it.
+export PYTHONDONTWRITEBYTECODE :=
 UV := $(shell command -v uv || echo .run/uv/bin/uv)
 RUN := $(UV) run --no-sync
 SERVERS := python3 -m tools.servers
@@ -35,14 +38,14 @@ SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=te
 test test-rest test-shuffled fast fast-shuffled coverage invariants: WORKERS := 2
 SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 # What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
-FAST := -m 'not real and not system' $(SLOW_TESTS)
+FAST := -m 'not real and not system and not thorough' $(SLOW_TESTS)
 COVERED := --cov=edugraph_client --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_insights --cov=edugraph_cli
 
 test: env-dev test-servers ## set up what the tests need and run all of them, but for the traps (make traps)
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SLOW_TESTS) $(PYTEST_ARGS)
 
 test-rest: env-dev test-servers env-flower ## what `make fast` leaves out of `make test`
-	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'real or system' $(SLOW_TESTS) $(PYTEST_ARGS)
+	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'real or system or thorough' $(SLOW_TESTS) $(PYTEST_ARGS)
 
 test-shuffled: env-dev test-servers env-flower ## the tests of `make test` in the order of SEED=16
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SHUFFLED) $(SLOW_TESTS) $(PYTEST_ARGS)

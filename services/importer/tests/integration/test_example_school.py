@@ -51,6 +51,7 @@ def counted_once(records: list[Record], findings: list[RecordFinding]) -> dict[s
     return dict(mistakes)
 
 
+@pytest.mark.thorough
 def test_a_mistake_counts_once(room: Any, school: tuple[list[Record], list[RecordFinding]]) -> None:
     """To take the guard out: let names never join ids."""
     records, findings = school

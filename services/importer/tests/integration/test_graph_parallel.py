@@ -42,6 +42,7 @@ def batches(records: list[Record], size: int) -> list[RecordBatch]:
     return [RecordBatch("job", n, list(enumerate(piece)), (), len(piece)) for n, piece in enumerate(pieces)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [20, 150])
 def test_four_writers_never_deadlock(room: Any, size: int) -> None:
     records = crowd(1_800, seed=size)

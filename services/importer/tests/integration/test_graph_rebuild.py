@@ -55,6 +55,7 @@ def write(room: Any, query: str, **parameters: Any) -> None:
     room.driver.execute_query(query, parameters, database_=room.settings.database)
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_wrong_sums_are_named_and_derived_anew(room: Any, data: st.DataObject) -> None:

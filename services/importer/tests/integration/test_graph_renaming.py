@@ -50,6 +50,7 @@ def content(room: Any) -> str:
     return digest
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_the_graph_is_that_of_records_with_the_new_id(room: Any, data: st.DataObject) -> None:

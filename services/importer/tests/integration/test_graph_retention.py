@@ -70,6 +70,7 @@ def ended_memberships(records: Sequence[Record]) -> set[str]:
     return {record.record_id for stated in ended for record in stated}
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.DataObject) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,6 +166,7 @@ def test_what_was_said_of_an_erased_students_records_goes_with_them(room: Any, d
     assert room.digest() == digest
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_writers_side_by_side_lose_no_verdict(room: Any, data: st.DataObject) -> None:
@@ -185,6 +187,7 @@ def test_writers_side_by_side_lose_no_verdict(room: Any, data: st.DataObject) ->
     assert room.digest() == expected
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_what_an_item_tests_is_what_reviewers_say_last(room: Any, data: st.DataObject) -> None:

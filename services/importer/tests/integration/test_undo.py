@@ -51,6 +51,7 @@ def imports(draw: st.DrawFn, records: Sequence[Record], later: Sequence[Record])
     return draw(st.permutations(rows))
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_what_is_left_is_the_graph_of_the_other_imports(room: Any, blobs: Blobs, data: st.DataObject) -> None:

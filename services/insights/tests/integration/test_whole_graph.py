@@ -78,6 +78,7 @@ def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(client: TestClie
     assert get(client, what, "read", "personal").status_code == 503
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(school=schools())
 def test_the_summary_counts_what_the_records_say(room: Room, school: School) -> None:
@@ -125,6 +126,7 @@ def test_without_personal_the_counts_are_rounded(client: TestClient, room: Room)
     assert exact["frequent_mistakes"][0]["students"] == 12
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(school=schools(), restricted=st.sets(st.sampled_from(STUDENTS), max_size=3), at_once=st.integers(1, 4))
 def test_the_export_is_what_the_records_say_without_who_is_restricted(
