@@ -118,7 +118,7 @@ def _rule() -> tuple[FindWords, str]:
     """Return how names are found in texts, and what to call it: the analyzer's way, if it is installed."""
     try:
         from edugraph_analyzer.documents import Person
-        from edugraph_analyzer.plain_text import plain_reading
+        from edugraph_analyzer.plain_text import folded, plain_reading
         from edugraph_analyzer.private_names import own_names
     except ModuleNotFoundError:
         return find_whole_words, "whole words (install edugraph-cli[analyzer] for nicknames and forms of address)"
@@ -126,7 +126,7 @@ def _rule() -> tuple[FindWords, str]:
     def find(text: str, words: Iterable[Word]) -> Iterator[tuple[int, int, Word]]:
         plain, origin = plain_reading(text)
         for word in words:
-            for start, end, _ in own_names(plain, [Person("STUDENT", word.value, word.is_name)]):
+            for start, end, _ in own_names(plain, folded(plain), [Person("STUDENT", word.value, word.is_name)]):
                 yield origin[start], origin[end - 1] + 1, word
 
     return find, "the analyzer's rules"

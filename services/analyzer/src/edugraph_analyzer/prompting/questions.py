@@ -167,8 +167,8 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     if settings.one_student_per_pack:  # answers that were given beside other students' texts are not used then
         parts.append("one student per pack")
     key = hashlib.sha256(_JSON_OF_KEY.encode(parts).encode()).hexdigest()
-    text = _lines(sections)
-    course, language, alone = _lines(about) if apart else "", _language(text), speaks_to_model(text)
+    course, language = _lines(about) if apart else "", _language(_lines(sections))
+    alone = speaks_to_model(_lines(sections))
     return Question(document, redactor, body, course, language, key, alone, estimated_tokens(body))
 
 
