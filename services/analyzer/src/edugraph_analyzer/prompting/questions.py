@@ -126,11 +126,11 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     redact = redactor.redact if settings.redaction else str
     sections = [(label, redact(text)) for label, text in document.sections]
 
-    points = () if document.kind == "interaction" else document.known_points
-    if points:
+    points: tuple[str, ...] = ()
+    if document.kind != "interaction" and document.known_points:
         # Names of the text's own language come first: small models go on in the language of the first name they read.
         chinese = bool(_language(document.text))
-        points = tuple(sorted(points, key=lambda point: bool(_HAN.search(point)) != chinese))
+        points = tuple(sorted(document.known_points, key=lambda point: bool(_HAN.search(point)) != chinese))
     # A few knowledge points are told once for all items of the course, of many the nearest ones for this item alone.
     few = len(points) <= settings.known_points
     nearest = () if few else most_relevant(document.text, points, settings.known_points)
@@ -167,8 +167,8 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
     if settings.one_student_per_pack:  # answers that were given beside other students' texts are not used then
         parts.append("one student per pack")
     key = hashlib.sha256(_JSON_OF_KEY.encode(parts).encode()).hexdigest()
-    course, language = _lines(about) if apart else "", _language(_lines(sections))
-    alone = speaks_to_model(_lines(sections))
+    redacted = _lines(sections)
+    course, language, alone = _lines(about) if apart else "", _language(redacted), speaks_to_model(redacted)
     return Question(document, redactor, body, course, language, key, alone, estimated_tokens(body))
 
 
