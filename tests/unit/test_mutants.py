@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,16 @@ def test_enough_are_killed_when_nine_of_ten_are_that_are_not_equivalent() -> Non
     results = [mutants.Result("m", "f", 1, outcome) for outcome in outcomes]
     assert mutants.row("x", results, 16)[1]
     assert not mutants.row("x", results[1:], 16)[1]
+
+
+def test_the_page_has_a_row_of_each_module_in_which_enough_are_killed() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| ([\w-]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+)% \| \d+ \| [\d-]{10} \|$", page, re.MULTILINE
+    )
+    assert sorted(name for name, *_ in rows) == sorted(mutants.load_modules())
+    for name, made, killed, equivalent, share in rows:
+        assert int(made) >= 40, name
+        assert int(share) == round(100 * int(killed) / (int(made) - int(equivalent))) >= 100 * mutants.SHARE_KILLED, (
+            name
+        )

@@ -110,11 +110,14 @@ def test_a_formula_is_found_that_was_written_into_json_as_it_stands(formula: str
     read = formula.encode().decode("unicode_escape")
     assert "\\" not in read
     assert locate(read, formula) == formula
+    loose = formula.replace("\\", ", ")
+    assert locate(f"{read} + 12", f"{loose} + 12 or {formula} + 12") == f"{formula} + 12"
 
 
 @pytest.mark.parametrize("mark", " \"'“”「」")
 def test_marks_around_a_whole_quote_are_not_part_of_it(mark: str) -> None:
     assert found_in((f"{mark}ab{mark}",), f"so {mark}ab{mark}.") == ("ab",)
+    assert found_in((f"{mark}~ab~{mark}",), "so ~ab~.") == ("~ab~",)  # another sign is
 
 
 @pytest.mark.parametrize("gap", ["…", "……", "...", ".....", " … ", " ... "])
@@ -147,7 +150,9 @@ def test_the_first_place_is_taken_and_an_exact_one_before_a_loose_one() -> None:
     assert locate("fractions", "xfractions FRACTIONS") == "fractions"
 
 
-LONG = "the sum of the angles of a triangle is 180 degrees, 因为三角形的内角和是一百八十度, so x = 12 and y = 3"
+LONG = (
+    "the sum of the angles of a triangle is 180 degrees, 因为三角形的内角和是一百八十度, so x = 12 and y = 3, विद्या"
+)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +167,8 @@ LONG = "the sum of the angles of a triangle is 180 degrees, 因为三角形的�
         ("内角和", True),
         ("12", False),
         ("x = 12", True),
+        ("= 12", False),
+        ("विद्या", False),  # three letters and three marks
         (", so", False),
     ],
 )
