@@ -43,7 +43,12 @@ def make_worker(settings: Settings) -> App:
     def importer() -> Importer:
         client = connect(settings.redis_url.get_secret_value())
         now = partial(datetime.now, UTC)
-        kept = RecordRetention(settings.graph_text_retention_days, settings.graph_record_retention_days, now)
+        kept = RecordRetention(
+            settings.graph_text_retention_days,
+            settings.graph_record_retention_days,
+            settings.orphan_review_retention_days,
+            now,
+        )
         graph, jobs = Graph(GraphSettings(), kept), Jobs(client, settings.job_retention_seconds)
         blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
         epochs, texts = AnswerEpochs(client), RedisTexts(client)
