@@ -5,6 +5,8 @@ graph, all messages of all queues, all logs. A place that the registry of person
 so does one that still names the student, and a graph that differs from one which never had them.
 """
 
+import asyncio
+import base64
 import csv
 import gzip
 import io
@@ -13,7 +15,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +26,8 @@ import pytest
 from beside import Silent, http_server
 from engines import SLOW, System
 from every_store import Ground, found
+from mcp.client import Client as Agent
+from mcp.client.streamable_http import streamable_http_client
 from waiting import until
 
 from edugraph_cli.processes import Processes
@@ -33,6 +37,7 @@ from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import text_hash
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.saved_views import SavedView, SavedViews, ViewState
+from edugraph_common.platform.sessions import Session, Sessions
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -217,6 +222,32 @@ def save_a_view(ground: Ground, marked: Marked) -> None:
         views.add("teacher", str(number), view)
 
 
+def sign_in(ground: Ground, marked: Marked) -> None:
+    """As the student does on the page; insights keeps who they are, and the issuer's token with all that is in it."""
+    now = datetime.now(UTC)
+    claims = base64.urlsafe_b64encode(json.dumps({"name": marked.name, "school_id": marked.id}).encode()).decode()
+    session = Session(
+        client_id=f"oidc:{uuid4()}",
+        name=marked.name,
+        scopes=(),
+        roles=("student",),
+        person=marked.id,
+        ends=now + timedelta(hours=2),
+        id_token=f"e30.{claims}.x",
+    )
+    Sessions(connect(ground.system.engine.environment["EDUGRAPH_REDIS_URL"])).begin(session, now)
+
+
+def ask_agent(ground: Ground, *calls: tuple[str, dict[str, str]]) -> list[str]:
+    """Ask tools as an agent does, over MCP."""
+
+    async def talk() -> list[str]:
+        async with Agent(streamable_http_client(f"{ground.system.insights}/mcp")) as client:
+            return [str(await client.call_tool(name, arguments)) for name, arguments in calls]
+
+    return asyncio.run(talk())
+
+
 def review(ground: Ground, record: dict[str, Any]) -> None:
     """Say something of what was found in a record of the student."""
     said = {"record_id": record["record_id"], "text_hash": text_hash(parse_record(record)), "by": "reviewer"}
@@ -234,6 +265,18 @@ def look(ground: Ground, marked: Marked) -> None:
     for stream in (client.export_graph, client.reviews):
         with stream() as lines:
             list(lines)
+    node = f"Student:{marked.id}"
+    for query in ("node", "neighbours", "subgraph", "statistics"):
+        asked = httpx.get(f"{ground.system.insights}/v1/graph/{query}", params={"node": node, "course": "c"})
+        assert asked.status_code in {200, 404, 422}, asked.text
+    answers = ask_agent(
+        ground,
+        ("student", {"course": "c", "student": marked.id}),
+        ("review-queue", {"course": "c"}),
+        ("graph-node", {"node": node}),
+        ("graph-statistics", {"course": "c"}),
+    )
+    assert len(answers) == 4
     row = json.dumps(marked.record(702)).encode() + b"\n"
     binary = {"Content-Type": "application/octet-stream"}
     previewed = httpx.post(f"{ground.system.url}/v1/imports/preview?name=x.ndjson", content=row, headers=binary)
@@ -268,6 +311,7 @@ def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path:
     order, marked, client = random.Random(seed), Marked(seed), ground.system.client
     files = sources(marked)
     save_a_view(ground, marked)
+    sign_in(ground, marked)
     small = [marked.record(700), marked.record(701, "other-2"), {"type": "none", "data": {"student_id": marked.id}}]
     large = [*small, *(marked.record(number, "other-3") for number in range(1_000, 1_300))]
 
@@ -322,6 +366,10 @@ def test_nothing_of_an_erased_student_is_left_anywhere(ground: Ground, tmp_path:
     assert unlisted == set()
     # A letter that dies after the erasure keeps its records until the next one: the registry says so.
     left = [hit for hit in hits if "data_import.dead" in hit and not again]
+    # A session is its owner's, and ends two hours after they signed in: the registry says that, too.
+    sessions = [hit for hit in hits if ": edugraph:session:" in hit]
+    assert len(sessions) == 1
+    left += sessions
     assert [hit for hit in hits if hit not in left] == [], (seed, erased_at)
     digest = client.graph_digest()
     assert digest == without(ground, files, (small, large), marked.record(801, "other-4"), tmp_path), (

@@ -16,6 +16,7 @@ from own_redis import OwnRedis, own_redis
 
 from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
 from edugraph_client import Client
+from edugraph_common.contracts.personal_data import PLACES, Store, keys_in_redis
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.rate_limiter import RateLimiter
@@ -157,6 +158,89 @@ def test_what_a_service_must_not_do_is_refused(
         do(client)
     said = str(refusal.value)
     assert isinstance(refusal.value, redis.exceptions.NoPermissionError) or "ACL failure in script" in said, what
+
+
+# Who writes and who reads each entry of the registry, by the first letters of g(ateway), n (insights), i(mporter) and
+# a(nalyzer). This table and ACCESS say the same twice, on purpose: whoever changes what a user may says so here, too.
+WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("job", "job_tasks", "job_outcomes", "job_counts", "task_owners"), ("gia", "")),
+    "results": ("ia", "g"),
+    "chords": ("i", ""),
+    "answers": ("ia", ""),
+    "asking": ("a", ""),
+    **dict.fromkeys(("members", "members_known", "course_contexts"), ("i", "a")),
+    "restricted": ("i", "ga"),
+    "members_asked": ("gia", ""),
+    "answer_epochs": ("i", "n"),
+    **dict.fromkeys(("turns", "to_clean"), ("gi", "")),
+    "clients": ("g", ""),
+    "keys": ("g", "n"),
+    "sessions": ("n", "g"),
+    "reading_turns": ("n", ""),
+    "views": ("ni", ""),
+    "audit": ("gn", "i"),
+    "audit_keys": ("gn", ""),
+    "embedded_broker": ("", ""),
+}
+LETTERS: dict[RedisService, str] = {"gateway": "g", "insights": "n", "importer": "i", "analyzer": "a"}
+# Commands beside GET and SET, and who may give them on a key of their own; all others may not.
+COMMANDS: dict[str, str] = {
+    **dict.fromkeys(
+        ("ping", "multi", "exec", "time", "eval x 0", "evalsha x 0", "script load x", "script exists x"), "gnia"
+    ),
+    **dict.fromkeys(
+        ("hgetall KEY", "zadd KEY 1 x", "xadd KEY * a b", "pexpire KEY 5", "type KEY", "watch KEY"), "gnia"
+    ),
+    "scan 0": "ia",
+    "info": "g",
+    "subscribe celery-task-meta-x": "ia",
+    "publish celery-task-meta-x y": "ia",
+    **dict.fromkeys(("subscribe other", "publish other y", "psubscribe *"), ""),
+    **dict.fromkeys(
+        ("randomkey", "dbsize", "keys *", "flushdb", "flushall", "swapdb 0 1", "shutdown", "monitor"), ""
+    ),
+    **dict.fromkeys(
+        ("config get x", "acl list", "acl setuser x", "client list", "client kill x", "debug sleep 0"), ""
+    ),
+    **dict.fromkeys(
+        ("function list", "function load x", "fcall x 0", "script flush", "script kill", "module list"), ""
+    ),
+    **dict.fromkeys(
+        ("migrate x 1 KEY 0 1", "restore KEY 0 x", "sort KEY", "slowlog get", "save", "replicaof no one"), ""
+    ),
+}
+
+
+def test_a_user_writes_and_reads_these_keys_and_no_others(servers: tuple[dict[str, str], Own]) -> None:
+    """Out: any entry of ACCESS, or one more, or `uses` in place of `reads`."""
+    assert {place.name for place in PLACES if place.store is Store.REDIS} == {
+        f"redis.{name}" for name in WRITTEN_AND_READ
+    }
+    with connect(servers[0][REDIS]) as client:
+        for name, (writes, reads) in WRITTEN_AND_READ.items():
+            for pattern in keys_in_redis(f"redis.{name}"):
+                key = pattern.replace("*", "x")
+                for service, letter in LETTERS.items():
+                    may = [_may(client, service, *command) for command in (("set", key, "1"), ("get", key))]
+                    assert may == [letter in writes, letter in writes + reads], (service, key)
+        for service in SERVICES:
+            assert not _may(client, service, "get", "edugraph:other")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_user_gives_these_commands_and_no_others(
+    servers: tuple[dict[str, str], Own], service: RedisService
+) -> None:
+    """Out: any entry of _COMMANDS, _SCRIPTS or _LOOKING, of `commands`, or the channels in rules_of."""
+    own = {"gateway": "edugraph:turns:x", "insights": "edugraph:views:x"}.get(service, "edugraph:llm:answer:x")
+    with connect(servers[0][REDIS]) as client:
+        for command, who in COMMANDS.items():
+            may = _may(client, service, *command.replace("KEY", own).split(" "))
+            assert may == (LETTERS[service] in who), command
+
+
+def _may(client: "redis.Redis", service: RedisService, *command: str) -> bool:
+    return bool(client.execute_command("ACL", "DRYRUN", redis_user(service), *command) in {b"OK", "OK"})
 
 
 class RedisWithUsers(OwnRedis):

@@ -1,12 +1,16 @@
 """What the sweeper takes and what it leaves, with a real Redis and a folder; and what is left of a job that is deleted."""
 
 import asyncio
+import json
 import os
 import re
+import subprocess
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,19 +23,24 @@ from service_settings import settings_from
 
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import BatchOutcome
+from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.celery_app import make_app, make_publisher
+from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology, management, vhost
 from edugraph_common.messaging.topology import policies
-from edugraph_common.platform.audit import AUDIT
+from edugraph_common.platform.audit import AUDIT, Audit
 from edugraph_common.platform.job_store import ENDING_RECORDS, JOBS, SWEEPING, SWEPT, Jobs
 from edugraph_common.platform.object_store import Blobs, export_key
+from edugraph_common.platform.saved_views import SavedView, ViewState
 from edugraph_common.platform.settings import Settings
-from edugraph_gateway.gateway import open_gateway
+from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_insights.insights import Insights, open_insights
+from edugraph_insights.settings import InsightsSettings
 
 NOW = datetime.now(UTC)
+DAY = 86_400
 KEPT = Retention(sources=timedelta(days=30), rejects=timedelta(days=10))
 
 
@@ -126,19 +135,13 @@ class Sent:
         return "r"
 
 
-@pytest.mark.parametrize("days", [(0, 0), (30, 0), (0, 30)])
-def test_the_importer_is_asked_once_an_hour_to_end_records_that_have_a_retention(
-    jobs: Jobs, server: "redis.Redis", days: tuple[int, int]
-) -> None:
-    """Out: the turn, or either setting in end_old_records."""
+def test_the_importer_is_asked_once_an_hour_to_end_what_has_a_retention(jobs: Jobs, server: "redis.Redis") -> None:
+    """Out: the turn in end_old_records."""
     server.delete(ENDING_RECORDS)
-    texts, records = days
-    given_settings = {"broker_url": "amqp://x", "redis_url": "redis://x", "blob_url": "x"}
-    retention = {"graph_text_retention_days": texts, "graph_record_retention_days": records}
-    settings, sent = Settings.model_validate({**given_settings, **retention}), Sent(jobs)
+    sent = Sent(jobs)
     for _ in range(3):
-        asyncio.run(end_old_records(cast("Any", sent), settings))
-    assert sent.names == (["end_old_records_task r True"] if any(days) else [])
+        asyncio.run(end_old_records(cast("Any", sent)))
+    assert sent.names == ["end_old_records_task r True"]
     server.delete(ENDING_RECORDS)
 
 
@@ -155,39 +158,161 @@ def test_no_blob_ends_while_a_message_of_its_job_may_come() -> None:
         assert least * 86_400 > JOB_DEADLINE_SECONDS
 
 
+@dataclass(frozen=True)
+class Ground:
+    """Where the services keep things, each made by its own composition root from the settings in `environment`."""
+
+    environment: dict[str, str]
+    folder: Path
+    server: "redis.Redis"
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        return open_gateway(self._of(GatewaySettings), now=lambda: NOW)
+
+    @cached_property
+    def insights(self) -> Insights:
+        return open_insights(self._of(InsightsSettings), now=lambda: NOW)
+
+    @cached_property
+    def importer(self) -> dict[str, float]:
+        return self._in_worker("importer", "text_days", "record_days", "orphan_review_days", of="graph._retention")
+
+    @cached_property
+    def analyzer(self) -> dict[str, float]:
+        keep = "work.pipeline._store.keep('error', 'swept-of-a-test', {})"
+        return self._in_worker("analyzer", "batch_deadline_seconds", of="pipeline._settings", first=keep)
+
+    def _of(self, settings: Any) -> Any:
+        prefixed = {f"EDUGRAPH_{name.upper()}": name for name in settings.model_fields}
+        return settings.model_validate(
+            {prefixed[name]: value for name, value in self.environment.items() if name in prefixed}
+        )
+
+    def _in_worker(self, service: str, *names: str, of: str, first: str = "") -> dict[str, float]:
+        """Import the service's worker in a process of its own, and cancel a job there. Return some attributes."""
+        lines = (
+            "import datetime, json",
+            f"from edugraph_{service}.worker import app",
+            "work, now = app.work(), datetime.datetime.now(datetime.UTC)",
+            f"work.jobs.create('swept-{service}', 'import', 'f', now)",
+            f"work.jobs.cancel('swept-{service}', now)",
+            first,
+            f"found = {{name: getattr(work.{of}, name) for name in {names!r}}}",
+            "print(json.dumps(found | {'result': app.conf.result_expires}))",
+        )
+        environment = {**os.environ, **self.environment}
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return {**json.loads(done.stdout), "job": self.ttl(f"edugraph:job:{{swept-{service}}}")}
+
+    def ttl(self, key: str) -> float:
+        return round(self.server.ttl(key) / DAY, 2)
+
+    def job_of_gateway(self) -> float:
+        self.gateway.jobs.create("swept-gateway", "import", "f", NOW)
+        self.gateway.jobs.cancel("swept-gateway", NOW)
+        return self.ttl("edugraph:job:{swept-gateway}")
+
+    def swept_after(self, *names: str) -> int:
+        """The age in days, of 8 to 100, at which the sweeper takes the first of these blobs."""
+        paths = {days: [_put(self.folder, f"jobs/{days}/{name}", days - 0.5) for name in names] for days in AGES}
+        self.server.delete(SWEEPING, SWEPT)
+        self.gateway.sweep()
+        return max(days for days, of_age in paths.items() if all(path.exists() for path in of_age))
+
+    def noted_for(self, audit: Audit) -> int:
+        """The days, of 10, for which every entry is kept. Redis takes out whole nodes, of a hundred entries at most."""
+        entry, first = {"time": NOW.isoformat(), "who": "k", "action": "job.cancel", "what": "j"}, dict[int, int]()
+        with self.server.pipeline() as pipe:
+            pipe.delete(AUDIT)
+            for days in range(10, 0, -1):
+                first[days] = int((NOW - timedelta(days=days - 0.5)).timestamp() * 1_000)
+                for number in range(250):
+                    pipe.xadd(AUDIT, entry, id=f"{first[days] + number}-1")
+            pipe.execute()
+        audit.record("k", "job.cancel", "j", NOW)
+        kept = {days: len(self.server.xrange(AUDIT, at, at + 249)) for days, at in first.items()}
+        self.server.delete(AUDIT)
+        return max(days for days, number in kept.items() if number == 250)
+
+    def answer(self) -> float:
+        assert self.analyzer  # it keeps one
+        return self.ttl("edugraph:llm:answer:error:swept-of-a-test") * DAY
+
+    def view(self) -> float:
+        state = ViewState(kind="page", name="map")
+        self.insights.views.add("swept-of-a-test", "v", SavedView(name="x", state=state))
+        return self.ttl("edugraph:views:swept-of-a-test")
+
+    def session(self) -> float:
+        assert self.insights.login is not None
+        return self.insights.login._lifetime / timedelta(minutes=1)
+
+
+AGES = range(8, 101)
+# By what the registry of personal data names: what is set, and what each store has of it.
+REACHED: dict[str, tuple[int, Callable[[Ground], Sequence[float]]]] = {
+    "EDUGRAPH_JOB_RETENTION_DAYS": (40, lambda at: (at.job_of_gateway(), at.importer["job"], at.analyzer["job"])),
+    "EDUGRAPH_SOURCE_RETENTION_DAYS": (50, lambda at: [at.swept_after("source.csv", "rows.zst", "reading.json")]),
+    "EDUGRAPH_REJECT_RETENTION_DAYS": (20, lambda at: [at.swept_after("rejects/0.ndjson")]),
+    "EDUGRAPH_RESULT_RETENTION_DAYS": (
+        3,
+        lambda at: [each / DAY for each in (at.importer["result"], at.analyzer["result"])],
+    ),
+    "EDUGRAPH_AUDIT_RETENTION_DAYS": (5, lambda at: [at.noted_for(each.audit) for each in (at.gateway, at.insights)]),
+    "EDUGRAPH_GRAPH_TEXT_RETENTION_DAYS": (60, lambda at: [at.importer["text_days"]]),
+    "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS": (70, lambda at: [at.importer["record_days"]]),
+    "EDUGRAPH_ORPHAN_REVIEW_RETENTION_DAYS": (80, lambda at: [at.importer["orphan_review_days"]]),
+    "EDUGRAPH_CACHE_TTL_SECONDS": (10 * 86_400, lambda at: [at.answer()]),
+    "EDUGRAPH_BATCH_DEADLINE_SECONDS": (5_000, lambda at: [at.analyzer["batch_deadline_seconds"]]),
+    "EDUGRAPH_VIEW_RETENTION_DAYS": (30, lambda at: [at.view()]),
+    "EDUGRAPH_SESSION_MINUTES": (15, lambda at: [at.session()]),
+}
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Ground]:
+    folder = tmp_path_factory.mktemp("kept")
+    addresses = {
+        "EDUGRAPH_BROKER_URL": "amqp://127.0.0.1:1",
+        "EDUGRAPH_REDIS_URL": redis_url,
+        "EDUGRAPH_BLOB_URL": str(folder),
+        "EDUGRAPH_NEO4J_URI": "bolt://127.0.0.1:1",
+        "EDUGRAPH_NEO4J_USER": "nobody",
+        "EDUGRAPH_NEO4J_PASSWORD": "nothing",
+        "EDUGRAPH_PRIVACY_SECRET": "of-a-test-and-long-enough-for-one",
+        "EDUGRAPH_OIDC_ISSUER": "http://127.0.0.1:1",
+        "EDUGRAPH_OIDC_AUDIENCE": "edugraph",
+        "EDUGRAPH_OIDC_CLIENT_ID": "edugraph-page",
+        "EDUGRAPH_OIDC_CLIENT_SECRET": "nothing",
+        "EDUGRAPH_OIDC_REDIRECT_URL": "http://127.0.0.1:1/ui/callback",
+        "EDUGRAPH_AUTH": "off",
+    }
+    given = {name: str(value) for name, (value, _) in REACHED.items()}
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        yield Ground({**addresses, **given}, folder, client)
+        client.delete("edugraph:views:swept-of-a-test", "edugraph:llm:answer:error:swept-of-a-test", SWEEPING, SWEPT)
+
+
 @pytest.mark.usefixtures("jobs")
-def test_the_gateway_keeps_each_thing_as_long_as_its_setting_says(
-    server: "redis.Redis", redis_url: str, tmp_path: Path
-) -> None:
-    """Out: any of these settings in open_gateway, which has the same defaults without them."""
-    addresses = {"broker_url": "amqp://127.0.0.1:1", "redis_url": redis_url, "blob_url": str(tmp_path), "auth": "off"}
-    days = {"job": 40, "source": 50, "reject": 20, "audit": 5}
-    given = addresses | {f"{name}_retention_days": number for name, number in days.items()}
-    gateway = open_gateway(GatewaySettings.model_validate(given), now=lambda: NOW)
-    stays = [_put(tmp_path, f"jobs/swept-x/{name}", age) for name, age in (("source.csv", 49), ("rejects/0.x", 19))]
-    goes = [_put(tmp_path, f"jobs/swept-x/{name}", age) for name, age in (("rows.zst", 51), ("rejects/1.x", 21))]
-    assert gateway.sweep() == 2
-    assert [path.exists() for path in (*stays, *goes)] == [True, True, False, False]
-    job = f"swept-{uuid.uuid4().hex}"
-    gateway.jobs.create(job, "import", "f", NOW)
-    gateway.jobs.cancel(job, NOW)
-    assert 39 * 86_400 < server.ttl(f"edugraph:job:{{{job}}}") <= 40 * 86_400
-    server.delete(AUDIT)
-    for number in range(250):
-        old = int((NOW - timedelta(days=10)).timestamp() * 1_000) + number
-        server.xadd(AUDIT, {"time": NOW.isoformat(), "who": "k", "action": "job.cancel", "what": "j"}, id=f"{old}-1")
-    gateway.audit.record("k", "job.cancel", "j", NOW)
-    assert server.xlen(AUDIT) <= 51  # Redis takes out whole nodes of the stream, of a hundred entries
-    server.delete(AUDIT)
+@pytest.mark.parametrize("name", REACHED)
+def test_each_retention_reaches_what_keeps_the_data(ground: Ground, name: str) -> None:
+    """Out: any of these settings where a service is put together, which has the same defaults without them."""
+    value, of_stores = REACHED[name]
+    found = of_stores(ground)
+    assert list(found) == pytest.approx([value] * len(found), rel=0.002)
 
 
-def test_results_and_dead_letters_end_when_their_settings_say() -> None:
-    """Out: `result_expires` in make_app, or `message-ttl` in policies."""
-    addresses = {"broker_url": "amqp://x", "redis_url": "redis://x", "blob_url": "x"}
-    app = make_app("of-a-test", Settings.model_validate({**addresses, "result_retention_days": 3}))
-    assert app.conf.result_expires == 3 * 86_400
-    definition = policies(4)["edugraph.dead"]["definition"]
-    assert definition["message-ttl"] == 4 * 86_400_000
+def test_every_retention_of_the_registry_and_of_the_settings_is_among_them() -> None:
+    settings = {f"EDUGRAPH_{name.upper()}" for name in Settings.model_fields if name.endswith("_retention_days")}
+    named = {place.retention for place in PLACES if place.retention}
+    assert settings | named == {*REACHED, "EDUGRAPH_DEAD_LETTER_RETENTION_DAYS"}  # which the broker is told, below
+
+
+def test_the_policy_of_dead_letters_is_theirs() -> None:
     for queue in QUEUES:
         assert re.fullmatch(policies()["edugraph.dead"]["pattern"], f"{queue}.dead")
 

@@ -393,6 +393,21 @@ def test_a_job_and_its_task_are_there_for_their_maker_alone(marked: Marked) -> N
         assert other.get("/v1/graph/summary").status_code == 403
 
 
+def test_a_reviewer_follows_the_tasks_that_they_sent_and_no_others(marked: Marked) -> None:
+    """Out: `review` in TaskReader, or `caller.owns` in show_task."""
+    review = {"kind": "pair", "of": "topic", "pair": ["a topic", "another"], "verdict": "different"}
+    with marked.client("review") as one, marked.client("review") as other:
+        task = f"/v1/tasks/{one.post('/v1/reviews', json={'reviews': [review]}).json()['task_id']}"
+        until(lambda: one.get(task).json()["state"] == "SUCCESS", 20)
+        assert other.get(task).status_code == 404
+        assert [one.get(f"/v1/tasks/{each}").status_code for each in marked.tasks] == [404] * len(marked.tasks)
+        assert one.get("/v1/jobs").status_code == 403
+    statuses = {"read": 200, "read:own": 404, "review": 404}
+    for scope in SCOPES:
+        with marked.client(scope) as somebody:
+            assert somebody.get(task).status_code == statuses.get(scope, 403), scope
+
+
 def test_a_maker_without_personal_sees_the_file_and_no_row_of_it(marked: Marked) -> None:
     with marked.client("read:own", "submit") as maker:
         content = json.dumps({"type": "nonsense", "timestamp": TEXT}).encode() + b"\n"

@@ -53,10 +53,12 @@ PLAIN = {"job_id": "j", "written": 1}
 def test_a_task_of_another_is_not_there_with_read_own_alone() -> None:
     """Out: `own or caller.may` in show_task."""
     assert seen("sender", "read:own") == (PLAIN, "ValueError: of a row", False)
+    assert seen("sender", "review") == (PLAIN, "ValueError: of a row", False)
     assert seen("other", "read") == (PLAIN, "ValueError", False)
-    with pytest.raises(Problem) as problem:
-        seen("other", "read:own", "personal", "operate")
-    assert problem.value.status == 404
+    for scope in ("read:own", "review"):
+        with pytest.raises(Problem) as problem:
+            seen("other", scope, "personal", "operate")
+        assert problem.value.status == 404
 
 
 def test_with_personal_a_result_is_shown_and_noted_without_who_is_restricted() -> None:

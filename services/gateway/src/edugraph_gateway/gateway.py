@@ -151,7 +151,7 @@ def open_gateway(
         broker_figures=broker_figures(settings, celery_app),
         analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
         queue_depth=queue_depth(celery_app),
-        end_records=partial(end_old_records, submitter, settings),
+        end_records=partial(end_old_records, submitter),
         sweep=lambda: sweep(jobs, blobs, retention, now()),
         now=now,
         event_streams=EventStreams(settings.max_streams_per_client),

@@ -22,6 +22,7 @@ from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.audit import Entry
 from edugraph_common.platform.fit_store import fit_keys, read_fit
 from edugraph_common.platform.object_store import Blobs, Gone
+from edugraph_common.platform.saved_views import SavedView
 from edugraph_common.sources import (
     Platforms,
     ReadPlan,
@@ -36,10 +37,13 @@ from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.person import Person, Scrubbed
 from edugraph_common.sources.stored import read_plan_key
+from edugraph_importer.erasure import is_named_in, standing_alone
 from edugraph_importer.graph import Graph
 from edugraph_importer.range_index import count_ranges, index_key, read_ranges
 
-EXPORTED: AbstractSet[Exporter] = frozenset({"graph", "files", "fits", "jobs", "results", "dead_letters", "audit"})
+EXPORTED: AbstractSet[Exporter] = frozenset(
+    {"graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"}
+)
 _ROWS_AT_ONCE = 1_000
 _SOURCE = re.compile(r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet)(\.gz|\.zst)?")
 _INTRODUCTION = """What EduGraph keeps of the student {student}, read on {moment}.
@@ -63,12 +67,13 @@ class Elsewhere(NamedTuple):
     """What an export reads beside the graph and the blob store.
 
     `letters` gives the queue and the body of each dead letter, and raises Rejected where there are none. `entries`
-    gives the entries of the audit log that are about a student.
+    gives the entries of the audit log that are about a student, `views` every saved view as it stands in Redis.
     """
 
     search: Search
     letters: Callable[[], Iterator[tuple[str, bytes]]]
     entries: Callable[[str], Iterator[Entry]]
+    views: Callable[[], Iterator[str]]
 
 
 class PersonExport:
@@ -88,27 +93,33 @@ class PersonExport:
         go_on: Callable[[], None] = lambda: None,
     ) -> None:
         self._student_id, self._graph, self._blobs = student_id, graph, blobs
+        # A file, a letter or a view of before a renaming has the id of then.
+        self._ids = graph.with_former_ids({student_id})
         self._elsewhere, self._prefixes, self._go_on = elsewhere, prefixes, go_on
         self._counts: dict[str, int] = {}
         self._problems: list[str] = []
 
     def write(self, file: IO[bytes], now: datetime) -> dict[str, int]:
         """Return how many entries each file of the ZIP has."""
-        known = self._graph.export_student(self._student_id)
-        wanted = {self._student_id, *(str(record["properties"]["id"]) for record in known["records"])}
+        exported, known = self._graph.export_student(self._student_id), self._graph.look(self._ids)
+        records = frozenset(str(record["properties"]["id"]) for record in exported["records"])
+        person = Person(self._ids, records)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, entries in known.items():
+            for name, entries in exported.items():
                 self._add(archive, f"graph/{name}.ndjson", entries)
-            if self._graph.look({self._student_id}).erased:
+            if known.erased:
                 self._problems.append(_ERASED)
             else:
                 self._add(archive, "files/rows.ndjson", self._rows())
                 self._add(archive, "files/rejects.ndjson", self._rejects())
                 self._add(archive, "fits/rows.ndjson", self._labelled())
-                found = ({"key": key, "value": value} for key, value in self._elsewhere.search(wanted))
+                found = ({"key": key, "value": value} for key, value in self._elsewhere.search(self._ids | records))
                 self._add(archive, "redis/jobs_and_results.ndjson", found)
-                self._add(archive, "broker/dead_letters.ndjson", self._letters(wanted))
-            noted = (entry.model_dump(mode="json") for entry in self._elsewhere.entries(self._student_id))
+                self._add(archive, "broker/dead_letters.ndjson", self._letters(person))
+                self._add(archive, "redis/views.ndjson", self._views(person, known.names))
+            noted = (
+                entry.model_dump(mode="json") for each in sorted(self._ids) for entry in self._elsewhere.entries(each)
+            )
             self._add(archive, "redis/audit.ndjson", noted)
             archive.writestr("index.txt", self._index(now))
         return self._counts
@@ -204,17 +215,29 @@ class PersonExport:
                     rows = list[bytes]()
                     if reject.raw is not None:
                         self._collector(plan, rows)(reject.raw.encode(errors="replace"))
-                    if rows or reject.found == self._student_id:
+                    if rows or reject.found in self._ids:
                         yield {"key": key, **reject.model_dump()}
 
-    def _letters(self, wanted: AbstractSet[str]) -> Iterator[dict[str, Any]]:
+    def _letters(self, who: Person) -> Iterator[dict[str, Any]]:
         """Yield of each dead letter the records, findings and rejects of the student, and of nobody else."""
-        who = Person(frozenset({self._student_id}), frozenset(wanted))
         with suppress(Rejected):  # the embedded broker has no dead letters
             for queue, body in self._elsewhere.letters():
                 theirs = Scrubbed(who, body).taken
                 if theirs:
                     yield {"queue": queue, "theirs": theirs}
+
+    def _views(self, who: Person, names: AbstractSet[str]) -> Iterator[dict[str, Any]]:
+        """Yield the views that the student saved or that name them. Whose another's view is stays with its owner."""
+        written = standing_alone(names, who.ids)
+        for text in self._elsewhere.views():
+            try:
+                view = SavedView.model_validate_json(text)
+            except ValidationError:
+                self._problems.append("A saved view could not be read")
+                continue
+            if is_named_in(view, who, written):
+                own = view.person is not None and who.is_among((view.person,))
+                yield {"own": own, **view.model_dump(mode="json", exclude={"person"})}
 
     def _labelled(self) -> Iterator[dict[str, Any]]:
         """Yield the person's labelled mistakes of which the offline analyser learned."""
@@ -225,7 +248,7 @@ class PersonExport:
                 self._problems.append(f"{key} could not be read")
                 continue
             for row in rows:
-                if self._student_id in row.students:
+                if not self._ids.isdisjoint(row.students):
                     yield {"key": key, **row.model_dump(mode="json")}
 
     def _stored_plan(self, job_id: str) -> ReadPlan | None:
@@ -238,7 +261,7 @@ class PersonExport:
 
         def collect(raw: bytes) -> bool:
             try:
-                if self._student_id in source.students(raw):
+                if not self._ids.isdisjoint(source.students(raw)):
                     rows.append(raw)
             except InvalidRecord:
                 pass  # It names nobody whom an import would know, and is among the rejects if the id is its fault.

@@ -454,7 +454,7 @@ class Importer:
             self.members.tell_context(context, epoch)
 
     def end_old_records(self) -> dict[str, int | bool]:
-        """End records and texts of the graph whose retention is over, for ten minutes at most."""
+        """End records, texts and reviews of the graph whose retention is over, for ten minutes at most."""
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         ended = self.graph.end_old_records(lambda: self.now() < end)
         if ended.removed:

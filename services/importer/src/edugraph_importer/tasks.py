@@ -162,7 +162,7 @@ def rename_in_graph_task(self: DataImportTask, body: Any) -> dict[str, int | boo
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)
 def end_old_records_task(self: DataImportTask, body: Any) -> dict[str, Any]:
-    """End records and texts of the graph whose retention is over. Return how many, and whether that was all."""
+    """End what the graph has kept for its retention. Return how many of each, and whether that was all."""
     self.parse(EndOldRecords, body)
     return self.importer.end_old_records()
 

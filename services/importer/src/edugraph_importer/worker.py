@@ -6,6 +6,7 @@ from typing import Any
 
 from celery.signals import worker_process_shutdown
 
+from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.messaging.celery_app import App, make_app
 from edugraph_common.messaging.dead_letters import read_dead_letters, rewrite_dead_letters
 from edugraph_common.messaging.worker.health import report_health
@@ -42,10 +43,15 @@ def make_worker(settings: Settings) -> App:
     def importer() -> Importer:
         client = connect(settings.redis_url.get_secret_value())
         now = partial(datetime.now, UTC)
-        kept = RecordRetention(settings.graph_text_retention_days, settings.graph_record_retention_days, now)
+        kept = RecordRetention(
+            settings.graph_text_retention_days,
+            settings.graph_record_retention_days,
+            settings.orphan_review_retention_days,
+            now,
+        )
         graph, jobs = Graph(GraphSettings(), kept), Jobs(client, settings.job_retention_seconds)
         blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
-        epochs = AnswerEpochs(client)
+        epochs, texts = AnswerEpochs(client), RedisTexts(client)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
         return Importer(
             app=app,
@@ -59,7 +65,7 @@ def make_worker(settings: Settings) -> App:
                 graph=graph,
                 jobs=jobs,
                 blobs=blobs,
-                texts=RedisTexts(client),
+                texts=texts,
                 members=members,
                 epochs=epochs,
                 rewrite_letters=partial(rewrite_dead_letters, settings),
@@ -70,6 +76,7 @@ def make_worker(settings: Settings) -> App:
                 search=jobs.entries_with,
                 letters=partial(read_dead_letters, settings),
                 entries=partial(Audit(client, secret_of(settings.privacy_secret)).about, "student"),
+                views=partial(texts.read, patterns_of("views")),
             ),
             now=now,
             platform_prefixes=prefixes,

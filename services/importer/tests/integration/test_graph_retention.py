@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from rooms import Room
 
 from edugraph_common.contracts.findings import ErrorFinding, RecordFinding
 from edugraph_common.contracts.records import Record, iso, parse_record
+from edugraph_common.contracts.reviews import FindingReview, text_hash
 from edugraph_common.contracts.school_records import ActivityRecord, MembershipRecord, TermRecord
 from edugraph_importer.graph import Graph, RecordRetention
 from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
@@ -41,9 +43,9 @@ def always() -> bool:
     return True
 
 
-def keeping(room: Room, *, texts: int = 0, records: int = 0) -> Graph:
+def keeping(room: Room, *, texts: int = 0, records: int = 0, now: datetime = NOW) -> Graph:
     """The same graph, whose records have a retention."""
-    return Graph(room.settings, RecordRetention(texts, records, lambda: NOW))
+    return Graph(room.settings, RecordRetention(texts, records, 90, lambda: now))
 
 
 def is_kept(record: Record) -> bool:
@@ -94,7 +96,7 @@ def test_the_graph_is_as_if_older_records_had_never_come(room: Room, data: st.Da
         assert ended.finished
         assert room.digest() == expected
         assert graph.derive_anew(repair=False)["wrong"] == {}
-        assert graph.end_old_records(always) == (0, 0, True)
+        assert graph.end_old_records(always) == (0, 0, 0, True)
 
 
 @EXAMPLES
@@ -107,7 +109,7 @@ def test_texts_and_quotes_of_older_records_go_and_every_sum_stays(room: Room, da
     with closing(keeping(room, texts=DAYS)) as graph:
         graph.end_old_records(always)
         assert graph.derive_anew(repair=False)["wrong"] == {}
-        assert graph.end_old_records(always) == (0, 0, True)
+        assert graph.end_old_records(always) == (0, 0, 0, True)
     after, old = _properties(room), {record.record_id for record in records if not is_kept(record)}
     assert after.keys() == before.keys()
     for record_id, properties in after.items():
@@ -170,13 +172,13 @@ def test_a_membership_ages_by_its_end(room: Room, graph: Graph, name: str) -> No
     term = parse_record({**TERM, "data": {"term": "t", "ends": "2026-02-01"}})
     graph.write_batch(batch([member("r", "2025-01-01", **data), term], "j", 0))
     with closing(keeping(room, records=DAYS)) as keeper:
-        assert keeper.end_old_records(always) == (0, 1 - left, True)
+        assert keeper.end_old_records(always) == (0, 1 - left, 0, True)
         left_nodes = [len(room.query(f"MATCH (n:{label}) RETURN n")) for label in ("Membership", "Group", "Student")]
         assert left_nodes == [left] * 3
         over = {"data": {"term": "t", "ends": "2026-01-01"}, "timestamp": "2025-01-02"}
         keeper.write_batch(batch([parse_record({**TERM, **over})], "k", 0))
         ages_by_term = name == "its term is not over"
-        assert keeper.end_old_records(always) == (0, int(ages_by_term), True)
+        assert keeper.end_old_records(always) == (0, int(ages_by_term), 0, True)
 
 
 def test_the_end_of_a_membership_takes_its_beginning_along_whenever_it_comes(room: Room, graph: Graph) -> None:
@@ -190,15 +192,15 @@ def test_the_end_of_a_membership_takes_its_beginning_along_whenever_it_comes(roo
         with closing(keeping(room, records=DAYS)) as keeper:
             for number, record in enumerate(order):
                 assert keeper.write_batch(batch([record], "j", number)).rejected == 0
-            assert keeper.end_old_records(always) == (0, 2, True)
+            assert keeper.end_old_records(always) == (0, 2, 0, True)
         assert room.digest() == alone
 
 
 def test_it_stops_when_there_is_no_time_and_goes_on_later(room: Room, graph: Graph) -> None:
     graph.write_batch(batch([mistake("2026-01-01")], "j", 0))
     with closing(keeping(room, records=DAYS)) as keeper:
-        assert keeper.end_old_records(lambda: False) == (0, 0, False)
-        assert keeper.end_old_records(always) == (0, 1, True)
+        assert keeper.end_old_records(lambda: False) == (0, 0, 0, False)
+        assert keeper.end_old_records(always) == (0, 1, 0, True)
 
 
 @pytest.mark.parametrize("days", [{}, {"texts": 0, "records": 0}])
@@ -206,5 +208,61 @@ def test_by_default_nothing_ends(room: Room, graph: Graph, days: dict[str, int])
     graph.write_batch(batch([mistake("1999-01-01")], "j", 0))
     digest = room.digest()
     with closing(keeping(room, **days)) as keeper:
-        assert keeper.end_old_records(always) == (0, 0, True)
+        assert keeper.end_old_records(always) == (0, 0, 0, True)
     assert room.digest() == digest
+
+
+def reviewed(graph: Graph, record_id: str) -> None:
+    """Say something of a record, whether it is there or not, a long time ago: when it was said does not count."""
+    said = {"record_id": record_id, "text_hash": text_hash(mistake("2026-01-01")), "by": "ann", "verdict": "accepted"}
+    when = {"aspect": "error_type", "target": "sign", "at": "2020-01-01T00:00:00Z"}
+    graph.write_reviews([FindingReview.model_validate({**said, **when})])
+
+
+def test_what_was_said_of_a_record_that_is_missing_goes_after_its_time(room: Room, graph: Graph) -> None:
+    """Out: `there`, or `missing_since` in _remove_orphans, set_reviewed or the comparison with it."""
+
+    def after(days: int) -> int:
+        with closing(keeping(room, now=NOW + timedelta(days=days))) as keeper:
+            blanked, removed, orphans, finished = keeper.end_old_records(always)
+        assert (blanked, removed, finished) == (0, 0, True)
+        return orphans
+
+    def left() -> list[str]:
+        of_reviews = {row["id"] for row in room.query("MATCH (v:Review) RETURN v.record_id AS id")}
+        held = {row["id"] for row in room.query("MATCH (h:ReviewedRecord) RETURN h.id AS id")}
+        assert of_reviews == held
+        return sorted(held)
+
+    def record(record_id: str) -> Record:
+        return mistake("2026-01-01").model_copy(update={"record_id": record_id})
+
+    names = ["again", "late", "never", "there"]
+    for name in names:
+        reviewed(graph, name)
+    graph.write_batch(batch([record("there")], "j", 0))
+    assert [after(0), after(89)] == [0, 0]
+    graph.write_batch(batch([record("late")], "j", 1))
+    reviewed(graph, "again")
+    assert (left(), after(91), left()) == (names, 1, ["again", "late", "there"])
+    graph.write_batch(batch([], "j", 2, ["late", "there"]))
+    assert [after(92), after(181), after(183)] == [0, 0, 3]
+    assert left() == []
+
+
+def test_a_record_that_comes_while_its_reviews_are_to_go_keeps_them(room: Room, graph: Graph) -> None:
+    """Out: `there` in `_remove_orphans`. The statement before saw that it was missing."""
+    reviewed(graph, "r")
+    with closing(keeping(room)) as keeper:
+        keeper.end_old_records(always)
+    record = mistake("2026-01-01").model_copy(update={"record_id": "r"})
+    with closing(keeping(room, now=NOW + timedelta(days=91))) as keeper:
+        write = keeper._write
+
+        def overtaken(work: Any, *arguments: Any) -> Any:
+            graph.write_batch(batch([record], "j", 0))
+            return write(work, *arguments)
+
+        with patch.object(keeper, "_write", overtaken):
+            assert keeper.end_old_records(always) == (0, 0, 0, True)
+    assert len(list(room.query("MATCH (h:ReviewedRecord) RETURN h.id AS id"))) == 1

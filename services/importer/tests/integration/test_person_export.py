@@ -20,10 +20,11 @@ from edugraph_common.contracts.fits import FitHeader, LabelledRow
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES
-from edugraph_common.contracts.records import Record
+from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.platform.audit import Entry
 from edugraph_common.platform.fit_store import write_fit
 from edugraph_common.platform.object_store import Blobs, delete_old_exports, export_key
+from edugraph_common.platform.saved_views import SavedView, ViewState
 from edugraph_common.sources import parse_mapping, store_mapping
 from edugraph_importer.batching import count_batches, rejects_key, store_rejects
 from edugraph_importer.graph import Graph, RecordBatch
@@ -48,9 +49,10 @@ def exported(
     search: Callable[..., Any] = nothing,
     letters: Callable[..., Any] = nothing,
     entries: Callable[..., Any] = nothing,
+    views: Callable[..., Any] = nothing,
 ) -> dict[str, Any]:
     file = io.BytesIO()
-    counts = PersonExport(student, graph, blobs, Elsewhere(search, letters, entries), {}).write(file, NOW)
+    counts = PersonExport(student, graph, blobs, Elsewhere(search, letters, entries, views), {}).write(file, NOW)
     with zipfile.ZipFile(file) as archive:
         index = archive.read("index.txt").decode()
         parts = {name: archive.read(name).decode().splitlines() for name in counts}
@@ -132,6 +134,55 @@ def test_of_a_dead_letter_what_is_theirs_is_in_it_and_of_the_audit_log_what_is_a
     assert asked == ["S01"]
 
 
+def test_saved_views_that_are_theirs_or_name_them_are_in_it(graph: Graph, tmp_path: Path) -> None:
+    """Out: `_views`, the names, the records or the former ids there; `exclude` tells whose a teacher's view is."""
+    data = {"student_id": "S01", "student_name": "Ana Quetzal", "course_id": "c", "error_text": "x"}
+    record = parse_record({"type": "error_record", "timestamp": "2026-03-01", "record_id": "r1", "data": data})
+    graph.write_batch(RecordBatch("j", 0, [(1, record)], (), 1))
+    graph.rename("student", "S01", "S02", lambda: True, merge=False)
+
+    def view(name: str, person: str | None = "teacher-1", **values: str) -> SavedView:
+        return SavedView(name=name, state=ViewState(kind="page", name="student", values=values), person=person)
+
+    theirs = [
+        view("own", "S02"),
+        view("node", node="Student:S02"),
+        view("of before", student="S01"),
+        view("record", at="r1|hash|type"),
+        view("name", find="ana quetzal"),
+    ]
+    others = [view("longer", "S021", student="S0104"), view("Anabel")]
+    texts = [*(each.model_dump_json() for each in (*theirs, *others)), "no view"]
+    found = exported(graph, Blobs(str(tmp_path)), "S02", views=lambda: iter(texts))
+    assert [(each["name"], each["own"]) for each in found["redis/views.ndjson"]] == [
+        (each.name, each.name == "own") for each in theirs
+    ]
+    assert "teacher-1" not in json.dumps(found["redis/views.ndjson"])
+    assert "A saved view could not be read" in found["index"]
+
+
+def test_what_came_under_an_id_of_before_is_in_it(graph: Graph, tmp_path: Path) -> None:
+    """Out: `with_former_ids` in PersonExport."""
+    data = {"student_id": "S01", "course_id": "c", "error_text": "x"}
+    row = {"type": "error_record", "timestamp": "2026-03-01", "record_id": "r1", "data": data}
+    graph.write_batch(RecordBatch("j", 0, [(1, parse_record(row))], (), 1))
+    graph.rename("student", "S01", "S02", lambda: True, merge=False)
+    blobs = Blobs(str(tmp_path))
+    with blobs.write("jobs/j/source.ndjson") as file:
+        file.write(json.dumps(row).encode() + b"\n")
+    letter = json.dumps([[{"records": [row]}], {}, {}]).encode()
+    asked: list[str] = []
+
+    def entries(student: str) -> Iterator[Entry]:
+        asked.append(student)
+        yield from ()
+
+    found = exported(graph, blobs, "S02", letters=lambda: iter([("q.dead", letter)]), entries=entries)
+    assert [each["row"] for each in found["files/rows.ndjson"]] == [json.dumps(row)]
+    assert len(found["broker/dead_letters.ndjson"]) == 1
+    assert asked == ["S01", "S02"]
+
+
 def test_of_an_erased_student_nothing_is_read_that_an_erasure_has_left(graph: Graph, tmp_path: Path) -> None:
     """Out: `erased` in PersonExport.write."""
     blobs = Blobs(str(tmp_path))
@@ -140,7 +191,7 @@ def test_of_an_erased_student_nothing_is_read_that_an_erasure_has_left(graph: Gr
     assert len(exported(graph, blobs, "S01")["files/rows.ndjson"]) == 1
     graph.block(["S01"])
     found = exported(graph, blobs, "S01")
-    assert "files/rows.ndjson" not in found
+    assert found.keys().isdisjoint({"files/rows.ndjson", "redis/views.ndjson"})
     assert "was erased" in found["index"]
 
 

@@ -21,6 +21,7 @@ from edugraph_common.contracts.graph_schema import (
     RELATIONSHIPS,
     REVIEW_LABELS,
 )
+from edugraph_common.contracts.reviews import LABEL_OF
 from edugraph_insights.graph import STATEMENTS, Graph
 from edugraph_insights.small_groups import rounded
 
@@ -28,8 +29,9 @@ MAX_FREQUENT_MISTAKES = 20
 REVIEWS_AT_ONCE = 1_000
 EXPORTED_AT_ONCE = 500  # nodes, each with all relationships that begin at it
 _EXPORTED = RECORD_LABELS + ENTITY_LABELS + DAY_LABELS
-# A restriction and a new id are said of a node, and come from no record; a finding's key names the job that asked.
-_NO_CONTENT = {"restricted", "finding_key", "former_ids", "renamed"}
+# A restriction, a new id and since when a record is missing are said of a node, and come from no record; a finding's
+# key names the job that asked.
+_NO_CONTENT = {"restricted", "finding_key", "former_ids", "missing_since", "renamed"}
 
 
 def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
@@ -75,11 +77,21 @@ def rounded_summary(exact: GraphSummary) -> GraphSummary:
 
 
 def reviews(graph: Graph) -> Iterator[dict[str, Any]]:
-    """Yield all reviews, page by page. Raises Retryable."""
+    """Yield the reviews, page by page, without those of records of who is restricted, or of what only these name.
+
+    Raises Retryable.
+    """
+    hidden = _hidden(graph)
+    records = {node_id for label, node_id in hidden if label in RECORD_LABELS}
     after = ""
     while True:
         rows = list(graph.scan(STATEMENTS["reviews"], after=after, limit=REVIEWS_AT_ONCE))
-        yield from ({name: value for name, value in row["p"].items() if name != "id"} for row in rows)
+        for row in rows:
+            review = {name: value for name, value in row["p"].items() if name != "id"}
+            points = (review.get("knowledge_point"),) if "item_id" in review else review.get("pair") or ()
+            label = LABEL_OF[review.get("of", "knowledge_point")]
+            if review.get("record_id") not in records and hidden.isdisjoint((label, each) for each in points):
+                yield review
         if len(rows) < REVIEWS_AT_ONCE:
             return
         after = rows[-1]["p"]["id"]
@@ -93,9 +105,7 @@ def export(graph: Graph) -> Iterator[dict[str, Any]]:
     restricted is in it, nor their records, nor what only these name. What an import writes meanwhile may be in it in
     part. Raises Retryable.
     """
-    hidden = {
-        (row["label"], row["id"]) for name in ("hidden", "hidden_names") for row in graph.scan(STATEMENTS[name])
-    }
+    hidden = _hidden(graph)
     nodes = relationships = 0
     for label in _EXPORTED:
         nodes_of_label = STATEMENTS["exported_nodes"].replace("{label}", label)
@@ -116,6 +126,12 @@ def export(graph: Graph) -> Iterator[dict[str, Any]]:
                     yield {"type": row["type"], **ends, "properties": _plain_all(row["p"])}
             after = page[-1]["id"] if page else ""
     yield {"nodes": nodes, "relationships": relationships}
+
+
+def _hidden(graph: Graph) -> set[tuple[str, str]]:
+    """Return labels and ids of who is restricted, of their records, and of what only these name."""
+    statements = (STATEMENTS[name] for name in ("hidden", "hidden_names"))
+    return {(row["label"], row["id"]) for statement in statements for row in graph.scan(statement)}
 
 
 def check(graph: Graph) -> Check:

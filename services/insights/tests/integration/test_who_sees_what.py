@@ -3,6 +3,7 @@
 Groups are made here by hand in the form that the importer writes.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -10,16 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rooms import Room
 
+from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, RecordFinding
+from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
+from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.reviews import FindingReview, PairReview
 from edugraph_common.platform.api_keys import ROLES
-from edugraph_common.platform.callers import ANYBODY
+from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.access import RULES
+from edugraph_insights.asking import ask
+from edugraph_insights.exports import as_csv
 from edugraph_insights.insights import Insights
+from edugraph_insights.mcp_server import use
 from edugraph_insights.problems import TooLarge
+from edugraph_insights.queries.registry import QUERIES
 from edugraph_insights.questions import QUESTIONS
+from edugraph_insights.whole_graph import export, reviews
 
 from .schools import (
     EXAMPLES,
+    ORIGIN,
     STUDENTS,
     NotedAudit,
     School,
@@ -83,8 +94,6 @@ def test_a_teacher_sees_who_is_in_their_groups_and_nobody_else(  # noqa: PLR0917
 @pytest.fixture
 def school_of_12(room: Room) -> None:
     """Twelve students who each tried an item of one point; the first of them is restricted."""
-    from edugraph_common.contracts.records import parse_record
-
     values = []
     for number in range(12):
         who = STUDENTS[number]
@@ -136,6 +145,117 @@ def test_who_is_restricted_is_in_no_number(room: Room, insights: Insights) -> No
         asked(insights, "student", course="C", student=STUDENTS[0])
     room.graph.restrict_student(STUDENTS[0], restricted=False)
     assert asked(insights, "weak-points", course="C").rows[0].students == 12
+
+
+RESTRICTED, OTHER, MARK = "hellebore-1", "s-other", "hellebore"
+
+
+def write_marked(room: Room) -> None:
+    """Two students with mistakes, answers, findings, reviews and a chat; of one each word has the mark.
+
+    Of course D there are answers and no course record.
+    """
+    values, findings = [], []
+    for number, (who, word) in enumerate([(RESTRICTED, MARK), (OTHER, "anemone")]):
+        own = {"student_id": who, "student_name": f"{word} name", "course_id": "C"}
+        told = {"item_id": "i", "correct": False, "question": f"{word} question", "response": f"{word} answer"}
+        values += [
+            {"type": "course_record", "data": {"student_id": who, "course_id": "C"}},
+            {"type": "membership_record", "data": {"group_id": "g", "course_id": "C", "student_id": who}},
+            {"type": "error_record", "data": {**own, "error_text": f"{word} text"}, "record_id": f"{word}-error"},
+            {"type": "attempt_record", "data": {**own, **told}, "record_id": f"{word}-attempt"},
+            {"type": "error_record", "data": {**own, "course_id": "D", "error_text": f"{word} in D"}},
+        ]
+        chat = {
+            "student_id_from": who,
+            "student_id_to": f"partner-{number}",
+            "interaction_type": "chat",
+            "text": word,
+        }
+        values.append({"type": "student_interaction", "data": chat, "record_id": f"{word}-chat"})
+        unsure = LinkedPoint(name=f"{word} law", strength=1.0, confidence=0.1 + number / 10)
+        findings.append(ErrorFinding(knowledge_points=(unsure,), confidence=0.1, evidence=(f"{word} text",)))
+    values.append({"type": "membership_record", "data": {"group_id": "g", "course_id": "C", "teacher_id": "t"}})
+    values.append({"type": "point_record", "data": {"name": "anemone law", "course_id": "C"}})
+    values = [{"timestamp": at(1), "record_id": f"r{n}", **each} for n, each in enumerate(values)]
+    records = [parse_record(each) for each in values]
+    written(
+        room,
+        School(
+            records,
+            [
+                RecordFinding(record=record.to_json(), finding=finding, origin=ORIGIN)
+                for word, finding in zip((MARK, "anemone"), findings, strict=True)
+                for record in records
+                if record.record_id in {f"{word}-error", f"{word}-attempt"}
+            ],
+        ),
+    )
+    proposed = ProposedPair(pair=("anemonelaw", f"{MARK}law"), likeness=0.6)
+    # What was decided before is not proposed.
+    room.graph.write_proposals(ProposedPairs(job_id="j", encoder="e", compared=2, pairs=(proposed,)))
+    of_record = {"aspect": "knowledge_point", "verdict": "rejected", "by": "ann", "at": at(2), "text_hash": "0" * 64}
+    room.graph.write_reviews(
+        [
+            FindingReview.model_validate({**of_record, "record_id": f"{word}-error", "target": f"{word}law"})
+            for word in (MARK, "anemone")
+        ]
+    )
+    of_pair = {"of": "knowledge_point", "verdict": "different", "by": "ann", "at": at(2)}
+    pairs = [("anemonelaw", f"{MARK}law"), ("anemonelaw", "otherlaw")]
+    room.graph.write_reviews([PairReview.model_validate({**of_pair, "pair": pair}) for pair in pairs])
+
+
+def showing_the_mark(room: Room, who: Caller) -> set[str]:
+    """Return which of all tools of agents, exports of the review queue and exports of the graph show the mark."""
+    found = reading(room, audit=NotedAudit())
+    course = {"course": "C"}
+    more = {
+        **NEEDS,
+        "student": {"student": RESTRICTED},
+        "next": {"student": RESTRICTED, "goal": f"{MARK}law"},
+        "groups": {"group": "g", "other_group": "g"},
+        "travelling-weaknesses": {"next_course": "C"},
+    }
+    # What it is called here, the tool and its arguments.
+    calls: list[tuple[str, str, dict[str, Any]]] = [(name, name, course | more.get(name, {})) for name in QUESTIONS]
+    calls += [("answers", "records", {"course": "D"}), ("group", "records", {**course, "group": "g"})]
+    nodes = ("Course:C", "Item:i", "KnowledgePoint:anemonelaw", f"Student:{RESTRICTED}", f"ErrorRecord:{MARK}-error")
+    for name in QUERIES:
+        each: list[dict[str, Any]] = [{"label": label} for label in ("Student", "ErrorRecord", "KnowledgePoint")]
+        each = each if name == "nodes" else [{}] if name == "statistics" else [{"node": node} for node in nodes]
+        calls += [
+            (f"graph-{name}", f"graph-{name}", one | ({"other": "Course:C"} if name == "path" else {}))
+            for one in each
+        ]
+    answered = [(name, use(found, who, tool, asked).content[0].text) for name, tool, asked in calls]  # type: ignore[union-attr]
+    queue = QUESTIONS["review-queue"]
+    answered.append(("CSV", as_csv(ask(found, who, queue, queue.parameters(**course)), [*queue.row.model_fields])))
+    answered += [(what.__name__, json.dumps([*what(found.graph)], default=str)) for what in (export, reviews)]
+    found.graph.close()
+    return {name for name, text in answered if MARK in text}
+
+
+@pytest.mark.parametrize("who", [ANYBODY, caller("teacher", person="t")], ids=["anybody", "teacher"])
+def test_nothing_of_who_is_restricted_is_in_a_queue_an_export_or_a_tool(room: Room, who: Caller) -> None:
+    """Out: `restricted` in a statement of access.cypher or queries.cypher, `hidden` in reviews or export, or `uses`
+    in review-points.
+    """
+    write_marked(room)
+    shown = showing_the_mark(room, who)
+    assert shown >= {"review-queue", "review-points", "records", "roster", "student", "CSV", "export", "reviews"}
+    assert shown >= (
+        {"answers", "group"} if who == ANYBODY else {"group"}
+    )  # the teacher's group is of the other course
+    assert shown >= {f"graph-{name}" for name in ("nodes", "node", "neighbours", "subgraph", "path")}
+    room.graph.restrict_student(RESTRICTED, restricted=True)
+    assert showing_the_mark(room, who) == set()
+    found = reading(room, audit=NotedAudit())
+    [*queue] = asked(found, "review-queue", who, course="C").rows
+    assert {row.student for row in queue if row.kind == "finding"} == {OTHER}
+    assert {row.mistakes for row in queue if row.kind == "tests"} == {1}
+    assert [review.get("record_id") for review in reviews(found.graph)] == ["anemone-error", None]
+    found.graph.close()
 
 
 @pytest.mark.usefixtures("school_of_12")

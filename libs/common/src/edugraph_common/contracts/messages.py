@@ -417,7 +417,7 @@ class ReplayErasures(Message):
 
 
 class EndOldRecords(Message):
-    """import.split: end the records and texts of the graph whose retention is over. `job_id` names the request."""
+    """import.split: end what the graph has kept for its retention. `job_id` names the request."""
 
 
 class CleanJob(Message):

@@ -30,7 +30,7 @@ Level = Literal["personal", "pseudonymous", "none"]
 Eraser = Literal["graph", "files", "fits", "jobs", "results", "queues", "dead_letters", "answers", "members", "views"]
 """What erases a person there; the result of an erasure is grouped by these names."""
 
-Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters", "audit"]
+Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"]
 """What reads a person's data there for `edugraph export-person`."""
 
 
@@ -249,13 +249,19 @@ _GRAPH = (
             "审核者的判断：谁、何时，涉及哪些类型、知识点和话题，以及涉及哪条记录（其编号和文本的哈希值）",
         ),
         Words("to correct what the graph says, and to show who did", "更正图谱内容，并说明由谁更正"),
-        _GRAPH_LIFE,
+        Words(
+            "until the student is erased or the record's retention is over; of a record that is missing, 90 days",
+            "直到学生被删除或记录的保留期结束；记录不在图谱中的，90 天",
+        ),
+        retention="EDUGRAPH_ORPHAN_REVIEW_RETENTION_DAYS",
         eraser="graph",
         exporter="graph",
         left=Words(
             "a review names its reviewer, by the id that they sign with; no student is a reviewer. What was said of "
-            "a record that never came has the id of that record, which is yours to choose",
-            "审核记录中有审核者署名的编号；学生不是审核者。对从未到达的记录的判断只有该记录的编号，编号由您决定",
+            "a record that never came has the id of that record, which is yours to choose: nobody can tell whose it "
+            "is, so it is left until its time is over",
+            "审核记录中有审核者署名的编号；学生不是审核者。对从未到达的记录的判断只有该记录的编号（编号由您决定），"
+            "无法得知属于谁，因此保留到期满为止",
         ),
     ),
     DataPlace(
@@ -686,7 +692,10 @@ _REDIS = (
             "直到会话结束：退出登录，或登录后 2 小时",
         ),
         retention="EDUGRAPH_SESSION_MINUTES",
-        left=Words("a session is of a caller, and ends by itself", "会话属于调用者，到期自行结束"),
+        left=Words(
+            "a session is of a caller, and ends by itself; a student who was erased is shown nothing by it",
+            "会话属于调用者，到期自行结束；已被删除的学生通过它看不到任何内容",
+        ),
     ),
     DataPlace(
         "redis.views",
@@ -705,6 +714,7 @@ _REDIS = (
         ),
         retention="EDUGRAPH_VIEW_RETENTION_DAYS",
         eraser="views",
+        exporter="views",
         left=Words(
             "whoever saves the id again from a page that is still open has it: erase again. Views of a key that was "
             "revoked are seen by nobody, and end by themselves",

@@ -48,6 +48,13 @@ class RedisTexts:
                         changed += self._changed(key, kind, place, text, change, dry_run=dry_run)
         return changed
 
+    def read(self, patterns: Sequence[str]) -> Iterator[str]:
+        """Yield the texts of all keys that match one of the patterns."""
+        with redis_errors():
+            for pattern in patterns:
+                for key, kind in self._keys(pattern):
+                    yield from (text for _, text in self._texts(key, kind))
+
     def _keys(self, pattern: str) -> Iterator[tuple[str, str]]:
         names = list(dict.fromkeys(cast("list[str]", self._redis.scan_iter(match=pattern, count=_AT_ONCE))))
         for start in range(0, len(names), _AT_ONCE):

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
         description="days after which a record about students, or the end of a membership, leaves the graph with its "
         "part of all sums, and older records are refused; 0: never",
     )
+    orphan_review_retention_days: int = Field(
+        default=90,
+        ge=8,
+        le=3_650,
+        description="days that a record may be missing in the graph before what reviewers said of it goes",
+    )
     privacy_secret: SecretStr | None = Field(
         default=None,
         min_length=16,

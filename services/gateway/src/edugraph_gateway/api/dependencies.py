@@ -80,6 +80,8 @@ def part(select: Callable[[Gateway], Any]) -> Any:
 
 READS: tuple[Scope, ...] = ("read", "read:own")
 Reader = Annotated[Caller, admitted(*READS)]
+# Whoever sends a review is told what became of it; no other's task is there with the scope review.
+TaskReader = Annotated[Caller, admitted(*READS, "review")]
 PersonalReader = Annotated[Caller, admitted(*READS, personal=True)]
 Submitter = Annotated[Caller, admitted("submit")]
 Reviewer = Annotated[Caller, admitted("review")]

@@ -3,8 +3,8 @@
 Each kind of blob has a retention of its own, counted from when the blob was written, and nothing of a job goes before
 the job has ended. A job that Redis does not know may have been lost with it and be on its way back: its blobs are
 older than its messages can be when they go, since a retention is longer than the deadline of a job.
-Exports of persons that nobody has fetched for a day go, too, and the importer is asked to end old records of the
-graph. Any number of gateways may do this side by side.
+Exports of persons that nobody has fetched for a day go, too, and the importer is asked to end what the graph has kept
+for its time. Any number of gateways may do this side by side.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ from edugraph_common.contracts.messages import EndOldRecords
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs, delete_old_exports
-from edugraph_common.platform.settings import Settings
 from edugraph_gateway.submission.submit import JobSubmitter
 
 INTERVAL_SECONDS = 600.0
@@ -56,13 +55,11 @@ async def keep_sweeping(sweep_next: Callable[[], int], end_records: Callable[[],
                 log.info("blobs_swept", blobs=deleted)
 
 
-async def end_old_records(submitter: JobSubmitter, settings: Settings) -> None:
-    """Have the importer end records of the graph whose retention is over, once an hour, if they have any.
+async def end_old_records(submitter: JobSubmitter) -> None:
+    """Have the importer end records and reviews of the graph whose retention is over, once an hour.
 
     Raises Retryable when a server is away.
     """
-    if not (settings.graph_text_retention_days or settings.graph_record_retention_days):
-        return
     if await anyio.to_thread.run_sync(submitter.jobs.take_turn_to_end_records, ENDING_RECORDS_SECONDS):
         message = EndOldRecords(job_id=submitter.new_id())
         task_id = task_id_for(message.job_id, "end-records")

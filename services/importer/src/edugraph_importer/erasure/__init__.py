@@ -250,7 +250,7 @@ class Erasure:
             report.removed[store] = {"texts": changed}
         go_on()
         report.removed["answers"] = {"answers": self._erase_answers(person.marks, dry_run=dry_run)}
-        change = _view_without(person, _alone(names, person.ids or ()))
+        change = _view_without(person, standing_alone(names, person.ids or ()))
         report.removed["views"] = {"views": self.texts.rewrite(patterns_of("views"), change, dry_run=dry_run)}
         go_on()
         with suppress(Rejected):  # the embedded broker has no dead letters
@@ -276,7 +276,7 @@ class Erasure:
 
     def _mentions(self, names: Collection[str], ids: Collection[str]) -> list[dict[str, str]]:
         """Return the records that are left and whose text names the person."""
-        pattern = _alone(names, ids)
+        pattern = standing_alone(names, ids)
         if pattern is None:
             return []
         return [
@@ -286,7 +286,7 @@ class Erasure:
         ]
 
 
-def _alone(names: Collection[str], ids: Collection[str]) -> re.Pattern[str] | None:
+def standing_alone(names: Collection[str], ids: Collection[str]) -> re.Pattern[str] | None:
     """Return what finds a name or an id in what people write, None where there is nothing to find.
 
     A word in letters with spaces between words must stand alone; Chinese has none.
@@ -322,12 +322,17 @@ def _view_without(who: Who, written: re.Pattern[str] | None) -> Callable[[str], 
             view = SavedView.model_validate_json(text)
         except ValidationError:
             return ""  # nobody can say whom it names, and nobody can open it
-        is_theirs = who.is_among(view.may_name()) or (
-            isinstance(who, Person) and not who.records.isdisjoint(view.may_name())
-        )
-        return "" if is_theirs or (written and written.search(view.words())) else text
+        return "" if is_named_in(view, who, written) else text
 
     return change
+
+
+def is_named_in(view: SavedView, who: Who, written: re.Pattern[str] | None) -> bool:
+    """Whether a saved view is the person's or names them. `written` finds them in free text."""
+    is_theirs = who.is_among(view.may_name()) or (
+        isinstance(who, Person) and not who.records.isdisjoint(view.may_name())
+    )
+    return is_theirs or bool(written and written.search(view.words()))
 
 
 def _letter_without(who: Who) -> Callable[[bytes], bytes]:
@@ -348,4 +353,4 @@ def _letter_without(who: Who) -> Callable[[bytes], bytes]:
     return change
 
 
-__all__ = ["ErasedPeople", "Erasure", "Person"]
+__all__ = ["ErasedPeople", "Erasure", "Person", "is_named_in", "standing_alone"]

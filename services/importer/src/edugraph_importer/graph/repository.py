@@ -49,10 +49,14 @@ TEXTS_AT_ONCE = 5_000
 
 @dataclass(frozen=True)
 class RecordRetention:
-    """How many days the graph keeps records about students, and their texts; 0: for ever. `now` has a time zone."""
+    """How many days the graph keeps records about students, and their texts; 0: for ever. `now` has a time zone.
+
+    `orphan_review_days`: how long a record may be missing before what reviewers said of it goes.
+    """
 
     text_days: int
     record_days: int
+    orphan_review_days: int
     now: Callable[[], datetime]
 
     @property
@@ -62,6 +66,10 @@ class RecordRetention:
     @property
     def records_from(self) -> datetime | None:
         return self.now() - timedelta(days=self.record_days) if self.record_days else None
+
+    @property
+    def missing_from(self) -> datetime:
+        return self.now() - timedelta(days=self.orphan_review_days)
 
 
 class Graph:
@@ -285,13 +293,17 @@ class Graph:
         return self._write(erasure.erase, student_id, self._tombstones, set())
 
     def end_old_records(self, go_on: Callable[[], bool]) -> retention.Ended:
-        """Blank texts of records, and remove records, that are older than their retention.
+        """Blank texts of records, and remove records and reviews, that are older than their retention.
 
         It stops when `go_on` says no; doing it again goes on. Without a retention it does nothing.
         """
         kept = self._retention
-        texts_from, records_from = (kept.texts_from, kept.records_from) if kept else (None, None)
-        return retention.end_old_records(self._connection, self._write, texts_from, records_from, go_on=go_on)
+        texts_from, records_from, missing = (
+            (kept.texts_from, kept.records_from, (kept.now(), kept.missing_from)) if kept else (None, None, None)
+        )
+        return retention.end_old_records(
+            self._connection, self._write, texts_from, records_from, missing, go_on=go_on
+        )
 
     def remove(self, of: Removable, node_id: str, go_on: Callable[[], bool]) -> removal.Removed:
         """Take a course or a group out with its records. It stops when `go_on` says no; doing it again goes on."""

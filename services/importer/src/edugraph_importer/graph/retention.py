@@ -2,7 +2,8 @@
 every sum, as if they had never come.
 
 Records about students age by their time, and so do days of activity; memberships age by the end of the time in the
-group. The texts of a course do not age, nor what defines an item. Each transaction takes a few records, so that
+group. The texts of a course do not age, nor what defines an item. What was said of a record goes when the record has
+been missing for a while, since nobody can tell whose it would be. Each transaction takes a few records, so that
 imports beside it hardly wait. It looks at all records, in the order of their ids, which reads pages of an index; what
 is done already is passed by.
 """
@@ -41,13 +42,15 @@ Write = Callable[..., int]
 
 
 class Ended(NamedTuple):
-    """How many records lost their texts, and how many of them and of active days are gone.
+    """How many records lost their texts, how many of them and of active days are gone, and how many missing records
+    had reviews that are gone.
 
     Not `finished`: there was no more time.
     """
 
     blanked: int
     removed: int
+    orphans: int
     finished: bool
 
 
@@ -56,16 +59,22 @@ def end_old_records(
     write: Write,
     texts_from: datetime | None,
     records_from: datetime | None,
+    missing: tuple[datetime, datetime] | None,
     *,
     go_on: Callable[[], bool],
 ) -> Ended:
-    """End what is older than these moments; None keeps it. It stops after a page when `go_on` says no."""
+    """End what is older than these moments; None keeps it. It stops after a page when `go_on` says no.
+
+    `missing`: now, and since when a record that was reviewed has to be missing for its reviews to go.
+    """
     kept_texts, kept_records = (iso(each) if each else "" for each in (texts_from, records_from))
     ending = _Round(connection, write, kept_texts, kept_records, go_on)
     finished = not (kept_texts or kept_records) or ending.of_records()
     if kept_records:
         finished = finished and ending.of_memberships() and ending.of_days()
-    return Ended(ending.blanked, ending.removed, finished)
+    if missing:
+        finished = finished and ending.of_orphans(*map(iso, missing))
+    return Ended(ending.blanked, ending.removed, ending.orphans, finished)
 
 
 @dataclass(slots=True)
@@ -79,6 +88,7 @@ class _Round:
     go_on: Callable[[], bool]
     blanked: int = 0
     removed: int = 0
+    orphans: int = 0
 
     def of_records(self) -> bool:
         for label in AGEING_LABELS:
@@ -116,6 +126,22 @@ class _Round:
                 return False
             students = {day["student"] for day in days}
             self.removed += self.write(remove_days, sorted(day["id"] for day in days), students)
+        return True
+
+    def of_orphans(self, now: str, missing_from: str) -> bool:
+        for rows in self._pages("reviewed_after"):
+            if not self.go_on():
+                return False
+            stored = self.connection.read(CYPHER["stored_versions"], ids=[row["id"] for row in rows])
+            there = {version[0] for row in stored for version in row["versions"]}
+            noted = {row["id"]: row["missing_since"] for row in rows}
+            for some in _portions([each for each, since in noted.items() if each not in there and not since]):
+                self.write(_note_missing, some, now)
+            for some in _portions([each for each, since in noted.items() if each in there and since]):
+                self.write(_note_missing, some, None)
+            over = [each for each, since in noted.items() if each not in there and since and since < missing_from]
+            for some in _portions(over):
+                self.orphans += self.write(_remove_orphans, some, missing_from)
         return True
 
     def _pages(self, statement: str) -> Iterator[list[neo4j.Record]]:
@@ -157,6 +183,25 @@ def _remove_versions(
     apply(tx, Classified(superseded=old), (), before, nothing, unreviewed=(), wanted=wanted)
     tx.run(CYPHER["delete_reviews"], ids=sorted(old)).consume()
     return len(old)
+
+
+def _note_missing(tx: neo4j.ManagedTransaction, ids: Sequence[str], since: str | None) -> int:
+    begin(tx, "ImportBatch", "")
+    tx.run(CYPHER["set_missing_since"], ids=ids, since=since).consume()
+    return len(ids)
+
+
+def _remove_orphans(tx: neo4j.ManagedTransaction, ids: Sequence[str], missing_from: str) -> int:
+    """Remove what was said of those of the records that are still missing. Return of how many.
+
+    Who writes such a record meanwhile takes the same lock first, so that it is there then or finds no review.
+    """
+    begin(tx, "ImportBatch", "")
+    held = {row["id"]: row["missing_since"] for row in tx.run(CYPHER["lock_reviewed"], ids=sorted(ids))}
+    there = stored_versions(tx, held)
+    over = sorted(each for each, since in held.items() if each not in there and since and since < missing_from)
+    tx.run(CYPHER["delete_reviews"], ids=over).consume()
+    return len(over)
 
 
 def remove_days(tx: neo4j.ManagedTransaction, ids: Sequence[str], students: AbstractSet[str]) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from edugraph_gateway.api.dependencies import AuditTrailDep, Reader, RestrictionsDep, ResultsDep, TaskOwnersDep
+from edugraph_gateway.api.dependencies import AuditTrailDep, RestrictionsDep, ResultsDep, TaskOwnersDep, TaskReader
 from edugraph_gateway.operations.restriction import json_without
 from edugraph_gateway.operations.task_results import TaskAnswer
 from edugraph_gateway.problems import not_found_for, problem_responses
@@ -16,14 +16,14 @@ TaskId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9
 @router.get("/v1/tasks/{task_id}", responses=problem_responses(401, 403, 404, 422, 429, 503))
 def show_task(
     *,
-    caller: Reader,
+    caller: TaskReader,
     results: ResultsDep,
     owners: TaskOwnersDep,
     trail: AuditTrailDep,
     restrictions: RestrictionsDep,
     task_id: TaskId,
 ) -> TaskAnswer:
-    """A task that nobody has heard of shows PENDING. With the scope read:own alone, others' tasks are not there.
+    """A task that nobody has heard of shows PENDING. Without the scope read, others' tasks are not there.
 
     Without the scope personal the result has its counts and ids alone, and with it nothing of a student who is
     restricted.

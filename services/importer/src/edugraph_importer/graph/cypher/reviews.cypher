@@ -20,7 +20,7 @@ RETURN row.from AS from, row.to AS to, is_new
 UNWIND $ids AS id
 MATCH (h:ReviewedRecord {id: id})
 SET h.id = id
-RETURN h.id AS id, h.verdicts AS verdicts
+RETURN h.id AS id, h.verdicts AS verdicts, h.missing_since AS missing_since
 
 // name: hold_reviewed
 // The same, and creates what is missing.
@@ -30,10 +30,10 @@ SET h.id = id
 RETURN h.id AS id, h.verdicts AS verdicts
 
 // name: set_reviewed
-// Sets the last verdicts about a record, and links its reviews.
+// Sets the last verdicts about a record, and links its reviews. A record that is missing has its whole time again.
 UNWIND $rows AS row
 MATCH (h:ReviewedRecord {id: row.id})
-SET h.verdicts = row.verdicts
+SET h.verdicts = row.verdicts, h.missing_since = null
 WITH h, row
 UNWIND row.reviews AS review
 MATCH (v:Review {id: review})
@@ -45,6 +45,17 @@ MERGE (v)-[:REVIEWS]->(h)
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 RETURN id, properties(n) AS properties
+
+// name: reviewed_after
+// Returns the next records that were reviewed, and since when they are known to be missing.
+MATCH (h:ReviewedRecord) WHERE h.id > $after
+RETURN h.id AS id, h.missing_since AS missing_since ORDER BY id LIMIT $limit
+
+// name: set_missing_since
+// Notes since when records that were reviewed are missing; null for those that are there.
+UNWIND $ids AS id
+MATCH (h:ReviewedRecord {id: id})
+SET h.missing_since = $since
 
 // name: delete_reviews
 // Deletes all that was said of these records.
