@@ -50,7 +50,8 @@ def main() -> int:
         with own_neo4j(places["loaded"], PRIVACY_SECRET) as store:
             store.stop()
             began = time.monotonic()
-            store.admin("database", "import", "full", "neo4j", *OPTIONS, *options)
+            log = f"--report-file={places['csv']}/import.report"
+            store.admin("database", "import", "full", "neo4j", log, *OPTIONS, *options)
             seconds["neo4j-admin database import full"] = time.monotonic() - began
             began = time.monotonic()
             store.start()
