@@ -98,6 +98,9 @@ bench-mastery: env-dev ## how well the estimate of mastery ranks the students of
 bench-growth: env-dev test-servers ## whether writes cost more in a larger graph: 10,000 and 100,000 records; BENCH_ARGS="--sizes 10000 1000000" (half an hour)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_growth.py $(BENCH_ARGS)
 
+bench-first-load: env-dev ## seconds of a first load by neo4j-admin database import, beside the importer's (BENCH_ARGS="--records 100000")
+	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_first_load.py $(BENCH_ARGS)
+
 bench-insights: env-dev ## seconds of each question of insights, cold and warm, with eight readers and beside an import, on 100,000 records; BENCH_ARGS="--sizes 1000000"
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_insights.py $(BENCH_ARGS)
 

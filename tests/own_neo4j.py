@@ -24,6 +24,7 @@ class Store:
     pid: int | None  # None in a container
     stop: Callable[[], object]
     start: Callable[[], None]
+    admin: Callable[..., None]  # what `neo4j-admin` does, while the server is stopped
 
     @property
     def password(self) -> str:
@@ -60,8 +61,7 @@ def own_neo4j(folder: Path, privacy_secret: str) -> Iterator[Store]:
             privacy_secret=privacy_secret,
         )
         with started_here({f"EDUGRAPH_{name}": value for name, value in found.items()}):
-            yield Store(
-                settings, server.home, (checkout.record(server.name) or {}).get("pid"), server.down, server.up
-            )
+            pid = (checkout.record(server.name) or {}).get("pid")
+            yield Store(settings, server.home, pid, server.down, server.up, server.admin)
     finally:
         server.down()

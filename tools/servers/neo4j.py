@@ -120,31 +120,36 @@ class Neo4j(Server):
 
     def run_process(self) -> dict[str, Any]:
         """Set the password in a new home, then start."""
-        java, home = find_java(OLDEST_JAVA if self.is_five else 21), self.home
-        jars = cache.built(f"neo4j-{self.version}", self._get_jars)
+        home = self.home
         for name in ("conf", "data", "logs", "run"):
             (home / name).mkdir(exist_ok=True)
         write_private(home / "conf" / "neo4j.conf", self._configuration())
-        env = clean_env(HOME=str(home), NEO4J_HOME=str(home), NEO4J_CONF=str(home / "conf"))
-        classes = ["-cp", f"{jars}/*"]
         if not (home / "data" / "dbms" / "auth.ini").exists():
-            self._set_password([java, *classes], env)
+            self.admin("dbms", "set-initial-password", self.checkout.password(self.name))
         main = "org.neo4j.server." + ("CommunityEntryPoint" if self.is_five else "Neo4jCommunity")
-        command = [java, *JAVA_OPTIONS, *classes, main, f"--home-dir={home}", f"--config-dir={home}/conf"]
-        return {**processes.spawn(command, env, self.log), "version": self.version}
+        command = [*self._java(), main, f"--home-dir={home}", f"--config-dir={home}/conf"]
+        return {**processes.spawn(command, self._env(), self.log), "version": self.version}
+
+    def admin(self, *arguments: str) -> None:
+        """Do what `neo4j-admin` does, in this home, while the server does not run."""
+        command = [*self._java(), "org.neo4j.cli.AdminTool", *arguments]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self._env(), check=False
+        )
+        if done.returncode:
+            said = f"{done.stdout}{done.stderr}".strip()[-1000:]
+            raise ServerError(f"neo4j-admin {' '.join(arguments[:2])} failed: {said}")
+
+    def _java(self) -> list[str]:
+        java = find_java(OLDEST_JAVA if self.is_five else 21)
+        jars = cache.built(f"neo4j-{self.version}", self._get_jars)
+        return [java, *JAVA_OPTIONS, "-cp", f"{jars}/*"]
+
+    def _env(self) -> dict[str, str]:
+        return clean_env(HOME=str(self.home), NEO4J_HOME=str(self.home), NEO4J_CONF=str(self.home / "conf"))
 
     def _configuration(self) -> str:
         return CONFIGURATION.format(**self.port)
-
-    def _set_password(self, java: list[str], env: dict[str, str]) -> None:
-        tool, password = (
-            ["org.neo4j.cli.AdminTool", "dbms", "set-initial-password"],
-            self.checkout.password(self.name),
-        )
-        command = [*java, *tool, password]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, check=False)
-        if done.returncode:
-            raise ServerError(f"the first password could not be set: {done.stderr.strip()[-1000:]}")
 
     def _get_jars(self, folder: Path, lock: int) -> None:
         debian.need_command("mvn", "maven")

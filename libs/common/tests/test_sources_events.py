@@ -321,6 +321,7 @@ def test_a_tracking_log_with_broken_lines_loses_only_these() -> None:
     rows = rows_of(OPENEDX / "tracking.log", "openedx")
     assert (len(rows), sum(isinstance(row, Record) for _, row in rows)) == (12, 6)
     assert [line for line, row in rows if isinstance(row, Reject)] == [3, 11]
+    assert sum(isinstance(row, NotRelevant) and bool(row.name) for _, row in rows) == 4
 
 
 @shared

@@ -379,7 +379,10 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
     tx = Transaction(
         names_Student=[{"id": "x", "name": "Early", "timestamp": at(1), "record": "q"}],
         names_Teacher=[{"id": "x", "name": "T", "timestamp": at(1), "record": "q"}],
-        course_records_of_Course=[{"id": "x", "properties": learns, "timestamp": at(1), "record": "r"}],
+        **{
+            f"latest_of_course_{key}": [{"key": f"x|{KEY}", "name": None, "properties": learns}]
+            for key in ("described", "named", "rated")
+        },
         course_records_of_Student=[{"id": "x", "properties": {**learns, "carried": True, "stamp": "2027"}}],
     )
     nodes = {(label, "x") for label in ("Course", "Student", "Teacher", "Topic")} | {("Student", "untouched")}
@@ -393,13 +396,14 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
     assert unit.fields["Topic", "x"] == {"name": ("Old", "k|gone")}
     assert unit.changed_nodes == {("Course", "x"), ("Student", "x"), ("Teacher", "x")}
     assert sorted(tx.names()) == [
-        "course_records_of_Course",
         "course_records_of_Student",
-        "names_Course",
+        "latest_of_course_described",
+        "latest_of_course_named",
+        "latest_of_course_rated",
         "names_Student",
         "names_Teacher",
     ]
-    assert all(parameters == {"ids": ["x"]} for _, parameters in tx.asked)
+    assert all(parameters in ({"ids": ["x"]}, {"id": "x", "prefix": "x|"}) for _, parameters in tx.asked)
 
 
 def test_what_a_student_learns_is_made_anew_from_the_course_records_that_stay() -> None:

@@ -429,7 +429,7 @@ def test_a_field_that_a_correction_gives_again_is_taken_from_it_without_reading_
         gone.records["CourseRecord"] = ["r"]
         tx = Transaction()
         remove_superseded(tx, unit, gone, {course: {"name": ("Mathematics", given_by)}})
-        assert ("names_Course" in tx.names()) is asked
+        assert ("latest_of_course_named" in tx.names()) is asked
         assert "name" not in unit.fields[course]
         assert course in unit.changed_nodes
 

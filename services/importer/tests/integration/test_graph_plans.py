@@ -21,12 +21,12 @@ from edugraph_importer.graph.queries import CYPHER
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
 SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
-# Of all prerequisites when they are derived, of the ledger when a student is forgotten, of a single row, of all texts, types,
+# Of all prerequisites when they are derived, of a single row, of all texts, types,
 # points and topics when the whole graph is compared, of what was erased or withdrawn, once a batch; of the students once
 # a day, or when somebody is restricted; of all points and proposals when names are compared; of all tombstones when a job is cleaned; of days of activity, some at a time, and of the terms, where their
 # retention is set; of reviews when an item is renamed.
 MAY_SCAN = {
-    "prerequisites", "claim_changes", "outcomes_with", "ledger_rows", "all_claims", "more_removals", "restricted_students",
+    "prerequisites", "claim_changes", "ledger_rows", "all_claims", "more_removals", "restricted_students",
     "all_tombstones", "any_tombstone", "old_active_days", "points_to_compare", "stored_proposals", "reviews_of_item", "ended_terms",
     *(f"all_{what}_{label}" for what in ("ids", "called", "judged") for label in NAMED_LABELS),
 }  # fmt: skip
@@ -176,7 +176,7 @@ def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
     room: Room, taken_back: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To take the guard out: let `lock_superseded`, or `erase`, make the spellings of what is named, or what it
-    relates to, outdated.
+    relates to, outdated; or leave out the index in `latest_of_course`.
     """
     if not room.has_locks:
         pytest.skip("the embedded engine tells no database hits")
@@ -185,9 +185,8 @@ def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
     for size in (100, 400):
         room.empty()
         room.graph.prepare()
-        # What names the course last is corrected. If it is withdrawn, the others are read for the name before.
-        naming = 7 if taken_back == "corrected" else 8
-        values = [_mistake(number, named=number == naming) for number in range(size)]
+        # Of those at one time, the last in the order of ids names the course: the one that is taken back.
+        values = [_mistake(number, named=f"m{number}" <= "m7") for number in range(size)]
         _write(room, "hub", values)
         _find(room, values)
         with monkeypatch.context() as patch:
@@ -200,10 +199,58 @@ def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
                 room.graph.erase_student("s7")
         assert room.query("MATCH (t:ErrorType {id: 'adds'}) RETURN t.spelling_counts AS n") == [{"n": [size - 1]}]
         assert room.query("MATCH ()-[r:RELATES_TO]->() RETURN r.records AS n") == [{"n": size - 1}]
+        by_id = sorted(each["record_id"] for each in values if each["record_id"] < "m7")
+        named_by = (
+            "2026-01-06T08:00:00.000000Z|m7"
+            if taken_back == "corrected"
+            else f"2026-01-05T08:00:00.000000Z|{by_id[-1]}"
+        )
+        assert room.query("MATCH (c:Course) RETURN c.name AS name, c.stamp AS by") == [
+            {"name": "Sums", "by": named_by}
+        ]
         found.append(hits)
     # Two runs of one statement may differ by a few hits; whoever reads the others has some for each of them.
     grown = {name: number - found[0][name] for name, number in found[1].items() if number > found[0][name] + 10}
     assert (found[1].keys(), grown) == (found[0].keys(), {})
+
+
+def test_reports_that_quote_somebody_are_found_without_reading_the_others(room: Room) -> None:
+    """To take the guard out: let `outcomes_with` look in `b.outcome`."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine has no index of texts")
+    room.empty()
+    room.graph.prepare()
+    quoting = "UNWIND range(1, 1000) AS n CREATE (:ImportBatch {id: 'b' + n, quoted: '[\"s' + n + '\", 1]', outcome: '', set_aside: ''})"
+    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+        tx.run(quoting).consume()
+        result = tx.run(f"PROFILE {CYPHER['outcomes_with']}", text='"s777"', escaped='\\"s777\\"')
+        assert [row["id"] for row in result] == ["b777"]
+        assert _hits(result.consume().profile) < 20
+        tx.rollback()
+
+
+def test_renaming_reads_of_a_hub_only_what_it_moves(room: Room) -> None:
+    """To take the guard out: let `move_in_course` begin at the course, or `to_rename_Group` leave out its limit."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    room.empty()
+    room.graph.prepare()
+    _fill(room)
+    moves = {
+        "Course": ("ErrorRecord", "IN_COURSE", "c1", "move_in_course_ErrorRecord", "said_of_ErrorRecord"),
+        "Group": ("Membership", "IN_GROUP", "year", "move_in_group", "said_of_Membership"),
+        "Item": ("Attempt", "OF_ITEM", "quiz", "move_of_item", "said_of_Attempt"),
+    }
+    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+        for label, (record, link, old, *statements) in moves.items():
+            tx.run(f"CREATE (:{label} {{id: 'new'}})").consume()
+            one = f"MATCH (n:{record})-[:{link}]->(m {{id: '{old}'}}) RETURN n.id AS id LIMIT 1"
+            ids = [row["id"] for row in tx.run(one)]
+            parameters = {"id": old, "limit": 5, "ids": ids, "old": old, "new": "new", "node": "new", "of": label}
+            for name in (f"to_rename_{label}", f"in_use_{label}", *statements):
+                profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
+                assert _hits(profile) < FEW_HITS, name
+        tx.rollback()
 
 
 def _mistake(

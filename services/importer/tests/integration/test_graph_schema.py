@@ -15,6 +15,7 @@ import pytest
 from edugraph_common.contracts.errors import Retryable, Wait
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.messages import Findings
+from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import CourseRecord, Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch, RecordRetention
 from edugraph_importer.graph.driver import Connection
@@ -233,6 +234,24 @@ def test_what_was_carried_over_ages_with_its_last_record(old_graph: Graph, room:
 def _last_of(record: Record, last: dict[tuple[str, str], datetime]) -> datetime:
     data = record.data
     return last[data.student_id, data.course_id] if isinstance(data, CourseRecord) else record.timestamp
+
+
+def test_what_reports_quote_and_what_names_a_course_last_is_noted_by_the_first_write(graph: Graph, room: Any) -> None:
+    """To take the guard out: let the step from version 8 only create the indexes."""
+    reject = Reject(line=3, field="data.student_id", expected="text", found="a", reason="is wrong")
+    records = list(enumerate(RECORDS, start=1))
+    graph.write_batch(RecordBatch("job", 0, records, [reject], len(records) + 1))
+    digest, quotes = room.digest(), "MATCH (b:ImportBatch) RETURN b.quoted AS quoted ORDER BY quoted"
+    assert room.query("MATCH ()-[r:IN_COURSE]->() WHERE r.named IS NOT NULL RETURN count(r) > 1 AS many") == [
+        {"many": True}
+    ]
+    for old in ("(b:ImportBatch) REMOVE b.quoted", "()-[r:IN_COURSE]->() REMOVE r.named, r.described, r.rated"):
+        room.driver.execute_query(f"MATCH {old}", database_=room.settings.database)
+    room.driver.execute_query("MATCH (s:Schema) SET s.version = 8", database_=room.settings.database)
+    assert room.digest() != digest
+    graph.write_batch(RecordBatch("job", 1, [], [], 0))
+    assert room.query(quotes) == [{"quoted": "a"}, {"quoted": None}]
+    assert room.digest() == digest
 
 
 def test_a_graph_without_items_gets_their_constraints_by_the_first_write(graph: Graph, room: Any) -> None:

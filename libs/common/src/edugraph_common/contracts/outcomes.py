@@ -39,6 +39,11 @@ class Reject(MessageModel):
         return f"sheet {self.sheet}, row {self.line}" if self.sheet else f"line {self.line}"
 
 
+def quoted(*rejects: Reject) -> str | None:
+    """Return what these quote of rows, by which an erasure finds them; None for nothing."""
+    return "\n".join(reject.found for reject in rejects if reject.found) or None
+
+
 class BatchOutcome(MessageModel):
     """`written`, `unchanged`, `rejected` and those not relevant add up to `read`, unless the batch failed: then
     `failed` is `read`.

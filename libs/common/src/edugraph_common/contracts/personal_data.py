@@ -270,8 +270,8 @@ _GRAPH = (
         ("ImportJob.*", "ImportBatch.*", "FindingsPack.*"),
         "personal",
         Words(
-            "outcomes of batches and packs; a reject quotes at most 40 characters of the value at fault",
-            "批次的结果；被拒绝的行最多引用出错值的 40 个字符",
+            "outcomes of batches and packs; a reject quotes at most 80 characters of the value at fault",
+            "批次的结果；被拒绝的行最多引用出错值的 80 个字符",
         ),
         Words("to write each batch once", "使每个批次只写入一次"),
         Words("for ever", "永久"),

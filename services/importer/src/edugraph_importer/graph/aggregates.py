@@ -17,6 +17,7 @@ from edugraph_importer.graph import groups
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
     COURSE_RECORD_FIELDS,
+    KEYS_IN_COURSE,
     LEARNS_FIELDS,
     SEVERITY_WEIGHT,
     ItemNames,
@@ -26,6 +27,7 @@ from edugraph_importer.graph.record_facts import (
     Pair,
     PersonInGroup,
     attempt_place,
+    course_key,
 )
 from edugraph_importer.graph.unit_of_work import (
     FOUND_FIELDS,
@@ -51,15 +53,12 @@ InteractionTotal = Literal["chat_with", "likes", "teaches"]
 # What records say of a node, by the statement that returns them: their field -> field of the node.
 NODE_FIELDS_OF_RECORDS: Mapping[str, Mapping[str, str]] = {
     "course_records_of_Student": {"student_name": "name"},
-    "course_records_of_Course": {
-        "course_name": "name",
-        "course_description": "description",
-        "difficulty": "difficulty",
-    },
     "definitions_of_Item": {name: name for name in LATEST_FIELDS["Item"]},
     "definitions_of_KnowledgePoint": {"name": "title", "names": "other_names"},
     "definitions_of_Term": {name: name for name in LATEST_FIELDS["Term"]},
 }
+# What CourseRecords say of a course, in the same way.
+COURSE_FIELDS = {"course_name": "name", "course_description": "description", "difficulty": "difficulty"}
 
 
 @dataclass(slots=True)
@@ -293,13 +292,14 @@ def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: 
     for label, node_id in sorted(outdated.fields):
         if label in ("Course", "Item", "KnowledgePoint", "Student", "Teacher", "Term"):
             fields = unit.fields[label, node_id]
-            # Most nodes took nothing from the removed records, and to read all records of a course would take long.
+            # Most nodes took nothing from the removed records.
             if outdated.any_field or any(key in outdated.version_keys for _, key in fields.values()):
                 ids[label].append(node_id)
                 found = FOUND_FIELDS if label == "KnowledgePoint" else ()
                 unit.fields[label, node_id] = {name: fields[name] for name in found if name in fields}
                 unit.changed_nodes.add((label, node_id))
-    for label in ("Course", "Student", "Teacher"):
+    _put_latest_of_courses(tx, unit, ids["Course"])
+    for label in ("Student", "Teacher"):
         for row in _rows(tx, f"names_{label}", ids[label]):
             put_field(unit.fields[label, row["id"]], "name", row["name"], version_key(row))
     for statement, given in NODE_FIELDS_OF_RECORDS.items():
@@ -307,6 +307,17 @@ def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: 
         for row in _rows(tx, statement, ids[label]):
             for name, (value, decided_by) in given_fields(row, given).items():
                 put_field(unit.fields[label, row["id"]], given[name], value, decided_by)
+
+
+def _put_latest_of_courses(tx: neo4j.ManagedTransaction, unit: UnitOfWork, course_ids: Iterable[str]) -> None:
+    """Put what the latest records give of courses, each found by its key: no other record of the course is read."""
+    for course_id in course_ids:
+        prefix = course_key(course_id, "")
+        for given, key in KEYS_IN_COURSE.items():
+            latest = tx.run(CYPHER[f"latest_of_course_{key}"], id=course_id, prefix=prefix).single()
+            if latest is not None:
+                value = latest["properties"].get(given, latest["name"])
+                put_field(unit.fields["Course", course_id], COURSE_FIELDS[given], value, latest["key"][len(prefix) :])
 
 
 def delete_orphans(tx: neo4j.ManagedTransaction, nodes: Iterable[Node]) -> Counter[str]:

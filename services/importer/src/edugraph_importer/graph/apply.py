@@ -14,7 +14,14 @@ import neo4j
 from edugraph_common.contracts.findings import RecordFinding, kind_of_finding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
-from edugraph_common.contracts.outcomes import BATCH_SHOWN_ERRORS, WITHDRAWAL, BatchOutcome, FindingsOutcome, Reject
+from edugraph_common.contracts.outcomes import (
+    BATCH_SHOWN_ERRORS,
+    WITHDRAWAL,
+    BatchOutcome,
+    FindingsOutcome,
+    Reject,
+    quoted,
+)
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import (
@@ -179,6 +186,7 @@ def write_batch(
         "job_id": batch.job_id,
         "batch": batch.batch,
         "set_aside": refused,
+        "quoted": quoted(*outcome.errors, *classified.rejects),
         "unwritten": as_ranges(line for line, record in batch.records if id(record) not in written),
         "replacing": as_ranges(line for line, record in batch.records if written.get(id(record))),
     }

@@ -140,10 +140,14 @@ class Connection:
                     session.execute_write(_run, CYPHER[f"drop_index_{label}"])
                     session.execute_write(_run, CYPHER[f"constraint_{label}"])
 
-        for label in NAMED_LABELS:
+        indexes = [f"canonical_index_{label}" for label in NAMED_LABELS]
+        # The embedded engine has no index of texts, nor of relationships: it reads all batches, and all of a course.
+        if self._has_node_locks:
+            indexes += ["quoted_index", *(name for name in CYPHER if name.startswith("latest_index_"))]
+        for name in indexes:
             with _translated_errors(), self._session() as session:
                 try:
-                    session.execute_write(_run, CYPHER[f"canonical_index_{label}"])
+                    session.execute_write(_run, CYPHER[name])
                 except ClientError as error:
                     if error.code != _MADE_MEANWHILE:
                         raise

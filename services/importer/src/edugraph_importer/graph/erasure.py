@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import neo4j
 
-from edugraph_common.contracts.outcomes import BatchOutcome, Reject
-from edugraph_common.contracts.records import shorten
+from edugraph_common.contracts.outcomes import BatchOutcome, Reject, quoted
+from edugraph_common.contracts.records import escaped, shorten
 from edugraph_importer.graph import aggregates, groups, migrations, record_facts, resolver
 from edugraph_importer.graph.aggregates import Outdated, RelatedSums
 from edugraph_importer.graph.driver import StaleRead
@@ -177,27 +177,29 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
 
 def _clear_ledger(tx: neo4j.ManagedTransaction, student_id: str, record_ids: set[str]) -> None:
     """Clear the reports of batches: one may quote the student's id, as the value that was found at fault."""
-    quoted = {shorten(text) for text in (student_id, *record_ids)}
-    # A report is stored as JSON, and quotes at most the first characters of a value.
-    searched = json.dumps(student_id[:40], ensure_ascii=False)[1:-1]
+    values = {shorten(text) for text in (student_id, *record_ids)}
+    # At most the first characters of a value are quoted, and one within others as JSON has it.
+    start = escaped(student_id)[:40]
+    in_json = json.dumps(start, ensure_ascii=False)[1:-1]
     rows = []
-    for row in tx.run(CYPHER["outcomes_with"], text=searched):
+    for row in tx.run(CYPHER["outcomes_with"], text=start, escaped=in_json):
         outcome = BatchOutcome.model_validate_json(row["outcome"])
-        errors = tuple(_cleared(outcome.errors, quoted, student_id))
-        rejects = [Reject.model_validate(reject) for reject in json.loads(row["set_aside"])]
-        cleared_rejects = [reject.model_dump() for reject in _cleared(rejects, quoted, student_id)]
+        errors = tuple(_cleared(outcome.errors, values, student_id))
+        stored = [Reject.model_validate(reject) for reject in json.loads(row["set_aside"])]
+        rejects = list(_cleared(stored, values, student_id))
         rows.append(
             {
                 "id": row["id"],
                 "outcome": outcome.model_copy(update={"errors": errors}).model_dump_json(),
-                "set_aside": json.dumps(cleared_rejects, ensure_ascii=False),
+                "set_aside": json.dumps([reject.model_dump() for reject in rejects], ensure_ascii=False),
+                "quoted": quoted(*errors, *rejects),
             }
         )
     run_rows(tx, "set_outcomes", rows)
 
 
-def _cleared(rejects: Iterable[Reject], quoted: set[str], student_id: str) -> Iterator[Reject]:
+def _cleared(rejects: Iterable[Reject], values: set[str], student_id: str) -> Iterator[Reject]:
     inside = json.dumps(student_id, ensure_ascii=False)
     for reject in rejects:
-        names_student = reject.found in quoted or inside in reject.found
+        names_student = reject.found in values or inside in reject.found
         yield reject.model_copy(update={"found": ""}) if names_student else reject

@@ -12,13 +12,16 @@ import neo4j
 
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, NAMED_LABELS, SCHEMA_VERSION
+from edugraph_common.contracts.outcomes import BatchOutcome, Reject, quoted
 from edugraph_importer.graph import aggregates, resolver
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import (
     COURSE_RECORD_FIELDS,
+    KEYS_IN_COURSE,
     LEARNS_FIELDS,
     Pair,
+    course_key,
     dated_properties,
     time_of,
 )
@@ -165,6 +168,49 @@ def _count_spellings(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -
     tx.run(CYPHER[f"remove_name_stamp_{label}"], ids=ids).consume()
 
 
+def index_reports_and_courses(connection: Connection) -> None:
+    """Version 9: what reports quote, and which record names, describes or rates a course, is found by an index."""
+    connection.create_constraints()
+    for label in ("ImportBatch", "CourseContent", "CourseRecord", "ErrorRecord"):
+        after = ""
+        while rows := connection.read(CYPHER[f"next_ids_{label}"], after=after, limit=RESOLVED_AT_ONCE):
+            ids = [row["id"] for row in rows]
+            if label == "ImportBatch":
+                connection.write(_note_quotes, ids)
+            else:
+                connection.write(_note_said_of_courses, label, ids)
+            after = ids[-1]
+
+
+def _note_quotes(tx: neo4j.ManagedTransaction, ids: list[str]) -> None:
+    rows = list[Row]()
+    for row in list(tx.run(CYPHER["reports"], ids=ids)):
+        set_aside = row["set_aside"] or "[]"  # which releases before it was kept did not write
+        rejects = [Reject.model_validate(reject) for reject in json.loads(set_aside)]
+        text = quoted(*BatchOutcome.model_validate_json(row["outcome"]).errors, *rejects)
+        if text is not None:
+            rows.append({"id": row["id"], "outcome": row["outcome"], "set_aside": row["set_aside"], "quoted": text})
+    run_rows(tx, "set_outcomes", rows)
+
+
+def _note_said_of_courses(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> None:
+    rows = list[Row]()
+    for row in list(tx.run(CYPHER[f"said_of_courses_{label}"], ids=ids)):
+        if label == "CourseRecord":
+            said = aggregates.given_fields(row, KEYS_IN_COURSE)
+        else:
+            named = row["name"] is not None
+            said = {"course_name": (row["name"], aggregates.version_key(row))} if named else {}
+        rows.append(
+            {"record": row["record"], "course": row["course"]}
+            | {
+                name: course_key(row["course"], said[field][1]) if field in said else None
+                for field, name in KEYS_IN_COURSE.items()
+            }
+        )
+    run_rows(tx, f"set_said_of_courses_{label}", rows)
+
+
 # Version -> what makes the next version of it. Version 3 has attempts and items, version 4 groups and terms. A
 # release that does not know them would leave them where they are when it erases a student. Version 6 has what schools
 # say of points: an earlier release would refuse such records, and takes none back whole.
@@ -177,4 +223,5 @@ STEPS: Mapping[int, Step] = {
     5: Connection.create_constraints,
     6: count_spellings,
     7: Connection.create_constraints,
+    8: index_reports_and_courses,
 }

@@ -62,6 +62,10 @@ _DATES = {"enrollment_date": "enrolled", "completion_date": "completed"}
 LEARNS_FIELDS = ("enrollment_date", "progress", "completion_date", "time_spent")
 COURSE_RECORD_FIELDS = (*LEARNS_FIELDS, "student_name", "course_name", "course_description", "difficulty")
 
+# What a record says of its course: field of the record -> property of its IN_COURSE. It holds the key by which the
+# latest record is sought that gives the field.
+KEYS_IN_COURSE = {"course_name": "named", "course_description": "described", "difficulty": "rated"}
+
 
 class Mistakes(NamedTuple):
     """What one record adds to one HAS_ERROR relationship. `resolved` is None where the record does not say."""
@@ -227,11 +231,13 @@ def facts_of(record: Record) -> Facts:  # noqa: C901 - one case for each type of
         case CourseContent() as data:
             row |= {"course": data.course_id, "course_name": data.course_name}
             row |= {"title": data.title, "content": data.content}
+            row |= keys_in_course(data.course_id, {"course_name": data.course_name}, facts.version_key)
             facts.rows.append(("create_course_content", row))
             facts.fields.append((("Course", data.course_id), "name", data.course_name))
         case CourseRecord() as data:
             given = course_record_fields(data)
             row |= {"student": data.student_id, "course": data.course_id}
+            row |= keys_in_course(data.course_id, given, facts.version_key)
             facts.rows.append(("create_course_record", row | dated_properties(given)))
             pair = (data.student_id, data.course_id)
             facts.learns = Learns(pair, {name: value for name, value in given.items() if name in LEARNS_FIELDS})
@@ -277,6 +283,7 @@ def _add_error_record(facts: Facts, row: Row, data: ErrorRecord) -> None:
     row |= {"student": data.student_id, "course": first_course, "count": data.occurrence_count}
     row |= {"name": data.student_name, "course_name": data.course_name, "question": data.question}
     row |= {"error_text": data.error_text, "severity": data.severity, "resolved": resolved(data)}
+    row |= keys_in_course(first_course, {"course_name": data.course_name}, facts.version_key)
     facts.rows.append(("create_error_record", row))
     facts.rows += [("in_more_courses", {"id": row["id"], "course": course_id}) for course_id in other_courses]
     facts.fields.append((("Student", data.student_id), "name", data.student_name))
@@ -453,6 +460,22 @@ def course_record_fields(data: CourseRecord) -> dict[str, Any]:
     """Return what the record gives of COURSE_RECORD_FIELDS, without what it leaves out."""
     given = {name: getattr(data, name) for name in COURSE_RECORD_FIELDS if name in data.model_fields_set}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def keys_in_course(course_id: str, given: Mapping[str, Any], version_key: str) -> Row:
+    """Return the keys by which a record is sought as the latest one that gives a field of its course.
+
+    Where it does not give the field it has no key, and is not in the index.
+    """
+    return {
+        key: course_key(course_id, version_key) if given.get(name) is not None else None
+        for name, key in KEYS_IN_COURSE.items()
+    }
+
+
+def course_key(course_id: str, version_key: str) -> str:
+    """Text that sorts as the version keys do among those of one course, whose keys all begin with its id."""
+    return f"{course_id}|{version_key}"
 
 
 def dated_properties(properties: Mapping[str, Any]) -> Row:

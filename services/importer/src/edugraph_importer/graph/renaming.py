@@ -16,6 +16,7 @@ from edugraph_common.contracts.messages import Renamable
 from edugraph_common.contracts.reviews import ItemReview
 from edugraph_importer.graph.active_days import Activity, Day, add_days, write_days
 from edugraph_importer.graph.aggregates import (
+    COURSE_FIELDS,
     NODE_FIELDS_OF_RECORDS,
     Outdated,
     delete_orphans,
@@ -250,7 +251,8 @@ def _put_said(
     """Give the new id what the moved records say of names and other fields. Nothing else of it is read."""
     label, _, new = renaming
     for record_label, record_ids in ids.items():
-        given = NODE_FIELDS_OF_RECORDS.get(f"{_FIELDS_IN.get(record_label)}_of_{label}")
+        of_course = COURSE_FIELDS if (record_label, label) == ("CourseRecord", "Course") else None
+        given = of_course or NODE_FIELDS_OF_RECORDS.get(f"{_FIELDS_IN.get(record_label)}_of_{label}")
         for row in tx.run(CYPHER[f"said_of_{record_label}"], ids=record_ids, node=new, of=label):
             if given is None:
                 unit.put_field((label, new), "name", row["name"], version_key(row))

@@ -30,7 +30,7 @@ MOST_VISITED = 5_000  # nodes of a search for a path
 # Texts, names and hashes that serve the keeping of the graph.
 _KEEPING = frozenset(
     {"content_hash", "reading", "finding", "finding_key", "verdicts", "restricted", "canonical", "names", "claims",
-     "spellings", "spelling_counts", "stamp", "stamps", "former_ids", "renamed"}
+     "spellings", "spelling_counts", "stamp", "stamps", "former_ids", "renamed", "named", "described", "rated"}
 )  # fmt: skip
 
 

@@ -42,12 +42,14 @@ MATCH (t:Teacher {id: id})-[r:SENT|HAS_MEMBERSHIP]->(n)
 WHERE r.name IS NOT NULL
 RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
 
-// name: names_Course
-// Returns how a course is called by all records that name it.
-UNWIND $ids AS id
-MATCH (c:Course {id: id})<-[r:IN_COURSE]-(n)
-WHERE r.name IS NOT NULL
-RETURN id, n.id AS record, n.timestamp AS timestamp, r.name AS name
+// name: latest_of_course
+// Returns the latest record that names, describes or rates a course. It is sought in an index of its own, in whose order
+// the rows come: a course may have millions of records.
+// for: described, named, rated
+MATCH (n)-[r:IN_COURSE]->(c:Course)
+USING INDEX SEEK r:IN_COURSE({label})
+WHERE r.{label} STARTS WITH $prefix AND c.id = $id
+RETURN r.{label} AS key, r.name AS name, properties(n) AS properties ORDER BY r.{label} DESC LIMIT 1
 
 // name: course_records_of_Student
 // Returns all that says how a student stands in courses.
@@ -55,23 +57,18 @@ UNWIND $ids AS id
 MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)
 RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
 
-// name: course_records_of_Course
-// Returns all that says how students stand in a course.
-UNWIND $ids AS id
-MATCH (c:Course {id: id})<-[:IN_COURSE]-(n:CourseRecord)
-RETURN id, n.id AS record, n.timestamp AS timestamp, properties(n) AS properties
-
 // name: outcomes_with
-// Returns batches whose report may quote a text.
+// Returns batches whose report may quote one of two texts.
 MATCH (b:ImportBatch)
-WHERE b.outcome CONTAINS $text OR b.set_aside CONTAINS $text
+USING TEXT INDEX b:ImportBatch(quoted)
+WHERE b.quoted CONTAINS $text OR b.quoted CONTAINS $escaped
 RETURN b.id AS id, b.outcome AS outcome, b.set_aside AS set_aside
 
 // name: set_outcomes
 // Replaces reports by ones without what they quoted.
 UNWIND $rows AS row
 MATCH (b:ImportBatch {id: row.id})
-SET b.outcome = row.outcome, b.set_aside = row.set_aside
+SET b.outcome = row.outcome, b.set_aside = row.set_aside, b.quoted = row.quoted
 
 // name: known_names
 // Returns how a student is called, by the graph and by each record that names them.

@@ -29,7 +29,7 @@ MATCH (h:ReviewedRecord) WHERE h.id IN $unreviewed WITH h LIMIT 1 RETURN h.id AS
 // name: write_batch_outcome
 // Writes the ledger row of a batch. Many batches share the node of the job, so nothing is set on it.
 CREATE (b:ImportBatch {id: $id, job_id: $job_id, batch: $batch, outcome: $outcome, set_aside: $set_aside,
-  unwritten: $unwritten, replacing: $replacing})
+  quoted: $quoted, unwritten: $unwritten, replacing: $replacing})
 MERGE (j:ImportJob {id: $job_id})
 
 // name: batch_outcomes

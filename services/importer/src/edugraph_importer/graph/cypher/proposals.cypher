@@ -53,6 +53,7 @@ UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})
 MATCH (x:KnowledgePoint {canonical: a.canonical})-[j:JUDGED]-(y)
+USING INDEX SEEK x:KnowledgePoint(canonical)
 WHERE y.canonical = b.canonical AND j.same IS NOT NULL
 RETURN DISTINCT row.from AS from, row.to AS to
 

@@ -139,7 +139,7 @@ CREATE (s)-[:MADE {name: row.name}]->(n:ErrorRecord {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   question: row.question, error_text: row.error_text, severity: row.severity,
   occurrence_count: row.count, resolved: row.resolved
-})-[:IN_COURSE {name: row.course_name}]->(c)
+})-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
 FOREACH (type IN CASE WHEN t IS NULL THEN [] ELSE [t] END | CREATE (n)-[:OF_TYPE {stated_as: row.spelled}]->(type))
 
 // name: create_course_record
@@ -150,7 +150,7 @@ MATCH (c:Course {id: row.course})
 CREATE (s)-[:HAS_RECORD]->(n:CourseRecord {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   enrollment_date: datetime(row.enrolled), completion_date: datetime(row.completed)
-})-[:IN_COURSE]->(c)
+})-[:IN_COURSE {named: row.named, described: row.described, rated: row.rated}]->(c)
 SET n += row.p
 
 // name: create_course_content
@@ -160,7 +160,7 @@ MATCH (c:Course {id: row.course})
 CREATE (n:CourseContent {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
   title: row.title, content: row.content
-})-[:IN_COURSE {name: row.course_name}]->(c)
+})-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
 
 // name: create_attempt
 // Creates an attempt at an item, with who made it and in which course (the first, if there are several; it may have

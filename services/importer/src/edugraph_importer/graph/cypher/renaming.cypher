@@ -123,7 +123,10 @@ MATCH (n:{label} {id: id})
 MATCH (n)-[r:IN_COURSE]->(c) WHERE c.id = $old
 MATCH (d:Course {id: $new})
 MERGE (n)-[m:IN_COURSE]->(d)
-SET m.name = coalesce(m.name, r.name), n.renamed = true
+SET m.name = coalesce(m.name, r.name), n.renamed = true,
+  m.named = coalesce(m.named, $new + substring(r.named, size($old))),
+  m.described = coalesce(m.described, $new + substring(r.described, size($old))),
+  m.rated = coalesce(m.rated, $new + substring(r.rated, size($old)))
 DELETE r
 
 // name: move_course_of_membership

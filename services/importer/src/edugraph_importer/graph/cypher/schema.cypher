@@ -57,3 +57,34 @@ SET r = row.p, r.enrollment_date = datetime(row.enrolled), r.completion_date = d
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 REMOVE n.name_stamp
+
+// name: latest_index
+// Makes the records findable that name, describe or rate a course, the latest one first.
+// for: described, named, rated
+CREATE INDEX edugraph_in_course_{label} IF NOT EXISTS FOR ()-[r:IN_COURSE]-() ON (r.{label})
+
+// name: quoted_index
+// Makes the batches findable whose report quotes a text. Most quote nothing, and are in no index.
+CREATE TEXT INDEX edugraph_quoted IF NOT EXISTS FOR (b:ImportBatch) ON (b.quoted)
+
+// name: reports
+// Returns what batches keep of their reports.
+UNWIND $ids AS id
+MATCH (b:ImportBatch {id: id})
+RETURN b.id AS id, b.outcome AS outcome, b.set_aside AS set_aside
+
+// name: said_of_courses
+// Returns what these records may say of their courses.
+// for: CourseContent, CourseRecord, ErrorRecord
+UNWIND $ids AS id
+MATCH (n:{label} {id: id})
+MATCH (n)-[r:IN_COURSE]->(c)
+RETURN n.id AS record, n.timestamp AS timestamp, c.id AS course, r.name AS name, properties(n) AS properties
+
+// name: set_said_of_courses
+// Sets by which keys these records are sought.
+// for: CourseContent, CourseRecord, ErrorRecord
+UNWIND $rows AS row
+MATCH (n:{label} {id: row.record})
+MATCH (n)-[r:IN_COURSE]->(c) WHERE c.id = row.course
+SET r.named = row.named, r.described = row.described, r.rated = row.rated
