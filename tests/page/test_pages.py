@@ -191,6 +191,51 @@ def test_the_trail_leads_from_a_point_to_the_weakest_that_it_needs(visit: Visito
         assert [row.get_attribute("data-row") for row in shown.query_selector_all(".trail tbody tr")] == ways
 
 
+def test_the_trail_of_a_student_is_that_of_what_they_tried(visit: Visitor) -> None:
+    """Out: in `map`, leave the student's own shares wrong out; in `sentence`, the student."""
+    step = {"point": POINT, "name": POINT, "difference": None, "students": 1, "confidence": 0.8, "score": None}
+    near = {**step, "gap": "near", "gap_name": "Near", "class_mastery": 0.3, "way": ["near"], "way_names": ["Near"]}
+    answer = visit.answer("earlier-gaps", course=COURSE, student=STUDENT)
+    points = visit.answer("student", course=COURSE, student=STUDENT)["rows"]
+    tried = max(points, key=lambda row: row["wrong"] / max(row["right"] + row["wrong"], 1))["point"]
+    given: list[dict[str, Any]] = []
+    visit.page.route("**/v1/insights/earlier-gaps?*", lambda route: route.fulfill(json=answer | {"rows": given}))
+    for rows, words in (
+        ([near], "Near has the lowest mastery: 30%"),
+        ([{**near, "class_mastery": None, "gap": tried, "way": [tried]}], "Near goes wrong most often: "),
+        ([], "No earlier gap is known"),
+    ):
+        given[:] = rows
+        with visit.page.expect_request("**/v1/insights/earlier-gaps?*") as asked:
+            shown = visit.open("map", course=COURSE, lang="en", point=POINT, student=STUDENT)
+        assert f"student={STUDENT}" in asked.value.url
+        assert words in shown.locator(".trail-sentence").inner_text()
+
+
+def test_ties_messages_texts_and_progress_open_their_records(visit: Visitor) -> None:
+    """Out: an `evidence` of the question, or its link in the page."""
+    who = next(row for row in visit.answer("ties", course=COURSE)["rows"] if row["sent"])["student"]
+    ways = {
+        "people": (f"[data-row='{who}'] td:nth-of-type(4) a", {"kind": "messages", "of": who}),
+        "students": (f"[data-row='{STUDENT}'] td:nth-of-type(7) a", {"kind": "progress", "student": STUDENT}),
+        "overview": ("[data-row=messages] td:nth-of-type(1) a", {"kind": "messages"}),
+    }
+    for page, (number, asked) in ways.items():
+        shown = visit.open(page, course=COURSE, lang="en")
+        shown.locator(number).click()
+        shown.wait_for_url("**#records?*")
+        visit.ready()
+        expected = visit.answer("records", course=COURSE, **asked)["rows"]
+        assert expected
+        listed = [row.get_attribute("data-row") for row in shown.query_selector_all("tbody tr")]
+        assert listed == [row["student"] or row["record"] for row in expected]
+    for kind in ("answers", "texts", "progress"):
+        shown.locator("select[name=kind]").select_option(kind)
+        visit.ready()
+        of_kind = visit.answer("records", course=COURSE, kind=kind)["rows"]
+        assert len(shown.query_selector_all("tbody tr")) == len(of_kind)
+
+
 def test_the_sliders_ask_for_days_and_say_them_in_words(visit: Visitor) -> None:
     """By keyboard. Out: in `timesAsked`, the end of the day; let `link` drop the days."""
     shown = visit.open("map", course=COURSE, lang="en")

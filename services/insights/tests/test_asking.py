@@ -22,6 +22,8 @@ from .said_graph import SaidGraph, students
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+YESTERDAY = (NOW - DAY).date()
+END_OF_YESTERDAY = NOW - timedelta(microseconds=1)
 TWELVE = [f"s{number:02}" for number in range(12)]
 ANALYST, TEACHER, OTHER_TEACHER = (
     Caller("analyst", (), ("analyst",)),
@@ -147,6 +149,8 @@ def test_who_sees_cells_gets_what_may_be_published(school: Asked) -> None:
         (ANYBODY, {"from": NOW - DAY}, {"from": NOW - 2 * DAY}),
         (ANYBODY, {"to": NOW - DAY}, {"to": NOW - 2 * DAY}),
         (ANYBODY, {"term": "T1"}, {"term": "T2"}),
+        (ANYBODY, {}, {"as_of": YESTERDAY}),
+        (ANYBODY, {}, {"language": "zh"}),
         (ANYBODY, {"group": "g", "other_group": "h"}, {"group": "g", "other_group": "i"}),
         (ANYBODY, {"group": "g", "other_group": "h"}, {"group": "g", "other_group": "h", "other_term": "T1"}),
         (TEACHER, {}, {"who": OTHER_TEACHER}),
@@ -231,6 +235,10 @@ def test_a_course_that_is_not_there_is_no_answer(school: Asked) -> None:
         ({"to": NOW + DAY}, None, NOW),
         ({"to": NOW - DAY}, None, NOW - DAY),
         ({"from": NOW - DAY}, NOW - DAY, NOW),
+        ({"as_of": NOW.date() + DAY}, None, NOW),
+        ({"as_of": YESTERDAY}, None, END_OF_YESTERDAY),
+        ({"as_of": YESTERDAY, "to": NOW - 2 * DAY}, None, NOW - 2 * DAY),
+        ({"as_of": YESTERDAY, "term": "T2"}, NOW - 20 * DAY, END_OF_YESTERDAY),
         ({"term": "T2"}, NOW - 20 * DAY, NOW),
         ({"term": "T1"}, NOW - 90 * DAY, NOW - 30 * DAY - timedelta(microseconds=1)),
         ({"term": "T1", "from": NOW - 40 * DAY}, NOW - 40 * DAY, NOW - 30 * DAY - timedelta(microseconds=1)),
@@ -244,6 +252,24 @@ def test_the_time_is_the_narrower_of_the_term_and_what_was_given(
     [facts] = school.found
     assert (facts.since, facts.until) == (since, until)
     assert (facts.term is not None) == ("term" in given)
+    assert facts.in_past == ("as_of" in given)
+
+
+def test_as_of_a_day_the_members_of_that_day_count(school: Asked) -> None:
+    school.ask(group="g", as_of=YESTERDAY)
+    asked = [parameters for statement, parameters in school.graph.asked if statement == "students_of_group"]
+    assert asked == [{"group": "g", "now": END_OF_YESTERDAY.isoformat()}]
+    assert school.ask(group="g", as_of=YESTERDAY).parameters["as_of"] == YESTERDAY.isoformat()
+
+
+def test_an_answer_speaks_the_language_that_was_asked_for(school: Asked) -> None:
+    answer = school.ask(language="zh")
+    assert answer.question == "班级在哪些知识点上薄弱？"
+    assert "Wilson" in answer.computed_by
+    assert answer.of_how_many == {"学生": 12, "records": 3}  # what has no Chinese stays
+    assert answer.parameters["language"] == "zh"
+    assert "language" not in school.ask(language="en").parameters
+    assert school.ask(language="en") == school.ask()
 
 
 def test_an_analyst_does_not_learn_which_terms_there_are(school: Asked) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edugraph_insights.access import students_of_course
 from edugraph_insights.facts import Facts
+from edugraph_insights.questions import roster
+from edugraph_insights.questions.question import Parameters
 
-from .said_graph import SaidGraph
+from .said_graph import SaidGraph, students
 
 point = st.sampled_from("abc")
 needs = st.lists(st.tuples(point, point, st.sampled_from([None, 0.25, 0.5, 1.0])), max_size=8)
@@ -25,3 +28,26 @@ def test_a_point_needs_another_once_and_as_surely_as_any_of_those_that_are_the_s
     assert len(found) == len(expected)
     assert {(need.point, need.needs.id): need.confidence for need in found} == expected
     assert all(need.needs.name == need.needs.id.upper() for need in found)
+
+
+def test_who_is_in_a_course_is_told_by_one_rule_for_the_whole_of_it_and_for_a_group() -> None:
+    """Of a group of whom only answers are known: in it only where nobody stands in the course by a record.
+
+    To take the guard out: let `roster` look at the standings of the group alone.
+    """
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    tried = {"item": "i", "at": at, "number": 1, "record": "r", "outcome": 1000, "title": "i", "response": None}
+    for of_course in (["other"], []):
+        graph: Any = SaidGraph(
+            students_of_course=students(*of_course),
+            students_with_answers=students("a"),
+            standing=[],
+            names=[],
+            mistakes=[],
+            attempts=[{"student": "a", **tried}],
+        )
+        found = roster.find(Facts(graph, ("a", "b"), None, datetime(2026, 6, 1, tzinfo=UTC)), Parameters(course="C"))
+        whole = students_of_course(graph, "C")[0]
+        assert whole == tuple(of_course or "a")
+        assert {row.row.student for row in found.rows} == {"a", "b"} & {*whole}
+        assert sum(found.left_out.values()) == (2 if of_course else 1)

@@ -6,18 +6,20 @@ counted. Nobody who is restricted is among them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from edugraph_common.platform.api_keys import Role, Scope
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
+from edugraph_insights.facts import has_standings
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters
 from edugraph_insights.small_groups import entered
 
 MAX_STUDENTS = 10_000  # of one question
+ALWAYS = datetime.min.replace(tzinfo=UTC)
 FORMER_MEMBERS = timedelta(days=30)  # for which a teacher still sees who was in their group
 Rows = Literal["everybody", "own groups", "self", "cells", "nobody"]
 
@@ -48,7 +50,18 @@ RULES: Mapping[Role, Rule] = {
     "teacher": Rule("own groups", EVERY_QUESTION),
     "student": Rule(
         "self",
-        frozenset({"student", "next", "weak-points", "returning-mistakes", "records", "roster", "course-map"}),
+        frozenset(
+            {
+                "student",
+                "next",
+                "weak-points",
+                "earlier-gaps",
+                "returning-mistakes",
+                "records",
+                "roster",
+                "course-map",
+            }
+        ),
     ),
     "counsellor": Rule("everybody", frozenset({"mood", "ties", "attention", "roster"})),
     "officer": Rule("nobody", frozenset()),
@@ -121,7 +134,7 @@ def roster(
     """Return whom a question is answered for: of a course, a group, or one student, those whom the caller may see.
 
     Who may see everybody asks of the group's members at `members_at`, or of today; a teacher sees who is in it now,
-    or was a short while ago.
+    or was a short while ago, and asks as of a day of those of them who were members then.
 
     Raises Refusal 403 where the caller may not ask this way, Refusal 404 for a student who is not there or whom the
     caller may not see, TooLarge, and Retryable.
@@ -136,11 +149,14 @@ def roster(
         permitted = frozenset.intersection(
             *(_led(graph, teacher, course, asked.group, now) for course in asked.courses)
         )
+        if asked.as_of is not None and asked.group is not None:
+            permitted &= _members(graph, asked.group, members_at or now)
     elif asked.student is not None:
         permitted = _not_restricted(graph, asked.student)
     elif asked.group is not None:
-        rows = graph.read("students_of_group", group=asked.group, now=(members_at or now).isoformat())
-        permitted = frozenset(row["student"] for row in rows)
+        permitted = _members(graph, asked.group, members_at or now)
+    elif asked.as_of is not None:
+        permitted = frozenset(_there_by(graph, asked.course, members_at or now))
     else:
         permitted = frozenset(students_of_course(graph, asked.course)[0])
     if asked.student is not None and asked.student not in permitted:
@@ -154,8 +170,14 @@ def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
     """Raise Refusal 403 for what could cut a cell as small as one likes, if the caller sees cells."""
     if rule.rows != "cells":
         return
-    given = {"group": asked.group, "student": asked.student, "from": asked.since, "to": asked.until}
-    given |= {"term": asked.term}
+    given: dict[str, object] = {
+        "group": asked.group,
+        "student": asked.student,
+        "from": asked.since,
+        "to": asked.until,
+        "term": asked.term,
+        "as_of": asked.as_of,
+    }
     detail = [name for name, value in given.items() if value is not None]
     if detail:
         words = f"Without the right to see persons a question is about a whole course; leave out {', '.join(detail)}."
@@ -169,28 +191,38 @@ def _led(graph: Graph, teacher: str, course: str, group: str | None, now: dateti
     return frozenset(row["student"] for row in rows)
 
 
+def _members(graph: Graph, group: str, at: datetime) -> frozenset[str]:
+    rows = graph.read("students_of_group", group=group, now=at.isoformat())
+    return frozenset(row["student"] for row in rows)
+
+
 def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
     return frozenset(row["student"] for row in graph.read("not_restricted", students=[student]))
 
 
 def _entered(graph: Graph, course: str, now: datetime) -> tuple[str, ...]:
-    """Return who counts in cells of a course. Of whom no record says since when was always there."""
+    """Return who counts in cells of a course."""
+    return entered({student: at.date() for student, at in _joined(graph, course).items()}, now.date())
+
+
+def _there_by(graph: Graph, course: str, moment: datetime) -> tuple[str, ...]:
+    """Return who was in a course at a moment; nobody leaves one."""
+    return tuple(student for student, at in _joined(graph, course).items() if at <= moment)
+
+
+def _joined(graph: Graph, course: str) -> dict[str, datetime]:
+    """Return since when each student is in a course. Of whom no record says it was always there."""
     students, since = students_of_course(graph, course)
-    days = {row["student"]: row["at"].date() for row in graph.read(since, students=list(students), course=course)}
-    return entered({student: days.get(student, date.min) for student in students}, now.date())
+    told = {row["student"]: row["at"] for row in graph.read(since, students=list(students), course=course)}
+    return {student: told.get(student, ALWAYS) for student in students}
 
 
 def students_of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]:
-    """Return who is in a course, and the statement that tells since when.
-
-    In it is of whom a record says how they stand in it, or, where none does, who has answers or mistakes there:
-    whoever imports answers alone asks about them, too.
-    """
-    since = "first_standing"
-    rows = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1)
-    if not rows:
-        since = "first_answers"
-        rows = graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1)
+    """Return who is in a course, and the statement that tells since when."""
+    who, since = "students_with_answers", "first_answers"
+    if has_standings(graph, course):
+        who, since = "students_of_course", "first_standing"
+    rows = graph.read(who, course=course, limit=MAX_STUDENTS + 1)
     if len(rows) > MAX_STUDENTS:
         raise TooLarge(f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it.")
     return tuple(sorted(row["student"] for row in rows)), since

@@ -17,6 +17,7 @@ from edugraph_insights.insights import Insights
 from edugraph_insights.problems import problem_responses
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.question import Question
+from edugraph_insights.sentences import heading
 
 router = APIRouter()
 bearer = HTTPBearer(auto_error=False, description="An API key with a role (edugraph keys create), or an access token")
@@ -130,7 +131,8 @@ def add_question(question: Question[Any, Any]) -> None:
         if table == PARQUET:
             return Response(as_parquet(found, question.row), media_type=PARQUET, headers=times)
         if table:
-            text = as_csv(found, list(question.row.model_fields))
+            columns = question.row.model_fields
+            text = as_csv(found, {name: heading(question.name, name, asked.language) for name in columns})
             return Response(text, media_type="text/csv; charset=utf-8", headers=times)
         return found
 

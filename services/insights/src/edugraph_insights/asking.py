@@ -1,7 +1,7 @@
 """The way of a question: who asks, of whom, what the graph says, what may be published of it."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from edugraph_common.platform import metrics
@@ -13,10 +13,11 @@ from edugraph_insights.answers import Answer
 from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.sentences import said
 from edugraph_insights.settings import HelpThresholds
 from edugraph_insights.small_groups import publish
 
-_LAST_MOMENT = timedelta(microseconds=1)  # before the end of a term, which is no part of it
+_LAST_MOMENT = timedelta(microseconds=1)  # before the end of a term or a day, which is no part of it
 
 
 def ask(
@@ -43,8 +44,8 @@ def ask(
     else:
         answer = Answer[question.row].model_validate_json(kept)  # type: ignore[name-defined]
     metrics.ANSWERS_KEPT.add(came_from="graph" if kept is None else "cache")
-    if answer.exact and (question.quotes or asked.student is not None):
-        of = ("student", asked.student) if asked.student else ("course", asked.course)
+    if answer.exact and (question.quotes or asked.person is not None):
+        of = ("student", asked.person) if asked.person else ("course", asked.course)
         insights.note_shown(caller, f"insight {question.name}", of, purpose)
     if kept is None and insights.answers:
         insights.answers.keep(key, answer.model_dump_json().encode())
@@ -67,15 +68,18 @@ def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, i
     found = question.find(facts, asked)
     shown = publish(found) if in_cells else found
     return Answer[question.row](  # type: ignore[name-defined]
-        question=question.title,
-        computed_by=question.computed_by,
+        question=said("title", question.name, question.title, asked.language),
+        computed_by=said("computed", question.name, question.computed_by, asked.language),
         as_of=facts.until,
         parameters=asked.given(),
         exact=not in_cells,
         of_how_many={
-            name: number if isinstance(number, int) else len(number) for name, number in shown.of_how_many.items()
+            said("count", name, name, asked.language): number if isinstance(number, int) else len(number)
+            for name, number in shown.of_how_many.items()
         },
-        left_out={name: number for name, number in shown.left_out.items() if number},
+        left_out={
+            said("count", name, name, asked.language): number for name, number in shown.left_out.items() if number
+        },
         rows=tuple(sorted((each.row for each in shown.rows), key=question.order)),
         links={"self": f"/v1/insights/{question.name}", "how": "docs/insights.md"},
     )
@@ -86,11 +90,13 @@ def facts_of(
 ) -> tuple[Roster, Facts]:
     """Return of whom and in which time may be read: from, to and the term, whichever is narrower.
 
-    Of two groups that are compared, the members at the end of their times count: those of a group of last year are
-    in it no more. Raises what `roster` raises, Problem 404 without such a term, and Retryable.
+    As of a day, and of two groups that are compared, the members at the end of the time count: those of a group of
+    last year are in it no more. Raises what `roster` raises, Problem 404 without such a term, and Retryable.
     """
     refuse_detail(caller, rule, asked)  # before a term is looked up: that it is there is an answer, too
     since, until, term = asked.since, min(asked.until or now, now), None
+    if asked.as_of is not None:
+        until = min(until, datetime.combine(asked.as_of, time.max, UTC))
     if asked.term is not None:
         found = next(iter(insights.graph.read("term", term=asked.term)), None)
         if found is None:
@@ -98,6 +104,7 @@ def facts_of(
         term = as_term(found)
         since = max(filter(None, (since, term.starts)), default=None)
         until = min(until, term.ends - _LAST_MOMENT) if term.ends else until
-    members_at = now if asked.beside is None else until
+    members_at = now if asked.beside is None and asked.as_of is None else until
     permitted = roster(insights.graph, caller, rule, asked, now, members_at=members_at)
-    return permitted, Facts(insights.graph, permitted.students, since, until, insights.coefficients, term)
+    in_past = asked.as_of is not None
+    return permitted, Facts(insights.graph, permitted.students, since, until, insights.coefficients, term, in_past)

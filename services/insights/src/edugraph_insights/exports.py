@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args, get_origin
 
@@ -12,14 +13,14 @@ PARQUET = "application/vnd.apache.parquet"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def as_csv(answer: Answer[Any], columns: list[str]) -> str:
-    """Return the rows with a header. Lists stand in one cell, divided by `; `."""
+def as_csv(answer: Answer[Any], headings: Mapping[str, str]) -> str:
+    """Return the rows under a heading for each column. Lists stand in one cell, divided by `; `."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(columns)
+    writer.writerow(headings.values())
     for row in answer.rows:
         values = row.model_dump(mode="json")
-        writer.writerow([_cell(values[name]) for name in columns])
+        writer.writerow([_cell(values[name]) for name in headings])
     return out.getvalue()
 
 

@@ -74,6 +74,7 @@ class Facts:
     until: datetime
     coefficients: Coefficients = field(default_factory=Coefficients)
     term: Term | None = None  # the one that was asked for
+    in_past: bool = False  # whether standings are those at the end of the time, and not the latest
     beside: "Facts | None" = None  # those of the other group, where two are compared
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
@@ -245,8 +246,17 @@ class Facts:
 
     def standing(self, course: str) -> dict[str, float | None]:
         """Return those students who are in the course, with their progress, None where no record gives it."""
-        rows = self.graph.read("standing", students=list(self.students), course=course)
-        return {row["student"]: None if row["progress"] is None else float(row["progress"]) for row in rows}
+        of_whom = {"students": list(self.students), "course": course}
+        if not self.in_past:
+            rows = self.graph.read("standing", **of_whom)
+            return {row["student"]: None if row["progress"] is None else float(row["progress"]) for row in rows}
+        told = self.graph.read("standing_until", **of_whom, until=self.until.isoformat())
+        # Where no record gives a progress, it is 0, as in the present.
+        standing: dict[str, float | None] = dict.fromkeys((row["student"] for row in told), 0.0)
+        for row in sorted(told, key=lambda each: (each["at"], each["record"])):
+            if row["progress"] is not None:
+                standing[row["student"]] = float(row["progress"])
+        return standing
 
     def course_name(self, course: str) -> str | None:
         """Return None where there is no such course."""
@@ -263,6 +273,18 @@ class Facts:
     def records(self, course: str, point: str | None, item: str | None, limit: int) -> list[Row]:
         """Return attempts and mistakes, the latest first, with their texts."""
         return self._of_students("records", course, point=point, item=item, limit=limit)
+
+    def message_records(self, course: str, of: str | None, limit: int) -> list[Row]:
+        """Return messages of which all students are among these, of one of them if it is given, the latest first."""
+        return self._of_students("message_records", course, of=of, limit=limit)
+
+    def progress_records(self, course: str, limit: int) -> list[Row]:
+        """Return what records say of how the students stand in a course, the latest first."""
+        return self._of_students("progress_records", course, limit=limit)
+
+    def text_records(self, course: str, limit: int) -> list[Row]:
+        """Return the texts of a course by their titles, the latest first."""
+        return self.graph.read("text_records", course=course, limit=limit)
 
     def needs_before(self, points: Iterable[str], least_confidence: float = 0.0) -> list[Need]:
         """Return all that these points need, directly and by what that needs, with the surest way to each.
@@ -314,6 +336,15 @@ class Facts:
             until=self.until.isoformat(),
             **more,
         )
+
+
+def has_standings(graph: Graph, course: str) -> bool:
+    """Whether records say how students stand in a course.
+
+    Then those of whom they say it are in it, and otherwise who has answers or mistakes there: whoever imports answers
+    alone asks about them, too. Raises what `Graph.read` raises.
+    """
+    return bool(graph.read("students_of_course", course=course, limit=1))
 
 
 def by_point(attempts: Iterable[Attempt], points: Mapping[str, list[Point]]) -> dict[Point, dict[str, list[Attempt]]]:

@@ -173,7 +173,7 @@ def test_the_catalogue_names_what_the_caller_may_ask(client: TestClient) -> None
     names = {
         role: {each["name"] for each in get(client, "", role).json()["questions"]} for role in ("student", "head")
     }
-    course = {"weak-points", "returning-mistakes", "records", "roster", "course-map"}
+    course = {"weak-points", "earlier-gaps", "returning-mistakes", "records", "roster", "course-map"}
     assert names["student"] == {"student", "next", *course}
     assert "records" not in names["head"]
 

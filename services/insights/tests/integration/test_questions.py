@@ -1,6 +1,7 @@
 """Each question answers what the records say, on each engine; the reference never asks the graph."""
 
-from datetime import date, timedelta
+from collections import defaultdict
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from math import isclose, prod
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from rooms import Room
 
 from edugraph_common.contracts.canonical_names import canonical_name
@@ -15,9 +17,25 @@ from edugraph_common.contracts.records import parse_record
 from edugraph_common.platform.problems import Problem
 from edugraph_insights.answers import Row
 from edugraph_insights.insights import Insights
+from edugraph_insights.questions import QUESTIONS
 
 from . import insights_reference as reference
-from .schools import COURSES, EXAMPLES, POINTS, STUDENTS, TERMS, School, asked, at, of, schools, written
+from .schools import (
+    BEGINNING,
+    COURSES,
+    EXAMPLES,
+    NOW,
+    POINTS,
+    STUDENTS,
+    TERMS,
+    School,
+    asked,
+    at,
+    of,
+    reading,
+    schools,
+    written,
+)
 
 LIMITS = {"inactive_school_days": 20, "stuck_tries": 2, "same_mistakes": 3, "low_mastery": 0.5, "low_points": 1}
 
@@ -189,3 +207,63 @@ def test_two_groups_are_compared_in_the_weeks_of_their_terms(
     for row in in_need:
         of_other = asked(insights, "needs-help", course="C", group="h", term="T2").rows
         assert isclose(row.other, sum(bool(each.reasons) for each in of_other) / len(of_other))
+
+
+PAST_DAY = BEGINNING.date()  # of the hours of `schools`, those of the first day
+DATED = ("weak-points", "returning-mistakes", "difficulty", "items", "mastery", "trend", "mood", "roster", "attention",
+         "ties", "records", "needs-help", "travelling-weaknesses")  # fmt: skip
+
+
+@EXAMPLES
+@given(
+    school=schools(),
+    later=st.lists(st.tuples(st.sampled_from(STUDENTS), st.sampled_from(COURSES), st.integers(0, 100)), max_size=6),
+)
+def test_as_of_a_day_the_answer_is_that_of_its_end(room: Room, school: School, later: Any) -> None:
+    """What was answered at the end of a day is answered later as of that day. Which item tests what was known then.
+
+    To take a guard out: let `standing` read the latest progress, or `_there_by` return all.
+    """
+    tests: dict[str, set[str]] = defaultdict(set)
+    for r in of(school.records, "attempt_record") + of(school.records, "item_record"):
+        tests[r.data.item_id] |= {*r.data.knowledge_points}
+    values: list[tuple[str, int, dict[str, Any]]] = [
+        ("item_record", 0, {"item_id": item, "knowledge_points": sorted(points)}) for item, points in tests.items()
+    ]
+    values += [
+        ("course_record", hour, {"student_id": who, "course_id": where, "progress": progress})
+        for hour, (who, where, progress) in enumerate(later, start=20)
+    ]
+    more = [
+        parse_record({"type": kind, "timestamp": at(hour), "record_id": f"d{number}", "data": data})
+        for number, (kind, hour, data) in enumerate(values)
+    ]
+    everything = [*more, *(r for r in school.records if r.type != "item_record")]
+    end = datetime.combine(PAST_DAY, time.max, UTC)
+    until_then = [r for r in everything if r.timestamp <= end]
+    ids = {r.record_id for r in until_then}
+    findings = [each for each in school.findings if each.record["record_id"] in ids]
+    answers: list[dict[tuple[str, str], Any]] = []
+    for part, found, now, day in (
+        (until_then, findings, end, {}),
+        (everything, school.findings, NOW, {"as_of": PAST_DAY}),
+    ):
+        written(room, School(part, found, school.same))
+        insights = reading(room, now=now)
+        answers.append({})
+        for course in COURSES:
+            if not reference.roster(School(until_then, []), course):
+                continue
+            for name in DATED:
+                more_given = {"next_course": "D"} if name == "travelling-weaknesses" else {}
+                answer = asked(insights, name, course=course, **day, **more_given)
+                rows = [row.model_dump(exclude={"evidence", "progress_evidence"}) for row in answer.rows]
+                answers[-1][name, course] = rows, answer.of_how_many, answer.as_of
+        insights.graph.close()
+    assert answers[0] == answers[1]
+
+
+def test_what_is_known_of_today_alone_is_not_answered_as_of_a_day() -> None:
+    for name in ("course-map", "untaught-points", "trust", "review-queue", "review-points"):
+        with pytest.raises(ValidationError, match="known of today alone"):
+            QUESTIONS[name].parameters(course="C", as_of=PAST_DAY)

@@ -19,7 +19,7 @@ from edugraph_insights.questions.review_points import NO_ENCODER
 
 from .schools import EXAMPLES, asked, at, caller, make_groups
 
-NAMES = "ABCDEF"
+NAMES = "ABCD元方"  # a letter each, in two languages
 two = st.lists(st.sampled_from(NAMES), min_size=2, max_size=2, unique=True).map(lambda pair: tuple(sorted(pair)))
 verdict = st.sampled_from([None, "same", "different", "withdrawn"])
 
@@ -31,6 +31,7 @@ def write(room: Room, values: list[tuple[str, dict[str, Any]]]) -> None:
     ]
     room.empty()
     room.graph.write_batch(RecordBatch("job", 0, lines, (), len(lines)))
+    room.graph.settle_prerequisites()
 
 
 def propose(room: Room, *pairs: tuple[str, str]) -> None:
@@ -84,11 +85,20 @@ def test_pairs_and_cycles_are_those_of_a_plain_look(
         row["id"]: row["c"] for row in room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id, k.canonical AS c")
     }
     spoken = {pair: said for pair, said in zip(pairs, verdicts, strict=False) if said in {"same", "different"}}
-    rows = {(row.kind, row.point, row.other): row for row in asked(insights, "review-points", course="C").rows}
-    wanted = {p for p in pairs if p in spoken or stands_for[p[0]] != stands_for[p[1]]}
-    assert {key[1:] for key in rows if key[0] == "same"} == wanted
+    answer = asked(insights, "review-points", course="C")
+    rows = {(row.kind, row.point, row.other): row for row in answer.rows}
     edges = steps(room, "DEPENDS_ON")
     far = lengths(edges)
+    open_ones = {p for p in pairs if p not in spoken and stands_for[p[0]] != stands_for[p[1]]}
+    neighbours = {
+        (one, other)
+        for one, other in open_ones
+        if min(far[stands_for[one], stands_for[other]], far[stands_for[other], stands_for[one]]) < 99
+        and one.isascii() == other.isascii()
+    }
+    wanted = {*spoken} | (open_ones - neighbours)
+    assert {key[1:] for key in rows if key[0] == "same"} == wanted
+    assert answer.left_out.get("pairs in one language of which one needs the other", 0) == len(neighbours)
     for one, other in wanted:
         row = rows["same", one, other]
         assert row.verdict == spoken.get((one, other))
@@ -107,6 +117,24 @@ def test_pairs_and_cycles_are_those_of_a_plain_look(
         assert (way[0], stands_for[way[-1]]) == (needed, stands_for[point])
         [claim] = row.claimed_by
         assert claim == f"r{list(requires).index(point) + 2}"
+
+
+def test_of_one_language_a_point_and_what_it_needs_are_not_proposed(room: Room, insights: Insights) -> None:
+    """Unless somebody judged them. Out: let `_is_neighbour` not look at the language, at the way, or at the verdict."""
+    points = {"A": ["B", "元"], "B": [], "元": [], "C": []}
+    values: list[tuple[str, dict[str, Any]]] = [("course_record", {"student_id": "s", "course_id": "C"})]
+    values += [("point_record", {"name": n, "course_id": "C", "requires": r}) for n, r in points.items()]
+    write(room, values)
+    propose(room, ("A", "B"), ("A", "元"), ("B", "C"))
+
+    def shown() -> tuple[set[tuple[str, str]], int]:
+        answer = asked(insights, "review-points", course="C")
+        left_out = answer.left_out.get("pairs in one language of which one needs the other", 0)
+        return {(row.point, row.other) for row in answer.rows}, left_out
+
+    assert shown() == ({("A", "元"), ("B", "C")}, 1)
+    judge(room, ("A", "B"), "different")
+    assert shown() == ({("A", "B"), ("A", "元"), ("B", "C")}, 0)
 
 
 def test_what_only_others_wrote_of_is_not_named(room: Room, insights: Insights) -> None:

@@ -40,6 +40,7 @@ from .schools import (
     interval,
     make_groups,
     memberships,
+    of,
     reading,
     schools,
     written,
@@ -69,7 +70,9 @@ def overlaps_last_month(days: Any) -> bool:
 def test_a_teacher_sees_who_is_in_their_groups_and_nobody_else(  # noqa: PLR0917
     room: Room, insights: Insights, school: School, members: Any, led: Any, course_of_h: str | None
 ) -> None:
-    """To take the guard out: leave an interval, the course, or the teacher out of `students_led`."""
+    """To take the guard out: leave an interval, the course, or the teacher out of `students_led`; let `message_records`
+    not count the students of a message.
+    """
     written(room, school)
     there = {row["id"] for row in room.query("MATCH (s:Student) RETURN s.id AS id")}
     if room.query("MATCH (c:Course) WHERE c.id IN ['C', 'D'] RETURN count(c) AS n") != [{"n": 2}]:
@@ -82,6 +85,10 @@ def test_a_teacher_sees_who_is_in_their_groups_and_nobody_else(  # noqa: PLR0917
         answer = asked(insights, "records", caller("teacher", person="t"), course=course, limit=5_000)
         assert answer.of_how_many["students"] == len(permitted)
         assert {row.student for row in answer.rows} <= permitted
+        for kind, expected in records_of_kinds(school, course, permitted).items():
+            rows = asked(insights, "records", caller("teacher", person="t"), course=course, kind=kind).rows
+            assert {row.record for row in rows} == expected
+            assert {row.student for row in rows} | {row.partner for row in rows} <= permitted | {None}
         for who in STUDENTS[:4]:
             if who in permitted:
                 asked(insights, "student", caller("teacher", person="t"), course=course, student=who)
@@ -89,6 +96,23 @@ def test_a_teacher_sees_who_is_in_their_groups_and_nobody_else(  # noqa: PLR0917
                 with pytest.raises(Refusal) as refused:
                     asked(insights, "student", caller("teacher", person="t"), course=course, student=who)
                 assert refused.value.status == 404
+
+
+def records_of_kinds(school: School, course: str, permitted: set[str]) -> dict[str, set[str]]:
+    """Which messages, records of progress and texts are behind numbers about these students: no message of others."""
+    messages = set()
+    for each in (*of(school.records, "student_interaction"), *of(school.records, "teacher_interaction")):
+        of_teacher = each.type == "teacher_interaction"
+        data = each.data
+        people = {data.student_id} if of_teacher else {data.student_id_from, data.student_id_to}
+        if data.course_id in {course, None} and people <= permitted:
+            messages.add(each.record_id)
+    standings = [r for r in of(school.records, "course_record") if r.data.course_id == course]
+    return {
+        "messages": messages,
+        "progress": {r.record_id for r in standings if r.data.student_id in permitted},
+        "texts": {r.record_id for r in of(school.records, "course_content") if r.data.course_id == course},
+    }
 
 
 @pytest.fixture

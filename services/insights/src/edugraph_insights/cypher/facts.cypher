@@ -61,6 +61,13 @@ UNWIND $students AS id
 MATCH (s:Student {id: id})-[r:LEARNS]->(c) WHERE c.id = $course
 RETURN s.id AS student, r.progress AS progress
 
+// name: standing_until
+// Returns what records until a moment say of how these students stand in a course.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp <= datetime($until)
+RETURN s.id AS student, n.timestamp AS at, n.id AS record, n.progress AS progress
+
 // name: course_name
 // Returns a course, if it is there.
 MATCH (c:Course {id: $course}) RETURN c.id AS course, coalesce(c.name, c.id) AS name
@@ -78,6 +85,37 @@ WHERE ($item IS NULL OR i.id = $item) AND ($point IS NULL OR tested OR concerned
 RETURN m.id AS record, labels(m)[0] AS kind, s.id AS student, m.timestamp AS at, i.id AS item, m.outcome AS outcome,
   m.question AS question, coalesce(m.response, m.error_text) AS text
 ORDER BY m.timestamp DESC, m.id LIMIT $limit
+
+// name: message_records
+// Returns messages of these students in a course, or without saying in which, during a time. One that somebody else
+// sent or received, too, is left out.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY]-(n:Interaction)
+WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
+OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
+WITH s, n, collect(c.id) AS courses
+WHERE size(courses) = 0 OR $course IN courses
+WITH n, collect(s.id) AS known
+WHERE ($of IS NULL OR $of IN known) AND size(known) = COUNT { (n)-[:SENT|RECEIVED_BY]-(:Student) }
+OPTIONAL MATCH (a:Student)-[:SENT]->(n)
+OPTIONAL MATCH (n)-[:RECEIVED_BY]->(b:Student)
+RETURN n.id AS record, 'Interaction' AS kind, coalesce(a.id, b.id) AS student,
+  CASE WHEN a.id IS NULL THEN null ELSE b.id END AS partner, n.timestamp AS at, n.text AS text
+ORDER BY n.timestamp DESC, n.id LIMIT $limit
+
+// name: progress_records
+// Returns what records say of the progress of these students in a course during a time.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:HAS_RECORD]->(n:CourseRecord)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
+RETURN n.id AS record, 'CourseRecord' AS kind, s.id AS student, n.timestamp AS at, n.progress AS progress
+ORDER BY n.timestamp DESC, n.id LIMIT $limit
+
+// name: text_records
+// Returns the texts of a course by their titles.
+MATCH (c:Course {id: $course})<-[:IN_COURSE]-(n:CourseContent)
+RETURN n.id AS record, 'CourseContent' AS kind, n.timestamp AS at, n.title AS question
+ORDER BY n.timestamp DESC, n.id LIMIT $limit
 
 // name: contacts
 // Returns when teachers wrote to these students in a course, or without saying in which.

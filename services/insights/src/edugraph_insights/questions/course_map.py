@@ -2,7 +2,7 @@
 
 from edugraph_insights.answers import Found, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts, by_point
-from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.question import OfToday, Question
 
 
 class PlaceOnMap(Row):
@@ -15,7 +15,7 @@ class PlaceOnMap(Row):
     confidence: Share = None
 
 
-def find(facts: Facts, asked: Parameters) -> Found[PlaceOnMap]:
+def find(facts: Facts, asked: OfToday) -> Found[PlaceOnMap]:
     first = facts.first_attempts(asked.course)
     tried = by_point(first, facts.tested_points(each.item for each in first))
     taught = facts.taught_points(asked.course)
@@ -49,7 +49,7 @@ QUESTION = Question(
     title="Which points does this course have, and what does each need first?",
     computed_by="The points that the texts of the course teach or that its items test, and for each what the texts "
     "of all courses say that it needs first. The confidence is the analyser's.",
-    parameters=Parameters,
+    parameters=OfToday,
     row=PlaceOnMap,
     find=find,
     order=lambda row: (row.point, row.needs),

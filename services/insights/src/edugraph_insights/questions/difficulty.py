@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from edugraph_insights.answers import Count, Difference, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Attempt, Facts, wrong_share
 from edugraph_insights.questions.question import Id, Parameters, Question
 from edugraph_insights.statistics import mean, paired_interval
@@ -34,6 +34,8 @@ class Difficulty(Row):
     students_of_both: Count
     harder_by: Difference = None
     verdict: Annotated[str, Mark.NAME] = ""
+    evidence: Evidence = None
+    progress_evidence: Evidence = None
 
 
 def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
@@ -47,7 +49,7 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
     both = frozenset.intersection(*(frozenset(each) for each in wrong.values())) if len(courses) > 1 else frozenset()
     rows = []
     for course in courses:
-        progress = facts.progress(course)
+        progress, of_course = facts.progress(course), asked.model_copy(update={"course": course})
         row = Difficulty(
             course=course,
             right=mean([1 - share for share in wrong[course].values()]),
@@ -55,6 +57,8 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
             students=len(wrong[course]),
             students_with_progress=len(progress),
             students_of_both=len(both),
+            evidence=of_course.records(),
+            progress_evidence=of_course.records(kind="progress"),
             **(_compared(wrong, courses, both) if course == asked.course and len(courses) > 1 else {}),
         )
         rows.append(Measured(row, frozenset(wrong[course]), (frozenset(progress), both)))

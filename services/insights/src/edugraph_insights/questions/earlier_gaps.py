@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edugraph_insights.answers import Count, Difference, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts, by_point, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
@@ -39,6 +39,7 @@ class EarlierGap(Row):
     students: Count
     way: Names = ()
     way_names: Names = ()
+    evidence: Evidence = None
 
 
 def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
@@ -73,6 +74,7 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
             students=len(both),
             way=tuple(each.id for each in need.way),
             way_names=tuple(each.name for each in need.way),
+            evidence=asked.records(point=gap),
         )
         parts = (frozenset(wrong_gap), frozenset(right_gap), frozenset(known))
         rows.append(Measured(row, frozenset(both), parts))

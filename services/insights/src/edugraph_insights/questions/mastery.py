@@ -1,6 +1,6 @@
 """How well is each point mastered?"""
 
-from edugraph_insights.answers import Count, Found, Measured, Name, Row, Share
+from edugraph_insights.answers import Count, Evidence, Found, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts, by_point
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean
@@ -14,6 +14,7 @@ class PointMastery(Row):
     mastery: Share
     mastered: Count
     students: Count
+    evidence: Evidence = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[PointMastery]:
@@ -36,6 +37,7 @@ def find(facts: Facts, asked: Parameters) -> Found[PointMastery]:
                 mastery=mean(list(known.values())),
                 mastered=len(mastered),
                 students=len(known),
+                evidence=asked.records(point=point.id),
             )
             rows.append(Measured(row, frozenset(known), (mastered,)))
     return Found(

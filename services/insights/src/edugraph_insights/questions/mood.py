@@ -1,11 +1,11 @@
 """Question 10: how does the mood move, and over what?"""
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import date, datetime
 from itertools import product
 from typing import Annotated, NamedTuple
 
-from edugraph_insights.answers import Count, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import monday
@@ -26,6 +26,7 @@ class Mood(Row):
     negative: Share
     texts: Count
     students: Count
+    evidence: Evidence = None
 
 
 class Cell(NamedTuple):
@@ -54,7 +55,9 @@ def find(facts: Facts, asked: Parameters) -> Found[Mood]:
     for cell, written in cells.items():
         students = frozenset(student for student, _ in written)
         share = sum(negative for _, negative in written) / len(written)
-        measured = Mood(**cell._asdict(), negative=share, texts=len(written), students=len(students))
+        asked_of = asked.in_week(date.fromisoformat(cell.week)) if cell.week else asked
+        behind = asked_of.records(kind="messages")
+        measured = Mood(**cell._asdict(), negative=share, texts=len(written), students=len(students), evidence=behind)
         rows.append(Measured(measured, students))
     return Found(
         tuple(rows),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, field_val
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_insights.answers import Found, R
 from edugraph_insights.facts import Facts
+from edugraph_insights.sentences import Language
 from edugraph_insights.settings import HelpThresholds
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
@@ -24,16 +25,28 @@ class Parameters(ContractModel):
     model_config = ConfigDict(populate_by_name=True)
 
     course: Id = Field(description="the course")
-    group: Id | None = Field(default=None, description="a group whose members of today the question is about")
+    group: Id | None = Field(
+        default=None, description="a group whose members of today, or of the day `as_of`, the question is about"
+    )
     student: Id | None = Field(default=None, description="one student whom the question is about")
     since: Moment | None = Field(default=None, alias="from", description="records from this moment on")
     until: Moment | None = Field(default=None, alias="to", description="records until this moment; without it, now")
     term: Id | None = Field(default=None, description="a term: records from its beginning until its end")
+    as_of: date | None = Field(
+        default=None,
+        description="a day: records until its end in UTC, and who was in the course or group then",
+    )
+    language: Language = Field(default="en", description="of the sentences of the answer and the header of its table")
 
     @property
     def courses(self) -> tuple[str, ...]:
         """All courses of which it reads records."""
         return (self.course,)
+
+    @property
+    def person(self) -> str | None:
+        """The one student whom it is about, if it is: the audit log names them."""
+        return self.student
 
     @property
     def beside(self) -> "Parameters | None":
@@ -47,13 +60,23 @@ class Parameters(ContractModel):
     def given(self) -> dict[str, str]:
         """Return the parameters that were given, as they stand in an address."""
         values = self.model_dump(by_alias=True, exclude_none=True)
-        return {name: v.isoformat() if isinstance(v, datetime) else str(v) for name, v in values.items()}
+        if self.language == "en":  # as without it
+            del values["language"]
+        return {name: v.isoformat() if isinstance(v, date) else str(v) for name, v in values.items()}
+
+    def in_week(self, monday: date) -> Self:
+        """Return the same question about one week, or the part of it that was asked for."""
+        begins = datetime.combine(monday, time(), UTC)
+        ends = begins + timedelta(days=7) - timedelta(microseconds=1)
+        since, until = max(begins, self.since or begins), min(ends, self.until or ends)
+        return self.model_copy(update={"since": since, "until": until})
 
     def records(self, **more: str) -> str:
         """Return the address of the records behind a number of this answer."""
         about = {"course": self.course, "group": self.group, "student": self.student, "term": self.term}
-        times = {"from": self.since and self.since.isoformat(), "to": self.until and self.until.isoformat()}
-        given = {name: value for name, value in {**about, **times, **more}.items() if value is not None}
+        times: dict[str, date | None] = {"from": self.since, "to": self.until, "as_of": self.as_of}
+        about |= {name: moment.isoformat() for name, moment in times.items() if moment is not None}
+        given = {name: value for name, value in {**about, **more}.items() if value is not None}
         return f"/v1/insights/records?{urlencode(given)}"
 
 
@@ -66,6 +89,17 @@ class OfSeveral(Parameters):
         if student is not None:
             raise ValueError("this is asked of a group or a course, and not of one student")
         return student
+
+
+class OfToday(Parameters):
+    """A question about points, texts, findings and verdicts: of these the graph holds what is known now."""
+
+    @field_validator("as_of")
+    @classmethod
+    def is_of_today(cls, as_of: date | None) -> date | None:
+        if as_of is not None:
+            raise ValueError("this is known of today alone; leave out as_of, or end the time of the records with to")
+        return as_of
 
 
 P = TypeVar("P", bound=Parameters)

@@ -1,7 +1,7 @@
-"""The records behind a number: attempts and mistakes of permitted students, one by one."""
+"""The records behind a number, one by one: what permitted students answered, wrote and reached, and texts."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,34 +10,56 @@ from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Id, Parameters, PointId, Question
 
 Personal = Annotated[str, Mark.PERSONAL]
+Kind = Literal["answers", "messages", "progress", "texts"]
 
 
 class OfRecords(Parameters):
-    """Which records of a course: of a point, of an item, or all of them."""
+    """Which records of a course: answers to a point, to an item, or all of one kind."""
 
-    point: PointId | None = None
-    item: Id | None = None
+    kind: Kind = Field(default="answers", description="attempts and mistakes, or what other numbers stand on")
+    point: PointId | None = Field(default=None, description="of answers alone")
+    item: Id | None = Field(default=None, description="of answers alone")
+    of: Id | None = Field(default=None, description="of messages alone: a student who sent or received them")
     limit: int = Field(default=200, ge=1, le=5_000, description="the latest records, at most so many")
+
+    @property
+    def person(self) -> str | None:
+        return self.student or self.of
 
 
 class BehindNumber(Row):
-    """`outcome` is in thousandths, null of a record that only says that something was wrong."""
+    """`outcome` is in thousandths, null of a record that only says that something was wrong.
+
+    Of a message, `student` sent it, or got it of a teacher, and `partner` is the other student. Of a text of the
+    course there is its title alone, in `question`. `progress` is in percent.
+    """
 
     record: Personal
     kind: Personal
-    student: Personal
+    student: Annotated[str | None, Mark.PERSONAL] = None
     at: Annotated[datetime, Mark.PERSONAL]
     item: Annotated[str | None, Mark.PERSONAL] = None
     outcome: Annotated[int | None, Mark.PERSONAL] = None
     question: Annotated[str | None, Mark.PERSONAL] = None
     text: Annotated[str | None, Mark.PERSONAL] = None
+    partner: Annotated[str | None, Mark.PERSONAL] = None
+    progress: Annotated[float | None, Mark.PERSONAL] = None
 
 
 def find(facts: Facts, asked: OfRecords) -> Found[BehindNumber]:
-    rows = facts.records(asked.course, asked.point, asked.item, asked.limit + 1)
-    shown = [Measured(BehindNumber(**row), frozenset({row["student"]})) for row in rows[: asked.limit]]
+    limit = asked.limit + 1
+    match asked.kind:
+        case "answers":
+            rows = facts.records(asked.course, asked.point, asked.item, limit)
+        case "messages":
+            rows = facts.message_records(asked.course, asked.of, limit)
+        case "progress":
+            rows = facts.progress_records(asked.course, limit)
+        case "texts":
+            rows = facts.text_records(asked.course, limit)
+    shown = [BehindNumber(**row) for row in rows[: asked.limit]]
     return Found(
-        tuple(shown),
+        tuple(Measured(row, frozenset(filter(None, (row.student, row.partner)))) for row in shown),
         of_how_many={"students": frozenset(facts.students), "records shown": len(shown)},
         left_out={"older records: ask for a shorter time, or raise `limit`": 1} if len(rows) > asked.limit else {},
     )
@@ -47,7 +69,8 @@ QUESTION = Question(
     name="records",
     title="Which records are behind a number?",
     computed_by="Attempts and mistakes of the permitted students in the course, of which an item tests the "
-    "point or a finding names it; the latest first.",
+    "point or a finding names it; or messages between them and with teachers (in the course, or without naming one), "
+    "records of their progress, or texts of the course; the latest first.",
     parameters=OfRecords,
     row=BehindNumber,
     find=find,

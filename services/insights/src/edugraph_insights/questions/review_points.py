@@ -1,5 +1,6 @@
 """Which points may be the same, and which prerequisites were set aside? For those who know the subject."""
 
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Annotated
@@ -9,7 +10,7 @@ from pydantic import Field
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, Need, Use
 from edugraph_insights.graph import Row as GraphRow
-from edugraph_insights.questions.question import OfSeveral, Question
+from edugraph_insights.questions.question import OfSeveral, OfToday, Question
 from edugraph_insights.reviewing import key_of
 
 # Names come from mistakes, too, and the question is for who may see persons.
@@ -17,10 +18,11 @@ Text = Annotated[str, Mark.PERSONAL]
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]
 NO_ENCODER = "points that were not compared: the analyzer has no encoder (its extra `offline`)"
+HAN = re.compile(r"[\u3400-\u9fff]")  # of a name that is Chinese
 Needs = Mapping[str, list[Need]]
 
 
-class Points(OfSeveral):
+class Points(OfSeveral, OfToday):
     """Which pairs of points are worth a look."""
 
     limit: int = Field(default=500, ge=1, le=5_000, description="at most so many, the most alike first")
@@ -65,7 +67,9 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     ]
     ends = {row[end] for row in shown for end in ("one_canonical", "other_canonical")}
     needs, is_all = facts.needs_around(ends | {row["needs_canonical"] for row in excluded})
-    rows = [*_same(shown, uses, needs), *_excluded(facts, excluded, needs)]
+    same = list(_same(shown, uses, needs))
+    worth_a_look = [row for row in same if not _is_neighbour(row)]
+    rows = [*worth_a_look, *_excluded(facts, excluded, needs)]
     rows.sort(key=order)
     compared, encoder = facts.comparison() or (0, "")
     return Found(
@@ -78,6 +82,7 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
         },
         left_out={
             NO_ENCODER: compared if encoder is None else 0,
+            "pairs in one language of which one needs the other": len(same) - len(worth_a_look),
             "more to review: raise `limit`": len(rows[asked.limit :]),
             "ways along prerequisites that are longer than was looked": 0 if is_all else 1,
         },
@@ -97,6 +102,11 @@ def _points_of(facts: Facts, course: str) -> set[str]:
 def _is_open_or_judged(row: GraphRow) -> bool:
     """Whether there is something to decide or to take back. What was merged by other names is neither."""
     return row["same"] is not None or row["one_canonical"] != row["other_canonical"]
+
+
+def _is_neighbour(row: PointsToReview) -> bool:
+    """Whether two names that nobody judged are in one language, and one point needs the other: then they are two."""
+    return row.verdict is None and bool(row.cycles) and bool(HAN.search(row.name)) == bool(HAN.search(row.other_name))
 
 
 def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterator[PointsToReview]:
@@ -170,7 +180,8 @@ QUESTION = Question(
     title="Which points may mean the same, and which prerequisites were set aside?",
     computed_by="Pairs of points whose names are nearest to each other by a sentence encoder, with a cosine of 0.5 "
     "or more, and of which one is of the course. A merge would close the shortest way along prerequisites from each "
-    "of the two to the other. A prerequisite is set aside if stronger claims lead from what it needs back to it.",
+    "of the two to the other; where both names are in one language, such a pair is not shown. A prerequisite is set "
+    "aside if stronger claims lead from what it needs back to it.",
     parameters=Points,
     row=PointsToReview,
     find=find,

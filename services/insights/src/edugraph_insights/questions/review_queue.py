@@ -10,7 +10,7 @@ from pydantic import Field
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts
 from edugraph_insights.graph import Row as GraphRow
-from edugraph_insights.questions.question import OfSeveral, Question
+from edugraph_insights.questions.question import OfSeveral, OfToday, Question
 from edugraph_insights.reviewing import UNSURE_BELOW, Claim, claims_of, effective, is_drawn, key_of
 
 Text = Annotated[str, Mark.PERSONAL]
@@ -20,7 +20,7 @@ Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 VERDICTS = ("accepted", "rejected")  # what was withdrawn is none
 
 
-class Queue(OfSeveral):
+class Queue(OfSeveral, OfToday):
     """Which findings are worth a look."""
 
     unsure_below: float = Field(default=UNSURE_BELOW, ge=0, le=1, description="a confidence under which to look")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts, wrong_share
+from edugraph_insights.facts import Attempt, Facts, has_standings, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 
 Number = Annotated[int, Mark.PERSONAL]
@@ -22,21 +22,24 @@ class Standing(Row):
     mistakes: Number
     last: Annotated[datetime | None, Mark.PERSONAL]
     evidence: Evidence = None
+    progress_evidence: Evidence = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Standing]:
-    names, standings = facts.names(), facts.standing(asked.course)
+    names = facts.names()
     tried: dict[str, list[Attempt]] = {}
     for each in facts.first_attempts(asked.course):
         tried.setdefault(each.student, []).append(each)
     mistakes: dict[str, dict[str, datetime]] = {}
     for row in facts.mistakes(asked.course):
         mistakes.setdefault(row["student"], {})[row["record"]] = row["at"]
-    # As where a whole course is asked about: where nobody stands in it by a record, answers and mistakes tell.
-    standings = standings or dict.fromkeys(sorted(tried.keys() | mistakes.keys()))
+    standings = dict[str, float | None].fromkeys(sorted(tried.keys() | mistakes.keys()))
+    if has_standings(facts.graph, asked.course):
+        standings = facts.standing(asked.course)
     rows = []
     for student, progress in standings.items():
         first, made = tried.get(student, []), mistakes.get(student, {})
+        of_student = asked.model_copy(update={"student": student})
         standing = Standing(
             student=student,
             name=names.get(student),
@@ -45,7 +48,8 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
             right=1 - wrong_share(first) if first else None,
             mistakes=len(made),
             last=max([*(each.at for each in first), *made.values()], default=None),
-            evidence=asked.model_copy(update={"student": student}).records(),
+            evidence=of_student.records(),
+            progress_evidence=of_student.records(kind="progress"),
         )
         rows.append(Measured(standing, frozenset({student})))
     return Found(

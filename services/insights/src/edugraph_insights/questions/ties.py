@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import Annotated
 
-from edugraph_insights.answers import Found, Mark, Measured, Row
+from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.communities import communities
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import OfSeveral, Question
@@ -27,6 +27,7 @@ class Tied(Row):
     sent: Number
     received: Number
     partners: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
+    evidence: Evidence = None
 
 
 def find(facts: Facts, asked: OfSeveral) -> Found[Tied]:
@@ -65,6 +66,7 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Tied]:
             sent=sum(sent.get((student, each), 0) for each in partners),
             received=sum(sent.get((each, student), 0) for each in partners),
             partners=partners,
+            evidence=asked.records(kind="messages", of=student),
         )
         rows.append(Measured(row, frozenset({student})))
     return Found(tuple(rows), of_how_many | {"students without a tie": without})

@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import UTC, date, datetime, time
 from typing import Annotated
 
-from edugraph_insights.answers import Count, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Attempt, Facts, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import monday
@@ -24,6 +24,7 @@ class Week(Row):
     right: Share
     mistakes: Count
     unresolved: Count
+    evidence: Evidence = None
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Week]:
@@ -47,6 +48,7 @@ def find(facts: Facts, asked: Parameters) -> Found[Week]:
             right=mean([1 - wrong_share(of_student) for of_student in attempts.values()]),
             mistakes=len(mistakes),
             unresolved=len(open_ones),
+            evidence=asked.in_week(week).records(),
         )
         parts = (frozenset(attempts), frozenset(student for student, _ in mistakes.values()), frozenset(open_ones))
         rows.append(Measured(row, frozenset[str]().union(*parts), parts))

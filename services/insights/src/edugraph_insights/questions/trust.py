@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Annotated
 
-from edugraph_insights.answers import Count, Found, Mark, Measured, Name, Row, Share
+from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts
 from edugraph_insights.graph import Row as GraphRow
-from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.question import OfToday, Question
 from edugraph_insights.reviewing import UNSURE_BELOW, claims_of
 
 
@@ -26,15 +26,16 @@ class Trust(Row):
     with_evidence: Share
     reviewed: Annotated[float | None, Mark.PERSONAL] = None
     agreement: Annotated[float | None, Mark.PERSONAL] = None
+    evidence: Evidence = None
 
 
-def find(facts: Facts, asked: Parameters) -> Found[Trust]:
+def find(facts: Facts, asked: OfToday) -> Found[Trust]:
     mistakes = facts.mistakes(asked.course)
     linked = {row["record"] for row in mistakes if row["point"] is not None}
     found = [
-        _measured("mistakes", mistakes, linked, _agreement(facts, asked.course)),
-        _measured("messages", facts.messages(asked.course), None),
-        _measured("course texts", facts.texts_of(asked.course), None),
+        _measured("mistakes", mistakes, asked.records(), linked, _agreement(facts, asked.course)),
+        _measured("messages", facts.messages(asked.course), asked.records(kind="messages")),
+        _measured("course texts", facts.texts_of(asked.course), asked.records(kind="texts")),
     ]
     return Found(
         tuple(each for each in found if each.row.records),
@@ -51,7 +52,7 @@ def _agreement(facts: Facts, course: str) -> float | None:
 
 
 def _measured(
-    kind: str, rows: Iterable[GraphRow], linked: set[str] | None, agreement: float | None = None
+    kind: str, rows: Iterable[GraphRow], evidence: str, linked: set[str] | None = None, agreement: float | None = None
 ) -> Measured[Trust]:
     """Sum up records; one that stands in several rows is as sure as the surest of them."""
     records: dict[str, GraphRow] = {}
@@ -73,6 +74,7 @@ def _measured(
         with_evidence=sum(row["evidence"] for row in records.values()) / n,
         reviewed=sum(row["reviewed"] for row in records.values()) / n,
         agreement=agreement,
+        evidence=evidence,
     )
     return Measured(trust, frozenset(filter(None, students)))
 
@@ -84,7 +86,7 @@ QUESTION = Question(
     " to a point, whose confidence is below 0.6, that have words quoted which stand in the "
     "text, and that people reviewed. The agreement is the share accepted of the findings that were drawn for review "
     "and judged.",
-    parameters=Parameters,
+    parameters=OfToday,
     row=Trust,
     find=find,
     order=lambda row: row.kind,

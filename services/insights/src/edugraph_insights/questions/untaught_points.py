@@ -5,7 +5,7 @@ from typing import Annotated
 
 from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row
 from edugraph_insights.facts import Facts, Point
-from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.question import OfToday, Question
 
 
 class UntaughtPoint(Row):
@@ -19,7 +19,7 @@ class UntaughtPoint(Row):
     evidence: Evidence = None
 
 
-def find(facts: Facts, asked: Parameters) -> Found[UntaughtPoint]:
+def find(facts: Facts, asked: OfToday) -> Found[UntaughtPoint]:
     mistakes = [row for row in facts.mistakes(asked.course) if row["point"] is not None]
     taught = facts.points_of(asked.course)
     behind: dict[Point, set[tuple[str, str]]] = defaultdict(set)  # (student, record)
@@ -60,7 +60,7 @@ QUESTION = Question(
     title="What do mistakes need that the course never teaches?",
     computed_by="Points behind the mistakes of the course, and what these need first (up to 4 steps of "
     "DEPENDS_ON), that no text of the course contains; by the number of distinct mistakes.",
-    parameters=Parameters,
+    parameters=OfToday,
     row=UntaughtPoint,
     find=find,
     order=lambda row: (-row.mistakes, row.point),

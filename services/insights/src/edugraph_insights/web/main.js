@@ -136,7 +136,7 @@ function dress() {
 function filters(now) {
   const groups = choices.groups.filter(each => each.courses.length === 0 || each.courses.includes(now.course));
   const pick = (name, label, options, all) => h('label', {}, `${label} `, h('select', { name, 'data-keep-focus': `pick-${name}`,
-    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'group' ? {} : { since: '', until: '' }), ...(name === 'course' ? { group: '', point: '', student: '', item: '', who: '', community: '', at: '' } : {}) }); } },
+    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'group' ? {} : { since: '', until: '' }), ...(name === 'course' ? { group: '', point: '', student: '', item: '', of: '', who: '', community: '', at: '' } : {}) }); } },
     all && h('option', { value: '' }, all), options.map(each => h('option', { value: each.id, selected: each.id === now[name] }, each.name === each.id ? each.id : `${each.name} (${each.id})`))));
   return h('form', { class: 'filters', 'aria-label': t('filter.title'), onsubmit: event => event.preventDefault() },
     pick('course', t('filter.course'), choices.courses),

@@ -73,7 +73,7 @@ export function how(question, answer) {
 
 function csvButton(question, parameters) {
   async function save() {
-    const text = await askIn('text/csv', `/${question}`, parameters);
+    const text = await askIn('text/csv', `/${question}`, { ...parameters, language });
     const at = URL.createObjectURL(new Blob(['\ufeff', text], { type: 'text/csv' }));
     h('a', { href: at, download: `${question}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(at), 1000);

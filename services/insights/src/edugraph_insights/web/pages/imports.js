@@ -90,7 +90,7 @@ function report(job, section) {
     h('h3', {}, job.source),
     h('p', {}, h('strong', { class: 'state', 'data-state': job.state }, told('job', job.state)), ` · ${moment(job.created)}`, !ended && job.seconds_left !== null && ` · ${t('imports.left', { n: number(job.seconds_left) })}`),
     !ended && h('progress', { 'aria-label': t('imports.progress'), max: Math.max(job.batches, 1), value: job.batches ? job.batches_done : null }),
-    job.waiting_for && h('p', { class: 'left-out' }, t('imports.waits_for'), ' ', asEnglish(job.waiting_for)),
+    job.waiting_for && h('p', { class: 'left-out' }, t('imports.waits_for'), ' ', waitsFor(job.waiting_for)),
     job.error && h('p', { class: 'refusal' }, asEnglish(job.error)),
     counts({ written: job.written, unchanged: job.unchanged, rejected: job.rejected, failed: job.failed, not_relevant: apart }),
     analysis.expected > 0 && h('p', { 'data-analysis': analysis.done }, t('imports.analysis', { done: number(analysis.done), of: number(analysis.expected), failed: number(analysis.failed), cached: number(analysis.cached) }), analysis.cost > 0 && ` ${t('imports.cost', { cost: price(analysis.cost) })}`),
@@ -104,6 +104,9 @@ function report(job, section) {
     ended && job.rejected > 0 && h('p', { class: 'note' }, t('imports.mend_note')),
   ].flat(Infinity).filter(Boolean);
 }
+
+/** Say what a job waits for; what a provider says is English. */
+const waitsFor = english => (told('waits', english) === english ? asEnglish(english) : told('waits', english));
 
 /** Return a button that does something and shows why it could not. */
 function act(words, section, what) {
@@ -142,7 +145,7 @@ async function jobs() {
     h('p', { class: 'search no-print' }, h('label', {}, `${t('imports.only')} `, pick)),
     table(t('imports.listed', { n: listed.jobs.length }), [
       { name: 'source', label: t('column.source'), text: true, cell: row => h('a', { href: changed({ job: row.job_id }), 'aria-current': row.job_id === now.job ? 'true' : null }, row.source) },
-      { name: 'state', label: t('column.state'), text: true, cell: row => [told('job', row.state), row.waiting_for && [': ', asEnglish(row.waiting_for)]] },
+      { name: 'state', label: t('column.state'), text: true, cell: row => [told('job', row.state), row.waiting_for && [': ', waitsFor(row.waiting_for)]] },
       { name: 'created', label: t('column.at'), text: true, cell: row => moment(row.created) },
       ...['read', 'written', 'rejected', 'failed'].map(name => ({ name, label: t(`outcome.${name}`), cell: row => value(row[name]) })),
       { name: 'texts', label: t('column.texts'), cell: row => value(row.analysis.done) },

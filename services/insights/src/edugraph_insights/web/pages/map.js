@@ -37,7 +37,7 @@ async function picture(asked, { questions, sees, student, during }) {
     ask('/course-map', asked), standing,
     byMastery && !student ? ask('/mastery', asked) : null,
     sees !== 'cells' && questions.has('trend') ? ask('/trend', { ...asked, ...during }) : { rows: [], as_of: new Date().toISOString() },
-    wantedPoint && !student && questions.has('earlier-gaps') ? trailOf(wantedPoint, asked, Number(sure), standing) : null,
+    wantedPoint && questions.has('earlier-gaps') ? trailOf(wantedPoint, asked, Number(sure), standing.then(({ rows }) => new Map(rows.map(row => [row.point, wrongOf(row, student)]).filter(([, wrong]) => !student || wrong > 0)))) : null,
   ]);
   const all = collected(places.rows, rates.rows, levels?.rows ?? [], student);
   for (const point of all.values()) point.needs = point.needs.filter(need => need.confidence >= Number(sure));
@@ -62,11 +62,14 @@ async function picture(asked, { questions, sees, student, during }) {
     sees !== 'cells' && timeSlider(trend),
     h('p', { class: 'left-out' }, t('map.drawn', { n: drawn.length, of: all.size }), ' ', drawn.length < wanted.length ? t('map.too_many', { most: MOST_NODES, n: wanted.length - drawn.length }) : '', !near && all.size > wanted.length ? t('map.alone', { n: all.size - wanted.length }) : ''),
     h('div', { class: 'map-and-panel' }, h('figure', {}, canvas(drawn, { chosen, student, byMastery, onTrail, passed }), legend(student, byMastery, onTrail.size > 0)), side),
-    chosen && trail && trailSection(chosen, all, trail),
+    chosen && trail && trailSection(chosen, all, student, trail),
     pointsTable(matches, { all, neededFor, student, byMastery, hidden: hiddenRows(rates) }),
     how('course-map', places), how(student ? 'student' : 'weak-points', rates), levels && how('mastery', levels),
   ];
 }
+
+/** Return the share wrong of a row: the class's, or that of the first attempts of a student. */
+const wrongOf = (row, student) => (!student ? row.wrong : row.right + row.wrong ? row.wrong / (row.right + row.wrong) : null);
 
 /** Return the points by id: what they need, and how the class, or the student, does at them. */
 function collected(places, rates, levels, student) {
@@ -82,7 +85,7 @@ function collected(places, rates, levels, student) {
   for (const row of rates) {
     const here = point(row.point, row.name);
     const tried = student ? row.right + row.wrong : row.first_attempts;
-    Object.assign(here, { row, tried, wrong: student ? (tried ? row.wrong / tried : null) : row.wrong, students: student ? null : row.students, mastery: student ? row.probability : null });
+    Object.assign(here, { row, tried, wrong: wrongOf(row, student), students: student ? null : row.students, mastery: student ? row.probability : null });
   }
   for (const row of levels) point(row.point, row.name).mastery = row.mastery;
   return all;

@@ -17,7 +17,7 @@ export function overview({ asked, questions }) {
     block(t('overview.standing'), () => standing(weak, asked, questions), { class: 'standing' }),
     block(t('overview.weakest'), () => weakest(weak), { 'data-question': 'weak-points' }),
     questions.has('trend') && block(t('overview.trend'), () => trend(asked, questions), { 'data-question': 'trend' }),
-    questions.has('trust') && block(t('overview.trust'), () => trust(asked), { 'data-question': 'trust' }),
+    questions.has('trust') && block(t('overview.trust'), () => trust(asked, questions), { 'data-question': 'trust' }),
   ];
 }
 
@@ -97,9 +97,9 @@ function drawing(rows) {
   return h('figure', {}, place, h('figcaption', { class: 'legend' }, legend));
 }
 
-async function trust(asked) {
+async function trust(asked, questions) {
   const answer = await ask('/trust', asked);
-  const behind = row => (row.kind === 'mistakes' && answer.exact ? link('records') : null);
+  const behind = row => (questions.has('records') ? recordsLink(row.evidence) : null);
   return [
     table(t('overview.trust_caption'), [
       { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },

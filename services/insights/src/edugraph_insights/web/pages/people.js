@@ -3,7 +3,7 @@
 import cytoscape from '../vendor/cytoscape/cytoscape.esm.min.mjs';
 
 import { ask } from '../api.js';
-import { block, colour, h, hiddenRows, how, searchInput, table, value } from '../parts.js';
+import { block, colour, h, hiddenRows, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { number, share, t } from '../words.js';
 
@@ -35,20 +35,21 @@ async function ties(asked, questions) {
     && (only !== 'alone' || row.ties === 0) && (only !== 'unanswered' || row.unanswered > 0));
   const one = all.find(row => row.student === who);
   return [
-    cards(answer, all),
+    cards(answer, all, questions),
     all.length ? [one ? around(one, all) : bubbles(all), tools(rows.length, all.length, only, community, Boolean(attention))] : h('p', { class: 'left-out' }, t('people.too_few')),
     all.length > 0 && peopleTable(rows, all.length, questions, Boolean(attention), hiddenRows(answer)),
     how('ties', answer), attention && how('attention', attention),
   ];
 }
 
-function cards(answer, all) {
+function cards(answer, all, questions) {
   const of = answer.of_how_many;
+  const messages = questions.has('records') ? link('records', { kind: 'messages' }) : null;
   const card = (name, exact, href) => h('div', { class: 'card', 'data-card': name }, h('dt', {}, t(`people_card.${name}`)), h('dd', {}, exact === undefined ? h('span', { class: 'hidden' }, t('table.hidden')) : value(exact, number(exact), href, t(`people_card.${name}`))));
   return h('dl', { class: 'cards' },
-    card('students', of.students), card('tied', of['students with a tie']),
+    card('students', of.students, questions.has('roster') ? link('students') : null), card('tied', of['students with a tie'], messages),
     all.length > 0 && card('alone', all.filter(row => row.ties === 0).length, changed({ only: 'alone', community: '' })),
-    card('pairs', of['pairs with a tie']), card('mutual', of['pairs with a tie both ways']));
+    card('pairs', of['pairs with a tie'], messages), card('mutual', of['pairs with a tie both ways'], messages));
 }
 
 function tools(found, all, only, community, answered) {
@@ -148,11 +149,12 @@ function spread(cy, place, first) {
 }
 
 function peopleTable(rows, all, questions, answered, hidden) {
+  const messages = row => (questions.has('records') ? recordsLink(row.evidence) : null);
   return table(t('people.caption', { n: rows.length, of: all }), [
     { name: 'name', label: t('column.student'), text: true, key: row => row.name, cell: row => h('a', { href: changed({ who: row.student }), 'data-keep-focus': `who-${row.student}` }, row.name) },
     { name: 'community', label: t('column.community'), key: row => row.community, cell: row => (row.community === null ? t('people.none') : value(row.community, number(row.community), changed({ community: row.community, who: '' }), row.name)) },
-    ...['ties', 'mutual', 'sent', 'received'].map(name => ({ name, label: t(`column.${name}`), key: row => row[name], cell: row => value(row[name]) })),
-    { name: 'reciprocity', label: t('column.reciprocity'), key: row => row.reciprocity, cell: row => value(row.reciprocity, share(row.reciprocity)) },
+    ...['ties', 'mutual', 'sent', 'received'].map(name => ({ name, label: t(`column.${name}`), key: row => row[name], cell: row => value(row[name], number(row[name]), messages(row), row.name) })),
+    { name: 'reciprocity', label: t('column.reciprocity'), key: row => row.reciprocity, cell: row => value(row.reciprocity, share(row.reciprocity), messages(row), row.name) },
     ...(answered ? [{ name: 'unanswered', label: t('column.unanswered'), key: row => row.unanswered, cell: row => value(row.unanswered, number(row.unanswered), questions.has('records') ? link('records', { student: row.student }) : null, row.name) }] : []),
   ], rows, { sort: 'community', hidden });
 }

@@ -5,23 +5,33 @@ import { block, h, how, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { moment, share, t, told } from '../words.js';
 
+const KINDS = ['answers', 'messages', 'progress', 'texts']; // attempts and mistakes, unless another is asked for
 const STEP = 200; // what the API gives without a limit
 const MOST = 5000; // what it gives at most
 
 export function records({ asked }) {
-  const { student, point, item, limit } = state();
-  const parameters = { ...asked, student, point, item, limit: Math.min(Number(limit) || STEP, MOST) };
-  const about = Object.entries({ student, point, item }).filter(([, each]) => each);
+  const { student, point, item, of, kind = KINDS[0], limit } = state();
+  const parameters = { ...asked, student, point, item, of, kind, limit: Math.min(Number(limit) || STEP, MOST) };
+  const about = Object.entries({ student: student ?? of, point, item }).filter(([, each]) => each);
   return [
     h('h1', {}, t('records.title')),
     h('p', {}, about.map(([name, each], place) => [place ? ' · ' : '', `${t(`column.${name}`)} `, h('strong', {}, each)]),
-      about.length > 0 && h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '' }) }, t('records.all'))),
-    block(t('records.list'), async () => {
+      about.length > 0 && h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '', of: '' }) }, t('records.all'))),
+    kinds(kind, student ?? of),
+    block(t(`records_of.${kind}`), async () => {
       const answer = await ask('/records', parameters);
       const more = Object.keys(answer.left_out).length > 0 && parameters.limit < MOST;
-      return [recordsTable(answer.rows), more && h('p', {}, h('a', { href: changed({ limit: parameters.limit * 5 }) }, t('records.more'))), how('records', answer)];
+      return [recordsTable(answer.rows, kind), more && h('p', {}, h('a', { href: changed({ limit: parameters.limit * 5 }) }, t('records.more'))), how('records', answer)];
     }, { 'data-question': 'records' }),
   ];
+}
+
+/** Return the choice between the kinds of records, of the same student. A message is sought by who is in it. */
+function kinds(kind, who) {
+  const chosen = wanted => ({ kind: wanted === KINDS[0] ? '' : wanted, point: '', item: '', limit: '', ...(wanted === 'messages' ? { student: '', of: who } : { student: who, of: '' }) });
+  const pick = h('select', { name: 'kind', 'data-keep-focus': 'kind', onchange: () => { location.hash = changed(chosen(pick.value)); } },
+    KINDS.map(each => h('option', { value: each, selected: each === kind }, t(`records_of.${each}`))));
+  return h('p', { class: 'search no-print' }, h('label', {}, `${t('column.kind')} `, pick));
 }
 
 /** Return a few records where there is no room for a table. */
@@ -31,13 +41,18 @@ export function recordsList(rows) {
     row.question && h('p', {}, row.question), row.text && h('p', {}, h('q', {}, row.text)))));
 }
 
-export function recordsTable(rows) {
-  return table(t('records.caption', { n: rows.length }), [
-    { name: 'at', label: t('column.at'), text: true, cell: row => moment(row.at) },
-    { name: 'student', label: t('column.student'), text: true, cell: row => h('a', { href: link('student', { student: row.student }) }, row.student) },
-    { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
-    { name: 'outcome', label: t('column.outcome'), cell: row => value(row.outcome, share(row.outcome === null ? null : row.outcome / 1000)) },
-    { name: 'question', label: t('column.question'), text: true, cell: row => row.question ?? row.item ?? '–' },
-    { name: 'text', label: t('column.text'), text: true, cell: row => row.text ?? '–' },
-  ], rows);
+export function recordsTable(rows, kind = KINDS[0]) {
+  const person = name => ({ name, label: t(`column.${name}`), text: true, cell: row => (row[name] ? h('a', { href: link('student', { student: row[name] }) }, row[name]) : '–') });
+  const at = { name: 'at', label: t('column.at'), text: true, cell: row => moment(row.at) };
+  const columns = {
+    answers: [at, person('student'),
+      { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
+      { name: 'outcome', label: t('column.outcome'), cell: row => value(row.outcome, share(row.outcome === null ? null : row.outcome / 1000)) },
+      { name: 'question', label: t('column.question'), text: true, cell: row => row.question ?? row.item ?? '–' },
+      { name: 'text', label: t('column.text'), text: true, cell: row => row.text ?? '–' }],
+    messages: [at, person('student'), person('partner'), { name: 'text', label: t('records.message'), text: true, cell: row => row.text ?? '–' }],
+    progress: [at, person('student'), { name: 'progress', label: t('column.progress'), cell: row => value(row.progress, share(row.progress === null ? null : row.progress / 100)) }],
+    texts: [at, { name: 'question', label: t('records.title_of_text'), text: true, cell: row => row.question ?? row.record }],
+  };
+  return table(t('records.caption', { n: rows.length }), columns[kind] ?? columns.answers, rows);
 }

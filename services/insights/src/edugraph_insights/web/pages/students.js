@@ -35,7 +35,7 @@ async function list(asked, questions) {
       { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), records(row, questions), who(row)) },
       { name: 'right', label: t('column.right'), key: row => row.right, cell: row => bar(row.right, records(row, questions), who(row)) },
       { name: 'first_attempts', label: t('column.first_attempts'), key: row => row.first_attempts, cell: row => value(row.first_attempts, number(row.first_attempts), records(row, questions), who(row)) },
-      { name: 'progress', label: t('column.progress'), key: row => row.progress, cell: row => value(row.progress, share(row.progress === null ? null : row.progress / 100)) },
+      { name: 'progress', label: t('column.progress'), key: row => row.progress, cell: row => value(row.progress, share(row.progress === null ? null : row.progress / 100), questions.has('records') ? recordsLink(row.progress_evidence) : null, who(row)) },
       { name: 'hours', label: t('column.hours'), key: row => row.hours, cell: row => value(row.hours, number(row.hours), records(row, questions), who(row)) },
       { name: 'last', label: t('column.last'), key: row => row.last, cell: row => day(row.last) },
     ], rows, { sort: help ? 'help' : '-unanswered' }),

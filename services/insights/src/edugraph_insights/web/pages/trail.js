@@ -7,12 +7,12 @@ import { number, share, t } from '../words.js';
 
 /**
  * Return the trail of a point: {answer, gap, by, steps}. `gap` is null where nothing is known of what the point needs, `by` says
- * why it is the weakest. `weak` is the promise of how the class does at each point.
+ * why it is the weakest. `wrongShares` is the promise of the share wrong at each point, of the class or of the one student of `asked`.
  */
-export async function trailOf(point, asked, sure, weak) {
-  const [answer, rates] = await Promise.all([ask('/earlier-gaps', { ...asked, ...(sure > 0 && { min_confidence: sure }) }), weak]);
+export async function trailOf(point, asked, sure, wrongShares) {
+  const [answer, wrong] = await Promise.all([ask('/earlier-gaps', { ...asked, ...(sure > 0 && { min_confidence: sure }) }), wrongShares]);
   const rows = answer.rows.filter(row => row.point === point);
-  const [gap, by] = weakest(rows, new Map(rates.rows.map(row => [row.point, row.wrong])));
+  const [gap, by] = weakest(rows, wrong);
   const steps = (gap?.way ?? []).map((id, place) => ({ id, name: gap.way_names[place], row: rows.find(row => row.gap === id) ?? null }));
   return { answer, gap, by, steps };
 }
@@ -45,27 +45,26 @@ export function addTrail(all, from, { gap, steps }) {
 }
 
 /** Return the trail in a sentence and in a table. */
-export function trailSection(point, all, { answer, gap, by, steps }) {
+export function trailSection(point, all, student, { answer, gap, by, steps }) {
   const known = row => (row ? null : t('table.hidden'));
   const behind = step => recordsLink(all.get(step.id).row?.evidence);
   const numbered = steps.map((step, place) => ({ ...step, point: step.id, place: place + 1 }));
   return h('section', { class: 'trail', 'data-question': 'earlier-gaps' },
     h('h3', {}, t('trail.title', { name: point.name })),
-    h('p', { class: 'trail-sentence' }, sentence(point, all.get(gap?.gap), { gap, by, steps })),
+    h('p', { class: 'trail-sentence' }, sentence(point, all.get(gap?.gap), student, { gap, by, steps })),
     gap && table(t('trail.caption', { n: steps.length }), [
       { name: 'name', label: t('column.point'), text: true, cell: step => h('a', { href: changed({ point: step.id }) }, step.name) },
       { name: 'place', label: t('trail.step'), cell: step => number(step.place) },
       { name: 'wrong', label: t('column.wrong'), cell: step => bar(all.get(step.id).wrong, behind(step), step.name) },
       { name: 'mastery', label: t('column.mastery'), cell: step => known(step.row) ?? bar(step.row.class_mastery, behind(step), step.name) },
-      { name: 'difference', label: t('trail.difference'), cell: step => known(step.row) ?? value(step.row.difference, share(step.row.difference), behind(step), step.name) },
+      ...(student ? [] : [{ name: 'difference', label: t('trail.difference'), cell: step => known(step.row) ?? value(step.row.difference, share(step.row.difference), behind(step), step.name) }]),
       { name: 'confidence', label: t('trail.confidence'), cell: ({ row }) => known(row) ?? value(row.confidence, share(row.confidence)) },
-      { name: 'students', label: t('trail.students'), cell: step => known(step.row) ?? value(step.row.students, number(step.row.students), behind(step), step.name) },
+      ...(student ? [] : [{ name: 'students', label: t('trail.students'), cell: step => known(step.row) ?? value(step.row.students, number(step.row.students), behind(step), step.name) }]),
     ], numbered),
     how('earlier-gaps', answer));
 }
 
-function sentence(point, weak, { gap, by, steps }) {
-  if (!gap) return t('trail.unknown', { name: point.name });
-  const numbers = { steps: number(steps.length), mastery: share(gap.class_mastery), difference: share(gap.difference), students: number(gap.students), wrong: share(weak.wrong) };
-  return t(`trail.${by}`, { name: point.name, gap: gap.gap_name, ...numbers });
+function sentence(point, weak, student, { gap, by, steps }) {
+  const about = { name: point.name, ...(gap && { gap: gap.gap_name, steps: number(steps.length), mastery: share(gap.class_mastery), difference: share(gap.difference), students: number(gap.students), wrong: share(weak.wrong) }) };
+  return student ? t(`trail_student.${by}`, about) : t(`trail.${by}`, about);
 }
