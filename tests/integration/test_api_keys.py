@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import BOOTSTRAP_ENDED, KEYS, ApiKeys, matches, split_token
+from edugraph_common.platform.api_keys import BOOTSTRAP_ENDED, KEYS, ROLES, SCOPES, ApiKeys, matches, split_token
 from edugraph_common.platform.callers import KeyRing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,6 +90,15 @@ def test_that_a_key_was_made_is_known_for_good_also_of_older_releases(keys: ApiK
     assert not keys.were_made()
     server.hset(KEYS, "made by a release that kept nothing else", "{}")
     assert keys.were_made()
+    server.delete(KEYS)
+    server.set("edugraph:keys-made", 1)  # as another release says it
+    assert keys.were_made()
+
+
+def test_keys_that_are_stored_name_these_roles_and_scopes() -> None:
+    """A name that changed would shut out who has it."""
+    assert ROLES == ("analyst", "teacher", "student", "head", "counsellor", "officer")
+    assert SCOPES == ("read:own", "read", "personal", "submit", "review", "operate", "privacy", "erase")
 
 
 def test_a_key_gets_more_scopes_and_keeps_its_secret(keys: ApiKeys) -> None:
