@@ -117,6 +117,7 @@ def test_no_place_of_a_person_is_passed_over_unread(given_pair: tuple[str, str],
     assert list(private_names.own_names(plain, [person])) == searched
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", FORMS, ids=[f"{number}-{form.tag}" for number, form in enumerate(FORMS)])
 @settings(max_examples=10, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(data=st.data())
