@@ -38,7 +38,8 @@ SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=te
 test test-rest test-shuffled fast fast-shuffled coverage invariants: WORKERS := 2
 SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 # What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
-FAST := -m 'not real and not system and not thorough' $(SLOW_TESTS)
+# Schemathesis is loaded by no test of it, and costs each process more than a second.
+FAST := -m 'not real and not system and not thorough' -p no:schemathesis --ignore-glob='*/test_*_document.py' $(SLOW_TESTS)
 COVERED := --cov=edugraph_client --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_insights --cov=edugraph_cli
 
 test: env-dev test-servers ## set up what the tests need and run all of them, but for the traps (make traps)

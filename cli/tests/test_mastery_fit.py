@@ -108,6 +108,7 @@ def test_the_first_attempt_of_the_latest_versions_at_items_of_known_points_count
     assert all(each.points == (canonical_name("Square Roots"),) for each in found)
 
 
+@pytest.mark.thorough
 def test_the_estimate_ranks_students_by_true_mastery_better_than_the_share_right() -> None:
     found = measure(120, 96_000, 1)
     assert found.many.estimate > 0.75

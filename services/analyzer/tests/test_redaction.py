@@ -126,6 +126,7 @@ def passes_guards(form: Form, text: str) -> bool:
     return hinted is not None and form in redaction._forms_that_may_match(Needs.met_by(text))
 
 
+@pytest.mark.thorough
 @each_form
 @settings(max_examples=10, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(data=st.data())

@@ -274,7 +274,7 @@ WIDE = parse_mapping(
 
 
 @pytest.mark.parametrize("form", ["workbook", "csv"])
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)  # each reads its table twice, a workbook in a process of its own
 @given(students=st.lists(st.sampled_from(IDS), min_size=1, max_size=12), chosen=st.sampled_from(IDS))
 def test_the_rows_of_a_converted_table_are_erased_and_its_file_is_gone(
     tmp_path_factory: pytest.TempPathFactory, form: Format, students: list[str], chosen: str

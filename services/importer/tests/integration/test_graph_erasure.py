@@ -140,6 +140,7 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
     assert room.query("MATCH (n:Interaction) RETURN n") == []
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_a_forgotten_student_was_never_there(room: Any, data: st.DataObject) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def is_of(record: Record, of: str, node_id: str) -> bool:
     return not isinstance(record.data, MembershipRecord) and course_ids_of(record) == (node_id,)
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_what_is_left_is_the_graph_of_the_others(room: Any, data: st.DataObject) -> None:

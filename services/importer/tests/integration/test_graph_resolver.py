@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,6 +173,7 @@ def test_who_is_erased_and_what_is_taken_back_leaves_no_name(room: Any, data: st
     assert room.digest() == digest
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_a_graph_of_the_release_before_is_resolved(room: Any, data: st.DataObject) -> None:

@@ -125,6 +125,7 @@ def in_order(graph: Graph, records: Sequence[Record], findings: Sequence[RecordF
     graph.write_reviews(said)
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(data=st.data())
 def test_a_verdict_counts_whenever_it_comes(room: Any, data: st.DataObject) -> None:

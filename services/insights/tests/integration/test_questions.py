@@ -52,6 +52,7 @@ def same(found: dict[Any, Row], expected: dict[Any, dict[str, Any]]) -> None:
                 assert shown == value, (key, name, shown, value)
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(school=schools())
 def test_questions_about_a_course_equal_the_reference(room: Room, insights: Insights, school: School) -> None:
@@ -95,6 +96,7 @@ def test_questions_about_a_course_equal_the_reference(room: Room, insights: Insi
         same({(row.point, row.needs): row for row in found}, reference.course_map(school, course))
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(school=schools())
 def test_questions_about_a_student_and_two_courses_equal_the_reference(
@@ -168,6 +170,7 @@ def answers_of_a_term_equal_the_reference(insights: Insights, school: School, co
         assert row.school_week == (weeks or None)
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(school=schools(), members=st.lists(st.sampled_from(["g", "h", None]), min_size=14, max_size=14))
 def test_two_groups_are_compared_in_the_weeks_of_their_terms(

@@ -177,13 +177,13 @@ def students_of(record: Record) -> set[str]:
 
 
 def test_all_reviews_come_as_they_were_sent(client: TestClient, room: Room) -> None:
-    """Out: a field of `reviews`. More than one page of them is read."""
+    """Out: a field of `reviews`, or any page but the first."""
     said = {"of": "knowledge_point", "verdict": "different", "by": "ann", "at": at(1)}
-    sent = [PairReview.model_validate({**said, "pair": ["p", f"q{number}"]}) for number in range(1_001)]
+    sent = [PairReview.model_validate({**said, "pair": ["p", f"q{number}"]}) for number in range(9)]
     room.graph.write_reviews(sent)
-    with room.reading() as graph:
+    with room.reading() as graph, patch.object(whole_graph, "REVIEWS_AT_ONCE", 4):
         assert len(list(reviews(graph))) == len(sent)
-    lines = get(client, "reviews", "read", "personal").text.splitlines()
+        lines = get(client, "reviews", "read", "personal").text.splitlines()
     got = {REVIEW.validate_python(json.loads(line)) for line in lines}
     assert got == set(sent)
 
