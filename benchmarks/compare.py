@@ -51,13 +51,14 @@ packs, asked = list(bench.packs_of(run)), []
 with redis.Redis.from_url(address, socket_timeout=bench.MOST_SECONDS) as server, scripted_provider(run.script) as url:
     until = time.time() + bench.MOST_SECONDS
     told = {"name": run.name, "url": url, "redis": address, "pack": run.pack, "until": until}
+    told |= {"threads": 1, "connect_seconds": 0.0}  # what benches of before do not know: theirs have one thread
     for _ in ("asked", "cached"):
         server.delete(*(f"{run.name}:{what}" for what in ("packs", "done", "ready", "go")))
         server.rpush(f"{run.name}:packs", *packs)
         command = [sys.executable, bench.__file__, "--work", json.dumps(told)]
         workers = [subprocess.Popen(command) for _ in range(run.processes)]
         for _ in workers:
-            server.blpop([f"{run.name}:ready"])
+            assert server.blpop([f"{run.name}:ready"], timeout=60), "a process did not begin"
         began = time.monotonic()
         server.rpush(f"{run.name}:go", *(until for _ in workers))  # benches of before read the end from `told` alone
         while server.llen(f"{run.name}:done") < len(packs):
