@@ -254,7 +254,14 @@ def showing_the_mark(room: Room, who: Caller) -> set[str]:
         ]
     answered = [(name, use(found, who, tool, asked).content[0].text) for name, tool, asked in calls]  # type: ignore[union-attr]
     queue = QUESTIONS["review-queue"]
-    answered.append(("CSV", as_csv(ask(found, who, queue, queue.parameters(**course)), [*queue.row.model_fields])))
+    answered.append(
+        (
+            "CSV",
+            as_csv(
+                ask(found, who, queue, queue.parameters(**course)), {name: name for name in queue.row.model_fields}
+            ),
+        )
+    )
     answered += [(what.__name__, json.dumps([*what(found.graph)], default=str)) for what in (export, reviews)]
     found.graph.close()
     return {name for name, text in answered if MARK in text}
