@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import neo4j
 import pytest
 from engines import System, family
 from made_records import write_records
@@ -16,6 +17,7 @@ from made_records import write_records
 from edugraph_cli.processes import worker_command
 from edugraph_cli.serving import IMPORTS
 from edugraph_common.contracts.outcomes import ENDED, JobReport
+from edugraph_insights.whole_graph import digest_rows
 
 pytestmark = [
     pytest.mark.real,
@@ -34,14 +36,30 @@ def test_an_import_whose_workers_are_killed_ends_like_an_undisturbed_one(system:
     system.engine.empty()
     undisturbed, kills = _import(system, path, killing=False)
     assert (undisturbed.written, kills) == (RECORDS, 0)
-    digest = system.client.graph_digest()
+    digest, rows = system.client.graph_digest(), _rows(system)
 
     system.engine.empty()
     disturbed, kills = _import(system, path, killing=True)
     assert kills >= 5
     assert disturbed.model_dump(include={*REPORTED}) == undisturbed.model_dump(include={*REPORTED})
+    # What differs is told first: two digests say nothing of it.
+    there = _rows(system)
+    assert (sorted(rows - there)[:20], sorted(there - rows)[:20]) == ([], [])
     assert system.client.graph_digest() == digest
     system.engine.empty()
+
+
+def _rows(system: System) -> set[str]:
+    """Return the rows of which the digest is made; there are about five for each record."""
+    found = system.engine.environment
+    auth = (found["EDUGRAPH_NEO4J_USER"], found["EDUGRAPH_NEO4J_PASSWORD"])
+    with (
+        neo4j.GraphDatabase.driver(
+            found["EDUGRAPH_NEO4J_URI"], auth=auth, notifications_min_severity="OFF"
+        ) as driver,
+        driver.session() as session,
+    ):
+        return set(digest_rows(lambda query: (row.data() for row in session.run(neo4j.Query(query)))))  # type: ignore[arg-type]
 
 
 def _import(system: System, path: Path, *, killing: bool) -> tuple[JobReport, int]:

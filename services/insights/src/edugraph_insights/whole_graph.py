@@ -154,6 +154,14 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
 
     The sum of the rows' hashes does not depend on their order, so nothing is sorted or held in memory.
     """
+    total = 0
+    for row in digest_rows(read):
+        total += int.from_bytes(hashlib.sha256(row.encode()).digest(), "big")
+    return f"{total % (1 << 256):064x}"
+
+
+def digest_rows(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> Iterator[str]:
+    """Yield what a digest is made of: each node and each relationship as JSON, with its label or type first."""
 
     def rows() -> Iterator[list[Any]]:
         for label in RECORD_LABELS + ENTITY_LABELS + DAY_LABELS + REVIEW_LABELS:
@@ -170,11 +178,8 @@ def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
             for row in read(query):
                 yield [name, row["la"], row["a"], row["lb"], row["b"], _plain_all(row["p"])]
 
-    total = 0
     for row in rows():
-        canonical = json.dumps(row, ensure_ascii=False, sort_keys=True, default=str, separators=(",", ":"))
-        total += int.from_bytes(hashlib.sha256(canonical.encode()).digest(), "big")
-    return f"{total % (1 << 256):064x}"
+        yield json.dumps(row, ensure_ascii=False, sort_keys=True, default=str, separators=(",", ":"))
 
 
 def _plain_all(properties: Mapping[str, Any]) -> dict[str, Any]:
