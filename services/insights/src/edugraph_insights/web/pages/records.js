@@ -16,7 +16,7 @@ export function records({ asked }) {
   return [
     h('h1', {}, t('records.title')),
     h('p', {}, about.map(([name, each], place) => [place ? ' · ' : '', `${t(`column.${name}`)} `, h('strong', {}, each)]),
-      about.length > 0 && h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '', of: '' }) }, t('records.all'))),
+      about.length > 0 && [' ', h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '', of: '' }) }, t('records.all'))]),
     kinds(kind, student ?? of),
     block(t(`records_of.${kind}`), async () => {
       const answer = await ask('/records', parameters);
