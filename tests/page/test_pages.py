@@ -223,7 +223,7 @@ def test_ties_messages_texts_and_progress_open_their_records(visit: Visitor) -> 
     for page, (number, asked) in ways.items():
         shown = visit.open(page, course=COURSE, lang="en")
         shown.locator(number).click()
-        shown.wait_for_url("**#records?*")
+        shown.wait_for_selector("[data-page=records]")
         visit.ready()
         expected = visit.answer("records", course=COURSE, **asked)["rows"]
         assert expected
@@ -231,9 +231,9 @@ def test_ties_messages_texts_and_progress_open_their_records(visit: Visitor) -> 
         assert listed == [row["student"] or row["record"] for row in expected]
     for kind in ("answers", "texts", "progress"):
         shown.locator("select[name=kind]").select_option(kind)
-        visit.ready()
         of_kind = visit.answer("records", course=COURSE, kind=kind)["rows"]
-        assert len(shown.query_selector_all("tbody tr")) == len(of_kind)
+        # The page of the kind before is ready, too, until the new address has reached it.
+        shown.wait_for_function("n => document.querySelectorAll('tbody tr').length === n", arg=len(of_kind))
 
 
 def test_the_sliders_ask_for_days_and_say_them_in_words(visit: Visitor) -> None:
