@@ -24,9 +24,10 @@ def test_each_file_of_tests_is_run_in_ci_or_by_night_or_once_a_week() -> None:
     """To take the guard out: leave flower-test or traps-quick out of the steps, or a folder out of `testpaths`."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     pytest = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
-    # What `make fast` alone leaves out is run by `make test-rest`.
-    slow = next(line for line in makefile.splitlines() if line.startswith("SLOW_TESTS := "))
-    ignored = re.findall(r"--ignore(?:-glob)?='?([\w*/.]+)", slow)
+    slow, fast = (re.search(rf"^{name} := .*", makefile, re.MULTILINE) for name in ("SLOW_TESTS", "FAST"))
+    assert slow is not None
+    assert fast is not None
+    ignored, ignored_by_fast = (re.findall(r"--ignore(?:-glob)?='?([\w*/.]+)", line[0]) for line in (slow, fast))
     in_ci, later = set[str](), set[str]()
     for path, steps in ((ROOT / ".ci" / "run", in_ci), (ROOT / "make" / "nightly.mk", later)):
         text = path.read_text(encoding="utf-8").replace("\\\n", " ")
@@ -41,6 +42,9 @@ def test_each_file_of_tests_is_run_in_ci_or_by_night_or_once_a_week() -> None:
                 assert {"fast", "test-rest"} <= in_ci
                 assert any(file.startswith(f"{folder}/") for folder in pytest["testpaths"]), file
                 assert not any(fnmatch(file, name) or file.startswith(f"{name}/") for name in ignored), file
+                # `make test-rest` runs what is marked alone, so what `make fast` ignores besides has to be.
+                if any(fnmatch(file, name) for name in ignored_by_fast):
+                    assert "pytest.mark.real" in (ROOT / file).read_text(encoding="utf-8"), file
 
 
 def test_each_file_with_slow_tests_is_named_by_a_target_that_runs_them() -> None:

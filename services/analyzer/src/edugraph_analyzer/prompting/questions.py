@@ -119,8 +119,7 @@ def question_of(document: Document, settings: AnalyzerSettings, members: Sequenc
 
     `members` are the names of the people of each of the document's courses, which are redacted too.
     """
-    text_tokens = estimated_tokens(document.text)
-    if text_tokens > settings.longest_item_tokens:
+    if estimated_tokens(document.text) > settings.longest_item_tokens:
         raise TooLong
     redactor = Redactor(document.people if settings.redaction else (), members)
     redact = redactor.redact if settings.redaction else str
