@@ -209,8 +209,9 @@ def test_it_is_done_by_keyboard_alone(visit_demo: Visitor, tmp_path: Path) -> No
     }
     (tmp_path / "texts.ndjson").write_text(json.dumps(record) + "\n")
     shown = visit_demo.open("imports", lang="en")
-    tab_to(shown, "input[type=file]")
+    # The browser is told to hand over its dialogs before the first key: Playwright does not wait until it has heard it.
     with shown.expect_file_chooser() as chooser:
+        tab_to(shown, "input[type=file]")
         shown.keyboard.press("Enter")
     chooser.value.set_files(tmp_path / "texts.ndjson")
     shown.wait_for_selector(".dry-run")
