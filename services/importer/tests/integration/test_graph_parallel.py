@@ -1,14 +1,19 @@
 """Many writers on crowded batches: no deadlock, one graph."""
 
 import random
+import sys
 import threading
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
 from threads import at_once
 
+from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import Graph, RecordBatch, apply
+from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.unit_of_work import write_records
 
 WRITERS = 4
@@ -57,6 +62,31 @@ def test_four_writers_never_deadlock(room: Any, size: int) -> None:
     if room.has_locks:
         assert "Neo.TransientError.Transaction.DeadlockDetected" not in graph.retries
     graph.close()
+
+
+@pytest.mark.parametrize("room", [pytest.param("neo4j", marks=pytest.mark.real)], indirect=True)
+@pytest.mark.timeout(60)
+def test_a_transaction_that_fails_leaves_those_of_other_threads_whole(room: Any) -> None:
+    """Out: Connection._transaction, in favour of `execute_write`: some wait for ever, or fail."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+
+    def many(connection: Connection, seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(40):
+            if chance.random() < 0.3:
+                with pytest.raises(Rejected, match="ArithmeticError"):
+                    connection.write(lambda tx: tx.run("UNWIND range(1, 30) AS n RETURN 1 / (n - 15)").consume())
+            else:
+                rows = chance.choice([1, 100, 1_100])
+                found = connection.read("UNWIND range(1, $rows) AS n RETURN n, toString(n) AS text", rows=rows)
+                assert [tuple(row) for row in found] == [(n, str(n)) for n in range(1, rows + 1)]
+
+    try:
+        with closing(Connection(room.settings)) as connection:
+            at_once([partial(many, connection, seed) for seed in range(16)])
+    finally:
+        sys.setswitchinterval(before)
 
 
 def side_by_side(graph: Graph, work: list[RecordBatch]) -> None:

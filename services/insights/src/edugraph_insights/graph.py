@@ -45,16 +45,15 @@ class Graph:
         return self._rows(statement_text(statement, label, types), parameters)
 
     def _rows(self, text: LiteralString, parameters: Mapping[str, Any]) -> list[Row]:
-        @neo4j.unit_of_work(timeout=self._settings.query_timeout_seconds)
-        def rows(tx: neo4j.ManagedTransaction) -> list[Row]:
-            found = tx.run(text, dict(parameters)).fetch(self._max_rows + 1)
-            return [{name: _native(value) for name, value in record.data().items()} for record in found]
-
+        # Each statement is a transaction of its own. When one of the driver's managed transactions fails, the driver
+        # gives its connection back and then asks it once more how it is; by then another thread may read from it,
+        # which loses a byte, waits for ever, or has its own transaction rolled back (docs/adr/0079).
+        query = neo4j.Query(text, timeout=self._settings.query_timeout_seconds)
         with _driver_errors(), self._session() as session:
-            answered = session.execute_read(rows)
-        if len(answered) > self._max_rows:
-            raise TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
-        return answered
+            found = session.run(query, dict(parameters)).fetch(self._max_rows + 1)
+            if len(found) > self._max_rows:
+                raise TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
+            return [{name: _native(value) for name, value in record.data().items()} for record in found]
 
     def scan(self, statement: str, **parameters: Any) -> Iterator[Row]:
         """Yield the rows of a statement that may read the whole graph, without holding them. Values are the driver's.
@@ -90,7 +89,6 @@ class Graph:
             auth=(user, password.get_secret_value()) if user and password else None,
             connection_timeout=3.0,
             connection_acquisition_timeout=5.0,
-            max_transaction_retry_time=2.0,
             notifications_min_severity="OFF",
             telemetry_disabled=True,
             user_agent="edugraph-insights",

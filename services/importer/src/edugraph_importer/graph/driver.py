@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, cast
 
 import neo4j
 from neo4j.exceptions import (
@@ -39,6 +39,7 @@ RETRY_SECONDS = 30.0  # A transaction that failed temporarily is retried for thi
 # The time is longer than any batch takes, including its waits for locks.
 TRANSACTION_SECONDS = 60.0
 _RETRY_PAUSE_SECONDS = 0.01  # It may be short: the transaction that was faster has committed already.
+_TRANSIENT_PAUSE_SECONDS = 0.1  # The first one; each is twice the one before.
 # The codes of a transaction that the server ended itself, because its time was over, perhaps in the wait for a lock.
 _ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
 _INDEX_NAME_TAKEN = "Neo.ClientError.Schema.IndexWithNameAlreadyExists"
@@ -81,7 +82,7 @@ class Connection:
 
     def __init__(self, settings: GraphSettings, *, transaction_seconds: float = TRANSACTION_SECONDS) -> None:
         self._settings = settings
-        self._with_time_limit = neo4j.unit_of_work(timeout=transaction_seconds)
+        self._transaction_seconds = transaction_seconds
         self._driver: neo4j.Driver | None = None
         self._owner_pid = 0
         self._has_node_locks = True
@@ -89,37 +90,50 @@ class Connection:
         self.retries: Counter[str] = Counter()
 
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in one transaction, and again if another transaction got in its way.
+        """Run `work` in one transaction, and again if another transaction got in its way."""
 
-        The driver itself retries what the server calls transient. The loop here retries what only this application
-        knows to be a lost race.
+        def written(tx: neo4j.ManagedTransaction) -> T:
+            if not self._has_node_locks:
+                # The embedded engine has no locks: it only refuses a transaction that changed what another one
+                # changed. What a transaction only reads, and relationships that it adds, are not among that.
+                # So each transaction changes one node that all share.
+                tx.run(CYPHER["take_turn"]).consume()
+            return work(tx, *args, **kwargs)
+
+        return self._transaction(neo4j.WRITE_ACCESS, written, self._transaction_seconds)
+
+    def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
+        return self._transaction(neo4j.READ_ACCESS, lambda tx: list(tx.run(query, parameters)), None)
+
+    def _transaction(self, access: str, work: Callable[[neo4j.ManagedTransaction], T], seconds: float | None) -> T:
+        """Run `work` in one transaction, and again if it failed for what is over soon.
+
+        The driver's own `execute_write` is not used. When a transaction fails, that gives the connection back and
+        then asks it once more how it is; by then another thread may use it (docs/adr/0079). Here
+        nothing is asked of a transaction that failed: the session rolls back what is still open when it is closed.
         """
-
-        @self._with_time_limit
-        def attempt(tx: neo4j.ManagedTransaction) -> T:
-            try:
-                if not self._has_node_locks:
-                    # The embedded engine has no locks: it only refuses a transaction that changed what another one
-                    # changed. What a transaction only reads, and relationships that it adds, are not among that.
-                    # So each transaction changes one node that all share.
-                    tx.run(CYPHER["take_turn"]).consume()
-                return work(tx, *args, **kwargs)
-            except Neo4jError as error:
-                self.retries[error.code or "unknown"] += 1
-                raise
-            except StaleRead:
-                self.retries["Overtaken"] += 1  # This is the label's value in the metric, which keeps its name.
-                raise
-
-        with _translated_errors(), self._session() as session:
-            end = time.monotonic() + RETRY_SECONDS
+        end, pause_seconds = time.monotonic() + RETRY_SECONDS, _TRANSIENT_PAUSE_SECONDS
+        with _translated_errors():
             while True:
                 try:
-                    return session.execute_write(attempt)
-                except (ClientError, StaleRead) as error:
-                    if not _is_lost_race(error) or time.monotonic() > end:
+                    with self._session(access) as session:
+                        transaction = session.begin_transaction(timeout=seconds)
+                        result = work(cast("neo4j.ManagedTransaction", transaction))
+                        transaction.commit()
+                        return result
+                except (Neo4jError, DriverError, StaleRead) as error:
+                    if isinstance(error, Neo4jError):
+                        self.retries[error.code or "unknown"] += 1
+                    elif isinstance(error, StaleRead):
+                        self.retries["Overtaken"] += (
+                            1  # This is the label's value in the metric, which keeps its name.
+                        )
+                    is_lost_race = _is_lost_race(error)
+                    is_transient = not isinstance(error, StaleRead) and error.is_retryable()
+                    if not (is_lost_race or is_transient) or time.monotonic() > end:
                         raise
-                time.sleep(_RETRY_PAUSE_SECONDS)
+                time.sleep(_RETRY_PAUSE_SECONDS if is_lost_race else pause_seconds)
+                pause_seconds *= 1 if is_lost_race else 2
 
     def create_constraints(self) -> None:
         """Create the constraints; doing it again changes nothing. The server answers once a constraint holds.
@@ -152,16 +166,12 @@ class Connection:
                     if error.code != _MADE_MEANWHILE:
                         raise
 
-    def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
-        with _translated_errors(), self._session() as session:
-            return session.execute_read(lambda tx: list(tx.run(query, parameters)))
-
     def close(self) -> None:
         driver, self._driver = self._driver, None
         if driver is not None and self._owner_pid == os.getpid():
             driver.close()
 
-    def _session(self) -> neo4j.Session:
+    def _session(self, access: str = neo4j.WRITE_ACCESS) -> neo4j.Session:
         with self._opening:
             if self._driver is None or self._owner_pid != os.getpid():
                 self._driver = neo4j.GraphDatabase.driver(
@@ -175,16 +185,16 @@ class Connection:
                 )
                 self._owner_pid = os.getpid()
                 self._has_node_locks = "ArcadeDB" not in self._driver.get_server_info().agent
-            return self._driver.session(database=self._settings.database, fetch_size=-1)
+            return self._driver.session(database=self._settings.database, default_access_mode=access, fetch_size=-1)
 
 
 def _run(tx: neo4j.ManagedTransaction, statement: LiteralString) -> None:
     tx.run(statement).consume()
 
 
-def _is_lost_race(error: ClientError | StaleRead) -> bool:
+def _is_lost_race(error: Exception) -> bool:
     """Return whether another transaction was first to create or delete what this one wanted to create or use."""
-    return isinstance(error, StaleRead | ConstraintError) or error.code == _ENTITY_NOT_FOUND
+    return isinstance(error, StaleRead | ConstraintError) or getattr(error, "code", None) == _ENTITY_NOT_FOUND
 
 
 @contextmanager
