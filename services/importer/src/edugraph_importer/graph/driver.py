@@ -109,8 +109,8 @@ class Connection:
         """Run `work` in one transaction, and again if it failed for what is over soon.
 
         The driver's own `execute_write` is not used. When a transaction fails, that gives the connection back and
-        then asks it once more how it is; by then another thread may use it (docs/adr/0079). Here
-        nothing is asked of a transaction that failed: the session rolls back what is still open when it is closed.
+        then asks it once more how it is; by then another thread may use it (docs/adr/0079). Here nothing is asked of
+        a transaction that failed: the session rolls back what is still open when it is closed.
         """
         end, pause_seconds = time.monotonic() + RETRY_SECONDS, _TRANSIENT_PAUSE_SECONDS
         with _translated_errors():
@@ -125,9 +125,7 @@ class Connection:
                     if isinstance(error, Neo4jError):
                         self.retries[error.code or "unknown"] += 1
                     elif isinstance(error, StaleRead):
-                        self.retries["Overtaken"] += (
-                            1  # This is the label's value in the metric, which keeps its name.
-                        )
+                        self.retries["Overtaken"] += 1  # the value of the metric's label
                     is_lost_race = _is_lost_race(error)
                     is_transient = not isinstance(error, StaleRead) and error.is_retryable()
                     if not (is_lost_race or is_transient) or time.monotonic() > end:
