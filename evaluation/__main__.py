@@ -85,7 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=10, help="records of each data set")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--packs", type=_numbers, default=[1, 4, PRODUCTION], help="such as 1,4,production")
-    parser.add_argument("--sets", type=_names, default=list(DATA_SETS))
+    parser.add_argument("--sets", type=_names, default=list(DATA_SETS), help="such as 'bridge,tal_zh mistakes'")
     parser.add_argument("--prompts", type=_names, default=[], help="others than the current ones, such as error.6")
     parser.add_argument("--minutes", type=float, default=38.0, help="no question is asked after that")
     parser.add_argument("--records", type=Path, default=CHECKOUT / ".run" / "evaluation")
@@ -100,7 +100,10 @@ def _arguments() -> argparse.Namespace:
         metavar=("RECORDS", "REVIEWS"),
         help="in place of all sets: mistakes as NDJSON, and what `edugraph reviews export` printed",
     )
-    return parser.parse_args()
+    chosen = parser.parse_args()
+    if unknown := [each for each in chosen.sets if each not in DATA_SETS]:
+        parser.error(f"there is no set {', '.join(unknown)}: choose among {', '.join(DATA_SETS)}")
+    return chosen
 
 
 def _names(text: str) -> list[str]:
