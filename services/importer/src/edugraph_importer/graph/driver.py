@@ -39,7 +39,7 @@ RETRY_SECONDS = 30.0  # A transaction that failed temporarily is retried for thi
 # The time is longer than any batch takes, including its waits for locks.
 TRANSACTION_SECONDS = 60.0
 _RETRY_PAUSE_SECONDS = 0.01  # It may be short: the transaction that was faster has committed already.
-_TRANSIENT_PAUSE_SECONDS = 0.1  # The first one; each is twice the one before.
+_TRANSIENT_PAUSES_SECONDS = (0.1, 5.0)  # The first and the longest; each is twice the one before.
 # The codes of a transaction that the server ended itself, because its time was over, perhaps in the wait for a lock.
 _ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
 _INDEX_NAME_TAKEN = "Neo.ClientError.Schema.IndexWithNameAlreadyExists"
@@ -112,7 +112,8 @@ class Connection:
         then asks it once more how it is; by then another thread may use it (docs/adr/0079). Here nothing is asked of
         a transaction that failed: the session rolls back what is still open when it is closed.
         """
-        end, pause_seconds = time.monotonic() + RETRY_SECONDS, _TRANSIENT_PAUSE_SECONDS
+        end = time.monotonic() + RETRY_SECONDS
+        pause_seconds, longest_pause_seconds = _TRANSIENT_PAUSES_SECONDS
         with _translated_errors():
             while True:
                 try:
@@ -131,7 +132,7 @@ class Connection:
                     if not (is_lost_race or is_transient) or time.monotonic() > end:
                         raise
                 time.sleep(_RETRY_PAUSE_SECONDS if is_lost_race else pause_seconds)
-                pause_seconds *= 1 if is_lost_race else 2
+                pause_seconds = pause_seconds if is_lost_race else min(2 * pause_seconds, longest_pause_seconds)
 
     def create_constraints(self) -> None:
         """Create the constraints; doing it again changes nothing. The server answers once a constraint holds.
