@@ -1,6 +1,7 @@
-"""`kill -9` of importer workers and of their pool children during an import of 100,000 records.
+"""`kill -9` of importer workers and of their pool children during an import of 100,000 records; others stand still.
 
-A worker that was killed is started again, as Kubernetes would. EDUGRAPH_KILL_SEED draws other moments.
+A worker that was killed is started again, as Kubernetes would. A child that stands still keeps its locks and its message,
+and goes on after others may have taken its work over. EDUGRAPH_KILL_SEED draws other moments.
 """
 
 import os
@@ -8,6 +9,7 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import neo4j
@@ -28,6 +30,7 @@ pytestmark = [
 RECORDS = 100_000
 STANDSTILL_SECONDS = 180.0  # more than a killed worker's message and a new worker take on a machine that is busy
 MOST_KILLS = 30
+STILL_SECONDS = (1, 8, 20, 70)  # the longest is longer than a transaction may last
 SEED = int(os.environ.get("EDUGRAPH_KILL_SEED", "1"))
 REPORTED = ("state", "read", "written", "unchanged", "rejected", "failed", "batches", "failed_batches", "by_type")
 
@@ -73,15 +76,33 @@ def _import(system: System, path: Path, *, killing: bool) -> tuple[JobReport, in
     alone would keep the import where it is.
     """
     rng, kills, read, read_at_kill = random.Random(SEED), 0, 0, -1
+    still: dict[int, float] = {}
     job, end = system.client.import_file(path), time.monotonic() + STANDSTILL_SECONDS
-    while (report := system.client.job(job.job_id)).state not in ENDED:
-        if report.read > read:
-            read, end = report.read, time.monotonic() + STANDSTILL_SECONDS
-        assert time.monotonic() < end, report
-        time.sleep(rng.uniform(0.5, 3))
-        if killing and kills < MOST_KILLS and read > read_at_kill:
-            kills, read_at_kill = kills + _kill(system, rng), read
+    try:
+        while (report := system.client.job(job.job_id)).state not in ENDED:
+            if report.read > read:
+                read, end = report.read, time.monotonic() + STANDSTILL_SECONDS
+            assert time.monotonic() < end, report
+            time.sleep(rng.uniform(0.5, 3))
+            _go_on(still, until=time.monotonic())
+            if killing and kills < MOST_KILLS and read > read_at_kill:
+                kills, read_at_kill = kills + _kill(system, rng), read
+                _, *children = family(system.processes.running["importer"].pid)
+                if children and len(still) < 2:
+                    pid = rng.choice(children)
+                    os.kill(pid, signal.SIGSTOP)
+                    still.setdefault(pid, time.monotonic() + rng.choice(STILL_SECONDS))
+    finally:
+        _go_on(still, until=float("inf"))
     return report, kills
+
+
+def _go_on(still: dict[int, float], *, until: float) -> None:
+    """Let those go on that have stood still long enough; some were killed meanwhile."""
+    for pid in [pid for pid, end in still.items() if end <= until]:
+        del still[pid]
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def _kill(system: System, rng: random.Random) -> int:
