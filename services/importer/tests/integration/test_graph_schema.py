@@ -218,7 +218,9 @@ def test_what_was_carried_over_ages_with_its_last_record(old_graph: Graph, room:
             last[pair] = max(record.timestamp, last.get(pair, record.timestamp))
     kept_from = max(last.values())
     kept = [each for each in IMPORTED if _last_of(each, last) >= kept_from]
-    with closing(Graph(room.settings, RecordRetention(0, 1, 90, lambda: kept_from + timedelta(days=1)))) as keeper:
+    with closing(
+        Graph(room.settings, RecordRetention(0, 1, 90, 30, lambda: kept_from + timedelta(days=1)))
+    ) as keeper:
         ended = keeper.end_old_records(lambda: True)
     others = [each for each in IMPORTED if not isinstance(each.data, CourseRecord)]
     gone = [each < kept_from for each in (*last.values(), *(other.timestamp for other in others))]
