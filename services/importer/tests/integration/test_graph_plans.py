@@ -15,7 +15,7 @@ from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, Origin
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
-from edugraph_importer.graph import RecordBatch
+from edugraph_importer.graph import RecordBatch, renaming, retention
 from edugraph_importer.graph.queries import CYPHER
 
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
@@ -209,6 +209,7 @@ def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
             {"name": "Sums", "by": named_by}
         ]
         found.append(hits)
+        assert hits
     # Two runs of one statement may differ by a few hits; whoever reads the others has some for each of them.
     grown = {name: number - found[0][name] for name, number in found[1].items() if number > found[0][name] + 10}
     assert (found[1].keys(), grown) == (found[0].keys(), {})
@@ -253,6 +254,38 @@ def test_renaming_reads_of_a_hub_only_what_it_moves(room: Room) -> None:
         tx.rollback()
 
 
+def _seat(number: int, timestamp: str, **more: str) -> dict[str, Any]:
+    data = {"group_id": "year", "group_name": "Year 7", "student_id": f"s{number}", "starts": "2026-01-01"}
+    data |= {"course_id": "c", **more}
+    return {"type": "membership_record", "timestamp": timestamp, "record_id": f"seat{number}", "data": data}
+
+
+def test_a_course_is_renamed_with_reads_and_writes_for_each_member_of_its_groups(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take the guard out: let `memberships_of_course` go from the course to its groups and to their members."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    monkeypatch.setattr(retention, "RECORDS_AT_ONCE", 10)
+    monkeypatch.setattr(renaming, "RECORDS_AT_ONCE", 10)
+    found = []
+    for size in (100, 400):
+        room.empty()
+        room.graph.prepare()
+        _write(room, "first", [_seat(number, "2026-01-05T08:00:00Z") for number in range(size)])
+        with monkeypatch.context() as patch:
+            hits = _profiled(patch)
+            assert room.graph.rename("course", "c", "d", lambda: True).moved == size
+        assert room.query("MATCH (n:Membership) RETURN DISTINCT n.course_id AS course") == [{"course": "d"}]
+        assert room.query("MATCH (:Group)-[r:OF_COURSE]->(c) RETURN c.id AS course, r.records AS n") == [
+            {"course": "d", "n": size}
+        ]
+        found.append(hits)
+        assert hits
+    grown = {name: number for name, number in found[1].items() if number > 4 * found[0][name] + 100}
+    assert (found[1].keys(), grown) == (found[0].keys(), {})
+
+
 def _mistake(
     number: int, timestamp: str = "2026-01-05T08:00:00Z", error_type: str = "Adds", *, named: bool
 ) -> dict[str, Any]:
@@ -280,13 +313,14 @@ def _profiled(patch: pytest.MonkeyPatch) -> dict[str, int]:
     """Let all statements of transactions be profiled. Return the database hits of each, by its name, as they come."""
     run, names, hits = neo4j.ManagedTransaction.run, {text: name for name, text in CYPHER.items()}, Counter[str]()
 
-    def profile(tx: neo4j.ManagedTransaction, query: Any, *args: Any, **parameters: Any) -> Rows:
+    def profile(tx: neo4j.Transaction | neo4j.ManagedTransaction, query: Any, *args: Any, **parameters: Any) -> Rows:
         result = run(tx, f"PROFILE {query}", *args, **parameters)
         rows, summary = Rows(result), result.consume()
         hits[names[query]] += _hits(summary.profile)
         return rows
 
-    patch.setattr(neo4j.ManagedTransaction, "run", profile)
+    for kind in (neo4j.Transaction, neo4j.ManagedTransaction):
+        patch.setattr(kind, "run", profile)
     return hits
 
 

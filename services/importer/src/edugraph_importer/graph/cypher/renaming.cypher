@@ -47,10 +47,9 @@ MATCH (i)<-[:OF_ITEM|DEFINES]-(n)
 RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: memberships_of_course
-// Returns some memberships that say of their group that it is of this course.
-MATCH (c:Course {id: $id})
-MATCH (c)<-[:OF_COURSE]-(g)
-MATCH (g)<-[:IN_GROUP]-(n) WHERE n.course_id = $id
+// Returns those of these memberships that say of their group that it is of this course.
+UNWIND $ids AS member
+MATCH (n:Membership {id: member}) WHERE n.course_id = $id
 RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: move_sent
