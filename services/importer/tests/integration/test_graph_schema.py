@@ -256,6 +256,19 @@ def test_what_reports_quote_and_what_names_a_course_last_is_noted_by_the_first_w
     assert room.digest() == digest
 
 
+def test_texts_are_told_their_courses_by_the_first_write(graph: Graph, room: Any) -> None:
+    """To take the guard out: let the step from version 9 only create the index."""
+    value = {"type": "course_content", "timestamp": "2026-03-01T08:00:00Z", "record_id": "t"}
+    records = [(1, parse_record(value | {"data": {"course_id": "c", "content": "Sums."}}))]
+    graph.write_batch(RecordBatch("job", 0, records, [], 1))
+    digest = room.digest()
+    room.driver.execute_query("MATCH (n:CourseContent) REMOVE n.course_id", database_=room.settings.database)
+    room.driver.execute_query("MATCH (s:Schema) SET s.version = 9", database_=room.settings.database)
+    graph.write_batch(RecordBatch("job", 1, [], [], 0))
+    assert room.query("MATCH (n:CourseContent) RETURN n.course_id AS of") == [{"of": "c"}]
+    assert room.digest() == digest
+
+
 def test_a_graph_without_items_gets_their_constraints_by_the_first_write(graph: Graph, room: Any) -> None:
     """To take the guard out: let the step from version 2 do nothing."""
     if not room.has_locks:

@@ -123,6 +123,7 @@ MATCH (n)-[r:IN_COURSE]->(c) WHERE c.id = $old
 MATCH (d:Course {id: $new})
 MERGE (n)-[m:IN_COURSE]->(d)
 SET m.name = coalesce(m.name, r.name), n.renamed = true,
+  n.course_id = CASE WHEN n.course_id = $old THEN $new ELSE n.course_id END,
   m.named = coalesce(m.named, $new + substring(r.named, size($old))),
   m.described = coalesce(m.described, $new + substring(r.described, size($old))),
   m.rated = coalesce(m.rated, $new + substring(r.rated, size($old)))
