@@ -15,7 +15,7 @@ import redis
 from celery import states
 
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_insights.whole_graph import graph_digest
+from edugraph_insights.whole_graph import digest_of, digest_rows
 
 LOOKS_EVERY = 2.0  # seconds
 # What a run may cost differs, and when it was; what came of it must not.
@@ -61,7 +61,7 @@ class Deliveries:
 
 
 def digest(environment: Mapping[str, str], rows: Path) -> str:
-    """Leaves the graph in `rows`, a line for each node and relationship, so that a difference can be looked at."""
+    """Leaves what the digest is made of in `rows`, a line for each row, so that a difference can be looked at."""
     auth = (environment["EDUGRAPH_NEO4J_USER"], environment["EDUGRAPH_NEO4J_PASSWORD"])
     address = environment["EDUGRAPH_NEO4J_URI"]
     with (
@@ -69,13 +69,13 @@ def digest(environment: Mapping[str, str], rows: Path) -> str:
         driver.session() as session,
         rows.open("w", encoding="utf-8") as file,
     ):
-        return graph_digest(lambda query: _written(session.run(query), file))
+        return digest_of(_written(digest_rows(session.run), file))
 
 
-def _written(answers: Iterable[Any], file: TextIO) -> Iterator[Any]:
-    for answer in answers:
-        file.write(f"{json.dumps(answer.data(), ensure_ascii=False, sort_keys=True, default=str)}\n")
-        yield answer
+def _written(lines: Iterable[str], file: TextIO) -> Iterator[str]:
+    for line in lines:
+        file.write(f"{line}\n")
+        yield line
 
 
 def compared(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.provisioning import apply_topology, management, vhost
 from edugraph_common.messaging.topology import policies
+from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.audit import AUDIT, Audit
 from edugraph_common.platform.job_store import ENDING_RECORDS, JOBS, SWEEPING, SWEPT, Jobs
 from edugraph_common.platform.object_store import Blobs, export_key
@@ -36,6 +37,9 @@ from edugraph_common.platform.settings import Settings
 from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_importer.graph.ledger import Compacted, IsOver
+from edugraph_importer.graph.retention import Ended
+from edugraph_importer.service import Importer
 from edugraph_insights.insights import Insights, open_insights
 from edugraph_insights.settings import InsightsSettings
 
@@ -176,7 +180,9 @@ class Ground:
 
     @cached_property
     def importer(self) -> dict[str, float]:
-        return self._in_worker("importer", "text_days", "record_days", "orphan_review_days", of="graph._retention")
+        return self._in_worker(
+            "importer", "text_days", "record_days", "orphan_review_days", "ledger_days", of="graph._retention"
+        )
 
     @cached_property
     def analyzer(self) -> dict[str, float]:
@@ -266,6 +272,7 @@ REACHED: dict[str, tuple[int, Callable[[Ground], Sequence[float]]]] = {
     "EDUGRAPH_GRAPH_TEXT_RETENTION_DAYS": (60, lambda at: [at.importer["text_days"]]),
     "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS": (70, lambda at: [at.importer["record_days"]]),
     "EDUGRAPH_ORPHAN_REVIEW_RETENTION_DAYS": (80, lambda at: [at.importer["orphan_review_days"]]),
+    "EDUGRAPH_DEAD_LETTER_RETENTION_DAYS": (90, lambda at: [at.importer["ledger_days"]]),
     "EDUGRAPH_CACHE_TTL_SECONDS": (10 * 86_400, lambda at: [at.answer()]),
     "EDUGRAPH_BATCH_DEADLINE_SECONDS": (5_000, lambda at: [at.analyzer["batch_deadline_seconds"]]),
     "EDUGRAPH_VIEW_RETENTION_DAYS": (30, lambda at: [at.view()]),
@@ -309,7 +316,7 @@ def test_each_retention_reaches_what_keeps_the_data(ground: Ground, name: str) -
 def test_every_retention_of_the_registry_and_of_the_settings_is_among_them() -> None:
     settings = {f"EDUGRAPH_{name.upper()}" for name in Settings.model_fields if name.endswith("_retention_days")}
     named = {place.retention for place in PLACES if place.retention}
-    assert settings | named == {*REACHED, "EDUGRAPH_DEAD_LETTER_RETENTION_DAYS"}  # which the broker is told, below
+    assert settings | named == {*REACHED}
 
 
 def test_the_policy_of_dead_letters_is_theirs() -> None:
@@ -327,6 +334,42 @@ def test_the_broker_is_told_how_long_dead_letters_stay(tmp_path: Path) -> None:
         with management(settings) as api:
             found = api.get(f"/api/policies/{vhost(settings)}/edugraph.dead").raise_for_status().json()
     assert found["definition"]["message-ttl"] == 3 * 86_400_000
+
+
+def test_a_ledger_outlives_all_from_which_its_job_could_be_done_again(
+    jobs: Jobs, server: "redis.Redis", tmp_path: Path
+) -> None:
+    """Out: `known`, or the folders, in `Importer.end_old_records`."""
+    nobody, blobs, asked = cast("Any", None), Blobs(str(tmp_path)), list[set[str]]()
+    kept = {
+        "swept-nothing": (),
+        "swept-stored": ("job.json",),
+        "swept-cancelled": ("cancelled",),
+        "swept-open": (),
+        "swept-ended": (),
+    }
+    for job, names in kept.items():
+        for name in names:
+            _put(tmp_path, f"jobs/{job}/{name}", 100)
+    for job in ("swept-open", "swept-ended"):
+        jobs.create(job, "import", "f", NOW)
+    jobs.cancel("swept-ended", NOW)
+
+    class Ledger:
+        @staticmethod
+        def end_old_records(_: object) -> Ended:
+            return Ended(0, 0, 0, finished=True)
+
+        @staticmethod
+        def compact_ledger(is_over: IsOver, _: object) -> Compacted:
+            asked.append({*is_over([*kept])})
+            return Compacted(7, finished=False)
+
+    epochs, graph = AnswerEpochs(server), cast("Any", Ledger())
+    importer = Importer(nobody, graph, jobs, nobody, nobody, epochs, blobs, nobody, elsewhere=nobody, now=lambda: NOW)
+    ended = importer.end_old_records()
+    assert asked == [{"swept-nothing"}]
+    assert ended == {"blanked": 0, "removed": 0, "orphans": 0, "ledger_rows": 7, "finished": False}
 
 
 def test_a_job_that_has_ended_is_deleted_and_a_late_word_brings_nothing_back(

@@ -73,9 +73,10 @@ from edugraph_importer.batching import (
 from edugraph_importer.erasure import Erasure, forget_lists, tell_restricted
 from edugraph_importer.graph import REFUSED, Graph
 from edugraph_importer.person_export import Elsewhere, PersonExport
-from edugraph_importer.undo import undo_import
+from edugraph_importer.undo import JOBS_FOLDER, undo_import
 
 MOST_SECONDS_ENDING_RECORDS = 600
+MOST_SECONDS_COMPACTING = 60
 LOST_ANALYSIS = (
     "Redis lost this job while it was being analysed, and what was done of it is not known any more. What was found "
     "is in the graph; send its records again to have the rest, nothing is written twice."
@@ -454,13 +455,24 @@ class Importer:
             self.members.tell_context(context, epoch)
 
     def end_old_records(self) -> dict[str, int | bool]:
-        """End records, texts and reviews of the graph whose retention is over, for ten minutes at most."""
+        """End records, texts and reviews of the graph whose retention is over, for ten minutes at most.
+
+        So do, for a minute more, the ledger's rows of jobs of which nothing else is kept (docs/adr/0076).
+        """
         end = self.now() + timedelta(seconds=MOST_SECONDS_ENDING_RECORDS)
         ended = self.graph.end_old_records(lambda: self.now() < end)
         if ended.removed:
             forget_lists(self.members, self.graph)  # Somebody may be in a course no more.
         self.epochs.begin_everywhere()
-        return ended._asdict()
+        folders = frozenset(self.blobs.folders(JOBS_FOLDER))
+
+        def is_over(job_ids: Collection[str]) -> set[str]:
+            return set(job_ids) - folders - self.jobs.known(sorted(job_ids))
+
+        late = self.now() + timedelta(seconds=MOST_SECONDS_COMPACTING)
+        compacted = self.graph.compact_ledger(is_over, lambda: self.now() < late)
+        finished = ended.finished and compacted.finished
+        return {**ended._asdict(), "ledger_rows": compacted.rows, "finished": finished}
 
     def remove_from_graph(self, of: Removable, node_id: str, request_id: str) -> dict[str, int | bool]:
         """Take a course or a group out of the graph, for ten minutes at most."""

@@ -47,6 +47,7 @@ def make_worker(settings: Settings) -> App:
             settings.graph_text_retention_days,
             settings.graph_record_retention_days,
             settings.orphan_review_retention_days,
+            settings.ledger_days,
             now,
         )
         graph, jobs = Graph(GraphSettings(), kept), Jobs(client, settings.job_retention_seconds)

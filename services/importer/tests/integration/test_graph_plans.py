@@ -15,8 +15,9 @@ from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, Origin
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
-from edugraph_importer.graph import RecordBatch
+from edugraph_importer.graph import RecordBatch, renaming, retention
 from edugraph_importer.graph.queries import CYPHER
+from edugraph_insights.graph import STATEMENTS
 
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 RECORDS = 3_000  # where, without a hint, fourteen statements scanned an index for each row
@@ -31,10 +32,14 @@ MAY_SCAN = {
     *(f"all_{what}_{label}" for what in ("ids", "called", "judged") for label in NAMED_LABELS),
 }  # fmt: skip
 SINGLE_NODE = "s:Schema"
+# Of the courses, groups and terms to choose from; of points whose names are searched; for a summary of the whole graph.
+INSIGHTS_MAY_SCAN = {
+    "all_courses", "all_groups", "terms", "terms_to_choose", "in_catalogue", "frequent_mistakes", "hidden", "hidden_names",
+}  # fmt: skip
 
 
 def test_no_statement_scans_for_each_row(room: Room) -> None:
-    """To take the guard out: let `queries._with_index_hint` return the line as it is."""
+    """To take the guard out: let `with_index_hint` return the line as it is."""
     if not room.has_locks:
         pytest.skip("the embedded engine has a planner of its own")
     room.empty()
@@ -47,6 +52,15 @@ def test_no_statement_scans_for_each_row(room: Room) -> None:
         if any(scan in step and SINGLE_NODE not in step for step in _plan(room, text) for scan in SCANS)
     }
     assert scanning - {name for name in scanning if name.startswith("constraint_")} <= MAY_SCAN
+    # Those that are for any label have it filled in later.
+    of_insights = {name: text for name, text in STATEMENTS.items() if not re.search(r"\{\w+\}", text)}
+    assert len(of_insights) > 40
+    scanning = {
+        name
+        for name, text in of_insights.items()
+        if any(scan in step for step in _plan(room, text) for scan in SCANS)
+    }
+    assert scanning <= INSIGHTS_MAY_SCAN
 
 
 def _fill(room: Room) -> None:
@@ -209,6 +223,7 @@ def test_a_mistake_at_a_hub_is_taken_back_without_reading_the_others(
             {"name": "Sums", "by": named_by}
         ]
         found.append(hits)
+        assert hits
     # Two runs of one statement may differ by a few hits; whoever reads the others has some for each of them.
     grown = {name: number - found[0][name] for name, number in found[1].items() if number > found[0][name] + 10}
     assert (found[1].keys(), grown) == (found[0].keys(), {})
@@ -253,6 +268,144 @@ def test_renaming_reads_of_a_hub_only_what_it_moves(room: Room) -> None:
         tx.rollback()
 
 
+def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the_others(room: Room) -> None:
+    """To take the guard out: let `remove_prerequisites` begin at the point that needs others, or `remove_proposals`
+    at the first of the two.
+    """
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    room.empty()
+    room.graph.prepare()
+    _fill(room)
+    used = """
+    MERGE (k:KnowledgePoint {id: 'fractions', canonical: 'fractions'})
+    WITH k UNWIND range(1, 600) AS n
+    CREATE (a:KnowledgePoint {id: 'a' + n, canonical: 'a' + n}), (z:KnowledgePoint {id: 'z' + n, canonical: 'z' + n})
+    CREATE (a)-[:DEPENDS_ON]->(k)-[:DEPENDS_ON]->(z), (a)-[:SET_ASIDE]->(k)-[:SET_ASIDE]->(z)
+    CREATE (a)-[:PROPOSED_SAME]->(k)-[:PROPOSED_SAME]->(z)
+    CREATE (t:CourseContent {id: 't' + n})-[:DESCRIBES {requires: ['z' + n], requires_confidence: [1.0]}]->(k)
+    CREATE (:Definition {id: 'd' + n})-[:REQUIRES]->(k), (:ClaimChange {id: 'n' + n})
+    """
+    claim = {
+        "p": {"requires": ["z8"], "requires_confidence": [0.5]},
+        "id": "t7",
+        "end": "fractions",
+        "point": "fractions",
+    }
+    said = {"confidence": 0.5, "likeness": 0.5, "encoder": "e"}
+    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+        tx.run(used).consume()
+        for start, end in (("a7", "fractions"), ("fractions", "z7")):
+            parameters = {"rows": [claim | said | {"from": start, "to": end}], "ids": [start, end], "job_id": "j"}
+            for name in (
+                "link_DESCRIBES_CourseContent",
+                "unlink_DESCRIBES_CourseContent",
+                "note_claim_change",
+                "delete_claim_changes",
+                "lock_points",
+                "remove_prerequisites",
+                "create_depends_on",
+                "create_set_aside",
+                "delete_orphans_KnowledgePoint",
+                "decided_elsewhere",
+                "remove_proposals",
+                "propose",
+            ):
+                profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
+                assert _hits(profile) < FEW_HITS, (name, start)
+        left = "MATCH (:KnowledgePoint {id: 'fractions'})-[r:DEPENDS_ON]-() RETURN count(r) AS edges"
+        assert tx.run(left).data() == [{"edges": 1_200}]
+        tx.rollback()
+
+
+def test_a_new_roster_of_a_group_reads_and_writes_its_own_memberships_alone(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole roster gives each membership another version (docs/adr/0055).
+
+    To take the guard out: let `memberships_of` begin at the group.
+    """
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    found = []
+    for size in (100, 400):
+        room.empty()
+        room.graph.prepare()
+        _write(room, "first", [_seat(number, "2026-01-05T08:00:00Z") for number in range(size)])
+        with monkeypatch.context() as patch:
+            hits = _profiled(patch)
+            _write(room, "next", [_seat(number, "2026-01-12T08:00:00Z", ends="2026-01-12") for number in range(5)])
+        ended = "MATCH ()-[r:MEMBER_OF]->(:Group {id: 'year'}) WHERE r.ends IS NOT NULL RETURN count(r) AS ended"
+        assert room.query(ended) == [{"ended": 5}]
+        found.append(hits)
+        assert hits
+    grown = {name for name, number in found[1].items() if number > found[0][name] + 10}
+    assert (found[1].keys(), grown) == (found[0].keys(), set())
+
+
+def _seat(number: int, timestamp: str, **more: str) -> dict[str, Any]:
+    data = {"group_id": "year", "group_name": "Year 7", "student_id": f"s{number}", "starts": "2026-01-01"}
+    data |= {"course_id": "c", **more}
+    return {"type": "membership_record", "timestamp": timestamp, "record_id": f"seat{number}", "data": data}
+
+
+def test_a_course_is_renamed_with_reads_and_writes_for_each_member_of_its_groups(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take the guard out: let `memberships_of_course` go from the course to its groups and to their members."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    monkeypatch.setattr(retention, "RECORDS_AT_ONCE", 10)
+    monkeypatch.setattr(renaming, "RECORDS_AT_ONCE", 10)
+    found = []
+    for size in (100, 400):
+        room.empty()
+        room.graph.prepare()
+        _write(room, "first", [_seat(number, "2026-01-05T08:00:00Z") for number in range(size)])
+        with monkeypatch.context() as patch:
+            hits = _profiled(patch)
+            assert room.graph.rename("course", "c", "d", lambda: True).moved == size
+        assert room.query("MATCH (n:Membership) RETURN DISTINCT n.course_id AS course") == [{"course": "d"}]
+        assert room.query("MATCH (:Group)-[r:OF_COURSE]->(c) RETURN c.id AS course, r.records AS n") == [
+            {"course": "d", "n": size}
+        ]
+        found.append(hits)
+        assert hits
+    grown = {name: number for name, number in found[1].items() if number > 4 * found[0][name] + 100}
+    assert (found[1].keys(), grown) == (found[0].keys(), {})
+
+
+def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_course(room: Room) -> None:
+    """To take the guard out: let one of these statements begin at the course."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    room.empty()
+    room.graph.prepare()
+    _fill(room)
+    text = {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "record_id": "t"}
+    _write(room, "texts", [text | {"data": {"course_id": "c1", "content": "Sums."}}])
+    times = {"since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
+    parameters = {
+        "students": [f"s{number}" for number in range(60)],
+        "course": "c1",
+        "of": None,
+        "limit": 200,
+        **times,
+    }
+    read = {}
+    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+        used = "MATCH (c:Course {id: 'c1'}) UNWIND range(1, 20000) AS n CREATE (:Attempt {id: 'x' + n})-[:IN_COURSE]->(c)"
+        tx.run(used).consume()
+        for name in ("standing_until", "message_records", "progress_records", "text_records", "texts_of_course"):
+            result = tx.run(f"PROFILE {STATEMENTS[name]}", parameters)
+            read[name] = len(list(result))
+            profile = result.consume().profile
+            assert not any(scan in step for step in _steps(profile) for scan in SCANS), name
+            assert _hits(profile) < 20_000, name  # as many as the course has other records
+        tx.rollback()
+    assert all(read.values()), read
+
+
 def _mistake(
     number: int, timestamp: str = "2026-01-05T08:00:00Z", error_type: str = "Adds", *, named: bool
 ) -> dict[str, Any]:
@@ -280,13 +433,14 @@ def _profiled(patch: pytest.MonkeyPatch) -> dict[str, int]:
     """Let all statements of transactions be profiled. Return the database hits of each, by its name, as they come."""
     run, names, hits = neo4j.ManagedTransaction.run, {text: name for name, text in CYPHER.items()}, Counter[str]()
 
-    def profile(tx: neo4j.ManagedTransaction, query: Any, *args: Any, **parameters: Any) -> Rows:
+    def profile(tx: neo4j.Transaction | neo4j.ManagedTransaction, query: Any, *args: Any, **parameters: Any) -> Rows:
         result = run(tx, f"PROFILE {query}", *args, **parameters)
         rows, summary = Rows(result), result.consume()
         hits[names[query]] += _hits(summary.profile)
         return rows
 
-    patch.setattr(neo4j.ManagedTransaction, "run", profile)
+    for kind in (neo4j.Transaction, neo4j.ManagedTransaction):
+        patch.setattr(kind, "run", profile)
     return hits
 
 

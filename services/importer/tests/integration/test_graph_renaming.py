@@ -136,6 +136,17 @@ def test_what_is_found_later_counts_for_the_new_id_and_the_name_comes_along(room
     assert mistakes == [{"id": "z", "name": "Ana", "course": "c"}]
 
 
+def test_the_texts_of_a_course_are_sought_by_its_new_id(room: Any) -> None:
+    """To take the guard out: let `move_in_course` leave `course_id` out."""
+    room.empty()
+    value = {"type": "course_content", "timestamp": "2026-01-01", "record_id": "t"}
+    room.graph.write_batch(batch([parse_record(value | {"data": {"course_id": "c", "content": "Sums."}})], "job", 0))
+    assert room.graph.rename("course", "c", "z", lambda: True).finished
+    assert room.query("MATCH (n:CourseContent)-[:IN_COURSE]->(c) RETURN n.course_id AS by, c.id AS of") == [
+        {"by": "z", "of": "z"}
+    ]
+
+
 @pytest.mark.parametrize("verdict", ["accepted", "rejected", "withdrawn"])
 def test_what_reviewers_said_of_an_item_is_said_of_its_new_id(room: Any, verdict: str) -> None:
     """To take the guard out: leave `_move_reviews` out."""

@@ -45,7 +45,7 @@ def always() -> bool:
 
 def keeping(room: Room, *, texts: int = 0, records: int = 0, now: datetime = NOW) -> Graph:
     """The same graph, whose records have a retention."""
-    return Graph(room.settings, RecordRetention(texts, records, 90, lambda: now))
+    return Graph(room.settings, RecordRetention(texts, records, 90, 30, lambda: now))
 
 
 def is_kept(record: Record) -> bool:

@@ -12,7 +12,6 @@ from typing import Literal
 from edugraph_common.platform.api_keys import Role, Scope
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
-from edugraph_insights.facts import has_standings
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters
@@ -219,10 +218,10 @@ def _joined(graph: Graph, course: str) -> dict[str, datetime]:
 
 def students_of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]:
     """Return who is in a course, and the statement that tells since when."""
-    who, since = "students_with_answers", "first_answers"
-    if has_standings(graph, course):
-        who, since = "students_of_course", "first_standing"
-    rows = graph.read(who, course=course, limit=MAX_STUDENTS + 1)
+    # `has_standings` asks for the first row of the same statement; here all are read anyway.
+    rows, since = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1), "first_standing"
+    if not rows:
+        rows, since = graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1), "first_answers"
     if len(rows) > MAX_STUDENTS:
         raise TooLarge(f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it.")
     return tuple(sorted(row["student"] for row in rows)), since

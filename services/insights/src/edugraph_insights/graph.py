@@ -16,6 +16,7 @@ from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
 from edugraph_common.contracts.errors import Retryable, what
 from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS, RELATIONSHIPS
+from edugraph_common.platform.index_hints import with_index_hint
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.settings import InsightsSettings
 
@@ -139,7 +140,7 @@ def _load() -> Mapping[str, LiteralString]:
         for part in text.split("// name: ")[1:]:
             name, _, rest = part.partition("\n")
             body: LiteralString = "\n".join(
-                line for line in rest.splitlines() if line.strip() and not line.startswith("//")
+                with_index_hint(line) for line in rest.splitlines() if line.strip() and not line.startswith("//")
             )
             for placeholder, fragment in shared.items():
                 body = body.replace(placeholder, fragment)

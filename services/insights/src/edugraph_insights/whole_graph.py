@@ -150,12 +150,17 @@ def check(graph: Graph) -> Check:
 
 
 def graph_digest(read: Callable[[str], Iterable[Mapping[str, Any]]]) -> str:
-    """Return 64 hex digits. `read` runs a Cypher query and gives its rows; tests read from other engines too.
+    """Return 64 hex digits. `read` runs a Cypher query and gives its rows; tests read from other engines too."""
+    return digest_of(digest_rows(read))
+
+
+def digest_of(rows: Iterable[str]) -> str:
+    """Return the digest that `digest_rows` is made for.
 
     The sum of the rows' hashes does not depend on their order, so nothing is sorted or held in memory.
     """
     total = 0
-    for row in digest_rows(read):
+    for row in rows:
         total += int.from_bytes(hashlib.sha256(row.encode()).digest(), "big")
     return f"{total % (1 << 256):064x}"
 

@@ -267,16 +267,33 @@ _GRAPH = (
     DataPlace(
         "graph.ledger",
         Store.GRAPH,
-        ("ImportJob.*", "ImportBatch.*", "FindingsPack.*"),
+        ("ImportBatch.*", "FindingsPack.*"),
         "personal",
         Words(
             "outcomes of batches and packs; a reject quotes at most 80 characters of the value at fault",
             "批次的结果；被拒绝的行最多引用出错值的 80 个字符",
         ),
         Words("to write each batch once", "使每个批次只写入一次"),
-        Words("for ever", "永久"),
+        Words(
+            "as long as dead letters (30 days), after job and files are gone (30 days after the job's end)",
+            "任务和文件消失之后（任务结束后 30 天），与死信保留时间相同（30 天）",
+        ),
+        retention="EDUGRAPH_DEAD_LETTER_RETENTION_DAYS",
         eraser="graph",
         exporter="graph",
+    ),
+    DataPlace(
+        "graph.jobs",
+        Store.GRAPH,
+        ("ImportJob.*",),
+        "none",
+        Words(
+            "which jobs there were and whether they were undone; of those whose outcomes are gone, how many records "
+            "they counted",
+            "有过哪些任务、是否已撤销；结果已清除的任务只留计数",
+        ),
+        Words("a message that comes months later writes nothing", "数月后才到的消息不会再写入"),
+        Words("for ever", "永久"),
     ),
     DataPlace(
         "graph.tombstones",

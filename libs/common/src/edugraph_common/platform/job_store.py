@@ -376,12 +376,22 @@ class Jobs:
             )
             for start in range(0, len(ids), LOOKED_AT):
                 page = ids[start : start + LOOKED_AT]
+                known = self.known(page)
+                expired = [job_id for job_id in page if job_id not in known]
+                forgotten += int(self._redis.zrem(JOBS, *expired)) if expired else 0
+        return forgotten
+
+    def known(self, job_ids: Sequence[str]) -> set[str]:
+        """Return those of these jobs that Redis knows, whether they have ended or not."""
+        found = set[str]()
+        with redis_errors():
+            for start in range(0, len(job_ids), LOOKED_AT):
+                page = job_ids[start : start + LOOKED_AT]
                 pipe = self._redis.pipeline(transaction=False)
                 for job_id in page:
                     pipe.exists(_job(job_id))
-                expired = [job_id for job_id, there in zip(page, pipe.execute(), strict=True) if not there]
-                forgotten += int(self._redis.zrem(JOBS, *expired)) if expired else 0
-        return forgotten
+                found |= {job_id for job_id, there in zip(page, pipe.execute(), strict=True) if there}
+        return found
 
     def tasks(self, job_id: str) -> str | None:
         """As given to `create`."""

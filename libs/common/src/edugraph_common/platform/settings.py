@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 JOB_RETENTION_DAYS = 30
 AUDIT_RETENTION_DAYS = 365
 DEAD_LETTER_RETENTION_DAYS = 30
+LATE_MESSAGES_DAYS = 8  # more than the week that is the deadline of a job
 
 Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]  # that has users of its own
 
@@ -157,6 +158,14 @@ class Settings(BaseSettings):
     @property
     def job_retention_seconds(self) -> int:
         return self.job_retention_days * 86_400
+
+    @property
+    def ledger_days(self) -> int:
+        """The days in which a message may come of a job that nobody knows any more.
+
+        It comes by the deadline that jobs have, or as a dead letter that is sent again.
+        """
+        return max(LATE_MESSAGES_DAYS, self.dead_letter_retention_days)
 
     @property
     def on_rabbitmq(self) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import neo4j
 
+from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.findings import RecordFinding, kind_of_finding
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.messages import Findings
@@ -61,6 +62,12 @@ from edugraph_importer.graph.versions import (
     stored_versions,
 )
 
+# Why nothing more is written of a job, by what its node says.
+ENDED_JOB: Mapping[str, str] = {
+    "closed": "its job ended long ago, and the graph no longer knows what of it was written: send the records again "
+    "as a new import, which writes nothing twice",
+    "undone": "its import was undone: send the records again as a new import to have them back",
+}
 # What was found in a record, what reviewers said of it, and the key of the finding.
 StoredFinding = tuple[str | None, str | None, str | None]
 
@@ -151,7 +158,7 @@ def write_batch(
     tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
 ) -> BatchOutcome:
     """`kept_from`: older records about students are refused."""
-    before, earlier = begin(tx, "ImportBatch", batch.id)
+    before, earlier = begin(tx, "ImportBatch", batch.id, batch.job_id)
     if earlier is not None:
         return BatchOutcome.model_validate_json(earlier)
     start = time.monotonic()
@@ -203,13 +210,19 @@ def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[Finding
     ]
 
 
-def begin(tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str) -> tuple[Removals, str | None]:
+def begin(
+    tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str, job_id: str = ""
+) -> tuple[Removals, str | None]:
     """Return what had been removed before, and the outcome of a batch or pack that was written before, as JSON.
 
-    Raises what `migrations.check_version` raises.
+    Raises what `migrations.check_version` raises, and Rejected for what was not written before, of a job that was
+    undone or closed.
     """
-    found = {row["name"]: row["value"] for row in tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id)}
+    rows = tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id, job_id=job_id)
+    found = {row["name"]: row["value"] for row in rows}
     migrations.check_version(found.get("version"))
+    if (job := found.get("job")) and "outcome" not in found:
+        raise Rejected(ENDED_JOB[job])
     return Removals(found["erased"], found["withdrawn"], found["reviewed"]), found.get("outcome")
 
 
@@ -245,7 +258,7 @@ def write_findings(
     tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
 ) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
-    before, earlier = begin(tx, "FindingsPack", pack_id)
+    before, earlier = begin(tx, "FindingsPack", pack_id, message.job_id)
     if earlier is not None:
         return FindingsOutcome.model_validate_json(earlier)
     pairs: list[tuple[Record, RecordFinding]] = []

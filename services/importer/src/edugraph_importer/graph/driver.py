@@ -153,7 +153,7 @@ class Connection:
                     session.execute_write(_run, CYPHER[f"drop_index_{label}"])
                     session.execute_write(_run, CYPHER[f"constraint_{label}"])
 
-        indexes = [f"canonical_index_{label}" for label in NAMED_LABELS]
+        indexes = ["course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
         # The embedded engine has no index of texts, nor of relationships: it reads all batches, and all of a course.
         if self._has_node_locks:
             indexes += ["quoted_index", *(name for name in CYPHER if name.startswith("latest_index_"))]

@@ -211,6 +211,20 @@ def _note_said_of_courses(tx: neo4j.ManagedTransaction, label: str, ids: list[st
     run_rows(tx, f"set_said_of_courses_{label}", rows)
 
 
+def index_texts_of_courses(connection: Connection) -> None:
+    """Version 10: the texts of a course are found by an index."""
+    connection.create_constraints()
+    after = ""
+    while rows := connection.read(CYPHER["next_ids_CourseContent"], after=after, limit=RESOLVED_AT_ONCE):
+        ids = [row["id"] for row in rows]
+        connection.write(_set_course_of_texts, ids)
+        after = ids[-1]
+
+
+def _set_course_of_texts(tx: neo4j.ManagedTransaction, ids: list[str]) -> None:
+    tx.run(CYPHER["set_course_of_texts"], ids=ids).consume()
+
+
 # Version -> what makes the next version of it. Version 3 has attempts and items, version 4 groups and terms. A
 # release that does not know them would leave them where they are when it erases a student. Version 6 has what schools
 # say of points: an earlier release would refuse such records, and takes none back whole.
@@ -224,4 +238,5 @@ STEPS: Mapping[int, Step] = {
     6: count_spellings,
     7: Connection.create_constraints,
     8: index_reports_and_courses,
+    9: index_texts_of_courses,
 }

@@ -29,7 +29,7 @@ from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.groups import add_courses
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import COURSE_RECORD_FIELDS, GroupCounts, ItemNames, Node, Pair
-from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write
+from edugraph_importer.graph.retention import PAGE, RECORDS_AT_ONCE, Write, portions
 from edugraph_importer.graph.reviews import keep_reviews
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import (
@@ -116,12 +116,14 @@ def rename(
     refused = _REFUSALS[write(_begin, renaming, tombstones, merge=merge)]
     if refused is not None:
         return Renamed(0, finished=True, refused=refused)
-    pages = [f"to_rename_{renaming.label}", *(["memberships_of_course"] if renaming.label == "Course" else [])]
-    for page in pages:
-        while more := write(_move, page, renaming, tombstones):
-            moved += more
-            if not go_on():
-                return Renamed(moved, finished=False)
+    while more := write(_move, f"to_rename_{renaming.label}", renaming, tombstones):
+        moved += more
+        if not go_on():
+            return Renamed(moved, finished=False)
+    for ids in _naming_course(connection, "memberships_after", renaming):
+        moved += write(_move, "memberships_of_course", renaming, tombstones, ids)
+        if not go_on():
+            return Renamed(moved, finished=False)
     for days in _days(connection, renaming):
         moved += write(_move_days, renaming, days)
         if not go_on():
@@ -166,17 +168,19 @@ def _end(tx: neo4j.ManagedTransaction, renaming: Renaming) -> None:
     delete_orphans(tx, {(label, old), (label, new)})
 
 
-def _move(tx: neo4j.ManagedTransaction, page: str, renaming: Renaming, tombstones: Tombstones) -> int:
-    """Move some of the records. Return how many; there are no more when that is none."""
+def _move(
+    tx: neo4j.ManagedTransaction, page: str, renaming: Renaming, tombstones: Tombstones, ids: Sequence[str] = ()
+) -> int:
+    """Move some of the records, or those with these ids. Return how many; there are no more when that is none."""
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
-    rows = list(tx.run(CYPHER[page], id=old, limit=RECORDS_AT_ONCE))
+    rows = list(tx.run(CYPHER[page], id=old, ids=ids, limit=RECORDS_AT_ONCE))
     # Somebody who is being forgotten gets no more records; the erasure waits for those that are locked here.
     if not rows or (label == "Student" and erased_among(tx, [new], tombstones)):
         return 0
-    ids: dict[str, list[str]] = defaultdict(list)
+    of_label: dict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=lambda each: str(each["id"])):
-        ids[row["label"]].append(row["id"])
+        of_label[row["label"]].append(row["id"])
     # To be read and locked as if they were taken back: what they had a part in changes for both ids.
     moved = {row["id"]: StoredVersion(row["label"], "", row["hash"], 0) for row in rows if not row["carried"]}
     locked = lock_superseded(tx, moved)
@@ -189,7 +193,7 @@ def _move(tx: neo4j.ManagedTransaction, page: str, renaming: Renaming, tombstone
         outdated.learns,
         {*locked.item_names.tests, *names.tests},
     )
-    for record_label, record_ids in ids.items():
+    for record_label, record_ids in of_label.items():
         for statement in _MOVES[label][record_label]:
             tx.run(CYPHER[statement], ids=record_ids, old=old, new=new).consume()
     unit.count_item_names(locked.item_names, -1)
@@ -200,7 +204,7 @@ def _move(tx: neo4j.ManagedTransaction, page: str, renaming: Renaming, tombstone
     write_tests(tx, unit)
     recompute(tx, unit, outdated)
     if label in LATEST_FIELDS:
-        _put_said(tx, unit, renaming, ids)
+        _put_said(tx, unit, renaming, of_label)
     write_changed_state(tx, unit)
     delete_orphans(tx, {(label, old)})
     return len(rows)
@@ -264,18 +268,24 @@ def _put_said(
 _FIELDS_IN = {"CourseRecord": "course_records", "Definition": "definitions"}
 
 
-def _days(connection: Connection, renaming: Renaming) -> Iterator[list[str]]:
+def _days(connection: Connection, renaming: Renaming) -> Iterator[Sequence[str]]:
     """Yield some days of activity at a time, by their ids. Those that were yielded are moved by then."""
     label, old, _ = renaming
     if label == "Student":
         while rows := connection.read(CYPHER["days_of_student"], id=old, limit=RECORDS_AT_ONCE):
             yield [row["id"] for row in rows]
+    yield from _naming_course(connection, "days_after", renaming)
+
+
+def _naming_course(connection: Connection, statement: str, renaming: Renaming) -> Iterator[Sequence[str]]:
+    """Yield some at a time, by their ids, of the days or memberships that name the course; of no other node any.
+
+    They have it as a property, so all are looked at once, in the order of their ids. A group is no way to its
+    members: each page would pass by those that the pages before it have moved.
+    """
     after = ""
-    # A day has its course as a property, so all days are looked at, in the order of their ids.
-    while page := connection.read(CYPHER["days_after"], after=after, limit=PAGE) if label == "Course" else ():
-        of_course = sorted(row["id"] for row in page if row["course"] == old)
-        for start in range(0, len(of_course), RECORDS_AT_ONCE):
-            yield of_course[start : start + RECORDS_AT_ONCE]
+    while page := connection.read(CYPHER[statement], after=after, limit=PAGE) if renaming.label == "Course" else ():
+        yield from portions(sorted(row["id"] for row in page if row["course"] == renaming.old))
         after = max(row["id"] for row in page)
 
 

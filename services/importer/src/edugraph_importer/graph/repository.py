@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
+from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import (
     COMPARED_CHARACTERS,
     CourseContext,
@@ -23,6 +24,7 @@ from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairRev
 from edugraph_importer.graph import (
     apply,
     erasure,
+    ledger,
     migrations,
     prerequisites,
     proposals,
@@ -51,12 +53,14 @@ TEXTS_AT_ONCE = 5_000
 class RecordRetention:
     """How many days the graph keeps records about students, and their texts; 0: for ever. `now` has a time zone.
 
-    `orphan_review_days`: how long a record may be missing before what reviewers said of it goes.
+    `orphan_review_days`: how long a record may be missing before what reviewers said of it goes. `ledger_days`: how
+    long after nothing else is kept of a job a message of it may come.
     """
 
     text_days: int
     record_days: int
     orphan_review_days: int
+    ledger_days: int
     now: Callable[[], datetime]
 
     @property
@@ -98,13 +102,16 @@ class Graph:
         self._connection.write(erasure.key_old_tombstones, self._tombstones)
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
-        """Write all of the batch or nothing. A batch that was written before is answered from the ledger."""
+        """Write all of the batch or nothing. A batch that was written before is answered from the ledger.
+
+        Raises Rejected where its job was undone, or ended so long ago that the ledger does not know any more.
+        """
         return self._write(apply.write_batch, batch, self._tombstones, set(), self._kept_from)
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write a pack's records, if they are new, and what was found in them, in place of older findings.
 
-        A pack that was written before is answered from the ledger.
+        A pack that was written before is answered from the ledger. Raises as `write_batch` does.
         """
         return self._write(apply.write_findings, message, self._tombstones, set(), self._kept_from)
 
@@ -215,7 +222,12 @@ class Graph:
         return [BatchOutcome.model_validate_json(row["outcome"]) for row in rows]
 
     def written_batches(self, job_id: str) -> dict[int, WrittenBatch]:
-        """Return, by its number, what each batch of a job wrote; nothing for a job that was undone."""
+        """Return, by its number, what each batch of a job wrote; nothing for a job that was undone.
+
+        Raises Rejected for a job of which that is not kept any more.
+        """
+        if any(row["closed"] for row in self._connection.read(CYPHER["ended_jobs"], ids=[job_id])):
+            raise Rejected(apply.ENDED_JOB["closed"])
         rows = self._connection.read(CYPHER["written_batches"], prefix=f"{job_id}:", job_id=job_id)
         return {row["batch"]: WrittenBatch.read(row) for row in rows if not row["undone"]}
 
@@ -304,6 +316,17 @@ class Graph:
         return retention.end_old_records(
             self._connection, self._write, texts_from, records_from, missing, go_on=go_on
         )
+
+    def compact_ledger(self, is_over: ledger.IsOver, go_on: Callable[[], bool]) -> ledger.Compacted:
+        """Take a step towards the end of the ledger's rows of jobs of which nothing else is kept.
+
+        It stops when `go_on` says no; doing it again goes on. Without a retention it does nothing.
+        """
+        kept = self._retention
+        if kept is None:
+            return ledger.Compacted(0, finished=True)
+        days = timedelta(days=kept.ledger_days)
+        return ledger.compact(self._connection, self._write, is_over, kept.now(), days, go_on=go_on)
 
     def remove(self, of: Removable, node_id: str, go_on: Callable[[], bool]) -> removal.Removed:
         """Take a course or a group out with its records. It stops when `go_on` says no; doing it again goes on."""

@@ -100,9 +100,9 @@ class _Round:
                 old = [each for each, timestamp in ages.items() if timestamp < self.kept_records]
                 texts = [row["id"] for row in rows if row["has_text"]]
                 blank = [each for each in texts if self.kept_records <= ages[each] < self.kept_texts]
-                for some in _portions(old):
+                for some in portions(old):
                     self.removed += self.write(_remove, some, self.kept_records, set())
-                for some in _portions(blank):
+                for some in portions(blank):
                     self.blanked += self.write(_blank, label, some)
         return True
 
@@ -115,7 +115,7 @@ class _Round:
             ends = {row["id"]: iso(row["ends"].to_native()) for row in rows if row["ends"]}
             over = [each for each, end in ends.items() if end < before]
             over += [row["id"] for row in rows if row["ends"] is None and row["term"] in terms]
-            for some in _portions(over):
+            for some in portions(over):
                 self.removed += self.write(_remove_memberships, some, before, set())
         return True
 
@@ -135,12 +135,12 @@ class _Round:
             stored = self.connection.read(CYPHER["stored_versions"], ids=[row["id"] for row in rows])
             there = {version[0] for row in stored for version in row["versions"]}
             noted = {row["id"]: row["missing_since"] for row in rows}
-            for some in _portions([each for each, since in noted.items() if each not in there and not since]):
+            for some in portions([each for each, since in noted.items() if each not in there and not since]):
                 self.write(_note_missing, some, now)
-            for some in _portions([each for each, since in noted.items() if each in there and since]):
+            for some in portions([each for each, since in noted.items() if each in there and since]):
                 self.write(_note_missing, some, None)
             over = [each for each, since in noted.items() if each not in there and since and since < missing_from]
-            for some in _portions(over):
+            for some in portions(over):
                 self.orphans += self.write(_remove_orphans, some, missing_from)
         return True
 
@@ -151,7 +151,7 @@ class _Round:
             after = rows[-1]["id"]
 
 
-def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + RECORDS_AT_ONCE] for start in range(0, len(ids), RECORDS_AT_ONCE))
 
 

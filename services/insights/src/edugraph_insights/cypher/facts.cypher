@@ -37,8 +37,8 @@ RETURN s.id AS student, n.id AS record, n.finding IS NOT NULL AS read, n.found_e
   n.found_confidence AS confidence, n.found_sentiment AS sentiment, n.verdicts IS NOT NULL AS reviewed
 
 // name: texts_of_course
-// Returns the texts of a course.
-MATCH (c:Course {id: $course})<-[:IN_COURSE]-(n:CourseContent)
+// Returns the texts of a course, which have an index: the course may have millions of other records.
+MATCH (n:CourseContent {course_id: $course})
 RETURN n.id AS record, n.finding IS NOT NULL AS read, n.found_evidence IS NOT NULL AS evidence,
   n.found_confidence AS confidence, n.verdicts IS NOT NULL AS reviewed
 
@@ -113,7 +113,7 @@ ORDER BY n.timestamp DESC, n.id LIMIT $limit
 
 // name: text_records
 // Returns the texts of a course by their titles.
-MATCH (c:Course {id: $course})<-[:IN_COURSE]-(n:CourseContent)
+MATCH (n:CourseContent {course_id: $course})
 RETURN n.id AS record, 'CourseContent' AS kind, n.timestamp AS at, n.title AS question
 ORDER BY n.timestamp DESC, n.id LIMIT $limit
 

@@ -1,8 +1,9 @@
 // name: begin
 // Returns what a transaction has to know before anything else: in which form the graph is kept, three numbers that grow
-// whenever a student is erased, a record is taken back or reviewed (the count store answers them at once), and what
-// became of the batch or pack if it was written before. It is one statement, because each takes about a millisecond
-// however small.
+// whenever a student is erased, a record is taken back or reviewed (the count store answers them at once), what became
+// of the batch or pack if it was written before, and after that whether its job is undone or closed: whoever misses a
+// row that was deleted a moment ago has to see that its job is. It is one statement, because each takes about a
+// millisecond however small.
 // for: ImportBatch, FindingsPack
 MATCH (s:Schema) RETURN 'version' AS name, s.version AS value
 UNION ALL
@@ -13,6 +14,9 @@ UNION ALL
 MATCH (h:ReviewedRecord) WITH count(h) AS value RETURN 'reviewed' AS name, value
 UNION ALL
 MATCH (b:{label} {id: $id}) RETURN 'outcome' AS name, b.outcome AS value
+UNION ALL
+MATCH (j:ImportJob {id: $job_id})
+RETURN 'job' AS name, CASE WHEN j.undone THEN 'undone' WHEN j.closed IS NOT NULL THEN 'closed' ELSE null END AS value
 
 // name: more_removals
 // Returns a row if one of the first two numbers of `begin` has grown, or a record was reviewed that was not. Within a
@@ -63,3 +67,54 @@ SET w.id = row.undone
 // name: write_pack_outcome
 // Writes the ledger row of a pack of findings.
 CREATE (b:FindingsPack {id: $id, job_id: $job_id, pack: $pack, outcome: $outcome})
+
+// name: ledger_after
+// Returns the next rows of the ledger, and of which jobs they are.
+// for: FindingsPack, ImportBatch
+MATCH (b:{label}) WHERE b.id > $after
+RETURN b.id AS id, b.job_id AS job_id ORDER BY id LIMIT $limit
+
+// name: ended_jobs
+// Returns since when nothing else is kept of these jobs, and since when they are closed.
+UNWIND $ids AS id
+MATCH (j:ImportJob {id: id})
+RETURN j.id AS id, j.over_since AS over_since, j.closed AS closed
+
+// name: set_over_since
+// Notes since when nothing else is kept of these jobs; null takes that back. A job of analyses alone has no node yet.
+UNWIND $ids AS id
+MERGE (j:ImportJob {id: id})
+SET j.over_since = $moment
+
+// name: close_jobs
+// Notes that the rows of these jobs may go, and that nothing of the jobs is written any more.
+UNWIND $ids AS id
+MATCH (j:ImportJob {id: id}) WHERE j.closed IS NULL
+SET j.closed = $moment
+
+// name: lock_closed_jobs
+// Locks those of these jobs that are closed, and returns what they have, among it the counts of the rows that are gone.
+UNWIND $ids AS id
+MATCH (j:ImportJob {id: id}) WHERE j.closed IS NOT NULL
+SET j.id = id
+RETURN id, properties(j) AS properties
+
+// name: outcomes_of
+// Returns which of these rows are still there, with their outcomes.
+// for: FindingsPack, ImportBatch
+UNWIND $ids AS id
+MATCH (b:{label} {id: id})
+RETURN id, b.job_id AS job_id, b.outcome AS outcome
+
+// name: delete_outcomes
+// Deletes rows of the ledger.
+// for: FindingsPack, ImportBatch
+UNWIND $ids AS id
+MATCH (b:{label} {id: id})
+DELETE b
+
+// name: set_counts
+// Keeps the counts of the rows that are gone.
+UNWIND $rows AS row
+MATCH (j:ImportJob {id: row.id})
+SET j += row.counts

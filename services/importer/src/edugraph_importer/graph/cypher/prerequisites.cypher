@@ -52,9 +52,13 @@ MATCH (a:KnowledgePoint)-[r:SET_ASIDE]->(b:KnowledgePoint)
 RETURN collect([a.id, b.id, r.confidence]) AS claims, true AS excluded
 
 // name: remove_prerequisites
-// Removes edges that changed or are no longer claimed.
+// Removes edges that changed or are no longer claimed. Each of the two ends may have many others: where both are found
+// before, the server goes from the one that has fewer.
 UNWIND $rows AS row
-MATCH (a:KnowledgePoint {id: row.from})-[r:DEPENDS_ON|SET_ASIDE]->(b) WHERE b.id = row.to
+MATCH (a:KnowledgePoint {id: row.from})
+MATCH (b:KnowledgePoint {id: row.to})
+WITH DISTINCT a, b
+MATCH (a)-[r:DEPENDS_ON|SET_ASIDE]->(b)
 DELETE r
 
 // name: create_depends_on

@@ -58,9 +58,12 @@ WHERE y.canonical = b.canonical AND j.same IS NOT NULL
 RETURN DISTINCT row.from AS from, row.to AS to
 
 // name: remove_proposals
-// Removes what is proposed no more.
+// Removes what is proposed no more. remove_prerequisites says why both ends are found before.
 UNWIND $rows AS row
-MATCH (a:KnowledgePoint {id: row.from})-[r:PROPOSED_SAME]->(b) WHERE b.id = row.to
+MATCH (a:KnowledgePoint {id: row.from})
+MATCH (b:KnowledgePoint {id: row.to})
+WITH DISTINCT a, b
+MATCH (a)-[r:PROPOSED_SAME]->(b)
 DELETE r
 
 // name: propose

@@ -159,7 +159,7 @@ UNWIND $rows AS row
 MATCH (c:Course {id: row.course})
 CREATE (n:CourseContent {
   id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
-  title: row.title, content: row.content
+  title: row.title, content: row.content, course_id: row.course
 })-[:IN_COURSE {name: row.course_name, named: row.named}]->(c)
 
 // name: create_attempt

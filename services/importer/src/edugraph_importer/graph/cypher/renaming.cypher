@@ -47,10 +47,9 @@ MATCH (i)<-[:OF_ITEM|DEFINES]-(n)
 RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: memberships_of_course
-// Returns some memberships that say of their group that it is of this course.
-MATCH (c:Course {id: $id})
-MATCH (c)<-[:OF_COURSE]-(g)
-MATCH (g)<-[:IN_GROUP]-(n) WHERE n.course_id = $id
+// Returns those of these memberships that say of their group that it is of this course.
+UNWIND $ids AS member
+MATCH (n:Membership {id: member}) WHERE n.course_id = $id
 RETURN labels(n)[0] AS label, n.id AS id, n.content_hash AS hash, n.carried AS carried LIMIT $limit
 
 // name: move_sent
@@ -124,6 +123,7 @@ MATCH (n)-[r:IN_COURSE]->(c) WHERE c.id = $old
 MATCH (d:Course {id: $new})
 MERGE (n)-[m:IN_COURSE]->(d)
 SET m.name = coalesce(m.name, r.name), n.renamed = true,
+  n.course_id = CASE WHEN n.course_id = $old THEN $new ELSE n.course_id END,
   m.named = coalesce(m.named, $new + substring(r.named, size($old))),
   m.described = coalesce(m.described, $new + substring(r.described, size($old))),
   m.rated = coalesce(m.rated, $new + substring(r.rated, size($old)))

@@ -35,9 +35,9 @@ DETACH DELETE d
 RETURN count(*) AS deleted
 
 // name: memberships_after
-// Returns the next memberships, when they end, and their terms.
+// Returns the next memberships, when they end, their terms, and the courses of their groups.
 MATCH (n:Membership) WHERE n.id > $after
-RETURN n.id AS id, n.ends AS ends, n.term AS term ORDER BY id LIMIT $limit
+RETURN n.id AS id, n.ends AS ends, n.term AS term, n.course_id AS course ORDER BY id LIMIT $limit
 
 // name: ended_terms
 // Returns the terms that were over before a moment.

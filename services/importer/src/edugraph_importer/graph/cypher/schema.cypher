@@ -63,6 +63,17 @@ REMOVE n.name_stamp
 // for: described, named, rated
 CREATE INDEX edugraph_in_course_{label} IF NOT EXISTS FOR ()-[r:IN_COURSE]-() ON (r.{label})
 
+// name: course_index
+// Makes the texts of a course findable, beside which it may have millions of other records.
+CREATE INDEX edugraph_text_course IF NOT EXISTS FOR (n:CourseContent) ON (n.course_id)
+
+// name: set_course_of_texts
+// Says of texts of which course they are.
+UNWIND $ids AS id
+MATCH (n:CourseContent {id: id})
+MATCH (n)-[:IN_COURSE]->(c)
+SET n.course_id = c.id
+
 // name: quoted_index
 // Makes the batches findable whose report quotes a text. Most quote nothing, and are in no index.
 CREATE TEXT INDEX edugraph_quoted IF NOT EXISTS FOR (b:ImportBatch) ON (b.quoted)
