@@ -21,7 +21,7 @@ TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` says in which form the graph is kept; `prepare` brings an older form to this one.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 # A student's day in a course: what records of activity add up to, and no record can be taken out of.
 DAY_LABELS = ("ActiveDay",)
 LABELS = (
@@ -52,6 +52,7 @@ RELATIONSHIPS = (
     "IN_COURSE",
     "IN_GROUP",
     "JUDGED",
+    "JUDGED_NEED",
     "LEADS",
     "LEARNS",
     "LIKES",
@@ -68,7 +69,7 @@ RELATIONSHIPS = (
     "REQUIRES",
     "REVIEWS",
     "SENT",
-    "SET_ASIDE",  # a prerequisite that would close a cycle: kept to be seen, never followed
+    "SET_ASIDE",  # a prerequisite that would close a cycle, or that people rejected: kept to be seen, never followed
     "TEACHES",
     "TESTS",
     "TRIED",

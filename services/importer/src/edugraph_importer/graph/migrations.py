@@ -215,6 +215,7 @@ def _note_said_of_courses(tx: neo4j.ManagedTransaction, label: str, ids: list[st
 # release that does not know them would leave them where they are when it erases a student. Version 6 has what schools
 # say of points: an earlier release would refuse such records, and takes none back whole.
 # Version 8 derives prerequisites apart from what claims them: an earlier release would write them beside that.
+# Version 10 has what reviewers say of prerequisites: an earlier release would derive them as if nobody had said it.
 STEPS: Mapping[int, Step] = {
     1: carry_course_records,
     2: Connection.create_constraints,
@@ -224,4 +225,5 @@ STEPS: Mapping[int, Step] = {
     6: count_spellings,
     7: Connection.create_constraints,
     8: index_reports_and_courses,
+    9: Connection.create_constraints,
 }

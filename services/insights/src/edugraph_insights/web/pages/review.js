@@ -18,9 +18,9 @@ let unwritten = 0; // verdicts that the gateway took and the importer has not wr
 let sending = Promise.resolve(); // one after the other: the last word about a thing counts
 
 const kindOf = row => (row.kind === 'finding' ? row.aspect : row.kind);
-// What can be said of a kind of row, by key. Of what was excluded nothing can: there is no verdict about a claim yet.
+// What can be said of a kind of row, by key. Only a finding and what an item tests can be corrected.
 const FINDING = { a: 'accepted', r: 'rejected' };
-const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: {} };
+const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: { a: 'accepted', r: 'rejected' } };
 const before = row => (row.verdict || row.instead?.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
 const now = row => (said.has(row.key) ? said.get(row.key) : before(row));
 
@@ -144,6 +144,7 @@ class Desk {
 
   reviewOf(row, target, verdict) {
     if (row.kind === 'same') return { kind: 'pair', of: 'knowledge_point', pair: [row.point, row.other], verdict };
+    if (row.kind === 'excluded') return { kind: 'prerequisite', point: row.point, requires: target, verdict };
     return row.kind === 'tests'
       ? { kind: 'tests', item_id: row.item, knowledge_point: target, verdict }
       : { kind: 'finding', record_id: row.record, text_hash: row.text_hash, aspect: row.aspect, target, verdict };
@@ -219,7 +220,7 @@ class Desk {
     return h('div', { class: 'verdicts no-print', role: 'group', 'aria-label': t('review.verdict') },
       Object.entries(VERDICTS[this.row.kind]).map(([key, verdict]) => button(key, t(`says.${verdict}`), () => this.say(verdict))),
       VERDICTS[this.row.kind] === FINDING && button('c', t('review.correct'), () => this.correct()),
-      this.row.kind !== 'excluded' && button('u', t('review.undo'), () => this.undo(), Boolean(now(this.row))),
+      button('u', t('review.undo'), () => this.undo(), Boolean(now(this.row))),
       button('k', t('review.previous'), () => this.go(this.place - 1), this.place > 0),
       button('j', t('review.next'), () => this.go(this.place + 1), this.place < this.rows.length - 1),
       h('label', { class: 'note' }, keys, ` ${t('review.keys')}`));
@@ -250,7 +251,7 @@ function entry(anchor, row, current) {
   else anchor.removeAttribute('aria-current');
   anchor.dataset.key = row.key;
   anchor.dataset.verdict = mark;
-  anchor.replaceChildren(h('span', { class: 'named' }, row.other_name ? `${row.name} – ${row.other_name}` : row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.other_name ? '' : `${row.title ?? row.student ?? ''} · `}${share(row.likeness ?? row.confidence)}`), h('span', { class: `mark ${mark}` }, row.kind === 'excluded' ? '' : t(`verdict.${mark}`)));
+  anchor.replaceChildren(h('span', { class: 'named' }, row.other_name ? `${row.name} – ${row.other_name}` : row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.other_name ? '' : `${row.title ?? row.student ?? ''} · `}${share(row.likeness ?? row.confidence)}`), h('span', { class: `mark ${mark}` }, t(`verdict.${mark}`)));
 }
 
 /** Say how many are done, and how often people agreed with the analyser: the API's numbers, and what was said since. */
@@ -275,6 +276,7 @@ function verdict(row, choices) {
   const last = now(row);
   if (!last?.verdict) return null;
   if (row.kind === 'same') return h('p', { class: 'said' }, t(`said.${last.verdict}`), row.skipped && ` ${t('said.skipped')}`);
+  if (row.kind === 'excluded') return h('p', { class: 'said' }, t(`said_need.${row.skipped && !said.has(row.key) ? 'skipped' : last.verdict}`));
   const names = new Map([...choices[row.aspect]].map(([name, target]) => [target, name]));
   return h('p', { class: 'said' }, last.instead.length ? t('said.corrected', { name: last.instead.map(each => names.get(each) ?? each).join(t('list.comma')) }) : t(`said.${last.verdict}`));
 }
@@ -298,7 +300,8 @@ function detailsOfPoints(row) {
   const ways = row.cycles.length > 0 && h('ul', { class: 'cycles' }, row.cycles.map(way => h('li', {}, way.join(' → '))));
   if (row.kind === 'excluded') {
     return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
-      term(t('review.why'), t('review.why_excluded')), term(t('review.excluded_by'), ways));
+      row.verdict === null && term(t('review.why'), t('review.why_excluded')), term(t('review.excluded_by'), ways),
+      ways && now(row)?.verdict !== 'accepted' && term(t('review.if_accepted'), row.gives_way.length ? t('review.gives_way', { name: row.gives_way[0], needed: row.gives_way[1] }) : t('review.gives_no_way')));
   }
   return h('dl', {},
     term(row.name, used(row.records, row.courses)), term(row.other_name, used(row.other_records, row.other_courses)),
