@@ -3,6 +3,7 @@
 // says so and it is open again.
 
 import { Problem, ask, call, write } from '../api.js';
+import { keepingFocus } from '../focus.js';
 import { block, h, how, refusal, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { moment, share, t } from '../words.js';
@@ -68,7 +69,7 @@ function filters(shown, of) {
 /** The list of what is to be reviewed, and the one finding that is looked at. */
 class Desk {
   constructor(answers, rows, choices) {
-    Object.assign(this, { answers, rows, choices, problem: null, correcting: false });
+    Object.assign(this, { answers, rows, choices, problem: null, correcting: false, typed: '' });
     this.place = Math.max(0, rows.findIndex(row => row.key === state().at));
     this.progress = h('p', { class: 'progress', 'aria-live': 'polite' });
     this.list = h('ol', { class: 'queue', 'aria-label': t('review.list') });
@@ -98,7 +99,7 @@ class Desk {
 
   go(place) {
     if (place < 0 || place >= this.rows.length) return;
-    Object.assign(this, { place, correcting: false });
+    Object.assign(this, { place, correcting: false, typed: '' });
     history.replaceState(null, '', changed({ at: this.row.key })); // a link shows the same finding; nothing is asked anew
     this.draw();
     this.panel.querySelector('h3').focus({ preventScroll: true });
@@ -195,7 +196,7 @@ class Desk {
     this.items.forEach((item, place) => entry(item.firstChild, this.rows[place], place === this.place));
     this.items[this.place]?.scrollIntoView({ block: 'nearest' });
     this.tell();
-    if (this.row) this.panel.replaceChildren(...this.parts().flat(Infinity).filter(Boolean));
+    if (this.row) keepingFocus(this.panel, () => this.panel.replaceChildren(...this.parts().flat(Infinity).filter(Boolean)), () => this.panel.querySelector('h3'));
   }
 
   parts() {
@@ -212,8 +213,8 @@ class Desk {
   }
 
   buttons() {
-    const button = (key, words, act, allowed = true) => h('button', { type: 'button', 'aria-keyshortcuts': key, onclick: act, disabled: !allowed }, words, ' ', h('kbd', {}, key));
-    const keys = h('input', { type: 'checkbox', checked: !localStorage.getItem(KEYS_OFF), onchange: event => {
+    const button = (key, words, act, allowed = true) => h('button', { type: 'button', 'aria-keyshortcuts': key, 'data-keep-focus': `review-${key}`, onclick: act, disabled: !allowed }, words, ' ', h('kbd', {}, key));
+    const keys = h('input', { type: 'checkbox', 'data-keep-focus': 'review-keys', checked: !localStorage.getItem(KEYS_OFF), onchange: event => {
       if (event.target.checked) localStorage.removeItem(KEYS_OFF);
       else localStorage.setItem(KEYS_OFF, 'off');
     } });
@@ -228,7 +229,7 @@ class Desk {
 
   correction() {
     const wrong = h('p', { class: 'refusal', id: 'instead-wrong', role: 'alert', hidden: true }, t('review.unknown'));
-    const input = h('input', { id: 'instead', list: 'instead-choices', autocomplete: 'off', 'aria-describedby': 'instead-wrong' });
+    const input = h('input', { id: 'instead', list: 'instead-choices', value: this.typed, autocomplete: 'off', 'aria-describedby': 'instead-wrong', 'data-keep-focus': 'instead', oninput: () => { this.typed = input.value; } });
     const names = [...this.choices[this.row.aspect]].filter(([, target]) => target !== this.row.target).map(([name]) => name);
     const back = () => {
       this.correcting = false;
