@@ -172,6 +172,8 @@ def test_what_reviewers_say_is_kept_once(commands: Commands, tmp_path: Path) -> 
     assert json.loads(said.read_text())["verdict"] == "same"
     assert commands.json("reviews", "send", str(said)) == {"reviews": 1}
     assert len(commands.run("reviews", "export").splitlines()) == 1
+    assert commands.json("reviews", "prerequisite", "fractions", "sums", "rejected") == {"reviews": 1}
+    assert '"requires":"sums"' in commands.run("reviews", "export")
 
 
 def test_points_are_compared_when_somebody_asks(commands: Commands) -> None:

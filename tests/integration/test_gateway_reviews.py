@@ -13,6 +13,7 @@ from edugraph_common.platform.job_store import connect
 
 pytestmark = pytest.mark.real
 PAIR = {"kind": "pair", "of": "error_type", "pair": ["E1", "sign errors"], "verdict": "same"}
+PREREQUISITE = {"kind": "prerequisite", "point": "fractions", "requires": "sums", "verdict": "rejected"}
 FINDING = {
     "kind": "finding", "record_id": "r", "text_hash": "0" * 64, "aspect": "severity", "target": "high",
     "verdict": "rejected", "at": "2026-02-01T00:00:00Z", "by": "ann",
@@ -37,16 +38,17 @@ def _taken(running: Gateway) -> list[Any]:
 
 def test_reviews_are_handed_on_with_who_said_it_and_when(running: Gateway, client: httpx.Client) -> None:
     _taken(running)
-    answer = client.post("/v1/reviews", json={"reviews": [PAIR, FINDING]})
+    answer = client.post("/v1/reviews", json={"reviews": [PAIR, FINDING, PREREQUISITE]})
     assert answer.status_code == 202, answer.text
-    [[pair, finding]] = _taken(running)
+    [[pair, finding, prerequisite]] = _taken(running)
     assert finding == FINDING
     assert {name: pair[name] for name in PAIR} == PAIR
+    assert {name: prerequisite[name] for name in PREREQUISITE} == PREREQUISITE
     assert pair["by"]
     assert pair["at"].startswith("20")
     audit = Audit(connect(running.environment["EDUGRAPH_REDIS_URL"]), "x" * 16, 1)
     entry = next(audit.newest())
-    assert (entry.action, entry.what) == ("graph.review", "2 reviews")
+    assert (entry.action, entry.what) == ("graph.review", "3 reviews")
 
 
 def test_the_same_key_sends_reviews_once(running: Gateway, client: httpx.Client) -> None:
@@ -64,13 +66,14 @@ def test_the_same_key_sends_reviews_once(running: Gateway, client: httpx.Client)
         ({"pair": ["E1", "E1"]}, ""),
         ({"at": "2126-01-01T00:00:00Z"}, "at"),
         ({"of": "student"}, "of"),
+        (PREREQUISITE | {"requires": "fractions"}, ""),
     ],
 )
 def test_where_one_is_wrong_none_is_taken(
     running: Gateway, client: httpx.Client, wrong: dict[str, Any], field: str
 ) -> None:
     _taken(running)
-    answer = client.post("/v1/reviews", json={"reviews": [PAIR, PAIR | wrong]})
+    answer = client.post("/v1/reviews", json={"reviews": [PAIR, wrong if "kind" in wrong else PAIR | wrong]})
     assert answer.status_code == 422
     [named] = answer.json()["errors"]
     assert (named["review"], named["field"]) == (1, field)

@@ -301,7 +301,7 @@ def test_a_course_of_5000_points_stays_usable_and_says_what_is_left_out(visit: V
     said = shown.locator("p.left-out").first.inner_text()
     assert f"150 of {5_000 + weak} points are drawn" in said
     assert f"{5_000 + weak - 150} with a lower share wrong are left out" in said
-    assert len(shown.query_selector_all(".scrolls tbody tr")) == 300
+    assert len(shown.query_selector_all(".scrolls tbody tr")) == 100
     requests: list[str] = []
     shown.on("request", lambda request: requests.append(request.url))
     shown.get_by_label("Find a point").fill("point 4999")

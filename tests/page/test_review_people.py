@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import neo4j
 import pytest
@@ -18,7 +20,7 @@ from edugraph_client import Client
 from edugraph_common.contracts.findings import Origin, RecordFinding
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
-from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
 
 pytestmark = pytest.mark.embedded
 
@@ -54,6 +56,19 @@ def write_graph(environment: Mapping[str, str], query: str, **parameters: Any) -
     with neo4j.GraphDatabase.driver(uri, auth=(user, password)) as driver:
         found = driver.execute_query(query, parameters_=parameters, database_=database)
         return [record.data() for record in found.records]
+
+
+@contextmanager
+def graph_of(environment: Mapping[str, str]) -> Iterator[Graph]:
+    """Write as the importer does, without its queue."""
+    names = ("uri", "user", "password", "database")
+    settings = {name: environment[f"EDUGRAPH_NEO4J_{name.upper()}"] for name in names}
+    secret = environment["EDUGRAPH_PRIVACY_SECRET"]
+    graph = Graph(GraphSettings.model_validate({**settings, "privacy_secret": secret}))
+    try:
+        yield graph
+    finally:
+        graph.close()
 
 
 @pytest.fixture
@@ -106,12 +121,8 @@ def analysed_by_a_new_prompt(environment: Mapping[str, str], ids: set[str]) -> N
                 }
                 findings.append(RecordFinding.model_validate(value))
     assert len(findings) == len(ids)
-    names = ("uri", "user", "password", "database")
-    settings = {name: environment[f"EDUGRAPH_NEO4J_{name.upper()}"] for name in names}
-    secret = environment["EDUGRAPH_PRIVACY_SECRET"]
-    graph = Graph(GraphSettings.model_validate({**settings, "privacy_secret": secret}))
-    graph.write_findings(Findings(job_id="new", pack="0", findings=tuple(findings), asked_at=time.time()))
-    graph.close()
+    with graph_of(environment) as graph:
+        graph.write_findings(Findings(job_id="new", pack="0", findings=tuple(findings), asked_at=time.time()))
 
 
 def test_thirty_reviews_by_keyboard_count_stay_and_are_taken_back(
@@ -285,32 +296,60 @@ def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(rev
     assert {row["key"] for row in rows[:2]} <= {row["key"] for row in points_to_review(visit)}
 
 
+@pytest.fixture
+def circle(school: Mapping[str, str]) -> Iterator[None]:
+    """Three points of the course, each of which needs the next, so that one of these claims is set aside."""
+    names, job = ("Circle one", "Circle two", "Circle three"), f"circle-{uuid4()}"
+    values = [{"name": name, "course_id": COURSE, "requires": [names[place - 2]]} for place, name in enumerate(names)]
+    records = [
+        {"type": "point_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": f"{job} {name}", "data": value}
+        for name, value in zip(names, values, strict=True)
+    ]
+    lines = [(line, parse_record(record)) for line, record in enumerate(records, start=1)]
+    with graph_of(school) as graph:
+        graph.write_batch(RecordBatch(job, 0, lines, (), len(lines)))
+        graph.settle_prerequisites()
+        yield
+        graph.write_batch(RecordBatch(job, 1, (), (), len(names), tuple(f"{job} {name}" for name in names)))
+        graph.settle_prerequisites()
+
+
+@pytest.mark.usefixtures("circle")
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_an_excluded_prerequisite_is_shown_with_what_excludes_it(
-    reviewer: Visitor, school: Mapping[str, str], language: str
-) -> None:
-    """Out: let `VERDICTS` have the keys of findings for what was excluded."""
-    visit, places = reviewer, reviewer.answer("course-map", course=COURSE)["rows"]
-    need = next(row for row in places if row["needs"] in {each["point"] for each in places})
-    edge = {"a": need["needs"], "b": need["point"]}
-    ends = "MATCH (a:KnowledgePoint {id: $a}) MATCH (b:KnowledgePoint {id: $b})"
-    write_graph(school, f"{ends} CREATE (a)-[:SET_ASIDE {{confidence: 0.25}}]->(b)", **edge)
-    sent: list[str] = []
-    try:
-        [row] = [
-            each for each in points_to_review(visit) if each["kind"] == "excluded" and each["point"] == edge["a"]
-        ]
-        shown = visit.open("review", course=COURSE, lang=language, of="excluded", at=row["key"])
-        shown.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
-        ways = shown.locator(".review-panel .cycles li").all_inner_texts()
-        assert ways == [f"{need['name']} → {need['needs_name']}"]
-        assert close(visit.values(".review-panel dl"), [0.25])
-        for key in "armncu":
-            shown.keyboard.press(key)
-        visit.ready()
-        assert sent == []
-    finally:
-        write_graph(school, "MATCH (a {id: $a})-[r:SET_ASIDE]->(b {id: $b}) DELETE r", **edge)
+def test_an_excluded_prerequisite_is_accepted_rejected_and_left_open_again(reviewer: Visitor, language: str) -> None:
+    """Out: in `reviewOf`, the line of what was excluded; in `VERDICTS`, its keys; in `parts`, what gives way."""
+
+    def excluded() -> dict[tuple[str, str], dict[str, Any]]:
+        rows = [row for row in points_to_review(reviewer) if row["kind"] == "excluded"]
+        return {(row["name"], row["other_name"]): row for row in rows if row["name"].startswith("Circle")}
+
+    [(pair, row)] = excluded().items()
+    shown = reviewer.open("review", course=COURSE, lang=language, of="excluded", at=row["key"])
+    panel = shown.locator(".review-panel")
+    assert all(f"“{name}”" in panel.locator("h3").inner_text() for name in pair)
+    [way] = row["cycles"]
+    assert panel.locator(".cycles li").all_inner_texts() == [" → ".join(way)]
+    gives_way = panel.locator("dd").last.inner_text()
+    assert all(f"“{name}”" in gives_way for name in row["gives_way"])
+    shown.keyboard.press("c")  # nothing is right instead
+    assert not shown.query_selector("#instead")
+
+    pressed(shown, "a")
+    until(lambda: tuple(row["gives_way"]) in excluded())
+    assert excluded()[pair]["verdict"] == "accepted"
+    assert excluded()[pair]["cycles"] == []
+    needs = {(each["name"], each["needs_name"]) for each in reviewer.answer("course-map", course=COURSE)["rows"]}
+    assert pair in needs
+    assert tuple(row["gives_way"]) not in needs
+    shown = reviewer.open("review", course=COURSE, lang=language, of="excluded", shown="judged")
+    said = {"en": "Accepted: it is followed, whatever texts claim.", "zh": "已接受：无论文本怎么说都采用。"}
+    assert shown.locator(".review-panel .said").inner_text() == said[language]
+    pressed(shown, "u")
+    until(lambda: list(excluded()) == [pair] and excluded()[pair]["verdict"] is None)
+    pressed(shown, "r")
+    until(lambda: excluded()[pair]["verdict"] == "rejected")
+    pressed(shown, "u")
+    until(lambda: excluded()[pair]["verdict"] is None)
 
 
 @pytest.mark.parametrize("kind", ["knowledge_point", "tests"])

@@ -15,11 +15,25 @@ from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import prerequisites
 from edugraph_importer.graph.finding_facts import NO_FACTS, FindingFacts, FindingUpdate, facts_of
 from edugraph_importer.graph.migrations import OutdatedGraph
-from edugraph_importer.graph.prerequisites import EdgeChanges, Settled, differences, excluded_edges, note_changes
+from edugraph_importer.graph.prerequisites import (
+    NO_VERDICTS,
+    EdgeChanges,
+    Settled,
+    Verdicts,
+    differences,
+    excluded_edges,
+    note_changes,
+)
 
 Claims = dict[tuple[str, str], float]
 pairs = st.tuples(st.sampled_from("abcdefg"), st.sampled_from("abcdefg")).filter(lambda pair: pair[0] != pair[1])
 claims_ = st.dictionaries(pairs, st.sampled_from([0.25, 0.5, 0.75, 1.0]), max_size=25)
+verdicts_ = st.dictionaries(pairs, st.booleans(), max_size=8).map(
+    lambda said: Verdicts(
+        tuple(pair for pair, is_accepted in said.items() if is_accepted),
+        frozenset(pair for pair, is_accepted in said.items() if not is_accepted),
+    )
+)
 
 
 def _reaches(edges: set[tuple[str, str]], start: str, end: str) -> bool:
@@ -34,9 +48,10 @@ def _reaches(edges: set[tuple[str, str]], start: str, end: str) -> bool:
     return False
 
 
-def _plainly(claims: Claims) -> set[tuple[str, str]]:
+def _plainly(claims: Claims, verdicts: Verdicts = NO_VERDICTS) -> set[tuple[str, str]]:
     taken: set[tuple[str, str]] = set()
-    for start, end in sorted(claims, key=lambda pair: (-claims[pair], pair)):
+    rest = claims.keys() - set(verdicts.accepted) - verdicts.rejected
+    for start, end in (*verdicts.accepted, *sorted(rest, key=lambda pair: (-claims[pair], pair))):
         if not _reaches(taken, end, start):
             taken.add((start, end))
     return claims.keys() - taken
@@ -45,6 +60,19 @@ def _plainly(claims: Claims) -> set[tuple[str, str]]:
 @given(claims_)
 def test_the_strongest_claims_are_taken_first(claims: Claims) -> None:
     assert excluded_edges(claims) == _plainly(claims)
+
+
+@given(claims_, verdicts_)
+def test_what_people_accepted_comes_first_and_what_they_rejected_never(claims: Claims, verdicts: Verdicts) -> None:
+    """Out: in `excluded_edges`, take the accepted ones by their confidence; in `differences`, add no accepted ones."""
+    every = {**claims, **dict.fromkeys(verdicts.accepted, 1.0)}
+    excluded = _plainly(every, verdicts)
+    assert excluded_edges(every, verdicts) == excluded
+    wanted = {pair: (confidence, pair in excluded) for pair, confidence in every.items()}
+    assert differences({}, claims, verdicts) == EdgeChanges((), wanted)
+    followed = every.keys() - excluded
+    assert not followed & verdicts.rejected
+    assert verdicts.accepted[:1] == tuple(pair for pair in verdicts.accepted[:1] if pair in followed)
 
 
 @given(claims_, st.randoms())
@@ -129,6 +157,7 @@ class Graph:
             claim_changes=[{"id": note} for note in notes],
             prerequisites=[{"excluded": kind, "claims": rows} for kind, rows in of_kind.items()],
             all_claims=[{"id": a, "requires": [b], "confidence": [c]} for (a, b), c in claims.items()],
+            judged_needs=[],
         )
 
     def settled(self, *, always: bool = False) -> Settled:

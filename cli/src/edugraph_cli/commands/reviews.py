@@ -1,4 +1,4 @@
-"""`edugraph reviews send|pair|propose|export`: what people say of what the graph holds."""
+"""`edugraph reviews send|pair|prerequisite|propose|export`: what people say of what the graph holds."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from edugraph_cli.commands import tasks
 from edugraph_cli.display import INVALID, out, plain_errors, say, show_json, stop
 from edugraph_cli.options import Json
 from edugraph_client import Client
-from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Of, PairVerdict
+from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Of, PairVerdict, Verdict
 
 app = typer.Typer(no_args_is_help=True, help="Accept, reject or merge what the graph holds, and see who did.")
 
@@ -40,6 +40,17 @@ def pair(
 ) -> None:
     """Say that two ids mean the same, that they do not, or take that back. The last word about a pair counts."""
     _send([{"kind": "pair", "of": of, "pair": [one, other], "verdict": verdict}], as_json)
+
+
+@app.command()
+def prerequisite(
+    point: Annotated[str, typer.Argument(help="the id of a knowledge point in the graph")],
+    requires: Annotated[str, typer.Argument(help="the id of the point that is needed first, or is not")],
+    verdict: Annotated[Verdict, typer.Argument()],
+    as_json: Json = False,
+) -> None:
+    """Say that a point needs another first, or does not, or take that back. It counts before what texts claim."""
+    _send([{"kind": "prerequisite", "point": point, "requires": requires, "verdict": verdict}], as_json)
 
 
 @app.command()

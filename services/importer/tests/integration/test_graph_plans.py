@@ -27,7 +27,7 @@ SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
 # a day, or when somebody is restricted; of all points and proposals when names are compared; of all tombstones when a job is cleaned; of days of activity, some at a time, and of the terms, where their
 # retention is set; of reviews when an item is renamed.
 MAY_SCAN = {
-    "prerequisites", "claim_changes", "ledger_rows", "all_claims", "more_removals", "restricted_students",
+    "prerequisites", "judged_needs", "claim_changes", "ledger_rows", "all_claims", "more_removals", "restricted_students",
     "all_tombstones", "any_tombstone", "old_active_days", "points_to_compare", "stored_proposals", "reviews_of_item", "ended_terms",
     *(f"all_{what}_{label}" for what in ("ids", "called", "judged") for label in NAMED_LABELS),
 }  # fmt: skip

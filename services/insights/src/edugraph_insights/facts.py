@@ -52,6 +52,13 @@ class Need(NamedTuple):
     way: tuple[Point, ...] = ()
 
 
+class Claim(NamedTuple):
+    """That a text, by its title, or a definition, by its id, says what a point needs first."""
+
+    title: str
+    confidence: float
+
+
 class Use(NamedTuple):
     """Which courses have a point, and how many records name it."""
 
@@ -214,13 +221,22 @@ class Facts:
     def excluded_prerequisites(self, points: Iterable[str]) -> list[Row]:
         return self.graph.read("excluded_prerequisites", points=sorted(set(points)))
 
-    def claims(self, points: Iterable[str]) -> dict[tuple[str, str], list[str]]:
-        """Return by (point, what it needs) the titles of the texts and the ids of the definitions that claim it."""
-        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    def claims(self, points: Iterable[str]) -> dict[tuple[str, str], list[Claim]]:
+        """Return by (point, what it needs) who claims it, in the order of their titles."""
+        found: dict[tuple[str, str], list[Claim]] = defaultdict(list)
         for row in self.graph.read("claims_of_points", points=sorted(set(points))):
-            for needed in row["requires"]:
-                found[row["point"], needed].append(row["title"])
-        return {pair: sorted(titles) for pair, titles in found.items()}
+            for needed, confidence in zip(row["requires"], row["confidence"], strict=True):
+                found[row["point"], needed].append(Claim(row["title"], confidence))
+        return {pair: sorted(claims) for pair, claims in found.items()}
+
+    def accepted_needs(self, points: Iterable[str]) -> set[tuple[str, str]]:
+        """Return (point, what it needs) of what reviewers accepted of these points, by what stands for each."""
+        rows = self.graph.read("accepted_prerequisites", points=sorted(set(points)))
+        return {(row["point"], row["needs"]) for row in rows}
+
+    def are_claims_settled(self) -> bool:
+        """Return whether the prerequisites are those of all claims and verdicts by now."""
+        return not self.graph.read("unsettled_claims")
 
     def uses(self, course: str, points: Iterable[str]) -> dict[str, Use]:
         """Return how these points are used by this name alone: of mistakes, those of the students in this course."""

@@ -88,7 +88,8 @@ def reviews(graph: Graph) -> Iterator[dict[str, Any]]:
         rows = list(graph.scan(STATEMENTS["reviews"], after=after, limit=REVIEWS_AT_ONCE))
         for row in rows:
             review = {name: value for name, value in row["p"].items() if name != "id"}
-            points = (review.get("knowledge_point"),) if "item_id" in review else review.get("pair") or ()
+            named = ("knowledge_point",) if "item_id" in review else ("point", "requires")
+            points = review.get("pair") or [review.get(name) for name in named]
             label = LABEL_OF[review.get("of", "knowledge_point")]
             if review.get("record_id") not in records and hidden.isdisjoint((label, each) for each in points):
                 yield review

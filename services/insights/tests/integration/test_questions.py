@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from math import isclose, prod
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from rooms import Room
@@ -210,6 +211,44 @@ def test_two_groups_are_compared_in_the_weeks_of_their_terms(
     for row in in_need:
         of_other = asked(insights, "needs-help", course="C", group="h", term="T2").rows
         assert isclose(row.other, sum(bool(each.reasons) for each in of_other) / len(of_other))
+
+
+# Numbers of a row that count records. With messages come those that name no course.
+COUNTED = {"trend": ("first_attempts", "mistakes"), "roster": ("first_attempts", "mistakes"),
+           "attention": ("mistakes",), "trust": ("records",)}  # fmt: skip
+
+
+@settings(EXAMPLES, max_examples=max(3, EXAMPLES.max_examples // 3))
+@given(school=schools(), hours=st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted))
+def test_a_number_of_chosen_days_opens_the_records_that_it_counts(
+    room: Room, insights: Insights, school: School, hours: list[int]
+) -> None:
+    """Out: `from`, `to` or `term` in `Parameters.records`; the student in the evidence of attention or roster."""
+    written(room, school)
+    terms = [each.data.term for each in of(school.records, "term_record")]
+    first: dict[Any, str] = {}
+    for each in sorted(
+        of(school.records, "attempt_record"), key=lambda r: (r.timestamp, r.data.attempt_number or 0, r.record_id)
+    ):
+        if "C" in each.data.courses:
+            first.setdefault((each.data.student_id, each.data.item_id), each.record_id)
+    begin, end = (BEGINNING + timedelta(hours=each) for each in hours)
+    times: list[dict[str, Any]] = [{"from": begin, "to": end}, {"to": end}, *({"term": each} for each in terms[:1])]
+    for chosen, (name, numbers) in product(times if reference.roster(school, "C") else (), COUNTED.items()):
+        for row in asked(insights, name, course="C", **chosen).rows:
+            about: dict[str, Any] = dict(parse_qsl(row.evidence.partition("?")[2]))
+            opened = asked(insights, "records", **about, limit=5_000).rows
+            counts = {
+                "first_attempts": len({each.record for each in opened} & set(first.values())),
+                "mistakes": sum(_is_mistake(each) for each in opened),
+            }
+            counts["records"] = len(opened) if name == "trust" and row.kind == "course texts" else counts["mistakes"]
+            if getattr(row, "kind", "") != "messages":
+                assert {each: getattr(row, each) for each in numbers} == {each: counts[each] for each in numbers}
+
+
+def _is_mistake(opened: Any) -> bool:
+    return opened.outcome is None or (opened.outcome < 500 and bool(opened.question or opened.text))
 
 
 PAST_DAY = BEGINNING.date()  # of the hours of `schools`, those of the first day

@@ -11,7 +11,7 @@ from rooms import Room
 
 from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.contracts.reviews import PairReview
+from edugraph_common.contracts.reviews import PairReview, PrerequisiteReview
 from edugraph_common.platform.problems import Refusal
 from edugraph_importer.graph import RecordBatch
 from edugraph_insights.insights import Insights
@@ -135,6 +135,50 @@ def test_of_one_language_a_point_and_what_it_needs_are_not_proposed(room: Room, 
     assert shown() == ({("A", "元"), ("B", "C")}, 1)
     judge(room, ("A", "B"), "different")
     assert shown() == ({("A", "B"), ("A", "元"), ("B", "C")}, 0)
+
+
+def test_an_excluded_prerequisite_is_decided_and_says_what_gives_way(room: Room, insights: Insights) -> None:
+    """Out: in `_excluded`, the look at what was accepted, at the confidence, or at what is not settled yet."""
+    values: list[tuple[str, dict[str, Any]]] = [("course_record", {"student_id": "s", "course_id": "C"})]
+    values += [("point_record", {"name": a, "course_id": "C", "requires": [b]}) for a, b in ("AB", "BC", "CA")]
+    write(room, values)
+
+    def shown() -> list[tuple[Any, ...]]:
+        rows = [row for row in asked(insights, "review-points", course="C").rows if row.kind == "excluded"]
+        return sorted(
+            (row.point + row.other, row.verdict, row.skipped, next(iter(row.cycles), ()), row.gives_way)
+            for row in rows
+        )
+
+    def say(pair: str, verdict: str, hour: int) -> None:
+        said = {"point": pair[0], "requires": pair[1], "verdict": verdict, "by": "reviewer", "at": at(hour)}
+        room.graph.write_reviews([PrerequisiteReview.model_validate(said)])
+
+    def decide(pair: str, verdict: str, hour: int) -> None:
+        say(pair, verdict, hour)
+        room.graph.settle_prerequisites()
+
+    first = [("CA", None, False, ("A", "B", "C"), ("B", "C"))]
+    assert shown() == first
+    say("CA", "accepted", 1)
+    [not_yet] = shown()
+    assert not_yet[:3] == ("CA", "accepted", False)
+    room.graph.settle_prerequisites()
+    assert shown() == [("BC", None, False, ("C", "A", "B"), ("A", "B")), ("CA", "accepted", False, (), ())]
+    decide("BC", "accepted", 2)
+    decide("AB", "accepted", 3)
+    found = {row[0]: row[1:] for row in shown()}
+    assert found["AB"] == ("accepted", True, ("B", "C", "A"), ())
+    decide("CA", "rejected", 4)
+    found = {row[0]: row[1:] for row in shown()}
+    assert found == {
+        "AB": ("accepted", False, (), ()),
+        "BC": ("accepted", False, (), ()),
+        "CA": ("rejected", False, ("A", "B", "C"), ()),
+    }
+    for pair in ("AB", "BC", "CA"):
+        decide(pair, "withdrawn", 5)
+    assert shown() == first
 
 
 def test_what_only_others_wrote_of_is_not_named(room: Room, insights: Insights) -> None:

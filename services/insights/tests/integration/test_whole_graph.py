@@ -17,7 +17,7 @@ from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, RecordFinding
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_common.contracts.records import Record, parse_record
-from edugraph_common.contracts.reviews import REVIEW, PairReview
+from edugraph_common.contracts.reviews import REVIEW, PairReview, PrerequisiteReview
 from edugraph_common.platform.callers import Caller
 from edugraph_insights import whole_graph
 from edugraph_insights.access import WHOLE_GRAPH
@@ -179,7 +179,9 @@ def students_of(record: Record) -> set[str]:
 def test_all_reviews_come_as_they_were_sent(client: TestClient, room: Room) -> None:
     """Out: a field of `reviews`, or any page but the first."""
     said = {"of": "knowledge_point", "verdict": "different", "by": "ann", "at": at(1)}
-    sent = [PairReview.model_validate({**said, "pair": ["p", f"q{number}"]}) for number in range(9)]
+    sent: list[Any] = [PairReview.model_validate({**said, "pair": ["p", f"q{number}"]}) for number in range(8)]
+    need = {"point": "p", "requires": "q0", "verdict": "accepted", "by": "ann", "at": at(1)}
+    sent.append(PrerequisiteReview.model_validate(need))
     room.graph.write_reviews(sent)
     with room.reading() as graph, patch.object(whole_graph, "REVIEWS_AT_ONCE", 4):
         assert len(list(reviews(graph))) == len(sent)

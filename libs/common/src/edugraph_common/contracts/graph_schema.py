@@ -52,6 +52,7 @@ RELATIONSHIPS = (
     "IN_COURSE",
     "IN_GROUP",
     "JUDGED",
+    "JUDGED_NEED",
     "LEADS",
     "LEARNS",
     "LIKES",
@@ -68,7 +69,7 @@ RELATIONSHIPS = (
     "REQUIRES",
     "REVIEWS",
     "SENT",
-    "SET_ASIDE",  # a prerequisite that would close a cycle: kept to be seen, never followed
+    "SET_ASIDE",  # a prerequisite that would close a cycle, or that people rejected: kept to be seen, never followed
     "TEACHES",
     "TESTS",
     "TRIED",

@@ -241,7 +241,7 @@ _GRAPH = (
     DataPlace(
         "graph.reviews",
         Store.GRAPH,
-        ("Review.*", "ReviewedRecord.*", "REVIEWS.*", "JUDGED.*"),
+        ("Review.*", "ReviewedRecord.*", "REVIEWS.*", "JUDGED.*", "JUDGED_NEED.*"),
         "pseudonymous",
         Words(
             "what reviewers said: who, when, about which types, points and topics, and about which record by its id "

@@ -114,5 +114,21 @@ class PairReview(Said):
         return self
 
 
-Review = Annotated[FindingReview | ItemReview | PairReview, Field(discriminator="kind")]
+class PrerequisiteReview(Said):
+    """Whether a knowledge point needs another one first, whatever texts and definitions claim."""
+
+    kind: Literal["prerequisite"] = "prerequisite"
+    point: Thing
+    requires: Thing
+    verdict: Verdict
+
+    @model_validator(mode="after")
+    def is_about_two(self) -> Self:
+        """Raises ValueError."""
+        if self.point == self.requires:
+            raise ValueError("no point needs itself first")
+        return self
+
+
+Review = Annotated[FindingReview | ItemReview | PairReview | PrerequisiteReview, Field(discriminator="kind")]
 REVIEW: TypeAdapter[Review] = TypeAdapter(Review)

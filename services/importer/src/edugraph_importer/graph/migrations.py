@@ -229,6 +229,7 @@ def _set_course_of_texts(tx: neo4j.ManagedTransaction, ids: list[str]) -> None:
 # release that does not know them would leave them where they are when it erases a student. Version 6 has what schools
 # say of points: an earlier release would refuse such records, and takes none back whole.
 # Version 8 derives prerequisites apart from what claims them: an earlier release would write them beside that.
+# Version 10 has what reviewers say of prerequisites: an earlier release would derive them as if nobody had said it.
 STEPS: Mapping[int, Step] = {
     1: carry_course_records,
     2: Connection.create_constraints,

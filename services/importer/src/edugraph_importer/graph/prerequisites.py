@@ -1,7 +1,9 @@
 """The prerequisite edges between knowledge points, as all texts and definitions claim them, kept free of cycles.
 
-The strongest claim is taken first. A claim that would close a cycle with those taken before it is excluded: its edge
-is kept as SET_ASIDE, to be seen, and is never followed. The result depends on the claims and not on their order.
+What reviewers accepted is taken first, in the order in which they said so, whether it is claimed or not; then the
+strongest claim. What would close a cycle with those taken before it is excluded: its edge is kept as SET_ASIDE, to be
+seen, and is never followed. So is a claim that reviewers rejected. The result depends on the claims and verdicts, and
+not on the order in which they arrive (docs/adr/0078-people-decide-about-prerequisites.md).
 
 Whoever writes a text stores its claims, and notes in the same transaction that claims changed. A settler derives the
 edges later (`settle`): it reads all claims without a lock, and writes only what differs, a portion at a time. Of two
@@ -21,7 +23,7 @@ from edugraph_importer.graph.aggregates import delete_orphans
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.finding_facts import FindingFacts, FindingUpdate
 from edugraph_importer.graph.queries import CYPHER, Row
-from edugraph_importer.graph.record_facts import Pair
+from edugraph_importer.graph.record_facts import Pair, time_of
 from edugraph_importer.graph.unit_of_work import run_rows
 
 T = TypeVar("T")
@@ -29,9 +31,21 @@ T = TypeVar("T")
 EDGES_AT_ONCE = 1_000  # in one transaction, whose points others wait for
 SHOWN_EXCLUSIONS = 100
 
+CERTAIN = 1.0  # the confidence of what people say, as of a definition
 Edge = tuple[float, bool]  # (confidence, whether it is excluded)
 Write = Callable[..., int]
 """(work, arguments of it after the transaction) -> what the work returns, done in a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What reviewers say last of prerequisites. `accepted` are in the order in which that was said."""
+
+    accepted: tuple[Pair, ...] = ()
+    rejected: frozenset[Pair] = frozenset()
+
+
+NO_VERDICTS = Verdicts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +126,7 @@ def settle(connection: Connection, write: Write, *, always: bool = False) -> Set
 
 
 def plan(connection: Connection) -> EdgeChanges:
-    """Return how the edges differ from the claims of all texts and definitions."""
+    """Return how the edges differ from the claims of all texts and definitions, and the verdicts about them."""
     edges: dict[Pair, Edge] = {
         (point, required): (confidence, row["excluded"])
         for row in connection.read(CYPHER["prerequisites"])
@@ -123,11 +137,22 @@ def plan(connection: Connection) -> EdgeChanges:
         for row in connection.read(CYPHER["all_claims"])
         for required, confidence in zip(row["requires"], row["confidence"], strict=True)
     )
-    return differences(edges, claims)
+    said = sorted(
+        (time_of(row["stamp"]), (row["from"], row["to"]), row["accepted"])
+        for row in connection.read(CYPHER["judged_needs"])
+    )
+    verdicts = Verdicts(
+        accepted=tuple(pair for _, pair, is_accepted in said if is_accepted),
+        rejected=frozenset(pair for _, pair, is_accepted in said if not is_accepted),
+    )
+    return differences(edges, claims, verdicts)
 
 
-def differences(edges: Mapping[Pair, Edge], claims: Mapping[Pair, float]) -> EdgeChanges:
-    excluded = excluded_edges(claims)
+def differences(
+    edges: Mapping[Pair, Edge], claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICTS
+) -> EdgeChanges:
+    claims = {**claims, **dict.fromkeys(verdicts.accepted, CERTAIN)}
+    excluded = excluded_edges(claims, verdicts)
     wanted: dict[Pair, Edge] = {pair: (confidence, pair in excluded) for pair, confidence in claims.items()}
     gone = tuple(sorted(pair for pair, edge in edges.items() if wanted.get(pair) != edge))
     return EdgeChanges(gone, {pair: edge for pair, edge in wanted.items() if edges.get(pair) != edge})
@@ -187,10 +212,16 @@ def _strongest(claims: Iterable[tuple[Pair, float]]) -> dict[Pair, float]:
     return strongest
 
 
-def excluded_edges(claims: Mapping[Pair, float]) -> set[Pair]:
-    """Return the edges that would close a cycle. `claims`: (point, what it requires) -> confidence."""
+def excluded_edges(claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICTS) -> set[Pair]:
+    """Return the edges that were rejected or would close a cycle.
+
+    `claims`: (point, what it requires) -> confidence; what was accepted is among them.
+    """
     import rustworkx  # It loads numpy, and only a worker that writes prerequisites needs it.
 
+    rejected = claims.keys() & verdicts.rejected
+    accepted = dict.fromkeys(verdicts.accepted)
+    claims = {pair: confidence for pair, confidence in claims.items() if pair not in rejected}
     all_claims, places = rustworkx.PyDiGraph[str, None](), dict[str, int]()
     for point in sorted({point for pair in claims for point in pair}):
         places[point] = all_claims.add_node(point)
@@ -202,9 +233,9 @@ def excluded_edges(claims: Mapping[Pair, float]) -> set[Pair]:
         for number, members in enumerate(rustworkx.strongly_connected_components(all_claims))
         for place in members
     }
-    taken, excluded = rustworkx.PyDiGraph[str, None](check_cycle=True), set[Pair]()
+    taken, excluded = rustworkx.PyDiGraph[str, None](check_cycle=True), set(rejected)
     taken.add_nodes_from(all_claims.nodes())
-    for pair in sorted(claims, key=lambda pair: (-claims[pair], pair)):
+    for pair in (*accepted, *sorted(claims.keys() - accepted, key=lambda pair: (-claims[pair], pair))):
         start, end = places[pair[0]], places[pair[1]]
         if component[start] == component[end]:
             try:

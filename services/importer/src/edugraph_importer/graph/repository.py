@@ -20,7 +20,7 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
 from edugraph_common.contracts.records import iso
-from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, Review
+from edugraph_common.contracts.reviews import FindingReview, ItemReview, PairReview, PrerequisiteReview, Review
 from edugraph_importer.graph import (
     apply,
     erasure,
@@ -116,7 +116,10 @@ class Graph:
         return self._write(apply.write_findings, message, self._tombstones, set(), self._kept_from)
 
     def write_reviews(self, reviews: Sequence[Review]) -> None:
-        """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing."""
+        """Keep reviews, and let the last one about each thing decide. Doing it again changes nothing.
+
+        Those of prerequisites decide when `settle_prerequisites` is done next.
+        """
         about_records = [each for each in reviews if isinstance(each, FindingReview)]
         about_pairs = [each for each in reviews if isinstance(each, PairReview)]
         if about_records:
@@ -126,6 +129,9 @@ class Graph:
             self._write(review_nodes.write_of_items, about_items)
         if about_pairs:
             self._write(review_nodes.write_of_pairs, about_pairs, set())
+        about_needs = [each for each in reviews if isinstance(each, PrerequisiteReview)]
+        if about_needs:
+            self._write(review_nodes.write_of_prerequisites, about_needs)
 
     def comparison_due(self, now: float) -> int | None:
         """Return in how many seconds the names of points are to be compared; None if nobody needs to ask for it.

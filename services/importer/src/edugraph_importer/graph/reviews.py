@@ -17,7 +17,9 @@ from edugraph_common.contracts.reviews import (
     ItemReview,
     PairReview,
     PairVerdict,
+    PrerequisiteReview,
     Review,
+    Verdict,
 )
 from edugraph_importer.graph import finding_facts, migrations, resolver
 from edugraph_importer.graph.apply import apply, begin
@@ -32,6 +34,8 @@ from edugraph_importer.graph.versions import Classified, StoredVersion, Withdraw
 
 # What JUDGED says of a pair. One that was taken back has no `same`, and keeps its time: an older word comes too late.
 _SAME: Mapping[PairVerdict, bool | None] = {"same": True, "different": False, "withdrawn": None}
+# What JUDGED_NEED says of a prerequisite, in the same way.
+_ACCEPTED: Mapping[Verdict, bool | None] = {"accepted": True, "rejected": False, "withdrawn": None}
 _TEXT_LABELS = ("Attempt", "CourseContent", "ErrorRecord", "Interaction")
 
 
@@ -82,6 +86,24 @@ def write_of_items(tx: neo4j.ManagedTransaction, reviews: Sequence[ItemReview]) 
     run_rows(tx, "remove_tests", [row for rows in changed.values() for row in rows])
     run_rows(tx, "set_tests", changed[True])
     run_rows(tx, "set_not_tests", changed[False])
+    keep_reviews(tx, reviews)
+
+
+def write_of_prerequisites(tx: neo4j.ManagedTransaction, reviews: Sequence[PrerequisiteReview]) -> None:
+    """Keep reviews of prerequisites. The last ones decide when these are derived next, which is noted.
+
+    Raises what `migrations.check_version` raises.
+    """
+    schema = tx.run(CYPHER["schema_version"]).single()
+    migrations.check_version(schema["version"] if schema else None)
+    last = {(review.point, review.requires): review for review in sorted(reviews, key=stamp)}
+    lock_and_load(tx, {("KnowledgePoint", point) for pair in last for point in pair}, ())
+    rows: list[Row] = [
+        {"from": point, "to": required, "stamp": stamp(review), "accepted": _ACCEPTED[review.verdict]}
+        for (point, required), review in sorted(last.items())
+    ]
+    run_rows(tx, "judge_needs", rows)
+    tx.run(CYPHER["note_claim_change"], job_id="").consume()
     keep_reviews(tx, reviews)
 
 

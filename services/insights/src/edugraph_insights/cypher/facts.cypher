@@ -246,22 +246,39 @@ MATCH (m)-[:CONCERNS]->(k) WHERE k.id IN $points
 RETURN k.id AS point, count(DISTINCT m) AS mistakes
 
 // name: excluded_prerequisites
-// Returns what these points would need first, if it did not close a cycle.
+// Returns what these points would need first, if it did not close a cycle, and what reviewers said that they need or do
+// not need; `accepted` is null of what nobody judged, `excluded` says whether it is set aside now.
 UNWIND $points AS id
-MATCH (k:KnowledgePoint {canonical: id})-[r:SET_ASIDE]->(m:KnowledgePoint)
+MATCH (k:KnowledgePoint {canonical: id})-[:JUDGED_NEED|SET_ASIDE]->(m:KnowledgePoint)
+WITH DISTINCT k, m
+OPTIONAL MATCH (k)-[j:JUDGED_NEED]->(m)
+OPTIONAL MATCH (k)-[r:SET_ASIDE]->(m)
+WITH k, m, j, r WHERE j.accepted IS NOT NULL OR r IS NOT NULL
 RETURN k.id AS point, coalesce(k.name, k.id) AS name, k.canonical AS canonical,
-  m.id AS needs, coalesce(m.name, m.id) AS needs_name, m.canonical AS needs_canonical, r.confidence AS confidence
+  m.id AS needs, coalesce(m.name, m.id) AS needs_name, m.canonical AS needs_canonical,
+  r.confidence AS confidence, j.accepted AS accepted, r IS NOT NULL AS excluded
+
+// name: accepted_prerequisites
+// Returns what reviewers said that these points need.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {canonical: id})-[r:JUDGED_NEED]->(m:KnowledgePoint)
+WHERE r.accepted
+RETURN DISTINCT k.canonical AS point, m.canonical AS needs
+
+// name: unsettled_claims
+// Returns a row if claims or verdicts of prerequisites changed since these were derived.
+MATCH (c:ClaimChange) RETURN c.id AS id LIMIT 1
 
 // name: claims_of_points
 // Returns which texts and definitions claim that these points need others first.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {id: id})<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.requires IS NOT NULL
-RETURN id AS point, coalesce(n.title, n.id) AS title, d.requires AS requires
+RETURN id AS point, coalesce(n.title, n.id) AS title, d.requires AS requires, d.requires_confidence AS confidence
 UNION ALL
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {id: id})<-[:DEFINES]-(n:Definition)-[:REQUIRES]->(m)
-RETURN id AS point, n.id AS title, [m.id] AS requires
+RETURN id AS point, n.id AS title, [m.id] AS requires, [1.0] AS confidence
 
 // name: comparison
 // Returns of how many points which encoder told; none is null.

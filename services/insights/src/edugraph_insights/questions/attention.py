@@ -42,7 +42,7 @@ def find(facts: Facts, asked: Parameters) -> Found[Attention]:
             unanswered=len(unanswered),
             first_unanswered=unanswered[0] if unanswered else None,
             median_hours_to_contact=None if hours is None else hours / HOUR,
-            evidence=asked.records(),
+            evidence=asked.model_copy(update={"student": student}).records(),
         )
         rows.append(Measured(row, frozenset({student})))
     return Found(

@@ -33,9 +33,12 @@ class PointsToReview(Row):
 
     `records` and `other_records` count texts, items, definitions and mistakes that name each by this name. Of a pair,
     `likeness` is the cosine of the names, `verdict` same or different, `skipped` that another verdict keeps the two
-    apart, and `cycles` are the ways along prerequisites that a merge would close. Of an excluded prerequisite,
-    `claimed_by` names the texts that claim it, `confidence` is that of the strongest, and `cycles` has the way that
-    excluded it.
+    apart, and `cycles` are the ways along prerequisites that a merge would close.
+
+    Of a prerequisite that is excluded or was judged, `claimed_by` names the texts that claim it, `confidence` is that
+    of the strongest, `verdict` accepted or rejected, and `cycles` has the way that excludes it. `gives_way` is the
+    step of that way, as a point and what it needs, which is set aside in its place if it is accepted; without one,
+    people accepted all of the way. Then it stays aside although it was accepted, which is `skipped`.
     """
 
     key: Text
@@ -54,6 +57,7 @@ class PointsToReview(Row):
     confidence: Annotated[float | None, Mark.PERSONAL] = None
     claimed_by: Texts = ()
     cycles: Annotated[tuple[tuple[str, ...], ...], Mark.PERSONAL] = ()
+    gives_way: Texts = ()
 
 
 def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
@@ -138,8 +142,14 @@ def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterat
 
 def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[PointsToReview]:
     claims = facts.claims(row["point"] for row in rows)
+    accepted, settled = facts.accepted_needs(needs if rows else ()), facts.are_claims_settled()
     for row in rows:
-        way = shortest_way(needs, row["needs_canonical"], row["canonical"])
+        way = shortest_way(needs, row["needs_canonical"], row["canonical"]) if row["excluded"] else []
+        names = {row["needs_canonical"]: row["needs_name"]} | {step.needs.id: step.needs.name for step in way}
+        # The settler takes the surest first, so the last of the way is what would close the circle.
+        steps = [each for each in way if (each.point, each.needs.id) not in accepted]
+        last = max(((-each.confidence, each.point, each.needs.id) for each in steps), default=None)
+        claimed = claims.get((row["point"], row["needs"]), ())
         yield PointsToReview(
             key=key_of("excluded", row["point"], row["needs"]),
             kind="excluded",
@@ -147,9 +157,12 @@ def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[Poin
             name=row["name"],
             other=row["needs"],
             other_name=row["needs_name"],
-            confidence=row["confidence"],
-            claimed_by=tuple(claims.get((row["point"], row["needs"]), ())),
+            verdict=None if row["accepted"] is None else "accepted" if row["accepted"] else "rejected",
+            skipped=bool(row["accepted"] and row["excluded"] and settled),
+            confidence=max((each.confidence for each in claimed), default=row["confidence"]),
+            claimed_by=tuple(each.title for each in claimed),
             cycles=((row["needs_name"], *(step.needs.name for step in way)),) if way else (),
+            gives_way=(names[last[1]], names[last[2]]) if last else (),
         )
 
 
@@ -181,7 +194,8 @@ QUESTION = Question(
     computed_by="Pairs of points whose names are nearest to each other by a sentence encoder, with a cosine of 0.5 "
     "or more, and of which one is of the course. A merge would close the shortest way along prerequisites from each "
     "of the two to the other; where both names are in one language, such a pair is not shown. A prerequisite is set "
-    "aside if stronger claims lead from what it needs back to it.",
+    "aside if stronger claims lead from what it needs back to it, or if people rejected it; what people accepted "
+    "comes before all claims, in the order in which they said so.",
     parameters=Points,
     row=PointsToReview,
     find=find,

@@ -1,6 +1,7 @@
 // The frame of the page: who asks, about what, and which page is shown.
 
 import { ask, forget, hasKey, keep, whoIsIn } from './api.js';
+import { focusIn, giveBack, keepingFocus } from './focus.js';
 import { imports } from './pages/imports.js';
 import { map } from './pages/map.js';
 import { overview } from './pages/overview.js';
@@ -37,7 +38,7 @@ let shown = 0; // which showing is the latest: an answer to an older one is thro
 async function show() {
   const mine = ++shown;
   delete main.dataset.ready;
-  const before = document.activeElement?.dataset?.keepFocus;
+  const before = focusIn(document);
   const { page, lang } = state();
   await speak(lang);
   try {
@@ -60,6 +61,7 @@ async function show() {
   frame(known);
   const content = h('div', { class: 'page', 'data-page': known });
   main.replaceChildren(content);
+  giveBack(before); // what is in the head is there again, and waits for no answer
   if (!choices.courses.length && known !== 'imports') {
     const toImports = choices.questions.has('imports') && h('a', { href: link('imports') }, t('nav.imports'));
     content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses'), ' ', toImports || ''));
@@ -71,9 +73,7 @@ async function show() {
     await Promise.all(parts.map(part => part?.done));
   }
   if (mine !== shown) return;
-  const focused = before && document.querySelector(`[data-keep-focus="${CSS.escape(before)}"]`);
-  if (focused) focused.focus({ preventScroll: true });
-  else if (arrived) {
+  if (!giveBack(before) && arrived) {
     main.focus({ preventScroll: true });
     scrollTo(0, 0);
   }
@@ -98,19 +98,23 @@ function questionParameters() {
 
 function frame(page) {
   const now = state();
-  const pages = Object.entries(PAGES).filter(([, each]) => !each.hidden && choices?.questions.has(each.needs));
-  const own = choices?.sees === 'self' && choices.questions.has('student') && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
   head.replaceChildren(
     h('a', { class: 'skip', href: location.hash, onclick: event => { event.preventDefault(); main.focus(); } }, t('nav.skip')),
     h('div', { class: 'bar-of-page' },
       h('a', { class: 'brand', href: link(firstPage()) }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
-      h('nav', { 'aria-label': t('nav.pages') }, own,
-        pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`)))),
+      pageLinks(page),
       h('div', { class: 'tools' }, choices && savedViews(), languages(now), themes(),
         h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
         account(session),
         hasKey() && h('button', { type: 'button', onclick: () => { keep(''); choices = null; show(); } }, t('key.leave')))),
     choices ? filters(now) : '');
+}
+
+function pageLinks(page) {
+  const pages = Object.entries(PAGES).filter(([, each]) => !each.hidden && choices?.questions.has(each.needs));
+  const own = choices?.sees === 'self' && choices.questions.has('student') && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
+  return h('nav', { 'aria-label': t('nav.pages') }, own,
+    pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`))));
 }
 
 function languages(now) {
@@ -152,7 +156,8 @@ function askWho(problem) {
   choices = null;
   frame('');
   const away = problem && !['key', 'session', 'role', 'rows'].includes(problem.type);
-  main.replaceChildren(away ? h('div', {}, h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', onclick: show }, t('status.again'))) : signIn(session, problem, show));
+  const asks = away ? h('div', {}, h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', 'data-keep-focus': 'again', onclick: show }, t('status.again'))) : signIn(session, problem, show);
+  keepingFocus(main, () => main.replaceChildren(asks), () => asks.querySelector('h1'));
   document.title = 'EduGraph';
   main.dataset.ready = String(shown);
 }
@@ -172,7 +177,11 @@ document.addEventListener('imported', async () => { // there may be a new course
   forget();
   choices = null;
   choices = await asked().catch(() => null); // asked again, and its problem told, by the next page
-  if (choices && state().page === 'imports') frame('imports');
+  if (!choices || state().page !== 'imports') return;
+  keepingFocus(head, () => { // and not the rest of the head, where somebody may be typing
+    head.querySelector('nav').replaceWith(pageLinks('imports'));
+    head.querySelector('form.filters')?.replaceWith(filters(state()));
+  });
 });
 addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(each => { each.open = true; }));
 show();

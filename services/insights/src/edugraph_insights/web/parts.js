@@ -1,11 +1,11 @@
 // What all pages are made of. Everything is made as elements and text: nothing that a record says is read as HTML.
 
-import { askIn } from './api.js';
+import { askIn, goOn } from './api.js';
 import { changed, link, state } from './state.js';
 import { language, moment, number, share, sorter, t, told } from './words.js';
 
 const MOST_ROWS = 300; // of a table, until all are asked for
-const PAUSE_MS = 80; // in which somebody who types fast goes on
+const PAUSE_MS = 50; // in which somebody who types fast goes on
 
 /** Return an element. A property that begins with `on` is a listener, one that is false or null is left out. */
 export function h(tag, properties = {}, ...children) {
@@ -36,6 +36,7 @@ export function searchInput(properties = {}) {
   let waiting;
   input.addEventListener('input', () => {
     clearTimeout(waiting);
+    goOn();
     waiting = setTimeout(() => { location.hash = changed({ find: input.value }); }, PAUSE_MS);
   });
   return input;
@@ -82,10 +83,11 @@ function csvButton(question, parameters) {
 }
 
 /**
- * Return a table. `columns` are {name, label, cell(row), key(row), text}: with `key` it can be sorted by, in the state `sort`.
- * The first column heads its row. Of a long table only the first rows are there, and how many are not.
+ * Return a table. `columns` are {name, label, cell(row), key(row), text, prose}: with `key` it can be sorted by, in the state `sort`.
+ * What is `prose` has room for words on a small screen. The first column heads its row. Of a long table only the first rows are
+ * there, and how many are not.
  */
-export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0 } = {}) {
+export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0, most = MOST_ROWS } = {}) {
   const wanted = sort === undefined ? '' : state().sort ?? sort;
   const [by, down] = [wanted.replace(/^-/, ''), wanted.startsWith('-')];
   const column = columns.find(each => each.name === by && each.key);
@@ -97,9 +99,9 @@ export function table(caption, columns, rows, { sort, none = t('table.none'), hi
     const label = sortable ? h('a', { href: changed({ sort: next }), 'data-keep-focus': `sort-${each.name}` }, each.label, chosen ? (down ? ' ▼' : ' ▲') : '') : each.label;
     return h('th', { scope: 'col', class: each.text ? null : 'figure', 'aria-sort': chosen ? (down ? 'descending' : 'ascending') : null }, label);
   });
-  const listed = state().rows === 'all' ? ordered : ordered.slice(0, MOST_ROWS);
+  const listed = state().rows === 'all' ? ordered : ordered.slice(0, most);
   const body = listed.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? null },
-    columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? null : 'figure' }, each.cell(row)))));
+    columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? each.prose && 'prose' : 'figure' }, each.cell(row)))));
   const wide = (words, look) => h('tr', {}, h('td', { colspan: columns.length, class: look }, words));
   const rest = ordered.length - listed.length;
   const whole = h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },

@@ -50,7 +50,7 @@ export function signIn(session, problem, known) {
 }
 
 function keyForm(problem, known) {
-  const input = h('input', { type: 'password', id: 'key', autocomplete: 'off', required: true, 'aria-describedby': 'key-note' });
+  const input = h('input', { type: 'password', id: 'key', 'data-keep-focus': 'key', autocomplete: 'off', required: true, 'aria-describedby': 'key-note' });
   const form = h('form', { class: 'by-key' },
     problem && hasKey() && refusal(problem),
     h('label', { for: 'key' }, t('key.label')), input, h('p', { id: 'key-note', class: 'note' }, t('key.note')),

@@ -3,9 +3,15 @@
 
 const KEPT = ['course', 'group', 'term', 'since', 'until', 'lang']; // from one page to the next
 
+let parsed = { hash: null, values: null }; // each link of a table asks for it
+
 export function state() {
-  const [page, query = ''] = location.hash.slice(1).split('?');
-  return { page: page || 'overview', ...Object.fromEntries(new URLSearchParams(query)) };
+  const { hash } = location;
+  if (parsed.hash !== hash) {
+    const [page, query = ''] = hash.slice(1).split('?');
+    parsed = { hash, values: { page: page || 'overview', ...Object.fromEntries(new URLSearchParams(query)) } };
+  }
+  return { ...parsed.values };
 }
 
 /** Return the address of a page with what is kept of the present one; `more` adds to it, or takes away by ''. */

@@ -1,6 +1,7 @@
 // A file on its way in: what it is, how a table is mapped, what would become of its rows, and the start of the import.
 
 import { write } from './api.js';
+import { focusIn, giveBack } from './focus.js';
 import { asEnglish, h, refusal, table, value } from './parts.js';
 import { inReadersWords, learnRejects } from './rejects.js';
 import { changed } from './state.js';
@@ -47,6 +48,7 @@ export function mender(before, raws) {
 
 /** Ask what an import of the file would do, and show it with what can be changed and the button that starts it. */
 async function look(inside, { file, mapping = null, before = null }) {
+  const noted = focusIn(inside);
   inside.replaceChildren(h('p', { class: 'waits' }, t('imports.looking', { name: file.name })));
   const whole = file.size <= PART_BYTES;
   const query = new URLSearchParams({ name: file.name.slice(-200), whole, ...(mapping === null ? {} : { mapping }) });
@@ -58,6 +60,7 @@ async function look(inside, { file, mapping = null, before = null }) {
   } catch (problem) {
     inside.replaceChildren(refusal(problem));
   }
+  giveBack(noted, inside.querySelector('h3'));
 }
 
 function found(inside, file, seen) {
@@ -75,7 +78,7 @@ function found(inside, file, seen) {
       h('p', { id: 'mapping-note', class: 'note' }, t('imports.mapping_note')),
       missing.length > 0 && h('p', { class: 'left-out', 'data-missing': missing.join(' ') }, t('imports.missing', { fields: missing.join(t('list.comma')) })),
       seen.open_points.length > 0 && h('details', {}, h('summary', {}, t('imports.open')), h('ul', {}, seen.open_points.map(each => h('li', {}, asEnglish(each))))),
-      h('p', {}, h('button', { type: 'button', class: 'check', onclick: () => look(inside, { file, mapping: mapping.value, before: seen.open_points }) }, t('imports.check')))),
+      h('p', {}, h('button', { type: 'button', class: 'check', 'data-keep-focus': 'check', onclick: () => look(inside, { file, mapping: mapping.value, before: seen.open_points }) }, t('imports.check')))),
     seen.problem ? h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('imports.unusable')), h('p', {}, asEnglish(seen.problem))) : dryRun(seen),
     h('p', {}, analyze, ' ', h('label', { for: 'analyze' }, t('imports.analyze'))),
     h('p', {}, start, ' ', seen.rejected > 0 && h('span', { class: 'note' }, t('imports.start_anyway'))),
@@ -122,5 +125,6 @@ async function send(button, file, seen, analyze) {
     button.disabled = false;
     button.textContent = t('imports.start');
     button.after(refusal(problem));
+    button.focus();
   }
 }

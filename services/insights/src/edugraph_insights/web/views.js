@@ -1,6 +1,7 @@
 // The views that somebody saved: under what names, opened by a link, renamed, deleted, and the present one saved.
 
 import { call, write } from './api.js';
+import { keepingFocus } from './focus.js';
 import { h, refusal } from './parts.js';
 import { address, state } from './state.js';
 import { t } from './words.js';
@@ -10,8 +11,13 @@ const PATH = '/v1/insights/views';
 /** Return the control. Nothing is asked before it is opened. */
 export function savedViews() {
   const inside = h('div', { class: 'views-inside' });
-  const fill = () => list().then(parts => inside.replaceChildren(...parts), problem => inside.replaceChildren(refusal(problem)));
-  const whole = h('details', { class: 'views no-print', 'data-keep-focus': 'views', ontoggle: () => { if (whole.open) fill(); } }, h('summary', {}, t('views.title')), inside);
+  const summary = h('summary', { 'data-keep-focus': 'views' }, t('views.title'));
+  const whole = h('details', { class: 'views no-print', ontoggle: () => { if (whole.open) fill(); } }, summary, inside);
+
+  async function fill() {
+    const parts = await list().catch(problem => [refusal(problem)]);
+    keepingFocus(inside, () => inside.replaceChildren(...parts), () => summary);
+  }
 
   async function list() {
     const { views, most } = await (await call('GET', PATH)).json();
@@ -26,7 +32,11 @@ export function savedViews() {
     const line = h('li', { 'data-view': view.id },
       // What a program saved is a question or a query, and no page shows it.
       kind === 'page' ? h('a', { href: address(name, { ...values, lang: state().lang }), onclick: () => { whole.open = false; } }, view.name) : `${view.name} (${name})`, ' ',
-      button(t('views.rename'), view, () => line.replaceChildren(naming(t('views.rename'), view.name, next => write('PUT', view.links.self, { name: next, state: view.state })))), ' ',
+      button(t('views.rename'), view, () => {
+        const form = naming(t('views.rename'), view.name, next => write('PUT', view.links.self, { name: next, state: view.state }));
+        line.replaceChildren(form);
+        form.querySelector('input').focus();
+      }), ' ',
       button(t('views.delete'), view, () => changing(write('DELETE', view.links.self))));
     return line;
   }

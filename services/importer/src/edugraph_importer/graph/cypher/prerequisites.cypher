@@ -43,6 +43,12 @@ MATCH (n:Definition)-[:REQUIRES]->(r:KnowledgePoint)
 MATCH (n)-[:DEFINES]->(k)
 RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence
 
+// name: judged_needs
+// Returns what reviewers say last of prerequisites, without what they took back.
+MATCH (a:KnowledgePoint)-[r:JUDGED_NEED]->(b:KnowledgePoint)
+WHERE r.accepted IS NOT NULL
+RETURN a.id AS from, b.id AS to, r.accepted AS accepted, r.stamp AS stamp
+
 // name: prerequisites
 // Returns all claimed prerequisites: those that are followed, and those that are excluded.
 MATCH (a:KnowledgePoint)-[r:DEPENDS_ON]->(b:KnowledgePoint)
@@ -69,7 +75,7 @@ MATCH (b:KnowledgePoint {id: row.to})
 CREATE (a)-[:DEPENDS_ON {confidence: row.confidence}]->(b)
 
 // name: create_set_aside
-// Creates a prerequisite that would close a cycle: it is kept to be seen, and is never followed.
+// Creates a prerequisite that would close a cycle or was rejected: it is kept to be seen, and is never followed.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})

@@ -15,6 +15,15 @@ WITH row, r, r.stamp IS NULL AS is_new WHERE is_new OR r.stamp < row.stamp
 SET r.same = row.same, r.stamp = row.stamp
 RETURN row.from AS from, row.to AS to, is_new
 
+// name: judge_needs
+// Takes the last verdict about a prerequisite.
+UNWIND $rows AS row
+MATCH (a:KnowledgePoint {id: row.from})
+MATCH (b:KnowledgePoint {id: row.to})
+MERGE (a)-[r:JUDGED_NEED]->(b)
+WITH row, r WHERE r.stamp IS NULL OR r.stamp < row.stamp
+SET r.accepted = row.accepted, r.stamp = row.stamp
+
 // name: lock_reviewed
 // Locks what is kept of reviews by their records, and reads it.
 UNWIND $ids AS id

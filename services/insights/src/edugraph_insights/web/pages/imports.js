@@ -1,6 +1,7 @@
 // What came in, and what became of it: a new import, one job as it goes on, and the list of all.
 
 import { call, write } from '../api.js';
+import { keepingFocus } from '../focus.js';
 import { asEnglish, block, h, refusal, table, value } from '../parts.js';
 import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
@@ -17,7 +18,11 @@ export function imports() {
   const { job } = state();
   const list = () => block(t('imports.jobs'), jobs, { class: 'jobs' });
   const listed = list();
-  document.addEventListener('imported', () => { if (listed.isConnected) listed.replaceWith(list()); }, { once: true });
+  document.addEventListener('imported', async () => {
+    const anew = list();
+    await anew.done;
+    if (listed.isConnected) keepingFocus(listed, () => listed.replaceWith(anew), () => anew.querySelector('h2'));
+  }, { once: true });
   return [h('h1', {}, t('imports.title')), job ? oneJob(job) : uploader(), listed];
 }
 
@@ -27,7 +32,7 @@ function oneJob(id) {
   const said = h('p', { class: 'unseen', role: 'status' });
   const section = h('section', { class: 'job', 'data-job': id }, h('h2', {}, t('imports.job')), said, inside);
   const shown = job => {
-    inside.replaceChildren(...report(job, section));
+    keepingFocus(inside, () => inside.replaceChildren(...report(job, section)), () => inside.querySelector('h3'));
     const now = `${told('job', job.state)} – ${job.source}`;
     if (said.textContent !== now) said.textContent = now;
   };
@@ -100,7 +105,7 @@ function report(job, section) {
       !ended && act(t('imports.cancel'), section, () => write('POST', `/v1/jobs/${job.job_id}/cancel`)),
       job.rejected > 0 && act(t('imports.download'), section, () => download(job.job_id)),
       ended && job.rejected > 0 && sentAs(job.job_id) && act(t('imports.mend'), section, () => mend(job.job_id, section)),
-      h('a', { href: changed({ job: '' }) }, t('imports.another'))),
+      h('a', { href: changed({ job: '' }), 'data-keep-focus': 'job-another' }, t('imports.another'))),
     ended && job.rejected > 0 && h('p', { class: 'note' }, t('imports.mend_note')),
   ].flat(Infinity).filter(Boolean);
 }
@@ -110,11 +115,13 @@ const waitsFor = english => (told('waits', english) === english ? asEnglish(engl
 
 /** Return a button that does something and shows why it could not. */
 function act(words, section, what) {
-  return h('button', { type: 'button', onclick: async event => {
-    event.target.disabled = true;
+  const button = h('button', { type: 'button', 'data-keep-focus': `job-${words}`, onclick: async () => {
+    if (button.hasAttribute('aria-disabled')) return;
+    button.setAttribute('aria-disabled', 'true'); // and not `disabled`, by which the focus would be lost
     await what().catch(problem => section.append(refusal(problem)));
-    event.target.disabled = false;
+    button.removeAttribute('aria-disabled');
   } }, words);
+  return button;
 }
 
 const rejectsOf = async id => (await call('GET', `/v1/jobs/${encodeURIComponent(id)}/rejects`, { Accept: 'application/x-ndjson' })).text();
@@ -144,7 +151,7 @@ async function jobs() {
   return [
     h('p', { class: 'search no-print' }, h('label', {}, `${t('imports.only')} `, pick)),
     table(t('imports.listed', { n: listed.jobs.length }), [
-      { name: 'source', label: t('column.source'), text: true, cell: row => h('a', { href: changed({ job: row.job_id }), 'aria-current': row.job_id === now.job ? 'true' : null }, row.source) },
+      { name: 'source', label: t('column.source'), text: true, cell: row => h('a', { href: changed({ job: row.job_id }), 'data-keep-focus': `job-${row.job_id}`, 'aria-current': row.job_id === now.job ? 'true' : null }, row.source) },
       { name: 'state', label: t('column.state'), text: true, cell: row => [told('job', row.state), row.waiting_for && [': ', waitsFor(row.waiting_for)]] },
       { name: 'created', label: t('column.at'), text: true, cell: row => moment(row.created) },
       ...['read', 'written', 'rejected', 'failed'].map(name => ({ name, label: t(`outcome.${name}`), cell: row => value(row[name]) })),

@@ -18,6 +18,7 @@ const READABLE = 0.75; // zoom under which letters are too small
 const [LOWEST, HIGHEST] = [320, 1100]; // of the picture, in pixels
 const MARGIN = 24;
 const QUOTED = 5; // records in the panel
+const LISTED = 100; // rows of the table at first: it is made anew at each letter of a search
 cytoscape.use(dagre);
 
 export function map({ asked, questions, sees, during }) {
@@ -45,7 +46,12 @@ async function picture(asked, { questions, sees, student, during }) {
   const onTrail = chosen && trail?.gap ? addTrail(all, chosen.id, trail) : new Set();
   const passed = new Set(onTrail.size ? [chosen.id, ...trail.steps.map(step => step.id)] : []);
   const neededFor = new Map();
-  for (const point of all.values()) for (const need of point.needs) neededFor.set(need.id, [...(neededFor.get(need.id) ?? []), point.id]);
+  for (const point of all.values()) {
+    for (const need of point.needs) {
+      if (neededFor.has(need.id)) neededFor.get(need.id).push(point.id);
+      else neededFor.set(need.id, [point.id]);
+    }
+  }
   const sought = find.trim().toLowerCase();
   const matches = [...all.values()].filter(point => !sought || point.name.toLowerCase().includes(sought));
   const near = sought ? new Set([...passed, ...matches.flatMap(point => [point.id, ...point.needs.map(need => need.id), ...(neededFor.get(point.id) ?? [])])]) : null;
@@ -207,5 +213,5 @@ function pointsTable(points, { all, neededFor, student, byMastery, hidden }) {
     { name: 'tried', label: t('column.first_attempts'), key: point => point.tried, cell: point => value(point.tried, number(point.tried), recordsLink(point.row?.evidence), point.name) },
     { name: 'needs', label: t('map.needs'), text: true, cell: point => listed(point.needs.map(need => need.id)) || '–' },
     { name: 'for', label: t('map.needed_for'), text: true, cell: point => listed(neededFor.get(point.id) ?? []) || '–' },
-  ], points, { sort: '-wrong', hidden });
+  ], points, { sort: '-wrong', hidden, most: LISTED });
 }

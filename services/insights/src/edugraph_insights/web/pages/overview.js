@@ -63,7 +63,7 @@ async function trend(asked, questions) {
   return [
     rows.length > 1 && drawing(rows),
     table(t('trend.caption', { n: rows.length }), [
-      { name: 'week', label: t('trend.week'), text: true, cell: row => dayInWords(row.week) },
+      { name: 'week', label: t('trend.week'), text: true, cell: row => h('time', {}, dayInWords(row.week)) },
       count('first_attempts'), count('students'),
       { name: 'right', label: t('column.right'), cell: row => bar(row.right, behind(row), dayInWords(row.week)) },
       count('mistakes'), count('unresolved'),

@@ -43,7 +43,7 @@ export function recordsList(rows) {
 
 export function recordsTable(rows, kind = KINDS[0]) {
   const person = name => ({ name, label: t(`column.${name}`), text: true, cell: row => (row[name] ? h('a', { href: link('student', { student: row[name] }) }, row[name]) : '–') });
-  const at = { name: 'at', label: t('column.at'), text: true, cell: row => moment(row.at) };
+  const at = { name: 'at', label: t('column.at'), text: true, cell: row => h('time', {}, moment(row.at)) };
   const columns = {
     answers: [at, person('student'),
       { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },

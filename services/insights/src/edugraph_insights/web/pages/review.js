@@ -3,6 +3,7 @@
 // says so and it is open again.
 
 import { Problem, ask, call, write } from '../api.js';
+import { keepingFocus } from '../focus.js';
 import { block, h, how, refusal, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { moment, share, t } from '../words.js';
@@ -18,9 +19,9 @@ let unwritten = 0; // verdicts that the gateway took and the importer has not wr
 let sending = Promise.resolve(); // one after the other: the last word about a thing counts
 
 const kindOf = row => (row.kind === 'finding' ? row.aspect : row.kind);
-// What can be said of a kind of row, by key. Of what was excluded nothing can: there is no verdict about a claim yet.
+// What can be said of a kind of row, by key. Only a finding and what an item tests can be corrected.
 const FINDING = { a: 'accepted', r: 'rejected' };
-const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: {} };
+const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: { a: 'accepted', r: 'rejected' } };
 const before = row => (row.verdict || row.instead?.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
 const now = row => (said.has(row.key) ? said.get(row.key) : before(row));
 
@@ -68,7 +69,7 @@ function filters(shown, of) {
 /** The list of what is to be reviewed, and the one finding that is looked at. */
 class Desk {
   constructor(answers, rows, choices) {
-    Object.assign(this, { answers, rows, choices, problem: null, correcting: false });
+    Object.assign(this, { answers, rows, choices, problem: null, correcting: false, typed: '' });
     this.place = Math.max(0, rows.findIndex(row => row.key === state().at));
     this.progress = h('p', { class: 'progress', 'aria-live': 'polite' });
     this.list = h('ol', { class: 'queue', 'aria-label': t('review.list') });
@@ -98,7 +99,7 @@ class Desk {
 
   go(place) {
     if (place < 0 || place >= this.rows.length) return;
-    Object.assign(this, { place, correcting: false });
+    Object.assign(this, { place, correcting: false, typed: '' });
     history.replaceState(null, '', changed({ at: this.row.key })); // a link shows the same finding; nothing is asked anew
     this.draw();
     this.panel.querySelector('h3').focus({ preventScroll: true });
@@ -144,6 +145,7 @@ class Desk {
 
   reviewOf(row, target, verdict) {
     if (row.kind === 'same') return { kind: 'pair', of: 'knowledge_point', pair: [row.point, row.other], verdict };
+    if (row.kind === 'excluded') return { kind: 'prerequisite', point: row.point, requires: target, verdict };
     return row.kind === 'tests'
       ? { kind: 'tests', item_id: row.item, knowledge_point: target, verdict }
       : { kind: 'finding', record_id: row.record, text_hash: row.text_hash, aspect: row.aspect, target, verdict };
@@ -194,7 +196,7 @@ class Desk {
     this.items.forEach((item, place) => entry(item.firstChild, this.rows[place], place === this.place));
     this.items[this.place]?.scrollIntoView({ block: 'nearest' });
     this.tell();
-    if (this.row) this.panel.replaceChildren(...this.parts().flat(Infinity).filter(Boolean));
+    if (this.row) keepingFocus(this.panel, () => this.panel.replaceChildren(...this.parts().flat(Infinity).filter(Boolean)), () => this.panel.querySelector('h3'));
   }
 
   parts() {
@@ -211,15 +213,15 @@ class Desk {
   }
 
   buttons() {
-    const button = (key, words, act, allowed = true) => h('button', { type: 'button', 'aria-keyshortcuts': key, onclick: act, disabled: !allowed }, words, ' ', h('kbd', {}, key));
-    const keys = h('input', { type: 'checkbox', checked: !localStorage.getItem(KEYS_OFF), onchange: event => {
+    const button = (key, words, act, allowed = true) => h('button', { type: 'button', 'aria-keyshortcuts': key, 'data-keep-focus': `review-${key}`, onclick: act, disabled: !allowed }, words, ' ', h('kbd', {}, key));
+    const keys = h('input', { type: 'checkbox', 'data-keep-focus': 'review-keys', checked: !localStorage.getItem(KEYS_OFF), onchange: event => {
       if (event.target.checked) localStorage.removeItem(KEYS_OFF);
       else localStorage.setItem(KEYS_OFF, 'off');
     } });
     return h('div', { class: 'verdicts no-print', role: 'group', 'aria-label': t('review.verdict') },
       Object.entries(VERDICTS[this.row.kind]).map(([key, verdict]) => button(key, t(`says.${verdict}`), () => this.say(verdict))),
       VERDICTS[this.row.kind] === FINDING && button('c', t('review.correct'), () => this.correct()),
-      this.row.kind !== 'excluded' && button('u', t('review.undo'), () => this.undo(), Boolean(now(this.row))),
+      button('u', t('review.undo'), () => this.undo(), Boolean(now(this.row))),
       button('k', t('review.previous'), () => this.go(this.place - 1), this.place > 0),
       button('j', t('review.next'), () => this.go(this.place + 1), this.place < this.rows.length - 1),
       h('label', { class: 'note' }, keys, ` ${t('review.keys')}`));
@@ -227,7 +229,7 @@ class Desk {
 
   correction() {
     const wrong = h('p', { class: 'refusal', id: 'instead-wrong', role: 'alert', hidden: true }, t('review.unknown'));
-    const input = h('input', { id: 'instead', list: 'instead-choices', autocomplete: 'off', 'aria-describedby': 'instead-wrong' });
+    const input = h('input', { id: 'instead', list: 'instead-choices', value: this.typed, autocomplete: 'off', 'aria-describedby': 'instead-wrong', 'data-keep-focus': 'instead', oninput: () => { this.typed = input.value; } });
     const names = [...this.choices[this.row.aspect]].filter(([, target]) => target !== this.row.target).map(([name]) => name);
     const back = () => {
       this.correcting = false;
@@ -250,7 +252,7 @@ function entry(anchor, row, current) {
   else anchor.removeAttribute('aria-current');
   anchor.dataset.key = row.key;
   anchor.dataset.verdict = mark;
-  anchor.replaceChildren(h('span', { class: 'named' }, row.other_name ? `${row.name} – ${row.other_name}` : row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.other_name ? '' : `${row.title ?? row.student ?? ''} · `}${share(row.likeness ?? row.confidence)}`), h('span', { class: `mark ${mark}` }, row.kind === 'excluded' ? '' : t(`verdict.${mark}`)));
+  anchor.replaceChildren(h('span', { class: 'named' }, row.other_name ? `${row.name} – ${row.other_name}` : row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.other_name ? '' : `${row.title ?? row.student ?? ''} · `}${share(row.likeness ?? row.confidence)}`), h('span', { class: `mark ${mark}` }, t(`verdict.${mark}`)));
 }
 
 /** Say how many are done, and how often people agreed with the analyser: the API's numbers, and what was said since. */
@@ -275,6 +277,7 @@ function verdict(row, choices) {
   const last = now(row);
   if (!last?.verdict) return null;
   if (row.kind === 'same') return h('p', { class: 'said' }, t(`said.${last.verdict}`), row.skipped && ` ${t('said.skipped')}`);
+  if (row.kind === 'excluded') return h('p', { class: 'said' }, t(`said_need.${row.skipped && !said.has(row.key) ? 'skipped' : last.verdict}`));
   const names = new Map([...choices[row.aspect]].map(([name, target]) => [target, name]));
   return h('p', { class: 'said' }, last.instead.length ? t('said.corrected', { name: last.instead.map(each => names.get(each) ?? each).join(t('list.comma')) }) : t(`said.${last.verdict}`));
 }
@@ -298,7 +301,8 @@ function detailsOfPoints(row) {
   const ways = row.cycles.length > 0 && h('ul', { class: 'cycles' }, row.cycles.map(way => h('li', {}, way.join(' → '))));
   if (row.kind === 'excluded') {
     return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
-      term(t('review.why'), t('review.why_excluded')), term(t('review.excluded_by'), ways));
+      row.verdict === null && term(t('review.why'), t('review.why_excluded')), term(t('review.excluded_by'), ways),
+      ways && now(row)?.verdict !== 'accepted' && term(t('review.if_accepted'), row.gives_way.length ? t('review.gives_way', { name: row.gives_way[0], needed: row.gives_way[1] }) : t('review.gives_no_way')));
   }
   return h('dl', {},
     term(row.name, used(row.records, row.courses)), term(row.other_name, used(row.other_records, row.other_courses)),

@@ -33,7 +33,7 @@ async function points(one) {
       { name: 'wrong', label: t('column.wrong_number'), key: row => row.wrong, cell: row => value(row.wrong, number(row.wrong), recordsLink(row.evidence), row.name) },
       { name: 'right', label: t('column.right_number'), key: row => row.right, cell: row => value(row.right, number(row.right), recordsLink(row.evidence), row.name) },
       { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), recordsLink(row.evidence), row.name) },
-      { name: 'last', label: t('column.last'), key: row => row.last, cell: row => day(row.last) },
+      { name: 'last', label: t('column.last'), key: row => row.last, cell: row => h('time', {}, day(row.last)) },
     ], answer.rows, { sort: '-mistakes' }),
     how('student', answer),
   ];

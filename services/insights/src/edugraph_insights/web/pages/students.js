@@ -29,7 +29,7 @@ async function list(asked, questions) {
       { name: 'name', label: t('column.student'), text: true, key: who, cell: row => questions.has('student') ? h('a', { href: link('student', { student: row.student }) }, who(row)) : who(row) },
       ...(help ? [
         { name: 'help', label: t('column.help'), text: true, key: row => row.help?.place, cell: row => told('bucket', row.help?.bucket ?? '–') },
-        { name: 'why', label: t('column.why'), text: true, cell: row => why(row.help) },
+        { name: 'why', label: t('column.why'), text: true, prose: true, cell: row => why(row.help) },
       ] : []),
       { name: 'unanswered', label: t('column.unanswered'), key: row => row.unanswered, cell: row => value(row.unanswered, number(row.unanswered), records(row, questions), who(row)) },
       { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), records(row, questions), who(row)) },
@@ -37,7 +37,7 @@ async function list(asked, questions) {
       { name: 'first_attempts', label: t('column.first_attempts'), key: row => row.first_attempts, cell: row => value(row.first_attempts, number(row.first_attempts), records(row, questions), who(row)) },
       { name: 'progress', label: t('column.progress'), key: row => row.progress, cell: row => value(row.progress, share(row.progress === null ? null : row.progress / 100), questions.has('records') ? recordsLink(row.progress_evidence) : null, who(row)) },
       { name: 'hours', label: t('column.hours'), key: row => row.hours, cell: row => value(row.hours, number(row.hours), records(row, questions), who(row)) },
-      { name: 'last', label: t('column.last'), key: row => row.last, cell: row => day(row.last) },
+      { name: 'last', label: t('column.last'), key: row => row.last, cell: row => h('time', {}, day(row.last)) },
     ], rows, { sort: help ? 'help' : '-unanswered' }),
     help && how('needs-help', help),
     how('roster', roster),
