@@ -5,7 +5,7 @@ from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rooms import Room
 
@@ -62,6 +62,7 @@ def lengths(edges: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
 
 
 @settings(EXAMPLES, max_examples=max(4, EXAMPLES.max_examples // 4))
+@example(needs=[("C", "D"), ("D", "C")], pairs=[("C", "D")], verdicts=["same", None, None])
 @given(
     needs=st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=12),
     pairs=st.lists(two, min_size=1, max_size=3, unique=True),
@@ -110,7 +111,8 @@ def test_pairs_and_cycles_are_those_of_a_plain_look(
             assert all((stands_for[a], stands_for[b]) in edges for a, b in pairwise(way)), way
     excluded = {key[1:]: row for key, row in rows.items() if key[0] == "excluded"}
     found = room.query("MATCH (a)-[:SET_ASIDE]->(b) RETURN a.id AS a, b.id AS b")
-    assert excluded.keys() == {(row["a"], row["b"]) for row in found}
+    # Of two that were judged the same, neither can be needed first.
+    assert excluded.keys() == {(r["a"], r["b"]) for r in found if stands_for[r["a"]] != stands_for[r["b"]]}
     for (point, needed), row in excluded.items():
         [way] = row.cycles
         assert len(way) - 1 == far[stands_for[needed], stands_for[point]]

@@ -63,7 +63,7 @@ class PointsToReview(Row):
 def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     mine = _points_of(facts, asked.course)
     proposed = [row for row in facts.proposed_same(mine) if _is_open_or_judged(row)]
-    excluded = facts.excluded_prerequisites(mine)
+    excluded = [row for row in facts.excluded_prerequisites(mine) if row["canonical"] != row["needs_canonical"]]
     uses = facts.uses(asked.course, {row[end] for row in proposed for end in ("one", "other")})
     # What only other people's students wrote of is not named.
     shown = [
