@@ -34,8 +34,12 @@ demo: env-dev ## import the examples on the embedded servers, ask about them, wr
 # The traps of the broker wait for its time-outs, and the chaos tests stop servers: make traps, make chaos-tests.
 SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=tests/page --ignore=tests/login
 
-# Two workers share the tests out; each has servers of its own, since Neo4j Community has one database.
-test test-rest test-shuffled fast fast-shuffled coverage invariants: WORKERS := 2
+# Workers share the tests out; each has servers of its own, since Neo4j Community has one database. What waits for real
+# servers has three workers for two cores; what computes has one for each core.
+test test-rest test-shuffled: WORKERS = $(shell $(SERVERS) workers)
+# Neo4j for a run of minutes, which is started anew for a bench.
+test test-rest test-shuffled invariants: export NEO4J_QUICK := 1
+fast fast-shuffled coverage invariants: WORKERS := 2
 SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 # What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
 # Schemathesis is loaded by no test of it, and costs each process more than a second.
@@ -122,7 +126,7 @@ test-servers: ## start the tests' own, whose data each test run deletes: one set
 	@for worker in $$(seq $(WORKERS)); do $(TEST_SERVERS) --worker $$worker up || exit; done
 
 test-servers-stop: ## stop just those of the tests
-	@for worker in 1 2; do $(TEST_SERVERS) --worker $$worker down || exit; done
+	@for worker in 1 2 3; do $(TEST_SERVERS) --worker $$worker down || exit; done
 
 up: env-dev servers ## run gateway, importer and analyzer on those servers, in the background
 	@$(RUN) python scripts/stack.py up

@@ -18,7 +18,7 @@ MAY_CONNECT = ("real", "embedded", "loopback")
 # Engines that are started once for a session. All tests on one of them go to one worker: shared out by file, it would
 # be started for each file. Each of these groups takes minutes.
 ON_SHARED_ENGINE = re.compile(
-    r"(tests/e2e|services/(?:importer|insights)/tests/integration)/[^[]*\[(real|neo4j|embedded)\b"
+    r"(tests/e2e|services/(?:importer|insights)/tests/integration)/[^[]*\[(?:.*-)?(real|neo4j|embedded)\b"
 )
 
 

@@ -32,7 +32,9 @@ def _report(**fields: Any) -> JobReport:
     )
 
 
-def _client(answers: list[Any], clock: Callable[[], float] = time.monotonic) -> Client:
+def _client(
+    answers: list[Any], clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = lambda _: None
+) -> Client:
     """A gateway whose streams of changes hold one of these answers each; an exception is raised."""
     left = iter(answers)
 
@@ -45,7 +47,7 @@ def _client(answers: list[Any], clock: Callable[[], float] = time.monotonic) -> 
         shown = json.dumps({**found.model_dump(mode="json"), "links": {}, "seconds_left": 3.0})
         return httpx.Response(200, text=f": alive\n\nid: 1\nevent: job\ndata: {shown}\n\n")
 
-    return Client("http://gateway", transport=httpx.MockTransport(answer), sleep=lambda _: None, clock=clock)
+    return Client("http://gateway", transport=httpx.MockTransport(answer), sleep=sleep, clock=clock)
 
 
 def test_a_pipe_gets_one_plain_line_for_each_change() -> None:
@@ -104,6 +106,25 @@ def test_a_gateway_that_stays_away_is_said() -> None:
     client = _client([httpx.ConnectError("gone")] * 10, clock=lambda: next(times))
     with pytest.raises(Unreachable, match="EDUGRAPH_URL"):
         list(client.follow("j"))
+
+
+def test_a_task_is_asked_for_again_soon_at_first_and_twice_a_second_then() -> None:
+    states, pauses = ["PENDING"] * 5 + ["SUCCESS"], list[float]()
+    client = _client([httpx.Response(200, json={"state": state}) for state in states], sleep=pauses.append)
+    assert client.follow_task("t")["state"] == "SUCCESS"
+    assert pauses == [0.1, 0.2, 0.4, 0.5, 0.5]
+
+
+def test_a_task_is_waited_for_while_nobody_says_who_is_restricted() -> None:
+    """As during an erasure: the importer is asked anew, and may be busy."""
+    later = httpx.Response(503, json={"detail": "send it again"})
+    client = _client([later, httpx.ConnectError("gone"), httpx.Response(200, json={"state": "SUCCESS"})])
+    assert client.follow_task("t")["state"] == "SUCCESS"
+    times = iter(range(0, 1_000, 50))
+    with pytest.raises(Refused, match="send it again"):
+        _client([later] * 10, clock=lambda: next(times)).follow_task("t")
+    with pytest.raises(Refused, match="no such task"):
+        _client([httpx.Response(404, json={"detail": "no such task"})]).follow_task("t")
 
 
 def test_a_refusal_is_the_gateways_own_sentence() -> None:

@@ -24,6 +24,7 @@ from edugraph_common.platform.rate_limiter import TOKEN_LIFETIME_SECONDS
 
 pytestmark = pytest.mark.real
 MAXMEMORY = "16mb"
+RECORDS = 1_500  # so many that an import of them is under way for longer than Redis takes to be filled
 
 
 def record(record_id: str) -> dict[str, object]:
@@ -117,7 +118,7 @@ def test_an_import_waits_for_a_full_redis_and_loses_nothing(
     """Out: ResultStore, its `is_full`, or RedisFull in redis_errors: tries or deliveries are used up, batches fail."""
     client = connect(own_redis)
     jobs, job_id, now = Jobs(client), uuid4().hex, datetime.now(UTC)
-    records = tuple(record(f"{job_id}-{number}") for number in range(600))
+    records = tuple(record(f"{job_id}-{number}") for number in range(RECORDS))
     job = ImportJob(job_id=job_id, records=records, batch_size=20, parallel_batches=4)
 
     def report() -> JobReport:
@@ -143,6 +144,6 @@ def test_an_import_waits_for_a_full_redis_and_loses_nothing(
     full(False)
     until(lambda: report().state not in ("queued", "running"), 60)
     ended = report()
-    assert (ended.state, ended.read, ended.written + ended.unchanged) == ("succeeded", 600, 600)
+    assert (ended.state, ended.read, ended.written + ended.unchanged) == ("succeeded", RECORDS, RECORDS)
     assert bench.depth("data_import.dead") == 0
     client.close()

@@ -33,7 +33,7 @@ linux_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="re
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> checkout.Checkout:
-    for name in (*VARIABLES, "NEO4J_VERSION"):
+    for name in (*VARIABLES, "NEO4J_VERSION", "NEO4J_QUICK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("EDUGRAPH_SERVERS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(docker, "answers", lambda: False)
@@ -95,7 +95,19 @@ def test_the_set_of_the_tests_is_named_by_variables_for_tests_alone(
     assert "production" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("worker", "prefix"), [(1, "EDUGRAPH_TEST_"), (2, "EDUGRAPH_TEST_2_")])
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "workers"),
+    [(2, 23, 3), (2, 8, 2), (2, 3, 1), (1, 64, 1), (64, 256, checkout.SETS - 1)],
+)
+def test_a_run_has_three_workers_for_two_cores_where_memory_and_sets_allow_it(
+    cores: int, gigabytes: int, workers: int
+) -> None:
+    assert checkout.workers_for(cores, gigabytes << 30) == workers
+
+
+@pytest.mark.parametrize(
+    ("worker", "prefix"), [(1, "EDUGRAPH_TEST_"), (2, "EDUGRAPH_TEST_2_"), (3, "EDUGRAPH_TEST_3_")]
+)
 @pytest.mark.parametrize("kind", [RabbitMQ, Redis, Neo4j])
 def test_every_address_of_the_tests_is_named_for_its_worker(
     here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch, kind: type[RabbitMQ], worker: int, prefix: str
@@ -172,6 +184,36 @@ def test_a_taken_port_is_named(here: checkout.Checkout) -> None:
         taken.listen()
         with pytest.raises(common.ServerError, match=f"port {here.ports()['bolt']} is taken"):
             Neo4j(here).up()
+
+
+def test_a_graph_for_tests_is_quick_for_a_run_and_started_anew_for_a_bench(
+    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: the comparison in Server.up, and a bench measures a server that plans each statement once."""
+    server, started, ended = Neo4j(replace(here, test_worker=1)), list[str](), list[str]()
+    up = [False]
+
+    def run() -> dict[str, object]:
+        up[0] = True
+        started.append(server._configuration())
+        return {"pid": 1}
+
+    def down(_: object) -> bool:
+        up[0] = False
+        ended.append("ended")
+        return True
+
+    monkeypatch.setattr(server, "run_process", run)
+    monkeypatch.setattr(Neo4j, "running", lambda _: up[0])
+    monkeypatch.setattr(Neo4j, "down", down)
+    monkeypatch.setattr(Neo4j, "ready", lambda _: True)
+    for quick in ("1", "1", ""):
+        monkeypatch.setenv("NEO4J_QUICK", quick)
+        server.up()
+    assert ["replan" in each for each in started] == [True, False]
+    assert ended == ["ended"]
+    monkeypatch.setenv("NEO4J_QUICK", "1")
+    assert not Neo4j(here).quick, "that of `make up`"
 
 
 @linux_only

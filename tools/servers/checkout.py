@@ -16,7 +16,19 @@ from tools.common import ServerError, write_private
 PORT_NAMES = ("amqp", "management", "prometheus", "distribution", "epmd", "redis", "bolt")
 # Below the range Linux hands out to outgoing connections, so that a remembered port is still free tomorrow.
 FIRST_PORT, BLOCK_SIZE, BLOCKS = 20000, 10, 1200
-SETS = 3  # of servers in one checkout: that of `make up`, and those of two workers of a test run
+SETS = 4  # of servers in one checkout: that of `make up`, and those of up to three workers of a test run
+
+# What a worker of a test run needs with its servers, which keep up to 2 GB, and the processes of the system.
+WORKER_BYTES = 4 << 30
+
+
+def workers_for(cores: int, memory_bytes: int) -> int:
+    """Return how many workers a test run should have on such a machine.
+
+    A worker waits for a third of its time: for a process that ends, for figures that the broker gathers, for a limit
+    that must pass. So there are three of them for two cores, where the memory allows it.
+    """
+    return max(1, min(SETS - 1, cores * 3 // 2, memory_bytes // WORKER_BYTES))
 
 
 def port_is_free(port: int) -> bool:
@@ -57,12 +69,13 @@ class Checkout:
     @property
     def id(self) -> str:
         """A short name for this set, for what is shared by the whole machine (node names, containers)."""
-        return self._folder_id + ("", "-test", "-test-2")[self.test_worker]
+        return self._folder_id + ("", "-test", "-test-2", "-test-3")[self.test_worker]
 
     @property
     def state(self) -> Path:
         """Everything the servers keep: data, logs, ports, passwords."""
-        return self.root / ".run" / ("servers", "test-servers", "test-servers-2")[self.test_worker]
+        name = ("servers", "test-servers", "test-servers-2", "test-servers-3")[self.test_worker]
+        return self.root / ".run" / name
 
     @property
     def env_file(self) -> Path:
@@ -87,7 +100,7 @@ class Checkout:
         if not known or set(known["ports"]) != set(PORT_NAMES):
             notes = [self._read(replace(self, test_worker=number).ports_file) for number in range(SETS)]
             taken = {port for note in notes if note for port in note["ports"].values()}
-            # A third of all blocks apart, so that the sets differ though all are started first at the same time.
+            # As far apart as the blocks allow, so that the sets differ though all are started first at the same time.
             seed = int(self._folder_id, 16) + BLOCKS // SETS * self.test_worker
             known = self._write(self.ports_file, {"ports": choose_ports(seed, taken)})
         ports: dict[str, int] = known["ports"]

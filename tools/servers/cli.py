@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from tools import cache
 from tools.common import ServerError, say, write_private
 
-from .checkout import SETS, Checkout
+from .checkout import SETS, Checkout, workers_for
 from .neo4j import Neo4j
 from .rabbitmq import RabbitMQ
 from .redis import Redis
@@ -26,8 +27,8 @@ def main(arguments: list[str] | None = None, root: Path | None = None) -> int:
     checkout = Checkout(root or Path(__file__).resolve().parents[2], options.worker if options.tests else 0)
     checkout.state.mkdir(parents=True, exist_ok=True)
     try:
-        # Two commands at once in one checkout would start everything twice; `env`, `status` and `ctl` change nothing.
-        if options.run in (env, status, ctl):
+        # Two commands at once in one checkout would start everything twice; these change nothing.
+        if options.run in (env, status, ctl, workers):
             return int(options.run(checkout, options))
         with cache.locked(checkout.state / "lock", "another command in this checkout"):
             return int(options.run(checkout, options))
@@ -66,6 +67,12 @@ def status(checkout: Checkout, options: argparse.Namespace) -> int:
 def env(checkout: Checkout, options: argparse.Namespace) -> int:
     """Print the addresses, for `--env-file` and the like."""
     print(_env_lines(checkout, options.only), end="")
+    return 0
+
+
+def workers(_checkout: Checkout, _options: argparse.Namespace) -> int:
+    """Print how many workers a test run should have on this machine, each with a set of servers."""
+    print(workers_for(os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
     return 0
 
 
@@ -167,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if run is down:
             command.add_argument("--wipe", action="store_true", help="delete their data as well")
+    commands.add_parser("workers", help=workers.__doc__).set_defaults(run=workers)
     for name, run in {"kill": kill, "start": up, "restart": restart}.items():
         command = commands.add_parser(name, help="Start one server." if name == "start" else run.__doc__)
         command.add_argument("only", type=_names, metavar="NAME")

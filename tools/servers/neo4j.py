@@ -50,6 +50,12 @@ internal.server.bolt.thread_pool_shutdown_wait_time=500ms
 internal.server.bolt.connection_shutdown_wait_time=500ms
 """
 
+# For a run of tests, whose graphs are small and emptied all the time: by default a statement is planned anew when its
+# plan is 10 s old and the graph is another one, which was most of what Neo4j did. A bench must not have this.
+OF_QUICK = "dbms.cypher.min_replan_interval=1h\n"
+# The compiler that such a run is too short for took a third of the CPU of Neo4j.
+JAVA_OF_QUICK = "-XX:TieredStopAtLevel=1"
+
 # What Neo4j's own start script passes too: it reaches into Java's buffers.
 JAVA_OPTIONS = [
     "-Xmx1g",
@@ -60,7 +66,10 @@ JAVA_OPTIONS = [
 
 
 class Neo4j(Server):
-    """Neo4j Community: 5.26, or the version named by NEO4J_VERSION. Each version has a home of its own."""
+    """Neo4j Community: 5.26, or the version named by NEO4J_VERSION. Each version has a home of its own.
+
+    NEO4J_QUICK, which `make test` sets, makes those of the tests cost a half of the CPU in a run of minutes.
+    """
 
     name = "neo4j"
     variables = ("NEO4J_URI", "NEO4J_USER", "NEO4J_PASSWORD")
@@ -73,6 +82,11 @@ class Neo4j(Server):
         if not re.fullmatch(r"\d+\.\d+\.\d+", version):
             raise ServerError(f"NEO4J_VERSION is {version!r}: give all three numbers, for example {DEFAULT_VERSION}")
         return version
+
+    @property
+    def quick(self) -> bool:
+        """Tell whether it is for a run of tests, and not for a bench or for `make up`."""
+        return bool(os.environ.get("NEO4J_QUICK")) and self.checkout.test_worker > 0
 
     @property
     def is_five(self) -> bool:
@@ -99,6 +113,10 @@ class Neo4j(Server):
         running = record.get("version", "")
         if os.environ.get("NEO4J_VERSION") and running not in ("", self.version):
             raise ServerError(f"version {running} is running: end it first (`down --only neo4j`), then `up` again")
+
+    def chosen(self) -> dict[str, bool]:
+        """Name the kind of run that it was started for."""
+        return {"quick": self.quick}
 
     @property
     def home(self) -> Path:
@@ -143,13 +161,13 @@ class Neo4j(Server):
     def _java(self) -> list[str]:
         java = find_java(OLDEST_JAVA if self.is_five else 21)
         jars = cache.built(f"neo4j-{self.version}", self._get_jars)
-        return [java, *JAVA_OPTIONS, "-cp", f"{jars}/*"]
+        return [java, *JAVA_OPTIONS, *([JAVA_OF_QUICK] if self.quick else []), "-cp", f"{jars}/*"]
 
     def _env(self) -> dict[str, str]:
         return clean_env(HOME=str(self.home), NEO4J_HOME=str(self.home), NEO4J_CONF=str(self.home / "conf"))
 
     def _configuration(self) -> str:
-        return CONFIGURATION.format(**self.port)
+        return CONFIGURATION.format(**self.port) + (OF_QUICK if self.quick else "")
 
     def _get_jars(self, folder: Path, lock: int) -> None:
         debian.need_command("mvn", "maven")
@@ -170,6 +188,11 @@ class Neo4j(Server):
             "NEO4J_server_memory_pagecache_size": "512m",
             "NEO4J_dbms_usage__report_enabled": "false",
         }
+        if self.quick:
+            env |= {
+                "NEO4J_dbms_cypher_min__replan__interval": "1h",
+                "NEO4J_server_jvm_additional": JAVA_OF_QUICK,
+            }
         docker.run(self.container, options, env, f"neo4j:{line}-community", [])
 
 

@@ -82,6 +82,10 @@ class Server:
     def check_running(self, record: dict[str, Any]) -> None:
         """Complain when what runs is not what is asked for."""
 
+    def chosen(self) -> dict[str, bool]:
+        """Return what is asked for and may change: what runs with another choice is ended and started anew."""
+        return {}
+
     # --- addresses ---
 
     @property
@@ -142,8 +146,12 @@ class Server:
             say(f"{self.outside_name(self.variables[0])} is set: used as it is, nothing started", self.name)
             return
         if self.running():
-            self.check_running(self.checkout.record(self.name) or {})
-        else:
+            record = self.checkout.record(self.name) or {}
+            self.check_running(record)
+            if any(record.get(name, False) != choice for name, choice in self.chosen().items()):
+                say("runs for another purpose: started anew", self.name)
+                self.down()
+        if not self.running():
             self._start()
         self._wait()
         say(f"running at {self.where()}", self.name)
@@ -156,10 +164,10 @@ class Server:
                     f"delete {self.checkout.ports_file} and run `up`, which then chooses other ports"
                 )
         if docker.answers():
-            self.checkout.remember(self.name, {"container": self.container})
+            self.checkout.remember(self.name, {"container": self.container, **self.chosen()})
             self.run_container()
         else:
-            self.checkout.remember(self.name, self.run_process())
+            self.checkout.remember(self.name, {**self.run_process(), **self.chosen()})
 
     def _wait(self) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,9 @@ EXAMPLES = settings(
     deadline=None,
     suppress_health_check=[*HealthCheck],
 )
+# Of a property that is thorough, for `make fast`: a second of CPU.
+FEW_EXAMPLES = settings(EXAMPLES, max_examples=3)
+ON_EMBEDDED = pytest.mark.parametrize("room", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True)
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 
 student = st.sampled_from(["a", "b", "c"])

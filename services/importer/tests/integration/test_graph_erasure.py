@@ -16,7 +16,18 @@ from edugraph_importer.graph import Graph, RecordBatch, unit_of_work, versions
 from edugraph_importer.graph.record_facts import students
 from edugraph_importer.graph.tombstones import Tombstones
 
-from .random_imports import EXAMPLES, batch, finding_lists, in_order, latest_only, pack, record_lists, student
+from .random_imports import (
+    EXAMPLES,
+    FEW_EXAMPLES,
+    ON_EMBEDDED,
+    batch,
+    finding_lists,
+    in_order,
+    latest_only,
+    pack,
+    record_lists,
+    student,
+)
 
 ALICE = "alice-4711"
 
@@ -140,10 +151,7 @@ def test_a_record_that_arrives_while_forgetting_is_forgotten_too(
     assert room.query("MATCH (n:Interaction) RETURN n") == []
 
 
-@pytest.mark.thorough
-@EXAMPLES
-@given(data=st.data())
-def test_a_forgotten_student_was_never_there(room: Any, data: st.DataObject) -> None:
+def check_was_never_there(room: Any, data: st.DataObject) -> None:
     records, gone = data.draw(record_lists()), data.draw(student)
     findings = latest_only(data.draw(finding_lists(records)))
     others = [record for record in records if gone not in {named for _, named in students(record)}]
@@ -156,3 +164,17 @@ def test_a_forgotten_student_was_never_there(room: Any, data: st.DataObject) -> 
     room.graph.write_findings(pack(findings, "replay", 0))
     assert outcome.rejected == len(records) - len(others)
     assert room.digest() == expected
+
+
+@pytest.mark.thorough
+@EXAMPLES
+@given(data=st.data())
+def test_a_forgotten_student_was_never_there(room: Any, data: st.DataObject) -> None:
+    check_was_never_there(room, data)
+
+
+@ON_EMBEDDED
+@FEW_EXAMPLES
+@given(data=st.data())
+def test_a_forgotten_student_was_never_there_in_few_schools(room: Any, data: st.DataObject) -> None:
+    check_was_never_there(room, data)

@@ -16,6 +16,8 @@ from edugraph_importer.graph import Graph
 from .graph_reference import points_of_items
 from .random_imports import (
     EXAMPLES,
+    FEW_EXAMPLES,
+    ON_EMBEDDED,
     batch,
     cut,
     deliver,
@@ -125,10 +127,7 @@ def in_order(graph: Graph, records: Sequence[Record], findings: Sequence[RecordF
     graph.write_reviews(said)
 
 
-@pytest.mark.thorough
-@EXAMPLES
-@given(data=st.data())
-def test_a_verdict_counts_whenever_it_comes(room: Any, data: st.DataObject) -> None:
+def check_whenever_it_comes(room: Any, data: st.DataObject) -> None:
     """To take the guards out: let `write_batch` have no updates, or `_finding_updates` no verdicts."""
     records = data.draw(record_lists())
     findings, said = data.draw(finding_lists(records)), data.draw(reviews_of(records))
@@ -144,6 +143,20 @@ def test_a_verdict_counts_whenever_it_comes(room: Any, data: st.DataObject) -> N
     for message in messages:
         deliver(room.graph, message)
     assert room.digest() == expected
+
+
+@pytest.mark.thorough
+@EXAMPLES
+@given(data=st.data())
+def test_a_verdict_counts_whenever_it_comes(room: Any, data: st.DataObject) -> None:
+    check_whenever_it_comes(room, data)
+
+
+@ON_EMBEDDED
+@FEW_EXAMPLES
+@given(data=st.data())
+def test_a_verdict_counts_whenever_it_comes_in_few_schools(room: Any, data: st.DataObject) -> None:
+    check_whenever_it_comes(room, data)
 
 
 @EXAMPLES

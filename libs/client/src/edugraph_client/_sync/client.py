@@ -26,7 +26,8 @@ from edugraph_common.contracts.messages import Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
 PATIENCE_SECONDS = 60.0  # how long a job is followed while the gateway does not answer
-RETRY_SECONDS = 0.5  # the pause before a stream of changes that broke off is asked for again
+RETRY_SECONDS = 0.5  # the pause before a stream of changes that broke off, or a task, is asked for again
+FIRST_PAUSE_SECONDS = 0.1  # of those before a task is asked for again: most end at once
 WHOLE_GRAPH_SECONDS = 600  # what reads all of the graph may take
 PARQUET = "application/vnd.apache.parquet"
 
@@ -209,10 +210,22 @@ class Client:
         return self._api.json(f"/v1/tasks/{task_id}")
 
     def follow_task(self, task_id: str) -> dict[str, Any]:
-        """Wait for the end of the task, and return it with its `state` and `result`."""
-        while (task := self.task(task_id))["state"] not in ("SUCCESS", "FAILURE"):
-            self._api.sleep(RETRY_SECONDS)
-        return task
+        """Wait for the end of the task, and return it with its `state` and `result`.
+
+        A gateway that is away for a while, or says that it cannot answer now, is waited for.
+        """
+        heard, pause_seconds = self._api.clock(), FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                task = self.task(task_id)
+                heard = self._api.clock()
+                if task["state"] in ("SUCCESS", "FAILURE"):
+                    return task
+            except (Unreachable, Refused) as error:
+                if not is_for_now(error) or self._api.clock() - heard > PATIENCE_SECONDS:
+                    raise
+            self._api.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, RETRY_SECONDS)
 
     # Questions, and what the graph holds.
 

@@ -47,7 +47,8 @@ from edugraph_gateway.submission.submit import Task
 
 log = structlog.get_logger()
 router = APIRouter(tags=["jobs"])
-LOOK_INTERVAL_SECONDS = 0.5  # between two looks at a job that is followed
+# Between two looks at a job that is followed. Many jobs end soon after they were made, and the others last minutes.
+FIRST_PAUSE_SECONDS, LOOK_INTERVAL_SECONDS = 0.1, 0.5
 ALIVE_SECONDS = 15.0  # after so long without a change the stream says that it is alive
 
 JobId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -297,13 +298,13 @@ async def changes(
     look: Callable[[], JobAnswer],
     goes_on: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
-    """Give a Server-Sent Event at each change of a job, which `look` reads anew.
+    """Give a Server-Sent Event at each change of a job, which `look` reads anew, and end with the one of its end.
 
     A Redis that is away for a while is waited for: the stream stays open until `goes_on` says no.
     """
     last: JobAnswer | None = None
-    quiet_seconds, number = 0.0, 0
-    while (last is None or last.state not in ENDED) and await goes_on():
+    pause_seconds, quiet_seconds, number = FIRST_PAUSE_SECONDS, 0.0, 0
+    while await goes_on():
         report = last
         with suppress(Retryable):
             report = await anyio.to_thread.run_sync(look)
@@ -313,5 +314,8 @@ async def changes(
         elif quiet_seconds >= ALIVE_SECONDS:
             quiet_seconds = 0.0
             yield ": alive\n\n"
-        await asyncio.sleep(LOOK_INTERVAL_SECONDS)
-        quiet_seconds += LOOK_INTERVAL_SECONDS
+        if last is not None and last.state in ENDED:
+            return
+        await asyncio.sleep(pause_seconds)
+        quiet_seconds += pause_seconds
+        pause_seconds = min(2 * pause_seconds, LOOK_INTERVAL_SECONDS)
