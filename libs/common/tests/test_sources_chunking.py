@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.messages import ByteRange
@@ -144,6 +144,7 @@ odd_text = st.lists(
 
 
 @given(text=odd_text)
+@example(text="{},\ufeff")  # a byte order mark behind a comma is no value
 @pytest.mark.parametrize(
     "source",
     [

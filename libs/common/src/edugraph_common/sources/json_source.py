@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Literal
 
 from edugraph_common.contracts.outcomes import Reject
@@ -28,10 +27,6 @@ _SEPARATORS = re.compile(rb"(?:[\s,\[\]]|\xef\xbb\xbf)*+")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
 _DEPTH = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _NOT_CLOSED = -1
-
-
-# Splitting and reading both ask this, so that as many rows are read as were expected.
-_holds_no_value = partial(is_blank, blank=BLANK + b",[]")
 
 
 @dataclass(frozen=True)
@@ -194,6 +189,14 @@ def _is_json(text: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _holds_no_value(text: bytes) -> bool:
+    """Say whether no value is left behind what separates them.
+
+    Splitting and reading both ask this, so that as many rows are read as were expected.
+    """
+    return is_blank(text[_skip_separators(text, 0) :], blank=BLANK + b",[]")
 
 
 def _skip_separators(text: bytes, start: int) -> int:
