@@ -97,6 +97,33 @@ def test_questions_about_a_course_equal_the_reference(room: Room, insights: Insi
         same({(row.point, row.needs): row for row in found}, reference.course_map(school, course))
 
 
+def test_points_that_mean_the_same_are_one_though_no_record_names_what_stands_for_them(
+    room: Room, insights: Insights
+) -> None:
+    """Out: `p.id` where a statement names a point: there is a row for each name, and an item may count twice."""
+    tried = {"a": ("Sums",), "b": ("Totals",), "c": ("Sums", "Totals")}
+    records = [
+        parse_record(
+            {
+                "type": "attempt_record",
+                "timestamp": at(number),
+                "record_id": item,
+                "data": {
+                    "student_id": "s00",
+                    "item_id": item,
+                    "course_id": "C",
+                    "score": 0,
+                    "knowledge_points": points,
+                },
+            }
+        )
+        for number, (item, points) in enumerate(tried.items())
+    ]
+    written(room, School(records, [], same=(("Adding", "Sums"), ("Adding", "Totals"))))
+    [row] = asked(insights, "weak-points", course="C").rows
+    assert (row.point, row.name, row.first_attempts) == ("adding", "adding", 3)
+
+
 @pytest.mark.thorough
 @EXAMPLES
 @given(school=schools())

@@ -12,7 +12,7 @@ RETURN s.id AS student, i.id AS item, coalesce(i.name, i.id) AS title, a.id AS r
 UNWIND $items AS id
 MATCH (i:Item {id: id})-[:TESTS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
-RETURN DISTINCT i.id AS item, coalesce(p.id, k.id) AS point, coalesce(p.name, k.name, k.id) AS name
+RETURN DISTINCT i.id AS item, coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
 
 // name: mistakes
 // Returns the mistakes of these students in a course during a time, once for each point behind them, and once with a
@@ -25,7 +25,7 @@ WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= date
 OPTIONAL MATCH (m)-[r:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN s.id AS student, m.id AS record, m.timestamp AS at, coalesce(p.id, k.id) AS point,
-  coalesce(p.name, k.name, k.id) AS name, r.confidence AS confidence, m.finding IS NOT NULL AS read, m.found_evidence IS NOT NULL AS evidence,
+  coalesce(p.name, p.id, k.name, k.id) AS name, r.confidence AS confidence, m.finding IS NOT NULL AS read, m.found_evidence IS NOT NULL AS evidence,
   m.verdicts IS NOT NULL AS reviewed, coalesce(m.resolved, false) AS resolved
 
 // name: messages
@@ -47,7 +47,7 @@ RETURN n.id AS record, n.finding IS NOT NULL AS read, n.found_evidence IS NOT NU
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[r:DEPENDS_ON]->(b:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: b.canonical})
-RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.name, b.name, b.id) AS name,
+RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.name, p.id, b.name, b.id) AS name,
   r.confidence AS confidence
 
 // name: points_of_course
@@ -137,7 +137,7 @@ RETURN s.id AS student, s.name AS name
 // Returns the points that the texts of a course teach, with their names. Points that mean the same are one.
 MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
-RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.name, k.name, k.id) AS name
+RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
 
 // name: mistake_types
 // Returns the mistakes of these students in a course during a time, once for each type. Types that mean the same are
@@ -147,7 +147,7 @@ MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
 MATCH (m)-[:OF_TYPE]->(t:ErrorType)
 OPTIONAL MATCH (p:ErrorType {id: t.canonical})
-RETURN DISTINCT s.id AS student, m.id AS record, coalesce(p.id, t.id) AS type, coalesce(p.name, t.name, t.id) AS name,
+RETURN DISTINCT s.id AS student, m.id AS record, coalesce(p.id, t.id) AS type, coalesce(p.name, p.id, t.name, t.id) AS name,
   coalesce(m.occurrence_count, 1) AS occurrences, coalesce(m.resolved, false) AS resolved
 
 // name: moods
@@ -160,7 +160,7 @@ WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= date
 OPTIONAL MATCH (n)-[:ABOUT]->(t:Topic)
 OPTIONAL MATCH (p:Topic {id: t.canonical})
 RETURN DISTINCT s.id AS student, n.id AS record, n.timestamp AS at, n.found_sentiment AS mood,
-  coalesce(p.id, t.id) AS topic, coalesce(p.name, t.name, t.id) AS name
+  coalesce(p.id, t.id) AS topic, coalesce(p.name, p.id, t.name, t.id) AS name
 
 // name: ties
 // Returns how often one of these students wrote to another of them, or liked what they wrote, in a course or without
@@ -196,7 +196,7 @@ MATCH (t:Term {id: $term}) RETURN t.starts AS starts, t.ends AS ends, t.breaks A
 UNWIND $ids AS id
 MATCH (k:KnowledgePoint {id: id})
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
-RETURN k.id AS called, coalesce(p.id, k.id) AS point, coalesce(p.name, k.name, k.id) AS name
+RETURN k.id AS called, coalesce(p.id, k.id) AS point, coalesce(p.name, p.id, k.name, k.id) AS name
 
 // name: findings
 // Returns the mistakes of these students in a course during a time in which an analyser found something, with the texts
