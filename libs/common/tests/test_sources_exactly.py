@@ -17,7 +17,7 @@ from edugraph_common.sources.json_source import (
     line_end,
     value_end,
 )
-from edugraph_common.sources.mapping import Mapping, parse_mapping
+from edugraph_common.sources.mapping import Items, Mapping, parse_mapping
 from edugraph_common.sources.ndjson import EmptyFile, LineScan, MalformedFile
 from edugraph_common.sources.table_rows import check_columns
 
@@ -26,6 +26,9 @@ COURSE: dict[str, Any] = {
     "type": "course_record",
     "columns": {"s": "student_id", "c": "course_id", "t": "timestamp"},
 }
+
+
+WIDE: dict[str, Any] = {"type": "attempt_record", "columns": {"s": "student_id", "t": "timestamp"}}
 
 
 def always(_row: bytes) -> bool:
@@ -308,6 +311,14 @@ def test_an_empty_file_is_told_apart_from_a_broken_one() -> None:
     scan.feed(json.dumps({"a": 1}).encode())
 
 
+def test_only_the_beginning_of_a_file_says_what_kind_it_is() -> None:
+    scan = LineScan()
+    scan.feed(b'{"a": "')
+    scan.feed(b'PK\x03\x04"}\n')
+    scan.finish()
+    assert scan.lines == 1
+
+
 # --- mappings -----------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +342,10 @@ def test_an_empty_file_is_told_apart_from_a_broken_one() -> None:
         ({"type": None, "columns": {"k": "type", "x": "mood"}}, "a record has no field named mood"),
         ({"type": "error_record", "columns": {"s": "student_id", "t": "timestamp"}}, "error_record needs course_id, error_text"),
         ({"constants": {"progress": None}}, "constants.progress.str: input should be a valid string"),
+        ({"type": None, "columns": {"k": "type"}}, "a record needs timestamp"),
+        ({**WIDE, "items": {"columns": []}}, "items.columns: tuple should have at least 1 item after validation, not 0"),
+        *(({**WIDE, "items": {"columns": ["Q*"], "item_id": each}}, "items.item_id: needs {column}, may have {sheet}, and no other braces")
+          for each in ("x", "{sheet}", "{column}{row}", "{{column}")),
     ],
 )  # fmt: skip
 def test_a_mapping_that_cannot_be_used_is_told_by_its_place(changed: dict[str, Any], words: str) -> None:
@@ -351,6 +366,16 @@ def test_a_mapping_that_cannot_be_used_is_told_by_its_place(changed: dict[str, A
 def test_a_mapping_that_cannot_be_read_is_told(text: str | bytes, words: str) -> None:
     with pytest.raises(MalformedFile, match=words):
         parse_mapping(text)
+
+
+@pytest.mark.parametrize(
+    ("column", "sheet", "item"), [("Q1", "May", "May/Q1"), ("Q1", None, "/Q1"), ("Q2", "May", "geometry-9")]
+)
+def test_an_item_is_called_by_its_sheet_and_column_or_as_the_mapping_says(
+    column: str, sheet: str | None, item: str
+) -> None:
+    items = Items(columns=("Q*",), item_id="{sheet}/{column}", ids={"Q2": "geometry-9"})
+    assert (items.has(column), items.id_of(column, sheet)) == (True, item)
 
 
 def test_what_yaml_reads_as_dates_and_numbers_is_text() -> None:
