@@ -44,7 +44,7 @@ def test_each_erasure_ends_and_the_graph_is_that_of_the_others(clean: System, tm
 
     with ThreadPoolExecutor(ERASED) as pool:
         tasks = list(pool.map(forget, sorted(erased)))
-    assert [task["state"] for task in tasks] == ["SUCCESS"] * ERASED
+    assert [task for task in tasks if task["state"] != "SUCCESS"] == []
     ground.follow(job_id)
     assert client.job(job_id).state == "succeeded"
     ground.clean()

@@ -38,7 +38,7 @@ def connection(seconds: float, address: str | None = None) -> Connection:
 @both_slow
 def test_locks_of_a_writer_that_vanished(proxy: Proxy, guarded: bool) -> None:
     """The server hears nothing of the end of a half-open connection, and keeps its transaction open: every other batch
-    that wants the same course waits. Out: unit_of_work(timeout) in Connection.
+    that wants the same course waits. Out: the `timeout` of `begin_transaction` in Connection.
     """
     name, locked, gone = f"trap-{uuid4().hex}", threading.Event(), threading.Event()
 

@@ -35,6 +35,7 @@ SINGLE_NODE = "s:Schema"
 # Of the courses, groups and terms to choose from; of points whose names are searched; for a summary of the whole graph.
 INSIGHTS_MAY_SCAN = {
     "all_courses", "all_groups", "terms", "terms_to_choose", "in_catalogue", "frequent_mistakes", "hidden", "hidden_names",
+    "unsettled_claims",  # the first of a few, if there is one
 }  # fmt: skip
 
 

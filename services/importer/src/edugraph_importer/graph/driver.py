@@ -115,6 +115,7 @@ class Connection:
         end = time.monotonic() + RETRY_SECONDS
         pause_seconds, longest_pause_seconds = _TRANSIENT_PAUSES_SECONDS
         with _translated_errors():
+            self._open()  # What is wrong with the address or the certificate is not over soon.
             while True:
                 try:
                     with self._session(access) as session:
@@ -170,10 +171,10 @@ class Connection:
         if driver is not None and self._owner_pid == os.getpid():
             driver.close()
 
-    def _session(self, access: str = neo4j.WRITE_ACCESS) -> neo4j.Session:
+    def _open(self) -> neo4j.Driver:
         with self._opening:
             if self._driver is None or self._owner_pid != os.getpid():
-                self._driver = neo4j.GraphDatabase.driver(
+                driver = neo4j.GraphDatabase.driver(
                     self._settings.uri,
                     auth=(self._settings.user, self._settings.password.get_secret_value()),
                     notifications_min_severity="OFF",
@@ -182,9 +183,17 @@ class Connection:
                     initial_retry_delay=0.1,  # The default of a second is long compared with a batch.
                     user_agent="edugraph-importer",
                 )
-                self._owner_pid = os.getpid()
-                self._has_node_locks = "ArcadeDB" not in self._driver.get_server_info().agent
-            return self._driver.session(database=self._settings.database, default_access_mode=access, fetch_size=-1)
+                try:
+                    self._has_node_locks = "ArcadeDB" not in driver.get_server_info().agent
+                except BaseException:
+                    driver.close()
+                    raise
+                self._driver, self._owner_pid = driver, os.getpid()
+            return self._driver
+
+    def _session(self, access: str = neo4j.WRITE_ACCESS) -> neo4j.Session:
+        database = self._settings.database
+        return self._open().session(database=database, default_access_mode=access, fetch_size=-1)
 
 
 def _run(tx: neo4j.ManagedTransaction, statement: LiteralString) -> None:
