@@ -4,6 +4,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import neo4j
@@ -116,12 +117,11 @@ def test_a_student_at_a_much_used_item_is_read_and_written_without_the_others(ro
         "set_tests",
         "item_names_Attempt",
     )
-    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+    with _rolled_back(room) as tx:
         for name in statements:
             parameters = {"rows": [row | totals | counts], "ids": of_student["ids"]}
             profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
             assert _hits(profile) < FEW_HITS, name
-        tx.rollback()
 
 
 def test_a_member_of_a_large_group_is_read_and_written_without_the_others(room: Room) -> None:
@@ -134,7 +134,7 @@ def test_a_member_of_a_large_group_is_read_and_written_without_the_others(room: 
     [of_student] = room.query("MATCH (:Student {id: 's7'})-[:HAS_MEMBERSHIP]->(n) RETURN collect(n.id) AS ids")
     row = {"person": "s7", "group": "year", "groups": ["year"], "course": "c1", "records": -1}
     row |= {"starts": "2026-01-01T00:00:00Z", "ends": None, "term": None}
-    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+    with _rolled_back(room) as tx:
         for name in (
             "memberships_of_Student",
             "remove_memberships_Student",
@@ -146,7 +146,6 @@ def test_a_member_of_a_large_group_is_read_and_written_without_the_others(room: 
             parameters = {"rows": [row], "ids": of_student["ids"]}
             profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
             assert _hits(profile) < FEW_HITS, name
-        tx.rollback()
 
 
 def test_a_much_used_point_is_defined_and_corrected_without_what_uses_it(room: Room) -> None:
@@ -160,7 +159,7 @@ def test_a_much_used_point_is_defined_and_corrected_without_what_uses_it(room: R
     data = {"name": "fractions", "names": ["分数"], "course_id": "c1", "requires": ["sums"]}
     records = [(1, parse_record({**value, "data": data}))]
     room.graph.write_batch(RecordBatch(job_id="points", batch=0, records=records, rejects=[], read=1))
-    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+    with _rolled_back(room) as tx:
         used = "MATCH (k:KnowledgePoint {id: 'fractions'}) UNWIND range(1, 600) AS n CREATE (:ErrorRecord {id: 'e' + n})-[:CONCERNS]->(k)"
         tx.run(used).consume()
         row = {
@@ -183,7 +182,6 @@ def test_a_much_used_point_is_defined_and_corrected_without_what_uses_it(room: R
         ):
             profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
             assert _hits(profile) < FEW_HITS, name
-        tx.rollback()
 
 
 @pytest.mark.parametrize("taken_back", ["corrected", "withdrawn", "erased"])
@@ -237,12 +235,11 @@ def test_reports_that_quote_somebody_are_found_without_reading_the_others(room: 
     room.empty()
     room.graph.prepare()
     quoting = "UNWIND range(1, 1000) AS n CREATE (:ImportBatch {id: 'b' + n, quoted: '[\"s' + n + '\", 1]', outcome: '', set_aside: ''})"
-    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+    with _rolled_back(room) as tx:
         tx.run(quoting).consume()
         result = tx.run(f"PROFILE {CYPHER['outcomes_with']}", text='"s777"', escaped='\\"s777\\"')
         assert [row["id"] for row in result] == ["b777"]
         assert _hits(result.consume().profile) < 20
-        tx.rollback()
 
 
 def test_renaming_reads_of_a_hub_only_what_it_moves(room: Room) -> None:
@@ -257,7 +254,7 @@ def test_renaming_reads_of_a_hub_only_what_it_moves(room: Room) -> None:
         "Group": ("Membership", "IN_GROUP", "year", "move_in_group", "said_of_Membership"),
         "Item": ("Attempt", "OF_ITEM", "quiz", "move_of_item", "said_of_Attempt"),
     }
-    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+    with _rolled_back(room) as tx:
         for label, (record, link, old, *statements) in moves.items():
             tx.run(f"CREATE (:{label} {{id: 'new'}})").consume()
             one = f"MATCH (n:{record})-[:{link}]->(m {{id: '{old}'}}) RETURN n.id AS id LIMIT 1"
@@ -266,7 +263,6 @@ def test_renaming_reads_of_a_hub_only_what_it_moves(room: Room) -> None:
             for name in (f"to_rename_{label}", f"in_use_{label}", *statements):
                 profile = tx.run(f"PROFILE {CYPHER[name]}", parameters).consume().profile
                 assert _hits(profile) < FEW_HITS, name
-        tx.rollback()
 
 
 def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the_others(room: Room) -> None:
@@ -294,7 +290,7 @@ def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the
         "point": "fractions",
     }
     said = {"confidence": 0.5, "likeness": 0.5, "encoder": "e"}
-    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+    with _rolled_back(room) as tx:
         tx.run(used).consume()
         for start, end in (("a7", "fractions"), ("fractions", "z7")):
             parameters = {"rows": [claim | said | {"from": start, "to": end}], "ids": [start, end], "job_id": "j"}
@@ -316,7 +312,6 @@ def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the
                 assert _hits(profile) < FEW_HITS, (name, start)
         left = "MATCH (:KnowledgePoint {id: 'fractions'})-[r:DEPENDS_ON]-() RETURN count(r) AS edges"
         assert tx.run(left).data() == [{"edges": 1_200}]
-        tx.rollback()
 
 
 def test_a_new_roster_of_a_group_reads_and_writes_its_own_memberships_alone(
@@ -394,7 +389,7 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
         **times,
     }
     read = {}
-    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+    with _rolled_back(room) as tx:
         used = "MATCH (c:Course {id: 'c1'}) UNWIND range(1, 20000) AS n CREATE (:Attempt {id: 'x' + n})-[:IN_COURSE]->(c)"
         tx.run(used).consume()
         for name in ("standing_until", "message_records", "progress_records", "text_records", "texts_of_course"):
@@ -403,7 +398,6 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
             profile = result.consume().profile
             assert not any(scan in step for step in _steps(profile) for scan in SCANS), name
             assert _hits(profile) < 20_000, name  # as many as the course has other records
-        tx.rollback()
     assert all(read.values()), read
 
 
@@ -432,17 +426,24 @@ def _write(room: Room, job_id: str, values: list[dict[str, Any]]) -> None:
 
 def _profiled(patch: pytest.MonkeyPatch) -> dict[str, int]:
     """Let all statements of transactions be profiled. Return the database hits of each, by its name, as they come."""
-    run, names, hits = neo4j.ManagedTransaction.run, {text: name for name, text in CYPHER.items()}, Counter[str]()
+    run, names, hits = neo4j.Transaction.run, {text: name for name, text in CYPHER.items()}, Counter[str]()
 
-    def profile(tx: neo4j.Transaction | neo4j.ManagedTransaction, query: Any, *args: Any, **parameters: Any) -> Rows:
+    def profile(tx: neo4j.Transaction, query: Any, *args: Any, **parameters: Any) -> Rows:
         result = run(tx, f"PROFILE {query}", *args, **parameters)
         rows, summary = Rows(result), result.consume()
         hits[names[query]] += _hits(summary.profile)
         return rows
 
-    for kind in (neo4j.Transaction, neo4j.ManagedTransaction):
-        patch.setattr(kind, "run", profile)
+    patch.setattr(neo4j.Transaction, "run", profile)
     return hits
+
+
+@contextmanager
+def _rolled_back(room: Room) -> Iterator[neo4j.Transaction]:
+    """Give a transaction of which nothing stays."""
+    with room.driver.session(database=room.settings.database) as session, session.begin_transaction() as tx:
+        yield tx
+        tx.rollback()
 
 
 def _hits(profile: dict[str, Any]) -> int:
