@@ -42,7 +42,7 @@ def test_locks_of_a_writer_that_vanished(proxy: Proxy, guarded: bool) -> None:
     """
     name, locked, gone = f"trap-{uuid4().hex}", threading.Event(), threading.Event()
 
-    def lock(tx: neo4j.ManagedTransaction) -> None:
+    def lock(tx: neo4j.Transaction) -> None:
         tx.run("MATCH (n:Trap {id: $name}) SET n.by = 'first'", name=name).consume()
         locked.set()
         gone.wait(30)

@@ -166,17 +166,16 @@ def test_each_row_is_counted_once_wherever_it_breaks_off(keeper: Keeper, monkeyp
     """Out: the transaction that counts rows and deletes them, such as counts that are written by another one."""
     monkeypatch.setattr("edugraph_importer.graph.retention.RECORDS_AT_ONCE", 1)
     keeper.over = {"old", "texts"}
-    run, dies_at = neo4j.ManagedTransaction.run, -1
+    run, dies_at = neo4j.Transaction.run, -1
 
-    def die(tx: neo4j.Transaction | neo4j.ManagedTransaction, *args: Any, **parameters: Any) -> neo4j.Result:
+    def die(tx: neo4j.Transaction, *args: Any, **parameters: Any) -> neo4j.Result:
         nonlocal dies_at
         dies_at -= 1
         if dies_at == 0:
             raise KeyboardInterrupt
         return run(tx, *args, **parameters)
 
-    for kind in (neo4j.Transaction, neo4j.ManagedTransaction):
-        monkeypatch.setattr(kind, "run", die)
+    monkeypatch.setattr(neo4j.Transaction, "run", die)
     deaths = 0
     for wait in (timedelta(hours=1), KEPT, timedelta(hours=1)):
         keeper.now += wait

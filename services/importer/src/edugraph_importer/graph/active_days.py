@@ -87,7 +87,7 @@ def add_days(days: dict[Day, Activity], more: Iterable[tuple[Day, Activity]]) ->
         days.setdefault(day, Activity()).add(activity)
 
 
-def write_days(tx: neo4j.ManagedTransaction, days: Mapping[Day, Activity]) -> None:
+def write_days(tx: neo4j.Transaction, days: Mapping[Day, Activity]) -> None:
     """Add activity to what the graph has. The students must be locked, so that nobody else changes their days."""
     by_id = {day.id: day for day in sorted(days)}
     stored = {row["id"]: row for row in tx.run(CYPHER["active_days"], ids=list(by_id))} if by_id else {}

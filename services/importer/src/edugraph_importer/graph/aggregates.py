@@ -84,7 +84,7 @@ class Outdated:
     any_field: bool = False
 
 
-def raise_contains(tx: neo4j.ManagedTransaction, contains: Mapping[Pair, tuple[str, int | None]]) -> None:
+def raise_contains(tx: neo4j.Transaction, contains: Mapping[Pair, tuple[str, int | None]]) -> None:
     """Raise CONTAINS by (importance, order)."""
     rows: list[Row] = [
         {"from": course_id, "to": point, "importance": importance, "order": order}
@@ -119,7 +119,7 @@ def related_by_links(links: Iterable[neo4j.Record]) -> RelatedSums:
     return sums
 
 
-def write_related(tx: neo4j.ManagedTransaction, sums: RelatedSums) -> None:
+def write_related(tx: neo4j.Transaction, sums: RelatedSums) -> None:
     """Add to RELATES_TO, whose ends are locked. What no record says any more is removed."""
     rows: dict[Pair, Row] = {}
     for (error_type, point, name), number in sorted(sums.items()):
@@ -129,7 +129,7 @@ def write_related(tx: neo4j.ManagedTransaction, sums: RelatedSums) -> None:
     run_rows(tx, "remove_unrelated", [row for row in changed if row["records"] < 0])
 
 
-def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated) -> None:
+def recompute(tx: neo4j.Transaction, unit: UnitOfWork, outdated: Outdated) -> None:
     """Recompute from the records that are in the graph. Names, descriptions and fields go into `unit`."""
     for total, pairs in outdated.interactions.items():
         _recompute_interactions(tx, total, pairs)
@@ -144,7 +144,7 @@ def recompute(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated
     _recompute_fields(tx, unit, outdated)
 
 
-def _recompute_related(tx: neo4j.ManagedTransaction, pairs: Collection[Pair]) -> None:
+def _recompute_related(tx: neo4j.Transaction, pairs: Collection[Pair]) -> None:
     """Sum up what all records say of these pairs: this reads a hub whole, so no record may make it."""
     ids = sorted({error_type for error_type, _ in pairs})
     sums = RelatedSums()
@@ -155,7 +155,7 @@ def _recompute_related(tx: neo4j.ManagedTransaction, pairs: Collection[Pair]) ->
     write_related(tx, sums)
 
 
-def _recompute_contains(tx: neo4j.ManagedTransaction, pairs: Iterable[Pair]) -> None:
+def _recompute_contains(tx: neo4j.Transaction, pairs: Iterable[Pair]) -> None:
     rows: list[Row] = [{"from": course_id, "to": point} for course_id, point in sorted(pairs)]
     if rows:
         totals = [dict(row) for row in tx.run(CYPHER["recompute_contains"], rows=rows)]
@@ -164,7 +164,7 @@ def _recompute_contains(tx: neo4j.ManagedTransaction, pairs: Iterable[Pair]) -> 
         run_rows(tx, "raise_contains", totals)
 
 
-def _recompute_has_error(tx: neo4j.ManagedTransaction, mistakes: Iterable[MistakeKey]) -> None:
+def _recompute_has_error(tx: neo4j.Transaction, mistakes: Iterable[MistakeKey]) -> None:
     rows: list[Row] = [
         {"student": student_id, "type": error_type, "course": course_id}
         for student_id, error_type, course_id in sorted(mistakes)
@@ -180,7 +180,7 @@ def _recompute_has_error(tx: neo4j.ManagedTransaction, mistakes: Iterable[Mistak
     run_rows(tx, "has_error", mistake_rows(totals))
 
 
-def _recompute_practised(tx: neo4j.ManagedTransaction, pairs: Iterable[Pair]) -> None:
+def _recompute_practised(tx: neo4j.Transaction, pairs: Iterable[Pair]) -> None:
     """Recompute how students did at items: each student's own attempts are read once."""
     items: dict[str, list[str]] = defaultdict(list)
     for student_id, item_id in sorted(pairs):
@@ -196,7 +196,7 @@ def _recompute_practised(tx: neo4j.ManagedTransaction, pairs: Iterable[Pair]) ->
     run_rows(tx, "practised", practice_rows(totals))
 
 
-def item_names(tx: neo4j.ManagedTransaction, records: Mapping[str, Iterable[str]]) -> ItemNames:
+def item_names(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> ItemNames:
     """Return what these records, given as ids by label, say of items."""
     names = ItemNames()
     for label in ("Attempt", "Definition"):
@@ -206,7 +206,7 @@ def item_names(tx: neo4j.ManagedTransaction, records: Mapping[str, Iterable[str]
     return names
 
 
-def _recompute_interactions(tx: neo4j.ManagedTransaction, total: InteractionTotal, pairs: Iterable[Pair]) -> None:
+def _recompute_interactions(tx: neo4j.Transaction, total: InteractionTotal, pairs: Iterable[Pair]) -> None:
     """Recompute the totals of pairs (id of the sender, id of the receiver)."""
     rows: list[Row] = [{"from": sender, "to": receiver} for sender, receiver in sorted(pairs)]
     totals = [dict(row) for row in tx.run(CYPHER[f"recompute_{total}"], rows=rows)] if rows else []
@@ -223,7 +223,7 @@ def _recompute_interactions(tx: neo4j.ManagedTransaction, total: InteractionTota
     run_rows(tx, f"create_{total}", totals)
 
 
-def _recompute_learns(tx: neo4j.ManagedTransaction, unit: UnitOfWork, pairs: Iterable[Pair]) -> None:
+def _recompute_learns(tx: neo4j.Transaction, unit: UnitOfWork, pairs: Iterable[Pair]) -> None:
     rows: list[Row] = [{"student": student_id, "course": course_id} for student_id, course_id in sorted(pairs)]
     found: dict[Pair, Fields] = defaultdict(dict)
     for row in tx.run(CYPHER["course_records"], rows=rows) if rows else ():
@@ -245,7 +245,7 @@ def version_keys(row: Mapping[str, Any] | neo4j.Record) -> set[str]:
     return {decided_by for _, decided_by in read_fields(row["carried"], COURSE_RECORD_FIELDS).values()}
 
 
-def _rows(tx: neo4j.ManagedTransaction, name: str, ids: list[str]) -> Iterable[neo4j.Record]:
+def _rows(tx: neo4j.Transaction, name: str, ids: list[str]) -> Iterable[neo4j.Record]:
     """Run the named statement over the ids, if there are any."""
     return tx.run(CYPHER[name], ids=ids) if ids else ()
 
@@ -260,7 +260,7 @@ def mentions(row: neo4j.Record) -> Iterator[Mention]:
         yield from (((row["label"], row["end"]), spelling) for spelling in spelled)
 
 
-def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
+def _recompute_spellings(tx: neo4j.Transaction, unit: UnitOfWork, nodes: Iterable[Node]) -> None:
     """Count how nodes are spelled by all that names them: this reads a hub whole, so no record may make it."""
     ids = defaultdict(list)
     for label, node_id in sorted(nodes):
@@ -274,7 +274,7 @@ def _recompute_spellings(tx: neo4j.ManagedTransaction, unit: UnitOfWork, nodes: 
         unit.spellings["KnowledgePoint", row["id"]].update(read_counts(row))
 
 
-def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, points: Iterable[str]) -> None:
+def _recompute_descriptions(tx: neo4j.Transaction, unit: UnitOfWork, points: Iterable[str]) -> None:
     ids = sorted(points)
     for point in ids:
         for name in FOUND_FIELDS:
@@ -286,7 +286,7 @@ def _recompute_descriptions(tx: neo4j.ManagedTransaction, unit: UnitOfWork, poin
             put_field(fields, name, row[name], version_key(row))
 
 
-def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: Outdated) -> None:
+def _recompute_fields(tx: neo4j.Transaction, unit: UnitOfWork, outdated: Outdated) -> None:
     """Recompute the fields of the nodes that took one from a removed record."""
     ids = defaultdict(list)
     for label, node_id in sorted(outdated.fields):
@@ -309,7 +309,7 @@ def _recompute_fields(tx: neo4j.ManagedTransaction, unit: UnitOfWork, outdated: 
                 put_field(unit.fields[label, row["id"]], given[name], value, decided_by)
 
 
-def _put_latest_of_courses(tx: neo4j.ManagedTransaction, unit: UnitOfWork, course_ids: Iterable[str]) -> None:
+def _put_latest_of_courses(tx: neo4j.Transaction, unit: UnitOfWork, course_ids: Iterable[str]) -> None:
     """Put what the latest records give of courses, each found by its key: no other record of the course is read."""
     for course_id in course_ids:
         prefix = course_key(course_id, "")
@@ -320,7 +320,7 @@ def _put_latest_of_courses(tx: neo4j.ManagedTransaction, unit: UnitOfWork, cours
                 put_field(unit.fields["Course", course_id], COURSE_FIELDS[given], value, latest["key"][len(prefix) :])
 
 
-def delete_orphans(tx: neo4j.ManagedTransaction, nodes: Iterable[Node]) -> Counter[str]:
+def delete_orphans(tx: neo4j.Transaction, nodes: Iterable[Node]) -> Counter[str]:
     """Delete those of the nodes that have no relationship left. Return how many there were, by label.
 
     Their record is gone, or the finding that named them was superseded.

@@ -92,7 +92,7 @@ class RecordBatch:
 
 
 def apply(
-    tx: neo4j.ManagedTransaction,
+    tx: neo4j.Transaction,
     records: Classified,
     findings: Sequence[FindingUpdate],
     before: Removals,
@@ -155,7 +155,7 @@ def apply(
 
 
 def write_batch(
-    tx: neo4j.ManagedTransaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
+    tx: neo4j.Transaction, batch: RecordBatch, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
 ) -> BatchOutcome:
     """`kept_from`: older records about students are refused."""
     before, earlier = begin(tx, "ImportBatch", batch.id, batch.job_id)
@@ -210,9 +210,7 @@ def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[Finding
     ]
 
 
-def begin(
-    tx: neo4j.ManagedTransaction, ledger_label: str, ledger_id: str, job_id: str = ""
-) -> tuple[Removals, str | None]:
+def begin(tx: neo4j.Transaction, ledger_label: str, ledger_id: str, job_id: str = "") -> tuple[Removals, str | None]:
     """Return what had been removed before, and the outcome of a batch or pack that was written before, as JSON.
 
     Raises what `migrations.check_version` raises, and Rejected for what was not written before, of a job that was
@@ -255,7 +253,7 @@ def _batch_outcome(batch: RecordBatch, classified: Classified, by_type: Counter[
 
 
 def write_findings(
-    tx: neo4j.ManagedTransaction, message: Findings, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
+    tx: neo4j.Transaction, message: Findings, tombstones: Tombstones, wanted: set[Node], kept_from: str = ""
 ) -> FindingsOutcome:
     pack_id = f"{message.job_id}:{message.pack}" + (f":{message.edition}" if message.edition else "")
     before, earlier = begin(tx, "FindingsPack", pack_id, message.job_id)
@@ -312,7 +310,7 @@ def write_findings(
 
 
 def _lock_records(
-    tx: neo4j.ManagedTransaction, records: Sequence[Record]
+    tx: neo4j.Transaction, records: Sequence[Record]
 ) -> tuple[dict[str, StoredVersion], dict[str, StoredFinding], dict[str, Record]]:
     """Lock the records that are in the graph. Return, by id, their versions and the findings stored with them.
 
@@ -364,7 +362,7 @@ def _finding_updates(
 
 
 def _write_ledger(
-    tx: neo4j.ManagedTransaction,
+    tx: neo4j.Transaction,
     statement: str,
     row: Row,
     outcome: BatchOutcome | FindingsOutcome,

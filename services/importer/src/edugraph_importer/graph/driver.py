@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, LiteralString, ParamSpec, TypeVar
 
 import neo4j
 from neo4j.exceptions import (
@@ -32,7 +32,7 @@ from edugraph_importer.graph.queries import CYPHER
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Work = Callable[Concatenate[neo4j.ManagedTransaction, P], T]
+Work = Callable[Concatenate[neo4j.Transaction, P], T]
 
 RETRY_SECONDS = 30.0  # A transaction that failed temporarily is retried for this long.
 # A client that vanished without a word leaves its transaction, and its locks, to the server until this time is over.
@@ -92,7 +92,7 @@ class Connection:
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction, and again if another transaction got in its way."""
 
-        def written(tx: neo4j.ManagedTransaction) -> T:
+        def written(tx: neo4j.Transaction) -> T:
             if not self._has_node_locks:
                 # The embedded engine has no locks: it only refuses a transaction that changed what another one
                 # changed. What a transaction only reads, and relationships that it adds, are not among that.
@@ -100,12 +100,14 @@ class Connection:
                 tx.run(CYPHER["take_turn"]).consume()
             return work(tx, *args, **kwargs)
 
-        return self._transaction(neo4j.WRITE_ACCESS, written, self._transaction_seconds)
+        with _translated_errors():
+            return self._transaction(neo4j.WRITE_ACCESS, written, self._transaction_seconds)
 
     def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
-        return self._transaction(neo4j.READ_ACCESS, lambda tx: list(tx.run(query, parameters)), None)
+        with _translated_errors():
+            return self._transaction(neo4j.READ_ACCESS, lambda tx: list(tx.run(query, parameters)), None)
 
-    def _transaction(self, access: str, work: Callable[[neo4j.ManagedTransaction], T], seconds: float | None) -> T:
+    def _transaction(self, access: str, work: Callable[[neo4j.Transaction], T], seconds: float | None) -> T:
         """Run `work` in one transaction, and again if it failed for what is over soon.
 
         The driver's own `execute_write` is not used. When a transaction fails, that gives the connection back and
@@ -114,26 +116,27 @@ class Connection:
         """
         end = time.monotonic() + RETRY_SECONDS
         pause_seconds, longest_pause_seconds = _TRANSIENT_PAUSES_SECONDS
-        with _translated_errors():
-            self._open()  # What is wrong with the address or the certificate is not over soon.
-            while True:
-                try:
-                    with self._session(access) as session:
-                        transaction = session.begin_transaction(timeout=seconds)
-                        result = work(cast("neo4j.ManagedTransaction", transaction))
-                        transaction.commit()
-                        return result
-                except (Neo4jError, DriverError, StaleRead) as error:
-                    if isinstance(error, Neo4jError):
-                        self.retries[error.code or "unknown"] += 1
-                    elif isinstance(error, StaleRead):
-                        self.retries["Overtaken"] += 1  # the value of the metric's label
-                    is_lost_race = _is_lost_race(error)
-                    is_transient = not isinstance(error, StaleRead) and error.is_retryable()
-                    if not (is_lost_race or is_transient) or time.monotonic() > end:
-                        raise
-                time.sleep(_RETRY_PAUSE_SECONDS if is_lost_race else pause_seconds)
-                pause_seconds = pause_seconds if is_lost_race else min(2 * pause_seconds, longest_pause_seconds)
+        driver = self._open()  # What is wrong with the address or the certificate is not over soon.
+        while True:
+            try:
+                with driver.session(
+                    database=self._settings.database, default_access_mode=access, fetch_size=-1
+                ) as session:
+                    transaction = session.begin_transaction(timeout=seconds)
+                    result = work(transaction)
+                    transaction.commit()
+                    return result
+            except (Neo4jError, DriverError, StaleRead) as error:
+                if isinstance(error, Neo4jError):
+                    self.retries[error.code or "unknown"] += 1
+                elif isinstance(error, StaleRead):
+                    self.retries["Overtaken"] += 1  # the value of the metric's label
+                is_lost_race = _is_lost_race(error)
+                is_transient = not isinstance(error, StaleRead) and error.is_retryable()
+                if not (is_lost_race or is_transient) or time.monotonic() > end:
+                    raise
+            time.sleep(_RETRY_PAUSE_SECONDS if is_lost_race else pause_seconds)
+            pause_seconds = pause_seconds if is_lost_race else min(2 * pause_seconds, longest_pause_seconds)
 
     def create_constraints(self) -> None:
         """Create the constraints; doing it again changes nothing. The server answers once a constraint holds.
@@ -141,9 +144,9 @@ class Connection:
         Each one wants a transaction of its own, before anything is loaded.
         """
         for label in LABELS:
-            with _translated_errors(), self._session() as session:
+            with _translated_errors():
                 try:
-                    session.execute_write(_run, CYPHER[f"constraint_{label}"])
+                    self._change_schema(f"constraint_{label}")
                 except ClientError as error:
                     if error.code == _MADE_MEANWHILE:
                         continue
@@ -151,20 +154,23 @@ class Connection:
                         raise
                     # A server that is killed while it makes a constraint keeps the constraint's index without it, and
                     # would refuse the constraint for ever.
-                    session.execute_write(_run, CYPHER[f"drop_index_{label}"])
-                    session.execute_write(_run, CYPHER[f"constraint_{label}"])
+                    self._change_schema(f"drop_index_{label}")
+                    self._change_schema(f"constraint_{label}")
 
         indexes = ["course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
         # The embedded engine has no index of texts, nor of relationships: it reads all batches, and all of a course.
         if self._has_node_locks:
             indexes += ["quoted_index", *(name for name in CYPHER if name.startswith("latest_index_"))]
         for name in indexes:
-            with _translated_errors(), self._session() as session:
+            with _translated_errors():
                 try:
-                    session.execute_write(_run, CYPHER[name])
+                    self._change_schema(name)
                 except ClientError as error:
                     if error.code != _MADE_MEANWHILE:
                         raise
+
+    def _change_schema(self, name: str) -> None:
+        self._transaction(neo4j.WRITE_ACCESS, lambda tx: tx.run(CYPHER[name]).consume(), None)
 
     def close(self) -> None:
         driver, self._driver = self._driver, None
@@ -179,8 +185,6 @@ class Connection:
                     auth=(self._settings.user, self._settings.password.get_secret_value()),
                     notifications_min_severity="OFF",
                     telemetry_disabled=True,
-                    max_transaction_retry_time=RETRY_SECONDS,
-                    initial_retry_delay=0.1,  # The default of a second is long compared with a batch.
                     user_agent="edugraph-importer",
                 )
                 try:
@@ -190,14 +194,6 @@ class Connection:
                     raise
                 self._driver, self._owner_pid = driver, os.getpid()
             return self._driver
-
-    def _session(self, access: str = neo4j.WRITE_ACCESS) -> neo4j.Session:
-        database = self._settings.database
-        return self._open().session(database=database, default_access_mode=access, fetch_size=-1)
-
-
-def _run(tx: neo4j.ManagedTransaction, statement: LiteralString) -> None:
-    tx.run(statement).consume()
 
 
 def _is_lost_race(error: Exception) -> bool:

@@ -53,7 +53,7 @@ class Known(NamedTuple):
     erased: bool
 
 
-def look(tx: neo4j.ManagedTransaction, student_ids: Collection[str], tombstones: Tombstones) -> Known:
+def look(tx: neo4j.Transaction, student_ids: Collection[str], tombstones: Tombstones) -> Known:
     names, records, is_there = set[str](), set[str](), False
     for student_id in sorted(student_ids):
         for row in tx.run(CYPHER["known_names"], id=student_id):
@@ -64,7 +64,7 @@ def look(tx: neo4j.ManagedTransaction, student_ids: Collection[str], tombstones:
     return Known(frozenset(names), frozenset(records), is_there, erased)
 
 
-def block(tx: neo4j.ManagedTransaction, made: Collection[str]) -> None:
+def block(tx: neo4j.Transaction, made: Collection[str]) -> None:
     """Create tombstones: refuse those students from now on.
 
     It comes before the erasure, in a transaction of its own: what imports write meanwhile ends then, so that the
@@ -74,11 +74,11 @@ def block(tx: neo4j.ManagedTransaction, made: Collection[str]) -> None:
         tx.run(CYPHER["create_tombstone"], id=each).consume()
 
 
-def unblock(tx: neo4j.ManagedTransaction, made: Collection[str]) -> None:
+def unblock(tx: neo4j.Transaction, made: Collection[str]) -> None:
     tx.run(CYPHER["delete_tombstones"], ids=sorted(made)).consume()
 
 
-def key_old_tombstones(tx: neo4j.ManagedTransaction, tombstones: Tombstones) -> None:
+def key_old_tombstones(tx: neo4j.Transaction, tombstones: Tombstones) -> None:
     """Key the plain hashes that releases before the secret kept."""
     old = [row["id"] for row in tx.run(CYPHER["all_tombstones"]) if not row["id"].startswith(KEYED)]
     if old:
@@ -110,7 +110,7 @@ class Footprint:
         return self.named.union(self.item_names.nodes(), self.group_counts.nodes(), called)
 
 
-def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones, wanted: set[Node]) -> dict[str, int]:
+def erase(tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, wanted: set[Node]) -> dict[str, int]:
     """Return how many nodes were removed, by label, and how many relationships.
 
     `wanted`: as `resolver.resolve` has it.
@@ -152,7 +152,7 @@ def erase(tx: neo4j.ManagedTransaction, student_id: str, tombstones: Tombstones,
     return {name: count for name, count in sorted(removed.items()) if count}
 
 
-def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
+def _read_footprint(tx: neo4j.Transaction, student_id: str) -> Footprint:
     footprint = Footprint()
     for row in tx.run(CYPHER["records_of_student"], id=student_id):
         footprint.records[row["label"]].add(row["record"])
@@ -175,7 +175,7 @@ def _read_footprint(tx: neo4j.ManagedTransaction, student_id: str) -> Footprint:
     return footprint
 
 
-def _clear_ledger(tx: neo4j.ManagedTransaction, student_id: str, record_ids: set[str]) -> None:
+def _clear_ledger(tx: neo4j.Transaction, student_id: str, record_ids: set[str]) -> None:
     """Clear the reports of batches: one may quote the student's id, as the value that was found at fault."""
     values = {shorten(text) for text in (student_id, *record_ids)}
     # At most the first characters of a value are quoted, and one within others as JSON has it.

@@ -15,7 +15,7 @@ from edugraph_importer.graph.record_facts import GroupCounts, Pair, PersonInGrou
 from edugraph_importer.graph.unit_of_work import run_rows
 
 
-def write_memberships(tx: neo4j.ManagedTransaction, memberships: Iterable[PersonInGroup]) -> None:
+def write_memberships(tx: neo4j.Transaction, memberships: Iterable[PersonInGroup]) -> None:
     """Derive MEMBER_OF and LEADS of these people and groups from the Membership nodes in the graph.
 
     Of those that agree in term and start, the latest is the one that counts. The people and groups must be locked.
@@ -27,7 +27,7 @@ def write_memberships(tx: neo4j.ManagedTransaction, memberships: Iterable[Person
             run_rows(tx, f"{name}_{label}", [row for row in found if row["leads"] is leads])
 
 
-def ended_memberships(tx: neo4j.ManagedTransaction, ids: Iterable[str], before: str) -> list[str]:
+def ended_memberships(tx: neo4j.Transaction, ids: Iterable[str], before: str) -> list[str]:
     """Return the memberships of a time in a group that was over before a moment, for each time that these are of.
 
     The latest record says when the time ends, or else its term does. All records of the time are returned: if the
@@ -52,7 +52,7 @@ def _rows_by_label(people: Iterable[PersonInGroup]) -> Iterator[tuple[str, list[
         yield label, [{"person": person_id, "groups": group_ids} for person_id, group_ids in groups_of.items()]
 
 
-def _times_in_groups(tx: neo4j.ManagedTransaction, label: str, rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
+def _times_in_groups(tx: neo4j.Transaction, label: str, rows: list[Row]) -> dict[tuple[str, ...], list[Row]]:
     """Return what records say of each time that people were in groups, in the order of their versions."""
     stated: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in tx.run(CYPHER[f"memberships_of_{label}"], rows=rows):
@@ -65,7 +65,7 @@ def _times_in_groups(tx: neo4j.ManagedTransaction, label: str, rows: list[Row]) 
     return stated
 
 
-def group_counts(tx: neo4j.ManagedTransaction, records: Mapping[str, Iterable[str]]) -> GroupCounts:
+def group_counts(tx: neo4j.Transaction, records: Mapping[str, Iterable[str]]) -> GroupCounts:
     """Return what these records, given as ids by label, say of groups."""
     counts, ids = GroupCounts(), sorted(records.get("Membership", ()))
     for row in tx.run(CYPHER["group_counts"], ids=ids) if ids else ():
@@ -73,7 +73,7 @@ def group_counts(tx: neo4j.ManagedTransaction, records: Mapping[str, Iterable[st
     return counts
 
 
-def add_courses(tx: neo4j.ManagedTransaction, courses: Mapping[Pair, int]) -> None:
+def add_courses(tx: neo4j.Transaction, courses: Mapping[Pair, int]) -> None:
     """Add how many memberships say of which course their group is; what none of them says goes."""
     rows: list[Row] = [
         {"group": group_id, "course": course_id, "records": number}

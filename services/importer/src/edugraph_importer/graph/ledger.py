@@ -84,13 +84,13 @@ def compact(
     return Compacted(rows, finished=True)
 
 
-def _note(tx: neo4j.ManagedTransaction, statement: str, job_ids: Sequence[str], moment: str | None) -> int:
+def _note(tx: neo4j.Transaction, statement: str, job_ids: Sequence[str], moment: str | None) -> int:
     begin(tx, "ImportBatch", "")
     tx.run(CYPHER[statement], ids=job_ids, moment=moment).consume()
     return len(job_ids)
 
 
-def _fold(tx: neo4j.ManagedTransaction, label: str, ids: Sequence[str], job_ids: Sequence[str]) -> int:
+def _fold(tx: neo4j.Transaction, label: str, ids: Sequence[str], job_ids: Sequence[str]) -> int:
     """Delete rows of closed jobs, and add their counts to those of the jobs. Return how many rows there were.
 
     The jobs are locked before the rows are read, so that a row is counted once, whoever else is at it.

@@ -73,7 +73,7 @@ def _version(connection: Connection, target: int) -> int:
     return UNVERSIONED if connection.read(CYPHER["ledger_rows"]) else target
 
 
-def _set_version(tx: neo4j.ManagedTransaction, version: int) -> None:
+def _set_version(tx: neo4j.Transaction, version: int) -> None:
     tx.run(CYPHER["set_schema_version"], version=version).consume()
 
 
@@ -101,7 +101,7 @@ def carry_course_records(connection: Connection) -> None:
         after = students[-1]
 
 
-def _carry(tx: neo4j.ManagedTransaction, students: list[str]) -> None:
+def _carry(tx: neo4j.Transaction, students: list[str]) -> None:
     carried, learns = list[Row](), list[Row]()
     for old in list(tx.run(CYPHER["lock_old_learns"], ids=students)):
         pair = (old["student"], old["course"])
@@ -137,7 +137,7 @@ def resolve_names(connection: Connection) -> None:
         connection.write(resolver.derive_classes, label, {})
 
 
-def _count_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> None:
+def _count_names(tx: neo4j.Transaction, label: str, ids: list[str]) -> None:
     nodes = {(label, node_id) for node_id in ids}
     is_stated = label in IDENTIFIED_LABELS
     lock_and_load(tx, nodes | (resolver.stated_names(tx, label, ids) if is_stated else set()), ())
@@ -155,7 +155,7 @@ def count_spellings(connection: Connection) -> None:
             after = rows[-1]["id"]
 
 
-def _count_spellings(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> None:
+def _count_spellings(tx: neo4j.Transaction, label: str, ids: list[str]) -> None:
     nodes = {(label, node_id) for node_id in ids}
     outdated = aggregates.Outdated(spellings=set(nodes))
     for row in tx.run(CYPHER["derived_relationships_ErrorType"], ids=ids) if label == "ErrorType" else ():
@@ -182,7 +182,7 @@ def index_reports_and_courses(connection: Connection) -> None:
             after = ids[-1]
 
 
-def _note_quotes(tx: neo4j.ManagedTransaction, ids: list[str]) -> None:
+def _note_quotes(tx: neo4j.Transaction, ids: list[str]) -> None:
     rows = list[Row]()
     for row in list(tx.run(CYPHER["reports"], ids=ids)):
         set_aside = row["set_aside"] or "[]"  # which releases before it was kept did not write
@@ -193,7 +193,7 @@ def _note_quotes(tx: neo4j.ManagedTransaction, ids: list[str]) -> None:
     run_rows(tx, "set_outcomes", rows)
 
 
-def _note_said_of_courses(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> None:
+def _note_said_of_courses(tx: neo4j.Transaction, label: str, ids: list[str]) -> None:
     rows = list[Row]()
     for row in list(tx.run(CYPHER[f"said_of_courses_{label}"], ids=ids)):
         if label == "CourseRecord":
@@ -221,7 +221,7 @@ def index_texts_of_courses(connection: Connection) -> None:
         after = ids[-1]
 
 
-def _set_course_of_texts(tx: neo4j.ManagedTransaction, ids: list[str]) -> None:
+def _set_course_of_texts(tx: neo4j.Transaction, ids: list[str]) -> None:
     tx.run(CYPHER["set_course_of_texts"], ids=ids).consume()
 
 

@@ -82,7 +82,7 @@ class _Overtaken(Exception):
 
 
 def note_changes(
-    tx: neo4j.ManagedTransaction,
+    tx: neo4j.Transaction,
     updates: Iterable[FindingUpdate],
     superseded: Mapping[str, FindingFacts],
     *claims: Iterable[Pair],
@@ -164,20 +164,20 @@ def _portions(items: Iterable[T]) -> Iterator[list[T]]:
         yield portion
 
 
-def _begin(tx: neo4j.ManagedTransaction) -> int:
+def _begin(tx: neo4j.Transaction) -> int:
     """Return the number of this settler: those with a smaller one write nothing from now on."""
     schema = tx.run(CYPHER["schema_version"]).single()
     migrations.check_version(schema["version"] if schema else None)
     return int(tx.run(CYPHER["begin_settling"]).single(strict=True)["epoch"])
 
 
-def _hold(tx: neo4j.ManagedTransaction, epoch: int) -> None:
+def _hold(tx: neo4j.Transaction, epoch: int) -> None:
     """Keep other settlers away until the transaction ends."""
     if tx.run(CYPHER["hold_settling"]).single(strict=True)["epoch"] != epoch:
         raise _Overtaken
 
 
-def _remove(tx: neo4j.ManagedTransaction, pairs: Sequence[Pair], epoch: int) -> int:
+def _remove(tx: neo4j.Transaction, pairs: Sequence[Pair], epoch: int) -> int:
     """Remove edges, and points that nothing but these edges kept."""
     _hold(tx, epoch)
     points = sorted({point for pair in pairs for point in pair})
@@ -187,7 +187,7 @@ def _remove(tx: neo4j.ManagedTransaction, pairs: Sequence[Pair], epoch: int) -> 
     return len(pairs)
 
 
-def _create(tx: neo4j.ManagedTransaction, edges: Sequence[tuple[Pair, Edge]], epoch: int) -> int:
+def _create(tx: neo4j.Transaction, edges: Sequence[tuple[Pair, Edge]], epoch: int) -> int:
     """Create edges. One between points of which one is gone meanwhile is left out: who removed it left a note."""
     _hold(tx, epoch)
     tx.run(CYPHER["lock_points"], ids=sorted({point for pair, _ in edges for point in pair})).consume()
@@ -199,7 +199,7 @@ def _create(tx: neo4j.ManagedTransaction, edges: Sequence[tuple[Pair, Edge]], ep
     return len(edges)
 
 
-def _forget_notes(tx: neo4j.ManagedTransaction, notes: Sequence[str], epoch: int) -> int:
+def _forget_notes(tx: neo4j.Transaction, notes: Sequence[str], epoch: int) -> int:
     _hold(tx, epoch)
     tx.run(CYPHER["delete_claim_changes"], ids=notes).consume()
     return len(notes)

@@ -21,7 +21,7 @@ SECONDS_BETWEEN = 60  # at least, from one comparison that an import asks for to
 LOST_SECONDS = 600  # after which a comparison that was asked for and not begun is asked for again
 
 
-def ask(tx: neo4j.ManagedTransaction, now: float) -> int | None:
+def ask(tx: neo4j.Transaction, now: float) -> int | None:
     """Return in how many seconds names are to be compared, and note that they will be; None if nobody needs to ask.
 
     There is no need if there are as many points as at the last comparison, or if somebody else asked. `now`: seconds
@@ -35,17 +35,17 @@ def ask(tx: neo4j.ManagedTransaction, now: float) -> int | None:
     return delay
 
 
-def note_comparison(tx: neo4j.ManagedTransaction, points: int, now: float) -> None:
+def note_comparison(tx: neo4j.Transaction, points: int, now: float) -> None:
     """Note that the names of the points were sent to be compared when there were so many."""
     _lock(tx)
     tx.run(CYPHER["note_comparison"], points=points, at=now).consume()
 
 
-def count(tx: neo4j.ManagedTransaction) -> int:
+def count(tx: neo4j.Transaction) -> int:
     return int(tx.run(CYPHER["count_points"]).single(strict=True)["points"])
 
 
-def write(tx: neo4j.ManagedTransaction, encoder: str | None, compared: int, pairs: Sequence[ProposedPair]) -> int:
+def write(tx: neo4j.Transaction, encoder: str | None, compared: int, pairs: Sequence[ProposedPair]) -> int:
     """Propose these pairs in place of those that nobody decided, and return how many are proposed now.
 
     Without an encoder nothing was compared: what was proposed before stays.
@@ -77,7 +77,7 @@ def _is_stored(row: Row, stored: dict[Pair, Row]) -> bool:
     return before is not None and (before["likeness"], before["encoder"]) == (row["likeness"], row["encoder"])
 
 
-def _lock(tx: neo4j.ManagedTransaction) -> neo4j.Record:
+def _lock(tx: neo4j.Transaction) -> neo4j.Record:
     """Let no other transaction compare or propose, and return what is known of the last comparison.
 
     Raises what `migrations.check_version` raises.

@@ -84,7 +84,7 @@ def derive(connection: Connection, *, repair: bool) -> Comparison:
 
 
 def _derive_nodes(
-    tx: neo4j.ManagedTransaction, label: str, ids: list[str], corrections: dict[Pair, int], *, repair: bool
+    tx: neo4j.Transaction, label: str, ids: list[str], corrections: dict[Pair, int], *, repair: bool
 ) -> list[Key]:
     """Derive what is on these nodes and begins at them. What is wrong with CALLED is kept in `corrections`, too."""
     outdated, nodes, tests = _outdated(tx, label, ids)
@@ -109,9 +109,7 @@ def _derive_nodes(
     return _ended([key for key in sorted({*before, *after}) if before.get(key) != after.get(key)], repair=repair)
 
 
-def _derive_classes(
-    tx: neo4j.ManagedTransaction, label: str, corrections: dict[Pair, int], *, repair: bool
-) -> list[Key]:
+def _derive_classes(tx: neo4j.Transaction, label: str, corrections: dict[Pair, int], *, repair: bool) -> list[Key]:
     # What was repaired is read from the graph, since it may have changed meanwhile.
     nodes, verdicts = resolver.derive_classes(tx, label, {} if repair else corrections)
     wrong: list[Key] = [(label, node_id, "", "") for node_id in nodes]
@@ -137,21 +135,21 @@ def _ended(wrong: list[Key], *, repair: bool) -> list[Key]:
     return wrong
 
 
-def _stated_item_names(tx: neo4j.ManagedTransaction, ids: list[str]) -> ItemNames:
+def _stated_item_names(tx: neo4j.Transaction, ids: list[str]) -> ItemNames:
     names = ItemNames()
     for row in tx.run(CYPHER["item_names_of_Item"], ids=ids):
         names.add(row["item"], row["title"], row["points"] or (), row["records"])
     return names
 
 
-def _stated_group_counts(tx: neo4j.ManagedTransaction, ids: list[str]) -> GroupCounts:
+def _stated_group_counts(tx: neo4j.Transaction, ids: list[str]) -> GroupCounts:
     counts = GroupCounts()
     for row in tx.run(CYPHER["group_counts_of_Group"], ids=ids):
         counts.add(row["group"], row["name"], row["course"], row["records"])
     return counts
 
 
-def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple[Outdated, set[Node], set[Pair]]:
+def _outdated(tx: neo4j.Transaction, label: str, ids: list[str]) -> tuple[Outdated, set[Node], set[Pair]]:
     """Return all that is derived of these nodes, as it is stored or as records state it, and what is to be locked.
 
     Return what items test beside it, since that is counted and not recomputed.
@@ -198,7 +196,7 @@ def _outdated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> tuple
     return outdated, nodes, tests
 
 
-def _state(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> State:
+def _state(tx: neo4j.Transaction, label: str, ids: list[str]) -> State:
     """Return what is stored: properties of the nodes, and of the relationships that are derived with them."""
     found: State = {
         (label, row["id"], "", ""): row["properties"] for row in tx.run(CYPHER[f"derived_nodes_{label}"], ids=ids)

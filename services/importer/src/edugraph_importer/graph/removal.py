@@ -52,7 +52,7 @@ def remove(
     return Removed(removed, _left(connection, label, node_id), finished=True)
 
 
-def _remove_records(tx: neo4j.ManagedTransaction, label: str, node_id: str, wanted: set[Node]) -> int:
+def _remove_records(tx: neo4j.Transaction, label: str, node_id: str, wanted: set[Node]) -> int:
     """Remove some of its records. Return how many; there are no more when that is none.
 
     `wanted`: as `resolver.resolve` has it.

@@ -132,7 +132,7 @@ def rename(
     return Renamed(moved, finished=True)
 
 
-def _begin(tx: neo4j.ManagedTransaction, renaming: Renaming, tombstones: Tombstones, *, merge: bool) -> int:
+def _begin(tx: neo4j.Transaction, renaming: Renaming, tombstones: Tombstones, *, merge: bool) -> int:
     """Note the old id on the node that has the new one, or do nothing. Return the place of why in `_REFUSALS`."""
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
@@ -161,7 +161,7 @@ def _begin(tx: neo4j.ManagedTransaction, renaming: Renaming, tombstones: Tombsto
     return _REFUSALS.index(refused)
 
 
-def _end(tx: neo4j.ManagedTransaction, renaming: Renaming) -> None:
+def _end(tx: neo4j.Transaction, renaming: Renaming) -> None:
     begin(tx, "ImportBatch", "")
     label, old, new = renaming
     lock_and_load(tx, {(label, old), (label, new)}, ())
@@ -169,7 +169,7 @@ def _end(tx: neo4j.ManagedTransaction, renaming: Renaming) -> None:
 
 
 def _move(
-    tx: neo4j.ManagedTransaction, page: str, renaming: Renaming, tombstones: Tombstones, ids: Sequence[str] = ()
+    tx: neo4j.Transaction, page: str, renaming: Renaming, tombstones: Tombstones, ids: Sequence[str] = ()
 ) -> int:
     """Move some of the records, or those with these ids. Return how many; there are no more when that is none."""
     begin(tx, "ImportBatch", "")
@@ -210,7 +210,7 @@ def _move(
     return len(rows)
 
 
-def _add_carried(tx: neo4j.ManagedTransaction, locked: SupersededVersions, record_ids: list[str]) -> None:
+def _add_carried(tx: neo4j.Transaction, locked: SupersededVersions, record_ids: list[str]) -> None:
     """Read what an older release knew of students in courses, which is no record and has no content to compare."""
     for row in tx.run(CYPHER["carried_learns"], ids=record_ids) if record_ids else ():
         locked.outdated.learns.add((row["student"], row["course"]))
@@ -249,9 +249,7 @@ def _renamed(locked: SupersededVersions, renaming: Renaming) -> tuple[Outdated, 
     return outdated, names, counts
 
 
-def _put_said(
-    tx: neo4j.ManagedTransaction, unit: UnitOfWork, renaming: Renaming, ids: Mapping[str, Sequence[str]]
-) -> None:
+def _put_said(tx: neo4j.Transaction, unit: UnitOfWork, renaming: Renaming, ids: Mapping[str, Sequence[str]]) -> None:
     """Give the new id what the moved records say of names and other fields. Nothing else of it is read."""
     label, _, new = renaming
     for record_label, record_ids in ids.items():
@@ -289,7 +287,7 @@ def _naming_course(connection: Connection, statement: str, renaming: Renaming) -
         after = max(row["id"] for row in page)
 
 
-def _move_days(tx: neo4j.ManagedTransaction, renaming: Renaming, ids: Sequence[str]) -> int:
+def _move_days(tx: neo4j.Transaction, renaming: Renaming, ids: Sequence[str]) -> int:
     """Add days of activity to those of the new id, and delete them. Return how many."""
     begin(tx, "ImportBatch", "")
     before = {each: Day(*json.loads(each)) for each in ids}
@@ -308,7 +306,7 @@ def _move_days(tx: neo4j.ManagedTransaction, renaming: Renaming, ids: Sequence[s
     return len(rows)
 
 
-def _move_reviews(tx: neo4j.ManagedTransaction, renaming: Renaming) -> None:
+def _move_reviews(tx: neo4j.Transaction, renaming: Renaming) -> None:
     """Let what reviewers said of an item count for the new id, where it is the last that was said."""
     _, old, new = renaming
     points = [row["point"] for row in tx.run(CYPHER["reviewed_tests"], id=old)]

@@ -206,7 +206,7 @@ class Graph:
     def restrict_student(self, student_id: str, *, restricted: bool) -> bool:
         """Mark a student as one of whom nothing is analysed or shown, or take that away. False if there is none."""
 
-        def work(tx: neo4j.ManagedTransaction) -> bool:
+        def work(tx: neo4j.Transaction) -> bool:
             schema = tx.run(CYPHER["schema_version"]).single()
             migrations.check_version(schema["version"] if schema else None)
             mark = True if restricted else None

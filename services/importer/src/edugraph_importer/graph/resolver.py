@@ -90,7 +90,7 @@ class _Classes:
         return True
 
 
-def resolve(tx: neo4j.ManagedTransaction, unit: UnitOfWork, judged: Iterable[Node], wanted: set[Node]) -> None:
+def resolve(tx: neo4j.Transaction, unit: UnitOfWork, judged: Iterable[Node], wanted: set[Node]) -> None:
     """Count how records call ids (`unit.called`), and bring the classes that change by that up to date in `unit`.
 
     `judged`: nodes of which a reviewer said something new. All these nodes are locked. Where others have to be
@@ -122,7 +122,7 @@ def resolve(tx: neo4j.ManagedTransaction, unit: UnitOfWork, judged: Iterable[Nod
 
 
 def _place_unreviewed(
-    tx: neo4j.ManagedTransaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
+    tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
 ) -> None:
     """Say what stands for those of which only records tell. `before`: how they stood."""
     names = []
@@ -146,7 +146,7 @@ def _place_unreviewed(
 
 
 def _place_reviewed(
-    tx: neo4j.ManagedTransaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
+    tx: neo4j.Transaction, unit: UnitOfWork, label: str, before: Mapping[str, Standing], wanted: set[Node]
 ) -> None:
     """Read and resolve the classes in which something was reviewed, as they were and as they are."""
     component, known = Component(), {key[1]: each for key, each in unit.standings.items() if key[0] == label}
@@ -196,7 +196,7 @@ def _apply(unit: UnitOfWork, label: str, component: Component) -> list[Row]:
     return [{"from": a, "to": b, "skipped": (a, b) in skipped or None} for a, b in sorted(component.verdicts)]
 
 
-def stated_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> set[Node]:
+def stated_names(tx: neo4j.Transaction, label: str, ids: list[str]) -> set[Node]:
     """Return the names by which records call these ids; `label` is one of IDENTIFIED_LABELS."""
     return {
         (each.label, each.name)
@@ -205,7 +205,7 @@ def stated_names(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> se
     }
 
 
-def write_stated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> dict[Pair, int]:
+def write_stated(tx: neo4j.Transaction, label: str, ids: list[str]) -> dict[Pair, int]:
     """Write how records call these ids. They are locked. Return what was wrong, as it should be."""
     stated, stored = Counter[Pair](), dict[Pair, int]()
     for row in tx.run(CYPHER[f"stated_called_{label}"], ids=ids):
@@ -221,7 +221,7 @@ def write_stated(tx: neo4j.ManagedTransaction, label: str, ids: list[str]) -> di
 
 
 def derive_classes(
-    tx: neo4j.ManagedTransaction, label: str, corrections: Mapping[Pair, int]
+    tx: neo4j.Transaction, label: str, corrections: Mapping[Pair, int]
 ) -> tuple[list[str], list[Pair]]:
     """Resolve all ids and names of a label anew. Return the nodes that stood wrong, and the verdicts marked wrong.
 

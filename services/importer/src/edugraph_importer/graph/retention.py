@@ -155,7 +155,7 @@ def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + RECORDS_AT_ONCE] for start in range(0, len(ids), RECORDS_AT_ONCE))
 
 
-def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str], kept_from: str, wanted: set[Node]) -> int:
+def _remove(tx: neo4j.Transaction, ids: Sequence[str], kept_from: str, wanted: set[Node]) -> int:
     """Remove those of the records that are still older, with their reviews. Return how many.
 
     `wanted`: as `resolver.resolve` has it.
@@ -169,7 +169,7 @@ def _remove(tx: neo4j.ManagedTransaction, ids: Sequence[str], kept_from: str, wa
     return _remove_versions(tx, before, old, wanted)
 
 
-def _remove_memberships(tx: neo4j.ManagedTransaction, ids: Sequence[str], before: str, wanted: set[Node]) -> int:
+def _remove_memberships(tx: neo4j.Transaction, ids: Sequence[str], before: str, wanted: set[Node]) -> int:
     """Remove all that is said of the times of these memberships, where these are over. Return how many records."""
     removals, _ = begin(tx, "ImportBatch", "")
     old = stored_versions(tx, ended_memberships(tx, ids, before))
@@ -177,7 +177,7 @@ def _remove_memberships(tx: neo4j.ManagedTransaction, ids: Sequence[str], before
 
 
 def _remove_versions(
-    tx: neo4j.ManagedTransaction, before: Removals, old: dict[str, StoredVersion], wanted: set[Node]
+    tx: neo4j.Transaction, before: Removals, old: dict[str, StoredVersion], wanted: set[Node]
 ) -> int:
     nothing = WithdrawnRecords(tx, (), 0)
     apply(tx, Classified(superseded=old), (), before, nothing, unreviewed=(), wanted=wanted)
@@ -185,13 +185,13 @@ def _remove_versions(
     return len(old)
 
 
-def _note_missing(tx: neo4j.ManagedTransaction, ids: Sequence[str], since: str | None) -> int:
+def _note_missing(tx: neo4j.Transaction, ids: Sequence[str], since: str | None) -> int:
     begin(tx, "ImportBatch", "")
     tx.run(CYPHER["set_missing_since"], ids=ids, since=since).consume()
     return len(ids)
 
 
-def _remove_orphans(tx: neo4j.ManagedTransaction, ids: Sequence[str], missing_from: str) -> int:
+def _remove_orphans(tx: neo4j.Transaction, ids: Sequence[str], missing_from: str) -> int:
     """Remove what was said of those of the records that are still missing. Return of how many.
 
     Who writes such a record meanwhile takes the same lock first, so that it is there then or finds no review.
@@ -204,7 +204,7 @@ def _remove_orphans(tx: neo4j.ManagedTransaction, ids: Sequence[str], missing_fr
     return len(over)
 
 
-def remove_days(tx: neo4j.ManagedTransaction, ids: Sequence[str], students: AbstractSet[str]) -> int:
+def remove_days(tx: neo4j.Transaction, ids: Sequence[str], students: AbstractSet[str]) -> int:
     """Remove days of activity whole, which are in no sum. Return how many."""
     begin(tx, "ImportBatch", "")
     nodes = {("Student", student) for student in students}
@@ -214,7 +214,7 @@ def remove_days(tx: neo4j.ManagedTransaction, ids: Sequence[str], students: Abst
     return deleted
 
 
-def _blank(tx: neo4j.ManagedTransaction, label: str, ids: Sequence[str]) -> int:
+def _blank(tx: neo4j.Transaction, label: str, ids: Sequence[str]) -> int:
     """Take the texts of the records away, and the quotes of them in findings. What was found stays."""
     begin(tx, "ImportBatch", "")
     locked = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(ids)).single(strict=True)

@@ -39,7 +39,7 @@ _ACCEPTED: Mapping[Verdict, bool | None] = {"accepted": True, "rejected": False,
 _TEXT_LABELS = ("Attempt", "CourseContent", "ErrorRecord", "Interaction")
 
 
-def write_of_pairs(tx: neo4j.ManagedTransaction, reviews: Sequence[PairReview], wanted: set[Node]) -> None:
+def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted: set[Node]) -> None:
     """Keep reviews of pairs, and let the last ones decide. `wanted`: as `resolver.resolve` has it.
 
     Raises what `migrations.check_version` raises.
@@ -65,7 +65,7 @@ def write_of_pairs(tx: neo4j.ManagedTransaction, reviews: Sequence[PairReview], 
     keep_reviews(tx, reviews)
 
 
-def write_of_items(tx: neo4j.ManagedTransaction, reviews: Sequence[ItemReview]) -> None:
+def write_of_items(tx: neo4j.Transaction, reviews: Sequence[ItemReview]) -> None:
     """Keep reviews of what items test, and let the last ones decide.
 
     Raises what `migrations.check_version` raises.
@@ -89,7 +89,7 @@ def write_of_items(tx: neo4j.ManagedTransaction, reviews: Sequence[ItemReview]) 
     keep_reviews(tx, reviews)
 
 
-def write_of_prerequisites(tx: neo4j.ManagedTransaction, reviews: Sequence[PrerequisiteReview]) -> None:
+def write_of_prerequisites(tx: neo4j.Transaction, reviews: Sequence[PrerequisiteReview]) -> None:
     """Keep reviews of prerequisites. The last ones decide when these are derived next, which is noted.
 
     Raises what `migrations.check_version` raises.
@@ -107,7 +107,7 @@ def write_of_prerequisites(tx: neo4j.ManagedTransaction, reviews: Sequence[Prere
     keep_reviews(tx, reviews)
 
 
-def write_of_records(tx: neo4j.ManagedTransaction, reviews: Sequence[FindingReview], wanted: set[Node]) -> None:
+def write_of_records(tx: neo4j.Transaction, reviews: Sequence[FindingReview], wanted: set[Node]) -> None:
     """Keep reviews of findings, and let what they accept and reject count in the records that have those texts.
 
     Raises what `migrations.check_version` raises.
@@ -132,7 +132,7 @@ def write_of_records(tx: neo4j.ManagedTransaction, reviews: Sequence[FindingRevi
     hold_keys(tx, sorted(of_record.keys() - stored.keys()))
 
 
-def keep_reviews(tx: neo4j.ManagedTransaction, reviews: Sequence[Review]) -> None:
+def keep_reviews(tx: neo4j.Transaction, reviews: Sequence[Review]) -> None:
     rows: list[Row] = [
         {"id": each.review_id, "p": each.model_dump(mode="json") | {"at": iso(each.at)}} for each in reviews
     ]
@@ -140,7 +140,7 @@ def keep_reviews(tx: neo4j.ManagedTransaction, reviews: Sequence[Review]) -> Non
 
 
 def _updates(
-    tx: neo4j.ManagedTransaction, stored: Mapping[str, StoredVersion], kept: Mapping[str, str]
+    tx: neo4j.Transaction, stored: Mapping[str, StoredVersion], kept: Mapping[str, str]
 ) -> list[FindingUpdate]:
     """Lock the records that are there, and return what changes in what was found in them."""
     updates = []

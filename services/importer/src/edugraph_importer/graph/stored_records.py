@@ -11,7 +11,7 @@ from edugraph_common.contracts.reviews import TEXTS_OF_TYPE
 from edugraph_importer.graph.queries import CYPHER
 
 
-def stored_records(tx: neo4j.ManagedTransaction, label: str, record_ids: Sequence[str]) -> dict[str, Record]:
+def stored_records(tx: neo4j.Transaction, label: str, record_ids: Sequence[str]) -> dict[str, Record]:
     """Return these records, by id, as `stored_record` makes them."""
     links: dict[str, list[neo4j.Record]] = defaultdict(list)
     for link in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):

@@ -58,13 +58,11 @@ class Undone:
     gone: frozenset[str]
 
 
-def mark_undone(tx: neo4j.ManagedTransaction, job_id: str) -> None:
+def mark_undone(tx: neo4j.Transaction, job_id: str) -> None:
     tx.run(CYPHER["mark_undone"], id=job_id).consume()
 
 
-def undo(
-    tx: neo4j.ManagedTransaction, portion: Portion, job_id: str, tombstones: Tombstones, wanted: set[Node]
-) -> Undone:
+def undo(tx: neo4j.Transaction, portion: Portion, job_id: str, tombstones: Tombstones, wanted: set[Node]) -> Undone:
     """Put other versions in the place of those that the import wrote and that are still there, or nothing.
 
     `wanted`: as `resolver.resolve` has it. Raises what `migrations.check_version` raises.

@@ -364,7 +364,7 @@ class UnitOfWork:
 
 
 def lock_and_load(
-    tx: neo4j.ManagedTransaction, nodes: Iterable[Node], learns: Iterable[Pair], tests: Iterable[Pair] = ()
+    tx: neo4j.Transaction, nodes: Iterable[Node], learns: Iterable[Pair], tests: Iterable[Pair] = ()
 ) -> UnitOfWork:
     """Lock the nodes, create those that are missing, and read them and the LEARNS and TESTS relationships.
 
@@ -394,7 +394,7 @@ def lock_and_load(
     return unit
 
 
-def write_records(tx: neo4j.ManagedTransaction, staged: UnitOfWork) -> None:
+def write_records(tx: neo4j.Transaction, staged: UnitOfWork) -> None:
     """Write the new records, and what they add to the totals of relationships."""
     for name in _RECORD_STATEMENTS:
         # A new key is a lock, too, so new nodes are created in the order of their ids.
@@ -403,7 +403,7 @@ def write_records(tx: neo4j.ManagedTransaction, staged: UnitOfWork) -> None:
     run_rows(tx, "practised", practice_rows(staged.practice))
 
 
-def write_tests(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
+def write_tests(tx: neo4j.Transaction, unit: UnitOfWork) -> None:
     """Write the TESTS relationships that changed."""
     changed: dict[bool, list[Row]] = {True: [], False: []}
     gone = list[Row]()
@@ -428,7 +428,7 @@ def tests_row(pair: Pair, counts: Counter[str], said: TestsSaid | None) -> Row:
     return {"item": pair[0], "point": pair[1], "stamp": stamp, **counts_properties(counts)}
 
 
-def write_changed_state(tx: neo4j.ManagedTransaction, unit: UnitOfWork) -> None:
+def write_changed_state(tx: neo4j.Transaction, unit: UnitOfWork) -> None:
     """Write the fields and names of the nodes that changed, and the LEARNS relationships that changed."""
     rows: dict[str, list[Row]] = defaultdict(list)
     for node in sorted(unit.changed_nodes):
@@ -479,7 +479,7 @@ def practice_rows(practice: Mapping[Pair, PracticeTotals]) -> list[Row]:
     ]
 
 
-def run_rows(tx: neo4j.ManagedTransaction, name: str, rows: list[Row]) -> None:
+def run_rows(tx: neo4j.Transaction, name: str, rows: list[Row]) -> None:
     """Run the named statement over the rows, if there are any."""
     if rows:
         tx.run(CYPHER[name], rows=rows).consume()

@@ -62,7 +62,7 @@ class RecordVerdicts:
     `number`: of all records that were ever reviewed.
     """
 
-    def __init__(self, tx: neo4j.ManagedTransaction, record_ids: Collection[str], number: int) -> None:
+    def __init__(self, tx: neo4j.Transaction, record_ids: Collection[str], number: int) -> None:
         ids = sorted(set(record_ids)) if number else []
         rows = tx.run(CYPHER["lock_reviewed"], ids=ids) if ids else ()
         self._kept = {row["id"]: row["verdicts"] for row in rows}

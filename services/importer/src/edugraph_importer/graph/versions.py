@@ -98,7 +98,7 @@ class Removals:
     withdrawn: int
     reviewed: int = 0
 
-    def check(self, tx: neo4j.ManagedTransaction, unreviewed: Sequence[str] = ()) -> None:
+    def check(self, tx: neo4j.Transaction, unreviewed: Sequence[str] = ()) -> None:
         """Raise StaleRead if there are more by now. To be called under the locks, when all records are written.
 
         `unreviewed`: records of this transaction of which nothing was said before.
@@ -125,9 +125,7 @@ class Removals:
 class ErasedStudents:
     """The students that were erased before this transaction began. `number`: of all tombstones then."""
 
-    def __init__(
-        self, tx: neo4j.ManagedTransaction, records: Iterable[Record], number: int, tombstones: Tombstones
-    ) -> None:
+    def __init__(self, tx: neo4j.Transaction, records: Iterable[Record], number: int, tombstones: Tombstones) -> None:
         self._students: AbstractSet[str] = frozenset()
         if number:
             named = {student for each in records for _, student in record_facts.students(each)}
@@ -140,7 +138,7 @@ class ErasedStudents:
         return next((name for name, student in record_facts.students(record) if student in self._students), None)
 
 
-def erased_among(tx: neo4j.ManagedTransaction, student_ids: Iterable[str], tombstones: Tombstones) -> frozenset[str]:
+def erased_among(tx: neo4j.Transaction, student_ids: Iterable[str], tombstones: Tombstones) -> frozenset[str]:
     """Return those of the students that were erased."""
     by_hash = {form: each for each in student_ids for form in tombstones.forms(each)}
     rows = tx.run(CYPHER["tombstones"], ids=sorted(by_hash)) if by_hash else ()
@@ -154,7 +152,7 @@ class WithdrawnRecords:
     """
 
     def __init__(
-        self, tx: neo4j.ManagedTransaction, records: Iterable[Record], number: int, withdrawn: Collection[str] = ()
+        self, tx: neo4j.Transaction, records: Iterable[Record], number: int, withdrawn: Collection[str] = ()
     ) -> None:
         self._tx = tx
         self._before: AbstractSet[str] = frozenset()
@@ -179,7 +177,7 @@ class WithdrawnRecords:
         run_rows(self._tx, "create_withdrawn", [{"id": each} for each in sorted(map(plain_hash, self.new))])
 
 
-def hold_keys(tx: neo4j.ManagedTransaction, record_ids: Sequence[str]) -> None:
+def hold_keys(tx: neo4j.Transaction, record_ids: Sequence[str]) -> None:
     """Keep others from creating these records before the transaction ends. Raise StaleRead if one is there by now."""
     for label in RECORD_LABELS if record_ids else ():
         row = tx.run(CYPHER[f"hold_keys_{label}"], ids=record_ids).single(strict=True)
@@ -188,7 +186,7 @@ def hold_keys(tx: neo4j.ManagedTransaction, record_ids: Sequence[str]) -> None:
         tx.run(CYPHER[f"delete_records_{label}"], ids=record_ids).consume()
 
 
-def stored_versions(tx: neo4j.ManagedTransaction, ids: Collection[str]) -> dict[str, StoredVersion]:
+def stored_versions(tx: neo4j.Transaction, ids: Collection[str]) -> dict[str, StoredVersion]:
     """Return what the graph holds under the ids of these records."""
     rows = tx.run(CYPHER["stored_versions"], ids=sorted(ids)) if ids else ()
     return {
@@ -277,7 +275,7 @@ class SupersededVersions:
     outdated: Outdated = field(default_factory=Outdated)
 
 
-def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, StoredVersion]) -> SupersededVersions:
+def lock_superseded(tx: neo4j.Transaction, superseded: Mapping[str, StoredVersion]) -> SupersededVersions:
     """Lock the versions and read what they are linked to.
 
     Raise StaleRead if one of them is not what the transaction saw before.
@@ -305,7 +303,7 @@ def lock_superseded(tx: neo4j.ManagedTransaction, superseded: Mapping[str, Store
     return locked
 
 
-def note_readings(tx: neo4j.ManagedTransaction, reread: Mapping[str, StoredVersion]) -> None:
+def note_readings(tx: neo4j.Transaction, reread: Mapping[str, StoredVersion]) -> None:
     for label in RECORD_LABELS:
         rows: list[Row] = [
             {"id": record_id, "hash": version.content_hash, "reading": version.reading}
@@ -315,9 +313,7 @@ def note_readings(tx: neo4j.ManagedTransaction, reread: Mapping[str, StoredVersi
         run_rows(tx, f"raise_reading_{label}", rows)
 
 
-def _read_links(
-    tx: neo4j.ManagedTransaction, locked: SupersededVersions, label: str, record_ids: list[str]
-) -> set[Node]:
+def _read_links(tx: neo4j.Transaction, locked: SupersededVersions, label: str, record_ids: list[str]) -> set[Node]:
     """Read what the versions are linked to, and note which aggregates they had a part in. Return the linked nodes."""
     outdated, nodes = locked.outdated, set[Node]()
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -366,7 +362,7 @@ def _read_links(
 
 
 def remove_superseded(
-    tx: neo4j.ManagedTransaction, unit: UnitOfWork, superseded: SupersededVersions, newer: Mapping[Node, Fields]
+    tx: neo4j.Transaction, unit: UnitOfWork, superseded: SupersededVersions, newer: Mapping[Node, Fields]
 ) -> None:
     """Remove the versions and recompute what they had a part in. `superseded.nodes` must be locked.
 
