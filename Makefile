@@ -58,7 +58,7 @@ test-shuffled: env-dev test-servers env-flower ## the tests of `make test` in th
 unit: env-dev ## the tests that need no server, and open no connection unless they say why
 	@$(RUN) pytest -m 'not real and not embedded' $(PYTEST_ARGS)
 
-fast: env-dev ## unit tests and those on the embedded engines, without servers (three minutes)
+fast: env-dev ## unit tests and those on the embedded engines, without servers (two minutes)
 	@$(RUN) pytest $(SHARED_OUT) $(FAST) $(PYTEST_ARGS)
 
 # Tracing costs 40 to 50 % of the CPU of each test (Python 3.11), so it is no part of `make fast`.
