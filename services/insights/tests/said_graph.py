@@ -1,6 +1,6 @@
 """A graph that says what a test puts into it, and remembers what it was asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Rows = list[dict[str, Any]]
@@ -20,6 +20,9 @@ class SaidGraph:
         self.asked.append((statement, parameters))
         found = self.rows[statement]
         return found(**parameters) if callable(found) else found
+
+    def read_by_student(self, statement: str, students: Sequence[str], **parameters: Any) -> Rows:
+        return self.read(statement, students=list(students), **parameters)
 
 
 def students(*ids: str) -> Rows:

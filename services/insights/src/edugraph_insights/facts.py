@@ -86,9 +86,9 @@ class Facts:
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
         """Return all attempts in a course until the end of the time, also earlier ones than its beginning."""
-        rows = self.graph.read(
+        rows = self.graph.read_by_student(
             "attempts",
-            students=list(self.students),
+            self.students,
             course=course,
             until=self.until.isoformat(),
             responses=responses,
@@ -123,18 +123,18 @@ class Facts:
 
     def mistakes(self, course: str) -> list[Row]:
         """Return a row for each mistake and point behind it, or with `point` None where none is known."""
-        return self._of_students("mistakes", course)
+        return self._by_student("mistakes", course)
 
     def messages(self, course: str) -> list[Row]:
-        return self._of_students("messages", course)
+        return self._by_student("messages", course)
 
     def mistake_types(self, course: str) -> list[Row]:
         """Return a row for each mistake and type of it, of those that have a type."""
-        return self._of_students("mistake_types", course)
+        return self._by_student("mistake_types", course)
 
     def moods(self, course: str) -> list[Row]:
         """Return a row for each text of a student and topic of it, or with `topic` None where it has none."""
-        return self._of_students("moods", course)
+        return self._by_student("moods", course)
 
     def ties(self, course: str) -> list[Row]:
         """Return a row for each two of the students of whom one wrote to the other or liked what they wrote."""
@@ -166,7 +166,7 @@ class Facts:
 
     def findings(self, course: str, *, reviewed: bool = False) -> list[Row]:
         """Return the mistakes in which something was found, as it was; with `reviewed`, those with a verdict."""
-        return self._of_students("findings", course, reviewed=reviewed)
+        return self._by_student("findings", course, reviewed=reviewed)
 
     def said_of_items(self, items: Iterable[str]) -> list[Row]:
         """Return what records and reviewers say that items test, or do not; `verdict` is null where only records do.
@@ -344,14 +344,13 @@ class Facts:
         return needs, not ahead
 
     def _of_students(self, statement: str, course: str, **more: str | int | Sequence[str] | None) -> list[Row]:
-        return self.graph.read(
-            statement,
-            students=list(self.students),
-            course=course,
-            since=(self.since or _BEGINNING).isoformat(),
-            until=self.until.isoformat(),
-            **more,
-        )
+        return self.graph.read(statement, students=list(self.students), course=course, **self._times(), **more)
+
+    def _by_student(self, statement: str, course: str, **more: bool) -> list[Row]:
+        return self.graph.read_by_student(statement, self.students, course=course, **self._times(), **more)
+
+    def _times(self) -> dict[str, str]:
+        return {"since": (self.since or _BEGINNING).isoformat(), "until": self.until.isoformat()}
 
 
 def has_standings(graph: Graph, course: str) -> bool:

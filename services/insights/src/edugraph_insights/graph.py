@@ -5,8 +5,10 @@ an item's id, or at points, never at all nodes of a label but the few terms, and
 may see. Only what `scan` reads goes through all of the graph; it is for who may see all of it.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from importlib.resources import files
 from typing import Any, LiteralString
@@ -21,6 +23,11 @@ from edugraph_insights.problems import TooLarge
 from edugraph_insights.settings import InsightsSettings
 
 MAX_ROWS = 200_000  # of one statement
+STUDENTS_AT_ONCE = 250
+MOST_PORTIONS = 8
+# A statement is given up when it will take so many times more rows or time than it may: what it will come to is only
+# told from the students read so far.
+CLEARLY_TOO_LARGE = 2
 SCAN_TIMEOUT_SECONDS = 30.0
 NARROWER = "Ask for one group or one student, or for a shorter time (from, to)."
 # The codes of a transaction that the server ended because its time was over.
@@ -45,16 +52,56 @@ class Graph:
         """Return the rows of a statement that is for any label or types, which are filled in."""
         return self._rows(statement_text(statement, label, types), parameters)
 
-    def _rows(self, text: LiteralString, parameters: Mapping[str, Any]) -> list[Row]:
+    def read_by_student(self, statement: str, students: Sequence[str], **parameters: Any) -> list[Row]:
+        """Return the rows of a statement of which each is about one of these students, in no order.
+
+        The statement returns them packed: of each student the names of the other columns and a list of lists. The
+        driver takes 60 µs for a row and 60 µs for a moment; these rows take 3 µs. A moment stands as text in the
+        column `at`, and is returned as Python's own.
+
+        Some students are read at a time, every n-th one, so that Neo4j holds the rows of these alone, and so that a
+        question which is much too large is known as such from the first of them.
+        """
+        portions = min(MOST_PORTIONS, -(-len(students) // STUDENTS_AT_ONCE))
+        found: list[Row] = []
+        begun, done = time.monotonic(), 0
+        for portion in (list(students[start::portions]) for start in range(portions)):
+            left_seconds = self._settings.query_timeout_seconds - (time.monotonic() - begun)
+            if left_seconds <= 0:
+                raise _out_of_time()
+            for packed in self._rows(STATEMENTS[statement], {**parameters, "students": portion}, left_seconds):
+                columns = ("student", *packed["columns"])
+                found += [dict(zip(columns, (packed["student"], *row), strict=True)) for row in packed["rows"]]
+            done += len(portion)
+            expected = len(students) / done / CLEARLY_TOO_LARGE
+            if len(found) > self._max_rows or len(found) * expected > self._max_rows:
+                raise self._too_many_rows()
+            if (time.monotonic() - begun) * expected > self._settings.query_timeout_seconds:
+                raise _out_of_time()
+        for row in found:
+            if "at" in row:
+                row["at"] = datetime.fromisoformat(row["at"])
+        return found
+
+    def _rows(
+        self, text: LiteralString, parameters: Mapping[str, Any], timeout_seconds: float | None = None
+    ) -> list[Row]:
         # Each statement is a transaction of its own. When one of the driver's managed transactions fails, the driver
         # gives its connection back and then asks it once more how it is; by then another thread may read from it,
         # which loses a byte, waits for ever, or has its own transaction rolled back (docs/adr/0079).
-        query = neo4j.Query(text, timeout=self._settings.query_timeout_seconds)
+        query = neo4j.Query(text, timeout=timeout_seconds or self._settings.query_timeout_seconds)
         with _driver_errors(), self._session() as session:
             found = session.run(query, dict(parameters)).fetch(self._max_rows + 1)
             if len(found) > self._max_rows:
-                raise TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
-            return [{name: _native(value) for name, value in record.data().items()} for record in found]
+                raise self._too_many_rows()
+            # No statement returns a node, so that `Record.data`, which looks for one in each list, is not needed.
+            return [
+                {name: _native(value) for name, value in zip(record.keys(), record.values(), strict=True)}
+                for record in found
+            ]
+
+    def _too_many_rows(self) -> TooLarge:
+        return TooLarge(f"This question would read more than {self._max_rows:,} records at once", NARROWER)
 
     def scan(self, statement: str, **parameters: Any) -> Iterator[Row]:
         """Yield the rows of a statement that may read the whole graph, without holding them. Values are the driver's.
@@ -151,6 +198,10 @@ def _load() -> Mapping[str, LiteralString]:
 STATEMENTS = _load()
 
 
+def _out_of_time() -> TooLarge:
+    return TooLarge("The graph could not answer this in the time that one question has", NARROWER)
+
+
 @contextmanager
 def _driver_errors() -> Iterator[None]:
     """Translate the driver's errors. The cause is left out on purpose: its message may quote a record."""
@@ -160,7 +211,7 @@ def _driver_errors() -> Iterator[None]:
         raise Retryable("the graph database refuses the user or password of insights") from None
     except Neo4jError as error:
         if any(code in (error.code or "") for code in _OUT_OF_TIME):
-            raise TooLarge("The graph could not answer this in the time that one question has", NARROWER) from None
+            raise _out_of_time() from None
         raise Retryable(f"the graph database could not answer ({error.code})") from None
     except (DriverError, OSError) as error:
         raise Retryable(f"the graph database does not answer ({what(error)})") from None

@@ -4,8 +4,9 @@ UNWIND $students AS id
 MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND a.timestamp <= datetime($until)
 MATCH (a)-[:OF_ITEM]->(i:Item)
-RETURN s.id AS student, i.id AS item, coalesce(i.name, i.id) AS title, a.id AS record, a.timestamp AS at,
-  coalesce(a.attempt_number, 0) AS number, a.outcome AS outcome, CASE WHEN $responses THEN a.response ELSE null END AS response
+RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome', 'response'] AS columns,
+  collect([i.id, coalesce(i.name, i.id), a.id, toString(a.timestamp), coalesce(a.attempt_number, 0), a.outcome,
+    CASE WHEN $responses THEN a.response ELSE null END]) AS rows
 
 // name: tested_points
 // Returns which points these items test. Points that mean the same are one, called as the one that stands for all.
@@ -24,17 +25,19 @@ WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= date
     trim(CASE WHEN coalesce(m.question, '') <> '' THEN m.question ELSE coalesce(m.response, '') END) <> ''))
 OPTIONAL MATCH (m)-[r:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
-RETURN s.id AS student, m.id AS record, m.timestamp AS at, coalesce(p.id, k.id) AS point,
-  coalesce(p.name, p.id, k.name, k.id) AS name, r.confidence AS confidence, m.finding IS NOT NULL AS read, m.found_evidence IS NOT NULL AS evidence,
-  m.verdicts IS NOT NULL AS reviewed, coalesce(m.resolved, false) AS resolved
+RETURN s.id AS student,
+  ['record', 'at', 'point', 'name', 'confidence', 'read', 'evidence', 'reviewed', 'resolved'] AS columns,
+  collect([m.id, toString(m.timestamp), coalesce(p.id, k.id), coalesce(p.name, p.id, k.name, k.id), r.confidence,
+    m.finding IS NOT NULL, m.found_evidence IS NOT NULL, m.verdicts IS NOT NULL, coalesce(m.resolved, false)]) AS rows
 
 // name: messages
 // Returns what these students wrote, and what their teachers wrote to them, in a course during a time.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY]-(n:Interaction)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.text IS NOT NULL
-RETURN s.id AS student, n.id AS record, n.finding IS NOT NULL AS read, n.found_evidence IS NOT NULL AS evidence,
-  n.found_confidence AS confidence, n.found_sentiment AS sentiment, n.verdicts IS NOT NULL AS reviewed
+RETURN s.id AS student, ['record', 'read', 'evidence', 'confidence', 'sentiment', 'reviewed'] AS columns,
+  collect([n.id, n.finding IS NOT NULL, n.found_evidence IS NOT NULL, n.found_confidence, n.found_sentiment,
+    n.verdicts IS NOT NULL]) AS rows
 
 // name: texts_of_course
 // Returns the texts of a course, which have an index: the course may have millions of other records.
@@ -147,8 +150,9 @@ MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
 MATCH (m)-[:OF_TYPE]->(t:ErrorType)
 OPTIONAL MATCH (p:ErrorType {id: t.canonical})
-RETURN DISTINCT s.id AS student, m.id AS record, coalesce(p.id, t.id) AS type, coalesce(p.name, p.id, t.name, t.id) AS name,
-  coalesce(m.occurrence_count, 1) AS occurrences, coalesce(m.resolved, false) AS resolved
+RETURN s.id AS student, ['record', 'type', 'name', 'occurrences', 'resolved'] AS columns,
+  collect(DISTINCT [m.id, coalesce(p.id, t.id), coalesce(p.name, p.id, t.name, t.id), coalesce(m.occurrence_count, 1),
+    coalesce(m.resolved, false)]) AS rows
 
 // name: moods
 // Returns the texts of these students in a course during a time with their moods, once for each topic, and once with a
@@ -159,8 +163,9 @@ WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= date
   AND (type(r) = 'SENT' OR n.record_type = 'teacher_interaction')
 OPTIONAL MATCH (n)-[:ABOUT]->(t:Topic)
 OPTIONAL MATCH (p:Topic {id: t.canonical})
-RETURN DISTINCT s.id AS student, n.id AS record, n.timestamp AS at, n.found_sentiment AS mood,
-  coalesce(p.id, t.id) AS topic, coalesce(p.name, p.id, t.name, t.id) AS name
+RETURN s.id AS student, ['record', 'at', 'mood', 'topic', 'name'] AS columns,
+  collect(DISTINCT [n.id, toString(n.timestamp), n.found_sentiment, coalesce(p.id, t.id),
+    coalesce(p.name, p.id, t.name, t.id)]) AS rows
 
 // name: ties
 // Returns how often one of these students wrote to another of them, or liked what they wrote, in a course or without
@@ -206,10 +211,11 @@ MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
   AND m.finding IS NOT NULL AND (NOT $reviewed OR m.verdicts IS NOT NULL)
 OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)
-RETURN DISTINCT s.id AS student, m.id AS record, m.timestamp AS at, m.record_type AS type, m.question AS question,
-  m.response AS response, m.error_text AS error_text, m.finding AS finding, m.verdicts AS verdicts,
-  m.found_evidence AS evidence, i.id AS item, coalesce(i.name, i.id) AS title,
-  i.question AS item_question
+RETURN s.id AS student,
+  ['record', 'at', 'type', 'question', 'response', 'error_text', 'finding', 'verdicts', 'evidence', 'item', 'title',
+    'item_question'] AS columns,
+  collect(DISTINCT [m.id, toString(m.timestamp), m.record_type, m.question, m.response, m.error_text, m.finding,
+    m.verdicts, m.found_evidence, i.id, coalesce(i.name, i.id), i.question]) AS rows
 
 // name: said_of_items
 // Returns what records and reviewers say that these items test, or do not test.
