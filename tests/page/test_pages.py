@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -234,6 +234,11 @@ def test_ties_messages_texts_and_progress_open_their_records(visit: Visitor) -> 
         of_kind = visit.answer("records", course=COURSE, kind=kind)["rows"]
         # The page of the kind before is ready, too, until the new address has reached it.
         shown.wait_for_function("n => document.querySelectorAll('tbody tr').length === n", arg=len(of_kind))
+    # The progress is the latest one: no record of it need be of the days that were chosen.
+    shown = visit.open("students", course=COURSE, lang="en", since=datetime.now(UTC).date().isoformat())
+    address = shown.locator(ways["students"][0]).get_attribute("href")
+    assert address is not None
+    assert "since" not in address
 
 
 def test_the_sliders_ask_for_days_and_say_them_in_words(visit: Visitor) -> None:

@@ -295,3 +295,13 @@ def test_of_two_groups_the_members_at_the_end_of_each_time_count(school: Asked) 
     assert beside
     assert (school.found[-1].students, beside.students) == (tuple(TWELVE[:6]), tuple(TWELVE[6:]))
     assert beside.since == NOW - 20 * DAY
+
+
+def test_the_records_behind_a_progress_are_of_all_days_for_it_is_the_latest() -> None:
+    """Out: the condition in `Parameters.records`: the link of a progress of March opened no record in April."""
+    asked = Parameters.model_validate({"course": "C", "from": NOW - DAY, "to": NOW, "term": "2026-1", "student": "s"})
+    assert asked.records(kind="progress") == "/v1/insights/records?course=C&student=s&kind=progress"
+    assert "from=" in asked.records()
+    assert "term=2026-1" in asked.records(kind="messages")
+    of_a_day = Parameters.model_validate({"course": "C", "as_of": YESTERDAY})
+    assert of_a_day.records(kind="progress") == "/v1/insights/records?course=C&as_of=2026-05-31&kind=progress"

@@ -73,8 +73,11 @@ class Parameters(ContractModel):
 
     def records(self, **more: str) -> str:
         """Return the address of the records behind a number of this answer."""
-        about = {"course": self.course, "group": self.group, "student": self.student, "term": self.term}
-        times: dict[str, date | None] = {"from": self.since, "to": self.until, "as_of": self.as_of}
+        about = {"course": self.course, "group": self.group, "student": self.student}
+        times: dict[str, date | None] = {"as_of": self.as_of}
+        if more.get("kind") != "progress":  # The progress is the latest, whichever days the question is about.
+            about["term"] = self.term
+            times |= {"from": self.since, "to": self.until}
         about |= {name: moment.isoformat() for name, moment in times.items() if moment is not None}
         given = {name: value for name, value in {**about, **more}.items() if value is not None}
         return f"/v1/insights/records?{urlencode(given)}"

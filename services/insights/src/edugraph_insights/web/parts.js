@@ -57,7 +57,8 @@ export const hiddenRows = answer => answer.left_out['rows of small groups'] ?? 0
 export function recordsLink(evidence) {
   if (!evidence) return null;
   const { from, to, ...about } = Object.fromEntries(new URLSearchParams(evidence.split('?')[1]));
-  return link('records', about);
+  const ofAllDays = about.kind === 'progress' ? { term: '', since: '', until: '' } : {}; // it is the latest
+  return link('records', { ...about, ...ofAllDays });
 }
 
 /** Return how an answer is computed, of how many, and what was left out. */
