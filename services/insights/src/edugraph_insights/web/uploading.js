@@ -106,7 +106,7 @@ export function rejects(errors) {
     { name: 'field', label: t('column.field'), text: true, cell: row => row.field },
     { name: 'found', label: t('column.found'), text: true, cell: row => row.found },
     { name: 'expected', label: t('column.expected'), text: true, cell: row => inReadersWords(row.expected) },
-    { name: 'reason', label: t('column.reason'), text: true, cell: row => inReadersWords(row.reason) },
+    { name: 'reason', label: t('column.reason'), text: true, prose: true, cell: row => inReadersWords(row.reason) },
   ], errors);
 }
 
