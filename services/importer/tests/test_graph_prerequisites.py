@@ -194,6 +194,22 @@ def test_a_settler_takes_its_number_then_reads_the_notes_and_then_the_claims() -
     assert graph.tx.asked[-1] == ("delete_claim_changes", {"ids": ["n1", "n2"]})
 
 
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_of_steps_that_people_accepted_the_one_they_accepted_first_is_followed(first: str) -> None:
+    """In whatever order the graph tells of them; and what they rejected is set aside, however sure a text is."""
+    other = "b" if first == "a" else "a"
+    said = [
+        {"from": other, "to": first, "accepted": True, "stamp": "2026-01-02T00:00:00.000000Z|t|accepted"},
+        {"from": "c", "to": "d", "accepted": False, "stamp": "2026-01-03T00:00:00.000000Z|t|rejected"},
+        {"from": first, "to": other, "accepted": True, "stamp": "2026-01-01T00:00:00.000000Z|t|accepted"},
+    ]
+    graph = Graph({("c", "d"): 0.75, (other, first): 0.75}, {}, ["n"])
+    graph.tx.answers["judged_needs"] = said
+    assert graph.settled().changes.new == {
+        (first, other): (1.0, False), (other, first): (1.0, True), ("c", "d"): (0.75, True)
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(("version", "refusal"), [(SCHEMA_VERSION - 1, OutdatedGraph), (SCHEMA_VERSION + 1, Wait)])
 def test_a_settler_leaves_a_graph_of_another_form_alone(version: int, refusal: type[Exception]) -> None:
     graph = Graph(NEW, OLD, ["n"])
