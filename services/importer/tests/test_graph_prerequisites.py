@@ -138,6 +138,11 @@ def test_a_portion_is_created_by_what_becomes_of_each_edge() -> None:
     assert tx.rows("create_set_aside") == [{"from": "c", "to": "d", "confidence": 0.75}]
 
 
+def test_edges_are_removed_in_their_order_whatever_order_the_graph_told_them_in() -> None:
+    edges: Edges = {("x", "y"): (0.5, False), ("a", "c"): (0.5, True), ("a", "b"): (0.5, False)}
+    assert differences(edges, {}) == EdgeChanges((("a", "b"), ("a", "c"), ("x", "y")))
+
+
 # --- who writes it ---------------------------------------------------------------------------------------------------
 
 

@@ -99,7 +99,8 @@ def test_an_earlier_version_than_that_in_the_graph_is_stale() -> None:
 
 
 def test_the_same_version_is_unchanged_whether_it_is_in_the_graph_or_came_just_now() -> None:
-    assert classified(OLD, stored={"r": version_of(OLD)}).unchanged == [OLD]
+    stored = classified(OLD, stored={"r": version_of(OLD)})
+    assert (stored.unchanged, stored.reread) == ([OLD], {})  # nothing is written again
     found = classified(OLD, OLD)
     assert (found.records, found.unchanged) == ([OLD], [OLD])
 
@@ -187,6 +188,12 @@ def test_what_was_taken_back_before_is_not_taken_back_again() -> None:
     assert "r" in withdrawn
     assert "s" in withdrawn
     assert "q" not in withdrawn
+
+
+def test_it_is_asked_of_each_record_and_each_withdrawal_by_its_hash_whether_it_was_taken_back() -> None:
+    tx = Transaction()
+    WithdrawnRecords(tx, [OLD, chat("q")], 1, ["s"])
+    assert tx.asked == [("withdrawn", {"ids": sorted(map(plain_hash, "qrs"))})]
 
 
 def test_where_nothing_was_taken_back_nothing_is_asked_of_each_record() -> None:
