@@ -268,6 +268,11 @@ def test_what_a_record_is_written_as_can_be_sent_as_json() -> None:
     assert parse_record(written) == parse_record(given)
 
 
+def test_a_record_that_was_built_is_one_that_was_read_without_reading_and_consent() -> None:
+    read = parse_record(whole("course_content") | {"record_id": "r"})
+    assert Record(type="course_content", timestamp=read.timestamp, record_id="r", data=read.data) == read
+
+
 def test_moments_are_written_in_utc_and_sort_as_text() -> None:
     assert iso(datetime.fromisoformat("2026-03-02T00:30:00.5+08:00")) == "2026-03-01T16:30:00.500000Z"
     naive = parse_record({**whole("course_content"), "timestamp": "2026-03-02 08:00:00"})
