@@ -14,14 +14,30 @@ from edugraph_common.contracts.messages import (
     AnalysisBatch,
     AnalysisWindow,
     ByteRange,
+    CompareNames,
+    CourseContext,
     ErasePerson,
+    ExportStudent,
     Findings,
     ForgetStudent,
     ImportBatch,
     ImportJob,
     Message,
+    NamedPoint,
+    OutsideFile,
+    ProposedPair,
+    ProposedPairs,
+    RemoveFromGraph,
+    RenameInGraph,
+    RestrictStudent,
+    SplitSource,
+    UndoImport,
+    WriteReviews,
+    own_contexts,
 )
+from edugraph_common.contracts.records import Record, parse_record
 
+GOLDEN = Path(__file__).parent / "golden"
 JOB = {"job_id": "j"}
 RANGE = {"source": "s", "offset": 0, "length": 0, "first_line": 1}
 BATCH = {**JOB, "batch": 0}
@@ -69,6 +85,42 @@ BOUNDS: list[tuple[type[Any], dict[str, Any], str, list[Any], list[Any]]] = [
     ),
     (AdmitPerson, JOB, "ids", [("s",), ("s" * 128,) * 20], [(), ("",), ("s",) * 21]),
 ]
+WHOLE = ([0], [-1])
+STUDENT_ID = (["s", "s" * 128], ["", "s" * 129])
+POINT = {"id": "p", "name": "P"}
+PAIR = {"pair": ["p", "q"], "likeness": 0.5}
+REVIEW = json.loads((GOLDEN / "write_reviews.v1.json").read_text(encoding="utf-8"))["reviews"][0]
+BOUNDS += [
+    (OutsideFile, {}, "size", [None, 0], [-1]),
+    (ByteRange, RANGE, "format", ["workbook", "parquet"], [""]),
+    (Analysis, PACK, "generation", [None, *WHOLE[0]], WHOLE[1]),
+    (AnalysisBatch, OF_A_KIND, "generation", [None, *WHOLE[0]], WHOLE[1]),
+    (Findings, FOUND, "generation", [None, *WHOLE[0]], WHOLE[1]),
+    (Findings, FOUND, "withheld", *WHOLE),
+    (Findings, FOUND, "textless", *WHOLE),
+    (SplitSource, JOB, "then", ["import_records_with_callback", "import_records_async"], ["import_records"]),
+    (NamedPoint, POINT, "id", ["p", "p" * 8_000], ["", "p" * 8_001]),
+    (NamedPoint, POINT, "name", ["P", "P" * 200], ["", "P" * 201]),
+    (CompareNames, JOB, "points", [[], [POINT] * 10_000], [[POINT] * 10_001, None]),
+    (ProposedPair, PAIR, "likeness", [-1, 1], [-1.001, 1.001]),
+    (ProposedPair, PAIR, "pair", [["p", "q"]], [["p"], ["p", ""], ["p", "q", "r"]]),
+    (ProposedPairs, JOB, "encoder", [None, "e" * 128], ["e" * 129]),
+    (ProposedPairs, JOB, "compared", *WHOLE),
+    (WriteReviews, JOB, "reviews", [[REVIEW], [REVIEW] * 1_000], [[], [REVIEW] * 1_001]),
+    *((contract, JOB, "student_id", *STUDENT_ID) for contract in (ExportStudent, RestrictStudent)),
+    (UndoImport, JOB, "import_id", ["j", "j" * 64], ["", "j" * 65]),
+    (RemoveFromGraph, {**JOB, "of": "course"}, "node_id", *STUDENT_ID),
+    (RemoveFromGraph, {**JOB, "node_id": "c"}, "of", ["course", "group"], ["student"]),
+    (RenameInGraph, {**JOB, "of": "student", "new_id": "n"}, "node_id", *STUDENT_ID),
+    (RenameInGraph, {**JOB, "of": "student", "node_id": "s"}, "new_id", *STUDENT_ID),
+    (
+        RenameInGraph,
+        {**JOB, "node_id": "s", "new_id": "n"},
+        "of",
+        ["student", "teacher", "course", "group", "item"],
+        ["topic"],
+    ),
+]
 IDS = [f"{contract.__name__}.{field}" for contract, _, field, _, _ in BOUNDS]
 
 
@@ -83,6 +135,58 @@ def test_the_last_value_is_taken_and_the_next_one_refused(
             contract.model_validate({**rest, field: value})
 
 
+def test_every_bound_of_a_message_is_here() -> None:
+    """Those of a pack's findings have a test of their own."""
+    told = {(contract, field) for contract, _, field, _, _ in BOUNDS} | {(Findings, "findings")}
+    contracts = {one for one in vars(messages).values() if isinstance(one, type) and issubclass(one, messages.Sent)}
+    bounded = {
+        (contract, field)
+        for contract in contracts
+        for field, of_field in contract.model_fields.items()
+        if of_field.metadata and field in contract.__annotations__
+    }
+    assert bounded - told == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "told"),
+    [
+        ({}, {"size": 1, "etag": "a", "modified": "m"}, None),
+        ({"size": 1, "etag": "a", "modified": "m"}, {}, None),
+        ({"size": 1_500}, {"size": 2_500}, "its size was 1,500 bytes and is 2,500"),
+        ({"size": 0, "etag": "a"}, {"size": 1, "etag": "a"}, "its size was 0 bytes and is 1"),
+        ({"size": 1}, {"etag": "a"}, None),
+        ({"size": 1, "etag": "a"}, {"size": 1, "etag": "b"}, "its etag is another one"),
+        ({"etag": "a", "modified": "m"}, {"etag": "a", "modified": "n"}, None),
+        ({"etag": "a", "modified": "m"}, {"modified": "n"}, "the date of its last change is another one"),
+        ({"modified": "m"}, {"etag": "b", "modified": "n"}, "the date of its last change is another one"),
+        ({"size": 1, "modified": "m"}, {"size": 1, "modified": "m"}, None),
+        ({"modified": "m"}, {"modified": None}, None),
+    ],
+)
+def test_a_file_outside_is_another_one_by_what_was_told_both_times(
+    before: dict[str, Any], later: dict[str, Any], told: str | None
+) -> None:
+    assert OutsideFile(**before).change(OutsideFile(**later)) == told
+
+
+def test_what_is_known_of_a_course_goes_with_the_records_of_that_course_alone() -> None:
+    def mistake(**data: Any) -> Record:
+        data = {"student_id": "a", "error_text": "x", **data}
+        return parse_record({"type": "error_record", "timestamp": "2026-03-02", "data": data})
+
+    contexts = [CourseContext(course_id=each) for each in "dabc"]
+    records = [mistake(course_id="b"), mistake(course_ids=["c", "d"]), mistake(course_id="unknown")]
+    assert [each.course_id for each in own_contexts(records, contexts)] == ["d", "b", "c"]
+
+
+def test_what_was_answered_or_rightly_not_read_is_done() -> None:
+    given = json.loads((GOLDEN / "findings.v1.json").read_text(encoding="utf-8"))
+    counts = {"failed": 100, "withheld": 10, "textless": 3}
+    found = Findings.model_validate({**given, "findings": given["findings"][:1] * 2, **counts})
+    assert found.done == 2 + 10 + 3
+
+
 def test_a_pack_has_its_records_or_refers_to_them() -> None:
     for wrong in ({**PACK, **REFERRED}, {**REFERRED, "rows": None}):
         with pytest.raises(ValidationError, match="exactly one"):
@@ -90,7 +194,7 @@ def test_a_pack_has_its_records_or_refers_to_them() -> None:
 
 
 def test_a_pack_s_findings_are_a_hundred_at_most() -> None:
-    given = json.loads((Path(__file__).parent / "golden" / "findings.v1.json").read_text(encoding="utf-8"))
+    given = json.loads((GOLDEN / "findings.v1.json").read_text(encoding="utf-8"))
     [finding, *_] = given["findings"]
     assert len(Findings.model_validate({**given, "findings": [finding] * 100}).findings) == 100
     with pytest.raises(ValidationError, match="at most 100"):

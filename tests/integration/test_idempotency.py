@@ -282,6 +282,8 @@ def test_a_key_is_255_visible_characters_at_most_and_the_api_says_what_it_does()
         assert client.get("/", headers={"Idempotency-Key": bad}).status_code == 422
     [parameter] = app.openapi()["paths"]["/"]["get"]["parameters"]
     assert (parameter["name"], parameter["in"]) == ("Idempotency-Key", "header")
+    told_lengths = next(each for each in parameter["schema"]["anyOf"] if each["type"] == "string")
+    assert (told_lengths["minLength"], told_lengths["maxLength"]) == (1, 255)
     assert parameter["description"] == "The same key within a day gives the same job; with another body it is 409."
 
 

@@ -20,6 +20,7 @@ from edugraph_common.contracts.canonical_names import canonical_name
         ("x - y", "x-y", "x − y", "x–y"),
         ("-1", "−1", "－１", " -1 "),
         ("1½", "1 1/2", "1 ½"),
+        ("½½", "1/2 1/2", "½ ½"),
         ("CO2", "CO 2", "ＣＯ２"),
         ("Ohm’s law", "OHM'S LAW", "ohms law"),
         ("eigenvalue", "Eigen-value", "eigen value"),

@@ -1,6 +1,7 @@
 """The bounds of each field of a record, and the exact words in which one that cannot be taken is told."""
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from edugraph_common.contracts.records import (
     RECORD_TYPES,
     InvalidRecord,
     Record,
+    course_ids_of,
     iso,
     parse_record,
     shorten,
@@ -196,15 +198,42 @@ def test_the_outcome_of_an_attempt_is_in_thousandths_and_correct_decides(
     assert parse_record({**whole("attempt_record"), "data": data}).data.outcome_thousandths == thousandths
 
 
-def test_courses_come_in_the_order_given_and_once() -> None:
+@pytest.mark.parametrize("kind", ["error_record", "attempt_record"])
+def test_courses_come_in_the_order_given_and_once(kind: str) -> None:
+    without = {name: value for name, value in LEAST[kind].items() if name != "course_id"}
+
     def courses(**data: Any) -> tuple[str, ...]:
-        return parse_record(
-            {**whole("error_record"), "data": {"student_id": "a", "error_text": "x", **data}}
-        ).data.courses
+        record = parse_record({**whole(kind), "data": without | data})
+        assert course_ids_of(record) == record.data.courses
+        courses_of_record: tuple[str, ...] = record.data.courses
+        return courses_of_record
 
     assert courses(course_id="b", course_ids=["c", "b", "a"]) == ("b", "c", "a")
     assert courses(course_ids=["c", "a"]) == ("c", "a")
     assert courses(course_id="b") == ("b",)
+
+
+def test_an_attempt_and_a_text_may_be_of_no_course() -> None:
+    assert parse_record(whole("attempt_record")).data.courses == ()
+    assert course_ids_of(parse_record(whole("student_interaction"))) == ()
+    assert course_ids_of(parse_record(whole("student_interaction", course_id="c"))) == ("c",)
+
+
+@pytest.mark.parametrize(
+    ("score", "words", "mistake"),
+    [
+        (0.499, {"question": "1+1?"}, True),
+        (0.499, {"response": "3"}, True),
+        (0.499, {"question": " \n"}, False),
+        (0, {}, False),
+        (0.5, {"question": "1+1?", "response": "2"}, False),
+    ],
+)
+def test_an_attempt_is_a_mistake_if_it_is_more_wrong_than_right_and_has_words(
+    score: float, words: dict[str, str], mistake: bool
+) -> None:
+    data = {"student_id": "a", "item_id": "q", "score": score, **words}
+    assert parse_record({**whole("attempt_record"), "data": data}).data.is_mistake is mistake
 
 
 # --- ids and versions ---------------------------------------------------------------------------------------------
@@ -228,6 +257,20 @@ def test_a_record_keeps_its_own_id_and_is_written_whole() -> None:
     assert record.to_json() == written
     assert parse_record(written) == record
     assert isinstance(record, Record)
+
+
+def test_what_a_record_is_written_as_can_be_sent_as_json() -> None:
+    """Moments stand in it as text, in UTC like all that is kept."""
+    given = whole("course_record", enrollment_date="2026-03-02T08:00:00+08:00") | {"reading": 3, "consent": False}
+    written = json.loads(json.dumps(parse_record(given).to_json()))
+    assert written["data"]["enrollment_date"] == "2026-03-02T00:00:00Z"
+    assert (written["reading"], written["consent"]) == (3, False)
+    assert parse_record(written) == parse_record(given)
+
+
+def test_a_record_that_was_built_is_one_that_was_read_without_reading_and_consent() -> None:
+    read = parse_record(whole("course_content") | {"record_id": "r"})
+    assert Record(type="course_content", timestamp=read.timestamp, record_id="r", data=read.data) == read
 
 
 def test_moments_are_written_in_utc_and_sort_as_text() -> None:
@@ -342,6 +385,22 @@ GOOD = whole("student_interaction")
         (
             whole("course_record", completion_date="soon"),
             ("data.completion_date", WHEN, "soon", "not an ISO 8601 date and time"),
+        ),
+        *(
+            (whole("membership_record", **{name: "soon"}), (f"data.{name}", WHEN, "soon", "not an ISO 8601 date and time"))
+            for name in ("starts", "ends")
+        ),
+        (
+            whole("course_content", title="a\ud800"),
+            ("data.title", "text", "a\\ud800", "must not hold NUL or lone surrogates"),
+        ),
+        (
+            whole("course_content", title="a\x00"),
+            ("data.title", "text", "a\x00", "must not hold NUL or lone surrogates"),
+        ),
+        (
+            {**GOOD, "withdrawn": True},
+            ("withdrawn", "a record", "true", "takes a record back, where only records are taken"),
         ),
         (
             whole("course_content", content=" "),

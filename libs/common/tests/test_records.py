@@ -140,6 +140,16 @@ def test_a_wrong_envelope_says_where(change: dict[str, Any], field: str) -> None
     assert problem.value.field == field
 
 
+def test_activity_cannot_be_taken_back() -> None:
+    """The graph keeps the minutes of all records together, so nobody could say whose minutes they were."""
+    activity = {"type": "activity_record", "timestamp": "2026-03-02", "data": {"student_id": "a", "course_id": "c"}}
+    for id_ in ({}, {"record_id": "r"}):
+        with pytest.raises(InvalidRecord) as problem:
+            parse_row({**activity, **id_, "withdrawn": True})
+        assert (problem.value.field, problem.value.reason) == ("withdrawn", "activity cannot be taken back")
+    assert parse_row({**activity, "withdrawn": False}) == parse_record(activity)
+
+
 def test_where_only_records_are_taken_a_withdrawal_is_none() -> None:
     with pytest.raises(InvalidRecord, match="takes a record back"):
         parse_record({**CHAT, "withdrawn": True})

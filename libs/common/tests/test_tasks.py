@@ -10,6 +10,7 @@ from celery import Celery, Task
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as RetryRequested
+from celery.utils.saferepr import saferepr
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import OutOfMemoryError
@@ -357,6 +358,23 @@ def test_the_logs_of_a_try_name_the_job_and_the_try(probe: Probe) -> None:
     structlog.contextvars.clear_contextvars()
 
 
+@pytest.mark.usefixtures("probe")
+def test_the_body_of_a_chord_is_named_by_its_message_and_not_by_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    @app.task(base=ProbeTask, bind=True, name="probe_body", contract=Message)
+    def probe_body(_self: Any, _outcomes: Any, _body: Any) -> str:
+        return "done"
+
+    monkeypatch.setitem(ROUTES, "probe_body", Route("data_import", "import.aggregate"))
+    structlog.contextvars.clear_contextvars()
+    probe_body.push_request(called_directly=False, id="t", retries=0)
+    try:
+        assert probe_body({"job_id": "of an outcome", "batch": 1}, BODY) == "done"
+    finally:
+        probe_body.pop_request()
+    assert structlog.contextvars.get_contextvars() == {"tries": 1, "job_id": "j"}
+    structlog.contextvars.clear_contextvars()
+
+
 def test_a_message_is_sent_without_its_rows_and_insists_on_a_queue(
     probe: Probe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,3 +450,24 @@ def test_a_malformed_message_is_named_by_its_field_and_not_by_its_value(probe: P
     for body, words in (({"job_id": "x" * 65}, r"job_id \(string_too_long\)"), ("Anna", r"body \(model_type\)")):
         with pytest.raises(Rejected, match=rf"malformed message for probe_task: {words}"):
             probe.task.parse(Message, body)
+
+
+@pytest.mark.parametrize("ending", [Ignore(), Reject("poison"), RetryRequested()])
+def test_what_celery_itself_asks_for_is_left_to_it(probe: Probe, ending: Exception) -> None:
+    probe.failure = ending
+    with pytest.raises(type(ending)) as raised:
+        probe()
+    assert raised.value is ending
+    assert (probe.given_up, probe.buried, probe.sent, probe.successes) == ([], [], [], [])
+
+
+def test_events_show_no_text_of_a_result(probe: Probe) -> None:
+    """Not even Ana, the beginning of whose name Celery would show of a result that is cut."""
+    for result in ("Ana", ["Ana"], {"Ana": "Ana"}):
+        assert "An" not in saferepr(result, probe.task.resultrepr_maxsize)
+
+
+def test_of_several_faults_of_a_message_the_first_is_named_by_its_place(probe: Probe) -> None:
+    rows = {"source": "s", "offset": -1, "length": -1, "first_line": 1}
+    with pytest.raises(Rejected, match=r": rows\.offset \(greater_than_equal\)$"):
+        probe.task.parse(ImportBatch, {"job_id": "j", "batch": 0, "rows": rows})

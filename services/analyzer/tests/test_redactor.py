@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_analyzer import redaction
-from edugraph_analyzer.private_names import CourseNames
+from edugraph_analyzer.private_forms import FORMS, MOST_DIGITS, Needs
+from edugraph_analyzer.private_names import INTRODUCTIONS, CourseNames
 from edugraph_analyzer.redaction import TAGS, Redactor, holds_placeholder
 
 Span = tuple[int, int, str]
@@ -98,6 +99,11 @@ def test_one_character_that_reads_as_several_is_replaced_once(finds) -> None:
     assert redactor.restore("[CARD_1]!") == "㎏!"
 
 
+def test_what_comes_after_such_a_character_is_replaced_all_the_same(finds) -> None:
+    finds((0, 1, "CARD"), (1, 2, "PHONE"), (3, 5, "EMAIL"))
+    assert Redactor(()).redact("㎏ ab") == "[CARD_1] [EMAIL_1]"
+
+
 @pytest.mark.parametrize("tag", TAGS)
 def test_a_placeholder_of_each_kind_is_known_in_every_bracket(finds, tag: str) -> None:
     finds((0, 2, tag))
@@ -122,6 +128,22 @@ def test_the_kinds_come_in_the_order_in_which_one_wins_over_another() -> None:
         *("URL", "EMAIL", "ADDRESS", "STUDENT", "TEACHER", "IDNUMBER", "CARD", "PHONE", "ACCOUNT", "IP", "PLATE"),
         *("BIRTHDATE", "STUDENTID", "PERSON"),
     ) == TAGS
+
+
+def test_a_form_is_tried_on_each_text_that_has_what_it_needs_and_on_no_other() -> None:
+    """Most texts have few digits, and most forms are numbers: to try all of them took most of the time."""
+    for form in (*INTRODUCTIONS, *FORMS):
+        digits, in_a_row, beyond_ascii = form.needs
+        assert form in redaction._forms_that_may_match(form.needs)
+        assert form in redaction._forms_that_may_match(Needs(MOST_DIGITS, MOST_DIGITS, beyond_ascii=True))
+        lacking = [Needs(digits - 1, MOST_DIGITS, True), Needs(MOST_DIGITS, in_a_row - 1, True)]
+        lacking += [Needs(MOST_DIGITS, MOST_DIGITS, False)] if beyond_ascii else []
+        assert not any(form in redaction._forms_that_may_match(each) for each in lacking)
+
+
+def test_a_text_meets_what_its_digits_and_characters_meet() -> None:
+    assert Redactor(()).redact("ring 13812345678, mail a@b.cn") == "ring [PHONE_1], mail [EMAIL_1]"
+    assert Redactor(()).redact("no number and no name") == "no number and no name"
 
 
 def test_nothing_private_is_nothing_changed(finds) -> None:

@@ -30,7 +30,8 @@ class Broker:
     """Queues of (properties, body). A channel that closes gives back what was not acknowledged."""
 
     def __init__(self) -> None:
-        self.queues: dict[str, list[tuple[pika.BasicProperties, bytes]]] = {f"{queue}.dead": [] for queue in QUEUES}
+        names = (f"{queue}{kind}" for queue in QUEUES for kind in ("", ".dead", ".notices"))
+        self.queues: dict[str, list[tuple[pika.BasicProperties, bytes]]] = {name: [] for name in names}
         self.published: list[tuple[str, str, Any, Any]] = []
         self.confirms = False
         self.refuses: Exception | None = None
@@ -48,7 +49,15 @@ class Broker:
             for queue, letter in reversed(channel.unacknowledged.values()):
                 self.queues[queue].insert(0, letter)
 
-    def bury(self, task_id: str, queue: str = "data_import", body: bytes | None = None, **headers: Any) -> None:
+    def bury(
+        self,
+        task_id: str,
+        queue: str = "data_import",
+        body: bytes | None = None,
+        *,
+        kind: str = ".dead",
+        **headers: Any,
+    ) -> None:
         told = {"id": task_id, "task": "import_batch_task", "retries": 3, "x-edugraph-reason": "it failed"} | headers
         properties = pika.BasicProperties(
             content_type="application/json",
@@ -59,7 +68,7 @@ class Broker:
             message_id="m",
             headers=told,
         )
-        self.queues[f"{queue}.dead"].append((properties, json.dumps(BODY).encode() if body is None else body))
+        self.queues[f"{queue}{kind}"].append((properties, json.dumps(BODY).encode() if body is None else body))
 
     def left(self, queue: str = "data_import") -> list[str]:
         return [properties.headers["id"] for properties, _ in self.queues[f"{queue}.dead"]]
@@ -98,7 +107,10 @@ class Channel:
         assert mandatory
         if self.broker.refuses:
             raise self.broker.refuses
-        self.broker.published.append((exchange, key, json.loads(body), properties))
+        if exchange:
+            self.broker.published.append((exchange, key, json.loads(body), properties))
+        else:  # the default exchange, whose keys are the names of queues
+            self.broker.queues[key].append((properties, body))
 
 
 @pytest.fixture
@@ -324,6 +336,86 @@ def test_all_letters_of_a_queue_are_dropped_and_those_of_others_stay(broker: Bro
     assert operator().drop_all("data_import") == 0
 
 
+# --- erasing what they say ----------------------------------------------------------------------------------------
+
+
+def without_ana(body: bytes) -> bytes:
+    return body.replace(b"Ana", b"")
+
+
+def rewritten(*, dry_run: bool = False) -> dead_letters.Rewritten:
+    return dead_letters.rewrite_dead_letters(SETTINGS, without_ana, dry_run=dry_run)
+
+
+def bodies(broker: Broker, name: str) -> list[tuple[str, bytes]]:
+    return [(properties.headers["id"], body) for properties, body in broker.queues[name]]
+
+
+def test_letters_and_notices_are_rewritten_where_they_lie_and_all_others_stay(broker: Broker) -> None:
+    """What was rewritten goes to the end of its queue, and is not taken once more."""
+    broker.bury("a", body=b'"Ana 1"')
+    broker.bury("b", body=b'"Bo"')
+    broker.bury("c", "llm_analysis", b'"Ana 2"')
+    broker.bury("a", body=b'"Ana 1"', kind=".notices")
+    broker.bury("b", body=b'"Bo"', kind=".notices")
+    for _ in range(3):
+        broker.bury("waits", body=b'"Ana"', kind="")
+    assert rewritten() == (3, {"data_import": 3})
+    assert bodies(broker, "data_import.dead") == [("b", b'"Bo"'), ("a", b'" 1"')]
+    assert bodies(broker, "data_import.notices") == [("b", b'"Bo"'), ("a", b'" 1"')]
+    assert bodies(broker, "llm_analysis.dead") == [("c", b'" 2"')]
+    assert bodies(broker, "data_import") == [("waits", b'"Ana"')] * 3
+    assert rewritten() == (0, {"data_import": 3})
+    assert broker.published == []  # an exchange would tell the task and the job of a second death
+
+
+def test_a_dry_run_counts_the_same_and_changes_nothing(broker: Broker) -> None:
+    broker.bury("a", body=b'"Ana 1"')
+    broker.bury("b", body=b'"Bo"')
+    assert rewritten(dry_run=True) == (1, {})
+    assert bodies(broker, "data_import.dead") == [("a", b'"Ana 1"'), ("b", b'"Bo"')]
+
+
+def test_a_letter_that_is_rewritten_keeps_its_headers_as_pika_can_write_them(broker: Broker) -> None:
+    broker.bury("a", body=b'"Ana"', deaths=(1, 2), share=0.5)
+    rewritten()
+    [(properties, body)] = broker.queues["data_import.dead"]
+    assert body == b'""'
+    assert properties.headers == {
+        "id": "a", "task": "import_batch_task", "retries": 3, "x-edugraph-reason": "it failed",
+        "deaths": [1, 2], "share": "0.5",
+    }  # fmt: skip
+    assert (properties.correlation_id, properties.priority) == ("c", 4)
+
+
+def test_a_letter_of_which_nothing_is_left_goes(broker: Broker) -> None:
+    broker.bury("a", body=b"Ana")
+    broker.bury("b", body=b'"Bo"')
+    assert rewritten().changed == 1
+    assert broker.left() == ["b"]
+
+
+def test_a_letter_is_not_lost_when_the_broker_refuses_the_new_one(broker: Broker) -> None:
+    broker.bury("a", body=b'"Ana"')
+    broker.refuses = pika.exceptions.NackError([])
+    with pytest.raises(Retryable):
+        rewritten()
+    assert bodies(broker, "data_import.dead") == [("a", b'"Ana"')]
+
+
+def test_all_letters_are_read_and_stay(broker: Broker) -> None:
+    broker.bury("a", body=b"1")
+    broker.bury("b", "llm_analysis", b"2")
+    broker.bury("c", body=b"3")
+    broker.bury("notice", body=b"4", kind=".notices")
+    assert set(dead_letters.read_dead_letters(SETTINGS)) == {
+        ("data_import.dead", b"1"),
+        ("data_import.dead", b"3"),
+        ("llm_analysis.dead", b"2"),
+    }
+    assert broker.left() == ["a", "c"]
+
+
 # --- the channel, and how a letter comes to be --------------------------------------------------------------------
 
 
@@ -360,7 +452,8 @@ def test_a_task_that_gives_up_sends_its_message_with_the_reason(monkeypatch: pyt
         publish_dead_letter(self, ({"job_id": "j"},), "it failed")
 
     def apply_async(signature: Any, **options: Any) -> None:
-        sent.append({"args": signature.args, "id": signature.options["task_id"], **options})
+        own = signature.options
+        sent.append({"args": signature.args, "id": own["task_id"], "retries": own["retries"], **options})
 
     monkeypatch.setattr("celery.canvas.Signature.apply_async", apply_async)
     before = datetime.now(UTC)
@@ -373,6 +466,7 @@ def test_a_task_that_gives_up_sends_its_message_with_the_reason(monkeypatch: pyt
     assert letter == {
         "args": ({"job_id": "j"},),
         "id": "t",
+        "retries": 0,  # whoever sends it again begins anew
         "exchange": "edugraph.dead",
         "routing_key": "data_import",
     }

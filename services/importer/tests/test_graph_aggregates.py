@@ -344,6 +344,108 @@ def test_spellings_are_made_anew_from_the_mentions_that_stay() -> None:
     assert tx.asked == [("spellings_Topic", {"ids": ["t", "u"]})]
 
 
+def test_what_items_that_test_a_point_call_it_are_its_spellings_too() -> None:
+    unit = UnitOfWork.staged()
+    tests = [
+        {"id": "p", "spellings": ["P", "p"], "spelling_counts": [2, 1]},
+        {"id": "p", "spellings": ["P"], "spelling_counts": [4]},
+        {"id": "q", "spellings": None, "spelling_counts": None},
+    ]
+    tx = Transaction(spellings_KnowledgePoint=[{"id": "p", "spelling": "p", "records": 8}], tested_spellings=tests)
+    recompute(tx, unit, Outdated(spellings={("KnowledgePoint", "p"), ("KnowledgePoint", "q")}))
+    assert unit.spellings["KnowledgePoint", "p"] == {"P": 6, "p": 9}
+    assert unit.spellings["KnowledgePoint", "q"] == {}
+    ids = {"ids": ["p", "q"]}
+    assert tx.asked == [("spellings_KnowledgePoint", ids), ("tested_spellings", ids)]
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "stated", "found", "spellings"),
+    [
+        ("KnowledgePoint", "CONCERNS", ["P"], ["p", "P!"], ["P", "p", "P!"]),
+        ("Topic", "ABOUT", None, ["T"], ["T"]),
+        ("ErrorType", "OF_TYPE", ["Sign"], None, ["Sign"]),
+        ("KnowledgePoint", "DEFINES", ["What a definition calls it"], None, []),
+        ("Course", "IN_COURSE", ["Courses have a name, and no spellings"], None, []),
+    ],
+)
+def test_a_link_spells_its_end_as_the_record_states_it_and_as_was_found(
+    label: str, kind: str, stated: list[str] | None, found: list[str] | None, spellings: list[str]
+) -> None:
+    row = {"label": label, "type": kind, "end": "e", "stated": stated, "found": found}
+    assert list(aggregates.mentions(row)) == [((label, "e"), each) for each in spellings]
+
+
+def test_what_a_record_relates_is_each_of_its_types_with_each_of_its_points() -> None:
+    """The links of a record come in any order, and those of other records or other kinds add nothing."""
+
+    def link(of: str, kind: str, end: str, strength: float | None = None) -> dict[str, Any]:
+        confidence = None if strength is None else 2 * strength
+        return {"record": of, "type": kind, "end": end, "strength": strength, "confidence": confidence}
+
+    links = [
+        link("r", "CONCERNS", "p", 0.25),
+        link("r", "OF_TYPE", "t"),
+        link("r", "OF_TYPE", "u"),
+        link("r", "CONCERNS", "q", 0.5),
+        link("s", "CONCERNS", "p", 0.125),
+        link("s", "OF_TYPE", "t"),
+        link("without-type", "CONCERNS", "p", 0.5),
+        link("without-point", "OF_TYPE", "t"),
+        link("r", "TRIED", "a"),
+    ]
+    found = aggregates.related_by_links(links)
+    expected = related({(kind, "p"): (0.25, 0.5) for kind in "tu"} | {(kind, "q"): (0.5, 1.0) for kind in "tu"})
+    assert found == expected + related({("t", "p"): (0.125, 0.25)})
+
+
+def test_practice_is_made_anew_from_the_attempts_that_stay() -> None:
+    def attempt(day: int, outcome: int, number: int | None = None, item: str = "i") -> dict[str, Any]:
+        return {
+            "student": "a", "item": item, "record": f"r{day}", "timestamp": at(day), "number": number,
+            "outcome": outcome,
+        }  # fmt: skip
+
+    tx = Transaction(recompute_practised=[attempt(3, 1000, 2), attempt(2, 250, 1), attempt(1, 0, item="j")])
+    recompute(tx, UnitOfWork.staged(), Outdated(practised={("b", "i"), ("a", "j"), ("a", "i")}))
+    asked = [{"student": "a", "items": ["i", "j"]}, {"student": "b", "items": ["i"]}]
+    assert tx.rows("recompute_practised") == tx.rows("remove_practised") == asked
+    assert tx.rows("practised") == [
+        {
+            "student": "a", "item": "i", "tries": 2, "right": 1250, "first": 250,
+            "first_place": "2026-01-02T00:00:00.000000Z|0000000001|r2", "last": "2026-01-03T00:00:00.000000Z",
+        },
+        {
+            "student": "a", "item": "j", "tries": 1, "right": 0, "first": 0,
+            "first_place": "2026-01-01T00:00:00.000000Z|0000000000|r1", "last": "2026-01-01T00:00:00.000000Z",
+        },
+    ]  # fmt: skip
+    assert tx.names() == ["recompute_practised", "remove_practised", "practised"]
+
+
+def test_what_attempts_and_definitions_say_of_items_is_read_from_both() -> None:
+    tx = Transaction(
+        item_names_Attempt=[
+            {"item": "i", "title": "Quiz", "points": ["Sets"]},
+            {"item": "i", "title": None, "points": ["SETS"]},
+        ],
+        item_names_Definition=[{"item": "i", "title": None, "points": None}],
+    )
+    names = aggregates.item_names(tx, {"Attempt": ["s", "r"], "Definition": ["d"], "Interaction": ["x"]})
+    assert (names.titles, names.tests) == ({"i": {"Quiz": 1}}, {("i", "sets"): {"Sets": 1, "SETS": 1}})
+    assert tx.asked == [("item_names_Attempt", {"ids": ["r", "s"]}), ("item_names_Definition", {"ids": ["d"]})]
+    nothing = Transaction()
+    assert not aggregates.item_names(nothing, {}).titles
+    assert nothing.asked == []
+
+
+def test_the_version_keys_of_a_carried_course_record_are_those_of_all_that_it_was_made_of() -> None:
+    row = {"timestamp": at(1), "record": "r", "carried": None}
+    assert aggregates.version_keys(row) == {KEY}
+    carried = {"progress": 5.0, "progress_stamp": "k|p", "student_name": "Ana", "stamp": "k|s"}
+    assert aggregates.version_keys(row | {"carried": carried}) == {"k|p", "k|s"}
+
+
 def test_descriptions_are_made_anew_by_the_latest_text() -> None:
     unit = UnitOfWork.staged()
     unit.fields["KnowledgePoint", "p"] = {"description": ("gone", "2027")}
@@ -404,6 +506,48 @@ def test_fields_are_made_anew_where_a_removed_record_decided_one() -> None:
         "names_Teacher",
     ]
     assert all(parameters in ({"ids": ["x"]}, {"id": "x", "prefix": "x|"}) for _, parameters in tx.asked)
+
+
+@pytest.mark.parametrize(
+    ("label", "given", "taken"),
+    [
+        ("Item", {"title": "Quiz", "question": "1 + 1?"}, {"title": "Quiz", "question": "1 + 1?"}),
+        ("KnowledgePoint", {"name": "Sets", "names": ["Set"]}, {"title": "Sets", "other_names": ["Set"]}),
+        *[("Term", {name: name}, {name: name}) for name in ("name", "starts", "ends", "breaks")],
+    ],
+)
+def test_what_definitions_give_is_made_anew_by_the_latest_that_gives_it(
+    label: str, given: dict[str, Any], taken: dict[str, Any]
+) -> None:
+    unit = UnitOfWork.staged()
+    unit.fields[label, "x"] = dict.fromkeys(taken, ("Old", "k|gone"))
+    older = dict.fromkeys(given, "older")
+    rows = [
+        {"id": "x", "record": "r", "timestamp": at(1), "properties": given},
+        {"id": "x", "record": "q", "timestamp": at(1), "properties": older},
+        {"id": "x", "record": "s", "timestamp": at(2), "properties": {"id": "s"}},
+    ]
+    tx = Transaction(**{f"definitions_of_{label}": rows})
+    recompute(tx, unit, Outdated(fields={(label, "x")}, version_keys={"k|gone"}))
+    assert unit.fields[label, "x"] == {name: (value, KEY) for name, value in taken.items()}
+    assert unit.changed_nodes == {(label, "x")}
+    assert tx.asked == [(f"definitions_of_{label}", {"ids": ["x"]})]
+
+
+def test_what_texts_give_of_a_point_stays_when_a_definition_of_it_goes() -> None:
+    unit, point = UnitOfWork.staged(), ("KnowledgePoint", "p")
+    unit.fields[point] = {"title": ("Sets", "k|gone"), "description": ("of a text", "k|text")}
+    recompute(Transaction(), unit, Outdated(fields={point}, version_keys={"k|gone"}))
+    assert unit.fields[point] == {"description": ("of a text", "k|text")}
+
+
+def test_where_any_field_may_be_wrong_all_are_made_anew() -> None:
+    unit = UnitOfWork.staged()
+    unit.fields["Teacher", "x"] = {"name": ("Kept", "k|other")}
+    tx = Transaction()
+    recompute(tx, unit, Outdated(fields={("Teacher", "x")}, any_field=True))
+    assert unit.fields["Teacher", "x"] == {}
+    assert tx.names() == ["names_Teacher"]
 
 
 def test_what_a_student_learns_is_made_anew_from_the_course_records_that_stay() -> None:

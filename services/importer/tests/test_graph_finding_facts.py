@@ -1,15 +1,21 @@
+import json
 from typing import Any
+
+import pytest
 
 from edugraph_common.contracts.findings import (
     ContentFinding,
     ErrorFinding,
+    Finding,
     FoundErrorType,
     FoundPoint,
+    InteractionFinding,
     LinkedPoint,
     Origin,
     Prerequisite,
     RecordFinding,
 )
+from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import finding_facts
 
@@ -102,3 +108,115 @@ def test_what_was_found_stands_on_its_record_and_what_is_no_longer_found_is_take
         "found_severity": "high",
     }
     assert set(finding_facts.PROPERTIES) | {"finding", "verdicts"} == set(properties)
+
+
+# --- reviews ------------------------------------------------------------------------------------------------------
+
+
+def reviewed(
+    found: Finding, label: str, accepted: dict[str, list[str]] | None = None, **rejected: list[str]
+) -> finding_facts.FindingFacts:
+    """Return what counts of a finding after some of its aspects were rejected, and others accepted."""
+    verdicts = json.dumps({"accepted": accepted or {}, "rejected": rejected})
+    return finding_facts.reviewed(finding_facts.facts_of(found), label, verdicts)
+
+
+MISTAKE = ErrorFinding(
+    error_types=(FoundErrorType(name="Sign", confidence=0.5), FoundErrorType(name="Units", confidence=0.25)),
+    knowledge_points=(LinkedPoint(name="Fractions", strength=0.25, confidence=0.5),),
+    severity="high",
+    difficulty="beginner",
+    confidence=1,
+)
+
+
+@pytest.mark.parametrize("label", ["ErrorRecord", "Attempt"])
+def test_what_was_rejected_of_a_mistake_does_not_count_and_what_was_accepted_counts_fully(label: str) -> None:
+    facts = reviewed(
+        MISTAKE, label, {"error_type": ["slip"], "knowledge_point": ["sets"]},
+        error_type=["sign"], knowledge_point=["fractions"],
+    )  # fmt: skip
+    assert facts.links == {
+        "OF_TYPE": {
+            "units": {"found_as": ["Units"], "confidence": 0.25},
+            "slip": {"found_as": [], "confidence": 1.0},
+        },
+        "CONCERNS": {"sets": {"found_as": [], "strength": 1.0, "confidence": 1.0}},
+    }
+    assert (facts.severity, facts.difficulty) == ("high", "beginner")
+
+
+def test_what_was_found_and_accepted_keeps_its_own_confidence() -> None:
+    assert reviewed(MISTAKE, "ErrorRecord", {"error_type": ["sign"]}).links == finding_facts.facts_of(MISTAKE).links
+
+
+@pytest.mark.parametrize("aspect", ["severity", "difficulty"])
+def test_of_single_values_the_last_that_was_accepted_counts_and_a_rejected_one_never(aspect: str) -> None:
+    def left(accepted: list[str], rejected: list[str]) -> str | None:
+        given = {aspect: accepted} if accepted else {}
+        value: str | None = getattr(reviewed(MISTAKE, "Attempt", given, **{aspect: rejected}), aspect)
+        return value
+
+    found = getattr(MISTAKE, aspect)
+    assert left([], ["another"]) == found
+    assert left([], [found]) is None
+    assert left(["first", "last"], []) == "last"
+    assert left(["last"], [found]) == "last"
+    assert left(["last"], ["last"]) is None
+
+
+def test_reviews_of_a_chat_are_of_its_topics_and_its_sentiment() -> None:
+    chat = InteractionFinding(sentiment="positive", topics=("Algebra", "Sets"), confidence=1)
+    facts = reviewed(chat, "Interaction", {"topic": ["units"]}, topic=["sets"], sentiment=["positive"])
+    assert facts.links == {"ABOUT": {"algebra": {"found_as": ["Algebra"]}, "units": {"found_as": []}}}
+    assert facts.sentiment is None
+    assert reviewed(chat, "Interaction", {"sentiment": ["negative"]}).sentiment == "negative"
+
+
+def test_a_point_that_was_rejected_takes_the_claims_about_it_along_and_no_other() -> None:
+    text = ContentFinding(
+        knowledge_points=tuple(FoundPoint(name=name, importance="core", description=name) for name in "abc"),
+        prerequisites=(
+            Prerequisite(point="a", requires="b", confidence=0.5),
+            Prerequisite(point="a", requires="c", confidence=0.25),
+            Prerequisite(point="b", requires="c", confidence=0.75),
+        ),
+        confidence=1,
+    )
+    facts = reviewed(text, "CourseContent", {"knowledge_point": ["d"]}, knowledge_point=["b"])
+    links = facts.links_of("DESCRIBES")
+    assert facts.prerequisites == {("a", "c"): 0.25}
+    assert {end: (link["requires"], link["requires_confidence"]) for end, link in links.items()} == {
+        "a": (["c"], [0.25]), "c": (None, None), "d": (None, None),
+    }  # fmt: skip
+    assert {end: (link["importance"], link["description"]) for end, link in links.items()} == {
+        "a": ("core", "a"), "c": ("core", "c"), "d": ("supplementary", None),
+    }  # fmt: skip
+    none_left = reviewed(text, "CourseContent", knowledge_point=["c"])
+    assert none_left.prerequisites == {("a", "b"): 0.5}
+    assert none_left.links_of("DESCRIBES")["b"]["requires"] is None
+
+
+def test_verdicts_stored_with_a_record_are_heeded_where_nothing_was_found_too() -> None:
+    verdicts = json.dumps({"accepted": {"topic": ["sets"]}, "rejected": {}})
+    assert finding_facts.facts_of_stored(None, "Interaction", verdicts).links == {"ABOUT": {"sets": {"found_as": []}}}
+
+
+# --- which finding counts -----------------------------------------------------------------------------------------
+
+
+def test_of_two_findings_the_one_whose_job_was_asked_for_later_has_the_greater_key() -> None:
+    def key(**of_message: Any) -> str | None:
+        said = {"job_id": "j", "pack": "p", "findings": [], "asked_at": 1_767_225_600.0} | of_message
+        return finding_facts.finding_key(Findings.model_construct(**said))
+
+    assert key() == "2026-01-01T00:00:00.000000Z|j|000000|"
+    in_order = [
+        key(generation=2),
+        key(generation=10, edition="a"),
+        key(generation=10, edition="b"),
+        key(job_id="k"),
+        key(asked_at=1_767_225_601.0),
+    ]
+    assert in_order == sorted(in_order, key=str)
+    assert key(asked_at=None) is None

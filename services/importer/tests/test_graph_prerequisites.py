@@ -138,6 +138,11 @@ def test_a_portion_is_created_by_what_becomes_of_each_edge() -> None:
     assert tx.rows("create_set_aside") == [{"from": "c", "to": "d", "confidence": 0.75}]
 
 
+def test_edges_are_removed_in_their_order_whatever_order_the_graph_told_them_in() -> None:
+    edges: Edges = {("x", "y"): (0.5, False), ("a", "c"): (0.5, True), ("a", "b"): (0.5, False)}
+    assert differences(edges, {}) == EdgeChanges((("a", "b"), ("a", "c"), ("x", "y")))
+
+
 # --- who writes it ---------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +197,22 @@ def test_a_settler_takes_its_number_then_reads_the_notes_and_then_the_claims() -
     assert graph.tx.rows("remove_prerequisites") == [{"from": "x", "to": "y"}]
     assert graph.tx.rows("create_depends_on") == [{"from": "b", "to": "c", "confidence": 0.5}]
     assert graph.tx.asked[-1] == ("delete_claim_changes", {"ids": ["n1", "n2"]})
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_of_steps_that_people_accepted_the_one_they_accepted_first_is_followed(first: str) -> None:
+    """In whatever order the graph tells of them; and what they rejected is set aside, however sure a text is."""
+    other = "b" if first == "a" else "a"
+    said = [
+        {"from": other, "to": first, "accepted": True, "stamp": "2026-01-02T00:00:00.000000Z|t|accepted"},
+        {"from": "c", "to": "d", "accepted": False, "stamp": "2026-01-03T00:00:00.000000Z|t|rejected"},
+        {"from": first, "to": other, "accepted": True, "stamp": "2026-01-01T00:00:00.000000Z|t|accepted"},
+    ]
+    graph = Graph({("c", "d"): 0.75, (other, first): 0.75}, {}, ["n"])
+    graph.tx.answers["judged_needs"] = said
+    assert graph.settled().changes.new == {
+        (first, other): (1.0, False), (other, first): (1.0, True), ("c", "d"): (0.75, True)
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("version", "refusal"), [(SCHEMA_VERSION - 1, OutdatedGraph), (SCHEMA_VERSION + 1, Wait)])

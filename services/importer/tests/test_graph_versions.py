@@ -1,5 +1,6 @@
 """The version rule without a graph: which records are written, and what a superseded version had a part in."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from edugraph_common.contracts.records import Record, iso, parse_record
 from edugraph_importer.graph import finding_facts
 from edugraph_importer.graph.aggregates import Outdated
 from edugraph_importer.graph.driver import StaleRead
-from edugraph_importer.graph.record_facts import LABEL_OF_TYPE
+from edugraph_importer.graph.record_facts import LABEL_OF_TYPE, Called
 from edugraph_importer.graph.tombstones import Tombstones, plain_hash
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
@@ -98,7 +99,8 @@ def test_an_earlier_version_than_that_in_the_graph_is_stale() -> None:
 
 
 def test_the_same_version_is_unchanged_whether_it_is_in_the_graph_or_came_just_now() -> None:
-    assert classified(OLD, stored={"r": version_of(OLD)}).unchanged == [OLD]
+    stored = classified(OLD, stored={"r": version_of(OLD)})
+    assert (stored.unchanged, stored.reread) == ([OLD], {})  # nothing is written again
     found = classified(OLD, OLD)
     assert (found.records, found.unchanged) == ([OLD], [OLD])
 
@@ -188,6 +190,12 @@ def test_what_was_taken_back_before_is_not_taken_back_again() -> None:
     assert "q" not in withdrawn
 
 
+def test_it_is_asked_of_each_record_and_each_withdrawal_by_its_hash_whether_it_was_taken_back() -> None:
+    tx = Transaction()
+    WithdrawnRecords(tx, [OLD, chat("q")], 1, ["s"])
+    assert tx.asked == [("withdrawn", {"ids": sorted(map(plain_hash, "qrs"))})]
+
+
 def test_where_nothing_was_taken_back_nothing_is_asked_of_each_record() -> None:
     tx = Transaction()
     assert OLD.record_id not in WithdrawnRecords(tx, [OLD], 0)
@@ -231,6 +239,40 @@ def test_the_order_does_not_matter(records: list[Record]) -> None:
         "q": "2026-01-01T00:00:00.000000Z",
     }
     assert len(found.superseded_here) == 2
+
+
+# --- retention ----------------------------------------------------------------------------------------------------
+
+KEPT_FROM = "2026-02-01T12:00:00.000000Z"
+
+
+def test_a_record_about_a_student_is_kept_from_a_moment_on_and_activity_from_the_day_of_it() -> None:
+    """What is about nobody, such as a text of a course, has no age at which it goes."""
+
+    def activity(at: str) -> Record:
+        data = {"student_id": "a", "course_id": "c"}
+        return parse_record({"type": "activity_record", "timestamp": at, "record_id": at, "data": data})
+
+    content = {"type": "course_content", "timestamp": "2020-01-01", "data": {"course_id": "c", "content": "x"}}
+    kept = [
+        chat("r", KEPT_FROM), activity("2026-02-01T00:00:00Z"), activity("2026-02-02T00:00:00Z"), parse_record(content)
+    ]  # fmt: skip
+    refused = [
+        chat("p", "2026-02-01T11:59:59.999999Z"), mistake("m", "2026-01-31T13:00:00Z"), activity("2026-01-31T23:59:59Z")
+    ]  # fmt: skip
+    lines = list(enumerate([*refused, *kept], start=3))
+    found = classify(lines, {}, nobody_erased(), withdrawn_records(), KEPT_FROM)
+    assert sorted(each.record_id for each in found.records) == sorted(each.record_id for each in kept)
+    assert [(each.line, each.found) for each in found.rejects] == [
+        (3, "2026-02-01"), (4, "2026-01-31"), (5, "2026-01-31")
+    ]  # fmt: skip
+    assert {(each.field, each.expected, each.reason) for each in found.rejects} == {
+        ("timestamp", "2026-02-01 or later", "is older than the graph keeps records")
+    }
+
+
+def test_without_a_retention_nothing_is_too_old() -> None:
+    assert classified(chat("r", "0001-01-01T00:00:00Z")).rejects == []
 
 
 # --- erased students ----------------------------------------------------------------------------------------------
@@ -366,6 +408,81 @@ def test_a_superseded_course_record_had_a_part_in_what_its_student_learns() -> N
     found = lock_superseded(tx, {"k": old("CourseRecord")})
     assert found.outdated.learns == {("a", "c")}
     assert not any([found.outdated.contains, found.outdated.mistakes])
+
+
+def test_how_a_superseded_record_called_ids_is_taken_back() -> None:
+    """A record that gives an id without a name keeps the id known as one. What a record names has no id to be called."""
+    rows = [
+        link("m", "CONCERNS", "KnowledgePoint", "p") | {"stated": ["Sets", "SETS", "Units"]},
+        link("m", "OF_TYPE", "ErrorType", "e") | {"stated": []},
+        link("m", "CONCERNS", "KnowledgePoint", "found-alone"),
+        link("m", "ABOUT", "Topic", "t") | {"stated": ["T"]},
+    ]
+    tx = Transaction(
+        lock_records_ErrorRecord=[{"records": [["m", None, "h", None, None, None]]}], links_of_ErrorRecord=rows
+    )
+    found = lock_superseded(tx, {"m": old("ErrorRecord")})
+    called = [
+        Called("KnowledgePoint", "p", "sets"),
+        Called("KnowledgePoint", "p", "units"),
+        Called("ErrorType", "e", "e"),
+    ]
+    assert found.called == Counter(called)
+    assert {("KnowledgePoint", "sets"), ("KnowledgePoint", "units")} <= found.nodes
+    unit = UnitOfWork.staged()
+    unit.called.update([*called, called[0]])
+    remove_superseded(Transaction(), unit, found, {})
+    assert +unit.called == Counter([called[0]])
+
+
+def test_a_superseded_membership_had_a_part_in_who_is_in_its_group_and_in_what_that_is_called() -> None:
+    rows = [
+        link("k", "HAS_MEMBERSHIP", "Student", "a"),
+        link("k", "IN_GROUP", "Group", "g"),
+        link("l", "IN_GROUP", "Group", "h"),
+        link("l", "HAS_MEMBERSHIP", "Teacher", "t"),
+    ]
+    locked = [[each, None, "h", None, None, None] for each in "kl"]
+    said = [{"group": "g", "name": "7b", "course": "c"}, {"group": "h", "name": None, "course": None}]
+    tx = Transaction(lock_records_Membership=[{"records": locked}], links_of_Membership=rows, group_counts=said)
+    found = lock_superseded(tx, {"k": old("Membership"), "l": old("Membership")})
+    assert found.outdated.memberships == {("Student", "a", "g"), ("Teacher", "t", "h")}
+    assert (found.group_counts.names, found.group_counts.courses) == ({"g": {"7b": 1}}, {("g", "c"): 1})
+    assert {("Group", "g"), ("Group", "h"), ("Course", "c"), ("Student", "a"), ("Teacher", "t")} <= found.nodes
+
+
+def test_a_superseded_attempt_had_a_part_in_the_practice_and_the_mistakes_of_its_student() -> None:
+    rows = [
+        link("k", "TRIED", "Student", "a"),
+        link("k", "OF_ITEM", "Item", "i"),
+        link("k", "OF_TYPE", "ErrorType", "e"),
+        link("k", "IN_COURSE", "Course", "c"),
+    ]
+    said = [{"item": "i", "title": "Quiz", "points": ["Sets"]}]
+    tx = Transaction(
+        lock_records_Attempt=[{"records": [["k", None, "h", None, None, None]]}],
+        links_of_Attempt=rows,
+        item_names_Attempt=said,
+    )
+    found = lock_superseded(tx, {"k": old("Attempt")})
+    assert (found.outdated.practised, found.outdated.mistakes) == ({("a", "i")}, {("a", "e", "c")})
+    assert (found.item_names.titles, found.item_names.tests) == ({"i": {"Quiz": 1}}, {("i", "sets"): {"Sets": 1}})
+    assert ("KnowledgePoint", "sets") in found.nodes
+
+
+def test_a_superseded_definition_had_a_part_in_what_its_course_contains_and_what_points_require() -> None:
+    rows = [
+        link("k", "DEFINES", "KnowledgePoint", "p"),
+        link("k", "REQUIRES", "KnowledgePoint", "q"),
+        link("k", "IN_COURSE", "Course", "c"),
+        link("i", "DEFINES", "Item", "quiz"),
+        link("i", "IN_COURSE", "Course", "c"),
+    ]
+    locked = [[each, None, "h", None, None, None] for each in "ik"]
+    tx = Transaction(lock_records_Definition=[{"records": locked}], links_of_Definition=rows)
+    found = lock_superseded(tx, {"k": old("Definition"), "i": old("Definition")})
+    assert (found.claims, found.outdated.contains) == ({("p", "q")}, {("c", "p")})
+    assert not any([found.outdated.descriptions, found.spellings, found.outdated.learns])
 
 
 @pytest.mark.parametrize("records", [[], [["r", None, "another", None, None]]])

@@ -177,7 +177,7 @@ def test_who_sees_cells_may_cut_none_smaller_and_everybody_else_may(detail: dict
     """To take the guard out: let `refuse_detail` look over one of them."""
     asked = Parameters.model_validate({"course": "C", **detail})
     refuse_detail(caller("analyst"), rule_for(caller("analyst"), "weak-points"), Parameters(course="C"))
-    with pytest.raises(Refusal, match=f"leave out {', '.join(detail)}") as refused:
+    with pytest.raises(Refusal, match=rf"leave out {', '.join(detail)}\.$") as refused:
         seen(SaidGraph(students_of_course=students("a")), caller("analyst"), "weak-points", asked)
     assert (refused.value.status, refused.value.name) == (403, "rows")
     refuse_detail(caller("teacher"), rule_for(caller("teacher"), "weak-points"), asked)

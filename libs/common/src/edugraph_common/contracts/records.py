@@ -403,9 +403,8 @@ def _first_problem(error: ValidationError, envelope: Mapping[str, Any]) -> Inval
     head = detail["loc"] and detail["loc"][0] in _HEAD
     path = ".".join(str(part) for part in detail["loc"])
     field = path if head else ".".join(filter(None, ("data", path)))
-    found = "" if detail["type"] in ("missing", "value_error") and not path else shorten(detail.get("input"))
-    if detail["type"] == "missing":
-        found = ""
+    without_value = detail["type"] == "missing" or (detail["type"] == "value_error" and not path)
+    found = "" if without_value else shorten(detail.get("input"))
     return InvalidRecord(field, _expected_form(detail, str(envelope.get("type"))), found, _reason(detail))
 
 
