@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 import structlog
-from addresses import clean, lacking, take_own
+from addresses import clean, lacking, take_own, trust_no_authority
 from guard import give_back
 
 MAY_CONNECT = ("real", "embedded", "loopback")
@@ -25,6 +25,7 @@ ON_SHARED_ENGINE = re.compile(
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     clean(os.environ)
+    trust_no_authority(os.environ)
     if config.pluginmanager.hasplugin("hypothesispytest"):  # the chart's tests have an environment without it
         from hypothesis import HealthCheck, settings
 
