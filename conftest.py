@@ -61,7 +61,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In a worker: what takes longest comes first."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (not ON_SHARED_ENGINE.match(item.nodeid), not item.get_closest_marker("real")))
+        long = ("real", "thorough")
+        items.sort(
+            key=lambda item: (not ON_SHARED_ENGINE.match(item.nodeid), not any(map(item.get_closest_marker, long)))
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
