@@ -20,7 +20,7 @@ import guard
 import httpx
 import pytest
 from addresses import TESTS, clean, in_ci, named_for_services
-from command_line import edugraph
+from command_line import edugraph_here
 
 from edugraph_cli.embedded.servers import embedded_servers
 from edugraph_cli.processes import Processes, worker_command
@@ -194,7 +194,7 @@ class System:
     def edugraph(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The command line, as a user types it."""
         addresses = {"EDUGRAPH_URL": self.url, "EDUGRAPH_INSIGHTS_URL": self.insights}
-        return edugraph({**self.engine.environment, **addresses}, *arguments, seconds=240)
+        return edugraph_here({**self.engine.environment, **addresses}, *arguments)
 
     def restart_importer(self, number: int) -> None:
         """Start the importer again with so many processes, and else as it was."""
