@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 import structlog
-from addresses import clean, lacking, take_own
+from addresses import clean, lacking, take_own, trust_no_authority
 from guard import give_back
 
 MAY_CONNECT = ("real", "embedded", "loopback")
@@ -25,6 +25,7 @@ ON_SHARED_ENGINE = re.compile(
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     clean(os.environ)
+    trust_no_authority(os.environ)
     if config.pluginmanager.hasplugin("hypothesispytest"):  # the chart's tests have an environment without it
         from hypothesis import HealthCheck, settings
 
@@ -60,7 +61,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In a worker: what takes longest comes first."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (not ON_SHARED_ENGINE.match(item.nodeid), not item.get_closest_marker("real")))
+        long = ("real", "thorough")
+        items.sort(
+            key=lambda item: (not ON_SHARED_ENGINE.match(item.nodeid), not any(map(item.get_closest_marker, long)))
+        )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -20,11 +20,20 @@ import guard
 import httpx
 import pytest
 from addresses import TESTS, clean, in_ci, named_for_services
-from command_line import edugraph
+from command_line import edugraph_here
 
 from edugraph_cli.embedded.servers import embedded_servers
-from edugraph_cli.processes import Processes
-from edugraph_cli.serving import REDIS, Pools, free_metrics_ports, metrics_ports, serving, with_redis_users
+from edugraph_cli.processes import Processes, worker_command
+from edugraph_cli.serving import (
+    IMPORTS,
+    PROCESSES,
+    REDIS,
+    Pools,
+    free_metrics_ports,
+    metrics_ports,
+    serving,
+    with_redis_users,
+)
 from edugraph_client import Client
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.redis_users import SERVICES, redis_user
@@ -38,6 +47,8 @@ REAL = (
     "EDUGRAPH_NEO4J_PASSWORD",
 )
 PRIVACY_SECRET = "of the tests alone"  # of no installation
+
+IMPORTERS = 2  # processes of the system that tests share
 
 # Tests of minutes run where they are asked for: make traps, make observe-tests.
 SLOW = bool(os.environ.get("EDUGRAPH_SLOW"))
@@ -183,7 +194,18 @@ class System:
     def edugraph(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The command line, as a user types it."""
         addresses = {"EDUGRAPH_URL": self.url, "EDUGRAPH_INSIGHTS_URL": self.insights}
-        return edugraph({**self.engine.environment, **addresses}, *arguments, seconds=240)
+        return edugraph_here({**self.engine.environment, **addresses}, *arguments)
+
+    def restart_importer(self, number: int) -> None:
+        """Start the importer again with so many processes, and else as it was."""
+        importer = self.processes.running["importer"]
+        importer.terminate()
+        importer.wait()
+        port = self.metrics_ports[PROCESSES.index("importer")]
+        own = {"EDUGRAPH_METRICS_PORT": str(port), **self.engine.own.get("importer", {})}
+        command = worker_command("edugraph_importer.worker", "importer", IMPORTS, number)
+        self.processes.start("importer", command, own)
+        self.processes.wait_until("importer", lambda: self.processes.log_has("importer", " ready."))
 
     def peak_memory(self) -> dict[str, int]:
         """MB of the largest process of each kind, pool children included."""

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from engines import Engine, System, embedded_engine, real_engine
+from engines import IMPORTERS, Engine, System, embedded_engine, real_engine
 
 from edugraph_cli.serving import Pools
 
@@ -35,7 +35,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def system(engine: Engine) -> Iterator[System]:
     """Two importer processes and one analyzer."""
-    with engine.serve(Pools(importer=2, findings=1, analyzer=1)) as system:
+    with engine.serve(Pools(importer=IMPORTERS, findings=1, analyzer=1)) as system:
         yield system
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import guard
 import httpx
 import pytest
+from addresses import with_authorities
 from engines import CHECKOUT, own_vhost
 
 from tools.servers.server import PROJECT_NAMES
@@ -74,7 +75,8 @@ def shell(path_without_uv: str) -> Iterator[dict[str, str]]:
     """The environment of a reader who has given servers to `make`, which then starts none."""
     with own_vhost() as servers:
         guard.empty_graph(servers)
-        own = {name: value for name, value in os.environ.items() if not name.startswith(NOT_THE_READERS)}
+        shells = with_authorities(os.environ)  # uv may have to fetch a package
+        own = {name: value for name, value in shells.items() if not name.startswith(NOT_THE_READERS)}
         given = {name: servers[ours] for name, ours in PROJECT_NAMES.items()}
         yield {**own, **given, "PATH": path_without_uv}
 

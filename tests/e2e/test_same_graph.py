@@ -1,13 +1,12 @@
 """One file, one graph: on every engine, with any number of importer processes and any batch size."""
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from addresses import in_a_run_of_workers
-from engines import CHECKOUT, SHARED_RECORDS, Engine
-
-from edugraph_cli.serving import Pools
+from engines import CHECKOUT, IMPORTERS, SHARED_RECORDS, System
 
 
 @pytest.fixture(scope="session")
@@ -29,16 +28,24 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def restarted(system: System) -> Iterator[System]:
+    """The system, whose importer has as many processes as before when all ways were tried."""
+    yield system
+    system.restart_importer(IMPORTERS)
+
+
 @pytest.mark.parametrize("importers", [1, 4])
 def test_the_digest_does_not_depend_on_how_the_file_was_imported(
-    engine: Engine, importers: int, records: Path, digests: Path
+    restarted: System, importers: int, records: Path, digests: Path
 ) -> None:
-    with engine.serve(Pools(importer=importers, findings=1, analyzer=1)) as system:
-        for batch_size in (1, 7, 100, 1_000):
-            engine.empty()
-            report = system.import_and_report(records, "--batch-size", str(batch_size))
-            assert report["state"] == "succeeded"
-            way = f"{engine.name}, {importers} importers, batches of {batch_size}"
-            (digests / way).write_text(system.client.graph_digest())
+    engine = restarted.engine
+    restarted.restart_importer(importers)
+    for batch_size in (1, 7, 100, 1_000):
+        engine.empty()
+        report = restarted.import_and_report(records, "--batch-size", str(batch_size))
+        assert report["state"] == "succeeded"
+        way = f"{engine.name}, {importers} importers, batches of {batch_size}"
+        (digests / way).write_text(restarted.client.graph_digest())
     seen = {way.name: way.read_text() for way in digests.iterdir()}
     assert len(set(seen.values())) == 1, seen

@@ -16,9 +16,9 @@ EXAMPLES = 300
 @pytest.mark.real
 @pytest.mark.parametrize("redis_url", ["redis"], indirect=True)
 @pytest.mark.parametrize("source", fuzz.SOURCES)
-def test_good_rows_arrive_and_every_job_ends(redis_url: str, tmp_path: Path, source: Format) -> None:
+def test_good_rows_arrive_and_every_job_ends(redis_url: str, source: Format) -> None:
     """Out: `except Exception` in json_source.py or csv_source.py, or any count of the outcome in settle_batch.lua."""
-    with fuzz.connected_importer(redis_url, tmp_path) as importer:
+    with fuzz.connected_importer(redis_url) as importer:
         tally, _ = fuzz.try_examples(importer, source, EXAMPLES, number=1)
     assert not tally.broken
     assert tally.examples >= EXAMPLES

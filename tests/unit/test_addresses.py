@@ -7,8 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
-from addresses import SWITCHES, TESTS, in_ci, lacking, named_for_services, of_each_worker, take_own
+from addresses import (
+    SWITCHES,
+    TESTS,
+    in_ci,
+    lacking,
+    named_for_services,
+    of_each_worker,
+    take_own,
+    trust_no_authority,
+    with_authorities,
+)
 from engines import CHECKOUT, missing
 
 from edugraph_cli.processes import Processes
@@ -62,6 +73,18 @@ def test_a_developers_settings_reach_no_test() -> None:
 def test_addresses_for_tests_are_all_that_is_handed_on() -> None:
     shell = {**OF_A_DEVELOPER, "EDUGRAPH_TEST_REDIS_URL": "redis://tests/0", "EDUGRAPH_TEST_NEO4J_URI": ""}
     assert named_for_services(shell) == {"EDUGRAPH_REDIS_URL": "redis://tests/0"}
+
+
+@pytest.mark.parametrize(
+    "shell", [{}, {"SSL_CERT_FILE": "/a.pem"}, {"SSL_CERT_FILE": "/a.pem", "SSL_CERT_DIR": "/b"}]
+)
+def test_no_authority_is_trusted_and_what_fetches_packages_has_those_of_the_shell(shell: dict[str, str]) -> None:
+    environment = {**shell, "HOME": "/home/somebody"}
+    trust_no_authority(environment)
+    trust_no_authority(environment)  # the worker, after the run
+    assert httpx.create_ssl_context().cert_store_stats()["x509"] == 0, "of this run"
+    assert {name for name in environment if name.startswith("SSL_CERT_")} == {"SSL_CERT_DIR"}
+    assert with_authorities(environment) == {**shell, "HOME": "/home/somebody"}
 
 
 TWO_SETS = {
