@@ -29,7 +29,7 @@ from own_neo4j import own_neo4j
 from own_redis import own_redis
 from page.school import served
 from page.visitor import Visitor
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
 from edugraph_cli.synthetic_school import School
 from edugraph_common.contracts.findings import ContentFinding, FoundPoint, Prerequisite, RecordFinding
@@ -57,6 +57,8 @@ async text => {
   return (performance.now() - begun) / 1000;
 }
 """
+ANSWERED = """performance.getEntriesByType('resource').filter(each => each.name.includes('/v1/'))
+  .map(each => `${new URL(each.name).pathname} ${Math.round(each.duration)} ms`)"""
 
 
 def main() -> int:
@@ -126,9 +128,12 @@ def first_pictures(visitor: Visitor, page: str, school: School) -> list[float]:
         query = "&".join(f"{name}={value}" for name, value in state.items())
         begun = time.perf_counter()
         visitor.page.goto(f"{visitor.address}/ui/#{page}?{query}")
-        visitor.page.wait_for_function(
-            "() => document.querySelector('main[data-ready]') && !document.querySelector('.waits')", polling="raf"
-        )
+        try:
+            visitor.page.wait_for_function(
+                "() => document.querySelector('main[data-ready]') && !document.querySelector('.waits')", polling="raf"
+            )
+        except Error:
+            sys.exit(f"the page {page} still waits; what was answered: {visitor.page.evaluate(ANSWERED)}")
         times.append(time.perf_counter() - begun)
         refuse_an_empty_page(visitor.page, page)
     return times[WARM:]

@@ -130,6 +130,13 @@ def test_the_numbers_of_a_student_are_those_of_the_api(visit: Visitor) -> None:
     assert drawn == [*counts, sum(row["outcome"] is None for row in records)]
 
 
+def test_a_student_who_is_not_in_the_course_has_a_page(visit: Visitor) -> None:
+    """Out: the `?.` where the page takes the name from the roster: it waited for ever."""
+    shown = visit.open("student", course="ALG", student=STUDENT, lang="en")
+    assert visit.answer("roster", course="ALG", student=STUDENT)["rows"] == []
+    assert STUDENT in shown.inner_text("h1")
+
+
 def test_the_map_draws_each_point_that_has_a_prerequisite_or_attempts(visit: Visitor) -> None:
     shown = visit.open("map", course=COURSE, lang="en")
     needs = visit.answer("course-map", course=COURSE)["rows"]

@@ -14,7 +14,7 @@ export function student({ asked, questions }) {
   const one = { ...asked, group: undefined, student: state().student };
   const title = h('h1', {}, t('student.title', { who: one.student ?? '' }));
   if (!one.student) return [h('h1', {}, t('student.none')), h('p', {}, h('a', { href: link('students') }, t('nav.students')))];
-  title.done = ask('/roster', one).then(answer => { title.textContent = t('student.title', { who: answer.rows[0].name ?? one.student }); }, () => {});
+  title.done = ask('/roster', one).then(answer => { title.textContent = t('student.title', { who: answer.rows[0]?.name ?? one.student }); }, () => {});
   return [
     title,
     questions.has('course-map') && h('p', { class: 'no-print' }, h('a', { href: link('map', { student: one.student }) }, t('student.map'))),
