@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,8 @@ from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.answers import Count, Found, Measured, Name, Row
 from edugraph_insights.asking import ask
 from edugraph_insights.facts import Facts
+from edugraph_insights.insights import MANY_STUDENTS, LargeQuestions
+from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.settings import HelpThresholds
 
@@ -62,6 +65,7 @@ class Asked:
     noted: list[tuple[Any, ...]] = field(default_factory=list)
     settings: Any = field(default_factory=lambda: SimpleNamespace(help_thresholds={}))
     coefficients: Coefficients = field(default_factory=Coefficients)
+    large: LargeQuestions = field(default_factory=lambda: LargeQuestions(BoundedSemaphore(1), 0.0))
 
     def now(self) -> datetime:
         return NOW
@@ -305,3 +309,23 @@ def test_the_records_behind_a_progress_are_of_all_days_for_it_is_the_latest() ->
     assert "term=2026-1" in asked.records(kind="messages")
     of_a_day = Parameters.model_validate({"course": "C", "as_of": YESTERDAY})
     assert of_a_day.records(kind="progress") == "/v1/insights/records?course=C&as_of=2026-05-31&kind=progress"
+
+
+def test_a_question_about_many_students_has_a_place_or_an_offer_and_a_group_is_never_kept_waiting() -> None:
+    """Out: `insights.large.place` in `ask`; its `finally`; the comparison with MANY_STUDENTS."""
+    many = students(*(f"s{number:03}" for number in range(MANY_STUDENTS)))
+    graph = in_a_school()
+    graph.rows["students_of_course"] = lambda course, **_: many if course == "C" else many[1:]
+    school = Asked(graph)
+    with school.large.place(MANY_STUDENTS):
+        with pytest.raises(TooLarge, match="are being answered now") as large:
+            school.ask()
+        assert "one group" in large.value.more["narrower"]
+        assert school.ask(group="g").rows
+        assert school.ask(course="D").rows, "one student less"
+    graph.rows["course_name"] = []
+    with pytest.raises(Problem, match="no course"):
+        school.ask()
+    graph.rows["course_name"] = [{"name": "Algebra"}]
+    assert school.ask().rows, "the place of the one that failed is free"
+    assert len(school.found) == 3

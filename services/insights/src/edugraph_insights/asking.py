@@ -40,7 +40,9 @@ def ask(
     key = key_of(question.name, asked.model_dump(), epochs, permitted.in_cells, *read_by(facts))
     kept = insights.answers.find(key) if insights.answers else None
     if kept is None:
-        answer = computed(question, asked, facts, in_cells=permitted.in_cells)
+        students = len(facts.students) + (len(facts.beside.students) if facts.beside else 0)
+        with insights.large.place(students):
+            answer = computed(question, asked, facts, in_cells=permitted.in_cells)
     else:
         answer = Answer[question.row].model_validate_json(kept)  # type: ignore[name-defined]
     metrics.ANSWERS_KEPT.add(came_from="graph" if kept is None else "cache")

@@ -1,8 +1,10 @@
 """The composition root: what one process of insights works with. Tests replace single parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.mastery import Coefficients, read_coefficients
@@ -21,9 +23,41 @@ from edugraph_common.platform.settings import secret_of
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.graph import Graph
 from edugraph_insights.login import Login
+from edugraph_insights.problems import TooLarge
 from edugraph_insights.settings import InsightsSettings
 
 REDIS_TIMEOUT_SECONDS = 1.5
+
+# A question about so many students may take a second of a core of this process, and as much of Neo4j.
+MANY_STUDENTS = 300
+LARGE_AT_ONCE = 2
+LONGEST_WAIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class LargeQuestions:
+    """Lets a few questions about many students be answered at once.
+
+    Threads share one core for what is Python, so that of eight that begin together none is answered before the last
+    one nearly is. Those about a group go past all of them.
+    """
+
+    places: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(LARGE_AT_ONCE))
+    longest_wait_seconds: float = LONGEST_WAIT_SECONDS
+
+    @contextmanager
+    def place(self, students: int) -> Iterator[None]:
+        """Wait for a place to ask about so many students. Raises TooLarge where none becomes free in time."""
+        if students < MANY_STUDENTS:
+            yield
+            return
+        if not self.places.acquire(timeout=self.longest_wait_seconds):
+            busy = "Other questions about many students are being answered now"
+            raise TooLarge(busy, "Ask for one group or one student, or again in some seconds.")
+        try:
+            yield
+        finally:
+            self.places.release()
 
 
 @dataclass(frozen=True)
@@ -47,6 +81,7 @@ class Insights:
     login: Login | None = None
     answers: AnswerCache | None = None
     rate_limiter: RateLimiter | None = None
+    large: LargeQuestions = field(default_factory=LargeQuestions)
 
     def admit(self, token: str) -> Caller:
         """Return who calls. Raises Refusal 401, Problem 429, and Retryable when the caller cannot be looked up."""
