@@ -78,3 +78,18 @@ def test_only_a_traceparent_is_taken_from_outside(value: str | None, taken: bool
 
 def test_a_new_trace_is_a_valid_one() -> None:
     assert trace_context.accepted(trace_context.new())
+
+
+def test_a_scrape_passes_over_a_file_that_a_child_is_making(tmp_path: Path) -> None:
+    """Out: the size in `_Shared.collect`. Whoever scraped while a child was started got no answer."""
+    code = (
+        "import pathlib, sys\n"
+        "from edugraph_common.platform import instruments, metrics\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "instruments.share(folder, lambda: 'main')\n"
+        "metrics.CHILDREN.add()\n"
+        "(folder / 'counter_2.db').touch()\n"
+        "print(instruments.exposition().decode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert "edugraph_worker_children_started_total 1.0" in done.stdout, done.stderr

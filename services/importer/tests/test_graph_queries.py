@@ -53,7 +53,9 @@ def test_every_statement_is_used() -> None:
 def test_every_match_by_id_seeks_its_index() -> None:
     for name, text in CYPHER.items():
         for line in text.splitlines():
-            assert not re.match(r"(OPTIONAL )?MATCH \(\w+:\w+ \{id: ", line) or "USING INDEX SEEK" in line, name
+            # One with the id in its middle has no hint, and is planned by what was sampled last: let it begin there.
+            by_id = re.match(r"(OPTIONAL )?MATCH .*\{id: ", line)
+            assert not by_id or "USING INDEX SEEK" in line, name
 
 
 def test_the_hint_stands_between_the_pattern_and_what_follows() -> None:

@@ -6,14 +6,14 @@ for each place in the pool, not for each child, so that they do not grow in numb
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, generate_latest, values
+from prometheus_client import CollectorRegistry, Metric, generate_latest, values
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -162,8 +162,8 @@ class _Process:
     def text(self) -> bytes:
         if self.folder is None:
             return generate_latest(self._registry)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, str(self.folder))  # type: ignore[no-untyped-call]
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Shared(self.folder))
         return generate_latest(registry)
 
     def share(self, folder: Path, place: Callable[[], str]) -> None:
@@ -172,6 +172,22 @@ class _Process:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         values.ValueClass = values.MultiProcessValue(place)  # type: ignore[no-untyped-call]
         self.folder = folder
+
+
+class _Shared(Collector):
+    """The series of all processes of a pool, which keep them in files of one folder.
+
+    The library's own `collect` fails at a file that is still empty, as each is for a moment while a child makes it:
+    that scrape got no answer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        return merged
 
 
 _here = _Process()

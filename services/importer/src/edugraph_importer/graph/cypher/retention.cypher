@@ -10,8 +10,9 @@ ORDER BY id LIMIT $limit
 // name: feedback_pairs
 // Returns between whom these interactions carry feedback.
 UNWIND $ids AS id
-MATCH (t:Teacher)-[:SENT]->(n:Interaction {id: id})-[:RECEIVED_BY]->(s:Student)
+MATCH (n:Interaction {id: id})
 WHERE n.feedback IS NOT NULL
+MATCH (t:Teacher)-[:SENT]->(n)-[:RECEIVED_BY]->(s:Student)
 RETURN DISTINCT t.id AS teacher, s.id AS student
 
 // name: blank
