@@ -30,13 +30,13 @@ REDIS_TIMEOUT_SECONDS = 1.5
 
 # A question about so many students may take a second of a core of this process, and as much of Neo4j.
 MANY_STUDENTS = 300
-LARGE_AT_ONCE = 2
+LARGE_AT_ONCE = 1
 LONGEST_WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class LargeQuestions:
-    """Lets a few questions about many students be answered at once.
+    """Lets one question about many students be answered at a time.
 
     Threads share one core for what is Python, so that of eight that begin together none is answered before the last
     one nearly is. Those about a group go past all of them.
