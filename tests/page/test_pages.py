@@ -84,6 +84,25 @@ def parameters(visit: Visitor, asked: dict[str, str]) -> dict[str, str]:
     return given
 
 
+def test_a_question_that_waits_for_its_turn_is_asked_again(visit: Visitor) -> None:
+    """Out: `inItsTurn` in api.js: of a large course the overview showed two of its answers."""
+    visit.allowed = ("422",)
+    asked: list[Any] = []
+
+    def busy_at_first(route: Any) -> None:
+        asked.append(route)
+        if len(asked) > 2:
+            route.continue_()
+            return
+        problem = {"type": "urn:edugraph:problem:too-large", "title": "?", "status": 422, "detail": "busy"}
+        route.fulfill(status=422, headers={"Retry-After": "1"}, json=problem)
+
+    visit.page.route("**/v1/insights/weak-points?*", busy_at_first)
+    shown = visit.open("overview", course=COURSE, lang="en")
+    assert len(asked) == 3
+    assert not shown.query_selector(".refusal")
+
+
 def test_the_numbers_of_the_students_are_those_of_the_api(visit: Visitor) -> None:
     shown = visit.open("students", course=COURSE, lang="en", sort="name")
     roster = {row["student"]: row for row in visit.answer("roster", course=COURSE)["rows"]}

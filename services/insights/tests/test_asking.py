@@ -321,6 +321,7 @@ def test_a_question_about_many_students_has_a_place_or_an_offer_and_a_group_is_n
         with pytest.raises(TooLarge, match="are being answered now") as large:
             school.ask()
         assert "one group" in large.value.more["narrower"]
+        assert large.value.retry_after, "the page asks again"
         assert school.ask(group="g").rows
         assert school.ask(course="D").rows, "one student less"
     graph.rows["course_name"] = []

@@ -32,6 +32,7 @@ REDIS_TIMEOUT_SECONDS = 1.5
 MANY_STUDENTS = 300
 LARGE_AT_ONCE = 1
 LONGEST_WAIT_SECONDS = 2.0
+RETRY_AFTER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class LargeQuestions:
             return
         if not self.places.acquire(timeout=self.longest_wait_seconds):
             busy = "Other questions about many students are being answered now"
-            raise TooLarge(busy, "Ask for one group or one student, or again in some seconds.")
+            offer = "Ask for one group or one student, or again in some seconds."
+            raise TooLarge(busy, offer, retry_after=RETRY_AFTER_SECONDS)
         try:
             yield
         finally:

@@ -28,10 +28,13 @@ TITLES = {
 
 
 class TooLarge(Problem):
-    """More would have to be read than one answer may. `offer` says which narrower question can be answered."""
+    """More would have to be read than one answer may. `offer` says which narrower question can be answered.
 
-    def __init__(self, found: str, offer: str) -> None:
-        super().__init__(422, "too-large", f"{found}. {offer}", narrower=offer)
+    With `retry_after`, in seconds, the same question may be answered then.
+    """
+
+    def __init__(self, found: str, offer: str, *, retry_after: float | None = None) -> None:
+        super().__init__(422, "too-large", f"{found}. {offer}", retry_after=retry_after, narrower=offer)
 
 
 def problem_answer(problem: Problem) -> JSONResponse:

@@ -2,16 +2,17 @@
 // of an installation that has no sign-in is kept for this tab only.
 
 const STORED = 'edugraph_key';
+const TRIES = 6; // of a question about many students, of which one is answered at a time: a page asks several at once
 const REMEMBERED_MS = 30_000; // typing in a search asks for the same answer again and again
 let key = sessionStorage.getItem(STORED) ?? '';
 let session = null; // the promise of who has signed in
 const remembered = new Map(); // address -> {at, answer}
 
-/** An answer that is no: `type` is its name as in the API, such as `too-large`. */
+/** An answer that is no: `type` is its name as in the API, such as `too-large`. `retryAfter`: seconds, 0 if not given. */
 export class Problem extends Error {
-  constructor(status, type, detail) {
+  constructor(status, type, detail, retryAfter = 0) {
     super(detail);
-    Object.assign(this, { status, type, detail });
+    Object.assign(this, { status, type, detail, retryAfter });
   }
 }
 
@@ -76,8 +77,19 @@ export function ask(path, parameters = {}) {
 export async function askIn(form, path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '');
   const query = new URLSearchParams(given).toString();
-  const answer = await call('GET', `/v1/insights${path}${query ? `?${query}` : ''}`, { Accept: form });
+  const answer = await inItsTurn(() => call('GET', `/v1/insights${path}${query ? `?${query}` : ''}`, { Accept: form }));
   return form === 'application/json' ? answer.json() : answer.text();
+}
+
+async function inItsTurn(asking) {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await asking();
+    } catch (problem) {
+      if (problem.type !== 'too-large' || !problem.retryAfter || tried === TRIES) throw problem;
+      await new Promise(resolve => setTimeout(resolve, problem.retryAfter * 1000));
+    }
+  }
 }
 
 /** Ask either door, and return the answer before its body is read. Raises Problem. */
@@ -91,7 +103,7 @@ export async function call(method, address, headers = {}, body = undefined) {
   }
   if (!answer.ok) {
     const told = await answer.json().catch(() => ({}));
-    const problem = new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '');
+    const problem = new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '', Number(answer.headers.get('Retry-After')));
     if (problem.type === 'csrf') session = null; // signed in anew in another tab: the next try has the new token
     if (problem.type === 'session') document.dispatchEvent(new Event('session-ended'));
     throw problem;
