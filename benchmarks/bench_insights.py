@@ -20,7 +20,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -123,10 +123,11 @@ def measure(store: Store, size: int, calls: int, pause_seconds: float) -> list[d
                     if scope == "course" and is_of_few(name):
                         continue
                     asked = [
-                        [parameters(school, random, name, scope) for _ in range(calls + 1)] for _ in range(READERS)
+                        [(name, parameters(school, random, name, scope)) for _ in range(calls + 1)]
+                        for _ in range(READERS)
                     ]
                     reading_it = [
-                        readers.submit(ask_in_turn, insights, name, each, pause_seconds, number)
+                        readers.submit(ask_in_turn, insights, each, pause_seconds, number)
                         for number, each in enumerate(asked)
                     ]
                     of_readers = [reader.result() for reader in reading_it]
@@ -139,7 +140,7 @@ def measure(store: Store, size: int, calls: int, pause_seconds: float) -> list[d
                             "cold p95": p95([each for each, _ in cold]),
                             "warm p50": median(each for each, _ in warm),
                             "warm p95": p95([each for each, _ in warm]),
-                            "kept p50": kept_seconds(keeping, name, [each for [each, *_] in asked]),
+                            "kept p50": kept_seconds(keeping, name, [first for [(_, first), *_] in asked]),
                             "too large": sum(large for _, large in cold + warm) / len(cold + warm),
                         }
                     )
@@ -161,7 +162,8 @@ def beside_an_import(store: Store, size: int, lasting: float) -> dict[str, float
             importing = importer.submit(import_for, store.settings, "beside", lasting)
             until = time.monotonic() + lasting
             asking = [
-                readers.submit(ask_now_and_then, insights, school, few, number, until) for number in range(READERS)
+                readers.submit(ask_in_turn, insights, drawn_until(school, few, number, until), PAUSE_SECONDS, number)
+                for number in range(READERS)
             ]
             asked = [each for reader in asking for each in reader.result()]
             beside = importing.result()
@@ -203,28 +205,24 @@ def import_for(settings: GraphSettings, prefix: str, lasting: float) -> float:
 
 
 def ask_in_turn(
-    insights: Insights, name: str, asked: list[dict[str, Any]], pause_seconds: float, number: int
+    insights: Insights, asked: Iterable[tuple[str, dict[str, Any]]], pause_seconds: float, number: int
 ) -> list[tuple[float, bool]]:
-    """One reader, who asks a question with these parameters one after another."""
+    """One reader, who asks these questions one after another, and begins apart from the other readers."""
     found = []
     time.sleep(pause_seconds * number / READERS)
-    for each in asked:
-        found.append(seconds(insights, name, each))
-        time.sleep(max(0.0, pause_seconds - found[-1][0]))
+    for name, given in asked:
+        begun = time.monotonic()
+        found.append(seconds(insights, name, given))
+        time.sleep(max(0.0, pause_seconds - (time.monotonic() - begun)))
     return found
 
 
-def ask_now_and_then(
-    insights: Insights, school: School, few: list[str], number: int, until: float
-) -> list[tuple[float, bool]]:
-    """One reader: a question of a group or a student each few seconds, not all readers at once."""
-    random, found = Random(number), []
-    time.sleep(PAUSE_SECONDS * number / READERS)
+def drawn_until(school: School, few: list[str], number: int, until: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield questions of a group or a student, drawn by lot, until a moment of the monotonic clock."""
+    random = Random(number)
     while time.monotonic() < until:
-        begun, name = time.monotonic(), random.choice(few)
-        found.append(seconds(insights, name, parameters(school, random, name, "group or student")))
-        time.sleep(max(0.0, PAUSE_SECONDS - (time.monotonic() - begun)))
-    return found
+        name = random.choice(few)
+        yield name, parameters(school, random, name, "group or student")
 
 
 def found_in_texts(school: School) -> Iterator[RecordFinding]:
