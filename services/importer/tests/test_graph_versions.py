@@ -344,6 +344,12 @@ def old(label: str) -> StoredVersion:
     return StoredVersion(label, "2026-01-01T00:00:00.000000Z", "h", 0)
 
 
+def holding(label: str, links: list[dict[str, Any]], **said: Any) -> Transaction:
+    """The graph has the records that these links are of, with the content that `old` has."""
+    locked = [[record, None, "h", None, None, None] for record in sorted({each["record"] for each in links})]
+    return Transaction(**{f"lock_records_{label}": [{"records": locked}], f"links_of_{label}": links, **said})
+
+
 def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> None:
     rows = [
         link("r", "SENT", "Student", "a", "like"),
@@ -354,12 +360,7 @@ def test_a_superseded_interaction_had_a_part_in_the_totals_of_its_people() -> No
         link("c", "SENT", "Student", "b", "chat"),
         link("c", "RECEIVED_BY", "Student", "a", "chat"),
     ]
-    locked = [
-        ["c", None, "h", None, None, None],
-        ["r", None, "h", None, None, None],
-        ["t", None, "h", None, None, None],
-    ]
-    tx = Transaction(lock_records_Interaction=[{"records": locked}], links_of_Interaction=rows)
+    tx = holding("Interaction", rows)
     found = lock_superseded(tx, dict.fromkeys(("r", "t", "c"), old("Interaction")))
     assert found.outdated.interactions == {"likes": {("a", "b")}, "teaches": {("x", "b")}, "chat_with": {("b", "a")}}
     assert found.records == {"Interaction": ["c", "r", "t"]}
@@ -379,9 +380,7 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
         *(link("m", "IN_COURSE", "Course", each) for each in ("c", "d")),
         link("m", "CONCERNS", "KnowledgePoint", "p"),
     ]
-    tx = Transaction(
-        lock_records_ErrorRecord=[{"records": [["m", None, "h", None, None, None]]}], links_of_ErrorRecord=rows
-    )
+    tx = holding("ErrorRecord", rows)
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     assert found.outdated.mistakes == {("a", kind, course) for kind in ("e", "f") for course in ("c", "d")}
     said = {"records": 1, "strength_sum": 250, "confidence_sum": 750}
@@ -391,9 +390,7 @@ def test_a_superseded_mistake_had_a_part_in_each_pair_of_its_ends() -> None:
 
 def test_a_superseded_text_had_a_part_in_what_its_course_contains() -> None:
     rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "DESCRIBES", "KnowledgePoint", "p")]
-    tx = Transaction(
-        lock_records_CourseContent=[{"records": [["k", None, "h", None, None, None]]}], links_of_CourseContent=rows
-    )
+    tx = holding("CourseContent", rows)
     found = lock_superseded(tx, {"k": old("CourseContent")})
     assert (found.outdated.contains, found.outdated.descriptions) == ({("c", "p")}, {"p"})
     assert not any([found.outdated.interactions, found.outdated.mistakes, found.related])
@@ -402,9 +399,7 @@ def test_a_superseded_text_had_a_part_in_what_its_course_contains() -> None:
 
 def test_a_superseded_course_record_had_a_part_in_what_its_student_learns() -> None:
     rows = [link("k", "IN_COURSE", "Course", "c"), link("k", "HAS_RECORD", "Student", "a")]
-    tx = Transaction(
-        lock_records_CourseRecord=[{"records": [["k", None, "h", None, None, None]]}], links_of_CourseRecord=rows
-    )
+    tx = holding("CourseRecord", rows)
     found = lock_superseded(tx, {"k": old("CourseRecord")})
     assert found.outdated.learns == {("a", "c")}
     assert not any([found.outdated.contains, found.outdated.mistakes])
@@ -418,9 +413,7 @@ def test_how_a_superseded_record_called_ids_is_taken_back() -> None:
         link("m", "CONCERNS", "KnowledgePoint", "found-alone"),
         link("m", "ABOUT", "Topic", "t") | {"stated": ["T"]},
     ]
-    tx = Transaction(
-        lock_records_ErrorRecord=[{"records": [["m", None, "h", None, None, None]]}], links_of_ErrorRecord=rows
-    )
+    tx = holding("ErrorRecord", rows)
     found = lock_superseded(tx, {"m": old("ErrorRecord")})
     called = [
         Called("KnowledgePoint", "p", "sets"),
@@ -442,9 +435,8 @@ def test_a_superseded_membership_had_a_part_in_who_is_in_its_group_and_in_what_t
         link("l", "IN_GROUP", "Group", "h"),
         link("l", "HAS_MEMBERSHIP", "Teacher", "t"),
     ]
-    locked = [[each, None, "h", None, None, None] for each in "kl"]
     said = [{"group": "g", "name": "7b", "course": "c"}, {"group": "h", "name": None, "course": None}]
-    tx = Transaction(lock_records_Membership=[{"records": locked}], links_of_Membership=rows, group_counts=said)
+    tx = holding("Membership", rows, group_counts=said)
     found = lock_superseded(tx, {"k": old("Membership"), "l": old("Membership")})
     assert found.outdated.memberships == {("Student", "a", "g"), ("Teacher", "t", "h")}
     assert (found.group_counts.names, found.group_counts.courses) == ({"g": {"7b": 1}}, {("g", "c"): 1})
@@ -459,11 +451,7 @@ def test_a_superseded_attempt_had_a_part_in_the_practice_and_the_mistakes_of_its
         link("k", "IN_COURSE", "Course", "c"),
     ]
     said = [{"item": "i", "title": "Quiz", "points": ["Sets"]}]
-    tx = Transaction(
-        lock_records_Attempt=[{"records": [["k", None, "h", None, None, None]]}],
-        links_of_Attempt=rows,
-        item_names_Attempt=said,
-    )
+    tx = holding("Attempt", rows, item_names_Attempt=said)
     found = lock_superseded(tx, {"k": old("Attempt")})
     assert (found.outdated.practised, found.outdated.mistakes) == ({("a", "i")}, {("a", "e", "c")})
     assert (found.item_names.titles, found.item_names.tests) == ({"i": {"Quiz": 1}}, {("i", "sets"): {"Sets": 1}})
@@ -478,8 +466,7 @@ def test_a_superseded_definition_had_a_part_in_what_its_course_contains_and_what
         link("i", "DEFINES", "Item", "quiz"),
         link("i", "IN_COURSE", "Course", "c"),
     ]
-    locked = [[each, None, "h", None, None, None] for each in "ik"]
-    tx = Transaction(lock_records_Definition=[{"records": locked}], links_of_Definition=rows)
+    tx = holding("Definition", rows)
     found = lock_superseded(tx, {"k": old("Definition"), "i": old("Definition")})
     assert (found.claims, found.outdated.contains) == ({("p", "q")}, {("c", "p")})
     assert not any([found.outdated.descriptions, found.spellings, found.outdated.learns])
