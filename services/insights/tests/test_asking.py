@@ -1,6 +1,8 @@
 """The way of a question, without a graph: what is kept for whom, what is noted, and which time and whom it is about."""
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
@@ -65,7 +67,7 @@ class Asked:
     noted: list[tuple[Any, ...]] = field(default_factory=list)
     settings: Any = field(default_factory=lambda: SimpleNamespace(help_thresholds={}))
     coefficients: Coefficients = field(default_factory=Coefficients)
-    large: LargeQuestions = field(default_factory=lambda: LargeQuestions(BoundedSemaphore(1), 0.0))
+    large: LargeQuestions = field(default_factory=lambda: LargeQuestions(longest_wait_seconds=0.0))
 
     def now(self) -> datetime:
         return NOW
@@ -330,3 +332,50 @@ def test_a_question_about_many_students_has_a_place_or_an_offer_and_a_group_is_n
     graph.rows["course_name"] = [{"name": "Algebra"}]
     assert school.ask().rows, "the place of the one that failed is free"
     assert len(school.found) == 3
+
+
+def test_who_waited_for_a_place_is_given_the_answer_that_was_found_meanwhile(school: Asked) -> None:
+    """Out: the second look in `ask`: each of five teachers who open a course had it computed anew, in turn."""
+
+    class Missing(AnswerCache):
+        """Finds nothing at so many looks, as if another had not been answered yet."""
+
+        misses = 0
+
+        def find(self, key: bytes) -> bytes | None:
+            if self.misses:
+                self.misses -= 1
+                return None
+            return super().find(key)
+
+    assert school.answers
+    school.answers = cache = Missing(2**16, school.answers.epochs)
+    first = school.ask()
+    cache.misses = 1
+    assert school.ask() == first
+    assert (len(school.found), cache.misses) == (1, 0)
+
+
+def test_few_wait_for_a_place_so_that_threads_are_left_for_questions_about_a_group() -> None:
+    """Out: the queue in `place`: forty questions about whole courses held all threads of the process."""
+    large = LargeQuestions(BoundedSemaphore(1), BoundedSemaphore(1), longest_wait_seconds=30.0)
+
+    def wait() -> str:
+        with large.place(MANY_STUDENTS):
+            return "had its turn"
+
+    with ThreadPoolExecutor(1) as other:
+        with large.place(MANY_STUDENTS):
+            waiting = other.submit(wait)
+            while large.queue.acquire(blocking=False):  # until the other one waits
+                large.queue.release()
+                time.sleep(0.001)
+            begun = time.monotonic()
+            with pytest.raises(TooLarge, match="are being answered now"), large.place(MANY_STUDENTS):
+                pass
+            assert time.monotonic() - begun < 10.0, "it is told at once"
+            with large.place(MANY_STUDENTS - 1):
+                assert not waiting.done()
+        assert waiting.result() == "had its turn"
+    with large.place(MANY_STUDENTS):
+        pass  # both places are free again

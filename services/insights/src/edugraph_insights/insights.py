@@ -31,7 +31,8 @@ REDIS_TIMEOUT_SECONDS = 1.5
 # A question about so many students may take a second of a core of this process, and as much of Neo4j.
 MANY_STUDENTS = 300
 LARGE_AT_ONCE = 1
-LONGEST_WAIT_SECONDS = 2.0
+WAITING_AT_MOST = 8  # of the 40 threads of a process, which answer everybody; a page asks fewer at once
+LONGEST_WAIT_SECONDS = 1.5
 RETRY_AFTER_SECONDS = 1.0
 
 
@@ -40,19 +41,29 @@ class LargeQuestions:
     """Lets one question about many students be answered at a time.
 
     Threads share one core for what is Python, so that of eight that begin together none is answered before the last
-    one nearly is. Those about a group go past all of them.
+    one nearly is. Those about a group go past all of them, and find a thread: only so many others wait in one.
     """
 
     places: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(LARGE_AT_ONCE))
+    queue: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(WAITING_AT_MOST))
     longest_wait_seconds: float = LONGEST_WAIT_SECONDS
 
     @contextmanager
     def place(self, students: int) -> Iterator[None]:
-        """Wait for a place to ask about so many students. Raises TooLarge where none becomes free in time."""
+        """Wait for a place to ask about so many students.
+
+        Raises TooLarge where none becomes free in time, and at once where as many wait as may.
+        """
         if students < MANY_STUDENTS:
             yield
             return
-        if not self.places.acquire(timeout=self.longest_wait_seconds):
+        has_place = False
+        if self.queue.acquire(blocking=False):
+            try:
+                has_place = self.places.acquire(timeout=self.longest_wait_seconds)
+            finally:
+                self.queue.release()
+        if not has_place:
             busy = "Other questions about many students are being answered now"
             offer = "Ask for one group or one student, or again in some seconds."
             raise TooLarge(busy, offer, retry_after=RETRY_AFTER_SECONDS)
