@@ -167,7 +167,7 @@ def report(size: int, pictures: dict[str, list[float]], searches: dict[str, list
             if median(times) > goal:
                 missed.append(name)
             verdict = "  MISSED" if name in missed else ""
-            print(f"{what} {name:<12}{median(times):>8.3f}{max(times):>8.3f}  goal {goal}{verdict}")
+            print(f"{what + ' ' + name:<30}{median(times):>8.3f}{max(times):>8.3f}  goal {goal}{verdict}")
     load: Any = [round(each, 1) for each in os.getloadavg()]
     print(f"load of the machine at the end: {load}, on {os.cpu_count()} cores")
     RESULTS.mkdir(exist_ok=True)
