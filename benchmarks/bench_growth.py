@@ -80,6 +80,7 @@ def measure(store: Store, size: int, probes: int) -> Figures:
     graph.prepare()
     try:
         figures, corrected, erased = fill(graph, size)
+        print(f"{size:,} records written; measuring", flush=True)
         times = [milliseconds(partial(graph.write_batch, batch)) for batch in probe_batches(WARM + probes)]
         times = times[WARM:]
         figures["batch p50, ms"], figures["batch p95, ms"] = median(times), quantiles(times, n=20)[-1]
@@ -99,6 +100,7 @@ def measure(store: Store, size: int, probes: int) -> Figures:
             settled.append(milliseconds(graph.settle_prerequisites))
         figures["course text, ms"], figures["settling it, ms"] = median(written), median(settled)
         figures["erasure, ms"] = median(milliseconds(partial(graph.erase_student, student)) for student in erased)
+        print("all but the digest measured; reading the graph for it", flush=True)
         figures["digest, s"] = digest_seconds(store)
         figures["repeated transactions"] = sum(graph.retries.values())
     finally:
