@@ -89,49 +89,76 @@ def _batch(records: list[Record], start: int, size: int) -> RecordBatch:
     return RecordBatch(job_id="bench", batch=start // size, records=rows, rejects=[], read=len(rows))
 
 
-TALK = """
+# What a record says stays as a node of its own, which questions read.
+OF_COURSE = """
+    MERGE (c:Course {id: row.course_id})
+    MERGE (n)-[:IN_COURSE]->(c)"""
+TALK = f"""
     UNWIND $rows AS row
-    MERGE (a:Student {id: row.student_id_from}) SET a.name = coalesce(row.student_name_from, a.name)
-    MERGE (b:Student {id: row.student_id_to}) SET b.name = coalesce(row.student_name_to, b.name)
+    MERGE (a:Student {{id: row.student_id_from}}) SET a.name = coalesce(row.student_name_from, a.name)
+    MERGE (b:Student {{id: row.student_id_to}}) SET b.name = coalesce(row.student_name_to, b.name)
     MERGE (a)-[r:%s]->(b)
     SET r.%s = coalesce(r.%s, 0) + coalesce(row.%s, 1), r.%s = datetime(row.at)
-    FOREACH (topic IN coalesce(row.topics, []) | MERGE (:Topic {id: topic}))"""
+    MERGE (n:Interaction {{id: row.record}}) SET n.timestamp = datetime(row.at), n.text = row.text
+    MERGE (a)-[:SENT]->(n)
+    MERGE (n)-[:RECEIVED_BY]->(b)
+    FOREACH (topic IN coalesce(row.topics, []) | MERGE (t:Topic {{id: topic}}) MERGE (n)-[:ABOUT]->(t))
+    {OF_COURSE}"""
 PLAIN = {
     "chat": TALK % ("CHAT_WITH", "message_count", "message_count", "message_count", "last_interaction_date"),
     "like": TALK % ("LIKES", "like_count", "like_count", "like_count", "last_like_date"),
-    "teacher_interaction": """
+    "teacher_interaction": f"""
         UNWIND $rows AS row
-        MERGE (s:Student {id: row.student_id}) SET s.name = coalesce(row.student_name, s.name)
-        MERGE (t:Teacher {id: row.teacher_id}) SET t.name = coalesce(row.teacher_name, t.name)
+        MERGE (s:Student {{id: row.student_id}}) SET s.name = coalesce(row.student_name, s.name)
+        MERGE (t:Teacher {{id: row.teacher_id}}) SET t.name = coalesce(row.teacher_name, t.name)
         MERGE (t)-[r:TEACHES]->(s)
         SET r.interaction_count = coalesce(r.interaction_count, 0) + coalesce(row.interaction_count, 1),
-          r.last_interaction_date = datetime(row.at), r.feedback = row.feedback""",
-    "course_record": """
+          r.last_interaction_date = datetime(row.at), r.feedback = row.feedback
+        MERGE (n:Interaction {{id: row.record}}) SET n.timestamp = datetime(row.at), n.text = row.text
+        MERGE (t)-[:SENT]->(n)
+        MERGE (n)-[:RECEIVED_BY]->(s)
+        {OF_COURSE}""",
+    "course_record": f"""
         UNWIND $rows AS row
-        MERGE (s:Student {id: row.student_id}) SET s.name = coalesce(row.student_name, s.name)
-        MERGE (c:Course {id: row.course_id})
+        MERGE (s:Student {{id: row.student_id}}) SET s.name = coalesce(row.student_name, s.name)
+        MERGE (n:CourseRecord {{id: row.record}})
+        SET n.timestamp = datetime(row.at), n.progress = row.progress, n.time_spent = row.time_spent
+        MERGE (s)-[:HAS_RECORD]->(n)
+        {OF_COURSE}
         SET c.name = coalesce(row.course_name, c.name), c.difficulty = coalesce(row.difficulty, c.difficulty)
         MERGE (s)-[r:LEARNS]->(c)
         SET r.progress = coalesce(row.progress, 0), r.time_spent = row.time_spent,
           r.enrollment_date = datetime(row.enrollment_date), r.completion_date = datetime(row.completion_date)""",
-    "error_record": """
+    "error_record": f"""
         UNWIND $rows AS row
-        MERGE (s:Student {id: row.student_id}) SET s.name = coalesce(row.student_name, s.name)
-        MERGE (c:Course {id: row.course_id}) SET c.name = coalesce(row.course_name, c.name)
-        MERGE (e:ErrorType {id: row.error_type})
-        MERGE (s)-[r:HAS_ERROR {course_id: row.course_id}]->(e)
+        MERGE (s:Student {{id: row.student_id}}) SET s.name = coalesce(row.student_name, s.name)
+        MERGE (n:ErrorRecord {{id: row.record}})
+        SET n.timestamp = datetime(row.at), n.error_text = row.error_text, n.severity = row.severity
+        MERGE (s)-[:MADE]->(n)
+        MERGE (e:ErrorType {{id: row.error_type}})
+        MERGE (n)-[:OF_TYPE]->(e)
+        {OF_COURSE}
+        SET c.name = coalesce(row.course_name, c.name)
+        MERGE (s)-[r:HAS_ERROR {{course_id: row.course_id}}]->(e)
         SET r.occurrence_count = coalesce(r.occurrence_count, 0) + coalesce(row.occurrence_count, 1),
           r.first_occurrence = coalesce(r.first_occurrence, datetime(row.at)),
           r.last_occurrence = datetime(row.at)""",
-    "course_content": """
+    "course_content": f"""
         UNWIND $rows AS row
-        MERGE (c:Course {id: row.course_id}) SET c.name = coalesce(row.course_name, c.name)""",
-    "attempt_record": """
+        MERGE (n:CourseContent {{id: row.record}})
+        SET n.timestamp = datetime(row.at), n.title = row.title, n.content = row.content
+        {OF_COURSE}
+        SET c.name = coalesce(row.course_name, c.name)""",
+    "attempt_record": f"""
         UNWIND $rows AS row
-        MERGE (s:Student {id: row.student_id})
-        MERGE (c:Course {id: row.course_id})
-        MERGE (i:Item {id: row.item_id}) SET i.name = row.item_title
-        FOREACH (point IN row.knowledge_points | MERGE (k:KnowledgePoint {id: point}) MERGE (i)-[:TESTS]->(k))
+        MERGE (s:Student {{id: row.student_id}})
+        MERGE (i:Item {{id: row.item_id}}) SET i.name = row.item_title
+        MERGE (n:Attempt {{id: row.record}})
+        SET n.timestamp = datetime(row.at), n.correct = row.correct, n.response = row.response
+        MERGE (s)-[:TRIED]->(n)
+        MERGE (n)-[:OF_ITEM]->(i)
+        {OF_COURSE}
+        FOREACH (point IN row.knowledge_points | MERGE (k:KnowledgePoint {{id: point}}) MERGE (i)-[:TESTS]->(k))
         MERGE (s)-[r:PRACTISED]->(i)
         SET r.tries = coalesce(r.tries, 0) + 1, r.last = datetime(row.at)""",
     "activity_record": """
@@ -145,18 +172,25 @@ PLAIN = {
         MERGE (s:Student {id: row.student_id})
         MERGE (c:Course {id: row.course_id})
         MERGE (g:Group {id: row.group_id}) SET g.name = row.group_name
+        MERGE (n:Membership {id: row.record}) SET n.starts = datetime(row.starts), n.term = row.term
+        MERGE (s)-[:HAS_MEMBERSHIP]->(n)
+        MERGE (n)-[:IN_GROUP]->(g)
         MERGE (s)-[r:MEMBER_OF]->(g)
         SET r.starts = datetime(row.starts)
         MERGE (g)-[:OF_COURSE]->(c)""",
 }
-"""The same people, courses, types and topics, and the relationships between them, with what they say."""
+"""The same people, courses, types, topics and records, and the relationships between them, with what they say."""
 
 
 def plain(engine: Engine, records: list[Record]) -> float:
     rows = [
         (
             getattr(record.data, "interaction_type", record.type),
-            {**record.data.model_dump(mode="json", exclude_none=True), "at": iso(record.timestamp)},
+            {
+                **record.data.model_dump(mode="json", exclude_none=True),
+                "record": record.record_id,
+                "at": iso(record.timestamp),
+            },
         )
         for record in records
     ]
