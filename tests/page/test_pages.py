@@ -103,6 +103,27 @@ def test_a_question_that_waits_for_its_turn_is_asked_again(visit: Visitor) -> No
     assert not shown.query_selector(".refusal")
 
 
+def test_what_a_page_that_was_left_waits_for_is_not_asked_again(visit: Visitor) -> None:
+    """Out: `isWanted` in api.js: whoever went through five large courses had all of them computed."""
+    visit.allowed = ("422",)
+    asked: list[Any] = []
+
+    def busy(route: Any) -> None:
+        asked.append(route)
+        problem = {"type": "urn:edugraph:problem:too-large", "title": "?", "status": 422, "detail": "busy"}
+        route.fulfill(status=422, headers={"Retry-After": "1"}, json=problem)
+
+    visit.page.route("**/v1/insights/weak-points?*", busy)
+    shown = visit.open("students", course=COURSE, lang="en")
+    here = shown.evaluate("location.hash")
+    with shown.expect_response("**/v1/insights/weak-points?*"):
+        shown.evaluate("location.hash = location.hash.replace('students', 'overview')")
+    shown.evaluate("hash => { location.hash = hash }", here)
+    visit.ready()
+    shown.wait_for_timeout(1_500)
+    assert len(asked) == 1
+
+
 def test_the_numbers_of_the_students_are_those_of_the_api(visit: Visitor) -> None:
     shown = visit.open("students", course=COURSE, lang="en", sort="name")
     roster = {row["student"]: row for row in visit.answer("roster", course=COURSE)["rows"]}

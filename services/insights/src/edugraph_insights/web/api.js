@@ -6,7 +6,9 @@ const TRIES = 6; // of a question about many students, of which one is answered 
 const REMEMBERED_MS = 30_000; // typing in a search asks for the same answer again and again
 let key = sessionStorage.getItem(STORED) ?? '';
 let session = null; // the promise of who has signed in
-const remembered = new Map(); // address -> {at, answer}
+const remembered = new Map(); // address -> {at, view, answer}
+let view = 0; // which view is shown: what an earlier one asked for, and this one does not, is not asked for again
+addEventListener('hashchange', () => { view += 1; });
 
 /** An answer that is no: `type` is its name as in the API, such as `too-large`. `retryAfter`: seconds, 0 if not given. */
 export class Problem extends Error {
@@ -65,29 +67,34 @@ export function goOn() {
 export function ask(path, parameters = {}) {
   const address = JSON.stringify([path, parameters]);
   const before = remembered.get(address);
-  if (before && Date.now() - before.at < REMEMBERED_MS) return before.answer;
+  if (before && Date.now() - before.at < REMEMBERED_MS) {
+    before.view = view;
+    return before.answer;
+  }
   for (const [old, { at }] of remembered) if (Date.now() - at >= REMEMBERED_MS) remembered.delete(old);
-  const answer = askIn('application/json', path, parameters);
-  remembered.set(address, { at: Date.now(), answer });
-  answer.catch(() => remembered.delete(address));
-  return answer;
+  const asked = { at: Date.now(), view };
+  asked.answer = askIn('application/json', path, parameters, () => asked.view === view);
+  remembered.set(address, asked);
+  asked.answer.catch(() => remembered.delete(address));
+  return asked.answer;
 }
 
-/** Return the JSON at a path below /v1/insights, or its text in another form. Raises Problem. */
-export async function askIn(form, path, parameters) {
+/** Return the JSON at a path below /v1/insights, or its text in another form, as long as it is wanted. Raises Problem. */
+export async function askIn(form, path, parameters, isWanted = () => true) {
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '');
   const query = new URLSearchParams(given).toString();
-  const answer = await inItsTurn(() => call('GET', `/v1/insights${path}${query ? `?${query}` : ''}`, { Accept: form }));
+  const answer = await inItsTurn(() => call('GET', `/v1/insights${path}${query ? `?${query}` : ''}`, { Accept: form }), isWanted);
   return form === 'application/json' ? answer.json() : answer.text();
 }
 
-async function inItsTurn(asking) {
+async function inItsTurn(asking, isWanted) {
   for (let tried = 1; ; tried += 1) {
     try {
       return await asking();
     } catch (problem) {
       if (problem.type !== 'too-large' || !problem.retryAfter || tried === TRIES) throw problem;
       await new Promise(resolve => setTimeout(resolve, problem.retryAfter * 1000));
+      if (!isWanted()) throw problem;
     }
   }
 }
