@@ -162,6 +162,28 @@ def test_every_filter_is_satisfied_and_leaves_nothing_else_out(
             same_links(answer.relationships, expected)
 
 
+@ON_EMBEDDED
+def test_what_nobody_named_in_a_time_is_there_with_nothing_beside_it(room: Room, insights: Insights) -> None:
+    """Out: in `shows`, the sight of any time: a teacher was told that there was no such topic."""
+    talk = {"student_id_from": "s01", "student_id_to": "s01", "interaction_type": "chat", "topics": ["Sport"]}
+    members: list[dict[str, Any]] = [
+        {"group_id": "home", "student_id": "s01"},
+        {"group_id": "home", "teacher_id": "t"},
+    ]
+    values = [("student_interaction", talk), *(("membership_record", each) for each in members)]
+    rows = [
+        {"type": kind, "timestamp": at(1), "record_id": f"r{number}", "data": data}
+        for number, (kind, data) in enumerate(values)
+    ]
+    written(room, School([parse_record(row) for row in rows], []))
+    teacher = Caller("k", (), ("teacher",), "t")
+    for times, beside in (({}, {"Interaction:r0"}), ({"from": at(2)}, set())):
+        found = ask(insights, "neighbours", teacher, node="Topic:sport", **times)
+        assert {each.node for each in found.nodes} - {"Topic:sport"} == beside
+    with pytest.raises(Refusal, match="no such Topic"):
+        ask(insights, "neighbours", teacher, node="Topic:music")
+
+
 def not_in(moment: datetime, since: datetime | None, until: datetime | None) -> bool:
     return bool((since and moment < since) or (until and moment > until))
 

@@ -8,7 +8,7 @@ record is read. Whoever may see no person sees the catalogue alone.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -86,6 +86,9 @@ class Sight:
         label, node_id = node
         if label not in self.labels():
             return False
+        if label not in RECORDS and (self.since or self.until):
+            # It is there at any time: that nothing is beside it in the one that is asked for is an answer.
+            return replace(self, since=None, until=None).shows(node)
         if self.persons is not None and label not in CATALOGUE:
             return node_id in self._of_persons(label, [node_id])
         if label in NAMED_LABELS:
