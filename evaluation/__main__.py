@@ -27,6 +27,7 @@ from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_cli.embedded.valkey_server import valkey_server
 from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.findings import Kind
 from edugraph_common.platform.logs import configure_logs
 from evaluation.data_sets import DATA_SETS, Sample, drawn, sample
 from evaluation.local_model import NAME as LOCAL
@@ -49,11 +50,11 @@ def main() -> int:
     chosen = _arguments()
     configure_logs("console", "WARNING")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("evaluate: ended; what was answered is kept"))
-    _ask_by(chosen.prompts)
+    prompts.CURRENT.update(_numbers_of_prompts(chosen.prompts))
     ends = time.monotonic() + chosen.minutes * 60
     with ExitStack() as stack:
         server = stack.enter_context(_redis())
-        runs: list[Run] = []
+        runs, others = list[Run](), list[Run]()
         offline: tuple[str, list[Goal]] = "", []
         try:
             samples = _samples(chosen)
@@ -61,13 +62,14 @@ def main() -> int:
                 offline = checked()
             runs += [_fitted(name, samples[name], chosen.seed, server) for name in samples if name in LABELLED]
             for settings in stack.enter_context(_analysers(chosen)):
-                runs += _evaluated(Reader(settings, server), chosen, samples, lambda: time.monotonic() < ends)
+                found = _evaluated(Reader(settings, server), chosen, samples, lambda: time.monotonic() < ends)
+                runs, others = [*runs, *found[0]], [*others, *found[1]]
         except FileNotFoundError as error:
             remedy = "name files that are there" if chosen.reviews else "set EDUGRAPH_SHARED_DATA to its folder"
             sys.exit(f"evaluate: no labelled data at {error.filename}: {remedy}")
         except Failure as failure:
             sys.exit(f"evaluate: {failure.reason}; what was answered is kept, run it again to go on")
-    return _told(runs, samples, chosen.records, offline)
+    return _told(runs, others, samples, chosen.records, offline)
 
 
 def _samples(chosen: argparse.Namespace) -> Samples:
@@ -87,6 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--packs", type=_numbers, default=[1, 4, PRODUCTION], help="such as 1,4,production")
     parser.add_argument("--sets", type=_names, default=list(DATA_SETS), help="such as 'bridge,tal_zh mistakes'")
     parser.add_argument("--prompts", type=_names, default=[], help="others than the current ones, such as error.6")
+    parser.add_argument("--against", type=_names, default=[], help="prompts to ask too and to compare with them")
     parser.add_argument("--minutes", type=float, default=38.0, help="no question is asked after that")
     parser.add_argument("--records", type=Path, default=CHECKOUT / ".run" / "evaluation")
     parser.add_argument("--weights", type=Path, default=CHECKOUT / ".run" / "model")
@@ -114,7 +117,9 @@ def _numbers(text: str) -> list[int]:
     return [PRODUCTION if number == "production" else int(number) for number in _names(text)]
 
 
-def _ask_by(versions: list[str]) -> None:
+def _numbers_of_prompts(versions: list[str]) -> dict[Kind, int]:
+    """Return of each named prompt its kind and number, such as 6 for error.6. Ends where there is no such prompt."""
+    numbers: dict[Kind, int] = {}
     for version in versions:
         kind, _, number = version.partition(".")
         if kind not in prompts.CURRENT or not number.isdecimal():
@@ -123,7 +128,8 @@ def _ask_by(versions: list[str]) -> None:
             prompts.instructions(version)
         except FileNotFoundError as error:
             sys.exit(f"evaluate: there is no prompt {version} yet: write it to {error.filename}")
-        prompts.CURRENT[kind] = int(number)
+        numbers[kind] = int(number)
+    return numbers
 
 
 @contextmanager
@@ -179,12 +185,36 @@ def _connected(url: str, answers: Callable[[], bool]) -> "redis.Redis":
 
 def _evaluated(
     reader: Reader, chosen: argparse.Namespace, samples: Samples, in_time: Callable[[], bool]
-) -> list[Run]:
-    """Read packs of one size over all data sets before the next, so that time that runs out costs the largest."""
+) -> tuple[list[Run], list[Run]]:
+    """Return the runs by the current prompts, and those by the prompts that they are compared with.
+
+    Packs of one size are read over all data sets before the next, so that time that runs out costs the largest.
+    """
     packs = chosen.packs if reader.settings.has_provider else [1]
-    pairs = [(pack, name) for pack in packs for name in samples if pack <= LARGEST_PACK[DATA_SETS[name].kind]]
-    arms = [_arm(reader.settings, name, pack, chosen.seed) for pack, name in pairs]
-    return [_run(reader, arm, samples[arm.data_set], chosen.records, in_time) for arm in arms]
+    against = _numbers_of_prompts(chosen.against) if reader.settings.has_provider else {}
+    runs, others = list[Run](), list[Run]()
+    for pack in packs:
+        for name in samples:
+            kind = DATA_SETS[name].kind
+            if pack > LARGEST_PACK[kind]:
+                continue
+            for number, read in ((prompts.CURRENT[kind], runs), (against.get(kind), others)):
+                if number is None:
+                    continue
+                with _asked_by(kind, number):
+                    arm = _arm(reader.settings, name, pack, chosen.seed)
+                    read.append(_run(reader, arm, samples[name], chosen.records, in_time))
+    return runs, others
+
+
+@contextmanager
+def _asked_by(kind: Kind, number: int) -> Iterator[None]:
+    current = prompts.CURRENT[kind]
+    prompts.CURRENT[kind] = number
+    try:
+        yield
+    finally:
+        prompts.CURRENT[kind] = current
 
 
 def _arm(settings: AnalyzerSettings, name: str, pack: int, seed: int) -> Arm:
@@ -221,18 +251,18 @@ def _fitted(name: str, samples: list[Sample], seed: int, server: "redis.Redis") 
     return run
 
 
-def _told(runs: list[Run], samples: Samples, folder: Path, offline: tuple[str, list[Goal]]) -> int:
-    """Print the page, and that of the offline analyser.
+def _told(runs: list[Run], others: list[Run], samples: Samples, folder: Path, offline: tuple[str, list[Goal]]) -> int:
+    """Print the page, and that of the offline analyser. `others` were asked by other prompts, for comparison.
 
     Return 1 if a goal is not met, or if the time ran out before all was asked.
     """
-    print(page(runs))
+    print(page(runs, others))
     if offline[0]:
         print(f"\n## The offline analyser alone\n\n{offline[0]}")
     goals = [*goals_of(runs), *offline[1]]
-    short = [run.arm for run in runs if len(run.rows) < len(samples[run.arm.data_set])]
+    short = [run.arm for run in (*runs, *others) if len(run.rows) < len(samples[run.arm.data_set])]
     for arm in short:
-        print(f"{arm.data_set}, packs {pack_name(arm)}: the time ran out")
+        print(f"{arm.data_set}, {arm.prompt}, packs {pack_name(arm)}: the time ran out")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "goals.json").write_text(json.dumps([goal.to_json() for goal in goals], indent=1), encoding="utf-8")
     return 0 if all(goal.is_met for goal in goals) and not short else 1

@@ -93,12 +93,15 @@ class Paired:
     p: float
 
 
-def paired(pairs: Sequence[tuple[bool, bool]]) -> Paired:
-    """Compare two ways by whether each was right of the same records."""
-    only_first = sum(first and not second for first, second in pairs)
-    only_second = sum(second and not first for first, second in pairs)
+def paired(pairs: Sequence[tuple[float, float]]) -> Paired:
+    """Compare two ways by whether each was right of the same records, or by how much of each answer was right.
+
+    Of answers that may be right in part the test is the sign test, which is McNemar's for those that may not.
+    """
+    only_first = sum(first > second for first, second in pairs)
+    only_second = sum(second > first for first, second in pairs)
     differ = only_first + only_second
-    gains = [int(second) - int(first) for first, second in pairs]
+    gains = [second - first for first, second in pairs]
     difference = bootstrapped(gains, lambda drawn: sum(drawn) / len(drawn))
     return Paired(difference, only_first, only_second, binomtest(only_first, differ).pvalue if differ else 1.0)
 

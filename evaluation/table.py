@@ -28,22 +28,30 @@ HEAD = ("data set", "analyser", "prompt", "pack", "asked", *SHOWN, "tokens", "co
 MOST_LOST, LEAST_EVIDENCE, LEAST_CHINESE = 0.05, 0.95, 0.95
 ALL = "all together"
 
-# Whether an answer is right by each measure; None where the record has no such label.
-RIGHT: dict[str, Callable[[Row], bool | None]] = {
+# How right an answer is by each measure, mostly wholly or not at all; None where the record has no such label.
+RIGHT: dict[str, Callable[[Row], float | None]] = {
     "accuracy": lambda row: row["error_type"] == row["said"] if row["error_type"] else None,
     "hit@1": lambda row: row["rank"] == 1 if row["rank"] is not None else None,
     "hit@5": lambda row: 1 <= row["rank"] <= FIVE if row["rank"] is not None else None,
     "mood": lambda row: row["mood"] == row["mood_said"] if row.get("mood") else None,
     "topic": lambda row: row["topic"] == row["topic_said"] if row.get("topic") else None,
+    "known": lambda row: row.get("known"),
     "evidence": lambda row: bool(row["evidence"]) if not row.get("reason") else None,
     "chinese": lambda row: row["chinese"],
 }
 
 
-def page(runs: Sequence[Run]) -> str:
-    """Return the whole page."""
+def page(runs: Sequence[Run], others: Sequence[Run] = ()) -> str:
+    """Return the whole page. `others` were asked by other prompts: the runs of their kinds are compared with them."""
     goals = goals_of(runs)
-    parts = [table(runs), _differences(runs), _reliability(runs), goals_table(goals) if goals else ""]
+    figures_of_others = _lines([HEAD, *map(_cells, others)]) if others else ""
+    parts = [
+        table(runs),
+        figures_of_others,
+        _differences([*_pairs(runs), *_prompts(runs, others)]),
+        _reliability(runs),
+        goals_table(goals) if goals else "",
+    ]
     return "\n\n".join(filter(None, parts))
 
 
@@ -96,10 +104,22 @@ def _pairs(runs: Sequence[Run]) -> Iterator[tuple[str, Run, Run]]:
         yield from ((f"{each.arm.model} → {model}, singly", each, packs[1]) for each in offline)
 
 
-def _differences(runs: Sequence[Run]) -> str:
+def _prompts(runs: Sequence[Run], others: Sequence[Run]) -> Iterator[tuple[str, Run, Run]]:
+    """Yield of each other prompt what it answered to all sets, and what the run's prompt of that kind did."""
+    by_prompt: dict[tuple[str, int, str], list[Run]] = defaultdict(list)
+    for run in others:
+        by_prompt[run.arm.model, run.arm.pack, run.arm.prompt].append(run)
+    for (model, pack, prompt), first in by_prompt.items():
+        sets = {run.arm.data_set for run in first}
+        second = [run for run in runs if (run.arm.model, run.arm.pack) == (model, pack) and run.arm.data_set in sets]
+        for before, after in zip(together(first), together(second), strict=True):
+            yield f"{model}, packs {pack_name(after.arm)}: {prompt} → {second[0].arm.prompt}", before, after
+
+
+def _differences(compared: Iterable[tuple[str, Run, Run]]) -> str:
     """Return a table of the differences, each tested on the records that both have (McNemar, exact)."""
     rows = [("compared", "measure", "records", "difference (95 %)", "only the first right", "only the second", "p")]
-    for name, first, second in _pairs(runs):
+    for name, first, second in compared:
         for measure in RIGHT:
             pairs = _judged_by_both(first, second, measure)
             if not pairs:
@@ -110,7 +130,7 @@ def _differences(runs: Sequence[Run]) -> str:
     return _lines(rows) if len(rows) > 1 else ""
 
 
-def _judged_by_both(first: Run, second: Run, measure: str) -> list[tuple[bool, bool]]:
+def _judged_by_both(first: Run, second: Run, measure: str) -> list[tuple[float, float]]:
     of_second = {row["record_id"]: RIGHT[measure](row) for row in second.rows}
     both = ((RIGHT[measure](row), of_second.get(row["record_id"])) for row in first.rows)
     return [(one, other) for one, other in both if one is not None and other is not None]
@@ -151,7 +171,7 @@ def goals_of(runs: Sequence[Run]) -> list[Goal]:
             ]
             if judged:
                 name = f"{run.arm.model}, packs {pack_name(run.arm)}: {measure}"
-                goals.append(Goal(name, least, True, share(sum(judged), len(judged))))
+                goals.append(Goal(name, least, True, share(sum(map(bool, judged)), len(judged))))
     return goals
 
 

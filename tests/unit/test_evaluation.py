@@ -207,6 +207,26 @@ def test_what_was_asked_by_several_prompts_counts_together() -> None:
     assert verdicts([*single, packed[0], worse])["singly → 4, accuracy lost"] == "MISS"
 
 
+@pytest.mark.usefixtures("_fewer_resamples")
+def test_two_prompts_of_a_kind_are_compared_by_the_records_that_both_were_asked_of() -> None:
+    """Out: the sets of the other prompt in `_prompts`, or `known` among the measures."""
+    before = [row | {"known": 0.25} for row in rows(*[("a", "b")] * 10)]
+    after = [row | {"known": 1.0} for row in rows(*[("a", "a")] * 20)]
+    runs = [
+        Run(Arm("u", "m", "interaction.5", 4, 1), after),
+        Run(Arm("s", "m", "error.7", 4, 1), after),
+        Run(Arm("t", "m", "error.7", 4, 1), after),
+        Run(Arm("s", "m", "error.7", 1, 1), before),
+    ]
+    compared = "m, packs 4: error.5 → error.7"
+    found = page(runs, [Run(Arm("s", "m", "error.5", 4, 1), before)])
+    assert f"| {compared} | accuracy | 10 | 1.000 (1.000 to 1.000) | 0 | 10 | 0.002 |" in found
+    assert f"| {compared} | known | 10 | 0.750 (0.750 to 0.750) | 0 | 10 | 0.002 |" in found
+    assert "| s | m | error.5 | 4 | 10 |" in found
+    assert "| all together | m | – | 4 | 60 |" in found, "what another prompt answered counts for itself alone"
+    assert "error.5" not in page(runs)
+
+
 def test_evidence_that_is_not_in_the_text_is_a_miss() -> None:
     said = ErrorFinding(error_types=(FoundErrorType(name="slip", confidence=0.5),), confidence=0.5)
     run = Run(Arm("s", "m", "error.1", 1, 1), [row_of(CHATS, made("guess"), said)] * 20)
