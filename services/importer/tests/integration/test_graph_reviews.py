@@ -12,6 +12,7 @@ from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding,
 from edugraph_common.contracts.records import ErrorRecord, Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_hash
 from edugraph_importer.graph import Graph
+from edugraph_importer.graph.stored_records import stored_records
 
 from .graph_reference import points_of_items
 from .random_imports import (
@@ -199,6 +200,31 @@ def test_writers_side_by_side_lose_no_verdict(room: Any, data: st.DataObject) ->
     work += [[each] for each in said]
     side_by_side(room.graph, data.draw(st.permutations(work * 2)))
     assert room.digest() == expected
+
+
+@ON_EMBEDDED
+def test_a_record_that_goes_while_it_is_looked_at_is_looked_for_again(
+    room: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: the comparison after `stored_records`: the embedded engine gave KeyError where it should begin again."""
+    row = {"type": "error_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": "r0"}
+    record = parse_record(row | {"data": {"student_id": "a", "course_id": "c", "error_text": "x"}})
+    looks: list[Any] = []
+
+    def gone_at_first(*arguments: Any) -> Any:
+        looks.append(arguments)
+        return {} if len(looks) == 1 else stored_records(*arguments)
+
+    monkeypatch.setattr("edugraph_importer.graph.reviews.stored_records", gone_at_first)
+    room.empty()
+    room.graph.write_batch(batch([record], "job", 0))
+    said = {"kind": "finding", "record_id": "r0", "text_hash": text_hash(record), "aspect": "error_type"}
+    said |= {"target": "sign errors", "verdict": "accepted", "at": "2026-02-01T00:00:00Z", "by": "ann"}
+    room.graph.write_reviews([FindingReview.model_validate(said)])
+    assert len(looks) == 2
+    assert [
+        each["verdicts"] is not None for each in room.query("MATCH (n:ErrorRecord) RETURN n.verdicts AS verdicts")
+    ]
 
 
 @pytest.mark.thorough
