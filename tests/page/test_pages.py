@@ -84,6 +84,11 @@ def parameters(visit: Visitor, asked: dict[str, str]) -> dict[str, str]:
     return given
 
 
+def answer_busy(route: Any) -> None:
+    problem = {"type": "urn:edugraph:problem:too-large", "title": "?", "status": 422, "detail": "busy"}
+    route.fulfill(status=422, headers={"Retry-After": "1"}, json=problem)
+
+
 def test_a_question_that_waits_for_its_turn_is_asked_again(visit: Visitor) -> None:
     """Out: `inItsTurn` in api.js: of a large course the overview showed two of its answers."""
     visit.allowed = ("422",)
@@ -93,9 +98,8 @@ def test_a_question_that_waits_for_its_turn_is_asked_again(visit: Visitor) -> No
         asked.append(route)
         if len(asked) > 2:
             route.continue_()
-            return
-        problem = {"type": "urn:edugraph:problem:too-large", "title": "?", "status": 422, "detail": "busy"}
-        route.fulfill(status=422, headers={"Retry-After": "1"}, json=problem)
+        else:
+            answer_busy(route)
 
     visit.page.route("**/v1/insights/weak-points?*", busy_at_first)
     shown = visit.open("overview", course=COURSE, lang="en")
@@ -110,8 +114,7 @@ def test_what_a_page_that_was_left_waits_for_is_not_asked_again(visit: Visitor) 
 
     def busy(route: Any) -> None:
         asked.append(route)
-        problem = {"type": "urn:edugraph:problem:too-large", "title": "?", "status": 422, "detail": "busy"}
-        route.fulfill(status=422, headers={"Retry-After": "1"}, json=problem)
+        answer_busy(route)
 
     visit.page.route("**/v1/insights/weak-points?*", busy)
     shown = visit.open("students", course=COURSE, lang="en")

@@ -8,16 +8,23 @@ import neo4j
 
 from edugraph_common.contracts.records import DATA_OF_TYPE, Record
 from edugraph_common.contracts.reviews import TEXTS_OF_TYPE
+from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER
 
 
 def stored_records(tx: neo4j.Transaction, label: str, record_ids: Sequence[str]) -> dict[str, Record]:
-    """Return these records, by id, as `stored_record` makes them."""
+    """Return these records, which are locked, by id, as `stored_record` makes them.
+
+    Raises StaleRead where one is there no more: the embedded engine holds no lock before the commit.
+    """
     links: dict[str, list[neo4j.Record]] = defaultdict(list)
     for link in tx.run(CYPHER[f"links_of_{label}"], ids=record_ids):
         links[link["record"]].append(link)
     rows = tx.run(CYPHER[f"reviewed_records_{label}"], ids=record_ids)
-    return {row["id"]: stored_record(row["properties"], links[row["id"]]) for row in rows}
+    records = {row["id"]: stored_record(row["properties"], links[row["id"]]) for row in rows}
+    if records.keys() != set(record_ids):
+        raise StaleRead
+    return records
 
 
 def stored_record(properties: Mapping[str, Any], links: Sequence[Mapping[str, Any] | neo4j.Record]) -> Record:
