@@ -1,14 +1,18 @@
 """Whatever is wrong with what the graph derives from its records is named, and derived anew."""
 
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threads import in_a_thread
 
-from edugraph_common.contracts.records import parse_record
+from edugraph_common.contracts.records import Record, parse_record
+from edugraph_importer.graph import RecordBatch
 
-from .random_imports import EXAMPLES, finding_lists, in_order, latest_only, record_lists
+from .random_imports import EXAMPLES, batch, finding_lists, in_order, latest_only, record_lists
 
 # A property of each kind of derived relationship, and what it is not.
 WRONG = {
@@ -82,4 +86,50 @@ def test_what_an_item_tests_is_derived_anew_with_the_name_that_it_gives(room: An
     found = room.graph.derive_anew(repair=False)
     assert found["shown"] == ["TESTS i P1", "KnowledgePoint P1"]
     assert room.graph.derive_anew(repair=True)["shown"] == ["TESTS i P1"]
+    assert room.digest() == expected
+
+
+def mistake(record_id: str, type_name: str, type_id: str | None = None) -> Record:
+    data = {"student_id": "a", "course_id": "c", "error_text": "2+2=5"}
+    value = {"type": "error_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": record_id}
+    return parse_record({**value, "data": {**data, "error_type_id": type_id, "error_type": type_name}})
+
+
+def let_in(message: RecordBatch, place: str, room: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a batch when the nodes to derive were found and are not locked yet."""
+    lock, messages = import_module(place).lock_and_load, iter([message])
+
+    def lock_after_another_wrote(*arguments: Any) -> Any:
+        for each in messages:
+            in_a_thread(partial(room.graph.write_batch, each))
+        return lock(*arguments)
+
+    monkeypatch.setattr(f"{place}.lock_and_load", lock_after_another_wrote)
+
+
+@pytest.mark.parametrize(("module", "from_version"), [("rebuild", None), ("resolver", None), ("migrations", 6)])
+def test_what_is_removed_while_all_is_derived_anew_does_not_come_back(
+    room: Any, monkeypatch: pytest.MonkeyPatch, module: str, from_version: int | None
+) -> None:
+    """To take the guards out: take `delete_orphans` away. `from_version`: of a graph that is migrated in this way."""
+    in_order(room, [mistake("r", "sums", "E1")], [])
+    if from_version is not None:
+        write(room, "MATCH (s:Schema) SET s.version = $version", version=from_version)
+        monkeypatch.setattr("edugraph_importer.graph.migrations.check_version", lambda _: None)
+    let_in(batch([], "back", 0, ["r"]), f"edugraph_importer.graph.{module}", room, monkeypatch)
+    room.graph.derive_anew(repair=True) if from_version is None else room.graph.prepare()
+    left = room.query("MATCH (n) RETURN DISTINCT labels(n)[0] AS label")
+    assert {row["label"] for row in left}.isdisjoint(NAMED)
+
+
+@pytest.mark.parametrize("name", ["sums", "carrying"])
+def test_what_comes_while_classes_are_derived_anew_is_derived_right(
+    room: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The first joins a name that is derived. To take the guard out: let `derive_classes` raise no StaleRead."""
+    records = [mistake("r1", "sums"), mistake("r2", name, "E1")]
+    expected = in_order(room, records, [])
+    in_order(room, records[:1], [])
+    let_in(batch(records[1:], "another", 0), "edugraph_importer.graph.resolver", room, monkeypatch)
+    assert room.graph.derive_anew(repair=True)["wrong"] == {}
     assert room.digest() == expected

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from edugraph_common.contracts.findings import ErrorFinding, FoundErrorType, Rec
 from edugraph_common.contracts.records import ErrorRecord, Record, parse_record
 from edugraph_common.contracts.reviews import PairReview
 from edugraph_importer.graph import Graph
+from edugraph_importer.graph.driver import Connection
+from edugraph_importer.graph.reviews import write_of_pairs
 
 from .random_imports import EXAMPLES, ORIGIN, batch, cut, pack
 
@@ -193,3 +196,13 @@ def test_a_graph_of_the_release_before_is_resolved(room: Any, data: st.DataObjec
     for _ in range(2):
         room.graph.prepare()
         assert room.digest() == expected
+
+
+def test_an_id_that_goes_before_the_second_attempt_does_not_come_back(graph: Graph, room: Any) -> None:
+    """The first attempt wanted to lock it. To take the guard out: take `delete_orphans` out of `write_of_pairs`."""
+    common = {"of": "knowledge_point", "verdict": "same", "at": "2026-02-01T00:00:00Z", "by": "ann"}
+    with closing(Connection(room.settings)) as connection:
+        graph.prepare()
+        said = [PairReview.model_validate({**common, "pair": ("a", "b")})]
+        connection.write(write_of_pairs, said, {("KnowledgePoint", "gone")})
+    assert room.query("MATCH (k:KnowledgePoint) RETURN k.id AS id ORDER BY id") == [{"id": "a"}, {"id": "b"}]

@@ -78,6 +78,24 @@ def test_a_graph_without_a_version_is_new_or_of_the_first_version(
     assert (done, version(room)) == ([UNVERSIONED, 2], 3)
 
 
+def test_a_graph_that_another_process_begins_meanwhile_is_a_new_one(
+    graph: Graph, room: Any, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take the guard out: let `_version` read the ledger after the version."""
+    read, others = connection.read, iter([batch(1)])
+
+    def read_before_another_writes(query: Any, **parameters: Any) -> list[Any]:
+        rows = read(query, **parameters)
+        for other in others:
+            graph.write_batch(other)
+        return rows
+
+    monkeypatch.setattr(connection, "read", read_before_another_writes)
+    no_step_is_done: dict[int, Any] = {}
+    migrate(connection, no_step_is_done)
+    assert version(room) == SCHEMA_VERSION
+
+
 def test_a_step_that_was_not_finished_is_done_again(graph: Graph, room: Any, connection: Connection) -> None:
     """To take the guard out: set the target's version before the steps."""
     graph.write_batch(batch(1))

@@ -68,9 +68,12 @@ def migrate(connection: Connection, steps: Mapping[int, Step] | None = None, tar
 
 
 def _version(connection: Connection, target: int) -> int:
+    # In this order: whoever writes the first row has written the version before. The other way round, a process that
+    # looks while another one begins a new graph would take that for a graph of the first version, and carry it over.
+    is_written = bool(connection.read(CYPHER["ledger_rows"]))
     for row in connection.read(CYPHER["schema_version"]):
         return int(row["version"])
-    return UNVERSIONED if connection.read(CYPHER["ledger_rows"]) else target
+    return UNVERSIONED if is_written else target
 
 
 def _set_version(tx: neo4j.Transaction, version: int) -> None:
@@ -166,6 +169,7 @@ def _count_spellings(tx: neo4j.Transaction, label: str, ids: list[str]) -> None:
     aggregates.recompute(tx, unit, outdated)
     write_changed_state(tx, unit)
     tx.run(CYPHER[f"remove_name_stamp_{label}"], ids=ids).consume()
+    aggregates.delete_orphans(tx, nodes)
 
 
 def index_reports_and_courses(connection: Connection) -> None:

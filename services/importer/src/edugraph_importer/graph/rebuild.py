@@ -12,7 +12,7 @@ import neo4j
 
 from edugraph_common.contracts.graph_schema import ENTITY_LABELS, IDENTIFIED_LABELS, NAMED_LABELS
 from edugraph_importer.graph import groups, prerequisites, resolver
-from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, recompute
+from edugraph_importer.graph.aggregates import InteractionTotal, Outdated, delete_orphans, recompute
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.queries import CYPHER
 from edugraph_importer.graph.record_facts import GroupCounts, ItemNames, Node, Pair
@@ -106,6 +106,7 @@ def _derive_nodes(
         corrections |= resolver.write_stated(tx, label, ids)
     write_changed_state(tx, unit)
     after = _state(tx, label, ids)
+    delete_orphans(tx, nodes)
     return _ended([key for key in sorted({*before, *after}) if before.get(key) != after.get(key)], repair=repair)
 
 

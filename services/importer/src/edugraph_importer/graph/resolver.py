@@ -21,6 +21,7 @@ import neo4j
 
 from edugraph_common.contracts.graph_schema import NAMED_LABELS
 from edugraph_importer.graph import record_facts
+from edugraph_importer.graph.aggregates import delete_orphans
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.queries import CYPHER, Row
 from edugraph_importer.graph.record_facts import Node, Pair
@@ -228,9 +229,12 @@ def derive_classes(
     `corrections`: what is wrong with CALLED, as it should be.
     """
     ids = [row["id"] for row in tx.run(CYPHER[f"all_ids_{label}"])]
-    unit = lock_and_load(tx, [(label, node_id) for node_id in ids], ())
+    unit, locked = lock_and_load(tx, [(label, node_id) for node_id in ids], ()), set(ids)
     called = {(row["from"], row["to"]): row["records"] for row in tx.run(CYPHER[f"all_called_{label}"])}
-    called |= corrections
+    judged = {(row["from"], row["to"]): row for row in tx.run(CYPHER[f"all_judged_{label}"])}
+    if not all(map(locked.issuperset, (*called, *judged))):
+        raise StaleRead  # some came meanwhile
+    called |= {pair: records for pair, records in corrections.items() if locked.issuperset(pair)}
     component, skipped_before = Component(members=set(ids)), set[Pair]()
     names, verdicts = Counter[str](), Counter[str]()
     for (an_id, name), records in called.items():
@@ -238,8 +242,7 @@ def derive_classes(
             names[an_id] += 1
             if name != an_id:
                 component.claims[name].add(an_id)
-    for row in tx.run(CYPHER[f"all_judged_{label}"]):
-        pair = (row["from"], row["to"])
+    for pair, row in judged.items():
         component.verdicts[pair] = (row["same"], record_facts.time_of(row["stamp"]))
         verdicts.update(pair)
         skipped_before |= {pair} if row["skipped"] else set()
@@ -255,4 +258,5 @@ def derive_classes(
     write_changed_state(tx, unit)
     wrong_rows = [row for row in rows if bool(row["skipped"]) != ((row["from"], row["to"]) in skipped_before)]
     run_rows(tx, f"set_skipped_{label}", wrong_rows)
+    delete_orphans(tx, unit.standings)
     return wrong, [(row["from"], row["to"]) for row in wrong_rows]

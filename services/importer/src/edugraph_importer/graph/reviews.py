@@ -22,6 +22,7 @@ from edugraph_common.contracts.reviews import (
     Verdict,
 )
 from edugraph_importer.graph import finding_facts, migrations, resolver
+from edugraph_importer.graph.aggregates import delete_orphans
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingUpdate
@@ -62,6 +63,7 @@ def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted:
                 unit.standings[label, node_id].verdicts += 1
     resolver.resolve(tx, unit, judged, wanted)
     write_changed_state(tx, unit)
+    delete_orphans(tx, wanted)
     keep_reviews(tx, reviews)
 
 

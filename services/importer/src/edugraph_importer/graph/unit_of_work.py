@@ -368,7 +368,8 @@ def lock_and_load(
 ) -> UnitOfWork:
     """Lock the nodes, create those that are missing, and read them and the LEARNS and TESTS relationships.
 
-    Every transaction locks by label and then by id, so that no two of them can wait for each other.
+    Every transaction locks by label and then by id, so that no two of them can wait for each other. Whoever found the
+    nodes in the graph before ends with `delete_orphans`: one that another transaction deleted meanwhile is created.
     """
     unit, ids = UnitOfWork(), defaultdict(set)
     for label, node_id in nodes:
