@@ -9,7 +9,7 @@ EXAMPLES ?= 200
 
 invariants: env-dev test-servers ## the properties of the graph on both engines, each tried on EXAMPLES=200 made-up schools instead of 15
 	@$(ON_TEST_SERVERS) EDUGRAPH_EXAMPLES=$(EXAMPLES) $(RUN) pytest $(SHARED_OUT) --timeout 3600 \
-	  $$(grep -rl '^@EXAMPLES' services/*/tests/integration) $(PYTEST_ARGS)
+	  $$(grep -rlE '^@(SLOW_)?EXAMPLES' services/*/tests/integration) $(PYTEST_ARGS)
 
 # Neo4j of the line named by year, in place of the one that the tests have: what an installation may upgrade to.
 LATER_NEO4J ?= 2026.08.1

@@ -24,7 +24,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared = SHARED_RECORDS / "bridge.ndjson"
     path = tmp_path_factory.mktemp("records") / "records.ndjson"
     with (shared if shared.exists() else CHECKOUT / "examples" / "school_zh.ndjson").open(encoding="utf-8") as lines:
-        path.write_text("".join(islice(lines, 240)), encoding="utf-8")
+        path.write_text("".join(islice(lines, 120)), encoding="utf-8")
     return path
 
 

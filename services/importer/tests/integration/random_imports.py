@@ -37,6 +37,8 @@ EXAMPLES = settings(
 )
 # Of a property that is thorough, for `make fast`: a second of CPU.
 FEW_EXAMPLES = settings(EXAMPLES, max_examples=3)
+# Of a property that derives the whole graph five times for each example.
+SLOW_EXAMPLES = settings(EXAMPLES, max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "5")))
 ON_EMBEDDED = pytest.mark.parametrize("room", [pytest.param("embedded", marks=pytest.mark.embedded)], indirect=True)
 ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
 

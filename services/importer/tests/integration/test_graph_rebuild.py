@@ -12,7 +12,7 @@ from threads import in_a_thread
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_importer.graph import RecordBatch
 
-from .random_imports import EXAMPLES, batch, finding_lists, in_order, latest_only, record_lists
+from .random_imports import SLOW_EXAMPLES, batch, finding_lists, in_order, latest_only, record_lists
 
 # A property of each kind of derived relationship, and what it is not.
 WRONG = {
@@ -60,7 +60,7 @@ def write(room: Any, query: str, **parameters: Any) -> None:
 
 
 @pytest.mark.thorough
-@EXAMPLES
+@SLOW_EXAMPLES
 @given(data=st.data())
 def test_wrong_sums_are_named_and_derived_anew(room: Any, data: st.DataObject) -> None:
     """To take the guards out: let `_outdated` leave out what records state, or what is stored."""
