@@ -72,7 +72,7 @@ def _bury(commands: Commands, task_id: str) -> None:
     headers = {"id": task_id, "task": "import_batch_task", "x-edugraph-reason": "made up"}
     body = json.dumps([[{"version": 1, "job_id": "none", "batch": 0, "records": []}], {}, {}]).encode()
     connection.channel().basic_publish(
-        "", "data_import.dead", body, pika.BasicProperties(headers=headers, delivery_mode=2)
+        "", "data_import.dead", body, pika.BasicProperties("application/json", "utf-8", headers, delivery_mode=2)
     )
     connection.close()
 

@@ -4,12 +4,14 @@ Celery would acknowledge it. The message would be lost, and the job would wait f
 listener records the end of the task afterwards.
 """
 
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import redis
 import structlog
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
-from celery.exceptions import BackendError
+from celery.exceptions import BackendError, InvalidTaskError
 from celery.utils.log import get_logger
 from celery.worker import state as worker_state
 from celery.worker.request import Request
@@ -97,6 +99,37 @@ class RejectingRequest(Request):
         report_failure(ROUTES[self.name].queue, job_of(self.args))
 
 
+def refuse_what_is_no_task(message: Any) -> None:
+    """Raise InvalidTaskError for a message that is not in the form in which Celery sends a task.
+
+    Celery takes that form for granted in its event loop: whatever else somebody put into a queue, and be it a dead
+    letter that was sent again without its content type, would end the worker, and each that starts after it.
+    """
+    headers = message.headers if isinstance(message.headers, Mapping) else {}
+    try:
+        payload = message.payload  # Celery decodes it next, and it is kept
+    except Exception as error:  # noqa: BLE001 - whatever the decoders raise for what somebody sent
+        raise InvalidTaskError(type(error).__name__) from None
+    match payload:
+        case [list(), dict(), dict() | None]:
+            pass
+        case _:
+            raise InvalidTaskError("the body is not arguments, named arguments and what is to follow")
+    match headers.get("timelimit"):
+        case None | [None | int() | float(), None | int() | float()]:
+            pass
+        case _:
+            raise InvalidTaskError("the time limit is no pair of seconds")
+    for name in ("eta", "expires"):
+        if (moment := headers.get(name)) is not None:
+            try:
+                datetime.fromisoformat(moment)
+            except (TypeError, ValueError):
+                raise InvalidTaskError(f"{name} is no time") from None
+    if not all(isinstance(headers.get(name), str) for name in ("id", "task")) or headers.get("shadow"):
+        raise InvalidTaskError("the headers do not name a task")
+
+
 def install_reject_policy(consumer: Any) -> None:
     """Make a worker's consumer reject what cannot end itself. It must be called before the consumer starts."""
     for task in consumer.app.tasks.values():
@@ -116,6 +149,22 @@ def install_reject_policy(consumer: Any) -> None:
             # The body is not read. Most messages of a job come from the one task that the job began with.
             report_failure(queue, str(headers.get("root_id") or ""))
 
+    create_task_handler = consumer.create_task_handler
+
+    def create_careful_handler(*args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        take = create_task_handler(*args, **kwargs)
+
+        def on_task_received(message: Any) -> None:
+            try:
+                refuse_what_is_no_task(message)
+            except InvalidTaskError as error:
+                reject(message, error)
+            else:
+                take(message)
+
+        return on_task_received
+
+    consumer.create_task_handler = create_careful_handler
     consumer.on_decode_error = reject
     consumer.on_unknown_message = lambda _, message: reject(message, TypeError())
     consumer.on_unknown_task = consumer.on_invalid_task = lambda _, message, error: reject(message, error)
