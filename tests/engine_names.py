@@ -29,7 +29,9 @@ def graph(addresses: Mapping[str, str]) -> str:
         agent = driver.get_server_info().agent
         if "ArcadeDB" in agent:
             return "ArcadeDB (the embedded engine, not Neo4j)"
-        [row] = driver.execute_query("CALL dbms.components() YIELD edition RETURN edition").records
+        # Neo4j 2026 lists Cypher, too.
+        asked = "CALL dbms.components() YIELD name, edition WHERE name = 'Neo4j Kernel' RETURN edition"
+        [row] = driver.execute_query(asked).records
     return f"{agent.removeprefix('Neo4j/')} {row['edition']} (real)"
 
 

@@ -32,7 +32,7 @@ def record(record_id: str) -> dict[str, object]:
     return {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "record_id": record_id, "data": data}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with start_own_redis(tmp_path_factory.mktemp("redis"), MAXMEMORY) as url:
         yield url

@@ -14,9 +14,11 @@ import httpx
 import pika
 import pytest
 from gateway_alone import Gateway, gateway, post_records, virtual_host
+from service_settings import settings_from
 from waiting import until
 
-from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.messaging.celery_app import make_app, make_publisher
+from edugraph_common.messaging.provisioning import apply_topology
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
@@ -284,6 +286,8 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(running: Gateway, client: 
     connection.channel().queue_delete("llm_analysis.dead")
     connection.close()
     broker = next(c for c in client.get("/v1/diagnosis").json()["checks"] if c["name"] == "broker")
+    settings = settings_from(running.environment)
+    apply_topology(make_publisher("test", settings), settings)  # for the tests that come next
     assert "queue llm_analysis.dead is missing" in broker["problems"]
     assert broker["advice"] == ["Run: edugraph topology apply"]
 

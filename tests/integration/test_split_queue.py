@@ -70,6 +70,7 @@ def _report(bench: Bench, job_id: str) -> tuple[str, int]:
 
 def test_waiting_splits_hold_up_no_batch_and_waiting_batches_no_split(bench: Bench) -> None:
     """Out: `is_long_to_scan` in Importer.plan."""
+    bench.stop_workers()
     importer = bench.start_service("edugraph_importer.worker", "data_import")
     large = [_submit_large(bench, TASKS[number % 2]) for number in range(LARGE_JOBS)]
     until(lambda: bench.depth("import_splits") == LARGE_JOBS, 60)
