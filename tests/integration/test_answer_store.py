@@ -67,6 +67,18 @@ def test_looking_again_makes_a_lease_no_longer(server, key) -> None:
     assert lease_seconds(server, key) < 1.3
 
 
+def test_an_answer_that_comes_while_it_is_looked_for_is_taken(store, key, monkeypatch) -> None:
+    """The answers are read before the leases are looked at, and another process keeps one between the two."""
+    run = store._run
+
+    def after_it_was_kept(*arguments: Any) -> Any:
+        store.keep("error", key, {"found": "in between"})
+        return run(*arguments)
+
+    monkeypatch.setattr(store, "_run", after_it_was_kept)
+    assert store.look("error", [key], "one") == {key: Lookup(State.ANSWERED, answer={"found": "in between"})}
+
+
 def test_several_questions_are_told_apart_in_one_look(store) -> None:
     keys = [f"{uuid.uuid4().hex}" for _ in range(4)]
     answered, failed, others, free = keys

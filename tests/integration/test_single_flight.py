@@ -47,7 +47,7 @@ def answer(confidence: float = 0.5) -> Answer:
     return made
 
 
-def resolution(question: Question, **tokens: int) -> Resolution:
+def resolution(question: Question, **tokens: Any) -> Resolution:
     return Resolution(question, answer(), **tokens)
 
 
@@ -70,7 +70,7 @@ class Run:
         assert len(self.slept) < 100, "it waits for ever"
         self.meanwhile()
 
-    def answer_all(self, asked: list[Question], **tokens: int) -> list[list[Question]]:
+    def answer_all(self, asked: list[Question], **tokens: Any) -> list[list[Question]]:
         """Go on to the end, and return what this run was told to ask."""
         told = []
         for mine in self.begin(asked):
@@ -193,14 +193,25 @@ def test_leases_are_renewed_while_questions_are_asked(store: AnswerStore, monkey
 
 def test_the_same_pack_tried_again_reports_what_it_paid_before(store: AnswerStore) -> None:
     asked = questions(2)
-    Run(store, "first try", billed_to="pack 1 record 1").answer_all(asked, input_tokens=7, output_tokens=2)
+    cost = {"input_tokens": 7, "output_tokens": 2, "cached_tokens": 3, "batched": True}
+    Run(store, "first try", billed_to="pack 1 record 1").answer_all(asked, **cost)
     again = Run(store, "second try", billed_to="pack 1 record 1")
     assert again.answer_all(asked) == []
     assert again.flight.paid_before == {each.key for each in asked}
     assert again.flight.paid == set()
     for question in asked:
         found = again.flight.resolutions[question.key]
-        assert (found.input_tokens, found.output_tokens) == (7, 2)
+        assert {name: getattr(found, name) for name in cost} == cost
+
+
+def test_a_receipt_of_an_older_release_says_nothing_of_cached_tokens_and_batches(store: AnswerStore) -> None:
+    [asked] = questions(1)
+    receipt = {"by": "r", "input": 7, "output": 2}
+    store.keep("interaction", asked.key, {**answer().model_dump(exclude={"id"}), "paid": receipt})
+    again = Run(store, "second try", billed_to="r")
+    assert again.answer_all([asked]) == []
+    found = again.flight.resolutions[asked.key]
+    assert (found.input_tokens, found.cached_tokens, found.batched) == (7, 0, False)
 
 
 def test_another_pack_pays_nothing_for_it(store: AnswerStore) -> None:

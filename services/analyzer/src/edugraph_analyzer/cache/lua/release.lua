@@ -3,4 +3,3 @@
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   if ARGV[3] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], '!' .. ARGV[3], 'PX', ARGV[2]) end
 end
-return 0
