@@ -24,7 +24,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared = SHARED_RECORDS / "bridge.ndjson"
     path = tmp_path_factory.mktemp("records") / "records.ndjson"
     with (shared if shared.exists() else CHECKOUT / "examples" / "school_zh.ndjson").open(encoding="utf-8") as lines:
-        path.write_text("".join(islice(lines, 120)), encoding="utf-8")
+        path.write_text("".join(islice(lines, 60)), encoding="utf-8")
     return path
 
 
@@ -41,7 +41,7 @@ def test_the_digest_does_not_depend_on_how_the_file_was_imported(
 ) -> None:
     engine = restarted.engine
     restarted.restart_importer(importers)
-    for batch_size in (1, 7, 100, 1_000):
+    for batch_size in (1, 7, 40, 1_000):
         engine.empty()
         report = restarted.import_and_report(records, "--batch-size", str(batch_size))
         assert report["state"] == "succeeded"
