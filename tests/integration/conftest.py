@@ -14,6 +14,7 @@ import redis
 from analyzer_bench import Provider
 from beside import scripted_provider
 from engines import given
+from marked_data import Marked, filled
 from traps import Bench
 
 from edugraph_cli.embedded.valkey_server import valkey_server
@@ -73,3 +74,9 @@ def name(server: "redis.Redis") -> Iterator[str]:
 def provider() -> Iterator[Provider]:
     with scripted_provider() as url:
         yield Provider(url)
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Marked]:
+    with filled(tmp_path_factory.mktemp("marked")) as marked:
+        yield marked

@@ -1,7 +1,6 @@
 """What is no task, whoever put it into a queue, becomes a dead letter and ends no worker."""
 
 import json
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,12 +56,6 @@ def test_celery_can_take_whatever_is_not_refused(
     seconds, soft_seconds = request.time_limits
     assert not isinstance(seconds, str | list | dict)
     assert not isinstance(soft_seconds, str | list | dict)
-
-
-@pytest.fixture
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with Bench.open(tmp_path_factory.mktemp("strange")) as bench:
-        yield bench
 
 
 @pytest.mark.real
