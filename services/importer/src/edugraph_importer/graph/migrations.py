@@ -69,7 +69,7 @@ def migrate(connection: Connection, steps: Mapping[int, Step] | None = None, tar
 
 def _version(connection: Connection, target: int) -> int:
     # In this order: whoever writes the first row has written the version before. The other way round, a process that
-    # looks while another one begins a new graph would take that for a graph of the first version, and carry it over.
+    # looks while another one begins a new graph would take that for a graph of the first version, and migrate it.
     is_written = bool(connection.read(CYPHER["ledger_rows"]))
     for row in connection.read(CYPHER["schema_version"]):
         return int(row["version"])

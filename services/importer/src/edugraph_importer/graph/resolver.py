@@ -226,14 +226,15 @@ def derive_classes(
 ) -> tuple[list[str], list[Pair]]:
     """Resolve all ids and names of a label anew. Return the nodes that stood wrong, and the verdicts marked wrong.
 
-    `corrections`: what is wrong with CALLED, as it should be.
+    `corrections`: what is wrong with CALLED, as it should be. Raise StaleRead if ids or names came since they were
+    read, which are not locked.
     """
     ids = [row["id"] for row in tx.run(CYPHER[f"all_ids_{label}"])]
     unit, locked = lock_and_load(tx, [(label, node_id) for node_id in ids], ()), set(ids)
     called = {(row["from"], row["to"]): row["records"] for row in tx.run(CYPHER[f"all_called_{label}"])}
     judged = {(row["from"], row["to"]): row for row in tx.run(CYPHER[f"all_judged_{label}"])}
     if not all(map(locked.issuperset, (*called, *judged))):
-        raise StaleRead  # some came meanwhile
+        raise StaleRead
     called |= {pair: records for pair, records in corrections.items() if locked.issuperset(pair)}
     component, skipped_before = Component(members=set(ids)), set[Pair]()
     names, verdicts = Counter[str](), Counter[str]()
