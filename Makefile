@@ -125,8 +125,8 @@ WORKERS ?= 1
 test-servers: ## start the tests' own, whose data each test run deletes: one set for each of WORKERS=1
 	@for worker in $$(seq $(WORKERS)); do $(TEST_SERVERS) --worker $$worker up || exit; done
 
-test-servers-stop: ## stop just those of the tests
-	@for worker in 1 2 3; do $(TEST_SERVERS) --worker $$worker down || exit; done
+test-servers-stop: ## stop just those of the tests, and delete their data
+	@for worker in 1 2 3; do $(TEST_SERVERS) --worker $$worker down --wipe || exit; done
 
 up: env-dev servers ## run gateway, importer and analyzer on those servers, in the background
 	@$(RUN) python scripts/stack.py up

@@ -189,7 +189,9 @@ def test_a_taken_port_is_named(here: checkout.Checkout) -> None:
 def test_a_graph_for_tests_is_quick_for_a_run_and_started_anew_for_a_bench(
     here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Out: the comparison in Server.up, and a bench measures a server that plans each statement once."""
+    """Out: the comparison in Server.up, and a bench measures a server that plans each statement once. Or the wipe there,
+    and a run after a bench scans what the bench left.
+    """
     server, started, ended = Neo4j(replace(here, test_worker=1)), list[str](), list[str]()
     up = [False]
 
@@ -207,9 +209,13 @@ def test_a_graph_for_tests_is_quick_for_a_run_and_started_anew_for_a_bench(
     monkeypatch.setattr(Neo4j, "running", lambda _: up[0])
     monkeypatch.setattr(Neo4j, "down", down)
     monkeypatch.setattr(Neo4j, "ready", lambda _: True)
+    filled, data = list[bool](), server.home / "data"
     for quick in ("1", "1", ""):
         monkeypatch.setenv("NEO4J_QUICK", quick)
         server.up()
+        filled.append(data.exists())
+        data.mkdir(parents=True, exist_ok=True)
+    assert filled == [False, True, False]
     assert ["replan" in each for each in started] == [True, False]
     assert ended == ["ended"]
     monkeypatch.setenv("NEO4J_QUICK", "1")

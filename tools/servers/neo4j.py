@@ -50,11 +50,19 @@ internal.server.bolt.thread_pool_shutdown_wait_time=500ms
 internal.server.bolt.connection_shutdown_wait_time=500ms
 """
 
-# For a run of tests, whose graphs are small and emptied all the time: by default a statement is planned anew when its
-# plan is 10 s old and the graph is another one, which was most of what Neo4j did. A bench must not have this.
-OF_QUICK = "dbms.cypher.min_replan_interval=1h\n"
-# The compiler that such a run is too short for took a third of the CPU of Neo4j.
-JAVA_OF_QUICK = "-XX:TieredStopAtLevel=1"
+# For a run of tests, whose graphs are small and emptied all the time. A bench must not have this. By default
+# - a statement is planned anew when its plan is 10 s old and the graph is another one,
+# - and for each order of magnitude (1, 10, 100 …) of each list among its parameters;
+# - 1,000 plans are kept, and a whole run has more.
+# Planning was most of what Neo4j did.
+OF_QUICK = {
+    "dbms.cypher.min_replan_interval": "1h",
+    "internal.cypher.use_parameter_size": "false",
+    "server.memory.query_cache.per_db_cache_num_entries": "5000",
+}
+# Java's second compiler, for which such a run is too short, took a third of the CPU of Neo4j. The first one alone has
+# 48 MB for its code by default, which a whole run fills: then it stops, and throws away what it compiled.
+JAVA_OF_QUICK = ["-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=192m"]
 
 # What Neo4j's own start script passes too: it reaches into Java's buffers.
 JAVA_OPTIONS = [
@@ -161,13 +169,14 @@ class Neo4j(Server):
     def _java(self) -> list[str]:
         java = find_java(OLDEST_JAVA if self.is_five else 21)
         jars = cache.built(f"neo4j-{self.version}", self._get_jars)
-        return [java, *JAVA_OPTIONS, *([JAVA_OF_QUICK] if self.quick else []), "-cp", f"{jars}/*"]
+        return [java, *JAVA_OPTIONS, *(JAVA_OF_QUICK if self.quick else []), "-cp", f"{jars}/*"]
 
     def _env(self) -> dict[str, str]:
         return clean_env(HOME=str(self.home), NEO4J_HOME=str(self.home), NEO4J_CONF=str(self.home / "conf"))
 
     def _configuration(self) -> str:
-        return CONFIGURATION.format(**self.port) + (OF_QUICK if self.quick else "")
+        of_quick = "".join(f"{name}={value}\n" for name, value in OF_QUICK.items()) if self.quick else ""
+        return CONFIGURATION.format(**self.port) + of_quick
 
     def _get_jars(self, folder: Path, lock: int) -> None:
         debian.need_command("mvn", "maven")
@@ -189,10 +198,9 @@ class Neo4j(Server):
             "NEO4J_dbms_usage__report_enabled": "false",
         }
         if self.quick:
-            env |= {
-                "NEO4J_dbms_cypher_min__replan__interval": "1h",
-                "NEO4J_server_jvm_additional": JAVA_OF_QUICK,
-            }
+            # The image's own way to write a setting's name.
+            env |= {f"NEO4J_{name.replace('_', '__').replace('.', '_')}": value for name, value in OF_QUICK.items()}
+            env["NEO4J_server_jvm_additional"] = " ".join(JAVA_OF_QUICK)
         docker.run(self.container, options, env, f"neo4j:{line}-community", [])
 
 

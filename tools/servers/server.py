@@ -149,8 +149,11 @@ class Server:
             record = self.checkout.record(self.name) or {}
             self.check_running(record)
             if any(record.get(name, False) != choice for name, choice in self.chosen().items()):
-                say("runs for another purpose: started anew", self.name)
+                say("runs for another purpose: started anew, and empty", self.name)
                 self.down()
+                # A store that a bench filled stays as large when its nodes are gone, and each test that looks at all
+                # nodes would read it whole.
+                self.wipe()
         if not self.running():
             self._start()
         self._wait()
