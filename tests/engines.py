@@ -225,10 +225,12 @@ class System:
 
 @contextmanager
 def real_engine(folder: Path) -> Iterator[Engine]:
-    """Its services have their own users of Redis, which must not refuse them anything."""
+    """Its graph is empty at first. Its services have their own users of Redis, which must not refuse them anything."""
     with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]) as refused:
         environment = {**addresses, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}
-        yield Engine(name="real", folder=folder, environment=environment, own=own)
+        engine = Engine(name="real", folder=folder, environment=environment, own=own)
+        engine.empty()
+        yield engine
     assert refused == [], refused
 
 

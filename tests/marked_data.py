@@ -172,7 +172,6 @@ def _bury(system: System, letter: Any, task_id: str = "buried") -> None:
 def filled(folder: Path) -> Iterator[Marked]:
     with real_engine(folder) as plain:
         engine = replace(plain, environment={**plain.environment, "EDUGRAPH_AUTH": "on"})
-        engine.empty()
         server = redis.Redis.from_url(engine.environment["EDUGRAPH_REDIS_URL"], decode_responses=True)
         before = set(server.scan_iter("celery-task-meta-*", count=1_000))
         with engine.serve(Pools(importer=1, findings=1, analyzer=1)) as system:

@@ -40,7 +40,6 @@ def test_gateway_and_workers_share_a_bucket(tmp_path: Path, s3: str) -> None:
     }
     with real_engine(tmp_path) as plain:
         engine = replace(plain, environment={**plain.environment, **bucket})
-        engine.empty()
         with engine.serve(Pools(importer=2, findings=1, analyzer=2)) as system:
             report = system.import_and_report(wrong, "--analyze")
             rejects = httpx.get(f"{system.url}/v1/jobs/{report['job_id']}/rejects", timeout=20).text

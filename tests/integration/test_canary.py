@@ -74,7 +74,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seen, list[
     with real_engine(tmp_path_factory.mktemp("canary")) as plain:
         ours = {"EDUGRAPH_LOG_LEVEL": "DEBUG", "EDUGRAPH_LOG_FORMAT": "json", "EDUGRAPH_METRICS_PORT": str(port)}
         engine = replace(plain, environment={**plain.environment, **ours})
-        engine.empty()
         seen = Seen()
         with _events(engine, seen):
             with _running(engine, "offline", seen) as system:

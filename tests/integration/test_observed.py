@@ -49,7 +49,6 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
             "EDUGRAPH_BUDGET_PER_JOB": "10",
         }
         engine = replace(plain, environment={**plain.environment, **ours})
-        engine.empty()
         with engine.serve(Pools(importer=2, findings=1, analyzer=2)) as system:
             port = free_port()
             process = prometheus.start(engine.folder / "prometheus", port, _targets(engine.environment))

@@ -41,7 +41,6 @@ def spans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, A
                 "EDUGRAPH_NEO4J_URI": proxy.address,
                 "OPENAI_BASE_URL": provider,
             }
-            plain.empty()
             _import(replace(plain, environment={**plain.environment, **ours}), proxy)
         yield [json.loads(line) for line in (folder / "spans.ndjson").read_text().splitlines()]
 
