@@ -6,7 +6,9 @@ Also how the tests are shared out between the workers of a run (pytest-xdist, `m
 import os
 import re
 import socket
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain, zip_longest
 from typing import Any, NoReturn
 
 import pytest
@@ -20,6 +22,8 @@ MAY_CONNECT = ("real", "embedded", "loopback")
 ON_SHARED_ENGINE = re.compile(
     r"(tests/e2e|services/(?:importer|insights)/tests/integration)/[^[]*\[(?:.*-)?(real|neo4j|embedded)\b"
 )
+
+WAIT = ("tests/e2e", "tests/integration")  # for the processes of a system, and limits that must pass
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,12 +63,25 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker: what takes longest comes first."""
-    if hasattr(config, "workerinput"):
-        long = ("real", "thorough")
-        items.sort(
-            key=lambda item: (not ON_SHARED_ENGINE.match(item.nodeid), not any(map(item.get_closest_marker, long)))
-        )
+    """In a worker: the groups on shared engines come first, which take longest, then files.
+
+    In both, what waits for a real system and what computes take turns: all that waits at once would leave the cores
+    idle for a fifth of its time.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    groups, files = defaultdict[str, list[pytest.Item]](list), defaultdict[str, list[pytest.Item]](list)
+    for item in items:
+        if found := ON_SHARED_ENGINE.match(item.nodeid):
+            groups[" on ".join(found.groups())].append(item)
+        else:
+            files[item.nodeid.partition("::")[0]].append(item)
+    in_turns: list[pytest.Item] = []
+    for parts in (groups, files):
+        waiting = [part for name, part in parts.items() if name.startswith(WAIT)]
+        computing = [part for name, part in parts.items() if not name.startswith(WAIT)]
+        in_turns += chain.from_iterable(chain.from_iterable(zip_longest(waiting, computing, fillvalue=())))
+    items[:] = in_turns
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -225,11 +225,15 @@ class System:
 
 @contextmanager
 def real_engine(folder: Path) -> Iterator[Engine]:
-    """Its graph is empty at first. Its services have their own users of Redis, which must not refuse them anything."""
+    """Its graph and its Redis are empty at first, whatever other tests left there.
+
+    Its services have their own users of Redis, which must not refuse them anything.
+    """
     with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]) as refused:
         environment = {**addresses, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}
         engine = Engine(name="real", folder=folder, environment=environment, own=own)
         engine.empty()
+        guard.empty_redis(environment)
         yield engine
     assert refused == [], refused
 

@@ -261,10 +261,26 @@ def ask(environment: Mapping[str, str]) -> None:
 
 def empty_graph(environment: Mapping[str, str]) -> None:
     """Raises Refused, as `ask`."""
-    graph = {name: value for name, value in environment.items() if name.startswith("EDUGRAPH_NEO4J_")}
-    ask(graph)
-    for server in servers_of(graph):
-        server.empty()
+    _empty(environment, "EDUGRAPH_NEO4J_")
+
+
+def empty_redis(environment: Mapping[str, str]) -> None:
+    """Raises Refused, as `ask`."""
+    _empty(environment, "EDUGRAPH_REDIS_")
+
+
+def _empty(environment: Mapping[str, str], names: str) -> None:
+    server = {name: value for name, value in environment.items() if name.startswith(names)}
+    ask(server)
+    for each in servers_of(server):
+        each.empty()
+
+
+def empty_redis_of_run() -> None:
+    """Empty each Redis that this run has claimed: that of its worker, if any test of it has used one."""
+    for server in _claimed:
+        if isinstance(server, RedisServer):
+            server.empty()
 
 
 def _only_one_run() -> None:

@@ -25,7 +25,7 @@ from edugraph_cli.processes import Processes
     scope="session",
     params=[pytest.param("redis", marks=pytest.mark.real), pytest.param("valkey", marks=pytest.mark.embedded)],
 )
-def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_of_session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if request.param == "redis":
         yield given("EDUGRAPH_REDIS_URL")["EDUGRAPH_REDIS_URL"]
         return
@@ -40,6 +40,19 @@ def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             yield valkey.url(1)
     finally:
         processes.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_of_other_files_in_redis() -> None:
+    """No test may need one of another file, or fail after one."""
+    guard.empty_redis_of_run()
+
+
+@pytest.fixture(scope="module")
+def redis_url(redis_of_session: str) -> str:
+    """The address of a Redis that is empty when the tests of a file begin."""
+    guard.empty_redis({"EDUGRAPH_REDIS_URL": redis_of_session})
+    return redis_of_session
 
 
 @pytest.fixture(scope="module")

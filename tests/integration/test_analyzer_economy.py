@@ -199,7 +199,9 @@ with tests.cut({(int(step), True)}, lambda: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("redis_url", [pytest.param("redis", marks=pytest.mark.real)], indirect=True, scope="session")
+@pytest.mark.parametrize(
+    "redis_of_session", [pytest.param("redis", marks=pytest.mark.real)], indirect=True, scope="session"
+)
 def test_a_killed_process_leaves_what_the_next_one_needs(
     server: Any, redis_url: str, provider: Provider, name: str
 ) -> None:
