@@ -9,6 +9,8 @@ from waiting import until
 
 from edugraph_cli.dead_letter_archive import export, restore
 from edugraph_common.contracts.errors import Rejected
+from edugraph_common.messaging.dead_letters import LetterHolds
+from edugraph_common.platform.job_store import connect
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.task_results import TaskResults
 
@@ -24,7 +26,8 @@ def dead(bench: Bench, number: int) -> list[str]:
 
 def test_dead_letters_are_kept_put_back_and_done(bench: Bench) -> None:
     tasks = dead(bench, 5)
-    operator = DeadLetterOperator(bench.settings, TaskResults(bench.settings, 5).is_done)
+    holds = LetterHolds(connect(bench.settings.redis_url.get_secret_value()))
+    operator = DeadLetterOperator(bench.settings, holds, TaskResults(bench.settings, 5).is_done)
     before, lines = operator.oldest("data_import", 10), list(export(bench.settings, "data_import"))
     until(lambda: bench.depth("data_import.dead") == 5)
     assert operator.drop_all("data_import") == 5

@@ -18,6 +18,8 @@ import os, sys
 from traps import TRAP_ROUTES
 from pika.adapters.blocking_connection import BlockingChannel
 from edugraph_common.contracts.routes import ROUTES
+from edugraph_common.messaging.dead_letters import LetterHolds
+from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.settings import Settings
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.task_results import TaskResults
@@ -30,7 +32,8 @@ def die_before_acknowledging(*arguments):
 BlockingChannel.basic_ack = die_before_acknowledging
 ROUTES.update(TRAP_ROUTES)
 settings = Settings()
-operator = DeadLetterOperator(settings, TaskResults(settings, 5).is_done)
+holds = LetterHolds(connect(settings.redis_url.get_secret_value()))
+operator = DeadLetterOperator(settings, holds, TaskResults(settings, 5).is_done)
 print(operator.replay_all("data_import", {LETTERS}, {PER_SECOND}).model_dump_json())
 """
 

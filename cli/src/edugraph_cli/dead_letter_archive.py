@@ -12,7 +12,8 @@ import pika
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
-from edugraph_common.messaging.dead_letters import dead_letter_channel, header_value, held_letters
+from edugraph_common.messaging.dead_letters import LetterHolds, dead_letter_channel, header_value, held_letters
+from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.settings import Settings
 
 MOST_LETTERS = 1_000_000
@@ -25,8 +26,12 @@ def export(settings: Settings, queue: str) -> Iterator[str]:
 
     Raises Retryable when the broker does not answer, Rejected for a queue that does not exist.
     """
-    with dead_letter_channel(settings) as channel:
-        for letter in held_letters(channel, queue, MOST_LETTERS):
+    with (
+        connect(settings.redis_url.get_secret_value(), timeout=4, retries=1) as client,
+        LetterHolds(client).holding() as hold,
+        dead_letter_channel(settings) as channel,
+    ):
+        for letter in held_letters(channel, queue, MOST_LETTERS, hold):
             archived = {
                 "queue": queue,
                 **{name: getattr(letter.properties, name) for name in _PROPERTIES},

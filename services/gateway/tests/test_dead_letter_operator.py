@@ -1,21 +1,22 @@
 """What is done with dead letters, on a channel that behaves as RabbitMQ's: unacknowledged letters go back in order."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pika
 import pika.exceptions
 import pytest
+import redis
 from celery import Celery
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging import dead_letters
-from edugraph_common.messaging.dead_letters import dead_letter_channel, publish_dead_letter
+from edugraph_common.messaging.dead_letters import Hold, LetterHolds, dead_letter_channel, publish_dead_letter
 from edugraph_common.platform.settings import Settings
 from edugraph_gateway.operations import dead_letter_operator
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator, NotThere, Replayed, Unplayable
@@ -24,6 +25,21 @@ BODY: list[Any] = [[{"version": 1, "job_id": "j", "batch": 0}], {"k": 1}, {"chor
 REST = {"redis_url": "redis://nowhere:6379/0", "blob_url": "memory://"}
 SETTINGS = Settings(broker_url="amqp://u:p@nowhere:5672/v", **REST)
 ON_VALKEY = Settings(broker_url="redis://nowhere:6379/1", **REST)
+
+
+class Nobody(LetterHolds):
+    """No one else holds letters: `tests/integration/test_letter_holds.py` has the others, in a Redis."""
+
+    @contextmanager
+    def holding(self) -> Iterator[Hold]:
+        yield cast("Hold", SimpleNamespace(go_on=lambda: None))
+
+    def alone(self, do: Callable[[Hold], Any]) -> list[Any]:
+        with self.holding() as hold:
+            return [do(hold)]
+
+
+HOLDS = Nobody(cast("redis.Redis", None))
 
 
 class Broker:
@@ -122,7 +138,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 def operator(*done: str, slept: list[float] | None = None) -> DeadLetterOperator:
     sleep = (lambda _: None) if slept is None else slept.append
-    return DeadLetterOperator(SETTINGS, lambda task_id: task_id in done, sleep=sleep)
+    return DeadLetterOperator(SETTINGS, HOLDS, lambda task_id: task_id in done, sleep=sleep)
 
 
 # --- looking ------------------------------------------------------------------------------------------------------
@@ -312,7 +328,7 @@ def test_a_replay_of_all_keeps_its_limit_and_its_pace(broker: Broker) -> None:
 def test_a_letter_that_dies_anew_meanwhile_is_not_sent_twice(broker: Broker) -> None:
     broker.bury("a")
     broker.bury("b")
-    dying = DeadLetterOperator(SETTINGS, lambda _: False, sleep=lambda _: broker.bury("a"))
+    dying = DeadLetterOperator(SETTINGS, HOLDS, lambda _: False, sleep=lambda _: broker.bury("a"))
     assert dying.replay_all("data_import", 100, 10).replayed == 2
     assert broker.left() == ["a", "a"]
 
@@ -344,7 +360,7 @@ def without_ana(body: bytes) -> bytes:
 
 
 def rewritten(*, dry_run: bool = False) -> dead_letters.Rewritten:
-    return dead_letters.rewrite_dead_letters(SETTINGS, without_ana, dry_run=dry_run)
+    return dead_letters.rewrite_dead_letters(SETTINGS, HOLDS, without_ana, dry_run=dry_run)
 
 
 def bodies(broker: Broker, name: str) -> list[tuple[str, bytes]]:
@@ -403,16 +419,13 @@ def test_a_letter_is_not_lost_when_the_broker_refuses_the_new_one(broker: Broker
     assert bodies(broker, "data_import.dead") == [("a", b'"Ana"')]
 
 
-def test_all_letters_are_read_and_stay(broker: Broker) -> None:
+def test_all_letters_are_read_and_stay_and_those_are_returned_in_which_something_is_found(broker: Broker) -> None:
     broker.bury("a", body=b"1")
     broker.bury("b", "llm_analysis", b"2")
     broker.bury("c", body=b"3")
     broker.bury("notice", body=b"4", kind=".notices")
-    assert set(dead_letters.read_dead_letters(SETTINGS)) == {
-        ("data_import.dead", b"1"),
-        ("data_import.dead", b"3"),
-        ("llm_analysis.dead", b"2"),
-    }
+    found = dead_letters.read_dead_letters(SETTINGS, HOLDS, lambda body: [body] if body != b"3" else [])
+    assert found == [("data_import.dead", [b"1"]), ("llm_analysis.dead", [b"2"])]
     assert broker.left() == ["a", "c"]
 
 
@@ -440,6 +453,11 @@ def test_what_pika_says_of_the_broker_is_told_as_what_to_do(
 def test_a_broker_without_dead_letters_says_so_before_it_is_asked(broker: Broker) -> None:
     with pytest.raises(Rejected, match="only RabbitMQ"), dead_letter_channel(ON_VALKEY):
         pass
+    unasked = LetterHolds(cast("redis.Redis", None))
+    with pytest.raises(Rejected, match="only RabbitMQ"):
+        dead_letters.read_dead_letters(ON_VALKEY, unasked, lambda body: [body])
+    with pytest.raises(Rejected, match="only RabbitMQ"):
+        dead_letters.rewrite_dead_letters(ON_VALKEY, unasked, without_ana, dry_run=True)
     assert broker.settings == []
 
 

@@ -15,6 +15,7 @@ from anyio import CapacityLimiter
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.messages import CourseMembersRequest
 from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.dead_letters import LetterHolds
 from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.audit import Audit
@@ -92,7 +93,7 @@ def open_gateway(
     jobs, blobs = Jobs(client, settings.job_retention_seconds), Blobs(settings.blob_url, settings.imports_from)
     results = TaskResults(settings, REDIS_TIMEOUT_SECONDS)
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
-    dead_letters = DeadLetterOperator(settings, results.is_done)
+    dead_letters = DeadLetterOperator(settings, LetterHolds(client), results.is_done)
     bootstrap_key = secret_of(settings.bootstrap_key)
     days = (settings.source_retention_days, settings.reject_retention_days)
     retention = Retention(*(timedelta(days=each) for each in days))

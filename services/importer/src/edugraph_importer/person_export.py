@@ -66,12 +66,13 @@ Search = Callable[[AbstractSet[str]], Iterator[tuple[str, Any]]]
 class Elsewhere(NamedTuple):
     """What an export reads beside the graph and the blob store.
 
-    `letters` gives the queue and the body of each dead letter, and raises Rejected where there are none. `entries`
-    gives the entries of the audit log that are about a student, `views` every saved view as it stands in Redis.
+    `letters` gives the queue of each dead letter and what is found in its body, if anything is, and raises Rejected
+    where there are none. `entries` gives the entries of the audit log that are about a student, `views` every saved
+    view as it stands in Redis.
     """
 
     search: Search
-    letters: Callable[[], Iterator[tuple[str, bytes]]]
+    letters: Callable[[Callable[[bytes], list[Any]]], list[tuple[str, list[Any]]]]
     entries: Callable[[str], Iterator[Entry]]
     views: Callable[[], Iterator[str]]
 
@@ -221,10 +222,8 @@ class PersonExport:
     def _letters(self, who: Person) -> Iterator[dict[str, Any]]:
         """Yield of each dead letter the records, findings and rejects of the student, and of nobody else."""
         with suppress(Rejected):  # the embedded broker has no dead letters
-            for queue, body in self._elsewhere.letters():
-                theirs = Scrubbed(who, body).taken
-                if theirs:
-                    yield {"queue": queue, "theirs": theirs}
+            for queue, theirs in self._elsewhere.letters(lambda body: Scrubbed(who, body).taken):
+                yield {"queue": queue, "theirs": theirs}
 
     def _views(self, who: Person, names: AbstractSet[str]) -> Iterator[dict[str, Any]]:
         """Yield the views that the student saved or that name them. Whose another's view is stays with its owner."""

@@ -8,7 +8,7 @@ from celery.signals import worker_process_shutdown
 
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.messaging.celery_app import App, make_app
-from edugraph_common.messaging.dead_letters import read_dead_letters, rewrite_dead_letters
+from edugraph_common.messaging.dead_letters import LetterHolds, read_dead_letters, rewrite_dead_letters
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
@@ -69,13 +69,13 @@ def make_worker(settings: Settings) -> App:
                 texts=texts,
                 members=members,
                 epochs=epochs,
-                rewrite_letters=partial(rewrite_dead_letters, settings),
+                rewrite_letters=partial(rewrite_dead_letters, settings, LetterHolds(client)),
                 now=now,
                 platform_prefixes=prefixes,
             ),
             elsewhere=Elsewhere(
                 search=jobs.entries_with,
-                letters=partial(read_dead_letters, settings),
+                letters=partial(read_dead_letters, settings, LetterHolds(client)),
                 entries=partial(Audit(client, secret_of(settings.privacy_secret)).about, "student"),
                 views=partial(texts.read, patterns_of("views")),
             ),

@@ -22,6 +22,8 @@ from edugraph_common.messaging.dead_letters import (
     REASON,
     TRIES,
     HeldLetter,
+    Hold,
+    LetterHolds,
     count_dead_letters,
     dead_letter_channel,
     header_value,
@@ -72,9 +74,14 @@ class DeadLetterOperator:
     """
 
     def __init__(
-        self, settings: Settings, is_done: Callable[[str], bool], *, sleep: Callable[[float], None] = time.sleep
+        self,
+        settings: Settings,
+        holds: LetterHolds,
+        is_done: Callable[[str], bool],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._settings, self._is_done, self._sleep = settings, is_done, sleep
+        self._settings, self._holds, self._is_done, self._sleep = settings, holds, is_done, sleep
 
     def counts(self) -> dict[str, int]:
         """Return the number of dead letters of each queue."""
@@ -83,20 +90,20 @@ class DeadLetterOperator:
 
     def oldest(self, queue: str, limit: int) -> list[DeadLetter]:
         """Return the oldest letters first. Looking leaves them where they are."""
-        with dead_letter_channel(self._settings) as channel:
-            return [_described(queue, held) for held in held_letters(channel, queue, limit)]
+        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
+            return [_described(queue, held) for held in held_letters(channel, queue, limit, hold)]
 
     def show(self, queue: str, task_id: str) -> tuple[DeadLetter, Any]:
         """Return the letter and the arguments of its task, which hold records."""
-        with dead_letter_channel(self._settings) as channel:
-            held = next(_letters_of_task(channel, queue, task_id))
+        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
+            held = next(_letters_of_task(channel, queue, task_id, hold))
             return _described(queue, held), _arguments(held)
 
     def replay(self, queue: str, task_id: str) -> Replayed:
         """Send every letter of this task again. Raises Unplayable for one that no worker could do."""
-        with dead_letter_channel(self._settings) as channel:
+        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
-            return _total(self._replay(channel, held) for held in _letters_of_task(channel, queue, task_id))
+            return _total(self._replay(channel, held) for held in _letters_of_task(channel, queue, task_id, hold))
 
     def replay_all(self, queue: str, limit: int, per_second: float) -> Replayed:
         """Send the oldest `limit` letters again, but no more than there are now: one that dies anew comes back."""
@@ -109,16 +116,16 @@ class DeadLetterOperator:
             self._sleep(replayed.replayed / per_second)
             return replayed
 
-        with dead_letter_channel(self._settings) as channel:
+        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
             most = min(limit, count_dead_letters(channel, queue))
-            return _total(replay_or_leave(channel, held) for held in held_letters(channel, queue, most))
+            return _total(replay_or_leave(channel, held) for held in held_letters(channel, queue, most, hold))
 
     def drop(self, queue: str, task_id: str) -> int:
         """Drop the letters of this task for good. Returns how many they were."""
-        with dead_letter_channel(self._settings) as channel:
+        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
             dropped = 0
-            for held in _letters_of_task(channel, queue, task_id):
+            for held in _letters_of_task(channel, queue, task_id, hold):
                 channel.basic_ack(held.tag)
                 dropped += 1
             return dropped
@@ -167,10 +174,10 @@ def without_death(headers: dict[str, Any]) -> dict[str, Any]:
     return kept | {"retries": 0, "eta": None, "expires": None, "group": None, "group_index": None}
 
 
-def _letters_of_task(channel: BlockingChannel, queue: str, task_id: str) -> Iterator[HeldLetter]:
+def _letters_of_task(channel: BlockingChannel, queue: str, task_id: str, hold: Hold) -> Iterator[HeldLetter]:
     """Raises NotThere when the oldest 10,000 letters have none of this task."""
     found = False
-    for held in held_letters(channel, queue, MAX_SEARCHED_LETTERS):
+    for held in held_letters(channel, queue, MAX_SEARCHED_LETTERS, hold):
         if _header(held, "id") == task_id:
             found = True
             yield held

@@ -1,0 +1,171 @@
+"""What must see every dead letter does it alone: RabbitMQ shows one by handing it out, and nobody else sees it then."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+import redis
+from traps import Bench
+from waiting import until
+
+from edugraph_common.contracts.errors import Retryable, Wait
+from edugraph_common.messaging import dead_letters
+from edugraph_common.messaging.dead_letters import (
+    HOLDS,
+    LetterHolds,
+    dead_letter_channel,
+    held_letters,
+    read_dead_letters,
+    rewrite_dead_letters,
+)
+from edugraph_common.platform.job_store import connect
+
+QUEUE = "data_import"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator["redis.Redis"]:
+    with connect(redis_url) as client:
+        yield client
+        client.delete(HOLDS)
+
+
+@pytest.fixture
+def buried(bench: Bench) -> Iterator[tuple[Bench, LetterHolds]]:
+    """Three dead letters on a real broker."""
+    bench.start()
+    for _ in range(3):
+        bench.send("reject", times=1)
+    until(lambda: bench.depth("data_import.dead") == 3)
+    with connect(bench.settings.redis_url.get_secret_value()) as client:
+        client.delete(HOLDS)
+        yield bench, LetterHolds(client)
+
+
+def is_held(client: "redis.Redis", seconds: float = 0.0) -> bool:
+    """Tell whether anybody holds letters, for some more seconds at least."""
+    return bool(client.zcount(HOLDS, dead_letters._redis_time(client) + seconds, "+inf"))
+
+
+def test_who_holds_letters_is_known_until_the_broker_has_them_back(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: either `_until` of a hold."""
+    monkeypatch.setattr(dead_letters, "GIVE_BACK_SECONDS", 2.0)
+    holds = LetterHolds(client)
+    assert not is_held(client)
+    with holds.holding(), holds.holding():
+        assert client.zcount(HOLDS, "-inf", "+inf") == 2
+        assert is_held(client, dead_letters.HOLD_SECONDS - 5)
+        assert not is_held(client, dead_letters.HOLD_SECONDS + 5)
+    assert is_held(client)
+    assert not is_held(client, dead_letters.GIVE_BACK_SECONDS + 0.1)
+    until(lambda: not is_held(client), 5)
+    assert 0 < client.ttl(HOLDS) <= 2 * dead_letters.HOLD_SECONDS  # type: ignore[operator]
+
+
+def test_a_hold_is_renewed_by_going_on_and_old_ones_are_forgotten(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: `go_on`, and an export of an hour counts as dead after a minute. Or ZREMRANGEBYSCORE."""
+    monkeypatch.setattr(dead_letters, "HOLD_SECONDS", 3.0)
+    with LetterHolds(client).holding() as hold:
+        first = client.zrange(HOLDS, 0, -1, withscores=True)
+        hold.go_on()
+        assert client.zrange(HOLDS, 0, -1, withscores=True) == first  # not for each letter
+        until(lambda: not is_held(client), 5)
+        hold.go_on()
+        assert is_held(client)
+    client.delete(HOLDS)
+    client.zadd(HOLDS, {"somebody who died": dead_letters._redis_time(client) - 4})
+    with LetterHolds(client).holding():
+        assert client.zcard(HOLDS) == 1
+
+
+def test_alone_waits_for_others_and_gives_up_when_they_stay(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: `_wait_until_free`."""
+    monkeypatch.setattr(dead_letters, "FREE_PATIENCE_SECONDS", 0.3)
+    done: list[str] = []
+    with ExitStack() as others:
+        others.enter_context(LetterHolds(client).holding())
+        with pytest.raises(Wait, match="somebody else holds dead letters") as told:
+            LetterHolds(client).alone(lambda _: done.append("too early"))
+        assert (done, told.value.seconds) == ([], dead_letters.WAIT_SECONDS)
+
+        def leave(_: float) -> None:
+            others.close()
+            client.delete(HOLDS)
+
+        assert LetterHolds(client, sleep=leave).alone(lambda _: "done") == ["done"]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_pass_is_done_again_when_others_held_letters_meanwhile(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Also where they have left before its end. Out: `hold.others()`."""
+    monkeypatch.setattr(dead_letters, "GIVE_BACK_SECONDS", 0.05)
+    passes: list[int] = []
+
+    def do(_: object) -> int:
+        passes.append(len(passes))
+        if len(passes) <= times:
+            with LetterHolds(client).holding():
+                pass
+        return len(passes)
+
+    if times < dead_letters.PASSES:
+        assert LetterHolds(client).alone(do) == list(range(1, times + 2))
+    else:
+        with pytest.raises(Wait, match="others look at dead letters"):
+            LetterHolds(client).alone(do)
+        assert len(passes) == dead_letters.PASSES
+
+
+@pytest.mark.loopback("nothing listens on port 1, which is the point")
+def test_without_redis_letters_are_looked_at_and_nothing_is_done_alone() -> None:
+    holds = LetterHolds(connect("redis://127.0.0.1:1", timeout=0.2, retries=0))
+    looked = False
+    with holds.holding():
+        looked = True
+    assert looked
+    with pytest.raises(Retryable, match="Redis does not answer"):
+        holds.alone(lambda _: None)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("what", ["erasure", "export"])
+def test_letters_that_somebody_looks_at_are_missed_by_no_erasure_and_no_export(
+    buried: tuple[Bench, LetterHolds], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Out: `alone`, and it says that it has seen all, while three letters still name the person."""
+    bench, holds = buried
+    monkeypatch.setattr(dead_letters, "FREE_PATIENCE_SECONDS", 0.5)
+    seen: list[bytes] = []
+
+    def erase() -> int:
+        return rewrite_dead_letters(bench.settings, holds, lambda body: body + b" ", dry_run=False).changed
+
+    def read() -> int:
+        return len(read_dead_letters(bench.settings, holds, lambda body: [body]))
+
+    do: Callable[[], int] = erase if what == "erasure" else read
+    with holds.holding() as hold, dead_letter_channel(bench.settings) as channel:
+        seen += [held.body for held in held_letters(channel, QUEUE, 10, hold)]
+        assert len(seen) == 3
+        with pytest.raises(Wait):
+            do()
+    monkeypatch.setattr(dead_letters, "FREE_PATIENCE_SECONDS", 10)
+    assert do() == 3
+    until(lambda: bench.depth("data_import.dead") == 3, 5)
+
+
+@pytest.mark.real
+def test_two_erasures_one_after_the_other_see_every_letter(buried: tuple[Bench, LetterHolds]) -> None:
+    """The broker is still putting back what the first one left as it was. Out: `give_back`."""
+    bench, holds = buried
+    for _ in range(5):
+        found = read_dead_letters(bench.settings, holds, lambda body: [body])
+        assert len(found) == 3
