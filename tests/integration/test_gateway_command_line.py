@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_line import edugraph
+from command_line import edugraph, edugraph_here
 from gateway_alone import RECORD, Gateway, gateway, virtual_host
 
 from edugraph_common.contracts.outcomes import BatchOutcome
@@ -31,6 +31,8 @@ def _edugraph(
     running: Gateway, *arguments: str, key: str = "", stdin: str | None = None
 ) -> "subprocess.CompletedProcess[str]":
     environment = {**running.environment, "EDUGRAPH_URL": running.url, "EDUGRAPH_API_KEY": key}
+    if stdin is None:
+        return edugraph_here(environment, *arguments)
     return edugraph(environment, *arguments, stdin=stdin)
 
 
