@@ -165,8 +165,9 @@ def test_after_the_last_batch_an_import_ends_with_all_of_its_analysis(clean: Sys
     with stopped(clean, "findings"):
         with file.open("rb") as content:
             job = clean.client.import_stream(content, {"name": file.name, "analyze": "true"}).job_id
-        # All is analysed, and nothing but the findings can tell that the job is lost.
-        until(lambda: messages(clean, "graph_findings") == 60 // PACK, 60)
+        # All is analysed, and nothing but the findings can tell that the job is lost. A pack may be there twice, since
+        # the analyzer sends it again where it does not hear of the broker's confirm.
+        until(lambda: messages(clean, "graph_findings") >= 60 // PACK, 60)
         lose_all(clean)
     report = ended(clean, job)
     assert report is not None
