@@ -38,7 +38,9 @@ class Gateway:
     log: Path
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=20, **options)
+        """It keeps each connection: one thread of a pool may close an idle one that another thread was just given."""
+        limits = httpx.Limits(max_keepalive_connections=None, keepalive_expiry=None)
+        return httpx.Client(base_url=self.url, timeout=20, limits=limits, **options)
 
     def queued(self, queue: str) -> int:
         connection = pika.BlockingConnection(pika.URLParameters(self.broker))
