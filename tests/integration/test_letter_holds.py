@@ -19,6 +19,7 @@ from edugraph_common.messaging.dead_letters import (
     rewrite_dead_letters,
 )
 from edugraph_common.platform.job_store import connect
+from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 
 QUEUE = "data_import"
 
@@ -85,7 +86,7 @@ def test_a_hold_is_renewed_by_going_on_and_old_ones_are_forgotten(
 def test_alone_waits_for_others_and_gives_up_when_they_stay(
     client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Out: `_wait_until_free`."""
+    """Out: the wait in `alone`."""
     monkeypatch.setattr(dead_letters, "FREE_PATIENCE_SECONDS", 0.3)
     done: list[str] = []
     with ExitStack() as others:
@@ -160,6 +161,31 @@ def test_letters_that_somebody_looks_at_are_missed_by_no_erasure_and_no_export(
     monkeypatch.setattr(dead_letters, "FREE_PATIENCE_SECONDS", 10)
     assert do() == 3
     until(lambda: bench.depth("data_import.dead") == 3, 5)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("what", ["replay", "drop"])
+def test_all_letters_are_sent_again_or_dropped_also_right_after_a_look(
+    buried: tuple[Bench, LetterHolds], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Out: `wait_for_given_back`, and what the broker is still putting back is left where it is."""
+    bench, holds = buried
+    operator = DeadLetterOperator(bench.settings, holds, lambda _: True)
+    with ExitStack() as look:
+        hold = look.enter_context(holds.holding())
+        channel = look.enter_context(dead_letter_channel(bench.settings))
+        assert len(list(held_letters(channel, QUEUE, 10, hold))) == 3
+
+        def leave(_: float) -> None:
+            look.close()
+
+        soon = DeadLetterOperator(bench.settings, LetterHolds(holds.client, sleep=leave), lambda _: True)
+        monkeypatch.setattr(dead_letters, "GIVE_BACK_SECONDS", 1.0)
+        if what == "drop":
+            assert soon.drop_all(QUEUE) == 3
+        else:
+            assert soon.replay_all(QUEUE, 10, 1_000).skipped == 3
+    assert operator.counts()[QUEUE] == 0
 
 
 @pytest.mark.real

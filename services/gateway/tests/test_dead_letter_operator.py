@@ -34,6 +34,9 @@ class Nobody(LetterHolds):
     def holding(self) -> Iterator[Hold]:
         yield cast("Hold", SimpleNamespace(go_on=lambda: None))
 
+    def wait_for_given_back(self) -> None:
+        """Nothing is to be waited for."""
+
     def alone(self, do: Callable[[Hold], Any]) -> list[Any]:
         with self.holding() as hold:
             return [do(hold)]

@@ -114,21 +114,27 @@ class LetterHolds:
         """
         given = list[T]()
         for _ in range(PASSES):
-            self._wait_until_free()
+            with redis_errors():
+                if not self._is_free_within(FREE_PATIENCE_SECONDS):
+                    raise Wait("somebody else holds dead letters", WAIT_SECONDS)
             with self.holding() as hold:
                 given.append(do(hold))
                 if not hold.others():
                     return given
         raise Wait("others look at dead letters, or send them again", WAIT_SECONDS)
 
-    def _wait_until_free(self) -> None:
-        with redis_errors():
-            started = _redis_time(self.client)
-            while (now := _redis_time(self.client)) < started + FREE_PATIENCE_SECONDS:
-                if not self.client.zcount(HOLDS, now, "+inf"):
-                    return
-                self.sleep(0.1)
-        raise Wait("somebody else holds dead letters", WAIT_SECONDS)
+    def wait_for_given_back(self) -> None:
+        """Wait a second at most until nobody holds letters: the broker still puts back what was just looked at."""
+        with suppress(redis.RedisError):  # without Redis nobody knows, and what is there can be sent all the same
+            self._is_free_within(2 * GIVE_BACK_SECONDS)
+
+    def _is_free_within(self, seconds: float) -> bool:
+        started = _redis_time(self.client)
+        while (now := _redis_time(self.client)) < started + seconds:
+            if not self.client.zcount(HOLDS, now, "+inf"):
+                return True
+            self.sleep(0.05)
+        return False
 
 
 def _redis_time(client: "redis.Redis") -> float:

@@ -116,6 +116,7 @@ class DeadLetterOperator:
             self._sleep(replayed.replayed / per_second)
             return replayed
 
+        self._holds.wait_for_given_back()
         with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
             most = min(limit, count_dead_letters(channel, queue))
@@ -132,6 +133,7 @@ class DeadLetterOperator:
 
     def drop_all(self, queue: str) -> int:
         """Drop all letters of the queue for good. Returns how many they were."""
+        self._holds.wait_for_given_back()
         with dead_letter_channel(self._settings) as channel:
             count_dead_letters(channel, queue)  # it refuses a name that is no queue
             return int(channel.queue_purge(dead_queue_name(queue)).method.message_count)
