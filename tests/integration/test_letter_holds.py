@@ -164,28 +164,32 @@ def test_letters_that_somebody_looks_at_are_missed_by_no_erasure_and_no_export(
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("what", ["replay", "drop"])
-def test_all_letters_are_sent_again_or_dropped_also_right_after_a_look(
+@pytest.mark.parametrize("what", ["replay", "replay of one", "drop", "drop of one"])
+def test_letters_are_sent_again_or_dropped_also_right_after_a_look(
     buried: tuple[Bench, LetterHolds], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Out: `wait_for_given_back`, and what the broker is still putting back is left where it is."""
     bench, holds = buried
-    operator = DeadLetterOperator(bench.settings, holds, lambda _: True)
     with ExitStack() as look:
         hold = look.enter_context(holds.holding())
         channel = look.enter_context(dead_letter_channel(bench.settings))
-        assert len(list(held_letters(channel, QUEUE, 10, hold))) == 3
+        held = list(held_letters(channel, QUEUE, 10, hold))
+        assert len(held) == 3
+        task_id = held[0].properties.headers["id"]
 
         def leave(_: float) -> None:
             look.close()
 
         soon = DeadLetterOperator(bench.settings, LetterHolds(holds.client, sleep=leave), lambda _: True)
         monkeypatch.setattr(dead_letters, "GIVE_BACK_SECONDS", 1.0)
-        if what == "drop":
-            assert soon.drop_all(QUEUE) == 3
-        else:
-            assert soon.replay_all(QUEUE, 10, 1_000).skipped == 3
-    assert operator.counts()[QUEUE] == 0
+        done = {
+            "replay": lambda: soon.replay_all(QUEUE, 10, 1_000).skipped,
+            "replay of one": lambda: soon.replay(QUEUE, task_id).skipped,
+            "drop": lambda: soon.drop_all(QUEUE),
+            "drop of one": lambda: soon.drop(QUEUE, task_id),
+        }[what]()
+    assert done == (1 if what.endswith("of one") else 3)
+    until(lambda: soon.counts()[QUEUE] == 3 - done, 5)
 
 
 @pytest.mark.real

@@ -101,6 +101,7 @@ class DeadLetterOperator:
 
     def replay(self, queue: str, task_id: str) -> Replayed:
         """Send every letter of this task again. Raises Unplayable for one that no worker could do."""
+        self._holds.wait_for_given_back()
         with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
             return _total(self._replay(channel, held) for held in _letters_of_task(channel, queue, task_id, hold))
@@ -124,6 +125,7 @@ class DeadLetterOperator:
 
     def drop(self, queue: str, task_id: str) -> int:
         """Drop the letters of this task for good. Returns how many they were."""
+        self._holds.wait_for_given_back()
         with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
             dropped = 0
             for held in _letters_of_task(channel, queue, task_id, hold):
