@@ -1,7 +1,7 @@
 """What must see every dead letter does it alone: RabbitMQ shows one by handing it out, and nobody else sees it then."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import redis
@@ -12,6 +12,7 @@ from edugraph_common.contracts.errors import Retryable, Wait
 from edugraph_common.messaging import dead_letters
 from edugraph_common.messaging.dead_letters import (
     HOLDS,
+    Hold,
     LetterHolds,
     dead_letter_channel,
     held_letters,
@@ -19,7 +20,7 @@ from edugraph_common.messaging.dead_letters import (
     rewrite_dead_letters,
 )
 from edugraph_common.platform.job_store import connect
-from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
+from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator, NotThere
 
 QUEUE = "data_import"
 
@@ -48,14 +49,21 @@ def is_held(client: "redis.Redis", seconds: float = 0.0) -> bool:
     return bool(client.zcount(HOLDS, dead_letters._redis_time(client) + seconds, "+inf"))
 
 
+@contextmanager
+def holding_some(client: "redis.Redis") -> Iterator[Hold]:
+    """Hold letters, as far as others can tell."""
+    with LetterHolds(client).holding() as hold:
+        hold.took = True
+        yield hold
+
+
 def test_who_holds_letters_is_known_until_the_broker_has_them_back(
     client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out: either `_until` of a hold."""
     monkeypatch.setattr(dead_letters, "GIVE_BACK_SECONDS", 2.0)
-    holds = LetterHolds(client)
     assert not is_held(client)
-    with holds.holding(), holds.holding():
+    with holding_some(client), holding_some(client):
         assert client.zcount(HOLDS, "-inf", "+inf") == 2
         assert is_held(client, dead_letters.HOLD_SECONDS - 5)
         assert not is_held(client, dead_letters.HOLD_SECONDS + 5)
@@ -63,6 +71,13 @@ def test_who_holds_letters_is_known_until_the_broker_has_them_back(
     assert not is_held(client, dead_letters.GIVE_BACK_SECONDS + 0.1)
     until(lambda: not is_held(client), 5)
     assert 0 < client.ttl(HOLDS) <= 2 * dead_letters.HOLD_SECONDS  # type: ignore[operator]
+
+
+def test_who_found_no_letter_to_take_leaves_nothing_to_wait_for(client: "redis.Redis") -> None:
+    """Out: ZREM. A search in an empty queue is followed by no wait."""
+    with LetterHolds(client).holding():
+        assert is_held(client)
+    assert client.zcard(HOLDS) == 0
 
 
 def test_a_hold_is_renewed_by_going_on_and_old_ones_are_forgotten(
@@ -90,7 +105,7 @@ def test_alone_waits_for_others_and_gives_up_when_they_stay(
     monkeypatch.setattr(dead_letters, "FREE_PATIENCE_SECONDS", 0.3)
     done: list[str] = []
     with ExitStack() as others:
-        others.enter_context(LetterHolds(client).holding())
+        others.enter_context(holding_some(client))
         with pytest.raises(Wait, match="somebody else holds dead letters") as told:
             LetterHolds(client).alone(lambda _: done.append("too early"))
         assert (done, told.value.seconds) == ([], dead_letters.WAIT_SECONDS)
@@ -113,7 +128,7 @@ def test_a_pass_is_done_again_when_others_held_letters_meanwhile(
     def do(_: object) -> int:
         passes.append(len(passes))
         if len(passes) <= times:
-            with LetterHolds(client).holding():
+            with holding_some(client):
                 pass
         return len(passes)
 
@@ -164,11 +179,11 @@ def test_letters_that_somebody_looks_at_are_missed_by_no_erasure_and_no_export(
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("what", ["replay", "replay of one", "drop", "drop of one"])
-def test_letters_are_sent_again_or_dropped_also_right_after_a_look(
+@pytest.mark.parametrize("what", ["replay", "replay of one", "drop", "drop of one", "look at one"])
+def test_letters_are_found_sent_again_or_dropped_also_right_after_a_look(
     buried: tuple[Bench, LetterHolds], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """Out: `wait_for_given_back`, and what the broker is still putting back is left where it is."""
+    """Out: `wait_for_given_back`, and what the broker is still putting back is missed."""
     bench, holds = buried
     with ExitStack() as look:
         hold = look.enter_context(holds.holding())
@@ -187,9 +202,32 @@ def test_letters_are_sent_again_or_dropped_also_right_after_a_look(
             "replay of one": lambda: soon.replay(QUEUE, task_id).skipped,
             "drop": lambda: soon.drop_all(QUEUE),
             "drop of one": lambda: soon.drop(QUEUE, task_id),
+            "look at one": lambda: int(soon.show(QUEUE, task_id)[0].task_id != task_id),
         }[what]()
-    assert done == (1 if what.endswith("of one") else 3)
+    assert done == {"replay": 3, "drop": 3, "look at one": 0}.get(what, 1)
     until(lambda: soon.counts()[QUEUE] == 3 - done, 5)
+
+
+@pytest.mark.real
+def test_letters_that_are_sent_again_one_by_one_wait_for_nothing(buried: tuple[Bench, LetterHolds]) -> None:
+    """Out: the search before the wait, and each of them waits for the one before. A letter that is missing waits."""
+    bench, holds = buried
+    waits: list[float] = []
+    operator = DeadLetterOperator(bench.settings, LetterHolds(holds.client, sleep=waits.append), lambda _: True)
+    task_ids = {letter.task_id for letter in operator.oldest(QUEUE, 10)}
+    assert len(task_ids) == 3
+    until(lambda: operator.counts()[QUEUE] == 3, 5)
+    for task_id in task_ids:
+        assert operator.replay(QUEUE, task_id).skipped == 1
+    assert waits == []
+    with pytest.raises(NotThere):
+        operator.drop(QUEUE, task_ids.pop())
+    assert waits != []
+    holds.client.delete(HOLDS)
+    waits.clear()
+    with pytest.raises(NotThere):
+        operator.drop(QUEUE, "nobody's")
+    assert waits == []
 
 
 @pytest.mark.real

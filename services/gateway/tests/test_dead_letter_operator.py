@@ -32,7 +32,7 @@ class Nobody(LetterHolds):
 
     @contextmanager
     def holding(self) -> Iterator[Hold]:
-        yield cast("Hold", SimpleNamespace(go_on=lambda: None))
+        yield cast("Hold", SimpleNamespace(go_on=lambda: None, others=lambda: False))
 
     def wait_for_given_back(self) -> None:
         """Nothing is to be waited for."""
@@ -232,6 +232,42 @@ def test_a_task_or_a_queue_that_is_not_there_is_said(broker: Broker) -> None:
     with pytest.raises(Rejected, match="no queue"):
         operator().oldest("other", 1)
     assert broker.left() == ["a"]
+
+
+@pytest.mark.parametrize("what", ["show", "replay", "drop"])
+@pytest.mark.parametrize(
+    ("others_hold", "comes_back", "searches"), [(False, True, 1), (True, False, 2), (True, True, 2)]
+)
+def test_a_letter_that_others_may_hold_is_looked_for_once_more(
+    broker: Broker, what: str, *, others_hold: bool, comes_back: bool, searches: int
+) -> None:
+    """Where nobody held any, it is said at once."""
+
+    class Others(Nobody):
+        @contextmanager
+        def holding(self) -> Iterator[Hold]:
+            yield cast("Hold", SimpleNamespace(go_on=lambda: None, others=lambda: others_hold))
+
+        def wait_for_given_back(self) -> None:
+            if comes_back:
+                broker.bury("a")
+
+    beside_others = DeadLetterOperator(SETTINGS, Others(HOLDS.client), lambda _: False)
+    if others_hold and comes_back:
+        getattr(beside_others, what)("data_import", "a")
+    else:
+        with pytest.raises(NotThere):
+            getattr(beside_others, what)("data_import", "a")
+    assert len(broker.timeouts) == searches
+
+
+def test_a_letter_that_is_there_is_found_at_once_whoever_holds_others(broker: Broker) -> None:
+    class Others(Nobody):
+        def wait_for_given_back(self) -> None:
+            raise AssertionError("nothing is to be waited for")
+
+    broker.bury("a")
+    assert DeadLetterOperator(SETTINGS, Others(HOLDS.client), lambda _: True).replay("data_import", "a").skipped == 1
 
 
 # --- sending again ------------------------------------------------------------------------------------------------

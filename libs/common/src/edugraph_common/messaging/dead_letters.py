@@ -53,10 +53,14 @@ class HeldLetter(NamedTuple):
 
 @dataclass
 class Hold:
-    """One holder of dead letters: `go_on` is called for each letter, and says that the holder lives."""
+    """One holder of dead letters: `go_on` is called for each letter, and says that the holder lives.
+
+    `took` tells whether there was a letter to take.
+    """
 
     _client: "redis.Redis"
     _who: str
+    took: bool = False
     _since: float = 0.0
     _renewed: float = field(default=float("-inf"))
 
@@ -67,8 +71,12 @@ class Hold:
             self._renewed = time.monotonic()
 
     def give_back(self) -> None:
-        """Count as a holder for as long as the broker may need to put the letters back."""
-        self._until(GIVE_BACK_SECONDS)
+        """Count as a holder for as long as the broker may need to put letters back. Who took none never was one."""
+        if self.took:
+            self._until(GIVE_BACK_SECONDS)
+            return
+        with suppress(redis.RedisError):
+            self._client.zrem(HOLDS, self._who)
 
     def others(self) -> bool:
         """Tell whether anybody else has held letters since this hold began. Raises Retryable without Redis."""
@@ -185,6 +193,7 @@ def _held(channel: BlockingChannel, name: str, limit: int, hold: Hold) -> Iterat
         method, properties, body = channel.basic_get(name)
         if method is None:
             return
+        hold.took = True
         yield HeldLetter(method.delivery_tag, properties, body)
 
 

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -31,6 +31,8 @@ from edugraph_common.messaging.dead_letters import (
 )
 from edugraph_common.messaging.topology import TASKS
 from edugraph_common.platform.settings import Settings
+
+T = TypeVar("T")
 
 MAX_SEARCHED_LETTERS = 10_000  # dead letters that are looked through for one task
 PERSISTENT = 2
@@ -95,16 +97,21 @@ class DeadLetterOperator:
 
     def show(self, queue: str, task_id: str) -> tuple[DeadLetter, Any]:
         """Return the letter and the arguments of its task, which hold records."""
-        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
-            held = next(_letters_of_task(channel, queue, task_id, hold))
+
+        def show_oldest(_: BlockingChannel, letters: Iterator[HeldLetter]) -> tuple[DeadLetter, Any]:
+            held = next(letters)
             return _described(queue, held), _arguments(held)
+
+        return self._of_task(queue, task_id, show_oldest)
 
     def replay(self, queue: str, task_id: str) -> Replayed:
         """Send every letter of this task again. Raises Unplayable for one that no worker could do."""
-        self._holds.wait_for_given_back()
-        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
+
+        def replay_each(channel: BlockingChannel, letters: Iterator[HeldLetter]) -> Replayed:
             channel.confirm_delivery()
-            return _total(self._replay(channel, held) for held in _letters_of_task(channel, queue, task_id, hold))
+            return _total(self._replay(channel, held) for held in letters)
+
+        return self._of_task(queue, task_id, replay_each)
 
     def replay_all(self, queue: str, limit: int, per_second: float) -> Replayed:
         """Send the oldest `limit` letters again, but no more than there are now: one that dies anew comes back."""
@@ -125,13 +132,15 @@ class DeadLetterOperator:
 
     def drop(self, queue: str, task_id: str) -> int:
         """Drop the letters of this task for good. Returns how many they were."""
-        self._holds.wait_for_given_back()
-        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
+
+        def drop_each(channel: BlockingChannel, letters: Iterator[HeldLetter]) -> int:
             dropped = 0
-            for held in _letters_of_task(channel, queue, task_id, hold):
+            for held in letters:
                 channel.basic_ack(held.tag)
                 dropped += 1
             return dropped
+
+        return self._of_task(queue, task_id, drop_each)
 
     def drop_all(self, queue: str) -> int:
         """Drop all letters of the queue for good. Returns how many they were."""
@@ -139,6 +148,23 @@ class DeadLetterOperator:
         with dead_letter_channel(self._settings) as channel:
             count_dead_letters(channel, queue)  # it refuses a name that is no queue
             return int(channel.queue_purge(dead_queue_name(queue)).method.message_count)
+
+    def _of_task(self, queue: str, task_id: str, do: Callable[[BlockingChannel, Iterator[HeldLetter]], T]) -> T:
+        """Do it with the letters of one task, and look for them once more where others held some meanwhile.
+
+        Only who finds nothing waits: many letters can be sent again one by one. Raises Retryable without Redis for a
+        letter that is missing, since nobody knows then whether somebody holds it.
+        """
+        again = False
+        while True:
+            try:
+                with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
+                    return do(channel, _letters_of_task(channel, queue, task_id, hold))
+            except NotThere:
+                if again or not hold.others():
+                    raise
+            self._holds.wait_for_given_back()
+            again = True
 
     def _replay(self, channel: BlockingChannel, held: HeldLetter) -> Replayed:
         """Publish the task of a letter unless it is done, and acknowledge the letter after the broker's confirm."""
