@@ -1,4 +1,4 @@
-"""What `make fuzz` does with 10,000 examples of each source, with 300; and that a broken promise is told."""
+"""What `make fuzz` does with 10,000 examples of each source, with 150; and that a broken promise is told."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from engines import real_servers
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Format
 
-EXAMPLES = 300
+EXAMPLES = 150
 
 
 @pytest.mark.real
