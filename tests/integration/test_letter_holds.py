@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -132,12 +134,38 @@ def test_a_pass_is_done_again_when_others_held_letters_meanwhile(
                 pass
         return len(passes)
 
-    if times < dead_letters.PASSES:
+    if times < 3:
         assert LetterHolds(client).alone(do) == list(range(1, times + 2))
     else:
         with pytest.raises(Wait, match="others look at dead letters"):
             LetterHolds(client).alone(do)
-        assert len(passes) == dead_letters.PASSES
+        assert len(passes) == 3
+
+
+@pytest.mark.parametrize("left_seconds", [0.7, 5.0])
+def test_a_replay_waits_a_second_at_most(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch, left_seconds: float
+) -> None:
+    """Twice what the broker is given to put letters back, by the clock of Redis."""
+    now = 1_000.0
+
+    def pass_by(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(dead_letters, "_redis_time", lambda _: now)
+    client.zadd(HOLDS, {"somebody else": now + left_seconds})
+    LetterHolds(client, sleep=pass_by).wait_for_given_back()
+    assert now - 1_000 == pytest.approx(min(left_seconds, 1.0), abs=0.06)
+
+
+def test_the_clock_of_redis_is_read_in_seconds() -> None:
+    assert dead_letters._redis_time(SimpleNamespace(time=lambda: (7, 250_000))) == 7.25  # type: ignore[arg-type]
+
+
+def test_the_services_may_use_the_key_of_holds() -> None:
+    users = Path(__file__).parents[2] / "deploy" / "k8s" / "files" / "redis-users.conf"
+    assert users.read_text(encoding="utf-8").count(f"~{HOLDS} ") >= 2
 
 
 @pytest.mark.loopback("nothing listens on port 1, which is the point")
