@@ -74,7 +74,6 @@ check: env-dev ## lint, format, types and import contracts
 	@$(RUN) ruff format --check
 	@$(RUN) mypy libs/client libs/common services/importer services/analyzer services/gateway services/insights cli evaluation scripts tools tests benchmarks
 	@$(RUN) lint-imports
-	@$(RUN) python scripts/house.py
 	@$(RUN) python scripts/sync_client.py --check
 	@$(RUN) python scripts/privacy_page.py --check
 	@$(RUN) python scripts/redis_users.py --check

@@ -233,7 +233,7 @@ def split(answers: Iterable[Answer], seed: int) -> tuple[list[Answer], list[Answ
     """
     answers = list(answers)
     students = sorted({answer.student for answer in answers})
-    if len(students) < 2:  # noqa: PLR2004 - one to learn from and one to judge by
+    if len(students) < 2:
         raise ValueError("a fit needs the answers of at least two students at items whose points are known")
     drawn = Random(seed).sample(students, max(1, round(len(students) * HELD_OUT)))  # noqa: S311 - no secret
     held_out = set(drawn)

@@ -62,7 +62,7 @@ def problem_of(failure: Failure) -> Problem:
 
 def http_problem(status: int, detail: str) -> Problem:
     """Return the problem for an error of the web framework itself."""
-    titled = status if status in TITLES else (500 if status >= 500 else 400)  # noqa: PLR2004
+    titled = status if status in TITLES else (500 if status >= 500 else 400)
     return Problem(titled, {404: "not-found", 405: "method"}.get(titled, "request"), detail)
 
 

@@ -58,7 +58,7 @@ class WebhookSettings(Settings):
     def secrets_are_whole(cls, value: SecretStr) -> SecretStr:
         """Raises ValueError."""
         keys = signing_keys(value)
-        if not keys or any(not 24 <= len(key) <= 64 for key in keys):  # noqa: PLR2004 - as the standard says
+        if not keys or any(not 24 <= len(key) <= 64 for key in keys):
             raise ValueError("must be whsec_ and 24 to 64 bytes in base64")
         return value
 

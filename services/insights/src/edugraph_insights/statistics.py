@@ -25,13 +25,13 @@ def correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     x, y = sum(xs) / len(xs), sum(ys) / len(ys)
     across = sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True))
     within = sum((a - x) ** 2 for a in xs) * sum((b - y) ** 2 for b in ys)
-    return max(min(across / sqrt(within), 1.0), -1.0) if within > 1e-12 else None  # noqa: PLR2004 - of rounding
+    return max(min(across / sqrt(within), 1.0), -1.0) if within > 1e-12 else None
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
     """Return the 95 % interval of the mean of paired differences by the normal distribution, None under two."""
     n = len(differences)
-    if n < 2:  # noqa: PLR2004
+    if n < 2:
         return None
     middle = sum(differences) / n
     spread = sqrt(sum((each - middle) ** 2 for each in differences) / (n - 1) / n) * NORMAL_95

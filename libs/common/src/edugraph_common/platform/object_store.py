@@ -44,7 +44,7 @@ class Redirected(Rejected):
 
 
 async def _refuse_redirects(answer: Any) -> None:
-    if 300 <= answer.status < 400:  # noqa: PLR2004
+    if 300 <= answer.status < 400:
         raise Redirected("a file outside redirects to another place; give that one, if it is allowed")
 
 

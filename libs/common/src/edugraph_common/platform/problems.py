@@ -39,7 +39,7 @@ def problem_members(problem: Problem, titles: Mapping[int, str]) -> dict[str, An
 
 def problem_headers(problem: Problem) -> dict[str, str]:
     headers = {} if problem.retry_after is None else {"Retry-After": str(math.ceil(problem.retry_after))}
-    if problem.status == 401:  # noqa: PLR2004 - RFC 9110: a 401 names the scheme
+    if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers
 
