@@ -11,7 +11,7 @@ import pytest
 import yaml
 from rendered_chart import USERS, user_lines
 
-from edugraph_common.messaging.users import user_name
+from edugraph_common.messaging.users import permissions, user_name
 from edugraph_common.platform.redis_users import SERVICES, line_of, redis_user
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,30 +97,90 @@ def test_nothing_listens_beyond_this_machine_by_default():
             assert port.startswith("${BIND:-127.0.0.1}:")
 
 
-def test_each_service_of_compose_has_a_broker_user_of_its_own():
-    services = compose()["services"]
-    given = {name: (its.get("environment") or {}).get("EDUGRAPH_BROKER_URL", "") for name, its in services.items()}
-    users = {name: re.search(r"//([a-z-]+):\$\{(\w+)", url).groups() for name, url in given.items() if url}
-    assert users.pop("topology") == ("edugraph", "RABBITMQ_PASSWORD")
-    as_whom = {"splits": "importer", "findings": "importer", "flower": "monitor"}
-    for name, (user, password) in users.items():
-        service = as_whom.get(name, name)
-        assert (user, password) == (user_name("edugraph", service), f"RABBITMQ_{service.upper()}_PASSWORD")
-        assert f'"{service}": "${{{password}' in services["topology"]["environment"]["EDUGRAPH_BROKER_USERS"]
-    assert len(users) == 7
+# The services of our packages that read or write the graph; Neo4j Community has one user for all.
+OF_THE_GRAPH = {"importer", "insights"}
+OPERATOR = "operator"
 
 
-def test_each_service_of_compose_has_a_redis_user_of_its_own():
-    """Who needs no Redis has its address only. Out: any EDUGRAPH_REDIS_URL of a service."""
-    services = compose()["services"]
-    given = {name: (its.get("environment") or {}).get("EDUGRAPH_REDIS_URL") for name, its in services.items()}
-    logins = {name: url.removeprefix("redis://").rpartition("@")[0] for name, url in given.items() if url}
-    as_whom = {name: name for name in SERVICES} | {"findings": "importer"}
-    assert logins == {
-        name: f"{redis_user(as_whom[name])}:${{REDIS_{as_whom[name].upper()}_PASSWORD}}" if name in as_whom else ""
-        for name in logins
-    }
-    assert set(as_whom) < set(logins)
+def our_services():
+    """Return the services of compose.yaml that run our code, by name."""
+    return {name: its for name, its in compose()["services"].items() if its["image"].startswith("edugraph/")}
+
+
+def package_of(service):
+    """Return whose code a service of compose runs: it is read from its command, or else from its image."""
+    command = " ".join(service.get("command", []))
+    if command.startswith("edugraph topology"):
+        return OPERATOR
+    found = re.search(r"--app=edugraph_(\w+)\.worker|-m edugraph_(\w+)\.|^edugraph-(\w+)", command)
+    if found:
+        return next(name for name in found.groups() if name)
+    assert command == "", f"a command of an unknown package: {command}"
+    package = service["image"].removeprefix("edugraph/").partition(":")[0]
+    return "monitor" if package == "flower" else package
+
+
+def login_of(service, variable):
+    """Return user and password of an address as compose.yaml writes them, or None without the address."""
+    address = service.get("environment", {}).get(variable)
+    if not address:
+        return None
+    return address.partition("://")[2].rpartition("@")[0]
+
+
+def test_packages_of_compose_are_told_by_their_commands():
+    packages = {name: package_of(its) for name, its in our_services().items()}
+    assert packages["splits"] == packages["findings"] == packages["importer"] == "importer"
+    assert {packages["gateway"], packages["webhooks"], packages["flower"]} == {"gateway", "webhooks", "monitor"}
+    assert packages["topology"] == OPERATOR
+
+
+@pytest.mark.parametrize("variable", ["EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL"])
+def test_each_service_of_compose_is_its_packages_user_of_the_broker(variable):
+    """Out: the broker's address of a service, or the user in it."""
+    made = our_services()["topology"]["environment"]["EDUGRAPH_BROKER_USERS"]
+    for name, its in our_services().items():
+        package = package_of(its)
+        login = login_of(its, variable)
+        if package == OPERATOR:
+            assert login.startswith("edugraph:${RABBITMQ_PASSWORD"), name
+        elif login is not None:
+            password = f"RABBITMQ_{package.upper()}_PASSWORD"
+            assert login == f"{user_name('edugraph', package)}:${{{password}}}", name
+            assert f'"{package}": "${{{password}' in made, name
+
+
+def test_each_service_of_compose_is_its_packages_user_of_redis():
+    """Out: the address of `splits`. A package without a user never connects, and its address has no user."""
+    for name, its in our_services().items():
+        package = package_of(its)
+        login = login_of(its, "EDUGRAPH_REDIS_URL")
+        if package not in SERVICES:
+            assert not login, name
+        elif login is not None:
+            assert login == f"{redis_user(package)}:${{REDIS_{package.upper()}_PASSWORD}}", name
+
+
+def test_each_service_of_compose_that_stays_has_the_addresses_of_its_package():
+    """Jobs that run once need some of them only. Out: any address of a worker, of the gateway or of insights."""
+    for name, its in our_services().items():
+        if its["restart"] != "unless-stopped":
+            continue
+        package = package_of(its)
+        if package in permissions():
+            assert login_of(its, "EDUGRAPH_BROKER_URL"), name
+        if package in SERVICES:
+            assert login_of(its, "EDUGRAPH_REDIS_URL"), name
+        if package in OF_THE_GRAPH:
+            assert its["environment"]["EDUGRAPH_NEO4J_PASSWORD"].startswith("${NEO4J_PASSWORD"), name
+        else:
+            assert "EDUGRAPH_NEO4J_PASSWORD" not in its["environment"], name
+
+
+def test_no_address_with_a_login_is_shared_by_all_services_of_compose():
+    """What a service does not say must be missing, so that it does not start: it must not be somebody else's."""
+    shared = compose()["x-environment"]
+    assert not {name for name in shared if name.endswith(("REDIS_URL", "BROKER_URL", "MANAGEMENT_URL"))}
 
 
 def test_redis_of_compose_starts_with_all_users(tmp_path):

@@ -370,11 +370,54 @@ def test_each_service_is_a_user_of_its_own_in_the_bundled_redis(chart, pods):
                 login = own["EDUGRAPH_REDIS_URL"]["value"].removeprefix("redis://").rpartition("@")[0]
                 key = own.get("REDIS_PASSWORD", {}).get("valueFrom", {}).get("secretKeyRef", {}).get("key")
                 used.setdefault((login, key), set()).add(name)
-    without = used.pop(("", None))
-    assert not [
-        name for name in without if name.endswith(("gateway", "insights", "importer", "findings", "analyzer"))
-    ]
+    used.pop(("", None))
     assert set(used) == {(f"{redis_user(each)}:$(REDIS_PASSWORD)", f"redis-{each}-password") for each in SERVICES}
+
+
+ADDRESSES = {"EDUGRAPH_BROKER_URL", "EDUGRAPH_BROKER_MANAGEMENT_URL", "EDUGRAPH_REDIS_URL", "EDUGRAPH_NEO4J_URI"}
+
+
+def package_of(container):
+    """Return whose code a container runs, or None for a server. Its command says so."""
+    command = " ".join(container.get("command", []))
+    if command == "edugraph topology apply":
+        return "operator"
+    if container["name"] == "flower":
+        return "monitor"
+    found = re.search(r"--app=edugraph_(\w+)\.worker|-m edugraph_(\w+)\.|^edugraph-(\w+)$", command)
+    return next(name for name in found.groups() if name) if found else None
+
+
+def test_each_container_logs_in_as_the_user_of_its_package(chart, pods):
+    """Workers of a group that somebody adds, too. Out: `service` in a call of edugraph.redisEnv or edugraph.rabbitmqEnv."""
+    settings = (
+        'webhooks={"url":"https://x.example/hook","existingSecret":"s"}',
+        'workers.late={"service":"importer","queues":["import_splits"]}',
+        'workers.night={"service":"analyzer","queues":["llm_analysis"]}',
+    )
+    seen = set()
+    for name, spec in pods(chart.render(*settings)).items():
+        for container in containers(spec):
+            package = package_of(container)
+            own = variables(container)
+            if package is None:
+                assert not ADDRESSES & set(own), (name, container["name"])
+                continue
+            seen.add(name)
+            stays = name.startswith("Deployment/")
+            if "EDUGRAPH_BROKER_URL" in own:
+                user = "edugraph" if package == "operator" else user_name("edugraph", package)
+                assert own["RABBITMQ_USER"]["value"] == user, name
+            else:
+                assert not (stays and package in permissions()), name
+            if package in SERVICES and (stays or "EDUGRAPH_REDIS_URL" in own):
+                login = f"redis://{redis_user(package)}:$(REDIS_PASSWORD)@"
+                assert own["EDUGRAPH_REDIS_URL"]["value"].startswith(login), name
+            if stays and package in ("importer", "insights"):
+                assert "EDUGRAPH_NEO4J_PASSWORD" in own, name
+    groups = ("importer", "splits", "findings", "analyzer", "late", "night")
+    parts = ("gateway", "insights", "flower", "webhooks", *groups)
+    assert {f"Deployment/edugraph-{each}" for each in parts} <= seen
 
 
 def test_the_bundled_redis_starts_with_all_users(chart, find, pods, tmp_path):
