@@ -25,8 +25,9 @@ from waiting import until
 from edugraph_cli.serving import Pools
 from edugraph_client import Client, FileSource
 from edugraph_common.contracts.doors import is_of_insights
+from edugraph_common.contracts.permissions import SCOPES, Role, Scope
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.platform.api_keys import SCOPES, ApiKeys, Role, Scope
+from edugraph_common.platform.api_keys import ApiKeys
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.saved_views import SavedView, SavedViews, ViewState
 

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import BOOTSTRAP_ENDED, KEYS, ROLES, SCOPES, ApiKeys, matches, split_token
+from edugraph_common.contracts.permissions import ROLES, SCOPES
+from edugraph_common.platform.api_keys import BOOTSTRAP_ENDED, KEYS, ApiKeys, matches, split_token
 from edugraph_common.platform.callers import KeyRing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -21,7 +21,7 @@ from marked_data import (
 )
 from waiting import until
 
-from edugraph_common.platform.api_keys import SCOPES, Scope
+from edugraph_common.contracts.permissions import SCOPES, Scope
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.job_store import connect
 from edugraph_insights.access import IN_CELLS

@@ -6,7 +6,7 @@ Every operation is called, also those that delete: so no other test looks at thi
 import pytest
 from marked_data import MARKS, WITHOUT_PERSONAL, Marked, addresses_of, hits_of, operations_of
 
-from edugraph_common.platform.api_keys import SCOPES
+from edugraph_common.contracts.permissions import SCOPES
 from edugraph_insights.access import IN_CELLS
 
 pytestmark = pytest.mark.real

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edugraph_common.platform.api_keys import SCOPES
+from edugraph_common.contracts.permissions import SCOPES
 from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.callers import KeyRing
 

@@ -22,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.errors import QueueFull, Rejected, Retryable
-from edugraph_common.platform.api_keys import ApiKeys, Scope
+from edugraph_common.contracts.permissions import Scope
+from edugraph_common.platform.api_keys import ApiKeys
 from edugraph_common.platform.callers import KeyRing
 from edugraph_common.platform.job_store import NewJob
 from edugraph_common.platform.problems import Problem

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from edugraph_common.platform.api_keys import Scope
+from edugraph_common.contracts.permissions import Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.problems import Problem
 from edugraph_gateway.api.routes.tasks import show_task

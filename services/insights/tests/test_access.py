@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.platform.api_keys import ROLES
+from edugraph_common.contracts.permissions import ROLES
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.access import need_scopes, person_of, refuse_detail, roster, rule_for, widest_rows

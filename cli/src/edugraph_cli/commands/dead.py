@@ -1,6 +1,7 @@
 """`edugraph dead list|show|replay|drop` ask the gateway; `dead export|restore` speak to the broker itself."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +11,18 @@ from edugraph_cli.commands.topology import broker_settings
 from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
 from edugraph_cli.options import Json
 from edugraph_client import Client
+from edugraph_common.contracts.routes import QUEUES
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: messages whose task failed for good.")
-Queue = Annotated[str, typer.Argument(help="the queue that the message was in, such as data_import")]
+QueueName = StrEnum("QueueName", {name.upper(): name for name in QUEUES})  # type: ignore[misc]
+Queue = Annotated[QueueName, typer.Argument(help="the queue that the message was in")]
 TaskId = Annotated[str | None, typer.Argument(help="the id of the task; without it, give --all")]
 All = Annotated[bool, typer.Option("--all", help="all dead letters of the queue")]
 
 
 @app.command("list")
 def list_letters(
-    queue: Annotated[str | None, typer.Argument(help="only dead letters of this queue")] = None,
+    queue: Annotated[QueueName | None, typer.Argument(help="only dead letters of this queue")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     as_json: Json = False,
 ) -> None:

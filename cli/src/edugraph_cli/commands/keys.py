@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from edugraph_cli.display import INVALID, plain_errors, print_rows, say, show_json, stop
 from edugraph_cli.options import Json
+from edugraph_common.contracts.permissions import ROLES, SCOPES, Role, Scope
 
 if TYPE_CHECKING:
-    from edugraph_common.platform.api_keys import ApiKey, ApiKeys, Role, Scope
+    from edugraph_common.platform.api_keys import ApiKey, ApiKeys
     from edugraph_common.platform.audit import Audit
 
 app = typer.Typer(
@@ -23,30 +24,10 @@ app = typer.Typer(
 )
 
 
+# Typer takes an Enum for an option that may be given several times, and not a Literal.
+ScopeName = StrEnum("ScopeName", {name.upper(): name for name in SCOPES})  # type: ignore[misc]
+RoleName = StrEnum("RoleName", {name.upper(): name for name in ROLES})  # type: ignore[misc]
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-
-
-class ScopeName(StrEnum):
-    """The scopes of edugraph_common.platform.api_keys, which loads Redis' client: too slow for a help page."""
-
-    READ_OWN = "read:own"
-    READ = "read"
-    PERSONAL = "personal"
-    SUBMIT = "submit"
-    OPERATE = "operate"
-    PRIVACY = "privacy"
-    ERASE = "erase"
-
-
-class RoleName(StrEnum):
-    """The roles of edugraph_common.platform.api_keys."""
-
-    ANALYST = "analyst"
-    TEACHER = "teacher"
-    STUDENT = "student"
-    HEAD = "head"
-    COUNSELLOR = "counsellor"
-    OFFICER = "officer"
 
 
 @app.command()
@@ -70,8 +51,8 @@ def create(  # noqa: PLR0917 - they are options of a command
         stop("A key needs a --scope, for the gateway, or a --role, for insights.", INVALID)
     now = datetime.now(UTC)
     ends = now + int(length[1]) * UNITS[length[2]] if length else None
-    scopes: list[Scope] = [chosen.value for chosen in scope or ()]
-    roles: list[Role] = [chosen.value for chosen in role or ()]
+    scopes = [cast("Scope", chosen.value) for chosen in scope or ()]
+    roles = [cast("Role", chosen.value) for chosen in role or ()]
     with plain_errors(), keys_and_audit() as (keys, audit):
         made = keys.create(name, scopes, now, expires=ends, roles=roles, person=person)
         audit.record(_operator(), "key.create", made.key.key_id, now)
@@ -91,7 +72,7 @@ def grant(
 ) -> None:
     """Give a key more scopes. Its secret stays; gateways know within 5 seconds."""
     with plain_errors(), keys_and_audit() as (keys, audit):
-        granted = keys.grant(key_id, [chosen.value for chosen in scope])
+        granted = keys.grant(key_id, [cast("Scope", chosen.value) for chosen in scope])
         if granted is None:
             stop(f"There is no key {key_id}; see: edugraph keys list", INVALID)
         audit.record(_operator(), "key.grant", f"{key_id}: {', '.join(scope)}", datetime.now(UTC))

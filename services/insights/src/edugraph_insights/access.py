@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from edugraph_common.platform.api_keys import Role, Scope
+from edugraph_common.contracts.permissions import Role, Scope
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.graph import Graph

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import Role
+from edugraph_common.contracts.permissions import Role
 from edugraph_common.platform.problems import Problem
 from edugraph_common.platform.sessions import COOKIE, Sessions, csrf_token, token_sent
 from edugraph_insights.api import InsightsDep

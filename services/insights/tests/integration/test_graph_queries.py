@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rooms import Room
 
+from edugraph_common.contracts.permissions import ROLES
 from edugraph_common.contracts.records import parse_record
-from edugraph_common.platform.api_keys import ROLES
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.app import make_application

@@ -13,9 +13,9 @@ from rooms import Room
 
 from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, RecordFinding
 from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
+from edugraph_common.contracts.permissions import ROLES
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import FindingReview, PairReview
-from edugraph_common.platform.api_keys import ROLES
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.access import RULES

@@ -8,21 +8,16 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, cast, get_args
+from typing import NamedTuple, cast
 
 import redis
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.permissions import Role, Scope
 from edugraph_common.platform.redis_errors import redis_errors
 
 KEYS = "edugraph:keys"
 BOOTSTRAP_ENDED = "edugraph:keys-made"
-# `personal` opens nothing by itself: it adds rejects, texts, quotes and names to what the others show.
-Scope = Literal["read:own", "read", "personal", "submit", "review", "operate", "privacy", "erase"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-# What somebody is at school. Scopes say what a caller may do at the gateway, roles which insights they get.
-Role = Literal["analyst", "teacher", "student", "head", "counsellor", "officer"]
-ROLES: tuple[Role, ...] = get_args(Role)
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import redis
 
-from edugraph_common.platform.api_keys import SCOPES, ApiKey, ApiKeys, hash_of, split_token
+from edugraph_common.contracts.permissions import SCOPES
+from edugraph_common.platform.api_keys import ApiKey, ApiKeys, hash_of, split_token
 
 MIN_SECRET_LENGTH = 32  # characters; a shorter secret could be guessed
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from edugraph_common.platform.api_keys import ROLES, SCOPES, ApiKey, ApiKeys, Role, Scope, matches, split_token
+from edugraph_common.contracts.permissions import ROLES, SCOPES, Role, Scope
+from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
 
 REMEMBERED_SECONDS = 4.0  # a revoked key ends within 5 s, and so do its streams, which look twice a second
 MAX_REMEMBERED_KEYS = 10_000

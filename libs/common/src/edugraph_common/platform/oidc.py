@@ -17,7 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import ROLES, SCOPES
+from edugraph_common.contracts.permissions import ROLES, SCOPES
 from edugraph_common.platform.callers import Caller, KeyRing
 from edugraph_common.platform.sessions import PREFIX, Sessions
 from edugraph_common.platform.settings import OidcSettings

@@ -15,7 +15,7 @@ from typing import cast
 import redis
 
 from edugraph_common.contracts.contract_model import MessageModel
-from edugraph_common.platform.api_keys import Role, Scope
+from edugraph_common.contracts.permissions import Role, Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_common.platform.redis_errors import redis_errors

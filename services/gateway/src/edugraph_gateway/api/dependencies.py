@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import Scope
+from edugraph_common.contracts.permissions import Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs
 from edugraph_common.platform.object_store import Blobs

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from anyio import CapacityLimiter
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.platform.api_keys import Scope
+from edugraph_common.contracts.permissions import Scope
 from edugraph_common.platform.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.platform.oidc import Issuer, keeper_of
 from edugraph_common.platform.problems import Problem, Refusal

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from edugraph_common.platform.api_keys import Role
+from edugraph_common.contracts.permissions import Role
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.access import FORMER_MEMBERS, MAX_STUDENTS, WIDEST_FIRST, Rows, person_of, students_of_course

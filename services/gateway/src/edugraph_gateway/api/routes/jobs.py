@@ -15,8 +15,8 @@ from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.contracts.messages import UndoImport
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
+from edugraph_common.contracts.permissions import Scope
 from edugraph_common.messaging.publisher import task_id_for
-from edugraph_common.platform.api_keys import Scope
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import Jobs, Place
 from edugraph_common.platform.object_store import cancelled_key
