@@ -85,6 +85,19 @@ def test_each_service_does_its_whole_work_with_its_own_user(broker: Broker, tmp_
         assert [line for line in refused if "ACCESS_REFUSED" in line or "refused for user" in line] == []
 
 
+def test_the_monitor_reads_a_queue_as_keda_does_and_a_worker_may_not(broker: Broker) -> None:
+    """Out: the tag `monitoring`."""
+    management = urlsplit(broker.environment["EDUGRAPH_BROKER_MANAGEMENT_URL"])
+    vhost = urlsplit(broker.environment["EDUGRAPH_BROKER_URL"]).path.removeprefix("/")
+    queue = f"http://{management.hostname}:{management.port}/api/queues/{vhost}/data_import"
+    seen = {}
+    for process in ("monitor", "importer"):
+        login = urlsplit(broker.url(process))
+        answer = httpx.get(queue, auth=(login.username or "", login.password or ""), timeout=20)
+        seen[process] = answer.status_code
+    assert seen == {"monitor": 200, "importer": 401}
+
+
 FORBIDDEN: list[tuple[Service, str, Any]] = [
     ("gateway", "consume", lambda channel: channel.basic_get("data_import")),
     ("gateway", "delete", lambda channel: channel.queue_delete("data_import")),

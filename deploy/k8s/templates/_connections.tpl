@@ -4,6 +4,21 @@
 {{- end -}}
 
 {{/*
+A user of the bundled RabbitMQ and the key of its password, always together. The job that prepares the broker makes the
+users of services; without it all are the operator. Call with (dict "root" $ "service" SERVICE).
+*/}}
+{{- define "edugraph.rabbitmqLogin" -}}
+{{- if and .service .root.Values.prepare.enabled -}}
+{{- $vhost := .root.Values.rabbitmq.vhost }}
+user: {{ printf "%s-%s" (ternary "edugraph" (urlquery $vhost) (eq $vhost "/")) .service }}
+passwordKey: rabbitmq-{{ .service }}-password
+{{- else -}}
+user: edugraph
+passwordKey: rabbitmq-password
+{{- end -}}
+{{- end -}}
+
+{{/*
 Addresses as environment variables. The bundled servers' are put together from the password's variable by Kubernetes
 ($(NAME)), so no address with a password is ever written into an object; external ones come whole from their Secret.
 */}}
@@ -12,18 +27,11 @@ Addresses as environment variables. The bundled servers' are put together from t
 {{- $service := .service -}}
 {{- $full := include "edugraph.fullname" $root -}}
 {{- if $root.Values.rabbitmq.enabled }}
-{{- /* The job that prepares the broker makes the users of services; without it all are the operator. */}}
-{{- if and $service $root.Values.prepare.enabled }}
+{{- $login := include "edugraph.rabbitmqLogin" . | fromYaml }}
 - name: RABBITMQ_USER
-  value: {{ printf "%s-%s" (urlquery $root.Values.rabbitmq.vhost) $service | urlquery }}
+  value: {{ urlquery $login.user }}
 - name: RABBITMQ_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" $root }}, key: rabbitmq-{{ $service }}-password}}
-{{- else }}
-- name: RABBITMQ_USER
-  value: edugraph
-- name: RABBITMQ_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" $root }}, key: rabbitmq-password}}
-{{- end }}
+  valueFrom: {secretKeyRef: {name: {{ include "edugraph.credentials" $root }}, key: {{ $login.passwordKey }}}}
 - name: EDUGRAPH_BROKER_URL
   value: amqp://$(RABBITMQ_USER):$(RABBITMQ_PASSWORD)@{{ $full }}-rabbitmq:5672/{{ $root.Values.rabbitmq.vhost | urlquery }}
 - name: EDUGRAPH_BROKER_MANAGEMENT_URL

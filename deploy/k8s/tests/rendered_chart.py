@@ -120,6 +120,15 @@ def find() -> Callable[..., Object]:
     return found
 
 
+def containers(spec: Object) -> list[Object]:
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def variables(container: Object) -> dict[str, Object]:
+    """The variables of a container's own list, by name."""
+    return {entry["name"]: entry for entry in container.get("env", [])}
+
+
 def user_lines(script: str, folder: Path, variables: set[str]) -> set[str]:
     """The users in the configuration with which a start script would start Redis; a user's password is p&/$SERVICE.
 

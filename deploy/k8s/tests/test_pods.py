@@ -6,20 +6,12 @@ import re
 
 import pytest
 import yaml
-from rendered_chart import CHART, Chart, user_lines
+from rendered_chart import CHART, Chart, containers, user_lines, variables
 
 from edugraph_common.messaging.users import permissions, user_name
 from edugraph_common.platform.redis_users import SERVICES, line_of, redis_user
 
 CAPABILITIES = {"drop": ["ALL"]}
-
-
-def containers(spec):
-    return [*spec.get("initContainers", []), *spec["containers"]]
-
-
-def variables(container):
-    return {entry["name"]: entry for entry in container.get("env", [])}
 
 
 def test_restricted_pod_security(chart, example, pods):
