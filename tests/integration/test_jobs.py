@@ -24,6 +24,7 @@ from edugraph_common.platform.job_store import (
     connect,
 )
 from edugraph_common.platform.settings import JOB_RETENTION_DAYS
+from edugraph_common.sources.person import Person
 
 pytestmark = pytest.mark.real
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -431,3 +432,22 @@ def test_pages_show_each_job_once_while_jobs_are_added_and_expire(
     assert seen == [job_id for _, job_id in expected]
     for job_id in (*ids, *new):
         jobs.withdraw(job_id, NOW)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_file_name_that_names_a_person_is_hidden_and_no_other(jobs: Jobs, dry_run: bool) -> None:
+    """Guard: without the kinds of characters, the first three names stay."""
+    person = Person(frozenset({"ZQ0104"}), names=frozenset({"欧阳思齐", "Quillon Zephyr"}))
+    named = ["ZQ0104_作业.csv", "欧阳思齐的错题.csv", "昨天Quillon Zephyr.csv", "essay ZQ0104.csv"]
+    others = ["ZQ01041.csv", "欧阳.csv", "Quillon Zephyrs.csv", "class 8A.csv"]
+    created = dict[str, str]()
+    for name in (*named, *others):
+        job_id = uuid4().hex
+        assert jobs.create(job_id, "import", name, NOW)
+        created[name] = job_id
+    assert jobs.hide_file_names(person.is_named_in, dry_run=dry_run) == len(named)
+    for name, job_id in created.items():
+        is_hidden = name in named and not dry_run
+        assert report(jobs, job_id).source == ("(erased)" if is_hidden else name)
+        jobs.cancel(job_id, NOW)
+        assert jobs.delete(job_id, NOW)

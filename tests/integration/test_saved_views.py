@@ -18,7 +18,7 @@ from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.saved_views import MOST_VIEWS, SavedView, SavedViews, ViewState
 from edugraph_common.sources.person import ErasedPeople, Person
-from edugraph_importer.erasure import _view_without, standing_alone
+from edugraph_importer.erasure import _view_without, written_by_others
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings
@@ -202,8 +202,8 @@ def test_an_erasure_drops_what_names_the_person_and_nothing_else(redis_url: str,
     views, texts = SavedViews(connect(redis_url), YEAR), RedisTexts(connect(redis_url))
     for key, given_view in {**THEIRS, **OTHERS}.items():
         views.add(name, key, view_of(given_view))
-    person = Person(frozenset({"s-1"}), frozenset({"r-1"}))
-    change = _view_without(person, standing_alone({"Ana Quetzal"}, person.ids))
+    person = Person(frozenset({"s-1"}), frozenset({"r-1"}), frozenset({"Ana Quetzal"}))
+    change = _view_without(person, written_by_others(person))
     [pattern] = patterns_of("views")
     only_ours = pattern.replace("*", name)
     assert texts.rewrite([only_ours], change, dry_run=True) == len(THEIRS)

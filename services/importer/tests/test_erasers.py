@@ -59,8 +59,8 @@ class Stores:
         return job_id == "open"
 
     @staticmethod
-    def sources_with(_: Any) -> list[str]:
-        return []
+    def hide_file_names(_: Any, **__: Any) -> int:
+        return 0
 
     def clean_later(self, job_id: str) -> None:
         self.changed.add(f"later {job_id}")

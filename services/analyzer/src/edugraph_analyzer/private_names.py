@@ -13,6 +13,7 @@ from functools import lru_cache
 from edugraph_analyzer.documents import Person
 from edugraph_analyzer.plain_text import plain_reading
 from edugraph_analyzer.private_forms import ID_CUES, ID_HINT, Form, Needs, Span
+from edugraph_common.contracts.words import not_after, not_before
 from edugraph_common.platform.course_members import MOST_MEMBERS
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -191,40 +192,44 @@ def _latin_patterns(name: str) -> Iterator[str]:
     parts = [part for part in re.split(r"[\s,._]+", name) if part]
     all_words = all(part.casefold() in _ALSO_WORDS for part in parts)
     for order in (parts, parts[::-1]):
-        yield _word(r"[\s,._\-]{0,3}".join(map(_loose, order)), ignore_case=not all_words)
+        yield _word(r"[\s,._\-]{0,3}".join(map(_loose, order)), "".join(order), ignore_case=not all_words)
     if len(parts) > 1:
-        yield _word(rf"{_loose(parts[0])}\s{re.escape(parts[-1][0])}\.", ignore_case=False)
+        yield _word(rf"{_loose(parts[0])}\s{re.escape(parts[-1][0])}\.", parts[0])
         particle = next((place for place, part in enumerate(parts) if place and part.islower()), 0)
         if particle:
-            yield _word(r"\s{1,3}".join(map(_loose, parts[particle:])), ignore_case=True)
+            yield _word(r"\s{1,3}".join(map(_loose, parts[particle:])), "".join(parts[particle:]), ignore_case=True)
     for part in parts:
         if len(part) == 1:
             continue
         if len(part) == len("Li") or part.casefold() in _ALSO_WORDS:
             forms = {part, part.capitalize(), part.upper()} - {part.lower()} or {part}
-            yield _word("|".join(map(re.escape, sorted(forms))))
+            yield _word("|".join(map(re.escape, sorted(forms))), part)
         else:
-            yield _word(_loose(part), ignore_case=True)
+            yield _word(_loose(part), part, ignore_case=True)
 
 
 def _loose(part: str) -> str:
     return r"[\s\-]?".join(map(re.escape, part.split("-")))
 
 
-def _word(inner: str, *, ignore_case: bool = False) -> str:
-    r"""Not `\b`, which does not separate Chinese characters from Latin letters."""
-    return rf"(?<![A-Za-z])(?{'i' if ignore_case else ''}:{inner})(?![A-Za-z])"
+def _word(inner: str, word: str, *, ignore_case: bool = False) -> str:
+    """Return the pattern `inner` where it stands alone. The first and the last letter of `word` say what continues it."""
+    flag = "i" if ignore_case else ""
+    return f"{not_after(word[0])}(?{flag}:{inner}){not_before(word[-1])}"
 
 
 def _id_patterns(own_id: str) -> Iterator[str]:
     """The id as a whole word, its separators free; a long run of digits in it also alone. Short ids after a cue."""
-    loose = r"[\s\-_./]{0,3}".join(map(re.escape, _ID_PARTS.findall(own_id)))
-    if not loose:
+    parts = _ID_PARTS.findall(own_id)
+    if not parts:
         return
+    loose = r"[\s\-_./]{0,3}".join(map(re.escape, parts))
+    before = not_after(parts[0][0])
+    behind = not_before(parts[-1][-1])
     if _needs_cue(own_id):
-        yield rf"(?i:{ID_CUES})(?i:{loose})(?![A-Za-z0-9])"
+        yield rf"(?i:{ID_CUES})(?i:{loose}){behind}"
     else:
-        yield rf"(?<![A-Za-z0-9])(?i:{loose})(?![A-Za-z0-9])"
+        yield f"{before}(?i:{loose}){behind}"
     for digits in _LONG_DIGITS.findall(own_id):
         yield rf"(?<!\d){digits}(?!\d)"
 

@@ -37,7 +37,7 @@ from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.person import Person, Scrubbed
 from edugraph_common.sources.stored import read_plan_key
-from edugraph_importer.erasure import is_named_in, standing_alone
+from edugraph_importer.erasure import is_named_in, written_by_others
 from edugraph_importer.graph import Graph
 from edugraph_importer.range_index import count_ranges, index_key, read_ranges
 
@@ -104,7 +104,7 @@ class PersonExport:
         """Return how many entries each file of the ZIP has."""
         exported, known = self._graph.export_student(self._student_id), self._graph.look(self._ids)
         records = frozenset(str(record["properties"]["id"]) for record in exported["records"])
-        person = Person(self._ids, records)
+        person = Person(self._ids, records, known.names)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, entries in exported.items():
                 self._add(archive, f"graph/{name}.ndjson", entries)
@@ -117,7 +117,7 @@ class PersonExport:
                 found = ({"key": key, "value": value} for key, value in self._elsewhere.search(self._ids | records))
                 self._add(archive, "redis/jobs_and_results.ndjson", found)
                 self._add(archive, "broker/dead_letters.ndjson", self._letters(person))
-                self._add(archive, "redis/views.ndjson", self._views(person, known.names))
+                self._add(archive, "redis/views.ndjson", self._views(person))
             noted = (
                 entry.model_dump(mode="json") for each in sorted(self._ids) for entry in self._elsewhere.entries(each)
             )
@@ -225,9 +225,9 @@ class PersonExport:
             for queue, theirs in self._elsewhere.letters(lambda body: Scrubbed(who, body).taken):
                 yield {"queue": queue, "theirs": theirs}
 
-    def _views(self, who: Person, names: AbstractSet[str]) -> Iterator[dict[str, Any]]:
+    def _views(self, who: Person) -> Iterator[dict[str, Any]]:
         """Yield the views that the student saved or that name them. Whose another's view is stays with its owner."""
-        written = standing_alone(names, who.ids)
+        written = written_by_others(who)
         for text in self._elsewhere.views():
             try:
                 view = SavedView.model_validate_json(text)

@@ -477,7 +477,6 @@ _REDIS = (
         _JOB_LIFE,
         retention="EDUGRAPH_JOB_RETENTION_DAYS",
         eraser="jobs",
-        left=Words("a job whose file has the id as a word in its name is listed", "文件名中含有该编号的任务会列出"),
         exporter="jobs",
     ),
     DataPlace(

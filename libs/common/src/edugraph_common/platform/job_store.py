@@ -5,7 +5,6 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 """
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -50,6 +49,7 @@ SETTLING = "edugraph:settling"
 SETTLING_SECONDS = 60  # after which who derives prerequisites has died, or is passed by
 SETTLING_WAIT_SECONDS = 2.0
 TO_CLEAN = "edugraph:erasing:jobs"  # ids of jobs whose files name somebody who was erased while they ran
+ERASED_FILE_NAME = "(erased)"  # shown in place of a file name that names an erased person
 MARKS_TO_CLEAN = "edugraph:erasing:marks"  # of records of theirs whose analysis ended later
 FAILED_STATES: tuple[JobState, ...] = ("failed", "partly failed")
 CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor failed has died
@@ -529,9 +529,9 @@ class Jobs:
         """Return all Redis keys of a job."""
         return tuple(keys_of_job(job_id))
 
-    def sources_with(self, words: re.Pattern[str]) -> list[str]:
-        """Return the jobs whose file has a name in which one of the words stands."""
-        found = []
+    def hide_file_names(self, is_named_in: Callable[[str], bool], *, dry_run: bool) -> int:
+        """Replace the name of each file that names a person. Return the number of such jobs."""
+        named = 0
         with redis_errors():
             ids = cast("list[str]", self._redis.zrange(JOBS, 0, -1))
             for start in range(0, len(ids), LOOKED_AT):
@@ -539,12 +539,13 @@ class Jobs:
                 pipe = self._redis.pipeline(transaction=False)
                 for job_id in page:
                     pipe.hget(_job(job_id), "source")
-                found += [
-                    job_id
-                    for job_id, source in zip(page, pipe.execute(), strict=True)
-                    if source and words.search(source)
-                ]
-        return found
+                for job_id, source in zip(page, pipe.execute(), strict=True):
+                    if not source or not is_named_in(source):
+                        continue
+                    named += 1
+                    if not dry_run:
+                        self._if_known([_job(job_id)], ["HSET", "source", ERASED_FILE_NAME])
+        return named
 
     @contextmanager
     def erasing(self) -> Iterator[Callable[[], None]]:

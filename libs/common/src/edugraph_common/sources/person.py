@@ -14,6 +14,7 @@ from typing import Any
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import shorten
+from edugraph_common.contracts.words import standing_alone
 from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
 
 # Other fields may be left out, and an older release wrote none of them.
@@ -22,10 +23,14 @@ _REJECT_FIELDS = frozenset(name for name, field in Reject.model_fields.items() i
 
 @dataclass(frozen=True)
 class Person:
-    """All ids of one person, and the ids of the records that name them, as far as the graph knows them."""
+    """All ids of one person, and the ids of the records that name them, as far as the graph knows them.
+
+    `names`: how texts call the person. They matter where a text has no ids, such as the name of a file.
+    """
 
     ids: frozenset[str]
     records: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
     @cached_property
     def marks(self) -> frozenset[str]:
@@ -35,9 +40,12 @@ class Person:
         return not self.ids.isdisjoint(ids)
 
     @cached_property
-    def words(self) -> re.Pattern[str]:
-        """Matches an id that stands in a text as a word."""
-        return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(self.ids)))})(?!\w)")
+    def _words(self) -> re.Pattern[str] | None:
+        return standing_alone((*self.ids, *self.names))
+
+    def is_named_in(self, text: str) -> bool:
+        """Return whether an id or a name stands in a text as a word."""
+        return self._words is not None and self._words.search(text) is not None
 
     def is_quoted(self, found: str) -> bool:
         """Whether a report quotes one of the ids as the value that was found at fault."""

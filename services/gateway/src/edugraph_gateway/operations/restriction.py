@@ -97,7 +97,7 @@ def report_without(report: JobReport, who: RestrictedPeople | None) -> JobReport
         return report
 
     def name(text: str) -> str:
-        return HIDDEN if who.words.search(text) else text
+        return HIDDEN if who.is_named_in(text) else text
 
     return report.model_copy(
         update={
@@ -124,7 +124,7 @@ def rejects_without(lines: Iterable[bytes], plan: ReadPlan, who: RestrictedPeopl
         except ValidationError:
             continue  # it is none that this release can show
         raw = reject.raw
-        hidden = raw is None or who.words.search(raw) is not None
+        hidden = raw is None or who.is_named_in(raw)
         if raw is not None and not hidden:
             try:
                 hidden = who.is_among(source.students(raw.encode(errors="replace")))

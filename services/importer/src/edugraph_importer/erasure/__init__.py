@@ -20,6 +20,7 @@ from edugraph_common.contracts.messages import Findings, ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import Eraser, patterns_of, record_mark
 from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.contracts.words import standing_alone
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
@@ -120,16 +121,16 @@ class Erasure:
             known = self.graph.look(ids)
             is_known = known.is_there or known.erased
             if dry_run or not (is_known or block):
-                person = Person(frozenset(ids), known.records)
-                report = self._clean(person, go_on, {*known.names, *names}, dry_run=True)
+                person = Person(frozenset(ids), known.records, frozenset({*known.names, *names}))
+                report = self._clean(person, go_on, dry_run=True)
                 if dry_run and known.is_there:
                     report.removed["graph"] = {"Student": 1, "records": len(known.records)}
                 if dry_run or not report.found:
                     return report.to_json(known=is_known or report.found, dry_run=dry_run)
             self._note(self.graph.block(ids))
             known = self.graph.look(ids)
-            person = Person(frozenset(ids), known.records)
-            report = self._clean(person, go_on, {*known.names, *names}, dry_run=False)
+            person = Person(frozenset(ids), known.records, frozenset({*known.names, *names}))
+            report = self._clean(person, go_on, dry_run=False)
             graph = dict[str, int]()
             for student_id in sorted(ids):
                 for name, number in self.graph.erase_student(student_id).items():
@@ -137,7 +138,7 @@ class Erasure:
             forget_lists(self.members, self.graph)
             self.epochs.begin_everywhere()
             report.removed["graph"] = graph
-        report.mentions = self._mentions({*known.names, *names}, ids)
+        report.mentions = self._mentions(person)
         return report.to_json(known=True, dry_run=False)
 
     def admit(self, ids: Collection[str]) -> dict[str, Any]:
@@ -224,7 +225,7 @@ class Erasure:
         if marks:
             self.jobs.clean_later(message.job_id, marks)
 
-    def _clean(self, person: Who, go_on: Callable[[], None], names: Collection[str] = (), *, dry_run: bool) -> Report:
+    def _clean(self, person: Who, go_on: Callable[[], None], *, dry_run: bool) -> Report:
         report = Report()
         erased = erase_from_blobs(
             self.blobs, person, self.jobs.is_open, go_on, self.platform_prefixes, dry_run=dry_run
@@ -241,16 +242,17 @@ class Erasure:
             report.leave("fits", key, reason)
         for job_id in () if dry_run else erased.open_jobs:
             self.jobs.clean_later(job_id)
-        named = self.jobs.sources_with(person.words) if isinstance(person, Person) else []
-        for job_id in named:
-            report.leave("jobs", job_id, "the name of its file has an id as a word in it; delete the job")
         stores: tuple[Eraser, ...] = ("jobs", "results")
         for store in stores:
             changed = self.texts.rewrite(patterns_of(store), _without(person), dry_run=dry_run)
             report.removed[store] = {"texts": changed}
+        if isinstance(person, Person):
+            hidden = self.jobs.hide_file_names(person.is_named_in, dry_run=dry_run)
+            report.removed["jobs"]["file_names"] = hidden
         go_on()
         report.removed["answers"] = {"answers": self._erase_answers(person.marks, dry_run=dry_run)}
-        change = _view_without(person, standing_alone(names, person.ids or ()))
+        written = written_by_others(person) if isinstance(person, Person) else None
+        change = _view_without(person, written)
         report.removed["views"] = {"views": self.texts.rewrite(patterns_of("views"), change, dry_run=dry_run)}
         go_on()
         with suppress(Rejected):  # the embedded broker has no dead letters
@@ -274,9 +276,9 @@ class Erasure:
 
         return self.texts.rewrite(patterns_of("answers"), change, dry_run=dry_run)
 
-    def _mentions(self, names: Collection[str], ids: Collection[str]) -> list[dict[str, str]]:
+    def _mentions(self, person: Person) -> list[dict[str, str]]:
         """Return the records that are left and whose text names the person."""
-        pattern = standing_alone(names, ids)
+        pattern = written_by_others(person)
         if pattern is None:
             return []
         return [
@@ -286,14 +288,10 @@ class Erasure:
         ]
 
 
-def standing_alone(names: Collection[str], ids: Collection[str]) -> re.Pattern[str] | None:
-    """Return what finds a name or an id in what people write, None where there is nothing to find.
-
-    A word in letters with spaces between words must stand alone; Chinese has none.
-    """
-    words = sorted({*names, *(each for each in ids if len(each) >= _SHORTEST_WORD)})
-    alone = [rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word) for word in words]
-    return re.compile("|".join(alone), re.IGNORECASE) if alone else None
+def written_by_others(person: Person) -> re.Pattern[str] | None:
+    """Return the pattern that finds the person in what people write, or None if there is nothing to find."""
+    ids = [each for each in person.ids if len(each) >= _SHORTEST_WORD]
+    return standing_alone((*person.names, *ids), ignore_case=True)
 
 
 def _students(source: Source, reject: Reject) -> frozenset[str]:
@@ -353,4 +351,4 @@ def _letter_without(who: Who) -> Callable[[bytes], bytes]:
     return change
 
 
-__all__ = ["ErasedPeople", "Erasure", "Person", "is_named_in", "standing_alone"]
+__all__ = ["ErasedPeople", "Erasure", "Person", "is_named_in", "written_by_others"]

@@ -105,7 +105,7 @@ class StudentRows:
 
     def doubt(self, text: str) -> None:
         """Count text that cannot be decoded if an id is a word of it."""
-        self.unreadable += isinstance(self.who, Person) and self.who.words.search(text) is not None
+        self.unreadable += isinstance(self.who, Person) and self.who.is_named_in(text)
 
 
 def erase_from_blobs(

@@ -1,0 +1,68 @@
+"""A name or an id is found beside every kind of neighbour, and not inside of a longer word."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.words import standing_alone
+
+# A few characters of each kind. A digit is a kind of its own, and so are the letters of each script.
+DIGITS = "0179"
+LATIN = "aZéßđ"
+OTHER_LETTERS = "жЖ" + "λ" + "ب" + "ש" + "क"
+WITHOUT_SPACES = "和的欧" + "アの" + "한" + "ก"
+NEITHER = " _-.,·'/\n()：，“"
+
+IDS = st.from_regex(r"[A-Z]{1,3}[0-9]{2,6}", fullmatch=True)
+LATIN_NAMES = st.from_regex(r"[A-Z][a-zé]{2,8}( [A-Z][a-z]{2,8})?", fullmatch=True)
+HAN_NAMES = st.text("欧阳思齐王小明阿依古丽", min_size=2, max_size=5)
+
+
+def found(word: str, text: str) -> bool:
+    pattern = standing_alone([word])
+    assert pattern is not None
+    return pattern.search(text) is not None
+
+
+def kind_of(character: str) -> str:
+    """Return the kind by the lists above, which know nothing of the code under test."""
+    for name, characters in (("digit", DIGITS), ("Latin", LATIN)):
+        if character in characters:
+            return name
+    if character.isascii() and character.isalpha():
+        return "Latin"
+    return "digit" if character.isdigit() else f"other {character}"
+
+
+NEIGHBOURS = st.sampled_from(["", *DIGITS, *LATIN, *OTHER_LETTERS, *WITHOUT_SPACES, *NEITHER])
+
+
+@given(word=IDS | LATIN_NAMES, before=NEIGHBOURS, behind=NEIGHBOURS)
+def test_a_word_ends_where_the_kind_of_character_changes(word: str, before: str, behind: str) -> None:
+    r"""Guard: with `\w` in place of the kinds, a Chinese neighbour or a `_` hides the word."""
+    is_continued = (before and kind_of(before) == kind_of(word[0])) or (
+        behind and kind_of(behind) == kind_of(word[-1])
+    )
+    assert found(word, f"{before}{word}{behind}") is not bool(is_continued)
+
+
+@given(word=HAN_NAMES, before=NEIGHBOURS, behind=NEIGHBOURS)
+def test_a_chinese_name_stands_wherever_its_characters_do(word: str, before: str, behind: str) -> None:
+    assert found(word, f"{before}{word}{behind}")
+
+
+@given(word=IDS, digit=st.sampled_from(DIGITS))
+def test_an_id_that_begins_like_another_one_is_not_that_one(word: str, digit: str) -> None:
+    assert not found(word, f"{word}{digit}.csv")
+    assert found(word, f"{word}{digit} and {word}_1.csv")
+
+
+def test_of_two_ids_at_one_place_the_shorter_one_is_found_as_well() -> None:
+    pattern = standing_alone(["S1-2", "S1"])
+    assert pattern is not None
+    assert pattern.search("S1-23") is not None  # S1 stands before the hyphen
+
+
+@pytest.mark.parametrize("words", [[], [""]])
+def test_there_is_no_pattern_for_nothing(words: list[str]) -> None:
+    assert standing_alone(words) is None
