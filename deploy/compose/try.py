@@ -33,7 +33,7 @@ PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged m
 FILE = ROOT / "examples" / "school_en.ndjson"
 PATIENCE = 300  # seconds
 SERVICES = (
-    *("rabbitmq", "redis", "neo4j", "topology"),
+    *("rabbitmq", "redis", "neo4j", "topology", "prepare"),
     *("gateway", "insights", "proxy", "importer", "splits", "findings", "analyzer"),
 )
 
@@ -105,12 +105,12 @@ class Compose:
             ended.set()
 
     def _start_in_order(self) -> None:
-        """As depends_on says: servers, topology, services."""
+        """As depends_on says: servers, what prepares them, services."""
         self.run("up", "-d", *SERVICES[:3])
         until("healthy servers", lambda: {"all": True} if self._states("healthy") >= 3 else None)
-        self.run("up", "-d", "topology")
-        until("the topology", lambda: {"all": True} if self._states("Exited (0)") else None)
-        self.run("up", "-d", *self.services()[4:])
+        self.run("up", "-d", "topology", "prepare")
+        until("topology and graph", lambda: {"all": True} if self._states("Exited (0)") >= 2 else None)
+        self.run("up", "-d", *self.services()[5:])
 
     def _states(self, word: str) -> int:
         label = f"label=io.podman.compose.project={self.name}"

@@ -91,6 +91,17 @@ def test_the_proxy_of_compose_is_the_only_door():
         assert f"{{${service.upper()}_ADDRESS:{service}:{port}}}" in caddyfile
 
 
+def test_importers_of_compose_start_when_the_graph_is_prepared():
+    """Out: `prepare` in depends_on of the importer."""
+    services = compose()["services"]
+    assert services["prepare"]["command"] == ["python", "-m", "edugraph_importer.prepare"]
+    assert services["prepare"]["depends_on"] == {"neo4j": {"condition": "service_healthy"}}
+    for name, its in services.items():
+        if any("edugraph_importer.worker" in part for part in its.get("command", ())):
+            assert its["depends_on"]["prepare"] == {"condition": "service_completed_successfully"}, name
+            assert its["image"] == services["prepare"]["image"], name
+
+
 def test_nothing_listens_beyond_this_machine_by_default():
     for its in compose()["services"].values():
         for port in its.get("ports", []):

@@ -246,6 +246,28 @@ def test_only_importers_and_insights_know_the_graph(chart, pods):
     assert knowing == {"insights", "importer", "splits", "findings", "prepare"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "prepare", "workers"),
+    [
+        ((), "0", "0"),
+        (("migrations.allow=11",), "11", "0"),
+        (("migrations.allow=11", "prepare.enabled=false"), None, "11"),
+    ],
+)
+def test_the_graph_is_migrated_where_it_is_allowed(chart, pods, settings, prepare, workers):
+    """Workers leave the migration to the job, where there is one. Out: either EDUGRAPH_MIGRATE_UP_TO."""
+    found = {}
+    for name, spec in pods(chart.render(*settings)).items():
+        for container in spec["containers"]:
+            limit = variables(container).get("EDUGRAPH_MIGRATE_UP_TO")
+            if limit is not None:
+                found[name.split("-")[1]] = limit["value"]
+    expected = dict.fromkeys(("importer", "splits", "findings"), workers)
+    if prepare is not None:
+        expected["prepare"] = prepare
+    assert found == expected
+
+
 def test_only_analyzers_know_the_provider(chart, pods):
     setting = 'analyzer.model={"existingSecret":"model","baseUrl":"https://m.example/v1"}'
     knowing = {

@@ -156,7 +156,7 @@ class Graph:
             for kind in (False, True)
         }
         self.tx = Transaction(
-            schema_version=[{"version": SCHEMA_VERSION}],
+            schema_version=[{"version": SCHEMA_VERSION, "unfinished_from": None}],
             begin_settling=[{"epoch": 7}],
             hold_settling=lambda: [{"epoch": next(latest)}],
             claim_changes=[{"id": note} for note in notes],
@@ -218,7 +218,7 @@ def test_of_steps_that_people_accepted_the_one_they_accepted_first_is_followed(f
 @pytest.mark.parametrize(("version", "refusal"), [(SCHEMA_VERSION - 1, OutdatedGraph), (SCHEMA_VERSION + 1, Wait)])
 def test_a_settler_leaves_a_graph_of_another_form_alone(version: int, refusal: type[Exception]) -> None:
     graph = Graph(NEW, OLD, ["n"])
-    graph.tx.answers["schema_version"] = [{"version": version}]
+    graph.tx.answers["schema_version"] = [{"version": version, "unfinished_from": None}]
     with pytest.raises(refusal):
         graph.settled()
     assert graph.tx.names() == ["claim_changes", "schema_version"]

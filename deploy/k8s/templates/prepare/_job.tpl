@@ -29,6 +29,7 @@ containers:
     env:
       {{- include "edugraph.neo4jEnv" . | nindent 6 }}
       {{- include "edugraph.privacyEnv" . | nindent 6 }}
+      - {name: EDUGRAPH_MIGRATE_UP_TO, value: {{ .Values.migrations.allow | quote }}}
     resources: {{- toYaml .Values.prepare.resources | nindent 6 }}
     volumeMounts:
       - {name: tmp, mountPath: /tmp}

@@ -1,6 +1,6 @@
-"""`python -m edugraph_importer.prepare` creates the constraints, once the database has started.
+"""`python -m edugraph_importer.prepare` brings the graph to the version of this release and creates the constraints.
 
-Doing it again changes nothing.
+It waits for the database to start, and for another process that migrates. Doing it again changes nothing.
 """
 
 import sys
@@ -11,6 +11,7 @@ import structlog
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.platform.logs import configure_logs
 from edugraph_importer.graph import Graph, GraphSettings
+from edugraph_importer.graph.migrations import MigrationNotAllowed, MigrationRunning
 
 PATIENCE_SECONDS = 600.0
 PAUSE_SECONDS = 5.0
@@ -24,6 +25,13 @@ def main() -> int:
     while True:
         try:
             graph.prepare()
+        except MigrationRunning as wait:
+            log.info("graph_awaited", reason=wait.reason)
+            time.sleep(PAUSE_SECONDS)
+        except MigrationNotAllowed as refused:
+            # The workers of this release start, and keep their work until the migration is allowed.
+            log.warning("graph_not_migrated", reason=refused.reason)
+            return 0
         except Retryable as away:
             if time.monotonic() > end:
                 log.error("constraints_failed", reason=away.reason)  # noqa: TRY400

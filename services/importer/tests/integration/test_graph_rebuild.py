@@ -115,7 +115,7 @@ def test_what_is_removed_while_all_is_derived_anew_does_not_come_back(
     in_order(room, [mistake("r", "sums", "E1")], [])
     if from_version is not None:
         write(room, "MATCH (s:Schema) SET s.version = $version", version=from_version)
-        monkeypatch.setattr("edugraph_importer.graph.migrations.check_version", lambda _: None)
+        monkeypatch.setattr("edugraph_importer.graph.migrations.check_version", lambda *_: None)
     let_in(batch([], "back", 0, ["r"]), f"edugraph_importer.graph.{module}", room, monkeypatch)
     room.graph.derive_anew(repair=True) if from_version is None else room.graph.prepare()
     left = room.query("MATCH (n) RETURN DISTINCT labels(n)[0] AS label")

@@ -4,22 +4,32 @@
 """
 
 import json
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 from edugraph_common.contracts.errors import Retryable, Wait
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import CourseRecord, Record, parse_record
-from edugraph_importer.graph import Graph, RecordBatch, RecordRetention
+from edugraph_importer.graph import Graph, RecordBatch, RecordRetention, migrations
 from edugraph_importer.graph.driver import Connection
-from edugraph_importer.graph.migrations import UNVERSIONED, migrate
+from edugraph_importer.graph.migrations import (
+    UNVERSIONED,
+    MigrationNotAllowed,
+    MigrationRunning,
+    NewerGraph,
+    migrate,
+)
 from edugraph_importer.graph.record_facts import students
 
 
@@ -55,11 +65,13 @@ def test_a_graph_is_migrated_step_by_step_from_where_it_stands(
     """To take the guard out: let `migrate` begin at `UNVERSIONED`, whatever the graph says."""
     graph.write_batch(batch(1))
     room.driver.execute_query("MATCH (s:Schema) SET s.version = 5", database_=room.settings.database)
-    done: list[tuple[int, int | None]] = []
-    steps = {number: lambda _, number=number: done.append((number, version(room))) for number in range(1, 8)}
+    done: list[tuple[int, list[dict[str, int]]]] = []
+    progress = "MATCH (s:Schema) RETURN s.version AS version, s.unfinished_from AS reached"
+    steps = {number: lambda _, number=number: done.append((number, room.query(progress))) for number in range(1, 8)}
     migrate(connection, steps, 8)
-    assert done == [(5, 5), (6, 6), (7, 7)]
-    assert version(room) == 8
+    # Releases that do not know version 8 write nothing while the steps are done.
+    assert done == [(reached, [{"version": 8, "reached": reached}]) for reached in (5, 6, 7)]
+    assert room.query(progress) == [{"version": 8, "reached": None}]
     migrate(connection, steps, 8)
     assert len(done) == 3
 
@@ -110,7 +122,8 @@ def test_a_step_that_was_not_finished_is_done_again(graph: Graph, room: Any, con
     steps = {5: lambda _: done.append(5), 6: dies}
     with pytest.raises(Retryable):
         migrate(connection, steps, 7)
-    assert version(room) == 6
+    assert room.query("MATCH (s:Schema) RETURN s.version AS v, s.unfinished_from AS u") == [{"v": 7, "u": 6}]
+    room.driver.execute_query("MATCH (l:Lock {id: 'migration'}) SET l.until = 0", database_=room.settings.database)
     migrate(connection, steps, 7)
     assert (done, version(room)) == ([5, 6, 6], 7)
 
@@ -129,7 +142,7 @@ def test_a_graph_of_a_later_release_is_left_alone(graph: Graph, room: Any) -> No
         lambda: graph.write_findings(Findings(job_id="job", pack="p", findings=(), failed=1)),
         lambda: graph.erase_student("a"),
     ):
-        with pytest.raises(Wait, match=f"has schema version {later}, and this release knows up to {SCHEMA_VERSION}"):
+        with pytest.raises(Wait, match=f"has schema version {later}, and this importer knows up to {SCHEMA_VERSION}"):
             write()
     assert (room.digest(), version(room)) == (before, later)
 
@@ -299,4 +312,217 @@ def test_a_graph_without_items_gets_their_constraints_by_the_first_write(graph: 
     with room.driver.session(database=room.settings.database) as session:
         named = {row["name"] for row in session.run("SHOW CONSTRAINTS YIELD name")}
     assert {"edugraph_Attempt", "edugraph_Definition", "edugraph_Item"} <= named
+    assert version(room) == SCHEMA_VERSION
+
+
+# --- one process migrates at a time
+
+LATER = SCHEMA_VERSION + 1
+
+
+def set_version(room: Any, number: int) -> None:
+    room.driver.execute_query(
+        "MATCH (s:Schema) SET s.version = $number", number=number, database_=room.settings.database
+    )
+
+
+def hold_lease(room: Any, owner: str, seconds: int) -> None:
+    room.driver.execute_query(
+        "MERGE (l:Lock {id: 'migration'}) SET l.owner = $owner, l.until = timestamp() + $milliseconds",
+        owner=owner,
+        milliseconds=seconds * 1_000,
+        database_=room.settings.database,
+    )
+
+
+def test_of_many_processes_one_migrates_and_the_others_wait(graph: Graph, room: Any) -> None:
+    """To take the guard out: let `migrate` take no lease."""
+    graph.write_batch(batch(1))
+    running: list[int] = []
+    most: list[int] = []
+    waited: list[str] = []
+    start = threading.Barrier(5)
+
+    def step(connection: Connection) -> None:
+        running.append(1)
+        for _ in range(5):
+            connection.write(lambda tx: tx.run("MATCH (s:Student) SET s.seen = true").consume())
+            most.append(len(running))
+            time.sleep(0.05)
+        running.pop()
+
+    def process(number: int) -> None:
+        with closing(Connection(room.settings)) as own:
+            start.wait()
+            while True:
+                try:
+                    migrate(own, {SCHEMA_VERSION: step}, LATER, new_owner=lambda: f"process {number}")
+                except MigrationRunning as wait:
+                    waited.append(wait.reason)
+                    time.sleep(0.05)
+                else:
+                    return
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(process, range(5)))
+    assert (len(most), max(most)) == (5, 1)
+    assert set(waited) == {"another process migrates the graph"}
+    assert room.query("MATCH (s:Schema) RETURN s.version AS v, s.unfinished_from AS u") == [{"v": LATER, "u": None}]
+
+
+def test_the_lease_of_a_process_that_died_ends(graph: Graph, room: Any, connection: Connection) -> None:
+    """To take the guard out: let the lease be held whatever `until` says."""
+    graph.write_batch(batch(1))
+    done: list[int] = []
+    steps = {SCHEMA_VERSION: lambda _: done.append(1)}
+    hold_lease(room, "another", 30)
+    with pytest.raises(MigrationRunning):
+        migrate(connection, steps, LATER)
+    set_version(room, SCHEMA_VERSION - 1)
+    with pytest.raises(MigrationRunning):  # also for a writer that meets the graph
+        graph.write_batch(batch(2))
+    set_version(room, SCHEMA_VERSION)
+    hold_lease(room, "another", -1)
+    migrate(connection, steps, LATER)
+    assert (done, version(room)) == ([1], LATER)
+    # Nobody waits for the lease of a migration that has ended.
+    [lease] = room.query("MATCH (l:Lock {id: 'migration'}) RETURN l.until < timestamp() AS ended")
+    assert lease["ended"]
+
+
+def test_a_process_that_lost_its_lease_writes_nothing_more(graph: Graph, room: Any, connection: Connection) -> None:
+    """A process may stand still for longer than its lease lasts. To take the guard out: let `migrate` set no fence."""
+    graph.write_batch(batch(1))
+
+    def step(own: Connection) -> None:
+        hold_lease(room, "another", 30)
+        own.write(lambda tx: tx.run("MATCH (s:Student) SET s.seen = true").consume())
+
+    with pytest.raises(MigrationRunning, match="taken"):
+        migrate(connection, {SCHEMA_VERSION: step}, LATER)
+    assert room.query("MATCH (s:Student) WHERE s.seen RETURN s.id") == []
+    assert room.query("MATCH (s:Schema) RETURN s.unfinished_from AS u") == [{"u": SCHEMA_VERSION}]
+    connection.write(lambda tx: tx.run("MATCH (s:Student) SET s.seen = false").consume())  # the fence has ended
+
+
+def test_the_lease_lasts_as_long_as_a_step(
+    graph: Graph, room: Any, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement that makes an index may take minutes. To take the guard out: start no thread that renews."""
+    monkeypatch.setattr(migrations, "LEASE_MILLISECONDS", 1_000)
+    monkeypatch.setattr(migrations, "RENEWAL_SECONDS", 0.2)
+    graph.write_batch(batch(1))
+
+    def step(_: Connection) -> None:
+        time.sleep(2.5)
+        with closing(Connection(room.settings)) as other, pytest.raises(MigrationRunning):
+            migrate(other, {}, LATER)
+
+    migrate(connection, {SCHEMA_VERSION: step}, LATER)
+    assert version(room) == LATER
+
+
+@pytest.mark.parametrize("repair", ["prepare", "write"])
+def test_several_nodes_of_the_version_are_repaired(graph: Graph, room: Any, repair: str) -> None:
+    """To take the guard out: let `make_schema_unique` delete none of them, or keep the highest version."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine lets no process write a second one")
+    graph.write_batch(batch(1))
+    room.driver.execute_query("DROP CONSTRAINT edugraph_Schema IF EXISTS", database_=room.settings.database)
+    room.driver.execute_query(
+        "MATCH (s:Schema) SET s.version = $version - 1 WITH s "
+        "CREATE (:Schema {id: 'graph', version: $version}), (:Schema {id: 'graph', version: $version})",
+        version=SCHEMA_VERSION,
+        database_=room.settings.database,
+    )
+    room.driver.execute_query("MATCH (n:Interaction) SET n.old = true", database_=room.settings.database)
+    if repair == "prepare":
+        graph.prepare()
+    else:
+        graph.write_batch(batch(2))
+    assert room.query("MATCH (s:Schema) RETURN s.id AS id, s.version AS version") == [
+        {"id": "graph", "version": SCHEMA_VERSION}
+    ]
+    with room.driver.session(database=room.settings.database) as session:
+        named = {row["name"] for row in session.run("SHOW CONSTRAINTS YIELD name")}
+    assert {"edugraph_Schema", "edugraph_Lock"} <= named
+
+
+def test_steps_are_done_from_the_lowest_of_several_versions(graph: Graph, room: Any, connection: Connection) -> None:
+    """To take the guard out: let `keep_lowest_schema` order by nothing."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine lets no process write a second one")
+    graph.write_batch(batch(1))
+    room.driver.execute_query("DROP CONSTRAINT edugraph_Schema IF EXISTS", database_=room.settings.database)
+    room.driver.execute_query(
+        "MATCH (s:Schema) SET s.version = 8 CREATE (:Schema {id: 'graph', version: 9, unfinished_from: 6}) "
+        "CREATE (:Schema {id: 'graph', version: 9})",
+        database_=room.settings.database,
+    )
+    done: list[int] = []
+    steps = {number: lambda _, number=number: done.append(number) for number in range(1, 9)}
+    migrate(connection, steps, 9)
+    assert done == [6, 7, 8]
+
+
+def test_a_step_begins_when_older_transactions_have_ended(graph: Graph, room: Any, connection: Connection) -> None:
+    """A worker of the release before may have looked at the version and not have written yet.
+
+    To take the guard out: let `wait_for_older_transactions` return at once.
+    """
+    if not room.has_locks:
+        pytest.skip("the embedded engine refuses the transaction of the older worker")
+    graph.write_batch(batch(1))
+    happened: list[str] = []
+    with room.driver.session(database=room.settings.database) as session:
+        older = session.begin_transaction()
+        older.run("MATCH (s:Schema) RETURN s.version").consume()
+        with ThreadPoolExecutor(1) as pool:
+            steps = {SCHEMA_VERSION: lambda _: happened.append("step")}
+            migrating = pool.submit(migrate, connection, steps, LATER)
+            until(lambda: version(room) == LATER)
+            time.sleep(1)
+            happened.append("older transaction")
+            older.run("CREATE (:Student {id: 'late'})").consume()
+            older.commit()
+            migrating.result(20)
+    assert happened == ["older transaction", "step"]
+
+
+def test_a_worker_of_the_release_before_writes_nothing_during_a_migration(
+    graph: Graph, room: Any, connection: Connection
+) -> None:
+    """To take the guard out: set the progress after the steps only."""
+    graph.write_batch(batch(1))
+
+    def step(_: Connection) -> None:
+        with pytest.raises(NewerGraph):
+            graph.write_batch(batch(2))
+
+    migrate(connection, {SCHEMA_VERSION: step}, LATER)
+    assert room.query("MATCH (b:ImportBatch) RETURN count(b) AS number") == [{"number": 1}]
+
+
+def test_a_process_that_may_not_migrate_changes_nothing(graph: Graph, room: Any) -> None:
+    """To take the guard out: let `migrate` not look at `up_to`."""
+    graph.write_batch(batch(1))
+    set_version(room, SCHEMA_VERSION - 1)
+    before = room.digest()
+    settings = room.settings.model_copy(update={"migrate_up_to": SCHEMA_VERSION - 1})
+    with closing(Graph(settings)) as restricted:
+        for work in (restricted.prepare, lambda: restricted.write_batch(batch(2))):
+            with pytest.raises(MigrationNotAllowed, match=f"version {SCHEMA_VERSION - 1}.*version {SCHEMA_VERSION}:"):
+                work()
+    assert (room.digest(), version(room)) == (before, SCHEMA_VERSION - 1)
+    settings = room.settings.model_copy(update={"migrate_up_to": SCHEMA_VERSION})
+    with closing(Graph(settings)) as allowed:
+        allowed.write_batch(batch(2))
+    assert version(room) == SCHEMA_VERSION
+
+
+def test_a_process_that_may_not_migrate_begins_a_new_graph(room: Any) -> None:
+    room.empty()
+    settings = room.settings.model_copy(update={"migrate_up_to": 0})
+    with closing(Graph(settings)) as restricted:
+        restricted.write_batch(batch(1))
     assert version(room) == SCHEMA_VERSION

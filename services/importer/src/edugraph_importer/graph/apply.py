@@ -218,7 +218,7 @@ def begin(tx: neo4j.Transaction, ledger_label: str, ledger_id: str, job_id: str 
     """
     rows = tx.run(CYPHER[f"begin_{ledger_label}"], id=ledger_id, job_id=job_id)
     found = {row["name"]: row["value"] for row in rows}
-    migrations.check_version(found.get("version"))
+    migrations.check_version(*found["schema"])
     if (job := found.get("job")) and "outcome" not in found:
         raise Rejected(ENDED_JOB[job])
     return Removals(found["erased"], found["withdrawn"], found["reviewed"]), found.get("outcome")

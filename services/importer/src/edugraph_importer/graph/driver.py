@@ -40,6 +40,7 @@ RETRY_SECONDS = 30.0  # A transaction that failed temporarily is retried for thi
 TRANSACTION_SECONDS = 60.0
 _RETRY_PAUSE_SECONDS = 0.01  # It may be short: the transaction that was faster has committed already.
 _TRANSIENT_PAUSES_SECONDS = (0.1, 5.0)  # The first and the longest; each is twice the one before.
+_OLDER_PAUSE_SECONDS = 0.1
 # The codes of a transaction that the server ended itself, because its time was over, perhaps in the wait for a lock.
 _ENDED_BY_SERVER = ("TransactionTimedOut", "LockClientStopped", "Transaction.Terminated")
 _INDEX_NAME_TAKEN = "Neo.ClientError.Schema.IndexWithNameAlreadyExists"
@@ -52,7 +53,8 @@ _UNUSABLE_SETTINGS = (ConfigurationError, AuthConfigurationError, CertificateCon
 class GraphSettings(BaseSettings):
     """Where the graph database is, and what its tombstones are keyed with.
 
-    Read from EDUGRAPH_NEO4J_URI, …_USER, …_PASSWORD and …_DATABASE, and from EDUGRAPH_PRIVACY_SECRET.
+    Read from EDUGRAPH_NEO4J_URI, …_USER, …_PASSWORD and …_DATABASE, from EDUGRAPH_PRIVACY_SECRET and from
+    EDUGRAPH_MIGRATE_UP_TO.
     """
 
     model_config = SettingsConfigDict(
@@ -67,6 +69,11 @@ class GraphSettings(BaseSettings):
         min_length=16,
         validation_alias="EDUGRAPH_PRIVACY_SECRET",
         description="keys the hashes of erased students' ids; keep a copy apart from the graph's backups",
+    )
+    migrate_up_to: int | None = Field(
+        default=None,
+        validation_alias="EDUGRAPH_MIGRATE_UP_TO",
+        description="the latest schema version to which this process may migrate the graph of an earlier release",
     )
 
 
@@ -87,10 +94,12 @@ class Connection:
         self._owner_pid = 0
         self._has_node_locks = True
         self._opening = threading.Lock()
+        self._own_to_thread = threading.local()  # its `fence`: Callable[[neo4j.Transaction], None] | None
         self.retries: Counter[str] = Counter()
 
     def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in one transaction, and again if another transaction got in its way."""
+        fence = getattr(self._own_to_thread, "fence", None)
 
         def written(tx: neo4j.Transaction) -> T:
             if not self._has_node_locks:
@@ -98,10 +107,21 @@ class Connection:
                 # changed. What a transaction only reads, and relationships that it adds, are not among that.
                 # So each transaction changes one node that all share.
                 tx.run(CYPHER["take_turn"]).consume()
+            if fence is not None:
+                fence(tx)
             return work(tx, *args, **kwargs)
 
         with _translated_errors():
             return self._transaction(neo4j.WRITE_ACCESS, written, self._transaction_seconds)
+
+    @contextmanager
+    def fenced(self, fence: Callable[[neo4j.Transaction], None]) -> Iterator[None]:
+        """Call `fence` at the beginning of each transaction by which this thread writes, until the block ends."""
+        self._own_to_thread.fence = fence
+        try:
+            yield
+        finally:
+            self._own_to_thread.fence = None
 
     def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
         with _translated_errors():
@@ -143,19 +163,9 @@ class Connection:
 
         Each one wants a transaction of its own, before anything is loaded.
         """
+        self.make_schema_unique()
         for label in LABELS:
-            with _translated_errors():
-                try:
-                    self._change_schema(f"constraint_{label}")
-                except ClientError as error:
-                    if error.code == _MADE_MEANWHILE:
-                        continue
-                    if error.code != _INDEX_NAME_TAKEN:
-                        raise
-                    # A server that is killed while it makes a constraint keeps the constraint's index without it, and
-                    # would refuse the constraint for ever.
-                    self._change_schema(f"drop_index_{label}")
-                    self._change_schema(f"constraint_{label}")
+            self._create_constraint(label)
 
         indexes = ["course_index", *(f"canonical_index_{label}" for label in NAMED_LABELS)]
         # The embedded engine has no index of texts, nor of relationships: it reads all batches, and all of a course.
@@ -168,6 +178,52 @@ class Connection:
                 except ClientError as error:
                     if error.code != _MADE_MEANWHILE:
                         raise
+
+    def make_schema_unique(self) -> None:
+        """Create the constraints of the version and of locks; doing it again changes nothing.
+
+        Releases that wrote the version before its constraint was there may have left several nodes, and each of them
+        would refuse the constraint for ever. The lowest version stays: the steps that follow it may be done again.
+        """
+        self._create_constraint("Lock")
+        if self.read(CYPHER["several_schemas"]):
+            self.write(lambda tx: tx.run(CYPHER["keep_lowest_schema"]).consume())
+        self._create_constraint("Schema")
+
+    def wait_for_older_transactions(self) -> None:
+        """Return when every transaction has ended that began before this call.
+
+        The embedded engine refuses a transaction instead that changed what another one has changed meanwhile, and
+        there all transactions change one node.
+        """
+        if not self._has_node_locks:
+            return
+        begun = time.monotonic()
+        waited_seconds = 0.0
+        # The server itself ends a transaction after this time.
+        while waited_seconds < self._transaction_seconds:
+            milliseconds = int(waited_seconds * 1_000) + 1
+            [row] = self.read(
+                CYPHER["older_transactions"], database=self._settings.database, milliseconds=milliseconds
+            )
+            if not row["number"]:
+                return
+            time.sleep(_OLDER_PAUSE_SECONDS)
+            waited_seconds = time.monotonic() - begun
+
+    def _create_constraint(self, label: str) -> None:
+        with _translated_errors():
+            try:
+                self._change_schema(f"constraint_{label}")
+            except ClientError as error:
+                if error.code == _MADE_MEANWHILE:
+                    return
+                if error.code != _INDEX_NAME_TAKEN:
+                    raise
+                # A server that is killed while it makes a constraint keeps the constraint's index without it, and
+                # would refuse the constraint for ever.
+                self._change_schema(f"drop_index_{label}")
+                self._change_schema(f"constraint_{label}")
 
     def _change_schema(self, name: str) -> None:
         self._transaction(neo4j.WRITE_ACCESS, lambda tx: tx.run(CYPHER[name]).consume(), None)

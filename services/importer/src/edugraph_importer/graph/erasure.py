@@ -114,10 +114,9 @@ def erase(tx: neo4j.Transaction, student_id: str, tombstones: Tombstones, wanted
     """Return how many nodes were removed, by label, and how many relationships.
 
     `wanted`: as `resolver.resolve` has it.
-    Raises what `migrations.check_version` raises.
+    Raises what `migrations.check_graph` raises.
     """
-    schema = tx.run(CYPHER["schema_version"]).single()
-    migrations.check_version(schema["version"] if schema else None)
+    migrations.check_graph(tx)
     footprint = _read_footprint(tx, student_id)
     for label in _RECORD_LABELS:
         tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(footprint.records[label])).consume()

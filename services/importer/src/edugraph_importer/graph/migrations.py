@@ -6,11 +6,15 @@ in the middle of it leaves a graph that the next one brings to its end.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from uuid import uuid4
 
 import neo4j
 
-from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.errors import Failure, Wait
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, NAMED_LABELS, SCHEMA_VERSION
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject, quoted
 from edugraph_importer.graph import aggregates, resolver
@@ -35,7 +39,11 @@ from edugraph_importer.graph.unit_of_work import (
 )
 
 UNVERSIONED = 1  # releases that wrote no version wrote this one
-NEWER_GRAPH_SECONDS = 30.0
+OTHER_VERSION_SECONDS = 30.0
+MIGRATION_RUNNING_SECONDS = 5.0
+# A process that dies while it migrates keeps the others waiting for so long.
+LEASE_MILLISECONDS = 60_000
+RENEWAL_SECONDS = 15.0
 
 Step = Callable[[Connection], None]
 CARRIED_STUDENTS = 500  # in one transaction
@@ -46,48 +54,151 @@ class OutdatedGraph(Exception):
     """The graph is to be migrated before anything is written to it."""
 
 
-def check_version(version: int | None) -> None:
-    """Raise OutdatedGraph for a graph that is older than this release, or new; Wait for one that is newer.
+class NewerGraph(Wait):
+    """A later release has written the graph, or begun to migrate it."""
 
-    Every transaction that writes calls it first, with what the statement `schema_version` or `begin` returns.
+
+class MigrationRunning(Wait):
+    """Another process migrates the graph."""
+
+
+class MigrationNotAllowed(Wait):
+    """The graph is of an earlier release, and this process may not migrate it."""
+
+
+def check_graph(tx: neo4j.Transaction) -> None:
+    """Raise OutdatedGraph for a graph that is new or not yet migrated to this release, NewerGraph for a later one.
+
+    Every transaction that writes calls it first, or `check_version` with what the statement `begin` returns.
     """
-    if version is None or version < SCHEMA_VERSION:
+    schema = tx.run(CYPHER["schema_version"]).single(strict=True)
+    check_version(schema["version"], schema["unfinished_from"])
+
+
+def check_version(version: int | None, unfinished_from: int | None) -> None:
+    """Raise what `check_graph` raises. The arguments are the properties of the node `Schema`."""
+    if version is None:
         raise OutdatedGraph
     _refuse_newer(version, SCHEMA_VERSION)
+    if version < SCHEMA_VERSION or unfinished_from is not None:
+        raise OutdatedGraph
 
 
-def migrate(connection: Connection, steps: Mapping[int, Step] | None = None, target: int = SCHEMA_VERSION) -> None:
-    """Bring the graph to the version of this release, step by step. Raise Wait for a graph that is newer."""
-    version = _version(connection, target)
-    _refuse_newer(version, target)
-    while version < target:
-        (STEPS if steps is None else steps)[version](connection)
-        version += 1
-        connection.write(_set_version, version)
-    connection.write(_set_version, target)
+def migrate(
+    connection: Connection,
+    steps: Mapping[int, Step] | None = None,
+    target: int = SCHEMA_VERSION,
+    *,
+    up_to: int | None = None,
+    new_owner: Callable[[], str] = lambda: uuid4().hex,
+) -> None:
+    """Bring the graph to the version of this release, step by step. A new graph gets the version only.
+
+    One process migrates at a time. It holds a lease, which ends by itself when the process dies. `up_to` is the
+    latest version to which this process may migrate a graph; None for any version. `new_owner` names a holder of the
+    lease.
+
+    Raises Wait if the graph is newer, if another process migrates it, or if this process may not migrate it.
+    """
+    connection.make_schema_unique()
+    reached = _reached(connection, target)
+    if reached is None:
+        connection.write(_begin_graph, target)
+        return
+    if reached == target:
+        return
+    if up_to is not None and target > up_to:
+        raise MigrationNotAllowed(
+            f"the graph has schema version {reached}, and this importer writes version {target}: make a backup, "
+            "then allow the migration (docs/operations.md, Upgrade and rollback)",
+            OTHER_VERSION_SECONDS,
+        )
+    owner = new_owner()
+    connection.write(_take_lease, owner)
+    with _lease_renewed(connection, owner), connection.fenced(partial(_renew_lease, owner=owner)):
+        _do_steps(connection, STEPS if steps is None else steps, target)
+    connection.write(_end_lease, owner)
 
 
-def _version(connection: Connection, target: int) -> int:
+def _do_steps(connection: Connection, steps: Mapping[int, Step], target: int) -> None:
+    # Another process may have migrated the graph until the lease was taken.
+    reached = _reached(connection, target)
+    if reached is None or reached == target:
+        return
+    # Importers of earlier releases write nothing from here on. A transaction that began before does so until it ends.
+    connection.write(_set_progress, target, reached)
+    connection.wait_for_older_transactions()
+    while reached < target:
+        steps[reached](connection)
+        reached += 1
+        connection.write(_set_progress, target, reached)
+
+
+def _reached(connection: Connection, target: int) -> int | None:
+    """Return the version whose form all of the graph has, or None if nothing was ever written to the graph."""
     # In this order: whoever writes the first row has written the version before. The other way round, a process that
     # looks while another one begins a new graph would take that for a graph of the first version, and migrate it.
     is_written = bool(connection.read(CYPHER["ledger_rows"]))
-    for row in connection.read(CYPHER["schema_version"]):
-        return int(row["version"])
-    return UNVERSIONED if is_written else target
+    [schema] = connection.read(CYPHER["schema_version"])
+    if schema["version"] is None:
+        return UNVERSIONED if is_written else None
+    version = int(schema["version"])
+    _refuse_newer(version, target)
+    unfinished_from = schema["unfinished_from"]
+    return version if unfinished_from is None else int(unfinished_from)
 
 
-def _set_version(tx: neo4j.Transaction, version: int) -> None:
+def _begin_graph(tx: neo4j.Transaction, version: int) -> None:
     tx.run(CYPHER["set_schema_version"], version=version).consume()
+
+
+def _set_progress(tx: neo4j.Transaction, target: int, reached: int) -> None:
+    unfinished_from = None if reached == target else reached
+    tx.run(CYPHER["set_migration_progress"], version=target, unfinished_from=unfinished_from).consume()
 
 
 def _refuse_newer(version: int, known: int) -> None:
     """Another release may be about to take over, so the work is kept for it."""
     if version > known:
-        raise Wait(
-            f"the graph has schema version {version}, and this release knows up to {known}: "
-            "run the release that wrote it, or a later one",
-            NEWER_GRAPH_SECONDS,
+        raise NewerGraph(
+            f"the graph has schema version {version}, and this importer knows up to {known}", OTHER_VERSION_SECONDS
         )
+
+
+def _take_lease(tx: neo4j.Transaction, owner: str) -> None:
+    taken = tx.run(CYPHER["take_migration_lease"], owner=owner, milliseconds=LEASE_MILLISECONDS)
+    if not taken.single(strict=True)["taken"]:
+        raise MigrationRunning("another process migrates the graph", MIGRATION_RUNNING_SECONDS)
+
+
+def _renew_lease(tx: neo4j.Transaction, owner: str) -> None:
+    """Hold the lease until the transaction ends, and for a minute more."""
+    if tx.run(CYPHER["renew_migration_lease"], owner=owner, milliseconds=LEASE_MILLISECONDS).single() is None:
+        raise MigrationRunning("another process has taken the migration of the graph over", MIGRATION_RUNNING_SECONDS)
+
+
+def _end_lease(tx: neo4j.Transaction, owner: str) -> None:
+    tx.run(CYPHER["end_migration_lease"], owner=owner).consume()
+
+
+@contextmanager
+def _lease_renewed(connection: Connection, owner: str) -> Iterator[None]:
+    """Renew the lease while the block runs, however long one statement takes, such as the one that makes an index."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEWAL_SECONDS):
+            # The next transaction of the step finds out what is wrong.
+            with suppress(Failure):
+                connection.write(_renew_lease, owner)
+
+    renewing = threading.Thread(target=renew, name="migration-lease", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        renewing.join()
 
 
 def carry_course_records(connection: Connection) -> None:

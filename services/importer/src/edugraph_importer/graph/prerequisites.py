@@ -166,8 +166,7 @@ def _portions(items: Iterable[T]) -> Iterator[list[T]]:
 
 def _begin(tx: neo4j.Transaction) -> int:
     """Return the number of this settler: those with a smaller one write nothing from now on."""
-    schema = tx.run(CYPHER["schema_version"]).single()
-    migrations.check_version(schema["version"] if schema else None)
+    migrations.check_graph(tx)
     return int(tx.run(CYPHER["begin_settling"]).single(strict=True)["epoch"])
 
 

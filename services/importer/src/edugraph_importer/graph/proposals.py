@@ -80,8 +80,7 @@ def _is_stored(row: Row, stored: dict[Pair, Row]) -> bool:
 def _lock(tx: neo4j.Transaction) -> neo4j.Record:
     """Let no other transaction compare or propose, and return what is known of the last comparison.
 
-    Raises what `migrations.check_version` raises.
+    Raises what `migrations.check_graph` raises.
     """
-    schema = tx.run(CYPHER["schema_version"]).single()
-    migrations.check_version(schema["version"] if schema else None)
+    migrations.check_graph(tx)
     return tx.run(CYPHER["lock_comparison"]).single(strict=True)

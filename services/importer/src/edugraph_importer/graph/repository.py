@@ -85,6 +85,7 @@ class Graph:
 
     def __init__(self, settings: GraphSettings, kept: RecordRetention | None = None) -> None:
         self._connection, self._retention = Connection(settings), kept
+        self._migrate_up_to = settings.migrate_up_to
         self._tombstones = Tombstones(settings.privacy_secret)
 
     @property
@@ -93,12 +94,12 @@ class Graph:
         return dict(self._connection.retries)
 
     def prepare(self) -> None:
-        """Create the constraints, wait until they hold, and bring the graph to the version of this release.
+        """Bring the graph to the version of this release, create the constraints, and wait until they hold.
 
         Doing it again changes nothing.
         """
+        self._migrate()
         self._connection.create_constraints()
-        migrations.migrate(self._connection)
         self._connection.write(erasure.key_old_tombstones, self._tombstones)
 
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
@@ -207,8 +208,7 @@ class Graph:
         """Mark a student as one of whom nothing is analysed or shown, or take that away. False if there is none."""
 
         def work(tx: neo4j.Transaction) -> bool:
-            schema = tx.run(CYPHER["schema_version"]).single()
-            migrations.check_version(schema["version"] if schema else None)
+            migrations.check_graph(tx)
             mark = True if restricted else None
             return tx.run(CYPHER["restrict_student"], id=student_id, restricted=mark).single() is not None
 
@@ -355,7 +355,7 @@ class Graph:
 
         Return how many nodes were looked at, how many of what is derived was wrong by label and type, and some of it.
         """
-        migrations.migrate(self._connection)
+        self._migrate()
         return rebuild.derive(self._connection, repair=repair).to_json()
 
     def close(self) -> None:
@@ -372,5 +372,8 @@ class Graph:
         try:
             return self._connection.write(work, *args, **kwargs)
         except migrations.OutdatedGraph:
-            migrations.migrate(self._connection)
+            self._migrate()
             return self._connection.write(work, *args, **kwargs)
+
+    def _migrate(self) -> None:
+        migrations.migrate(self._connection, up_to=self._migrate_up_to)

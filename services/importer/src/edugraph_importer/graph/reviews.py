@@ -43,10 +43,9 @@ _TEXT_LABELS = ("Attempt", "CourseContent", "ErrorRecord", "Interaction")
 def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted: set[Node]) -> None:
     """Keep reviews of pairs, and let the last ones decide. `wanted`: as `resolver.resolve` has it.
 
-    Raises what `migrations.check_version` raises.
+    Raises what `migrations.check_graph` raises.
     """
-    schema = tx.run(CYPHER["schema_version"]).single()
-    migrations.check_version(schema["version"] if schema else None)
+    migrations.check_graph(tx)
     judged = {(LABEL_OF[review.of], each) for review in reviews for each in review.pair}
     unit = lock_and_load(tx, judged | wanted, ())
     for of, label in LABEL_OF.items():
@@ -70,10 +69,9 @@ def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted:
 def write_of_items(tx: neo4j.Transaction, reviews: Sequence[ItemReview]) -> None:
     """Keep reviews of what items test, and let the last ones decide.
 
-    Raises what `migrations.check_version` raises.
+    Raises what `migrations.check_graph` raises.
     """
-    schema = tx.run(CYPHER["schema_version"]).single()
-    migrations.check_version(schema["version"] if schema else None)
+    migrations.check_graph(tx)
     said = {
         (review.item_id, review.knowledge_point): TestsSaid(stamp(review)) for review in sorted(reviews, key=stamp)
     }
@@ -94,10 +92,9 @@ def write_of_items(tx: neo4j.Transaction, reviews: Sequence[ItemReview]) -> None
 def write_of_prerequisites(tx: neo4j.Transaction, reviews: Sequence[PrerequisiteReview]) -> None:
     """Keep reviews of prerequisites. The last ones decide when these are derived next, which is noted.
 
-    Raises what `migrations.check_version` raises.
+    Raises what `migrations.check_graph` raises.
     """
-    schema = tx.run(CYPHER["schema_version"]).single()
-    migrations.check_version(schema["version"] if schema else None)
+    migrations.check_graph(tx)
     last = {(review.point, review.requires): review for review in sorted(reviews, key=stamp)}
     lock_and_load(tx, {("KnowledgePoint", point) for pair in last for point in pair}, ())
     rows: list[Row] = [
@@ -112,7 +109,7 @@ def write_of_prerequisites(tx: neo4j.Transaction, reviews: Sequence[Prerequisite
 def write_of_records(tx: neo4j.Transaction, reviews: Sequence[FindingReview], wanted: set[Node]) -> None:
     """Keep reviews of findings, and let what they accept and reject count in the records that have those texts.
 
-    Raises what `migrations.check_version` raises.
+    Raises what `migrations.check_graph` raises.
     """
     before, _ = begin(tx, "FindingsPack", "")
     of_record: dict[str, list[FindingReview]] = defaultdict(list)

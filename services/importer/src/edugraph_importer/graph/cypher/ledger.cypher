@@ -5,7 +5,8 @@
 // row that was deleted a moment ago has to see that its job is. It is one statement, because each takes about a
 // millisecond however small.
 // for: ImportBatch, FindingsPack
-MATCH (s:Schema) RETURN 'version' AS name, s.version AS value
+MATCH (s:Schema) WITH min(s.version) AS version, min(s.unfinished_from) AS unfinished_from
+RETURN 'schema' AS name, [version, unfinished_from] AS value
 UNION ALL
 MATCH (t:Tombstone) WITH count(t) AS value RETURN 'erased' AS name, value
 UNION ALL

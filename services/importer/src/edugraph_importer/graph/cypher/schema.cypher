@@ -10,8 +10,51 @@ CREATE CONSTRAINT edugraph_{label} IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS
 DROP INDEX edugraph_{label} IF EXISTS
 
 // name: schema_version
-// Returns in which form the graph is kept. There is one such node, and perhaps no index on it yet.
-MATCH (s:Schema) RETURN s.version AS version
+// Returns in which form the graph is kept. `unfinished_from` is the version that the steps of a migration have reached
+// so far, and null when no migration is unfinished. Where releases without the constraint left several such nodes, the
+// lowest version counts.
+MATCH (s:Schema) RETURN min(s.version) AS version, min(s.unfinished_from) AS unfinished_from
+
+// name: several_schemas
+// Returns a row if there is more than one node of the version.
+MATCH (s:Schema) WITH s SKIP 1 LIMIT 1 RETURN s.id AS id
+
+// name: keep_lowest_schema
+// Leaves the node of the lowest version, so that every step is done that was not done for all of them.
+MATCH (s:Schema)
+WITH s ORDER BY coalesce(s.unfinished_from, s.version)
+WITH collect(s) AS schemas
+UNWIND schemas[1..] AS other
+DELETE other
+
+// name: take_migration_lease
+// Makes a process the only one that migrates, unless another one is. The times are those of the server's clock. The
+// node is locked before its properties are read.
+MERGE (l:Lock {id: 'migration'})
+SET l.id = 'migration'
+WITH l, l.owner <> $owner AND l.until > timestamp() AS held
+SET l.owner = CASE WHEN held THEN l.owner ELSE $owner END,
+  l.until = CASE WHEN held THEN l.until ELSE timestamp() + $milliseconds END
+RETURN l.owner = $owner AS taken
+
+// name: renew_migration_lease
+// Holds the lease of this process for longer. It returns nothing when another process has taken it over.
+MATCH (l:Lock {id: 'migration'})
+SET l.id = 'migration'
+WITH l WHERE l.owner = $owner
+SET l.until = timestamp() + $milliseconds
+RETURN l.owner AS owner
+
+// name: end_migration_lease
+// Lets the next process migrate.
+MATCH (l:Lock {id: 'migration'}) WHERE l.owner = $owner
+SET l.until = 0
+
+// name: older_transactions
+// Returns how many transactions have lasted for longer than a time.
+SHOW TRANSACTIONS YIELD database, elapsedTime
+WHERE database = $database AND elapsedTime.milliseconds >= $milliseconds
+RETURN count(*) AS number
 
 // name: ledger_rows
 // Returns a row or two if anything was ever written, perhaps by a release that kept no version.
@@ -20,9 +63,15 @@ UNION ALL
 MATCH (p:FindingsPack) WITH p LIMIT 1 RETURN p.id AS id
 
 // name: set_schema_version
-// Sets in which form the graph is kept; a process that comes late sets nothing back.
+// Sets in which form a graph is kept that nothing was written to; a process that comes late sets nothing back.
 MERGE (s:Schema {id: 'graph'})
 SET s.version = CASE WHEN s.version > $version THEN s.version ELSE $version END
+
+// name: set_migration_progress
+// Sets which version a migration leads to, and which one its steps have reached; null when all are done. Releases that
+// know only earlier versions write nothing from then on.
+MERGE (s:Schema {id: 'graph'})
+SET s.version = $version, s.unfinished_from = $unfinished_from
 
 // name: lock_old_learns
 // Locks students and returns how they stand in courses, as releases before version 2 of the schema kept it.
