@@ -1,6 +1,7 @@
 """Network policies allow the arrows of the picture in docs/architecture.md, and nothing else."""
 
 import pytest
+from enforced import Network, Outside, Pod, component
 
 COMPONENTS = (
     "gateway",
@@ -41,48 +42,8 @@ PORTS = {
     "importer": 9100,
 }
 METRICS = 9100
-LABELS = {"app.kubernetes.io/name": "edugraph", "app.kubernetes.io/instance": "edugraph"}
-
-
-def labels(component):
-    return {**LABELS, "app.kubernetes.io/component": component}
-
-
-def selects(selector, given):
-    """A label selector, as Kubernetes reads it."""
-    if any(given.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
-        return False
-    return all(given.get(e["key"]) in e["values"] for e in selector.get("matchExpressions", []))
-
-
-class Network:
-    """Answers like a cluster that enforces the policies, for pods of the release's namespace."""
-
-    def __init__(self, objects):
-        self.policies = [o["spec"] for o in objects if o["kind"] == "NetworkPolicy"]
-
-    def _allows(self, direction, pod, peer, port):
-        rules = [p for p in self.policies if direction in p["policyTypes"] and selects(p["podSelector"], pod)]
-        peers, key = ("to", "egress") if direction == "Egress" else ("from", "ingress"), direction.lower()
-        if not rules:
-            return True
-        where = peers[0] if direction == "Egress" else "from"
-        return any(self._matches(rule, where, peer, port) for policy in rules for rule in policy.get(key, []))
-
-    @staticmethod
-    def _matches(rule, where, peer, port):
-        ports = [p["port"] for p in rule.get("ports", [])]
-        if ports and port not in ports:
-            return False
-        if where not in rule:
-            return True
-        return any(
-            "podSelector" in p and "namespaceSelector" not in p and selects(p["podSelector"], peer)
-            for p in rule[where]
-        )
-
-    def connects(self, source, target, port):
-        return self._allows("Egress", source, target, port) and self._allows("Ingress", target, source, port)
+# Within and without the networks that examples/production.yaml names.
+INSIDE, ELSEWHERE = Outside("10.20.0.7"), Outside("203.0.113.7")
 
 
 def test_exactly_the_drawn_arrows(chart):
@@ -91,7 +52,7 @@ def test_exactly_the_drawn_arrows(chart):
         (source, target)
         for source in COMPONENTS
         for target, port in PORTS.items()
-        if source != target and network.connects(labels(source), labels(target), port)
+        if source != target and network.connects(component(source), component(target), port)
     }
     # Gateway and insights take calls from anybody, but few of the release's own pods may make one.
     assert there == DRAWN
@@ -99,29 +60,29 @@ def test_exactly_the_drawn_arrows(chart):
 
 @pytest.mark.parametrize("target", ["rabbitmq", "redis", "neo4j", "flower", "importer"])
 def test_a_stranger_reaches_nothing(chart, target):
-    assert not Network(chart.render()).connects({"app": "stranger"}, labels(target), PORTS[target])
+    assert not Network(chart.render()).connects(Pod({"app": "stranger"}), component(target), PORTS[target])
 
 
 @pytest.mark.parametrize("door", ["gateway", "insights"])
 def test_a_stranger_reaches_a_door_only_if_nobody_is_named(chart, door):
-    stranger, port = {"app": "stranger"}, PORTS[door]
-    assert Network(chart.render()).connects(stranger, labels(door), port)
+    stranger, port = Pod({"app": "stranger"}), PORTS[door]
+    assert Network(chart.render()).connects(stranger, component(door), port)
     named = chart.render('networkPolicy.gatewayFrom=[{"podSelector":{"matchLabels":{"app":"portal"}}}]')
-    assert not Network(named).connects(stranger, labels(door), port)
-    assert Network(named).connects({"app": "portal"}, labels(door), port)
-    assert Network(named).connects(labels("test"), labels(door), port)
-    assert door == "gateway" or Network(named).connects(labels("gateway"), labels(door), port)
+    assert not Network(named).connects(stranger, component(door), port)
+    assert Network(named).connects(Pod({"app": "portal"}), component(door), port)
+    assert Network(named).connects(component("test"), component(door), port)
+    assert door == "gateway" or Network(named).connects(component("gateway"), component(door), port)
 
 
-@pytest.mark.parametrize("component", ["gateway", "insights", "importer", "splits", "findings", "analyzer"])
-def test_only_prometheus_reaches_the_metrics(chart, component):
-    prometheus = {"app": "prometheus"}
+@pytest.mark.parametrize("who", ["gateway", "insights", "importer", "splits", "findings", "analyzer"])
+def test_only_prometheus_reaches_the_metrics(chart, who):
+    prometheus = Pod({"app": "prometheus"})
     network = Network(
         chart.render('networkPolicy.metricsFrom=[{"podSelector":{"matchLabels":{"app":"prometheus"}}}]')
     )
-    assert network.connects(prometheus, labels(component), METRICS)
-    for stranger in ({"app": "stranger"}, labels("flower"), labels("test")):
-        assert not network.connects(stranger, labels(component), METRICS)
+    assert network.connects(prometheus, component(who), METRICS)
+    for stranger in (Pod({"app": "stranger"}), component("flower"), component("test")):
+        assert not network.connects(stranger, component(who), METRICS)
 
 
 def test_prometheus_does_not_reach_the_api_when_callers_are_named(chart):
@@ -132,7 +93,7 @@ def test_prometheus_does_not_reach_the_api_when_callers_are_named(chart):
             'networkPolicy.gatewayFrom=[{"podSelector":{"matchLabels":{"app":"portal"}}}]',
         )
     )
-    assert not network.connects({"app": "prometheus"}, labels("gateway"), PORTS["gateway"])
+    assert not network.connects(Pod({"app": "prometheus"}), component("gateway"), PORTS["gateway"])
 
 
 def test_every_pod_is_under_a_policy_both_ways(chart, example):
@@ -146,30 +107,39 @@ def test_every_pod_is_under_a_policy_both_ways(chart, example):
     assert not {"ingress", "egress"} & set(policy["spec"])
 
 
-def _towards(chart, name, *settings, example="default"):
-    objects = chart.render(*settings, example=example)
-    return [o["spec"] for o in objects if o["kind"] == "NetworkPolicy" and o["metadata"]["name"] == name]
-
-
-def test_only_analyzers_reach_the_provider(chart):
-    assert _towards(chart, "edugraph-to-provider") == []
-    (policy,) = _towards(chart, "edugraph-to-provider", 'analyzer.model.existingSecret="model"')
-    who = [c for c in COMPONENTS if selects(policy["podSelector"], labels(c))]
-    assert who == ["analyzer"]
-    assert policy["egress"][0]["ports"] == [{"protocol": "TCP", "port": 443}]
-
-
-def test_only_webhooks_reach_the_address_outside(chart):
-    assert _towards(chart, "edugraph-to-webhook") == []
-    (policy,) = _towards(
-        chart, "edugraph-to-webhook", 'webhooks={"url":"https://a.example/in","existingSecret":"hook"}'
-    )
-    assert [c for c in COMPONENTS if selects(policy["podSelector"], labels(c))] == ["webhooks"]
-
-
 def test_external_servers_by_their_ports(chart):
-    (policy,) = _towards(chart, "edugraph-to-neo4j", example="production")
-    assert policy["egress"][0]["to"] == [{"ipBlock": {"cidr": "10.20.0.0/16"}}]
-    assert not selects(policy["podSelector"], labels("analyzer"))
-    (policy,) = _towards(chart, "edugraph-to-rabbitmq", example="production")
-    assert [p["port"] for p in policy["egress"][0]["ports"]] == [5671, 15671]
+    network = Network(chart.render(example="production"))
+    for server, ports in {"rabbitmq": [5671, 15671], "redis": [6380], "neo4j": [7687]}.items():
+        there = {who for who in COMPONENTS if all(network.connects(component(who), INSIDE, port) for port in ports)}
+        assert there - {"webhooks"} == {who for who, drawn in DRAWN if drawn == server} - {"webhooks"}, server
+        assert not any(network.connects(component(who), ELSEWHERE, port) for who in COMPONENTS for port in ports)
+
+
+def test_an_empty_list_of_peers_lets_nobody_out(chart):
+    """In a policy an empty list stands for everybody."""
+    parts = ("external", "provider", "issuer", "webhooks", "blobs", "imports", "traces")
+    closed = [f"networkPolicy.{part}To=[]" for part in parts]
+    addresses = [
+        'gateway.env=[{"name":"EDUGRAPH_IMPORTS_FROM","value":"https://exports.example.org/a"}]',
+        'workerDefaults.env=[{"name":"OTEL_EXPORTER_OTLP_ENDPOINT","value":"https://traces.example.org"}]',
+        'webhooks={"url":"https://a.example/in","existingSecret":"hook"}',
+        'login.issuer="https://id.example.org/realms/school"',
+        'login.existingSecret="login"',
+        'login.redirectUrl="https://edugraph.example.org/ui/callback"',
+    ]
+    network = Network(chart.render(*closed, *addresses, example="production"))
+    for who in COMPONENTS:
+        for port in (443, 5671, 15671, 6380, 7687):
+            assert not network.connects(component(who), INSIDE, port), (who, port)
+            assert not network.connects(component(who), Pod({"app": "other"}), port), (who, port)
+
+
+def test_more_ways_out_of_one_component_or_of_all(chart):
+    way = '[{"to":[{"ipBlock":{"cidr":"10.20.0.0/16"}}],"ports":[{"port":%d}]}]'
+    for who in COMPONENTS:
+        network = Network(chart.render(f"networkPolicy.extraEgress.{who}={way % 389}"))
+        there = [each for each in COMPONENTS if network.connects(component(each), INSIDE, 389)]
+        assert there == [who]
+    network = Network(chart.render(f"networkPolicy.extraEgress.all={way % 636}"))
+    assert all(network.connects(component(who), INSIDE, 636) for who in COMPONENTS)
+    assert not any(network.connects(component(who), ELSEWHERE, 636) for who in COMPONENTS)

@@ -29,6 +29,7 @@ from rendered_chart import CHART
         ('webhooks.url="https://a.example"', "webhooks.existingSecret"),
         ('login.issuer="https://id.example"', "login.redirectUrl"),
         ("rabbitmq.enabled=false", "set rabbitmq.external.existingSecret"),
+        ("networkPolicy.extraEgress.gatway=[{}]", "the chart has no such component"),
         ("redis.enabled=false", "set redis.external.existingSecret"),
         ("redis.resources.limits=null", "set redis.resources.limits.memory"),
         ('redis.resources.limits.memory="much"', "set redis.resources.limits.memory"),
