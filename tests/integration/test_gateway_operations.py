@@ -280,7 +280,7 @@ def test_an_export_is_sent_once(running: Gateway, client: httpx.Client) -> None:
 
 def test_the_doctor_says_what_is_wrong_and_what_to_do(running: Gateway, client: httpx.Client) -> None:
     checks = {check["name"]: check for check in client.get("/v1/diagnosis").json()["checks"]}
-    assert checks["broker"] == {"name": "broker", "ok": True, "problems": [], "advice": []}
+    assert checks["broker"] == {"name": "broker", "ok": True, "detail": "", "problems": [], "advice": []}
     assert checks["blobs"]["ok"]
     connection = pika.BlockingConnection(pika.URLParameters(running.broker))
     connection.channel().queue_delete("llm_analysis.dead")

@@ -14,7 +14,7 @@ from proxy import Proxy
 from pydantic import SecretStr
 from traps import both_slow
 
-from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.errors import Retryable, ServerAway
 from edugraph_importer.graph.driver import Connection, GraphSettings
 
 pytestmark = pytest.mark.real
@@ -48,7 +48,7 @@ def test_locks_of_a_writer_that_vanished(proxy: Proxy, guarded: bool) -> None:
         gone.wait(30)
 
     def first() -> None:
-        with suppress(Retryable, neo4j.exceptions.DriverError):
+        with suppress(Retryable, ServerAway, neo4j.exceptions.DriverError):
             connection(LIMIT if guarded else WITHOUT, proxy.address).write(lock)
 
     named(name, "CREATE (:Trap {id: $name})")
@@ -66,7 +66,7 @@ def test_locks_of_a_writer_that_vanished(proxy: Proxy, guarded: bool) -> None:
 def waited_for(name: str) -> float:
     """Seconds until another writer has the node; at most ten."""
     began, other = time.monotonic(), connection(10)
-    with suppress(Retryable):
+    with suppress(Retryable, ServerAway):
         other.write(lambda tx: tx.run("MATCH (n:Trap {id: $name}) SET n.by = 'second'", name=name).consume())
         other.close()
         return time.monotonic() - began

@@ -10,12 +10,15 @@ from edugraph_common.contracts.messages import (
     AnalysisBatch,
     AnalysisEstimate,
     AnalysisWindow,
+    CheckWorker,
     CompareNames,
     Message,
 )
+from edugraph_common.contracts.routes import CHECK_TASKS
 from edugraph_common.messaging.celery_app import App
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.messaging.task_base import EduGraphTask
+from edugraph_common.messaging.worker.self_check import check_worker
 
 
 class LLMAnalysisTask(EduGraphTask):
@@ -85,6 +88,13 @@ def compare_names_task(self: LLMAnalysisTask, body: Any) -> dict[str, int]:
 def continue_analysis_task(self: LLMAnalysisTask, body: Any) -> None:
     """Publish packs of a job until its window is full."""
     self.analyzer.publish_packs(self.parse(AnalysisWindow, body))
+
+
+@shared_task(base=EduGraphTask, bind=True, name=CHECK_TASKS["analyzer"], contract=CheckWorker)
+def check_analyzer_task(self: EduGraphTask, body: Any) -> dict[str, Any]:
+    """Return the WorkerAnswer of this process."""
+    self.parse(CheckWorker, body)
+    return check_worker(self.app, str(self.request.hostname)).model_dump(mode="json")
 
 
 def _start(task: LLMAnalysisTask, message: AnalysisBatch) -> str:

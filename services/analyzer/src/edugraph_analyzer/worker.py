@@ -9,6 +9,7 @@ from typing import get_args
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.documents import StoredBatches
 from edugraph_analyzer.pipeline import Pipeline
+from edugraph_analyzer.provider_check import check_provider
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.rule_based.fits_in_use import FitsInUse
 from edugraph_analyzer.service import AnalyzerService
@@ -28,6 +29,7 @@ from edugraph_common.platform.cached import cached_for
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
+from edugraph_common.platform.server_checks import ask_blobs, ask_redis
 from edugraph_common.platform.settings import Settings
 
 MOST_PROCESSES = 4  # of the offline analyser, where nobody says otherwise: each takes 80 MB
@@ -54,6 +56,12 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
         run_in_threads(app, model.requests_under_way, confirmed=settings.on_rabbitmq)
     else:
         app.conf.worker_concurrency = min(MOST_PROCESSES, os.cpu_count() or 1)
+
+    app.servers = {
+        "redis": partial(ask_redis, settings.redis_url.get_secret_value()),
+        "blobs": partial(ask_blobs, settings.blob_url),
+    }
+    app.checks = (partial(check_provider, model),)
 
     @cache
     def service() -> AnalyzerService:

@@ -51,6 +51,8 @@ def make_application(gateway: Gateway) -> FastAPI:
             asyncio.create_task(keep_reaping(gateway.intake.submitter, gateway.queue_depth)),
             asyncio.create_task(keep_sweeping(gateway.sweep, gateway.end_records)),
         ]
+        if gateway.read_reports is not None:
+            working.append(asyncio.create_task(gateway.read_reports()))
         yield
         for each in working:
             each.cancel()

@@ -5,10 +5,11 @@ Only app.py, main.py and api/dependencies.py see a `Gateway` as a whole; all oth
 
 import secrets
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from anyio import CapacityLimiter
 
@@ -20,6 +21,7 @@ from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
+from edugraph_common.platform.cached import cached_for
 from edugraph_common.platform.callers import KeyRing
 from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
@@ -32,13 +34,15 @@ from edugraph_common.platform.task_owners import TaskOwners
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
-from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_figures
+from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_figures, consumers_of
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.diagnosis import diagnose
+from edugraph_gateway.operations.held_queues import HeldQueues, keep_reading_reports
 from edugraph_gateway.operations.readiness import Probes, make_probes
 from edugraph_gateway.operations.restriction import Restrictions, told_by_importer
 from edugraph_gateway.operations.sweeper import Retention, end_old_records, sweep
 from edugraph_gateway.operations.task_results import TaskResults
+from edugraph_gateway.operations.worker_checks import WorkerChecks
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
@@ -51,6 +55,7 @@ from edugraph_gateway.submission.write_coalescing import WriteCoalescing
 
 REDIS_TIMEOUT_SECONDS = 1.5  # it is tried twice; a POST must be answered within 5 s
 WRITE_THREADS = 8  # for short writes to Redis and looks at files outside
+HELD_KEPT_SECONDS = 2.0  # which queues are held, between two looks
 PREVIEWS_AT_A_TIME = 2  # each takes a processor for a moment, which submissions need
 
 
@@ -74,6 +79,7 @@ class Gateway:
     broker_figures: BrokerFigures
     analysis_backlog: AnalysisBacklog
     queue_depth: Callable[[str], int]
+    read_reports: Callable[[], Coroutine[Any, Any, None]] | None  # None where workers send no reports
     sweep: Callable[[], int]
     end_records: Callable[[], Awaitable[None]]
     now: Callable[[], datetime]
@@ -90,7 +96,10 @@ def open_gateway(
     """Return a gateway that is connected to nothing yet: each client connects at its first use."""
     client = connect(settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1)
     celery_app = make_publisher("edugraph-gateway", settings)
-    jobs, blobs = Jobs(client, settings.job_retention_seconds), Blobs(settings.blob_url, settings.imports_from)
+    held_queues = HeldQueues(client, now)
+    reasons = cached_for(HELD_KEPT_SECONDS, held_queues.reasons)
+    jobs = Jobs(client, settings.job_retention_seconds, held_queues=reasons)
+    blobs = Blobs(settings.blob_url, settings.imports_from)
     results = TaskResults(settings, REDIS_TIMEOUT_SECONDS)
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
     dead_letters = DeadLetterOperator(settings, LetterHolds(client), results.is_done)
@@ -147,12 +156,18 @@ def open_gateway(
         dead_letters=dead_letters,
         audit=Audit(client, secret_of(settings.privacy_secret), settings.audit_retention_days),
         diagnose=lambda: diagnose(
-            settings=settings, client=client, blobs=blobs, dead_letters=dead_letters, new_id=new_id
+            settings=settings,
+            client=client,
+            blobs=blobs,
+            dead_letters=dead_letters,
+            workers=WorkerChecks(celery_app, results, held_queues, consumers_of(settings, celery_app), new_id),
+            new_id=new_id,
         ),
         broker_figures=broker_figures(settings, celery_app),
         analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
         queue_depth=queue_depth(celery_app),
         end_records=partial(end_old_records, submitter),
+        read_reports=partial(keep_reading_reports, celery_app, held_queues) if settings.on_rabbitmq else None,
         sweep=lambda: sweep(jobs, blobs, retention, now()),
         now=now,
         event_streams=EventStreams(settings.max_streams_per_client),

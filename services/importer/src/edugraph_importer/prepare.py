@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from edugraph_common.contracts.errors import Failure, Retryable
+from edugraph_common.contracts.errors import Failure, Retryable, ServerAway
 from edugraph_common.platform.logs import configure_logs
 from edugraph_importer.graph import Graph, GraphSettings
 from edugraph_importer.graph.migrations import MigrationNotAllowed, MigrationRunning
@@ -32,8 +32,9 @@ def main() -> int:
             # The workers of this release start, and keep their work until the migration is allowed.
             log.warning("graph_not_migrated", reason=refused.reason)
             return 0
-        except Retryable as away:
-            if time.monotonic() > end:
+        except (Retryable, ServerAway) as away:
+            is_refused = isinstance(away, ServerAway) and away.cause != "away"
+            if is_refused or time.monotonic() > end:
                 log.error("constraints_failed", reason=away.reason)  # noqa: TRY400
                 return 1
             log.info("graph_awaited", reason=away.reason)

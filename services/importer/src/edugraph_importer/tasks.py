@@ -10,6 +10,7 @@ from celery import chord, group, shared_task
 
 from edugraph_common.contracts.messages import (
     AdmitPerson,
+    CheckWorker,
     CleanJob,
     CourseMembersRequest,
     DeriveGraph,
@@ -33,10 +34,11 @@ from edugraph_common.contracts.messages import (
     UndoImport,
     WriteReviews,
 )
-from edugraph_common.contracts.routes import URGENT
+from edugraph_common.contracts.routes import CHECK_TASKS, URGENT
 from edugraph_common.messaging.celery_app import App
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.messaging.task_base import EduGraphTask
+from edugraph_common.messaging.worker.self_check import check_worker
 from edugraph_importer.service import Importer
 
 
@@ -56,6 +58,9 @@ class DataImportTask(EduGraphTask):
             self.importer.fail(message.job_id, reason)
         elif isinstance(message, Findings):
             self.importer.findings_failed(message, reason)
+
+    def on_waiting(self, message: Message, reason: str, until: float) -> None:
+        self.importer.jobs.waits(message.job_id, reason, until, self.importer.now())
 
 
 @shared_task(base=DataImportTask, bind=True, name="import_batch_task", contract=ImportBatch)
@@ -232,6 +237,18 @@ def replay_erasures_task(self: DataImportTask, body: Any) -> dict[str, Any]:
 def clean_job_task(self: DataImportTask, body: Any) -> dict[str, Any]:
     """Take those who were erased out of what an ended job left. Return what was removed."""
     return self.importer.erasure.clean(self.parse(CleanJob, body).job_id)
+
+
+def _check_worker(self: EduGraphTask, body: Any) -> dict[str, Any]:
+    """Return the WorkerAnswer of this process."""
+    self.parse(CheckWorker, body)
+    return check_worker(self.app, str(self.request.hostname)).model_dump(mode="json")
+
+
+_check_task = partial(shared_task, base=EduGraphTask, bind=True, contract=CheckWorker)
+check_importer_task = _check_task(name=CHECK_TASKS["importer"])(_check_worker)
+check_splits_task = _check_task(name=CHECK_TASKS["splits"])(_check_worker)
+check_findings_task = _check_task(name=CHECK_TASKS["findings"])(_check_worker)
 
 
 def _signature(batch: ImportBatch, of: int) -> Any:

@@ -21,6 +21,7 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_common.platform.server_checks import ask_blobs, ask_redis
 from edugraph_common.platform.settings import Settings, secret_of
 from edugraph_common.sources.platforms import platform_key
 from edugraph_importer.erasure import Erasure
@@ -38,6 +39,12 @@ def make_worker(settings: Settings) -> App:
     report_health(app, settings)
     trace_tasks("importer", settings.tracing)
     set_up_worker(app, settings)
+
+    app.servers = {
+        "redis": partial(ask_redis, settings.redis_url.get_secret_value()),
+        "neo4j": Graph(GraphSettings()).ask_server,
+        "blobs": partial(ask_blobs, settings.blob_url),
+    }
 
     @cache
     def importer() -> Importer:

@@ -1,6 +1,6 @@
 """Answers of the gateway that its clients read too. Each has its ids and links."""
 
-from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.contract_model import ContractModel, MessageModel
 
 
 class Accepted(ContractModel):
@@ -39,11 +39,12 @@ class GraphSummary(ContractModel):
     links: dict[str, str] = {}
 
 
-class Check(ContractModel):
-    """One server behind the gateway."""
+class Check(MessageModel):
+    """What was checked: a server, a worker, or what a worker says of a server. `detail` says what was found."""
 
     name: str
     ok: bool
+    detail: str = ""
     problems: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
 

@@ -2,6 +2,12 @@
 
 import ssl
 from collections.abc import Iterator
+from typing import Literal
+
+# A worker's servers, except the broker, without which it hears of no task.
+Server = Literal["redis", "neo4j", "blobs"]
+# Why a server cannot be used: it does not answer, it refuses the login or a permission, or its certificate is bad.
+Cause = Literal["away", "refused", "certificate"]
 
 
 class Failure(Exception):
@@ -41,6 +47,18 @@ class RedisFull(Wait):
         super().__init__(reason, seconds)
 
 
+class ServerAway(Wait):
+    """A server cannot be used by this worker, whatever the message. The worker takes no more messages meanwhile."""
+
+    def __init__(self, reason: str, server: Server, cause: Cause = "away", seconds: float = 15) -> None:
+        super().__init__(reason, seconds)
+        self.server: Server = server
+        self.cause: Cause = cause
+
+    def __reduce__(self) -> tuple[type["ServerAway"], tuple[str, Server, Cause, float]]:  # type: ignore[override]
+        return type(self), (self.reason, self.server, self.cause, self.seconds)
+
+
 class Rejected(Failure):
     """Trying again cannot help: malformed, invalid, refused. Dead-lettered with the reason."""
 
@@ -55,6 +73,12 @@ def what(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate was refused: {cause.verify_message.rstrip('.')}; see SSL_CERT_FILE"
     return type(error).__name__
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Return whether a server that does not answer is away, or shows a certificate that is refused."""
+    refused = any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(error))
+    return "certificate" if refused else "away"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

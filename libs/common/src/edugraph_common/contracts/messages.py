@@ -420,5 +420,9 @@ class EndOldRecords(Message):
     """import.split: end what the graph has kept for its retention. `job_id` names the request."""
 
 
+class CheckWorker(Message):
+    """Ask a worker for a WorkerAnswer. `job_id` is the id of the question."""
+
+
 class CleanJob(Message):
     """import.split: take those who were erased out of the files of a job that has ended since."""

@@ -808,6 +808,18 @@ _REDIS = (
         _SECONDS,
     ),
     DataPlace(
+        "redis.held",
+        Store.REDIS,
+        ("edugraph:held:*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "which workers take no messages, and which server they wait for",
+            "哪些工作进程不取消息，以及在等待哪个服务器",
+        ),
+        Words("100 seconds after the last report", "最后一次报告后 100 秒"),
+    ),
+    DataPlace(
         "redis.embedded_broker",
         Store.REDIS,
         (

@@ -22,6 +22,8 @@ ROUTING_KEYS: dict[str, tuple[str, ...]] = {
     ),
 }
 QUEUES: tuple[str, ...] = tuple(ROUTING_KEYS)
+# Where workers report whether their servers can be used, and the routing key of a report. The gateway reads it.
+WORKER_REPORTS, WORKER_REPORT_KEY = "worker_reports", "worker.report"
 # What Celery puts before the key of a delayed message.
 DELAY = re.compile(r"^(?:[01]\.){28}")
 
@@ -71,6 +73,18 @@ ROUTES: dict[str, Route] = {
     "analyze_error_task": Route("llm_analysis", "analysis.error"),
     "extract_knowledge_points_task": Route("llm_analysis", "analysis.knowledge_points"),
     "compare_names_task": Route("llm_analysis", "analysis.names"),
+    "check_importer_task": Route("data_import", "import.split", URGENT),
+    "check_splits_task": Route("import_splits", "split.source", URGENT),
+    "check_findings_task": Route("graph_findings", "findings.record", URGENT),
+    "check_analyzer_task": Route("llm_analysis", "analysis.batch", URGENT),
+}
+
+# The task by which `edugraph doctor` asks a worker, by the name of its deployment.
+CHECK_TASKS: dict[str, str] = {
+    "importer": "check_importer_task",
+    "splits": "check_splits_task",
+    "findings": "check_findings_task",
+    "analyzer": "check_analyzer_task",
 }
 
 # A request to analyse a batch, by kind. Course texts share the task of messages, since the message has the kind.

@@ -4,13 +4,16 @@ Most of them answer a fault that was seen with the default; tests/integration/te
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.signals import worker_process_init
 
+from edugraph_common.contracts.api import Check
+from edugraph_common.contracts.errors import Server
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.headers import stamp_messages
 from edugraph_common.messaging.result_store import ResultStore
@@ -43,9 +46,15 @@ SOCKET_TIMEOUT_SECONDS = 25
 
 
 class App(Celery):
-    """`work()` returns the service that the tasks call. A worker sets it; each child of its pool opens it once."""
+    """`work()` returns the service that the tasks call. A worker sets it; each child of its pool opens it once.
+
+    `servers` are those that the tasks need. Calling one asks it on a connection of its own, within seconds. It raises
+    ServerAway if it cannot be used. `checks` are what else the service says to `edugraph doctor`.
+    """
 
     work: Callable[[], Any]
+    servers: Mapping[Server, Callable[[], None]] = MappingProxyType({})
+    checks: Sequence[Callable[[], Check]] = ()
 
 
 def make_app(name: str, settings: Settings) -> App:

@@ -23,6 +23,8 @@ from edugraph_common.platform.redis_errors import redis_errors
 from edugraph_common.platform.settings import Settings
 
 REASON, TRIES, DIED = "x-edugraph-reason", "x-edugraph-tries", "x-edugraph-died"
+# Why a message was put back the last time, where its task could not do its work then.
+WAITED_FOR = "x-edugraph-waited-for"
 T = TypeVar("T")
 
 HOLDS = "edugraph:dead-letters-held"

@@ -24,7 +24,16 @@ from pika.adapters.blocking_connection import BlockingChannel
 from edugraph_common.contracts.errors import Rejected, Retryable, what
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.publisher import broker_errors
-from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS, dead_queues, notices_queue, policies, task_queues
+from edugraph_common.messaging.topology import (
+    DEAD,
+    EVENTS,
+    TASKS,
+    dead_queues,
+    notices_queue,
+    policies,
+    task_queues,
+    worker_reports_queue,
+)
 from edugraph_common.messaging.users import apply_users
 from edugraph_common.platform.settings import Settings, passwords_of
 
@@ -136,7 +145,7 @@ def _policy_problems(queue: str, found: dict[str, Any], ours: dict[str, dict[str
 
 
 def all_queues() -> list[Queue]:
-    return [*task_queues(), *dead_queues(), *(notices_queue(name) for name in QUEUES)]
+    return [*task_queues(), *dead_queues(), *(notices_queue(name) for name in QUEUES), worker_reports_queue()]
 
 
 def delay_names() -> list[str]:

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from edugraph_common.contracts.errors import Retryable
+from edugraph_common.platform.redis_errors import LOGIN_ERRORS
 
 # A body in one of these states is neither running nor done; whether its message is on its way cannot be told.
 BODY_NOT_BEGUN: tuple[str, ...] = (states.PENDING, states.FAILURE)
@@ -17,7 +18,7 @@ log = structlog.get_logger()
 
 
 class ResultStore(RedisBackend):
-    """Lets a task begin and wait although a full Redis cannot tell anybody.
+    """Lets a task begin and wait although Redis, which is full or refuses the login, cannot tell anybody.
 
     Celery notes STARTED around a task. Without this, each message would go back to its queue as it comes, until the
     delivery limit sends it to the dead letters. What a task has ended with must be kept, and is tried again: the
@@ -74,7 +75,7 @@ class ResultStore(RedisBackend):
     def _store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return super()._store_result(task_id, result, state, *args, **kwargs)  # type: ignore[misc]
-        except OutOfMemoryError:
+        except (OutOfMemoryError, *LOGIN_ERRORS):
             if state in states.READY_STATES:
                 raise
             return result

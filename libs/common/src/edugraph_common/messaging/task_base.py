@@ -1,9 +1,10 @@
 """The base class of all tasks decides what to do with each kind of failure (see docs/architecture.md).
 
 After Retryable a task is tried up to 3 more times, after 1, 2 and 4 s and whole-second jitter. After Wait it is tried
-again when told, for as long as the job's deadline allows, and no try is used up. After Rejected, when the tries are
-used up, and after a bug the message goes to the dead letters with the reason, and the task shows FAILURE. A member of
-a chord answers with a failed outcome instead, since a failed member would keep the chord's body from running.
+again when told, for as long as the job's deadline allows, and no try is used up. If a server is away, the worker
+takes no more messages until it answers. After Rejected, when the tries are used up, and after a bug the message goes
+to the dead letters with the reason, and the task shows FAILURE. A member of a chord answers with a failed outcome
+instead, since a failed member would keep the chord's body from running.
 """
 
 import math
@@ -24,14 +25,15 @@ from celery.exceptions import Retry as RetryRequested
 from pydantic import ValidationError
 from redis.exceptions import OutOfMemoryError
 
-from edugraph_common.contracts.errors import Failure, RedisFull, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, RedisFull, Rejected, Retryable, ServerAway, Wait
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.outcomes import FailedOutcome, given_up_state
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.dead_letters import publish_dead_letter
+from edugraph_common.messaging.dead_letters import WAITED_FOR, publish_dead_letter
 from edugraph_common.messaging.publisher import broker_errors, describe, job_of, named_by
-from edugraph_common.messaging.worker.circuit_breaker import report_failure, report_success
+from edugraph_common.messaging.worker.circuit_breaker import report_away, report_failure, report_success
 from edugraph_common.messaging.worker.reject_policy import requeue_delay_seconds
+from edugraph_common.platform.redis_errors import LoginRefused, redis_errors
 
 # These tries come after the first one.
 RETRIES = 3
@@ -115,6 +117,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             raise
         except (Wait, OutOfMemoryError) as wait:  # the latter is of Celery itself, as it sends a chord
             return self._wait(wait if isinstance(wait, Wait) else RedisFull(), args)
+        except LoginRefused as refused:
+            return self._wait(ServerAway(refused.reason, "redis", "refused"), args)
         except Retryable as error:
             return self._retry_or_give_up(error, args)
         except SoftTimeLimitExceeded:
@@ -151,7 +155,8 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         """
         if self.request.chord or not (self.request.delivery_info or {}).get("redelivered"):
             return None
-        meta = self.backend.get_task_meta(str(self.request.id))
+        with redis_errors():
+            meta = self.backend.get_task_meta(str(self.request.id))
         answer = meta["result"] if meta["status"] == states.SUCCESS else None
         # A member of a chord that gave up also shows SUCCESS; what comes again then is its replay.
         return None if given_up_state(answer) else answer
@@ -170,15 +175,18 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         if float(body.get("deadline") or math.inf) < time.time() + seconds:
             return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args, data_is_bad=True)
         log.info("task_waits", reason=wait.reason, seconds=seconds)
+        if isinstance(wait, ServerAway):
+            report_away(ROUTES[self.name].queue, wait.server, wait.cause)
         message = self._message(args)
         with _or_put_back(self.request):
-            with suppress(RedisFull):  # it keeps people from being told, and not the task from waiting
+            # A Redis that is full or refuses us keeps people from being told, and not the task from waiting.
+            with suppress(Wait, LoginRefused):
                 if message is not None:
                     self.on_waiting(message, wait.reason, time.time() + seconds)
             self.update_state(state="WAITING", meta={"reason": wait.reason, "seconds": seconds})
             self.signature_from_request(
                 self.request, args, {}, countdown=seconds, retries=self.request.retries
-            ).apply_async()
+            ).apply_async(headers={WAITED_FOR: wait.reason})
         raise Ignore
 
     def _give_up(self, error: Failure, args: tuple[Any, ...], *, data_is_bad: bool = False) -> Any:
@@ -191,7 +199,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
             if message is not None:
                 try:
                     self.on_given_up(message, error.reason)
-                except (Retryable, RedisFull, redis.RedisError, Reject):
+                except (Retryable, Wait, redis.RedisError, Reject):
                     raise
                 except Exception as bug:  # noqa: BLE001 - the outermost loop still
                     # A process that cannot open its service cannot tell the job. The message must not be lost with
@@ -218,7 +226,7 @@ def _or_put_back(request: Context) -> Iterator[None]:
     """Put the message back into its queue when the broker or Redis is away; the delivery limit bounds how often."""
     try:
         yield
-    except (Retryable, RedisFull, redis.RedisError, Reject) as away:
+    except (Retryable, Wait, redis.RedisError, Reject) as away:
         log.warning("task_put_back", error=type(away).__name__)
         time.sleep(requeue_delay_seconds(int(request.get("x-delivery-count") or 0)))
         raise Reject("the broker or Redis was away", requeue=True) from None

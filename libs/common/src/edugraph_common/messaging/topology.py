@@ -9,7 +9,13 @@ from typing import Any
 
 from kombu import Exchange, Queue, binding
 
-from edugraph_common.contracts.routes import QUEUES, ROUTING_KEYS, dead_queue_name
+from edugraph_common.contracts.routes import (
+    QUEUES,
+    ROUTING_KEYS,
+    WORKER_REPORT_KEY,
+    WORKER_REPORTS,
+    dead_queue_name,
+)
 from edugraph_common.platform.settings import DEAD_LETTER_RETENTION_DAYS
 
 TASKS = Exchange("edugraph.tasks", type="topic", durable=True)
@@ -61,6 +67,13 @@ def notices_queue(queue: str, *, quorum: bool = True) -> Queue:
     return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=arguments, no_declare=quorum)
 
 
+def worker_reports_queue() -> Queue:
+    """Return the queue in which workers say whether their servers can be used."""
+    return Queue(
+        WORKER_REPORTS, TASKS, routing_key=WORKER_REPORT_KEY, queue_arguments=_arguments(quorum=True), no_declare=True
+    )
+
+
 def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> dict[str, dict[str, Any]]:
     """Return RabbitMQ's policies by name, as the management API takes them. One policy applies to a queue."""
     of_task_queues = {
@@ -93,7 +106,14 @@ def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> di
             "overflow": "reject-publish",
         },
     }
-    return of_task_queues | {"edugraph.dead": of_dead_queues}
+    # A report is of no use when the next one is there.
+    of_reports = {
+        "pattern": f"^{WORKER_REPORTS}$",
+        "apply-to": "queues",
+        "priority": 10,
+        "definition": {"max-length": 1_000, "message-ttl": 120_000, "overflow": "drop-head"},
+    }
+    return of_task_queues | {"edugraph.dead": of_dead_queues, "edugraph.worker_reports": of_reports}
 
 
 def _arguments(*, quorum: bool) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from urllib.parse import quote
 
 import httpx
 
-from edugraph_common.contracts.routes import ASKED_BY_ANALYZER, QUEUES, ROUTES, ROUTING_KEYS
+from edugraph_common.contracts.routes import (
+    ASKED_BY_ANALYZER,
+    QUEUES,
+    ROUTES,
+    ROUTING_KEYS,
+    WORKER_REPORT_KEY,
+    WORKER_REPORTS,
+)
 from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS
 from edugraph_common.platform.settings import Service
 
@@ -50,7 +57,7 @@ def permissions() -> dict[Service, Permissions]:
         "gateway": Permissions(
             configure=r"^(celeryev|amq\.gen.*)$",
             write=rf"^({tasks}|celeryev|amq\.default|amq\.gen.*)$",
-            read=rf"^({'|'.join(QUEUES)})\.dead$",
+            read=rf"^(({'|'.join(QUEUES)})\.dead|{WORKER_REPORTS})$",
             routing_keys=_pattern(_keys_of(set(ROUTING_KEYS))),
             tags="monitoring",
         ),
@@ -111,7 +118,7 @@ def _worker(
         configure=rf"^({CELERY_EXCHANGES}|{WORKERS_OWN})$",
         write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS}{write})$",
         read=rf"^(({'|'.join(queues)})(\.notices)?|celery\.pidbox|{WORKERS_OWN}{read})$",
-        routing_keys=_pattern(routing_keys),
+        routing_keys=_pattern(routing_keys | {WORKER_REPORT_KEY}),
         dead_keys=f"^({'|'.join(queues)})$",
     )
 

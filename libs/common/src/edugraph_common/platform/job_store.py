@@ -5,7 +5,7 @@ graph's own ledger is what makes the import exactly-once; this is what people se
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -133,11 +133,19 @@ class Place(NamedTuple):
 class Jobs:
     """Raises Retryable when Redis does not answer. Times are given by the caller.
 
-    A job is kept for `retention_seconds` after its end.
+    A job is kept for `retention_seconds` after its end. `held_queues` gives, for each task queue from which nobody
+    takes messages, why: jobs that need it show that.
     """
 
-    def __init__(self, client: "redis.Redis", retention_seconds: int = JOB_RETENTION_DAYS * 86_400) -> None:
+    def __init__(
+        self,
+        client: "redis.Redis",
+        retention_seconds: int = JOB_RETENTION_DAYS * 86_400,
+        *,
+        held_queues: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._redis, self._retention_seconds = client, retention_seconds
+        self._held_queues = held_queues
         self._create = load_script(client, "create_job")
         self._mark_sent = load_script(client, "mark_sent")
         self._if_known = load_script(client, "if_known")
@@ -603,7 +611,9 @@ class Jobs:
             pipe.hgetall(_job(job_id))
             pipe.lrange(_job(job_id, "errors"), 0, -1)
             fields, errors = pipe.execute()
-        return _report(job_id, fields, errors, now.timestamp()) if fields.get("kind") else None
+        if not fields.get("kind"):
+            return None
+        return _report(job_id, fields, errors, now.timestamp(), self._held_queues())
 
     def newest(
         self,
@@ -655,14 +665,19 @@ class Jobs:
         if state is None and owner is None:
             return set(ids)
         pipe = self._redis.pipeline(transaction=False)
+        fields = ("state", "waiting_for", "waiting_until", "kind", "batches", "batches_done", "owner")
         for job_id in ids:
-            pipe.hmget(_job(job_id), "state", "waiting_for", "waiting_until", "owner")
-        return {
-            job_id
-            for job_id, (kept, reason, until, made_by) in zip(ids, pipe.execute(), strict=True)
-            if kept and state in (None, _state(kept, _waiting(reason, until, now.timestamp())))
-            if owner in (None, made_by or "")
-        }
+            pipe.hmget(_job(job_id), *fields)
+        held_queues = self._held_queues()
+        wanted = set()
+        for job_id, values in zip(ids, pipe.execute(), strict=True):
+            kept = {name: value for name, value in zip(fields, values, strict=True) if value is not None}
+            if "state" not in kept or owner not in (None, kept.get("owner", "")):
+                continue
+            waiting = _waits_for(kept, now.timestamp(), held_queues)
+            if state in (None, _state(cast("JobState", kept["state"]), waiting)):
+                wanted.add(job_id)
+        return wanted
 
     def _change(
         self, job_id: str, state: JobState, now: datetime, *from_states: JobState, error: str = "", stop: bool = False
@@ -701,11 +716,11 @@ def keys_of_job(job_id: str) -> list[str]:
     return [_job(job_id, part) for part in PARTS]
 
 
-def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) -> JobReport:
+def _report(
+    job_id: str, fields: dict[str, str], errors: list[str], now: float, held_queues: Mapping[str, str]
+) -> JobReport:
     number = {key: int(value) for key, value in fields.items() if value.lstrip("-").isdigit()}
-    waiting = _waiting(fields.get("waiting_for"), fields.get("waiting_until"), now)
-    if fields["state"] in ENDED:
-        waiting = None
+    waiting = _waits_for(fields, now, held_queues)
     counts = ("batches", "batches_done", "expected", "read", "written", "unchanged", "rejected", "failed")
     return JobReport(
         job_id=job_id,
@@ -729,13 +744,32 @@ def _report(job_id: str, fields: dict[str, str], errors: list[str], now: float) 
     )
 
 
+def _waits_for(fields: Mapping[str, str], now: float, held_queues: Mapping[str, str]) -> str | None:
+    """Return why a job waits: a task of it said so, or nobody takes messages from a queue that it needs."""
+    if fields["state"] in ENDED:
+        return None
+    if float(fields.get("waiting_until") or 0) > now:
+        return fields.get("waiting_for")
+    for queue in _queues_that_carry_on(fields):
+        if queue in held_queues:
+            return held_queues[queue]
+    return None
+
+
+def _queues_that_carry_on(fields: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the task queues in which messages of an open job may be now."""
+    if fields.get("kind") == "import":
+        batches = int(fields.get("batches", 0))
+        if batches == 0:
+            return ("data_import", "import_splits")
+        if int(fields.get("batches_done", 0)) < batches:
+            return ("data_import",)
+    return ("llm_analysis", "graph_findings")
+
+
 def _is_done(outcome: str, analysed: str | None) -> bool:
     kept = BatchOutcome.model_validate_json(outcome)
     return kept.state == "written" and int(analysed or 0) >= kept.analysis_expected
-
-
-def _waiting(reason: str | None, until: str | None, now: float) -> str | None:
-    return reason if float(until or 0) > now else None
 
 
 def _state(state: JobState, waiting: str | None) -> JobState:

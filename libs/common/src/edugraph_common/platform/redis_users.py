@@ -50,6 +50,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.turns",
             "redis.to_clean",
             "redis.members_asked",
+            "redis.held",
         ),
         reads=(_RESULTS, "redis.restricted", "redis.sessions"),
         commands=("+info",),

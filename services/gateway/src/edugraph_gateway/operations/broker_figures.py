@@ -149,3 +149,15 @@ def _look_by_declaration(app: Celery, *, consumers: bool) -> Look:
             for name, answer in seen.items()
         }
     )
+
+
+def consumers_of(settings: Settings, app: Celery) -> Callable[[str], int | None]:
+    """Return a function that gives the number of workers that take from a queue now; None where nobody tells.
+
+    It raises Retryable.
+    """
+
+    def look(queue: str) -> int | None:
+        return _look_by_declaration(app, consumers=settings.on_rabbitmq).queues[queue].consumers
+
+    return look

@@ -1,4 +1,4 @@
-"""What is wrong with the servers behind the gateway, and what to do about each fault."""
+"""What is wrong with the servers behind the gateway and with the workers, and what to do about each fault."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,6 +10,7 @@ from edugraph_common.messaging.provisioning import check_topology
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.settings import Settings
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
+from edugraph_gateway.operations.worker_checks import WorkerChecks
 
 Fault = tuple[str, str]  # what is wrong, what to do
 ADVICE = {
@@ -26,6 +27,7 @@ def diagnose(
     client: "redis.Redis",
     blobs: Blobs,
     dead_letters: DeadLetterOperator,
+    workers: WorkerChecks,
     new_id: Callable[[], str],
 ) -> list[Check]:
     """Make every check, whatever the others say. It takes some seconds when servers are away."""
@@ -51,7 +53,7 @@ def diagnose(
         problems = tuple(problem for problem, _ in faults)
         advice = tuple(dict.fromkeys(advice for _, advice in faults if advice))
         made.append(Check(name=name, ok=not faults, problems=problems, advice=advice))
-    return made
+    return [*made, *workers.all()]
 
 
 def _redis_faults(client: "redis.Redis") -> Iterable[Fault]:

@@ -1,6 +1,7 @@
 """The graph repository: the only part of the importer that knows the database.
 
-Records and findings go in, each exactly once; outcomes come out. Every error is a Retryable or a Rejected.
+Records and findings go in, each exactly once; outcomes come out. Every error is a ServerAway, a Retryable or a
+Rejected.
 """
 
 from edugraph_importer.graph.apply import RecordBatch

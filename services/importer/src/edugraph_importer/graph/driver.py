@@ -1,6 +1,7 @@
 """The one module that knows the driver of the database: a connection of this process, its transactions, its errors.
 
-Every error leaves as Retryable or Rejected, with the server's code and never its message: messages quote values.
+Every error leaves as ServerAway, Retryable or Rejected, with the server's code and never its message: messages quote
+values.
 """
 
 import os
@@ -19,14 +20,17 @@ from neo4j.exceptions import (
     ClientError,
     ConfigurationError,
     ConstraintError,
+    DatabaseUnavailable,
     DriverError,
     Neo4jError,
+    ServiceUnavailable,
+    SessionExpired,
     TransactionError,
 )
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from edugraph_common.contracts.errors import Rejected, Retryable, what
+from edugraph_common.contracts.errors import Failure, Rejected, Retryable, ServerAway, cause_of, what
 from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS
 from edugraph_importer.graph.queries import CYPHER
 
@@ -35,6 +39,8 @@ T = TypeVar("T")
 Work = Callable[Concatenate[neo4j.Transaction, P], T]
 
 RETRY_SECONDS = 30.0  # A transaction that failed temporarily is retried for this long.
+# The longest wait for a new connection, and for a free one. The driver's own are 30 and 60 s.
+_CONNECT_SECONDS, _ACQUIRE_SECONDS = 5.0, 15.0
 # A client that vanished without a word leaves its transaction, and its locks, to the server until this time is over.
 # The time is longer than any batch takes, including its waits for locks.
 TRANSACTION_SECONDS = 60.0
@@ -47,6 +53,9 @@ _INDEX_NAME_TAKEN = "Neo.ClientError.Schema.IndexWithNameAlreadyExists"
 # IF NOT EXISTS looks before it locks, so of two processes that make the same, one is told that it is there already.
 _MADE_MEANWHILE = "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
 _ENTITY_NOT_FOUND = "Neo.ClientError.Statement.EntityNotFound"
+_REFUSED = "Neo.ClientError.Security."
+_NO_SUCH_DATABASE = "Neo.ClientError.Database.DatabaseNotFound"
+_AWAY = (ServiceUnavailable, SessionExpired, DatabaseUnavailable, OSError)
 _UNUSABLE_SETTINGS = (ConfigurationError, AuthConfigurationError, CertificateConfigurationError)
 
 
@@ -111,7 +120,7 @@ class Connection:
                 fence(tx)
             return work(tx, *args, **kwargs)
 
-        with _translated_errors():
+        with self._translated_errors():
             return self._transaction(neo4j.WRITE_ACCESS, written, self._transaction_seconds)
 
     @contextmanager
@@ -124,7 +133,7 @@ class Connection:
             self._own_to_thread.fence = None
 
     def read(self, query: LiteralString, **parameters: Any) -> list[neo4j.Record]:
-        with _translated_errors():
+        with self._translated_errors():
             return self._transaction(neo4j.READ_ACCESS, lambda tx: list(tx.run(query, parameters)), None)
 
     def _transaction(self, access: str, work: Callable[[neo4j.Transaction], T], seconds: float | None) -> T:
@@ -132,28 +141,27 @@ class Connection:
 
         The driver's own `execute_write` is not used. When a transaction fails, that gives the connection back and
         then asks it once more how it is; by then another thread may use it (docs/adr/0079). Here nothing is asked of
-        a transaction that failed: the session rolls back what is still open when it is closed.
+        a transaction that failed: the session rolls back what is still open when it is closed. A server that is away
+        gets the same time whether the driver is open or not.
         """
         end = time.monotonic() + RETRY_SECONDS
         pause_seconds, longest_pause_seconds = _TRANSIENT_PAUSES_SECONDS
-        driver = self._open()  # What is wrong with the address or the certificate is not over soon.
         while True:
             try:
-                with driver.session(
+                with self._open().session(
                     database=self._settings.database, default_access_mode=access, fetch_size=-1
                 ) as session:
                     transaction = session.begin_transaction(timeout=seconds)
                     result = work(transaction)
                     transaction.commit()
                     return result
-            except (Neo4jError, DriverError, StaleRead) as error:
+            except (Neo4jError, DriverError, OSError, StaleRead) as error:
                 if isinstance(error, Neo4jError):
                     self.retries[error.code or "unknown"] += 1
                 elif isinstance(error, StaleRead):
                     self.retries["Overtaken"] += 1  # the value of the metric's label
                 is_lost_race = _is_lost_race(error)
-                is_transient = not isinstance(error, StaleRead) and error.is_retryable()
-                if not (is_lost_race or is_transient) or time.monotonic() > end:
+                if not (is_lost_race or _is_over_soon(error)) or time.monotonic() > end:
                     raise
             time.sleep(_RETRY_PAUSE_SECONDS if is_lost_race else pause_seconds)
             pause_seconds = pause_seconds if is_lost_race else min(2 * pause_seconds, longest_pause_seconds)
@@ -172,7 +180,7 @@ class Connection:
         if self._has_node_locks:
             indexes += ["quoted_index", *(name for name in CYPHER if name.startswith("latest_index_"))]
         for name in indexes:
-            with _translated_errors():
+            with self._translated_errors():
                 try:
                     self._change_schema(name)
                 except ClientError as error:
@@ -212,7 +220,7 @@ class Connection:
             waited_seconds = time.monotonic() - begun
 
     def _create_constraint(self, label: str) -> None:
-        with _translated_errors():
+        with self._translated_errors():
             try:
                 self._change_schema(f"constraint_{label}")
             except ClientError as error:
@@ -233,16 +241,30 @@ class Connection:
         if driver is not None and self._owner_pid == os.getpid():
             driver.close()
 
+    def ask(self) -> None:
+        """Ask the server once, on a connection of its own. Raise ServerAway if it does not answer or refuses us."""
+        with (
+            self._translated_errors(),
+            self._make_driver() as driver,
+            driver.session(database=self._settings.database, default_access_mode=neo4j.READ_ACCESS) as session,
+        ):
+            session.run("RETURN 1").consume()
+
+    def _make_driver(self) -> neo4j.Driver:
+        return neo4j.GraphDatabase.driver(
+            self._settings.uri,
+            auth=(self._settings.user, self._settings.password.get_secret_value()),
+            notifications_min_severity="OFF",
+            telemetry_disabled=True,
+            user_agent="edugraph-importer",
+            connection_timeout=_CONNECT_SECONDS,
+            connection_acquisition_timeout=_ACQUIRE_SECONDS,
+        )
+
     def _open(self) -> neo4j.Driver:
         with self._opening:
             if self._driver is None or self._owner_pid != os.getpid():
-                driver = neo4j.GraphDatabase.driver(
-                    self._settings.uri,
-                    auth=(self._settings.user, self._settings.password.get_secret_value()),
-                    notifications_min_severity="OFF",
-                    telemetry_disabled=True,
-                    user_agent="edugraph-importer",
-                )
+                driver = self._make_driver()
                 try:
                     self._has_node_locks = "ArcadeDB" not in driver.get_server_info().agent
                 except BaseException:
@@ -251,31 +273,50 @@ class Connection:
                 self._driver, self._owner_pid = driver, os.getpid()
             return self._driver
 
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        """Raise the driver's errors as ours. The cause is left out: its message may quote a record."""
+        try:
+            yield
+        except StaleRead:
+            raise Retryable("the graph changed under a transaction too often") from None
+        except _AWAY as error:
+            raise ServerAway(f"Neo4j does not answer ({what(error)})", "neo4j", cause_of(error)) from None
+        except AuthError:
+            raise self._refused(f"Neo4j refuses the user {self._settings.user}") from None
+        except ClientError as error:
+            raise self._failure_of(error) from None
+        except Neo4jError as error:
+            raise Retryable(f"the graph database could not do it now ({error.code})") from None
+        except _UNUSABLE_SETTINGS as error:
+            raise self._refused(f"Neo4j cannot be addressed ({type(error).__name__})") from None
+        except TransactionError as error:
+            raise Rejected(f"the graph database's driver was misused ({type(error).__name__})") from None
+        except DriverError as error:
+            raise Retryable(f"the graph database does not answer ({what(error)})") from None
+
+    def _failure_of(self, error: ClientError) -> Failure:
+        code = error.code or ""
+        ended = any(each in code for each in _ENDED_BY_SERVER)
+        if _is_lost_race(error) or error.is_retryable() or ended:
+            return Retryable(f"the graph database could not do it now ({code})")
+        if code.startswith(_REFUSED):
+            return self._refused(f"Neo4j refuses the user {self._settings.user} ({code.removeprefix(_REFUSED)})")
+        if code == _NO_SUCH_DATABASE:
+            return self._refused(f"Neo4j has no database {self._settings.database}")
+        return Rejected(f"the graph database refused a statement ({code})")
+
+    def _refused(self, reason: str) -> ServerAway:
+        return ServerAway(reason, "neo4j", "refused")
+
 
 def _is_lost_race(error: Exception) -> bool:
     """Return whether another transaction was first to create or delete what this one wanted to create or use."""
     return isinstance(error, StaleRead | ConstraintError) or getattr(error, "code", None) == _ENTITY_NOT_FOUND
 
 
-@contextmanager
-def _translated_errors() -> Iterator[None]:
-    """Raise the driver's errors as Retryable or Rejected. The cause is left out: its message may quote a record."""
-    try:
-        yield
-    except StaleRead:
-        raise Retryable("the graph changed under a transaction too often") from None
-    except AuthError:
-        raise Rejected("the graph database refuses the user or the password") from None
-    except ClientError as error:
-        ended = any(code in (error.code or "") for code in _ENDED_BY_SERVER)
-        if _is_lost_race(error) or error.is_retryable() or ended:
-            raise Retryable(f"the graph database could not do it now ({error.code})") from None
-        raise Rejected(f"the graph database refused a statement ({error.code})") from None
-    except Neo4jError as error:
-        raise Retryable(f"the graph database could not do it now ({error.code})") from None
-    except _UNUSABLE_SETTINGS as error:
-        raise Rejected(f"the graph database cannot be addressed ({type(error).__name__})") from None
-    except TransactionError as error:
-        raise Rejected(f"the graph database's driver was misused ({type(error).__name__})") from None
-    except (DriverError, OSError) as error:
-        raise Retryable(f"the graph database does not answer ({what(error)})") from None
+def _is_over_soon(error: Exception) -> bool:
+    """Return whether the same transaction may succeed within seconds. A bad certificate is not replaced so fast."""
+    if isinstance(error, StaleRead) or cause_of(error) == "certificate":
+        return False
+    return isinstance(error, OSError) or (isinstance(error, Neo4jError | DriverError) and error.is_retryable())

@@ -79,8 +79,8 @@ class RecordRetention:
 class Graph:
     """One for each process; the connection opens at first use and is not shared across a fork.
 
-    Every method raises Retryable (the database is away or busy) or Rejected (it refuses). What writes raises Wait for
-    a graph of a later release.
+    Every method raises ServerAway (the database does not answer, or refuses the login), Retryable (it is busy) or
+    Rejected (it refuses a statement). What writes raises Wait for a graph of a later release.
     """
 
     def __init__(self, settings: GraphSettings, kept: RecordRetention | None = None) -> None:
@@ -92,6 +92,10 @@ class Graph:
     def retries(self) -> dict[str, int]:
         """How many attempts at a transaction failed and were retried, by the server's code."""
         return dict(self._connection.retries)
+
+    def ask_server(self) -> None:
+        """Raise ServerAway if the database cannot be used now. It answers within seconds."""
+        self._connection.ask()
 
     def prepare(self) -> None:
         """Bring the graph to the version of this release, create the constraints, and wait until they hold.

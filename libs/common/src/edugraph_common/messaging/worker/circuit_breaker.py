@@ -8,7 +8,8 @@ that this version cannot read. Rejected data does not count, since it is bad wit
 the records of one job alone, so the failures of one job never pause a queue that all jobs share.
 
 A child of the pool knows how its task ended; the main process reads the queue. Between them is a pipe, made before
-the first fork: six bytes for each end of a task, which the kernel writes and reads whole.
+the first fork: six bytes for each end of a task, which the kernel writes and reads whole. A task that could not use a
+server says so in the same way; the server watch decides what to do about that.
 """
 
 import os
@@ -17,18 +18,26 @@ import zlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from itertools import product
+from typing import Any, ClassVar, get_args
 
 import structlog
 from celery import Celery, bootsteps
 
+from edugraph_common.contracts.errors import Cause, Server
 from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.contracts.worker_reports import ServerAnswer
+from edugraph_common.messaging.worker.queue_gates import QueueGates
+from edugraph_common.messaging.worker.server_watch import ServerWatch
 
 FAILURES_IN_A_ROW = 20
 FAILURES_AFTER_A_PAUSE = 2
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 600.0
-# The fields are: whether the task failed, the number of its queue, a checksum of its job's id.
-_TASK_END = struct.Struct(">?BI")
+# The fields are: how the task ended, the number of its queue, and a number whose meaning depends on the end: a
+# checksum of its job's id for a failure, the place in `_TROUBLES` for a server that is away.
+_TASK_END = struct.Struct(">BBI")
+_SUCCEEDED, _FAILED, _SERVER_AWAY = range(3)
+_TROUBLES: tuple[tuple[Server, Cause], ...] = tuple(product(get_args(Server), get_args(Cause)))
 _writers: list[int] = []
 log = structlog.get_logger()
 
@@ -69,7 +78,7 @@ class CircuitBreaker:
 class CircuitBreakerStep(bootsteps.StartStopStep):
     """It lives in a worker's main process, whose event loop calls `read` when a task has ended."""
 
-    requires = ("celery.worker.consumer:Tasks",)
+    requires = (QueueGates, ServerWatch)
     reader: ClassVar[int]
     limit: ClassVar[int]
     first_pause_seconds: ClassVar[float]
@@ -83,20 +92,31 @@ class CircuitBreakerStep(bootsteps.StartStopStep):
 
     def read(self, consumer: Any) -> None:
         with suppress(BlockingIOError):
-            for failed, queue, job in _TASK_END.iter_unpack(os.read(self.reader, 8_192 * _TASK_END.size)):
-                breaker = self.breakers[queue]
-                if not failed:
-                    breaker.record_success()
-                elif seconds := breaker.record_failure(job):
-                    failures, jobs = breaker.failures.total(), len(breaker.failures)
-                    log.error("queue_paused", queue=QUEUES[queue], failures=failures, jobs=jobs, seconds=seconds)
-                    consumer.cancel_task_queue(QUEUES[queue])
-                    consumer.hub.call_later(seconds, self.resume, consumer, queue)
+            for end, queue, number in _TASK_END.iter_unpack(os.read(self.reader, 8_192 * _TASK_END.size)):
+                if end == _SUCCEEDED:
+                    self.breakers[queue].record_success()
+                    consumer.server_watch.record_success()
+                elif end == _SERVER_AWAY:
+                    server, cause = _TROUBLES[number]
+                    answer = ServerAnswer(server=server, cause=cause, reason="a task could not use it")
+                    consumer.server_watch.record_away(answer)
+                else:
+                    self._record_failure(consumer, queue, number)
+
+    def _record_failure(self, consumer: Any, queue: int, job: int) -> None:
+        breaker = self.breakers[queue]
+        seconds = breaker.record_failure(job)
+        if not seconds:
+            return
+        failures = breaker.failures.total()
+        log.error("queue_paused", queue=QUEUES[queue], failures=failures, jobs=len(breaker.failures), seconds=seconds)
+        consumer.gates.close(QUEUES[queue], "failures")
+        consumer.hub.call_later(seconds, self.resume, consumer, queue)
 
     def resume(self, consumer: Any, number: int) -> None:
         log.warning("queue_resumed", queue=QUEUES[number])
         self.breakers[number].resume()
-        consumer.add_task_queue(QUEUES[number])
+        consumer.gates.open(QUEUES[number], "failures")
 
 
 def add_circuit_breaker(
@@ -111,12 +131,12 @@ def add_circuit_breaker(
     class Step(CircuitBreakerStep):
         reader, limit, first_pause_seconds = to_read, failures, seconds
 
-    app.steps["consumer"].add(Step)
+    app.steps["consumer"].update((QueueGates, ServerWatch, Step))
 
 
 def report_success(queue: str) -> None:
     """Report from a child of the pool that a task of the queue did its work."""
-    _report(False, queue, "")
+    _report(_SUCCEEDED, queue, 0)
 
 
 def report_failure(queue: str, job_id: str) -> None:
@@ -124,11 +144,16 @@ def report_failure(queue: str, job_id: str) -> None:
 
     Tasks whose job is unknown count as one job.
     """
-    _report(True, queue, job_id)
+    _report(_FAILED, queue, zlib.crc32(job_id.encode()))
 
 
-def _report(failed: bool, queue: str, job_id: str) -> None:
+def report_away(queue: str, server: Server, cause: Cause) -> None:
+    """Report that a task of the queue could not use a server."""
+    _report(_SERVER_AWAY, queue, _TROUBLES.index((server, cause)))
+
+
+def _report(end: int, queue: str, number: int) -> None:
     # Outside a worker nobody reads. A full pipe loses the report rather than making the task wait.
     for writer in _writers:
         with suppress(BlockingIOError):
-            os.write(writer, _TASK_END.pack(failed, QUEUES.index(queue), zlib.crc32(job_id.encode())))
+            os.write(writer, _TASK_END.pack(end, QUEUES.index(queue), number))

@@ -20,7 +20,7 @@ from kombu import Consumer
 from kombu.exceptions import KombuError
 from kombu.serialization import loads
 
-from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable
+from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.dead_letters import DIED, REASON
@@ -84,7 +84,7 @@ def handle_in_child(notice: Notice) -> bool:
     structlog.contextvars.bind_contextvars(task_id=notice.headers.get("id"), task=notice.headers.get("task"))
     try:
         _record(current_app, notice)
-    except (Retryable, RedisFull, redis.RedisError) as away:
+    except (Retryable, Wait, redis.RedisError) as away:
         log.warning("dead_letter_waits", error=type(away).__name__, seconds=RETRY_AFTER_SECONDS)
         time.sleep(RETRY_AFTER_SECONDS)
         return False

@@ -1,0 +1,45 @@
+"""Asking the provider for its list of models, which costs nothing: does it answer, and does it take the keys?"""
+
+import httpx
+
+from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_common.contracts.api import Check
+
+TIMEOUT_SECONDS = 4.0
+OWN_ADDRESS = "https://api.openai.com/v1"
+NAME = "provider"
+
+
+def check_provider(settings: AnalyzerSettings) -> Check:
+    """Return a check that says "not asked" where no provider is set."""
+    if not settings.has_provider:
+        return Check(name=NAME, ok=True, detail="not asked: none is set, and the offline analyser answers")
+    problems = []
+    for address, key in _logins(settings):
+        problem = _problem(address, key)
+        if problem is not None:
+            problems.append(problem)
+    advice = ("Check OPENAI_BASE_URL, OPENAI_API_KEY and the file of models, and the network.",) if problems else ()
+    return Check(name=NAME, ok=not problems, problems=tuple(problems), advice=advice)
+
+
+def _logins(settings: AnalyzerSettings) -> list[tuple[str, str]]:
+    """Return each address with each of its keys. A server of one's own may have no key, here an empty text."""
+    logins = dict[tuple[str, str], None]()
+    for kind in ("interaction", "error", "knowledge_points"):
+        for endpoint in settings.endpoints_for(settings.model_for(kind)):
+            keys = [key.get_secret_value() for key in endpoint.keys]
+            for key in keys or [""]:
+                logins[(endpoint.base_url or OWN_ADDRESS).rstrip("/"), key] = None
+    return list(logins)
+
+
+def _problem(address: str, key: str) -> str | None:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        answer = httpx.get(f"{address}/models", headers=headers, timeout=TIMEOUT_SECONDS)
+    except httpx.HTTPError as error:
+        return f"{address} does not answer ({type(error).__name__})"
+    if answer.status_code in (401, 403):
+        return f"{address} refuses the key ({answer.status_code})"
+    return None
