@@ -28,9 +28,9 @@ images-test: env-dev ## push them to a registry here; what the chart names of ou
 env: ## write .env for `docker compose` with random passwords
 	@python3 deploy/compose/make_env.py
 
-compose-test: env-dev ## start compose.yaml for real, import a file through it, end it
+compose-test: env-dev ## start compose.yaml for real, import a small file, 2 MB, a workbook and a URL through it, end it
 	@python3 deploy/images/build.py --servers --proxy
-	@python3 deploy/compose/try.py
+	@$(RUN) python deploy/compose/try.py
 .PHONY: images images-push images-test env compose-test
 
 kube-test: ## the chart on a real Kubernetes (KUBECONFIG, or one made here): install, test, import, upgrade, uninstall
