@@ -33,7 +33,7 @@ def answer(rows: list[dict[str, Any]]) -> Answer:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_it_says_what_the_answers_say_and_runs_nothing(tmp_path: Path, language: Any) -> None:
     """Out: `autoescape` of the template's environment."""
-    hard = answer([{"right": 0.615, "median_progress": 70.0}])
+    hard = answer([{"right": 0.615, "median_progress": 0.7}])
     needed = {"name": "a", "mistakes": 2, "students": 2, "needed_for": ["b", "c"]}
     answers = {"weak-points": answer(ROWS), "untaught-points": answer([needed]), "trust": answer([])}
     path = write_report(Report("ALG", hard, answers), tmp_path / "new" / "demo.html", language, shown_rows=3)
@@ -42,7 +42,7 @@ def test_it_says_what_the_answers_say_and_runs_nothing(tmp_path: Path, language:
     assert "&lt;b&gt;point 2&lt;/b&gt;" in page
     assert "point 3" not in page  # it is the fourth row, and said to be left out
     assert {"en": "1 more rows", "zh": "另有 1 行"}[language] in page
-    for shown in ("62%", "70 %", "20%", "1,234", "b; c", "ALG", "2026-06-20 08:00"):
+    for shown in ("62%", "70%", "20%", "1,234", "b; c", "ALG", "2026-06-20 08:00"):
         assert shown in page
     assert not re.search(r"<script|https?://|src=|url\(", page)
 

@@ -9,6 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from page.visitor import Visitor
 from playwright.sync_api import Page, Route, expect
 
+from edugraph_client import Client
+
 pytestmark = pytest.mark.embedded
 
 HEADER = "Student;Item;Correct;Time;Course\n"
@@ -100,6 +102,34 @@ def test_why_a_row_is_set_aside_is_said_in_chinese(visit_demo: Visitor, tmp_path
         if inside == ".dry-run":
             shown.locator(".start").click()
             ended(shown, "succeeded")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_progress_that_no_record_gives_is_not_known(visit_demo: Visitor, language: str) -> None:
+    """Out: `knownShare` of the card or of the column."""
+    unknown = {"en": "not known", "zh": "未知"}[language]
+    values = [
+        {
+            "type": "course_record",
+            "timestamp": "2026-05-04T08:00:00Z",
+            "data": {"student_id": who, "course_id": "NEW"},
+        }
+        for who in ("N1", "N2")
+    ]
+    with Client(visit_demo.address) as client:
+        *_, report = client.follow(client.import_records(values).job_id)
+    assert report.state == "succeeded"
+    shown = visit_demo.open("overview", course="NEW", lang=language)
+    assert shown.locator("[data-card=progress] dd").inner_text() == unknown
+    assert visit_demo.values("[data-card=progress]") == [""]
+    shown = visit_demo.open("students", course="NEW", lang=language)
+    assert shown.locator("tbody tr").all_inner_texts()
+    for row in shown.locator("tbody tr").all():
+        assert row.get_by_text(unknown, exact=True).count() == 1
+        assert "%" not in row.inner_text()
+    assert shown.locator(".how .left-out").first.inner_text().endswith("2")
+    shown = visit_demo.open("records", course="NEW", kind="progress", lang=language)
+    assert shown.get_by_text(unknown, exact=True).count() == 2
 
 
 def test_the_same_file_again_changes_nothing_and_a_mapping_can_be_corrected(

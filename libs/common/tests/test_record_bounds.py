@@ -35,7 +35,7 @@ LEAST: dict[str, dict[str, Any]] = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
     "teacher_interaction": {"interaction_count": 1},
-    "course_record": {"progress": 0.0},
+    "course_record": {"progress": None},
     "error_record": {"course_ids": (), "occurrence_count": 1, "resolved": False},
     "course_content": {},
     "attempt_record": {"course_ids": (), "knowledge_points": ()},
@@ -86,7 +86,7 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     ("course_record", "course_description", TEXTS),
     ("course_record", "difficulty", (["beginner", "intermediate", "advanced", None], ["hard"])),
     *(("course_record", name, MOMENTS) for name in ("enrollment_date", "completion_date")),
-    ("course_record", "progress", ([0, 100, 0.5], [-0.01, 100.01, float("nan"), float("inf"), None])),
+    ("course_record", "progress", ([0, 100, 0.5, None], [-0.01, 100.01, float("nan"), float("inf")])),
     ("course_record", "time_spent", ([0, 1e9, None], [-0.01, float("nan"), float("inf")])),
     ("error_record", "student_id", required(IDS)),
     ("error_record", "error_text", (["x", " x", "x" * 100_000], ["", " \n", "x" * 100_001, "a\x00", None])),

@@ -12,7 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edugraph_client import Answer
 
 Language = Literal["en", "zh"]
-SHARES = frozenset({"wrong", "wrong_at_least", "right", "read", "linked", "unsure", "with_evidence"})
+SHARES = frozenset(
+    {"wrong", "wrong_at_least", "right", "read", "linked", "unsure", "with_evidence", "median_progress"}
+)
 # Ids and addresses say nothing to who reads a name beside them.
 _NOT_SHOWN = frozenset({"point", "evidence"})
 _NOTHING = "–"
@@ -47,7 +49,7 @@ def write_report(report: Report, path: Path, language: Language, *, shown_rows: 
         "card.active": counted["students with attempts"],
         "card.attempts": counted["first attempts"],
         "card.right": _shown("right", course.get("right"), words),
-        "card.progress": _NOTHING if course.get("median_progress") is None else f"{course['median_progress']:.0f} %",
+        "card.progress": _shown("median_progress", course.get("median_progress"), words),
     }
     tables = [_table(name, answer, words, shown_rows) for name, answer in report.answers.items()]
     page = pages.get_template("report.html.j2").render(

@@ -273,14 +273,15 @@ def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
     return latest
 
 
-def progress(records: Iterable[Record]) -> dict[tuple[str, str], float]:
-    known: dict[tuple[str, str], float] = {}
+def progress(records: Iterable[Record]) -> dict[tuple[str, str], float | None]:
+    """Return the progress in each course that somebody takes; None where no record gives it."""
+    known: dict[tuple[str, str], float | None] = {}
     for record in sorted(records, key=lambda each: each.version_key):
         data = record.data
         if isinstance(data, CourseRecord):
             pair = (data.student_id, data.course_id)
-            known.setdefault(pair, 0.0)
-            if "progress" in data.model_fields_set:
+            known.setdefault(pair, None)
+            if data.progress is not None:
                 known[pair] = data.progress
     return known
 

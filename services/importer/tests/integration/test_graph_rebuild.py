@@ -89,6 +89,17 @@ def test_what_an_item_tests_is_derived_anew_with_the_name_that_it_gives(room: An
     assert room.digest() == expected
 
 
+def test_a_progress_that_no_record_gives_is_removed(room: Any) -> None:
+    """Earlier versions wrote 0 there. Out: the empty state of a new LEARNS in `replace_learns`."""
+    value = {"type": "course_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": "r"}
+    records = [parse_record({**value, "data": {"student_id": "a", "course_id": "c"}})]
+    expected = in_order(room, records, [])
+    write(room, "MATCH ()-[r:LEARNS]->() SET r.progress = 0.0, r.progress_stamp = ''")
+    assert room.graph.derive_anew(repair=True)["shown"] == ["LEARNS a c"]
+    assert room.query("MATCH ()-[r:LEARNS]->() RETURN r.progress AS progress") == [{"progress": None}]
+    assert room.digest() == expected
+
+
 def mistake(record_id: str, type_name: str, type_id: str | None = None) -> Record:
     data = {"student_id": "a", "course_id": "c", "error_text": "2+2=5"}
     value = {"type": "error_record", "timestamp": "2026-01-01T00:00:00Z", "record_id": record_id}

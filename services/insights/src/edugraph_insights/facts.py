@@ -267,8 +267,7 @@ class Facts:
             rows = self.graph.read("standing", **of_whom)
             return {row["student"]: None if row["progress"] is None else float(row["progress"]) for row in rows}
         told = self.graph.read("standing_until", **of_whom, until=self.until.isoformat())
-        # Where no record gives a progress, it is 0, as in the present.
-        standing: dict[str, float | None] = dict.fromkeys((row["student"] for row in told), 0.0)
+        standing = dict[str, float | None].fromkeys(row["student"] for row in told)
         for row in sorted(told, key=lambda each: (each["at"], each["record"])):
             if row["progress"] is not None:
                 standing[row["student"]] = float(row["progress"])

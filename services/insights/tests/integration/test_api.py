@@ -93,6 +93,27 @@ def test_csv_has_the_columns_of_the_rows_and_no_formula(client: TestClient) -> N
     assert dict(zip(header, row, strict=True))["text"] == "'=cmd()"
 
 
+def test_progress_that_no_record_gives_is_unknown_in_every_form(client: TestClient) -> None:
+    """Out: the default None of `CourseRecord.progress`; a progress of 0 for a new LEARNS; `left_out` of the roster."""
+    app: Any = client.app
+    settings = app.state.insights.settings.model_copy(update={"auth": "off"})
+    app.state.insights = replace(app.state.insights, settings=settings)
+    for path in ("/roster?course=C", "/roster?course=C&student=s1", "/roster?course=C&as_of=2026-05-01"):
+        answer = get(client, path).json()
+        assert answer["rows"][0]["progress"] is None
+        assert answer["left_out"] == {"students whose progress no record gives": 1}
+        header, row = csv.reader(io.StringIO(get(client, path, Accept="text/csv").text))
+        assert dict(zip(header, row, strict=True))["progress"] == ""
+        [batch] = read_parquet(io.BytesIO(get(client, path, Accept="application/vnd.apache.parquet").content))
+        assert batch.columns[batch.schema.names.index("progress")].to_pylist() == [None]
+    answer = get(client, "/difficulty?course=C").json()
+    assert answer["of_how_many"] == {"students": 1, "students with known progress": 0}
+    [hard] = answer["rows"]
+    assert (hard["median_progress"], hard["students_with_progress"]) == (None, 0)
+    [record] = get(client, "/records?course=C&kind=progress").json()["rows"]
+    assert record["progress"] is None
+
+
 @pytest.mark.parametrize("name", [*QUESTIONS])
 def test_parquet_has_the_rows_of_json(client: TestClient, name: str) -> None:
     """Out: the whole microseconds of a moment; the ends of a list."""

@@ -100,13 +100,15 @@ def test_an_agent_sees_what_its_caller_may_see(agents: Agents) -> None:
         ("graph-neighbours", {"node": "Student:s1", "type": ["TRIED"]}),
         ("graph-node", {"node": "Student:s2"}),
         ("difficulty", {"course": "C"}),
+        ("roster", {"course": "C"}),
         ("weak-points", {"course": "C", "cypher": "MATCH (n) RETURN n"}),
         ("run-cypher", {"statement": "MATCH (n) RETURN n"}),
     ]
-    tools, [weak, beside, other, refused, wrong, unknown] = agents.ask("student", *calls)
+    tools, [weak, beside, other, refused, standing, wrong, unknown] = agents.ask("student", *calls)
     assert "difficulty" not in {tool.name for tool in tools}
     assert json.loads(weak.content[0].text)["of_how_many"]["students"] == 1
     assert [each["type"] for each in json.loads(beside.content[0].text)["relationships"]] == ["TRIED"]
+    assert json.loads(standing.content[0].text)["rows"][0]["progress"] is None  # no record gives it
     for answer, words in (
         (other, "no such Student"),
         (refused, "needs one of the roles"),

@@ -70,7 +70,7 @@ class CourseRecord(ContractModel):
     course_description: Text | None = None
     difficulty: Level | None = None
     enrollment_date: Timestamp | None = None
-    progress: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
+    progress: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, description="percent")] | None = None
     completion_date: Timestamp | None = None
     time_spent: Annotated[float, Field(ge=0, allow_inf_nan=False, description="minutes")] | None = None
 

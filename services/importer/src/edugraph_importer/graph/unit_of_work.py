@@ -330,7 +330,7 @@ class UnitOfWork:
     def add_learns(self, pair: Pair, fields: Fields) -> None:
         """Add what course_records say of one LEARNS relationship."""
         if pair not in self.learns:
-            self.learns[pair] = {"progress": (0.0, NEVER)}
+            self.learns[pair] = {}
             self.new_learns.add(pair)
         if merge_fields(self.learns[pair], fields):
             self.changed_learns.add(pair)
@@ -342,7 +342,7 @@ class UnitOfWork:
             self.removed_learns.add(pair)
         else:
             (self.changed_learns if pair in self.learns else self.new_learns).add(pair)
-            self.learns[pair] = {"progress": (0.0, NEVER)} | fields
+            self.learns[pair] = fields
 
     def merge(self, staged: "UnitOfWork") -> None:
         """Merge the staged state of nodes, LEARNS and TESTS; staged rows and totals are written as they are."""

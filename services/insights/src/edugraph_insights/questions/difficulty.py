@@ -47,9 +47,11 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
             of_student.setdefault(each.student, []).append(each)
         wrong[course] = {student: wrong_share(tries) for student, tries in of_student.items()}
     both = frozenset.intersection(*(frozenset(each) for each in wrong.values())) if len(courses) > 1 else frozenset()
+    known = {course: facts.progress(course) for course in courses}
     rows = []
     for course in courses:
-        progress, of_course = facts.progress(course), asked.model_copy(update={"course": course})
+        progress = known[course]
+        of_course = asked.model_copy(update={"course": course})
         row = Difficulty(
             course=course,
             right=mean([1 - share for share in wrong[course].values()]),
@@ -64,7 +66,10 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
         rows.append(Measured(row, frozenset(wrong[course]), (frozenset(progress), both)))
     return Found(
         tuple(rows),
-        of_how_many={"students": frozenset(facts.students)},
+        of_how_many={
+            "students": frozenset(facts.students),
+            "students with known progress": frozenset(known[asked.course]),
+        },
         left_out={},
     )
 

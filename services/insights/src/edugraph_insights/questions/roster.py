@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts, has_standings, wrong_share
+from edugraph_insights.facts import Attempt, Facts, wrong_share
 from edugraph_insights.questions.question import Parameters, Question
 
 Number = Annotated[int, Mark.PERSONAL]
@@ -12,7 +12,7 @@ Part = Annotated[float | None, Mark.PERSONAL]
 
 
 class Standing(Row):
-    """`progress` is in percent, `right` the mean outcome of the first attempts."""
+    """`progress` is in percent, null where no record gives it; `right` is the mean outcome of the first attempts."""
 
     student: Annotated[str, Mark.PERSONAL]
     name: Annotated[str | None, Mark.PERSONAL]
@@ -33,9 +33,7 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
     mistakes: dict[str, dict[str, datetime]] = {}
     for row in facts.mistakes(asked.course):
         mistakes.setdefault(row["student"], {})[row["record"]] = row["at"]
-    standings = dict[str, float | None].fromkeys(sorted(tried.keys() | mistakes.keys()))
-    if has_standings(facts.graph, asked.course):
-        standings = facts.standing(asked.course)
+    standings = dict[str, float | None].fromkeys(facts.students) | facts.standing(asked.course)
     rows = []
     for student, progress in standings.items():
         first, made = tried.get(student, []), mistakes.get(student, {})
@@ -56,11 +54,11 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
         tuple(rows),
         of_how_many={
             "students": frozenset(standings),
-            "students with attempts": frozenset(tried.keys() & standings),
-            "students with mistakes": frozenset(mistakes.keys() & standings),
+            "students with attempts": frozenset(tried),
+            "students with mistakes": frozenset(mistakes),
         },
         left_out={
-            "students of the group who are not in the course": len(frozenset(facts.students) - standings.keys())
+            "students whose progress no record gives": sum(progress is None for progress in standings.values()),
         },
     )
 

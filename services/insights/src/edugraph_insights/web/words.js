@@ -42,6 +42,9 @@ export function share(value) {
   return value === null || value === undefined ? nothing : new Intl.NumberFormat(locale(), style).format(value);
 }
 
+/** Return a share that is part of a record as it is said: the graph does not know it where no record gives it. */
+export const knownShare = value => (value === null ? t('value.unknown') : share(value));
+
 export function day(value) {
   return value ? new Intl.DateTimeFormat(locale(), { dateStyle: 'medium' }).format(new Date(value)) : nothing;
 }

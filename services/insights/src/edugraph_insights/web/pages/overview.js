@@ -5,7 +5,7 @@ import { chart } from '../charts.js';
 import { bar, block, colour, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
 import { link } from '../state.js';
 import { weekOf } from '../times.js';
-import { day, dayInWords, number, share, t, told } from '../words.js';
+import { day, dayInWords, knownShare, number, share, t, told } from '../words.js';
 
 const WEAKEST = 5;
 
@@ -33,7 +33,7 @@ async function standing(weak, asked, questions) {
       card('active', of['students with attempts'], number(of['students with attempts']), seesPersons ? link('students', { sort: '-first_attempts' }) : null),
       card('attempts', of['first attempts'], number(of['first attempts']), questions.has('records') ? link('records') : null),
       hard && card('right', course?.right, share(course?.right), questions.has('records') ? link('records') : null),
-      hard && card('progress', course?.median_progress, share(course?.median_progress), seesPersons ? link('students', { sort: 'progress' }) : null)),
+      hard && card('progress', course?.median_progress, knownShare(course?.median_progress), seesPersons ? link('students', { sort: 'progress' }) : null)),
     of.students === 0 && h('p', { class: 'left-out' }, t('overview.no_students')),
     hard && how('difficulty', hard),
   ];

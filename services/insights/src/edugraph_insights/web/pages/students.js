@@ -4,7 +4,7 @@
 import { ask } from '../api.js';
 import { bar, block, h, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { link, state } from '../state.js';
-import { day, number, share, t, told } from '../words.js';
+import { day, knownShare, number, t, told } from '../words.js';
 
 export function students({ asked, questions }) {
   return [h('h1', {}, t('students.title')), block(t('students.list'), () => list(asked, questions), { 'data-question': 'roster' })];
@@ -31,12 +31,12 @@ async function list(asked, questions) {
         { name: 'help', label: t('column.help'), text: true, key: row => row.help?.place, cell: row => told('bucket', row.help?.bucket ?? '–') },
         { name: 'why', label: t('column.why'), text: true, prose: true, cell: row => why(row.help) },
       ] : []),
-      { name: 'unanswered', label: t('column.unanswered'), key: row => row.unanswered, cell: row => value(row.unanswered, number(row.unanswered), records(row, questions), who(row)) },
+      ...(attention ? [{ name: 'unanswered', label: t('column.unanswered'), key: row => row.unanswered, cell: row => value(row.unanswered, number(row.unanswered), records(row, questions), who(row)) }] : []),
       { name: 'mistakes', label: t('column.mistakes'), key: row => row.mistakes, cell: row => value(row.mistakes, number(row.mistakes), records(row, questions), who(row)) },
       { name: 'right', label: t('column.right'), key: row => row.right, cell: row => bar(row.right, records(row, questions), who(row)) },
       { name: 'first_attempts', label: t('column.first_attempts'), key: row => row.first_attempts, cell: row => value(row.first_attempts, number(row.first_attempts), records(row, questions), who(row)) },
-      { name: 'progress', label: t('column.progress'), key: row => row.progress, cell: row => value(row.progress, share(row.progress === null ? null : row.progress / 100), questions.has('records') ? recordsLink(row.progress_evidence) : null, who(row)) },
-      { name: 'hours', label: t('column.hours'), key: row => row.hours, cell: row => value(row.hours, number(row.hours), records(row, questions), who(row)) },
+      { name: 'progress', label: t('column.progress'), key: row => row.progress, cell: row => value(row.progress, knownShare(row.progress === null ? null : row.progress / 100), questions.has('records') ? recordsLink(row.progress_evidence) : null, who(row)) },
+      ...(attention ? [{ name: 'hours', label: t('column.hours'), key: row => row.hours, cell: row => value(row.hours, number(row.hours), records(row, questions), who(row)) }] : []),
       { name: 'last', label: t('column.last'), key: row => row.last, cell: row => h('time', {}, day(row.last)) },
     ], rows, { sort: help ? 'help' : '-unanswered' }),
     help && how('needs-help', help),
