@@ -520,13 +520,22 @@ def test_what_a_record_says_is_never_taken_for_html(visit: Visitor) -> None:
 
 
 def test_a_group_shows_those_who_are_in_the_course_and_how_many_are_not(visit: Visitor) -> None:
-    """Out: let `roster` go through all permitted students."""
+    """Out: the students of the course in `access.roster`."""
     shown = visit.open("students", course=COURSE, group=GROUP, lang="en")
     roster = visit.answer("roster", course=COURSE, group=GROUP)
     everybody = {row["student"] for row in visit.answer("roster", course=COURSE)["rows"]}
     assert {row["student"] for row in roster["rows"]} < everybody
     [not_in_it] = roster["left_out"].values()
-    assert f"who are not in the course {not_in_it}" in shown.locator(".left-out").first.inner_text()
+    for question in ("roster", "attention", "needs-help"):
+        assert (
+            visit.answer(question, course=COURSE, group=GROUP)["left_out"]["students who are not in the course"]
+            == not_in_it
+        )
+    for language, words in (("en", "students who are not in the course"), ("zh", "不在该课程的学生")):
+        for page in ("students", "overview"):
+            shown = visit.open(page, course=COURSE, group=GROUP, lang=language)
+            said = shown.locator(".left-out").first.inner_text()
+            assert f"{words} {not_in_it}" in said
 
 
 @pytest.mark.parametrize("width", [390, 1280, 1920])

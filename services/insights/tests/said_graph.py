@@ -9,11 +9,12 @@ Rows = list[dict[str, Any]]
 class SaidGraph:
     """For each statement of `cypher/`: its rows, or a function of its parameters that gives them.
 
-    Of nobody it says since when they are in a course, unless a test does: they were always there.
+    Unless a test says since when students are in a course, all were always there.
     """
 
     def __init__(self, **rows: "Rows | Callable[..., Rows]") -> None:
-        self.rows: dict[str, Rows | Callable[..., Rows]] = {"first_standing": [], "first_answers": [], **rows}
+        always = {"first_standing": always_there, "first_answers": always_there}
+        self.rows: dict[str, Rows | Callable[..., Rows]] = {**always, **rows}
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     def read(self, statement: str, **parameters: Any) -> Rows:
@@ -23,6 +24,10 @@ class SaidGraph:
 
     def read_by_student(self, statement: str, students: Sequence[str], **parameters: Any) -> Rows:
         return self.read(statement, students=list(students), **parameters)
+
+
+def always_there(students: Sequence[str], **_: Any) -> Rows:
+    return [{"student": who, "at": None} for who in students]
 
 
 def students(*ids: str) -> Rows:

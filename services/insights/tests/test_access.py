@@ -45,6 +45,14 @@ def not_restricted(students: list[str]) -> Rows:
     return [{"student": who} for who in students if who != "gone"]
 
 
+def in_course(*ids: str) -> dict[str, Any]:
+    """What a graph says of a course that these students take, from the beginning on."""
+    return {
+        "students_of_course": students(*ids),
+        "first_standing": lambda students, **_: [{"student": who, "at": None} for who in students if who in ids],
+    }
+
+
 def caller(*roles: Any, person: str | None = None, scopes: tuple[Any, ...] = ()) -> Caller:
     return Caller("key", scopes, roles, person)
 
@@ -185,11 +193,11 @@ def test_who_sees_cells_may_cut_none_smaller_and_everybody_else_may(detail: dict
 
 def test_a_teacher_sees_who_is_or_was_lately_in_a_group_of_theirs_that_shows_each_course() -> None:
     led = {"C": "abc", "D": "bcd"}
-    graph = SaidGraph(students_led=lambda course, **_: students(*led[course]))
+    graph = SaidGraph(students_led=lambda course, **_: students(*led[course]), **in_course(*"abcd"))
     teacher = caller("teacher", person="t")
     assert seen(graph, teacher, "records", Parameters(course="C", group="g")) == ("a", "b", "c")
     asked = {"person": "t", "course": "C", "group": "g", "now": NOW.isoformat()}
-    assert graph.asked == [("students_led", {**asked, "since": (NOW - timedelta(days=30)).isoformat()})]
+    assert graph.asked[0] == ("students_led", {**asked, "since": (NOW - timedelta(days=30)).isoformat()})
     assert seen(graph, teacher, "records", OfTwoCourses(course="C")) == ("b", "c")
     assert seen(graph, teacher, "records", OfTwoCourses(course="C", student="c")) == ("c",)
     with pytest.raises(Refusal) as refused:
@@ -197,25 +205,57 @@ def test_a_teacher_sees_who_is_or_was_lately_in_a_group_of_theirs_that_shows_eac
     assert (refused.value.status, refused.value.name) == (404, "not-found")
 
 
+@pytest.mark.parametrize("takes", ["", "b", "bc", "abc"])
+def test_of_a_group_or_a_student_those_count_who_are_in_the_course(takes: str) -> None:
+    """Out: `_in_course`, or the count of those who are not in it."""
+    graph = SaidGraph(
+        students_led=students(*"abc"),
+        students_of_group=students(*"abc"),
+        not_restricted=not_restricted,
+        first_answers=lambda students, **_: [{"student": who, "at": NOW} for who in students if who in takes],
+        **in_course(*takes),
+    )
+    asked_by = [
+        (caller("teacher", person="t"), Parameters(course="C")),
+        (caller("teacher", person="t"), Parameters(course="C", group="g")),
+        (ANYBODY, Parameters(course="C", group="g")),
+        (ANYBODY, Parameters(course="C", student="c")),
+        (caller("student", person="c"), Parameters(course="C")),
+    ]
+    for who, asked in asked_by:
+        found = roster(graph, who, rule_for(who, "records"), asked, NOW)  # type: ignore[arg-type]
+        about = {"c"} if asked.student or who.person == "c" else {*"abc"}
+        assert set(found.students) == about & {*takes}
+        assert found.outsiders == len(about - {*takes})
+
+
 def test_as_of_a_day_who_was_in_the_course_or_group_then_is_meant() -> None:
     """A teacher still sees nobody whom they may not see now. To take the guard out: let `as_of` change nothing."""
     then = NOW - timedelta(days=200)
     graph = SaidGraph(
         students_of_course=students(*"abc"),
-        first_standing=[{"student": "b", "at": then}, {"student": "c", "at": then + timedelta(seconds=1)}],
-        students_of_group=students("b", "d"),
+        first_standing=lambda students, **_: [
+            row
+            for row in (
+                {"student": "b", "at": then},
+                {"student": "c", "at": then + timedelta(seconds=1)},
+                {"student": "e", "at": None},
+            )
+            if row["student"] in students
+        ],
+        students_of_group=students(*"bcde"),
         students_led=students(*"abc"),
     )
     asked = Parameters(course="C", as_of=then.date())
     assert seen(graph, ANYBODY, "roster", asked, members_at=then) == ("a", "b")
     of_group = Parameters(course="C", as_of=then.date(), group="g")
-    assert seen(graph, ANYBODY, "roster", of_group, members_at=then) == ("b", "d")
+    assert seen(graph, ANYBODY, "roster", of_group, members_at=then) == ("b", "e")
     assert seen(graph, caller("teacher", person="t"), "roster", of_group, members_at=then) == ("b",)
-    assert graph.asked[-1] == ("students_of_group", {"group": "g", "now": then.isoformat()})
+    assert ("students_of_group", {"group": "g", "now": then.isoformat()}) in graph.asked
 
 
 def test_students_see_themselves_alone_and_nothing_when_restricted() -> None:
-    graph = SaidGraph(not_restricted=not_restricted)
+    graph = SaidGraph(not_restricted=not_restricted, **in_course("me"))
     me = caller("student", person="me")
     assert seen(graph, me, "records", Parameters(course="C")) == ("me",)
     assert seen(graph, me, "records", Parameters(course="C", student="me")) == ("me",)
@@ -228,14 +268,14 @@ def test_who_sees_everybody_is_answered_for_whom_they_ask() -> None:
     graph = SaidGraph(
         not_restricted=not_restricted,
         students_of_group=students("b", "a"),
-        students_of_course=students("c", "b", "a"),
+        **in_course(*"zcba"),
     )
     counsellor, then = caller("counsellor"), NOW - timedelta(days=200)
-    assert seen(graph, counsellor, "mood", Parameters(course="C")) == ("a", "b", "c")
+    assert seen(graph, counsellor, "mood", Parameters(course="C")) == ("a", "b", "c", "z")
     assert seen(graph, counsellor, "mood", Parameters(course="C", student="z")) == ("z",)
     with pytest.raises(Refusal):
         seen(graph, counsellor, "mood", Parameters(course="C", student="gone"))
     assert seen(graph, counsellor, "mood", Parameters(course="C", group="g")) == ("a", "b")
-    assert graph.asked[-1] == ("students_of_group", {"group": "g", "now": NOW.isoformat()})
+    assert ("students_of_group", {"group": "g", "now": NOW.isoformat()}) in graph.asked
     seen(graph, counsellor, "mood", Parameters(course="C", group="g"), members_at=then)
-    assert graph.asked[-1] == ("students_of_group", {"group": "g", "now": then.isoformat()})
+    assert ("students_of_group", {"group": "g", "now": then.isoformat()}) in graph.asked

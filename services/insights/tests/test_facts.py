@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_insights.access import students_of_course
+from edugraph_common.platform.callers import ANYBODY
+from edugraph_insights.access import roster, rule_for, students_of_course
 from edugraph_insights.facts import Facts
-from edugraph_insights.questions import roster
 from edugraph_insights.questions.question import Parameters
 
 from .said_graph import SaidGraph, students
@@ -33,21 +33,21 @@ def test_a_point_needs_another_once_and_as_surely_as_any_of_those_that_are_the_s
 def test_who_is_in_a_course_is_told_by_one_rule_for_the_whole_of_it_and_for_a_group() -> None:
     """Of a group of whom only answers are known: in it only where nobody stands in the course by a record.
 
-    To take the guard out: let `roster` look at the standings of the group alone.
+    To take the guard out: let `_in_course` ask for the answers alone.
     """
-    at = datetime(2026, 5, 1, tzinfo=UTC)
-    tried = {"item": "i", "at": at, "number": 1, "record": "r", "outcome": 1000, "title": "i", "response": None}
+    group = students("a", "b")
+    rule = rule_for(ANYBODY, "roster")
+    now = datetime(2026, 6, 1, tzinfo=UTC)
     for of_course in (["other"], []):
         graph: Any = SaidGraph(
             students_of_course=students(*of_course),
             students_with_answers=students("a"),
-            standing=[],
-            names=[],
-            mistakes=[],
-            attempts=[{"student": "a", **tried}],
+            students_of_group=group,
+            first_standing=[],
+            first_answers=[{"student": "a", "at": now}],
         )
-        found = roster.find(Facts(graph, ("a", "b"), None, datetime(2026, 6, 1, tzinfo=UTC)), Parameters(course="C"))
         whole = students_of_course(graph, "C")[0]
         assert whole == tuple(of_course or "a")
-        assert {row.row.student for row in found.rows} == {"a", "b"} & {*whole}
-        assert sum(found.left_out.values()) == (2 if of_course else 1)
+        found = roster(graph, ANYBODY, rule, Parameters(course="C", group="g"), now)
+        assert {*found.students} == {"a", "b"} & {*whole}
+        assert found.outsiders == (2 if of_course else 1)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import edugraph_insights.questions
+from edugraph_insights.asking import OTHER_OUTSIDERS, OUTSIDERS
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.review_points import NO_ENCODER
 from edugraph_insights.sentences import heading, said
@@ -13,6 +14,8 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # Names of counts that are put together or stand under a name in the code.
 PUT_TOGETHER = {
     NO_ENCODER,
+    OUTSIDERS,
+    OTHER_OUTSIDERS,
     "students, since under 60% of them have a tie in this data",
     "items without a correlation, under 30 first attempts",
     "points that are needed from further away than the first 500: at least",

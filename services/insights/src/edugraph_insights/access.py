@@ -12,6 +12,7 @@ from typing import Literal
 from edugraph_common.contracts.permissions import Role, Scope
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
+from edugraph_insights.facts import has_standings
 from edugraph_insights.graph import Graph
 from edugraph_insights.problems import TooLarge
 from edugraph_insights.questions.question import Parameters
@@ -81,10 +82,14 @@ WIDEST_FIRST: tuple[Rows, ...] = ("everybody", "own groups", "self", "cells")
 
 @dataclass(frozen=True)
 class Roster:
-    """The students whom one question is about, and whether their numbers are published in cells only."""
+    """The students whom one question is about, and whether their numbers are published in cells only.
+
+    `outsiders` is the number of students whom the question was also about and who are not in the course.
+    """
 
     students: tuple[str, ...]
     in_cells: bool
+    outsiders: int = 0
 
 
 def rule_for(caller: Caller, question: str) -> Rule:
@@ -130,10 +135,11 @@ def person_of(caller: Caller) -> str:
 def roster(
     graph: Graph, caller: Caller, rule: Rule, asked: Parameters, now: datetime, *, members_at: datetime | None = None
 ) -> Roster:
-    """Return whom a question is answered for: of a course, a group, or one student, those whom the caller may see.
+    """Return the students whom a question is about and whom the caller may see: of a course, a group, or one student.
 
-    Who may see everybody asks of the group's members at `members_at`, or of today; a teacher sees who is in it now,
-    or was a short while ago, and asks as of a day of those of them who were members then.
+    A caller who may see everybody asks about the group's members at `members_at`, or of today; a teacher sees who is
+    in it now, or was a short while ago, and asks as of a day about those of them who were members then. Members of a
+    group count where they are students of the course.
 
     Raises Refusal 403 where the caller may not ask this way, Refusal 404 for a student who is not there or whom the
     caller may not see, TooLarge, and Retryable.
@@ -155,14 +161,16 @@ def roster(
     elif asked.group is not None:
         permitted = _members(graph, asked.group, members_at or now)
     elif asked.as_of is not None:
-        permitted = frozenset(_there_by(graph, asked.course, members_at or now))
+        return Roster(_there_by(graph, asked.course, members_at or now), in_cells=False)
     else:
-        permitted = frozenset(students_of_course(graph, asked.course)[0])
+        return Roster(students_of_course(graph, asked.course)[0], in_cells=False)
     if asked.student is not None and asked.student not in permitted:
         words = "There is no such student, or none whom this caller may see in this course; check the id."
         raise Refusal(404, "not-found", words, caller.client_id)
-    students = permitted if asked.student is None else {asked.student}
-    return Roster(tuple(sorted(students)), in_cells=False)
+    wanted = permitted if asked.student is None else frozenset({asked.student})
+    until = None if asked.as_of is None else members_at or now
+    students = _in_course(graph, asked.course, wanted, until)
+    return Roster(tuple(sorted(students)), in_cells=False, outsiders=len(wanted) - len(students))
 
 
 def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
@@ -199,6 +207,17 @@ def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
     return frozenset(row["student"] for row in graph.read("not_restricted", students=[student]))
 
 
+def _in_course(graph: Graph, course: str, students: frozenset[str], until: datetime | None) -> frozenset[str]:
+    """Return which of these students are in a course, or were by a moment."""
+    since = "first_standing" if has_standings(graph, course) else "first_answers"
+    found = set()
+    for row in graph.read(since, students=sorted(students), course=course):
+        joined = row["at"] or ALWAYS
+        if until is None or joined <= until:
+            found.add(row["student"])
+    return frozenset(found)
+
+
 def _entered(graph: Graph, course: str, now: datetime) -> tuple[str, ...]:
     """Return who counts in cells of a course."""
     return entered({student: at.date() for student, at in _joined(graph, course).items()}, now.date())
@@ -212,7 +231,8 @@ def _there_by(graph: Graph, course: str, moment: datetime) -> tuple[str, ...]:
 def _joined(graph: Graph, course: str) -> dict[str, datetime]:
     """Return since when each student is in a course. Of whom no record says it was always there."""
     students, since = students_of_course(graph, course)
-    told = {row["student"]: row["at"] for row in graph.read(since, students=list(students), course=course)}
+    rows = graph.read(since, students=list(students), course=course)
+    told = {row["student"]: row["at"] or ALWAYS for row in rows}
     return {student: told.get(student, ALWAYS) for student in students}
 
 

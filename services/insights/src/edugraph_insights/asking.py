@@ -17,6 +17,9 @@ from edugraph_insights.sentences import said
 from edugraph_insights.settings import HelpThresholds
 from edugraph_insights.small_groups import publish
 
+# Names of counts in `left_out`.
+OUTSIDERS = "students who are not in the course"
+OTHER_OUTSIDERS = "students of the other group who are not in the course"
 _LAST_MOMENT = timedelta(microseconds=1)  # before the end of a term or a day, which is no part of it
 
 
@@ -60,7 +63,7 @@ def ask(
 def read_by(facts: Facts) -> tuple[object, ...]:
     """Return of whom and in which time the facts of an answer are: what a caller may see is in nothing else."""
     beside = read_by(facts.beside) if facts.beside else ()
-    return (facts.students, facts.since, facts.term, *beside)
+    return (facts.students, facts.outsiders, facts.since, facts.term, *beside)
 
 
 def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, in_cells: bool) -> Answer[Any]:
@@ -71,6 +74,10 @@ def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, i
     if facts.course_name(asked.course) is None:
         raise Problem(404, "not-found", f"There is no course {asked.course}; check the id.")
     found = question.find(facts, asked)
+    outsiders = {OUTSIDERS: facts.outsiders}
+    if facts.beside is not None:
+        outsiders[OTHER_OUTSIDERS] = facts.beside.outsiders
+    found = replace(found, left_out={**found.left_out, **outsiders})
     shown = publish(found) if in_cells else found
     return Answer[question.row](  # type: ignore[name-defined]
         question=said("title", question.name, question.title, asked.language),
@@ -112,4 +119,14 @@ def facts_of(
     members_at = now if asked.beside is None and asked.as_of is None else until
     permitted = roster(insights.graph, caller, rule, asked, now, members_at=members_at)
     in_past = asked.as_of is not None
-    return permitted, Facts(insights.graph, permitted.students, since, until, insights.coefficients, term, in_past)
+    facts = Facts(
+        insights.graph,
+        permitted.students,
+        since,
+        until,
+        insights.coefficients,
+        term,
+        in_past=in_past,
+        outsiders=permitted.outsiders,
+    )
+    return permitted, facts

@@ -70,7 +70,8 @@ class Use(NamedTuple):
 class Facts:
     """The graph as one question may see it: of `students` alone, from `since` until `until`.
 
-    `coefficients` are those of mastery.
+    `coefficients` are those of mastery. `outsiders` is the number of students of the group who are not in the course:
+    nothing of theirs is read.
 
     Every method raises what `Graph.read` raises.
     """
@@ -82,6 +83,7 @@ class Facts:
     coefficients: Coefficients = field(default_factory=Coefficients)
     term: Term | None = None  # the one that was asked for
     in_past: bool = False  # whether standings are those at the end of the time, and not the latest
+    outsiders: int = 0
     beside: "Facts | None" = None  # those of the other group, where two are compared
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:

@@ -19,7 +19,7 @@ from edugraph_common.contracts.reviews import FindingReview, PairReview
 from edugraph_common.platform.callers import ANYBODY, Caller
 from edugraph_common.platform.problems import Refusal
 from edugraph_insights.access import RULES
-from edugraph_insights.asking import ask
+from edugraph_insights.asking import OUTSIDERS, ask
 from edugraph_insights.exports import as_csv
 from edugraph_insights.insights import Insights
 from edugraph_insights.mcp_server import use
@@ -28,6 +28,7 @@ from edugraph_insights.queries.registry import QUERIES
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.whole_graph import export, reviews
 
+from . import insights_reference as reference
 from .schools import (
     EXAMPLES,
     ORIGIN,
@@ -81,17 +82,20 @@ def test_a_teacher_sees_who_is_in_their_groups_and_nobody_else(  # noqa: PLR0917
     for course in ("C", "D"):
         shown = {group for group, of in {"g": "C", "h": course_of_h}.items() if of in {None, course}}
         mine = {group for who, group, days in led if who == "t" and overlaps_last_month(days)} & shown
-        permitted = {w for w, group, days in members if group in mine and overlaps_last_month(days) and w in there}
+        led_students = {w for w, group, days in members if group in mine and overlaps_last_month(days) and w in there}
+        permitted = led_students & reference.roster(school, course)
         answer = asked(insights, "records", caller("teacher", person="t"), course=course, limit=5_000)
         assert answer.of_how_many["students"] == len(permitted)
+        assert answer.left_out.get(OUTSIDERS, 0) == len(led_students - permitted)
         assert {row.student for row in answer.rows} <= permitted
         for kind, expected in records_of_kinds(school, course, permitted).items():
             rows = asked(insights, "records", caller("teacher", person="t"), course=course, kind=kind).rows
             assert {row.record for row in rows} == expected
             assert {row.student for row in rows} | {row.partner for row in rows} <= permitted | {None}
         for who in STUDENTS[:4]:
-            if who in permitted:
-                asked(insights, "student", caller("teacher", person="t"), course=course, student=who)
+            if who in led_students:
+                answer = asked(insights, "student", caller("teacher", person="t"), course=course, student=who)
+                assert answer.left_out.get(OUTSIDERS, 0) == (who not in permitted)
             else:
                 with pytest.raises(Refusal) as refused:
                     asked(insights, "student", caller("teacher", person="t"), course=course, student=who)

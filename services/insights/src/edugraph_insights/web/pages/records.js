@@ -3,11 +3,12 @@
 import { ask } from '../api.js';
 import { block, h, how, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
-import { moment, share, t, told } from '../words.js';
+import { knownShare, moment, share, t, told } from '../words.js';
 
 const KINDS = ['answers', 'messages', 'progress', 'texts']; // attempts and mistakes, unless another is asked for
 const STEP = 200; // what the API gives without a limit
 const MOST = 5000; // what it gives at most
+const OLDER = 'older records: ask for a shorter time, or raise `limit`'; // how the API calls records that are not in the answer
 
 export function records({ asked }) {
   const { student, point, item, of, kind = KINDS[0], limit } = state();
@@ -20,7 +21,7 @@ export function records({ asked }) {
     kinds(kind, student ?? of),
     block(t(`records_of.${kind}`), async () => {
       const answer = await ask('/records', parameters);
-      const more = Object.keys(answer.left_out).length > 0 && parameters.limit < MOST;
+      const more = OLDER in answer.left_out && parameters.limit < MOST;
       return [recordsTable(answer.rows, kind), more && h('p', {}, h('a', { href: changed({ limit: parameters.limit * 5 }) }, t('records.more'))), how('records', answer)];
     }, { 'data-question': 'records' }),
   ];
@@ -51,7 +52,7 @@ export function recordsTable(rows, kind = KINDS[0]) {
       { name: 'question', label: t('column.question'), text: true, cell: row => row.question ?? row.item ?? '–' },
       { name: 'text', label: t('column.text'), text: true, cell: row => row.text ?? '–' }],
     messages: [at, person('student'), person('partner'), { name: 'text', label: t('records.message'), text: true, cell: row => row.text ?? '–' }],
-    progress: [at, person('student'), { name: 'progress', label: t('column.progress'), cell: row => value(row.progress, share(row.progress === null ? null : row.progress / 100)) }],
+    progress: [at, person('student'), { name: 'progress', label: t('column.progress'), cell: row => value(row.progress, knownShare(row.progress === null ? null : row.progress / 100)) }],
     texts: [at, { name: 'question', label: t('records.title_of_text'), text: true, cell: row => row.question ?? row.record }],
   };
   return table(t('records.caption', { n: rows.length }), columns[kind] ?? columns.answers, rows);
