@@ -20,6 +20,16 @@ ROWS = (
                 less=True,
             ),
             number(
+                "Servers that a worker cannot use",
+                "none",
+                "EduGraphServerUnusable in the runbook; the worker's log names server, user and reason.",
+                Query(
+                    f"count by (service, dependency, reason) ({series(metrics.DEPENDENCY_UP)} == 0)",
+                    "{{service}}: {{dependency}} {{reason}}",
+                ),
+                red=1,
+            ),
+            number(
                 "Children",
                 "none",
                 "Fewer than before: a pod is missing.",
@@ -47,7 +57,7 @@ ROWS = (
             course(
                 "Tasks by outcome",
                 "ops",
-                "failed: edugraph dead list. retried: a server is away. waiting: the provider's limit or a budget.",
+                "failed: edugraph dead list. put back: a server is away or refuses us. waiting: a limit or a budget.",
                 Query(rate(metrics.TASKS, "outcome"), "{{outcome}}"),
             ),
             course(

@@ -5,7 +5,9 @@ from functools import cache, partial
 from typing import Any
 
 from celery.signals import worker_process_shutdown
+from pydantic import ValidationError
 
+from edugraph_common.contracts.errors import ServerAway
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.messaging.celery_app import App, make_app
 from edugraph_common.messaging.dead_letters import LetterHolds, read_dead_letters, rewrite_dead_letters
@@ -42,7 +44,7 @@ def make_worker(settings: Settings) -> App:
 
     app.servers = {
         "redis": partial(ask_redis, settings.redis_url.get_secret_value()),
-        "neo4j": Graph(GraphSettings()).ask_server,
+        "neo4j": _ask_graph,
         "blobs": partial(ask_blobs, settings.blob_url),
     }
 
@@ -97,6 +99,16 @@ def make_worker(settings: Settings) -> App:
     app.work = importer
     worker_process_shutdown.connect(close, weak=False)
     return app
+
+
+def _ask_graph() -> None:
+    """Raise ServerAway if the graph database cannot be used, or if its settings are missing."""
+    try:
+        settings = GraphSettings()
+    except ValidationError as error:
+        names = ", ".join(str(each["loc"][0]) for each in error.errors())
+        raise ServerAway(f"settings of Neo4j are missing or wrong: {names}", "neo4j", "refused") from None
+    Graph(settings).ask_server()
 
 
 app = make_worker(Settings())

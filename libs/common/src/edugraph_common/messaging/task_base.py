@@ -7,6 +7,7 @@ to the dead letters with the reason, and the task shows FAILURE. A member of a c
 instead, since a failed member would keep the chord's body from running.
 """
 
+import logging
 import math
 import random
 import sys
@@ -52,6 +53,12 @@ def _ending_process(error: BaseException) -> SystemExit | None:
     while cause is not None and not isinstance(cause, SystemExit):
         cause = cause.__context__
     return cause
+
+
+def put_back_reason(request: Context) -> str | None:
+    """Return why the message of a task that has just ended went back to its queue, or None."""
+    reason: str | None = request.get("put_back_reason")
+    return reason
 
 
 def backoff(retries: int, randint: Callable[[int, int], int] = random.randint) -> int:
@@ -174,8 +181,10 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         body = args[-1] if args and isinstance(args[-1], dict) else {}
         if float(body.get("deadline") or math.inf) < time.time() + seconds:
             return self._give_up(Rejected(f"{wait.reason}; the job's deadline has passed"), args, data_is_bad=True)
-        log.info("task_waits", reason=wait.reason, seconds=seconds)
+        is_away = isinstance(wait, ServerAway)
+        log.log(logging.WARNING if is_away else logging.INFO, "task_waits", reason=wait.reason, seconds=seconds)
         if isinstance(wait, ServerAway):
+            self.request.update(put_back_reason=wait.reason)
             report_away(ROUTES[self.name].queue, wait.server, wait.cause)
         message = self._message(args)
         with _or_put_back(self.request):
@@ -227,6 +236,8 @@ def _or_put_back(request: Context) -> Iterator[None]:
     try:
         yield
     except (Retryable, Wait, redis.RedisError, Reject) as away:
-        log.warning("task_put_back", error=type(away).__name__)
+        reason = away.reason if isinstance(away, Failure) else f"Redis does not answer ({type(away).__name__})"
+        request.update(put_back_reason=reason)
+        log.warning("task_put_back", reason=reason)
         time.sleep(requeue_delay_seconds(int(request.get("x-delivery-count") or 0)))
-        raise Reject("the broker or Redis was away", requeue=True) from None
+        raise Reject(reason, requeue=True) from None

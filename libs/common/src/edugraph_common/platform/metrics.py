@@ -6,11 +6,12 @@ counted as "other". No metric holds an id, a name or a text of a record.
 
 from typing import Literal, get_args
 
+from edugraph_common.contracts.errors import Cause, Server
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.platform.instruments import Counter, Gauge, Histogram, Instrument, Label
 
-TaskOutcome = Literal["succeeded", "failed", "retried", "waiting", "requeued", "lost"]
+TaskOutcome = Literal["succeeded", "failed", "retried", "waiting", "put back", "lost"]
 RecordOutcome = Literal["written", "unchanged", "rejected", "failed"]
 BatchStep = Literal["read", "write", "settle"]
 AnalysisOutcome = Literal["asked", "cached", "offline", "unanswered", "skipped", "withheld"]
@@ -78,7 +79,8 @@ STARTED = Gauge("every process", "process_start_time_seconds", "When the process
 TASKS = Counter(
     "workers",
     "tasks_total",
-    "Ends of tasks. retried and waiting come again; lost: the child died or took longer than the hard limit",
+    "Ends of tasks. retried, waiting and put back come again; put back: a server was away or refused the login; "
+    "lost: the child died or took longer than the hard limit",
     (_queue, _task, Label("outcome", _words(TaskOutcome))),
     opened_apart=True,
 )
@@ -107,6 +109,19 @@ CHILDREN = Counter("workers", "worker_children_started_total", "Children started
 CONNECTIONS = Counter("workers", "worker_connections_total", "Times the worker connected to the broker")
 CONSUMING = Gauge(
     "workers", "worker_consuming", "1 while the worker is connected and consumes", (_queue,), opened_apart=True
+)
+
+DEPENDENCY_UP = Gauge(
+    "workers",
+    "dependency_up",
+    "0 while a worker takes no messages because a server cannot be used for this reason, else 1; away: it does not "
+    "answer, refused: it refuses the login, certificate: its certificate is refused",
+    (
+        Label("service", ("importer", "analyzer")),
+        Label("dependency", _words(Server)),
+        Label("reason", _words(Cause)),
+    ),
+    opened_apart=True,
 )
 
 # The importer's own.

@@ -91,6 +91,12 @@ class Span:
     def rename(self, name: str) -> None:
         self._inner.update_name(name)
 
+    def fail(self, reason: str) -> None:
+        """Give the span the status ERROR. `reason` must hold no text of a record."""
+        from opentelemetry.trace import Status, StatusCode
+
+        self._inner.set_status(Status(StatusCode.ERROR, reason))
+
 
 class _Silence(Span, AbstractContextManager[Span]):
     """The one span of a process that does not trace; it records nothing."""
@@ -103,6 +109,9 @@ class _Silence(Span, AbstractContextManager[Span]):
 
     def rename(self, name: str) -> None:
         del name
+
+    def fail(self, reason: str) -> None:
+        del reason
 
     def __enter__(self) -> Span:
         return self
@@ -180,5 +189,6 @@ def _shown(made: "ReadableSpan") -> dict[str, Any]:
         "begun": made.start_time,
         "ended": made.end_time,
         "status": made.status.status_code.name.lower(),
+        "status_reason": made.status.description,
         "attributes": dict(made.attributes or {}),
     }

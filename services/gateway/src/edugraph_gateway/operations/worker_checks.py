@@ -19,7 +19,7 @@ from edugraph_gateway.operations.task_results import TaskResults
 PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.2
 LOOK_AT_LOG = (
-    "Its log says why: kubectl logs -l app.kubernetes.io/component={service} --tail=-1 | grep -E 'WARNING|ERROR', "
+    "Its log says why: kubectl logs -l app.kubernetes.io/component={service} --tail=-1 | grep -iE 'warning|error', "
     "in compose: docker compose logs {service}."
 )
 

@@ -23,7 +23,7 @@ from kombu.serialization import loads
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.dead_letters import DIED, REASON
+from edugraph_common.messaging.dead_letters import DIED, REASON, WAITED_FOR
 from edugraph_common.messaging.publisher import emit, named_by, task_id_for
 from edugraph_common.messaging.topology import notices_queue
 from edugraph_common.messaging.worker.reject_policy import install_reject_policy
@@ -131,7 +131,12 @@ def _reason(notice: Notice, *, known: bool, readable: bool) -> str:
     deaths = notice.headers.get("x-death") or [{}]
     cause = next((death.get("reason") for death in deaths if death.get("queue") == notice.queue), None)
     if cause != "rejected":
-        return f"given up by the broker ({cause}): each time it ran its worker died or lost the connection"
+        waited_for = notice.headers.get(WAITED_FOR)
+        before = f"; before that it was put back, because {waited_for}" if waited_for else ""
+        return (
+            f"given up by the broker ({cause}): each time its worker died, lost the connection or could not store "
+            f"the task's state in Redis; the worker's log says which{before}"
+        )
     if not known:
         return "no worker of this queue knows the task"
     return "took longer than the hard time limit" if readable else "the message cannot be read"

@@ -19,7 +19,7 @@ from celery.worker.request import Request
 from edugraph_common.contracts.outcomes import given_up_state
 from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.messaging.headers import published_at
-from edugraph_common.messaging.task_base import EduGraphTask
+from edugraph_common.messaging.task_base import EduGraphTask, put_back_reason
 from edugraph_common.platform import metrics
 from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.instruments import Part, exposition, open_all, share
@@ -31,7 +31,7 @@ OUTCOMES: dict[str, metrics.TaskOutcome] = {
     "FAILURE": "failed",
     "RETRY": "retried",
     "IGNORED": "waiting",
-    "REJECTED": "requeued",
+    "REJECTED": "put back",
 }
 MAIN = "main"
 
@@ -126,8 +126,14 @@ def _measure_tasks() -> None:
             seconds = time.monotonic() - begun.pop(task_id)
             metrics.TASK_SECONDS.observe(seconds, queue=queue, task=task.name)
         # A member of a chord answers with a failed outcome instead of failing.
-        failed = given_up_state(retval) == "failed"
-        _count(task, "failed" if failed else OUTCOMES.get(state or "", "failed"))
+        if given_up_state(retval) == "failed":
+            outcome: metrics.TaskOutcome = "failed"
+        elif state is None or put_back_reason(task.request):
+            # Without a state Celery could not even note that the task began.
+            outcome = "put back"
+        else:
+            outcome = OUTCOMES.get(state, "failed")
+        _count(task, outcome)
 
     task_prerun.connect(begin, weak=False)
     task_postrun.connect(end, weak=False)

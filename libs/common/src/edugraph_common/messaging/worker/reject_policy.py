@@ -21,16 +21,18 @@ from kombu.utils.imports import symbol_by_name
 from redis.exceptions import OutOfMemoryError
 
 from edugraph_common.contracts.routes import ROUTES, queue_of
+from edugraph_common.contracts.worker_reports import ServerAnswer
 from edugraph_common.messaging.publisher import job_of
 from edugraph_common.messaging.result_store import ResultStore
 from edugraph_common.messaging.worker.circuit_breaker import report_failure
+from edugraph_common.platform.redis_errors import LOGIN_ERRORS
 
 # A child of the pool that ends in one of these ways did not end because of its message: Celery puts the message back.
 ENDED_FROM_OUTSIDE = (Terminated, WorkerLostError, SystemExit, KeyboardInterrupt, MemoryError)
 # These come from around the task: its state could not be read or stored, or its chord could not be told.
 AWAY = (redis.RedisError, OperationalError, BackendError, OSError)
 LONGEST_REQUEUE_DELAY_SECONDS = 60
-# How often a worker that holds a message asks whether Redis has room again.
+# How often a worker that holds a message asks whether Redis has room, or takes the login, again.
 FULL_RECHECK_SECONDS = 5
 log = structlog.get_logger()
 
@@ -48,6 +50,8 @@ class RejectingRequest(Request):
 
     timer: Any = None
     """The timer of the worker, set when the policy is installed."""
+    consumer: Any = None
+    """The consumer of the worker, set with the timer."""
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         # `return_ok` is false when it was not the task itself that answered.
@@ -62,7 +66,15 @@ class RejectingRequest(Request):
             # Until it goes back the message keeps its place in the prefetch, so that not the whole queue runs into
             # the outage.
             seconds = requeue_delay_seconds(int(self.message.headers.get("x-delivery-count") or 0))
-            log.warning("task_put_back", task=self.name, task_id=self.id, error=type(error).__name__, seconds=seconds)
+            kind = type(error).__name__
+            if isinstance(error, LOGIN_ERRORS):
+                reason = f"Redis refuses the login ({kind})"
+                self.consumer.server_watch.record_away(ServerAnswer(server="redis", cause="refused", reason=reason))
+                log.error("task_put_back", task=self.name, task_id=self.id, server="redis", reason=reason)
+                self.timer.call_after(seconds, self._put_back_unless_held)
+                return
+            server = "redis" if isinstance(error, redis.RedisError) else "unknown"
+            log.warning("task_put_back", task=self.name, task_id=self.id, server=server, error=kind, seconds=seconds)
             if isinstance(error, OutOfMemoryError):
                 self.timer.call_after(seconds, self._put_back_unless_full)
             else:
@@ -81,6 +93,13 @@ class RejectingRequest(Request):
         # Celery asks this when a child died. The chord may not have counted what the child stored, so the answer is
         # no, and the task runs once more.
         return False
+
+    def _put_back_unless_held(self) -> None:
+        # As long as the worker takes no messages, a second delivery would meet the same refusal.
+        if self.consumer.server_watch.is_holding:
+            self.timer.call_after(FULL_RECHECK_SECONDS, self._put_back_unless_held)
+        else:
+            self.reject(requeue=True)
 
     def _put_back_unless_full(self) -> None:
         # A delivery that meets a full Redis again is a delivery for nothing, and the queue's limit would end in the
@@ -137,7 +156,7 @@ def install_reject_policy(consumer: Any) -> None:
             request = symbol_by_name(task.Request)
             # Request classes of others, such as that of the metrics, come first, so that they see what happens.
             bases = (RejectingRequest,) if request is Request else (request, RejectingRequest)
-            task.Request = type("Rejecting", bases, {"timer": consumer.timer})
+            task.Request = type("Rejecting", bases, {"timer": consumer.timer, "consumer": consumer})
 
     def reject(message: Any, error: BaseException) -> None:
         # The message is no task's, or of a task that this worker does not know. Celery would log its body.

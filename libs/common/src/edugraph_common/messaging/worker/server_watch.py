@@ -9,17 +9,18 @@ would inherit.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from celery import bootsteps, current_app
 
-from edugraph_common.contracts.errors import Retryable, ServerAway
+from edugraph_common.contracts.errors import Cause, Retryable, ServerAway
 from edugraph_common.contracts.routes import QUEUES, WORKER_REPORT_KEY
 from edugraph_common.contracts.worker_reports import ServerAnswer, WorkerReport
 from edugraph_common.messaging.publisher import broker_errors
 from edugraph_common.messaging.topology import TASKS
 from edugraph_common.messaging.worker.queue_gates import QueueGates
+from edugraph_common.platform import metrics
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -105,6 +106,7 @@ class ServerWatch(bootsteps.StartStopStep):
         if self._is_holding or not self._consumer.app.servers:
             return
         self._hold()
+        self._measure(answer)
         self._tell(answer, self._ask_later())
 
     def _ask(self) -> None:
@@ -115,12 +117,14 @@ class ServerWatch(bootsteps.StartStopStep):
             (self._consumer.hostname, self._queues),
             # A pool of threads calls back from one of them.
             callback=partial(self._consumer.call_soon, self._take_report),
-            error_callback=lambda _: self._consumer.call_soon(self._ask_later),
+            error_callback=partial(self._consumer.call_soon, self._note_failed_asking),
         )
         self._consumer.controller.semaphore.acquire(send)
 
     def _take_report(self, report: WorkerReport) -> None:
         self._asked_before = True
+        for answer in report.answers:
+            self._measure(answer)
         if report.unusable:
             self._hold()
             seconds = self._ask_later()
@@ -132,6 +136,11 @@ class ServerWatch(bootsteps.StartStopStep):
             log.info("servers_answer", queues=self._queues)
             for queue in self._queues:
                 self._consumer.gates.open(queue, "servers")
+
+    def _note_failed_asking(self, failure: Any) -> None:
+        """Ask again, since the child was killed or the question has a bug."""
+        error = getattr(failure, "exception", failure)
+        log.error("servers_not_asked", error=type(error).__name__, asked_again_in_seconds=self._ask_later())
 
     def _hold(self) -> None:
         self._is_holding = True
@@ -149,6 +158,12 @@ class ServerWatch(bootsteps.StartStopStep):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _measure(self, answer: ServerAnswer) -> None:
+        # Only the main process sets them: a child would leave its last value behind.
+        service = self._consumer.app.main.removeprefix("edugraph-")
+        for cause in get_args(Cause):
+            metrics.DEPENDENCY_UP.set(answer.cause != cause, service=service, dependency=answer.server, reason=cause)
 
     def _tell(self, answer: ServerAnswer, seconds: float) -> None:
         tell = log.warning if answer.cause == "away" else log.error

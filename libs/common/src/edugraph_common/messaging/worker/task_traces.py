@@ -6,6 +6,7 @@ from typing import Any
 from celery.signals import task_postrun, task_prerun, worker_process_shutdown, worker_shutdown
 
 from edugraph_common.contracts.routes import ROUTES
+from edugraph_common.messaging.task_base import put_back_reason
 from edugraph_common.platform import tracing
 from edugraph_common.platform.tracing import Span
 
@@ -27,9 +28,17 @@ def trace_tasks(service: str, target: str) -> None:
             made.say(**{"messaging.destination.name": ROUTES[task.name].queue})
         open_spans[task_id] = stack, made
 
-    def end(task_id: str, state: str | None, **_: Any) -> None:
+    def end(task_id: str, task: Any, state: str | None, **_: Any) -> None:
         stack, made = open_spans.pop(task_id)
-        made.say(state=state or "unknown")
+        reason = put_back_reason(task.request)
+        if reason is not None:
+            made.say(state="PUT BACK")
+            made.fail(reason)
+        elif state is None:
+            made.say(state="PUT BACK")
+            made.fail("Redis did not take the state of the task")
+        else:
+            made.say(state=state)
         stack.close()
 
     task_prerun.connect(begin, weak=False)
