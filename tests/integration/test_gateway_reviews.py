@@ -1,6 +1,7 @@
 """What the gateway takes as reviews, and hands on to the importer; nobody takes it here."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -32,13 +33,23 @@ def client(running: Gateway) -> Iterator[httpx.Client]:
         yield http
 
 
+@pytest.fixture
+def operator(running: Gateway) -> Iterator[httpx.Client]:
+    with running.client(headers=api_key(running.environment, "review", "operate")) as http:
+        yield http
+
+
+def ten_minutes_from_now() -> str:
+    return (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+
+
 def _taken(running: Gateway) -> list[Any]:
     return [arguments[0][0]["reviews"] for _, arguments in running.take("data_import")]
 
 
-def test_reviews_are_handed_on_with_who_said_it_and_when(running: Gateway, client: httpx.Client) -> None:
+def test_reviews_are_handed_on_with_who_said_it_and_when(running: Gateway, operator: httpx.Client) -> None:
     _taken(running)
-    answer = client.post("/v1/reviews", json={"reviews": [PAIR, FINDING, PREREQUISITE]})
+    answer = operator.post("/v1/reviews", json={"reviews": [PAIR, FINDING, PREREQUISITE]})
     assert answer.status_code == 202, answer.text
     [[pair, finding, prerequisite]] = _taken(running)
     assert finding == FINDING
@@ -65,6 +76,8 @@ def test_the_same_key_sends_reviews_once(running: Gateway, client: httpx.Client)
         ({"verdict": "alike"}, "verdict"),
         ({"pair": ["E1", "E1"]}, ""),
         ({"at": "2126-01-01T00:00:00Z"}, "at"),
+        ({"at": ten_minutes_from_now()}, "at"),
+        ({"by": "oidc:head-of-school"}, "by"),
         ({"of": "student"}, "of"),
         (PREREQUISITE | {"requires": "fractions"}, ""),
     ],

@@ -161,13 +161,18 @@ def test_a_maker_without_personal_sees_the_file_and_no_row_of_it(marked: Marked)
 def test_an_officer_restricts_and_exports_and_erases_nobody(marked: Marked) -> None:
     """Out: `Officer` or `Eraser` of a route in students.py."""
     with marked.client("privacy") as officer:
-        for action in ("restriction", "restriction/lift", "export"):
+        for action in ("restriction", "restriction/lift"):
             assert officer.post(f"/v1/students/nobody-here/{action}").status_code == 202, action
+        assert officer.post("/v1/students/nobody-here/export").status_code == 403
         assert officer.get("/v1/erasures").status_code == 200
         for method, path in (("DELETE", "/students/x"), ("DELETE", "/erasures/x"), ("POST", "/erasures/replay")):
             assert officer.request(method, f"/v1{path}").status_code == 403, path
         assert officer.get("/v1/restrictions").status_code == 403
     with marked.client("privacy", "personal") as officer:
         assert "students" in officer.get("/v1/restrictions").json()
+        assert officer.post("/v1/students/nobody-here/export").status_code == 202
+    with marked.client("erase", "personal") as leavers:
+        assert leavers.post("/v1/students/nobody-here/export").status_code == 403
+        assert leavers.get("/v1/exports/1-abc.zip").status_code == 403
     with marked.client("operate", "personal") as operator:
         assert operator.post("/v1/students/nobody-here/export").status_code == 403

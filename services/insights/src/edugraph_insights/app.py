@@ -15,6 +15,7 @@ from starlette.routing import Route
 from edugraph_common.contracts.errors import Failure, Retryable
 from edugraph_common.platform import metrics
 from edugraph_common.platform.build_info import describe_build
+from edugraph_common.platform.http_headers import NotStored
 from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
 from edugraph_common.platform.instruments import open_all
 from edugraph_common.platform.problems import Problem, Refusal
@@ -71,6 +72,7 @@ def make_application(insights: Insights) -> FastAPI:
     application.openapi = openapi  # type: ignore[method-assign]
     bug = Problem(500, "bug", "Insights has an error; it is in its log. Asking again may help.")
     application.add_middleware(BugsAnswered, event="insights_bug", answer=lambda: problem_answer(bug))
+    application.add_middleware(NotStored)
     application.add_middleware(Telemetry, log=structlog.get_logger(), service="insights")
     describe_build("insights")
     open_all(metrics.INSTRUMENTS, ["insights"])

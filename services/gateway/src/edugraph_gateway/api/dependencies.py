@@ -91,6 +91,8 @@ JobOperator = Annotated[Caller, admitted("operate", "submit")]
 Eraser = Annotated[Caller, admitted("erase")]
 Officer = Annotated[Caller, admitted("privacy", "erase")]
 PersonalOfficer = Annotated[Caller, admitted("privacy", "erase", personal=True)]
+# An export shows everything about a person. A key that only erases must not read anybody.
+Exporter = Annotated[Caller, admitted("privacy", personal=True)]
 
 
 Purpose = Annotated[

@@ -32,7 +32,8 @@ from edugraph_gateway.submission.request_body import json_body
 from edugraph_gateway.submission.submit import Task
 
 router = APIRouter(tags=["reviews"])
-LATEST = timedelta(days=1)  # from now; a later review would decide for ever
+# The later review decides, so nobody may date a review ahead. Clocks may differ by this much.
+MOST_AHEAD = timedelta(minutes=5)
 
 
 class ReviewsRequest(ContractModel):
@@ -57,7 +58,11 @@ async def write_reviews(
     intake: IntakeDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
-    """Each must be valid; if one is not, none is taken. Without `at` and `by` it is said now, by the caller."""
+    """Take reviews of findings. If one of them is wrong, none is taken.
+
+    A review without `at` and `by` is of this moment and of the caller. `by` may name somebody else only with the
+    scope `operate`, for reviews that were exported and are sent again.
+    """
     submitter = intake.submitter
     body = await json_body(request, intake.limits)
     reviews = parse_reviews(body, caller, submitter.now())
@@ -103,8 +108,10 @@ def parse_reviews(body: bytes, caller: Caller, now: datetime) -> list[Review]:
             [first, *_] = error.errors(include_url=False, include_context=False, include_input=False)
             wrong.append({"review": index, "field": ".".join(map(str, first["loc"][1:])), "reason": first["msg"]})
             continue
-        if review.at > now + LATEST:
-            wrong.append({"review": index, "field": "at", "reason": "is more than a day from now"})
+        if review.at > now + MOST_AHEAD:
+            wrong.append({"review": index, "field": "at", "reason": "is in the future"})
+        if review.by != caller.client_id and not caller.may("operate"):
+            wrong.append({"review": index, "field": "by", "reason": "is somebody else; that needs the scope operate"})
         reviews.append(review)
     if wrong:
         few = f"{len(wrong)} of {len(values)} reviews cannot be taken; correct them and send all again."

@@ -29,6 +29,7 @@ from edugraph_gateway.api.dependencies import (
     AuditTrailDep,
     BlobsDep,
     Eraser,
+    Exporter,
     IntakeDep,
     Officer,
     PersonalOfficer,
@@ -134,7 +135,9 @@ def list_restrictions(caller: PersonalOfficer, trail: AuditTrailDep, restriction
 
 
 @router.post("/v1/students/{student_id:path}/export", status_code=202, responses=_REFUSALS)
-async def export_student(caller: Officer, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId) -> Accepted:
+async def export_student(
+    caller: Exporter, trail: AuditTrailDep, intake: IntakeDep, student_id: StudentId
+) -> Accepted:
     """All that is kept of them is written as a ZIP: follow the task, whose result names it; fetch it within a day."""
     message = ExportStudent(job_id=intake.submitter.new_id(), student_id=student_id)
     task = Task("export_student_task", message, task_id_for(message.job_id, "export"))
@@ -156,7 +159,7 @@ async def _sent(submitter: JobSubmitter, caller: Caller, task: Task, note: Calla
         **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )
-def download_export(caller: Officer, trail: AuditTrailDep, blobs: BlobsDep, name: ExportName) -> StreamingResponse:
+def download_export(caller: Exporter, trail: AuditTrailDep, blobs: BlobsDep, name: ExportName) -> StreamingResponse:
     """The ZIP, once: it is deleted when it has been sent."""
     key = f"exports/{name}"
     if not blobs.exists(key):
