@@ -1,16 +1,30 @@
 """What a model must answer: one schema for each kind, and the reading of an answer by it.
 
-An answer that leaves the schema in any way is invalid as a whole; nothing in it is guessed at or put right.
+The schema that a provider is given is strict, and an answer is read leniently: not every server holds its model to a
+schema. Fields that nobody asked for are ignored, ids and words of a list are compared without case, width, white
+space and quotation marks, and percents are shares. A point that cannot be read costs that point and not its answer.
+Nothing that is missing is made up.
 """
 
 import json
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from edugraph_common.contracts.findings import Importance, Kind, Sentiment
 from edugraph_common.contracts.record_fields import Level, Severity
@@ -26,12 +40,19 @@ _ESCAPE = re.compile(r'\\(?:[\\"/bfnrt]|u[0-9a-fA-F]{4})?')
 # Strict structured outputs take no bounds on numbers or text, and titles and descriptions only cost tokens.
 _NOT_STRICT = frozenset({"maxLength", "minLength", "minimum", "maximum", "default"})
 _SHOWN_PROBLEMS = 3
+_LONGEST_QUOTE, _LONGEST_DESCRIPTION = 2_000, 1_000  # characters
+_NUMBER = re.compile(r"[0-9]*[.,]?[0-9]+")
+# A larger number is a percent where a share is asked for. One from 1 to here may be on a scale of ten: it is neither.
+_LARGEST_OF_TEN = 10
+_HUNDRED = 100
+_AROUND_WORDS = " \t\n\r\"'`“”„«»「」『』‘’<>[](){}#.:"
+_AROUND_NUMBERS = " \t\n\r\"'`“”"
 
 
 class Wire(BaseModel):
-    """Part of a model's answer. Every field is required, because strict schemas ask for that."""
+    """Part of a model's answer. The strict schema asks for every field; see `schema_of`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 def _one_line(value: str) -> str:
@@ -41,16 +62,81 @@ def _one_line(value: str) -> str:
     return cleaned
 
 
+def _share(value: Any) -> float:
+    """Read a share: 0.85, "0.85", "85 %" or 85."""
+    is_percent = False
+    if isinstance(value, str):
+        text = unicodedata.normalize("NFKC", value).strip(_AROUND_NUMBERS)
+        number = text.removesuffix("%").removesuffix("percent").rstrip()
+        is_percent = number != text
+        if not _NUMBER.fullmatch(number):
+            raise ValueError("is not a share")
+        value = float(number.replace(",", "."))
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _HUNDRED:
+        raise ValueError("is not a share from 0 to 1")
+    if is_percent or value > _LARGEST_OF_TEN:
+        return value / _HUNDRED
+    if value > 1:
+        raise ValueError("is not a share from 0 to 1")
+    return float(value)
+
+
+def folded(text: str) -> str:
+    """Return what texts have in common that differ in case, width, white space and quotation marks around them."""
+    return unicodedata.normalize("NFKC", text).strip(_AROUND_WORDS).casefold()
+
+
+def _word(value: Any) -> Any:
+    """Return one of the few words of a list as the schema writes it."""
+    return folded(value) if isinstance(value, str) else value
+
+
+def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Read a field that may be missing; one that cannot be read is missing."""
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+def _cut(longest: int) -> Callable[[Any], Any]:
+    """Return what cuts a text, and replaces the characters in it that cannot be written."""
+    return lambda value: value[:longest].encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _readable(entry_type: Any, most: int) -> Callable[[Any], list[Any]]:
+    """Return what reads a list without the entries that cannot be read, and no more of it than the schema takes.
+
+    A list of one may be given as the entry alone.
+    """
+    adapter = TypeAdapter[Any](entry_type)
+
+    def read(value: Any) -> list[Any]:
+        kept = list[Any]()
+        for entry in value if isinstance(value, list) else [value]:
+            try:
+                kept.append(adapter.validate_python(entry))
+            except ValidationError:
+                continue
+            if len(kept) == most:
+                break
+        return kept
+
+    return read
+
+
 Label = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
-Likely = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Quotes = Annotated[list[Annotated[str, Field(max_length=2_000)]], Field(max_length=3)]
+Likely = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_share)]
+Quote = Annotated[str, Field(max_length=_LONGEST_QUOTE), BeforeValidator(_cut(_LONGEST_QUOTE))]
+Quotes = Annotated[list[Quote], Field(max_length=3), BeforeValidator(_readable(Quote, 3))]
+Topics = Annotated[list[Label], Field(max_length=5), BeforeValidator(_readable(Label, 5))]
 
 
 class InteractionAnswer(Wire):
     id: str
-    evidence: Quotes
-    sentiment: Sentiment
-    topics: list[Label] = Field(max_length=5)
+    evidence: Quotes = Field(default_factory=list)
+    sentiment: Annotated[Sentiment, BeforeValidator(_word)]
+    topics: Topics = Field(default_factory=list)
     confidence: Likely
 
 
@@ -67,19 +153,23 @@ class LinkAnswer(Wire):
 
 class ErrorAnswer(Wire):
     id: str
-    evidence: Quotes
-    error_types: list[TypeAnswer] = Field(max_length=3)
-    knowledge_points: list[LinkAnswer] = Field(max_length=5)
-    difficulty: Level | None
-    severity: Severity | None
+    evidence: Quotes = Field(default_factory=list)
+    error_types: Annotated[list[TypeAnswer], Field(max_length=3), BeforeValidator(_readable(TypeAnswer, 3))]
+    knowledge_points: Annotated[list[LinkAnswer], Field(max_length=5), BeforeValidator(_readable(LinkAnswer, 5))]
+    difficulty: Annotated[Level | None, BeforeValidator(_word), WrapValidator(_or_none)] = None
+    severity: Annotated[Severity | None, BeforeValidator(_word), WrapValidator(_or_none)] = None
     confidence: Likely
 
 
 class PointAnswer(Wire):
     name: Label
-    description: Annotated[str, Field(max_length=1_000)] | None
-    category: Label | None
-    importance: Importance
+    description: Annotated[
+        Annotated[str, Field(max_length=_LONGEST_DESCRIPTION)] | None,
+        BeforeValidator(_cut(_LONGEST_DESCRIPTION)),
+        WrapValidator(_or_none),
+    ] = None
+    category: Annotated[Label | None, WrapValidator(_or_none)] = None
+    importance: Annotated[Importance, BeforeValidator(_word)]
 
 
 class PrerequisiteAnswer(Wire):
@@ -90,9 +180,11 @@ class PrerequisiteAnswer(Wire):
 
 class ContentAnswer(Wire):
     id: str
-    evidence: Quotes
-    knowledge_points: list[PointAnswer] = Field(max_length=15)
-    prerequisites: list[PrerequisiteAnswer] = Field(max_length=15)
+    evidence: Quotes = Field(default_factory=list)
+    knowledge_points: Annotated[list[PointAnswer], Field(max_length=15), BeforeValidator(_readable(PointAnswer, 15))]
+    prerequisites: Annotated[
+        list[PrerequisiteAnswer], Field(max_length=15), BeforeValidator(_readable(PrerequisiteAnswer, 15))
+    ] = Field(default_factory=list)
     confidence: Likely
 
 
@@ -101,6 +193,12 @@ ANSWER_OF: dict[Kind, type[Answer]] = {
     "interaction": InteractionAnswer,
     "error": ErrorAnswer,
     "knowledge_points": ContentAnswer,
+}
+# An answer that names something in these fields, and of all of it nothing can be read, is not valid.
+_NAMED: dict[Kind, tuple[str, ...]] = {
+    "interaction": (),
+    "error": ("error_types", "knowledge_points"),
+    "knowledge_points": ("knowledge_points",),
 }
 
 
@@ -113,20 +211,28 @@ class ParsedAnswers:
 
 
 def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> ParsedAnswers:
-    """Read {"answers": […]}, or the bare list, for the ids in `asked`.
+    """Read {"answers": […]}, or the list or the answer alone, for the ids in `asked`.
 
     An item that was answered twice, or not at all, is a problem of that item alone.
     """
     wanted = list(asked)
     value = read_json(text)
-    entries = value.get("answers") if isinstance(value, dict) else value
-    if not isinstance(entries, list):
+    entries = entries_of(value)
+    if entries is None:
         problem = "the answer is not JSON" if value is None else 'the answer is not an object with a list "answers"'
         return ParsedAnswers({}, dict.fromkeys(wanted, problem))
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        by_id.setdefault(_id_in(entry), []).append(entry)
+    if len(wanted) == 1 and by_id.keys() == {""}:
+        by_id = {folded(wanted[0]): by_id[""]}
     valid: dict[str, Answer] = {}
     problems: dict[str, str] = {}
     for item_id in wanted:
-        own = [entry for entry in entries if isinstance(entry, dict) and str(entry.get("id")) == item_id]
+        own = by_id.get(folded(item_id), [])
+        # "r1" may come back as 1, if the numbers do not begin with 0.
+        if not own and "0" not in by_id:
+            own = by_id.get(folded(item_id).removeprefix("r"), [])
         if len(own) != 1:
             problems[item_id] = "it is missing from the answer" if not own else "it was answered more than once"
             continue
@@ -138,10 +244,43 @@ def parse_answers(kind: Kind, text: str, asked: Iterable[str]) -> ParsedAnswers:
     return ParsedAnswers(valid, problems)
 
 
+def entries_of(value: Any) -> list[dict[str, Any]] | None:
+    """Return the answers of a JSON value, or None for a value of another form.
+
+    They are in a list, or named by their ids in an object; a single one may stand alone, and each may be written as a
+    text that holds JSON.
+    """
+    if isinstance(value, str):
+        value = read_json(value)
+    if isinstance(value, dict) and "answers" in value:
+        value = value["answers"]
+        if isinstance(value, str):
+            value = read_json(value)
+    if isinstance(value, list):
+        return [entry for entry in value if isinstance(entry, dict)]
+    if not isinstance(value, dict) or not value:
+        return None
+    if "id" in value or "confidence" in value:
+        return [value]
+    if all(isinstance(entry, dict) for entry in value.values()):
+        return [{"id": item_id} | entry for item_id, entry in value.items()]
+    return None
+
+
+def _id_in(entry: dict[str, Any]) -> str:
+    """Return the id of an answer to compare by, or an empty text if it has none."""
+    told = entry.get("id")
+    if isinstance(told, float) and told.is_integer():
+        told = int(told)
+    if isinstance(told, bool) or not isinstance(told, str | int):
+        return ""
+    return folded(str(told))
+
+
 def as_answer(kind: Kind, value: dict[str, Any]) -> Answer | str:
     """Return the valid answer, or a sentence that says what is wrong. The sentence never repeats the text."""
     try:
-        return ANSWER_OF[kind].model_validate(value)
+        answer = ANSWER_OF[kind].model_validate(value)
     except ValidationError as error:
         return "; ".join(
             f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
@@ -149,6 +288,10 @@ def as_answer(kind: Kind, value: dict[str, Any]) -> Answer | str:
                 :_SHOWN_PROBLEMS
             ]
         )
+    named = [field for field in _NAMED[kind] if value.get(field)]
+    if named and not any(getattr(answer, field) for field in _NAMED[kind]):
+        return f"{named[0]}: none of its entries has the fields that the schema asks for"
+    return answer
 
 
 def read_json(text: str) -> Any:
@@ -163,7 +306,7 @@ def read_json(text: str) -> Any:
         for escaped in (candidate, _escaped(candidate)):
             try:
                 value = json.loads(escaped)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):  # a number of too many digits is a ValueError too
                 continue
             if value is not None:
                 return value
@@ -180,7 +323,7 @@ def _whole_entries(text: str) -> list[Any]:
         while between := _BETWEEN_ENTRIES.match(reading, place):
             try:
                 entry, place = decoder.raw_decode(reading, between.end())
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 break
             entries.append(entry)
         most = max(most, entries, key=len)
@@ -217,8 +360,13 @@ def _strict(value: Any) -> Any:
         return [_strict(part) for part in value]
     if not isinstance(value, dict):
         return value
-    return {
+    strict = {
         key: _strict(part)
         for key, part in value.items()
         if key not in _NOT_STRICT and not (key in ("title", "description") and isinstance(part, str))
     }
+    # What is read leniently is asked for strictly: every field, and no other one.
+    if value.get("type") == "object" and "properties" in value:
+        strict["required"] = list(value["properties"])
+        strict["additionalProperties"] = False
+    return strict
