@@ -469,16 +469,30 @@ def test_those_who_wait_are_told_why(gate: Gate) -> None:
     assert gate.limiter.paused_seconds("another") == 0
 
 
-def test_a_told_pause_counts_for_no_refusal(gate: Gate) -> None:
-    gate.pause(0)
-    gate.pause(1)
-    assert gate.pause(None) == pytest.approx(2, abs=0.1)
+@pytest.mark.parametrize("told", [0, -30, 0.25, 1, None])
+def test_a_pause_that_is_told_is_a_minimum_and_never_takes_the_growing_one_away(
+    gate: Gate, told: float | None
+) -> None:
+    """Out: the growing pause beside what is told. A `Retry-After: 0` and a date that is past mean 0 here."""
+    assert [gate.pause(told) for _ in range(7)] == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=0.01)
 
 
-def test_a_pause_of_no_time_pauses_nobody(gate: Gate) -> None:
-    assert gate.pause(0) == pytest.approx(0, abs=0.01)
-    assert gate.pause(-30) == pytest.approx(0, abs=0.01)  # a date that has passed
-    assert gate.reserve().wait_seconds == pytest.approx(0, abs=0.01)
+def test_the_longer_one_of_a_told_and_a_growing_pause_holds(gate: Gate) -> None:
+    assert [gate.pause(5) for _ in range(4)] == pytest.approx([5, 5, 8, 16], abs=0.01)
+
+
+def test_a_server_s_fault_that_says_how_long_pauses_all_at_once_and_counts_in_the_row(gate: Gate) -> None:
+    assert gate.pause(0, "failed") == 0
+    assert gate.pause(3, "failed") == pytest.approx(3, abs=0.01)
+    assert [gate.pause(0, "failed") for _ in range(3)] == pytest.approx([3, 4, 8], abs=0.05)
+
+
+def test_requests_that_were_under_way_make_a_pause_longer_only_by_what_they_are_told(gate: Gate) -> None:
+    slot = replace(gate.reserve(), at=gate.now())
+    gate.pause(None)
+    assert gate.is_left(gate.pause(0, slot=slot), 2)
+    assert gate.pause(9, slot=slot) == pytest.approx(9, abs=0.01)
+    assert gate.pause(None, slot=replace(slot, at=gate.now() + 1)) == pytest.approx(9, abs=0.05)
 
 
 def test_a_pause_is_an_hour_at_most(gate: Gate) -> None:
@@ -487,7 +501,7 @@ def test_a_pause_is_an_hour_at_most(gate: Gate) -> None:
 
 
 def test_a_fraction_of_a_second_is_a_pause(gate: Gate) -> None:
-    assert gate.pause(0.25) == pytest.approx(0.25, abs=0.01)
+    assert gate.pause(0.25, "failed") == pytest.approx(0.25, abs=0.01)
 
 
 # --- whose limit, and without Redis -------------------------------------------------------------------------------

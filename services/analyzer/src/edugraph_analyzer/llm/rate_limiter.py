@@ -217,13 +217,13 @@ class RateLimiter:
     def pause(
         self, model: str, why: Failing, reason: str, seconds: float | None = None, slot: Slot | None = None
     ) -> float:
-        """Stop all processes for `seconds`, or for longer each time where the provider did not say (None).
+        """Stop all processes for longer each time, and for `seconds` at least if the provider said so.
 
         `reason` is told to those who wait. `slot` is that of the request that failed. Return the seconds until they
         go on; 0 while so few requests failed in a row that nobody stops.
         """
         breaker = self._breakers[why]
-        told = -1 if seconds is None else max(seconds, 0)
+        told = min(max(seconds or 0.0, 0.0), LONGEST_PAUSE_SECONDS)
         try:
             milliseconds: int = self._pause(
                 keys=[
