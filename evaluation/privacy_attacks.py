@@ -54,7 +54,9 @@ class ObedientClient:
     def judge(self, _reason: str) -> float:
         return 0.0
 
-    def complete(self, request: LLMRequest, check: Callable[[], None]) -> LLMResponse:
+    def complete(
+        self, request: LLMRequest, check: Callable[[], None], _count_lost: Callable[[int, int], None]
+    ) -> LLMResponse:
         check()
         asked = request.messages[1]["content"]
         bodies = {item_id: body for _, item_id, body in _ITEM.findall(asked)}

@@ -115,6 +115,16 @@ def test_a_pack_is_read_by_one_batch_for_half_the_price(bench: Bench, name: str)
     assert_each_once(bench, again)
 
 
+def test_a_batch_that_tells_nothing_of_its_tokens_is_estimated(bench: Bench, name: str) -> None:
+    bench.provider.script(usage=None)
+    result = bench.finished(economy(name))
+    assert_each_once(bench, result)
+    (usage,) = usage_of(bench.server, name).values()
+    assert usage.estimated == usage.requests
+    assert usage.input_tokens > 300 * usage.requests
+    assert usage.cost > 0
+
+
 @contextmanager
 def cut(points: set[tuple[int, bool]], stop: Callable[[], None]) -> Iterator[list[str]]:
     """Have the process die at some of its outside calls and writes, by their number, before or after they are done."""

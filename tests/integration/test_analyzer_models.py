@@ -105,6 +105,72 @@ def test_cached_input_has_its_own_price_and_the_parts_add_up(
     assert sum(found.origin.cost for found in result.findings) == pytest.approx(used.cost)
 
 
+NOTHING = {"prompt_tokens": 0, "completion_tokens": 0}
+NEGATIVE = {"prompt_tokens": -500, "completion_tokens": -50, "prompt_tokens_details": {"cached_tokens": 10**6}}
+WORDS = {"prompt_tokens": "500", "completion_tokens": "50", "prompt_tokens_details": "none"}
+ONE = {"prompt_tokens": 1, "completion_tokens": 1}
+
+
+@pytest.mark.parametrize("stream_only", [False, True])
+@pytest.mark.parametrize("usage", [None, {}, [], NOTHING, NEGATIVE, WORDS, ONE], ids=str)
+def test_a_budget_ends_a_job_whatever_the_provider_tells_of_its_tokens(
+    server: "redis.Redis", provider: Provider, name: str, usage: Any, stream_only: bool
+) -> None:
+    """Out: the estimate. Then nothing is ever spent, and all packs are asked."""
+    provider.script(usage=usage, stream_only=stream_only)
+    one = pipeline(server, provider, name, budget_per_job=0.0005)
+    one.analyse(chats(name, 1))
+    for number in range(5):
+        with pytest.raises(Wait, match=r"the job's budget of 0\.0005 is spent"):
+            one.analyse(chats(name, 1, prefix=f"{number} "))
+    answered = [request for request in provider.requests() if request["status"] == 200]
+    assert len(answered) == 1
+    used = usage_of(server, name)["interaction", name]
+    assert (used.requests, used.estimated) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", ["timeout", "cut"])
+def test_a_budget_ends_a_job_whose_answers_do_not_come(
+    server: "redis.Redis", provider: Provider, name: str, fault: str
+) -> None:
+    """Out: the count of the input. A provider bills what it began."""
+    provider.script(faults=[{"kind": fault, "every": 1}])
+    one = pipeline(server, provider, name, budget_per_job=0.0005, call_timeout_seconds=0.5)
+    with pytest.raises((Retryable, Wait)):
+        one.analyse(chats(name, 1))
+    for number in range(3):
+        with pytest.raises(Wait, match="is spent"):
+            one.analyse(chats(name, 1, prefix=f"{number} "))
+    assert len(provider.requests()) == 1
+    used = usage_of(server, name)["interaction", name]
+    assert (used.requests, used.estimated, used.output_tokens) == (1, 1, 0)
+
+
+def test_answers_with_more_fields_than_were_asked_for_are_found_at_once(
+    server: "redis.Redis", provider: Provider, name: str
+) -> None:
+    provider.script(faults=[{"kind": "more_fields", "every": 1}])
+    result = pipeline(server, provider, name).analyse(chats(name, ITEMS))
+    assert (len(result.findings), len(provider.requests())) == (ITEMS, 1)
+
+
+def test_failures_in_a_row_are_counted_while_the_form_changes(
+    server: "redis.Redis", provider: Provider, name: str
+) -> None:
+    """A model that only streams, and whose streams break: each try is a 400 and a stream.
+
+    Out: the rule that a refused form leaves the count as it is.
+    """
+    provider.script(stream_only=True, faults=[{"kind": "cut", "every": 1}])
+    seen = list[type[Exception]]()
+    for number in range(5):
+        with pytest.raises((Retryable, Wait)) as caught:
+            pipeline(server, provider, name, longest_wait_seconds=0.1).analyse(chats(name, 1, prefix=f"{number} "))
+        seen.append(caught.type)
+    assert seen == [Retryable, Retryable, Wait, Wait, Wait]
+    assert len(provider.requests()) == 6
+
+
 # --- the settings file --------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,7 @@ def spoilt(kind: str, answer: dict[str, Any]) -> str:
         "missing_item": lambda: _text({"answers": entries[:-1]}),
         "doubled_item": lambda: _text({"answers": [*entries, entries[0]]}),
         "exchanged": lambda: _with(entries, [entry["id"] for entry in entries][::-1]),
+        "more_fields": lambda: _text({"answers": [{**entry, "reasoning": "first", "n": [1]} for entry in entries]}),
         "outside_schema": lambda: _text({"answers": [{**entry, "confidence": 9, "do": "this"} for entry in entries]}),
     }
     return ways.get(kind, lambda: _text(answer))()

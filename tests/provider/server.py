@@ -15,7 +15,8 @@ Prints its address (http://127.0.0.1:PORT/v1) as the first line. It logs each re
 A script is {"latency": seconds, "jitter": seconds more at most, "faults": [FAULT, …], "accepts": [steps], "models": [names],
 "keys": [keys], "refuses": [parameters], "refusals": {word in the body: [status, message]},
 "requires": {word that is not in the body: [status, message]}, "thinks": tokens that come
-before each answer, "stream_only": true, "most_tokens": largest limit, "headers": {…}}; all of it optional. A FAULT is {"kind": K, "every": n, "at": k}: the
+before each answer, "stream_only": true, "most_tokens": largest limit, "headers": {…}, "usage": what is told in place of
+the true numbers}; all of it optional. A FAULT is {"kind": K, "every": n, "at": k}: the
 requests whose number is k modulo n; or {"kind": K, "first": n}; "kinds": [K, …] takes them in turn. Kinds: 429 (with
 "retry_after": seconds), 500 and other statuses, "timeout", "cut" (half a response, then the connection ends), "not_json", "filter",
 and the spoilt answers of fake_answers.py.
@@ -296,18 +297,19 @@ class Provider:
         if thinks and limit < thinks + len(content) // 4:
             content, finish = content[: max(limit - thinks, 0) * 4], "length"
         prompt = sum(len(str(message["content"])) for message in asked["messages"]) // 4
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": thinks + len(content) // 4,
+            "total_tokens": prompt + thinks + len(content) // 4,
+            "prompt_tokens_details": {"cached_tokens": self.script.get("cached_tokens", 0)},
+        }
         return {
             "id": "chatcmpl-test",
             "object": "chat.completion",
             "created": 0,
             "model": asked.get("model"),
             "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}],
-            "usage": {
-                "prompt_tokens": prompt,
-                "completion_tokens": thinks + len(content) // 4,
-                "total_tokens": prompt + thinks + len(content) // 4,
-                "prompt_tokens_details": {"cached_tokens": self.script.get("cached_tokens", 0)},
-            },
+            "usage": self.script.get("usage", usage),
         }
 
 

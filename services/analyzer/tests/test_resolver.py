@@ -39,7 +39,7 @@ class ScriptedClient:
         self.judged.append(reason)
         return self.pauses.pop(0) if reason and self.pauses else 0.0
 
-    def complete(self, request, check):
+    def complete(self, request, check, _count_lost):
         check()
         self.asked.append(request)
         reply = self.replies.pop(0)

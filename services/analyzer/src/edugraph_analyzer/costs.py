@@ -2,9 +2,11 @@
 
 What a job has spent is kept in Redis, where the gateway reads it. `edugraph:cost:JOB` is a hash. Its field `cost` is
 the whole sum and `budget` is the job's own budget, if it has one. All other fields are `KIND|MODEL|WHAT`, where WHAT
-is requests, items, cached, input_tokens, cached_tokens, output_tokens or cost. `cached` counts items that were
-answered before; `cached_tokens` are those of the input that the provider had in its own cache. `reserved` is what the
-batches under way will cost in all; `reserved|BATCH` and `settled|BATCH` say what each does, and that it was counted.
+is requests, items, cached, input_tokens, cached_tokens, output_tokens, estimated or cost. `cached` counts items that
+were answered before; `cached_tokens` are those of the input that the provider had in its own cache; `estimated`
+counts the requests whose tokens are an estimate, since the provider told none that can be true. `reserved` is what
+the batches under way will cost in all; `reserved|BATCH` and `settled|BATCH` say what each does, and that it was
+counted.
 """
 
 from collections.abc import Sequence
@@ -61,7 +63,10 @@ def split_in_proportion(total: int, weights: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one model was used for one kind in one job; `cost` is in the currency of the price table."""
+    """What one model was used for one kind in one job; `cost` is in the currency of the price table.
+
+    `estimated`: the tokens of so many of the requests are estimated.
+    """
 
     requests: int = 0
     items: int = 0
@@ -70,6 +75,7 @@ class Usage:
     output_tokens: int = 0
     cost: float = 0.0
     cached_tokens: int = 0
+    estimated: int = 0
 
 
 class Spending:

@@ -182,7 +182,9 @@ class Economy:
             for number, request in enumerate(requests)
         )
         kept_seconds = round(self._settings.batch_deadline_seconds) + 2 * 86_400
+        asked_tokens = json.dumps([estimated_request(request.messages) for request in requests])
         state = {"name": name, "access": access.key, "requests": keys, "file": "", "began": str(self._now())}
+        state["asked_tokens"] = asked_tokens
         self._write(stage="uploading", **state)
         from edugraph_analyzer.llm.batches import NotThere
 
@@ -222,9 +224,14 @@ class Economy:
 
         files = self._looked_at(state, batches).files
         used = Counter[str]()
+        # An older release has kept none.
+        asked_tokens = {
+            f"{state['name']}-{number}": tokens
+            for number, tokens in enumerate(json.loads(state.get("asked_tokens", "[]")))
+        }
         for file in files:
             try:
-                answers = batches.answers(file)
+                answers = batches.answers(file, asked_tokens)
             except NotThere:
                 continue
             for number, keys in enumerate(json.loads(state["requests"])):
@@ -236,6 +243,7 @@ class Economy:
                     input_tokens=response.input_tokens,
                     output_tokens=response.output_tokens,
                     cached_tokens=response.cached_tokens,
+                    estimated=response.estimated,
                 )
                 # Of a text that was changed or erased meanwhile the answer is paid for, and is of no use.
                 asked = {
@@ -251,7 +259,7 @@ class Economy:
         tokens = used["input_tokens"], used["output_tokens"], used["cached_tokens"]
         model, kind = state["model"], self._kind
         cost = cost_of(self._settings.price_of(model), *tokens, batched=True)
-        usage = Usage(used["requests"], 0, 0, *tokens[:2], cost, tokens[2])
+        usage = Usage(used["requests"], 0, 0, *tokens[:2], cost, tokens[2], estimated=used["estimated"])
         if self._spending.settle_batch(self._job_id, state["name"], kind, model, usage):
             telemetry.tokens_used(model, kind, *tokens[:2], cost)
         self._write(stage="answered", files=json.dumps(files))

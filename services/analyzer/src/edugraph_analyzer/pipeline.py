@@ -112,10 +112,13 @@ class Completes(Protocol):
     """What the resolver needs of `llm.client.LLMClient`.
 
     `check` is called when the request's slot has come, right before it leaves; what it raises comes out as it was.
-    `judge` is told why the last response was of no use, or an empty reason; it returns the seconds of a pause.
+    `count_lost` is called with the estimated tokens of each attempt that left and brought no answer. `judge` is told
+    why the last response was of no use, or an empty reason; it returns the seconds of a pause.
     """
 
-    def complete(self, request: LLMRequest, check: Callable[[], None]) -> LLMResponse: ...
+    def complete(
+        self, request: LLMRequest, check: Callable[[], None], count_lost: Callable[[int, int], None]
+    ) -> LLMResponse: ...
 
     def judge(self, reason: str) -> float: ...
 
@@ -530,7 +533,7 @@ class Resolver:
     def _send(self, request: LLMRequest) -> LLMResponse:
         """Check the budget, send one request, and count what it cost. The client waits for its slot.
 
-        An answer that the content filter took out was paid for as well.
+        An answer that the content filter took out was paid for as well, and so was one that did not come in time.
         """
         model = self._settings.model_for(self._kind)
         price = self._settings.price_of(model)
@@ -541,12 +544,24 @@ class Resolver:
             if self._is_cancelled(self._job_id):
                 raise Cancelled
 
-        response = self._client.complete(request, stop_if_cancelled)
-        used = (response.input_tokens, response.output_tokens)
-        cost = cost_of(price, *used, response.cached_tokens)
-        usage = Usage(1, input_tokens=used[0], output_tokens=used[1], cost=cost, cached_tokens=response.cached_tokens)
-        self._spending.add(self._job_id, self._kind, model, usage)
-        telemetry.tokens_used(model, self._kind, *used, cost)
+        def count(input_tokens: int, output_tokens: int, cached_tokens: int, *, estimated: bool) -> None:
+            cost = cost_of(price, input_tokens, output_tokens, cached_tokens)
+            usage = Usage(
+                requests=1,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cost=cost,
+                cached_tokens=cached_tokens,
+                estimated=int(estimated),
+            )
+            self._spending.add(self._job_id, self._kind, model, usage)
+            telemetry.tokens_used(model, self._kind, input_tokens, output_tokens, cost)
+
+        def count_lost(input_tokens: int, output_tokens: int) -> None:
+            count(input_tokens, output_tokens, 0, estimated=True)
+
+        response = self._client.complete(request, stop_if_cancelled, count_lost)
+        count(response.input_tokens, response.output_tokens, response.cached_tokens, estimated=response.estimated)
         if response.filtered:
             raise Unanswerable("the provider's content filter refused it")
         return response

@@ -5,20 +5,19 @@ here, and no failure uses up a try of the pack, since a batch is under way for h
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletion
 
 from edugraph_analyzer.llm.access import Access
 from edugraph_analyzer.llm.refusals import NOT_FOUND, meaning_of, refusal, retry_after, words_of
-from edugraph_analyzer.llm.responses import response_of
+from edugraph_analyzer.llm.responses import Asked, ToldError, Unreadable, response_of
 from edugraph_analyzer.prompting.questions import LLMResponse
-from edugraph_common.contracts.errors import Refused, Retryable, Wait
+from edugraph_common.contracts.errors import Refused, Wait
 
 _PAUSE_SECONDS = 30.0  # after a failure with no word on how long
 _SKEW_SECONDS = 3_600  # between the provider's clock and ours, at most
@@ -102,18 +101,30 @@ class ProviderBatches:
         except NotThere:
             return
 
-    def answers(self, file_id: str) -> dict[str, LLMResponse]:
-        """Return the responses of a file by the name of their request. Failed requests have none. Raises NotThere."""
+    def answers(self, file_id: str, asked_tokens: Mapping[str, int]) -> dict[str, LLMResponse]:
+        """Return the responses of a file by the name of their request. Failed requests have none. Raises NotThere.
+
+        `asked_tokens` has the estimated tokens of each request. An answer that is not a chat completion was paid for,
+        and is a response without a text.
+        """
         found = {}
         with self._verdicts():
             for line in self._sdk.files.content(file_id).iter_lines():
                 try:
                     entry = json.loads(line)
-                    if entry["response"]["status_code"] == _OK:
-                        completion = ChatCompletion.construct(**entry["response"]["body"])
-                        found[str(entry["custom_id"])] = response_of(completion, 0, 0)
-                except (ValueError, KeyError, TypeError, Retryable):
-                    continue  # a request whose answer cannot be read is one without an answer
+                    name, told = str(entry["custom_id"]), entry["response"]
+                    if told["status_code"] != _OK:
+                        continue
+                    body = told["body"]
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    continue
+                tokens = asked_tokens.get(name, 0)
+                try:
+                    found[name] = response_of(body, Asked(tokens))
+                except ToldError:
+                    continue
+                except Unreadable as error:
+                    found[name] = LLMResponse("", True, tokens, error.output_tokens, estimated=True)
         return found
 
     def delete(self, file_id: str) -> None:
@@ -134,7 +145,7 @@ class ProviderBatches:
             if meaning in ("limit", "fault"):
                 told = retry_after(error.response.headers, self._now())
                 reason = f"the provider's batches answered {error.status_code}"
-                raise Wait(reason, _PAUSE_SECONDS if told is None else told) from None
+                raise Wait(reason, max(told or 0.0, _PAUSE_SECONDS)) from None
             if meaning != "account" or error.status_code == NOT_FOUND:
                 raise NotThere from None
             sentence = refusal(error.status_code, words, self._access.name)

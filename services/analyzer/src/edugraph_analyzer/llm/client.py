@@ -1,8 +1,8 @@
 """The client of the language model: one request, and one response or one of the three verdicts.
 
-Every physical attempt passes the rate limiter. The SDK's own retries are off. A hook of its HTTP client, which runs
-for redirects too, reserves the slot. It is confirmed once the connection is there, right before the request's head:
-what DNS, TCP and TLS take is not between a slot and its request.
+Every physical attempt passes the rate limiter. The SDK's own retries are off, and no redirect is followed. A hook of
+its HTTP client reserves the slot. It is confirmed once the connection is there, right before the request's head: what
+DNS, TCP and TLS take is not between a slot and its request. `bounded_http` ends each exchange in time.
 """
 
 import threading
@@ -20,10 +20,11 @@ from edugraph_analyzer import telemetry
 from edugraph_analyzer.findings.schema import schema_of
 from edugraph_analyzer.llm.access import Access
 from edugraph_analyzer.llm.batches import ProviderBatches
+from edugraph_analyzer.llm.bounded_http import BoundedClient, TooLarge
 from edugraph_analyzer.llm.capabilities import EndpointCapabilities, EndpointMemory
 from edugraph_analyzer.llm.rate_limiter import RateLimiter, Slot, name_of_key
-from edugraph_analyzer.llm.refusals import meaning_of, refusal, retry_after, words_of
-from edugraph_analyzer.llm.responses import gathered, response_of
+from edugraph_analyzer.llm.refusals import MOVED, meaning_of, moved_to, refusal, retry_after, words_of
+from edugraph_analyzer.llm.responses import Asked, ToldError, Unreadable, body_of, response_of
 from edugraph_analyzer.models_file import Endpoint, Parameters
 from edugraph_analyzer.prompting.questions import (
     Cancelled,
@@ -62,8 +63,23 @@ class Attempt:
     sent_at: float | None = None
 
 
+class ProviderError(Exception):
+    """An error of the provider, by the status of its response or the one that its body names.
+
+    `output_tokens` is the estimate for what was written before the error came.
+    """
+
+    def __init__(self, status: int, words: str, headers: Mapping[str, str], output_tokens: int = 0) -> None:
+        super().__init__(status)
+        self.status, self.words, self.headers, self.output_tokens = status, words, headers, output_tokens
+
+
 def no_check() -> None:
     """Let every request leave."""
+
+
+def no_count(_input_tokens: int, _output_tokens: int) -> None:
+    """Count nothing."""
 
 
 class LLMClient:
@@ -92,13 +108,20 @@ class LLMClient:
         self._memories: dict[tuple[str, str], EndpointMemory] = {}
         self._attempt: ContextVar[Attempt] = ContextVar("attempt")
 
-    def complete(self, request: LLMRequest, check: Callable[[], None] = no_check) -> LLMResponse:
+    def complete(
+        self,
+        request: LLMRequest,
+        check: Callable[[], None] = no_check,
+        count_lost: Callable[[int, int], None] = no_count,
+    ) -> LLMResponse:
         """Ask the model once. A key or a model that was just refused is not tried again by each of a job's packs.
 
         What one key cannot answer now, the next one is asked. `check` is called before each attempt, when its slot
-        has come: to wait for that may take a minute. Raises Retryable, Wait or Rejected (Refused where no request of
-        the job can be answered), Unanswerable for what concerns only the items of this request, and what `check`
-        raises.
+        has come: to wait for that may take a minute. `count_lost` is called with the estimated tokens, in and out, of
+        each attempt that left and brought no answer: a provider bills a time-out too.
+
+        Raises Retryable, Wait or Rejected (Refused where no request of the job can be answered), Unanswerable for
+        what concerns only the items of this request, and what `check` raises.
         """
         failures: list[Failure] = []
         accesses = self.accesses(request.kind)
@@ -110,7 +133,7 @@ class LLMClient:
                 failures.append(Refused(told))
                 continue
             try:
-                return self._asked(access, request, check).response
+                return self._asked(access, request, check, count_lost).response
             except (Retryable, Wait, Refused) as failure:
                 failures.append(failure)
         raise min(failures, key=_how_late)
@@ -128,7 +151,7 @@ class LLMClient:
 
     def complete_with_headers(self, request: LLMRequest, check: Callable[[], None] = no_check) -> ResponseWithHeaders:
         """Ask the first endpoint with its first key, whatever was refused before. Raises as `complete` does."""
-        return self._asked(self.accesses(request.kind)[0], request, check)
+        return self._asked(self.accesses(request.kind)[0], request, check, no_count)
 
     def capabilities(self, kind: Kind) -> EndpointCapabilities:
         """Return what is known now of the endpoint that answers questions of this kind first."""
@@ -153,47 +176,73 @@ class LLMClient:
                 found.append(Access(model, parameters, endpoint, secret, name, key, self._limiters[key], memory))
         return found
 
-    def _asked(self, access: Access, request: LLMRequest, check: Callable[[], None]) -> ResponseWithHeaders:
+    def _asked(
+        self,
+        access: Access,
+        request: LLMRequest,
+        check: Callable[[], None],
+        count_lost: Callable[[int, int], None],
+    ) -> ResponseWithHeaders:
         """Ask one endpoint. A request that it refuses for its form is sent again with downgraded capabilities."""
         model, parameters = access.model, access.parameters
         capabilities = access.memory.capabilities_of(access.name, parameters)
         while True:
             limit = request.max_answer_tokens + max(request.headroom, capabilities.headroom)
             limit = min(limit, capabilities.most_tokens or limit)
-            asked = form_of(access, request, parameters, capabilities, limit)
-            tokens = estimated_request(asked["messages"]) + limit // 2
-            attempt = Attempt(access, model, tokens, check)
+            form = form_of(access, request, parameters, capabilities, limit)
+            asked = Asked(estimated_request(form["messages"]), limit, max(limit - request.max_answer_tokens, 0))
+            attempt = Attempt(access, model, asked.input_tokens + limit // 2, check)
             self._attempt.set(attempt)
-            attributes = {"gen_ai.request.model": model, "edugraph.kind": request.kind}
-            timeout = self._timeout(parameters)
             try:
-                with tracing.span(f"chat {model}", "client", **attributes):
-                    raw = self._sdk(access).chat.completions.with_raw_response.create(**asked, timeout=timeout)
-                    completion = raw.parse()
-                    if capabilities.stream:
-                        completion = gathered(completion, time.perf_counter, parameters.timeout_seconds)
-                response = response_of(completion, limit, max(limit - request.max_answer_tokens, 0))
-            except openai.APIStatusError as error:
-                _count(attempt, str(error.status_code))
+                raw, response = self._exchanged(attempt, form, asked, request.kind)
+            except ProviderError as error:
+                _count(attempt, str(error.status))
+                if error.output_tokens:
+                    count_lost(asked.input_tokens, error.output_tokens)
                 capabilities = self._downgraded(attempt, request, capabilities, limit, error)
                 continue
-            except (openai.OpenAIError, httpx2.HTTPError, ValueError, Retryable) as error:
-                timed_out, cut = (
-                    isinstance(error, openai.APITimeoutError | httpx2.TimeoutException),
-                    isinstance(error, openai.APIConnectionError | httpx2.HTTPError),
-                )
-                _count(attempt, "timeout" if timed_out else "cut" if cut else "unreadable")
+            except Unreadable as error:
+                _count(attempt, "unreadable")
+                if error.is_billed:
+                    count_lost(asked.input_tokens, min(error.output_tokens, limit))
+                raise self._failed(attempt, error.reason) from None
+            except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
+                if attempt.sent_at is not None:
+                    count_lost(asked.input_tokens, 0)
                 raise self._failure_of(attempt, error) from None
             finally:
                 if attempt.slot is not None:
                     access.limiter.leave(model, attempt.slot.name)
             if attempt.sent_at is None or attempt.slot is None:
                 raise RuntimeError("a request has left without a slot: the HTTP client no longer tells when it sends")
-            _count(attempt, str(raw.http_response.status_code))
+            _count(attempt, str(raw.status_code))
             used = response.input_tokens + response.output_tokens
             access.limiter.settle(model, attempt.slot, used or None)
             access.memory.remember(access.name, parameters, capabilities.after(response))
             return ResponseWithHeaders(response, raw.headers)
+
+    def _exchanged(
+        self, attempt: Attempt, form: dict[str, Any], asked: Asked, kind: Kind
+    ) -> tuple[httpx2.Response, LLMResponse]:
+        """Send one request and read its answer. The SDK sends, and its reading of answers is not used.
+
+        The SDK takes each value of a body for what it should be, so that a wrong one ends in an error anywhere.
+        Raises ProviderError, Unreadable, and what the SDK raises.
+        """
+        access = attempt.access
+        attributes = {"gen_ai.request.model": attempt.model, "edugraph.kind": kind}
+        timeout = self._timeout(access.parameters)
+        with tracing.span(f"chat {attempt.model}", "client", **attributes):
+            try:
+                given = self._sdk(access).chat.completions.with_raw_response.create(**form, timeout=timeout)
+            except openai.APIStatusError as error:
+                words = words_of(error.body, error.message)
+                raise ProviderError(error.status_code, words, error.response.headers) from None
+            raw: httpx2.Response = given.http_response
+            try:
+                return raw, response_of(body_of(raw.read()), asked)
+            except ToldError as error:
+                raise ProviderError(error.status, error.words, raw.headers, error.output_tokens) from None
 
     def batchable(self, kind: Kind) -> Access | None:
         """Return the first key that was not refused just now, if its endpoint answers without a stream."""
@@ -243,7 +292,7 @@ class LLMClient:
                     keepalive_expiry=_KEPT_OPEN_SECONDS,
                 )
                 hooks: dict[str, list[Callable[..., Any]]] = {"request": [self._reserve_slot]} if in_slots else {}
-                http = openai.DefaultHttpxClient(event_hooks=hooks, limits=limits, transport=self._transport)
+                http = BoundedClient(event_hooks=hooks, limits=limits, transport=self._transport)
                 self._http[in_slots] = (process, http)
             return self._http[in_slots][1]
 
@@ -276,33 +325,35 @@ class LLMClient:
         request: LLMRequest,
         capabilities: EndpointCapabilities,
         limit: int,
-        error: openai.APIStatusError,
+        error: ProviderError,
     ) -> EndpointCapabilities:
         """Return the capabilities to try next, or raise what the status means for these items, this job, or all."""
-        status, access, model = error.status_code, attempt.access, attempt.model
-        words, headers = words_of(error.body, error.message), error.response.headers
+        status, words, access, model = error.status, error.words, attempt.access, attempt.model
+        told = retry_after(error.headers, self._now())
         meaning = meaning_of(status, words)
+        about_limit = meaning == "form" or limit > request.max_answer_tokens or "max_tokens" in words
+        if meaning in ("form", "too long") and about_limit:
+            downgraded = capabilities.downgraded_for(words, limit)
+            # The failures in a row stay: that the form was refused says nothing of what comes in another form.
+            if downgraded is not None:
+                return downgraded
         if attempt.slot is not None and meaning not in ("limit", "fault"):
             access.limiter.settle(model, attempt.slot, None)
         match meaning:
             case "limit":
                 reason = "the provider says that its limit is reached (429)"
-                told = retry_after(headers, self._now())
                 raise Wait(reason, access.limiter.pause(model, "refused", reason, told, attempt.slot)) from None
             case "fault":
-                told = retry_after(headers, self._now())
                 raise self._failed(attempt, f"the provider answered {status}", told) from None
             case "filtered":
                 raise Unanswerable("the provider's content filter refused it") from None
-            case "form" | "too long":
-                about_limit = meaning == "form" or limit > request.max_answer_tokens or "max_tokens" in words
-                downgraded = capabilities.downgraded_for(words, limit) if about_limit else None
-                if downgraded is not None:
-                    return downgraded
-                if meaning == "too long":
-                    raise Unanswerable("its text is too long for the model") from None
+            case "too long":
+                raise Unanswerable("its text is too long for the model") from None
         sentence = refusal(status, words, access.name)
-        if meaning != "account":
+        if meaning == "moved":
+            address = access.endpoint.base_url or ""
+            sentence = MOVED.format(there=moved_to(address, error.headers.get("location", "")), status=status)
+        if meaning not in ("account", "moved"):
             raise Rejected(sentence) from None
         access.memory.remember_refusal(access.name, sentence)
         raise Refused(sentence) from None
@@ -319,18 +370,21 @@ class LLMClient:
         """
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, Failure | Cancelled) and cause is not error:
+            if isinstance(cause, Failure | Cancelled):
                 return cause
+            if isinstance(cause, TooLarge):
+                error = cause
             cause = cause.__cause__ or cause.__context__
-        if attempt.sent_at is None and isinstance(error, Failure):
-            return error
         if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
-            return self._failed(attempt, "the provider did not answer in time")
-        if isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
-            return self._failed(attempt, "the connection to the provider failed or was cut")
-        if isinstance(error, Retryable):
-            return self._failed(attempt, error.reason)
-        return self._failed(attempt, f"the provider's answer cannot be read ({type(error).__name__})")
+            status, reason = "timeout", "the provider did not answer in time"
+        elif isinstance(error, TooLarge):
+            status, reason = "unreadable", "the provider's answer is too large to be one"
+        elif isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
+            status, reason = "cut", "the connection to the provider failed or was cut"
+        else:
+            status, reason = "unreadable", f"the provider's answer cannot be read ({type(error).__name__})"
+        _count(attempt, status)
+        return self._failed(attempt, reason)
 
 
 def form_of(

@@ -3,10 +3,12 @@
 The words of an error body are used for matching only. They may repeat what was sent, and so are never shown.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Literal
+from urllib.parse import urljoin, urlsplit
 
 BAD_REQUEST, UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN, NOT_FOUND, TIMED_OUT = 400, 401, 402, 403, 404, 408
 CONFLICT, TOO_LARGE, UNPROCESSABLE, TOO_EARLY, TOO_MANY_REQUESTS = 409, 413, 422, 425, 429
@@ -69,10 +71,27 @@ _SENTENCES = {
 _EMPTY_ACCOUNT = (
     "the provider's account has no credit or quota left ({status}): top it up, or set another EDUGRAPH_OPENAI_API_KEY"
 )
+MOVED = (
+    "the provider's address redirects to {there} ({status}), and redirects are not followed: "
+    "set EDUGRAPH_OPENAI_BASE_URL (or base_url in the models' file) to the new address"
+)
 _REFUSED = "the provider refuses the request ({status}): ask `edugraph provider check` what it accepts"
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_HOST = re.compile(r"[a-z0-9.:_-]{1,253}")
+_STATUS = re.compile(r"[45][0-9]{2}")
+_NO_STATUS = 600
+# The statuses of errors that name no number, by the codes and words that providers use for them.
+_STATUS_BY_WORDS = (
+    (PAYMENT_REQUIRED, _NO_CREDIT),
+    (TOO_MANY_REQUESTS, ("rate_limit", "rate limit", "too many requests", "too_many_requests", "resource_exhausted")),
+    (UNAUTHORIZED, ("invalid_api_key", "incorrect api key", "authentication", "unauthorized", *_ABOUT_KEY)),
+    (FORBIDDEN, ("permission", "forbidden")),
+    (NOT_FOUND, _ABOUT_MODEL),
+    (BAD_REQUEST, ("invalid_request", "bad_request", "badrequest", *_TOO_LONG, *_FILTERED)),
+    (SERVER_ERROR, ("overloaded", "unavailable", "server_error", "internal error")),
+)
 
-Meaning = Literal["limit", "fault", "too long", "filtered", "form", "account", "refused"]
+Meaning = Literal["limit", "fault", "too long", "filtered", "form", "account", "moved", "refused"]
 
 
 def words_of(body: object, message: str) -> str:
@@ -80,8 +99,33 @@ def words_of(body: object, message: str) -> str:
     if isinstance(body, list) and body and isinstance(body[0], dict):
         body = body[0].get("error", body[0])
     told = body if isinstance(body, dict) else {}
-    parts = (*(told.get(name) for name in ("code", "param", "type", "message")), message)
-    return " ".join(str(part) for part in parts if part).casefold()
+    parts = (*(told.get(name) for name in ("code", "param", "type", "message", "msg", "error_msg")), message)
+    return " ".join(_written(part) for part in parts if part).casefold()
+
+
+def _written(part: object) -> str:
+    """Return a part of an error as text. Mistral gives an object as the message."""
+    if isinstance(part, str | int | float):
+        return str(part)
+    try:
+        return json.dumps(part, ensure_ascii=False)
+    except RecursionError:
+        return ""
+
+
+def status_in(error: object) -> int | None:
+    """Return the HTTP status that an error inside of a body names by a number or by its words, or None."""
+    told = error if isinstance(error, dict) else {}
+    for name in ("code", "status", "status_code", "http_code"):
+        value = told.get(name)
+        number = int(value) if isinstance(value, str) and _STATUS.fullmatch(value) else value
+        if isinstance(number, int) and BAD_REQUEST <= number < _NO_STATUS:
+            return number
+    words = words_of(told, error if isinstance(error, str) else "")
+    for status, any_of in _STATUS_BY_WORDS:
+        if _has(words, any_of):
+            return status
+    return None
 
 
 def meaning_of(status: int, words: str) -> Meaning:
@@ -96,6 +140,8 @@ def meaning_of(status: int, words: str) -> Meaning:
         meaning = "too long"
     elif status >= SERVER_ERROR or status in (CONFLICT, TIMED_OUT, TOO_EARLY):
         meaning = "fault"
+    elif status < BAD_REQUEST:
+        meaning = "moved"
     elif of_form and _has(words, _FILTERED):
         meaning = "filtered"
     elif status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND) or (of_form and _has(words, (*_ABOUT_MODEL, *_ABOUT_KEY))):
@@ -131,5 +177,20 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     date = headers.get("retry-after", "").strip()
     try:
         return max(parsedate_to_datetime(date).timestamp() - now, 0.0) if date else None
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError, OSError):  # not a date, or one beyond all calendars
         return None
+
+
+def moved_to(address: str, location: str) -> str:
+    """Return where a redirect leads, without its path and query, which may hold a secret."""
+    try:
+        there = urlsplit(urljoin(address, location))
+        host = there.hostname or ""
+        port = f":{there.port}" if there.port else ""
+    except ValueError:
+        return "another address"
+    if not _HOST.fullmatch(host):
+        return "another address"
+    if host == urlsplit(address).hostname and there.scheme == urlsplit(address).scheme:
+        return f"another path of {host}{port}"
+    return f"{there.scheme}://{host}{port}"

@@ -48,6 +48,7 @@ class LLMResponse:
 
     `cached_tokens` are those of the input that the provider had in its cache, `limit` is what the answer was allowed,
     and `headroom` what of it was beyond the tokens of the answer. One that the content filter took out is `filtered`.
+    The tokens are `estimated`, at least in part, where the provider told none or numbers that cannot be true.
     """
 
     text: str
@@ -58,6 +59,7 @@ class LLMResponse:
     filtered: bool = False
     limit: int = 0
     headroom: int = 0
+    estimated: bool = False
 
 
 class Unanswerable(Exception):

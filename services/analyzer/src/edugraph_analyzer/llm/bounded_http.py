@@ -1,0 +1,154 @@
+"""An HTTP client whose every exchange has one deadline and one bound of size, in whatever way its bytes come.
+
+The time-outs of httpx2 hold for one read of a socket, so a server that sends a byte now and then is never ended by
+them. Here each read and each write is given what is left of the exchange's time, and each byte that comes is counted:
+those of headers, of interim responses, of the framing of chunks and of a proxy's answer too. Bodies are read whole
+within the exchange, and are counted once more after they were decompressed.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore2
+import httpx2
+
+# More than 65,536 tokens take in a stream, whose events are some 300 bytes for each token.
+MOST_BYTES = 32 * 2**20
+_PIECE_BYTES = 2**14
+# These say how a body came, and are not true of one that was read.
+_OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+class TooLarge(httpx2.HTTPError):
+    """An answer has more than MOST_BYTES."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer is too large")
+
+
+@dataclass
+class Exchange:
+    """What is left to the exchange that is under way: `ends_at` by the monotonic clock, and bytes to come."""
+
+    ends_at: float
+    bytes_left: int
+
+    def left(self, seconds: float | None, error: type[Exception]) -> float:
+        """Return how long a read or a write may take, at most `seconds`. Raises `error` after the deadline."""
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise error("the exchange took too long")
+        return left if seconds is None else min(left, seconds)
+
+    def count(self, size: int) -> None:
+        """Raises TooLarge."""
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise TooLarge
+
+
+_under_way: ContextVar[Exchange] = ContextVar("exchange")
+
+
+class BoundedStream(httpcore2.NetworkStream):
+    """A connection whose reads and writes keep to the exchange that is under way in their thread."""
+
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        exchange = _under_way.get()
+        data = self._stream.read(max_bytes, exchange.left(timeout, httpcore2.ReadTimeout))
+        exchange.count(len(data))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # In pieces: the time-out of the stream below holds for each part of a piece that the server takes.
+        for start in range(0, len(buffer), _PIECE_BYTES):
+            left = _under_way.get().left(timeout, httpcore2.WriteTimeout)
+            self._stream.write(buffer[start : start + _PIECE_BYTES], left)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:
+        left = _under_way.get().left(timeout, httpcore2.ConnectTimeout)
+        return BoundedStream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class BoundedBackend(httpcore2.SyncBackend):
+    """Opens connections that keep to the exchange that is under way."""
+
+    def connect_tcp(self, *args: Any, **options: Any) -> httpcore2.NetworkStream:
+        return BoundedStream(super().connect_tcp(*args, **options))
+
+
+class BoundedTransport(httpx2.BaseTransport):
+    """Sends a request by another transport, and reads its response whole, within the bounds.
+
+    The time begins again when the head of the request leaves: what was waited for its turn does not count.
+    """
+
+    def __init__(self, transport: httpx2.BaseTransport) -> None:
+        self._transport = transport
+        if isinstance(transport, httpx2.HTTPTransport):
+            # httpx2 has no parameter for it.
+            transport._pool._network_backend = BoundedBackend()  # noqa: SLF001
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Raises TooLarge, and what the other transport raises."""
+        times: Mapping[str, float | None] = request.extensions.get("timeout", {})
+        seconds = times.get("read") or 0.0
+        connect_seconds = times.get("connect") or 0.0
+        exchange = Exchange(time.monotonic() + connect_seconds + seconds, MOST_BYTES)
+        trace: Callable[[str, Any], None] | None = request.extensions.get("trace")
+
+        def begin_again(event: str, details: Any) -> None:
+            if trace is not None:
+                trace(event, details)
+            if event.endswith("send_request_headers.started"):
+                exchange.ends_at = time.monotonic() + seconds
+
+        request.extensions["trace"] = begin_again
+        under_way = _under_way.set(exchange)
+        try:
+            response = self._transport.handle_request(request)
+            try:
+                body = read_whole(response.iter_bytes(), exchange)
+            finally:
+                response.close()
+        finally:
+            _under_way.reset(under_way)
+        # As bytes: a header may hold characters of any encoding.
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_WIRE]
+        return httpx2.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def read_whole(pieces: Iterable[bytes], exchange: Exchange) -> bytes:
+    """Return a body that comes in pieces. Raises TooLarge, and httpx2.ReadTimeout after the deadline."""
+    whole = bytearray()
+    for piece in pieces:
+        exchange.left(None, httpx2.ReadTimeout)
+        whole += piece
+        if len(whole) > MOST_BYTES:
+            raise TooLarge
+    return bytes(whole)
+
+
+class BoundedClient(httpx2.Client):
+    """A client whose transports are bounded, those of the environment's proxies too. It follows no redirect."""
+
+    def _init_transport(self, *args: Any, **options: Any) -> httpx2.BaseTransport:
+        return BoundedTransport(super()._init_transport(*args, **options))
+
+    def _init_proxy_transport(self, *args: Any, **options: Any) -> httpx2.BaseTransport:
+        return BoundedTransport(super()._init_proxy_transport(*args, **options))
