@@ -199,15 +199,17 @@ class System:
         addresses = {"EDUGRAPH_URL": self.url, "EDUGRAPH_INSIGHTS_URL": self.insights}
         return edugraph_here({**self.engine.environment, **addresses}, *arguments)
 
-    def restart_importer(self, number: int) -> None:
-        """Start the importer again with so many processes, and else as it was."""
+    def restart_importer(
+        self, number: int, module: str = "edugraph_importer.worker", more: Mapping[str, str] | None = None
+    ) -> None:
+        """Start the importer again with so many processes, and else as it was. `more`: settings of this one alone."""
         importer = self.processes.running["importer"]
         importer.terminate()
         importer.wait()
         port = self.metrics_ports[PROCESSES.index("importer")]
         own = {"EDUGRAPH_METRICS_PORT": str(port), **self.engine.own.get("importer", {})}
-        command = worker_command("edugraph_importer.worker", "importer", IMPORTS, number)
-        self.processes.start("importer", command, own)
+        command = worker_command(module, "importer", IMPORTS, number)
+        self.processes.start("importer", command, {**own, **(more or {})})
         self.processes.wait_until("importer", lambda: self.processes.log_has("importer", " ready."))
 
     def peak_memory(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging.celery_app import make_app, make_publisher
 from edugraph_common.messaging.provisioning import apply_topology, pika_channel
 from edugraph_common.messaging.topology import EVENTS, policies
-from edugraph_common.platform.job_store import connect
+from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.settings import Settings
 
 HERE = Path(__file__).parent
@@ -213,10 +214,11 @@ class Bench:
         return dict(self.app.control.inspect(timeout=3, limit=1).active_queues() or {})
 
     def chord(self, *members: dict[str, Any], errback: bool = False) -> tuple[list[str], str]:
-        """Publish a chord of traps; the ids of its members, and of its body."""
+        """Publish a chord of traps; the ids of its members, and of its body, whose job Redis knows."""
         bodies = [{"job_id": uuid4().hex, **member} for member in members]
         header = [self.app.signature(TRAP, (body,), task_id=body["job_id"]) for body in bodies]
         after = {"job_id": uuid4().hex}
+        Jobs(self.redis).create(after["job_id"], "import", "trap", datetime.now(UTC))
         callback = self.app.signature(BODY, (after,), task_id=after["job_id"])
         if errback:
             callback.on_error(self.app.signature(BODY, ([], after), immutable=True))

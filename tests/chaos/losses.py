@@ -5,6 +5,7 @@
 An import in peace comes first. Then, for each kind and seed, the same files are imported while
 
 - `redis`: Redis loses all that it holds, once,
+- `planning`: Redis loses all that it holds before each single command that the planning of a job sends to it,
 - `source`: the source of the largest job is deleted, and put back when the job has ended,
 - `poison`: a job is among them of which some batches kill each process that writes them,
 - `cancel`: jobs are cancelled and resumed.
@@ -23,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ import redis
 from addresses import clean
 from beside import scripted_provider
 from feeding import Client, Food, cook
+from flush_order import OVER, FlushOrder, outcome_of
 from ground import Ground, fresh_ground
 from observing import digest, waiting_messages
 from run import FOLDER, PROVIDER, emptied, job_report, service_environment
@@ -55,8 +58,10 @@ UNKNOWN_AFTER = 10.0  # seconds for which Redis has not known a job, and nothing
 SMALL_JOBS = 4
 MAIN_IDS = "7-"  # how the ids of the records of the largest job begin
 POISONED_ROWS, POISONED_BATCH = 600, 50
-# A worker that one record kills; it is the real one for all others.
-POISONED = worker_command("poisoned_importer", "importer", IMPORTS, 2)
+# A worker that one record kills, and that can lose Redis' data on order; it is the real one for all others.
+FAULTY = worker_command("flushing_importer", "importer", IMPORTS, 2)
+PLANNED_BATCH = 37  # the size of batches by which the order to lose Redis' data knows its job
+LEAST_STEPS = 8  # of a plan; if there are fewer, the fault was not put in
 
 
 @dataclass
@@ -99,6 +104,11 @@ class Scene:
 
     def post(self, job: str, what: str) -> int:
         return httpx.post(f"{self.system.url}/v1/jobs/{job}/{what}", timeout=30).status_code
+
+    @property
+    def flush_order(self) -> Path:
+        """The file by which the importer is told when Redis is to lose its data."""
+        return self.folder / "flush-order.json"
 
     def redis(self) -> "redis.Redis":
         return redis.Redis.from_url(self.ground.direct["EDUGRAPH_REDIS_URL"])
@@ -187,11 +197,14 @@ def main() -> int:
 
 @contextlib.contextmanager
 def _scene(folder: Path, food: Food) -> Iterator[Scene]:
-    COMMANDS["importer"] = POISONED
+    COMMANDS["importer"] = FAULTY
     with fresh_ground(FOLDER / "servers") as ground, scripted_provider(PROVIDER) as address:
         environment = service_environment(ground, folder, address)
-        integration = str(Path(__file__).parents[1] / "integration")
-        environment["PYTHONPATH"] = os.pathsep.join([integration, os.environ.get("PYTHONPATH", "")])
+        tests = Path(__file__).parents[1]
+        folders = [str(tests), str(tests / "integration"), os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(folders)
+        environment["FLUSH_ORDER"] = str(folder / "flush-order.json")
+        environment["FLUSH_REDIS_URL"] = ground.direct["EDUGRAPH_REDIS_URL"]
         declare_topology(environment)
         with Supervised.run(environment, folder / "logs") as system:
             yield Scene(ground, system, folder, food)
@@ -232,6 +245,45 @@ def redis_loses_all(scene: Scene, rng: random.Random, found: Found) -> None:
             found.problems.append(f"{name} was {before[name]} and is unknown")
     _true(scene, found)
     _succeeded(found, *(name for name, report in found.reports.items() if report))
+
+
+def redis_loses_all_while_planning(scene: Scene, rng: random.Random, found: Found) -> None:
+    """A small job is planned for each step, while the large ones, which lose all that is known of them, go on."""
+    large = Client(scene.system.url, options={"parallel_batches": "8"})
+    jobs = {path.name: large.submit(path, analyze=path == scene.food.texts) for path in scene.files[:2]}
+    client = Client(scene.system.url, options={"batch_size": str(PLANNED_BATCH)})
+    for command in count(1):
+        order = FlushOrder("import_records_with_callback", {"next_batch": 0, "batch_size": PLANNED_BATCH}, command)
+        order.give(scene.flush_order)
+        path = rng.choice(scene.food.small[:SMALL_JOBS])
+        job = client.submit(path)
+        state = _outcome(scene)
+        if state == OVER:
+            break
+        name = f"{path.name} at step {command}"
+        # A job that had ended when its data was lost may stay unknown.
+        if state not in ENDED:
+            found.reports |= scene.ended({name: job})
+            _succeeded(found, name)
+    found.moments.append(f"flushed at {command - 1} steps of a plan")
+    if command <= LEAST_STEPS:
+        found.problems.append(f"a plan has {command - 1} steps only")
+    for path in scene.food.small[:SMALL_JOBS]:
+        jobs[path.name] = client.submit(path)
+    found.reports |= scene.ended(jobs)
+    _true(scene, found)
+    _succeeded(found, *jobs)
+
+
+def _outcome(scene: Scene) -> str:
+    """Return the state of the job when its data was lost, or OVER."""
+    path = outcome_of(scene.flush_order)
+    end = time.monotonic() + ENDS_WITHIN
+    while not path.exists():
+        if time.monotonic() > end:
+            raise RuntimeError("no job was planned")
+        time.sleep(0.1)
+    return path.read_text(encoding="utf-8")
 
 
 def source_is_deleted(scene: Scene, rng: random.Random, found: Found) -> None:
@@ -344,6 +396,7 @@ def _all_done(scene: Scene, found: Found) -> None:
 
 KINDS: dict[str, Callable[[Scene, random.Random, Found], None]] = {
     "redis": redis_loses_all,
+    "planning": redis_loses_all_while_planning,
     "source": source_is_deleted,
     "poison": poison_is_among_them,
     "cancel": jobs_are_cancelled,

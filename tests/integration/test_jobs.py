@@ -257,6 +257,20 @@ def test_a_window_is_sent_once_by_whoever_claims_it_first(jobs: Jobs) -> None:
     assert [jobs.begin(job_id, 3, NOW, generation=generation) for generation in (0, 1)] == ["stale", "begun"]
 
 
+def test_a_job_that_redis_has_lost_and_that_is_known_again_is_not_ended_by_what_came_before(jobs: Jobs) -> None:
+    """Out: HEXISTS of the batches in finish_job.lua; the look at the claim in `unsettled_of_window`."""
+    job_id = started(jobs, 2)
+    assert jobs.unsettled_of_window(job_id, range(2)) == {0, 1}
+    jobs.settle_batch(outcome(job_id, 0), NOW)
+    assert jobs.unsettled_of_window(job_id, range(2)) == {1}
+    jobs._redis.delete(*jobs.keys_of(job_id))
+    jobs.create(job_id, "import", "a.ndjson", NOW)
+    jobs.sent(job_id, 0)
+    assert jobs.unsettled_of_window(job_id, range(2)) is None
+    jobs.imported(job_id, NOW)
+    assert jobs.finish_if_complete(job_id, NOW) is None
+
+
 def test_a_resumed_job_does_not_end_before_what_failed_was_tried_again(jobs: Jobs) -> None:
     job_id = started(jobs, 3)
     for batch, state in enumerate(("written", "failed", "failed")):

@@ -15,14 +15,10 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @dataclass
-class JobsWithGaps:
-    """Knows outcomes of all batches but these."""
+class JobsThatSettle:
+    """Notes what is settled."""
 
-    gaps: set[int] = field(default_factory=set)
     settled: list[BatchOutcome] = field(default_factory=list)
-
-    def unsettled(self, _job_id: str, batches: range) -> set[int]:
-        return self.gaps & set(batches)
 
     def settle_batch(self, outcome: BatchOutcome, _now: datetime) -> bool:
         self.settled.append(outcome)
@@ -42,7 +38,7 @@ def test_only_the_lost_batches_of_the_window_are_settled(
     """All their rows count as read and failed, and it is told. To take the guard out: settle none in `_settle_lost`."""
     told: list[Event] = []
     monkeypatch.setattr("edugraph_importer.service.emit", lambda _, event: told.append(event))
-    jobs, nothing = JobsWithGaps(gaps), cast("Any", None)
+    jobs, nothing = JobsThatSettle(), cast("Any", None)
     importer = Importer(
         nothing,
         nothing,
@@ -56,7 +52,7 @@ def test_only_the_lost_batches_of_the_window_are_settled(
         now=lambda: NOW,
     )
     job = ImportJob(job_id="j", records=tuple({"n": n} for n in range(60)), batch_size=10, next_batch=2)
-    importer._settle_lost(ImportAggregate(job_id="j", job=job, batches=6, window_end=4))
+    importer._settle_lost(ImportAggregate(job_id="j", job=job, batches=6, window_end=4), gaps)
     why = "its task ended without an outcome"
     assert [(each.batch, each.state, each.read, each.failed, each.error) for each in jobs.settled] == [
         (number, "failed", 10, 10, why) for number in settled

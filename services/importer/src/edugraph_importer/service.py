@@ -124,13 +124,7 @@ class Importer:
             if not self.recreate(job):
                 return None
         if is_long_to_scan(self.blobs, job):
-            then = "import_records_async" if at_once else "import_records_with_callback"
-            task_id = task_id_for(job.job_id, f"split-source-{job.generation}")
-            try:
-                send(self.app, "split_source_task", SplitSource(**dict(job), then=then), task_id=task_id)
-            except Retryable as away:
-                # During an upgrade from a release without this queue, workers may begin before it is declared.
-                raise Wait(f"the file cannot be sent to be split: {away.reason}", SPLIT_QUEUE_SECONDS) from away
+            self._send_to_be_split(job, at_once=at_once)
             return None
         total = self._scan(job)
         if total is None:
@@ -150,6 +144,9 @@ class Importer:
             first_batch=job.next_batch,
             generation=job.generation,
         )
+        if claim == "unknown":
+            # Redis has lost the job since it was looked at, so the job is recreated like any unknown one.
+            return self.plan(job, at_once=at_once)
         if claim == "busy":
             raise Wait("another process sends these batches, or died while it did", CLAIM_SECONDS / 4)
         if claim != "begun":
@@ -161,6 +158,15 @@ class Importer:
         )
         still_open = self.jobs.open_batches(job.job_id, range(job.next_batch, end))
         return [batch for batch in window(self.blobs, job, end) if batch.batch in still_open], after
+
+    def _send_to_be_split(self, job: ImportJob, *, at_once: bool) -> None:
+        then = "import_records_async" if at_once else "import_records_with_callback"
+        task_id = task_id_for(job.job_id, f"split-source-{job.generation}")
+        try:
+            send(self.app, "split_source_task", SplitSource(**dict(job), then=then), task_id=task_id)
+        except Retryable as away:
+            # During an upgrade from a release without this queue, workers may begin before it is declared.
+            raise Wait(f"the file cannot be sent to be split: {away.reason}", SPLIT_QUEUE_SECONDS) from away
 
     def split(self, message: SplitSource) -> None:
         """Find where the batches of a large source lie, and have its import begin.
@@ -179,7 +185,7 @@ class Importer:
         try:
             return count_batches(self.blobs, job, self.platform_prefixes)
         except (MalformedFile, Changed) as problem:
-            self.fail(job.job_id, str(problem))
+            self.fail_import(job, str(problem))
             return None
 
     @contextmanager
@@ -286,15 +292,12 @@ class Importer:
         if standing == "unknown":
             self._begin_again(job)
         elif standing not in ("cancelled", "stale"):
-            self._settle_lost(message)
-            if message.window_end < message.batches:
-                following = job.model_copy(update={"next_batch": message.window_end})
-                task_id = task_id_for(job.job_id, f"split-{message.window_end}")
-                send(self.app, "import_records_with_callback", following, task_id=task_id)
-            else:
-                self.jobs.imported(job.job_id, self.now())
-            self._finish(job.job_id)
+            self._carry_on(message)
         report = self.jobs.report(message.job_id, self.now())
+        if report is None:
+            # Redis has lost the job since it was looked at.
+            self._begin_again(job)
+            report = self.jobs.report(message.job_id, self.now())
         if report is None:
             raise Rejected("Redis does not know this job; what was written stays in the graph")
         seconds = max((report.updated - report.created).total_seconds(), 0.001)
@@ -315,6 +318,26 @@ class Importer:
             seconds=seconds,
             records_per_second=report.read / seconds,
         )
+
+    def _carry_on(self, message: ImportAggregate) -> None:
+        """Send the next window, or end the import after the last one.
+
+        Nothing is done for a window that Redis has lost: its job has begun again, or begins again after this.
+        """
+        job = message.job
+        lost = self.jobs.unsettled_of_window(job.job_id, range(job.next_batch, message.window_end))
+        if lost is None:
+            log.info("window_left_out", batch=job.next_batch, reason="Redis had lost it")
+            return
+        if lost:
+            self._settle_lost(message, lost)
+        if message.window_end < message.batches:
+            following = job.model_copy(update={"next_batch": message.window_end})
+            task_id = task_id_for(job.job_id, f"split-{message.window_end}")
+            send(self.app, "import_records_with_callback", following, task_id=task_id)
+        else:
+            self.jobs.imported(job.job_id, self.now())
+        self._finish(job.job_id)
 
     def undo_import(self, job_id: str) -> dict[str, int]:
         """Take back what an import wrote. Raises what `undo.undo_import` does, and Rejected for one that goes on."""
@@ -354,7 +377,10 @@ class Importer:
             self.recreate(first)
 
     def _begin_again_from(self, message: ImportBatch) -> None:
-        """Send the batch's job from its first batch on, if it was stored."""
+        """Send the batch's job from its first batch on, if it was stored.
+
+        Any other job begins again at the end of its chord, whose message has the whole job.
+        """
         if job := load_job(self.blobs, message.job_id):
             self._begin_again(job.model_copy(update={"generation": message.generation}))
 
@@ -368,10 +394,19 @@ class Importer:
                 self.jobs.create(job_id, "analysis", "inline", self.now())
                 self.fail(job_id, LOST_ANALYSIS)
 
-    def fail(self, job_id: str, reason: str) -> None:
-        """End the whole job, unless it was cancelled."""
-        if self.jobs.fail(job_id, reason, self.now()):
+    def fail_import(self, job: ImportJob, reason: str) -> None:
+        """End the whole import as failed, unless it was cancelled. A job that Redis has lost is known again then."""
+        if self.fail(job.job_id, reason):
+            return
+        if self.jobs.standing(job.job_id, job.generation) == "unknown" and self.recreate(job):
+            self.fail(job.job_id, reason)
+
+    def fail(self, job_id: str, reason: str) -> bool:
+        """End the whole job. False for one that was cancelled, or that Redis does not know."""
+        has_failed = self.jobs.fail(job_id, reason, self.now())
+        if has_failed:
             self._ended(job_id, "failed")
+        return has_failed
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         with telemetry.retries_of(self.graph):
@@ -436,6 +471,11 @@ class Importer:
             # Whoever died after the line above has not ended the job that its message names.
             for each in sorted({job_id, *waiting}):
                 self._finish(each)
+        if self.jobs.standing(job_id, None) == "unknown":
+            # Redis may have lost a job that waited for this alone. The id may also be that of a request, of which
+            # nothing is stored.
+            with suppress(Rejected):  # its deadline has passed
+                send_lost_job(self.app, self.blobs, job_id, None, self.now())
         return SettledPrerequisites(finished=settled.finished, changed=len(changes), set_aside=settled.set_aside)
 
     def _send_settler(self, job_id: str) -> None:
@@ -520,13 +560,11 @@ class Importer:
         self._settle_pack(message, 0, number, reason)
         return FindingsOutcome(job_id=message.job_id, pack=message.pack, state="failed", failed=number, error=reason)
 
-    def _settle_lost(self, message: ImportAggregate) -> None:
+    def _settle_lost(self, message: ImportAggregate, lost: Collection[int]) -> None:
         """Settle batches of the window whose task ended without doing so, for example because it was revoked."""
-        lost = self.jobs.unsettled(message.job_id, range(message.job.next_batch, message.window_end))
-        if lost:
-            for batch in window(self.blobs, message.job, message.window_end):
-                if batch.batch in lost:
-                    self.batch_failed(batch, "its task ended without an outcome")
+        for batch in window(self.blobs, message.job, message.window_end):
+            if batch.batch in lost:
+                self.batch_failed(batch, "its task ended without an outcome")
 
     def _settle(self, outcome: BatchOutcome, types: Sequence[str] = ()) -> bool:
         # A redelivered batch settles nothing, and so is not counted again. Its event has the same id as before.

@@ -54,8 +54,10 @@ class DataImportTask(EduGraphTask):
     def on_given_up(self, message: Message, reason: str) -> None:
         if isinstance(message, ImportBatch):
             self.importer.batch_failed(message, reason)
-        elif isinstance(message, ImportJob | ImportAggregate):
-            self.importer.fail(message.job_id, reason)
+        elif isinstance(message, ImportJob):
+            self.importer.fail_import(message, reason)
+        elif isinstance(message, ImportAggregate):
+            self.importer.fail_import(message.job, reason)
         elif isinstance(message, Findings):
             self.importer.findings_failed(message, reason)
 

@@ -21,6 +21,8 @@ from edugraph_common.platform.course_members import CourseMembers
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
 from edugraph_common.platform.redis_texts import RedisTexts
+from edugraph_common.platform.stored_jobs import store_job
+from edugraph_importer.batching import count_batches
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph
 from edugraph_importer.service import DERIVING, FAILED_BATCHES_IN_A_ROW, Importer
@@ -242,6 +244,43 @@ def test_a_settler_that_died_before_it_ended_its_job_is_made_up_for_by_its_messa
     report = importer.jobs.report(job_id, NOW)
     assert report is not None
     assert report.state == "succeeded"
+
+
+def test_an_unusable_file_is_told_although_redis_loses_the_job_while_it_is_scanned(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take the guard out: let Importer.fail_import not recreate the job."""
+    job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
+    with importer.blobs.write(job.source or "") as file:
+        file.write(b"\xff\n")
+    importer.jobs.create(job.job_id, "import", "a.ndjson", NOW)
+
+    def scan(*arguments: Any) -> int:
+        importer.jobs._redis.delete(*importer.jobs.keys_of(job.job_id))
+        return count_batches(*arguments)
+
+    monkeypatch.setattr("edugraph_importer.service.count_batches", scan)
+    assert importer.plan(job) is None
+    report = importer.jobs.report(job.job_id, NOW)
+    assert report is not None
+    assert report.state == "failed"
+    assert "UTF-8" in (report.error or "")
+
+
+def test_a_job_that_redis_loses_while_it_waits_for_prerequisites_begins_again(
+    importer: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To take the guard out: let settle_prerequisites not look whether Redis knows the job."""
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "edugraph_common.messaging.lost_jobs.send", lambda _, name, message, **__: sent.append((name, message.job_id))
+    )
+    job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
+    store_job(importer.blobs, job)
+    importer.settle_prerequisites("a request")
+    assert sent == []
+    importer.settle_prerequisites(job.job_id)
+    assert sent == [("begin_import_again_task", job.job_id)]
 
 
 def test_a_job_whose_records_are_without_text_or_withheld_ends(importer: Importer) -> None:

@@ -10,6 +10,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from edugraph_common.contracts.errors import Retryable
+from edugraph_common.messaging.publisher import job_of
+from edugraph_common.platform.job_store import keys_of_job
 from edugraph_common.platform.redis_errors import LOGIN_ERRORS
 
 # A body in one of these states is neither running nor done; whether its message is on its way cannot be told.
@@ -49,11 +51,15 @@ class ResultStore(RedisBackend):
         before sends the body itself, without the answers of the members: a body must not need them, and must bear to
         run twice, since the one that was interrupted may have sent it after all.
 
+        Redis may also have lost the chord, together with its job. Then each member that ends sends the body, since
+        nobody can count them any more: the body makes the job begin again.
+
         Raises OperationalError if the broker is away, so that the member goes back to its queue.
         """
         if not self._counted_before(request):
             super().on_chord_part_return(request, state, result, propagate, **kwargs)
-            return
+            if not self._has_lost_job(request):
+                return
         body = Signature.from_dict(request.chord, app=self.app)
         if self.get_state(str(body.id)) in BODY_NOT_BEGUN:
             log.warning("chord_body_sent_again", task=body.task, task_id=body.id)
@@ -61,6 +67,11 @@ class ResultStore(RedisBackend):
                 body.clone(args=([],)).apply_async()
             except Retryable as away:
                 raise OperationalError(away.reason) from None
+
+    def _has_lost_job(self, request: Any) -> bool:
+        """Say whether Redis does not know the job that the chord belongs to. A chord without a job has lost none."""
+        job_id = job_of(request.chord["args"])
+        return bool(job_id) and not self.client.exists(keys_of_job(job_id)[0])
 
     def _counted_before(self, request: Any) -> bool:
         """Say whether this member was counted already and all the others were, too."""

@@ -267,6 +267,21 @@ class Jobs:
             settled = pipe.execute()
         return {batch for batch, there in zip(batches, settled, strict=True) if not there}
 
+    def unsettled_of_window(self, job_id: str, batches: range) -> set[int] | None:
+        """Return the batches of this window that have no outcome yet, or None if the window was not claimed.
+
+        A window that was sent is not claimed any more if Redis lost the job, even if the job is known again.
+        """
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            pipe.hexists(_job(job_id, "windows"), str(batches.start))
+            for batch in batches:
+                pipe.hexists(_job(job_id, "batches"), str(batch))
+            is_claimed, *settled = pipe.execute()
+        if not is_claimed:
+            return None
+        return {batch for batch, there in zip(batches, settled, strict=True) if not there}
+
     def settle_pack(
         self,
         job_id: str,

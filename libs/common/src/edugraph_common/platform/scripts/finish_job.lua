@@ -7,6 +7,9 @@ local is_deriving = redis.call('HEXISTS', job, 'deriving') == 1
 if state and is_deriving and state ~= 'queued' and state ~= 'running' then return 'deriving' end
 if not state or redis.call('HEXISTS', job, 'stopped') == 1 then return '' end
 if state == 'cancelled' or state == 'succeeded' or (state == 'failed' and redis.call('HEXISTS', job, 'failed_batches') == 0) then return '' end
+-- Redis may have lost the job when all its batches were written. The number of its batches is known again when it is
+-- planned again.
+if redis.call('HEXISTS', job, 'batches') == 0 then return '' end
 if number('imported') == 0 or number('batches_done') < number('batches') then return '' end
 if number('analysis_done') + number('analysis_failed') < number('analysis_expected') then return '' end
 if is_deriving then return 'deriving' end
