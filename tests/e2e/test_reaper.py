@@ -1,20 +1,27 @@
 """A job that nothing in a queue will carry on is found, and sent again or failed."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import uuid4
 
 import anyio
+import httpx
 import pytest
-from engines import System
+from engines import IMPORTERS, System
 
 from edugraph_common.contracts.messages import ImportJob
 from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.messaging.provisioning import pika_channel
+from edugraph_common.platform.job_store import DELIVERIES_KEPT
+from edugraph_common.platform.settings import Settings
 from edugraph_gateway.gateway import Gateway, open_gateway
-from edugraph_gateway.operations.reaper import MOST_RESTARTS, QUIET_SECONDS, reap
+from edugraph_gateway.operations.reaper import MOST_RESTARTS, NOT_DELIVERED, QUIET_SECONDS, SENDING_SECONDS, reap
 from edugraph_gateway.settings import GatewaySettings
 
+NEVER = -1  # as Redis tells when a key expires
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", ["real"], indirect=True)]
 
 
@@ -50,18 +57,57 @@ def lost_job(gateway: Gateway, *, created: datetime, window_sent: bool = False) 
     return job_id
 
 
-def reaped(gateway: Gateway, waiting: int | None = None) -> list[str]:
+def reaped(gateway: Gateway, depth: Callable[[str], int] | None = None, after: timedelta = timedelta(0)) -> list[str]:
+    """Reap once, by a clock that is `after` the real one. `depth` stands for the queues' own."""
     gateway.jobs._redis.delete("edugraph:reaping")
-    depth = gateway.queue_depth if waiting is None else lambda _: waiting
+    depth = depth or gateway.queue_depth
 
     async def in_a_loop_of_its_own() -> list[str]:
-        gateway_here = open_gateway(gateway.settings)
+        gateway_here = open_gateway(gateway.settings, now=lambda: datetime.now(UTC) + after)
         try:
             return await reap(gateway_here.intake.submitter, depth)
         finally:
             gateway_here.publisher.close()
 
     return anyio.run(in_a_loop_of_its_own)
+
+
+def delivered(gateway: Gateway, job_id: str, published: datetime, queue: str = "data_import") -> None:
+    """A worker got a message of the job as soon as it was published, and did not get far."""
+    gateway.jobs.note_delivery(job_id, None, queue, published.timestamp(), published)
+
+
+@contextmanager
+def without_importers(system: System) -> Iterator[None]:
+    importer = system.processes.running["importer"]
+    importer.terminate()
+    importer.wait()
+    try:
+        yield
+    finally:
+        system.restart_importer(IMPORTERS)
+
+
+def submit_inline(system: System, run: str) -> str:
+    row = {
+        "type": "error_record",
+        "timestamp": "2026-01-05T08:00:00Z",
+        "record_id": run,
+        "data": {"student_id": run, "course_id": "c", "error_text": "1 + 1 = 3"},
+    }
+    answer = httpx.post(f"{system.url}/v1/imports", json={"records": [row]}, timeout=30).raise_for_status()
+    return str(answer.json()["job_id"])
+
+
+def purge(system: System, queue: str) -> None:
+    settings = Settings.model_validate(
+        {
+            name: system.engine.environment[f"EDUGRAPH_{name.upper()}"]
+            for name in ("broker_url", "redis_url", "blob_url")
+        }
+    )
+    with pika_channel(settings) as channel:
+        channel.queue_purge(queue)
 
 
 def ended(system: System, job_id: str) -> JobReport:
@@ -77,7 +123,7 @@ def test_a_job_whose_message_is_lost_is_sent_again(
     now = datetime.now(UTC)
     job_id = lost_job(gateway, created=now - timedelta(seconds=QUIET_SECONDS + 60), window_sent=window_sent)
     young = lost_job(gateway, created=now - timedelta(seconds=QUIET_SECONDS - 60))
-    assert reaped(gateway, waiting=1) == []
+    assert reaped(gateway, lambda _: 1) == []
     assert reaped(gateway) == [job_id]
     report = ended(system, job_id)
     assert (report.state, report.batches, report.written) == ("succeeded", 4, 20)
@@ -89,9 +135,13 @@ def test_a_job_whose_message_is_lost_is_sent_again(
 def test_a_job_that_makes_no_progress_is_failed_with_the_reason(
     system: System, gateway: Gateway, counted: list[str]
 ) -> None:
-    job_id = lost_job(gateway, created=datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS + 60))
+    """Guard: the limit of restarts in open_or_fail."""
+    began = datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS + 60)
+    job_id = lost_job(gateway, created=began)
     for _ in range(MOST_RESTARTS):
-        gateway.jobs.count_restart(job_id)
+        delivered(gateway, job_id, began)
+        gateway.jobs.count_restart(job_id, began)
+    delivered(gateway, job_id, began)
     assert reaped(gateway) == [job_id]
     report = system.client.job(job_id)
     assert report.state == "failed"
@@ -111,6 +161,101 @@ def test_a_job_of_which_nobody_knows_what_it_was_to_do_is_failed(gateway: Gatewa
     assert (report.state, counted) == ("failed", ["failed"])
     assert "send its records again" in (report.error or "")
     assert "Resume" not in (report.error or "")
+
+
+def test_an_import_outlasts_days_without_importers(system: System, gateway: Gateway) -> None:
+    """Guards: `_may_wait` in reap; `ended` in keys_of_job.lua, by which records expire after the job's end only."""
+    with without_importers(system):
+        purge(system, "data_import")
+        job_id = submit_inline(system, uuid4().hex)
+        for hours in (1, 6.1, 12.2, 24.4, 72, 167, 200):
+            assert job_id not in reaped(gateway, after=timedelta(hours=hours))
+        assert gateway.queue_depth("data_import") == 1
+        assert gateway.jobs._redis.ttl(gateway.jobs.keys_of(job_id)[1]) == NEVER
+    report = ended(system, job_id)
+    assert (report.state, report.read, report.written) == ("succeeded", 1, 1)
+
+
+def test_a_job_whose_messages_are_lost_is_sent_again_for_a_week(
+    system: System, gateway: Gateway, counted: list[str]
+) -> None:
+    """Guards: `delivered` in count_restart.lua; the deadline in open_or_fail."""
+    with without_importers(system):
+        job_id = submit_inline(system, uuid4().hex)
+        for number in range(2 * MOST_RESTARTS):
+            purge(system, "data_import")
+            assert job_id in reaped(gateway, after=timedelta(hours=1 + number))
+            assert system.client.job(job_id).state == "running"
+        # The one that was sent last waits, so that no second one is sent.
+        assert job_id not in reaped(gateway, after=timedelta(days=7, hours=2))
+        purge(system, "data_import")
+        assert job_id in reaped(gateway, after=timedelta(days=7, hours=2))
+    report = system.client.job(job_id)
+    assert (report.state, report.error) == ("failed", NOT_DELIVERED)
+    assert set(counted) == {"sent again", "failed"}
+    # Its records are still there, so that it can be resumed.
+    system.client.resume(job_id)
+    assert ended(system, job_id).written == 1
+    assert gateway.jobs._redis.hmget(gateway.jobs.keys_of(job_id)[0], "restarts", "lost_since") == [None, None]
+
+
+def test_a_message_that_was_delivered_after_a_day_is_not_sent_again(gateway: Gateway) -> None:
+    """Guard: the time of the delivery in Jobs.quiet. The queue is empty, and the job has said nothing yet."""
+    now = datetime.now(UTC)
+    job_id = lost_job(gateway, created=now - timedelta(days=1))
+    delivered(gateway, job_id, now)
+    assert job_id not in reaped(gateway)
+    assert job_id in reaped(gateway, after=timedelta(seconds=QUIET_SECONDS + 60))
+    gateway.jobs.cancel(job_id, now)
+
+
+def test_a_lost_job_is_found_although_its_queue_is_never_empty(gateway: Gateway) -> None:
+    """Guards: `delivered_up_to`, and SENDING_SECONDS. A message may be sent as long as the task before it may run."""
+    now = datetime.now(UTC)
+    sent = now - timedelta(days=1)
+    job_id = lost_job(gateway, created=sent)
+    others = lost_job(gateway, created=now)
+    gateway.jobs._redis.delete("edugraph:delivered:import_splits")
+
+    def is_reaped() -> bool:
+        return job_id in reaped(gateway, lambda queue: queue == "import_splits")
+
+    later = sent + timedelta(seconds=SENDING_SECONDS + 1)
+    delivered(gateway, others, later - timedelta(seconds=2), "import_splits")
+    for _ in range(DELIVERIES_KEPT - 2):
+        delivered(gateway, others, later, "import_splits")
+    assert not is_reaped(), "too few were delivered"
+    delivered(gateway, others, later, "import_splits")
+    assert not is_reaped(), "one of them was published when a message of the job may have been"
+    delivered(gateway, others, later, "import_splits")
+    assert is_reaped()
+    for each in (job_id, others):
+        gateway.jobs.cancel(each, now)
+
+
+@pytest.mark.parametrize(("to_analyse", "is_sent"), [(0, True), (5, False)])
+def test_only_what_is_analysed_waits_for_the_analyzer(gateway: Gateway, to_analyse: int, is_sent: bool) -> None:
+    """Guard: IMPORT_QUEUES."""
+    job_id = uuid4().hex
+    began = datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS + 60)
+    gateway.jobs.create(job_id, "analysis", "inline", began, to_analyse=to_analyse)
+    found = reaped(gateway, lambda queue: queue == "llm_analysis")
+    assert (job_id in found) == is_sent
+    gateway.jobs.cancel(job_id, began)
+
+
+def test_workers_note_what_they_get(system: System, gateway: Gateway) -> None:
+    """Guard: note_deliveries in the importer."""
+    began = datetime.now(UTC)
+    job_id = submit_inline(system, uuid4().hex)
+    ended(system, job_id)
+    noted = gateway.jobs._redis.hget(gateway.jobs.keys_of(job_id)[0], "delivered")
+    assert datetime.fromisoformat(str(noted)) >= began
+    for number in range(DELIVERIES_KEPT):
+        ended(system, submit_inline(system, f"{job_id}-{number}"))
+    published = gateway.jobs.delivered_up_to("data_import")
+    assert published is not None
+    assert published >= began - timedelta(seconds=1)
 
 
 def test_gateways_take_turns(gateway: Gateway) -> None:

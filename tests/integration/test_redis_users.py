@@ -164,7 +164,7 @@ def test_what_a_service_must_not_do_is_refused(
 # a(nalyzer). This table and ACCESS say the same twice, on purpose: whoever changes what a user may says so here, too.
 WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("job", "job_tasks", "job_outcomes", "job_counts", "task_owners"), ("gia", "")),
-    "results": ("ia", "g"),
+    **dict.fromkeys(("results", "deliveries"), ("ia", "g")),
     "chords": ("i", ""),
     "answers": ("ia", ""),
     "asking": ("a", ""),

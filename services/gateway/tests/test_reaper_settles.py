@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from edugraph_common.platform.job_store import QuietJob
 from edugraph_gateway.operations.reaper import reap
 
 
@@ -30,8 +31,11 @@ class Sent:
     def forget_expired(self, _: Any) -> None:
         return
 
-    def quiet(self, *_: Any) -> dict[str, float]:
-        return {}
+    def quiet(self, *_: Any) -> list[QuietJob]:
+        return []
+
+    def delivered_up_to(self, _: str) -> None:
+        return
 
     def now(self) -> None:
         return

@@ -18,6 +18,7 @@ from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.messaging.celery_app import App, make_app
 from edugraph_common.messaging.queue_depth import queue_depth
+from edugraph_common.messaging.worker.deliveries import note_deliveries
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
@@ -44,6 +45,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
     # pack that comes again waits for it (flight.py), so it is let finish.
     app.conf.worker_cancel_long_running_tasks_on_connection_loss = False
     log_tasks(settings)
+    note_deliveries(settings)
     models = {kind: model.model_for(kind) for kind in get_args(Kind)}
     of_models = {name: model.limits_of(name) for name in models.values()}
     limits = {name: (each.requests_per_minute or 0, each.tokens_per_minute) for name, each in of_models.items()}

@@ -11,6 +11,7 @@ from edugraph_common.contracts.errors import ServerAway
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.messaging.celery_app import App, make_app
 from edugraph_common.messaging.dead_letters import LetterHolds, read_dead_letters, rewrite_dead_letters
+from edugraph_common.messaging.worker.deliveries import note_deliveries
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
 from edugraph_common.messaging.worker.setup import set_up_worker
@@ -37,6 +38,7 @@ def make_worker(settings: Settings) -> App:
     app = make_app("edugraph-importer", settings)
     app.conf.imports = ("edugraph_importer.tasks",)
     log_tasks(settings)
+    note_deliveries(settings)
     measure_worker("importer", settings)
     report_health(app, settings)
     trace_tasks("importer", settings.tracing)

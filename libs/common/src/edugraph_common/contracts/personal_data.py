@@ -489,7 +489,10 @@ _REDIS = (
             "恢复时重新发送的内容：64 KiB 以下的请求体含其记录",
         ),
         _SERVE_JOBS,
-        Words("records: until the job has succeeded, a day at most", "记录：直到任务成功，最多一天"),
+        Words(
+            "records: until the job has succeeded; a week after any other end",
+            "记录：直到任务成功；其他结束方式则再保留一周",
+        ),
         retention="EDUGRAPH_JOB_RETENTION_DAYS",
         eraser="jobs",
         exporter="jobs",
@@ -526,6 +529,15 @@ _REDIS = (
         Words("windows, packs and costs of jobs", "任务的窗口、分组和费用"),
         Words("as the job; costs 90 days", "与任务相同；费用 90 天"),
         retention="EDUGRAPH_JOB_RETENTION_DAYS",
+    ),
+    DataPlace(
+        "redis.deliveries",
+        Store.REDIS,
+        ("edugraph:delivered:*",),
+        "none",
+        _NO_PERSON,
+        Words("when the last messages of each queue were published", "每个队列最近取走的消息的发布时间"),
+        Words("ten times for each queue", "每个队列十个时间"),
     ),
     DataPlace(
         "redis.results",

@@ -36,6 +36,7 @@ from edugraph_common.platform.task_owners import KEPT_SECONDS as TASK_OWNER_KEPT
 from edugraph_common.platform.task_owners import task_owner_key
 
 JOBS = "edugraph:jobs"
+ANALYSIS_COUNTS = ("expected", "done", "failed")
 LOOKED_AT = 500  # jobs at once, when those of one state are looked for
 RESULTS = "celery-task-meta-*"
 REAPING = "edugraph:reaping"
@@ -56,7 +57,9 @@ CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor
 # A submission that was withdrawn is remembered for longer than its message may wait in a queue.
 WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
 
-INLINE_RECORDS_KEPT_SECONDS = 86_400
+# Times of publication that are kept of the messages that were delivered last from a queue. While messages of both
+# priorities wait, one of three that are delivered is of the lower one.
+DELIVERIES_KEPT = 10
 # As keys_of_job.lua names them.
 PARTS = ("", "tasks", "windows", "batches", "errors", "packs", "analysed", "to_analyse", "packs_in_queue")
 
@@ -84,7 +87,8 @@ class NewJob(NamedTuple):
     """`owner` is the client that made the job, and asks for the result of its `first_task`. `tasks` are what `resume`
     sends again, kept as long as the job.
 
-    Those that hold records are kept for a day at most, and not after the job has succeeded: it is personal data.
+    Those that hold records are kept until the job has succeeded, and for a week after any other end: they are
+    personal data.
     """
 
     job_id: str
@@ -107,11 +111,29 @@ class NewJob(NamedTuple):
             self.created.timestamp(),
             self.to_analyse,
             self.tasks,
-            INLINE_RECORDS_KEPT_SECONDS if self.tasks_hold_records else 0,
+            int(self.tasks_hold_records),
             JOB_SCHEMA_VERSION,
             self.owner,
             TASK_OWNER_KEPT_SECONDS,
         ]
+
+
+class QuietJob(NamedTuple):
+    """An open job. `heard`: when it last made progress, was sent, or had a message delivered to a worker.
+
+    `is_analysed`: records of it are still to be analysed, so that its messages may be in any queue.
+    """
+
+    job_id: str
+    heard: datetime
+    is_analysed: bool
+
+
+class Restarts(NamedTuple):
+    """Of a job without progress that is sent again. `lost_since`: since when none of its messages was delivered."""
+
+    number: int
+    lost_since: datetime
 
 
 class Place(NamedTuple):
@@ -157,6 +179,8 @@ class Jobs:
         self._finish = load_script(client, "keys_of_job", "finish_job")
         self._derived = load_script(client, "derived")
         self._delete = load_script(client, "keys_of_job", "delete_job")
+        self._note_delivery = load_script(client, "note_delivery")
+        self._count_restart = load_script(client, "count_restart")
 
     def create(
         self,
@@ -325,24 +349,50 @@ class Jobs:
             states = from_states or ("cancelled", "failed", "partly failed")
             return int(cast("int", self._resume(keys_of_job(job_id), [_iso(now), *states])))
 
-    def quiet(self, now: datetime, seconds: float) -> dict[str, float]:
-        """Return the open jobs of which nothing was heard for so long and that wait for nobody, with the seconds.
+    def note_delivery(
+        self, job_id: str, generation: int | None, queue: str, published: float | None, now: datetime
+    ) -> None:
+        """Note that a worker has got a message of a job from this queue. `published`: in seconds since 1970."""
+        arguments = [
+            "" if generation is None else generation,
+            _iso(now),
+            "" if published is None else int(published * 1_000),
+            DELIVERIES_KEPT,
+        ]
+        with redis_errors():
+            self._note_delivery([_job(job_id), _deliveries(queue)], arguments)
+
+    def delivered_up_to(self, queue: str) -> datetime | None:
+        """Return a time: a message that was published before it waits in the queue no more, in either priority.
+
+        None if too few messages were delivered to tell.
+        """
+        with redis_errors():
+            times = cast("list[str]", self._redis.lrange(_deliveries(queue), 0, -1))
+        if len(times) < DELIVERIES_KEPT:
+            return None
+        return datetime.fromtimestamp(min(map(int, times)) / 1_000, UTC)
+
+    def quiet(self, now: datetime, seconds: float) -> list[QuietJob]:
+        """Return the open jobs of which nothing was heard for so long and that wait for nobody.
 
         Those that were created more than two deadlines ago are left alone.
         """
-        found = {}
         before = now - timedelta(seconds=seconds)
-        for job_id, (updated, until) in self._open_jobs(now, before, "updated", "waiting_until"):
-            if float(until or 0) <= now.timestamp():
-                found[job_id] = (now - datetime.fromisoformat(updated or "")).total_seconds()
-        return {job_id: silence for job_id, silence in found.items() if silence >= seconds}
+        names = ("updated", "delivered", "waiting_until", *(f"analysis_{name}" for name in ANALYSIS_COUNTS))
+        found = []
+        for job_id, (updated, delivered, until, *counts) in self._open_jobs(now, before, *names):
+            times = [datetime.fromisoformat(time) for time in (updated, delivered) if time]
+            heard = max(times)
+            is_waiting = float(until or 0) > now.timestamp()
+            if heard <= before and not is_waiting:
+                found.append(QuietJob(job_id, heard, is_analysed=_left_to_analyse(counts) > 0))
+        return found
 
     def records_to_analyse(self, now: datetime) -> int:
         """Return how many records of open jobs are still to be analysed, in a queue or not."""
-        names = ("expected", "done", "failed")
-        jobs = self._open_jobs(now, now, *(f"analysis_{name}" for name in names))
-        counts = ([int(number or 0) for number in numbers] for _, numbers in jobs)
-        return sum(max(expected - done - failed, 0) for expected, done, failed in counts)
+        jobs = self._open_jobs(now, now, *(f"analysis_{name}" for name in ANALYSIS_COUNTS))
+        return sum(_left_to_analyse(counts) for _, counts in jobs)
 
     def _open_jobs(self, now: datetime, before: datetime, *fields: str) -> Iterator[tuple[str, list[str | None]]]:
         """Yield id and fields of each open job that was created `before`, but not more than two deadlines ago."""
@@ -382,10 +432,14 @@ class Jobs:
         with redis_errors():
             self._redis.set(SWEPT, job_id)
 
-    def count_restart(self, job_id: str) -> int:
-        """Return how often the job was sent again since it last made progress, this time included."""
+    def count_restart(self, job_id: str, now: datetime) -> Restarts:
+        """Count that the job is sent again, if a message of it was delivered since the last time.
+
+        Return how often that was since the job last made progress, this time included.
+        """
         with redis_errors():
-            return int(cast("int", self._if_known([_job(job_id)], ["HINCRBY", "restarts", 1])))
+            number, lost_since = cast("tuple[int, str]", self._count_restart([_job(job_id)], [_iso(now)]))
+        return Restarts(int(number), datetime.fromisoformat(lost_since))
 
     def forget_expired(self, now: datetime) -> int:
         """Take the jobs that have expired out of the list of all jobs. Return how many there were.
@@ -725,6 +779,16 @@ def _holds(value: Any, texts: AbstractSet[str]) -> bool:
 def _job(job_id: str, part: str = "") -> str:
     # The braces keep all keys of a job on one node of a Redis cluster.
     return f"edugraph:job:{{{job_id}}}" + (f":{part}" if part else "")
+
+
+def _deliveries(queue: str) -> str:
+    return f"edugraph:delivered:{queue}"
+
+
+def _left_to_analyse(counts: Sequence[str | None]) -> int:
+    """`counts` are those of ANALYSIS_COUNTS."""
+    expected, done, failed = (int(count or 0) for count in counts)
+    return max(expected - done - failed, 0)
 
 
 def keys_of_job(job_id: str) -> list[str]:

@@ -52,7 +52,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.members_asked",
             "redis.held",
         ),
-        reads=(_RESULTS, "redis.restricted", "redis.sessions"),
+        reads=(_RESULTS, "redis.deliveries", "redis.restricted", "redis.sessions"),
         commands=("+info",),
     ),
     # It looks callers up, signs people in and out, keeps what they save, and writes down what it shows of a person.
@@ -66,6 +66,7 @@ ACCESS: dict[RedisService, Access] = {
     "importer": Access(
         uses=(
             *_JOBS,
+            "redis.deliveries",
             _RESULTS,
             "redis.chords",
             "redis.answers",
@@ -84,7 +85,7 @@ ACCESS: dict[RedisService, Access] = {
     ),
     # `edugraph cache` looks through the answers. It notes which course it has asked for.
     "analyzer": Access(
-        uses=(*_JOBS, _RESULTS, "redis.answers", "redis.asking", "redis.members_asked"),
+        uses=(*_JOBS, "redis.deliveries", _RESULTS, "redis.answers", "redis.asking", "redis.members_asked"),
         reads=("redis.members", "redis.restricted", "redis.members_known", "redis.course_contexts"),
         commands=("+scan",),
     ),

@@ -1,24 +1,27 @@
 """The reaper: a job of which nothing was heard for long is sent again, or failed with the reason.
 
 Such a job has lost what would have carried it on: its gateway died between creating the job and sending its message,
-or Redis has lost the counter of its chord. A job that only stands behind others in a queue is no such job: nothing is
-done while messages wait. Any number of gateways may do this side by side.
+or Redis has lost the counter of its chord. A job whose message may still wait in a queue has lost nothing, however
+long nobody reads that queue. Any number of gateways may do this side by side.
 
 Whoever has the turn also has prerequisites derived whose claims changed, if no message waits for the importer: so no
 lost message leaves them as they were.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 
 import anyio.to_thread
 import structlog
 
 from edugraph_common.contracts.errors import Failure
-from edugraph_common.contracts.messages import CleanJob, SettlePrerequisites
+from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS, CleanJob, SettlePrerequisites
 from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.messaging.celery_app import HARD_TIME_LIMIT_SECONDS
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform import metrics
+from edugraph_common.platform.job_store import QuietJob
 from edugraph_common.platform.problems import Problem
 from edugraph_gateway.operations.resume import open_again
 from edugraph_gateway.submission.submit import JobSubmitter, Task
@@ -26,9 +29,18 @@ from edugraph_gateway.submission.submit import JobSubmitter, Task
 INTERVAL_SECONDS = 60.0
 # A task that is being worked on is in no queue. The longest may take a quarter of an hour.
 QUIET_SECONDS = 1_200.0
-# After so long it is sent again however much waits in the queues.
-LONGEST_QUIET_SECONDS = 6 * 3_600.0
+# A task that was begun sends messages for so long at most.
+SENDING_SECONDS = HARD_TIME_LIMIT_SECONDS
+# Only messages in these queues carry on an import of which nothing is to be analysed at the moment.
+IMPORT_QUEUES = ("data_import", "import_splits")
 MOST_RESTARTS = 3
+NO_PROGRESS = (
+    f"It was sent again {MOST_RESTARTS} times and made no progress. Resume the job when the cause is repaired."
+)
+NOT_DELIVERED = (
+    f"Its messages were lost: it was sent again for {JOB_DEADLINE_SECONDS // 86_400} days, and no worker got any of "
+    "them. Resume the job when the cause is repaired."
+)
 
 log = structlog.get_logger()
 
@@ -67,10 +79,11 @@ async def reap(
 
     def find() -> list[str]:
         jobs.forget_expired(submitter.now())
+        # The queues come first: a message that leaves one after this is noted before its job is looked at.
+        busy = [queue for queue in QUEUES if queue_depth(queue)]
+        delivered = {queue: jobs.delivered_up_to(queue) for queue in busy}
         quiet = jobs.quiet(submitter.now(), quiet_seconds)
-        if quiet and any(map(queue_depth, QUEUES)):
-            quiet = {job_id: seconds for job_id, seconds in quiet.items() if seconds >= LONGEST_QUIET_SECONDS}
-        return list(quiet)
+        return [job.job_id for job in quiet if not _may_wait(job, delivered)]
 
     for job_id in await anyio.to_thread.run_sync(find):
         for task in await anyio.to_thread.run_sync(open_or_fail, submitter, job_id):
@@ -83,21 +96,43 @@ async def reap(
     return reaped
 
 
+def _may_wait(job: QuietJob, delivered: Mapping[str, datetime | None]) -> bool:
+    """Say whether a message of the job may still wait in a queue.
+
+    `delivered` has the queues in which messages wait, and up to when all messages that were published are delivered.
+    """
+    published_by = job.heard + timedelta(seconds=SENDING_SECONDS)
+    for queue in QUEUES if job.is_analysed else IMPORT_QUEUES:
+        if queue not in delivered:
+            continue
+        up_to = delivered[queue]
+        if up_to is None or up_to <= published_by:
+            return True
+    return False
+
+
 def open_or_fail(submitter: JobSubmitter, job_id: str) -> list[Task]:
-    """Return the tasks to send; none for a job that is failed instead."""
+    """Return the tasks to send; none for a job that is failed instead.
+
+    A restart counts only if a message of the job was delivered since the last one. A job whose messages are lost each
+    time is sent again for as long as a message of it would have waited.
+    """
     jobs = submitter.jobs
-    restarts, why = jobs.count_restart(job_id), f"It was sent again {MOST_RESTARTS} times and made no progress."
-    if restarts <= MOST_RESTARTS:
+    restarts = jobs.count_restart(job_id, submitter.now())
+    lost_for = submitter.now() - restarts.lost_since
+    if restarts.number > MOST_RESTARTS:
+        why = NO_PROGRESS
+    elif lost_for.total_seconds() >= JOB_DEADLINE_SECONDS:
+        why = NOT_DELIVERED
+    else:
         try:
             tasks = open_again(submitter, job_id, ("queued", "running"))
         except Problem as problem:
             why = problem.detail
         else:
             metrics.JOBS_REAPED.add(outcome="sent again")
-            log.warning("job_reaped", job=job_id, outcome="sent again", restarts=restarts)
+            log.warning("job_reaped", job=job_id, outcome="sent again", restarts=restarts.number)
             return tasks
-    else:
-        why += " Resume the job when the cause is repaired."
     if jobs.fail(job_id, why, submitter.now(), stop=True):
         metrics.JOBS_REAPED.add(outcome="failed")
         log.error("job_reaped", job=job_id, outcome="failed", reason=why)

@@ -1,9 +1,8 @@
 -- Make jobs. KEYS: all jobs, then of each job itself, its tasks and the owner of its first task. ARGV: of each job id, kind, source, now,
--- seconds since 1970, records to analyse, tasks (JSON), seconds that the tasks are kept (0: as long as the job), and
--- the version of the form in which the job is kept, the client that made it (or ''), and seconds that the owner of
+-- seconds since 1970, records to analyse, tasks (JSON), 1 if the tasks hold records (or 0), and the version of the form in which the job is kept, the client that made it (or ''), and seconds that the owner of
 -- the task is kept.
 -- Returns how many were not there yet.
-local function make(job, kept, task_owner, id, kind, source, now, seconds, to_analyse, tasks, keep_seconds, schema, owner, owner_seconds)
+local function make(job, kept, task_owner, id, kind, source, now, seconds, to_analyse, tasks, hold_records, schema, owner, owner_seconds)
   if redis.call('HSETNX', job, 'created', now) == 0 then return 0 end
   redis.call('HSET', job, 'kind', kind, 'source', source, 'updated', now, 'state', 'queued', 'schema', schema)
   if owner ~= '' then
@@ -14,10 +13,7 @@ local function make(job, kept, task_owner, id, kind, source, now, seconds, to_an
     redis.call('HSET', job, 'batches', 0, 'imported', 1, 'analysis_expected', to_analyse)
   end
   if tasks ~= '' then redis.call('SET', kept, tasks) end
-  if tonumber(keep_seconds) > 0 then
-    redis.call('EXPIRE', kept, keep_seconds)
-    redis.call('HSET', job, 'tasks_expire', 1)
-  end
+  if tonumber(hold_records) == 1 then redis.call('HSET', job, 'tasks_expire', 1) end
   redis.call('ZADD', KEYS[1], seconds, id)
   return 1
 end

@@ -1,15 +1,18 @@
 -- Comes before each script that writes to one job. KEYS: all keys of the job, in this order.
 -- An open job never expires. One that has ended expires with all its keys together, and what is written to it later
--- expires with it. Tasks that hold records (field `tasks_expire`) have an expiry of their own, which is sooner.
+-- expires with it. Tasks that hold records (field `tasks_expire`) are personal data: they are needed as long as a message
+-- of the job may wait, which is until its end, and then for as long as somebody may resume the job, a week at most.
+local RECORDS_KEPT_SECONDS = 604800
 local job, tasks, windows, batches, errors, packs, analysed, to_analyse, packs_in_queue = unpack(KEYS)
 
 local function each_key(command, ...)
-  for _, key in ipairs(KEYS) do
-    if key ~= tasks or redis.call('HEXISTS', job, 'tasks_expire') == 0 then redis.call(command, key, ...) end
-  end
+  for _, key in ipairs(KEYS) do redis.call(command, key, ...) end
 end
 
-local function ended(seconds) each_key('EXPIRE', seconds) end
+local function ended(seconds)
+  each_key('EXPIRE', seconds)
+  if redis.call('HEXISTS', job, 'tasks_expire') == 1 then redis.call('EXPIRE', tasks, RECORDS_KEPT_SECONDS, 'LT') end
+end
 
 local function opened() each_key('PERSIST') end
 
@@ -25,5 +28,5 @@ end
 
 local function written()
   local left = redis.call('PTTL', job)
-  if left > 0 then each_key('PEXPIRE', left) end
+  if left > 0 then each_key('PEXPIRE', left, 'LT') end
 end

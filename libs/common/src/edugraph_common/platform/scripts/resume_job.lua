@@ -30,6 +30,8 @@ if tonumber(redis.call('HGET', job, 'analysis_failed') or '0') > 0 then
   end
 end
 opened()
+-- Somebody resumes a job that had ended: what the reaper did before is over.
+if state ~= 'queued' and state ~= 'running' then redis.call('HDEL', job, 'restarts', 'delivered', 'lost_since') end
 redis.call('DEL', windows, to_analyse, packs_in_queue)
 redis.call('HDEL', job, 'next_record')
 redis.call('HSET', job, 'state', 'running', 'updated', ARGV[1], 'failed_batches', '[]')

@@ -1,0 +1,45 @@
+"""A worker notes in Redis with which messages it begins: the gateway's reaper must know which ones may still wait."""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import structlog
+from celery.signals import task_prerun
+
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.routes import ROUTES
+from edugraph_common.messaging.headers import published_at
+from edugraph_common.messaging.publisher import job_of
+from edugraph_common.platform.job_store import Jobs, connect
+from edugraph_common.platform.settings import Settings
+
+# A Redis that is away makes the task itself wait or fail, so that the note need not be tried for long.
+TIMEOUT_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+def note_deliveries(settings: Settings) -> None:
+    """Let each process of this worker note the messages that it begins with."""
+
+    @cache
+    def jobs() -> Jobs:  # opened by its first use in each child of the pool
+        return Jobs(connect(settings.redis_url.get_secret_value(), timeout=TIMEOUT_SECONDS, retries=1))
+
+    def note(task: Any, args: Any, **_: Any) -> None:
+        job_id = job_of(args)
+        if not job_id or task.name not in ROUTES:
+            return
+        # A message leaves out a field that has its default.
+        field = task.contract.model_fields.get("generation")
+        generation = args[-1].get("generation", field.default if field else None)
+        if not isinstance(generation, int):
+            generation = None  # the message is malformed, or its job has no generations
+        try:
+            published = published_at(task.request)
+            jobs().note_delivery(job_id, generation, ROUTES[task.name].queue, published, datetime.now(UTC))
+        except Failure as away:
+            log.warning("delivery_not_noted", reason=away.reason)
+
+    task_prerun.connect(note, weak=False)
