@@ -230,6 +230,24 @@ def test_a_row_that_is_no_valid_record_or_not_relevant_names_them_too(ground: Gr
     assert [bool(line.strip()) for line in kept] == [False, True, False, True, False]
 
 
+@pytest.mark.parametrize("written", ["Ren\u0065\u0301", "\u200bRen\u00e9\ufeff", "Ren\u0065\u0301\u00a0"])
+@pytest.mark.parametrize("form", ["ndjson", "csv", "xapi"])
+def test_an_id_in_another_form_of_its_characters_is_found(ground: Ground, form: Format, written: str) -> None:
+    """Out: `_has_a_name`, or the `normal_id` of `as_id`."""
+    pairs = [("S0104", "S01"), (written, "S01"), ("S01", "S0104")]
+    if form == "csv":
+        rows: list[list[Any]] = [["从", "到", "话", "时间"], *([*pair, "hi", "2026-01-01"] for pair in pairs)]
+        text = as_csv(rows)
+    else:
+        write = chat if form == "ndjson" else statement
+        text = "".join(f"{write(*pair)}\n" for pair in pairs).encode()
+    job = ground.split(text, form, "", encoding="utf-8")
+    assert sum(map(len, ground.records(job))) == 3
+    assert ground.erase("Ren\u00e9")["rows"] == 1
+    assert sum(map(len, ground.records(job))) == 2
+    assert written.encode() not in ground.content(job.source or "")
+
+
 def test_a_member_of_a_group_is_named(ground: Ground) -> None:
     group = {"objectType": "Group", "member": [{"mbox": "mailto:a@x"}, {"account": {"name": "4"}}]}
     row = {"actor": group, "verb": {"id": "v/completed"}, "object": {"id": "http://c/4"}}

@@ -18,6 +18,7 @@ from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Compression, Format
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Exporter
+from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.platform.audit import Entry
 from edugraph_common.platform.fit_store import fit_keys, read_fit
@@ -216,7 +217,7 @@ class PersonExport:
                     rows = list[bytes]()
                     if reject.raw is not None:
                         self._collector(plan, rows)(reject.raw.encode(errors="replace"))
-                    if rows or reject.found in self._ids:
+                    if rows or normal_id(reject.found) in self._ids:
                         yield {"key": key, **reject.model_dump()}
 
     def _letters(self, who: Person) -> Iterator[dict[str, Any]]:

@@ -342,7 +342,7 @@ class CourseMembersRequest(Message):
 class ExportStudent(Message):
     """import.split: write all that is kept of a student into the blob store. `job_id` names the request."""
 
-    student_id: str = Field(min_length=1, max_length=128)
+    student_id: Id
 
 
 class RestrictStudent(Message):
@@ -351,7 +351,7 @@ class RestrictStudent(Message):
     `job_id` names the request.
     """
 
-    student_id: str = Field(min_length=1, max_length=128)
+    student_id: Id
     lifted: bool = False
 
 
@@ -371,13 +371,14 @@ class RemoveFromGraph(Message):
     """import.split: take a course or a group out of the graph with its records. `job_id` names the request."""
 
     of: Removable
-    node_id: str = Field(min_length=1, max_length=128)
+    node_id: Id
 
 
 class RenameInGraph(Message):
     """import.split: call a person, a course, a group or an item by another id. `job_id` names the request.
 
-    `merge`: something may have that id already, and is the same from now on.
+    `node_id` is taken exactly as the graph has it. `merge`: something may have the new id already, and is the same
+    from now on.
     """
 
     of: Renamable
@@ -389,7 +390,7 @@ class RenameInGraph(Message):
 class ForgetStudent(Message):
     """import.split: as ErasePerson, by one id. `job_id` names the request."""
 
-    student_id: str = Field(min_length=1, max_length=128)
+    student_id: Id
 
 
 class ErasePerson(Message):
@@ -400,7 +401,7 @@ class ErasePerson(Message):
     known of them. It is no ForgetStudent with more fields, since a release that ignored these would do another thing.
     """
 
-    ids: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(min_length=1, max_length=20)
+    ids: tuple[Id, ...] = Field(min_length=1, max_length=20)
     names: tuple[Annotated[str, Field(min_length=2, max_length=500)], ...] = Field(default=(), max_length=20)
     dry_run: bool = False
     block: bool = False
@@ -409,7 +410,7 @@ class ErasePerson(Message):
 class AdmitPerson(Message):
     """import.split: let a person who was erased come in again. `job_id` names the request."""
 
-    ids: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(min_length=1, max_length=20)
+    ids: tuple[Id, ...] = Field(min_length=1, max_length=20)
 
 
 class ReplayErasures(Message):

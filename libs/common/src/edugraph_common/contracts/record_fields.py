@@ -1,6 +1,7 @@
 """The types of single fields of records: what each may hold, and the form in which it is kept."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -16,6 +17,52 @@ _NO_NUL = r"^[^\x00]*$"
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 UNSTORABLE = "must not hold NUL or lone surrogates"
 REASONS_OF_PATTERNS = {_NO_NUL: UNSTORABLE, _NO_CONTROL: "control characters are not allowed here"}
+
+
+# Ranges of characters that show nothing: white space, format characters such as marks of direction and joiners,
+# fillers, and selectors of a variant.
+_INVISIBLE_RANGES = (
+    (0x09, 0x0D),
+    (0x20, 0x20),
+    (0x85, 0x85),
+    (0xA0, 0xA0),
+    (0xAD, 0xAD),
+    (0x034F, 0x034F),
+    (0x061C, 0x061C),
+    (0x115F, 0x1160),
+    (0x1680, 0x1680),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x2000, 0x200F),
+    (0x2028, 0x202F),
+    (0x205F, 0x206F),
+    (0x2800, 0x2800),
+    (0x3000, 0x3000),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFFB),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE01EF),
+)
+_INVISIBLE = "".join(chr(code) for first, last in _INVISIBLE_RANGES for code in range(first, last + 1))
+
+
+def normal_id(value: str) -> str:
+    """Return an id in the one form that all parts of EduGraph compare: NFC, without invisible characters at its ends.
+
+    Invisible characters inside an id stay, as some scripts need them.
+    """
+    return unicodedata.normalize("NFC", value.strip(_INVISIBLE))
+
+
+def _normal_if_text(value: object) -> object:
+    # Pydantic itself strips white space. Most ids are ASCII, and each of them is read here: this must be fast.
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return normal_id(value)
 
 
 def _not_blank(value: str) -> str:
@@ -39,7 +86,11 @@ def _iso_text(value: object) -> object:
     return value
 
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=128, strip_whitespace=True, pattern=_NO_CONTROL)]
+Id = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128, strip_whitespace=True, pattern=_NO_CONTROL),
+    BeforeValidator(_normal_if_text),
+]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=_NO_NUL)]
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=_NO_NUL)]
 RequiredText = Annotated[Text, AfterValidator(_not_blank)]

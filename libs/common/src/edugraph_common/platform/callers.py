@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edugraph_common.contracts.permissions import ROLES, SCOPES, Role, Scope
+from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.platform.api_keys import ApiKey, ApiKeys, matches, split_token
 
 REMEMBERED_SECONDS = 4.0  # a revoked key ends within 5 s, and so do its streams, which look twice a second
@@ -23,6 +24,10 @@ class Caller:
     scopes: tuple[Scope, ...]
     roles: tuple[Role, ...] = ()
     person: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.person is not None:  # a key or a token may write the id in another form
+            object.__setattr__(self, "person", normal_id(self.person))
 
     def may(self, *any_of: Scope) -> bool:
         """Whether they have one of these scopes."""

@@ -6,6 +6,7 @@ its fields, and never by its text.
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Any
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import record_mark
+from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.records import shorten
 from edugraph_common.contracts.words import standing_alone
 from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
@@ -37,20 +39,21 @@ class Person:
         return frozenset(map(record_mark, self.records))
 
     def is_among(self, ids: Iterable[str]) -> bool:
-        return not self.ids.isdisjoint(ids)
+        return not self.ids.isdisjoint(map(normal_id, ids))
 
     @cached_property
     def _words(self) -> re.Pattern[str] | None:
-        return standing_alone((*self.ids, *self.names))
+        return standing_alone([unicodedata.normalize("NFC", each) for each in (*self.ids, *self.names)])
 
     def is_named_in(self, text: str) -> bool:
-        """Return whether an id or a name stands in a text as a word."""
-        return self._words is not None and self._words.search(text) is not None
+        """Return whether an id or a name stands in a text as a word, in whatever form of its characters."""
+        return self._words is not None and self._words.search(unicodedata.normalize("NFC", text)) is not None
 
     def is_quoted(self, found: str) -> bool:
         """Whether a report quotes one of the ids as the value that was found at fault."""
         whole = {shorten(each) for each in (*self.ids, *self.records)}
-        return found in whole or any(json.dumps(each, ensure_ascii=False) in found for each in self.ids)
+        is_a_list_or_object = found.startswith(("[", "{"))
+        return normal_id(found) in whole or (is_a_list_or_object and self.is_named_in(found))
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class ErasedPeople:
     _seen: dict[str, bool] = field(default_factory=dict)
 
     def is_among(self, ids: Iterable[str]) -> bool:
-        for each in ids:
+        for each in map(normal_id, ids):
             if each not in self._seen:
                 self._seen[each] = self.is_erased(each)
             if self._seen[each]:

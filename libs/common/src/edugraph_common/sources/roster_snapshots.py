@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.school_records import MembershipRecord
 from edugraph_common.sources.compression import compression_of
@@ -54,14 +55,14 @@ def end_absent(roster: Roster, last: Iterable[Record], at: datetime, source: str
     if not before:
         of = f" of the source {source}" if source else " that came without --source" if seats_before else ""
         raise MalformedFile(f"the last roster has no memberships{of}: name the file that was written of it")
-    seats = {record["record_id"] for record in roster.records if record.get("type") == "membership_record"}
+    seats = {normal_id(record["record_id"]) for record in roster.records if record.get("type") == "membership_record"}
     if not seats:
         raise MalformedFile("it names nobody in a class, so as a whole roster it would end every membership")
     moment = max([at, *(record.timestamp + _LATER for record, _ in before.values())])
     for row in roster.records:
         row["timestamp"] = moment.isoformat()
     counts = {"still named": len(before.keys() & seats), "ended now": 0, "over before": 0, "begin later, kept": 0}
-    for record_id in sorted(before.keys() - {row["record_id"] for row in roster.records}):
+    for record_id in sorted(before.keys() - {normal_id(row["record_id"]) for row in roster.records}):
         record, seat = before[record_id]
         kept = record.to_json()
         if seat.ends is not None and seat.ends <= at:

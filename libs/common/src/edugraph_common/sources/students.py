@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+from edugraph_common.contracts.record_fields import normal_id
+
 STUDENT_FIELDS = frozenset({"student_id", "student_id_from", "student_id_to"})
 
 
 def as_id(value: object) -> str:
     """Return an id as the contract of records reads it, or nothing where the value cannot be an id."""
-    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return normal_id(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def students_of_record(value: Any) -> Iterator[str]:

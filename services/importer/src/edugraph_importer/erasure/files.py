@@ -7,6 +7,7 @@ cannot be erased is reported with the reason, and keeps nothing else from being 
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
@@ -93,7 +94,7 @@ class StudentRows:
 
     def __call__(self, raw: bytes) -> bool:
         # Decoding every row takes twenty times as long as looking for those that can hold the id at all.
-        if not (self._all or any(name in raw for name in self._names) or b"\\" in raw or b'""' in raw):
+        if not (self._all or self._has_a_name(raw) or b"\\" in raw or b'""' in raw):
             return False
         try:
             chosen = self.who.is_among(self._source.students(raw))
@@ -102,6 +103,13 @@ class StudentRows:
             return False
         self.found += chosen
         return chosen
+
+    def _has_a_name(self, raw: bytes) -> bool:
+        text = raw
+        if not raw.isascii():
+            # A file may write the characters of an id in another form than the graph does.
+            text = unicodedata.normalize("NFC", raw.decode(errors="replace")).encode()
+        return any(name in text for name in self._names)
 
     def doubt(self, text: str) -> None:
         """Count text that cannot be decoded if an id is a word of it."""

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.record_fields import Id, normal_id
 from edugraph_insights.queries.links import LABELS, TYPES
-from edugraph_insights.questions.question import Id, Moment
+from edugraph_insights.questions.question import Moment
 
 MOST_NODES = 150  # of an answer, by default
 MOST_DEPTH = 4
@@ -16,9 +17,9 @@ MOST_STEPS = 8  # of a path
 
 def check_name(value: str) -> str:
     label, _, node_id = value.partition(":")
-    if label not in LABELS or not node_id:
+    if label not in LABELS or not normal_id(node_id):
         raise ValueError(f"a node is LABEL:ID, with a label of {', '.join(LABELS)}")
-    return value
+    return f"{label}:{normal_id(node_id)}"
 
 
 NodeName = Annotated[

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Count, Difference, Evidence, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.facts import Attempt, Facts, wrong_share
-from edugraph_insights.questions.question import Id, Parameters, Question
+from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean, paired_interval
 
 ENOUGH_FOR_VERDICT = 10  # students who took both

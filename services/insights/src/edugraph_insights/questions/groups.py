@@ -8,11 +8,12 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Count, Difference, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.bootstrap import Resamples, difference_interval
 from edugraph_insights.facts import Attempt, Facts, Point, wrong_share
 from edugraph_insights.questions import needs_help
-from edugraph_insights.questions.question import Id, OfSeveral, Parameters, Question
+from edugraph_insights.questions.question import OfSeveral, Parameters, Question
 from edugraph_insights.school_days import Term
 from edugraph_insights.statistics import mean
 

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, field_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Found, R
 from edugraph_insights.facts import Facts
 from edugraph_insights.sentences import Language
 from edugraph_insights.settings import HelpThresholds
 
-Id = Annotated[str, Field(min_length=1, max_length=128)]
 PointId = Annotated[str, Field(min_length=1, max_length=8_000)]
 Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 

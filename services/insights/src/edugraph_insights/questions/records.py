@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts
-from edugraph_insights.questions.question import Id, Parameters, PointId, Question
+from edugraph_insights.questions.question import Parameters, PointId, Question
 
 Personal = Annotated[str, Mark.PERSONAL]
 Kind = Literal["answers", "messages", "progress", "texts"]

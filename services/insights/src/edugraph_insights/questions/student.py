@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, Point, by_point, counted
 from edugraph_insights.mastery import Attempts
-from edugraph_insights.questions.question import Id, Parameters, Question
+from edugraph_insights.questions.question import Parameters, Question
 
 Text = Annotated[str, Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]

@@ -2,9 +2,10 @@
 
 from pydantic import Field
 
+from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Count, Difference, Evidence, Found, Measured, Name, Row, Share
 from edugraph_insights.facts import Facts, by_point, wrong_share
-from edugraph_insights.questions.question import Id, Parameters, Question
+from edugraph_insights.questions.question import Parameters, Question
 
 MOSTLY_WRONG = 0.5  # share of a student's first attempts at a point, from which on the student counts as wrong at it
 

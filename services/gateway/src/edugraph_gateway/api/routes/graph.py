@@ -46,7 +46,7 @@ async def remove_from_graph(
     trail: AuditTrailDep,
     intake: IntakeDep,
     of: Removable,
-    node_id: Annotated[str, Query(alias="id", min_length=1, max_length=128)],
+    node_id: Annotated[Id, Query(alias="id")],
 ) -> Accepted:
     """Take a course or a group out of the graph with its records: follow the task, which says what is left and why.
 

@@ -21,6 +21,7 @@ from edugraph_common.contracts.messages import (
     ReplayErasures,
     RestrictStudent,
 )
+from edugraph_common.contracts.record_fields import Id
 from edugraph_common.messaging.publisher import task_id_for
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.object_store import ERASURES, tombstone_of
@@ -43,10 +44,9 @@ router = APIRouter(tags=["students"])
 _REFUSALS = problem_responses(401, 403, 404, 422, 429, 503)
 PIECE_BYTES = 1 << 20
 ExportName = Annotated[str, Path(max_length=128, pattern=r"^\d{1,12}-[\w-]{1,100}\.zip$")]
-_ID = r"^[^\x00-\x1f\x7f]+$"
-StudentId = Annotated[str, Path(min_length=1, max_length=128, pattern=_ID)]
+StudentId = Annotated[Id, Path()]
 MoreIds = Annotated[
-    tuple[Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_ID)], ...],
+    tuple[Id, ...],
     Query(max_length=19, description="other ids of the same person"),
 ]
 Names = Annotated[
