@@ -60,7 +60,7 @@ Call with (dict "root" $ "component" NAME).
 
 {{- /* The name in the URL of an object store is a bucket: its address is Amazon's, or the endpoint's. */}}
 {{- $bucket := "^(s3a?|gs|gcs|abfss?|az|adl|oss|cos|swift)://" }}
-{{- $endpoint := coalesce (get $env "AWS_ENDPOINT_URL_S3") (get $env "AWS_ENDPOINT_URL") $values.blobs.endpoint "https://store.invalid" }}
+{{- $endpoint := coalesce (get $env "AWS_ENDPOINT_URL_S3") (get $env "AWS_ENDPOINT_URL") $values.blobs.endpoint "https://s3.amazonaws.com" }}
 {{- $ownKeys := or $values.blobs.credentialsSecret (hasKey $env "AWS_ACCESS_KEY_ID") }}
 {{- $cloud := false }}
 {{- range $stores }}
@@ -83,7 +83,7 @@ Call with (dict "root" $ "component" NAME).
 {{- range $address, $port := dict "169.254.170.23/32" 80 "169.254.169.254/32" 80 "169.254.169.252/32" 988 }}
 {{- $rules = append $rules (dict "to" (list (dict "ipBlock" (dict "cidr" $address))) "ports" (list (dict "protocol" "TCP" "port" $port))) }}
 {{- end }}
-{{- with include "edugraph.way" (dict "root" $root "part" "blobs" "url" "https://sts.invalid" "ports" (list 443)) }}
+{{- with include "edugraph.way" (dict "root" $root "part" "blobs" "url" "https://sts.amazonaws.com" "ports" (list 443)) }}
 {{- $rules = append $rules (fromYaml .) }}
 {{- end }}
 {{- end }}

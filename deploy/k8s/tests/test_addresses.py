@@ -337,13 +337,13 @@ def test_each_address_of_a_rendered_pod_can_be_reached(chart, example, pods):
     objects = chart.render(example=example)
     network = Network(objects)
     services = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Service"}
-    # Of production.yaml: within the networks that it names.
-    inside = {"graph.example.org": Outside("10.20.0.7")}
+    # Within the networks that production.yaml names, and in the namespace that everything.yaml does.
+    places = {"graph.example.org": Outside("10.20.0.7"), "collector.tracing.svc": in_namespace("tracing")}
     tried = set()
     for owner, host, port in _addresses(objects, pods):
         if host == "127.0.0.1":
             continue
-        target, target_port = inside.get(host, SOMEWHERE), port
+        target, target_port = places.get(host, SOMEWHERE), port
         if host in services:
             target = Pod(services[host]["selector"])
             (target_port,) = [
