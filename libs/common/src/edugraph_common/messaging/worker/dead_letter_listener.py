@@ -27,6 +27,7 @@ from edugraph_common.messaging.dead_letters import DIED, REASON, WAITED_FOR
 from edugraph_common.messaging.publisher import emit, named_by, task_id_for
 from edugraph_common.messaging.topology import notices_queue
 from edugraph_common.messaging.worker.reject_policy import install_reject_policy
+from edugraph_common.messaging.worker.server_watch import send_to_pool
 
 # So long a child waits before a notice that could not be recorded goes back to its queue.
 RETRY_AFTER_SECONDS = 5.0
@@ -76,7 +77,7 @@ class DeadLetterListener(bootsteps.ConsumerStep):
             callback=lambda recorded: done() if recorded else again(),
             error_callback=lambda _: again(),
         )
-        self.worker.controller.semaphore.acquire(send)
+        send_to_pool(self.worker, send)
 
 
 def handle_in_child(notice: Notice) -> bool:

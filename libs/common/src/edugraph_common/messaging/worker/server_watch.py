@@ -8,6 +8,7 @@ A child of the pool asks, since the main process must not wait for anybody, and 
 would inherit.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
 
@@ -66,6 +67,17 @@ def publish_report(app: Any, report: WorkerReport) -> None:
         )
 
 
+def send_to_pool(consumer: Any, send: Callable[[], Any]) -> None:
+    """Call `send`, which gives the pool something to do beside tasks, as soon as a child is free.
+
+    A pool of threads has a queue of its own. It never gives a semaphore back.
+    """
+    if consumer.pool.uses_semaphore:
+        consumer.controller.semaphore.acquire(send)
+    else:
+        send()
+
+
 class ServerWatch(bootsteps.StartStopStep):
     """Lives in a worker's main process. Celery starts it again after each reconnection to the broker."""
 
@@ -119,7 +131,7 @@ class ServerWatch(bootsteps.StartStopStep):
             callback=partial(self._consumer.call_soon, self._take_report),
             error_callback=partial(self._consumer.call_soon, self._note_failed_asking),
         )
-        self._consumer.controller.semaphore.acquire(send)
+        send_to_pool(self._consumer, send)
 
     def _take_report(self, report: WorkerReport) -> None:
         self._asked_before = True
