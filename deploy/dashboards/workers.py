@@ -57,8 +57,14 @@ ROWS = (
             course(
                 "Tasks by outcome",
                 "ops",
-                "failed: edugraph dead list. put back: a server is away or refuses us. waiting: a limit or a budget.",
+                "failed: edugraph dead list. put back: a server is away or refuses us. waiting: see the next panel.",
                 Query(rate(metrics.TASKS, "outcome"), "{{outcome}}"),
+            ),
+            course(
+                "Tasks that wait, by reason",
+                "ops",
+                "schema version: finish the upgrade (EduGraphSchemaVersions). provider, budget: edugraph jobs show JOB.",
+                Query(rate(metrics.TASKS_WAITING, "queue", "reason"), "{{queue}}: {{reason}}"),
             ),
             course(
                 "Tasks by name",

@@ -10,7 +10,7 @@ from analyzer_bench import MODELS_PAGE, RECIPES, Provider, chats, pipeline
 from edugraph_analyzer.costs import usage_of
 from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Retryable, Wait
+from edugraph_common.contracts.errors import ProviderBusy, Retryable, Wait
 
 ITEMS = 10
 STREAM_ONLY = {"stream_only": True}
@@ -167,7 +167,7 @@ def test_failures_in_a_row_are_counted_while_the_form_changes(
         with pytest.raises((Retryable, Wait)) as caught:
             pipeline(server, provider, name, longest_wait_seconds=0.1).analyse(chats(name, 1, prefix=f"{number} "))
         seen.append(caught.type)
-    assert seen == [Retryable, Retryable, Wait, Wait, Wait]
+    assert seen == [Retryable, Retryable, ProviderBusy, ProviderBusy, ProviderBusy]
     assert len(provider.requests()) == 6
 
 
@@ -271,7 +271,7 @@ def test_from_the_third_failure_in_a_row_on_all_wait_and_none_uses_up_its_tries(
         with pytest.raises((Retryable, Wait)) as caught:
             pipeline(server, provider, name, longest_wait_seconds=0.1).analyse(chats(name, 1, prefix=f"{number} "))
         seen.append(caught.type)
-    assert seen == [Retryable, Retryable, *[Wait] * 4]
+    assert seen == [Retryable, Retryable, *[ProviderBusy] * 4]
     assert len(provider.requests()) == 3
 
 

@@ -381,9 +381,9 @@ TOLD: list[tuple[Any, str, str]] = [
     ({"error": {"code": 401, "message": "User not found"}}, "Refused", "EDUGRAPH_OPENAI_API_KEY"),
     ({"error": {"type": "authentication_error"}}, "Refused", "EDUGRAPH_OPENAI_API_KEY"),
     ({"error": {"code": "model_not_found"}}, "Refused", "EDUGRAPH_MODEL"),
-    ({"error": {"code": 429}}, "Wait", "429"),
-    ({"error": "Rate limit exceeded"}, "Wait", "429"),
-    ({"code": 429, "message": "slow down"}, "Wait", "429"),
+    ({"error": {"code": 429}}, "ProviderBusy", "429"),
+    ({"error": "Rate limit exceeded"}, "ProviderBusy", "429"),
+    ({"code": 429, "message": "slow down"}, "ProviderBusy", "429"),
     ({"error": {"code": 502, "message": "bad gateway"}}, "Retryable", "502"),
     ({"error": {"message": "?"}}, "Retryable", "502"),
     ({"error": "?"}, "Retryable", "502"),
@@ -406,7 +406,7 @@ def test_an_error_inside_of_200_is_read_as_the_status_that_it_names(body: Any, f
             bench.client.complete(REQUEST)
         assert type(caught.value).__name__ == failure
         assert words in getattr(caught.value, "reason", "")
-        assert ("refused" in bench.gate.paused) == (failure == "Wait")
+        assert ("refused" in bench.gate.paused) == (failure == "ProviderBusy")
         assert ("failed" in bench.gate.paused) == (failure == "Retryable")
 
 

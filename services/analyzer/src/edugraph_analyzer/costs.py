@@ -18,7 +18,7 @@ import redis
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.models_file import Price
-from edugraph_common.contracts.errors import Refused, Wait
+from edugraph_common.contracts.errors import BudgetSpent, Refused
 from edugraph_common.contracts.findings import Kind
 
 TOKENS_PER_PRICE = 1_000_000
@@ -110,12 +110,12 @@ class Spending:
         if budget is not None:
             telemetry.budget_checked(float(spent or 0), budget)
         if budget is not None and float(spent or 0) >= budget:
-            raise Wait(f"the job's budget of {budget:g} is spent", self._pause_seconds)
+            raise BudgetSpent(f"the job's budget of {budget:g} is spent", self._pause_seconds)
 
     def reserve(self, job_id: str, batch: str, model: str, price: Price | None, cost: float) -> bool:
         """Take what a batch will cost out of the job's budget. False if it has no room, also for this batch alone.
 
-        Raises as `check` does, and Wait while other batches of the job may still leave room.
+        Raises as `check` does, and BudgetSpent while other batches of the job may still leave room.
         """
         self.check(job_id, model, price)
         key = cost_key(job_id)
@@ -128,7 +128,7 @@ class Spending:
             others = max(float(reserved or 0), 0.0)
             if there is None and budget is not None and float(spent or 0) + others + cost > budget:
                 if others > cost * _NO_COST:
-                    raise Wait("the batches under way may spend the job's budget", self._pause_seconds)
+                    raise BudgetSpent("the batches under way may spend the job's budget", self._pause_seconds)
                 return False
             if there is None:
                 pipe.hset(key, f"reserved|{batch}", cost)

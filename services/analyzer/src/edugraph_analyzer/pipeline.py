@@ -57,7 +57,7 @@ from edugraph_analyzer.prompting.questions import (
 )
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Rejected, Wait
+from edugraph_common.contracts.errors import ProviderBusy, Rejected
 from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.contracts.personal_data import record_mark
@@ -595,7 +595,7 @@ class Resolver:
             advice = "set another EDUGRAPH_MODEL, or larger thinking_tokens for this one"
             self._given_up = f"{sentence}; {advice}"
         elif 0 < paused_seconds < BREAKERS["useless"].longest_seconds:
-            raise Wait(sentence, paused_seconds)
+            raise ProviderBusy(sentence, paused_seconds)
 
 
 def resolutions_of(pack: Sequence[Question], response: LLMResponse, ids: Sequence[str]) -> list[Resolution]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import structlog
 
+from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.outcomes import BatchOutcome
 from edugraph_common.platform import metrics, tracing
 from edugraph_importer.graph import Graph
@@ -35,6 +36,15 @@ def retries_of(graph: Graph) -> Iterator[None]:
             if added:
                 metrics.REPEATS.add(added, code=code.rsplit(".", 1)[-1])
                 structlog.get_logger("edugraph.graph").info("transaction_repeated", code=code, times=added)
+
+
+def open_versions() -> None:
+    """Say which version of the graph this release writes. The graph's own is known at the first write."""
+    metrics.IMPORTER_SCHEMA_VERSION.set(SCHEMA_VERSION)
+
+
+def graph_version(version: int) -> None:
+    metrics.GRAPH_SCHEMA_VERSION.set(version)
 
 
 def batch(outcome: BatchOutcome, types: Iterable[str]) -> None:

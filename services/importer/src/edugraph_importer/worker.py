@@ -27,9 +27,11 @@ from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.server_checks import ask_blobs, ask_redis
 from edugraph_common.platform.settings import Settings, secret_of
 from edugraph_common.sources.platforms import platform_key
+from edugraph_importer import telemetry
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, GraphSettings, RecordRetention
 from edugraph_importer.person_export import Elsewhere
+from edugraph_importer.schema_check import check_schema
 from edugraph_importer.service import Importer
 
 
@@ -39,7 +41,7 @@ def make_worker(settings: Settings) -> App:
     app.conf.imports = ("edugraph_importer.tasks",)
     log_tasks(settings)
     note_deliveries(settings)
-    measure_worker("importer", settings)
+    measure_worker("importer", settings, telemetry.open_versions)
     report_health(app, settings)
     trace_tasks("importer", settings.tracing)
     set_up_worker(app, settings)
@@ -49,6 +51,7 @@ def make_worker(settings: Settings) -> App:
         "neo4j": _ask_graph,
         "blobs": partial(ask_blobs, settings.blob_url),
     }
+    app.checks = (partial(check_schema, _open_graph),)
 
     @cache
     def importer() -> Importer:
@@ -61,7 +64,8 @@ def make_worker(settings: Settings) -> App:
             settings.ledger_days,
             now,
         )
-        graph, jobs = Graph(GraphSettings(), kept), Jobs(client, settings.job_retention_seconds)
+        graph = Graph(GraphSettings(), kept, telemetry.graph_version)
+        jobs = Jobs(client, settings.job_retention_seconds)
         blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
         epochs, texts = AnswerEpochs(client), RedisTexts(client)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
@@ -105,12 +109,17 @@ def make_worker(settings: Settings) -> App:
 
 def _ask_graph() -> None:
     """Raise ServerAway if the graph database cannot be used, or if its settings are missing."""
+    _open_graph().ask_server()
+
+
+def _open_graph() -> Graph:
+    """Return a graph that connects at its first use. Raise ServerAway if its settings are missing."""
     try:
         settings = GraphSettings()
     except ValidationError as error:
         names = ", ".join(str(each["loc"][0]) for each in error.errors())
         raise ServerAway(f"settings of Neo4j are missing or wrong: {names}", "neo4j", "refused") from None
-    Graph(settings).ask_server()
+    return Graph(settings)
 
 
 app = make_worker(Settings())

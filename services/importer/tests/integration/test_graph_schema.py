@@ -455,7 +455,7 @@ def test_steps_are_done_from_the_lowest_of_several_versions(graph: Graph, room: 
     graph.write_batch(batch(1))
     room.driver.execute_query("DROP CONSTRAINT edugraph_Schema IF EXISTS", database_=room.settings.database)
     room.driver.execute_query(
-        "MATCH (s:Schema) SET s.version = 8 CREATE (:Schema {id: 'graph', version: 9, unfinished_from: 6}) "
+        "MATCH (s:Schema) SET s.version = 7 CREATE (:Schema {id: 'graph', version: 8, unfinished_from: 6}) "
         "CREATE (:Schema {id: 'graph', version: 9})",
         database_=room.settings.database,
     )

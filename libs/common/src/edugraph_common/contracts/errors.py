@@ -2,12 +2,14 @@
 
 import ssl
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 # A worker's servers, except the broker, without which it hears of no task.
 Server = Literal["redis", "neo4j", "blobs"]
 # Why a server cannot be used: it does not answer, it refuses the login or a permission, or its certificate is bad.
 Cause = Literal["away", "refused", "certificate"]
+# What a task waits for, in the metric of waiting tasks.
+Awaited = Literal["other work", "server", "room in a queue", "schema version", "provider", "budget"]
 
 
 class Failure(Exception):
@@ -25,6 +27,8 @@ class Retryable(Failure):
 class Wait(Failure):
     """Not now: the provider or the limiter says when. Uses none of the retries."""
 
+    awaited: ClassVar[Awaited] = "other work"
+
     def __init__(self, reason: str, seconds: float) -> None:
         super().__init__(reason)
         self.seconds = seconds
@@ -36,12 +40,16 @@ class Wait(Failure):
 class QueueFull(Wait):
     """A queue has no room for the message. Nothing was taken."""
 
+    awaited: ClassVar[Awaited] = "room in a queue"
+
     def __init__(self, reason: str = "a queue of the broker is full", seconds: float = 15) -> None:
         super().__init__(reason, seconds)
 
 
 class RedisFull(Wait):
     """Redis has used all the memory that it may. It answers what it knows, and takes nothing more."""
+
+    awaited: ClassVar[Awaited] = "server"
 
     def __init__(self, reason: str = "Redis is full: give it more memory", seconds: float = 15) -> None:
         super().__init__(reason, seconds)
@@ -50,6 +58,8 @@ class RedisFull(Wait):
 class ServerAway(Wait):
     """A server cannot be used by this worker, whatever the message. The worker takes no more messages meanwhile."""
 
+    awaited: ClassVar[Awaited] = "server"
+
     def __init__(self, reason: str, server: Server, cause: Cause = "away", seconds: float = 15) -> None:
         super().__init__(reason, seconds)
         self.server: Server = server
@@ -57,6 +67,31 @@ class ServerAway(Wait):
 
     def __reduce__(self) -> tuple[type["ServerAway"], tuple[str, Server, Cause, float]]:  # type: ignore[override]
         return type(self), (self.reason, self.server, self.cause, self.seconds)
+
+
+class ProviderBusy(Wait):
+    """The model's provider takes no request now: its limit is used up, or it failed too often."""
+
+    awaited: ClassVar[Awaited] = "provider"
+
+
+class BudgetSpent(Wait):
+    """The job's budget is spent, or may be by the requests that are under way."""
+
+    awaited: ClassVar[Awaited] = "budget"
+
+
+class OtherVersion(Wait):
+    """What is stored has another schema version than this release writes. `version` is the stored one."""
+
+    awaited: ClassVar[Awaited] = "schema version"
+
+    def __init__(self, reason: str, version: int, seconds: float = 30.0) -> None:
+        super().__init__(reason, seconds)
+        self.version = version
+
+    def __reduce__(self) -> tuple[type["OtherVersion"], tuple[str, int, float]]:  # type: ignore[override]
+        return type(self), (self.reason, self.version, self.seconds)
 
 
 class Rejected(Failure):

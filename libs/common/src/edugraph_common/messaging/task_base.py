@@ -34,6 +34,7 @@ from edugraph_common.messaging.dead_letters import WAITED_FOR, publish_dead_lett
 from edugraph_common.messaging.publisher import broker_errors, describe, job_of, named_by
 from edugraph_common.messaging.worker.circuit_breaker import report_away, report_failure, report_success
 from edugraph_common.messaging.worker.reject_policy import requeue_delay_seconds
+from edugraph_common.platform import metrics
 from edugraph_common.platform.redis_errors import LoginRefused, redis_errors
 
 # These tries come after the first one.
@@ -186,6 +187,7 @@ class EduGraphTask(Task):  # type: ignore[type-arg]
         if isinstance(wait, ServerAway):
             self.request.update(put_back_reason=wait.reason)
             report_away(ROUTES[self.name].queue, wait.server, wait.cause)
+        metrics.TASKS_WAITING.add(queue=ROUTES[self.name].queue, reason=wait.awaited)
         message = self._message(args)
         with _or_put_back(self.request):
             # A Redis that is full or refuses us keeps people from being told, and not the task from waiting.

@@ -19,7 +19,7 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from edugraph_common.contracts.errors import Wait
+from edugraph_common.contracts.errors import OtherVersion, Wait
 from edugraph_common.contracts.messages import JOB_DEADLINE_SECONDS
 from edugraph_common.contracts.outcomes import (
     ENDED,
@@ -65,7 +65,6 @@ PARTS = ("", "tasks", "windows", "batches", "errors", "packs", "analysed", "to_a
 
 # The form in which a job is kept, written with each job; jobs of releases that wrote none have 1.
 JOB_SCHEMA_VERSION = 1
-NEWER_JOB_SECONDS = 30.0
 
 Standing = Literal["open", "ended", "cancelled", "stale", "unknown"]
 Claim = Literal["begun", "unknown", "cancelled", "stale", "sent", "busy"]
@@ -258,10 +257,10 @@ class Jobs:
             )
         state, current, stopped, schema = kept
         if schema is not None and int(schema) > JOB_SCHEMA_VERSION:
-            raise Wait(
+            raise OtherVersion(
                 f"the job's state in Redis has schema version {schema}, and this release knows up to "
                 f"{JOB_SCHEMA_VERSION}: run the release that wrote it, or a later one",
-                NEWER_JOB_SECONDS,
+                int(schema),
             )
         if state is None:
             return "unknown"

@@ -6,7 +6,7 @@ counted as "other". No metric holds an id, a name or a text of a record.
 
 from typing import Literal, get_args
 
-from edugraph_common.contracts.errors import Cause, Server
+from edugraph_common.contracts.errors import Awaited, Cause, Server
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.platform.instruments import Counter, Gauge, Histogram, Instrument, Label
@@ -84,6 +84,13 @@ TASKS = Counter(
     (_queue, _task, Label("outcome", _words(TaskOutcome))),
     opened_apart=True,
 )
+TASKS_WAITING = Counter(
+    "workers",
+    "tasks_waiting_total",
+    "Tasks that were put off, by what they wait for; each comes again",
+    (_queue, Label("reason", get_args(Awaited))),
+    opened_apart=True,
+)
 TASK_SECONDS = Histogram(
     "workers",
     "task_seconds",
@@ -146,6 +153,13 @@ REPEATS = Counter(
     "Transactions that another one got in the way of, and that were done again",
     (Label("code", CODES),),
 )
+GRAPH_SCHEMA_VERSION = Gauge(
+    "importer",
+    "graph_schema_version",
+    "Schema version of the graph, as a write met it last; 0: nothing was written yet",
+    merge="mostrecent",
+)
+IMPORTER_SCHEMA_VERSION = Gauge("importer", "importer_schema_version", "Schema version that this importer writes")
 FINDINGS = Counter(
     "importer",
     "findings_total",

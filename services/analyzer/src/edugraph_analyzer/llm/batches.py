@@ -17,7 +17,7 @@ from edugraph_analyzer.llm.access import Access
 from edugraph_analyzer.llm.refusals import NOT_FOUND, meaning_of, refusal, retry_after, words_of
 from edugraph_analyzer.llm.responses import Asked, ToldError, Unreadable, response_of
 from edugraph_analyzer.prompting.questions import LLMResponse
-from edugraph_common.contracts.errors import Refused, Wait
+from edugraph_common.contracts.errors import ProviderBusy, Refused
 
 _PAUSE_SECONDS = 30.0  # after a failure with no word on how long
 _SKEW_SECONDS = 3_600  # between the provider's clock and ours, at most
@@ -145,14 +145,15 @@ class ProviderBatches:
             if meaning in ("limit", "fault"):
                 told = retry_after(error.response.headers, self._now())
                 reason = f"the provider's batches answered {error.status_code}"
-                raise Wait(reason, max(told or 0.0, _PAUSE_SECONDS)) from None
+                raise ProviderBusy(reason, max(told or 0.0, _PAUSE_SECONDS)) from None
             if meaning != "account" or error.status_code == NOT_FOUND:
                 raise NotThere from None
             sentence = refusal(error.status_code, words, self._access.name)
             self._access.memory.remember_refusal(self._access.name, sentence)
             raise Refused(sentence) from None
         except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
-            raise Wait(f"the provider's batches do not answer ({type(error).__name__})", _PAUSE_SECONDS) from None
+            reason = f"the provider's batches do not answer ({type(error).__name__})"
+            raise ProviderBusy(reason, _PAUSE_SECONDS) from None
 
 
 def _file_name(name: str) -> str:

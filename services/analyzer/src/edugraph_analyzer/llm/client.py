@@ -35,7 +35,7 @@ from edugraph_analyzer.prompting.questions import (
     with_schema,
 )
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import Failure, Refused, Rejected, Retryable, Wait
+from edugraph_common.contracts.errors import Failure, ProviderBusy, Refused, Rejected, Retryable, Wait
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.platform import tracing
 
@@ -342,7 +342,8 @@ class LLMClient:
         match meaning:
             case "limit":
                 reason = "the provider says that its limit is reached (429)"
-                raise Wait(reason, access.limiter.pause(model, "refused", reason, told, attempt.slot)) from None
+                seconds = access.limiter.pause(model, "refused", reason, told, attempt.slot)
+                raise ProviderBusy(reason, seconds) from None
             case "fault":
                 raise self._failed(attempt, f"the provider answered {status}", told) from None
             case "filtered":
@@ -361,7 +362,7 @@ class LLMClient:
     def _failed(self, attempt: Attempt, reason: str, told_seconds: float | None = None) -> Failure:
         """Return what a failure of the provider means: once, try again; often in a row, a pause for all."""
         seconds = attempt.access.limiter.pause(attempt.model, "failed", reason, told_seconds, attempt.slot)
-        return Wait(reason, seconds) if seconds else Retryable(reason)
+        return ProviderBusy(reason, seconds) if seconds else Retryable(reason)
 
     def _failure_of(self, attempt: Attempt, error: Exception) -> Failure | Cancelled:
         """Return the verdict where there is no usable response.

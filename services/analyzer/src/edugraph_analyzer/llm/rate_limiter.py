@@ -28,7 +28,7 @@ from redis.exceptions import OutOfMemoryError
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.models_file import Endpoint, Limits
 from edugraph_analyzer.settings import AnalyzerSettings
-from edugraph_common.contracts.errors import RedisFull, Rejected, Retryable, Wait, what
+from edugraph_common.contracts.errors import ProviderBusy, RedisFull, Rejected, Retryable, Wait, what
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -263,7 +263,9 @@ class RateLimiter:
         while not self._enter(keys=keys, args=[*most, name, round(LOST_SECONDS * _MICROSECONDS)]):
             if patience_seconds < look_seconds:
                 telemetry.slot_refused(model)
-                raise Wait("as many requests as the provider allows are under way", self._longest_wait_seconds / 2)
+                raise ProviderBusy(
+                    "as many requests as the provider allows are under way", self._longest_wait_seconds / 2
+                )
             self._sleep(look_seconds)
             patience_seconds -= look_seconds
             look_seconds = min(look_seconds * 1.5, _LONGEST_LOOK_SECONDS)
@@ -293,7 +295,7 @@ class RateLimiter:
             why = self._redis.get(self._key(model, "reason")) if self.paused_seconds(model) else None
             told = why.decode() if isinstance(why, bytes) else why
             reason = f"{told}; nobody asks it for a while" if told else "the provider's limit is used up for now"
-            raise Wait(reason, max(wait / _MICROSECONDS - patience_seconds / 2, 1.0))
+            raise ProviderBusy(reason, max(wait / _MICROSECONDS - patience_seconds / 2, 1.0))
         return Slot(at, wait / _MICROSECONDS, since, tokens, patience_seconds, name)
 
     def _key(self, model: str, what: str) -> str:

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import ClassVar
 from uuid import uuid4
 
 import neo4j
 
-from edugraph_common.contracts.errors import Failure, Wait
+from edugraph_common.contracts.errors import Awaited, Failure, OtherVersion, Wait
 from edugraph_common.contracts.graph_schema import IDENTIFIED_LABELS, NAMED_LABELS, SCHEMA_VERSION
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject, quoted
 from edugraph_importer.graph import aggregates, resolver
@@ -39,7 +40,6 @@ from edugraph_importer.graph.unit_of_work import (
 )
 
 UNVERSIONED = 1  # releases that wrote no version wrote this one
-OTHER_VERSION_SECONDS = 30.0
 MIGRATION_RUNNING_SECONDS = 5.0
 # A process that dies while it migrates keeps the others waiting for so long.
 LEASE_MILLISECONDS = 60_000
@@ -54,15 +54,17 @@ class OutdatedGraph(Exception):
     """The graph is to be migrated before anything is written to it."""
 
 
-class NewerGraph(Wait):
+class NewerGraph(OtherVersion):
     """A later release has written the graph, or begun to migrate it."""
 
 
 class MigrationRunning(Wait):
     """Another process migrates the graph."""
 
+    awaited: ClassVar[Awaited] = "schema version"
 
-class MigrationNotAllowed(Wait):
+
+class MigrationNotAllowed(OtherVersion):
     """The graph is of an earlier release, and this process may not migrate it."""
 
 
@@ -111,7 +113,7 @@ def migrate(
         raise MigrationNotAllowed(
             f"the graph has schema version {reached}, and this importer writes version {target}: make a backup, "
             "then allow the migration (docs/operations.md, Upgrade and rollback)",
-            OTHER_VERSION_SECONDS,
+            reached,
         )
     owner = new_owner()
     connection.write(_take_lease, owner)
@@ -160,9 +162,7 @@ def _set_progress(tx: neo4j.Transaction, target: int, reached: int) -> None:
 def _refuse_newer(version: int, known: int) -> None:
     """Another release may be about to take over, so the work is kept for it."""
     if version > known:
-        raise NewerGraph(
-            f"the graph has schema version {version}, and this importer knows up to {known}", OTHER_VERSION_SECONDS
-        )
+        raise NewerGraph(f"the graph has schema version {version}, and this importer knows up to {known}", version)
 
 
 def _take_lease(tx: neo4j.Transaction, owner: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import neo4j
 
-from edugraph_common.contracts.errors import Rejected
+from edugraph_common.contracts.errors import OtherVersion, Rejected
+from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.messages import (
     COMPARED_CHARACTERS,
     CourseContext,
@@ -81,11 +82,18 @@ class Graph:
 
     Every method raises ServerAway (the database does not answer, or refuses the login), Retryable (it is busy) or
     Rejected (it refuses a statement). What writes raises Wait for a graph of a later release.
+    `note_version` is called with the schema version of the graph whenever a write or `prepare` has met it.
     """
 
-    def __init__(self, settings: GraphSettings, kept: RecordRetention | None = None) -> None:
+    def __init__(
+        self,
+        settings: GraphSettings,
+        kept: RecordRetention | None = None,
+        note_version: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._connection, self._retention = Connection(settings), kept
         self._migrate_up_to = settings.migrate_up_to
+        self._note_version = note_version
         self._tombstones = Tombstones(settings.privacy_secret)
 
     @property
@@ -96,6 +104,15 @@ class Graph:
     def ask_server(self) -> None:
         """Raise ServerAway if the database cannot be used now. It answers within seconds."""
         self._connection.ask()
+
+    def schema_version(self) -> tuple[int | None, int | None]:
+        """Return the schema version, and the one whose form all of the graph has: lower while a migration runs.
+
+        Both are None for a new graph.
+        """
+        [row] = self._connection.read(CYPHER["schema_version"])
+        reached = row["unfinished_from"]
+        return row["version"], row["version"] if reached is None else reached
 
     def prepare(self) -> None:
         """Bring the graph to the version of this release, create the constraints, and wait until they hold.
@@ -374,10 +391,20 @@ class Graph:
     def _write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do the work in a transaction. It checks the version first, and an older graph is migrated for it."""
         try:
-            return self._connection.write(work, *args, **kwargs)
+            result = self._connection.write(work, *args, **kwargs)
         except migrations.OutdatedGraph:
             self._migrate()
             return self._connection.write(work, *args, **kwargs)
+        except OtherVersion as other:
+            self._note_version(other.version)
+            raise
+        self._note_version(SCHEMA_VERSION)
+        return result
 
     def _migrate(self) -> None:
-        migrations.migrate(self._connection, up_to=self._migrate_up_to)
+        try:
+            migrations.migrate(self._connection, up_to=self._migrate_up_to)
+        except OtherVersion as other:
+            self._note_version(other.version)
+            raise
+        self._note_version(SCHEMA_VERSION)

@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from billiard.exceptions import WorkerLostError
 from billiard.process import current_process
 from celery.signals import task_postrun, task_prerun, worker_init, worker_process_init
 from celery.worker.request import Request
 
+from edugraph_common.contracts.errors import Awaited
 from edugraph_common.contracts.outcomes import given_up_state
 from edugraph_common.contracts.routes import QUEUES, ROUTES
 from edugraph_common.messaging.headers import published_at
@@ -97,6 +98,8 @@ def _open_series(app: Any) -> None:
     """Open the series of the tasks and queues that this worker serves."""
     queues = set(app.amqp.queues.consume_from)
     for queue in queues & set(QUEUES):
+        for awaited in get_args(Awaited):
+            metrics.TASKS_WAITING.open(queue=queue, reason=awaited)
         for instrument in (metrics.TASKS_ACTIVE, metrics.REDELIVERIES, metrics.QUEUE_WAIT, metrics.CONSUMING):
             instrument.open(queue=queue)
     for task, route in ROUTES.items():

@@ -1,0 +1,31 @@
+"""What `edugraph doctor` shows of the schema versions of the graph and of an importer."""
+
+from collections.abc import Callable
+from contextlib import closing
+
+from edugraph_common.contracts.api import Check
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
+from edugraph_importer.graph import Graph
+
+NAME = "schema version"
+
+
+def check_schema(open_graph: Callable[[], Graph]) -> Check:
+    """Compare the version of the graph with the one that this importer writes."""
+    try:
+        with closing(open_graph()) as graph:
+            version, reached = graph.schema_version()
+    except Failure as away:
+        return Check(name=NAME, ok=False, problems=(away.reason,))
+    if version is None or reached is None:
+        return Check(name=NAME, ok=True, detail=f"the graph is new, importer {SCHEMA_VERSION}")
+    if version > SCHEMA_VERSION:
+        problem = f"the graph has schema version {version}, and this importer knows up to {SCHEMA_VERSION}"
+        advice = "Finish the upgrade, or restore the backup that was made before the migration."
+        return Check(name=NAME, ok=False, problems=(problem,), advice=(advice,))
+    if reached < SCHEMA_VERSION:
+        problem = f"the graph has schema version {reached}, and this importer writes version {SCHEMA_VERSION}"
+        advice = "If no migration is running, make a backup and allow it (docs/operations.md, Upgrade and rollback)."
+        return Check(name=NAME, ok=False, problems=(problem,), advice=(advice,))
+    return Check(name=NAME, ok=True, detail=f"graph {version}, importer {SCHEMA_VERSION}")
