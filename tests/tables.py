@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -18,6 +18,7 @@ def xlsx(sheets: Mapping[str, Rows], hidden: Sequence[str] = ()) -> bytes:
     file = io.BytesIO()
     book = xlsxwriter.Workbook(file, {"in_memory": True, "strings_to_urls": False})
     day = book.add_format({"num_format": "yyyy-mm-dd hh:mm"})
+    hours = book.add_format({"num_format": "[h]:mm:ss"})
     for name, rows in sheets.items():
         sheet = book.add_worksheet(name)
         for at, row in enumerate(rows):
@@ -27,6 +28,8 @@ def xlsx(sheets: Mapping[str, Rows], hidden: Sequence[str] = ()) -> bytes:
                         pass
                     case datetime() | date():
                         sheet.write_datetime(at, column, cell, day)
+                    case timedelta():
+                        sheet.write_datetime(at, column, cell, hours)
                     case bool():
                         sheet.write_boolean(at, column, cell)
                     case int() | float():
@@ -79,6 +82,11 @@ def _ods_cell(cell: Any) -> str:
             kind = f'office:value-type="boolean" office:boolean-value="{str(cell).lower()}"'
         case int() | float():
             kind = f'office:value-type="float" office:value="{cell!r}"'
+        case timedelta():
+            hours, rest = divmod(cell.total_seconds(), 3600)
+            minutes, seconds = divmod(rest, 60)
+            form = f"PT{int(hours):02}H{int(minutes):02}M{int(seconds):02}S"
+            kind = f'office:value-type="time" office:time-value="{form}"'
         case datetime() | date():
             kind = f'office:value-type="date" office:date-value="{cell.isoformat()}"'
         case _:

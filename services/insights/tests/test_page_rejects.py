@@ -84,7 +84,7 @@ def test_what_the_readers_of_files_say_is_told_in_chinese() -> None:
         says_why = path.relative_to(COMMON).as_posix() in SAY_WHY
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
-            if called == "InvalidRecord" or (called == "ValueError" and says_why):
+            if called in {"InvalidRecord", "UnusableId"} or (called == "ValueError" and says_why):
                 arguments = node.args[1:] if called == "InvalidRecord" else node.args  # type: ignore[attr-defined]
                 said |= {text for each in arguments if (text := sentence(each))}
     assert len(said) > 30

@@ -8,6 +8,8 @@ from functools import lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pydantic import TypeAdapter, ValidationError
+
 from edugraph_common.contracts.records import InvalidRecord, shorten
 from edugraph_common.sources.mapping import ENVELOPE, EXCEL, Mapping
 from edugraph_common.sources.students import STUDENT_FIELDS, as_id
@@ -17,7 +19,14 @@ LISTS = frozenset({"topics", "course_ids", "knowledge_points", "breaks", "names"
 PERCENTAGES = frozenset({"progress"})  # in which "85 %" is 85
 SHARES = frozenset({"score"})  # from 0 to 1, in which "85 %" is 0.85
 _COUNTS = {"message_count", "like_count", "interaction_count", "occurrence_count", "attempt_number"}
-NUMBERS = PERCENTAGES | SHARES | {"time_spent", "duration_seconds"} | _COUNTS
+DURATIONS = {"time_spent": 60, "duration_seconds": 1}  # field -> the seconds of its unit
+NUMBERS = PERCENTAGES | SHARES | DURATIONS.keys() | _COUNTS
+IDS = frozenset(
+    {
+        *("record_id", "student_id", "student_id_from", "student_id_to", "teacher_id", "course_id", "course_ids"),
+        *("item_id", "error_type_id", "group_id", "term", "activity_id", "point_id"),
+    }
+)
 
 _ISO_WITHOUT_ZONE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.,]+)?")
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{1,9})?")
@@ -28,12 +37,31 @@ _EXCEL_DAYS = re.compile(r"\d{2,7}(?:[.,]\d{1,15})?")
 _EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - the mapping says the zone
 _FIRST_EXCEL_DAY = 61  # Excel believes that 1900 was a leap year, so the days before 1900-03-01 are off by one.
 
-Cell = str | int | float | list[Any] | dict[str, str] | None
+# Spreadsheets show a long number so, and write it so into a CSV: its last digits are lost.
+_ROUNDED = re.compile(r"[+-]?\d+[.,]\d+[eE][+-]?\d+|[+-]?\d+[eE][+-]\d+")
+# Programs write these words, in whatever case, where a value is missing. NA stands for it in capitals alone.
+_MISSING = frozenset({"null", "(null)", "<null>", "\\n", "n/a", "#n/a", "<na>", "nan", "none", "undefined"})
+_MISSING_IN_CAPITALS = "NA"
+_ERROR_OF_A_SHEET = re.compile(r"#[¡¿]?[A-Z][A-Z0-9/_]*[!?]|#NV|Err:\d{3}")
+# The beginning of each text that `_check_id` refuses. Few ids have it, and it is quickly looked for.
+_MAY_BE_REFUSED = re.compile(r"\s*(?:[+-]?\d+(?:[.,]\d+)?[eE]|[(<\\#nNuUE])")
+_ISO_DURATION: TypeAdapter[timedelta] = TypeAdapter(timedelta)
+
+Cell = str | int | float | list[Any] | dict[str, Any] | None
 """A cell of a CSV is text. One of a workbook or of Parquet has a type: text, a number, a boolean, a list, empty,
-{"date": ISO 8601}, or {"other": what it is} for a type that no field takes."""
+{"date": ISO 8601}, {"seconds": a number, "text": as a sheet shows it} for a duration, {"rounded": a number} for one
+that may have lost its last digits, or {"other": what it is} for a type that no field takes."""
 
 CellParser = Callable[[Any], Any]
 """Takes a Cell that is not blank. Raises ValueError, whose text is the form that was expected."""
+
+
+class UnusableId(ValueError):
+    """The text is the form that was expected."""
+
+    def __init__(self, expected: str, reason: str) -> None:
+        super().__init__(expected)
+        self.reason = reason
 
 
 class CellReader:
@@ -57,8 +85,9 @@ class CellReader:
             try:
                 fields[field] = parse(cells[place])
             except ValueError as error:
+                reason = error.reason if isinstance(error, UnusableId) else "is not of the mapping's form"
                 raise InvalidRecord(
-                    self.name_of(field), str(error), shorten(cell_text(cells[place])), "is not of the mapping's form"
+                    self.name_of(field), str(error), shorten(cell_text(cells[place])), reason
                 ) from None
         envelope = {name: fields.pop(name) for name in ENVELOPE if name in fields}
         return {**envelope, "data": fields}
@@ -69,7 +98,13 @@ class CellReader:
             if field in STUDENT_FIELDS and as_id(value):
                 yield as_id(value)
         for place, field, parse in self._cells:
-            if field in STUDENT_FIELDS and place < len(cells) and (student_id := as_id(parse(cells[place]))):
+            if field not in STUDENT_FIELDS or place >= len(cells):
+                continue
+            try:
+                student_id = as_id(parse(cells[place]))
+            except ValueError:
+                student_id = as_id(cell_text(cells[place]))
+            if student_id:
                 yield student_id
 
     def by_column(self, problem: InvalidRecord) -> InvalidRecord:
@@ -97,7 +132,9 @@ def cell_text(cell: Cell) -> str:
         case bool():
             return str(cell).lower()
         case dict():
-            return cell.get("date") or f"({cell.get('other')})"
+            if "other" in cell:
+                return f"({cell['other']})"
+            return str(cell.get("date") or cell.get("text") or cell["rounded"])
         case list():
             return "; ".join(map(cell_text, cell))
         case _:
@@ -120,23 +157,58 @@ def cell_parser(mapping: Mapping, field: str) -> CellParser:
         text = cell_text(cell)
         if text in words:
             return words[text]
-        match cell:
-            case {"date": moment} if field in DATES:
-                date = datetime.fromisoformat(moment)
-                return date if date.tzinfo else date.replace(tzinfo=zone)
-            case {"other": kind}:
-                raise ValueError(f"text, a number or a date, and no {kind}")
-            case list() if field in LISTS:
-                return list(map(cell_text, cell))
-            case list():
-                raise ValueError("one value, and no list")
-            case bool():
-                return cell
-            case _:
-                # Excel may have a date as the bare number of its days.
-                return parse(text) if field in DATES else text
+        return _typed_value(cell, field, parse, zone)
 
-    return parse_cell
+    def parse_id(cell: Cell) -> Any:
+        if isinstance(cell, str) and field not in LISTS and not _MAY_BE_REFUSED.match(cell):
+            return parse(cell)
+        if cell_text(cell).strip() in words:  # the mapping says what it means
+            return parse_cell(cell)
+        if isinstance(cell, dict) and "rounded" in cell:
+            raise _rounded_id()
+        found = parse_cell(cell)
+        for each in found if isinstance(found, list) else [found]:
+            _check_id(each)
+        return found
+
+    return parse_id if field in IDS else parse_cell
+
+
+def _typed_value(cell: Cell, field: str, parse: CellParser, zone: tzinfo) -> Any:
+    """Return the value of a cell that has a type. `parse` reads text. Raises ValueError."""
+    match cell:
+        case {"date": moment} if field in DATES:
+            date = datetime.fromisoformat(moment)
+            return date if date.tzinfo else date.replace(tzinfo=zone)
+        case {"seconds": seconds} if field in DURATIONS:
+            return float(seconds) / DURATIONS[field]
+        case {"seconds": _} if field in NUMBERS:
+            raise ValueError("a number, and no duration")
+        case {"other": kind}:
+            raise ValueError(f"text, a number or a date, and no {kind}")
+        case list() if field in LISTS:
+            return list(map(cell_text, cell))
+        case list():
+            raise ValueError("one value, and no list")
+        case bool():
+            return cell
+    text = cell_text(cell)
+    # Excel may have a date as the bare number of its days.
+    return parse(text) if field in DATES else text
+
+
+def _check_id(value: Any) -> None:
+    """Raises UnusableId for what a program has made of an id, or written where there is none."""
+    text = value.strip() if isinstance(value, str) else ""
+    if _ROUNDED.fullmatch(text):
+        raise _rounded_id()
+    is_missing = text.casefold() in _MISSING or text == _MISSING_IN_CAPITALS
+    if is_missing or _ERROR_OF_A_SHEET.fullmatch(text):
+        raise UnusableId("an id", "is what programs write where a value is missing")
+
+
+def _rounded_id() -> UnusableId:
+    return UnusableId("an id that is stored as text", "is a number of which a spreadsheet has lost the last digits")
 
 
 def _parser(mapping: Mapping, field: str) -> CellParser:
@@ -176,6 +248,8 @@ def _parse_intervals(separator: str, date_formats: tuple[str, ...], zone: tzinfo
 def _parse_number(decimal: str, field: str, cell: str) -> str:
     """Return the number as JSON writes it. The contract of records says whether it is one."""
     number = cell.strip()
+    if field in DURATIONS and number.lstrip("-").startswith("P"):
+        return _parse_duration(field, number)
     if field in PERCENTAGES | SHARES:
         number = number.rstrip("%％").rstrip()
     is_percentage = field in SHARES and number != cell.strip()
@@ -186,6 +260,15 @@ def _parse_number(decimal: str, field: str, cell: str) -> str:
     if is_percentage and _NUMBER.fullmatch(number):
         return str(Decimal(number) / 100)
     return number
+
+
+def _parse_duration(field: str, text: str) -> str:
+    """Return an ISO 8601 duration, as an OpenDocument sheet has it, in the unit of the field."""
+    try:
+        duration = _ISO_DURATION.validate_python(text)
+    except ValidationError:
+        raise ValueError("a number, or a duration like PT1H30M") from None
+    return str(duration.total_seconds() / DURATIONS[field])
 
 
 @lru_cache(maxsize=4_096)

@@ -5,7 +5,9 @@ all cells before it. In a process with a limit of its own that ends this program
 It is started by its path, so it loads nothing else of EduGraph.
 
 Each line is [name of the sheet or null, number of the row from 1, cells], with null for the cells of a hidden sheet.
-A cell is a string, a number, a boolean, an array, null for an empty one, {"date": ISO 8601}, or {"other": its type}.
+A cell is a string, a number, a boolean, an array, null for an empty one, or an object: {"date": ISO 8601},
+{"seconds": a number, "text": as a sheet shows it} for a duration or a time of day, {"rounded": a number} for one that
+may have lost its last digits, or {"other": its type}.
 """
 
 import json
@@ -17,13 +19,18 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 UNUSABLE, OUT_OF_MEMORY = 3, 4
 MAX_SHEETS, MAX_COLUMNS, MAX_UNPACKED_BYTES = 256, 16_384, 1 << 30
 _CPU_SECONDS = 1_200
 _EXACT = 1 << 53  # Up to here a float is one whole number and no other.
+_UUID_BYTES = 16
 
 SheetLine = tuple[str | None, int, list[Any] | None]
+
+
+OUTSIDE_OF_YEARS = object()
 
 
 class Unusable(Exception):
@@ -73,45 +80,106 @@ def parquet_rows(path: str, _: Iterable[str]) -> Iterator[SheetLine]:
     yield None, 1, names
     numbers = count(2)
     for batch in batches:
-        columns = [map(as_cell, column.to_pylist()) for column in batch.columns]
+        columns = [column_cells(column) for column in batch.columns]
         for cells in zip(*columns, strict=True):
             yield None, next(numbers), list(cells)
 
 
-def as_cell(value: Any) -> Any:
-    """Return a value as JSON has it (see above)."""
+def column_cells(column: Any) -> list[Any]:
+    """Return the cells of a column of a Parquet file."""
+    from arro3.core import DataType
+
+    exact = _EXACT
+    if DataType.is_float32(column.type):
+        exact = 1 << 24
+    elif DataType.is_float16(column.type):
+        exact = 1 << 11
+    values = column_values(column)
+    if column.type == DataType.binary(_UUID_BYTES) and not all(map(is_text, values)):
+        values = [None if value is None else str(UUID(bytes=value)) for value in values]
+    return [as_cell(value, exact) for value in values]
+
+
+def column_values(column: Any) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        # Python has no dates outside of the years 1 to 9999: the rows that have one are set aside alone.
+        return [python_value(column[place]) for place in range(len(column))]
+
+
+def python_value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return OUTSIDE_OF_YEARS
+
+
+def is_text(value: bytes | None) -> bool:
+    try:
+        return value is None or value.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def as_cell(value: Any, exact: int = _EXACT) -> Any:
+    """Return a value as JSON has it (see above). `exact`: up to here each whole number is a value of its type."""
     cell: Any
     match value:
         case None | str():
             cell = value or None
         case bool() | int() | float() | Decimal():
-            cell = as_number(value)
+            cell = as_number(value, exact)
         case date():  # and datetime
             cell = {"date": value.isoformat()}
         case time():
-            cell = value.isoformat()
+            since_midnight = timedelta(
+                hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond
+            )
+            cell = {"seconds": since_midnight.total_seconds(), "text": value.isoformat()}
         case timedelta():
-            cell = value.total_seconds()
+            cell = {"seconds": value.total_seconds(), "text": shown_duration(value)}
         case list():
-            cell = [as_cell(item) for item in value]
+            cell = [as_cell(item, exact) for item in value]
         case bytes():
             try:
                 cell = value.decode() or None
             except UnicodeDecodeError:
                 cell = {"other": "binary data"}
+        case _ if value is OUTSIDE_OF_YEARS:
+            cell = {"other": "date outside of the years 1 to 9999"}
         case _:
             cell = {"other": type(value).__name__}
     return cell
 
 
-def as_number(value: float | Decimal) -> float | str | None:
+def shown_duration(value: timedelta) -> str:
+    """Return a duration as a sheet shows it, in hours, minutes and seconds."""
+    sign = "-" if value < timedelta(0) else ""
+    minutes, seconds = divmod(abs(value).total_seconds(), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{sign}{hours}:{minutes:02}:{seconds:02g}"
+
+
+def as_number(value: float | Decimal, exact: int) -> Any:
     """Return a whole number as such: a sheet knows none, so the id 20230001 comes as 20230001.0."""
     if isinstance(value, int):  # a boolean is one, too
         return value
     if not math.isfinite(value):
         return None if math.isnan(value) else str(value)
+    if isinstance(value, Decimal):
+        return exact_number(value)
+    if abs(value) >= exact:
+        return {"rounded": value}
+    return int(value) if value.is_integer() else value
+
+
+def exact_number(value: Decimal) -> int | float | str:
+    """Return a decimal as a whole number, as a float that is written with the same digits, or else as text."""
+    if value == value.to_integral_value():
+        return int(value)
     number = float(value)
-    return int(number) if abs(number) < _EXACT and number.is_integer() else number
+    return number if Decimal(repr(number)) == value else str(value)
 
 
 def limit_process(memory_bytes: int) -> None:
