@@ -490,16 +490,16 @@ class Authority:
             ]
         )
 
-    def kubeconfig(self, name: str) -> str:
+    def kubeconfig(self, name: str, server: str = f"https://{NODE_IP}:6443") -> str:
         def content(file: str) -> str:
             return base64.b64encode((self.folder / file).read_bytes()).decode()
 
         user = {"client-certificate-data": content(f"{name}.crt"), "client-key-data": content(f"{name}.key")}
-        server = {"server": f"https://{NODE_IP}:6443", "certificate-authority-data": content("ca.crt")}
+        address = {"server": server, "certificate-authority-data": content("ca.crt")}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": NAME, "cluster": server}],
+            "clusters": [{"name": NAME, "cluster": address}],
             "users": [{"name": name, "user": user}],
             "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": name}}],
             "current-context": NAME,

@@ -136,11 +136,18 @@ def missing() -> str | None:
         return "a cluster of its own needs root; give one by KUBECONFIG instead"
     if debian.debian_number() is None:
         return "a cluster of its own is made from Debian's containerd; give one by KUBECONFIG instead"
-    found = go_version()
-    if found is None or found < OLDEST_GO:
-        return f"a cluster of its own is built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or later; give one by KUBECONFIG"
+    if reason := missing_for_building():
+        return f"{reason}; give one by KUBECONFIG instead"
     if _memory_gigabytes() < 6:
         return "a cluster of its own needs 6 GB of memory; give one by KUBECONFIG instead"
+    return None
+
+
+def missing_for_building() -> str | None:
+    """Return why Kubernetes' programs cannot be built on this machine, in one sentence, or None."""
+    found = go_version()
+    if found is None or found < OLDEST_GO:
+        return f"a cluster of its own is built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or later"
     return None
 
 
@@ -167,7 +174,7 @@ def programs(options: Options) -> Programs:
         ):
             debian.apt_install(*PACKAGES)
             break
-    base = cache.built(f"kubernetes-{KUBERNETES}", _kubernetes)
+    base = kubernetes().folder
     parts: list[tuple[bool, str, Callable[[Path, int], None]]] = [
         (options.policies, f"kubernetes-policies-{POLICIES}", _policies),
         (options.keda, f"kubernetes-keda-{KEDA}", _keda),
@@ -177,6 +184,11 @@ def programs(options: Options) -> Programs:
         if wanted:
             _link(cache.built(name, build), base)
     return Programs(base)
+
+
+def kubernetes() -> Programs:
+    """Return Kubernetes' own programs, without what runs pods. They are built where they are missing."""
+    return Programs(cache.built(f"kubernetes-{KUBERNETES}", _kubernetes))
 
 
 def _link(extra: Path, base: Path) -> None:

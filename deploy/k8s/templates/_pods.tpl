@@ -59,15 +59,26 @@ priorityClassName: {{ . }}
 {{- if .where.affinity }}
 affinity: {{- toYaml .where.affinity | nindent 2 }}
 {{- else if and .blobs (eq (include "edugraph.blobsOnOneNode" .root) "true") }}
-# A ReadWriteOnce volume is mounted on one node only: the pods that share it stay together.
 affinity:
   podAffinity:
+    {{- if eq .component "gateway" }}
+    # The one gateway goes where the volume is, if it can. When that node is drained, it is the first to choose another one.
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: kubernetes.io/hostname
+          labelSelector:
+            matchLabels:
+              app.kubernetes.io/instance: {{ .root.Release.Name }}
+              edugraph.io/blobs: volume
+    {{- else }}
+    # A ReadWriteOnce volume is mounted on one node only, so workers follow the gateway. They must not follow each other: the
+    # scheduler does not look again at waiting pods when the last pod that they would have followed is gone.
     requiredDuringSchedulingIgnoredDuringExecution:
       - topologyKey: kubernetes.io/hostname
         labelSelector:
-          matchLabels:
-            app.kubernetes.io/instance: {{ .root.Release.Name }}
-            edugraph.io/blobs: volume
+          matchLabels: {{- include "edugraph.selector" (dict "root" .root "component" "gateway") | nindent 12 }}
+    {{- end }}
 {{- end }}
 topologySpreadConstraints:
 {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
@@ -79,8 +90,18 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
+{{/* Whether a ReadWriteOnce volume holds gateway and workers on one node. They have no disruption budgets then: a pod that was
+evicted gets the volume only when the last one has left the old node, so a budget that keeps one back would hold up a drain for ever. */}}
 {{- define "edugraph.blobsOnOneNode" -}}
 {{- if and (not .Values.blobs.url) (eq .Values.blobs.volume.accessMode "ReadWriteOnce") -}}true{{- end -}}
+{{- end -}}
+
+{{- define "edugraph.gatewayReplicas" -}}
+{{- if not (kindIs "invalid" .Values.gateway.replicas) -}}
+{{- .Values.gateway.replicas -}}
+{{- else -}}
+{{- ternary 1 2 (eq (include "edugraph.blobsOnOneNode" .) "true") -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Labels by which network policies and the affinity above know a pod of the services. */}}

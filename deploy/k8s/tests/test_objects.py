@@ -88,9 +88,7 @@ def test_selectors_never_change_with_the_version(chart):
     ("setting", "kind", "name"),
     [
         ("flower.enabled=false", "Deployment", "edugraph-flower"),
-        ("gateway.pdb.enabled=false", "PodDisruptionBudget", "edugraph-gateway"),
         ("insights.pdb.enabled=false", "PodDisruptionBudget", "edugraph-insights"),
-        ("workerDefaults.pdb.enabled=false", "PodDisruptionBudget", "edugraph-importer"),
         ("networkPolicy.enabled=false", "NetworkPolicy", "edugraph-deny"),
         ("workers.analyzer=null", "Deployment", "edugraph-analyzer"),
         ("serviceAccount.create=false", "ServiceAccount", "edugraph"),
@@ -115,11 +113,27 @@ def test_switched_off_is_gone(chart, setting, kind, name):
 
 
 @pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("gateway.pdb.enabled=false", "edugraph-gateway"),
+        ("workerDefaults.pdb.enabled=false", "edugraph-importer"),
+        ("workers.splits.pdb.enabled=false", "edugraph-splits"),
+    ],
+)
+def test_a_budget_of_pods_of_a_shared_store_can_be_switched_off(chart, setting, name):
+    def names(objects):
+        return {o["metadata"]["name"] for o in objects if o["kind"] == "PodDisruptionBudget"}
+
+    shared = 'blobs.volume.accessMode="ReadWriteMany"'
+    assert name in names(chart.render(shared))
+    assert name not in names(chart.render(shared, setting))
+
+
+@pytest.mark.parametrize(
     ("setting", "kind", "name"),
     [
         ('gateway.ingress={"enabled":true,"host":"a.example"}', "Ingress", "edugraph-gateway"),
         ('gateway.httpRoute={"enabled":true,"parentRefs":[{"name":"p"}]}', "HTTPRoute", "edugraph-gateway"),
-        ("gateway.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-gateway"),
         ("insights.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-insights"),
         ("workerDefaults.autoscaling.hpa.enabled=true", "HorizontalPodAutoscaler", "edugraph-importer"),
         ("workerDefaults.autoscaling.keda.enabled=true", "ScaledObject", "edugraph-analyzer"),
@@ -136,6 +150,14 @@ def test_switched_on_is_there(chart, setting, kind, name):
 
     assert (kind, name) not in names(chart.render())
     assert (kind, name) in names(chart.render(setting))
+
+
+def test_the_gateway_scales_where_several_can_be(chart, find):
+    shared = 'blobs.url="s3://bucket/x"'
+    scaler = find(
+        chart.render(shared, "gateway.autoscaling.hpa.enabled=true"), "HorizontalPodAutoscaler", "edugraph-gateway"
+    )
+    assert scaler["spec"]["minReplicas"] == 2
 
 
 def test_monitoring_wraps_the_files_as_they_are(chart, find):

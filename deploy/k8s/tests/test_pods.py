@@ -195,9 +195,17 @@ def test_a_door_leaves_its_service_first(chart, pods, door):
     assert spec["terminationGracePeriodSeconds"] >= sleep + 30
 
 
-def test_rollouts_never_go_below_what_is_wanted(chart):
-    for item in chart.render():
-        if item["kind"] == "Deployment" and item["metadata"]["name"] != "edugraph-flower":
+@pytest.mark.parametrize(
+    "setting", ['blobs.volume.accessMode="ReadWriteOnce"', 'blobs.volume.accessMode="ReadWriteMany"']
+)
+def test_rollouts_never_go_below_what_is_wanted(chart, setting):
+    """But the one gateway of a ReadWriteOnce volume must end first: another one might stand where the volume is not."""
+    for item in chart.render(setting):
+        if item["kind"] != "Deployment" or item["metadata"]["name"] == "edugraph-flower":
+            continue
+        if item["metadata"]["name"] == "edugraph-gateway" and "ReadWriteOnce" in setting:
+            assert item["spec"]["strategy"] == {"type": "Recreate"}
+        else:
             assert item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
@@ -229,11 +237,70 @@ def test_one_trigger_for_each_queue(chart, find):
         assert trigger["metadata"]["excludeUnacknowledged"] == "false"
 
 
+SHARED = ('blobs.volume.accessMode="ReadWriteMany"', 'blobs.url="s3://b/x"')
+
+
 def test_pods_of_one_volume_stay_together(chart, pods):
-    together = pods(chart.render())["Deployment/edugraph-importer"]
-    assert "podAffinity" in together["affinity"]
-    for setting in ('blobs.volume.accessMode="ReadWriteMany"', 'blobs.url="s3://b/x"'):
-        assert "affinity" not in pods(chart.render(setting))["Deployment/edugraph-importer"]
+    """Workers follow the gateway and not each other, since a scheduler does not look again when a pod is gone."""
+    rendered = pods(chart.render('workers.late={"service":"importer","queues":["data_import"]}'))
+    gateway = rendered["Deployment/edugraph-gateway"]["affinity"]["podAffinity"]
+    assert set(gateway) == {"preferredDuringSchedulingIgnoredDuringExecution"}
+    for group in (*WORKERS, "late"):
+        affinity = rendered[f"Deployment/edugraph-{group}"]["affinity"]["podAffinity"]
+        (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert term["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+        assert term["topologyKey"] == "kubernetes.io/hostname"
+    for setting in SHARED:
+        for name, spec in pods(chart.render(setting)).items():
+            assert "affinity" not in spec, name
+
+
+def test_one_gateway_with_a_volume_of_one_node_and_two_else(chart, find):
+    def replicas(*settings):
+        return find(chart.render(*settings), "Deployment", "edugraph-gateway")["spec"].get("replicas")
+
+    assert replicas() == replicas("gateway.replicas=1") == 1
+    for setting in SHARED:
+        assert replicas(setting) == 2
+        assert replicas(setting, "gateway.replicas=3") == 3
+        assert replicas(setting, "gateway.replicas=0") == 0
+        assert replicas(setting, "gateway.autoscaling.hpa.enabled=true") is None
+
+
+BUDGETS_OF_WORKERS = {f"edugraph-{group}" for group in WORKERS}
+
+
+def budgets(objects):
+    return {item["metadata"]["name"]: item["spec"] for item in objects if item["kind"] == "PodDisruptionBudget"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("workers.importer.replicas=3",),
+        ("workerDefaults.autoscaling.keda.enabled=true",),
+        ('blobs.volume.existingClaim="mine"',),
+    ],
+)
+def test_no_budget_holds_pods_of_a_volume_of_one_node(chart, settings):
+    """They start again only when all of them have left the node. Out: blobsOnOneNode in a pdb.yaml."""
+    objects = chart.render(*settings)
+    assert set(budgets(objects)) == {"edugraph-insights"}
+    for name, spec in budgets(objects).items():
+        (workload,) = [o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"] == name]
+        assert workload["spec"]["selector"] == spec["selector"]
+        assert "persistentVolumeClaim" not in str(workload["spec"]["template"]["spec"]["volumes"])
+
+
+@pytest.mark.parametrize("setting", SHARED)
+def test_pods_of_a_shared_store_have_a_budget(chart, setting):
+    """An unready pod may always go: a drain must not wait for a broker. Out: unhealthyPodEvictionPolicy."""
+    found = budgets(chart.render(setting))
+    assert set(found) == {"edugraph-gateway", "edugraph-insights"} | BUDGETS_OF_WORKERS
+    for spec in found.values():
+        assert spec["maxUnavailable"] == 1
+        assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_only_importers_and_insights_know_the_graph(chart, pods):
@@ -331,7 +398,7 @@ def test_the_job_is_another_one_when_its_pods_change(chart):
         (job,) = [o for o in chart.render(*settings) if o["kind"] == "Job"]
         return job["metadata"]["name"]
 
-    assert name() == name("gateway.replicas=5")
+    assert name() == name("workers.importer.replicas=5")
     assert name() != name('images.tag="2"')
 
 
