@@ -69,7 +69,7 @@ def body_of(content: bytes) -> Any:
         value = json.loads(content)
     except (ValueError, RecursionError):
         if bare.startswith(b"<"):
-            page = "the provider's address answers with a web page: is it the one of its API?"
+            page = "the provider's answer cannot be read: it is a web page, so look whether the address is its API's"
             raise Unreadable(page, is_billed=False) from None
         written = estimated_tokens(content.decode("utf-8", "replace"))
         raise Unreadable("the provider's answer cannot be read: it is not JSON", written) from None
