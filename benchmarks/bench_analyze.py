@@ -55,6 +55,7 @@ def work(run: dict[str, Any]) -> None:
         model="test-model",
         requests_per_minute=LIMIT,
         pack_size=run["pack"],
+        one_student_per_pack=False,
         prices={"test-model": {"input": 1.0, "output": 2.0}},
     )
     transport = cold_transport(run["connect_seconds"]) if run["connect_seconds"] else None

@@ -225,7 +225,9 @@ def _arm(settings: AnalyzerSettings, name: str, pack: int, seed: int) -> Arm:
 
 
 def _run(reader: Reader, arm: Arm, samples: list[Sample], folder: Path, in_time: Callable[[], bool]) -> Run:
-    run, settings = Run.kept(arm, folder), reader.settings.model_copy(update={"pack_size": arm.pack})
+    # Packs of a chosen size are measured whoever wrote their texts; in production a pack has those of one student.
+    packing = {"pack_size": arm.pack, "one_student_per_pack": arm.pack == PRODUCTION}
+    run, settings = Run.kept(arm, folder), reader.settings.model_copy(update=packing)
     go_on(run, Reader(settings, reader.server), samples, folder, in_time)
     print(
         f"{arm.model} {arm.prompt} {arm.data_set}: {len(run.rows)} in packs of {arm.pack}",

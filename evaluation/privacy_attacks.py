@@ -121,10 +121,10 @@ def _question(attack: Attack, number: int, text: str, settings: AnalyzerSettings
 
 
 def attack_report(attacks: list[Attack]) -> dict[str, list[str]]:
-    """Return the attacks that succeed, with packs as they are by default and with one student in each."""
-    default = AnalyzerSettings(openai_base_url="http://localhost", one_student_per_pack=False)
-    apart = default.model_copy(update={"one_student_per_pack": True})
+    """Return the attacks that succeed, with one student in each pack, which is the default, and with several."""
+    apart = AnalyzerSettings(openai_base_url="http://localhost")
+    several = apart.model_copy(update={"one_student_per_pack": False})
     return {
-        "default packing": [attack.id for attack in attacks if succeeds(attack, default)],
+        "several students per pack": [attack.id for attack in attacks if succeeds(attack, several)],
         "one student per pack": [attack.id for attack in attacks if succeeds(attack, apart)],
     }

@@ -36,6 +36,7 @@ def pipeline(server: "redis.Redis", provider: Provider, name: str, **settings: A
         "requests_per_minute": 6_000,
         "prices": {name: {"input": 1.0, "output": 2.0}},
         "call_timeout_seconds": 5,
+        "one_student_per_pack": False,  # the chats below are of many students, and packs are what is tried
     } | settings
     made = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, **chosen)
     return Pipeline(made, server)

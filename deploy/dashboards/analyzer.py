@@ -123,7 +123,7 @@ ROWS = (
             course(
                 "Records in one request",
                 "none",
-                "Far below EDUGRAPH_PACK_SIZE: texts are long, or imports come in very small batches.",
+                "Below EDUGRAPH_PACK_SIZE: a request has texts of one student, unless EDUGRAPH_ONE_STUDENT_PER_PACK is false.",
                 Query(mean(metrics.PACK_ITEMS, "kind"), "{{kind}}"),
                 width=6,
             ),

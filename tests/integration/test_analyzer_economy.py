@@ -43,7 +43,8 @@ class Bench:
 
     def __init__(self, server: Any, provider: Provider, name: str, **more: Any) -> None:
         self.server, self.provider, self.name, self.cancelled, self.time = server, provider, name, False, 0.0
-        chosen: dict[str, Any] = {"requests_per_minute": 6_000, "pack_size": PACK, "prices": {name: PRICE}} | more
+        chosen: dict[str, Any] = {"requests_per_minute": 6_000, "pack_size": PACK, "prices": {name: PRICE}}
+        chosen |= {"one_student_per_pack": False} | more
         self._transport = httpx2.HTTPTransport()  # to make one takes longer than all that a pipeline does here
         self._settings = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, **chosen)
 

@@ -177,7 +177,8 @@ def test_failures_in_a_row_are_counted_while_the_form_changes(
 def settings_of(tmp_path: Path, text: str, name: str, **chosen: Any) -> AnalyzerSettings:
     path = tmp_path / "models.toml"
     path.write_text(text)
-    return AnalyzerSettings(models_file=path, model=name, requests_per_minute=6_000, **chosen)
+    packed = {"one_student_per_pack": False} | chosen  # the chats are of many students
+    return AnalyzerSettings(models_file=path, model=name, requests_per_minute=6_000, **packed)
 
 
 # What a server of each kind refuses, or does, that another one does not.

@@ -239,7 +239,9 @@ def test_the_check_of_a_provider_tells_what_it_accepts(server, provider, name) -
 def test_an_estimate_counts_what_is_still_to_be_asked(server, provider, name) -> None:
     provider.script()
     prices = {name: {"input": 1.0, "output": 2.0, "batch": 0.25}}
-    settings = AnalyzerSettings(openai_api_key=name, openai_base_url=provider.url, model=name, prices=prices)
+    settings = AnalyzerSettings(
+        openai_api_key=name, openai_base_url=provider.url, model=name, prices=prices, one_student_per_pack=False
+    )
     before = estimate([chats(name, 40, texts=25)], settings)
     assert (before.items, before.different, before.requests) == (40, 25, 3)
     assert before.cost is not None

@@ -55,5 +55,5 @@ def test_without_the_guards_the_attacks_succeed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(questions, "speaks_to_model", lambda _: False)
     monkeypatch.setattr("edugraph_analyzer.pipeline.found_in", lambda _, text: (text,))
     report = attack_report(read_attacks(FOLDER / "attacks.ndjson"))
-    assert len(report["default packing"]) == 56
+    assert len(report["several students per pack"]) == 56
     assert report["one student per pack"] == []

@@ -175,18 +175,21 @@ def test_a_text_that_speaks_to_the_model_goes_alone() -> None:
     ]
 
 
-def test_with_one_student_per_pack_students_share_none_and_no_answer_from_before() -> None:
-    settings = SETTINGS.model_copy(update={"one_student_per_pack": True})
-    questions = []
+def test_students_share_no_pack_and_no_answer_from_before_unless_a_school_chose_so() -> None:
+    """Out: the default of `one_student_per_pack`."""
+    packed = SETTINGS.model_copy(update={"one_student_per_pack": False})
+    questions, several = [], []
     for student in ("s1", "s2", "s1"):
         data = {"student_id": student, "course_id": "c", "error_text": "漏乘了"}
         record = {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "data": data}
-        questions.append(question_of(read_document(record, "error", []), settings))
-    assert [[question.document.students for question in pack] for pack in packs(questions, settings)] == [
+        questions.append(question_of(read_document(record, "error", []), SETTINGS))
+        several.append(question_of(read_document(record, "error", []), packed))
+    assert [[question.document.students for question in pack] for pack in packs(questions, SETTINGS)] == [
         [("s1",), ("s1",)],
         [("s2",)],
     ]
-    assert mistake("漏乘了").key != questions[0].key
+    assert [len(pack) for pack in packs(several, packed)] == [3]
+    assert several[0].key != questions[0].key
 
 
 def test_a_text_that_is_too_long_is_not_even_redacted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,8 +81,9 @@ class AnalyzerSettings(BaseSettings):
     )
     pack_tokens: int = Field(default=4_000, ge=1, description="most for the texts of one request, estimated")
     one_student_per_pack: bool = Field(
-        default=False,
-        description="no request has texts of different students, so that none can set the finding of another",
+        default=True,
+        description="no request has texts of different students, so that none can set the finding of another; "
+        "docs/privacy.md says what false saves and risks",
     )
     longest_item_tokens: int = Field(
         default=32_000, ge=1, description="a longer text is not sent, and counts as not analysed"
