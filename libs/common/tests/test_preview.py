@@ -26,6 +26,17 @@ def test_a_table_gets_a_mapping_that_reads_it() -> None:
     assert (found.read, found.valid, found.complete) == (3, 3, True)
 
 
+def test_a_mapping_that_takes_row_numbers_for_ids_is_a_problem() -> None:
+    """Out: `_refuse_row_numbers` of the dry run."""
+    rows = "".join(f"{n},s{n},C,2026-03-01\n" for n in range(1, 31))
+    mapping = "{type: course_record, columns: {'No': record_id, who: student_id, what: course_id, when: timestamp}}"
+    found = preview("a.csv", f"No,who,what,when\n{rows}".encode(), mapping, LATEST, is_whole=True)
+    assert str(found.problem).startswith("the column No numbers the rows")
+    suggested = preview("a.csv", f"id,student id,course id,date\n{rows}".encode(), None, LATEST, is_whole=True)
+    assert (suggested.problem, suggested.valid) == (None, 30)
+    assert any(each.startswith("id numbers the rows") for each in suggested.open_points)
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
 @pytest.mark.parametrize("left_out", range(40, 44))  # bytes: within a row, a quoted cell or a character

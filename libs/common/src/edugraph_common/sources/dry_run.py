@@ -15,9 +15,11 @@ from edugraph_common.sources.chunking import Chunk
 from edugraph_common.sources.mapping import Mapping
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.read_plan import ReadPlan, open_text
+from edugraph_common.sources.row_numbers import MOST_LOOKED_AT, are_row_numbers
 from edugraph_common.sources.rows import NotRelevant
 
 SHOWN_REJECTS = 20
+_LENGTH_OF_A_HASH = 64  # hexadecimal digits of SHA-256
 _ROWS_OF_A_CHUNK, _ROWS_OF_A_CHUNK_OF_A_PART = 1_000, 100
 
 
@@ -54,11 +56,13 @@ def dry_run(
     `latest`: the latest timestamp that a record may have. `is_part`: the file was cut off somewhere, and what stands
     there counts for nothing. `most_rows`: a little after so many rows the rest is not read.
 
-    Raises MalformedFile.
+    Raises MalformedFile, also where the mapping takes row numbers for the ids of records: the next file with the same
+    numbers would replace these records.
     """
     plan, text = open_text(file, file_format, compression, mapping)
     types, reasons, not_relevant = Counter[str](), Counter[str](), Counter[str]()
     errors: list[Reject] = []
+    given_ids: set[str] = set()
     source, complete, read = plan.source, not is_part, 0
     chunks = source.chunks(text, _ROWS_OF_A_CHUNK_OF_A_PART if is_part else _ROWS_OF_A_CHUNK)
     for chunk in _without_cut(chunks) if is_part else chunks:
@@ -70,14 +74,18 @@ def dry_run(
             match row:
                 case Record():
                     types[row.type] += 1
+                    if len(given_ids) < MOST_LOOKED_AT and not _has_no_id_of_its_own(row):
+                        given_ids.add(row.record_id)
                 case Withdrawal():
                     types[WITHDRAWAL] += 1
+                    given_ids.add(row.record_id)
                 case NotRelevant():
                     not_relevant[row.name] += 1
                 case Reject():
                     reasons[row.reason] += 1
                     if len(errors) < shown_rejects:
                         errors.append(row)
+    _refuse_row_numbers(mapping, given_ids)
     valid, rejected = types.total(), reasons.total()
     return DryRun(
         read_plan=plan,
@@ -90,6 +98,22 @@ def dry_run(
         errors=tuple(errors),
         complete=complete,
     )
+
+
+def _has_no_id_of_its_own(record: Record) -> bool:
+    """Return whether the id of a record is that of its content, since nothing gave it one."""
+    return len(record.record_id) == _LENGTH_OF_A_HASH and record.record_id == record.content_hash
+
+
+def _refuse_row_numbers(mapping: Mapping | None, given_ids: set[str]) -> None:
+    """Raises MalformedFile."""
+    columns = mapping.columns if mapping else {}
+    for column, field in columns.items():
+        if field == "record_id" and given_ids and are_row_numbers(column, given_ids):
+            raise MalformedFile(
+                f"the column {column} numbers the rows, which other files do too, so it cannot be the record_id: "
+                f"leave record_id out (map {column} to null), or map a column whose values are unique over all files"
+            )
 
 
 def _without_cut(chunks: Iterable[Chunk]) -> Iterator[Chunk]:

@@ -19,6 +19,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES, RecordType
 from edugraph_common.sources.cells import DATES, NUMBERS
 from edugraph_common.sources.mapping import EXCEL, ITEM_FIELDS
+from edugraph_common.sources.row_numbers import are_row_numbers
 from edugraph_common.sources.wide_tables import SuggestedItems, suggest_items
 
 _DATE_FORMATS = (
@@ -39,6 +40,10 @@ _EXCEL_DAYS = re.compile(r"[2-6]\d{4}(?:[.,]\d+)?")  # 1954 to 2091, as Excel co
 _DECIMAL_COMMA = re.compile(r"\d+,\d+ ?[%％]?")
 
 _MORE_SHEETS = "name more sheets if they have the same columns, or none to read all that have them"
+_NUMBERS_THE_ROWS = (
+    "numbers the rows, and the import leaves it out (null): record_id needs a column whose values are unique "
+    "over all files"
+)
 _NO_COURSE = "no column names the course: name it under constants, as in `course_id: MATH7`"
 
 
@@ -64,6 +69,12 @@ def suggest_mapping(
     }
     wide = _wide(header, cells_of, words["correct"])
     record_type, columns, items = wide or (*_best_fit(header), None)
+    numbering = [
+        column
+        for column, field in columns.items()
+        if field == "record_id" and are_row_numbers(column, cells_of[column])
+    ]
+    columns |= dict.fromkeys(numbering)
     cells = {field: cells_of[column] for column, field in columns.items() if field}
     suggested: dict[str, Any] = {"type": record_type, "columns": columns}
     suggested |= {"sheets": [sheet]} if sheet else {}
@@ -89,7 +100,9 @@ def suggest_mapping(
         *(items.open_points if items else ()),
         *((_MORE_SHEETS,) if sheet else ()),
     )
-    if left_out := [column for column, field in columns.items() if field is None]:
+    for column in numbering:
+        open_points += (f"{column} {_NUMBERS_THE_ROWS}",)
+    if left_out := [column for column, field in columns.items() if field is None and column not in numbering]:
         open_points += (f"no field fits {', '.join(left_out)}: the import leaves them out (null)",)
     text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
     return MappingSuggestion(mapping=text, type=record_type, open_points=open_points)
