@@ -14,7 +14,7 @@ Made by `make metrics-doc` from `libs/common/src/edugraph_common/platform/metric
 | process | where is `/metrics` | turned on by |
 |---|---|---|
 | importer, analyzer | the worker's main process | `EDUGRAPH_METRICS_PORT` (0: off) |
-| gateway, insights | their one process, never on the port of the API | `EDUGRAPH_METRICS_PORT` (0: off) |
+| gateway, insights, webhooks | their one process, never on the port of the API | `EDUGRAPH_METRICS_PORT` (0: off) |
 
 - A worker's counters are exact: they live in files, one set for each place in the pool, which outlast its children.
   `PROMETHEUS_MULTIPROC_DIR` names the folder, which must be one worker's own and is emptied at its start.
@@ -29,6 +29,7 @@ PARTS = {
     "analyzer": "Analyzer",
     "gateway": "Gateway and, of HTTP, insights",
     "insights": "Insights",
+    "webhooks": "Webhooks",
 }
 
 

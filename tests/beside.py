@@ -32,10 +32,14 @@ class Silent(BaseHTTPRequestHandler):
         return
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections that wait to be accepted; the default of 5 loses some of a burst
+
+
 @contextmanager
 def http_server(handler: type[Silent]) -> Iterator[str]:
     """Its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

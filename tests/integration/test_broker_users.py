@@ -120,6 +120,7 @@ FORBIDDEN: list[tuple[Service, str, Any]] = [
     ("analyzer", "bind", lambda channel: channel.queue_bind("data_import", "edugraph.tasks", "#")),
     ("webhooks", "publish", lambda channel: channel.basic_publish("edugraph.events", "import.completed", b"")),
     ("webhooks", "consume", lambda channel: channel.basic_get("data_import")),
+    ("webhooks", "publish past the exchange", lambda channel: channel.basic_publish("", "data_import", b"")),
     ("monitor", "publish", lambda channel: channel.basic_publish("edugraph.tasks", "import.batch", b"")),
     ("monitor", "consume", lambda channel: channel.basic_get("data_import.dead")),
     ("monitor", "declare", lambda channel: channel.queue_declare("data_import.mine")),
@@ -145,6 +146,7 @@ EVERY_KEY = (*OF_THE_ANALYZER, "import.aggregate", "import.batch", "import.split
 OF_CELERY = ("celery.pidbox", "celeryev", "reply.celery.pidbox")
 WORKER, ASKER, LISTENER, PROBE = "worker@host.celery.pidbox", "id.reply.celery.pidbox", "celeryev.id", "amq.gen-id"
 DELAYS = ("celery_delayed_0", "celery_delayed_27")
+OF_WEBHOOKS = ("edugraph.webhooks", "edugraph.webhooks.after_10s", "edugraph.webhooks.after_3600s")
 
 
 def _like(names: Iterable[str]) -> set[str]:
@@ -156,7 +158,7 @@ def _like(names: Iterable[str]) -> set[str]:
 
 # What is in a virtual host, by name, and what Celery and RabbitMQ make beside.
 THERE = (
-    *("edugraph.tasks", "edugraph.dead", "edugraph.events", "edugraph.webhooks"),
+    *("edugraph.tasks", "edugraph.dead", "edugraph.events", *OF_WEBHOOKS),
     *(f"{queue}{part}" for queue in QUEUES for part in ("", ".dead", ".notices")),
     *(*OF_CELERY, WORKER, ASKER, LISTENER, PROBE, *DELAYS, "amq.default", "amq.topic", "celery_delayed_delivery"),
 )
@@ -213,9 +215,7 @@ RIGHTS: dict[Service, Rights] = {
         read=(*(f"{queue}.dead" for queue in QUEUES), "llm_analysis.notices"),
     ),
     "analyzer": _of_worker("llm_analysis", keys=OF_THE_ANALYZER),
-    "webhooks": Rights(
-        configure=("edugraph.webhooks",), write=("edugraph.webhooks",), read=("edugraph.webhooks", "edugraph.events")
-    ),
+    "webhooks": Rights(configure=OF_WEBHOOKS, write=OF_WEBHOOKS, read=(*OF_WEBHOOKS, "edugraph.events")),
     "monitor": Rights(
         configure=(*OF_CELERY, LISTENER, ASKER),
         write=("celery.pidbox", LISTENER, ASKER),

@@ -74,7 +74,7 @@ def test_a_stranger_reaches_a_door_only_if_nobody_is_named(chart, door):
     assert door == "gateway" or Network(named).connects(component("gateway"), component(door), port)
 
 
-@pytest.mark.parametrize("who", ["gateway", "insights", "importer", "splits", "findings", "analyzer"])
+@pytest.mark.parametrize("who", ["gateway", "insights", "webhooks", "importer", "splits", "findings", "analyzer"])
 def test_only_prometheus_reaches_the_metrics(chart, who):
     prometheus = Pod({"app": "prometheus"})
     network = Network(

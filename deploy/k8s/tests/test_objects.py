@@ -203,7 +203,8 @@ def test_a_release_that_is_not_scraped_at_all_is_told_though_others_are(chart, f
 
 
 def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, pods):
-    objects = chart.render("monitoring.enabled=true")
+    hook = 'webhooks={"url":"https://a.example/in","existingSecret":"hook"}'
+    objects = chart.render("monitoring.enabled=true", hook)
     monitor = find(objects, "PodMonitor", "edugraph-services")["spec"]
     (services,) = monitor["selector"]["matchExpressions"]
     scraped = {
@@ -213,7 +214,8 @@ def test_the_monitor_of_services_selects_the_port_of_their_metrics(chart, find, 
         and item["spec"]["template"]["metadata"]["labels"].get(services["key"]) in services["values"]
     }
     assert scraped == {
-        f"edugraph-{name}" for name in ("gateway", "insights", "importer", "splits", "findings", "analyzer")
+        f"edugraph-{name}"
+        for name in ("gateway", "insights", "webhooks", "importer", "splits", "findings", "analyzer")
     }
     for name in scraped:
         (container,) = pods(objects)[f"Deployment/{name}"]["containers"]

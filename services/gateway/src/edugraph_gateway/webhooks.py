@@ -1,22 +1,27 @@
 """`edugraph-webhooks`: posts each job's end and each dead letter to one address outside, signed.
 
-An event stays in a queue of its own until the address has answered 2xx: a restart loses nothing, and may post twice.
-It is signed as Standard Webhooks (https://www.standardwebhooks.com): `webhook-id` is the event's id at each try.
+An event leaves its queue when the address has answered 2xx, when it has refused the event, or when a delay queue
+holds the event for the next try. A restart therefore loses nothing, and may post an event twice.
+Events are signed as Standard Webhooks (https://www.standardwebhooks.com): `webhook-id` is the event's id at each try.
 """
 
+import asyncio
 import base64
 import hmac
-import random
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+import pika
 import pika.exceptions
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
@@ -25,24 +30,37 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from edugraph_common.contracts.errors import Failure
 from edugraph_common.contracts.events import Event
 from edugraph_common.messaging.provisioning import pika_channel
-from edugraph_common.messaging.topology import EVENTS
+from edugraph_common.messaging.topology import EVENTS, WEBHOOKS
+from edugraph_common.platform import metrics
+from edugraph_common.platform.build_info import describe_build
+from edugraph_common.platform.instruments import exposition, open_all
 from edugraph_common.platform.logs import configure_logs
-from edugraph_common.platform.settings import Settings
+from edugraph_common.platform.metrics_server import serve_metrics
+from edugraph_common.platform.settings import BrokerSettings
 
-QUEUE = "edugraph.webhooks"
+QUEUE = WEBHOOKS
 ROUTING_KEYS = ("import.completed", "dead_letter")
 EVENT_LIFETIME = timedelta(days=1)
-MAX_QUEUE_LENGTH = 100_000  # messages; past that the oldest are dropped
-PARALLEL_EVENTS = 10
-# The pauses after each try that failed. All of them end before RabbitMQ's time-out for acknowledgements, 30 minutes.
-PAUSES_SECONDS = (1.0, 5.0, 30.0, 120.0, 600.0)
+# Messages of each queue. Past that the oldest of those that wait for their first try is dropped.
+MAX_QUEUE_LENGTH = 100_000
+# Events that are being posted at the same time. None of them holds a thread.
+PARALLEL_EVENTS = 64
+# A queue for each delay: a delay given with the message would hold up shorter ones behind it. The first failure of an
+# event leads to the first delay, and so on; the last one repeats until the event is too old.
+DELAYS_SECONDS = (10, 60, 600, 3_600)
+# Answers 4xx that say that the same event may be taken later.
+RETRIED_STATUSES = frozenset({408, 425, 429})
+RETURN_KEY = "again"  # the routing key with which an event comes back from a delay queue
+TRIES_HEADER = "tries"
 RECONNECT_SECONDS = 5.0
+NO_ROOM_SECONDS = 60.0
 # No other field of an event leaves the installation: reasons are sentences for operators.
 SENT_FIELDS = ("job_id", "state", "queue", "task", "task_id", "kind", "pack", "batch")
+Verdict = Literal["delivered", "refused", "failed"]
 log = structlog.get_logger()
 
 
-class WebhookSettings(Settings):
+class WebhookSettings(BrokerSettings):
     """Only `edugraph-webhooks` reads these."""
 
     webhook_url: str = Field(
@@ -52,6 +70,18 @@ class WebhookSettings(Settings):
         description="whsec_ and 24 to 64 bytes in base64; while it is changed, both, divided by a space"
     )
     webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=60, description="seconds the address has to answer")
+
+    @field_validator("webhook_url")
+    @classmethod
+    def url_is_whole(cls, value: str) -> str:
+        """Raises ValueError for an address to which nothing could ever be posted."""
+        try:
+            host = httpx.URL(value).host
+        except httpx.InvalidURL as error:
+            raise ValueError("must be a URL") from error
+        if not host:
+            raise ValueError("must name a host")
+        return value
 
     @field_validator("webhook_secret")
     @classmethod
@@ -87,103 +117,272 @@ def event_body(event: Event) -> bytes:
     return event.model_copy(update={"data": data}).model_dump_json().encode()
 
 
+def verdict_of(status: int) -> Verdict:
+    """Return what a status says about an event. A failure is tried again, a refusal is final.
+
+    A redirect is a failure: it is not followed, and the address can be corrected while the event waits.
+    """
+    if 200 <= status < 300:
+        return "delivered"
+    if 400 <= status < 500 and status not in RETRIED_STATUSES:
+        return "refused"
+    return "failed"
+
+
+def retry_after_seconds(value: str, now: datetime) -> float:
+    """Return the seconds that a Retry-After header asks for, or 0 if it asks for nothing that can be understood."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return 0.0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def delay_seconds(tries: int, asked_seconds: float, delays: Sequence[int] = DELAYS_SECONDS) -> int:
+    """Return the delay after the failure number `tries`: long enough for `asked_seconds`, if any of them is."""
+    first = min(tries, len(delays)) - 1
+    for delay in delays[first:]:
+        if delay >= asked_seconds:
+            return delay
+    return delays[-1]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the address made of one try. `reason` is for the log; `asked_seconds` is the Retry-After of a failure."""
+
+    verdict: Verdict
+    reason: str
+    asked_seconds: float = 0.0
+
+
 class WebhookSender:
-    """`wait` returns True when the process is to end."""
+    """Posts an event once and says when to try again."""
 
     def __init__(
         self,
         settings: WebhookSettings,
-        http: httpx.Client,
-        wait: Callable[[float], bool],
+        http: httpx.AsyncClient,
+        delays: Sequence[int] = DELAYS_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._url, self._keys = settings.webhook_url, signing_keys(settings.webhook_secret)
-        self._http, self._wait, self._now = http, wait, now
+        self._url = settings.webhook_url
+        self._keys = signing_keys(settings.webhook_secret)
+        self._timeout_seconds = settings.webhook_timeout_seconds
+        self._http = http
+        self._delays = delays
+        self._now = now
 
-    def deliver(self, event: Event) -> bool:
-        """Return whether nothing more is to be done: it was delivered, or is too old. A failure takes 13 minutes."""
+    async def deliver(self, body: bytes, tries_before: int) -> int | None:
+        """Return the seconds until the next try, or None if the event is done with: delivered, refused, given up."""
+        try:
+            event = Event.model_validate_json(body)
+        except ValidationError:
+            log.error("webhook_unreadable", bytes=len(body))  # noqa: TRY400 - the text of the error quotes the body
+            metrics.WEBHOOK_EVENTS.add(outcome="unreadable")
+            return None
+
+        tries = tries_before + 1
+        event_log = log.bind(event_id=event.id, type=event.type, tries=tries)
+        answer = await self._post(event)
+        if answer.verdict == "delivered":
+            event_log.info("webhook_delivered")
+            metrics.WEBHOOK_EVENTS.add(outcome="delivered")
+            return None
+        if answer.verdict == "refused":
+            event_log.error("webhook_refused", reason=answer.reason)
+            metrics.WEBHOOK_EVENTS.add(outcome="refused")
+            return None
+
+        happened = event.time if event.time.tzinfo else event.time.replace(tzinfo=UTC)
+        if self._now() - happened > EVENT_LIFETIME:
+            event_log.error("webhook_given_up", reason=answer.reason)
+            metrics.WEBHOOK_EVENTS.add(outcome="given up")
+            return None
+        delay = delay_seconds(tries, answer.asked_seconds, self._delays)
+        event_log.warning("webhook_failed", reason=answer.reason, next_try_seconds=delay)
+        metrics.WEBHOOK_EVENTS.add(outcome="failed")
+        return delay
+
+    async def _post(self, event: Event) -> Answer:
+        """Post the event. The time limit holds for the whole exchange, and the body of an answer is not read."""
         body = event_body(event)
-        for tries, pause_seconds in enumerate(PAUSES_SECONDS, start=1):
-            headers = {
-                **signature_headers(self._keys, event.id, self._now(), body),
-                "Content-Type": "application/cloudevents+json",
-            }
-            try:
-                answer = self._http.post(self._url, content=body, headers=headers)
-                failure = None if answer.is_success else f"status {answer.status_code}"
-            except httpx.HTTPError as error:
-                failure = type(error).__name__
-            if failure is None:
-                log.info("webhook_told", event_id=event.id, type=event.type, tries=tries)
-                return True
-            if self._now() - event.time > EVENT_LIFETIME:
-                log.error("webhook_given_up", event_id=event.id, type=event.type, failure=failure)
-                return True
-            log.warning("webhook_not_heard", event_id=event.id, failure=failure, next_try_seconds=pause_seconds)
-            if self._wait(pause_seconds * random.uniform(0.8, 1.2)):  # noqa: S311 - no secret
-                return False
-        return False
+        headers = {
+            **signature_headers(self._keys, event.id, self._now(), body),
+            "Content-Type": "application/cloudevents+json",
+        }
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._http.stream("POST", self._url, content=body, headers=headers) as response,
+            ):
+                status = response.status_code
+                retry_after = response.headers.get("Retry-After", "")
+        except Exception as error:  # noqa: BLE001 - whatever somebody else's server does to the client, the event waits
+            return Answer("failed", type(error).__name__)
+        verdict = verdict_of(status)
+        asked_seconds = retry_after_seconds(retry_after, self._now()) if verdict == "failed" else 0.0
+        return Answer(verdict, f"status {status}", asked_seconds)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message that this process has and has not acknowledged. `tries_before`: how often its event was tried."""
+
+    channel: BlockingChannel
+    tag: int
+    body: bytes
+    tries_before: int
 
 
 class Webhooks:
-    """Ends within `webhook_timeout_seconds` after `stop`; what is not delivered by then stays in the queue."""
+    """Ends within `webhook_timeout_seconds` after `stop`. An event that is not delivered by then stays in its queue.
 
-    def __init__(self, settings: WebhookSettings) -> None:
-        self._settings, self._stopping = settings, threading.Event()
-        http = httpx.Client(timeout=settings.webhook_timeout_seconds, follow_redirects=False)
-        self._sender = WebhookSender(settings, http, self._stopping.wait)
+    `delays` are the seconds of the delay queues.
+    """
+
+    def __init__(self, settings: WebhookSettings, delays: Sequence[int] = DELAYS_SECONDS) -> None:
+        self._settings = settings
+        self._delays = delays
+        self._stopping = threading.Event()
 
     def stop(self) -> None:
         self._stopping.set()
 
     def run(self) -> None:
         """Consume until `stop`. A broker that is away is asked again."""
-        while not self._stopping.is_set():
-            try:
-                with pika_channel(self._settings) as channel:
-                    self._consume(channel)
-            except (Failure, pika.exceptions.AMQPError, OSError) as error:
-                log.warning("webhooks_without_broker", error=type(error).__name__, again_seconds=RECONNECT_SECONDS)
-                self._stopping.wait(RECONNECT_SECONDS)
+        http = httpx.AsyncClient(
+            timeout=self._settings.webhook_timeout_seconds,
+            limits=httpx.Limits(max_connections=None),
+            follow_redirects=False,
+        )
+        sender = WebhookSender(self._settings, http, self._delays)
+        with _event_loop() as loop:
+            while not self._stopping.is_set():
+                try:
+                    with pika_channel(self._settings) as channel:
+                        self._declare(channel)
+                        self._consume(channel, sender, loop)
+                except (Failure, pika.exceptions.AMQPError, OSError) as error:
+                    failure = type(error).__name__
+                    log.warning("webhooks_without_broker", error=failure, again_seconds=RECONNECT_SECONDS)
+                    self._stopping.wait(RECONNECT_SECONDS)
 
-    def _consume(self, channel: BlockingChannel) -> None:
+    def _declare(self, channel: BlockingChannel) -> None:
+        """Declare the queue and the delay queues. The arguments of a queue that exists can never be changed."""
+        lifetime_ms = int(EVENT_LIFETIME.total_seconds() * 1_000)
+        channel.exchange_declare(EVENTS.name, passive=True)  # `edugraph topology apply` has declared it
+        channel.exchange_declare(WEBHOOKS, "direct", durable=True)
         arguments: dict[str, Any] = {
             "x-queue-type": "quorum",
-            "x-message-ttl": int(EVENT_LIFETIME.total_seconds() * 1_000),
+            "x-message-ttl": lifetime_ms,
             "x-max-length": MAX_QUEUE_LENGTH,
             # The address was away when an event comes back twenty times: the event is not a poisonous one.
             "x-delivery-limit": -1,
         }
-        channel.exchange_declare(EVENTS.name, passive=True)  # `edugraph topology apply` has declared it
         channel.queue_declare(QUEUE, durable=True, arguments=arguments)
         for key in ROUTING_KEYS:
             channel.queue_bind(QUEUE, EVENTS.name, key)
+        channel.queue_bind(QUEUE, WEBHOOKS, RETURN_KEY)
+        for delay in self._delays:
+            arguments = {
+                "x-queue-type": "quorum",
+                "x-message-ttl": delay * 1_000,
+                "x-max-length": MAX_QUEUE_LENGTH,
+                "x-overflow": "reject-publish",
+                "x-dead-letter-exchange": WEBHOOKS,
+                "x-dead-letter-routing-key": RETURN_KEY,
+                # An event leaves the delay queue only when the other queue has it.
+                "x-dead-letter-strategy": "at-least-once",
+            }
+            channel.queue_declare(delay_queue_name(delay), durable=True, arguments=arguments)
+            channel.queue_bind(delay_queue_name(delay), WEBHOOKS, str(delay))
+
+    def _consume(self, channel: BlockingChannel, sender: WebhookSender, loop: asyncio.AbstractEventLoop) -> None:
+        channel.confirm_delivery()
         channel.basic_qos(prefetch_count=PARALLEL_EVENTS)
         log.info("webhooks_ready", queue=QUEUE)
-        with ThreadPoolExecutor(PARALLEL_EVENTS) as threads:
-            for method, _, body in channel.consume(QUEUE, inactivity_timeout=0.2):
-                if self._stopping.is_set():
-                    break
-                if method is not None:
-                    threads.submit(self._handle, channel, method.delivery_tag, body)
+        under_way = set[Delivery]()
+        for method, properties, body in channel.consume(QUEUE, inactivity_timeout=0.2):
+            if self._stopping.is_set():
+                break
+            if method is None:
+                continue
+            delivery = Delivery(channel, method.delivery_tag, body, _tries(properties))
+            under_way.add(delivery)
+            future = asyncio.run_coroutine_threadsafe(sender.deliver(body, delivery.tries_before), loop)
+            future.add_done_callback(partial(_in_consuming_thread, delivery, under_way))
+
+        end = time.monotonic() + self._settings.webhook_timeout_seconds + 1
+        while under_way and time.monotonic() < end:
+            channel.connection.process_data_events(time_limit=0.2)
         channel.connection.process_data_events()  # it sends the last acknowledgements
 
-    def _handle(self, channel: BlockingChannel, tag: int, body: bytes) -> None:
-        """Deliver one event in a thread, and have the consuming thread acknowledge it or put it back."""
-        try:
-            done = self._sender.deliver(Event.model_validate_json(body))
-        except ValidationError:
-            log.error("webhook_unreadable", bytes=len(body))  # noqa: TRY400 - the text of the error quotes the body
-            done = True
-        answer = partial(channel.basic_ack, tag) if done else partial(channel.basic_nack, tag, requeue=True)
-        with suppress(pika.exceptions.AMQPError):  # a connection that is gone gave the event back
-            channel.connection.add_callback_threadsafe(answer)
+
+def delay_queue_name(delay: int) -> str:
+    return f"{QUEUE}.after_{delay}s"
 
 
-def main() -> None:
+def _tries(properties: pika.BasicProperties) -> int:
+    """Return how often the event of a message was tried. An event that nobody has tried has no header."""
+    tries = (properties.headers or {}).get(TRIES_HEADER)
+    return tries if isinstance(tries, int) and tries > 0 else 0
+
+
+def _in_consuming_thread(delivery: Delivery, under_way: set[Delivery], future: Future[int | None]) -> None:
+    with suppress(pika.exceptions.AMQPError):  # a connection that is gone gave the event back
+        delivery.channel.connection.add_callback_threadsafe(partial(_settle, delivery, under_way, future))
+
+
+def _settle(delivery: Delivery, under_way: set[Delivery], future: Future[int | None]) -> None:
+    """Acknowledge an event that is done with, or that a delay queue has taken. Runs in the consuming thread."""
+    under_way.discard(delivery)
+    channel = delivery.channel
+    delay = future.result()
+    if delay is None:
+        channel.basic_ack(delivery.tag)
+        return
+    properties = pika.BasicProperties(
+        content_type="application/json",
+        delivery_mode=pika.DeliveryMode.Persistent,
+        headers={TRIES_HEADER: delivery.tries_before + 1},
+    )
+    try:
+        channel.basic_publish(WEBHOOKS, str(delay), delivery.body, properties, mandatory=True)
+    except pika.exceptions.NackError:
+        # The delay queue is full. The event waits here for a while, without a thread, and is then tried again.
+        log.error("webhook_delay_refused", queue=delay_queue_name(delay))  # noqa: TRY400 - the broker's answer is known
+        channel.connection.call_later(NO_ROOM_SECONDS, partial(channel.basic_nack, delivery.tag, requeue=True))
+        return
+    channel.basic_ack(delivery.tag)
+
+
+@contextmanager
+def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Run an event loop in a thread of its own. Requests that are under way at the end are broken off."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="webhooks-http", daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def main(delays: Sequence[int] = DELAYS_SECONDS) -> None:
     settings = WebhookSettings()
     configure_logs(settings.log_format, settings.log_level)
-    webhooks = Webhooks(settings)
+    open_all(metrics.INSTRUMENTS, ["webhooks"])
+    describe_build("webhooks", distribution="edugraph-gateway")
+    if settings.metrics_port:
+        serve_metrics(settings.metrics_host, settings.metrics_port, exposition)
+    webhooks = Webhooks(settings, delays)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: webhooks.stop())
     webhooks.run()

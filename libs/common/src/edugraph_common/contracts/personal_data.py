@@ -899,7 +899,14 @@ _QUEUES = (
     DataPlace(
         "queues.events",
         Store.QUEUES,
-        ("edugraph.webhooks", "celeryev.*", "*.pidbox", "*.reply.*", "edugraph.control*"),
+        (
+            "edugraph.webhooks",
+            "edugraph.webhooks.after_*s",
+            "celeryev.*",
+            "*.pidbox",
+            "*.reply.*",
+            "edugraph.control*",
+        ),
         "none",
         Words("events: ids and states of jobs, batches, tasks; reasons", "事件：任务、批次的编号和状态；原因"),
         Words("to tell listeners and the webhook", "通知监听者和网络回调"),

@@ -35,7 +35,7 @@ from edugraph_common.messaging.topology import (
     worker_reports_queue,
 )
 from edugraph_common.messaging.users import apply_users
-from edugraph_common.platform.settings import Settings, passwords_of
+from edugraph_common.platform.settings import BrokerSettings, Settings, passwords_of
 
 EXCHANGES = (TASKS, DEAD, EVENTS)
 DELAY_LEVELS = 28
@@ -153,7 +153,7 @@ def delay_names() -> list[str]:
     return [f"celery_delayed_{level}" for level in range(DELAY_LEVELS)]
 
 
-def connection_parameters(settings: Settings, *, timeout: float) -> list[pika.URLParameters]:
+def connection_parameters(settings: BrokerSettings, *, timeout: float) -> list[pika.URLParameters]:
     """One for each node of the broker."""
     nodes = [pika.URLParameters(url) for url in settings.broker_urls]
     for parameters in nodes:
@@ -163,7 +163,7 @@ def connection_parameters(settings: Settings, *, timeout: float) -> list[pika.UR
 
 
 @contextmanager
-def pika_channel(settings: Settings, *, timeout: float = 10.0) -> Iterator[BlockingChannel]:
+def pika_channel(settings: BrokerSettings, *, timeout: float = 10.0) -> Iterator[BlockingChannel]:
     """A channel of its own connection. Raises Retryable when the broker cannot be reached."""
     try:
         connection = pika.BlockingConnection(connection_parameters(settings, timeout=timeout))
@@ -191,7 +191,7 @@ def management(settings: Settings) -> Iterator[httpx.Client]:
             raise Retryable(f"RabbitMQ's management API cannot be reached ({what(error)})") from error
 
 
-def vhost(settings: Settings) -> str:
+def vhost(settings: BrokerSettings) -> str:
     """The virtual host of the broker's address, quoted for a URL path."""
     path = urlsplit(settings.broker_urls[0]).path.removeprefix("/")
     return quote(unquote(path) or "/", safe="")

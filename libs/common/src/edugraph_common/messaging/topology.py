@@ -21,6 +21,9 @@ from edugraph_common.platform.settings import DEAD_LETTER_RETENTION_DAYS
 TASKS = Exchange("edugraph.tasks", type="topic", durable=True)
 DEAD = Exchange("edugraph.dead", type="topic", durable=True)
 EVENTS = Exchange("edugraph.events", type="topic", durable=True)
+# The queue of `edugraph-webhooks`, and the exchange between it and its delay queues. That process declares them: an
+# installation without webhooks has none.
+WEBHOOKS = "edugraph.webhooks"
 
 DELIVERY_LIMIT = 5
 # Without it a quorum queue drops a message that was put back 20 times.

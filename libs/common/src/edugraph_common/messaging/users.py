@@ -18,7 +18,7 @@ from edugraph_common.contracts.routes import (
     WORKER_REPORT_KEY,
     WORKER_REPORTS,
 )
-from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS
+from edugraph_common.messaging.topology import DEAD, EVENTS, TASKS, WEBHOOKS
 from edugraph_common.platform.settings import Service
 
 # Celery's events, and commands to workers with their answers, for `celery inspect` and Flower.
@@ -51,7 +51,8 @@ def user_name(vhost: str, service: Service) -> str:
 def permissions() -> dict[Service, Permissions]:
     """Return what each service may do in the virtual host."""
     tasks, events = _escaped(TASKS.name), _escaped(EVENTS.name)
-    webhooks = r"edugraph\.webhooks"
+    # The queue and the exchange of this name, and the delay queues.
+    webhooks = rf"{_escaped(WEBHOOKS)}(\.after_[0-9]+s)?"
     return {
         # It looks at the depth of queues passively, which needs no permission, and probes a queue of its own.
         "gateway": Permissions(

@@ -24,7 +24,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 # A label whose values are open has at most so many in one process, unless it says so; the next is counted as "other".
 MOST_VALUES = 20
-Part = Literal["every process", "workers", "importer", "analyzer", "gateway", "insights"]
+Part = Literal["every process", "workers", "importer", "analyzer", "gateway", "insights", "webhooks"]
 Merge = Literal["sum", "max", "livesum", "livemax", "mostrecent"]
 
 

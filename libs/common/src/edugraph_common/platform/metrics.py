@@ -18,6 +18,7 @@ AnalysisOutcome = Literal["asked", "cached", "offline", "unanswered", "skipped",
 BudgetLevel = Literal["under", "nearly", "spent"]
 PartWay = Literal["single", "repair"]
 ReaperOutcome = Literal["sent again", "failed"]
+WebhookOutcome = Literal["delivered", "failed", "refused", "given up", "unreadable"]
 
 RECORD_TYPES = (
     "student_interaction",
@@ -68,7 +69,7 @@ BUILD = Gauge(
     "build_info",
     "1; its labels say what runs",
     (
-        Label("service", ("importer", "analyzer", "gateway", "insights")),
+        Label("service", ("importer", "analyzer", "gateway", "insights", "webhooks")),
         Label("version", None, "the version that is installed"),
     ),
 )
@@ -276,6 +277,13 @@ JOBS_REAPED = Counter(
     "jobs_reaped_total",
     "Jobs without progress that nothing would carry on, by what was done about them",
     (Label("outcome", _words(ReaperOutcome)),),
+)
+WEBHOOK_EVENTS = Counter(
+    "webhooks",
+    "webhook_events_total",
+    "Tries to post an event, by outcome. failed: it is tried again. The other outcomes are final: refused (4xx), "
+    "given up (after a day), unreadable",
+    (Label("outcome", _words(WebhookOutcome)),),
 )
 ANALYSIS_WAITING = Gauge(
     "gateway",

@@ -14,14 +14,35 @@ LATE_MESSAGES_DAYS = 8  # more than the week that is the deadline of a job
 Service = Literal["gateway", "importer", "analyzer", "webhooks", "monitor"]  # that has users of its own
 
 
-class Settings(BaseSettings):
-    """Addresses may hold passwords, so they are secrets. None has a default that would open anything."""
+class BrokerSettings(BaseSettings):
+    """The settings of every process that talks to the broker. An address may hold a password, so it is a secret."""
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
     broker_url: SecretStr = Field(
         description="amqp:// or amqps://, with user, password and virtual host; of a cluster each node's, ; between"
     )
+    log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
+    log_level: str = Field(default="INFO", description="of all loggers")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65_535, description="of each process's /metrics, apart from the gateway's API; 0: none"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")
+
+    @property
+    def broker_urls(self) -> list[str]:
+        """One for each node of a cluster: a client goes on with the next when one is away."""
+        return self.broker_url.get_secret_value().split(";")
+
+    @property
+    def on_rabbitmq(self) -> bool:
+        """False in the embedded run, whose broker is a Valkey."""
+        return self.broker_url.get_secret_value().startswith(("amqp://", "amqps://", "pyamqp://"))
+
+
+class Settings(BrokerSettings):
+    """The settings that the services share. No default opens anything."""
+
     broker_management_url: SecretStr | None = Field(
         default=None, description="RabbitMQ's management API with user and password: policies and queue depths"
     )
@@ -100,8 +121,6 @@ class Settings(BaseSettings):
         default={},
         description='JSON: of each learning platform, by its address, what its ids begin with; "" for your own',
     )
-    log_format: Literal["json", "console"] = Field(default="json", description="JSON, or readable on a terminal")
-    log_level: str = Field(default="INFO", description="of all loggers")
     shutdown_grace: int = Field(default=45, ge=0, description="seconds that SIGTERM leaves to what a worker runs")
     dead_letter_limit: int = Field(
         default=20,
@@ -117,10 +136,6 @@ class Settings(BaseSettings):
     remote_control: bool = Field(
         default=True, description="workers answer `celery inspect` and Flower's pages on workers; false: they do not"
     )
-    metrics_port: int = Field(
-        default=0, ge=0, le=65_535, description="of each process's /metrics, apart from the gateway's API; 0: none"
-    )
-    metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")
     metrics_dir: str | None = Field(
         default=None,
         validation_alias=AliasChoices("EDUGRAPH_METRICS_DIR", "PROMETHEUS_MULTIPROC_DIR"),
@@ -151,11 +166,6 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def broker_urls(self) -> list[str]:
-        """One for each node of a cluster: a client goes on with the next when one is away."""
-        return self.broker_url.get_secret_value().split(";")
-
-    @property
     def job_retention_seconds(self) -> int:
         return self.job_retention_days * 86_400
 
@@ -166,11 +176,6 @@ class Settings(BaseSettings):
         It comes by the deadline that jobs have, or as a dead letter that is sent again.
         """
         return max(LATE_MESSAGES_DAYS, self.dead_letter_retention_days)
-
-    @property
-    def on_rabbitmq(self) -> bool:
-        """False in the embedded run, whose broker is a Valkey."""
-        return self.broker_url.get_secret_value().startswith(("amqp://", "amqps://", "pyamqp://"))
 
 
 class OidcSettings(BaseSettings):
