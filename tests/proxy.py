@@ -36,6 +36,8 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
+        # Bytes that came in so far: from the clients, and from the server.
+        self.from_clients = self.from_server = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -153,6 +155,10 @@ class Proxy:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(BLOCK):
+                if sink is link.server:
+                    self.from_clients += len(data)
+                else:
+                    self.from_server += len(data)
                 if self._delay:
                     await asyncio.sleep(self._delay)
                 await self._flowing.wait()

@@ -2,7 +2,6 @@
 
 import os
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -15,47 +14,46 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
+from s3_server import Bucket, bucket_on, s3_server
 from s3fs import S3FileSystem
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import OutsideFile
 from edugraph_common.platform.object_store import Blobs, Changed, Gone, is_below
+from tools.s3 import S3
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The address of an S3 server."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def s3() -> Iterator[S3]:
+    with s3_server() as server:
+        yield server
 
 
-def _at(address: str, monkeypatch: pytest.MonkeyPatch) -> Blobs:
-    """A store in a bucket of its own, found by the variables that the Secret of the chart has."""
-    variables = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
-    for name, value in {**variables, "AWS_ENDPOINT_URL": address, "AWS_MAX_ATTEMPTS": "1"}.items():
-        monkeypatch.setenv(name, value)
-    S3FileSystem.clear_instance_cache()  # the last test's server was another one
-    return Blobs(f"s3://b-{uuid4().hex}/edugraph")
+@pytest.fixture
+def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A bucket of its own, found by the variables that the Secret of the chart has."""
+    with bucket_on(s3) as bucket:
+        for name, value in {**bucket.environment, "AWS_MAX_ATTEMPTS": "1"}.items():
+            monkeypatch.setenv(name, value)
+        S3FileSystem.clear_instance_cache()  # the last test's bucket had another address
+        yield bucket
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.loopback("moto is an S3 server"))])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blobs:
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.real)])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     if request.param == "folder":
         return Blobs(str(tmp_path / "store"))
-    address = request.getfixturevalue("s3")
-    store = _at(address, monkeypatch)
-    bucket = urllib.request.Request(f"{address}/{store._root.split('/')[0]}", method="PUT")
-    urllib.request.urlopen(bucket).close()
-    return store
+    bucket: Bucket = request.getfixturevalue("bucket")
+    return Blobs(bucket.url)
 
 
 @pytest.mark.loopback("a port where nothing listens")
 def test_a_bucket_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    blobs = _at("http://127.0.0.1:9", monkeypatch)
+    variables = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**variables, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    blobs = Blobs(f"s3://b-{uuid4().hex}/edugraph")
     with pytest.raises(Retryable, match="EndpointConnectionError"):
         blobs.exists("jobs/1/source")
     with pytest.raises(Retryable), blobs.write("jobs/1/source") as file:
@@ -251,10 +249,10 @@ def over_http(told: dict[str, str]) -> Iterator[Outside]:
         "file",
         pytest.param("ETag", marks=pytest.mark.loopback("a small HTTP server")),
         pytest.param("Last-Modified", marks=pytest.mark.loopback("a small HTTP server")),
-        pytest.param("s3", marks=pytest.mark.loopback("moto is an S3 server")),
+        pytest.param("s3", marks=pytest.mark.real),
     ]
 )
-def outside(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outside:
+def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
     """A file outside, in each place that changes its etag or its date when the file is written."""
     if request.param == "file":
 
@@ -274,15 +272,13 @@ def outside(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
             told[request.param] = f"version {next(versions)}"
 
         return blobs, url, write_version
-    address = request.getfixturevalue("s3")
-    bucket = _at(address, monkeypatch)._root.split("/")[0]
-    urllib.request.urlopen(urllib.request.Request(f"{address}/{bucket}", method="PUT")).close()
+    bucket: Bucket = request.getfixturevalue("bucket")
 
     def put(body: bytes) -> None:
-        with Blobs(f"s3://{bucket}/out").write("a") as file:
+        with Blobs(f"s3://{bucket.name}/out").write("a") as file:
             file.write(body)
 
-    return Blobs(f"s3://{bucket}/edugraph", [f"s3://{bucket}/out"]), f"s3://{bucket}/out/a", put
+    return Blobs(bucket.url, [f"s3://{bucket.name}/out"]), f"s3://{bucket.name}/out/a", put
 
 
 def test_a_file_outside_that_was_changed_is_not_read(outside: Outside) -> None:

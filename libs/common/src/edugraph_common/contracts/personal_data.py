@@ -360,9 +360,16 @@ _BLOBS = (
         Store.BLOBS,
         ("jobs/*.part-*",),
         "personal",
-        Words("a file while it is being uploaded or written", "正在上传或写入的文件"),
+        Words(
+            "a file while it is being uploaded or written; in S3 the parts of an upload, which have no key",
+            "正在上传或写入的文件；在 S3 中是上传的分段，没有键",
+        ),
         Words("a blob appears whole or not at all", "文件要么完整出现，要么不出现"),
-        Words("until it is written; what broke off, 30 days", "直到写完；中断的保留 30 天"),
+        Words(
+            "until it is written; what broke off, 30 days. In S3 a lifecycle rule of the bucket deletes the parts "
+            "that a killed process leaves",
+            "直到写完；中断的保留 30 天。在 S3 中，进程被强制终止后留下的分段由存储桶的生命周期规则删除",
+        ),
         retention="EDUGRAPH_SOURCE_RETENTION_DAYS",
         eraser="files",
         left=Words(
@@ -962,9 +969,9 @@ _ELSEWHERE = (
         ("temporary file",),
         "personal",
         Words(
-            "the workbook that a task reads; the versions of records that an undo compares; an archive that the "
-            "command line unpacks",
-            "任务正在读取的工作簿；撤销导入时比较的记录版本；命令行解压的归档文件",
+            "the workbook that a task reads; the versions of records that an undo compares; the part of an upload to "
+            "S3 that is being filled; an archive that the command line unpacks",
+            "任务正在读取的工作簿；撤销导入时比较的记录版本；正在填充的 S3 上传分段；命令行解压的归档文件",
         ),
         Words("work on more than fits into memory", "处理超出内存容量的内容"),
         Words(

@@ -3,6 +3,7 @@
 Files outside of it are read where they are, by their URL, if the operator has allowed what it begins with.
 """
 
+import io
 import os
 import re
 import secrets
@@ -17,9 +18,11 @@ from urllib.parse import unquote
 import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 from edugraph_common.contracts.errors import Rejected, Retryable
 from edugraph_common.contracts.messages import OutsideFile
+from edugraph_common.platform.s3_upload import S3Upload
 
 EXPORTS = "exports"  # the folder with the exports of persons that wait to be fetched
 EXPORT_KEPT_SECONDS = 86_400
@@ -28,6 +31,8 @@ ERASURES = "erasures"  # the folder with one blob for each erased student
 LISTINGS = 20
 # So does a deletion: each that fails was overtaken by another at one entry, of which a folder may have many.
 DELETIONS = 500
+# How much is fetched at a time of a file that is read from its beginning to its end.
+READ_BYTES = 8 << 20
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\\]|::|(^|/)\.\.?(/|$)")  # fsspec chains filesystems by `::`
 
 
@@ -48,6 +53,8 @@ async def _refuse_redirects(answer: Any) -> None:
         raise Redirected("a file outside redirects to another place; give that one, if it is allowed")
 
 
+# Another process may write, so a listing that was kept would hide what is there by now.
+_FRESH = {"use_listings_cache": False}
 # What was allowed is the place that was named, and not the one that its server sends us to: that may be inside.
 _NO_REDIRECTS = {"allow_redirects": False, "client_kwargs": {"raise_for_status": _refuse_redirects}}
 
@@ -63,7 +70,7 @@ class Blobs:
 
     def __init__(self, url: str, imports_from: Sequence[str] = ()) -> None:
         self._imports_from = tuple(imports_from)
-        self._fs, root = url_to_fs(url)
+        self._fs, root = url_to_fs(url, **_FRESH)
         self._root = str(root).rstrip("/")
 
     @contextmanager
@@ -72,6 +79,10 @@ class Blobs:
 
         In a folder it is on disk then, and would outlive a power cut; so it does where an object store answers.
         """
+        if "s3" in self._fs.protocol:
+            with _store_errors(), self._upload(key) as upload:
+                yield cast("IO[bytes]", upload)
+            return
         path, part = self._path(key), self._path(f"{key}.part-{secrets.token_hex(4)}")
         folder, local = path.rsplit("/", 1)[0], isinstance(self._fs, LocalFileSystem)
         with _store_errors():
@@ -98,11 +109,23 @@ class Blobs:
                     if self._fs.exists(part):
                         self._fs.rm(part)
 
+    @contextmanager
+    def _upload(self, key: str) -> Iterator[S3Upload]:
+        """Write the object at once: a part under another name would have to be copied, and could be listed."""
+        upload = S3Upload(self._fs, self._path(key))
+        try:
+            yield upload
+            upload.complete()
+        except BaseException:
+            upload.abort()
+            raise
+
     def open(self, key: str) -> IO[bytes]:
-        """Raises Gone when there is no such blob, Rejected when it is outside and not allowed."""
-        with _present(key):
-            fs, path = self._place(key)
-            return cast("IO[bytes]", fs.open(path, "rb"))
+        """Open a blob to read it through. A range of it is read by `read`.
+
+        Raises Gone when there is no such blob, Rejected when it is outside and not allowed.
+        """
+        return self._open(key, READ_BYTES)
 
     @contextmanager
     def open_unchanged(self, key: str, outside: OutsideFile | None) -> Iterator[IO[bytes]]:
@@ -110,17 +133,15 @@ class Blobs:
 
         Of other blobs, and of files outside of which nothing was noted, nothing is compared.
         """
-        with self.open(key) as file:
-            self._compare(key, outside)
-            try:
-                yield file
-            finally:  # A change meanwhile is told as such, also where it made the block fail.
-                self._compare(key, outside)
+        with self.open(key) as file, self._unchanged(key, outside):
+            yield file
 
     def read(self, key: str, offset: int, length: int, outside: OutsideFile | None = None) -> bytes:
         """Raises Changed as `open_unchanged` does."""
-        with self.open_unchanged(key, outside) as file, _store_errors():
-            file.seek(offset)
+        # Without a buffer nothing beyond the range is fetched.
+        with self._open(key, 1) as file, self._unchanged(key, outside), _store_errors():
+            if offset:  # A stream of HTTP, which cannot seek, can at least be read from its beginning.
+                file.seek(offset)
             return file.read(length)
 
     def look_outside(self, url: str) -> OutsideFile:
@@ -130,6 +151,24 @@ class Blobs:
             told = fs.info(path)
         etag, modified = (next((str(told[name]) for name in names if told.get(name)), None) for names in _TOLD_AS)
         return OutsideFile(size=told.get("size"), etag=etag, modified=modified)
+
+    def _open(self, key: str, block_bytes: int) -> IO[bytes]:
+        """Open a blob or a file outside. `block_bytes` are fetched at a time, if fewer are asked for."""
+        with _present(key):
+            fs, path = self._place(key)
+            # The buffer is Python's own: that of fsspec reads ahead, and fetches a block anew for each line.
+            file = fs.open(path, "rb", block_size=block_bytes, cache_type="none")
+        if isinstance(file, AbstractBufferedFile):
+            return cast("IO[bytes]", io.BufferedReader(cast("io.RawIOBase", file), block_bytes))
+        return cast("IO[bytes]", file)
+
+    @contextmanager
+    def _unchanged(self, key: str, outside: OutsideFile | None) -> Iterator[None]:
+        self._compare(key, outside)
+        try:
+            yield
+        finally:  # A change meanwhile is told as such, also where it made the block fail.
+            self._compare(key, outside)
 
     def _compare(self, key: str, outside: OutsideFile | None) -> None:
         change = outside.change(self.look_outside(key)) if outside else None
@@ -204,7 +243,8 @@ class Blobs:
         if not is_below(key, self._imports_from):
             raise Rejected(f"{shown(key)} is not below any of EDUGRAPH_IMPORTS_FROM")
         try:
-            fs, path = url_to_fs(key, **(_NO_REDIRECTS if key.startswith(("http://", "https://")) else {}))
+            options = _NO_REDIRECTS if key.startswith(("http://", "https://")) else {}
+            fs, path = url_to_fs(key, **_FRESH, **options)
         except (ImportError, ValueError):
             raise Rejected(f"no installed package of fsspec reads {key.split('://', maxsplit=1)[0]}://") from None
         if isinstance(fs, LocalFileSystem) and not self._leads_inside(Path(path)):

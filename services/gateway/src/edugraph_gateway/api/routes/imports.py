@@ -233,9 +233,8 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
     def look() -> OutsideFile:
         if "://" not in wanted.url:
             raise Rejected("url must be a URL: a path within the store is for nobody outside")
-        with submitter.blobs.open(wanted.url) as file:
-            if not file.read(1):
-                raise MalformedFile("the file is empty: it holds no record")
+        if not submitter.blobs.read(wanted.url, 0, 1):
+            raise MalformedFile("the file is empty: it holds no record")
         if wanted.mapping:
             store_mapping(submitter.blobs, job_id, parse_mapping(wanted.mapping.encode()))
         return submitter.blobs.look_outside(wanted.url)

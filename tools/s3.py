@@ -1,0 +1,121 @@
+"""A real S3 server on the loopback, for tests and benches: versitygw keeps each object as a file of a folder.
+
+It is built once for all checkouts from its Go module. The version is pinned, and Go's checksum database verifies it.
+`python3 -m tools.s3` builds it ahead of the tests; exit code 3 says that it cannot be had.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tools import cache
+from tools.common import ServerError, last_lines, say
+from tools.servers.server import clean_env
+
+MODULE = "github.com/versity/versitygw/cmd/versitygw"
+VERSION = "1.8.0"
+OLDEST_GO = (1, 25)
+READY_WITHIN = 60  # seconds
+
+
+class S3(NamedTuple):
+    """One running server. A folder within `buckets` is a bucket."""
+
+    address: str
+    access_key: str
+    secret_key: str
+    buckets: Path
+
+    def environment(self, address: str = "") -> dict[str, str]:
+        """Return the variables by which a client finds it, or finds a proxy in front of it at `address`."""
+        return {
+            "AWS_ENDPOINT_URL": address or self.address,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[S3]:
+    """Yield a server that answers and has no bucket. Its files and its log lie in `folder`. Raises ServerError."""
+    program = cache.built(f"versitygw-{VERSION}", _build) / "versitygw"
+    buckets = folder / "buckets"
+    metadata = folder / "metadata"  # beside the objects, for file systems without extended attributes
+    for needed in (buckets, metadata):
+        needed.mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    s3 = S3(f"http://127.0.0.1:{port}", "edugraph", secrets.token_hex(16), buckets)
+    options = ["--port", f"127.0.0.1:{port}", "--quiet", "--keep-alive"]
+    command = [str(program), *options, "posix", "--sidecar", str(metadata), str(buckets)]
+    environment = clean_env(ROOT_ACCESS_KEY=s3.access_key, ROOT_SECRET_KEY=s3.secret_key)
+    log = folder / "versitygw.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+    try:
+        _wait(process, s3.address, log)
+        yield s3
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _build(folder: Path, lock: int) -> None:
+    found = _go_version()
+    if found is None or found < OLDEST_GO:
+        raise ServerError(f"the S3 server of the tests is built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or later")
+    say(f"building versitygw {VERSION} with Go: some minutes, once for this machine", "s3")
+    settings = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    assignments = [f"{name}={value}" for name, value in settings.items()]
+    install = ["go", "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}@v{VERSION}"]
+    command = ["env", *assignments, "nice", "-n", "10", *install]
+    cache.run_logged(command, cache.folder() / "versitygw.log", lock)
+
+
+def _go_version() -> tuple[int, int] | None:
+    if shutil.which("go") is None:
+        return None
+    text = subprocess.run(["go", "version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"go(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    end = time.monotonic() + READY_WITHIN
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except urllib.error.HTTPError:
+            return  # It answers, and refuses a request without a signature.
+        except OSError:
+            time.sleep(0.05)
+            continue
+        return
+    raise ServerError(f"the S3 server did not start; the end of its log:\n{last_lines(log)}")
+
+
+def main() -> int:
+    """Build the server."""
+    try:
+        cache.built(f"versitygw-{VERSION}", _build)
+    except ServerError as error:
+        say(str(error), "s3")
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
