@@ -109,7 +109,8 @@ def assert_becomes(client: LLMClient, exchange: dict[str, Any]) -> None:
         return
     with pytest.raises((Failure, Unanswerable)) as caught:
         client.complete(request)
-    assert type(caught.value).__name__ == expected["failure"]
+    # A busy provider is one reason to wait.
+    assert expected["failure"] in [each.__name__ for each in type(caught.value).__mro__]
     assert expected["words"] in getattr(caught.value, "reason", str(caught.value))
     if "seconds" in expected:
         assert getattr(caught.value, "seconds", None) == pytest.approx(expected["seconds"], abs=0.1)
