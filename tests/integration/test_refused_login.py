@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
+import pika
 import pytest
 from engines import Engine, System, own_vhost, refusals, with_own_redis_users
 from waiting import stays, until
@@ -19,6 +20,7 @@ from waiting import stays, until
 from edugraph_cli.processes import worker_command
 from edugraph_cli.serving import PROCESSES, REDIS, Pools
 from edugraph_common.contracts.outcomes import ENDED
+from edugraph_common.messaging.dead_letters import WAITED_FOR
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.redis_users import rules_of
 
@@ -28,6 +30,8 @@ RECORD = {
     "timestamp": "2026-01-05T08:00:00Z",
     "data": {"student_id": "s-refused", "course_id": "c-refused", "progress": 50},
 }
+BROKER = "EDUGRAPH_BROKER_URL"
+DELAY_SECONDS = 20  # a message that was put back is delayed by 16 s
 PASSWORD = "of-the-refused-worker"
 
 
@@ -75,6 +79,22 @@ class School:
         found = re.findall(rf"^edugraph_{name}{{(.*)}} (\S+)$", text, re.MULTILINE)
         return [float(value) for given, value in found if all(each in given for each in wanted)]
 
+    def spans(self) -> list[dict[str, Any]]:
+        """The deliveries of tasks to the importer."""
+        lines = (self.system.engine.folder / "spans").read_text(encoding="utf-8").splitlines()
+        return [span for span in map(json.loads, lines) if span["name"].startswith("run ")]
+
+    def waiting_headers(self) -> list[str]:
+        """Why the messages that wait in data_import were put back. They stay there, with one delivery less."""
+        reasons = []
+        with pika.BlockingConnection(pika.URLParameters(self.system.engine.environment[BROKER])) as connection:
+            channel = connection.channel()
+            while True:
+                method, properties, _ = channel.basic_get("data_import")
+                if method is None:
+                    return reasons
+                reasons.append((properties.headers or {}).get(WAITED_FOR, ""))
+
     def checks(self) -> dict[str, dict[str, Any]]:
         done = self.system.edugraph("doctor", "--json")
         return {check["name"]: check for check in json.loads(done.stdout)}
@@ -87,7 +107,11 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
     with own_vhost() as addresses, with_own_redis_users(addresses) as own, refusals(addresses[REDIS]):
         there = urlsplit(addresses[REDIS])
         address = there._replace(netloc=f"{user}:{PASSWORD}@{there.netloc.rpartition('@')[2]}").geturl()
-        importer = {REDIS: address, "EDUGRAPH_HEALTH_DIR": str(folder / "health")}
+        importer = {
+            REDIS: address,
+            "EDUGRAPH_HEALTH_DIR": str(folder / "health"),
+            "EDUGRAPH_TRACING": f"file:{folder / 'spans'}",
+        }
         environment = {**addresses, "EDUGRAPH_BLOB_URL": str(folder / "blobs"), "EDUGRAPH_AUTH": "off"}
         engine = Engine(
             name="refused",
@@ -153,8 +177,14 @@ def test_a_login_that_ends_while_the_worker_runs_uses_no_try_and_leaves_no_dead_
         until(lambda job=job: reason in school.waits_for(job), 60, every=0.5)  # type: ignore[misc]
     assert sum(school.metric("tasks_total", outcome="failed")) == 0
     assert sum(school.metric("tasks_total", outcome="put back")) > 0
-    # Longer than five deliveries would take at the first pauses.
-    time.sleep(12)
+    # Celery's own note that a task began must not be what puts its message back: that would use a delivery.
+    assert {line["event"] for line in school.errors()} & {"task_put_back"} == set()
+    put_back = [span for span in school.spans() if span["status"] == "error"]
+    assert {span["attributes"]["state"] for span in put_back} == {"PUT BACK"}
+    assert all("Redis refuses the login" in span["status_reason"] for span in put_back)
+    # Delayed messages come back into the queue, and wait there. Each look at them uses a delivery, so there is one.
+    time.sleep(DELAY_SECONDS)
+    assert any("Redis refuses the login" in reason for reason in school.waiting_headers())
     assert not school.ready()
 
     school.admit()

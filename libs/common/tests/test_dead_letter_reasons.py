@@ -1,0 +1,18 @@
+"""What a dead letter says of a message that the broker gave up."""
+
+from edugraph_common.messaging.dead_letters import WAITED_FOR
+from edugraph_common.messaging.worker.dead_letter_listener import Notice, _reason
+
+
+def reason(**headers: object) -> str:
+    given = {"x-death": [{"queue": "import_splits", "reason": "delivery_limit"}], **headers}
+    return _reason(Notice("import_splits", given, b"", "", ""), known=True, readable=True)
+
+
+def test_it_does_not_claim_that_workers_died() -> None:
+    assert "could not store the task's state in Redis" in reason()
+    assert "because" not in reason()
+
+
+def test_it_says_why_the_message_was_put_back() -> None:
+    assert reason(**{WAITED_FOR: "Redis refuses the login"}).endswith("because Redis refuses the login")
