@@ -172,6 +172,19 @@ def test_an_answer_is_kept_for_the_same_question_of_the_same_students_and_time(
     assert answers[:2] == answers[2:]
 
 
+def test_what_was_left_out_for_one_teacher_is_not_said_to_another(school: Asked) -> None:
+    """Both have the same students in the course, and one has somebody else. Out: `outsiders` of `read_by`."""
+    in_course = TWELVE[:6]
+    school.graph.rows["first_standing"] = lambda students, **_: [
+        {"student": who, "at": None} for who in students if who in in_course
+    ]
+    name = "students who are not in the course"
+    for _ in range(2):
+        assert name not in school.ask(TEACHER).left_out
+        assert school.ask(OTHER_TEACHER).left_out[name] == 1
+    assert len(school.found) == 2
+
+
 def test_the_time_of_the_clock_is_in_no_key_so_that_an_answer_is_kept(school: Asked) -> None:
     """Who is in the other group, and what becomes of students and terms, is: they are read each time."""
     school.ask(TEACHER)
