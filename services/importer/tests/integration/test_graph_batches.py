@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from threads import at_once
 
-from edugraph_common.contracts.errors import Rejected, Retryable
+from edugraph_common.contracts.errors import Rejected, Retryable, ServerAway
 from edugraph_common.contracts.graph_schema import LABELS
 from edugraph_common.contracts.outcomes import BatchOutcome, Reject
 from edugraph_common.contracts.records import Record, parse_record
@@ -300,26 +300,28 @@ def _gone() -> neo4j.exceptions.ClientError:
     return error
 
 
-def test_a_wrong_password_is_rejected_without_saying_it(room: Any) -> None:
+def test_a_wrong_password_is_waited_for_without_saying_it(room: Any) -> None:
     settings = GraphSettings(
         uri=room.settings.uri,
         user="nobody",
         password=SecretStr("not-the-password"),
         privacy_secret=room.settings.privacy_secret,
     )
-    with closing(Graph(settings)) as graph, pytest.raises(Rejected) as failure:
+    with closing(Graph(settings)) as graph, pytest.raises(ServerAway) as failure:
         write(graph, chat("r"))
+    assert failure.value.cause == "refused"
     assert "not-the-password" not in str(failure.value)
 
 
 @pytest.mark.loopback("a port where nothing listens")
-def test_no_server_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edugraph_importer.graph.driver.RETRY_SECONDS", 0.1)
     settings = GraphSettings(
         uri="bolt://127.0.0.1:1", user="nobody", password=SecretStr("x"), privacy_secret=SecretStr("x" * 16)
     )
-    with closing(Graph(settings)) as graph, pytest.raises(Retryable):
+    with closing(Graph(settings)) as graph, pytest.raises(ServerAway) as failure:
         write(graph, chat("r"))
+    assert failure.value.cause == "away"
 
 
 def test_values_of_a_record_are_not_in_errors(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:

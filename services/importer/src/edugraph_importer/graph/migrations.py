@@ -31,6 +31,7 @@ from edugraph_importer.graph.record_facts import (
     time_of,
 )
 from edugraph_importer.graph.unit_of_work import (
+    NEVER,
     field_properties,
     learns_row,
     lock_and_load,
@@ -220,6 +221,10 @@ def _carry(tx: neo4j.Transaction, students: list[str]) -> None:
     for old in list(tx.run(CYPHER["lock_old_learns"], ids=students)):
         pair = (old["student"], old["course"])
         fields = read_fields(old["properties"], COURSE_RECORD_FIELDS)
+        # Earlier releases wrote 0 where no record gave the progress.
+        _, progress_stamp = fields.get("progress", (None, NEVER))
+        if progress_stamp == NEVER:
+            fields.pop("progress", None)
         properties = field_properties(fields, COURSE_RECORD_FIELDS)
         row = {
             "student": pair[0],
