@@ -205,6 +205,14 @@ def build_servers(chosen: Engine) -> None:
         say(f"edugraph-test/{name}:1 is built")
 
 
+def build_next_importer(chosen: Engine) -> None:
+    """An importer of an invented later release, for the tests of an upgrade."""
+    base = chosen.image(f"edugraph/importer:{version()}")
+    folder = HERE / "servers"
+    chosen.build("edugraph/importer:next", folder / "next_importer.Dockerfile", folder, {"BASE": base})
+    say("edugraph/importer:next is built")
+
+
 def push_services(chosen: Engine, names: list[str], registry: str, tag: str) -> None:
     for name in names:
         target = f"{registry}/edugraph/{name}:{tag}"
@@ -250,6 +258,8 @@ def main() -> int:
         sizes = build_services(chosen, options.only.split(","))
         if options.servers:
             build_servers(chosen)
+            if "importer" in sizes:
+                build_next_importer(chosen)
         if options.proxy:
             build_proxy(chosen)
         if options.save:
@@ -273,6 +283,8 @@ def _save(chosen: Engine, folder: Path, services: list[str], *, servers: bool) -
     images = {name: f"edugraph/{name}:{version()}" for name in services}
     if servers and isinstance(chosen, Buildah):
         images |= {name: f"edugraph-test/{name}:1" for name in SERVERS}
+    if servers and "importer" in services:
+        images["importer-next"] = "edugraph/importer:next"
     for name, image in images.items():
         chosen.save(image, folder / f"{name}.tar")
 
