@@ -526,3 +526,18 @@ def test_a_process_that_may_not_migrate_begins_a_new_graph(room: Any) -> None:
     with closing(Graph(settings)) as restricted:
         restricted.write_batch(batch(1))
     assert version(room) == SCHEMA_VERSION
+
+
+def test_the_version_of_the_graph_is_noted_by_each_write(graph: Graph, room: Any) -> None:
+    """To take the guard out: let `_write` or `_migrate` not call `note_version`."""
+    graph.write_batch(batch(1))
+    seen: list[int] = []
+    with closing(Graph(room.settings, note_version=seen.append)) as noting:
+        noting.write_batch(batch(2))
+        set_version(room, LATER)
+        for work in (noting.prepare, lambda: noting.write_batch(batch(3))):
+            with pytest.raises(NewerGraph):
+                work()
+        set_version(room, SCHEMA_VERSION)
+        noting.prepare()
+    assert seen == [SCHEMA_VERSION, LATER, LATER, SCHEMA_VERSION]
