@@ -18,7 +18,7 @@ from engines import CHECKOUT, PRIVACY_SECRET, Engine, missing
 from secured_servers import secured_servers
 
 from edugraph_cli.serving import Pools
-from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.errors import Retryable, ServerAway
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.messaging.celery_app import make_app, make_publisher
@@ -170,7 +170,8 @@ def test_it_is_refused_under_a_name_that_is_not_the_certificates(
 def assert_refused(client: Callable[[], None]) -> None:
     began = time.monotonic()
     with pytest.raises(
-        (Retryable, redis.ConnectionError), match=r"certificate (was refused: .*SSL_CERT_FILE|verify failed)"
+        (Retryable, ServerAway, redis.ConnectionError),
+        match=r"certificate (was refused: .*SSL_CERT_FILE|verify failed)",
     ):
         client()
     assert time.monotonic() - began < REFUSED_WITHIN

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edugraph_common.contracts.personal_data import patterns_of
+from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.job_store import connect
 from edugraph_common.platform.redis_texts import RedisTexts
@@ -53,6 +54,7 @@ def as_caller(name: str, who: str, role: str = "teacher") -> dict[str, str]:
 
 
 text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+ids = text.map(normal_id).filter(bool)
 states = st.one_of(
     st.builds(
         lambda values: {"kind": "page", "name": "map", "values": values},
@@ -64,7 +66,7 @@ states = st.one_of(
             "name": "needs-help",
             "values": {"course": course, "low_mastery": low},
         },
-        text,
+        ids,
         st.floats(0, 1).map(str),
     ),
     st.builds(

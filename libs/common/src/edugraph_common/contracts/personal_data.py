@@ -904,6 +904,15 @@ _QUEUES = (
         eraser="dead_letters",
     ),
     DataPlace(
+        "queues.worker_reports",
+        Store.QUEUES,
+        ("worker_reports",),
+        "none",
+        _NO_PERSON,
+        Words("which servers a worker can use", "工作进程能使用哪些服务器"),
+        Words("seconds, while a gateway runs", "有网关时为数秒"),
+    ),
+    DataPlace(
         "queues.events",
         Store.QUEUES,
         (
