@@ -28,7 +28,6 @@ from edugraph_common.contracts.outcomes import JobReport
 
 # The course texts come first: mistakes are linked to the knowledge points that were found in them.
 FILES = (
-    "curriculum.ndjson",
     "courses.ndjson",
     "school_zh.ndjson",
     "school_en.ndjson",

@@ -1,10 +1,8 @@
-"""Rules that fire on the words of a text: kinds of mistake that it names, and prerequisites of the course's points."""
+"""Rules that fire on the words of a text: the kinds of mistake that it names, and the prerequisites that it states."""
 
 # ruff: noqa: E501 - a pattern is read as one line
 
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edugraph_analyzer.rule_based.lexicon_reading import Language, language_of
@@ -85,7 +83,7 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Stated:
-    """A prerequisite that a text states: `point` needs `requires`, and `words` say so. Both are points of the course."""
+    """A prerequisite that a text states: `point` needs `requires`, and `words` say so."""
 
     point: str
     requires: str
@@ -95,7 +93,6 @@ class Stated:
 _ZH = r"[^，。；：、！？,.;:!?\s]"
 _EN = r"[A-Za-z][A-Za-z' \-]*?"
 _AND_MORE = r"(?P<requires>[^。；！？,.;!?\n]{2,80}?)"
-# "depends on", "requires", "relies on" and "assumes" are not among them: in textbooks they speak of values and programs.
 _CUES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -111,83 +108,39 @@ _CUES = tuple(
             rf"(?:need|needs|should|must|have to|has to)(?: to)?(?: first)?(?: know| learn| master| understand| be comfortable with| review)? ?"
             rf"{_AND_MORE}(?=[.;!?\n,]| because| since|$)"
         ),
-        rf"(?P<requires>{_EN}) (?:is|are) (?:a |the |an )?(?:prerequisites?|foundations?|basis) (?:for|of|to) (?P<point>{_EN})(?=[.;!?\n,]|$)",
-        rf"(?P<point>{_EN}) (?:builds?|is based|are based) (?:up)?on {_AND_MORE}(?=[.;!?\n,]| because| since|$)",
+        rf"(?P<requires>{_EN}) (?:is|are) (?:a |the |an )?(?:prerequisites?|foundations?|basis|essential) (?:for|of|to) (?P<point>{_EN})(?=[.;!?\n,]|$)",
+        rf"(?P<point>{_EN}) (?:builds?|depends?|relies|rely|is based|are based) (?:up)?on {_AND_MORE}(?=[.;!?\n,]| because| since|$)",
+        rf"(?P<point>{_EN}) (?:requires?|assumes?) (?:that you know |knowledge of |an understanding of |knowing )?{_AND_MORE}(?=[.;!?\n,]| because|$)",
     )
 )
-_SENTENCE = re.compile(r"[^。！？!?；;\n.]+[。！？!?；;.]?")
 _BETWEEN = re.compile(r"\s*(?:和|与|以及|及|、|，|,|\band\b)\s*")
 _TRIMMED = re.compile(
-    r"^(?:the|a|an|some|your|both|all of|学习|掌握)\s*\b|^(?:学习|掌握)|[也又都还]$|\s+(?:first|well|too|already)$",
+    r"^(?:the|a|an|some|your|what|how|that|both|all of|学习|掌握)\s*\b|^(?:学习|掌握)|[也又都还]$|\s+(?:first|well|too|already)$",
     re.IGNORECASE,
 )
-# A sentence with one of these, outside of the names of points, states nothing that may be followed.
-_UNSURE = re.compile(
-    r"不(?!仅|但)|没|无(?!论)|非(?!常)|未|勿|莫|如果|假如|是否|[吗?？]|难道|以为(?!基础)|据说"
-    r"|n['’]t\b|\b(?:not|no|never|nor|neither|none|nothing|without|hardly|rarely|cannot|unlike|rather than|instead of"
-    r"|myth|false|wrong|incorrect|if|whether|unless|may|might|could|would|suppose|seems?|some (?:people|say|think))\b",
-    re.IGNORECASE,
-)
-# An older release took clauses for points, and a graph may still have them.
-_PRONOUN = re.compile(
-    r"^(?:它|他|她|这|那|其|此|我|你|您|同学|大家)"
-    r"|\b(?:i|it|its|we|our|us|you|your|they|their|them|he|she|his|her|this|these|those|which|who|what|people)\b",
-    re.IGNORECASE,
-)
-_SHORTEST_NAME = 2
+_LONGEST_WORDS = 5
 
 
-def prerequisites_in(text: str, known_points: Sequence[str]) -> list[Stated]:
-    """Return the pairs of known points that sentences state, each once.
-
-    A sentence is left out that is a question, or that has a negation or a condition.
-    """
-    names: dict[str, str] = {}
-    for name in known_points:
-        if len(name) >= _SHORTEST_NAME and not _PRONOUN.search(name):
-            names.setdefault(_comparable(name), name)
-    if not names:
-        return []
+def prerequisites_in(text: str) -> list[Stated]:
+    """Return the pairs that sentences state, each once. What is too long to be a name is left out."""
     pairs: dict[tuple[str, str], Stated] = {}
-    for sentence in _SENTENCE.findall(text):
-        for cue in _CUES:
-            for match in cue.finditer(sentence):
-                for point, requires in _named_in(match, names):
-                    if _is_sure(sentence, (point, requires)):
-                        pairs.setdefault((point, requires), Stated(point, requires, match[0].strip()))
+    for cue in _CUES:
+        for match in cue.finditer(text):
+            point = _trimmed(match["point"])
+            for requires in map(_trimmed, _BETWEEN.split(match["requires"])):
+                if _is_name(point) and _is_name(requires) and point.casefold() != requires.casefold():
+                    pairs.setdefault(
+                        (point.casefold(), requires.casefold()), Stated(point, requires, match[0].strip())
+                    )
     return list(pairs.values())
 
 
-def _named_in(match: re.Match[str], names: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the pairs of names that a cue has found.
-
-    Of several things that are required, those after the first one without a known name may be part of a clause.
-    """
-    point = names.get(_comparable(match["point"]))
-    if point is None:
-        return []
-    whole = names.get(_comparable(match["requires"]))
-    if whole is not None:
-        return [(point, whole)] if whole != point else []
-    pairs = []
-    for part in _BETWEEN.split(match["requires"]):
-        requires = names.get(_comparable(part))
-        if requires is None:
-            break
-        if requires != point:
-            pairs.append((point, requires))
-    return pairs
+def _trimmed(words: str) -> str:
+    return _TRIMMED.sub("", words.strip()).strip()
 
 
-def _is_sure(sentence: str, names: Sequence[str]) -> bool:
-    """Say whether a sentence has no negation and no condition outside of these names: 不等式 is a name."""
-    rest = sentence.casefold()
-    for name in names:
-        rest = rest.replace(name.casefold(), " ")
-    return _UNSURE.search(rest) is None
+_SHORTEST_NAME, _LONGEST_NAME = 2, 40
 
 
-def _comparable(words: str) -> str:
-    """Return what a name is compared by: without articles around it, case, width, spaces, and an s at its end."""
-    trimmed = _TRIMMED.sub("", unicodedata.normalize("NFKC", words).strip()).strip()
-    return " ".join(trimmed.casefold().split()).removesuffix("s")
+def _is_name(words: str) -> bool:
+    return _SHORTEST_NAME <= len(words) <= _LONGEST_NAME and len(words.split()) <= _LONGEST_WORDS
