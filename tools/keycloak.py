@@ -1,4 +1,4 @@
-"""A Keycloak on the loopback, for the tests of signing in: Maven Central's distribution, on a database in memory."""
+"""A Keycloak on this machine, for the tests of signing in: Maven Central's distribution, on a database in memory."""
 
 from __future__ import annotations
 
@@ -32,32 +32,50 @@ ADMIN = "admin"
 BUILT = ("--db=dev-mem",)
 
 
+class Certificate(NamedTuple):
+    """Files in PEM."""
+
+    chain: Path
+    key: Path
+
+
 class Keycloak(NamedTuple):
-    """`password` is that of the administrator `ADMIN`."""
+    """`password` is that of the administrator `ADMIN`. Without a certificate there is no `secure_url`."""
 
     url: str
     password: str
+    secure_url: str = ""
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Keycloak]:
-    """Yield one that answers and has nothing but its administrator. Its log lies in `folder`."""
+def running(folder: Path, host: str = "127.0.0.1", certificate: Certificate | None = None) -> Iterator[Keycloak]:
+    """Yield one that answers and has nothing but its administrator. Its log lies in `folder`.
+
+    `host` is the address of this machine where it listens.
+    """
     built = cache.built(f"keycloak-{VERSION}", _get)
     # What it writes lies in its home: the program itself is only read there.
     for part in (built / f"keycloak-{VERSION}").iterdir():
         if part.name != "data":
             (folder / part.name).symlink_to(part)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    keycloak = Keycloak(f"http://127.0.0.1:{port}", secrets.token_hex(16))
+    port = _free_port(host)
+    keycloak = Keycloak(f"http://{host}:{port}", secrets.token_hex(16))
     options = ["--optimized", "--cache=local", "--http-enabled=true", "--hostname-strict=false"]
     command = [
         str(folder / "bin" / "kc.sh"),
         "start",
         *options,
-        "--http-host=127.0.0.1",
+        f"--http-host={host}",
         f"--http-port={port}",
     ]
+    if certificate is not None:
+        secure_port = _free_port(host)
+        keycloak = keycloak._replace(secure_url=f"https://{host}:{secure_port}")
+        command += [
+            f"--https-port={secure_port}",
+            f"--https-certificate-file={certificate.chain}",
+            f"--https-certificate-key-file={certificate.key}",
+        ]
     environment = _environment(KC_BOOTSTRAP_ADMIN_USERNAME=ADMIN, KC_BOOTSTRAP_ADMIN_PASSWORD=keycloak.password)
     log = folder / "keycloak.log"
     with log.open("wb") as output:
@@ -68,6 +86,12 @@ def running(folder: Path) -> Iterator[Keycloak]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _environment(**extra: str) -> dict[str, str]:

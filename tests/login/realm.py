@@ -1,7 +1,10 @@
 """A realm of Keycloak as docs/operations.md says it, made through the administrator's API."""
 
+import re
 from collections.abc import Mapping
+from html import unescape
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -29,7 +32,7 @@ PEOPLE: Mapping[str, Person] = {
 
 
 def make_realm(keycloak: Keycloak, client_secret: str, address: str) -> str:
-    """Return the issuer. `address` is the one address of both doors."""
+    """Return the issuer, by its https address if it has one. `address` is the one address of both doors."""
     with httpx.Client(base_url=keycloak.url, timeout=60) as admin:
         login = {"grant_type": "password", "client_id": "admin-cli", "username": ADMIN, "password": keycloak.password}
         token = admin.post("/realms/master/protocol/openid-connect/token", data=login).raise_for_status().json()
@@ -45,7 +48,7 @@ def make_realm(keycloak: Keycloak, client_secret: str, address: str) -> str:
                 admin.get(f"/admin/realms/{REALM}/roles/{role}").raise_for_status().json() for role in person.roles
             ]
             admin.post(f"{made.headers['location']}/role-mappings/realm", json=roles).raise_for_status()
-    return f"{keycloak.url}/realms/{REALM}"
+    return f"{keycloak.secure_url or keycloak.url}/realms/{REALM}"
 
 
 def realm(client_secret: str, address: str) -> dict[str, Any]:
@@ -58,6 +61,8 @@ def realm(client_secret: str, address: str) -> dict[str, Any]:
             {
                 "clientId": CLIENT,
                 "secret": client_secret,
+                # The client may also have a token of its own, as a program does.
+                "serviceAccountsEnabled": True,
                 "redirectUris": [f"{address}/ui/callback"],
                 "attributes": {
                     "pkce.code.challenge.method": "S256",
@@ -101,3 +106,10 @@ def user(name: str, person: Person) -> dict[str, Any]:
         "attributes": {"edugraph_person": [person.person]} if person.person else {},
         "credentials": [{"type": "password", "value": PASSWORD, "temporary": False}],
     }
+
+
+def form_action(page: httpx.Response) -> str:
+    """Return where the form of a page of Keycloak is sent to."""
+    found = re.search(r'<form[^>]* action="([^"]+)"', page.text)
+    assert found, f"no form at {urlsplit(str(page.url)).path}"
+    return unescape(found.group(1))

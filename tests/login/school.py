@@ -1,17 +1,14 @@
 """A small school behind one address, as in production: Keycloak, gateway, insights and workers, with Caddy before them."""
 
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import httpx
-from login.realm import AUDIENCE, CLIENT, PASSWORD, make_realm
+from login.realm import AUDIENCE, CLIENT, PASSWORD, form_action, make_realm
 from rich.console import Console
 
 from edugraph_cli.embedded.servers import embedded_servers
@@ -108,10 +105,3 @@ def sign_in(visitor: httpx.Client, name: str, password: str = PASSWORD) -> httpx
     """Fill in Keycloak's form, as a person does. Return where that leads to."""
     form = visitor.get("/ui/login").raise_for_status()
     return visitor.post(form_action(form), data={"username": name, "password": password})
-
-
-def form_action(page: httpx.Response) -> str:
-    """Return where the form of a page of Keycloak is sent to."""
-    found = re.search(r'<form[^>]* action="([^"]+)"', page.text)
-    assert found, f"no form at {urlsplit(str(page.url)).path}"
-    return unescape(found.group(1))

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 import redis
-from login.realm import PASSWORD
-from login.school import COURSE, School, form_action, sign_in
+from login.realm import PASSWORD, form_action
+from login.school import COURSE, School, sign_in
 from waiting import until
 
 from edugraph_common.platform.sessions import COOKIE, CSRF_HEADER

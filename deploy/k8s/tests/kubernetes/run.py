@@ -21,7 +21,7 @@ from monitoring import monitoring
 from network import connections
 from pod_logs import PodLogs, discreet
 from release import RELEASE, ROOT, USER, Failed, Release, Report, of_a_job
-from scaling import by_cpu, by_queue, probes
+from scaling import by_cpu, by_queue, by_queue_outside, probes
 from under_load import ALL, UPGRADE, under_way
 
 from tools.common import ServerError
@@ -127,13 +127,19 @@ def look_closer(release: Release, report: Report, logs: PodLogs, options: argpar
         connections(release, report)
         if options.own:
             monitoring(release, report)
+    if "9" in options.points and options.own:
+        # It needs what only `make env-dev` installs.
+        from signing_in import signing_in
+
+        signing_in(release, report)
     if "6" in options.points:
         under_way(release, report, logs, options.records, ALL)
     if "7" in options.points:
         probes(release, report, own=options.own)
         by_cpu(release, report)
-        if options.own:
-            by_queue(release, report)
+    if ("7" in options.points or "keda" in options.points) and options.own:
+        by_queue_outside(release, report)
+        by_queue(release, report)
 
 
 def upgraded(release: Release, report: Report, logs: PodLogs, options: argparse.Namespace) -> None:
@@ -182,13 +188,15 @@ def _settings(*, own: bool) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run.py")
-    parser.add_argument("--all", action="store_true", help="points 6 to 8 as well")
+    parser.add_argument("--all", action="store_true", help="points 6 to 9 as well")
     parser.add_argument(
         "--archives", type=Path, help="images that build.py --save has written; built first without it"
     )
     parser.add_argument("--keep", action="store_true", help="leave the cluster and the last release running")
     parser.add_argument("--helm", default="3,4", help="one of them, to look at something again")
-    parser.add_argument("--points", default="6,7,8", help="which of them --all looks at")
+    parser.add_argument(
+        "--points", default="6,7,8,9", help="which of them --all looks at; keda: the part of 7 with KEDA"
+    )
     parser.add_argument("--records", type=int, default=20_000)
     options = parser.parse_args()
     options.own = not os.environ.get("KUBECONFIG")
@@ -222,7 +230,9 @@ def _own_cluster(cluster: Cluster, options: argparse.Namespace, folder: Path) ->
         command = [sys.executable, str(ROOT / "deploy" / "images" / "build.py"), "--servers", "--save", str(archives)]
         if subprocess.run(command, check=False).returncode:
             raise ServerError("the images could not be built")
-    cluster.up(Options(policies=options.all, keda=options.all, monitoring=options.all))
+    points = options.points.split(",") if options.all else []
+    with_keda = "7" in points or "keda" in points
+    cluster.up(Options(policies=options.all, keda=with_keda, monitoring="8" in points))
     cluster.load(sorted(archives.glob("*.tar")))
     return str(cluster.admin)
 

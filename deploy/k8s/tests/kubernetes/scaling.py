@@ -6,11 +6,21 @@ import contextlib
 import json
 import os
 import signal
+import ssl
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from release import RELEASE, Failed, Gateway, Release, Report, ready, records, restarts
+
+from tools.kubernetes.cluster import HOST_IP, Authority
+
+OUTSIDE = "broker-outside"  # a Secret and a ConfigMap
 
 QUICK_KEDA = '{"keda":{"enabled":true,"min":1,"max":3,"messagesPerPod":5,"pollingSeconds":5,"cooldownSeconds":5,"scaleDownSeconds":5}}'
 
@@ -98,6 +108,94 @@ def by_queue(release: Release, report: Report) -> None:
         release.run_helm("upgrade", *release.chart(*settings), "--wait", "--timeout", "600s")
         release.until("ready scalers", lambda: _scalers(release) == {"importer": "True", "analyzer": "True"}, 60)
         figures.extend(_scaled(release))
+
+
+def by_queue_outside(release: Release, report: Report) -> None:
+    """KEDA asks a broker outside whose certificate a private authority signed: the release's own, behind TLS."""
+    metric = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{release.namespace}/s0-rabbitmq-graph_findings"
+    selector = f"labelSelector=scaledobject.keda.sh%2Fname%3D{RELEASE}-findings"
+
+    def is_read() -> bool:
+        return '"value"' in release.kubectl("get", "--raw", f"{metric}?{selector}", check=False)
+
+    def is_refused() -> bool:
+        events = release.kubectl("get", "events", "--field-selector", f"involvedObject.name={RELEASE}-findings")
+        return "certificate" in events
+
+    with _behind_tls(release):
+        with report.step("7 KEDA does not take a certificate whose authority it is not given") as figures:
+            scaler = _scaler_outside(release, "")
+            release.kubectl("apply", "-f", "-", given=scaler)
+            figures.append(f"after {release.until('KEDA says so', is_refused, 90):.0f} s")
+            if is_read():
+                raise Failed("KEDA reads the queue's length all the same")
+            release.kubectl("delete", "-f", "-", given=scaler)
+        with report.step("7 with the authority of tls.caConfigMap KEDA reads the queue's length") as figures:
+            scaler = _scaler_outside(release, OUTSIDE)
+            release.kubectl("apply", "-f", "-", given=scaler)
+            figures.append(f"after {release.until('the length of the queue', is_read, 90):.0f} s")
+            release.kubectl("delete", "-f", "-", given=scaler)
+
+
+def _scaler_outside(release: Release, authority: str) -> str:
+    """Return what the chart makes for KEDA where the broker is outside."""
+    settings = [
+        "rabbitmq.enabled=false",
+        f'rabbitmq.external.existingSecret="{OUTSIDE}"',
+        f'tls.caConfigMap="{authority}"',
+        "workers.findings.autoscaling.keda.enabled=true",
+    ]
+    only = ["--show-only", "templates/workers/scaling.yaml", "--api-versions", "keda.sh/v1alpha1"]
+    return release.run_helm("template", *release.chart(*settings), *only).stdout
+
+
+@contextlib.contextmanager
+def _behind_tls(release: Release) -> Iterator[None]:
+    """Serve the management API of the release's broker over TLS at an address of this machine that pods reach."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        release.forwarded(f"service/{RELEASE}-rabbitmq", 15672) as broker,
+        ThreadingHTTPServer((HOST_IP, 0), _passing_on(broker)) as server,
+    ):
+        folder = Path(name)
+        pki = Authority(folder)
+        pki.authority("ca")
+        pki.certificate("broker", "/CN=broker", "serverAuth", f"IP:{HOST_IP}")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "broker.crt", folder / "broker.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        login = f"edugraph-monitor:{release.secret('rabbitmq-monitor-password')}"
+        url = f"https://{login}@{HOST_IP}:{server.server_port}"
+        release.kubectl("create", "secret", "generic", OUTSIDE, f"--from-literal=broker-management-url={url}")
+        release.kubectl("create", "configmap", OUTSIDE, f"--from-file=ca.crt={folder / 'ca.crt'}")
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+            release.kubectl("delete", f"secret/{OUTSIDE}", f"configmap/{OUTSIDE}")
+
+
+def _passing_on(broker: str) -> type[BaseHTTPRequestHandler]:
+    class PassingOn(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            headers = {"Authorization": self.headers.get("Authorization", "")}
+            try:
+                with urllib.request.urlopen(urllib.request.Request(broker + self.path, headers=headers)) as answer:
+                    status, body = answer.status, answer.read()
+            except urllib.error.HTTPError as error:
+                status, body = error.code, error.read()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: the report of the test is on the terminal."""
+
+    return PassingOn
 
 
 def _scalers(release: Release) -> dict[str, str]:
