@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from edugraph_common.contracts.errors import Retryable
 from edugraph_common.platform.callers import Caller
 from edugraph_common.platform.oidc import Issuer
 from edugraph_common.platform.settings import OidcSettings
@@ -54,3 +56,21 @@ def test_another_token_of_the_issuer_is_no_access_token(of_others: dict[str, Any
 
 def test_an_access_token_of_keycloak_says_that_it_is_one() -> None:
     assert caller(typ="Bearer", nonce="n") is not None
+
+
+def test_a_token_is_not_refused_while_the_issuer_was_never_there() -> None:
+    """Out: `_keys is None` in `_fetch_keys`, so that all tokens are refused between two tries."""
+    now = [0.0]
+    tries = []
+
+    def away(url: str) -> Any:
+        tries.append(url)
+        raise httpx.ConnectTimeout("timed out")
+
+    issuer = Issuer(OidcSettings(oidc_issuer=URL, oidc_audience="edugraph"), away, lambda: now[0])
+    token = jwt.encode({"alg": "ES256", "kid": "k"}, {"iss": URL}, KEY)
+    for second in (0.0, 1.0, 4.0):
+        now[0] = second
+        with pytest.raises(Retryable):
+            issuer.caller(token, NOW)
+    assert len(tries) == 1

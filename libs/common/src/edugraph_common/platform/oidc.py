@@ -134,7 +134,12 @@ class Issuer:
 
     def _fetch_keys(self, key_id: str) -> None:
         with self._fetching:
-            if self._has_fresh(key_id) or self._clock() - self._tried_at < REFETCH_AFTER_SECONDS:
+            if self._has_fresh(key_id):
+                return
+            if self._clock() - self._tried_at < REFETCH_AFTER_SECONDS:
+                if self._keys is None:
+                    # Nobody can say that the token is not good.
+                    raise Retryable("the OIDC issuer has not given its keys")
                 return
             self._tried_at = self._clock()
             try:
