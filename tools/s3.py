@@ -6,9 +6,7 @@ It is built once for all checkouts from its Go module. The version is pinned, an
 
 from __future__ import annotations
 
-import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +20,7 @@ from typing import NamedTuple
 
 from tools import cache
 from tools.common import ServerError, last_lines, say
+from tools.kubernetes.programs import go_version
 from tools.servers.server import clean_env
 
 MODULE = "github.com/versity/versitygw/cmd/versitygw"
@@ -74,7 +73,7 @@ def running(folder: Path) -> Iterator[S3]:
 
 
 def _build(folder: Path, lock: int) -> None:
-    found = _go_version()
+    found = go_version()
     if found is None or found < OLDEST_GO:
         raise ServerError(f"the S3 server of the tests is built with Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or later")
     say(f"building versitygw {VERSION} with Go: some minutes, once for this machine", "s3")
@@ -83,14 +82,6 @@ def _build(folder: Path, lock: int) -> None:
     install = ["go", "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}@v{VERSION}"]
     command = ["env", *assignments, "nice", "-n", "10", *install]
     cache.run_logged(command, cache.folder() / "versitygw.log", lock)
-
-
-def _go_version() -> tuple[int, int] | None:
-    if shutil.which("go") is None:
-        return None
-    text = subprocess.run(["go", "version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"go(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
