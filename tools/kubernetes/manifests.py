@@ -314,7 +314,10 @@ spec:
 
 
 def keda(source: str) -> str:
-    """KEDA's own manifests with our images and their paths; some name no user, and their probes begin late."""
+    """Return KEDA's own manifests with our images and their paths. Some name no user, and their probes begin late.
+
+    Three times 100m of CPU would leave too little of two cores for an upgrade, in which old and new pods run together.
+    """
     images = {"keda-operator": "keda", "keda-metrics-apiserver": "keda-adapter", "keda-admission": "keda-webhooks"}
     patches = "".join(
         f"""- target: {{kind: Deployment, name: {name}}}
@@ -323,6 +326,7 @@ def keda(source: str) -> str:
     - {{op: replace, path: /spec/template/spec/containers/0/command, value: [/bin/{program}]}}
     - {{op: replace, path: /spec/template/spec/containers/0/imagePullPolicy, value: Never}}
     - {{op: add, path: /spec/template/spec/securityContext/runAsUser, value: 1000}}
+    - {{op: replace, path: /spec/template/spec/containers/0/resources/requests/cpu, value: 10m}}
     - {{op: replace, path: /spec/template/spec/containers/0/readinessProbe/initialDelaySeconds, value: 1}}
     - {{op: add, path: /spec/template/spec/containers/0/readinessProbe/periodSeconds, value: 2}}
 """
@@ -335,7 +339,7 @@ def keda(source: str) -> str:
 
 
 def operator(source: str) -> str:
-    """The Prometheus operator's own manifests with our images."""
+    """Return the Prometheus operator's own manifests with our images, and room for an upgrade as with KEDA."""
     return f"""apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: monitoring
@@ -344,6 +348,7 @@ patches:
 - target: {{kind: Deployment, name: prometheus-operator}}
   patch: |
     - {{op: replace, path: /spec/template/spec/containers/0/image, value: "{image("prometheus-operator")}"}}
+    - {{op: replace, path: /spec/template/spec/containers/0/resources/requests/cpu, value: 10m}}
     - {{op: add, path: /spec/template/spec/containers/0/imagePullPolicy, value: Never}}
     - {{op: add, path: /spec/template/spec/containers/0/args/-, value: --prometheus-config-reloader={image("prometheus-config-reloader")}}}
 """
