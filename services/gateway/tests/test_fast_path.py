@@ -33,6 +33,7 @@ from edugraph_gateway.app import make_application
 from edugraph_gateway.auth.admission import Admission
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.submission.acceptance import AcceptanceLine
 from edugraph_gateway.submission.idempotency import Done, StoredRequest
 from edugraph_gateway.submission.uploads import UploadSlots
 from edugraph_gateway.submission.write_coalescing import WriteCoalescing
@@ -144,6 +145,11 @@ def _application(folder: Path, world: Any) -> FastAPI:
         publisher=world,
         create=WriteCoalescing(world.create_all, CapacityLimiter(2)).create,
     )
+    accepted = itertools.count(1)
+
+    def take_numbers(count: int) -> range:
+        first = next(accepted)
+        return range(first, first + count)
 
     async def broker_answers() -> bool:
         return True
@@ -152,6 +158,7 @@ def _application(folder: Path, world: Any) -> FastAPI:
         opened.intake,
         submitter=submitter,
         backpressure=world,
+        acceptance=AcceptanceLine(take_numbers, CapacityLimiter(2)),
         idempotency=world,
         upload_slots=UploadSlots(CapacityLimiter(2), broker_answers),
     )

@@ -21,6 +21,7 @@ from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.submission import write_coalescing
+from edugraph_gateway.submission.acceptance import AcceptanceLine
 from edugraph_gateway.submission.write_coalescing import WriteCoalescing
 
 RECORDS = json.dumps({"records": [{"any": "thing"}]})
@@ -65,7 +66,8 @@ def _application(
     opened.admission._rate_limiter = SimpleNamespace(  # type: ignore[assignment]
         spend=lambda _client: not wait_seconds, take=lambda _client: wait_seconds
     )
-    intake = dataclasses.replace(opened.intake, submitter=submitter, backpressure=backpressure)
+    numbers = AcceptanceLine(range, CapacityLimiter(8))
+    intake = dataclasses.replace(opened.intake, submitter=submitter, backpressure=backpressure, acceptance=numbers)
     audit: Any = SimpleNamespace(record=lambda *_, **__: None)
     return make_application(dataclasses.replace(opened, intake=intake, audit=audit))
 

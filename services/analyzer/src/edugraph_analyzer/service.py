@@ -108,6 +108,7 @@ class AnalyzerService:
                 kind=message.kind,
                 records=tuple(record.to_json() for record in pack),
                 contexts=own_contexts(pack, message.contexts),
+                acceptance=message.acceptance,
                 generation=message.generation,
                 economy=message.economy,
             )
@@ -212,6 +213,7 @@ class AnalyzerService:
             withheld=len(result.withheld),
             textless=len(result.skipped),
             asked_at=created.timestamp() if created else None,
+            acceptance=message.acceptance,
         )
         # An edition is a task of its own: what became of another one must not answer for it.
         task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")

@@ -19,6 +19,7 @@ from edugraph_common.messaging.celery_app import make_publisher
 from edugraph_common.messaging.dead_letters import LetterHolds
 from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.messaging.queue_depth import queue_depth
+from edugraph_common.platform.acceptance import AcceptanceNumbers
 from edugraph_common.platform.audit import Audit
 from edugraph_common.platform.bootstrap_key import KeysWithBootstrap
 from edugraph_common.platform.cached import cached_for
@@ -44,6 +45,7 @@ from edugraph_gateway.operations.sweeper import Retention, end_old_records, swee
 from edugraph_gateway.operations.task_results import TaskResults
 from edugraph_gateway.operations.worker_checks import WorkerChecks
 from edugraph_gateway.settings import GatewaySettings
+from edugraph_gateway.submission.acceptance import AcceptanceLine
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.intake import Intake
@@ -135,6 +137,7 @@ def open_gateway(
         ),
         intake=Intake(
             backpressure=Backpressure(queue_depth(celery_app), settings.max_queue_depth),
+            acceptance=AcceptanceLine(AcceptanceNumbers(client).take, threads),
             idempotency=IdempotencyStore(client),
             submitter=submitter,
             upload_slots=UploadSlots(CapacityLimiter(settings.max_concurrent_uploads), probes.broker_answers),

@@ -62,7 +62,8 @@ class AnalysisRequests:
             return 0
         told = (record for record in records if kind_to_read(record) in KINDS_WITH_CONTEXTS)
         contexts = self.course_contexts(sorted({course_id for record in told for course_id in course_ids_of(record)}))
-        handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", "accepted_at", "generation", "economy")
+        moments = ("accepted_at", "acceptance", "generation")
+        handed_on = ("job_id", "traceparent", "deadline", "batch", "rows", *moments, "economy")
         common: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
         # A batch of the provider's is worth its files: it takes many records.
         common |= {"pack_records": PACK_RECORDS} if message.economy else {}
@@ -112,7 +113,7 @@ class AnalysisRequests:
                 task_id = task_id_for(request.job_id, f"analysis-{request.kind}-{request.batch}")
                 send(self.app, BATCH_TASKS[request.kind], whole, task_id=task_id)
                 continue
-            names = ("job_id", "traceparent", "deadline", "generation", "kind", "economy")
+            names = ("job_id", "traceparent", "deadline", "acceptance", "generation", "kind", "economy")
             common: dict[str, Any] = {name: getattr(request, name) for name in names}
             contents = [record for record in records if kind_to_read(record) == "knowledge_points"]
             size = _contents(request)

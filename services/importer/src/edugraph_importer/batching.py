@@ -147,7 +147,7 @@ def _compression(job: ImportJob) -> Compression | None:
 def window(blobs: Blobs, job: ImportJob, end: int) -> list[ImportBatch]:
     """Return the batches from `job.next_batch` up to `end`, which is not among them."""
     numbers = range(job.next_batch, end)
-    handed_on = ("job_id", "traceparent", "deadline", "analyze", "economy", "generation", "accepted_at")
+    handed_on = ("job_id", "traceparent", "deadline", "analyze", "economy", "generation", "accepted_at", "acceptance")
     common = {name: getattr(job, name) for name in handed_on}
     size = job.batch_size
     if job.source is None:

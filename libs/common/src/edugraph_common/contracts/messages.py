@@ -37,6 +37,9 @@ Compression = Literal["gzip", "zstd"]
 Removable = Literal["course", "group"]
 Renamable = Literal["student", "teacher", "course", "group", "item"]
 BatchSize = Annotated[int, Field(ge=1, le=10_000)]
+# The acceptance number of a job: the gateway gives it when the request arrives, and it only grows. Redelivery,
+# resume, replay and a job that is recreated keep it. None from older senders.
+AcceptanceNumber = int | None
 
 
 class Sent(MessageModel):
@@ -109,7 +112,8 @@ class ImportJob(Message):
 
     `generation`: how often the job was resumed. What is left in the queues of an older generation is skipped.
     `accepted_at`: when the job was accepted, in seconds since 1970. A record that is dated more than a day later is
-    rejected; there is no such bound for jobs of older senders, which have None. `platform`: the address of the one
+    rejected; there is no such bound for jobs of older senders, which have None. `acceptance`: of two versions of a
+    record that have the same change time, the one with the greater number counts. `platform`: the address of the one
     that wrote a log; None is the school's own. `outside`: what the file outside was when the job was accepted; None
     for a file in the blob store. `economy`: the texts are read by the provider's batches, later and for less.
     """
@@ -125,6 +129,7 @@ class ImportJob(Message):
     next_batch: int = Field(default=0, ge=0)
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
+    acceptance: AcceptanceNumber = None
     platform: str | None = None
     outside: OutsideFile | None = None
 
@@ -151,6 +156,7 @@ class ImportBatch(Message):
     expected: int | None = Field(default=None, ge=0)
     generation: int = Field(default=0, ge=0)
     accepted_at: float | None = None
+    acceptance: AcceptanceNumber = None
 
 
 class ImportAggregate(Message):
@@ -187,6 +193,7 @@ class AnalysisBatch(Message):
     contexts: tuple[CourseContext, ...] = ()
     expected: int | None = Field(default=None, ge=0)
     accepted_at: float | None = None
+    acceptance: AcceptanceNumber = None
     pack_records: int | None = Field(default=None, ge=1, le=PACK_RECORDS)
     contexts_key: str | None = None
     generation: int | None = Field(default=None, ge=0)
@@ -239,6 +246,7 @@ class Analysis(Message):
     first: int = Field(default=0, ge=0)
     count: int = Field(default=0, ge=0, le=PACK_RECORDS)
     accepted_at: float | None = None
+    acceptance: AcceptanceNumber = None
     contexts_key: str | None = None
     generation: int | None = Field(default=None, ge=0)
     left_out: tuple[int, ...] = ()
@@ -272,6 +280,7 @@ class Findings(Message):
     withheld: int = Field(default=0, ge=0)
     textless: int = Field(default=0, ge=0)
     asked_at: float | None = None
+    acceptance: AcceptanceNumber = None
 
     @property
     def done(self) -> int:

@@ -530,11 +530,14 @@ _REDIS = (
             "edugraph:job:{*}:packs_in_queue",
             "edugraph:jobs",
             "edugraph:cost:*",
+            "edugraph:acceptance",
         ),
         "none",
         _NO_PERSON,
-        Words("windows, packs and costs of jobs", "任务的窗口、分组和费用"),
-        Words("as the job; costs 90 days", "与任务相同；费用 90 天"),
+        Words(
+            "windows, packs and costs of jobs; the last acceptance number", "任务的窗口、分组和费用；最近的接收序号"
+        ),
+        Words("as the job; costs 90 days; the number stays", "与任务相同；费用 90 天；序号一直保留"),
         retention="EDUGRAPH_JOB_RETENTION_DAYS",
     ),
     DataPlace(

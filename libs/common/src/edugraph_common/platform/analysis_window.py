@@ -115,6 +115,7 @@ def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analys
         "rows",
         "contexts",
         "accepted_at",
+        "acceptance",
         "contexts_key",
         "generation",
         "left_out",

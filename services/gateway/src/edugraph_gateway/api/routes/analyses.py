@@ -73,6 +73,7 @@ async def start_analysis(
     """Each record must be valid and have a text to read; if one is not, none is taken."""
     kind, submitter = KIND_OF_SUBJECT[subject], intake.submitter
     intake.backpressure.check(QUEUE)
+    acceptance = await intake.acceptance.take()
     body = await json_body(request, intake.limits)
     economy, records = parse_records(body, kind)
     fingerprint = hashlib.sha256(body).hexdigest()
@@ -81,7 +82,7 @@ async def start_analysis(
         job_id, stored = submitter.new_id(), None
         if len(body) > RECORDS_IN_MESSAGE_BYTES and kind in BATCH_TASKS:
             stored = await submitter.store_records(job_id, [record.to_json() for record in records])
-        submission = analysis_submission(job_id, kind, records, stored, economy=economy)
+        submission = analysis_submission(job_id, kind, records, stored, acceptance, economy=economy)
         return Done(fingerprint, await submitter.submit(submission, caller.client_id))
 
     async def seen() -> str:
@@ -138,7 +139,13 @@ def parse_records(body: bytes, kind: Kind) -> tuple[bool, list[Record]]:
 
 
 def analysis_submission(
-    job_id: str, kind: Kind, records: list[Record], stored: ByteRange | None, *, economy: bool = False
+    job_id: str,
+    kind: Kind,
+    records: list[Record],
+    stored: ByteRange | None,
+    acceptance: int,
+    *,
+    economy: bool = False,
 ) -> Submission:
     """One task for all records where there is a task for batches of this kind, else one for each pack.
 
@@ -154,6 +161,7 @@ def analysis_submission(
             rows=stored,
             records=inline,
             expected=len(values),
+            acceptance=acceptance,
             pack_records=PACK_RECORDS if economy else None,
             economy=economy,
         )
@@ -163,7 +171,9 @@ def analysis_submission(
         for start in range(0, len(values), REQUEST_CONTENT_PACK):
             pack = f"{kind}-0-{start // REQUEST_CONTENT_PACK}"
             some = values[start : start + REQUEST_CONTENT_PACK]
-            message = Analysis(job_id=job_id, pack=pack, kind=kind, records=some, economy=economy)
+            message = Analysis(
+                job_id=job_id, pack=pack, kind=kind, records=some, acceptance=acceptance, economy=economy
+            )
             tasks.append(Task(PACK_TASKS[kind], message, task_id_for(job_id, pack)))
     source = f"{kind} inline"
     return Submission(job_id=job_id, kind="analysis", source=source, tasks=tasks, to_analyse=len(records))

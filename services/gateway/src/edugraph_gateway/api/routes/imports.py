@@ -181,6 +181,9 @@ class FastPath:
 async def import_json(intake: Intake, caller: Caller, request: Request, name: str | None) -> Accepted:
     """Take records inline, or the URL of a file outside. `name` is that of the idempotency key."""
     submitter = intake.submitter
+    # The number is given before the body is read: a correction that comes while a large file is being uploaded is the
+    # later of the two.
+    acceptance = await intake.acceptance.take()
     body = await json_body(request, intake.limits)
     wanted = _parse(body)
     if wanted.analyze:
@@ -192,13 +195,14 @@ async def import_json(intake: Intake, caller: Caller, request: Request, name: st
     async def first() -> Done:
         job_id = submitter.new_id()
         if isinstance(wanted, OutsideImport):
-            looked_at = await _look_outside(submitter, job_id, wanted)
+            looked_at = await _look_outside(submitter, job_id, wanted, acceptance)
             return Done(fingerprint, await submitter.submit(looked_at, caller.client_id))
         fields = dict(wanted)
         if len(body) > RECORDS_IN_MESSAGE_BYTES:
             stored = await submitter.store_records(job_id, wanted.records)
             fields = {**fields, "records": None, "source": stored.source}
-        job = ImportJob(job_id=job_id, accepted_at=submitter.now().timestamp(), **fields)
+        accepted_at = submitter.now().timestamp()
+        job = ImportJob(job_id=job_id, accepted_at=accepted_at, acceptance=acceptance, **fields)
         return Done(fingerprint, await submitter.submit(import_submission(job, "inline"), caller.client_id))
 
     async def seen() -> str:
@@ -224,7 +228,7 @@ def _parse(body: bytes) -> InlineImport | OutsideImport:
         raise invalid(error) from None
 
 
-async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImport) -> Submission:
+async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImport, acceptance: int) -> Submission:
     """Return the submission of a file outside that was looked at.
 
     Raises Rejected for a file that is not there or not allowed, MalformedFile for an empty one, Retryable.
@@ -254,6 +258,7 @@ async def _look_outside(submitter: JobSubmitter, job_id: str, wanted: OutsideImp
         source=wanted.url,
         compression=compression,
         accepted_at=accepted_at,
+        acceptance=acceptance,
         outside=outside,
         **options,
     )
@@ -272,13 +277,16 @@ async def import_upload(
     if named not in get_args(ContentEncoding):
         raise Problem(415, "content-encoding", "Send the file as it is, or packed by gzip or zstd.")
     encoding = cast("ContentEncoding", named)
+    acceptance = await intake.acceptance.take()
     body = pieces(request, max_bytes=limits.max_upload_bytes, idle_timeout_seconds=limits.idle_timeout_seconds)
 
     def fingerprint(digest: str) -> str:
         return hashlib.sha256(f"{options.model_dump_json()}{digest}".encode()).hexdigest()
 
     async def first() -> Done:
-        job, digest = await _store(submitter, options, encoding, body, limits.max_unpacked_bytes)
+        job, digest = await _store(
+            submitter, options, encoding, body, limits.max_unpacked_bytes, acceptance=acceptance
+        )
         submission = import_submission(job, options.name)
         return Done(fingerprint(digest), await submitter.submit(submission, caller.client_id))
 
@@ -302,6 +310,8 @@ async def _store(
     encoding: ContentEncoding,
     body: AsyncIterator[bytes],
     max_unpacked_bytes: int,
+    *,
+    acceptance: int,
 ) -> tuple[ImportJob, str]:
     """Return the job and the SHA-256 of the body. After an error nothing is left."""
     job_id, blobs = submitter.new_id(), submitter.blobs
@@ -318,7 +328,14 @@ async def _store(
     wanted = options.model_dump(exclude={"name", "mapping"})
     compression = None if encoding == "identity" else encoding
     accepted_at = submitter.now().timestamp()
-    job = ImportJob(job_id=job_id, source=key, compression=compression, accepted_at=accepted_at, **wanted)
+    job = ImportJob(
+        job_id=job_id,
+        source=key,
+        compression=compression,
+        accepted_at=accepted_at,
+        acceptance=acceptance,
+        **wanted,
+    )
     return job, digest
 
 
