@@ -19,7 +19,7 @@ from edugraph_insights.answers import Count, Found, Measured, Name, Row
 from edugraph_insights.asking import ask
 from edugraph_insights.facts import Facts
 from edugraph_insights.insights import MANY_STUDENTS, LargeQuestions
-from edugraph_insights.problems import TooLarge
+from edugraph_insights.problems import Busy
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.settings import HelpThresholds
 
@@ -333,7 +333,7 @@ def test_a_question_about_many_students_has_a_place_or_an_offer_and_a_group_is_n
     graph.rows["students_of_course"] = lambda course, **_: many if course == "C" else many[1:]
     school = Asked(graph)
     with school.large.place(MANY_STUDENTS):
-        with pytest.raises(TooLarge, match="are being answered now") as large:
+        with pytest.raises(Busy, match="are being answered now") as large:
             school.ask()
         assert "one group" in large.value.more["narrower"]
         assert large.value.retry_after, "the page asks again"
@@ -384,7 +384,7 @@ def test_few_wait_for_a_place_so_that_threads_are_left_for_questions_about_a_gro
                 large.queue.release()
                 time.sleep(0.001)
             begun = time.monotonic()
-            with pytest.raises(TooLarge, match="are being answered now"), large.place(MANY_STUDENTS):
+            with pytest.raises(Busy, match="are being answered now"), large.place(MANY_STUDENTS):
                 pass
             assert time.monotonic() - begun < 10.0, "it is told at once"
             with large.place(MANY_STUDENTS - 1):

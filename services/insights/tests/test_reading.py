@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_insights.graph import MOST_PORTIONS, STUDENTS_AT_ONCE, Graph
-from edugraph_insights.problems import TooLarge
+from edugraph_insights.problems import Busy, TooLarge
 from edugraph_insights.settings import InsightsSettings
 
 SETTINGS = InsightsSettings(redis_url="redis://127.0.0.1:1", neo4j_uri="bolt://127.0.0.1:1")
@@ -73,8 +73,10 @@ def test_what_takes_much_too_long_is_given_up_early(
     monkeypatch.setattr(graph, "_rows", slow)
     monkeypatch.setattr("edugraph_insights.graph.time.monotonic", lambda: clock[0])
     if portions < MOST_PORTIONS:
-        with pytest.raises(TooLarge, match="time that one question has"):
+        with pytest.raises(Busy, match="time that one question has") as busy:
             graph.read_by_student("attempts", people(2_000))
+        assert (busy.value.status, busy.value.name) == (503, "busy")
+        assert busy.value.retry_after, "the same question may be asked again"
     else:
         graph.read_by_student("attempts", people(2_000))
     assert len(graph.portions) == portions

@@ -142,7 +142,7 @@ def roster(
     group count where they are students of the course.
 
     Raises Refusal 403 where the caller may not ask this way, Refusal 404 for a student who is not there or whom the
-    caller may not see, TooLarge, and Retryable.
+    caller may not see, TooLarge, Busy, and Retryable.
     """
     refuse_detail(caller, rule, asked)
     if rule.rows == "cells":

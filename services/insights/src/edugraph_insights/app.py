@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -25,6 +26,7 @@ from edugraph_insights.mcp_server import PATH, McpEndpoint
 from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
 
 RETRY_AFTER_SECONDS = 5
+COMPRESSED_FROM_BYTES = 1024
 
 
 def make_application(insights: Insights) -> FastAPI:
@@ -72,6 +74,9 @@ def make_application(insights: Insights) -> FastAPI:
     application.openapi = openapi  # type: ignore[method-assign]
     bug = Problem(500, "bug", "Insights has an error; it is in its log. Asking again may help.")
     application.add_middleware(BugsAnswered, event="insights_bug", answer=lambda: problem_answer(bug))
+    # An answer of a course is ten times smaller then. The small answers, among them the session's token, stay as they
+    # are: a compressed answer tells somebody who sees its length whether it repeats what they sent.
+    application.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES)
     application.add_middleware(NotStored)
     application.add_middleware(Telemetry, log=structlog.get_logger(), service="insights")
     describe_build("insights")

@@ -30,7 +30,7 @@ def ask(
 
     What is shown of a person is written into the audit log before, also of an answer that was kept.
 
-    Raises Refusal 403 and 404, Problem 404 without such a course, TooLarge, and Retryable.
+    Raises Refusal 403 and 404, Problem 404 without such a course, TooLarge, Busy, and Retryable.
     """
     now, rule = insights.now(), rule_for(caller, question.name)
     asked = asked.completed(insights.settings.help_thresholds.get(asked.course, HelpThresholds()))
@@ -69,7 +69,7 @@ def read_by(facts: Facts) -> tuple[object, ...]:
 def computed(question: Question[Any, Any], asked: Parameters, facts: Facts, *, in_cells: bool) -> Answer[Any]:
     """Return what may be published of the exact answer.
 
-    Raises Problem 404 without such a course, TooLarge, and Retryable.
+    Raises Problem 404 without such a course, TooLarge, Busy, and Retryable.
     """
     if facts.course_name(asked.course) is None:
         raise Problem(404, "not-found", f"There is no course {asked.course}; check the id.")

@@ -35,12 +35,14 @@ class TermChoice(Choice):
 
 class Choices(ContractModel):
     """`sees` is of whom the caller sees rows. Who sees cells alone may ask about a whole course only, so there are
-    no groups and no terms. `person` is the caller's own id in the graph. `imports`: whether they may import files.
+    no groups and no terms. `person` is the caller's own id in the graph. `imports` and `reviews` say
+    whether they may import files and may review.
     """
 
     sees: Rows
     person: str | None
     imports: bool
+    reviews: bool
     courses: tuple[Choice, ...]
     groups: tuple[GroupChoice, ...]
     terms: tuple[TermChoice, ...]
@@ -61,6 +63,7 @@ def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
         sees=sees,
         person=caller.person,
         imports=caller.may("submit"),
+        reviews=caller.may("review"),
         courses=tuple(Choice(**row) for row in courses),
         groups=tuple(GroupChoice(**row) for row in groups),
         terms=tuple(TermChoice(**row) for row in terms),

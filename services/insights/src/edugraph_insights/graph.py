@@ -19,7 +19,7 @@ from neo4j.exceptions import AuthError, DriverError, Neo4jError
 from edugraph_common.contracts.errors import Retryable, what
 from edugraph_common.contracts.graph_schema import LABELS, NAMED_LABELS, RELATIONSHIPS
 from edugraph_common.platform.index_hints import with_index_hint
-from edugraph_insights.problems import TooLarge
+from edugraph_insights.problems import Busy, TooLarge
 from edugraph_insights.settings import InsightsSettings
 
 MAX_ROWS = 200_000  # of one statement
@@ -29,6 +29,7 @@ MOST_PORTIONS = 8
 # told from the students read so far.
 CLEARLY_TOO_LARGE = 2
 SCAN_TIMEOUT_SECONDS = 30.0
+OUT_OF_TIME_RETRY_SECONDS = 5.0
 NARROWER = "Ask for one group or one student, or for a shorter time (from, to)."
 # The codes of a transaction that the server ended because its time was over.
 _OUT_OF_TIME = ("TransactionTimedOut", "TransactionTimedOutClientConfiguration", "Transaction.Terminated")
@@ -38,7 +39,7 @@ Row = dict[str, Any]
 class Graph:
     """Connects at first use. Threads may share it.
 
-    Raises Retryable when the graph does not answer; `read` raises TooLarge as well.
+    Raises Retryable when the graph does not answer; `read` raises TooLarge and Busy as well.
     """
 
     def __init__(self, settings: InsightsSettings, *, max_rows: int = MAX_ROWS) -> None:
@@ -113,7 +114,7 @@ class Graph:
             with _driver_errors(), self._session() as session:
                 for record in session.run(query, parameters):
                     yield {name: record[name] for name in record.keys()}  # noqa: SIM118 - a Record iterates values
-        except TooLarge:
+        except Busy:
             raise Retryable(f"the graph could not be read within {SCAN_TIMEOUT_SECONDS:g} s") from None
 
     def answers(self) -> None:
@@ -198,8 +199,10 @@ def _load() -> Mapping[str, LiteralString]:
 STATEMENTS = _load()
 
 
-def _out_of_time() -> TooLarge:
-    return TooLarge("The graph could not answer this in the time that one question has", NARROWER)
+def _out_of_time() -> Busy:
+    found = "The graph could not answer this in the time that one question has"
+    offer = f"Ask again later. {NARROWER}"
+    return Busy(found, offer, retry_after_seconds=OUT_OF_TIME_RETRY_SECONDS)
 
 
 @contextmanager

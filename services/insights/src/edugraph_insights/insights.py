@@ -23,7 +23,7 @@ from edugraph_common.platform.settings import secret_of
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.graph import Graph
 from edugraph_insights.login import Login
-from edugraph_insights.problems import TooLarge
+from edugraph_insights.problems import Busy
 from edugraph_insights.settings import InsightsSettings
 
 REDIS_TIMEOUT_SECONDS = 1.5
@@ -33,7 +33,7 @@ MANY_STUDENTS = 300
 LARGE_AT_ONCE = 1
 WAITING_AT_MOST = 8  # of the 40 threads of a process, which answer everybody; a page asks fewer at once
 LONGEST_WAIT_SECONDS = 1.5
-RETRY_AFTER_SECONDS = 1.0
+PLACE_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LargeQuestions:
     def place(self, students: int) -> Iterator[None]:
         """Wait for a place to ask about so many students.
 
-        Raises TooLarge where none becomes free in time, and at once where as many wait as may.
+        Raises Busy where none becomes free in time, and at once where as many wait as may.
         """
         if students < MANY_STUDENTS:
             yield
@@ -64,9 +64,9 @@ class LargeQuestions:
             finally:
                 self.queue.release()
         if not has_place:
-            busy = "Other questions about many students are being answered now"
+            found = "Other questions about many students are being answered now"
             offer = "Ask for one group or one student, or again in some seconds."
-            raise TooLarge(busy, offer, retry_after=RETRY_AFTER_SECONDS)
+            raise Busy(found, offer, retry_after_seconds=PLACE_RETRY_SECONDS)
         try:
             yield
         finally:

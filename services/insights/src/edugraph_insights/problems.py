@@ -28,13 +28,23 @@ TITLES = {
 
 
 class TooLarge(Problem):
-    """More would have to be read than one answer may. `offer` says which narrower question can be answered.
+    """The records that a question would read were counted, and they are more than one answer may read.
 
-    With `retry_after`, in seconds, the same question may be answered then.
+    `offer` says which narrower question can be answered.
     """
 
-    def __init__(self, found: str, offer: str, *, retry_after: float | None = None) -> None:
-        super().__init__(422, "too-large", f"{found}. {offer}", retry_after=retry_after, narrower=offer)
+    def __init__(self, found: str, offer: str) -> None:
+        super().__init__(422, "too-large", f"{found}. {offer}", narrower=offer)
+
+
+class Busy(Problem):
+    """The time of a question was over before its answer was there. The same question may be answered later.
+
+    `offer` says which narrower question would take less time.
+    """
+
+    def __init__(self, found: str, offer: str, *, retry_after_seconds: float) -> None:
+        super().__init__(503, "busy", f"{found}. {offer}", retry_after=retry_after_seconds, narrower=offer)
 
 
 def problem_answer(problem: Problem) -> JSONResponse:

@@ -93,3 +93,12 @@ def test_who_is_restricted_adds_no_course(room: Room, insights: Insights) -> Non
     """Out: `restricted` of `courses_of_groups`."""
     room.graph.restrict_student("s2", restricted=True)
     assert ids(offered(insights, "teacher", person="t").courses) == ["C"]
+
+
+@pytest.mark.usefixtures("school")
+@pytest.mark.parametrize("scope", ["submit", "review", None])
+def test_who_may_import_or_review_is_told(insights: Insights, scope: Any) -> None:
+    scopes = (scope,) if scope else ()
+    found = choices(insights, Caller("key", scopes, ("teacher",), "t"))
+    assert found.imports == (scope == "submit")
+    assert found.reviews == (scope == "review")

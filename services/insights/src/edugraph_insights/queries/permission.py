@@ -21,7 +21,7 @@ Persons = dict[str, tuple[str, ...] | None]
 def sight_of(graph: Graph, caller: Caller, asked: Narrowed, now: datetime) -> Sight:
     """Return what a caller sees with a query that is narrowed so.
 
-    Raises Refusal 403, TooLarge, and Retryable.
+    Raises Refusal 403, TooLarge, Busy, and Retryable.
     """
     since, until = asked.since, asked.until
     if caller == ANYBODY:

@@ -58,7 +58,7 @@ def run_query(
 ) -> ContractModel:
     """Answer a general query. That something of persons is shown is written into the audit log before.
 
-    Raises Refusal 403 and 404, TooLarge, and Retryable.
+    Raises Refusal 403 and 404, TooLarge, Busy, and Retryable.
     """
     sight = sight_of(insights.graph, caller, asked, insights.now())
     named = [walks.key_of(name) for name in (getattr(asked, "node", None), getattr(asked, "other", None)) if name]
