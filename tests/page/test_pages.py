@@ -85,13 +85,13 @@ def parameters(visit: Visitor, asked: dict[str, str]) -> dict[str, str]:
 
 
 def answer_busy(route: Any) -> None:
-    problem = {"type": "urn:edugraph:problem:too-large", "title": "?", "status": 422, "detail": "busy"}
-    route.fulfill(status=422, headers={"Retry-After": "1"}, json=problem)
+    problem = {"type": "urn:edugraph:problem:busy", "title": "?", "status": 503, "detail": "busy"}
+    route.fulfill(status=503, headers={"Retry-After": "1"}, json=problem)
 
 
 def test_a_question_that_waits_for_its_turn_is_asked_again(visit: Visitor) -> None:
     """Out: `inItsTurn` in api.js: of a large course the overview showed two of its answers."""
-    visit.allowed = ("422",)
+    visit.allowed = ("503",)
     asked: list[Any] = []
 
     def busy_at_first(route: Any) -> None:
@@ -109,7 +109,7 @@ def test_a_question_that_waits_for_its_turn_is_asked_again(visit: Visitor) -> No
 
 def test_what_a_page_that_was_left_waits_for_is_not_asked_again(visit: Visitor) -> None:
     """Out: `isWanted` in api.js: whoever went through five large courses had all of them computed."""
-    visit.allowed = ("422",)
+    visit.allowed = ("503",)
     asked: list[Any] = []
 
     def busy(route: Any) -> None:

@@ -4,19 +4,26 @@
 const STORED = 'edugraph_key';
 const TRIES = 6; // of a question about many students, of which one is answered at a time: a page asks several at once
 const REMEMBERED_MS = 30_000; // typing in a search asks for the same answer again and again
+const LONGEST_ANSWER_MS = 90_000; // with its body; what has not come by then will not come
+const OLD_ANSWERS = 60; // that are kept in case no newer one can be had
+const PASSING = new Set(['busy', 'unavailable', 'broken']); // problems that may be over soon
 let key = sessionStorage.getItem(STORED) ?? '';
 let session = null; // the promise of who has signed in
 const remembered = new Map(); // address -> {at, view, answer}
+const old = new Map(); // address -> its last answer, the oldest first
 let view = 0; // which view is shown: what an earlier one asked for, and this one does not, is not asked for again
 addEventListener('hashchange', () => { view += 1; });
 
-/** An answer that is no: `type` is its name as in the API, such as `too-large`. `retryAfter`: seconds, 0 if not given. */
+/** An answer that is no: `type` is its name as in the API, such as `too-large`; `broken` is an answer that cannot be read. `retryAfter`: seconds, 0 if not given. */
 export class Problem extends Error {
   constructor(status, type, detail, retryAfter = 0) {
     super(detail);
     Object.assign(this, { status, type, detail, retryAfter });
   }
 }
+
+/** Return whether the same request may be answered in a moment. */
+export const isPassing = problem => PASSING.has(problem.type);
 
 export const hasKey = () => key !== '';
 
@@ -30,12 +37,13 @@ export function keep(given) {
 /** Forget all answers and who has signed in: another may be asking now. */
 export function forget() {
   remembered.clear();
+  old.clear();
   session = null;
 }
 
 /** Return who has signed in: {state, login, name, roles, csrf, ends} as /ui/session says it. Raises Problem. */
 export function whoIsIn() {
-  session ??= call('GET', '/ui/session').then(answer => answer.json());
+  session ??= json('GET', '/ui/session');
   session.catch(() => { session = null; });
   return session;
 }
@@ -52,10 +60,10 @@ export async function write(method, path, body, headers = {}) {
     ...(asItIs ? {} : { 'Content-Type': 'application/json' }),
     ...(csrf ? { 'X-CSRF-Token': csrf } : {}),
     ...headers,
-  }, asItIs ? body : JSON.stringify(body));
+  }, asItIs ? body : JSON.stringify(body), { endless: body instanceof Blob }); // a large file takes long
   remembered.clear();
-  const text = await answer.text();
-  return text ? JSON.parse(text) : null;
+  const text = await bodyOf(answer);
+  return text ? parsed(text) : null;
 }
 
 /** Take what is remembered as new: who searches goes on with what is shown, and waits for no answer at each letter. */
@@ -63,7 +71,10 @@ export function goOn() {
   for (const each of remembered.values()) each.at = Date.now();
 }
 
-/** Return the JSON at a path below /v1/insights, which may be half a minute old. Raises Problem. */
+/**
+ * Return the JSON at a path below /v1/insights, which may be half a minute old. Where no newer answer can be had for now,
+ * it is the last one, and `outdated` is the problem. Raises Problem.
+ */
 export function ask(path, parameters = {}) {
   const address = JSON.stringify([path, parameters]);
   const before = remembered.get(address);
@@ -73,10 +84,20 @@ export function ask(path, parameters = {}) {
   }
   for (const [old, { at }] of remembered) if (Date.now() - at >= REMEMBERED_MS) remembered.delete(old);
   const asked = { at: Date.now(), view };
-  asked.answer = askIn('application/json', path, parameters, () => asked.view === view);
+  asked.answer = askIn('application/json', path, parameters, () => asked.view === view).then(answer => keepOld(address, answer), problem => {
+    remembered.delete(address);
+    if (isPassing(problem) && old.has(address)) return { ...old.get(address), outdated: problem };
+    throw problem;
+  });
   remembered.set(address, asked);
-  asked.answer.catch(() => remembered.delete(address));
   return asked.answer;
+}
+
+function keepOld(address, answer) {
+  old.delete(address);
+  old.set(address, answer);
+  if (old.size > OLD_ANSWERS) old.delete(old.keys().next().value);
+  return answer;
 }
 
 /** Return the JSON at a path below /v1/insights, or its text in another form, as long as it is wanted. Raises Problem. */
@@ -84,7 +105,30 @@ export async function askIn(form, path, parameters, isWanted = () => true) {
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== '');
   const query = new URLSearchParams(given).toString();
   const answer = await inItsTurn(() => call('GET', `/v1/insights${path}${query ? `?${query}` : ''}`, { Accept: form }), isWanted);
-  return form === 'application/json' ? answer.json() : answer.text();
+  const text = await bodyOf(answer);
+  return form === 'application/json' ? parsed(text) : text;
+}
+
+/** Ask either door, and return the JSON of the answer. Raises Problem. */
+export async function json(method, address) {
+  return parsed(await bodyOf(await call(method, address)));
+}
+
+/** Return the whole body of an answer as text. Raises Problem where it breaks off or does not end. */
+export async function bodyOf(answer) {
+  try {
+    return await answer.text();
+  } catch {
+    throw new Problem(0, 'broken', '');
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Problem(0, 'broken', '');
+  }
 }
 
 async function inItsTurn(asking, isWanted) {
@@ -92,19 +136,20 @@ async function inItsTurn(asking, isWanted) {
     try {
       return await asking();
     } catch (problem) {
-      if (problem.type !== 'too-large' || !problem.retryAfter || tried === TRIES) throw problem;
+      if (problem.type !== 'busy' || !problem.retryAfter || tried === TRIES) throw problem;
       await new Promise(resolve => setTimeout(resolve, problem.retryAfter * 1000));
       if (!isWanted()) throw problem;
     }
   }
 }
 
-/** Ask either door, and return the answer before its body is read. Raises Problem. */
-export async function call(method, address, headers = {}, body = undefined) {
+/** Ask either door, and return the answer before its body is read; only `endless` may take long. Raises Problem. */
+export async function call(method, address, headers = {}, body = undefined, { endless = false } = {}) {
   const all = { Accept: 'application/json', ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers };
   let answer;
   try {
-    answer = await fetch(address, { method, headers: all, body, cache: 'no-store', credentials: 'same-origin' });
+    const signal = endless ? undefined : AbortSignal.timeout(LONGEST_ANSWER_MS);
+    answer = await fetch(address, { method, headers: all, body, cache: 'no-store', credentials: 'same-origin', signal });
   } catch {
     throw new Problem(0, 'unavailable', '');
   }

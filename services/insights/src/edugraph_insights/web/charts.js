@@ -2,6 +2,7 @@
 
 import uPlot from './vendor/uplot/uPlot.esm.js';
 
+import { viewSignal } from './lifetime.js';
 import { colour, h } from './parts.js';
 
 const NARROWEST = 280; // pixels
@@ -12,13 +13,22 @@ const NARROWEST = 280; // pixels
  */
 export function chart(label, make) {
   const place = h('div', { class: 'chart', role: 'img', 'aria-label': label });
+  const signal = viewSignal();
+  let drawn = null;
   const paint = () => {
+    drawn?.destroy();
     place.replaceChildren();
     const axis = { stroke: colour('text'), grid: { stroke: colour('line'), width: 1 }, ticks: { stroke: colour('line'), width: 1 } };
     const { options, data } = make(axis, uPlot);
-    new uPlot({ width: Math.max(NARROWEST, place.clientWidth), legend: { show: false }, cursor: { show: false }, ...options }, data, place);
+    drawn = new uPlot({ width: Math.max(NARROWEST, place.clientWidth), legend: { show: false }, cursor: { show: false }, ...options }, data, place);
   };
-  new ResizeObserver(paint).observe(place);
-  document.addEventListener('dressed', () => place.isConnected && paint());
+  const observer = new ResizeObserver(paint);
+  observer.observe(place);
+  document.addEventListener('dressed', () => place.isConnected && paint(), { signal });
+  signal.addEventListener('abort', () => {
+    observer.disconnect();
+    drawn?.destroy();
+    drawn = null;
+  }, { once: true });
   return place;
 }

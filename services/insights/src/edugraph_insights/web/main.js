@@ -2,6 +2,7 @@
 
 import { ask, forget, hasKey, keep, whoIsIn } from './api.js';
 import { focusIn, giveBack, keepingFocus } from './focus.js';
+import { beginView } from './lifetime.js';
 import { imports } from './pages/imports.js';
 import { map } from './pages/map.js';
 import { overview } from './pages/overview.js';
@@ -15,7 +16,7 @@ import { account, goneBack, isUnknown, signIn } from './signing.js';
 import { changed, link, state } from './state.js';
 import { chosenDays, timesAsked } from './times.js';
 import { savedViews } from './views.js';
-import { LANGUAGES, language, speak, t } from './words.js';
+import { LANGUAGES, hasWords, language, speak, t } from './words.js';
 
 // Each page with the question of the API without which it has nothing to say.
 const PAGES = {
@@ -29,19 +30,32 @@ const PAGES = {
   imports: { show: imports, needs: 'imports' }, // no question: who may import may see it
 };
 const THEMES = ['auto', 'light', 'dark'];
+// What is said where the words of no language could be loaded.
+const WITHOUT_WORDS = 'EduGraph cannot be shown now. Load this page again. 现在无法显示 EduGraph，请重新加载此页面。';
 const [head, main, status] = ['head', 'main', 'status'].map(id => document.getElementById(id));
 let choices = null; // what the caller may ask about, and which questions
 let session = null; // who has signed in
 let arrived = false; // whether a page was shown before: only then the focus has to be led to the new one
 let shown = 0; // which showing is the latest: an answer to an older one is thrown away
 
+/** Show the page that the address names. A bug of the page ends in a sentence, as any other failure does. */
 async function show() {
   const mine = ++shown;
+  try {
+    await showPage(mine);
+  } catch (problem) {
+    if (mine !== shown) return;
+    main.replaceChildren(h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', onclick: show }, t('status.again')));
+    main.dataset.ready = String(mine);
+  }
+}
+
+async function showPage(mine) {
   delete main.dataset.ready;
   const before = focusIn(document);
   const { page, lang } = state();
-  await speak(lang);
   try {
+    await speak(lang);
     session = await whoIsIn();
     if (goneBack(session)) return;
     if (!isUnknown(session)) choices ??= await asked();
@@ -59,6 +73,7 @@ async function show() {
   }
   const known = Object.hasOwn(PAGES, page) ? page : 'overview';
   frame(known);
+  beginView();
   const content = h('div', { class: 'page', 'data-page': known });
   main.replaceChildren(content);
   giveBack(before); // what is in the head is there again, and waits for no answer
@@ -130,9 +145,9 @@ function themes() {
   return select;
 }
 
-function dress() {
+function dress({ onPaper = false } = {}) {
   const wanted = localStorage.getItem('edugraph_theme') ?? 'auto';
-  const dark = wanted === 'dark' || (wanted === 'auto' && matchMedia('(prefers-color-scheme: dark)').matches);
+  const dark = !onPaper && (wanted === 'dark' || (wanted === 'auto' && matchMedia('(prefers-color-scheme: dark)').matches));
   document.documentElement.dataset.theme = dark ? 'dark' : 'light';
   document.dispatchEvent(new Event('dressed'));
 }
@@ -152,8 +167,13 @@ function filters(now) {
 
 /** Ask who somebody is where that is needed; another problem is told. */
 function askWho(problem) {
-  if (problem && !('type' in problem)) throw problem;
   choices = null;
+  beginView();
+  if (!hasWords()) {
+    main.replaceChildren(h('p', { class: 'refusal', role: 'alert' }, WITHOUT_WORDS));
+    main.dataset.ready = String(shown);
+    return;
+  }
   frame('');
   const away = problem && !['key', 'session', 'role', 'rows'].includes(problem.type);
   const asks = away ? h('div', {}, h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', 'data-keep-focus': 'again', onclick: show }, t('status.again'))) : signIn(session, problem, show);
@@ -171,7 +191,7 @@ document.addEventListener('session-ended', () => {
   show();
 });
 dress();
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', dress);
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => dress());
 addEventListener('hashchange', show);
 document.addEventListener('imported', async () => { // there may be a new course to choose
   forget();
@@ -183,5 +203,10 @@ document.addEventListener('imported', async () => { // there may be a new course
     head.querySelector('form.filters')?.replaceWith(filters(state()));
   });
 });
-addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(each => { each.open = true; }));
+addEventListener('beforeprint', () => dress({ onPaper: true }));
+addEventListener('afterprint', () => dress());
+addEventListener('beforeprint', () => document.querySelectorAll('main details:not([open])').forEach(each => {
+  each.open = true;
+  addEventListener('afterprint', () => { each.open = false; }, { once: true });
+}));
 show();

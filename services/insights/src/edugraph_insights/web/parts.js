@@ -1,11 +1,15 @@
 // What all pages are made of. Everything is made as elements and text: nothing that a record says is read as HTML.
 
-import { askIn, goOn } from './api.js';
+import { askIn, goOn, isPassing } from './api.js';
+import { keepingFocus } from './focus.js';
+import { viewSignal } from './lifetime.js';
 import { changed, link, state } from './state.js';
 import { language, moment, number, share, sorter, t, told } from './words.js';
 
 const MOST_ROWS = 300; // of a table, until all are asked for
 const PAUSE_MS = 50; // in which somebody who types fast goes on
+const FIRST_AGAIN_MS = 5000; // until a block that has no new answer asks again; each time twice as long
+const LAST_AGAIN_MS = 60_000;
 
 /** Return an element. A property that begins with `on` is a listener, one that is false or null is left out. */
 export function h(tag, properties = {}, ...children) {
@@ -69,6 +73,7 @@ export function how(question, answer) {
     counted.length > 0 && h('p', {}, `${t('how.of')} `, counted.map(([name, n], place) => [place ? ' · ' : '', `${told('count', name)} `, value(n)])),
     left.length > 0 && h('p', { class: 'left-out' }, `${t('how.left_out')} `, left.map(([name, n], place) => [place ? ' · ' : '', `${told('count', name)} `, value(n)])),
     !answer.exact && h('p', { class: 'hidden-groups' }, t('how.hidden')),
+    answer.outdated && h('p', { class: 'left-out', 'data-outdated': '' }, t('how.outdated', { at: moment(answer.as_of) })),
     h('details', {}, h('summary', {}, t('how.computed')), h('p', {}, told('computed', question) === question ? answer.computed_by : told('computed', question)),
       h('p', {}, t('how.as_of', { at: moment(answer.as_of) }), ` ${Object.entries(answer.parameters).map(([name, given]) => `${name} = ${given}`).join(' · ')}`), csvButton(question, answer.parameters)));
 }
@@ -118,17 +123,46 @@ function compare(a, b, down) {
   return down ? -order : order;
 }
 
-/** Return a block whose heading is a question; it fills itself when its answers are there. */
+/**
+ * Return a block whose heading is a question. The block fills itself when its answers are there. Where an answer cannot be
+ * had for now, the block shows the last one or says why there is none, offers a button, and asks again by itself.
+ */
 export function block(heading, content, properties = {}) {
   const inside = h('div', {}, h('p', { class: 'waits' }, t('status.waits')));
   const whole = h('section', properties, h('h2', {}, heading), inside);
-  whole.done = content().then(parts => inside.replaceChildren(...[parts].flat(Infinity).filter(Boolean)), problem => inside.replaceChildren(refusal(problem)));
+  const signal = viewSignal();
+  let pauseMs = FIRST_AGAIN_MS;
+  let waiting;
+
+  async function fill() {
+    clearTimeout(waiting);
+    let parts;
+    let isToAskAgain = false;
+    try {
+      parts = [await content()];
+    } catch (problem) {
+      parts = [refusal(problem)];
+      isToAskAgain = isPassing(problem);
+    }
+    if (signal.aborted) return;
+    keepingFocus(inside, () => inside.replaceChildren(...parts.flat(Infinity).filter(Boolean)));
+    if (!isToAskAgain && !inside.querySelector('[data-outdated]')) return;
+    inside.append(h('p', { class: 'no-print' }, h('button', { type: 'button', 'data-keep-focus': `again-${heading}`, onclick: fill }, t('status.again'))));
+    waiting = setTimeout(fill, pauseMs);
+    pauseMs = Math.min(LAST_AGAIN_MS, 2 * pauseMs);
+  }
+
+  signal.addEventListener('abort', () => clearTimeout(waiting), { once: true });
+  whole.done = fill();
   return whole;
 }
 
-/** Say why there is no answer. What is no problem of the API is a bug, and is raised again. */
+/** Say why there is no answer. An error that is not a Problem is a bug: the browser's console has it. */
 export function refusal(problem) {
-  if (!('type' in problem)) throw problem;
+  if (!('type' in problem)) {
+    reportError(problem);
+    return h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('problem.bug')));
+  }
   return h('div', { class: 'refusal', role: 'alert' }, h('p', {}, told('problem', problem.type) === problem.type ? t('problem.other') : told('problem', problem.type)),
     problem.detail && h('p', {}, asEnglish(problem.detail)));
 }

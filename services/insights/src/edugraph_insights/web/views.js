@@ -1,6 +1,6 @@
 // The views that somebody saved: under what names, opened by a link, renamed, deleted, and the present one saved.
 
-import { call, write } from './api.js';
+import { json, write } from './api.js';
 import { keepingFocus } from './focus.js';
 import { h, refusal } from './parts.js';
 import { address, state } from './state.js';
@@ -20,7 +20,7 @@ export function savedViews() {
   }
 
   async function list() {
-    const { views, most } = await (await call('GET', PATH)).json();
+    const { views, most } = await json('GET', PATH);
     return [
       views.length ? h('ul', {}, views.map(entry)) : h('p', { class: 'note' }, t('views.none')),
       views.length < most ? naming(t('views.save'), '', name => write('POST', PATH, { name, state: shown() })) : h('p', { class: 'note' }, t('views.full', { n: most })),

@@ -1,22 +1,29 @@
 // What the page says, in the language of the reader: words/LANGUAGE.json has every sentence, and nothing else has any.
 
+import { json } from './api.js';
+
 export const LANGUAGES = { en: 'English', zh: '中文' };
 let words = {};
 let spoken = ''; // the language of the words that are loaded
 export let language = 'en';
 
-/** Load a language; without one, that of the browser. */
+/** Whether there are words of any language yet. */
+export const hasWords = () => spoken !== '';
+
+/** Load a language; without one, that of the browser. Raises Problem; the language is then the one before. */
 export async function speak(wanted) {
-  const own = navigator.languages.find(each => each.slice(0, 2) in LANGUAGES) ?? 'en';
-  language = wanted in LANGUAGES ? wanted : own.slice(0, 2);
-  if (spoken !== language) words = await (await fetch(`words/${language}.json`)).json();
-  spoken = language;
+  const isSpoken = each => Object.hasOwn(LANGUAGES, each);
+  const own = navigator.languages.map(each => each.slice(0, 2)).find(isSpoken) ?? 'en';
+  const chosen = isSpoken(wanted) ? wanted : own;
+  if (spoken !== chosen) words = await json('GET', `words/${chosen}.json`);
+  spoken = chosen;
+  language = chosen;
   document.documentElement.lang = language === 'zh' ? 'zh-CN' : language;
 }
 
 /** Return a sentence with its {values}. */
 export function t(key, values = {}) {
-  if (!(key in words)) console.error(`no words for ${key} in ${language}`);
+  if (!Object.hasOwn(words, key)) console.error(`no words for ${key} in ${language}`);
   return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
 }
 

@@ -1,6 +1,6 @@
 // What came in, and what became of it: a new import, one job as it goes on, and the list of all.
 
-import { call, write } from '../api.js';
+import { bodyOf, call, json, write } from '../api.js';
 import { keepingFocus } from '../focus.js';
 import { asEnglish, block, h, refusal, table, value } from '../parts.js';
 import { learnRejects } from '../rejects.js';
@@ -42,7 +42,7 @@ function oneJob(id) {
 
 /** Show a job now, and again at each change until it has ended or the page shows something else. */
 async function follow(id, section, shown) {
-  const job = await (await call('GET', `/v1/jobs/${encodeURIComponent(id)}`)).json();
+  const job = await json('GET', `/v1/jobs/${encodeURIComponent(id)}`);
   shown(job);
   if (!ENDED.has(job.state)) changes(id, section, shown);
 }
@@ -53,7 +53,7 @@ async function changes(id, section, shown) {
   let job = null;
   while (!leaving.signal.aborted && !(job && ENDED.has(job.state))) {
     try {
-      const answer = await call('GET', `/v1/jobs/${encodeURIComponent(id)}/events`, { Accept: 'text/event-stream' });
+      const answer = await call('GET', `/v1/jobs/${encodeURIComponent(id)}/events`, { Accept: 'text/event-stream' }, undefined, { endless: true });
       for await (const text of events(answer.body, leaving.signal)) {
         job = JSON.parse(text);
         if (section.isConnected) shown(job);
@@ -124,7 +124,7 @@ function act(words, section, what) {
   return button;
 }
 
-const rejectsOf = async id => (await call('GET', `/v1/jobs/${encodeURIComponent(id)}/rejects`, { Accept: 'application/x-ndjson' })).text();
+const rejectsOf = async id => bodyOf(await call('GET', `/v1/jobs/${encodeURIComponent(id)}/rejects`, { Accept: 'application/x-ndjson' }));
 
 async function download(id) {
   const at = URL.createObjectURL(new Blob([await rejectsOf(id)], { type: 'application/x-ndjson' }));
@@ -144,7 +144,7 @@ async function mend(id, section) {
 async function jobs() {
   const now = state();
   const query = new URLSearchParams({ limit: PAGE_ROWS, ...(now.cursor ? { cursor: now.cursor } : {}), ...(now.only ? { state: now.only } : {}) });
-  const listed = await (await call('GET', `/v1/jobs?${query}`)).json();
+  const listed = await json('GET', `/v1/jobs?${query}`);
   const next = new URLSearchParams((listed.links.next ?? '').split('?')[1]).get('cursor');
   const pick = h('select', { name: 'only', 'data-keep-focus': 'only', onchange: () => { location.hash = changed({ only: pick.value, cursor: '' }); } },
     h('option', { value: '' }, t('imports.any')), STATES.map(each => h('option', { value: each, selected: each === now.only }, told('job', each))));

@@ -1,9 +1,7 @@
 // Which points does this course have, what needs what, and where is the class weak? Prerequisites stand to the left.
 
-import cytoscape from '../vendor/cytoscape/cytoscape.esm.min.mjs';
-import dagre from '../vendor/cytoscape-dagre/cytoscape-dagre.min.mjs';
-
 import { ask } from '../api.js';
+import { network, withLayers } from '../networks.js';
 import { bar, block, colour, h, hiddenRows, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { timeSlider } from '../times.js';
@@ -19,7 +17,6 @@ const [LOWEST, HIGHEST] = [320, 1100]; // of the picture, in pixels
 const MARGIN = 24;
 const QUOTED = 5; // records in the panel
 const LISTED = 100; // rows of the table at first: it is made anew at each letter of a search
-cytoscape.use(dagre);
 
 export function map({ asked, questions, sees, during }) {
   const { student } = state();
@@ -34,7 +31,8 @@ async function picture(asked, { questions, sees, student, during }) {
   const { find = '', sure = '0', point: wantedPoint } = state();
   const byMastery = state().colour === 'mastery' && (Boolean(student) || questions.has('mastery'));
   const standing = ask(student ? '/student' : '/weak-points', asked);
-  const [places, rates, levels, trend, trail] = await Promise.all([
+  const [cytoscape, places, rates, levels, trend, trail] = await Promise.all([
+    withLayers(),
     ask('/course-map', asked), standing,
     byMastery && !student ? ask('/mastery', asked) : null,
     sees !== 'cells' && questions.has('trend') ? ask('/trend', { ...asked, ...during }) : { rows: [], as_of: new Date().toISOString() },
@@ -67,7 +65,7 @@ async function picture(asked, { questions, sees, student, during }) {
     tools(matches.length, all.size, sure, Boolean(student) || questions.has('mastery')),
     sees !== 'cells' && timeSlider(trend),
     h('p', { class: 'left-out' }, t('map.drawn', { n: drawn.length, of: all.size }), ' ', drawn.length < wanted.length ? t('map.too_many', { most: MOST_NODES, n: wanted.length - drawn.length }) : '', !near && all.size > wanted.length ? t('map.alone', { n: all.size - wanted.length }) : ''),
-    h('div', { class: 'map-and-panel' }, h('figure', {}, canvas(drawn, { chosen, student, byMastery, onTrail, passed }), legend(student, byMastery, onTrail.size > 0)), side),
+    h('div', { class: 'map-and-panel' }, h('figure', {}, canvas(cytoscape, drawn, { chosen, student, byMastery, onTrail, passed }), legend(student, byMastery, onTrail.size > 0)), side),
     chosen && trail && trailSection(chosen, all, student, trail),
     pointsTable(matches, { all, neededFor, student, byMastery, hidden: hiddenRows(rates) }),
     how('course-map', places), how(student ? 'student' : 'weak-points', rates), levels && how('mastery', levels),
@@ -113,7 +111,7 @@ function level(shown, byMastery) {
   return String(byMastery ? SHARES.length - steps : steps);
 }
 
-function canvas(drawn, { chosen, student, byMastery, onTrail, passed }) {
+function canvas(cytoscape, drawn, { chosen, student, byMastery, onTrail, passed }) {
   const ids = new Set(drawn.map(point => point.id));
   const place = h('div', { class: 'map', role: 'img', 'aria-label': t('map.described', { n: drawn.length }) });
   const most = Math.max(1, ...drawn.map(point => point.students ?? 0));
@@ -130,22 +128,16 @@ function canvas(drawn, { chosen, student, byMastery, onTrail, passed }) {
     { selector: 'node.chosen', style: { 'border-width': 4, 'border-color': colour('accent') } },
     { selector: 'edge.chosen', style: { 'line-color': colour('accent'), 'target-arrow-color': colour('accent') } },
   ];
-  const cy = cytoscape({ elements, style: style(), minZoom: 0.2, maxZoom: 2.5, userZoomingEnabled: false });
+  const arrange = picture => {
+    picture.layout({ name: 'dagre', rankDir: 'LR', nodeSep: 14, rankSep: place.clientWidth > 600 ? 90 : 16, edgeSep: 14, nodeDimensionsIncludeLabels: true, fit: false }).run();
+    see(picture, place, chosen);
+  };
+  const cy = network(cytoscape, place, { elements, minZoom: 0.2, maxZoom: 2.5, userZoomingEnabled: false }, style, arrange);
   cy.on('tap', 'node', event => { location.hash = changed({ point: event.target.id() }); });
   if (chosen && ids.has(chosen.id)) {
     const path = cy.getElementById(chosen.id);
     (onTrail.size ? path : path.union(path.predecessors())).addClass('chosen'); // without a trail, all that it needs
   }
-  const draw = () => {
-    cy.mount(place);
-    cy.style(style());
-    cy.layout({ name: 'dagre', rankDir: 'LR', nodeSep: 14, rankSep: place.clientWidth > 600 ? 90 : 16, edgeSep: 14, nodeDimensionsIncludeLabels: true, fit: false }).run();
-    see(cy, place, chosen);
-  };
-  // After the next frame: what is found stands in the table before the picture is laid out.
-  requestAnimationFrame(() => setTimeout(() => place.isConnected && draw()));
-  document.addEventListener('dressed', () => place.isConnected && cy.style(style()));
-  place.picture = cy; // a test looks at what is drawn
   const zoom = by => () => cy.zoom({ level: cy.zoom() * by, renderedPosition: { x: place.clientWidth / 2, y: place.clientHeight / 2 } });
   const buttons = h('div', { class: 'zoom no-print' },
     h('button', { type: 'button', 'aria-label': t('map.closer'), onclick: zoom(1.25) }, '+'),

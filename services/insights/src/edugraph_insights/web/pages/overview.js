@@ -10,8 +10,7 @@ import { day, dayInWords, knownShare, number, share, t, told } from '../words.js
 const WEAKEST = 5;
 
 export function overview({ asked, questions }) {
-  const weak = ask('/weak-points', asked);
-  weak.catch(() => {}); // told by the blocks that wait for it
+  const weak = () => ask('/weak-points', asked); // both blocks are given one answer, which is remembered
   return [
     h('h1', {}, t('overview.title')),
     block(t('overview.standing'), () => standing(weak, asked, questions), { class: 'standing' }),
@@ -22,7 +21,7 @@ export function overview({ asked, questions }) {
 }
 
 async function standing(weak, asked, questions) {
-  const [answer, hard] = await Promise.all([weak, questions.has('difficulty') ? ask('/difficulty', asked) : null]);
+  const [answer, hard] = await Promise.all([weak(), questions.has('difficulty') ? ask('/difficulty', asked) : null]);
   const of = answer.of_how_many;
   const seesPersons = questions.has('roster');
   const card = (name, exact, shown, href) => h('div', { class: 'card', 'data-card': name }, h('dt', {}, t(`card.${name}`)), h('dd', {}, exact === undefined ? h('span', { class: 'hidden' }, t('table.hidden')) : value(exact, shown, href, t(`card.${name}`))));
@@ -40,7 +39,7 @@ async function standing(weak, asked, questions) {
 }
 
 async function weakest(weak) {
-  const answer = await weak;
+  const answer = await weak();
   const rows = answer.rows.slice(0, WEAKEST);
   return [
     table(t('overview.weakest_caption', { n: rows.length, of: answer.rows.length }), [

@@ -1,8 +1,7 @@
 // Who works with whom, who has no tie in this data, and whose mistakes nobody has answered?
 
-import cytoscape from '../vendor/cytoscape/cytoscape.esm.min.mjs';
-
 import { ask } from '../api.js';
+import { network, withoutLayers } from '../networks.js';
 import { block, colour, h, hiddenRows, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { number, share, t } from '../words.js';
@@ -21,7 +20,8 @@ export function people({ asked, questions }) {
 }
 
 async function ties(asked, questions) {
-  const [answer, roster, attention] = await Promise.all([
+  const [cytoscape, answer, roster, attention] = await Promise.all([
+    withoutLayers(),
     ask('/ties', asked),
     questions.has('roster') ? ask('/roster', asked) : null,
     questions.has('attention') ? ask('/attention', asked) : null,
@@ -36,7 +36,7 @@ async function ties(asked, questions) {
   const one = all.find(row => row.student === who);
   return [
     cards(answer, all, questions),
-    all.length ? [one ? around(one, all) : bubbles(all), tools(rows.length, all.length, only, community, Boolean(attention))] : h('p', { class: 'left-out' }, t('people.too_few')),
+    all.length ? [one ? around(cytoscape, one, all) : bubbles(cytoscape, all), tools(rows.length, all.length, only, community, Boolean(attention))] : h('p', { class: 'left-out' }, t('people.too_few')),
     all.length > 0 && peopleTable(rows, all.length, questions, Boolean(attention), hiddenRows(answer)),
     how('ties', answer), attention && how('attention', attention),
   ];
@@ -60,7 +60,7 @@ function tools(found, all, only, community, answered) {
 }
 
 /** Draw each community as a bubble; how many pairs have a tie from one to the other is the width of the line. */
-function bubbles(all) {
+function bubbles(cytoscape, all) {
   const members = new Map();
   for (const row of all) if (row.community !== null) members.set(row.community, [...(members.get(row.community) ?? []), row]);
   const drawn = [...members].slice(0, MOST_BUBBLES); // the largest first
@@ -80,13 +80,13 @@ function bubbles(all) {
   const alone = all.filter(row => row.community === null).length;
   return [
     h('p', { class: 'left-out' }, t('people.drawn', { n: drawn.length, of: members.size }), ' ', t('people.alone', { n: alone })),
-    picture(elements, t('people.described', { n: drawn.length }), id => changed({ community: id })),
+    picture(cytoscape, elements, t('people.described', { n: drawn.length }), id => changed({ community: id })),
     h('p', { class: 'legend' }, t('people.legend')),
   ];
 }
 
 /** Draw one student and whom they exchanged most with. */
-function around(one, all) {
+function around(cytoscape, one, all) {
   const near = one.partners.slice(0, MOST_AROUND);
   const shown = new Set([one.student, ...near]);
   const drawn = [one, ...near.map(partner => all.find(row => row.student === partner)).filter(Boolean)];
@@ -97,29 +97,25 @@ function around(one, all) {
   return [
     h('p', {}, h('strong', {}, one.name), ' · ', h('a', { class: 'no-print', href: changed({ who: '' }) }, t('people.all_communities'))),
     h('p', { class: 'left-out' }, t('people.near', { n: near.length, of: one.partners.length })),
-    picture(elements, t('people.described_around', { who: one.name, n: near.length }), id => changed({ who: id }), one.student),
+    picture(cytoscape, elements, t('people.described_around', { who: one.name, n: near.length }), id => changed({ who: id }), one.student),
   ];
 }
 
 /** Draw nodes and lines; `first` stands above the others. */
-function picture(elements, described, target, first = null) {
+function picture(cytoscape, elements, described, target, first = null) {
   const place = h('div', { class: 'map ties', role: 'img', 'aria-label': described });
   const style = () => [
     { selector: 'node', style: { label: 'data(label)', width: 'data(size)', height: 'data(size)', 'font-size': 15, 'font-family': 'system-ui, "Noto Sans CJK SC", sans-serif', color: colour('text'), 'text-valign': 'bottom', 'text-margin-y': 4, 'text-wrap': 'wrap', 'text-max-width': CELL - 10, 'text-background-color': colour('paper'), 'text-background-opacity': 0.85, 'background-color': colour('level-0'), 'border-width': 1.5, 'border-color': colour('text') } },
     { selector: 'node[?chosen]', style: { 'border-width': 4, 'border-color': colour('accent') } },
     { selector: 'edge', style: { width: 'data(width)', label: 'data(label)', 'font-size': 14, color: colour('text'), 'text-background-color': colour('paper'), 'text-background-opacity': 0.9, 'line-color': colour('edge'), 'curve-style': 'unbundled-bezier', 'control-point-distances': 45, 'control-point-weights': 0.5 } },
   ];
-  const cy = cytoscape({ elements, style: style(), minZoom: 0.2, maxZoom: 1.2, userZoomingEnabled: false, userPanningEnabled: false, autoungrabify: true });
+  const arrange = drawn => {
+    spread(drawn, place, first);
+    drawn.viewport({ zoom: 1, pan: { x: 0, y: 0 } }); // letters as large as they are meant
+  };
+  const options = { elements, minZoom: 0.2, maxZoom: 1.2, userZoomingEnabled: false, userPanningEnabled: false, autoungrabify: true };
+  const cy = network(cytoscape, place, options, style, arrange);
   cy.on('tap', 'node', event => { location.hash = target(event.target.id()); });
-  requestAnimationFrame(() => {
-    if (!place.isConnected) return;
-    cy.mount(place);
-    cy.style(style());
-    spread(cy, place, first);
-    cy.viewport({ zoom: 1, pan: { x: 0, y: 0 } }); // letters as large as they are meant
-  });
-  document.addEventListener('dressed', () => place.isConnected && cy.style(style()));
-  place.picture = cy; // a test looks at what is drawn
   return h('figure', {}, place);
 }
 

@@ -2,7 +2,7 @@
 // verdict goes to the gateway, and is shown at once; where it could not be taken, or could not be written later, the page
 // says so and it is open again.
 
-import { Problem, ask, call, write } from '../api.js';
+import { Problem, ask, json, write } from '../api.js';
 import { keepingFocus } from '../focus.js';
 import { block, h, how, refusal, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
@@ -25,11 +25,15 @@ const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'diff
 const before = row => (row.verdict || row.instead?.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
 const now = row => (said.has(row.key) ? said.get(row.key) : before(row));
 
-export function review({ asked, questions }) {
-  return [h('h1', {}, t('review.title')), block(t('review.queue'), () => queue(asked, questions), { 'data-question': 'review-queue' })];
+export function review({ asked, questions, reviews }) {
+  return [
+    h('h1', {}, t('review.title')),
+    !reviews && h('p', { class: 'note' }, t('review.read_only')),
+    block(t('review.queue'), () => queue(asked, questions, reviews), { 'data-question': 'review-queue' }),
+  ];
 }
 
-async function queue(asked, questions) {
+async function queue(asked, questions, mayReview) {
   const { shown = 'open', of = '', limit } = state();
   const most = Math.min(Number(limit) || LISTED, MOST);
   const [answer, points, places] = await Promise.all([
@@ -40,7 +44,7 @@ async function queue(asked, questions) {
   const all = [...answer.rows, ...(points?.rows ?? []).map(row => ({ ...row, target: row.other }))];
   const rows = all.filter(row => (!of || kindOf(row) === of) && (shown === 'all' || Boolean(now(row)?.verdict) === (shown === 'judged')));
   const more = [answer, points].some(each => each && each.of_how_many['to review'] > each.rows.length) && most < MOST;
-  const desk = new Desk([answer, points].filter(Boolean), rows, choicesOf(answer.rows, places));
+  const desk = new Desk([answer, points].filter(Boolean), rows, choicesOf(answer.rows, places), mayReview);
   return [
     filters(shown, of),
     desk.element,
@@ -68,8 +72,8 @@ function filters(shown, of) {
 
 /** The list of what is to be reviewed, and the one finding that is looked at. */
 class Desk {
-  constructor(answers, rows, choices) {
-    Object.assign(this, { answers, rows, choices, problem: null, correcting: false, typed: '' });
+  constructor(answers, rows, choices, mayReview) {
+    Object.assign(this, { answers, rows, choices, mayReview, problem: null, correcting: false, typed: '' });
     this.place = Math.max(0, rows.findIndex(row => row.key === state().at));
     this.progress = h('p', { class: 'progress', 'aria-live': 'polite' });
     this.list = h('ol', { class: 'queue', 'aria-label': t('review.list') });
@@ -90,8 +94,10 @@ class Desk {
     const elsewhere = !this.element.isConnected || typing || event.ctrlKey || event.metaKey || event.altKey;
     if (elsewhere || !this.row || localStorage.getItem(KEYS_OFF)) return;
     const key = event.key.toLowerCase();
+    const moves = { j: () => this.go(this.place + 1), k: () => this.go(this.place - 1) };
     const verdict = VERDICTS[this.row.kind][key];
-    const act = verdict ? () => this.say(verdict) : { c: () => this.correct(), u: () => this.undo(), j: () => this.go(this.place + 1), k: () => this.go(this.place - 1) }[key];
+    const judges = verdict ? { [key]: () => this.say(verdict) } : { c: () => this.correct(), u: () => this.undo() };
+    const act = moves[key] ?? (this.mayReview ? judges[key] : undefined);
     if (!act) return;
     event.preventDefault();
     act();
@@ -176,7 +182,7 @@ class Desk {
     try {
       for (const pause of LOOKS_MS) {
         await new Promise(done => setTimeout(done, pause));
-        const { state: became, error } = await (await call('GET', task)).json();
+        const { state: became, error } = await json('GET', task);
         if (became === 'SUCCESS') return;
         if (became === 'FAILURE' || became === 'REVOKED') throw new Problem(0, 'not-written', error ?? '');
       }
@@ -218,10 +224,13 @@ class Desk {
       if (event.target.checked) localStorage.removeItem(KEYS_OFF);
       else localStorage.setItem(KEYS_OFF, 'off');
     } });
-    return h('div', { class: 'verdicts no-print', role: 'group', 'aria-label': t('review.verdict') },
+    const judging = () => [
       Object.entries(VERDICTS[this.row.kind]).map(([key, verdict]) => button(key, t(`says.${verdict}`), () => this.say(verdict))),
       VERDICTS[this.row.kind] === FINDING && button('c', t('review.correct'), () => this.correct()),
       button('u', t('review.undo'), () => this.undo(), Boolean(now(this.row))),
+    ];
+    return h('div', { class: 'verdicts no-print', role: 'group', 'aria-label': t('review.verdict') },
+      this.mayReview && judging(),
       button('k', t('review.previous'), () => this.go(this.place - 1), this.place > 0),
       button('j', t('review.next'), () => this.go(this.place + 1), this.place < this.rows.length - 1),
       h('label', { class: 'note' }, keys, ` ${t('review.keys')}`));

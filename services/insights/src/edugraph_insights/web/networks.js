@@ -1,0 +1,46 @@
+// Pictures of nodes and lines, by Cytoscape, which is loaded where a picture is drawn and not before.
+
+import { Problem } from './api.js';
+import { viewSignal } from './lifetime.js';
+
+let layersAreThere = false;
+
+/** Return Cytoscape. Raises Problem. */
+export const withoutLayers = () => module(() => import('./vendor/cytoscape/cytoscape.esm.min.mjs'));
+
+/** Return Cytoscape with the layout that puts each node to the right of what it needs. Raises Problem. */
+export async function withLayers() {
+  const cytoscape = await withoutLayers();
+  const dagre = await module(() => import('./vendor/cytoscape-dagre/cytoscape-dagre.min.mjs'));
+  if (!layersAreThere) cytoscape.use(dagre);
+  layersAreThere = true;
+  return cytoscape;
+}
+
+async function module(load) {
+  try {
+    return (await load()).default;
+  } catch {
+    throw new Problem(0, 'unavailable', '');
+  }
+}
+
+/**
+ * Return a Cytoscape that is drawn into `place` after the next frame, so that the tables stand first. `style()` gives the
+ * style in the colours of now, `arrange(cy)` places the nodes. The picture ends with the view.
+ */
+export function network(cytoscape, place, options, style, arrange) {
+  const signal = viewSignal();
+  const cy = cytoscape({ ...options, style: style() });
+  const draw = () => {
+    if (signal.aborted || !place.isConnected) return;
+    cy.mount(place);
+    cy.style(style());
+    arrange(cy);
+  };
+  requestAnimationFrame(() => setTimeout(draw));
+  document.addEventListener('dressed', () => place.isConnected && cy.style(style()), { signal });
+  signal.addEventListener('abort', () => cy.destroy(), { once: true });
+  place.picture = cy; // a test looks at what is drawn
+  return cy;
+}
