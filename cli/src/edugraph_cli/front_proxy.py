@@ -14,6 +14,9 @@ from edugraph_common.contracts.doors import GATEWAY_EXACT, INSIGHTS_EXACT, INSIG
 
 # Where the command line looks for it.
 DEFAULT_URL: str = ClientSettings.model_fields["url"].default
+# The same bounds as in the Caddyfile of compose.
+HEADERS_TIMEOUT = "10s"
+INSIGHTS_BODY_BYTES = 64 * 1024
 
 
 def start_front_proxy(served: Served, port: int, folder: Path) -> str:
@@ -35,15 +38,21 @@ def start_front_proxy(served: Served, port: int, folder: Path) -> str:
 def proxy_config(gateway: str, insights: str, *, port: int) -> dict[str, Any]:
     """Return Caddy's configuration. `gateway` and `insights` are host and port."""
 
-    def route(to: str, paths: tuple[str, ...] = ()) -> dict[str, Any]:
+    def route(to: str, paths: tuple[str, ...] = (), *before: dict[str, Any]) -> dict[str, Any]:
         only = {"match": [{"path": list(paths)}]} if paths else {}
-        return only | {"handle": [{"handler": "reverse_proxy", "upstreams": [{"dial": to}]}], "terminal": True}
+        proxy = {"handler": "reverse_proxy", "upstreams": [{"dial": to}]}
+        return only | {"handle": [*before, proxy], "terminal": True}
 
     below = tuple(path for each in INSIGHTS_PATHS for path in (each, f"{each}/*"))
     server = {
         "listen": [f"127.0.0.1:{port}"],
         "automatic_https": {"disable": True},
-        "routes": [route(gateway, GATEWAY_EXACT), route(insights, (*INSIGHTS_EXACT, *below)), route(gateway)],
+        "read_header_timeout": HEADERS_TIMEOUT,
+        "routes": [
+            route(gateway, GATEWAY_EXACT),
+            route(insights, (*INSIGHTS_EXACT, *below), {"handler": "request_body", "max_size": INSIGHTS_BODY_BYTES}),
+            route(gateway),
+        ],
     }
     # Whoever follows a job holds a connection: the end does not wait for them longer than this.
     http = {"grace_period": "5s", "servers": {"edugraph": server}}

@@ -7,10 +7,10 @@ from types import FrameType
 import uvicorn
 
 from edugraph_common.platform.logs import configure_logs
+from edugraph_common.platform.slow_headers import ImpatientProtocol
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import Gateway, open_gateway
 from edugraph_gateway.settings import GatewaySettings
-from edugraph_gateway.slow_headers import ImpatientProtocol
 from edugraph_gateway.telemetry import serve_own_metrics
 
 EXIT_NOT_STARTED = 3  # uvicorn's own exit code for this

@@ -21,6 +21,7 @@ from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telem
 from edugraph_common.platform.instruments import open_all
 from edugraph_common.platform.problems import Problem, Refusal
 from edugraph_insights import api, choices, graph_api, page, query_routes, session_routes, view_routes
+from edugraph_insights.bounded_bodies import BoundedBodies
 from edugraph_insights.insights import Insights
 from edugraph_insights.mcp_server import PATH, McpEndpoint
 from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
@@ -77,6 +78,7 @@ def make_application(insights: Insights) -> FastAPI:
     # An answer of a course is ten times smaller then. The small answers, among them the session's token, stay as they
     # are: a compressed answer tells somebody who sees its length whether it repeats what they sent.
     application.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES)
+    application.add_middleware(BoundedBodies, answer=problem_answer)
     application.add_middleware(NotStored)
     application.add_middleware(Telemetry, log=structlog.get_logger(), service="insights")
     describe_build("insights")

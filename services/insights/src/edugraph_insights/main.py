@@ -7,6 +7,7 @@ import uvicorn
 from edugraph_common.platform.instruments import exposition
 from edugraph_common.platform.logs import configure_logs
 from edugraph_common.platform.metrics_server import serve_metrics
+from edugraph_common.platform.slow_headers import ImpatientProtocol
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings
@@ -25,6 +26,7 @@ def main() -> None:
         application,
         host=settings.insights_host,
         port=settings.insights_port,
+        http=ImpatientProtocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -4,10 +4,10 @@ A view holds what was asked, never what was answered: who opens one asks anew, b
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
@@ -36,6 +36,23 @@ class View(ContractModel):
     state: ViewState
 
 
+async def sent_view(request: Request, _caller: CallerDep) -> View:
+    """Return the view in the body, which is read after its caller was admitted: FastAPI would read it before.
+
+    Raises Problem 422.
+    """
+    body = await request.body()
+    try:
+        return View.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)[0]
+        words = f"{'.'.join(map(str, ('body', *found['loc'])))}: {found['msg']}"
+        raise Problem(422, "invalid", words) from None
+
+
+SentView = Annotated[View, Depends(sent_view)]
+
+
 class KeptView(View):
     id: str
     links: dict[str, str]
@@ -46,6 +63,14 @@ class Views(ContractModel):
     most: int = Field(description="how many a caller may have")
 
 
+def _described_body() -> dict[str, Any]:
+    """Return what the OpenAPI document says of the body."""
+    schema = View.model_json_schema(ref_template="#/components/schemas/{model}")
+    # The schemas of its parts are in the document, since the answers have them too.
+    schema.pop("$defs")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 @router.get(VIEWS, summary="What have I saved?", responses=problem_responses(401, 403, 429, 503))
 def list_views(insights: InsightsDep, caller: CallerDep) -> Views:
     """All views of this caller, by their names."""
@@ -54,8 +79,14 @@ def list_views(insights: InsightsDep, caller: CallerDep) -> Views:
     return Views(views=tuple(_kept(view_id, view) for view_id, view in found.items()), most=MOST_VIEWS)
 
 
-@router.post(VIEWS, status_code=201, summary="Save a view", responses=problem_responses(401, 403, 422, 429, 503))
-def add_view(view: View, insights: InsightsDep, caller: CallerDep) -> KeptView:
+@router.post(
+    VIEWS,
+    status_code=201,
+    summary="Save a view",
+    responses=problem_responses(401, 403, 413, 422, 429, 503),
+    openapi_extra=_described_body(),
+)
+def add_view(view: SentView, insights: InsightsDep, caller: CallerDep) -> KeptView:
     """A state is at most 4 KiB as JSON, and a caller has at most 50 views."""
     kept = _to_keep(view, caller)
     view_id = uuid4().hex
@@ -68,9 +99,10 @@ def add_view(view: View, insights: InsightsDep, caller: CallerDep) -> KeptView:
 @router.put(
     f"{VIEWS}/{{view_id}}",
     summary="Rename a view, or save another state in it",
-    responses=problem_responses(401, 403, 404, 422, 429, 503),
+    responses=problem_responses(401, 403, 404, 413, 422, 429, 503),
+    openapi_extra=_described_body(),
 )
-def replace_view(view: View, insights: InsightsDep, caller: CallerDep, view_id: str = ViewId) -> KeptView:
+def replace_view(view: SentView, insights: InsightsDep, caller: CallerDep, view_id: str = ViewId) -> KeptView:
     kept = _to_keep(view, caller)
     if not insights.views.replace(caller.client_id, view_id, kept):
         raise _unknown()

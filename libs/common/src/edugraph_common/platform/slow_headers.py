@@ -1,4 +1,7 @@
-"""A connection whose request headers do not come is closed: uvicorn itself would wait for them for ever."""
+"""A connection whose request headers do not come is closed: uvicorn itself would wait for them for ever.
+
+Both services bring uvicorn along.
+"""
 
 import asyncio
 from typing import Any
@@ -9,7 +12,7 @@ HEADERS_TIMEOUT_SECONDS = 10.0
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """Gives each request's headers 10 seconds; a body has its own limit (`request_body.pieces`)."""
+    """Gives each request's headers 10 seconds; a body has limits of its own."""
 
     _headers_timer: asyncio.TimerHandle | None = None
 

@@ -1,0 +1,103 @@
+"""Nobody can make a service read a large body that it does not need. What a service reads is counted at its edge."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import pytest
+from fastapi import FastAPI
+
+from edugraph_common.platform.callers import Caller
+from edugraph_gateway.app import make_application as gateway_application
+from edugraph_gateway.gateway import open_gateway
+from edugraph_gateway.settings import GatewaySettings
+from edugraph_insights.app import make_application as insights_application
+from edugraph_insights.bounded_bodies import MOST_BODY_BYTES
+from edugraph_insights.insights import Insights, open_insights
+from edugraph_insights.settings import InsightsSettings
+
+NOWHERE = {"redis_url": "redis://127.0.0.1:1", "auth": "on"}
+CHUNK_BYTES = 16 * 1024
+CHANGES = ("POST", "PUT", "PATCH", "DELETE")
+BODY_BYTES = 4 * 1024**2
+
+
+def gateway() -> FastAPI:
+    settings = {**NOWHERE, "broker_url": "amqp://127.0.0.1:1", "blob_url": "/tmp"}
+    return gateway_application(open_gateway(GatewaySettings.model_validate(settings)))
+
+
+def opened_insights() -> Insights:
+    return open_insights(InsightsSettings.model_validate({**NOWHERE, "neo4j_uri": "bolt://127.0.0.1:1"}))
+
+
+def sent(app: FastAPI, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, int]:
+    """Send a body of 4 MiB in chunks. Return the status of the answer, and how many bytes the application took."""
+    taken_bytes = 0
+    statuses: list[int] = []
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken_bytes
+        if taken_bytes >= BODY_BYTES:
+            return {"type": "http.disconnect"}
+        taken_bytes += CHUNK_BYTES
+        return {"type": "http.request", "body": b" " * CHUNK_BYTES, "more_body": True}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def request() -> None:
+        await app(scope, receive, send)
+
+    anyio.run(request)
+    [status] = statuses
+    return status, taken_bytes
+
+
+def addresses(app: FastAPI) -> list[str]:
+    """Return the path of each operation, those that no document names, and some that do not exist."""
+    documented = {path.replace("{", "").replace("}", "") for path in app.openapi()["paths"]}
+    return sorted(documented | {"/", "/ui/", "/ui/session", "/ui/logout", "/ui/callback", "/mcp", "/docs", "/x"})
+
+
+@pytest.mark.loopback("a Redis that is not there, to which refusals are noted")
+@pytest.mark.parametrize("service", ["gateway", "insights"])
+def test_without_a_key_no_body_is_read(service: str) -> None:
+    """To take the guards out: give the routes of views the body as a parameter; leave BoundedBodies out of app.py."""
+    app = gateway() if service == "gateway" else insights_application(opened_insights())
+    paths = addresses(app)
+    assert len(paths) > 10
+    for path in paths:
+        for method in CHANGES:
+            status, taken_bytes = sent(app, method, path, {"Content-Type": "application/json"})
+            assert status in {307, 401, 403, 404, 405, 413, 503}, (method, path, status)
+            assert taken_bytes <= MOST_BODY_BYTES + CHUNK_BYTES, (method, path, taken_bytes)
+
+
+@pytest.mark.parametrize("declared", [{}, {"Content-Length": str(BODY_BYTES)}])
+def test_with_a_key_insights_reads_no_more_than_it_needs(
+    monkeypatch: pytest.MonkeyPatch, declared: dict[str, str]
+) -> None:
+    """To take the guard out: leave the count or the declared length out of BoundedBodies."""
+    insights = opened_insights()
+    monkeypatch.setattr(type(insights), "admit", lambda *_: Caller("key", (), ("teacher",), "T01"))
+    app = insights_application(insights)
+    for method, path in (("POST", "/v1/insights/views"), ("PUT", f"/v1/insights/views/{'0' * 32}")):
+        status, taken_bytes = sent(app, method, path, {"Content-Type": "application/json", **declared})
+        assert status == 413
+        assert taken_bytes <= (0 if declared else MOST_BODY_BYTES + CHUNK_BYTES)
