@@ -1,10 +1,13 @@
-"""`make privacy-check`: what the redaction finds of labelled secrets, and what it changes that is no secret.
+"""`make privacy-check`: what the redaction finds of labelled secrets, and what it changes that is not a secret.
 
-It exits with 1 if a goal is missed. The goals hold for the texts that were labelled before the rules existed.
+It exits with 1 if a goal is missed. The goals hold for the texts that were labelled before the rules existed, and for
+real sentences of lessons with names, numbers and addresses that are made for them (`privacy_unseen`). The latter
+need the shared data for tests; without it they are not measured, and the report says so.
 """
 
 import json
 import logging
+import os
 import re
 import sys
 from collections import Counter
@@ -15,10 +18,11 @@ from typing import Any
 
 import structlog
 
-from edugraph_analyzer.documents import Person
-from edugraph_analyzer.private_names import CourseNames
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.redaction import Redactor
 from evaluation.privacy_attacks import attack_report, read_attacks
+from evaluation.privacy_labels import Labelled, read_labelled
+from evaluation.privacy_unseen import Course
 
 FOLDER = Path(__file__).with_name("privacy")
 REPORT = Path(__file__).resolve().parent.parent / ".run" / "privacy-check.json"
@@ -43,21 +47,15 @@ CLASS_OF_TAG = {
     "BIRTHDATE": "birth",
 }
 FIXED_FORM_RECALL, COURSE_RECALL, PRECISION = 0.90, 0.70, 0.95
-_MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")
+# For sentences that nobody wrote for the redaction.
+LEAST_OF_UNSEEN = {"member": 0.95, "other": 0.60, "number": 0.90, "address": 0.90}
+MOST_HARMLESS_CHANGED = 0.02
+RECORDS = (
+    Path(os.environ.get("EDUGRAPH_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "records"
+)
 _PLACEHOLDER = re.compile(r"\[([A-Z]+)_\d+\]")
 # A title alone names nobody, so a secret is found without it.
 _TITLE = re.compile(r"老师|同学|\b(?:Mr|Mrs|Ms|Dr|Auntie)\b\.?")
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A text and its secrets as (start, end, class)."""
-
-    id: str
-    language: str
-    people: tuple[Person, ...]
-    text: str
-    secrets: tuple[tuple[int, int, str], ...]
 
 
 @dataclass
@@ -81,28 +79,6 @@ class Tally:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def read_labelled(path: Path) -> list[Labelled]:
-    return [_labelled(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _labelled(row: dict[str, Any]) -> Labelled:
-    people = [Person("STUDENT", name, is_name=True) for name in row.get("own", ())]
-    if "student_id" in row:
-        people.append(Person("STUDENT", row["student_id"], is_name=False))
-    pieces: list[str] = []
-    secrets = []
-    last = length = 0
-    for mark in _MARK.finditer(row["text"]):
-        before = row["text"][last : mark.start()]
-        start = length + len(before)
-        length = start + len(mark[2])
-        pieces += [before, mark[2]]
-        secrets.append((start, length, mark[1]))
-        last = mark.end()
-    text = "".join([*pieces, row["text"][last:]])
-    return Labelled(row["id"], row["language"], tuple(people), text, tuple(secrets))
 
 
 def replaced_spans(redactor: Redactor, text: str) -> list[tuple[int, int, str]]:
@@ -168,6 +144,62 @@ def redaction_report(counts: dict[str, Tally]) -> dict[str, Any]:
     }
 
 
+def unseen_report(records: Path) -> dict[str, Any]:
+    """Return recall by class for each language, and the share of harmless sentences that were changed."""
+    report: dict[str, Any] = {}
+    for language in ("zh", "en"):
+        course = Course(language, "unseen", records)
+        rows = list(course.rows())
+        counts = tally(rows, {language: CourseNames(course.members)})
+        harmless = [row.id for row in rows if not row.secrets]
+        changed = {row_id for row_id, _, _ in counts.changed}.intersection(harmless)
+        report[language] = {
+            "secrets": dict(counts.secrets),
+            "found": dict(counts.found),
+            "harmless": len(harmless),
+            "changed": len(changed),
+        }
+    return report
+
+
+def unseen_lines(report: dict[str, Any]) -> list[str]:
+    """Return a table of the report: a line for each class, with the figures of both languages."""
+    lines = ["| class | Chinese | recall | English | recall |", "| --- | --- | --- | --- | --- |"]
+    names = sorted({name for of_language in report.values() for name in of_language["secrets"]})
+    for name in names:
+        cells = []
+        for language in ("zh", "en"):
+            secrets = report[language]["secrets"].get(name, 0)
+            cells += [str(secrets), _shown(_share(report[language]["found"].get(name, 0), secrets))]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for language, of_language in report.items():
+        lines.append(
+            f"{language}: {of_language['changed']} of {of_language['harmless']} harmless sentences were changed"
+        )
+    return lines
+
+
+def missed_of_unseen(report: dict[str, Any]) -> list[str]:
+    missed = []
+    for group, goal in LEAST_OF_UNSEEN.items():
+        secrets = 0
+        found = 0
+        for of_language in report.values():
+            for name, count in of_language["secrets"].items():
+                if name.startswith(group):
+                    secrets += count
+                    found += of_language["found"].get(name, 0)
+        if found < goal * secrets:
+            missed.append(f"recall of {group} in unseen sentences is {found / secrets:.3f}, below the goal of {goal}")
+    harmless = sum(of_language["harmless"] for of_language in report.values())
+    changed = sum(of_language["changed"] for of_language in report.values())
+    if changed > MOST_HARMLESS_CHANGED * harmless:
+        missed.append(
+            f"{changed} of {harmless} harmless sentences were changed, above the goal of {MOST_HARMLESS_CHANGED}"
+        )
+    return missed
+
+
 def _table(report: dict[str, Any]) -> str:
     names = [name for name in next(iter(report.values())) if name not in ("missed", "changed")]
     head = ["class", *(f"{part} {what}" for part in report for what in ("secrets", "recall", "precision"))]
@@ -209,11 +241,22 @@ def main() -> int:
     for packing, ids in successes.items():
         print(f"{packing}: {len(ids)} of {len(attacks)} attacks succeed against a provider that obeys them")
     missed = missed_goals(counts["final"])
+    unseen: dict[str, Any] = {}
+    if RECORDS.is_dir():
+        unseen = unseen_report(RECORDS)
+        print("\n".join(unseen_lines(unseen)))
+        missed += missed_of_unseen(unseen)
+    else:
+        print("The sentences of lessons were not measured: the shared data for tests is not here.")
     if successes["one student per pack"]:
         missed.append("with one student a pack no attack may succeed")
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(
-        json.dumps({"redaction": report, "attacks": successes, "missed": missed}, ensure_ascii=False, indent=1)
+        json.dumps(
+            {"redaction": report, "unseen": unseen, "attacks": successes, "missed": missed},
+            ensure_ascii=False,
+            indent=1,
+        )
     )
     print("\n".join(f"MISS {miss}" for miss in missed) or "all goals held", f"(figures: {REPORT.name} in .run)")
     return 1 if missed else 0

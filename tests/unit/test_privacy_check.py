@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Person
-from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting import questions
 from edugraph_analyzer.prompting.injection import speaks_to_model
 from evaluation import privacy_check
 from evaluation.privacy_attacks import attack_report, read_attacks
-from evaluation.privacy_check import Labelled, read_labelled, tally
+from evaluation.privacy_check import tally
+from evaluation.privacy_labels import Labelled, read_labelled
 
 FOLDER = Path(privacy_check.__file__).with_name("privacy")
 NOBODY = {"zh": CourseNames([]), "en": CourseNames([])}
@@ -42,7 +43,7 @@ def test_marks_become_places_in_the_text(tmp_path: Path) -> None:
 
 
 def test_half_of_a_secret_is_not_found_and_harmless_words_count_as_wrong() -> None:
-    row = Labelled("1", "en", (Person("STUDENT", "Ann", is_name=True),), "Ann Lee met Ann", ((0, 7, "own"),))
+    row = Labelled("1", "en", (Person("STUDENT", "Ann", is_name=True),), "Ann lee met Ann", ((0, 7, "own"),))
     counts = tally([row], NOBODY)
     assert (counts.found["own"], counts.right["own"], counts.wrong["own"]) == (0, 1, 1)
 

@@ -3,8 +3,8 @@ import uuid
 
 import pytest
 
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import read_document
-from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting.questions import TooLong, messages_of, packs, question_of, request_of, with_schema
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.messages import CourseContext

@@ -6,16 +6,38 @@ from functools import cache
 
 import pytest
 
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Person
 from edugraph_analyzer.plain_text import folded
 from edugraph_analyzer.private_forms import FORMS
-from edugraph_analyzer.private_names import INTRODUCTIONS, CourseNames, own_names
+from edugraph_analyzer.private_names import INTRODUCTIONS, own_names
 from edugraph_analyzer.redaction import Redactor
 from edugraph_common.platform.course_members import MOST_MEMBERS
 
 CHARACTERS = 100_000
 MOST_SECONDS = 3.0  # of CPU; patterns without bounds take minutes, the present ones at most 0.2 s on a slow machine
+MOST_SECONDS_OF_ALL = 1.5  # for a whole redaction beside 3,100 members: at most 0.6 s on a slow machine
+UNITS_OF_NAMES = (
+    *(
+        "王·",
+        "王小明说",
+        "和王小明",
+        "王王明",
+        "老师王",
+        "爸爸王小",
+        "王小明老师",
+        "，王明",
+        "王",
+        "김",
+        "김민",
+        "क ",
+        "ア",
+        "а",
+    ),
+    *("a'", "Ms. Aa-", "Aa Aa ", "aA", "Will "),
+)
 UNITS = (
+    *UNITS_OF_NAMES,
     *("a", "a-", "a.", "a a ", "1", "1 ", "1-", "1.", "+1", "(1", "://", "www.a.", "::", "1:", "A1 ", "Ab ", "GB00 "),
     *(
         "微信",
@@ -32,6 +54,7 @@ UNITS = (
         "1 A ",
         "京A",
     ),
+    *("1 234 ", "12 3", "Flat 1, A ", "1 Aaa ", "1 rue ", "路1-", "里1"),
     *("王", "王 ", "欧阳", "妈妈", "my friend A", "Alice ", "电话 ", "reg A", "[STUDENT_1", "艾特", "点"),
 )
 HOSTILE = [(unit * (CHARACTERS // len(unit) + 1))[: CHARACTERS - 1] + "@" for unit in UNITS]
@@ -65,6 +88,28 @@ def test_each_form_takes_time_in_proportion_to_the_text(form) -> None:
 
 def test_names_take_time_in_proportion_to_the_text() -> None:
     slowest(lambda text: [*own_names(text, folded(text), PEOPLE), *COURSE.spans(text)])
+
+
+def hostile_members() -> list[str]:
+    """Return names of 3,100 people: many begin alike and have each length, so that most places of a text may begin one."""
+    of_each_length = [f"王{chr(0x4E00 + number) * (number % 40 + 1)}" for number in range(1_200)]
+    of_one_character = ["王" * (2 + number) for number in range(39)]
+    in_letters = [
+        f"A{'ab'[number % 2] * (number % 9 + 1)} B{number % 7 * 'a'} {chr(97 + number % 26)}" for number in range(900)
+    ]
+    in_cyrillic = [f"А{chr(0x430 + number % 30)}{chr(0x430 + number // 30)} Иванов" for number in range(500)]
+    in_korean = [f"김{chr(0xAC00 + number)}민" for number in range(461)]
+    return [*of_each_length, *of_one_character, *in_letters, *in_cyrillic, *in_korean]
+
+
+def test_a_whole_redaction_beside_many_members_takes_less_than_a_second() -> None:
+    """Out: the lengths by first character, or a bound of a repetition."""
+    course = CourseNames(hostile_members())
+    for text in HOSTILE[: len(UNITS_OF_NAMES)]:
+        redactor = Redactor(PEOPLE, [course])
+        began = time.process_time()
+        redactor.redact(text)
+        assert time.process_time() - began < MOST_SECONDS_OF_ALL, text[:12]
 
 
 def test_placeholders_are_put_in_and_taken_out_in_time() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_analyzer import redaction
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.private_forms import FORMS, MOST_DIGITS, Needs
-from edugraph_analyzer.private_names import INTRODUCTIONS, CourseNames
+from edugraph_analyzer.private_names import INTRODUCTIONS
 from edugraph_analyzer.redaction import TAGS, Redactor, holds_placeholder
 
 Span = tuple[int, int, str]

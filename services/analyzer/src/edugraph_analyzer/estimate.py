@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edugraph_analyzer.costs import cost_of
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Document, Unreadable, read_document
 from edugraph_analyzer.llm.rate_limiter import interval_seconds
-from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting.questions import (
     Question,
     TooLong,

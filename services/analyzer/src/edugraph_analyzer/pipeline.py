@@ -32,6 +32,7 @@ from edugraph_analyzer import telemetry
 from edugraph_analyzer.cache.single_flight import SingleFlight
 from edugraph_analyzer.cache.store import AnswerStore
 from edugraph_analyzer.costs import Spending, Usage, cost_of, estimated_tokens, split_in_proportion
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Document, Textless, Unreadable, read_document
 from edugraph_analyzer.economy import Economy
 from edugraph_analyzer.estimate import Estimate, estimate
@@ -39,7 +40,6 @@ from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
 from edugraph_analyzer.findings.schema import parse_answers
 from edugraph_analyzer.llm.rate_limiter import BREAKERS, Breaker, Failing, RateLimiter
-from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.questions import (
     Cancelled,

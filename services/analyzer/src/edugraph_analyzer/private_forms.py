@@ -152,7 +152,7 @@ _PHONE_CUES = (
 _PHONE_HINT = (
     r"电话|手机|座机|联系方式|打给我|传真|号码|拨打|短信|phone|mobile|cell|call|ring|tel|fax|text|whats|sms|number"
 )
-_REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\d{4}|[\s\-.]\d{3}[\s\-.]\d{5})"
+_REST_OF_MOBILE = r"(?:\d{8}|[\s\-.]\d{4}[\s\-.]\d{4}|[\s\-.]\d{8}|\d{4}[\s\-.]\d{4}|[\s\-.]\d{3}[\s\-.]\d{5}|\d[\s\-.]\d{4}[\s\-.]\d{3})"
 _DIGIT_HAN = "〇零一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
 _HAN_VALUE = {char: str(place) for place, char in enumerate("零一二三四五六七八九")} | {"〇": "0", "幺": "1"}
 _HAN_VALUE |= {char: str(place) for place, char in enumerate("壹贰叁肆伍陆柒捌玖", start=1)}
@@ -193,8 +193,13 @@ def _international(match: Found) -> tuple[int, int] | None:
 
 def _chinese_mobile(match: Found) -> tuple[int, int] | None:
     before = match.string[max(0, match.start() - 4) : match.start()]
-    quantity = _QUANTITY.match(match.string, match.end()) or _CALCULATED.search(before)
-    return None if quantity or not is_phone(_compact(match[0]).strip("()"), ("CN",)) else match.span()
+    if _CALCULATED.search(before):
+        return None
+    is_grouped = re.search(r"\d[\s\-.]\d", match[0]) is not None
+    if is_grouped:
+        return match.span()
+    is_quantity = _QUANTITY.match(match.string, match.end()) is not None
+    return None if is_quantity or not is_phone(_compact(match[0]).strip("()"), ("CN",)) else match.span()
 
 
 def _with_trunk(match: Found) -> tuple[int, int] | None:
@@ -230,7 +235,12 @@ _CHECKED_DOCUMENTS: tuple[tuple[str, str, tuple[int, int], Callable[[str], bool]
     (r"(?<!\d)[12]\s?\d\d\s?\d\d\s?\d[\dab]\s?\d{3}\s?\d{3}\s?\d\d(?!\d)", r"[12]\s?\d\d", (14, 3), nir.is_valid),
     (r"(?<![a-z0-9])[a-z]{4}\d{6}[hm][a-z]{5}[a-z0-9]\d(?![a-z0-9])", r"\d{6}[hm]", (7, 6), curp.is_valid),
 )  # fmt: skip
-_CARD_CUES = re.compile(r"(?:卡|账号|账户|开户|card|visa|mastercard|amex|account)[^\n]{0,14}$", re.IGNORECASE)
+_FEWEST_IN_CARD = 12
+_MOST_IN_CARD = 19
+_CARD_CUES = re.compile(
+    r"(?:卡|账号|账户|开户|card|visa|mastercard|maestro|amex|account|charge|debit|转到|转给|打到)[^\n\d]{0,14}$",
+    re.IGNORECASE,
+)
 
 
 def _is_resident(found: str) -> bool:
@@ -254,6 +264,18 @@ def _card(match: Found) -> tuple[int, int] | None:
     """The check digit, or a word for a card before it."""
     before = match.string[max(0, match.start() - 20) : match.start()]
     return match.span() if luhn.is_valid(_compact(match[0])) or _CARD_CUES.search(before) else None
+
+
+def _any_card(match: Found) -> tuple[int, int] | None:
+    """A number of 12 to 19 digits, split or not: behind a word for a card, or with its check digit."""
+    digits = _compact(match[0])
+    if not _FEWEST_IN_CARD <= len(digits) <= _MOST_IN_CARD:
+        return None
+    before = match.string[max(0, match.start() - 20) : match.start()]
+    if _CARD_CUES.search(before):
+        return match.span()
+    is_checked = len(digits) > _FEWEST_IN_CARD and digits[0] in "23456" and luhn.is_valid(digits)
+    return match.span() if is_checked else None
 
 
 # --- accounts and students' numbers -----------------------------------------------------------------------------
@@ -292,28 +314,41 @@ def _account(match: Found) -> tuple[int, int] | None:
 
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _HAN_NUMBER = "[一二三四五六七八九十百]"
-_STREET = r"(?:路|大街|街|大道|道|巷|弄|胡同|坊|小区|花园|公寓|新村|家园|大厦|苑|村)"
+_STREET = r"(?:路|大街|街|大道|道|巷|弄|胡同|坊|小区|花园|公寓|新村|家园|大厦|苑|村|社区|大院|家属院|公馆|山庄|别墅|广场|宿舍|新城|名城|豪庭|华庭|西园|东园|南园|北园|里|屯|庄|镇)"
 _HOUSE = r"(?:号院|号楼|号|弄|栋|幢|组|座|单元)"
 _INNER = r"(?:号院|号楼|号|栋|幢|座|单元|楼|层|室|户|房)"
 _CHINESE_ADDRESS = (
-    rf"[\u4e00-\u9fff]{_STREET}[东西南北中]?(?:{_HAN_NUMBER}{{1,2}}[段组里])?\s?(?:\d{{1,5}}|{_HAN_NUMBER}{{1,4}}){_HOUSE}"
-    rf"(?:\s?(?:[\dA-Za-z]{{1,5}}|{_HAN_NUMBER}{{1,3}}){_INNER}){{0,5}}(?:\s?\d{{2,5}}(?!\d))?"
+    rf"[\u4e00-\u9fff]{_STREET}[东西南北中]?(?:{_HAN_NUMBER}{{1,2}}[段组里])?\s?(?:(?:\d{{1,5}}|{_HAN_NUMBER}{{1,4}}|[A-Z])\s?{_HOUSE}|\d{{1,3}}(?:-\d{{1,5}}){{1,3}}(?![\d\-]))"
+    rf"(?:(?:[\u4e00-\u9fff]{{1,8}}?(?:园|苑|区|厦|寓|村|院|城|中心|广场))?\s?(?:[\dA-Za-z]{{1,5}}|{_HAN_NUMBER}{{1,3}})\s?{_INNER}){{0,5}}(?:\s?\d{{2,5}}(?!\d))?"
 )
 # The name of a place begins after one of these, because Chinese writes no space there.
 _BEFORE_PLACE = re.compile(
     r"[^\u4e00-\u9fff0-9]|住在|家在|住址是?|地址是?|寄到|寄去|寄给|送到|快递到|搬到|位于|我住|家住|住|我在|在|到|于"
 )
 _LONGEST_PLACE = 24
-_NAMES_OF_STREETS = r"(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Court|Ct|Close|Way|Boulevard|Blvd|Place|Pl|Terrace|Square|Sq|Crescent|Gardens|Grove|Row|Mews|Highway|Parkway|Pkwy)"
+_NAMES_OF_STREETS = (
+    "(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Court|Ct|Close|Way|Boulevard|Blvd|Place|Pl|Terrace|Square|Sq|Crescent|Gardens|Grove|Row|Mews|Highway|Parkway|Pkwy"
+    # The suffixes of the United States' postal service.
+    "|Alley|Annex|Arcade|Bayou|Beach|Bend|Bluffs?|Bottom|Branch|Bridge|Brooks?|Burgs?|Bypass|Camp|Canyon|Cape|Causeway|Centers?|Circles?|Cliffs?|Club|Common|Corners?|Course|Courts|Coves?|Creek|Crest"
+    "|Crossing|Crossroad|Curve|Dale|Dam|Divide|Drives|Estates?|Expressway|Extensions?|Falls?|Ferry|Fields?|Flats?|Fords?|Forest|Forges?|Forks?|Fort|Freeway|Gardens?|Gateway|Glens?|Greens?|Groves"
+    "|Harbors?|Haven|Heights|Hills?|Hollow|Inlet|Islands?|Isle|Junctions?|Keys?|Knolls?|Lakes?|Land|Landing|Lights?|Loaf|Locks?|Lodge|Loop|Mall|Manors?|Meadows?|Mills?|Mission|Motorway|Mountains?|Neck"
+    "|Orchard|Oval|Overpass|Parks?|Parkways|Pass|Passage|Path|Pike|Pines?|Plains?|Plaza|Points?|Ports?|Prairie|Radial|Ramp|Ranch|Rapids?|Rest|Ridges?|River|Roads|Route|Run|Shoals?|Shores?|Skyway|Springs?"
+    "|Spurs?|Squares|Station|Stravenue|Stream|Streets|Summit|Throughway|Trace|Track|Trafficway|Trail|Tunnel|Turnpike|Underpass|Unions?|Valleys?|Viaduct|Via|Rue|Views?|Villages?|Ville|Vista|Walks?|Wall|Ways|Wells?)"
+)
+_ROOM = r"(?:Flat|Apt|Apartment|Unit|Suite|Studio|Room|#)\.?\s?\w{1,6}"
+_NUMBERED_ROOM = r"(?:Flat|Apt|Apartment|Unit|Suite|Studio|Room)\.?\s?[A-Z]?\d{1,5}[A-Za-z]?"
 _POSTCODE = r"(?:[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}|[A-Z]{2}\s\d{5}(?:-\d{4})?)"
 _TOWN = r"(?:,?\s[A-Z][a-z]{1,20}(?:\s[A-Z][a-z]{1,20})?)"
 _LATIN_ADDRESS = (
-    rf"(?:(?:Flat|Apt|Apartment|Unit|Suite)\.?\s\w{{1,5}},?\s)?(?<![\w.])\d{{1,5}}[A-Za-z]?,?\s(?:[A-Z][\w'.]{{0,20}}\s){{1,4}}{_NAMES_OF_STREETS}\b\.?"
-    rf"(?:,?\s(?:Apt|Apartment|Flat|Unit|Suite|#)\.?\s?\w{{1,6}})?{_TOWN}{{0,2}}(?:,?\s{_POSTCODE})?"
+    rf"(?<![\w.])(?:{_NUMBERED_ROOM},?\s(?:\d{{1,5}}[A-Za-z]?,?\s)?|\d{{1,5}}[A-Za-z]?,?\s)(?:[A-Z][\w'.\-]{{0,20}}\s){{1,4}}{_NAMES_OF_STREETS}\b\.?"
+    rf"(?:,?\s{_ROOM})?{_TOWN}{{0,2}}(?:,?\s{_POSTCODE})?"
 )
+_HOUSE_NUMBER = r"\d{1,4}[a-z]?(?:\s?[/\-]\s?\d{1,4}[a-z]?)?(?!\w|\.\d)"
 _EUROPEAN_ADDRESS = (
-    r"(?<!\w)(?:(?:Calle|Avenida|Avda\.?|Rua|Via|Rue|Plaza|Paseo)\s(?:[a-z']{1,12}\s){0,3}[A-Z]\w{1,20}(?:\s[A-Z]\w{1,20}){0,2},?|"
-    r"[A-Z]\w{1,25}(?:straße|strasse|str\.|weg|platz|gasse))\s\d{1,4}[a-z]?(?![\w.])(?:,\s(?:\d{4,5}\s)?[A-Z]\w{1,20})?"
+    r"(?<!\w)(?:(?:(?:Calle|Avenida|Avda\.?|Rua|Via|Rue|Plaza|Paseo)\s(?:[a-z']{1,12}\s){0,3}[A-Z]\w{1,20}(?:\s[A-Z]\w{1,20}){0,2},?|"
+    rf"(?:[A-Z]\w{{1,25}}(?:-[A-Z]\w{{1,25}}){{0,2}}-(?:Straße|Strasse|Str\.|Weg|Platz|Gasse|Allee|Ring|Damm|Ufer)|[A-Z]\w{{1,25}}(?:straße|strasse|str\.|weg|platz|gasse|allee|damm)))\s{_HOUSE_NUMBER}"
+    r"|\d{1,4}(?:\s?(?:bis|ter))?,?\s(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Cc]hemin|[Pp]lace|[Ii]mpasse|[Aa]llee|[Qq]uai|[Cc]ours|[Rr]oute)\s(?:(?:de|du|des|la|le|les)\s|[dl]'){0,3}[A-Z]\w{1,20}(?:[\s\-][A-Z]\w{1,20}){0,2})"
+    r"(?:,\s(?:\d{4,5}\s)?[A-Z]\w{1,20})?"
 )
 _MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 _DATE = (
@@ -370,11 +405,12 @@ FORMS = (
     _form("IP", r"(?<![\d.])(?P<secret>(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d))(?::\d{2,5})?(?!\.?\d)", r"\d\.\d", _ipv4, digits=4, in_a_row=1),
     _form("IP", r"(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:])", r":[0-9a-f]{0,4}:", _if(_is_ipv6)),
     # 18 and 15 digits of a resident's number, a number of Hong Kong, Taiwan, Singapore and the United States, and what its name tells.
-    _form("IDNUMBER", r"(?<!\d)\d{6}[\s\-]?\d{4}[\s\-]?\d{4}[\s\-]?\d{3}[\s\-]?[\dx](?![\da-z])", "", _if(_is_resident), digits=17, in_a_row=6),
+    _form("IDNUMBER", r"(?<![\d.])\d{2}(?:[\s\-]?\d){14}[\s\-]?\d[\s\-]?[\dx](?![\da-z])", "", _if(_is_resident), digits=17, in_a_row=2),
     _form("IDNUMBER", r"(?<!\d)[1-9]\d{14}(?!\d)", "", _if(lambda found: _is_date("19" + found[6:12])), digits=15, in_a_row=15),
     _form("IDNUMBER", r"(?<![a-z])[a-z]{1,2}\d{6}\s?\([\da]\)", "", digits=6, in_a_row=6),
     _form("IDNUMBER", r"(?<![a-z0-9])[a-z][1289]\d{8}(?!\d)", "", digits=9, in_a_row=9),
     _form("IDNUMBER", r"(?<![a-z0-9])[stfgm]\d{7}[a-z](?![a-z0-9])", r"[stfgm]\d{7}", digits=7, in_a_row=7),
+    _form("IDNUMBER", r"(?<![A-Za-z0-9])[A-Z]{2}(?:\s?\d{2}){3}\s?[A-D](?![A-Za-z0-9])", r"[A-Z]{2}\s?\d\d", ignore_case=False, digits=6, in_a_row=2),
     _form("IDNUMBER", r"(?<![\d\-])\d{3}-\d{2}-\d{4}(?![\d\-])", r"\d{3}-\d\d-", digits=9, in_a_row=4),
     _form("IDNUMBER", rf"{_DOCUMENT_CUES}[^\d\n]{{0,24}}?(?P<secret>(?<![a-z])[a-z]{{0,3}}\d(?:[a-z0-9]|[\s\-./](?=[a-z0-9]{{0,6}}\d)){{4,23}}(?:\([\da]\))?)(?![a-z0-9])", _DOCUMENT_HINT, _if(_has_four_digits), digits=1, in_a_row=1),
     *(_form("IDNUMBER", pattern, hint, _if(check), digits=digits, in_a_row=row) for pattern, hint, (digits, row), check in _CHECKED_DOCUMENTS),
@@ -383,21 +419,22 @@ FORMS = (
     _form("PHONE", r"(?<![\d.])1([\s\-.])[3-9](?:\1\d){9}(?!\1?\d)", r"1[\s\-.][3-9][\s\-.]\d", digits=11, in_a_row=1),
     _form("PHONE", r"(?<![\d.+\-])(?:\(0\d{1,4}\)\s?|0\d{1,4}[\s\-])\d{2,8}(?:[\s\-]\d{2,4}){0,4}(?:[\s\-转x]{1,3}\d{1,5})?(?!\d)", r"0\d{1,4}[\s\-)]", _with_trunk, digits=4, in_a_row=2),
     _form("PHONE", r"(?<![\d.])400[\s\-]?\d{3,4}[\s\-]?\d{3,4}(?!\d)", r"400", _if(lambda found: len(_compact(found)) == _TEN), digits=9, in_a_row=3),
-    _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?\(?[2-9]\d{2}\)?[\s.\-]{1,2}[2-9]\d{2}[.\-\s]\d{4}(?![\d.]\d)", "", _if(lambda found: bool(re.search(r"[.\-()]", found)) or found[0] == "1"), digits=10, in_a_row=4),
+    _form("PHONE", r"(?<![\d.])(?:1[\s.\-])?(?:\([2-9]\d{2}\)[\s.\-]{0,2}|[2-9]\d{2}[\s.\-]{1,2})[2-9]\d{2}[.\-\s]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,6}|(?![\d.]\d))", "", _if(lambda found: bool(re.search(r"[.\-()]", found)) or found[0] == "1"), digits=10, in_a_row=4),
     _form("PHONE", rf"{_PHONE_CUES}[^\d\n]{{0,14}}(?P<secret>\d(?:[\s\-.()]?\d){{6,14}})(?!\d)", _PHONE_HINT, digits=7, in_a_row=1),
     _form("PHONE", rf"[{_DIGIT_HAN}](?:[\s\-、]?[{_DIGIT_HAN}\d]){{10}}(?![{_DIGIT_HAN}])", rf"[{_DIGIT_HAN}][\s\-、]?[{_DIGIT_HAN}\d]", _if(_is_spelt_mobile), beyond_ascii=True),
     _form("CARD", r"(?<![\d.])[3-6]\d{3}(?:[\s\-]?\d{4}){3}(?:[\s\-]?\d{1,3})?(?!\d)", "", _card, digits=16, in_a_row=4),
+    _form("CARD", r"(?<![\d.\-])(?:\d{1,4}(?:[\s\-]\d{3,6}){2,5}|\d{12,19})(?![\d\-])", "", _any_card, digits=7, in_a_row=3),
     _form("CARD", r"(?<![\d.])3[47]\d{2}[\s\-]?\d{6}[\s\-]?\d{5}(?!\d)", r"3[47]\d\d", _card, digits=15, in_a_row=6),
     _form("CARD", r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,4})?(?![A-Z0-9])", r"[A-Z]{2}\d\d", _if(iban.is_valid), ignore_case=False, digits=2, in_a_row=2),
-    _form("ACCOUNT", rf"{_ACCOUNT_CUES}{_AFTER_ACCOUNT_CUE}[\s:=是为(]{{0,4}}(?:is\s)?(?:(?:id|uid)[\s:]{{1,3}})?(?P<secret>@?[a-z0-9][a-z0-9_.\-]{{2,31}}(?:\#\d{{4}})?)", _ACCOUNT_HINT, _account),
-    _form("STUDENTID", rf"{ID_CUES}(?P<secret>[a-z]{{0,6}}[\-_]?\d[a-z0-9\-_]{{2,24}})", ID_HINT.pattern, digits=1, in_a_row=1),
+    _form("ACCOUNT", rf"{_ACCOUNT_CUES}{_AFTER_ACCOUNT_CUE}[\s:=是为(]{{0,4}}(?:is\s)?(?:(?:id|uid)[\s:]{{1,3}})?(?P<secret>\d{{3,6}}(?:[\s\-]\d{{3,6}}){{1,3}}(?!\d)|@?[a-z0-9][a-z0-9_.\-]{{2,31}}(?:\#\d{{4}})?)", _ACCOUNT_HINT, _account),
+    _form("STUDENTID", rf"{ID_CUES}(?P<secret>[a-z]{{0,6}}[\-_]?\d[a-z0-9\-_]{{2,24}}(?:\s\d{{3,6}}(?!\d)){{0,3}})", ID_HINT.pattern, digits=1, in_a_row=1),
     _form("STUDENTID", r"(?<![a-z0-9])(?:stu|student|sid|xs|uid)[\-_#]?\d{2,16}(?![a-z0-9])", r"stu|sid|xs|uid", digits=2, in_a_row=2),
     _form("STUDENTID", r"(?<![a-z0-9.$])[a-z]{1,3}[\-]?\d{6,12}(?![a-z0-9])", "", digits=6, in_a_row=6),
     _form("STUDENTID", r"(?<![a-z0-9.$])20[0-3]\d\d{6,8}(?![a-z0-9.])", "", digits=10, in_a_row=10),
-    _form("ADDRESS", _CHINESE_ADDRESS, r"[路街道巷弄同坊区园寓村厦苑]", _address_in_chinese, ignore_case=False, beyond_ascii=True),
+    _form("ADDRESS", _CHINESE_ADDRESS, r"[路街道巷弄同坊区园寓村厦苑院馆庄墅场舍城庭里屯镇]", _address_in_chinese, ignore_case=False, beyond_ascii=True),
     _form("ADDRESS", r"(?:住址|家庭地址|通讯地址|收货地址)\s?(?:是|为|:|：)\s?(?P<secret>[^\s，。；,;!！?？]{4,40})", r"[住地]址", beyond_ascii=True),
     _form("ADDRESS", _LATIN_ADDRESS, _NAMES_OF_STREETS, ignore_case=False, digits=1, in_a_row=1),
-    _form("ADDRESS", _EUROPEAN_ADDRESS, r"Calle|Aven|Avda|Rua|Via|Rue|Plaza|Paseo|stra|str\.|weg|platz|gasse", ignore_case=False, digits=1, in_a_row=1),
+    _form("ADDRESS", _EUROPEAN_ADDRESS, r"Calle|Aven|aven|Avda|Rua|Via|[Rr]ue|Plaza|Paseo|[Ss]tra|[Ss]tr\.|[Ww]eg|[Pp]latz|[Gg]asse|[Aa]llee|[Dd]amm|Ufer|Ring|oulevard|hemin|lace|mpasse|uai|ours|oute", ignore_case=False, digits=1, in_a_row=1),
     _form("ADDRESS", rf"(?<!\w)P\.?\s?O\.?\sBox\s\d{{1,7}}{_TOWN}?", r"Box", ignore_case=False, digits=1, in_a_row=1),
     _form("ADDRESS", r"(?<![\w.])[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}(?![\w.])", r"\d[A-Z]{2}", ignore_case=False, digits=2, in_a_row=1),
     _form("BIRTHDATE", rf"{_BIRTH_CUE}[^\d\n。!?]{{0,14}}?(?P<secret>{_DATE})", _BIRTH_HINT, _if(_is_birth_date), digits=1, in_a_row=1),

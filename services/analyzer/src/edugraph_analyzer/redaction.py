@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Person
 from edugraph_analyzer.plain_text import folded, plain_reading
 from edugraph_analyzer.private_forms import FORMS, Form, Needs, Span
-from edugraph_analyzer.private_names import INTRODUCTIONS, CourseNames, own_names
+from edugraph_analyzer.private_names import INTRODUCTIONS, own_names
 
 TAGS = (
     *("URL", "EMAIL", "ADDRESS", "STUDENT", "TEACHER", "IDNUMBER", "CARD", "PHONE", "ACCOUNT", "IP", "PLATE"),
@@ -77,7 +78,7 @@ class Redactor:
         """
         lower = folded(plain)
         found = [*own_names(plain, lower, self.people)]
-        for names in self.members:
+        for names in self.members or (_course_of(self.people),):
             found += names.spans(plain)
         for form in _forms_that_may_match(Needs.met_by(plain)):
             found += form.spans(plain, lower)
@@ -89,6 +90,12 @@ class Redactor:
             else:
                 whole.append((start, end, tag))
         return whole
+
+
+@lru_cache(maxsize=4_096)
+def _course_of(people: tuple[Person, ...]) -> CourseNames:
+    """Return the people of a record as the members of a course. The lists of its courses have them already."""
+    return CourseNames(person.value for person in people if person.is_name)
 
 
 @lru_cache(maxsize=1_024)

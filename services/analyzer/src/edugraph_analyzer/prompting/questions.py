@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edugraph_analyzer.costs import estimated_tokens
+from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Document, Unreadable
 from edugraph_analyzer.findings.schema import Answer, schema_of
-from edugraph_analyzer.private_names import CourseNames
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.injection import new_fence, speaks_to_model
 from edugraph_analyzer.prompting.relevance import most_relevant

@@ -1,0 +1,372 @@
+"""The names of the members of a course, looked up in texts.
+
+A course has up to 5,000 names. They are looked up word by word, so that the time for a text does not grow with the
+course. A name that is also a word counts only where it is used as a name.
+"""
+
+# ruff: noqa: E501 - a pattern is read as one line
+
+import re
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from itertools import pairwise, permutations
+from typing import NamedTuple
+
+from edugraph_analyzer.name_forms import (
+    COMPOUND_SURNAMES,
+    HAN,
+    LETTERS,
+    POINTS,
+    UNSPACED,
+    WORDS,
+    composed,
+    letters_of,
+    parts_of,
+    pinyin_of,
+    plain_of,
+    split_name,
+    words_in,
+)
+from edugraph_analyzer.plain_text import plain_reading
+from edugraph_analyzer.private_forms import Span
+from edugraph_analyzer.private_names import (
+    ADDRESSED,
+    IN_HISTORY,
+    SURNAMES_THAT_ARE_WORDS,
+    TITLES_BEFORE,
+    TITLES_BEHIND,
+    begins_name,
+)
+from edugraph_common.platform.course_members import MOST_MEMBERS
+
+_TAG = "PERSON"
+
+
+class _Proof(IntEnum):
+    """How much a text must show beside a name before it counts as one."""
+
+    NONE = 0
+    NEIGHBOURS = 1  # on both sides there is what stands beside names
+    ADDRESS = 2  # the neighbours show that a person is meant
+
+
+# --- Chinese, Japanese, Korean and other scripts without spaces -------------------------------------------------------
+
+_UNSPACED_RUN = re.compile(rf"[{UNSPACED}](?:[ \t_\-{POINTS}]{{0,2}}[{UNSPACED}]){{0,}}")
+_UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
+_LONGEST_UNSPACED_NAME = 40
+_KOREAN_VOWEL_OR_FINAL = re.compile("[\u1160-\u11ff]")
+# What stands beside a name in Chinese and seldom beside the same characters as a word.
+_HAN_BEFORE = re.compile(
+    r"(?:^|[^\u4e00-\u9fff]|[和跟与同给让问请找叫由被是对向把帮约陪像喊等见说看教骂打]|帮助|同桌|还有|老师|同学|以及|或者|今天|昨天|谢谢)$"
+)
+_HAN_AFTER = re.compile(
+    r"$|[^\u4e00-\u9fff]|同学|老师|说|问|已|把|借|和|跟|与|也|在|拿|看|做|写|考|得|没|抄|今天|昨天|上课|的|是|用|帮|答|觉得|认为|订正|你|他|她|我|不|都|就|还|会|能|想|要|给|让|被|有|又|来|去|打|妈|爸|家|到|刚|总|最|很|真|太|这|那|怎|一起|之前|以后|可以|应该|喜欢|告诉|比|请|快|先|再|才|只"
+)
+_HAN_AFTER_WORD = re.compile(
+    r"(?:同学|老师|说|问|已经|把|借|跟|也|在|拿|抄|订正|看见|[:：、,，@]|他[爸妈]|她[爸妈]|[爸妈]|家长|你[能可看来说帮]|告诉|一起|帮(?!助))"
+)
+_TITLE_IN_HAN_BEFORE = re.compile(f"(?:{TITLES_BEFORE})[ :]?$")
+_TITLE_IN_HAN_BEHIND = re.compile(f" ?(?:{TITLES_BEHIND})")
+_HAN_LISTED = re.compile(r"、$")
+_GIVEN_TO = re.compile(r"[给让问请找叫由被帮约陪喊]$")
+# Names of two characters that a text has as a word, or as parts of two words, more often than as a name.
+_FUNCTION_CHARACTERS = frozenset("于和时方常高成万何任白江温许关安平程田金石水云向易明文古项单解连全车同从对")
+# A given name with one of these at its edge is often the edge of two other words: 小天 in 小天使.
+_EDGE_CHARACTERS = frozenset("一二三天子小大中学可以若如之心成人生家年月日时来去有长多好公本")
+_COMMON_CHARACTERS = _EDGE_CHARACTERS | frozenset(
+    "明东西南北华平安和方正新文高光海山水江河金石田林白春秋夏冬欢乐国民军兴功力量动物理化信义达向前后进阳星云雨雪风雷洋"
+)
+_CHARACTERS_BEFORE = 5
+# Surnames that stand before a title as prepositions and other words: 请向老师.
+_NO_TITLED_SURNAMES = frozenset("向和让同从对连全时可")
+
+
+# --- scripts with spaces ----------------------------------------------------------------------------------------------
+
+_JOINT = re.compile(rf"[\s,'_\-{POINTS}]{{0,3}}")
+_MOST_RUNS = 7  # of letters that one name has
+_LONGEST_NAME = 80
+_SHORTEST_WITHOUT_CAPITAL = 3
+_TITLE_BEFORE = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Sir|Madam|Teacher|Coach|Herr|Frau|Mme|Monsieur|Señora?|Senora?)\b\.?)\s{1,2}$",
+    re.IGNORECASE,
+)
+_NAME_BEFORE_VERB = re.compile(
+    r"(?:'s\b(?! law)|:|,?\sand\s(?:I|[A-Z])|,\s(?:can|could|will|would|please|you|your|do|did|are|how|what|why|try|let|that|good|nice|well|great|thanks?)\b"
+    r"|\s(?:told|says|said|asked|got|wrote|never|dropped|helped|thinks|sent|took|missed|gave|showed|is|was|and|has|had|did|does|went|came|knows?|likes?|loves?|wants?|keeps?|kept|copied|answered|explained|failed|passed|solved|called|texted|hit|lent|borrowed)\b)"
+)
+_SENTENCE_BEGINS = re.compile(r"(?:^|[.!?:;。！？：\n\"“(])\s{0,3}$")
+# Somebody is spoken to at the end of a sentence, or at its beginning.
+_SPOKEN_TO = re.compile(r",\s{0,2}$")
+_ENDS = re.compile(r"\s{0,2}(?:[.!?。！？]|$)")
+_ALL_BEGINS = re.compile(r"(?:^|[.!?。！？\n])\s{0,3}$")
+# Words that have a capital within a sentence too.
+_MONTHS_AND_MORE = words_in("always_capitals.txt")
+# Surnames by which a law, a unit or a country's past is known: a member's only behind a title or another name.
+_IN_LESSONS = words_in("in_lessons.txt")
+# Words of names that name nobody alone.
+_PARTICLES = words_in("particles.txt")
+_CYRILLIC = re.compile("[\u0400-\u052f]")
+_CYRILLIC_ENDING = re.compile("(?:ого|ому|ыми|ими|ами|ом|ой|ою|ем|ей|ым|им|ую|ая|их|ых|[аеиоуыюяьйё])$")
+_SHORTEST_STEM = 3
+
+
+class _Run(NamedTuple):
+    """A run of letters in a text; `letters` are in lower case."""
+
+    start: int
+    end: int
+    letters: str
+
+
+class CourseNames:
+    """The names of up to 5,000 members of a course, ready to be looked up in many texts."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        plain = [plain_reading(name)[0].strip() for name in dict.fromkeys(names)]
+        if len(plain) > MOST_MEMBERS:
+            raise ValueError(f"a course has {len(plain)} names for the redaction, and may have {MOST_MEMBERS}")
+        self._unspaced: dict[str, _Proof] = {}  # a whole name or a part of one, without points and spaces
+        self._undivided: set[str] = set()  # the whole names of those, which may have spaces between their characters
+        self._sizes: dict[str, list[int]] = {}  # by the first character of those, how long they are, longest first
+        self._surnames: set[str] = set()
+        self._whole: set[str] = (
+            set()
+        )  # letters of several parts of one name, in lower case and without what joins them
+        self._parts: set[str] = set()  # letters of one part of a name, in lower case
+        self._divided: set[str] = set()  # those of the parts that may be written as several runs: O'Brien, Si Qi
+        self._stems: set[str] = set()  # parts in Cyrillic without their endings
+        for name in plain:
+            if _UNSPACED_CHARACTER.search(name):
+                self._add_unspaced(name)
+            if LETTERS.search(name):
+                self._add_spaced(name)
+        sizes: dict[str, set[int]] = {}
+        for name in self._unspaced:
+            sizes.setdefault(name[0], set()).add(len(name))
+        self._sizes = {first: sorted(of_first, reverse=True) for first, of_first in sizes.items()}
+
+    def spans(self, plain: str) -> Iterator[Span]:
+        """Yield each place of a plain text that names a member."""
+        if self._unspaced:
+            yield from self._unspaced_spans(plain)
+        if self._whole or self._parts:
+            yield from self._spaced_spans(plain)
+
+    # Names in scripts without spaces.
+
+    def _add_unspaced(self, name: str) -> None:
+        parts = [composed(part) for part in parts_of(name) if _UNSPACED_CHARACTER.search(part)]
+        whole = "".join(parts)
+        self._undivided.add(plain_of(whole))
+        is_short = len(whole) == len("于洋")
+        starts_as_word = is_short and whole[0] in _FUNCTION_CHARACTERS and whole[1] in _COMMON_CHARACTERS
+        if whole in WORDS or starts_as_word:
+            self._put(whole, _Proof.ADDRESS)
+        elif is_short and whole[-1] in _EDGE_CHARACTERS:
+            self._put(whole, _Proof.NEIGHBOURS)
+        else:
+            self._put(whole, _Proof.NONE)
+        if len(parts) == 1:
+            surname, given = split_name(whole)
+            if HAN.match(whole) or _KOREAN_VOWEL_OR_FINAL.search(name):
+                self._add_surname(surname)
+                self._add_part(given)
+        else:
+            for part in parts:
+                self._add_part(part, stands_alone=True)
+            if len(parts[0]) == 1:
+                self._add_surname(parts[0])
+        for surname, syllables in pinyin_of(whole):
+            given = "".join(syllables)
+            self._whole |= {surname + given, given + surname}
+            if len(syllables) > 1:
+                self._parts.add(given)
+                self._divided.add(given)
+
+    def _add_surname(self, surname: str) -> None:
+        self._surnames.add(plain_of(surname))
+
+    def _add_part(self, part: str, *, stands_alone: bool = False) -> None:
+        """Add a part of a name. A part that a space or point separates stands alone more often than a given name."""
+        if len(part) == 1:
+            return
+        is_word = part in WORDS or part[0] in _FUNCTION_CHARACTERS
+        is_edge = part[0] in _EDGE_CHARACTERS or part[-1] in _EDGE_CHARACTERS
+        if len(part) > len("子涵"):
+            self._put(part, _Proof.NONE)
+        elif is_word:
+            self._put(part, _Proof.NEIGHBOURS if stands_alone else _Proof.ADDRESS)
+        else:
+            self._put(part, _Proof.NEIGHBOURS if is_edge else _Proof.NONE)
+
+    def _put(self, name: str, proof: _Proof) -> None:
+        plain = plain_of(name)[:_LONGEST_UNSPACED_NAME]
+        if len(plain) > 1:
+            self._unspaced[plain] = min(self._unspaced.get(plain, proof), proof)
+
+    def _unspaced_spans(self, plain: str) -> Iterator[Span]:
+        for run in _UNSPACED_RUN.finditer(plain):
+            characters = run[0]
+            places: Iterable[int] = range(run.start(), run.end())
+            if not _UNSPACED_CHARACTER_ALONE.fullmatch(characters):
+                places = [run.start() + found.start() for found in _UNSPACED_CHARACTER.finditer(characters)]
+                characters = "".join(_UNSPACED_CHARACTER.findall(characters))
+            yield from self._names_in_run(plain, characters, list(places))
+
+    def _names_in_run(self, plain: str, characters: str, places: list[int]) -> Iterator[Span]:
+        for index, first in enumerate(characters):
+            start = places[index]
+            for size in self._sizes.get(first, ()):
+                if index + size > len(characters):
+                    continue
+                end = places[index + size - 1] + 1
+                name = characters[index : index + size]
+                proof = self._unspaced.get(name)
+                has_gap = end - start > size
+                if has_gap and name not in self._undivided:
+                    continue
+                if proof is not None and _is_unspaced_name(plain, start, end, proof):
+                    yield start, end, _TAG
+                    break
+            for size in (2, 1):
+                surname = characters[index : index + size]
+                if surname in self._surnames and _is_addressed(plain, start, start + size, surname):
+                    yield start, start + size, _TAG
+                    break
+
+    # Names in scripts with spaces.
+
+    def _add_spaced(self, name: str) -> None:
+        parts = []
+        for part in re.split(rf"[\s,_{POINTS}]+", name)[:_MOST_RUNS]:
+            runs = letters_of(part)
+            if not runs:
+                continue
+            letters = "".join(runs)
+            parts.append(letters)
+            if letters in _PARTICLES or part.islower():
+                continue
+            self._add_single(letters)
+            if len(runs) > 1:
+                self._divided.add(letters)
+            for run in runs:
+                if len(runs) > 1 and len(run) >= _SHORTEST_WITHOUT_CAPITAL and run not in _PARTICLES:
+                    self._add_single(run)
+        for first in range(len(parts)):
+            for beyond in range(first + 2, len(parts) + 1):
+                self._whole.add("".join(parts[first:beyond]))
+        named = [part for part in parts if part not in _PARTICLES]
+        self._whole |= {one + other for one, other in permutations(named, 2)}
+        if len(parts) > 1:
+            self._whole.add("".join([parts[-1], *parts[:-1]]))
+
+    def _add_single(self, letters: str) -> None:
+        if len(letters) == 1:
+            return
+        self._parts.add(letters)
+        if _CYRILLIC.match(letters):
+            stem = _CYRILLIC_ENDING.sub("", letters)
+            if len(stem) >= _SHORTEST_STEM:
+                self._stems.add(stem)
+
+    def _spaced_spans(self, plain: str) -> Iterator[Span]:
+        runs = [_Run(*found.span(), found[0].casefold()) for found in LETTERS.finditer(plain)]
+        joins = [bool(_JOINT.fullmatch(plain, run.end, after.start)) for run, after in pairwise(runs)]
+        index = 0
+        while index < len(runs):
+            size = self._longest_name_at(plain, runs, joins, index)
+            if size:
+                yield runs[index].start, runs[index + size - 1].end, _TAG
+            index += max(size, 1)
+
+    def _longest_name_at(self, plain: str, runs: list[_Run], joins: list[bool], index: int) -> int:
+        """Return how many runs of letters the longest name has that begins with this run, or 0."""
+        longest = 0
+        letters = ""
+        for size in range(1, _MOST_RUNS + 1):
+            letters += runs[index + size - 1].letters
+            found = runs[index : index + size]
+            is_whole = letters in self._whole and _is_whole_name(plain, found, letters)
+            is_part = self._is_part(letters) if size == 1 else letters in self._divided
+            if is_whole or (is_part and _is_part_of_name(plain, found, letters)):
+                longest = size
+            ends_here = index + size == len(runs) or not joins[index + size - 1]
+            if ends_here or len(letters) > _LONGEST_NAME:
+                break
+        return longest
+
+    def _is_part(self, letters: str) -> bool:
+        if letters in self._parts:
+            return True
+        if not self._stems or not _CYRILLIC.match(letters):
+            return False
+        return letters in self._stems or _CYRILLIC_ENDING.sub("", letters) in self._stems
+
+
+_UNSPACED_CHARACTER_ALONE = re.compile(f"[{UNSPACED}]+")
+
+
+def _is_addressed(plain: str, start: int, end: int, surname: str) -> bool:
+    """张老师, 欧阳同学; 诸葛 alone. 谢 and 何 are parts of 谢谢老师 and 任何老师."""
+    if ADDRESSED.match(plain, end):
+        return surname not in _NO_TITLED_SURNAMES and begins_name(plain, start)
+    is_compound = surname in COMPOUND_SURNAMES and surname not in SURNAMES_THAT_ARE_WORDS
+    return is_compound and not re.match(IN_HISTORY, plain[start : start + 4])
+
+
+def _is_unspaced_name(plain: str, start: int, end: int, proof: _Proof) -> bool:
+    # A Korean syllable goes on with its vowel and its last consonant.
+    if _KOREAN_VOWEL_OR_FINAL.match(plain, end):
+        return False
+    if proof is _Proof.NONE:
+        return True
+    before = plain[max(0, start - _CHARACTERS_BEFORE) : start]
+    if _TITLE_IN_HAN_BEFORE.search(before) or _TITLE_IN_HAN_BEHIND.match(plain, end):
+        return True
+    has_name_before = _HAN_BEFORE.search(before) is not None
+    if proof is _Proof.NEIGHBOURS:
+        return has_name_before and _HAN_AFTER.match(plain, end) is not None
+    if _HAN_LISTED.search(before):
+        return True
+    if _GIVEN_TO.search(before) and _HAN_AFTER.match(plain, end):
+        return True
+    return has_name_before and _HAN_AFTER_WORD.match(plain, end) is not None
+
+
+def _is_whole_name(plain: str, runs: list[_Run], letters: str) -> bool:
+    """Say whether several parts of a name beside each other are the name. Words need capitals: he ran, will turner."""
+    if letters not in WORDS and not all(run.letters in WORDS for run in runs):
+        return True
+    return all(plain[run.start].isupper() for run in runs)
+
+
+def _is_part_of_name(plain: str, runs: list[_Run], letters: str) -> bool:
+    """A capital at the beginning of a sentence says nothing; a word that is also a name needs more."""
+    start = runs[0].start
+    end = runs[-1].end
+    first = plain[start]
+    if _TITLE_BEFORE.search(plain[max(0, start - 16) : start]):
+        return True
+    if letters in _IN_LESSONS:
+        return False
+    is_word = letters in WORDS or all(run.letters in WORDS for run in runs)
+    if not first.isupper():
+        has_no_case = first.lower() == first.upper()
+        return (has_no_case or not is_word) and len(letters) >= _SHORTEST_WITHOUT_CAPITAL
+    if not is_word:
+        return True
+    if _SPOKEN_TO.search(plain[max(0, start - 16) : start]) and _ENDS.match(plain, end):
+        return True
+    if (
+        letters not in _MONTHS_AND_MORE
+        and _ALL_BEGINS.search(plain[max(0, start - 16) : start])
+        and plain[end : end + 1] == ","
+    ):
+        return True
+    is_before_verb = _NAME_BEFORE_VERB.match(plain, end) is not None
+    is_in_capitals = len(letters) > 1 and plain[start:end].isupper()
+    if _SENTENCE_BEGINS.search(plain[max(0, start - 16) : start]) or is_in_capitals or letters in _MONTHS_AND_MORE:
+        return is_before_verb
+    return True
