@@ -289,4 +289,4 @@ def test_notes_tell_the_next_step():
     assert "port-forward service/edugraph-gateway 8080:8080" in notes
     assert "FOR EVALUATION: rabbitmq, redis, neo4j" in notes
     assert "{{" not in notes
-    assert "WARNING" in chart.notes('gateway.auth.mode="off"')
+    assert "WARNING" in chart.notes('gateway.auth.mode="off"', "gateway.auth.openToNetwork=true")

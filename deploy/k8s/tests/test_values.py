@@ -36,6 +36,7 @@ from rendered_chart import CHART
         ('insights.pdb.maxUnavailable="0%"', "no drain of its node would end"),
         ("workerDefaults.pdb.maxUnavailable=0", "workers.analyzer.pdb.maxUnavailable is 0"),
         ('workers.findings={"pdb":{"maxUnavailable":"00%"}}', "workers.findings.pdb.maxUnavailable is 00%"),
+        ('gateway.auth.mode="off"', "Set gateway.auth.openToNetwork=true"),
         ("rabbitmq.enabled=false", "set rabbitmq.external.existingSecret"),
         ("networkPolicy.extraEgress.gatway=[{}]", "the chart has no such component"),
         ("redis.enabled=false", "set redis.external.existingSecret"),
@@ -60,6 +61,13 @@ def test_what_the_cluster_lacks(chart, setting, api):
     refusal = chart.refusal(setting, apis=())
     assert "Install" in refusal
     assert api in refusal
+
+
+def test_without_authentication_the_network_is_named(chart, find):
+    objects = chart.render('gateway.auth.mode="off"', "gateway.auth.openToNetwork=true")
+    for name in ("gateway", "insights"):
+        [container] = find(objects, "Deployment", f"edugraph-{name}")["spec"]["template"]["spec"]["containers"]
+        assert {"name": "EDUGRAPH_OPEN_TO_NETWORK", "value": "true"} in container["env"]
 
 
 @pytest.mark.parametrize(

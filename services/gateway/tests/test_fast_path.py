@@ -180,7 +180,7 @@ def _tokens(world: World) -> dict[str, str]:
 async def _post_all(application: FastAPI, requests: Sequence[Sent], tokens: dict[str, str]) -> list[Any]:
     transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
     answers = []
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for sent in requests:
             headers = []
             for name, value in sent.headers:

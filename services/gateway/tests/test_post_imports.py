@@ -74,7 +74,7 @@ def _application(
 
 async def _post(application: FastAPI, body: str, headers: dict[str, str]) -> httpx.Response:
     transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.post("/v1/imports", content=body, headers=headers)
 
 

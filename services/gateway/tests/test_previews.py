@@ -30,7 +30,7 @@ def application(folder: Path, auth: str = "off") -> FastAPI:
 
 async def post(app: FastAPI, body: bytes, query: str = "", headers: dict[str, str] = FILE) -> httpx.Response:
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         return await client.post(f"/v1/imports/preview{query}", content=body, headers=headers)
 
 

@@ -95,7 +95,7 @@ def client() -> TestClient:
     none: Any = None
     settings = InsightsSettings(redis_url="redis://127.0.0.1:1", neo4j_uri="bolt://127.0.0.1:1")
     insights = Insights(settings, none, none, None, none, none, none, none)
-    return TestClient(make_application(insights), follow_redirects=False)
+    return TestClient(make_application(insights), base_url="http://127.0.0.1", follow_redirects=False)
 
 
 @pytest.mark.parametrize("path", ["/", "/ui/", "/ui/main.js", "/ui/words/zh.json", "/ui/vendor/uplot/uPlot.esm.js"])

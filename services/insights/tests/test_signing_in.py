@@ -270,7 +270,7 @@ def test_where_nobody_signs_in_there_is_no_sign_in() -> None:
     empty = dict.fromkeys(OIDC, "")  # as compose sets them
     for settings, state in (({"auth": "off", **OIDC}, "open"), ({}, "keys"), (empty, "keys")):
         insights = open_insights(InsightsSettings(**SERVERS, **settings))
-        browser = TestClient(make_application(insights), follow_redirects=False)
+        browser = TestClient(make_application(insights), base_url="http://127.0.0.1", follow_redirects=False)
         assert browser.get("/ui/session").json()["state"] == state
         assert [browser.get(path).status_code for path in ("/ui/login", "/ui/callback")] == [404, 404]
         assert browser.post("/ui/logout").status_code == 404

@@ -15,6 +15,7 @@ from edugraph_common.contracts.errors import Failure
 from edugraph_common.platform import tracing
 from edugraph_common.platform.http_headers import NotStored
 from edugraph_common.platform.http_telemetry import BugsAnswered
+from edugraph_common.platform.loopback_only import LoopbackOnly
 from edugraph_common.platform.problems import Problem, Refusal
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import note_refusal
@@ -97,6 +98,8 @@ def make_application(gateway: Gateway) -> FastAPI:
     application.add_middleware(FastPath, expected=EXPECTED_ERRORS, answer_to=answer_error)
     bug = Problem(500, "bug", "The gateway has an error; it is in its log. Sending it again may help.")
     application.add_middleware(BugsAnswered, event="gateway_bug", answer=lambda: problem_answer(bug))
+    if gateway.settings.auth == "off" and not gateway.settings.open_to_network:
+        application.add_middleware(LoopbackOnly, answer=problem_answer)
     application.add_middleware(NotStored)
     observe(application, gateway)
     return application

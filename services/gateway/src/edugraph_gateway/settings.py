@@ -1,10 +1,11 @@
 """The settings of a gateway: environment variables that begin with EDUGRAPH_, and nothing else."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from edugraph_common.contracts.messages import INLINE_BYTES
+from edugraph_common.platform.loopback_only import refuse_open_network
 from edugraph_common.platform.settings import OidcSettings, Settings
 
 GIBIBYTE = 1 << 30
@@ -14,6 +15,9 @@ class GatewaySettings(OidcSettings, Settings):
     host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
     port: int = Field(default=8080, ge=1, le=65_535, description="where it listens")
     auth: Literal["on", "off"] = Field(default="on", description="off: everybody may do everything")
+    open_to_network: bool = Field(
+        default=False, description="with EDUGRAPH_AUTH=off: answer other machines, and pages of other sites, too"
+    )
     bootstrap_key: SecretStr | None = Field(
         default=None,
         description="eg_<id>_<secret>: an API key with all scopes that ends when the first is made",
@@ -38,3 +42,8 @@ class GatewaySettings(OidcSettings, Settings):
     upload_idle_timeout_seconds: float = Field(
         default=30.0, gt=0, description="longest wait for the next bytes of a body"
     )
+
+    @model_validator(mode="after")
+    def without_keys_it_is_on_the_loopback(self) -> Self:
+        refuse_open_network(self.auth, self.host, open_to_network=self.open_to_network)
+        return self

@@ -19,6 +19,7 @@ from edugraph_common.platform.build_info import describe_build
 from edugraph_common.platform.http_headers import NotStored
 from edugraph_common.platform.http_telemetry import UNKNOWN, BugsAnswered, Telemetry
 from edugraph_common.platform.instruments import open_all
+from edugraph_common.platform.loopback_only import LoopbackOnly
 from edugraph_common.platform.problems import Problem, Refusal
 from edugraph_insights import api, choices, graph_api, page, query_routes, session_routes, view_routes
 from edugraph_insights.bounded_bodies import BoundedBodies
@@ -79,6 +80,8 @@ def make_application(insights: Insights) -> FastAPI:
     # are: a compressed answer tells somebody who sees its length whether it repeats what they sent.
     application.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM_BYTES)
     application.add_middleware(BoundedBodies, answer=problem_answer)
+    if insights.settings.auth == "off" and not insights.settings.open_to_network:
+        application.add_middleware(LoopbackOnly, answer=problem_answer)
     application.add_middleware(NotStored)
     application.add_middleware(Telemetry, log=structlog.get_logger(), service="insights")
     describe_build("insights")

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.platform.loopback_only import refuse_open_network
 from edugraph_common.platform.settings import AUDIT_RETENTION_DAYS, OidcSettings
 
 
@@ -26,6 +27,9 @@ class InsightsSettings(OidcSettings):
     insights_host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
     insights_port: int = Field(default=8081, ge=1, le=65_535, description="where it listens")
     auth: Literal["on", "off"] = Field(default="on", description="off: everybody may ask everything, of everybody")
+    open_to_network: bool = Field(
+        default=False, description="with EDUGRAPH_AUTH=off: answer other machines, and pages of other sites, too"
+    )
     bootstrap_key: SecretStr | None = Field(
         default=None, description="the gateway's: an API key with all scopes that ends when the first is made"
     )
@@ -87,6 +91,11 @@ class InsightsSettings(OidcSettings):
     log_level: str = Field(default="INFO", description="of all loggers")
     metrics_port: int = Field(default=0, ge=0, le=65_535, description="of /metrics, apart from the API; 0: none")
     metrics_host: str = Field(default="127.0.0.1", description="where /metrics listens")
+
+    @model_validator(mode="after")
+    def without_keys_it_is_on_the_loopback(self) -> Self:
+        refuse_open_network(self.auth, self.insights_host, open_to_network=self.open_to_network)
+        return self
 
     @model_validator(mode="after")
     def login_is_whole(self) -> Self:

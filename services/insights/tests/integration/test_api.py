@@ -40,7 +40,9 @@ def client(room: Room) -> Iterator[TestClient]:
     written(room, School(records, []))
     found = reading(room, audit=NotedAudit())
     settings = found.settings.model_copy(update={"auth": "on"})
-    with TestClient(make_application(replace(found, settings=settings, key_ring=Keys()))) as client:
+    with TestClient(
+        make_application(replace(found, settings=settings, key_ring=Keys())), base_url="http://127.0.0.1"
+    ) as client:
         yield client
 
 
@@ -234,7 +236,7 @@ def test_a_graph_that_is_away_is_503_and_names_no_record(room: Room) -> None:
     found = reading(room)
     away = found.settings.model_copy(update={"neo4j_uri": "bolt://127.0.0.1:1"})
     insights = replace(found, graph=type(found.graph)(away))
-    with TestClient(make_application(insights)) as client:
+    with TestClient(make_application(insights), base_url="http://127.0.0.1") as client:
         assert client.get("/healthz").status_code == 200
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json()["missing"]) == (503, ["graph"])

@@ -33,7 +33,7 @@ def test_questions_queries_and_a_file_say_the_same_as_the_records(room: Room, tm
         transport = httpx.ASGITransport(application)
         async with (
             application.router.lifespan_context(application),
-            AsyncClient("http://insights", transport=transport) as client,
+            AsyncClient("http://127.0.0.1", transport=transport) as client,
         ):
             assert {each.name for each in await client.questions()} == set(QUESTIONS)
             answer = await client.ask("weak-points", course="C")

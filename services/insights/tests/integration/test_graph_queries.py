@@ -372,7 +372,7 @@ def test_who_answered_is_in_a_course_in_which_nobody_stands(room: Room, insights
 def test_the_queries_over_http(room: Room) -> None:
     found = reading(room)  # the application closes what it reads from at its end
     open_to_all = found.settings.model_copy(update={"auth": "off"})
-    with TestClient(make_application(replace(found, settings=open_to_all))) as client:
+    with TestClient(make_application(replace(found, settings=open_to_all)), base_url="http://127.0.0.1") as client:
         answer = client.get("/v1/graph/neighbours", params={"node": "Student:s1", "type": ["MADE", "LEARNS"]})
         assert answer.status_code == 200
         assert {each["type"] for each in answer.json()["relationships"]} == {"MADE", "LEARNS"}

@@ -43,7 +43,9 @@ def client(room: Room) -> Iterator[TestClient]:
     written(room, School([], []))
     found = reading(room, audit=NotedAudit())
     settings = found.settings.model_copy(update={"auth": "on"})
-    with TestClient(make_application(replace(found, settings=settings, key_ring=Keys()))) as client:
+    with TestClient(
+        make_application(replace(found, settings=settings, key_ring=Keys())), base_url="http://127.0.0.1"
+    ) as client:
         yield client
 
 
