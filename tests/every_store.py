@@ -18,6 +18,7 @@ from waiting import until
 from edugraph_common.contracts.messages import CleanJob
 from edugraph_common.contracts.personal_data import Store, place_of
 from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.messaging.dead_letter_store import open_dead_letters
 from edugraph_common.messaging.publisher import send
 from edugraph_common.platform.job_store import Jobs, connect
 from edugraph_common.platform.object_store import Blobs
@@ -50,9 +51,9 @@ class Ground:
         connection = pika.BlockingConnection(pika.URLParameters(self.environment["EDUGRAPH_BROKER_URL"]))
         return connection.channel()
 
-    @staticmethod
-    def dead(channel: Any) -> int:
-        return int(channel.queue_declare("data_import.dead", passive=True).method.message_count)
+    def dead(self) -> int:
+        """Stored dead letters."""
+        return open_dead_letters(self.settings).counts()["data_import"]
 
     # --- looking ---
 
@@ -84,7 +85,7 @@ class Ground:
                     yield Store.REDIS, key, f"{key} {readers[kind](key)}"
 
     def _blobs(self) -> Iterator[tuple[Store, str, str]]:
-        for folder in ("jobs", "erasures", "exports", "fits"):
+        for folder in ("jobs", "erasures", "exports", "fits", "dead"):
             for key in self.blobs.keys(folder):
                 raw = self.blobs.read(key, 0, 1 << 26)
                 encoding = "zstd" if key.endswith("rows.zst") else content_encoding_of(key)
@@ -111,7 +112,7 @@ class Ground:
             for name in names:
                 yield Store.QUEUES, name, ""
                 if place_of(Store.QUEUES, name) and name.endswith(
-                    (".dead", ".notices", "import", "splits", "findings", "analysis")
+                    (".dead", "import", "splits", "findings", "analysis")
                 ):
                     while (got := channel.basic_get(name))[0] is not None:
                         yield Store.QUEUES, name, (got[2] or b"").decode(errors="replace")

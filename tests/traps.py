@@ -28,6 +28,8 @@ from waiting import until
 
 from edugraph_common.contracts.routes import ROUTES, Route
 from edugraph_common.messaging.celery_app import make_app, make_publisher
+from edugraph_common.messaging.dead_letter_store import FOLDER, KEYS, DeadLetterStore, open_dead_letters
+from edugraph_common.messaging.dead_letters import take_in
 from edugraph_common.messaging.provisioning import apply_topology, pika_channel
 from edugraph_common.messaging.topology import EVENTS, policies
 from edugraph_common.platform.job_store import Jobs, connect
@@ -95,6 +97,7 @@ class Bench:
             with patch.dict(ROUTES, TRAP_ROUTES):
                 if declare:
                     apply_topology(bench.app, settings)
+                bench.forget_dead()
                 yield bench
         finally:
             bench.stop_workers()
@@ -247,10 +250,11 @@ class Bench:
     def empty(self) -> None:
         """When the broker has noticed that the workers are gone, and put back what they held."""
         with pika_channel(self.settings) as channel:
-            for queue in ("data_import", "data_import.dead", "data_import.notices"):
+            for queue in ("data_import", "data_import.dead"):
                 ask = partial(channel.queue_declare, queue, passive=True)
                 until(lambda ask=ask: ask().method.consumer_count == 0, 60)  # type: ignore[misc]
                 channel.queue_purge(queue)
+        self.forget_dead()
 
     def send(self, action: str = "work", *, name: str = TRAP, **fields: Any) -> str:
         """The task's id, which is also the job's."""
@@ -283,6 +287,31 @@ class Bench:
         """Of the management API, which is some seconds behind."""
         answer = self.api.get(f"/api/queues/{self.vhost}/{queue}").raise_for_status().json()
         return int(answer.get("messages_unacknowledged", 0))
+
+    @cached_property
+    def letters(self) -> DeadLetterStore:
+        return open_dead_letters(self.settings)
+
+    def dead(self, queue: str = "data_import") -> int:
+        """Dead letters, whether a worker has stored them or not."""
+        return self.letters.counts()[queue] + self.depth(f"{queue}.dead")
+
+    def take_dead(self, queue: str = "data_import") -> list[dict[str, Any]]:
+        """All dead letters of a queue, as `take` gives messages."""
+        take_in(self.settings, self.letters)
+        taken = []
+        for ref in self.letters.oldest(queue, limit=0):
+            letter = self.letters.read(ref)
+            assert letter
+            taken.append({**letter.headers, "priority": letter.properties["priority"], "body": letter.content})
+            with self.letters.claimed(ref):
+                self.letters.delete(ref)
+        return taken
+
+    def forget_dead(self) -> None:
+        """Redis is shared with the benches before."""
+        self.redis.delete(*self.redis.scan_iter(f"{KEYS}:*", count=1_000), KEYS)
+        self.letters.blobs.delete(FOLDER)
 
     def put_back(self, queue: str, times: int) -> None:
         """Look at the first message so often, as a tool does that lists a queue."""

@@ -37,7 +37,7 @@ from beside import scripted_provider
 from feeding import Client, Food, cook
 from flush_order import OVER, FlushOrder, outcome_of
 from ground import Ground, fresh_ground
-from observing import digest, waiting_messages
+from observing import dead_letters, digest, waiting_messages
 from run import FOLDER, PROVIDER, emptied, job_report, service_environment
 from supervised import COMMANDS, Supervised
 
@@ -46,6 +46,8 @@ from edugraph_cli.serving import IMPORTS, declare_topology
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.contracts.routes import QUEUES, dead_queue_name
+from edugraph_common.messaging import dead_letter_store
+from edugraph_common.platform.object_store import Blobs
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.operations.reaper import reap
 from edugraph_gateway.settings import GatewaySettings
@@ -132,6 +134,7 @@ class Scene:
         self.query("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
         with self.redis() as client:
             client.flushdb()
+        Blobs(str(self.folder / "blobs")).delete(dead_letter_store.FOLDER)
         with httpx.Client(base_url=self.ground.direct["EDUGRAPH_BROKER_MANAGEMENT_URL"], timeout=20) as api:
             for queue in QUEUES:
                 api.delete(f"/api/queues/%2F/{dead_queue_name(queue)}/contents").raise_for_status()
@@ -221,7 +224,7 @@ def one_import(scene: Scene, kind: str, seed: int) -> Found:
     end = time.monotonic() + STATISTICS_SECONDS
     while (left := waiting_messages(scene.ground.direct)).keys() & set(QUEUES) and time.monotonic() < end:
         time.sleep(0.5)
-    found.dead_letters = sum(number for name, number in left.items() if name.endswith(".dead"))
+    found.dead_letters = sum(dead_letters(scene.system.url).values())
     found.problems += [f"{number} messages left in {name}" for name, number in left.items() if name in QUEUES]
     if kind != "peace" and found.digest != scene.peace_digest:
         found.problems.append("the graph differs")

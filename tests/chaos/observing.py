@@ -94,6 +94,12 @@ def waiting_messages(environment: Mapping[str, str]) -> dict[str, int]:
     return {queue["name"]: queue["messages"] for queue in queues if queue.get("messages") and _counts(queue["name"])}
 
 
+def dead_letters(url: str) -> dict[str, int]:
+    """Dead letters by queue, as the gateway counts them."""
+    counts: dict[str, int] = httpx.get(f"{url}/v1/dead-letters", timeout=30).raise_for_status().json()["counts"]
+    return counts
+
+
 def _counts(queue: str) -> bool:
     """Not what belongs to Celery's own monitoring."""
     return not queue.startswith("celeryev") and not queue.endswith(".pidbox")

@@ -199,7 +199,7 @@ def _look(run: Run, ground: Ground, system: Supervised, folder: Path) -> None:
             break
         time.sleep(1)
     dead = {dead_queue_name(queue) for queue in QUEUES}
-    for queue in QUEUES if dead & left.keys() else ():
+    for queue in QUEUES:
         replayed = httpx.post(f"{system.url}/v1/dead-letters/{queue}/replay", timeout=60).raise_for_status().json()
         run.dead_letters += replayed["replayed"] + replayed["left"]
         run.done_letters += replayed["skipped"]

@@ -12,7 +12,7 @@ import redis
 from command_line import edugraph
 from feeding import Client, cook
 from ground import Ground
-from observing import compared, digest, waiting_messages
+from observing import compared, dead_letters, digest
 from service_settings import settings_from
 from supervised import Supervised
 from traps import slow
@@ -38,7 +38,7 @@ def test_all_comes_back_from_a_backup(ground: Ground, tmp_path: Path) -> None:
         jobs = [client.submit(path, analyze=True) for path in (food.main, food.texts)]
         reports = {job: compared(ended(system.url, job)) for job in jobs}
         bury(environment)
-        until(lambda: waiting_messages(ground.direct) == {"data_import.dead": 1}, 30, every=1)
+        until(lambda: dead_letters(system.url)["data_import"] == 1, 30, every=1)
     before = digest(ground.direct, tmp_path / "before.ndjson")
     back_up(ground, environment, backup)
     lose_everything(ground)

@@ -194,10 +194,10 @@ def bury(ground: Ground, marked: Marked) -> None:
     body = json.dumps([[{**message, "version": 9}], {}, {}]).encode()
     headers = {"task": "import_batch_task", "id": uuid4().hex, "lang": "py", "argsrepr": "", "kwargsrepr": ""}
     with ground.broker() as channel:
-        before = ground.dead(channel)
+        before = ground.dead()
         properties = pika.BasicProperties("application/json", "utf-8", headers=headers)
         channel.basic_publish("edugraph.tasks", "import.batch", body, properties)
-        until(lambda: ground.dead(channel) > before, 60)
+        until(lambda: ground.dead() > before, 60)
 
 
 def cancel_and_resume(ground: Ground, job_id: str) -> str:

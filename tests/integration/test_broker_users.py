@@ -101,12 +101,13 @@ def test_the_monitor_reads_a_queue_as_keda_does_and_a_worker_may_not(broker: Bro
 FORBIDDEN: list[tuple[Service, str, Any]] = [
     ("gateway", "consume", lambda channel: channel.basic_get("data_import")),
     ("gateway", "delete", lambda channel: channel.queue_delete("data_import")),
-    ("gateway", "dead letters anywhere else", lambda channel: channel.basic_get("data_import.notices")),
+    ("gateway", "bury", lambda channel: channel.basic_publish("edugraph.dead", "data_import", b"")),
     ("importer", "consume texts", lambda channel: channel.basic_get("llm_analysis")),
     ("importer", "purge", lambda channel: channel.queue_purge("llm_analysis")),
     ("analyzer", "delete", lambda channel: channel.queue_delete("llm_analysis")),
     ("analyzer", "consume imports", lambda channel: channel.basic_get("data_import")),
-    ("analyzer", "read dead letters", lambda channel: channel.basic_get("llm_analysis.dead")),
+    ("analyzer", "read dead letters of imports", lambda channel: channel.basic_get("data_import.dead")),
+    ("importer", "publish past the exchange", lambda channel: channel.basic_publish("", "data_import", b"")),
     ("analyzer", "forge an erasure", lambda channel: channel.basic_publish("edugraph.tasks", "import.split", b"")),
     (
         "analyzer",
@@ -159,7 +160,7 @@ def _like(names: Iterable[str]) -> set[str]:
 # What is in a virtual host, by name, and what Celery and RabbitMQ make beside.
 THERE = (
     *("edugraph.tasks", "edugraph.dead", "edugraph.events", *OF_WEBHOOKS),
-    *(f"{queue}{part}" for queue in QUEUES for part in ("", ".dead", ".notices")),
+    *(f"{queue}{part}" for queue in QUEUES for part in ("", ".dead")),
     *(*OF_CELERY, WORKER, ASKER, LISTENER, PROBE, *DELAYS, "amq.default", "amq.topic", "celery_delayed_delivery"),
 )
 # In which an id is part of the name are as many as there are workers and askers.
@@ -186,14 +187,12 @@ class Rights:
     tags: tuple[str, ...] = ()
 
 
-def _of_worker(
-    *queues: str, keys: tuple[str, ...], write: tuple[str, ...] = (), read: tuple[str, ...] = ()
-) -> Rights:
+def _of_worker(*queues: str, keys: tuple[str, ...], read: tuple[str, ...] = ()) -> Rights:
     """What every worker may, with `queues`: it answers who looks at workers, and buries what it gives up."""
     return Rights(
         configure=(*OF_CELERY, WORKER),
-        write=("edugraph.tasks", "edugraph.dead", "edugraph.events", *OF_CELERY, WORKER, *DELAYS, *write),
-        read=(*queues, *(f"{queue}.notices" for queue in queues), "celery.pidbox", WORKER, *read),
+        write=("edugraph.tasks", "edugraph.dead", "edugraph.events", *OF_CELERY, WORKER, *DELAYS),
+        read=(*queues, *(f"{queue}.dead" for queue in queues), "celery.pidbox", WORKER, *read),
         keys=keys,
         dead=queues,
     )
@@ -211,8 +210,7 @@ RIGHTS: dict[Service, Rights] = {
     "importer": _of_worker(
         *("data_import", "graph_findings", "import_splits"),
         keys=EVERY_KEY,
-        write=("amq.default",),
-        read=(*(f"{queue}.dead" for queue in QUEUES), "llm_analysis.notices"),
+        read=tuple(f"{queue}.dead" for queue in QUEUES),
     ),
     "analyzer": _of_worker("llm_analysis", keys=OF_THE_ANALYZER),
     "webhooks": Rights(configure=OF_WEBHOOKS, write=OF_WEBHOOKS, read=(*OF_WEBHOOKS, "edugraph.events")),

@@ -20,9 +20,12 @@ import redis
 from amqp.exceptions import ConsumerCancelled
 from beside import scripted_provider
 from engines import Engine, System, real_engine
+from service_settings import settings_from
+from waiting import until
 
 from edugraph_cli.serving import Pools, free_metrics_ports, metrics_ports
 from edugraph_common.messaging.celery_app import make_app
+from edugraph_common.messaging.dead_letter_store import open_dead_letters
 from edugraph_common.platform.settings import Settings
 
 pytestmark = pytest.mark.real
@@ -213,15 +216,8 @@ def _events(engine: Engine, seen: Seen) -> Iterator[None]:
 
 
 def _until_dead(engine: Engine, number: int) -> None:
-    connection = pika.BlockingConnection(pika.URLParameters(engine.environment["EDUGRAPH_BROKER_URL"]))
-    channel = connection.channel()
-    for _ in range(300):
-        if channel.queue_declare("data_import.dead", passive=True).method.message_count >= number:
-            break
-        connection.sleep(0.1)
-    else:
-        pytest.fail("the bad messages are not all in the dead letters")
-    connection.close()
+    store = open_dead_letters(settings_from(engine.environment))
+    until(lambda: store.counts()["data_import"] >= number, 30)
 
 
 def _failed_results(engine: Engine) -> str:

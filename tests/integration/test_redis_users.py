@@ -182,6 +182,7 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "audit_keys": ("gn", ""),
     "embedded_broker": ("", ""),
     "held": ("g", ""),
+    "dead_letters": ("gia", ""),
 }
 LETTERS: dict[RedisService, str] = {"gateway": "g", "insights": "n", "importer": "i", "analyzer": "a"}
 # Commands beside GET and SET, and who may give them on a key of their own; all others may not.

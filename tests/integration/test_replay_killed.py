@@ -10,30 +10,29 @@ import pytest
 from traps import Bench
 from waiting import until
 
+from edugraph_common.messaging.dead_letter_store import KEYS
+
 pytestmark = pytest.mark.real
 LETTERS, MIDDLE, PER_SECOND = 200, 100, 100
-# The worst moment: the letter is confirmed in its queue, and not yet taken out of the dead ones.
+# The worst moment: the letter is confirmed in its queue, and not yet deleted.
 REPLAY = f"""
 import os, sys
 from traps import TRAP_ROUTES
-from pika.adapters.blocking_connection import BlockingChannel
 from edugraph_common.contracts.routes import ROUTES
-from edugraph_common.messaging.dead_letters import LetterHolds
-from edugraph_common.platform.job_store import connect
+from edugraph_common.messaging.dead_letter_store import DeadLetterStore, open_dead_letters
 from edugraph_common.platform.settings import Settings
 from edugraph_gateway.operations.dead_letter_operator import DeadLetterOperator
 from edugraph_gateway.operations.task_results import TaskResults
-acknowledge, left = BlockingChannel.basic_ack, [int(sys.argv[1])]
-def die_before_acknowledging(*arguments):
+delete, left = DeadLetterStore.delete, [int(sys.argv[1])]
+def die_before_deleting(*arguments, **options):
     left[0] -= 1
     if left[0] == 0:
         os.kill(os.getpid(), 9)
-    acknowledge(*arguments)
-BlockingChannel.basic_ack = die_before_acknowledging
+    delete(*arguments, **options)
+DeadLetterStore.delete = die_before_deleting
 ROUTES.update(TRAP_ROUTES)
 settings = Settings()
-holds = LetterHolds(connect(settings.redis_url.get_secret_value()))
-operator = DeadLetterOperator(settings, holds, TaskResults(settings, 5).is_done)
+operator = DeadLetterOperator(settings, open_dead_letters(settings), TaskResults(settings, 5).is_done)
 print(operator.replay_all("data_import", {LETTERS}, {PER_SECOND}).model_dump_json())
 """
 
@@ -46,16 +45,18 @@ def replay(bench: Bench, folder: Path, dies_at: int) -> "subprocess.CompletedPro
 
 
 def test_replay_killed_in_the_middle_and_started_again_does_each_once(bench: Bench, tmp_path: Path) -> None:
-    """Out: `is_done` in DeadLetterOperator (one is done twice), or acknowledging before the publish (one is lost)."""
+    """Out: `is_done` in DeadLetterOperator (one is done twice), or deleting before the publish (one is lost)."""
     bench.start(without="circuit breaker", concurrency=2)
     tasks = [bench.send("reject", times=1) for _ in range(LETTERS)]
-    until(lambda: bench.depth("data_import.dead") == LETTERS, 60)
+    until(lambda: bench.dead() == LETTERS, 60)
     assert replay(bench, tmp_path, MIDDLE).returncode == -signal.SIGKILL
     until(lambda: done(bench, tasks) == MIDDLE)
-    until(lambda: bench.depth("data_import.dead") == LETTERS - MIDDLE + 1)
+    until(lambda: bench.dead() == LETTERS - MIDDLE + 1)
+    # The letter that the killed process had claimed is free again after a while.
+    bench.redis.delete(*bench.redis.scan_iter(f"{KEYS}:claim:*", count=1_000))
     assert json.loads(replay(bench, tmp_path, 0).stdout) == {"replayed": MIDDLE, "skipped": 1, "left": 0}
     until(lambda: done(bench, tasks) == LETTERS)
-    until(lambda: bench.depth("data_import.dead") == bench.depth("data_import") == 0)
+    until(lambda: bench.dead() == bench.depth("data_import") == 0)
     assert [len(bench.noted("done", task)) for task in tasks] == [1] * LETTERS
 
 

@@ -26,6 +26,7 @@ from edugraph_common.contracts.outcomes import BatchOutcome
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.messaging.celery_app import make_publisher
+from edugraph_common.messaging.dead_letter_store import DIED, made_letter
 from edugraph_common.messaging.provisioning import apply_topology, management, vhost
 from edugraph_common.messaging.topology import policies
 from edugraph_common.platform.answer_epochs import AnswerEpochs
@@ -229,6 +230,15 @@ class Ground:
         self.gateway.sweep()
         return max(days for days, of_age in paths.items() if all(path.exists() for path in of_age))
 
+    def letters_swept_after(self) -> int:
+        """The age in days, of 8 to 100, at which the sweeper takes the first dead letter."""
+        store = self.gateway.dead_letters._store
+        for days in AGES:
+            died = (NOW - timedelta(days=days - 0.5)).isoformat()
+            store.keep(made_letter("data_import", {}, {"id": str(days), DIED: died}, b"", NOW))
+        self.gateway.sweep()
+        return max(days for days in AGES if store.of_task("data_import", str(days)))
+
     def noted_for(self, audit: Audit) -> int:
         """The days, of 10, for which every entry is kept. Redis takes out whole nodes, of a hundred entries at most."""
         entry, first = {"time": NOW.isoformat(), "who": "k", "action": "job.cancel", "what": "j"}, dict[int, int]()
@@ -272,7 +282,10 @@ REACHED: dict[str, tuple[int, Callable[[Ground], Sequence[float]]]] = {
     "EDUGRAPH_GRAPH_TEXT_RETENTION_DAYS": (60, lambda at: [at.importer["text_days"]]),
     "EDUGRAPH_GRAPH_RECORD_RETENTION_DAYS": (70, lambda at: [at.importer["record_days"]]),
     "EDUGRAPH_ORPHAN_REVIEW_RETENTION_DAYS": (80, lambda at: [at.importer["orphan_review_days"]]),
-    "EDUGRAPH_DEAD_LETTER_RETENTION_DAYS": (90, lambda at: [at.importer["ledger_days"]]),
+    "EDUGRAPH_DEAD_LETTER_RETENTION_DAYS": (
+        90,
+        lambda at: [at.importer["ledger_days"], at.letters_swept_after()],
+    ),
     "EDUGRAPH_CACHE_TTL_SECONDS": (10 * 86_400, lambda at: [at.answer()]),
     "EDUGRAPH_BATCH_DEADLINE_SECONDS": (5_000, lambda at: [at.analyzer["batch_deadline_seconds"]]),
     "EDUGRAPH_VIEW_RETENTION_DAYS": (30, lambda at: [at.view()]),

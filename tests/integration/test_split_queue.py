@@ -88,7 +88,7 @@ def test_waiting_splits_hold_up_no_batch_and_waiting_batches_no_split(bench: Ben
     bench.start_service("edugraph_importer.worker", "data_import")
     until(lambda: all(_report(bench, job_id) == ("succeeded", 3) for job_id in waiting), 60)
     until(lambda: all(_report(bench, job_id) == ("succeeded", ROWS) for job_id in large), 60)
-    assert bench.depth("data_import.dead") == bench.depth("import_splits.dead") == 0
+    assert bench.dead() == bench.dead("import_splits") == 0
 
 
 def test_a_split_of_a_cancelled_job_is_left_out_and_resumed_it_is_done(bench: Bench) -> None:

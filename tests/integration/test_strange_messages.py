@@ -78,6 +78,6 @@ def test_strange_messages_are_buried_and_the_worker_goes_on(bench: Bench) -> Non
             producer.publish(body, exchange="edugraph.tasks", routing_key="import.batch", headers=headers, **form)
     task_id = bench.send(name=TRAP)
     until(lambda: bench.state(task_id) == "SUCCESS")
-    until(lambda: bench.depth("data_import.dead") == len(strange))
+    until(lambda: bench.dead() == len(strange))
     assert worker.alive()
     assert worker.logged("message_refused") == len(strange)

@@ -19,8 +19,8 @@ def dies_soon(virtual_host: Bench) -> None:
     virtual_host.policy(delivery_limit=1)
 
 
-def without_notices(guarded: bool) -> str:
-    return "" if guarded else "notices"
+def without_listener(guarded: bool) -> str:
+    return "" if guarded else "dead letters"
 
 
 @both_slow
@@ -28,9 +28,9 @@ def test_poison_task(bench: Bench, guarded: bool) -> None:
     """A task that kills its worker each time ends in the dead letters, and stays STARTED for ever.
     Out: leave DeadLetterListener out of the worker.
     """
-    bench.start(without=without_notices(guarded))
+    bench.start(without=without_listener(guarded))
     task_id = bench.send("crash")
-    until(lambda: bench.depth("data_import.dead") == 1, 30)
+    until(lambda: bench.dead() == 1, 30)
     if guarded:
         until(lambda: bench.state(task_id) == "FAILURE", 5)
         (reason,) = bench.noted("given_up", task_id)
@@ -38,15 +38,15 @@ def test_poison_task(bench: Bench, guarded: bool) -> None:
     else:
         assert stays(lambda: bench.state(task_id) == "STARTED", 3)
     assert len(bench.noted("begun", task_id)) == 2
-    until(lambda: bench.depth("data_import.notices") == (not guarded))
+    until(lambda: bench.depth("data_import.dead") == (not guarded))
 
 
 @both_slow
 def test_chord_with_a_lost_header(bench: Bench, guarded: bool) -> None:
     """The body of a chord waits for a member whose message the broker gave up. Out: as above."""
-    bench.start(without=without_notices(guarded), concurrency=2)
+    bench.start(without=without_listener(guarded), concurrency=2)
     _, body = bench.chord({}, {"action": "crash"}, {})
-    until(lambda: bench.depth("data_import.dead") == 1, 30)
+    until(lambda: bench.dead() == 1, 30)
     if guarded:
         (outcomes,) = until(lambda: bench.noted("body", body), 5)
         assert sorted(outcome["state"] for outcome in json.loads(outcomes)) == ["failed", "written", "written"]
@@ -65,7 +65,7 @@ def test_chord_with_a_failed_header(bench: Bench, guarded: bool) -> None:
     if guarded:
         assert until(lambda: bench.noted("body", body), 10) == ["[]"]
     else:
-        until(lambda: bench.depth("data_import.dead") == 1)
+        until(lambda: bench.dead() == 1)
         assert stays(lambda: not bench.noted("body", body), 3)
 
 
@@ -81,7 +81,7 @@ def test_rejected_member_of_a_chord(bench: Bench, guarded: bool) -> None:
         assert bench.noted("given_up", failed) == ["refused on purpose"]
     else:
         assert stays(lambda: not bench.noted("body", body), 3)
-    until(lambda: bench.depth("data_import.dead") == 1)
+    until(lambda: bench.dead() == 1)
 
 
 @both_slow
@@ -91,7 +91,7 @@ def test_answer_that_was_not_counted(bench: Bench, guarded: bool) -> None:
     """
     bench.policy(delivery_limit=5)
     conf = {} if guarded else {"worker_deduplicate_successful_tasks": True}
-    bench.start(without=without_notices(guarded), conf=conf, concurrency=2)
+    bench.start(without=without_listener(guarded), conf=conf, concurrency=2)
     _, body = bench.chord({}, {"action": "answer and crash", "times": 1})
     if guarded:
         until(lambda: bench.noted("body", body), 20)
@@ -133,15 +133,15 @@ def test_results_expired(bench: Bench, guarded: bool) -> None:
 @both_slow
 def test_hard_time_limit(bench: Bench, guarded: bool) -> None:
     """Celery acknowledges what ran too long: no dead letter, and the job is not told. Out: RejectingRequest."""
-    bench.start(without=without_notices(guarded))
+    bench.start(without=without_listener(guarded))
     task_id = bench.send("hang", soft_time_limit=1, time_limit=2)
     if guarded:
         assert until(lambda: bench.noted("given_up", task_id)) == ["took longer than the hard time limit"]
         until(lambda: bench.state(task_id) == "FAILURE")
-        assert len(bench.take("data_import.dead")) == 1
+        assert len(bench.take_dead()) == 1
     else:
         until(lambda: bench.state(task_id) == "FAILURE")
-        assert stays(lambda: bench.depth("data_import.dead") == 0, 2)
+        assert stays(lambda: bench.dead() == 0, 2)
         assert bench.noted("given_up", task_id) == []
     assert len(bench.noted("begun", task_id)) == 1
 
@@ -187,13 +187,13 @@ def test_bug(bench: Bench) -> None:
     task_id = bench.send("bug", text="Anna's secret")
     until(lambda: bench.state(task_id) == "FAILURE")
     assert bench.noted("given_up", task_id) == ["unexpected ZeroDivisionError"]
-    (dead,) = bench.take("data_import.dead")
+    (dead,) = bench.take_dead()
     assert dead["x-edugraph-reason"] == "unexpected ZeroDivisionError"
     assert worker.logged("Anna") == 0
 
 
 def test_each_dead_letter_is_told_once(bench: Bench) -> None:
-    """As an event. Its notice is told again when a child dies with it, under the same event id."""
+    """As an event. Its letter is told again when a child dies with it, under the same event id."""
     listener = bench.listen("dead_letter")
     bench.start()
     rejected, crashed = bench.send("reject"), bench.send("crash")
@@ -210,9 +210,11 @@ def test_each_dead_letter_is_told_once(bench: Bench) -> None:
     assert events[rejected]["type"] == "io.edugraph.dead_letter"
 
 
-def test_dead_letters_stay_however_often_they_are_looked_at(bench: Bench) -> None:
-    """A quorum queue drops what was put back 20 times. Out: the policy edugraph.dead."""
-    bench.start()
+def test_dead_letters_stay_however_often_they_are_put_back(bench: Bench) -> None:
+    """A letter that cannot be stored goes back. A quorum queue drops what was put back 20 times.
+    Out: the policy edugraph.dead.
+    """
+    bench.start(without="dead letters")
     bench.send("reject")
     until(lambda: bench.depth("data_import.dead") == 1)
     bench.stop_workers()
@@ -226,18 +228,18 @@ def test_a_bad_deploy_stops_before_it_kills_its_queue(bench: Bench, guarded: boo
     bench.flood(10_000 if guarded else 200, "bug", jobs=10)
     worker = bench.start(without="" if guarded else "circuit breaker", concurrency=4, EDUGRAPH_DEAD_LETTER_PAUSE="4")
     if not guarded:
-        until(lambda: bench.depth("data_import.dead") == 200, 60)
+        until(lambda: bench.dead() == 200, 60)
         return
     until(lambda: worker.logged("queue_paused"))
-    until(lambda: bench.depth("data_import.notices") == 0)
-    first = bench.depth("data_import.dead")
+    until(lambda: bench.depth("data_import.dead") == 0)
+    first = bench.dead()
     assert 20 <= first <= 50
     # It tries again by itself, and a death of each of two jobs is enough.
     until(lambda: worker.logged("queue_resumed"), 10)
     until(lambda: worker.logged("queue_paused") == 2, 10)
     time.sleep(1)
-    assert first < bench.depth("data_import.dead") <= first + 10
-    assert bench.depth("data_import") + bench.depth("data_import.dead") == 10_000
+    assert first < bench.dead() <= first + 10
+    assert bench.depth("data_import") + bench.dead() == 10_000
 
 
 def test_a_queue_goes_on_when_its_messages_are_good_again(bench: Bench) -> None:
@@ -260,7 +262,7 @@ def test_other_jobs_go_on_while_messages_die_of_their_data(bench: Bench, action:
     good = bench.send()
     worker = bench.start(EDUGRAPH_DEAD_LETTER_PAUSE="60")
     until(lambda: bench.state(good) == "SUCCESS", 15)
-    assert bench.depth("data_import.dead") == 60
+    until(lambda: bench.dead() == 60, 15)
     assert worker.logged("queue_paused") == 0
 
 
@@ -269,4 +271,4 @@ def test_lost_processes_of_several_jobs_pause_their_queue(bench: Bench) -> None:
     bench.flood(12, "crash", jobs=3)
     worker = bench.start(EDUGRAPH_DEAD_LETTER_LIMIT="6", EDUGRAPH_DEAD_LETTER_PAUSE="60")
     until(lambda: worker.logged("queue_paused"), 60)
-    assert bench.depth("data_import.dead") < 12
+    assert bench.dead() < 12

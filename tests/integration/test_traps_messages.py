@@ -224,8 +224,8 @@ def test_delayed_retries_and_their_key_prefix(bench: Bench) -> None:
     pauses = [later - earlier for earlier, later in pairwise(begun)]
     assert len(begun) == 4
     assert all(low <= pause < 2 * low + 1.5 for low, pause in zip([1, 2, 4], pauses, strict=True)), pauses
-    (dead,) = until(lambda: bench.take("data_import.dead"))
-    assert (dead["key"], dead["x-edugraph-tries"], dead["retries"]) == ("data_import", "4", 0)
+    (dead,) = until(bench.take_dead)
+    assert (dead["x-edugraph-tries"], dead["retries"]) == ("4", 0)
     assert "x-death" not in dead
     until(lambda: bench.state(task_id) == "FAILURE", 5)
 
@@ -263,11 +263,11 @@ def test_unknown_task_name(bench: Bench, guarded: bool) -> None:
         bench.app.send_task("task_of_tomorrow", (body(),), task_id=f"unknown-{guarded}", queue="data_import")
         if guarded:
             until(lambda: bench.state(f"unknown-{guarded}") == "FAILURE")
-            assert until(lambda: bench.take("data_import.dead"))[0]["task"] == "task_of_tomorrow"
+            assert until(bench.take_dead)[0]["task"] == "task_of_tomorrow"
         else:
             # Refused and lost: no dead letter, and so nobody who would tell its task.
             until(lambda: bench.workers[0].logged("message_refused"))
-            assert stays(lambda: bench.depth("data_import.dead") == 0, 2)
+            assert stays(lambda: bench.dead() == 0, 2)
             assert bench.depth("data_import") == 0
             assert bench.state(f"unknown-{guarded}") == "PENDING"
     finally:
@@ -279,7 +279,7 @@ def test_message_that_cannot_be_read(bench: Bench, guarded: bool) -> None:
     """Celery acknowledges a body that its child cannot decode: no dead letter. Out: RejectingRequest, by leaving
     DeadLetterListener out of the worker.
     """
-    worker = bench.start(without="" if guarded else "notices")
+    worker = bench.start(without="" if guarded else "dead letters")
     message = {
         "task": TRAP,
         "id": f"garbled-{guarded}",
@@ -296,10 +296,10 @@ def test_message_that_cannot_be_read(bench: Bench, guarded: bool) -> None:
     if guarded:
         until(lambda: bench.state("garbled-True") == "FAILURE")
         assert "[[{" not in worker.log.read_text()
-        assert until(lambda: bench.take("data_import.dead"))[0]["id"] == "garbled-True"
+        assert until(bench.take_dead)[0]["id"] == "garbled-True"
     else:
         until(lambda: worker.logged("decode message body"))
-        assert stays(lambda: bench.depth("data_import.dead") == 0, 2)
+        assert stays(lambda: bench.dead() == 0, 2)
         assert (bench.state("garbled-False"), bench.depth("data_import")) == ("PENDING", 0)
     assert worker.alive()
 

@@ -131,7 +131,7 @@ def test_a_poison_batch_of_the_real_importer(bench: Bench) -> None:
     until(lambda: reported(jobs, job)["state"] == "partly failed", 120)
     report = reported(jobs, job)
     assert (report["written"], report["failed"], report["failed_batches"]) == (2, 1, [1])
-    (dead,) = bench.take("data_import.dead")
+    (dead,) = bench.take_dead()
     assert dead["task"] == "import_batch_task"
     assert dead["x-death"][0]["reason"] == "delivery_limit"
 
@@ -147,7 +147,7 @@ def test_redis_away_around_a_task(bench: Bench) -> None:
         until(lambda: worker.logged("task_put_back"), 90)
         proxy.heal()
         until(lambda: all(bench.state(task) == "SUCCESS" for task in tasks), 120)
-    assert (bench.depth("data_import.dead"), worker.logged("task_refused")) == (0, 0)
+    assert (bench.dead(), worker.logged("task_refused")) == (0, 0)
 
 
 def reported(jobs: Jobs, job: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from edugraph_common.messaging.result_store import ResultStore
 from edugraph_common.messaging.task_base import EduGraphTask
 from edugraph_common.messaging.worker.circuit_breaker import add_circuit_breaker
 from edugraph_common.messaging.worker.consumer import QuickConsumer
-from edugraph_common.messaging.worker.dead_letter_listener import DeadLetterListener
+from edugraph_common.messaging.worker.dead_letter_listener import add_dead_letter_listener
 from edugraph_common.messaging.worker.remote_control import add_remote_control
 from edugraph_common.messaging.worker.shutdown import limit_shutdown
 from edugraph_common.messaging.worker.task_logs import log_tasks
@@ -139,8 +139,8 @@ def make_trap_app() -> App:
         confirm_in_children(trap_app)
     if "delays once" not in without:
         trap_app.conf.worker_consumer = QuickConsumer
-    if "notices" not in without:
-        trap_app.steps["consumer"].add(DeadLetterListener)
+    if "dead letters" not in without:
+        add_dead_letter_listener(trap_app, settings)
     if "remote control" not in without:
         add_remote_control(trap_app, settings)
     return trap_app

@@ -22,7 +22,7 @@ def test_a_row_has_as_many_cells_as_the_head() -> None:
 def test_every_label_relationship_queue_and_part_of_a_job_is_listed() -> None:
     of_graph = [*(f"{name}.id" for name in (*LABELS, *RELATIONSHIPS))]
     of_jobs = [f"edugraph:job:{{J}}{':' if part else ''}{part}" for part in PARTS]
-    of_queues = [name for queue in QUEUES for name in (queue, dead_queue_name(queue), f"{queue}.notices")]
+    of_queues = [name for queue in QUEUES for name in (queue, dead_queue_name(queue))]
     given = {Store.GRAPH: of_graph, Store.REDIS: of_jobs, Store.QUEUES: of_queues}
     missing = [place for store, places in given.items() for place in places if place_of(store, place) is None]
     assert missing == []

@@ -53,7 +53,8 @@ def test_it_looks_once_in_five_seconds() -> None:
             {"data_import": QueueFigures(ready=3, dead=1, unacked=2, consumers=0, published=3, redelivered=4)}
         )
 
-    figures = BrokerFigures(look, clock=lambda: now[0])
+    stored = {"data_import": 4}
+    figures = BrokerFigures(look, lambda: stored, clock=lambda: now[0])
     for now[0] in (0, 1, LOOK_INTERVAL_SECONDS - 0.1, LOOK_INTERVAL_SECONDS):
         found = list(figures.collect())
     assert looks[0] == 2
@@ -61,14 +62,23 @@ def test_it_looks_once_in_five_seconds() -> None:
     assert value(found, "queue_messages", queue="data_import", state="unacked") == 2
     assert value(found, "queue_consumers", queue="data_import") == 0
     assert value(found, "queue_oldest_seconds", queue="data_import") == LOOK_INTERVAL_SECONDS
-    assert value(found, "dead_letters", queue="data_import") == 1
+    assert value(found, "dead_letters", queue="data_import") == 5
     assert value(found, "queue_redelivered_total", queue="data_import") == 4
+
+
+def test_letters_are_not_told_where_nobody_knows_how_many_are_stored() -> None:
+    def away() -> dict[str, int]:
+        raise Retryable("away")
+
+    found = list(BrokerFigures(lambda: Look({"data_import": QueueFigures(ready=3, dead=1)}), away).collect())
+    assert value(found, "dead_letters", queue="data_import") is None
+    assert value(found, "queue_messages", queue="data_import", state="ready") == 3
 
 
 def test_a_broker_that_is_away_is_said_to_be() -> None:
     def look() -> Look:
         raise Retryable("away")
 
-    found = list(BrokerFigures(look).collect())
+    found = list(BrokerFigures(look, dict).collect())
     assert [family.name for family in found] == ["edugraph_broker_read"]
     assert value(found, "broker_read") == 0

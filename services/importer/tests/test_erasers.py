@@ -14,6 +14,7 @@ from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Store
 from edugraph_common.messaging.dead_letters import Rewritten
+from edugraph_common.platform.job_store import LETTERS_TO_CLEAN
 from edugraph_common.platform.object_store import Blobs
 from edugraph_importer.erasure import Erasure, tell_restricted
 from edugraph_importer.graph import Graph, GraphSettings
@@ -62,6 +63,15 @@ class Stores:
     def hide_file_names(_: Any, **__: Any) -> int:
         return 0
 
+    def cleaned(self, job_id: str, marks: Any) -> None:
+        assert not marks
+        assert "dead_letters" not in self.changed, "a letter that is noted meanwhile would be forgotten"
+        self.changed.add(f"cleaned {job_id}")
+
+    @staticmethod
+    def told_apart() -> Any:
+        return lambda _: False
+
     def clean_later(self, job_id: str) -> None:
         self.changed.add(f"later {job_id}")
 
@@ -92,11 +102,12 @@ class Stores:
     def begin_everywhere(self) -> None:
         self.changed.add("answers of insights")
 
-    def letters(self, change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:
+    def letters(self, change: Callable[[bytes], bytes], *, dry_run: bool, go_on: Callable[[], None]) -> Rewritten:
+        go_on()
         self.asked.add("dead_letters")
         if not dry_run:
             self.changed.add("dead_letters")
-        return Rewritten(len(change(b"{}")), {})
+        return Rewritten(len(change(b"{}")), {}, [])
 
 
 ROW = b'{"type": "error_record", "data": {"student_id": "s"}}\n'
@@ -129,6 +140,14 @@ def test_every_store_with_an_eraser_is_cleaned(tmp_path: Path, dry_run: bool) ->
     assert stores.changed == (set() if dry_run else everywhere)
     left = {job: b"student_id" in blobs.read(f"jobs/{job}/source.ndjson", 0, 100) for job in ("open", "ended")}
     assert left == {"open": True, "ended": dry_run}
+
+
+def test_letters_that_were_stored_after_an_erasure_are_cleaned(tmp_path: Path) -> None:
+    """Out: the look for LETTERS_TO_CLEAN in `clean`, or `cleaned` after the letters."""
+    stores = Stores()
+    result = _erasure(stores, Blobs(str(tmp_path))).clean(LETTERS_TO_CLEAN)
+    assert stores.changed == {f"cleaned {LETTERS_TO_CLEAN}", "dead_letters"}
+    assert result == {"removed": {"dead_letters": {"letters": 2}}}
 
 
 def test_of_an_erased_person_a_reject_says_only_that_there_was_one(tmp_path: Path) -> None:

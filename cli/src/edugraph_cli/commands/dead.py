@@ -1,4 +1,4 @@
-"""`edugraph dead list|show|replay|drop` ask the gateway; `dead export|restore` speak to the broker itself."""
+"""`edugraph dead list|show|replay|drop` ask the gateway; `dead export|restore` read and write the store itself."""
 
 import sys
 from enum import StrEnum
@@ -93,12 +93,15 @@ def drop(queue: Queue, task_id: TaskId = None, everything: All = False, as_json:
 
 @app.command()
 def export(queue: Queue) -> None:
-    """Print all dead letters of a queue, one on each line, with their records. They stay in the queue."""
-    from edugraph_cli import dead_letter_archive
+    """Print all dead letters of a queue, one on each line, with their records. The letters stay."""
+    from edugraph_common.messaging.dead_letter_store import open_dead_letters
+    from edugraph_common.messaging.dead_letters import take_in
 
     settings = broker_settings()
     with plain_errors():
-        for line in dead_letter_archive.export(settings, queue):
+        store = open_dead_letters(settings)
+        take_in(settings, store)
+        for line in store.export(queue):
             sys.stdout.write(f"{line}\n")
 
 
@@ -107,12 +110,12 @@ def restore(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="the file that `dead export` wrote")],
     as_json: Json = False,
 ) -> None:
-    """Put exported dead letters back into their queues, to be looked at and replayed there."""
-    from edugraph_cli import dead_letter_archive
+    """Store exported dead letters again, to be looked at and replayed. A letter that is there is replaced."""
+    from edugraph_common.messaging.dead_letter_store import open_dead_letters
 
     settings = broker_settings()
     with plain_errors(), file.open(encoding="utf-8") as lines:
-        restored = dead_letter_archive.restore(settings, lines)
+        restored = open_dead_letters(settings).restore(lines)
     if as_json:
         show_json(restored)
     else:

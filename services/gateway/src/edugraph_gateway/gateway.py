@@ -16,7 +16,7 @@ from anyio import CapacityLimiter
 from edugraph_common.contracts.api import Check
 from edugraph_common.contracts.messages import CourseMembersRequest
 from edugraph_common.messaging.celery_app import make_publisher
-from edugraph_common.messaging.dead_letters import LetterHolds
+from edugraph_common.messaging.dead_letter_store import DeadLetterStore
 from edugraph_common.messaging.publisher import send, task_id_for
 from edugraph_common.messaging.queue_depth import queue_depth
 from edugraph_common.platform.acceptance import AcceptanceNumbers
@@ -104,7 +104,9 @@ def open_gateway(
     blobs = Blobs(settings.blob_url, settings.imports_from)
     results = TaskResults(settings, REDIS_TIMEOUT_SECONDS)
     probes, publisher = make_probes(settings, client, blobs), open_publisher(celery_app, settings)
-    dead_letters = DeadLetterOperator(settings, LetterHolds(client), results.is_done)
+    letters_kept = timedelta(days=settings.dead_letter_retention_days)
+    letter_store = DeadLetterStore(client, jobs, blobs, letters_kept, now)
+    dead_letters = DeadLetterOperator(settings, letter_store, results.is_done)
     bootstrap_key = secret_of(settings.bootstrap_key)
     days = (settings.source_retention_days, settings.reject_retention_days)
     retention = Retention(*(timedelta(days=each) for each in days))
@@ -166,12 +168,12 @@ def open_gateway(
             workers=WorkerChecks(celery_app, results, held_queues, consumers_of(settings, celery_app), new_id),
             new_id=new_id,
         ),
-        broker_figures=broker_figures(settings, celery_app),
+        broker_figures=broker_figures(settings, celery_app, letter_store.counts),
         analysis_backlog=AnalysisBacklog(lambda: jobs.records_to_analyse(now())),
         queue_depth=queue_depth(celery_app),
         end_records=partial(end_old_records, submitter),
         read_reports=partial(keep_reading_reports, celery_app, held_queues) if settings.on_rabbitmq else None,
-        sweep=lambda: sweep(jobs, blobs, retention, now()),
+        sweep=lambda: sweep(jobs, blobs, retention, now()) + letter_store.sweep(),
         now=now,
         event_streams=EventStreams(settings.max_streams_per_client),
     )

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from edugraph_common.contracts.errors import ServerAway
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.messaging.celery_app import App, make_app
-from edugraph_common.messaging.dead_letters import LetterHolds, read_dead_letters, rewrite_dead_letters
+from edugraph_common.messaging.dead_letter_store import open_dead_letters
+from edugraph_common.messaging.dead_letters import read_dead_letters, rewrite_dead_letters
 from edugraph_common.messaging.worker.deliveries import note_deliveries
 from edugraph_common.messaging.worker.health import report_health
 from edugraph_common.messaging.worker.metrics import measure_worker
@@ -68,6 +69,7 @@ def make_worker(settings: Settings) -> App:
         jobs = Jobs(client, settings.job_retention_seconds)
         blobs, members = Blobs(settings.blob_url, settings.imports_from), CourseMembers(client)
         epochs, texts = AnswerEpochs(client), RedisTexts(client)
+        letters = open_dead_letters(settings)
         prefixes = {platform_key(name): prefix for name, prefix in settings.platform_prefixes.items()}
         return Importer(
             app=app,
@@ -84,13 +86,13 @@ def make_worker(settings: Settings) -> App:
                 texts=texts,
                 members=members,
                 epochs=epochs,
-                rewrite_letters=partial(rewrite_dead_letters, settings, LetterHolds(client)),
+                rewrite_letters=partial(rewrite_dead_letters, settings, letters),
                 now=now,
                 platform_prefixes=prefixes,
             ),
             elsewhere=Elsewhere(
                 search=jobs.entries_with,
-                letters=partial(read_dead_letters, settings, LetterHolds(client)),
+                letters=partial(read_dead_letters, settings, letters),
                 entries=partial(Audit(client, secret_of(settings.privacy_secret)).about, "student"),
                 views=partial(texts.read, patterns_of("views")),
             ),

@@ -54,7 +54,12 @@ def importer(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     client.close()
 
 
-def no_letters(change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:  # noqa: ARG001
+def no_letters(
+    change: Callable[[bytes], bytes],  # noqa: ARG001
+    *,
+    dry_run: bool,  # noqa: ARG001
+    go_on: Callable[[], None],  # noqa: ARG001
+) -> Rewritten:
     raise Rejected("only RabbitMQ keeps dead letters")
 
 

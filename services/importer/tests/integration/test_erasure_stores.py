@@ -30,7 +30,12 @@ pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indir
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
-def no_letters(change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:  # noqa: ARG001
+def no_letters(
+    change: Callable[[bytes], bytes],  # noqa: ARG001
+    *,
+    dry_run: bool,  # noqa: ARG001
+    go_on: Callable[[], None],  # noqa: ARG001
+) -> Rewritten:
     raise Rejected("only RabbitMQ keeps dead letters")
 
 

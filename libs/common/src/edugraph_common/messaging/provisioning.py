@@ -29,7 +29,6 @@ from edugraph_common.messaging.topology import (
     EVENTS,
     TASKS,
     dead_queues,
-    notices_queue,
     policies,
     task_queues,
     worker_reports_queue,
@@ -58,6 +57,9 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
             channel.queue_declare(queue.name, durable=True, arguments=queue.queue_arguments)
             for exchange, key in _bindings(queue):
                 channel.queue_bind(queue.name, exchange.name, key)
+        # Copies of dead letters came here before letters were stored. Nobody reads or erases them any more.
+        for name in QUEUES:
+            channel.queue_delete(f"{name}.notices")
     with management(settings) as api:
         wanted = policies(settings.dead_letter_retention_days)
         for name, policy in wanted.items():
@@ -145,7 +147,7 @@ def _policy_problems(queue: str, found: dict[str, Any], ours: dict[str, dict[str
 
 
 def all_queues() -> list[Queue]:
-    return [*task_queues(), *dead_queues(), *(notices_queue(name) for name in QUEUES), worker_reports_queue()]
+    return [*task_queues(), *dead_queues(), worker_reports_queue()]
 
 
 def delay_names() -> list[str]:

@@ -56,18 +56,9 @@ def task_queues(*, quorum: bool = True) -> list[Queue]:
 
 
 def dead_queues(*, quorum: bool = True) -> list[Queue]:
-    """Return the queues where dead letters stay until an operator decides."""
+    """Return the queues of dead letters, where they wait until somebody stores them."""
     arguments = _arguments(quorum=quorum)
     return [Queue(dead_queue_name(q), DEAD, routing_key=q, queue_arguments=arguments) for q in QUEUES]
-
-
-def notices_queue(queue: str, *, quorum: bool = True) -> Queue:
-    """Return the queue with a copy of each dead letter of `queue`.
-
-    The workers of `queue` read it and record what became of the task; the operator keeps the original.
-    """
-    arguments = _arguments(quorum=quorum)
-    return Queue(f"{queue}.notices", DEAD, routing_key=queue, queue_arguments=arguments, no_declare=quorum)
 
 
 def worker_reports_queue() -> Queue:
@@ -98,9 +89,9 @@ def policies(dead_letter_retention_days: int = DEAD_LETTER_RETENTION_DAYS) -> di
         }
         for queue in QUEUES
     }
-    # Whoever looks at dead letters puts them back. However often that happens, they stay until their time is over.
+    # A letter that cannot be stored goes back. However often that happens, it stays until its time is over.
     of_dead_queues = {
-        "pattern": r"^.*\.(dead|notices)$",
+        "pattern": r"^.*\.dead$",
         "apply-to": "queues",
         "priority": 10,
         "definition": {

@@ -62,14 +62,13 @@ def permissions() -> dict[Service, Permissions]:
             routing_keys=_pattern(_keys_of(set(ROUTING_KEYS))),
             tags="monitoring",
         ),
-        # It takes an erased person out of dead letters, which go back to their queues past the exchange.
+        # It stores all dead letters before it erases or exports a person.
         "importer": _worker(
             tasks,
             events,
             ("data_import", "import_splits", "graph_findings"),
             _keys_of(set(ROUTING_KEYS)),
-            write=r"|amq\.default",
-            read=rf"|({'|'.join(QUEUES)})\.(dead|notices)",
+            read=rf"|({'|'.join(QUEUES)})\.dead",
         ),
         # What it found goes to the importer. It can ask for nobody's erasure, and for no import that was not lost.
         "analyzer": _worker(
@@ -112,13 +111,13 @@ def apply_users(api: httpx.Client, vhost: str, passwords: Mapping[Service, str])
 
 
 def _worker(
-    tasks: str, events: str, queues: tuple[str, ...], routing_keys: set[str], *, write: str = "", read: str = ""
+    tasks: str, events: str, queues: tuple[str, ...], routing_keys: set[str], *, read: str = ""
 ) -> Permissions:
-    """`write` and `read` are more alternatives of the patterns."""
+    """`read` is more alternatives of the pattern."""
     return Permissions(
         configure=rf"^({CELERY_EXCHANGES}|{WORKERS_OWN})$",
-        write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS}{write})$",
-        read=rf"^(({'|'.join(queues)})(\.notices)?|celery\.pidbox|{WORKERS_OWN}{read})$",
+        write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS})$",
+        read=rf"^(({'|'.join(queues)})(\.dead)?|celery\.pidbox|{WORKERS_OWN}{read})$",
         routing_keys=_pattern(routing_keys | {WORKER_REPORT_KEY}),
         dead_keys=f"^({'|'.join(queues)})$",
     )

@@ -51,6 +51,10 @@ SETTLING_SECONDS = 60  # after which who derives prerequisites has died, or is p
 SETTLING_WAIT_SECONDS = 2.0
 TO_CLEAN = "edugraph:erasing:jobs"  # ids of jobs whose files name somebody who was erased while they ran
 ERASED_FILE_NAME = "(erased)"  # shown in place of a file name that names an erased person
+# It stands among the jobs to clean for the dead letters that were stored after an erasure. A key of its own says so,
+# since the analyzer notes such letters and must not change what else is to be cleaned.
+LETTERS_TO_CLEAN = "dead-letters"
+UNCLEAN_LETTERS = "edugraph:{dead-letters}:unclean"
 MARKS_TO_CLEAN = "edugraph:erasing:marks"  # of records of theirs whose analysis ended later
 FAILED_STATES: tuple[JobState, ...] = ("failed", "partly failed")
 CLAIM_SECONDS = 60.0  # after which a split that has neither sent its window nor failed has died
@@ -583,6 +587,11 @@ class Jobs:
             pipe.sadd(TO_CLEAN, job_id)
             pipe.execute()
 
+    def clean_letters_later(self) -> None:
+        """Note that a dead letter was stored that may name somebody who was erased."""
+        with redis_errors():
+            self._redis.set(UNCLEAN_LETTERS, "1")
+
     def marks_to_clean(self) -> frozenset[str]:
         with redis_errors():
             return frozenset(cast("set[str]", self._redis.smembers(MARKS_TO_CLEAN)))
@@ -591,11 +600,15 @@ class Jobs:
         """Return the jobs to clean that have ended, or that Redis does not know any more."""
         with redis_errors():
             noted = cast("set[str]", self._redis.smembers(TO_CLEAN))
+            if self._redis.exists(UNCLEAN_LETTERS):
+                noted = noted | {LETTERS_TO_CLEAN}
         return sorted(job_id for job_id in noted if not self.is_open(job_id))
 
     def cleaned(self, job_id: str, marks: Collection[str]) -> None:
         with redis_errors():
             pipe = self._redis.pipeline()
+            if job_id == LETTERS_TO_CLEAN:
+                pipe.delete(UNCLEAN_LETTERS)
             pipe.srem(TO_CLEAN, job_id)
             if marks:
                 pipe.srem(MARKS_TO_CLEAN, *marks)

@@ -79,7 +79,7 @@ class Settings(BrokerSettings):
         default=DEAD_LETTER_RETENTION_DAYS,
         ge=1,
         le=3_650,
-        description="days that a dead letter waits for an operator; then RabbitMQ drops it",
+        description="days that a dead letter waits for an operator; then it is deleted",
     )
     audit_retention_days: int = Field(
         default=AUDIT_RETENTION_DAYS,

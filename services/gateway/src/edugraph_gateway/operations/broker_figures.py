@@ -25,7 +25,10 @@ _COLUMNS = "name,messages_ready,messages_unacknowledged,consumers,message_stats.
 
 @dataclass(frozen=True)
 class QueueFigures:
-    """None stands for what this broker does not tell. `published` counts since the broker began."""
+    """None stands for what this broker does not tell. `published` counts since the broker began.
+
+    `dead` letters are those that nobody has stored yet.
+    """
 
     ready: int
     dead: int
@@ -63,10 +66,20 @@ class HeadAge:
 
 
 class BrokerFigures(Collector):
-    """`look` raises Failure when the broker does not tell."""
+    """`look` raises Failure when the broker does not tell, `stored` when nobody knows how many letters are stored.
 
-    def __init__(self, look: Callable[[], Look], clock: Callable[[], float] = time.monotonic) -> None:
-        self._look, self._clock = look, clock
+    `stored` gives the number of stored dead letters of each queue.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Look],
+        stored: Callable[[], dict[str, int]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._look = look
+        self._stored = stored
+        self._clock = clock
         self._heads = {queue: HeadAge() for queue in QUEUES}
         self._families = cached_for(LOOK_INTERVAL_SECONDS, self._read, clock)
 
@@ -81,6 +94,11 @@ class BrokerFigures(Collector):
             readable.add_metric([], 0)
             return [readable]
         readable.add_metric([], 1)
+        stored: dict[str, int] | None
+        try:
+            stored = self._stored()
+        except Failure:
+            stored = None  # the alert of Redis tells it
         alarms, messages = metrics.BROKER_ALARM.family(), metrics.QUEUE_MESSAGES.family()
         oldest, dead = metrics.QUEUE_OLDEST.family(), metrics.DEAD_LETTERS.family()
         consumers, redelivered = metrics.QUEUE_CONSUMERS.family(), metrics.QUEUE_REDELIVERED.family()
@@ -88,7 +106,8 @@ class BrokerFigures(Collector):
             alarms.add_metric([resource], raised)
         for name, seen in look.queues.items():
             messages.add_metric([name, "ready"], seen.ready)
-            dead.add_metric([name], seen.dead)
+            if stored is not None:
+                dead.add_metric([name], seen.dead + stored[name])
             if seen.unacked is not None:
                 messages.add_metric([name, "unacked"], seen.unacked)
             if seen.consumers is not None:
@@ -100,11 +119,11 @@ class BrokerFigures(Collector):
         return [readable, alarms, messages, oldest, dead, consumers, redelivered]
 
 
-def broker_figures(settings: Settings, app: Celery) -> BrokerFigures:
+def broker_figures(settings: Settings, app: Celery, stored: Callable[[], dict[str, int]]) -> BrokerFigures:
     """Ask the management API where its address is known, else by passive declaration, which tells less."""
     if settings.on_rabbitmq and settings.broker_management_url is not None:
-        return BrokerFigures(lambda: _look_by_management(settings))
-    return BrokerFigures(lambda: _look_by_declaration(app, consumers=settings.on_rabbitmq))
+        return BrokerFigures(lambda: _look_by_management(settings), stored)
+    return BrokerFigures(lambda: _look_by_declaration(app, consumers=settings.on_rabbitmq), stored)
 
 
 def _look_by_management(settings: Settings) -> Look:

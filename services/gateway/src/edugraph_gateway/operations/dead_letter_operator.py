@@ -1,56 +1,31 @@
-"""What an operator does with dead letters: look at them, send them again, drop them. It needs RabbitMQ.
-
-A replay publishes the message, waits for the confirm, and only then takes the letter out of the dead ones: a crash in
-between leaves it there, and a second replay changes nothing, because a task keeps its id and tasks are idempotent.
-"""
+"""What an operator does with dead letters: look at them, send them again, or drop them."""
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Rejected
-from edugraph_common.contracts.routes import QUEUES, ROUTES, dead_queue_name
-from edugraph_common.messaging.dead_letters import (
-    DIED,
+from edugraph_common.contracts.routes import QUEUES, ROUTES
+from edugraph_common.messaging.dead_letter_store import (
     REASON,
-    TRIES,
-    HeldLetter,
-    Hold,
-    LetterHolds,
-    count_dead_letters,
-    dead_letter_channel,
-    header_value,
-    held_letters,
+    REPLAYED,
+    DeadLetter,
+    DeadLetterStore,
+    StoredLetter,
+    Unreadable,
 )
+from edugraph_common.messaging.dead_letters import dead_letter_channel, header_value, take_in
 from edugraph_common.messaging.topology import TASKS
 from edugraph_common.platform.settings import Settings
 
-T = TypeVar("T")
-
-MAX_SEARCHED_LETTERS = 10_000  # dead letters that are looked through for one task
 PERSISTENT = 2
 # The broker and the tasks wrote these headers on the message when it died.
 DEATH_HEADERS = ("x-death", "x-first-death", "x-last-death", "x-delivery-count", "x-edugraph-", "x-opt-")
-
-
-class DeadLetter(ContractModel):
-    """`died` is missing where the broker itself gave the message up; `job_id` for a message that is none of ours."""
-
-    queue: str
-    task_id: str
-    task: str
-    reason: str
-    job_id: str | None = None
-    tries: int | None = None
-    died: datetime | None = None
-    bytes: int = 0
 
 
 class Replayed(ContractModel):
@@ -59,6 +34,11 @@ class Replayed(ContractModel):
     replayed: int = 0
     skipped: int = 0
     left: int = 0
+
+    def plus(self, more: "Replayed") -> "Replayed":
+        return Replayed(
+            replayed=self.replayed + more.replayed, skipped=self.skipped + more.skipped, left=self.left + more.left
+        )
 
 
 class NotThere(Rejected):
@@ -70,193 +50,154 @@ class Unplayable(Rejected):
 
 
 class DeadLetterOperator:
-    """Every method raises Retryable when the broker does not answer, Rejected for a queue or letter that is missing.
+    """Every method raises Retryable when a server does not answer, Rejected for a queue or letter that is missing.
 
-    `is_done` says by the id of a task whether it has succeeded.
+    What changes a letter raises Wait while another process works on it. `is_done` says by the id of a task whether it
+    has succeeded.
     """
 
     def __init__(
         self,
         settings: Settings,
-        holds: LetterHolds,
+        store: DeadLetterStore,
         is_done: Callable[[str], bool],
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._settings, self._holds, self._is_done, self._sleep = settings, holds, is_done, sleep
+        self._settings = settings
+        self._store = store
+        self._is_done = is_done
+        self._sleep = sleep
 
     def counts(self) -> dict[str, int]:
-        """Return the number of dead letters of each queue."""
-        with dead_letter_channel(self._settings) as channel:
-            return {queue: count_dead_letters(channel, queue) for queue in QUEUES}
+        """Return the number of dead letters of each queue. Those that wait in the broker are stored first."""
+        take_in(self._settings, self._store)
+        return self._store.counts()
 
     def oldest(self, queue: str, limit: int) -> list[DeadLetter]:
-        """Return the oldest letters first. Looking leaves them where they are."""
-        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
-            return [_described(queue, held) for held in held_letters(channel, queue, limit, hold)]
+        """Return the stored letters of a queue, the oldest first."""
+        _check_queue(queue)
+        return self._store.rows(self._store.oldest(queue, limit))
 
     def show(self, queue: str, task_id: str) -> tuple[DeadLetter, Any]:
         """Return the letter and the arguments of its task, which hold records."""
-
-        def show_oldest(_: BlockingChannel, letters: Iterator[HeldLetter]) -> tuple[DeadLetter, Any]:
-            held = next(letters)
-            return _described(queue, held), _arguments(held)
-
-        return self._of_task(queue, task_id, show_oldest)
+        letter = self._store.read(self._letters_of_task(queue, task_id)[0])
+        if letter is None:
+            raise _not_there(queue, task_id)
+        return letter.describe(), letter.arguments()
 
     def replay(self, queue: str, task_id: str) -> Replayed:
         """Send every letter of this task again. Raises Unplayable for one that no worker could do."""
-
-        def replay_each(channel: BlockingChannel, letters: Iterator[HeldLetter]) -> Replayed:
+        refs = self._letters_of_task(queue, task_id)
+        total = Replayed()
+        with dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
-            return _total(self._replay(channel, held) for held in letters)
-
-        return self._of_task(queue, task_id, replay_each)
+            for ref in refs:
+                total = total.plus(self._replay(channel, ref))
+        if total == Replayed():
+            raise _not_there(queue, task_id)  # another call was faster
+        return total
 
     def replay_all(self, queue: str, limit: int, per_second: float) -> Replayed:
-        """Send the oldest `limit` letters again, but no more than there are now: one that dies anew comes back."""
-
-        def replay_or_leave(channel: BlockingChannel, held: HeldLetter) -> Replayed:
-            try:
-                replayed = self._replay(channel, held)
-            except Unplayable:  # one letter that cannot be sent must not keep the others from being sent
-                return Replayed(left=1)
-            self._sleep(replayed.replayed / per_second)
-            return replayed
-
-        self._holds.wait_for_given_back()
-        with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
+        """Send the oldest `limit` letters again, but no more than there are now: one that dies again comes back."""
+        _check_queue(queue)
+        take_in(self._settings, self._store)
+        refs = self._store.oldest(queue, limit)
+        total = Replayed()
+        with dead_letter_channel(self._settings) as channel:
             channel.confirm_delivery()
-            most = min(limit, count_dead_letters(channel, queue))
-            return _total(replay_or_leave(channel, held) for held in held_letters(channel, queue, most, hold))
+            for ref in refs:
+                # One letter that cannot be sent must not keep the others from being sent.
+                try:
+                    replayed = self._replay(channel, ref)
+                except (Unplayable, Unreadable):
+                    replayed = Replayed(left=1)
+                self._sleep(replayed.replayed / per_second)
+                total = total.plus(replayed)
+        return total
 
     def drop(self, queue: str, task_id: str) -> int:
         """Drop the letters of this task for good. Returns how many they were."""
-
-        def drop_each(channel: BlockingChannel, letters: Iterator[HeldLetter]) -> int:
-            dropped = 0
-            for held in letters:
-                channel.basic_ack(held.tag)
-                dropped += 1
-            return dropped
-
-        return self._of_task(queue, task_id, drop_each)
+        dropped = self._drop(self._letters_of_task(queue, task_id))
+        if not dropped:
+            raise _not_there(queue, task_id)  # another call was faster
+        return dropped
 
     def drop_all(self, queue: str) -> int:
         """Drop all letters of the queue for good. Returns how many they were."""
-        self._holds.wait_for_given_back()
-        with dead_letter_channel(self._settings) as channel:
-            count_dead_letters(channel, queue)  # it refuses a name that is no queue
-            return int(channel.queue_purge(dead_queue_name(queue)).method.message_count)
+        _check_queue(queue)
+        take_in(self._settings, self._store)
+        return self._drop(self._store.oldest(queue, limit=0))
 
-    def _of_task(self, queue: str, task_id: str, do: Callable[[BlockingChannel, Iterator[HeldLetter]], T]) -> T:
-        """Do it with the letters of one task, and look for them once more where others held some meanwhile.
+    def _letters_of_task(self, queue: str, task_id: str) -> list[str]:
+        """Return at least one letter. Raises NotThere."""
+        _check_queue(queue)
+        refs = self._store.of_task(queue, task_id)
+        if not refs:
+            take_in(self._settings, self._store)
+            refs = self._store.of_task(queue, task_id)
+        if not refs:
+            raise _not_there(queue, task_id)
+        return refs
 
-        Only who finds nothing waits: many letters can be sent again one by one. Raises Retryable without Redis for a
-        letter that is missing, since nobody knows then whether somebody holds it.
+    def _drop(self, refs: list[str]) -> int:
+        dropped = 0
+        for ref in refs:
+            with self._store.claimed(ref):
+                if self._store.is_there(ref):
+                    self._store.delete(ref)
+                    dropped += 1
+        return dropped
+
+    def _replay(self, channel: BlockingChannel, ref: str) -> Replayed:
+        """Publish the task of a letter unless it is done, and delete the letter after the broker's confirm.
+
+        A process that is killed between the two leaves the letter. Its task is then sent twice, unless the first one
+        has succeeded before.
         """
-        again = False
-        while True:
-            try:
-                with self._holds.holding() as hold, dead_letter_channel(self._settings) as channel:
-                    return do(channel, _letters_of_task(channel, queue, task_id, hold))
-            except NotThere:
-                if again or not hold.others():
-                    raise
-            self._holds.wait_for_given_back()
-            again = True
+        with self._store.claimed(ref):
+            letter = self._store.read(ref) if self._store.is_there(ref) else None
+            if letter is None:
+                return Replayed()  # another call was faster
+            if self._is_done(letter.header("id")):
+                self._store.delete(ref)
+                return Replayed(skipped=1)
+            self._publish(channel, letter, is_told=REASON in letter.headers or not self._store.is_untold(ref))
+            # The task that was sent again will have an end of its own.
+            self._store.delete(ref, told=True)
+            return Replayed(replayed=1)
 
-    def _replay(self, channel: BlockingChannel, held: HeldLetter) -> Replayed:
-        """Publish the task of a letter unless it is done, and acknowledge the letter after the broker's confirm."""
-        task = _header(held, "task")
-        done = self._is_done(_header(held, "id"))
-        if not done:
-            route = ROUTES.get(task)
-            if route is None:
-                raise Unplayable(f"no queue is known for the task {task[:80] or 'without a name'}: drop it")
-            try:
-                args, kwargs, embed = json.loads(held.body)
-                # The chord was told of the failure when the task died: it must not hear of this member again.
-                alone = {**dict(embed), "chord": None, "chain": None, "callbacks": None}
-            except (ValueError, TypeError):
-                raise Unplayable("the body of this dead letter is not that of a task: drop it") from None
-            old = held.properties
-            properties = pika.BasicProperties(
-                content_type=old.content_type,
-                content_encoding=old.content_encoding,
-                correlation_id=old.correlation_id,
-                reply_to=old.reply_to,
-                priority=old.priority,
-                message_id=old.message_id,
-                delivery_mode=PERSISTENT,
-                headers=without_death(cast("dict[str, Any]", old.headers or {})),
-            )
-            body = json.dumps([args, kwargs, alone]).encode()
-            # The key is the task's own, not that of the letter: the key of a delayed message has 28 bits before it.
-            channel.basic_publish(TASKS.name, route.key, body, properties, mandatory=True)
-        channel.basic_ack(held.tag)
-        return Replayed(skipped=1) if done else Replayed(replayed=1)
+    def _publish(self, channel: BlockingChannel, letter: StoredLetter, *, is_told: bool) -> None:
+        task = letter.header("task")
+        route = ROUTES.get(task)
+        if route is None:
+            raise Unplayable(f"no queue is known for the task {task[:80] or 'without a name'}: drop it")
+        try:
+            args, kwargs, embed = json.loads(letter.content)
+            embed = dict(embed)
+        except (ValueError, TypeError, RecursionError):
+            raise Unplayable("the body of this dead letter is not that of a task: drop it") from None
+        headers = without_death(letter.headers) | {REPLAYED: self._store.now().isoformat()}
+        if is_told:
+            # The chord was told of the failure when the task died: it must not hear of this member again.
+            embed = {**embed, "chord": None, "chain": None, "callbacks": None}
+            headers |= {"group": None, "group_index": None}
+        properties = pika.BasicProperties(**letter.properties, delivery_mode=PERSISTENT, headers=headers)
+        body = json.dumps([args, kwargs, embed]).encode()
+        # The key is the task's own, not that of the letter: the key of a delayed message has 28 bits before it.
+        channel.basic_publish(TASKS.name, route.key, body, properties, mandatory=True)
 
 
 def without_death(headers: dict[str, Any]) -> dict[str, Any]:
-    """Return the headers of a message that begins anew: no deaths, no tries used, no delay, in no group."""
+    """Return the headers of a message that begins again: no deaths, no tries used, no delay."""
     kept = {name: header_value(value) for name, value in headers.items() if not name.startswith(DEATH_HEADERS)}
-    return kept | {"retries": 0, "eta": None, "expires": None, "group": None, "group_index": None}
+    return kept | {"retries": 0, "eta": None, "expires": None}
 
 
-def _letters_of_task(channel: BlockingChannel, queue: str, task_id: str, hold: Hold) -> Iterator[HeldLetter]:
-    """Raises NotThere when the oldest 10,000 letters have none of this task."""
-    found = False
-    for held in held_letters(channel, queue, MAX_SEARCHED_LETTERS, hold):
-        if _header(held, "id") == task_id:
-            found = True
-            yield held
-    if not found:
-        raise NotThere(f"there is no dead letter {task_id[:128]} in {queue}")
+def _check_queue(queue: str) -> None:
+    if queue not in QUEUES:
+        raise Rejected(f"there is no queue {queue[:80]}; they are {', '.join(QUEUES)}")
 
 
-def _total(parts: Iterator[Replayed]) -> Replayed:
-    total = Counter[str]()
-    for part in parts:
-        total.update(part.model_dump())
-    return Replayed(**total)
-
-
-def _described(queue: str, held: HeldLetter) -> DeadLetter:
-    """Describe a letter without its records. A letter that we did not write may lack any of this."""
-    arguments, tries = _arguments(held), _header(held, TRIES)
-    last = arguments[-1] if isinstance(arguments, list) and arguments else None
-    job_id = last.get("job_id") if isinstance(last, dict) else None
-    try:
-        died = datetime.fromisoformat(_header(held, DIED))
-    except ValueError:
-        died = None
-    deaths = (held.properties.headers or {}).get("x-death") or [{}]
-    told_by_broker = str(deaths[0].get("reason", "unknown"))
-    reason = _header(held, REASON) or {
-        "delivery_limit": "its workers died each time it was delivered",
-        "rejected": "a worker refused it",
-    }.get(told_by_broker, f"the broker gave it up ({told_by_broker})")
-    return DeadLetter(
-        queue=queue,
-        task_id=_header(held, "id"),
-        task=_header(held, "task"),
-        reason=reason,
-        job_id=job_id if isinstance(job_id, str) else None,
-        tries=int(tries) if tries.isdigit() else None,
-        died=died,
-        bytes=len(held.body),
-    )
-
-
-def _arguments(held: HeldLetter) -> Any:
-    """Return the positional arguments of the task, None where the body is not that of a task."""
-    try:
-        return json.loads(held.body)[0]
-    except (ValueError, LookupError, TypeError):
-        return None
-
-
-def _header(held: HeldLetter, name: str) -> str:
-    value = (held.properties.headers or {}).get(name)
-    return str(value) if value is not None else ""
+def _not_there(queue: str, task_id: str) -> NotThere:
+    return NotThere(f"there is no dead letter {task_id[:128]} in {queue}")

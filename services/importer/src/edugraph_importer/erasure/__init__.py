@@ -24,7 +24,7 @@ from edugraph_common.contracts.words import standing_alone
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
-from edugraph_common.platform.job_store import Jobs
+from edugraph_common.platform.job_store import LETTERS_TO_CLEAN, Jobs
 from edugraph_common.platform.object_store import ERASURES, EXPORTS, Blobs, erasure_key, tombstone_of
 from edugraph_common.platform.redis_texts import RedisTexts
 from edugraph_common.platform.saved_views import SavedView
@@ -40,7 +40,9 @@ _SHORTEST_WORD = 3  # of an id that is searched in the texts of others: a shorte
 class RewriteLetters(Protocol):
     """`rewrite_dead_letters` of one broker. Raises Rejected where there are no dead letters."""
 
-    def __call__(self, change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten: ...
+    def __call__(
+        self, change: Callable[[bytes], bytes], *, dry_run: bool, go_on: Callable[[], None]
+    ) -> Rewritten: ...
 
 
 @dataclass
@@ -173,8 +175,13 @@ class Erasure:
                     file.write(json.dumps({"at": self.now().isoformat()}).encode())
 
     def clean(self, job_id: str) -> dict[str, Any]:
-        """Take all who were erased out of what a job left behind, unless it runs again."""
+        """Take all who were erased out of what a job left behind, unless it runs again.
+
+        `LETTERS_TO_CLEAN` stands for the dead letters that were stored after an erasure.
+        """
         with self.jobs.erasing() as go_on:
+            if job_id == LETTERS_TO_CLEAN:
+                return self._clean_letters(go_on)
             if self.jobs.is_open(job_id):
                 return {}
             marks = self.jobs.marks_to_clean()
@@ -191,6 +198,13 @@ class Erasure:
             answers = self._erase_answers(marks)
             self.jobs.cleaned(job_id, marks)
         return {"removed": {"files": erased.counts, "jobs": {"texts": texts}, "answers": {"answers": answers}}}
+
+    def _clean_letters(self, go_on: Callable[[], None]) -> dict[str, Any]:
+        # A letter that is stored from here on is noted again. If this breaks off, its own message comes again.
+        self.jobs.cleaned(LETTERS_TO_CLEAN, ())
+        who = ErasedPeople(self.graph.told_apart())
+        rewritten = self.rewrite_letters(_letter_without(who), dry_run=False, go_on=go_on)
+        return {"removed": {"dead_letters": {"letters": rewritten.changed}}}
 
     def cleared(self, message: ImportBatch, rejects: Sequence[Reject]) -> tuple[Reject, ...]:
         """Return the rejects of a batch, of an erased person nothing but that there was one.
@@ -256,8 +270,10 @@ class Erasure:
         report.removed["views"] = {"views": self.texts.rewrite(patterns_of("views"), change, dry_run=dry_run)}
         go_on()
         with suppress(Rejected):  # the embedded broker has no dead letters
-            rewritten = self.rewrite_letters(_letter_without(person), dry_run=dry_run)
+            rewritten = self.rewrite_letters(_letter_without(person), dry_run=dry_run, go_on=go_on)
             report.removed["dead_letters"] = {"letters": rewritten.changed}
+            for key in rewritten.unread:
+                report.leave("dead_letters", key, "it cannot be read as a dead letter")
             for queue, number in rewritten.waiting.items() if not dry_run else ():
                 report.leave("queues", queue, f"{number} messages wait; what of them names the person is refused")
         go_on()

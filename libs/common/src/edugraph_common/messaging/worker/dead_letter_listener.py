@@ -1,14 +1,15 @@
-"""Records what became of a task that could not end itself because its workers died or one rejected it.
+"""Stores dead letters, and records what became of a task that could not end itself.
 
-The broker puts the message into NAME.dead for the operator and a copy, a notice, into NAME.notices. Workers of the
-queue NAME read the notices and record the end in the task's result and in its job, as the task would have done when
-it gave up. A child of the pool does that, since the main process must not wait for anybody, and must open nothing
-that its children would inherit.
+Workers of the queue NAME consume NAME.dead. They store each letter, and where a task's workers died or one rejected
+its message, they record the end in the task's result and in its job, as the task would have done when it gave up. A
+child of the pool does that, since the main process must not wait for anybody, and must open nothing that its children
+would inherit. A letter that another process stored is told here, too: only a worker of the queue knows its tasks.
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import redis
@@ -16,94 +17,198 @@ import structlog
 from celery import Celery, bootsteps, current_app, states
 from celery.app.task import Context
 from celery.utils.log import get_logger
-from kombu import Consumer
+from kombu import Consumer, Queue
 from kombu.exceptions import KombuError
 from kombu.serialization import loads
 
 from edugraph_common.contracts.errors import Rejected, Retryable, Wait
 from edugraph_common.contracts.events import Event
-from edugraph_common.contracts.routes import QUEUES
-from edugraph_common.messaging.dead_letters import DIED, REASON, WAITED_FOR
+from edugraph_common.contracts.routes import QUEUES, dead_queue_name
+from edugraph_common.messaging.dead_letter_store import (
+    DIED,
+    REASON,
+    DeadLetterStore,
+    StoredLetter,
+    Unreadable,
+    made_letter,
+    open_dead_letters,
+)
+from edugraph_common.messaging.dead_letters import WAITED_FOR
 from edugraph_common.messaging.publisher import emit, named_by, task_id_for
-from edugraph_common.messaging.topology import notices_queue
 from edugraph_common.messaging.worker.reject_policy import install_reject_policy
 from edugraph_common.messaging.worker.server_watch import send_to_pool
+from edugraph_common.platform.settings import Settings
 
-# So long a child waits before a notice that could not be recorded goes back to its queue.
+# So long a child waits before a letter that could not be stored or told goes back to its queue.
 RETRY_AFTER_SECONDS = 5.0
+# So often a worker looks for letters of its queues that another process stored.
+UNTOLD_SECONDS = 60.0
 log = structlog.get_logger()
 
 
-class Notice(NamedTuple):
-    """A copy of a dead letter, on its way to a child of the pool."""
+class Delivered(NamedTuple):
+    """A dead letter on its way to a child of the pool."""
 
     queue: str
+    properties: dict[str, Any]
     headers: dict[str, Any]
-    body: bytes | str
-    content_type: str
-    content_encoding: str
+    body: bytes
+
+
+def add_dead_letter_listener(app: Any, settings: Settings) -> None:
+    """Have the workers of this app store the dead letters of their queues. It needs RabbitMQ."""
+    # Each child of the pool opens a store of its own, at its first letter.
+    app.open_dead_letters = cache(partial(open_dead_letters, settings))
+    app.steps["consumer"].add(DeadLetterListener)
 
 
 class DeadLetterListener(bootsteps.ConsumerStep):
-    """Reads the notices of the queues that this worker consumes. It needs RabbitMQ."""
+    """Consumes the dead letters of the queues that this worker consumes."""
 
     requires = ("celery.worker.consumer:Tasks",)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         # The names are kept from the start, because a queue that is paused is missing from the selection later on.
-        self.queues = [name for name in consumer.app.amqp.queues.consume_from if name in QUEUES]
+        self.queues = tuple(name for name in consumer.app.amqp.queues.consume_from if name in QUEUES)
+        self._timer: Any = None
+        self._is_telling = False
         install_reject_policy(consumer)
 
     def start(self, consumer: Any) -> None:
         self.worker = consumer
         super().start(consumer)
+        self._timer = consumer.timer.call_repeatedly(UNTOLD_SECONDS, self._tell_untold)
+        # The pool takes nothing before the event loop runs.
+        consumer.timer.call_after(0, self._tell_untold)
+
+    def stop(self, consumer: Any) -> None:
+        self._cancel_timer()
+        super().stop(consumer)
+
+    def shutdown(self, consumer: Any) -> None:
+        self._cancel_timer()
+        super().shutdown(consumer)
 
     def get_consumers(self, channel: Any) -> list[Consumer]:
-        return [
-            Consumer(channel, [notices_queue(queue)], on_message=partial(self.hand_to_child, queue), prefetch_count=1)
-            for queue in self.queues
-        ]
+        consumers = []
+        for queue in self.queues:
+            dead_queue = Queue(dead_queue_name(queue), no_declare=True)
+            on_message = partial(self.hand_to_child, queue)
+            consumers.append(Consumer(channel, [dead_queue], on_message=on_message, prefetch_count=1))
+        return consumers
 
     def hand_to_child(self, queue: str, message: Any) -> None:
-        content_type, encoding = message.content_type or "", message.content_encoding or "utf-8"
-        notice = Notice(queue, dict(message.headers), message.body, content_type, encoding)
+        properties = {
+            **message.properties,
+            "content_type": message.content_type,
+            "content_encoding": message.content_encoding,
+        }
+        body = message.body
+        if isinstance(body, str):
+            # The transport has decoded it.
+            body = body.encode(message.content_encoding or "utf-8")
+        delivered = Delivered(queue, properties, dict(message.headers), bytes(body))
         done = partial(message.ack_log_error, get_logger(__name__), self.worker.connection_errors)
         again = partial(message.reject_log_error, get_logger(__name__), self.worker.connection_errors, requeue=True)
         send = partial(
             self.worker.pool.apply_async,
             handle_in_child,
-            (notice,),
-            callback=lambda recorded: done() if recorded else again(),
+            (delivered,),
+            callback=lambda is_done: done() if is_done else again(),
             error_callback=lambda _: again(),
         )
         send_to_pool(self.worker, send)
 
+    def _tell_untold(self) -> None:
+        if self._is_telling:
+            return  # no child has been free since the last time
+        self._is_telling = True
 
-def handle_in_child(notice: Notice) -> bool:
-    """Record the end of one task. False means that the notice must come again. Repeating it is safe."""
-    structlog.contextvars.bind_contextvars(task_id=notice.headers.get("id"), task=notice.headers.get("task"))
+        def end(_: object) -> None:
+            self._is_telling = False
+
+        send = partial(self.worker.pool.apply_async, tell_in_child, (self.queues,), callback=end, error_callback=end)
+        send_to_pool(self.worker, send)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def handle_in_child(delivered: Delivered) -> bool:
+    """Store a letter and record the end of its task. False means that it must come again. Repeating it is safe."""
+    app: Any = current_app
+
+    def handle() -> None:
+        store: DeadLetterStore = app.open_dead_letters()
+        store.keep(made_letter(*delivered, now=store.now()))
+        tell_untold(app, store, delivered.queue)
+
+    return _is_done(handle)
+
+
+def tell_in_child(queues: tuple[str, ...]) -> None:
+    """Record the ends of tasks whose letters another process stored."""
+    app: Any = current_app
+
+    def tell() -> None:
+        for queue in queues:
+            tell_untold(app, app.open_dead_letters(), queue)
+
+    _is_done(tell)
+
+
+def _is_done(do: Callable[[], None]) -> bool:
     try:
-        _record(current_app, notice)
+        do()
     except (Retryable, Wait, redis.RedisError) as away:
         log.warning("dead_letter_waits", error=type(away).__name__, seconds=RETRY_AFTER_SECONDS)
-        time.sleep(RETRY_AFTER_SECONDS)
-        return False
-    except Exception as error:  # noqa: BLE001 - the outermost loop: a bug here must not lose the notice's task
+    except Exception as error:  # noqa: BLE001 - the outermost loop: a bug here must not lose the letter
+        log.error("dead_letter_not_stored", error=type(error).__name__)  # noqa: TRY400
+    else:
+        return True
+    time.sleep(RETRY_AFTER_SECONDS)
+    return False
+
+
+def tell_untold(app: Any, store: DeadLetterStore, queue: str) -> None:
+    """Record the end of each task of a queue of which nobody has recorded it. Raises Retryable or Wait."""
+    for ref in store.untold(queue):
+        with store.claimed(ref):
+            # Another worker may have been faster.
+            if store.is_untold(ref):
+                _tell_one(app, store, ref)
+                store.told(ref)
+
+
+def _tell_one(app: Any, store: DeadLetterStore, ref: str) -> None:
+    try:
+        letter = store.read(ref)
+    except Unreadable:
+        letter = None
+    if letter is None:
+        return
+    structlog.contextvars.bind_contextvars(task_id=letter.headers.get("id"), task=letter.headers.get("task"))
+    try:
+        _record(app, letter)
+    except (Retryable, Wait, redis.RedisError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost loop: a bug here must not keep others from being told
         log.error("dead_letter_bug", error=type(error).__name__)  # noqa: TRY400
     finally:
         structlog.contextvars.clear_contextvars()
-    return True
 
 
-def _record(app: Celery, notice: Notice) -> None:
-    args, embedded = _read(notice)
-    request = Context({**notice.headers, **embedded, "args": args, "delivery_info": {}})
-    reason = notice.headers.get(REASON)
+def _record(app: Celery, letter: StoredLetter) -> None:
+    args, embedded = _read(letter)
+    request = Context({**letter.headers, **embedded, "args": args, "delivery_info": {}})
+    reason = letter.headers.get(REASON)
     if reason is None:
         # The task did not give up by itself, so nobody has recorded its end yet.
-        task: Any = app.tasks.get(str(notice.headers.get("task")))
-        reason = _reason(notice, known=task is not None, readable=bool(args))
+        task: Any = app.tasks.get(str(letter.headers.get("task")))
+        reason = _reason(letter, known=task is not None, readable=bool(args))
         meta = app.backend.get_task_meta(str(request.id))
         if meta["status"] == states.SUCCESS:
             # The worker died after the task was done: the acknowledgement never came through, nor perhaps the answer
@@ -113,26 +218,28 @@ def _record(app: Celery, notice: Notice) -> None:
             task.mark_given_up(request, args, reason)
         else:
             app.backend.mark_as_failure(str(request.id), Rejected(reason), request=request)
-    log.error("dead_letter", queue=notice.queue, reason=reason)
-    _emit_event(app, notice, args, reason)
+    log.error("dead_letter", queue=letter.queue, reason=reason)
+    _emit_event(app, letter, args, reason)
 
 
-def _read(notice: Notice) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _read(letter: StoredLetter) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the task's arguments and what Celery keeps beside them; both are empty for an unreadable body."""
+    content_type = letter.properties.get("content_type") or ""
+    encoding = letter.properties.get("content_encoding") or "utf-8"
     try:
-        body = loads(notice.body, notice.content_type, notice.content_encoding, accept={"application/json"})
+        body = loads(letter.content, content_type, encoding, accept={"application/json"})
         args, _, embedded = body
         return tuple(args), dict(embedded)
     except (KombuError, ValueError, TypeError):
         return (), {}
 
 
-def _reason(notice: Notice, *, known: bool, readable: bool) -> str:
+def _reason(letter: StoredLetter, *, known: bool, readable: bool) -> str:
     """Say why a message died that carries no reason. A worker rejects a message for one of three causes."""
-    deaths = notice.headers.get("x-death") or [{}]
-    cause = next((death.get("reason") for death in deaths if death.get("queue") == notice.queue), None)
+    deaths = letter.headers.get("x-death") or [{}]
+    cause = next((death.get("reason") for death in deaths if death.get("queue") == letter.queue), None)
     if cause != "rejected":
-        waited_for = notice.headers.get(WAITED_FOR)
+        waited_for = letter.headers.get(WAITED_FOR)
         before = f"; before that it was put back, because {waited_for}" if waited_for else ""
         return (
             f"given up by the broker ({cause}): each time its worker died, lost the connection or could not store "
@@ -143,16 +250,16 @@ def _reason(notice: Notice, *, known: bool, readable: bool) -> str:
     return "took longer than the hard time limit" if readable else "the message cannot be read"
 
 
-def _emit_event(app: Celery, notice: Notice, args: tuple[Any, ...], reason: str) -> None:
-    task_id = str(notice.headers.get("id"))
+def _emit_event(app: Celery, letter: StoredLetter, args: tuple[Any, ...], reason: str) -> None:
+    task_id = str(letter.headers.get("id"))
     about = named_by(args[-1] if args else None)
-    # The time of death tells two deaths of one task apart, and a repeated notice not.
-    deaths = notice.headers.get("x-death") or [{}]
-    died = str(notice.headers.get(DIED) or deaths[0].get("time"))
-    data = {"queue": notice.queue, "task": notice.headers.get("task"), "task_id": task_id, "reason": reason, **about}
+    # The time of death tells two deaths of one task apart, and a repeated telling not.
+    deaths = letter.headers.get("x-death") or [{}]
+    died = str(letter.headers.get(DIED) or deaths[0].get("time"))
+    data = {"queue": letter.queue, "task": letter.headers.get("task"), "task_id": task_id, "reason": reason, **about}
     event = Event(
         id=task_id_for(task_id, f"dead:{died}"),
-        source=f"/edugraph/queues/{notice.queue}",
+        source=f"/edugraph/queues/{letter.queue}",
         type="io.edugraph.dead_letter",
         subject=str(about.get("job_id", task_id)),
         time=datetime.now(UTC),

@@ -4,7 +4,7 @@ from celery import Celery
 
 from edugraph_common.messaging.celery_app import confirm_in_children
 from edugraph_common.messaging.worker.circuit_breaker import add_circuit_breaker
-from edugraph_common.messaging.worker.dead_letter_listener import DeadLetterListener
+from edugraph_common.messaging.worker.dead_letter_listener import add_dead_letter_listener
 from edugraph_common.messaging.worker.garbage import collect_garbage_seldom
 from edugraph_common.messaging.worker.remote_control import add_remote_control
 from edugraph_common.messaging.worker.shutdown import limit_shutdown
@@ -18,5 +18,5 @@ def set_up_worker(app: Celery, settings: Settings) -> None:
     collect_garbage_seldom()
     if settings.on_rabbitmq:
         confirm_in_children(app)
-        app.steps["consumer"].add(DeadLetterListener)
+        add_dead_letter_listener(app, settings)
         add_remote_control(app, settings)

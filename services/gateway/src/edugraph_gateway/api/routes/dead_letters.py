@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.routes import QUEUES
+from edugraph_common.messaging.dead_letter_store import DeadLetter
 from edugraph_gateway.api.dependencies import (
     AuditTrailDep,
     DeadLettersDep,
@@ -14,7 +15,7 @@ from edugraph_gateway.api.dependencies import (
     PersonalOperator,
     RestrictionsDep,
 )
-from edugraph_gateway.operations.dead_letter_operator import DeadLetter, Replayed
+from edugraph_gateway.operations.dead_letter_operator import Replayed
 from edugraph_gateway.operations.restriction import json_without
 from edugraph_gateway.problems import problem_responses
 
