@@ -19,6 +19,8 @@ from edugraph_common.contracts.records import shorten
 from edugraph_common.contracts.words import standing_alone
 from edugraph_common.sources.students import STUDENT_FIELDS, students_of_record
 
+SHORTEST_WORD = 3  # of an id that is searched in the texts of others: a shorter one is in too many
+_NAME_FIELDS = ("student_name", "student_name_from", "student_name_to")
 # Other fields may be left out, and an older release wrote none of them.
 _REJECT_FIELDS = frozenset(name for name, field in Reject.model_fields.items() if field.is_required())
 
@@ -43,17 +45,33 @@ class Person:
 
     @cached_property
     def _words(self) -> re.Pattern[str] | None:
-        return standing_alone([unicodedata.normalize("NFC", each) for each in (*self.ids, *self.names)])
+        words = [unicodedata.normalize("NFC", each) for each in (*self.ids, *self.names)]
+        return standing_alone(words, ignore_case=True)
 
     def is_named_in(self, text: str) -> bool:
         """Return whether an id or a name stands in a text as a word, in whatever form of its characters."""
         return self._words is not None and self._words.search(unicodedata.normalize("NFC", text)) is not None
 
     def is_quoted(self, found: str) -> bool:
-        """Whether a report quotes one of the ids as the value that was found at fault."""
+        """Return whether a report quotes one of the ids, or a text that names the person, as the value at fault.
+
+        A short id is in too many texts, so it counts only as the whole value, or in a list or object.
+        """
         whole = {shorten(each) for each in (*self.ids, *self.records)}
+        if normal_id(found) in whole:
+            return True
         is_a_list_or_object = found.startswith(("[", "{"))
-        return normal_id(found) in whole or (is_a_list_or_object and self.is_named_in(found))
+        return self.is_named_in(found) if is_a_list_or_object else self.is_written_in(found)
+
+    @cached_property
+    def written(self) -> re.Pattern[str] | None:
+        """The pattern that finds the person in what people write (NFC), or None if there is nothing to find."""
+        words = (*self.names, *(each for each in self.ids if len(each) >= SHORTEST_WORD))
+        return standing_alone([unicodedata.normalize("NFC", each) for each in words], ignore_case=True)
+
+    def is_written_in(self, text: str) -> bool:
+        """Return whether people name the person in a text that they wrote: in any case, and by no short id."""
+        return self.written is not None and self.written.search(unicodedata.normalize("NFC", text)) is not None
 
 
 @dataclass(frozen=True)
@@ -122,13 +140,23 @@ class Scrubbed:
             return value
         if value.keys() >= _REJECT_FIELDS:
             return self._changed_reject(value)
-        is_theirs = self._is_record(value) and self._who.is_among(students_of_record(value))
-        if is_theirs or ("finding" in value and self._is_finding(value)):
+        if (self._is_record(value) and self._is_their_record(value)) or (
+            "finding" in value and self._is_finding(value)
+        ):
             self.taken.append(value)
             return {}
         if isinstance(value.get("findings"), list):
             return self._without_findings(value)
         return {name: self._changed(each) for name, each in value.items()}
+
+    def _is_their_record(self, value: dict[str, Any]) -> bool:
+        """Say whether a record is of the person: by its ids, or by its name where it has no id at all."""
+        ids = list(students_of_record(value))
+        if ids or not isinstance(self._who, Person):
+            return self._who.is_among(ids)
+        data = value.get("data", value)
+        names = [data.get(name) for name in _NAME_FIELDS] if isinstance(data, dict) else []
+        return any(isinstance(name, str) and self._who.is_written_in(name) for name in names)
 
     @staticmethod
     def _is_record(value: dict[str, Any]) -> bool:
@@ -136,11 +164,18 @@ class Scrubbed:
 
     def _changed_reject(self, value: dict[str, Any]) -> dict[str, Any]:
         raw = value.get("raw")
-        names = isinstance(raw, str) and Scrubbed(self._who, raw).removed > 0
+        names = isinstance(raw, str) and self._names_person(raw)
         if not names and not self._who.is_quoted(str(value["found"])):
             return value
         self.taken.append(value)
         return {**value, "found": "", **({"raw": None} if "raw" in value else {})}
+
+    def _names_person(self, raw: str) -> bool:
+        """Say whether the row of a reject is of the person. The cells of a table have no fields: any word counts."""
+        row = Scrubbed(self._who, raw)
+        if row.removed:
+            return True
+        return not row.is_json and isinstance(self._who, Person) and self._who.is_written_in(raw)
 
     def _without_findings(self, value: dict[str, Any]) -> dict[str, Any]:
         theirs = [each for each in value["findings"] if self._is_finding(each)]

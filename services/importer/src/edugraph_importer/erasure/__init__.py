@@ -6,6 +6,7 @@ last one, since it knows which records were the person's. What breaks off is don
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from edugraph_common.contracts.messages import Findings, ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import Eraser, patterns_of, record_mark
 from edugraph_common.contracts.records import InvalidRecord
-from edugraph_common.contracts.words import standing_alone
 from edugraph_common.messaging.dead_letters import Rewritten
 from edugraph_common.platform.answer_epochs import AnswerEpochs
 from edugraph_common.platform.course_members import CourseMembers
@@ -34,7 +34,6 @@ from edugraph_importer.erasure.files import erase_from_blobs, erase_from_fits
 from edugraph_importer.graph import Graph
 
 MAX_SHOWN = 100
-_SHORTEST_WORD = 3  # of an id that is searched in the texts of others: a shorter one is in too many
 
 
 class RewriteLetters(Protocol):
@@ -294,20 +293,16 @@ class Erasure:
 
     def _mentions(self, person: Person) -> list[dict[str, str]]:
         """Return the records that are left and whose text names the person."""
-        pattern = written_by_others(person)
-        if pattern is None:
-            return []
         return [
             {"label": label, "record_id": record_id}
             for label, record_id, text in self.graph.texts()
-            if pattern.search(text)
+            if person.is_written_in(text)
         ]
 
 
 def written_by_others(person: Person) -> re.Pattern[str] | None:
     """Return the pattern that finds the person in what people write, or None if there is nothing to find."""
-    ids = [each for each in person.ids if len(each) >= _SHORTEST_WORD]
-    return standing_alone((*person.names, *ids), ignore_case=True)
+    return person.written
 
 
 def _students(source: Source, reject: Reject) -> frozenset[str]:
@@ -346,7 +341,7 @@ def is_named_in(view: SavedView, who: Who, written: re.Pattern[str] | None) -> b
     is_theirs = who.is_among(view.may_name()) or (
         isinstance(who, Person) and not who.records.isdisjoint(view.may_name())
     )
-    return is_theirs or bool(written and written.search(view.words()))
+    return is_theirs or bool(written and written.search(unicodedata.normalize("NFC", view.words())))
 
 
 def _letter_without(who: Who) -> Callable[[bytes], bytes]:

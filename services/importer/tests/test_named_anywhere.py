@@ -1,0 +1,187 @@
+"""An id and each name of a person are found beside every kind of neighbour in every store that holds texts.
+
+The stores are stand-ins that keep texts and apply the changes of a real `Erasure`. What the text of another record holds
+is listed and not changed.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from edugraph_common.contracts.personal_data import patterns_of
+from edugraph_common.messaging.dead_letters import Rewritten
+from edugraph_common.platform.object_store import Blobs
+from edugraph_importer.erasure import Erasure
+from edugraph_importer.graph.erasure import Known
+
+STUDENT = "ZQ0104"
+ID_AT_LMS = "né-77"
+NAMES = ("欧阳思齐", "Quillon Zephyr", "阿依古丽·买买提", "Zoë O'Neill", "Олег", "محمد علي", "김민수")
+HIDDEN = "the name of a file that is gone"
+# A few characters of each kind. A word goes on with a character of its own kind only.
+NEIGHBOURS = {
+    "digit": "07",
+    "Latin": "aZé",
+    "other": "жλबש",
+    "without spaces": "和的のก",
+    "mark": "_-.,·'/()：，“@",
+    "space": " \t",
+}
+
+
+def kind_of(character: str) -> str:
+    """Return the kind of a character by its name in Unicode, which the code under test does not use."""
+    if character.isdigit():
+        return "digit"
+    script = unicodedata.name(character, "").split(" ")[0]
+    return script if character.isalpha() and script in ("LATIN", "CYRILLIC", "ARABIC") else "none"
+
+
+def neighbours_of(character: str) -> list[str]:
+    """Return the characters that do not continue a word with this one, and none at all."""
+    every = "".join(NEIGHBOURS.values())
+    return ["", *(each for each in every if kind_of(each) == "none" or kind_of(each) != kind_of(character))]
+
+
+@st.composite
+def words_with_neighbours(draw: st.DrawFn) -> tuple[str, str, str]:
+    word = draw(st.sampled_from((STUDENT, ID_AT_LMS, *NAMES)))
+    before = draw(st.sampled_from(neighbours_of(word[0])))
+    behind = draw(st.sampled_from(neighbours_of(word[-1])))
+    written = draw(st.sampled_from((word, word.upper(), word.lower(), unicodedata.normalize("NFD", word))))
+    return before, written, behind
+
+
+@dataclass
+class Texts:
+    """Stands for graph, jobs, texts in Redis, members and dead letters. `redis` holds texts by the eraser's name."""
+
+    redis: dict[str, list[str]] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    written: list[tuple[str, str, str]] = field(default_factory=list)
+    letter: bytes = b""
+
+    @staticmethod
+    def with_former_ids(ids: Any) -> frozenset[str]:
+        return frozenset({*ids, ID_AT_LMS})
+
+    @staticmethod
+    def look(ids: Any) -> Known:
+        return Known(frozenset(NAMES), frozenset(), is_there=bool(ids), erased=False)
+
+    @staticmethod
+    def block(ids: Any) -> list[str]:
+        return [f"k:{each}" for each in ids]
+
+    @staticmethod
+    def erase_student(student_id: str) -> dict[str, int]:
+        return {"Student": len(student_id)}
+
+    def texts(self) -> Iterator[tuple[str, str, str]]:
+        yield from self.written
+
+    @contextmanager
+    def erasing(self) -> Iterator[Callable[[], None]]:
+        yield lambda: None
+
+    @staticmethod
+    def is_open(_job_id: str) -> bool:
+        return False
+
+    def hide_file_names(self, is_named_in: Callable[[str], bool], *, dry_run: bool) -> int:
+        assert not dry_run
+        self.files = [HIDDEN if is_named_in(name) else name for name in self.files]
+        return self.files.count(HIDDEN)
+
+    def rewrite(self, patterns: Sequence[str], change: Callable[[str], str], *, dry_run: bool = False) -> int:
+        assert not dry_run
+        for store, texts in self.redis.items():
+            if tuple(patterns) == tuple(patterns_of(cast("Any", store))):
+                self.redis[store] = [change(text) for text in texts]
+        return 0
+
+    def forget(self) -> None: ...
+
+    @staticmethod
+    def epoch() -> str:
+        return "1"
+
+    @staticmethod
+    def restricted() -> set[str]:
+        return set()
+
+    def begin_everywhere(self) -> None: ...
+
+    def letters(self, change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:
+        assert not dry_run
+        self.letter = change(self.letter)
+        return Rewritten(1, {}, [])
+
+
+def reject(raw: str, found: str = "x") -> dict[str, Any]:
+    return {"line": 3, "field": "score", "expected": "a number", "found": found, "reason": "not one", "raw": raw}
+
+
+def view(name: str) -> str:
+    return json.dumps(
+        {
+            "name": name,
+            "person": None,
+            "state": {"kind": "query", "name": "records", "values": {}},
+        }
+    )
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(words=words_with_neighbours())
+@example(words=("", "ZQ0104", "_作业"))
+@example(words=("我和", "ZQ0104", "一起做的"))
+@example(words=("昨天", "Quillon Zephyr", "打了我"))
+@example(words=(",", "欧阳思齐", ",MATH8"))
+def test_nothing_that_names_the_person_is_left_unseen(words: tuple[str, str, str]) -> None:
+    """Out: `is_written_in` of a raw row, of a value at fault or of a name without an id; the case; the NFC form."""
+    text = "".join(words)
+    stores = Texts(
+        redis={
+            "jobs": [json.dumps([reject(f"1,{text},MATH8", "x"), reject("{}", text)], ensure_ascii=False)],
+            "results": [
+                json.dumps(
+                    {"rejects": [reject(json.dumps({"type": "error_record", "data": {"student_name": text}}))]}
+                )
+            ],
+            "views": [view(text), view("class 7")],
+        },
+        files=[f"{text}.csv", "class 7.csv"],
+        written=[("Interaction", "r1", f"{text}!"), ("CourseRecord", "r2", text), ("Interaction", "r3", "nobody")],
+        letter=json.dumps(
+            [[{"data": {"rows": [{"type": "error_record", "data": {"student_name": text, "error_text": "e"}}]}}]]
+        ).encode(),
+    )
+    everything = cast("Any", stores)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with TemporaryDirectory() as folder:
+        blobs = Blobs(folder)
+        erasure = Erasure(
+            everything, everything, blobs, everything, everything, everything, stores.letters, lambda: now
+        )
+        report = erasure.erase((STUDENT,))
+
+    assert stores.files == [HIDDEN, "class 7.csv"]
+    assert [each["record_id"] for each in report["mentions"]] == ["r1", "r2"]
+    assert stores.redis["views"] == ["", view("class 7")]
+    left = json.dumps(
+        [json.loads(each) for store in ("jobs", "results") for each in stores.redis[store]], ensure_ascii=False
+    )
+    left += json.dumps(json.loads(stores.letter), ensure_ascii=False)
+    word = unicodedata.normalize("NFC", words[1])
+    assert re.search(re.escape(word), unicodedata.normalize("NFC", left), re.IGNORECASE) is None, left
+    assert "not one" in left  # that there was a reject is kept
