@@ -24,7 +24,7 @@ ROWS = (
                 "none",
                 "EduGraphServerUnusable in the runbook; the worker's log names server, user and reason.",
                 Query(
-                    f"count by (service, dependency, reason) ({series(metrics.DEPENDENCY_UP)} == 0)",
+                    f"sum by (service, dependency, reason) (1 - {series(metrics.DEPENDENCY_UP)})",
                     "{{service}}: {{dependency}} {{reason}}",
                 ),
                 red=1,
