@@ -121,8 +121,9 @@ class Texts:
 
     def begin_everywhere(self) -> None: ...
 
-    def letters(self, change: Callable[[bytes], bytes], *, dry_run: bool) -> Rewritten:
+    def letters(self, change: Callable[[bytes], bytes], *, go_on: Callable[[], None], dry_run: bool) -> Rewritten:
         assert not dry_run
+        go_on()
         self.letter = change(self.letter)
         return Rewritten(1, {}, [])
 
